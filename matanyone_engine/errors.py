@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine's error family.
+
+    EngineError
+    ├── BadInput                what the artist or caller gave cannot be used; nothing was computed
+    │   ├── PlateError          a plate frame is missing, unreadable, of another size, not finite
+    │   ├── MaskError           a mask is empty, of another size, unreadable
+    │   ├── FrameRangeError     a frame range or a sequence pattern cannot be read
+    │   ├── ColourError         a colour space is unknown, or must be named
+    │   ├── SettingError        an option or a settings file is wrong
+    │   └── CheckpointError     a weights file is not what it should be
+    │       └── WeightsNotFound a registered model is not on this machine
+    ├── IllegalMove             the session was asked for something its state does not allow
+    ├── SnapshotError           a snapshot is damaged, or belongs to another network
+    ├── LicenceRefused          a studio policy does not allow this model's licence
+    ├── DeviceError             the device asked for is not there
+    ├── OutOfMemory             the device or the machine has no room left
+    ├── OutputError             a result could not be written; nothing half-written was left
+    ├── FetchError              weights could not be downloaded
+    ├── BadResult               the network answered with something that must not be shown as an alpha
+    └── Interrupted             the user stopped the work; finished frames are kept
+
+Rules of this file:
+1. Every error says what was expected, what came, and what to do; the three parts stay separate so that a host
+   can lay them out.
+2. This file imports nothing of the package and nothing heavy.
+"""
+
+from __future__ import annotations
+
+
+class EngineError(Exception):
+    """Base of the family.
+
+    expected: what a right input would have been.
+    came:     what was found instead.
+    action:   what the user can do about it, as a sentence.
+    """
+
+    def __init__(self, *, expected: str, came: str, action: str) -> None:
+        self.expected = expected
+        self.came = came
+        self.action = action
+        super().__init__(f"expected {expected}; got {came}. {action}")
+
+
+class BadInput(EngineError):
+    """What was given cannot be used. Raised before any work starts wherever that can be known."""
+
+
+class PlateError(BadInput):
+    """A plate frame is missing, unreadable, of another size, or holds values that are not numbers."""
+
+
+class MaskError(BadInput):
+    """A mask is empty, of another size, or unreadable."""
+
+
+class FrameRangeError(BadInput):
+    """A frame range or a sequence pattern cannot be read or matches nothing."""
+
+
+class ColourError(BadInput):
+    """A colour space is unknown, or has to be named because the file does not say."""
+
+
+class SettingError(BadInput):
+    """An option or a settings file is wrong."""
+
+
+class CheckpointError(BadInput):
+    """A weights file is not what it should be."""
+
+
+class WeightsNotFound(CheckpointError):
+    """A registered model's file is not on this machine."""
+
+
+class IllegalMove(EngineError):
+    """The session was asked for something its state does not allow."""
+
+
+class SnapshotError(EngineError):
+    """A snapshot is damaged, or belongs to another network."""
+
+
+class LicenceRefused(EngineError):
+    """A studio policy does not allow this model's licence."""
+
+
+class DeviceError(EngineError):
+    """The device asked for is not there."""
+
+
+class OutOfMemory(EngineError):
+    """The device or the machine has no room left."""
+
+
+class OutputError(EngineError):
+    """A result could not be written; nothing half-written was left behind."""
+
+
+class FetchError(EngineError):
+    """Weights could not be downloaded."""
+
+
+class BadResult(EngineError):
+    """The network's answer must not be shown as an alpha (not a number)."""
+
+
+class Interrupted(EngineError):
+    """The user stopped the work; finished frames are kept."""

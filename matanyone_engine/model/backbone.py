@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Residual trunks, cut after stride 16 (spec sections 2.1, 2.3).
+
+Batch norm keeps its own mode: inference runs on stored statistics; which ones training freezes is its own choice.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from matanyone_engine.model.dims import Trunk
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut (ResNet-18)."""
+
+    expansion = 1
+
+    def __init__(self, inputs: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, width, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.downsample = _shortcut(inputs, width, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(y)) + self.downsample(x))
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 and 1x1 convolutions and a shortcut; the stride sits in the 3x3 (ResNet-50)."""
+
+    expansion = 4
+
+    def __init__(self, inputs: int, width: int, stride: int) -> None:
+        super().__init__()
+        outputs = width * self.expansion
+        self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, outputs, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(outputs)
+        self.downsample = _shortcut(inputs, outputs, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.bn1(self.conv1(x)))
+        y = F.relu(self.bn2(self.conv2(y)))
+        return F.relu(self.bn3(self.conv3(y)) + self.downsample(x))
+
+
+def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
+    """A projection where the shape changes, else the input itself (which has no keys in a checkpoint)."""
+    if stride == 1 and inputs == outputs:
+        return nn.Identity()
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+
+# Trunk -> its block and the number of blocks at strides 4, 8 and 16.
+_PLANS: dict[Trunk, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, int, int]]] = {
+    "resnet18": (BasicBlock, (2, 2, 2)),
+    "resnet50": (Bottleneck, (3, 4, 6)),
+}
+
+
+def trunk_stages(trunk: Trunk, width: int) -> tuple[nn.Sequential, nn.Sequential, nn.Sequential]:
+    """The stages at strides 4, 8 and 16 of a trunk whose stem has `width` channels."""
+    block, counts = _PLANS[trunk]
+    stages = []
+    inputs = width
+    for level, count in enumerate(counts):
+        stage_width = width << level
+        blocks = [block(inputs, stage_width, stride=1 if level == 0 else 2)]
+        inputs = stage_width * block.expansion
+        blocks += [block(inputs, stage_width, stride=1) for _ in range(count - 1)]
+        stages.append(nn.Sequential(*blocks))
+    return stages[0], stages[1], stages[2]
+
+
+def stem(inputs: int, width: int) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
+    """The 7x7 stride-2 convolution that opens a trunk, and its norm."""
+    return nn.Conv2d(inputs, width, 7, stride=2, padding=3, bias=False), nn.BatchNorm2d(width)
+
+
+def stem_pool(x: Tensor) -> Tensor:
+    """3x3 stride-2 max pooling after the stem."""
+    return F.max_pool2d(x, kernel_size=3, stride=2, padding=1)

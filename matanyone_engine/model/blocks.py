@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layers that several parts of the network share (spec sections 2.4, 2.5, 2.7).
+
+Axes: B batch, C channels, H W full size, h w stride 16, P = h * w pixels of a stride-16 map in row order.
+Attribute names are the checkpoint's key names; renaming one breaks every published file.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def area_resize(x: Tensor, size: Sequence[int]) -> Tensor:
+    """(B, C, H, W) -> (B, C, *size) by area averaging (spec section 1)."""
+    return F.adaptive_avg_pool2d(x, (size[0], size[1]))
+
+
+def tokens(x: Tensor) -> Tensor:
+    """(B, C, h, w) -> (B, P, C), row by row: one token per stride-16 pixel."""
+    return x.flatten(2).transpose(1, 2)
+
+
+def token_map(x: Tensor, size: Sequence[int]) -> Tensor:
+    """(B, P, C) -> (B, C, h, w): the inverse of tokens()."""
+    return x.transpose(1, 2).unflatten(2, list(size))
+
+
+def conv3(inputs: int, outputs: int) -> nn.Conv2d:
+    """3x3 convolution with bias that keeps the size."""
+    return nn.Conv2d(inputs, outputs, kernel_size=3, padding=1)
+
+
+def conv1(inputs: int, outputs: int) -> nn.Conv2d:
+    """1x1 convolution with bias."""
+    return nn.Conv2d(inputs, outputs, kernel_size=1)
+
+
+def attention_taps(channels: int) -> int:
+    """Taps of the channel-attention convolution: grows with log2 of the width, always odd (spec 2.5)."""
+    taps = int((math.log2(channels) + 1) / 2)
+    return taps if taps % 2 else taps + 1
+
+
+class ChannelAttentionBlock(nn.Module):
+    """Residual block whose branch is scaled per channel by a look at all channel means (spec 2.5)."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.conv1 = conv3(dim, dim)
+        self.conv2 = conv3(dim, dim)
+        taps = attention_taps(dim)
+        self.conv = nn.Conv1d(1, 1, kernel_size=taps, padding=taps // 2, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> same shape."""
+        y = self.conv2(F.relu(self.conv1(F.relu(x))))
+        attention = torch.sigmoid(self.conv(y.mean(dim=(2, 3)).unsqueeze(1)))
+        return attention.squeeze(1)[..., None, None] * y + x
+
+
+class Distributor(nn.Module):
+    """Brings two maps to one width and adds them."""
+
+    def __init__(self, x_dim: int, g_dim: int, out_dim: int) -> None:
+        super().__init__()
+        self.x_transform = conv1(x_dim, out_dim)
+        self.g_transform = conv1(g_dim, out_dim)
+
+    def forward(self, x: Tensor, g: Tensor) -> Tensor:
+        """(B, x_dim, h, w), (B, g_dim, h, w) -> (B, out_dim, h, w)."""
+        return self.x_transform(x) + self.g_transform(g)
+
+
+class FusionBlock(nn.Module):
+    """Mixes an image map and an object map (spec 2.5)."""
+
+    def __init__(self, x_dim: int, g_dim: int, out_dim: int) -> None:
+        super().__init__()
+        self.distributor = Distributor(x_dim, g_dim, out_dim)
+        self.block1 = ChannelAttentionBlock(out_dim)
+        self.block2 = ChannelAttentionBlock(out_dim)
+
+    def forward(self, x: Tensor, g: Tensor) -> Tensor:
+        """(B, x_dim, h, w), (B, g_dim, h, w) -> (B, out_dim, h, w)."""
+        return self.block2(self.block1(self.distributor(x, g)))
+
+
+def gated_update(gates: Tensor, sensory: Tensor) -> Tensor:
+    """The recurrent step of the sensory map (spec 2.4).
+
+    gates (B, 3 S, h, w) in thirds forget, update, new value; sensory (B, S, h, w) -> (B, S, h, w).
+    """
+    forget, update, new = gates.chunk(3, dim=1)
+    update = torch.sigmoid(update)
+    return torch.sigmoid(forget) * sensory * (1 - update) + update * torch.tanh(new)
+
+
+class PositionCode(nn.Module):
+    """Sine and cosine code of a grid, stretched to a fixed scale whatever its size (spec 2.7)."""
+
+    inv_freq: Tensor
+
+    def __init__(self, dim: int, scale: float, temperature: float) -> None:
+        super().__init__()
+        self.scale = scale
+        half = dim // 2
+        exponents = torch.arange(0, half, 2, dtype=torch.float32) / half
+        # Persistent: published files carry it, and its last bit differs between machines.
+        self.register_buffer("inv_freq", 1.0 / (temperature**exponents))
+
+    def forward(self, size: Sequence[int]) -> Tensor:
+        """(h, w) -> (1, P, dim); channels of the first half code x, of the second y."""
+        h, w = size
+        y = self._wave(h)[:, None].expand(h, w, -1)
+        x = self._wave(w)[None].expand(h, w, -1)
+        return torch.cat([x, y], dim=-1).flatten(0, 1).unsqueeze(0)
+
+    def _wave(self, length: int) -> Tensor:
+        """(length, dim / 2): sine and cosine alternate."""
+        position = torch.arange(length, dtype=self.inv_freq.dtype, device=self.inv_freq.device)
+        angle = (position / (length - 1 + 1e-6) * self.scale)[:, None] * self.inv_freq
+        return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)

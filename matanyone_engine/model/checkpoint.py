@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights files <-> networks (spec section 6).
+
+Rules of this file:
+1. Strict: an unknown or a missing key is an error that names it. No file is ever half loaded.
+2. No pickle beyond torch's weights_only reader; safetensors wherever we write.
+3. Names, licences and places of models are registry.py's business.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from matanyone_engine.errors import CheckpointError
+from matanyone_engine.model.dims import MATANYONE, Dims
+from matanyone_engine.model.matanyone import MatAnyone
+
+DIMS_METADATA = "dims"
+"""Name of the safetensors metadata entry that holds Dims.to_json()."""
+
+# Multi-object training runs give these one more input channel (the other objects); it comes last.
+_OBJECT_CHANNEL_KEYS = ("mask_encoder.conv1.weight", "pixel_fuser.sensory_compress.weight")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a weights file holds."""
+
+    path: Path
+    state: dict[str, Tensor]
+    dims: Dims
+    """From the file's metadata; files without any are MATANYONE's."""
+    metadata: dict[str, str]
+    digest: str
+    """sha256 of the file, hexadecimal."""
+
+
+def load_upstream_state(network: MatAnyone, state: Mapping[str, Tensor]) -> None:
+    """Copy a state dict with the published key names into the network.
+
+    Accepts what the published tools write: the flat dict itself, a training checkpoint that wraps it in 'weights',
+    and single-object use of multi-object weights (the extra input channel is dropped, spec section 6).
+
+    Raises CheckpointError naming the keys that are missing, unknown or of another shape; the network is then as it was.
+    """
+    given = _without_object_channel(_unwrap(state), network)
+    wanted = network.state_dict()
+    problems = [
+        *_named("missing", [key for key in wanted if key not in given]),
+        *_named("unknown", [key for key in given if key not in wanted]),
+        *_named("of another shape", _reshaped(wanted, given)),
+    ]
+    if problems:
+        raise CheckpointError(
+            expected=f"the {len(wanted)} keys of a {network.dims.trunk} MatAnyone network",
+            came="; ".join(problems),
+            action="Check that the file holds weights of this network, with the dims it was made for.",
+        )
+    network.load_state_dict(dict(given))
+
+
+def _unwrap(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The flat name -> tensor dict, also out of a training checkpoint."""
+    inner = state.get("weights")
+    return inner if isinstance(inner, Mapping) else state
+
+
+def _without_object_channel(state: Mapping[str, Tensor], network: MatAnyone) -> dict[str, Tensor]:
+    wanted = network.state_dict()
+    trimmed = dict(state)
+    for key in _OBJECT_CHANNEL_KEYS:
+        if key in trimmed and trimmed[key].dim() == 4 and trimmed[key].shape[1] == wanted[key].shape[1] + 1:
+            trimmed[key] = trimmed[key][:, :-1]
+    return trimmed
+
+
+def _reshaped(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
+    return [
+        f"{key} {tuple(given[key].shape)} instead of {tuple(tensor.shape)}"
+        for key, tensor in wanted.items()
+        if key in given and given[key].shape != tensor.shape
+    ]
+
+
+def _named(what: str, keys: list[str], shown: int = 5) -> list[str]:
+    if not keys:
+        return []
+    rest = f" and {len(keys) - shown} more" if len(keys) > shown else ""
+    return [f"{len(keys)} {what}: {', '.join(keys[:shown])}{rest}"]
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+    """Read a .safetensors or .pth file on the CPU.
+
+    Raises CheckpointError for a file that is missing, damaged, or of another kind.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(
+            expected="a weights file (.safetensors or .pth)",
+            came=f"no file at {path}",
+            action="Check the path, or name a registered model: matanyone-engine weights list.",
+        )
+    state, metadata = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pth(path)
+    dims = Dims.from_json(metadata[DIMS_METADATA]) if DIMS_METADATA in metadata else MATANYONE
+    return Checkpoint(path, state, dims, metadata, file_digest(path))
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _damaged(path, "a safetensors file", error) from error
+
+
+def _read_pth(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+        raise _damaged(path, "a file of plain tensors written by torch.save", error) from error
+    if not isinstance(state, dict):
+        raise _damaged(path, "a dict of tensors", TypeError(f"it holds a {type(state).__name__}"))
+    state = dict(_unwrap(state))
+    strangers = [key for key, value in state.items() if not isinstance(value, Tensor)]
+    if strangers:
+        raise _damaged(path, "a dict of tensors", TypeError(f"{strangers[0]!r} is no tensor"))
+    return state, {}
+
+
+def _damaged(path: Path, expected: str, error: Exception) -> CheckpointError:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return CheckpointError(
+        expected=expected,
+        came=f"{path}, which cannot be read as one ({reason[:200]})",
+        action="The file is damaged or of another kind: copy or fetch it again (matanyone-engine weights verify).",
+    )
+
+
+def file_digest(path: Path, algorithm: str = "sha256") -> str:
+    """Hexadecimal digest of a file's bytes."""
+    digest = hashlib.new(algorithm)
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def build_network(checkpoint: Checkpoint, device: torch.device | str = "cpu") -> MatAnyone:
+    """A network in evaluation mode, float32, on the device, with the checkpoint's weights."""
+    network = MatAnyone(checkpoint.dims)
+    load_upstream_state(network, checkpoint.state)
+    return network.eval().requires_grad_(requires_grad=False).to(device)
+
+
+def save_checkpoint(
+    network: MatAnyone, path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write weights as safetensors with their dims, atomically.
+
+    Matrices are kept in half precision, statistics and vectors in float32, as the bundled files are: a network saved
+    twice is the same bytes.
+    """
+    path = Path(path)
+    state = {key: _compact(tensor) for key, tensor in network.state_dict().items()}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        save_file(state, str(temporary), {**(metadata or {}), DIMS_METADATA: network.dims.to_json()})
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _compact(tensor: Tensor) -> Tensor:
+    kept = tensor.detach().cpu().contiguous()
+    return kept.half() if kept.is_floating_point() and kept.dim() > 1 else kept
+
+
+def network_digest(network: MatAnyone) -> str:
+    """sha256 over names and exact values: tells whether two networks compute the same numbers."""
+    digest = hashlib.sha256(network.dims.to_json().encode())
+    for key, tensor in sorted(network.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The dimensions of the network: a frozen value that travels with the weights (spec section 1).
+
+Rules of this file:
+1. A dimension decides the shape of a tensor in the checkpoint; how a shot is run is matting/policy.py's business.
+2. Two presets: MATANYONE is the published network, MINI the small one that ships with the package.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from matanyone_engine.errors import CheckpointError
+
+Trunk = Literal["resnet18", "resnet50"]
+TRUNKS: tuple[Trunk, ...] = ("resnet18", "resnet50")
+
+STRIDE = 16
+"""Pixels per token: keys, values and the sensory map live at a sixteenth of the padded frame."""
+
+
+@dataclass(frozen=True)
+class Dims:
+    """Widths, in channels unless said otherwise."""
+
+    trunk: Trunk = "resnet50"
+    """Image encoder."""
+    trunk_width: int = 64
+    feature_dims: tuple[int, ...] = (1024, 512, 256, 64, 3)
+    """Image features at strides 16, 8, 4, 2, 1; the last is the normalised image itself."""
+    pixel_dim: int = 256
+    key_dim: int = 64
+    value_dim: int = 256
+    sensory_dim: int = 256
+    embed_dim: int = 256
+    mask_trunk: Trunk = "resnet18"
+    """Mask encoder."""
+    mask_trunk_width: int = 64
+    mask_final_dim: int = 256
+    transformer_blocks: int = 3
+    transformer_heads: int = 8
+    transformer_ff_dim: int = 2048
+    num_queries: int = 16
+    """Object queries: the first half watches the foreground, the second the background."""
+    decoder_dims: tuple[int, ...] = (256, 128, 128, 64, 16)
+    """Decoder maps at strides 16, 8, 4, 2, 1."""
+    position_scale: float = 32
+    position_temperature: float = 128
+
+    def __post_init__(self) -> None:
+        problem = _problem(self)
+        if problem:
+            raise CheckpointError(
+                expected="dimensions that build a MatAnyone network",
+                came=problem,
+                action="Use the dims that were saved with the weights.",
+            )
+
+    def to_json(self) -> str:
+        """The text kept in a safetensors file's metadata under 'dims'."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Dims:
+        """Read what to_json wrote. Raises CheckpointError for unknown or missing names."""
+        try:
+            fields: dict[str, Any] = json.loads(text)
+            known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+            return cls(**known)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise CheckpointError(
+                expected="a JSON object with the fields of Dims",
+                came=f"{text[:80]!r} ({error})",
+                action="Save the weights again with matanyone_engine.model.save_checkpoint.",
+            ) from error
+
+
+def _problem(dims: Dims) -> str | None:
+    """What is wrong with these dimensions, in words, or None."""
+    if dims.trunk not in TRUNKS or dims.mask_trunk not in TRUNKS:
+        return f"trunks {dims.trunk!r} and {dims.mask_trunk!r}, known are {', '.join(TRUNKS)}"
+    if len(dims.feature_dims) != 5 or len(dims.decoder_dims) != 5:
+        return "feature_dims and decoder_dims that do not name five strides (16, 8, 4, 2, 1)"
+    if dims.embed_dim % dims.transformer_heads:
+        return f"embed_dim {dims.embed_dim}, which {dims.transformer_heads} heads do not divide"
+    if dims.embed_dim % 4 or dims.num_queries % 2:
+        return "an embed_dim not divisible by 4, or an odd num_queries"
+    return None
+
+
+MATANYONE = Dims()
+"""MatAnyone 1 and 2 (35.2 M parameters)."""
+
+MINI = Dims(
+    trunk="resnet18",
+    trunk_width=32,
+    feature_dims=(128, 64, 32, 32, 3),
+    pixel_dim=64,
+    key_dim=32,
+    value_dim=64,
+    sensory_dim=64,
+    embed_dim=64,
+    mask_trunk="resnet18",
+    mask_trunk_width=32,
+    mask_final_dim=128,
+    transformer_blocks=2,
+    transformer_heads=4,
+    transformer_ff_dim=256,
+    num_queries=8,
+    decoder_dims=(64, 48, 32, 24, 16),
+)
+"""The small network that ships with the package (2.7 M parameters)."""

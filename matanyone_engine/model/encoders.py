@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From plates to features and keys, from alphas to values (spec sections 2.1 to 2.4).
+
+Axes: B batch, H W padded frame, h w stride 16, K key, V value, S sensory.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from matanyone_engine.model.backbone import stem, stem_pool, trunk_stages
+from matanyone_engine.model.blocks import FusionBlock, conv1, conv3, gated_update
+from matanyone_engine.model.dims import Dims
+
+
+class ImageFeatures(NamedTuple):
+    """All that the network knows about one plate frame, whatever the object."""
+
+    f16: Tensor
+    f8: Tensor
+    f4: Tensor
+    f2: Tensor
+    image: Tensor
+    """(B, 3, H, W) normalised plate."""
+    pix: Tensor
+    """(B, pixel_dim, h, w)."""
+    key: Tensor
+    """(B, K, h, w)."""
+    shrinkage: Tensor
+    """(B, 1, h, w), at least 1: how sharply a stored token is matched."""
+    selection: Tensor
+    """(B, K, h, w) in 0..1: which key channels a query looks at."""
+
+
+class PixelEncoder(nn.Module):
+    """The image trunk with its pyramid."""
+
+    def __init__(self, dims: Dims) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = stem(3, dims.trunk_width)
+        self.res2, self.layer2, self.layer3 = trunk_stages(dims.trunk, dims.trunk_width)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Normalised (B, 3, H, W) -> features at strides 16, 8, 4, 2."""
+        f2 = F.relu(self.bn1(self.conv1(image)))
+        f4 = self.res2(stem_pool(f2))
+        f8 = self.layer2(f4)
+        return self.layer3(f8), f8, f4, f2
+
+
+class KeyProjection(nn.Module):
+    """What a frame is looked up by (spec 2.2)."""
+
+    def __init__(self, dims: Dims) -> None:
+        super().__init__()
+        self.pix_feat_proj = conv1(dims.feature_dims[0], dims.pixel_dim)
+        self.key_proj = conv3(dims.pixel_dim, dims.key_dim)
+        self.d_proj = conv3(dims.pixel_dim, 1)
+        self.e_proj = conv3(dims.pixel_dim, dims.key_dim)
+
+    def forward(self, f16: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, C, h, w) -> key (B, K, h, w), shrinkage (B, 1, h, w), selection (B, K, h, w)."""
+        y = self.pix_feat_proj(f16)
+        return self.key_proj(y), self.d_proj(y) ** 2 + 1, torch.sigmoid(self.e_proj(y))
+
+
+class DeepSensoryUpdate(nn.Module):
+    """The sensory map learns from a value that goes into memory."""
+
+    def __init__(self, dims: Dims) -> None:
+        super().__init__()
+        self.transform = conv3(dims.value_dim + dims.sensory_dim, 3 * dims.sensory_dim)
+
+    def forward(self, value: Tensor, sensory: Tensor) -> Tensor:
+        """(B, V, h, w), (B, S, h, w) -> (B, S, h, w)."""
+        return gated_update(self.transform(torch.cat([value, sensory], dim=1)), sensory)
+
+
+class MaskEncoder(nn.Module):
+    """Plate and alpha of one frame -> the value that memory keeps (spec 2.3)."""
+
+    def __init__(self, dims: Dims) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = stem(4, dims.mask_trunk_width)
+        self.layer1, self.layer2, self.layer3 = trunk_stages(dims.mask_trunk, dims.mask_trunk_width)
+        self.fuser = FusionBlock(dims.pixel_dim, dims.mask_final_dim, dims.value_dim)
+        self.sensory_update = DeepSensoryUpdate(dims)
+
+    def forward(self, image: Tensor, pix: Tensor, alpha: Tensor) -> Tensor:
+        """Normalised (B, 3, H, W), (B, pixel_dim, h, w), (B, 1, H, W) 0..1 -> value (B, V, h, w)."""
+        x = self.bn1(self.conv1(torch.cat([image, alpha], dim=1)))
+        x = F.relu(stem_pool(x))
+        return self.fuser(pix, self.layer3(self.layer2(self.layer1(x))))

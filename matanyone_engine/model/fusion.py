@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A value read from memory meets the frame it was read for (spec section 2.8)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from matanyone_engine.model.blocks import FusionBlock, area_resize, conv1
+from matanyone_engine.model.dims import Dims
+
+
+class PixelFuser(nn.Module):
+    """Value, sensory map and last alpha -> pixel read-out."""
+
+    def __init__(self, dims: Dims) -> None:
+        super().__init__()
+        self.fuser = FusionBlock(dims.pixel_dim, dims.value_dim, dims.embed_dim)
+        self.sensory_compress = conv1(dims.sensory_dim + 1, dims.value_dim)
+
+    def forward(self, pix: Tensor, value: Tensor, sensory: Tensor, last_alpha: Tensor) -> Tensor:
+        """(B, pixel_dim, h, w), (B, V, h, w), (B, S, h, w), (B, 1, H, W) -> (B, embed_dim, h, w)."""
+        alpha16 = area_resize(last_alpha, pix.shape[-2:])
+        return self.fuser(pix, value + self.sensory_compress(torch.cat([sensory, alpha16], dim=1)))

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The MatAnyone network (arXiv 2501.14677; spec section 2) as a set of pure stages.
+
+Rules of this file:
+1. The network keeps nothing between calls: what a shot remembers is passed in and handed back (matting/state.py).
+2. It does not know when a stage runs (matting/schedule.py) nor how memory is searched (memory/read.py).
+3. Attribute names are the key names of the published checkpoints, odd ones included: `temp_sparity` is the change
+   head, `aux_computer` serves training only.
+
+Axes: B batch, H W padded frame (multiples of 16), h w stride 16, K key, V value, S sensory, Q queries, D embed_dim.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from matanyone_engine.model.blocks import conv1
+from matanyone_engine.model.change import ChangeHead
+from matanyone_engine.model.decoder import DecoderMaps, MaskDecoder
+from matanyone_engine.model.dims import MATANYONE, Dims
+from matanyone_engine.model.encoders import ImageFeatures, KeyProjection, MaskEncoder, PixelEncoder
+from matanyone_engine.model.fusion import PixelFuser
+from matanyone_engine.model.object_summarizer import ObjectSummarizer
+from matanyone_engine.model.object_transformer import ObjectTransformer, TransformerReadout
+
+IMAGE_MEAN = (0.485, 0.456, 0.406)
+IMAGE_STD = (0.229, 0.224, 0.225)
+
+
+class SensoryAux(nn.Module):
+    """Training only: a linear classifier of pixels whose weights the sensory map writes."""
+
+    def __init__(self, dims: Dims) -> None:
+        super().__init__()
+        self.projection = conv1(dims.sensory_dim, dims.pixel_dim + 1)
+
+    def forward(self, pix: Tensor, sensory: Tensor) -> Tensor:
+        """(B, pixel_dim, h, w), (B, S, h, w) -> log-odds (B, 1, h, w)."""
+        classifier = self.projection(sensory)
+        return (pix * classifier[:, :-1]).sum(dim=1, keepdim=True) + classifier[:, -1:]
+
+
+class AuxComputer(nn.Module):
+    """Training only: the auxiliary heads of the published recipe."""
+
+    def __init__(self, dims: Dims) -> None:
+        super().__init__()
+        self.sensory_aux = SensoryAux(dims)
+
+
+class MatAnyone(nn.Module):
+    """One object, one frame at a time. Stages in the order in which a frame goes through them."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, dims: Dims = MATANYONE) -> None:
+        super().__init__()
+        self.dims = dims
+        self.pixel_encoder = PixelEncoder(dims)
+        self.pix_feat_proj = conv1(dims.feature_dims[0], dims.pixel_dim)
+        self.key_proj = KeyProjection(dims)
+        self.mask_encoder = MaskEncoder(dims)
+        self.mask_decoder = MaskDecoder(dims)
+        self.pixel_fuser = PixelFuser(dims)
+        self.object_transformer = ObjectTransformer(dims)
+        self.object_summarizer = ObjectSummarizer(dims)
+        self.aux_computer = AuxComputer(dims)
+        self.temp_sparity = ChangeHead(dims)
+        self.register_buffer("mean", torch.tensor(IMAGE_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGE_STD).view(1, 3, 1, 1), persistent=False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.mean.device
+
+    def encode_image(self, plate: Tensor) -> ImageFeatures:
+        """Padded plate (B, 3, H, W), display-referred 0..1 -> ImageFeatures. Independent of the object."""
+        image = (plate - self.mean) / self.std
+        f16, f8, f4, f2 = self.pixel_encoder(image)
+        return ImageFeatures(f16, f8, f4, f2, image, self.pix_feat_proj(f16), *self.key_proj(f16))
+
+    def encode_mask(self, features: ImageFeatures, alpha: Tensor) -> Tensor:
+        """Alpha (B, 1, H, W) 0..1 of that frame -> value (B, V, h, w)."""
+        return self.mask_encoder(features.image, features.pix, alpha)
+
+    def update_sensory_from_value(self, value: Tensor, sensory: Tensor) -> Tensor:
+        """The deep update of frames that go into memory: (B, V, h, w), (B, S, h, w) -> (B, S, h, w)."""
+        return self.mask_encoder.sensory_update(value, sensory)
+
+    def summarize(self, value: Tensor, alpha: Tensor) -> Tensor:
+        """(B, V, h, w), (B, 1, H, W) -> object summary of one frame (B, Q, D + 1), not normalised."""
+        return self.object_summarizer(value, alpha)
+
+    def change_logits(
+        self, last_pix: Tensor, features: ImageFeatures, last_alpha: Tensor, difference: Tensor
+    ) -> Tensor:
+        """How likely each stride-16 pixel changed since the last frame, as log-odds (B, 1, h, w)."""
+        return self.temp_sparity(last_pix, features.pix, last_alpha, difference)
+
+    def fuse(self, features: ImageFeatures, value: Tensor, sensory: Tensor, last_alpha: Tensor) -> Tensor:
+        """Value (B, V, h, w), sensory (B, S, h, w), last alpha (B, 1, H, W) -> pixel read-out (B, D, h, w)."""
+        return self.pixel_fuser(features.pix, value, sensory, last_alpha)
+
+    def transform(self, pixel_readout: Tensor, summary: Tensor) -> TransformerReadout:
+        """(B, D, h, w) and the normalised summary (B, Q, D) -> TransformerReadout."""
+        return self.object_transformer(pixel_readout, summary)
+
+    def decode(self, features: ImageFeatures, readout: Tensor) -> DecoderMaps:
+        """Transformer read-out (B, D, h, w) -> DecoderMaps; raw_alpha is not clamped."""
+        return self.mask_decoder(features, readout)
+
+    def update_sensory_from_decoder(self, maps: DecoderMaps, sensory: Tensor) -> Tensor:
+        """The update after a prediction: (B, S, h, w) -> (B, S, h, w)."""
+        return self.mask_decoder.sensory_update(maps, sensory)

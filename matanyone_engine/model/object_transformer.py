@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Object queries and pixels look at each other (spec section 2.9).
+
+Axes: B batch, Q object queries, P pixels at stride 16 (row order), D embed_dim.
+The residual paths are unusual and load-bearing: see each class.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from matanyone_engine.model.blocks import ChannelAttentionBlock, PositionCode, conv1, token_map, tokens
+from matanyone_engine.model.dims import Dims
+
+
+class TransformerReadout(NamedTuple):
+    """readout (B, D, h, w); logits (B, 1, h, w), one before the first block and one after each (the last trains only)."""
+
+    readout: Tensor
+    logits: list[Tensor]
+
+
+class Attention(nn.Module):
+    """Multi-head scaled dot product attention with the parameter names of torch's own."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * dim, dim))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * dim))
+        self.out_proj = nn.Linear(dim, dim)
+        nn.init.xavier_uniform_(self.in_proj_weight)
+        nn.init.zeros_(self.out_proj.bias)
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None = None) -> Tensor:
+        """(B, L, D), (B, M, D), (B, M, D), allowed (B, L, M) bool or None -> (B, L, D)."""
+        weights = self.in_proj_weight.chunk(3)
+        biases = self.in_proj_bias.chunk(3)
+        q, k, v = (
+            F.linear(x, weight, bias).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for x, weight, bias in zip((query, key, value), weights, biases, strict=True)
+        )
+        mask = None if allowed is None else allowed.unsqueeze(1)
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.out_proj(out.transpose(1, 2).flatten(2))
+
+
+class ReadFromPixel(nn.Module):
+    """Queries gather from pixels. The residual is the *normalised* query."""
+
+    def __init__(self, dims: Dims) -> None:
+        super().__init__()
+        self.cross_attn = Attention(dims.embed_dim, dims.transformer_heads)
+        self.norm = nn.LayerNorm(dims.embed_dim)
+
+    def forward(self, query: Tensor, query_pos: Tensor, pixel: Tensor, pixel_pos: Tensor, allowed: Tensor) -> Tensor:
+        x = self.norm(query)
+        return x + self.cross_attn(x + query_pos, pixel + pixel_pos, pixel, allowed)
+
+
+class SelfAttention(nn.Module):
+    """Queries among themselves. The residual is the *normalised* query."""
+
+    def __init__(self, dims: Dims) -> None:
+        super().__init__()
+        self.self_attn = Attention(dims.embed_dim, dims.transformer_heads)
+        self.norm = nn.LayerNorm(dims.embed_dim)
+
+    def forward(self, query: Tensor, query_pos: Tensor) -> Tensor:
+        x = self.norm(query)
+        with_pos = x + query_pos
+        return x + self.self_attn(with_pos, with_pos, x)
+
+
+class FeedForward(nn.Module):
+    """Per query. Here the residual is the query as it came."""
+
+    def __init__(self, dims: Dims) -> None:
+        super().__init__()
+        self.linear1 = nn.Linear(dims.embed_dim, dims.transformer_ff_dim)
+        self.linear2 = nn.Linear(dims.transformer_ff_dim, dims.embed_dim)
+        self.norm = nn.LayerNorm(dims.embed_dim)
+
+    def forward(self, query: Tensor) -> Tensor:
+        return query + self.linear2(F.relu(self.linear1(self.norm(query))))
+
+
+class ReadFromQuery(nn.Module):
+    """Pixels gather from queries; nothing is normalised."""
+
+    def __init__(self, dims: Dims) -> None:
+        super().__init__()
+        self.cross_attn = Attention(dims.embed_dim, dims.transformer_heads)
+
+    def forward(self, pixel: Tensor, pixel_pos: Tensor, query: Tensor, query_pos: Tensor) -> Tensor:
+        return pixel + self.cross_attn(pixel + pixel_pos, query + query_pos, query)
+
+
+class PixelFeedForward(nn.Module):
+    """Pixels as a map again."""
+
+    def __init__(self, dims: Dims) -> None:
+        super().__init__()
+        self.conv = ChannelAttentionBlock(dims.embed_dim)
+
+    def forward(self, pixel: Tensor, size: torch.Size) -> Tensor:
+        return tokens(self.conv(token_map(pixel, size)))
+
+
+class QueryBlock(nn.Module):
+    """One round: pixels to queries, queries among themselves, queries to pixels."""
+
+    def __init__(self, dims: Dims) -> None:
+        super().__init__()
+        self.read_from_pixel = ReadFromPixel(dims)
+        self.self_attn = SelfAttention(dims)
+        self.ffn = FeedForward(dims)
+        self.read_from_query = ReadFromQuery(dims)
+        self.pixel_ffn = PixelFeedForward(dims)
+
+    def forward(
+        self,
+        query: Tensor,
+        query_pos: Tensor,
+        pixel: Tensor,
+        pixel_pos: Tensor,
+        allowed: Tensor,
+        size: torch.Size,
+    ) -> tuple[Tensor, Tensor]:
+        """Queries (B, Q, D) and pixels (B, P, D) with their positions -> both, updated."""
+        query = self.read_from_pixel(query, query_pos, pixel, pixel_pos, allowed)
+        query = self.ffn(self.self_attn(query, query_pos))
+        pixel = self.read_from_query(pixel, pixel_pos, query, query_pos)
+        return query, self.pixel_ffn(pixel, size)
+
+
+def visible_pixels(logits: Tensor, num_queries: int) -> Tensor:
+    """Which pixels each query may look at: (B, 1, h, w) logits -> (B, Q, P) bool (spec 2.9).
+
+    Foreground queries see where the logit is at least 0, background queries the rest; a query that would see
+    nothing sees everything, so that no softmax runs over an empty set.
+    """
+    foreground = logits.flatten(2) >= 0
+    half = num_queries // 2
+    allowed = torch.cat([foreground.expand(-1, half, -1), ~foreground.expand(-1, half, -1)], dim=1)
+    return allowed | ~allowed.any(dim=-1, keepdim=True)
+
+
+class ObjectTransformer(nn.Module):
+    """Makes the pixel read-out consistent with what is known of the whole object."""
+
+    def __init__(self, dims: Dims) -> None:
+        super().__init__()
+        embed = dims.embed_dim
+        self.num_queries = dims.num_queries
+        self.query_init = nn.Embedding(dims.num_queries, embed)
+        self.query_emb = nn.Embedding(dims.num_queries, embed)
+        self.summary_to_query_init = nn.Linear(embed, embed)
+        self.summary_to_query_emb = nn.Linear(embed, embed)
+        self.pixel_init_proj = conv1(embed, embed)
+        self.pixel_emb_proj = conv1(embed, embed)
+        self.spatial_pe = PositionCode(embed, dims.position_scale, dims.position_temperature)
+        self.blocks = nn.ModuleList(QueryBlock(dims) for _ in range(dims.transformer_blocks))
+        self.mask_pred = nn.ModuleList(
+            nn.Sequential(nn.ReLU(), conv1(embed, 1)) for _ in range(dims.transformer_blocks + 1)
+        )
+
+    def forward(self, pixel_readout: Tensor, summary: Tensor) -> TransformerReadout:
+        """(B, D, h, w) and the normalised object summary (B, Q, D) -> TransformerReadout."""
+        size = pixel_readout.shape[-2:]
+        query = self.query_init.weight + self.summary_to_query_init(summary)
+        query_pos = self.query_emb.weight + self.summary_to_query_emb(summary)
+        pixel = tokens(self.pixel_init_proj(pixel_readout))
+        pixel_pos = self.spatial_pe(size) + tokens(self.pixel_emb_proj(pixel_readout))
+        logits = [self.mask_pred[0](token_map(pixel, size))]
+        for block, predict in zip(self.blocks, self.mask_pred[1:], strict=True):
+            allowed = visible_pixels(logits[-1], self.num_queries)
+            query, pixel = block(query, query_pos, pixel, pixel_pos, allowed, size)
+            logits.append(predict(token_map(pixel, size)))
+        return TransformerReadout(token_map(pixel, size), logits)

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bank: which tokens of which frames are remembered (spec sections 3.2, 3.3).
+
+Rules of this file:
+1. A bank is a value: adding, forgetting and counting return a new bank and leave the old one as it was, so a failed
+   frame changes nothing and a snapshot needs no lock.
+2. Tokens lie in reading order, long-term prototypes first, then the permanent frame, then temporary frames from old
+   to new, in one block that is read without a copy.
+3. It knows tensors and limits; which frames are worth storing is matting/schedule.py's business.
+
+Axes: B batch, N tokens, P tokens of one frame, K key channels, V value channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+from matanyone_engine.memory.read import DEFAULT_BLOCK_BYTES, Reading, read, similarity
+
+FRESH_LIFE = 1e-7
+"""Life of a token that no read has counted yet; keeps use / life finite."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Stored tokens of any number of frames.
+
+    The last three are kept only for long-term memory, which has to tell useful tokens from idle ones.
+    """
+
+    key: Tensor
+    """(B, N, K)."""
+    shrinkage: Tensor
+    """(B, N)."""
+    value: Tensor
+    """(B, N, V)."""
+    selection: Tensor | None = None
+    """(B, N, K)."""
+    use: Tensor | None = None
+    """(B, N): weight given by all queries of all reads."""
+    life: Tensor | None = None
+    """(B, N): reads survived."""
+
+    def __len__(self) -> int:
+        return self.key.shape[1]
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Tokens:
+        """Apply a change to every tensor that is there."""
+        return Tokens(**{name: change(tensor) for name, tensor in self.tensors().items()})
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Field name -> tensor, absent ones left out."""
+        every = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: tensor for name, tensor in every.items() if tensor is not None}
+
+    def part(self, start: int, stop: int | None = None) -> Tokens:
+        """Tokens start..stop (a view)."""
+        return self.map(lambda x: x[:, start:stop])
+
+    def pick(self, index: Tensor) -> Tokens:
+        """Tokens by number, index (B, n)."""
+        return self.map(lambda x: _gather(x, index))
+
+    @classmethod
+    def joined(cls, parts: list[Tokens]) -> Tokens:
+        """Parts one after another (copied unless there is only one)."""
+        filled = [part for part in parts if len(part)]
+        if len(filled) == 1:
+            return filled[0]
+        names = filled[0].tensors()
+        return cls(**{name: torch.cat([getattr(part, name) for part in filled], dim=1) for name in names})
+
+
+def _gather(x: Tensor, index: Tensor) -> Tensor:
+    wide = index if x.dim() == 2 else index.unsqueeze(-1).expand(-1, -1, x.shape[-1])
+    return x.gather(1, wide)
+
+
+@dataclass(frozen=True)
+class LongTermLimits:
+    """Limits of long-term memory, in frames of temporary tokens and in tokens (spec 3.3)."""
+
+    max_frames: int
+    min_frames: int
+    prototypes: int
+    max_tokens: int
+    buffer_tokens: int
+
+
+@dataclass(frozen=True)
+class MemoryBank:
+    """Working memory and, where limits for it are given, long-term memory of one object."""
+
+    frames: int
+    """Frames of working memory kept, the permanent one included; not used with long-term memory."""
+    long_term: LongTermLimits | None = None
+    tokens: Tokens | None = None
+    prototypes: int = 0
+    """Tokens at the front that are long-term."""
+    frame_tokens: int = 0
+    """P; the same for every frame of a shot."""
+
+    @property
+    def temporary(self) -> int:
+        """Tokens at the back that may be evicted or consolidated."""
+        working = 0 if self.tokens is None else len(self.tokens) - self.prototypes
+        return max(0, working - self.frame_tokens)
+
+    def added(self, frame: Tokens) -> MemoryBank:
+        """Store one frame's tokens (with their selection); the first frame of an empty working memory is permanent."""
+        fresh = self._fresh(frame)
+        tokens = fresh if self.tokens is None else Tokens.joined([self.tokens, fresh])
+        grown = replace(self, tokens=tokens, frame_tokens=len(frame))
+        return grown._evicted() if self.long_term is None else grown._consolidated(self.long_term)
+
+    def forgotten(self) -> MemoryBank:
+        """Working memory emptied; long-term memory stays."""
+        kept = None if self.tokens is None or not self.prototypes else self.tokens.part(0, self.prototypes)
+        return replace(self, tokens=kept)
+
+    def read(
+        self, query: Tensor, selection: Tensor, *, top_k: int | None, block_bytes: int = DEFAULT_BLOCK_BYTES
+    ) -> tuple[Tensor, MemoryBank]:
+        """Values for the queries (B, P, K) -> (B, P, V), and the bank with this read counted."""
+        tokens = self._stored()
+        reading = read(
+            tokens.key,
+            tokens.shrinkage,
+            tokens.value,
+            query,
+            selection,
+            top_k=top_k,
+            count_use=self.long_term is not None,
+            block_bytes=block_bytes,
+        )
+        return reading.value, self._counted(reading)
+
+    def _stored(self) -> Tokens:
+        if self.tokens is None:
+            raise LookupError("the bank is empty: the schedule must store a frame before it reads one")
+        return self.tokens
+
+    def _fresh(self, frame: Tokens) -> Tokens:
+        if self.long_term is None:
+            return replace(frame, selection=None)
+        return replace(frame, use=torch.zeros_like(frame.shrinkage), life=torch.full_like(frame.shrinkage, FRESH_LIFE))
+
+    def _counted(self, reading: Reading) -> MemoryBank:
+        tokens = self._stored()
+        if reading.use is None or tokens.use is None or tokens.life is None:
+            return self
+        return replace(self, tokens=replace(tokens, use=tokens.use + reading.use, life=tokens.life + 1))
+
+    def _evicted(self) -> MemoryBank:
+        """Keep the permanent frame and the newest frames - 1 temporary ones."""
+        surplus = self.temporary - (self.frames - 1) * self.frame_tokens
+        if surplus <= 0:
+            return self
+        tokens, first = self._stored(), self.frame_tokens
+        return replace(self, tokens=Tokens.joined([tokens.part(0, first), tokens.part(first + surplus)]))
+
+    def _consolidated(self, limits: LongTermLimits) -> MemoryBank:
+        """Turn all but the newest temporary frames into prototypes once there are too many of them."""
+        if self.temporary < (limits.max_frames - 1) * self.frame_tokens:
+            return self
+        tokens = self._stored()
+        permanent_end = self.prototypes + self.frame_tokens
+        newest = (limits.min_frames - 1) * self.frame_tokens
+        candidates_end = len(tokens) - newest
+        kept = _useful(tokens.part(0, self.prototypes), limits)
+        prototypes = potentiated(tokens.part(permanent_end, candidates_end), limits.prototypes)
+        parts = [kept, prototypes, tokens.part(self.prototypes, permanent_end), tokens.part(candidates_end)]
+        return replace(self, tokens=Tokens.joined(parts), prototypes=len(kept) + len(prototypes))
+
+
+def _usage(tokens: Tokens) -> Tensor:
+    """(B, N) mean weight per read."""
+    if tokens.use is None or tokens.life is None:
+        raise LookupError("these tokens were stored without use counters")
+    return tokens.use / tokens.life
+
+
+def _useful(stored: Tokens, limits: LongTermLimits) -> Tokens:
+    """Long-term tokens that stay when the next prototypes come: all, or the most used where room runs out."""
+    if len(stored) < limits.max_tokens - limits.prototypes:
+        return stored
+    room = max(0, limits.max_tokens - limits.prototypes - limits.buffer_tokens)
+    index = torch.topk(_usage(stored), min(room, len(stored)), dim=1).indices
+    return stored.pick(index.sort(dim=1).values)
+
+
+def potentiated(candidates: Tokens, count: int) -> Tokens:
+    """The most used candidates as prototypes that gather the values of all candidates like them (spec 3.3)."""
+    index = torch.topk(_usage(candidates), min(count, len(candidates)), dim=1).indices
+    chosen = candidates.pick(index)
+    if chosen.selection is None:
+        raise LookupError("long-term memory needs the selection of every stored token")
+    similar = similarity(candidates.key, candidates.shrinkage, chosen.key, chosen.selection)
+    weight = torch.softmax(similar, dim=-1)
+    return replace(
+        chosen,
+        shrinkage=(weight @ candidates.shrinkage.unsqueeze(-1)).squeeze(-1),
+        value=weight @ candidates.value,
+        use=torch.zeros_like(chosen.shrinkage),
+        life=torch.full_like(chosen.shrinkage, FRESH_LIFE),
+    )

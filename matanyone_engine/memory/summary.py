@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The object summary over time: sums and areas of every memorised frame (spec section 3.4)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+AREA_FLOOR = 1e-4
+"""Keeps a query that never saw any area from dividing by zero."""
+
+
+def accumulated(total: Tensor | None, frame: Tensor) -> Tensor:
+    """Add one frame's summary (B, Q, D + 1) to the total; the first one is the total."""
+    return frame if total is None else total + frame
+
+
+def normalised(total: Tensor) -> Tensor:
+    """(B, Q, D + 1), last column the area -> mean feature of each query (B, Q, D)."""
+    return total[..., :-1] / (total[..., -1:] + AREA_FLOOR)

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What happens on a frame: cursor + policy -> FramePlan (spec section 4; the table in docs/architecture.md).
+
+Rules of this file:
+1. Pure and without tensors: the plan of a whole shot can be printed and asserted on without a network.
+2. Legal moves are the table MOVES; a missing entry is an IllegalMove with a sentence.
+3. session.py executes a plan without asking why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from matanyone_engine.errors import IllegalMove
+from matanyone_engine.matting.policy import MemoryPolicy
+
+
+class Phase(Enum):
+    """How far a session is."""
+
+    EMPTY = "empty"
+    """No mask was given yet."""
+    KEYED = "keyed"
+    """A mask was given; the object is known."""
+
+
+class FrameKind(Enum):
+    """What is asked of a frame."""
+
+    SEED = "seed"
+    """A mask is given: it is the alpha, and goes into memory."""
+    SETTLE = "settle"
+    """Predict the same frame again from its own value and remember only that answer (recurrent refinement)."""
+    ADVANCE = "advance"
+    """Predict the next frame from memory."""
+    FINISH = "finish"
+    """Predict a last frame that nothing will follow: it is not remembered."""
+    FINISH_SEED = "finish with a mask"
+    """A mask on a last frame: it is the alpha, and is not remembered."""
+
+
+class ValueSource(Enum):
+    """Where the alpha's value comes from."""
+
+    MASK = "mask"
+    """No prediction: the given mask is the answer."""
+    LAST = "last value"
+    MEMORY = "memory fused with last value"
+
+
+# (phase, what is asked) -> phase after it.
+MOVES: dict[tuple[Phase, FrameKind], Phase] = {
+    (Phase.EMPTY, FrameKind.SEED): Phase.KEYED,
+    (Phase.KEYED, FrameKind.SEED): Phase.KEYED,
+    (Phase.KEYED, FrameKind.SETTLE): Phase.KEYED,
+    (Phase.KEYED, FrameKind.ADVANCE): Phase.KEYED,
+    (Phase.KEYED, FrameKind.FINISH): Phase.KEYED,
+    (Phase.KEYED, FrameKind.FINISH_SEED): Phase.KEYED,
+}
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """Where a session stands. Frames are counted from its seed, settles not counted."""
+
+    phase: Phase = Phase.EMPTY
+    frame: int = -1
+    memorised: int = 0
+    """The last frame that went into memory."""
+
+
+@dataclass(frozen=True)
+class FramePlan:
+    """All decisions about one frame."""
+
+    kind: FrameKind
+    cursor: Cursor
+    """Where the session stands afterwards."""
+    source: ValueSource
+    memorises: bool
+    """Value and summary go to memory, with a deep sensory update; else the value is only kept as the last one."""
+    updates_sensory: bool
+    """The decoder updates the sensory map."""
+    forgets_first: bool
+    """Working memory and object summary are emptied before this frame is written."""
+
+
+def sensory_steps(policy: MemoryPolicy) -> frozenset[int]:
+    """Distances from the last memorised frame at which the decoder updates the sensory map (spec 4.4)."""
+    every, updates = policy.memory_every, policy.sensory_updates
+    if updates >= every:
+        return frozenset(range(1, every + 1))
+    if updates == 1:
+        return frozenset({1})
+    # Rounds half to even, as the published schedule does.
+    step = (every - 1) / (updates - 1)
+    return frozenset(round(1 + i * step) for i in range(updates))
+
+
+def check_move(kind: FrameKind, phase: Phase) -> Phase:
+    """The phase after this move. Raises IllegalMove where the table has none."""
+    if (phase, kind) not in MOVES:
+        raise IllegalMove(
+            expected="a mask first",
+            came=f"{kind.value!r} while no mask was given",
+            action="Call seed(plate, mask) with the mask of the first frame.",
+        )
+    return MOVES[phase, kind]
+
+
+def plan_frame(kind: FrameKind, cursor: Cursor, policy: MemoryPolicy) -> FramePlan:
+    """Decide one frame. Raises IllegalMove."""
+    phase = check_move(kind, cursor.phase)
+    if kind is FrameKind.SETTLE:
+        return _settle(replace(cursor, phase=phase, frame=0, memorised=0))
+    at = replace(cursor, phase=phase, frame=cursor.frame + 1)
+    distance = at.frame - at.memorised
+    last = kind in {FrameKind.FINISH, FrameKind.FINISH_SEED}
+    masked = kind in {FrameKind.SEED, FrameKind.FINISH_SEED}
+    memorises = not last and (masked or distance >= policy.memory_every)
+    return FramePlan(
+        kind=kind,
+        cursor=replace(at, memorised=at.frame) if memorises else at,
+        source=ValueSource.MASK if masked else ValueSource.MEMORY,
+        memorises=memorises,
+        updates_sensory=not masked and not last and distance in sensory_steps(policy),
+        forgets_first=False,
+    )
+
+
+def _settle(cursor: Cursor) -> FramePlan:
+    return FramePlan(
+        kind=FrameKind.SETTLE,
+        cursor=cursor,
+        source=ValueSource.LAST,
+        memorises=True,
+        updates_sensory=True,
+        forgets_first=True,
+    )

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All that is carried from frame to frame (spec section 3.5), and its form as bytes.
+
+Rules of this file:
+1. A state is a value: a step makes a new one. Whoever keeps the old one can go back to it.
+2. Snapshots are safetensors behind a magic and a digest: no pickle, no code, damage is noticed.
+3. Leftovers are refused: a snapshot with a tensor nobody asked for is not ours.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from matanyone_engine.errors import SnapshotError
+from matanyone_engine.matting.geometry import Size
+from matanyone_engine.matting.policy import LongTermPolicy, MemoryPolicy
+from matanyone_engine.matting.schedule import Cursor, Phase
+from matanyone_engine.memory.bank import LongTermLimits, MemoryBank, Tokens
+
+_MAGIC = b"MATANYONE-SNAPSHOT-1\n"
+_HEADER = "header"
+_CARRIED = "carried."
+_TOKENS = "tokens."
+
+
+class Carried(NamedTuple):
+    """Maps of the last frame and the object so far. B is 1; H W padded working size, h w stride 16."""
+
+    sensory: Tensor
+    """(B, S, h, w)."""
+    alpha: Tensor
+    """(B, 1, H, W) 0..1: the last answer."""
+    pix: Tensor
+    """(B, pixel_dim, h, w): the last frame's pixel feature."""
+    value: Tensor
+    """(B, V, h, w): the last frame's value, whether it went into memory or not."""
+    summary: Tensor
+    """(B, Q, D + 1): object summary, added up."""
+
+
+@dataclass(frozen=True)
+class StreamState:
+    """One object at one moment of one shot."""
+
+    cursor: Cursor
+    bank: MemoryBank
+    frame: Size | None = None
+    """Size of the shot's frames; None before the first mask."""
+    carried: Carried | None = None
+    """None before the first mask."""
+
+    @classmethod
+    def empty(cls, policy: MemoryPolicy) -> StreamState:
+        """Before any mask."""
+        limits = None if policy.long_term is None else _limits(policy.long_term)
+        return cls(Cursor(), MemoryBank(policy.bank_frames, limits))
+
+    def known(self) -> Carried:
+        """What is carried; the schedule lets nobody ask before a mask was given."""
+        if self.carried is None:
+            raise LookupError("nothing is carried before the first mask")
+        return self.carried
+
+
+def _limits(policy: LongTermPolicy) -> LongTermLimits:
+    return LongTermLimits(**dataclasses.asdict(policy))
+
+
+def to_bytes(state: StreamState, about: dict[str, Any]) -> bytes:
+    """State and a JSON-able description of its session -> snapshot bytes."""
+    bank = state.bank
+    header = {
+        "about": about,
+        "cursor": {**dataclasses.asdict(state.cursor), "phase": state.cursor.phase.value},
+        "frame": state.frame,
+        "bank": {"prototypes": bank.prototypes, "frame_tokens": bank.frame_tokens},
+    }
+    tensors = {_HEADER: torch.frombuffer(bytearray(json.dumps(header).encode()), dtype=torch.uint8)}
+    if state.carried is not None:
+        tensors |= {_CARRIED + name: tensor for name, tensor in state.carried._asdict().items()}
+    if bank.tokens is not None:
+        tensors |= {_TOKENS + name: tensor for name, tensor in bank.tokens.tensors().items()}
+    payload = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    return _MAGIC + hashlib.sha256(payload).digest() + payload
+
+
+def read_about(blob: bytes) -> dict[str, Any]:
+    """The description that to_bytes was given."""
+    return _header(_tensors(blob))["about"]
+
+
+def from_bytes(blob: bytes, policy: MemoryPolicy, device: torch.device) -> StreamState:
+    """The inverse of to_bytes. Raises SnapshotError for anything damaged or unknown."""
+    tensors = _tensors(blob)
+    header = _header(tensors)
+    del tensors[_HEADER]
+    carried = _taken(tensors, _CARRIED, device)
+    stored = _taken(tensors, _TOKENS, device)
+    if tensors:
+        raise _not_ours(f"tensors nobody asked for: {', '.join(sorted(tensors))}")
+    try:
+        cursor = Cursor(**{**header["cursor"], "phase": Phase(header["cursor"]["phase"])})
+        bank = dataclasses.replace(
+            StreamState.empty(policy).bank, tokens=Tokens(**stored) if stored else None, **header["bank"]
+        )
+        frame = tuple(header["frame"]) if header["frame"] else None
+        return StreamState(cursor, bank, frame, Carried(**carried) if carried else None)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _not_ours(f"a header that does not fit: {error}") from error
+
+
+def _taken(tensors: dict[str, Tensor], prefix: str, device: torch.device) -> dict[str, Tensor]:
+    """Remove and return the tensors under a prefix, on the device, without it."""
+    names = [name for name in tensors if name.startswith(prefix)]
+    return {name.removeprefix(prefix): tensors.pop(name).to(device) for name in names}
+
+
+def _tensors(blob: bytes) -> dict[str, Tensor]:
+    digest_end = len(_MAGIC) + 32
+    if not blob.startswith(_MAGIC):
+        raise _not_ours(f"{len(blob)} bytes that begin with {bytes(blob[:16])!r}")
+    payload = blob[digest_end:]
+    if hashlib.sha256(payload).digest() != blob[len(_MAGIC) : digest_end]:
+        raise _not_ours(f"{len(blob)} bytes whose digest does not match (cut short or altered)")
+    try:
+        return load(payload)
+    except SafetensorError as error:
+        raise _not_ours(str(error)) from error
+
+
+def _header(tensors: dict[str, Tensor]) -> dict[str, Any]:
+    if _HEADER not in tensors:
+        raise _not_ours("tensors without a header")
+    return json.loads(bytes(tensors[_HEADER].tolist()))
+
+
+def _not_ours(came: str) -> SnapshotError:
+    return SnapshotError(
+        expected="bytes made by MattingSession.snapshot()",
+        came=came,
+        action="Use an intact snapshot, or seed the shot again.",
+    )

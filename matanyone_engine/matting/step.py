@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One frame through the network (spec section 4): (plan, state, plate) -> (alpha, new state), pure.
+
+Axes: B batch (1), H W padded working size, h w stride 16.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from matanyone_engine.matting.schedule import FramePlan, ValueSource
+from matanyone_engine.matting.state import Carried, StreamState
+from matanyone_engine.memory.bank import MemoryBank, Tokens
+from matanyone_engine.memory.summary import accumulated, normalised
+from matanyone_engine.model.blocks import token_map, tokens
+from matanyone_engine.model.encoders import ImageFeatures
+from matanyone_engine.model.matanyone import MatAnyone
+
+
+def assign(
+    network: MatAnyone, plan: FramePlan, state: StreamState, features: ImageFeatures, mask: Tensor
+) -> tuple[Tensor, StreamState]:
+    """A frame whose alpha is the given mask (B, 1, H, W) 0..1."""
+    sensory = _no_sensory(network, features) if state.carried is None else state.carried.sensory
+    return mask, _remembered(network, plan, state, features, mask, sensory)
+
+
+def predict(
+    network: MatAnyone, plan: FramePlan, state: StreamState, features: ImageFeatures, top_k: int | None
+) -> tuple[Tensor, StreamState]:
+    """A frame whose alpha the network answers: (B, 1, H, W) 0..1."""
+    carried = state.known()
+    value, bank = carried.value, state.bank
+    if plan.source is ValueSource.MEMORY:
+        value, bank = _value_from_memory(network, carried, bank, features, top_k)
+    pixel_readout = network.fuse(features, value, carried.sensory, carried.alpha)
+    readout = network.transform(pixel_readout, normalised(carried.summary)).readout
+    maps = network.decode(features, readout)
+    sensory = carried.sensory
+    if plan.updates_sensory:
+        sensory = network.update_sensory_from_decoder(maps, sensory)
+    alpha = maps.raw_alpha.clamp(0, 1)
+    return alpha, _remembered(network, plan, replace(state, bank=bank), features, alpha, sensory)
+
+
+def _value_from_memory(
+    network: MatAnyone, carried: Carried, bank: MemoryBank, features: ImageFeatures, top_k: int | None
+) -> tuple[Tensor, MemoryBank]:
+    """Read memory; keep the last value where the change head sees no change (spec 2.11)."""
+    flat, bank = bank.read(tokens(features.key), tokens(features.selection), top_k=top_k)
+    read = token_map(flat, features.key.shape[-2:])
+    change = torch.sigmoid(network.change_logits(carried.pix, features, carried.alpha, read - carried.value))
+    return change * read + (1 - change) * carried.value, bank
+
+
+def _no_sensory(network: MatAnyone, features: ImageFeatures) -> Tensor:
+    return features.pix.new_zeros(1, network.dims.sensory_dim, *features.pix.shape[-2:])
+
+
+def _remembered(
+    network: MatAnyone,
+    plan: FramePlan,
+    state: StreamState,
+    features: ImageFeatures,
+    alpha: Tensor,
+    sensory: Tensor,
+) -> StreamState:
+    """The state after a frame with this alpha; every frame leaves its value, some go into memory."""
+    value = network.encode_mask(features, alpha)
+    if not plan.memorises:
+        carried = Carried(sensory, alpha, features.pix, value, state.known().summary)
+        return replace(state, cursor=plan.cursor, carried=carried)
+    old = None if plan.forgets_first or state.carried is None else state.carried.summary
+    bank = state.bank.forgotten() if plan.forgets_first else state.bank
+    return replace(
+        state,
+        cursor=plan.cursor,
+        bank=bank.added(_frame_tokens(features, value)),
+        carried=Carried(
+            network.update_sensory_from_value(value, sensory),
+            alpha,
+            features.pix,
+            value,
+            accumulated(old, network.summarize(value, alpha)),
+        ),
+    )
+
+
+def _frame_tokens(features: ImageFeatures, value: Tensor) -> Tokens:
+    return Tokens(
+        key=tokens(features.key),
+        shrinkage=tokens(features.shrinkage).squeeze(-1),
+        value=tokens(value).contiguous(),
+        selection=tokens(features.selection),
+    )

@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Replay recorded cases of the reference network through ours and compare alphas.
+
+    python tests/oracle.py --cases DIR [--kit DIR] [--case NAME ...]
+
+DIR holds *.npz cases of the format described in the parity kit's README: operations (mask, first, step) with recorded
+alphas, for weights that `oracle_weights.py` makes from key names alone. The kit (manifest and oracle_weights.py) is
+looked for in --kit, in DIR, above DIR, and in ../shared/parity. Exit code 0 only if every case is within tolerance.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+ROOT = Path(__file__).resolve().parent.parent
+if importlib.util.find_spec("matanyone_engine") is None:  # run from a checkout that is not installed
+    sys.path.insert(0, str(ROOT))
+
+from matanyone_engine.media.masks import upstream_guide_mask  # noqa: E402
+
+from matanyone_engine import LongTermPolicy, MattingSession, MemoryPolicy  # noqa: E402
+from matanyone_engine.model import MATANYONE, MatAnyone, load_upstream_state  # noqa: E402
+
+MAX_TOLERANCE = 5e-4
+"""Largest |difference of alpha| of any pixel (parity kit, README)."""
+MEAN_TOLERANCE = 2e-5
+"""Mean |difference of alpha| of a case."""
+MANIFEST = "manifest_matanyone.json"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far one case is from its record."""
+
+    name: str
+    frames: int
+    max: float
+    mean: float
+    pooled: float
+    """Largest difference of the 4x4 means, over every frame."""
+
+    @property
+    def passed(self) -> bool:
+        return self.max <= MAX_TOLERANCE and self.mean <= MEAN_TOLERANCE and self.pooled <= MAX_TOLERANCE
+
+
+class Kit:
+    """The manifest and the weights that follow from it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.entries = json.loads((folder / MANIFEST).read_text())
+        spec = importlib.util.spec_from_file_location("oracle_weights", folder / "oracle_weights.py")
+        if spec is None or spec.loader is None:
+            raise SystemExit(f"oracle: {folder} holds no oracle_weights.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        self.state = {name: torch.from_numpy(array) for name, array in module.oracle_state(self.entries).items()}
+
+    def network(self, override: dict[str, float]) -> MatAnyone:
+        """Our network with the oracle's weights; `override` fills whole tensors with a constant."""
+        filled = {name: torch.full_like(self.state[name], value) for name, value in override.items()}
+        network = MatAnyone(MATANYONE).eval()
+        load_upstream_state(network, {**self.state, **filled})
+        return network
+
+
+def find_kit(cases: Path, given: Path | None) -> Path:
+    """The folder with the manifest."""
+    places = [given] if given else [cases, *cases.resolve().parents, ROOT.parent / "shared" / "parity"]
+    for place in places:
+        if place is not None and (place / MANIFEST).is_file():
+            return place
+    raise SystemExit(f"oracle: no {MANIFEST} in {', '.join(map(str, places))}; name its folder with --kit")
+
+
+def memory_policy(params: dict[str, Any]) -> MemoryPolicy:
+    """A recorded case's memory settings in our words."""
+    recorded = params.get("long_term") or {}
+    long_term = None
+    if params["use_long_term"]:
+        if not recorded.get("count_usage", True):
+            raise SystemExit("oracle: long-term memory without use counts is not part of this engine")
+        long_term = LongTermPolicy(
+            max_frames=recorded["max_mem_frames"],
+            min_frames=recorded["min_mem_frames"],
+            prototypes=recorded["num_prototypes"],
+            max_tokens=recorded["max_num_tokens"],
+            buffer_tokens=recorded["buffer_tokens"],
+        )
+    return MemoryPolicy(
+        memory_every=params["mem_every"],
+        bank_frames=params["max_mem_frames"],
+        top_k=params["top_k"],
+        long_term=long_term,
+        sensory_updates=params["stagger_updates"],
+    )
+
+
+def limited(rgb: np.ndarray, max_size: int | None) -> torch.Tensor:
+    """uint8 (T, H, W, 3) -> float (T, 3, H, W) 0..1, area-resized where the shortest side exceeds max_size."""
+    frames = torch.from_numpy(rgb).permute(0, 3, 1, 2).float()
+    shortest = min(frames.shape[-2:])
+    if max_size is not None and 0 < max_size < shortest:
+        size = [int(side / shortest * max_size) for side in frames.shape[-2:]]
+        frames = F.interpolate(frames, size=size, mode="area")
+    return frames / 255
+
+
+def guide_masks(case: Any, params: dict[str, Any], size: torch.Size) -> np.ndarray:
+    """Raw masks (M, H, W) prepared as the reference does, nearest-resized to the frames: float 0..255."""
+    prepared = [upstream_guide_mask(mask, params["r_dilate"], params["r_erode"]) for mask in case["masks"]]
+    stacked = torch.from_numpy(np.stack(prepared))[:, None].float()
+    return F.interpolate(stacked, size=tuple(size), mode="nearest")[:, 0].numpy()
+
+
+def replay(case: Any, network: MatAnyone) -> dict[int, np.ndarray]:
+    """Run every operation; the last alpha (H, W) of each frame."""
+    params = json.loads(str(case["params"]))
+    frames = limited(case["rgb"], params.get("max_size"))
+    masks = case["masks_in"]
+    if "masks" in case and not np.array_equal(guide_masks(case, params, frames.shape[-2:]), masks):
+        print("  note: our preparation of the raw masks differs from the recorded masks_in; replaying masks_in")
+    internal = params.get("max_internal_size") or -1
+    session = MattingSession(network, memory_policy(params), working_size=internal if internal > 0 else None)
+    answers: dict[int, np.ndarray] = {}
+    for op in json.loads(str(case["ops"])):
+        answers[op["frame"]] = operate(session, op, frames[op["frame"]], masks).numpy()
+    return answers
+
+
+def operate(session: MattingSession, op: dict[str, Any], plate: torch.Tensor, masks: np.ndarray) -> torch.Tensor:
+    """One recorded operation."""
+    if op["op"] == "first":
+        return session.settle(plate)
+    if op["op"] not in {"mask", "step"}:
+        raise SystemExit(f"oracle: unknown operation {op['op']!r}")
+    mask = torch.from_numpy(masks[op["mask"]] / 255) if op["op"] == "mask" else None
+    if op.get("end"):
+        return session.finish(plate, mask)
+    return session.advance(plate) if mask is None else session.assign(plate, mask)
+
+
+def pooled(alpha: np.ndarray) -> np.ndarray:
+    """4x4 means, excess rows and columns cut off."""
+    height, width = alpha.shape[0] // 4, alpha.shape[1] // 4
+    return alpha[: height * 4, : width * 4].reshape(height, 4, width, 4).mean(axis=(1, 3))
+
+
+def compare(path: Path, kit: Kit) -> Difference:
+    """Replay one case file."""
+    with np.load(path) as file:
+        case = {name: file[name] for name in file.files}
+    network = kit.network(json.loads(str(case["params"])).get("weight_override") or {})
+    answers = replay(case, network)
+    differences = [np.abs(answers[int(t)] - alpha) for t, alpha in zip(case["keep"], case["alpha"], strict=True)]
+    pools = [np.abs(pooled(answers[t]) - case["pool"][t]).max() for t in answers] if "pool" in case else [0.0]
+    return Difference(
+        name=path.stem,
+        frames=len(differences),
+        max=float(max(d.max() for d in differences)),
+        mean=float(np.mean([d.mean() for d in differences])),
+        pooled=float(max(pools)),
+    )
+
+
+def case_files(folder: Path, names: list[str]) -> list[Path]:
+    """Files of the case format, intermediates of single operations left out."""
+    files = []
+    for path in sorted(folder.glob("*.npz")):
+        with np.load(path) as file:
+            if "ops" in file.files and (not names or path.stem in names):
+                files.append(path)
+    if not files:
+        raise SystemExit(f"oracle: no case files in {folder}")
+    return files
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("--cases", type=Path, required=True, help="folder of *.npz cases")
+    parser.add_argument("--kit", type=Path, help=f"folder with {MANIFEST} and oracle_weights.py")
+    parser.add_argument("--case", action="append", default=[], help="only this case (may be repeated)")
+    args = parser.parse_args(argv)
+    kit = Kit(find_kit(args.cases, args.kit))
+    passed = True
+    print(f"{'case':<28}{'frames':>7}{'max':>11}{'mean':>11}{'4x4 max':>11}")
+    for path in case_files(args.cases, args.case):
+        result = compare(path, kit)
+        passed &= result.passed
+        verdict = "ok" if result.passed else "DIFFERS"
+        print(
+            f"{result.name:<28}{result.frames:>7}{result.max:>11.2e}{result.mean:>11.2e}{result.pooled:>11.2e}  {verdict}",
+            flush=True,
+        )
+    print(f"tolerance: max {MAX_TOLERANCE:g}, mean {MEAN_TOLERANCE:g}: {'all within' if passed else 'EXCEEDED'}")
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -168,8 +168,8 @@ def save_checkpoint(
 ) -> None:
     """Write weights as safetensors with their dims, atomically.
 
-    Matrices are kept in half precision, statistics and vectors in float32, as the bundled files are: a network saved
-    twice is the same bytes.
+    Matrices are kept in half precision, statistics and vectors in float32, as the bundled files are: a network that
+    was read from such a file is saved without loss.
     """
     path = Path(path)
     state = {key: _compact(tensor) for key, tensor in network.state_dict().items()}

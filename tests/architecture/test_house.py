@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The house stands as docs/architecture.md draws it."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import matanyone_engine
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "matanyone_engine"
+LINES_OF_A_FUNCTION = 45
+
+
+def tracked(*suffixes: str) -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    return [ROOT / name for name in listed if name.endswith(suffixes) and (ROOT / name).is_file()]
+
+
+def test_import_contracts_hold() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "path", tracked(".py", ".toml", ".md", ".txt", "Makefile", ".ci/run"), ids=lambda p: str(p.relative_to(ROOT))
+)
+def test_every_text_file_states_its_licence(path: Path) -> None:
+    assert any("SPDX-License-Identifier:" in line for line in path.read_text().splitlines()[:2])
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, matanyone_engine, matanyone_engine.cli.main\n"
+        "heavy = {'torch', 'numpy', 'OpenImageIO', 'cv2', 'rich', 'safetensors'} & set(sys.modules)\n"
+        "sys.exit(f'loaded {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_public_names_are_there() -> None:
+    for name in matanyone_engine.__all__:
+        assert getattr(matanyone_engine, name)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = matanyone_engine.nonsense
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_functions_are_short(path: Path) -> None:
+    long = [
+        f"{node.name} ({node.end_lineno - node.lineno + 1} lines)"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno + 1 > LINES_OF_A_FUNCTION
+    ]
+    assert not long
+
+
+def test_no_module_is_called_after_nothing() -> None:
+    nameless = {"utils", "util", "helpers", "helper", "common", "misc"}
+    assert not [path for path in PACKAGE.rglob("*.py") if path.stem in nameless]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from matanyone_engine.errors import CheckpointError
@@ -175,7 +175,8 @@ def save_checkpoint(
     state = {key: _compact(tensor) for key, tensor in network.state_dict().items()}
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        save_file(state, str(temporary), {**(metadata or {}), DIMS_METADATA: network.dims.to_json()})
+        # save_file would make it readable by its owner alone, which no shared weights folder wants.
+        temporary.write_bytes(save(state, {**(metadata or {}), DIMS_METADATA: network.dims.to_json()}))
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

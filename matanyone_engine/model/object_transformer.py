@@ -18,7 +18,7 @@ from matanyone_engine.model.dims import Dims
 
 
 class TransformerReadout(NamedTuple):
-    """readout (B, D, h, w); logits (B, 1, h, w), one before the first block and one after each (the last trains only)."""
+    """readout (B, D, h, w); logits (B, 1, h, w) before the first block and after each (the last one only trains)."""
 
     readout: Tensor
     logits: list[Tensor]

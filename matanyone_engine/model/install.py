@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Admit a file of weights to the user's folder under a registered name.
+
+Rules of this file:
+1. Nothing gets a model's name before it was recognised, vouched for and loaded strictly.
+2. A file that no checksum confirms is admitted only when the user said so; the receipt remembers it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matanyone_engine.errors import CheckpointError, SettingError
+from matanyone_engine.model.registry import Model, mismatch, recognise, user_weights_folder
+from matanyone_engine.model.weights_file import SUFFIXES, Receipt, measure, place, refuse_impostor
+
+
+def examine(file: Path, model: Model, *, source: str, accept_unverified: bool) -> Receipt:
+    """Check that a file may carry the model's name; return the receipt that says so.
+
+    Raises CheckpointError: a web page, a Git LFS pointer, other bytes than known (unless accepted), or a file that does
+    not load strictly.
+    """
+    refuse_impostor(file)
+    found = measure(file)
+    other = recognise(found)
+    if other and other.name != model.name:
+        raise _another(file, model, f"which is {other.name} by its checksum")
+    if not model.published.matches(found) and not accept_unverified:
+        raise mismatch(
+            model,
+            file,
+            found,
+            "The known value was reported by third parties. If you trust where the file came from, run the command "
+            "again with --accept-unverified; else delete the file and get it again.",
+        )
+    _load_strictly(file, model)
+    assert found.sha256 is not None
+    return Receipt(model.name, found.sha256, source)
+
+
+def _load_strictly(file: Path, model: Model) -> None:
+    from matanyone_engine.model.checkpoint import build_network, read_checkpoint
+
+    checkpoint = read_checkpoint(file)
+    if checkpoint.dims != model.dims:
+        raise _another(file, model, "whose network has other dimensions")
+    build_network(checkpoint)
+
+
+def _another(file: Path, model: Model, what: str) -> CheckpointError:
+    return CheckpointError(
+        expected=f"the weights of {model.name}",
+        came=f"{file}, {what}",
+        action="Weights of another model need no name: use them by their path, --model FILE.",
+    )
+
+
+def destination(model: Model, suffix: str) -> Path:
+    """Where the user's copy of a model goes. Raises SettingError when another kind of file would hide it."""
+    folder = user_weights_folder()
+    for other in SUFFIXES:
+        rival = folder / f"{model.name}{other}"
+        if other != suffix and rival.exists():
+            raise SettingError(
+                expected=f"one file for {model.name} in {folder}",
+                came=f"{rival.name} there already, and a {suffix} file to put beside it",
+                action=f"Remove {rival} first.",
+            )
+    return folder / f"{model.name}{suffix}"
+
+
+def import_file(file: Path, model: Model, *, accept_unverified: bool) -> Path:
+    """Copy a file the user has into the user's folder, checked. Returns where it lies."""
+    if file.suffix not in SUFFIXES:
+        raise CheckpointError(
+            expected=f"a file named {' or '.join(f'*{suffix}' for suffix in SUFFIXES)}",
+            came=str(file),
+            action="Give it the ending of what it is: .pth from torch.save, .safetensors otherwise.",
+        )
+    target = destination(model, file.suffix)
+    receipt = examine(file, model, source=str(file.resolve()), accept_unverified=accept_unverified)
+    place(file, target, receipt)
+    return target

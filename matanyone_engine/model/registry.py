@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The models we know by name, where their weights lie, and the way from a name to a network.
+
+Rules of this file:
+1. MODELS is literal: names, licences, places and checksums are read here and nowhere else.
+2. Nothing here opens a network connection; fetch.py does, for the command 'weights fetch' only.
+3. A licence follows the bytes, not the name: a registered file that was renamed keeps its licence. Only a checksum
+   gives a file a free licence; a file name or metadata can only tell that it is not free.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from matanyone_engine.errors import CheckpointError, WeightsNotFound
+from matanyone_engine.model.device import choose_device
+from matanyone_engine.model.dims import MATANYONE, MINI, Dims
+from matanyone_engine.model.licences import UNKNOWN, read_policy, show_terms_once, user_data_folder
+from matanyone_engine.model.weights_file import (
+    SUFFIXES,
+    Fingerprint,
+    measure,
+    read_receipt,
+    refuse_impostor,
+    safetensors_metadata,
+)
+
+if TYPE_CHECKING:
+    from matanyone_engine.model.matanyone import MatAnyone
+
+FOLDERS_VARIABLE = "MATANYONE_ENGINE_WEIGHTS"
+"""Environment variable with one or more weights folders, separated as in PATH."""
+
+MODEL_METADATA = "model"
+"""Name of the safetensors metadata entry that holds a registered model's name."""
+
+_PACKAGE_FOLDER = Path(__file__).parent / "weights"
+_log = logging.getLogger("matanyone_engine")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A registered model."""
+
+    name: str
+    title: str
+    licence: str
+    """SPDX id where there is one; what a studio policy lists."""
+    commercial: bool
+    """Whether paid work may use it."""
+    terms: str
+    """What the licence asks, in our own words."""
+    dims: Dims
+    """What its network is built with; a file of other dims is another model."""
+    size: int
+    """Bytes; exact where the published fingerprint has a size, else approximate."""
+    published: Fingerprint
+    """Checksums as far as they are known."""
+    source: str | None = None
+    """Address of the file for 'weights fetch'; None for a bundled model."""
+    bundled: str | None = None
+    """File name in the package's weights folder."""
+
+
+_S_LAB_TERMS = (
+    "{title}: weights by its authors under the NTU S-Lab License 1.0, for non-commercial purposes only; the licence "
+    "notice stays with every copy. Commercial use, paid film work included, needs written permission of the authors: "
+    "see {page}."
+)
+
+# The md5 sums were reported by third parties and never checked against the authors' bytes, so a mismatch means
+# 'unverified', not 'wrong': the user sees both values and decides.
+MODELS: dict[str, Model] = {
+    model.name: model
+    for model in (
+        Model(
+            name="mini",
+            title="MatAnyone Engine mini",
+            licence="Apache-2.0",
+            commercial=True,
+            terms="MatAnyone Engine mini: trained by this project, Apache-2.0. A stopgap: see its card, mini.md.",
+            dims=MINI,
+            size=5_491_706,
+            published=Fingerprint(
+                sha256="30d1aa220ef10657ecf2be2f364c2b02b3fdc801a0780da24faec92fb3fa5635", size=5_491_706
+            ),
+            bundled="mini.safetensors",
+        ),
+        Model(
+            name="matanyone",
+            title="MatAnyone (CVPR 2025)",
+            licence="S-Lab-1.0",
+            commercial=False,
+            terms=_S_LAB_TERMS.format(title="MatAnyone", page="https://github.com/pq-yang/MatAnyone"),
+            dims=MATANYONE,
+            size=141_300_000,
+            published=Fingerprint(md5="a50eeaa149a37509feb45e3d6b06f41d"),
+            source="https://github.com/pq-yang/MatAnyone/releases/download/v1.0.0/matanyone.pth",
+        ),
+        Model(
+            name="matanyone2",
+            title="MatAnyone 2",
+            licence="S-Lab-1.0",
+            commercial=False,
+            terms=_S_LAB_TERMS.format(title="MatAnyone 2", page="https://github.com/pq-yang/MatAnyone2"),
+            dims=MATANYONE,
+            size=141_300_000,
+            published=Fingerprint(md5="b1d3cfbb7596ecf3b88391198427ca95"),
+            source="https://github.com/pq-yang/MatAnyone2/releases/download/v1.0.0/matanyone2.pth",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class FoundWeights:
+    """A file on this machine; `model` is set when it was asked for by a registered name."""
+
+    path: Path
+    model: Model | None
+
+
+Standing = Literal["verified", "accepted", "unverified", "unregistered"]
+"""verified: a known checksum confirms the bytes. accepted: none does, and a user took these bytes for the model.
+unverified: it claims to be the model and nobody vouched for it. unregistered: some other file of weights."""
+
+
+@dataclass(frozen=True)
+class VettedWeights:
+    """A file with what is known about it; it was not loaded yet."""
+
+    path: Path
+    model: Model | None
+    found: Fingerprint
+    standing: Standing
+
+    @property
+    def licence(self) -> str:
+        return self.model.licence if self.model else UNKNOWN
+
+    @property
+    def label(self) -> str:
+        """How messages and provenance call it."""
+        return self.model.name if self.model else self.path.name
+
+
+def user_weights_folder() -> Path:
+    """Where 'weights fetch' and 'weights import' put files."""
+    return user_data_folder() / "weights"
+
+
+def weights_folders() -> list[Path]:
+    """The search path: the environment variable's folders, the user's, the package's."""
+    listed = os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep)
+    return [*(Path(part).expanduser() for part in listed if part.strip()), user_weights_folder(), _PACKAGE_FOLDER]
+
+
+def locate(name_or_path: str | os.PathLike[str]) -> FoundWeights:
+    """The file of a registered model, or the file at a path.
+
+    Raises WeightsNotFound, which tells the folders that were searched and the command that helps.
+    """
+    text = os.fspath(name_or_path)
+    if text in MODELS:
+        return FoundWeights(_search(MODELS[text]), MODELS[text])
+    path = Path(text).expanduser()
+    if path.is_file():
+        return FoundWeights(path, None)
+    raise WeightsNotFound(
+        expected=f"a model's name ({', '.join(MODELS)}) or the path of a weights file",
+        came=f"{text!r}, and there is no such {'file' if _looks_like_path(path) else 'model or file'}",
+        action="See what there is with: matanyone-engine weights list",
+    )
+
+
+def _looks_like_path(path: Path) -> bool:
+    return path.suffix in SUFFIXES or len(path.parts) > 1
+
+
+def _search(model: Model) -> Path:
+    folders = weights_folders()
+    for folder in folders:
+        for suffix in SUFFIXES:
+            file = folder / f"{model.name}{suffix}"
+            if file.is_file():
+                return file
+    raise WeightsNotFound(
+        expected=f"{model.name}{f' or {model.name}'.join(SUFFIXES)} on this machine",
+        came=f"none in {', '.join(str(folder) for folder in folders)}",
+        action=f"Run: matanyone-engine weights fetch {model.name}"
+        f" (or, without a network: matanyone-engine weights import FILE --name {model.name})",
+    )
+
+
+def vet(weights: FoundWeights) -> VettedWeights:
+    """Look at a file without loading it: which model it is, and who vouches for that.
+
+    Raises CheckpointError for a web page, a Git LFS pointer or an unreadable file.
+    """
+    path = weights.path
+    refuse_impostor(path)
+    found = measure(path)
+    model = weights.model or identify(path, found)
+    return VettedWeights(path, model, found, _standing(path, model, found))
+
+
+def identify(path: Path, found: Fingerprint) -> Model | None:
+    """The registered model a file is: by its checksum or receipt, else by the metadata or name of a model not free."""
+    known = recognise(found)
+    if known:
+        return known
+    receipt = read_receipt(path)
+    vouched = receipt.model if receipt and receipt.sha256 == found.sha256 else None
+    for claim in (vouched, safetensors_metadata(path).get(MODEL_METADATA), path.stem):
+        claimed = MODELS.get(claim) if claim else None
+        if claimed and not claimed.commercial:
+            return claimed
+    return None
+
+
+def recognise(found: Fingerprint) -> Model | None:
+    """The registered model whose known checksum these bytes have."""
+    return next((model for model in MODELS.values() if model.published.matches(found)), None)
+
+
+def _standing(path: Path, model: Model | None, found: Fingerprint) -> Standing:
+    if model is None:
+        return "unregistered"
+    if model.published.matches(found):
+        return "verified"
+    receipt = read_receipt(path)
+    # Our own model's checksum is certain: no receipt makes another file of it.
+    if not model.bundled and receipt and (receipt.model, receipt.sha256) == (model.name, found.sha256):
+        return "accepted"
+    return "unverified"
+
+
+def mismatch(model: Model, path: Path, found: Fingerprint, action: str) -> CheckpointError:
+    """The error for a file whose bytes no known checksum confirms; it shows both values."""
+    return CheckpointError(
+        expected=f"{model.name} with {model.published}",
+        came=f"{path} with {found}, which is unverified",
+        action=action,
+    )
+
+
+def load_network(name_or_path: str | os.PathLike[str], device: str = "auto") -> MatAnyone:
+    """A network ready to use, from a registered name or the path of a .pth or .safetensors file.
+
+    device: 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'.
+    Raises DeviceError, WeightsNotFound, LicenceRefused, CheckpointError, or SettingError for an unreadable policy.
+    """
+    return load_vetted(name_or_path, device)[0]
+
+
+def load_vetted(name_or_path: str | os.PathLike[str], device: str = "auto") -> tuple[MatAnyone, VettedWeights]:
+    """As load_network, together with what is known about the file, for provenance."""
+    from matanyone_engine.model.checkpoint import build_network, read_checkpoint
+
+    target = choose_device(device)
+    found = locate(name_or_path)
+    weights = vet(found)
+    read_policy().require(weights.licence, weights.label)
+    if weights.standing == "unverified":
+        _meet_unverified(weights, asked_by_name=found.model is not None)
+    _announce_licence(weights)
+    return build_network(read_checkpoint(weights.path), target), weights
+
+
+def _meet_unverified(weights: VettedWeights, asked_by_name: bool) -> None:
+    """Refuse it when the registry was asked for a model; warn when the user pointed at this very file."""
+    assert weights.model is not None
+    name = weights.model.name
+    if asked_by_name:
+        raise mismatch(weights.model, weights.path, weights.found, _what_to_do(weights.model))
+    _log.warning(
+        "%s calls itself %s and no known checksum confirms it (known: %s; found: %s). Licence: %s.",
+        weights.path,
+        name,
+        weights.model.published,
+        weights.found,
+        weights.licence,
+    )
+
+
+def _what_to_do(model: Model) -> str:
+    if model.bundled:
+        return "Remove that file, or use it by its path: only the file of the package has this name."
+    return (
+        "If you trust where it came from, run: "
+        f"matanyone-engine weights import FILE --name {model.name} --accept-unverified"
+    )
+
+
+def _announce_licence(weights: VettedWeights) -> None:
+    """Non-commercial terms once per user; a licence nobody knows every time."""
+    if weights.model is None:
+        _log.warning("%s is no registered model: its licence is unknown to the engine.", weights.path)
+    elif not weights.model.commercial:
+        show_terms_once(weights.model.name, weights.model.terms)

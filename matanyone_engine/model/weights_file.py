@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be told about a weights file without loading it: is it one at all, which bytes, who vouched for it.
+
+Rules of this file:
+1. It knows no model names and no licences; that is registry.py.
+2. It never runs what a file holds: the first bytes, the whole file's digests and safetensors metadata are all it reads.
+3. A file that no checksum confirms is used only after somebody said so, and the receipt beside it records that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import struct
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from matanyone_engine.errors import CheckpointError, OutputError
+
+SUFFIXES = (".safetensors", ".pth")
+"""Kinds of weights file, the preferred one first."""
+
+HEAD_BYTES = 1024
+"""How much of a file's beginning tells an impostor."""
+
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+_HTML_STARTS = (b"<!doctype html", b"<html", b"<head", b"<?xml")
+_BLOCK = 1 << 20
+_METADATA_LIMIT = 16 << 20
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """The identity of a file's bytes; in a registry entry a part that is not known is None."""
+
+    sha256: str | None = None
+    md5: str | None = None
+    size: int | None = None
+
+    def matches(self, found: Fingerprint) -> bool:
+        """Whether every part known here equals the measured one. False when no checksum is known."""
+        known = {part: value for part, value in asdict(self).items() if value is not None}
+        return bool(known.keys() - {"size"}) and all(getattr(found, part) == known[part] for part in known)
+
+    def __str__(self) -> str:
+        parts = (f"{part} {value}" for part, value in asdict(self).items() if value is not None)
+        return ", ".join(parts) or "no known checksum"
+
+
+def measure(path: Path) -> Fingerprint:
+    """Size and digests in one pass over the file."""
+    sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            sha256.update(block)
+            md5.update(block)
+            size += len(block)
+    return Fingerprint(sha256.hexdigest(), md5.hexdigest(), size)
+
+
+def impostor_kind(head: bytes) -> str | None:
+    """What a file that begins with these bytes really is, where it is a well-known impostor; else None."""
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if start.startswith(_LFS_POINTER):
+        return "a Git LFS pointer, a text of a few lines that stands for the real file"
+    if start.startswith(_HTML_STARTS):
+        return "a web page (HTML): a sign-in page, or a proxy's notice, was saved instead of the file"
+    if not start:
+        return "an empty file"
+    return None
+
+
+def refuse_impostor(path: Path) -> None:
+    """Raise CheckpointError for a web page, a Git LFS pointer or an empty file that is named like weights."""
+    try:
+        with path.open("rb") as file:
+            kind = impostor_kind(file.read(HEAD_BYTES))
+    except OSError as error:
+        raise CheckpointError(
+            expected="a readable weights file (.safetensors or .pth)",
+            came=f"{path} ({error.strerror or error})",
+            action="Check the path and its permissions.",
+        ) from error
+    if kind is None:
+        return
+    remedy = "Run 'git lfs pull' where it came from" if "LFS" in kind else "Get the file again"
+    raise CheckpointError(
+        expected="the weights themselves",
+        came=f"{path}, which is {kind}",
+        action=f"{remedy}, then run: matanyone-engine weights import FILE",
+    )
+
+
+def safetensors_metadata(path: Path) -> dict[str, str]:
+    """The metadata a safetensors file carries; empty for any other file, damaged ones included."""
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(length)) if length <= _METADATA_LIMIT else {}
+        metadata = header.get("__metadata__", {})
+        return {str(key): str(value) for key, value in metadata.items()}
+    except (OSError, struct.error, ValueError, AttributeError):
+        return {}
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """Who vouches for an installed file. Lies beside it as FILE.receipt.json and counts for these bytes only."""
+
+    model: str
+    sha256: str
+    source: str
+
+
+def receipt_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.receipt.json")
+
+
+def read_receipt(path: Path) -> Receipt | None:
+    """The receipt beside a weights file; None when there is none, or none that can be read."""
+    try:
+        fields = json.loads(receipt_path(path).read_text(encoding="utf-8"))
+        return Receipt(**fields)
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def place(source: Path, target: Path, receipt: Receipt) -> None:
+    """Copy a checked file to its place, atomically, with its receipt.
+
+    Raises OutputError when it cannot be written; an earlier file at the target is then as it was. Raises
+    CheckpointError when the source is no longer what the receipt says.
+    """
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with writing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with source.open("rb") as reader, temporary.open("wb") as writer:
+                shutil.copyfileobj(reader, writer, _BLOCK)
+                writer.flush()
+                os.fsync(writer.fileno())
+        settle(temporary, target, receipt)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def settle(complete: Path, target: Path, receipt: Receipt) -> None:
+    """Give a complete file of the same folder its name. The receipt goes first: it counts for these bytes only.
+
+    Raises CheckpointError when the file is not what the receipt says, OutputError when the folder cannot be written.
+    """
+    if measure(complete).sha256 != receipt.sha256:
+        raise CheckpointError(
+            expected="a file that stays as it is while it is installed",
+            came="other bytes than those that were checked",
+            action="Wait until nothing else writes to the file, then try again.",
+        )
+    note = receipt_path(target)
+    temporary = note.with_name(f".{note.name}.{os.getpid()}.tmp")
+    with writing(target):
+        try:
+            temporary.write_text(json.dumps(asdict(receipt), indent=2) + "\n", encoding="utf-8")
+            temporary.replace(note)
+        finally:
+            temporary.unlink(missing_ok=True)
+        complete.replace(target)
+
+
+@contextlib.contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Turn what the system says against writing a file into an OutputError."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            expected=f"to write {target}",
+            came=error.strerror or str(error),
+            action="Make room, or give write permission to the folder. Nothing half-written carries this name.",
+        ) from error

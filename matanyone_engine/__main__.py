@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
+"""python -m matanyone_engine"""
+
+import sys
+
+from matanyone_engine.cli.main import main
+
+sys.exit(main())

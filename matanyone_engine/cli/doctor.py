@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""matanyone-engine doctor: what this machine has, and whether the engine answers right on it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import torch
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Column, Table
+
+from matanyone_engine import __version__
+from matanyone_engine.errors import BadResult, EngineError, WeightsNotFound
+from matanyone_engine.model.device import choose_device
+from matanyone_engine.model.licences import read_policy
+from matanyone_engine.model.registry import MODELS, locate, weights_folders
+from matanyone_engine.service.self_test import MODEL, TOLERANCE, run_self_test
+
+_LIBRARIES = ("torch", "numpy", "OpenImageIO", "opencv-python-headless", "safetensors")
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add 'doctor' to the program's parser."""
+    parser = subparsers.add_parser("doctor", help="check this machine", description=__doc__)
+    parser.add_argument("--device", default="auto", help="device for the self-test (default: auto)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Report everything first, then fail if the self-test failed."""
+    report = examine(args.device)
+    if args.json:
+        print(json.dumps(report, indent=2))
+    else:
+        _show(report)
+    test = report["self_test"]
+    if not test["passed"]:
+        raise BadResult(
+            expected=f"the known answer of {MODEL} within {TOLERANCE:g}",
+            came=test["problem"] or f"a difference of {test['difference']:.2g} on {test['device']}",
+            action="Do not use this device for shots. Try --device cpu; if that passes, update the driver and torch.",
+        )
+
+
+def examine(device: str) -> dict[str, Any]:
+    """Everything the report says, as plain values; what cannot be found out is null."""
+    return {
+        "engine": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "libraries": {name: _version(name) for name in _LIBRARIES},
+        "devices": _devices(),
+        "threads": torch.get_num_threads(),
+        "memory_bytes": _memory(),
+        "weights": {name: _place(name) for name in MODELS},
+        "weights_folders": [str(folder) for folder in weights_folders()],
+        "allowed_licenses": {allowance.source: allowance.licences for allowance in read_policy().allowances},
+        "self_test": _self_test(device),
+    }
+
+
+def _version(library: str) -> str | None:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None
+
+
+def _devices() -> list[dict[str, Any]]:
+    devices: list[dict[str, Any]] = [{"name": "cpu", "title": platform.processor() or platform.machine()}]
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            free, total = torch.cuda.mem_get_info(index)
+            title = torch.cuda.get_device_name(index)
+            devices.append({"name": f"cuda:{index}", "title": title, "free_bytes": free, "total_bytes": total})
+    if torch.backends.mps.is_available():
+        devices.append({"name": "mps", "title": "Apple Metal"})
+    return devices
+
+
+def _memory() -> int | None:
+    """Bytes of main memory, where the system tells."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _place(name: str) -> str | None:
+    try:
+        return str(locate(name).path)
+    except WeightsNotFound:
+        return None
+
+
+def _self_test(device: str) -> dict[str, Any]:
+    name = str(choose_device(device))
+    try:
+        outcome = run_self_test(name)
+    except EngineError as error:
+        return {"device": name, "passed": False, "difference": None, "problem": str(error)}
+    return {"device": name, "passed": outcome.passed, "difference": outcome.difference, "problem": None}
+
+
+def _show(report: dict[str, Any]) -> None:
+    table = Table(Column("MatAnyone Engine", no_wrap=True), Column("", overflow="fold"), box=SIMPLE_HEAD)
+    table.add_row("engine", report["engine"])
+    table.add_row("python", f"{report['python']} on {report['platform']}")
+    table.add_row("libraries", ", ".join(f"{name} {found or 'MISSING'}" for name, found in report["libraries"].items()))
+    for device in report["devices"]:
+        table.add_row("device", _device_line(device))
+    memory = report["memory_bytes"]
+    table.add_row("memory", f"{memory / 2**30:.1f} GiB, {report['threads']} threads" if memory else "unknown")
+    for name, place in report["weights"].items():
+        table.add_row("weights", f"{name}: {place or 'not on this machine'}")
+    for source, licences in report["allowed_licenses"].items():
+        table.add_row("licences", f"{source} allows {', '.join(licences) or 'none'}")
+    test = report["self_test"]
+    verdict = "[green]passed[/]" if test["passed"] else "[red]FAILED[/]"
+    figure = "" if test["difference"] is None else f", difference {test['difference']:.1e}"
+    table.add_row("self-test", f"{verdict} on {test['device']}{figure}")
+    Console(highlight=False).print(table)
+
+
+def _device_line(device: dict[str, Any]) -> str:
+    line = f"{device['name']}: {device['title']}"
+    if "free_bytes" not in device:
+        return line
+    return f"{line}, {device['free_bytes'] / 2**30:.1f} of {device['total_bytes'] / 2**30:.1f} GiB free"

@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: Apache-2.0
+"""matanyone-engine weights list | fetch NAME | import FILE | verify [NAME|FILE]
+
+'fetch' is the only command of the engine that opens a network connection.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.table import Column, Table
+
+from matanyone_engine.errors import EngineError, Interrupted, LicenceRefused, SettingError, WeightsNotFound
+from matanyone_engine.model.fetch import Progress as Report
+from matanyone_engine.model.fetch import fetch
+from matanyone_engine.model.install import import_file
+from matanyone_engine.model.licences import LicencePolicy, read_policy
+from matanyone_engine.model.registry import (
+    MODELS,
+    FoundWeights,
+    Model,
+    identify,
+    locate,
+    mismatch,
+    vet,
+)
+from matanyone_engine.model.weights_file import measure, refuse_impostor
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add 'weights' and its four commands to the program's parser."""
+    parser = subparsers.add_parser("weights", help="list, fetch, import and verify models")
+    commands = parser.add_subparsers(dest="weights_command", required=True, metavar="COMMAND")
+    _add_list(commands)
+    _add_fetch(commands)
+    _add_import(commands)
+    _add_verify(commands)
+
+
+def _add_list(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("list", help="the models we know, their licences, and which are on this machine")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run_list)
+
+
+def _add_fetch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("fetch", help="download a model into your data folder")
+    parser.add_argument("name", metavar="NAME", help="a model of 'weights list'")
+    _add_consent(parser)
+    parser.set_defaults(run=run_fetch)
+
+
+def _add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("import", help="copy a weights file you have into your data folder, checked")
+    parser.add_argument("file", type=Path, metavar="FILE", help="a .pth or .safetensors file")
+    parser.add_argument("--name", help="which model it is, where the file does not tell")
+    _add_consent(parser)
+    parser.set_defaults(run=run_import)
+
+
+def _add_verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("verify", help="check the bytes and the contents of a model, or of all that are here")
+    parser.add_argument("target", nargs="?", metavar="NAME|FILE", help="default: every model on this machine")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run_verify)
+
+
+def _add_consent(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--accept-licence",
+        "--accept-license",
+        action="store_true",
+        help="agree to the model's terms without being asked",
+    )
+    parser.add_argument(
+        "--accept-unverified", action="store_true", help="take a file whose checksum differs from the reported one"
+    )
+
+
+# list ---------------------------------------------------------------------------------------------------------------
+
+
+def run_list(args: argparse.Namespace) -> None:
+    policy = read_policy()
+    if args.json:
+        print(json.dumps([_listed(model, policy) for model in MODELS.values()], indent=2))
+        return
+    table = Table("Model", "Licence", "Paid work", "Size", Column("On this machine", overflow="fold"), box=SIMPLE_HEAD)
+    missing = [model.name for model in MODELS.values() if not _find(model)]
+    for model in MODELS.values():
+        paid = "yes" if model.commercial else "[yellow]no[/]"
+        licence = model.licence if policy.allows(model.licence) else f"{model.licence}\n[red]refused by policy[/]"
+        table.add_row(f"[bold]{model.name}[/]\n{model.title}", licence, paid, _megabytes(model.size), _place(model))
+    console = Console()
+    console.print(table)
+    for name in missing:
+        console.print(f"To get {name}: matanyone-engine weights fetch {name}", highlight=False, soft_wrap=True)
+
+
+def _listed(model: Model, policy: LicencePolicy) -> dict[str, Any]:
+    path = _find(model)
+    return {
+        "name": model.name,
+        "title": model.title,
+        "licence": model.licence,
+        "commercial": model.commercial,
+        "terms": model.terms,
+        "size": model.size,
+        "source": model.source,
+        "bundled": model.bundled is not None,
+        "path": str(path) if path else None,
+        "allowed": policy.allows(model.licence),
+    }
+
+
+def _place(model: Model) -> str:
+    path = _find(model)
+    if path is None:
+        return "no"
+    return "bundled" if model.bundled else str(path)
+
+
+def _find(model: Model) -> Path | None:
+    try:
+        return locate(model.name).path
+    except WeightsNotFound:
+        return None
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
+
+
+# fetch and import ---------------------------------------------------------------------------------------------------
+
+
+def run_fetch(args: argparse.Namespace) -> None:
+    model = _named(args.name)
+    if model.bundled:
+        print(f"{model.name} is part of the package; there is nothing to fetch.")
+        return
+    present = _find(model)
+    if present and vet(FoundWeights(present, model)).standing != "unverified":
+        print(f"{model.name} is on this machine already: {present}")
+        return
+    _agree(model, args.accept_licence)
+    try:
+        with _progress(model) as report:
+            path = fetch(model, accept_unverified=args.accept_unverified, progress=report)
+    except KeyboardInterrupt as interrupt:
+        raise Interrupted(
+            expected=f"{model.name} to arrive",
+            came="a stop by the user",
+            action="What has arrived is kept; the same command goes on from there.",
+        ) from interrupt
+    print(f"{model.name} is ready: {path}")
+
+
+def run_import(args: argparse.Namespace) -> None:
+    refuse_impostor(args.file)
+    model = _named(args.name) if args.name else _recognise(args.file)
+    if model.bundled:
+        raise SettingError(
+            expected="a file of a model that is not part of the package",
+            came=f"{args.file} for {model.name}, which is bundled",
+            action="Nothing needs to be imported; other weights are used by their path: --model FILE.",
+        )
+    _agree(model, args.accept_licence)
+    path = import_file(args.file, model, accept_unverified=args.accept_unverified)
+    print(f"{model.name} is ready: {path}")
+
+
+def _named(name: str) -> Model:
+    if name in MODELS:
+        return MODELS[name]
+    raise SettingError(
+        expected=f"a model's name: {', '.join(MODELS)}",
+        came=repr(name),
+        action="Weights of your own need no name: use them by their path, --model FILE.",
+    )
+
+
+def _recognise(file: Path) -> Model:
+    model = identify(file, measure(file))
+    if model:
+        return model
+    raise SettingError(
+        expected=f"the weights of a registered model: {', '.join(MODELS)}",
+        came=f"{file}, which neither its checksum nor its name tells",
+        action="Say which it is with --name; weights of your own need no import: use --model FILE.",
+    )
+
+
+def _agree(model: Model, accepted: bool) -> None:
+    """Show the terms; go on only where the studio's policy and the user agree."""
+    read_policy().require(model.licence, model.name)
+    print(model.terms)
+    if model.commercial or accepted:
+        return
+    if sys.stdin.isatty() and input("Do you agree to these terms? [y/N] ").strip().lower() in {"y", "yes"}:
+        return
+    raise LicenceRefused(
+        expected=f"your agreement to the terms of {model.name}",
+        came="none",
+        action="If you agree, run the command again with --accept-licence.",
+    )
+
+
+@contextmanager
+def _progress(model: Model) -> Iterator[Report]:
+    """A progress bar on stderr."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(model.name, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+# verify -------------------------------------------------------------------------------------------------------------
+
+
+def run_verify(args: argparse.Namespace) -> None:
+    """Check everything and report it; then fail on the first that is wrong."""
+    wanted = [locate(args.target)] if args.target else _all_found()
+    reports = [_verify(weights) for weights in wanted]
+    rows = [row for row, _ in reports]
+    if args.json:
+        print(json.dumps(rows, indent=2))
+    else:
+        Console().print(_verdicts(rows))
+    for _, problem in reports:
+        if problem:
+            raise problem
+
+
+def _all_found() -> list[FoundWeights]:
+    return [FoundWeights(path, model) for model in MODELS.values() if (path := _find(model))]
+
+
+def _verify(weights: FoundWeights) -> tuple[dict[str, Any], EngineError | None]:
+    """One row of the report, and what is wrong with the file."""
+    from matanyone_engine.model.checkpoint import build_network, read_checkpoint
+
+    row: dict[str, Any] = {"path": str(weights.path), "model": weights.model and weights.model.name}
+    try:
+        vetted = vet(weights)
+        row |= {"model": vetted.model and vetted.model.name, "licence": vetted.licence, "standing": vetted.standing}
+        row |= {"size": vetted.found.size, "sha256": vetted.found.sha256, "md5": vetted.found.md5}
+        build_network(read_checkpoint(weights.path))
+        if vetted.standing == "unverified" and vetted.model:
+            raise mismatch(vetted.model, weights.path, vetted.found, "Import or fetch it again and decide there.")
+    except EngineError as problem:
+        return row | {"problem": str(problem)}, problem
+    return row | {"problem": None}, None
+
+
+def _verdicts(rows: list[dict[str, Any]]) -> Table:
+    table = Table(Column("File", overflow="fold"), "Model", "Licence", "Checksum", "Loads", box=SIMPLE_HEAD)
+    for row in rows:
+        loads = "[red]no[/]" if row["problem"] and row.get("standing") != "unverified" else "yes"
+        table.add_row(
+            row["path"], row["model"] or "not registered", row.get("licence", "?"), row.get("standing", "?"), loads
+        )
+    return table

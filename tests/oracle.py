@@ -27,9 +27,8 @@ ROOT = Path(__file__).resolve().parent.parent
 if importlib.util.find_spec("matanyone_engine") is None:  # run from a checkout that is not installed
     sys.path.insert(0, str(ROOT))
 
-from matanyone_engine.media.masks import upstream_guide_mask  # noqa: E402
-
 from matanyone_engine import LongTermPolicy, MattingSession, MemoryPolicy  # noqa: E402
+from matanyone_engine.media.masks import upstream_guide_mask  # noqa: E402
 from matanyone_engine.model import MATANYONE, MatAnyone, load_upstream_state  # noqa: E402
 
 MAX_TOLERANCE = 5e-4

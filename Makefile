@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+# Two commands do all set-up on a fresh machine with Python 3.10 to 3.13: make demo, make test.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+OUT := demo_out
+
+.PHONY: demo test check clean
+
+demo: $(VENV)/engine
+	$(BIN)/matanyone-engine matte "examples/plate/plate.####.exr" --mask examples/mask.1001.exr@1001 \
+	  --colorspace lin_rec709_scene --out "$(OUT)/alpha.####.exr" --preview $(OUT)/preview.png
+	$(BIN)/python examples/compare.py "$(OUT)/alpha.####.exr" "examples/truth/alpha.####.exr"
+
+test: check
+
+check: $(VENV)/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf $(VENV) $(OUT)
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/engine: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP) --editable ".[engine]"
+	touch $@
+
+$(VENV)/test: $(VENV)/engine
+	$(PIP) --editable ".[engine,test]"
+	touch $@

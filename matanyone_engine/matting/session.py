@@ -75,6 +75,15 @@ class MattingSession:
         """Where the session stands."""
         return self._state.cursor
 
+    @property
+    def state(self) -> StreamState:
+        """Everything remembered at this moment, as a value that later moves do not change."""
+        return self._state
+
+    def rewind(self, state: StreamState) -> None:
+        """Go back to a state that this session had."""
+        self._state = state
+
     def seed(self, plate: Image, mask: Image) -> Tensor:
         """Give the object by its mask on this plate and settle on it: the alpha (H, W) of this frame.
 

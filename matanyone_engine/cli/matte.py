@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""matanyone-engine matte PLATE --mask FILE[@FRAME] --out PATTERN [options]
+
+Reads the arguments, runs the job (service/job.py), and shows what happens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from matanyone_engine.errors import Interrupted, MaskError
+from matanyone_engine.matting.session import SETTLE_PASSES
+from matanyone_engine.media.contact_sheet import ContactSheet, choose_preview_frames
+from matanyone_engine.media.sequence import describe_frames, parse_frames
+from matanyone_engine.model.registry import load_vetted
+from matanyone_engine.service.job import FrameDone, MatteJob, MattePlan, plan_matte, run_matte
+
+_HEARTBEAT = 10.0
+"""Seconds between lines of progress where there is no terminal to draw a bar on."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add 'matte' to the program's parser."""
+    parser = subparsers.add_parser("matte", help="matte a shot", description="Matte a shot from one mask.")
+    parser.add_argument("plate", metavar="PLATE", help="plate.####.exr, plate.%%04d.exr, a folder, a movie or one file")
+    parser.add_argument(
+        "--mask", required=True, metavar="FILE[@FRAME]", help="mask, and its frame (default: the first)"
+    )
+    parser.add_argument("--out", required=True, metavar="PATTERN", help="alpha.####.exr (also .png, .tif at 16 bit)")
+    parser.add_argument("--frames", metavar="RANGE", help="frames to matte, as 1001-1045,1050 (default: all)")
+    parser.add_argument(
+        "--missing", choices=("error", "skip"), default="error", help="what to do about missing plate frames"
+    )
+    parser.add_argument("--model", default="mini", metavar="NAME|PATH", help="default: mini")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+    parser.add_argument("--colorspace", metavar="NAME", help="the plate's colour space, an OpenColorIO name")
+    parser.add_argument(
+        "--settle", type=int, default=SETTLE_PASSES, metavar="N", help="refinements of the mask's frame (default: 10)"
+    )
+    parser.add_argument(
+        "--mask-grow", type=int, default=0, metavar="PIXELS", help="grow the mask first; negative shrinks (default: 0)"
+    )
+    parser.add_argument(
+        "--working-size", type=int, metavar="PIXELS", help="limit of the shortest side that is computed (default: none)"
+    )
+    parser.add_argument("--preview", type=Path, metavar="FILE", help="write a contact sheet (PNG)")
+    parser.add_argument("--resume", action="store_true", help="go on with a run of this very job that was interrupted")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Plan, load, matte, report."""
+    console = Console(stderr=True, highlight=False)
+    network, weights = load_vetted(args.model, args.device)
+    with _checking(console) as checked:
+        plan = plan_matte(_job(args), checked)
+    _describe(console, plan, f"{weights.label} ({weights.licence}) on {network.device}")
+    sheet = ContactSheet(choose_preview_frames(plan.frames)) if args.preview else None
+    begun = time.monotonic()
+    with (
+        _graceful_stop() as stop,
+        _Progress(console, len(plan.steps)) as progress,
+        closing(run_matte(plan, network, weights, resume=args.resume, stopping=stop.asked)) as events,
+    ):
+        for event in events:
+            progress.show(event)
+            if sheet:
+                sheet.add(event.frame, event.view, event.alpha)
+    if sheet and progress.alphas:
+        sheet.write(args.preview)
+    if not progress.complete:
+        raise _interrupted(plan, progress.alphas)
+    _conclude(console, plan, progress.alphas, time.monotonic() - begun, args.preview)
+
+
+def _job(args: argparse.Namespace) -> MatteJob:
+    mask, frame = split_mask(args.mask)
+    return MatteJob(
+        plate=args.plate,
+        mask=mask,
+        mask_frame=frame,
+        out=args.out,
+        frames=parse_frames(args.frames) if args.frames else None,
+        missing=args.missing,
+        colorspace=args.colorspace,
+        mask_grow=args.mask_grow,
+        settle_passes=args.settle,
+        working_size=args.working_size,
+    )
+
+
+def split_mask(text: str) -> tuple[str, int | None]:
+    """'roto.exr@1001' -> the file and its frame. A file whose own name has an @ is taken as it is."""
+    file, at, frame = text.rpartition("@")
+    if not at or Path(text).is_file():
+        return text, None
+    try:
+        return file, int(frame)
+    except ValueError as error:
+        raise MaskError(
+            expected="FILE or FILE@FRAME", came=repr(text), action="Give the plate frame as a number: mask.exr@1001."
+        ) from error
+
+
+def _describe(console: Console, plan: MattePlan, model: str) -> None:
+    """What is about to happen, in five lines; nothing is assumed in silence."""
+    frames = describe_frames(plan.frames)
+    height, width = plan.mask.shape
+    console.print(f"plate   {plan.source.name}  {frames}  ({len(plan.frames)} frames, {width}x{height})")
+    console.print(f"colour  {plan.colour.space}  ({plan.colour.reason})")
+    console.print(f"mask    {plan.job.mask}  on frame {plan.key}")
+    console.print(f"model   {model}")
+    console.print(f"out     {plan.path(plan.key)}")
+
+
+def _interrupted(plan: MattePlan, finished: int) -> Interrupted:
+    return Interrupted(
+        expected=f"{len(plan.frames)} alphas",
+        came=f"a stop by the user after {finished} of them in this run",
+        action="They are kept. The same command with --resume goes on exactly from there.",
+    )
+
+
+def _conclude(console: Console, plan: MattePlan, finished: int, seconds: float, preview: Path | None) -> None:
+    rate = finished / seconds if seconds else 0.0
+    console.print(f"done    {finished} alphas in {seconds:.1f} s ({rate:.2f} frames/s): {plan.output.folder}")
+    if preview:
+        console.print(f"look    {preview}")
+
+
+@contextmanager
+def _checking(console: Console) -> Iterator[Callable[[int, int], None]]:
+    """A bar while the plates are looked through."""
+    bar = Progress(TextColumn("check "), BarColumn(), MofNCompleteColumn(), console=console, transient=True)
+    bar.disable = not console.is_terminal
+    with bar:
+        task = bar.add_task("check", total=None)
+        yield lambda done, of: bar.update(task, completed=done, total=of)
+
+
+class _Progress:
+    """A bar with frames per second and ETA on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, console: Console, steps: int) -> None:
+        columns = (
+            TextColumn("matte "),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TextColumn("ETA"),
+            TimeRemainingColumn(),
+            TextColumn("frame {task.fields[frame]}"),
+        )
+        self._console = console
+        self._bar = Progress(*columns, console=console, disable=not console.is_terminal)
+        self._task = self._bar.add_task("matte", total=steps, rate="", frame="-")
+        self._steps = steps
+        self._begun = self._spoken = time.monotonic()
+        self.alphas = 0
+        self.complete = False
+
+    def __enter__(self) -> _Progress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def show(self, event: FrameDone) -> None:
+        """One more alpha is on disk."""
+        self.alphas += 1
+        self.complete = event.done == self._steps
+        now = time.monotonic()
+        rate = self.alphas / max(now - self._begun, 1e-6)
+        self._bar.update(self._task, completed=event.done, rate=f"{rate:.2f} frames/s", frame=event.frame)
+        if not self._console.is_terminal and now - self._spoken >= _HEARTBEAT:
+            self._spoken = now
+            left = (self._steps - event.done) / rate
+            self._console.print(
+                f"frame {event.frame}  {event.done}/{self._steps}  {rate:.2f} frames/s  ETA {left:.0f} s"
+            )
+
+
+@dataclass
+class _Stop:
+    """A wish of the user that the run asks for between frames."""
+
+    wished: bool = False
+
+    def asked(self) -> bool:
+        return self.wished
+
+
+@contextmanager
+def _graceful_stop() -> Iterator[_Stop]:
+    """Ctrl-C and SIGTERM end the run after the frame at hand; a second one ends it at once."""
+    stop = _Stop()
+
+    def wish(_signal: int, _frame: FrameType | None) -> None:
+        if stop.wished:
+            raise KeyboardInterrupt
+        stop.wished = True
+
+    before = {number: signal.signal(number, wish) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,402 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plate frames and masks through OpenImageIO, one file at a time.
+
+Rules of this file:
+1. The values that come out are the file's own: no colour conversion, no clamping, no un-premultiplying.
+2. Channels are found by name, never by position. Pixels come out in the display window.
+3. Whatever OpenImageIO complains about is an error, also where it returned pixels (a truncated JPEG).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import OpenImageIO as oiio
+
+from matanyone_engine.errors import BadInput, MaskError, PlateError
+
+FloatImage = npt.NDArray[np.float32]
+
+# A mask whose brightest pixel is not above this is taken for black. It covers the 8-bit label map, whose objects
+# are the values 1, 2, 3 and look black.
+BLACKEST_MASK = 1.0 / 255.0
+# What rounding to half or resampling may leave outside 0..1 in a float mask.
+MASK_ROUNDING = 1e-3
+REC709_LUMINANCE = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
+
+FLOAT_FORMATS = frozenset({"half", "float", "double"})
+"""Pixel formats that can hold NaN, and values outside 0..1."""
+
+_RGB_NAMES = (("r", "g", "b"), ("red", "green", "blue"))
+_ALPHA_NAMES = frozenset({"a", "alpha"})
+_LUMINANCE_NAMES = frozenset({"y", "l", "i", "luminance", "gray", "grey"})
+_COLOUR_ATTRIBUTES = (
+    "colorInteropID",
+    "oiio:ColorSpace",
+    "chromaticities",
+    "oiio:Gamma",
+    "ICCProfile:profile_description",
+    "Exif:ColorSpace",
+    "dpx:Transfer",
+)
+
+
+class Window(NamedTuple):
+    """A rectangle of pixels: its top left corner and its size. y grows downwards."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+class Attribute(NamedTuple):
+    """A header attribute with OpenImageIO's type name, so that it can be written again as it was."""
+
+    name: str
+    type: str
+    value: Any
+
+
+@dataclass(frozen=True)
+class PlateHeader:
+    """What a frame's file says about itself; no pixels.
+
+    display_window, data_window: in the file's own coordinates.
+    colour:     the attributes that speak about colour, as text (see color.choose_space).
+    attributes: every attribute as it was, for mattes.py to carry over.
+    """
+
+    path: Path
+    display_window: Window
+    data_window: Window
+    pixel_aspect: float
+    fps: Fraction | None
+    timecode: str | None
+    channels: tuple[str, ...]
+    colour: Mapping[str, str]
+    file_format: str
+    pixel_format: str
+    attributes: tuple[Attribute, ...] = ()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the display window: the size of the plate, of its mask and of its alpha."""
+        return self.display_window.width, self.display_window.height
+
+
+@dataclass(frozen=True)
+class Plate:
+    """rgb: (H, W, 3) float32 in the file's own colour values, in the display window, 0 outside the data window."""
+
+    rgb: FloatImage
+    header: PlateHeader
+
+
+def read_header(path: Path) -> PlateHeader:
+    """The header of a plate frame. Raises PlateError if the file is not an image that has rgb."""
+    with _open(path, PlateError) as image:
+        return _header(_find_rgb(path, image))
+
+
+def check_ends(path: Path) -> PlateHeader:
+    """The header, after making sure that the file is all there: its last rows are read, the others are not.
+
+    Cheap where rows can be reached directly (EXR, DPX, TIFF); the others are decoded. Raises PlateError.
+    """
+    with _open(path, PlateError) as image:
+        channels = _find_rgb(path, image)
+        _read_end(channels, PlateError)
+        return _header(channels)
+
+
+def read_plate(path: Path) -> Plate:
+    """A plate frame. Raises PlateError if it cannot be read whole, has no rgb, or holds NaN or Inf."""
+    with _open(path, PlateError) as image:
+        channels = _find_rgb(path, image)
+        pixels = _read(channels, PlateError)
+        header = _header(channels)
+    rgb = np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
+    return Plate(check_finite(rgb, path), header)
+
+
+def read_mask(path: Path, expected_size: tuple[int, int]) -> FloatImage:
+    """A mask, (H, W) float32 0..1, soft edges kept. expected_size is the plate's (width, height).
+
+    Which channel is the mask: `A` if there is one and it is not 1 everywhere; else `Y`; else, from R, G, B, the
+    value they share or, where they differ, their Rec.709 luminance; else the only channel there is.
+    Raises MaskError: unreadable, another size, NaN, values outside 0..1, or black (nothing above 1/255).
+    """
+    with _open(path, MaskError) as image:
+        spec = image.spec()
+        if (spec.full_width, spec.full_height) != expected_size:
+            raise MaskError(
+                expected=f"a mask of the plate's size, {expected_size[0]}x{expected_size[1]}",
+                came=f"{spec.full_width}x{spec.full_height} in {str(path)!r}",
+                action="Render the mask at the plate's size; it is never stretched.",
+            )
+        mask, channel = _mask_channel(path, image, spec)
+    return _check_mask(mask, path, channel)
+
+
+def check_finite(rgb: FloatImage, path: Path) -> FloatImage:
+    """rgb as it is, or PlateError that counts the pixels that are not numbers and places the first."""
+    if np.isfinite(rgb).all():
+        return rgb
+    bad = ~np.isfinite(rgb).all(axis=-1)
+    y, x = np.argwhere(bad)[0]
+    raise PlateError(
+        expected="numbers in every pixel of the plate",
+        came=f"{int(bad.sum())} NaN or Inf pixels in {str(path)!r}, the first at x={x} y={y} (from the top left)",
+        action="Render the frame again, or repair these pixels first.",
+    )
+
+
+# ------------------------------------------------------------------------------------------- OpenImageIO itself
+
+
+@dataclass(frozen=True)
+class _Channels:
+    """Some channels of one part of an open image file."""
+
+    path: Path
+    image: Any
+    part: int
+    spec: Any
+    columns: tuple[int, ...]
+
+
+@contextmanager
+def _open(path: Path, error: type[BadInput]) -> Iterator[Any]:
+    """An open ImageInput that leaves the pixels as the file has them, closed again in any case."""
+    _check_is_file(path, error)
+    as_stored = oiio.ImageSpec()
+    as_stored.attribute("oiio:UnassociatedAlpha", 1)  # or PNG and TIFF would come premultiplied
+    oiio.geterror()  # an old complaint of this thread must not be taken for one about this file
+    image = oiio.ImageInput.open(str(path), as_stored)
+    if image is None:
+        raise _unreadable(path, error, oiio.geterror() or "not an image that OpenImageIO can read")
+    try:
+        _check_flat_and_upright(path, image.spec(), error)
+        yield image
+    finally:
+        image.close()
+
+
+def _unreadable(path: Path, error: type[BadInput], why: str) -> BadInput:
+    return error(
+        expected="an image file that can be read",
+        came=f"{str(path)!r}: {why.strip()}",
+        action="Check that the file is there, finished and not damaged; copy or render it again.",
+    )
+
+
+def _check_is_file(path: Path, error: type[BadInput]) -> None:
+    try:
+        if not path.is_file():
+            raise _unreadable(path, error, "a folder" if path.is_dir() else "there is no such file")
+    except OSError as refusal:
+        raise _unreadable(path, error, refusal.strerror or str(refusal)) from refusal
+
+
+def _check_flat_and_upright(path: Path, spec: Any, error: type[BadInput]) -> None:
+    orientation = spec.get_int_attribute("Orientation", 1)
+    if spec.deep or orientation != 1:
+        raise error(
+            expected="a flat image, stored upright",
+            came=f"{str(path)!r}: " + ("deep samples" if spec.deep else f"orientation {orientation} in the header"),
+            action="Flatten it, or save it with the rotation applied to the pixels.",
+        )
+
+
+def _header(channels: _Channels) -> PlateHeader:
+    spec = channels.spec
+    attributes = tuple(Attribute(item.name, str(item.type), item.value) for item in spec.extra_attribs)
+    found = {item.name: item.value for item in attributes}
+    return PlateHeader(
+        path=channels.path,
+        display_window=Window(spec.full_x, spec.full_y, spec.full_width, spec.full_height),
+        data_window=Window(spec.x, spec.y, spec.width, spec.height),
+        pixel_aspect=spec.get_float_attribute("PixelAspectRatio", 1.0),
+        fps=_fps(found.get("FramesPerSecond")),
+        timecode=spec.get_string_attribute("smpte:TimeCode") or None,
+        channels=tuple(spec.channelnames),
+        colour={name: _text(found[name]) for name in _COLOUR_ATTRIBUTES if name in found},
+        file_format=channels.image.format_name(),
+        pixel_format=str(spec.channelformat(channels.columns[0])),
+        attributes=attributes,
+    )
+
+
+def _text(value: Any) -> str:
+    return " ".join(f"{number:.6g}" for number in value) if isinstance(value, tuple) else str(value)
+
+
+def _fps(value: Any) -> Fraction | None:
+    """Frames per second of EXR (a pair) or DPX (a float)."""
+    if isinstance(value, tuple):
+        return Fraction(*value) if all(value) else None
+    return frame_rate(value) if value else None
+
+
+def frame_rate(value: float) -> Fraction | None:
+    """23.976 -> 24000/1001: a rate that was written as a decimal, as the fraction that was meant."""
+    if not np.isfinite(value) or value <= 0:
+        return None
+    ntsc = Fraction(round(value * 1.001) * 1000, 1001)
+    if abs(float(ntsc) - value) < 0.002:
+        return ntsc
+    return Fraction(value).limit_denominator(1000)
+
+
+# ----------------------------------------------------------------------------------------------------- channels
+
+
+def _find_rgb(path: Path, image: Any) -> _Channels:
+    """The first part of the file with R, G, B, with one layer of rgb, or with one luminance channel."""
+    names: list[str] = []
+    part = 0
+    while image.seek_subimage(part, 0):
+        spec = image.spec()
+        columns = _rgb_columns(spec.channelnames) or _luminance_column(spec.channelnames)
+        if columns:
+            return _Channels(path, image, part, spec, columns)
+        names.extend(spec.channelnames)
+        part += 1
+    image.geterror()  # that there is no further part was the question, not a fault
+    raise PlateError(
+        expected="channels R, G, B, one layer with them, or one luminance channel",
+        came=f"{', '.join(names)} in {str(path)!r}",
+        action="Write the plate as R, G, B; of several layers, only the one to matte.",
+    )
+
+
+def _rgb_columns(names: Sequence[str]) -> tuple[int, ...]:
+    """Where R, G, B are: those without a layer, else those of the only layer that has all three, else ()."""
+    layers: dict[str, dict[str, int]] = defaultdict(dict)
+    for column, name in enumerate(names):
+        layer, _, component = name.rpartition(".")
+        layers[layer][component.lower()] = column
+    found = {
+        layer: tuple(components[name] for name in triple)
+        for layer, components in layers.items()
+        for triple in _RGB_NAMES
+        if all(name in components for name in triple)
+    }
+    if "" in found:
+        return found[""]
+    return next(iter(found.values())) if len(found) == 1 else ()
+
+
+def _luminance_column(names: Sequence[str]) -> tuple[int, ...]:
+    """Where the luminance is, if that is all the colour there is."""
+    colours = [column for column, name in enumerate(names) if name.lower() not in _ALPHA_NAMES]
+    if len(colours) == 1 and names[colours[0]].lower() in _LUMINANCE_NAMES:
+        return (colours[0],)
+    return ()
+
+
+def _read(channels: _Channels, error: type[BadInput]) -> FloatImage:
+    """The channels in the order asked for, (H, W, C) float32, in the display window; 0 outside the data window."""
+    spec = channels.spec
+    first, last = min(channels.columns), max(channels.columns) + 1
+    pixels = channels.image.read_image(channels.part, 0, first, last, oiio.FLOAT)
+    _check_read(channels, pixels, error)
+    pixels = pixels.reshape(spec.height, spec.width, last - first)[..., [c - first for c in channels.columns]]
+    return _into_display_window(pixels, spec)
+
+
+def _read_end(channels: _Channels, error: type[BadInput]) -> None:
+    """Read the last rows (or tiles) of the file and forget them."""
+    spec, image = channels.spec, channels.image
+    bottom = spec.y + spec.height
+    if spec.tile_width:
+        top = bottom - 1 - (spec.height - 1) % spec.tile_height
+        area = (spec.x, spec.x + spec.width, top, bottom, spec.z, spec.z + 1)
+        pixels = image.read_tiles(channels.part, 0, *area, 0, spec.nchannels, oiio.FLOAT)
+    else:
+        pixels = image.read_scanlines(channels.part, 0, bottom - 1, bottom, spec.z, 0, spec.nchannels, oiio.FLOAT)
+    _check_read(channels, pixels, error)
+
+
+def _check_read(channels: _Channels, pixels: Any, error: type[BadInput]) -> None:
+    complaint = channels.image.geterror()
+    if pixels is None or complaint:
+        raise _unreadable(channels.path, error, complaint or "the pixels cannot be read")
+
+
+def _into_display_window(pixels: FloatImage, spec: Any) -> FloatImage:
+    left, top = spec.x - spec.full_x, spec.y - spec.full_y
+    width, height = spec.full_width, spec.full_height
+    if (left, top, spec.width, spec.height) == (0, 0, width, height):
+        return pixels
+    placed = np.zeros((height, width, pixels.shape[2]), dtype=np.float32)
+    x0, x1 = max(left, 0), min(left + spec.width, width)
+    y0, y1 = max(top, 0), min(top + spec.height, height)
+    if x0 < x1 and y0 < y1:
+        placed[y0:y1, x0:x1] = pixels[y0 - top : y1 - top, x0 - left : x1 - left]
+    return placed
+
+
+# -------------------------------------------------------------------------------------------------------- masks
+
+
+def _mask_channel(path: Path, image: Any, spec: Any) -> tuple[FloatImage, str]:
+    """The mask's values (H, W), not yet checked, and the name of the channel they are from."""
+    names = [name.lower() for name in spec.channelnames]
+
+    def read(*columns: int) -> FloatImage:
+        return _read(_Channels(path, image, 0, spec, columns), MaskError)
+
+    alpha = next((column for column, name in enumerate(names) if name in _ALPHA_NAMES), None)
+    if alpha is not None:
+        mask = read(alpha)[..., 0]
+        if len(names) == 1 or not (mask == 1.0).all():
+            return mask, spec.channelnames[alpha]
+    if "y" in names:
+        return read(names.index("y"))[..., 0], "Y"
+    rgb = _rgb_columns(names)
+    if rgb:
+        return _shared_value(read(*rgb)), "RGB"
+    colours = [column for column in range(len(names)) if column != alpha]
+    if len(colours) == 1:
+        return read(colours[0])[..., 0], spec.channelnames[colours[0]]
+    raise MaskError(
+        expected="a mask in channel A, in Y, in R, G, B, or alone in its file",
+        came=f"channels {', '.join(spec.channelnames)} in {str(path)!r}",
+        action="Write the mask as the alpha of its file.",
+    )
+
+
+def _shared_value(rgb: FloatImage) -> FloatImage:
+    """(H, W, 3) -> (H, W): the value that the three share, bit for bit; their luminance if they differ."""
+    if (rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 0] == rgb[..., 2]).all():
+        return rgb[..., 0]
+    return rgb @ REC709_LUMINANCE
+
+
+def _check_mask(mask: FloatImage, path: Path, channel: str) -> FloatImage:
+    if not np.isfinite(mask).all():
+        raise _bad_mask(path, channel, f"{int((~np.isfinite(mask)).sum())} NaN or Inf pixels")
+    low, high = float(mask.min()), float(mask.max())
+    if low < -MASK_ROUNDING or high > 1.0 + MASK_ROUNDING:
+        raise _bad_mask(path, channel, f"values from {low:.4g} to {high:.4g}")
+    if high <= BLACKEST_MASK:
+        raise _bad_mask(path, channel, f"nothing above {high:.4g}: the mask is black")
+    return np.ascontiguousarray(mask.clip(0.0, 1.0))
+
+
+def _bad_mask(path: Path, channel: str, came: str) -> MaskError:
+    return MaskError(
+        expected="a mask from 0 (outside) to 1 (the subject) that shows the subject",
+        came=f"{came}, in channel {channel} of {str(path)!r}",
+        action="Check what was written as mask, and in which channel.",
+    )

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A plate, whatever it is stored as: an image sequence, one image, a movie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from matanyone_engine.errors import PlateError
+from matanyone_engine.media.images import FLOAT_FORMATS, Plate, PlateHeader, check_ends, read_header, read_plate
+from matanyone_engine.media.movies import FIRST_FRAME, Movie
+from matanyone_engine.media.sequence import FrameSequence, find_sequence, is_movie
+
+
+class PlateSource(Protocol):
+    """Frames that can be read one at a time, each under its own number.
+
+    frames:  the numbers that are there, ascending; missing: those that should be and are not.
+    padding: digits that frame numbers are written with; name: for messages; suffix: '.exr', '.mov'.
+    """
+
+    @property
+    def frames(self) -> tuple[int, ...]: ...
+    @property
+    def missing(self) -> tuple[int, ...]: ...
+    @property
+    def padding(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def suffix(self) -> str: ...
+
+    def header(self, frame: int) -> PlateHeader:
+        """What the frame's file says about itself. Raises PlateError."""
+
+    def check(self, frame: int) -> PlateHeader:
+        """The header, after making sure that the frame's file is whole. Raises PlateError."""
+
+    def read(self, frame: int) -> Plate:
+        """The frame's pixels. Raises PlateError if they are not all there, or not all numbers."""
+
+    def paths(self, frames: Sequence[int]) -> list[Path]:
+        """The files that hold these frames: what must never be written over."""
+
+
+class SequencePlate:
+    """A FrameSequence whose frames can be read."""
+
+    def __init__(self, sequence: FrameSequence) -> None:
+        self.sequence = sequence
+
+    @property
+    def frames(self) -> tuple[int, ...]:
+        return self.sequence.frames
+
+    @property
+    def missing(self) -> tuple[int, ...]:
+        return self.sequence.missing
+
+    @property
+    def padding(self) -> int:
+        return self.sequence.padding
+
+    @property
+    def name(self) -> str:
+        return self.sequence.name
+
+    @property
+    def suffix(self) -> str:
+        return self.sequence.path(self.frames[0]).suffix
+
+    def header(self, frame: int) -> PlateHeader:
+        return read_header(self.sequence.path(frame))
+
+    def check(self, frame: int) -> PlateHeader:
+        return check_ends(self.sequence.path(frame))
+
+    def read(self, frame: int) -> Plate:
+        return read_plate(self.sequence.path(frame))
+
+    def paths(self, frames: Sequence[int]) -> list[Path]:
+        return [self.sequence.path(frame) for frame in frames]
+
+
+def open_plate(text: str | Path, first_movie_frame: int = FIRST_FRAME) -> PlateSource:
+    """The plate that a pattern, a folder, an image or a movie means. Raises PlateError, FrameRangeError."""
+    path = Path(text)
+    if is_movie(path) and not path.is_dir():
+        return Movie(path, first_movie_frame)
+    return SequencePlate(find_sequence(path))
+
+
+def check_sizes(plate: PlateSource, frames: Sequence[int]) -> PlateHeader:
+    """Before work starts: every frame's file is whole and of the size of the first. Returns the first's header.
+
+    Reads headers and the ends of the files; that every pixel is a number shows when it is read (check_pixels).
+    """
+    first = plate.check(frames[0])
+    for frame in frames[1:]:
+        header = plate.check(frame)
+        if header.size != first.size:
+            raise PlateError(
+                expected=f"every frame of {plate.name!r} of one size, {'x'.join(map(str, first.size))} as {frames[0]}",
+                came=f"{'x'.join(map(str, header.size))} at frame {frame}",
+                action="Run the parts of the plate one by one, or bring them to one size.",
+            )
+    return first
+
+
+def check_pixels(plate: PlateSource, frames: Sequence[int]) -> None:
+    """Before work starts: read every frame once, so that a NaN or a damaged file shows now. Raises PlateError."""
+    for frame in frames:
+        plate.read(frame)
+
+
+def check_plates(
+    plate: PlateSource, frames: Sequence[int], checked: Callable[[int, int], None] = lambda _done, _of: None
+) -> PlateHeader:
+    """Before work starts: every frame is whole, of the size of the first, and a number in every pixel.
+
+    Float frames are read through, since only their pixels can tell; of the others the ends are read. `checked` hears
+    how many of how many are done. Returns the first header. Raises PlateError.
+    """
+    first = plate.check(frames[0])
+    for done, frame in enumerate(frames, start=1):
+        header = plate.check(frame)
+        if header.size != first.size:
+            raise PlateError(
+                expected=f"every frame of {plate.name!r} as large as frame {frames[0]}, {first.size[0]}x{first.size[1]}",
+                came=f"{header.size[0]}x{header.size[1]} at frame {frame}",
+                action="Run the parts of the plate one by one, or bring them to one size.",
+            )
+        if header.pixel_format in FLOAT_FORMATS:
+            plate.read(frame)
+        checked(done, len(frames))
+    return first

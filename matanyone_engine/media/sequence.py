@@ -1,0 +1,459 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frame numbers, frame ranges and file names. No pixel is read here.
+
+Rules of this file:
+1. A frame keeps its number. Nothing is renumbered, paired by position, or filled in silently.
+2. Names are read from the right: the frame number is the last one before the suffix, a number after 'v' is a
+   version. What could mean two things is an error that lists both.
+3. The only thing asked of the disk is a folder listing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from matanyone_engine.errors import FrameRangeError, PlateError, SettingError
+
+READABLE_SUFFIXES = frozenset(
+    {".exr", ".png", ".tif", ".tiff", ".jpg", ".jpeg", ".dpx", ".cin", ".tga", ".bmp", ".hdr", ".jp2", ".jxl", ".webp"}
+    | {".sgi", ".rgb"}
+)
+MOVIE_SUFFIXES = frozenset([".mov", ".mp4", ".m4v", ".mkv", ".avi", ".mxf", ".webm", ".mpg", ".mpeg"])
+WRITABLE_SUFFIXES = (".exr", ".png", ".tif", ".tiff")
+
+# More frames than any shot has: a slip such as 1-10000000000 must not fill the memory.
+MOST_FRAMES = 1_000_000
+FRAME_OF_AN_UNNUMBERED_FILE = 1
+
+_RANGE = re.compile(r"(-?[0-9]+)(?:\s*-\s*(-?[0-9]+)(?:\s*x\s*([0-9]+))?)?")
+# A minus is a sign only where it cannot be a hyphen between words: shot-0010 is frame 10, shot.-0010 frame -10.
+_TOKEN = re.compile(
+    r"(?P<range>(?:(?<![A-Za-z0-9])-?|(?<=[A-Za-z]))[0-9]+--?[0-9]+(?:x[0-9]+)?)?(?P<hashes>#+)"
+    r"|%(?P<printf>0[0-9]+|[0-9]*)d"
+)
+# The frame number of a file name is the last field that is only a number (a.1001.left2.exr), else the digits before
+# the suffix (plate1001.exr); digits after a 'v' are a version.
+_NUMBER_FIELD = re.compile(r"(?:^|(?<=\.))-?[0-9]+(?=\.)")
+_LAST_DIGITS = re.compile(r"(?<![0-9vV])(?:(?<![A-Za-z0-9])-)?[0-9]+(?=\.[^.]+$)")
+
+
+# ---------------------------------------------------------------------------------------------- frame ranges
+
+
+def parse_frames(text: str) -> tuple[int, ...]:
+    """'1001-1045,1050,1060-1080x2' -> frame numbers, ascending, each once. Negative numbers: '-5--1'.
+
+    Raises FrameRangeError for anything that is not exactly that (spaces around the numbers are fine).
+    """
+    frames: set[int] = set()
+    for part in text.split(","):
+        frames.update(_parse_part(part.strip(), text))
+        if len(frames) > MOST_FRAMES:
+            raise _bad_range(text, f"more than {MOST_FRAMES} frames")
+    return tuple(sorted(frames))
+
+
+def _parse_part(part: str, whole: str) -> range:
+    match = _RANGE.fullmatch(part)
+    if match is None:
+        raise _bad_range(whole, f"{part!r}" if part else "an empty part")
+    first = int(match[1])
+    last = int(match[2]) if match[2] else first
+    step = int(match[3]) if match[3] else 1
+    if last < first:
+        raise _bad_range(whole, f"{part!r}, which runs backwards")
+    if step < 1:
+        raise _bad_range(whole, f"{part!r}, whose step is 0")
+    if (last - first) // step >= MOST_FRAMES:
+        raise _bad_range(whole, f"{part!r}, which is more than {MOST_FRAMES} frames")
+    return range(first, last + 1, step)
+
+
+def _bad_range(text: str, came: str) -> FrameRangeError:
+    return FrameRangeError(
+        expected="frames such as 1001-1045,1050,1060-1080x2",
+        came=f"{came} in {text!r}",
+        action="Write single frames and first-last or first-lastxstep, with commas between.",
+    )
+
+
+def describe_frames(frames: Iterable[int]) -> str:
+    """The inverse of parse_frames, as short as it goes: (1, 2, 3, 7) -> '1-3,7'."""
+    left = sorted(set(frames))
+    parts = []
+    while left:
+        length = _steady_run(left)
+        parts.append(_describe_run(left[:length]))
+        left = left[length:]
+    return ",".join(parts)
+
+
+def _steady_run(frames: Sequence[int]) -> int:
+    """How many frames from the start are evenly spaced; a pair counts only if the two are neighbours."""
+    if len(frames) < 2:
+        return len(frames)
+    step = frames[1] - frames[0]
+    length = 2
+    while length < len(frames) and frames[length] - frames[length - 1] == step:
+        length += 1
+    return length if length > 2 or step == 1 else 1
+
+
+def _describe_run(run: Sequence[int]) -> str:
+    if len(run) == 1:
+        return str(run[0])
+    step = run[1] - run[0]
+    return f"{run[0]}-{run[-1]}" + (f"x{step}" if step > 1 else "")
+
+
+def _name_frames(frames: Sequence[int]) -> str:
+    """Frames for a message: how many, and which, cut where it would fill the screen."""
+    text = describe_frames(frames)
+    if len(text) > 200:
+        text = text[:200].rsplit(",", 1)[0] + ", ..."
+    return f"{len(frames)} frame{'s' if len(frames) != 1 else ''} ({text})"
+
+
+# ------------------------------------------------------------------------------------------------- sequences
+
+
+@dataclass(frozen=True)
+class FrameSequence:
+    """Numbered files of one name in one folder, or one file.
+
+    folder, prefix, suffix: the path of frame 7 with padding 4 is folder/prefix0007suffix.
+    padding:  least number of digits; the sign of a negative frame comes on top (-0005).
+    frames:   the frames that are there, ascending.
+    declared: the frames that a range in the pattern promised, None without one.
+    numbered: False for one file without a frame number; its only frame is 1.
+    """
+
+    folder: Path
+    prefix: str
+    padding: int
+    suffix: str
+    frames: tuple[int, ...]
+    declared: tuple[int, ...] | None = None
+    numbered: bool = True
+
+    def path(self, frame: int) -> Path:
+        """Where this frame is, or would be if it is missing."""
+        number = frame_text(frame, self.padding) if self.numbered else ""
+        return self.folder / f"{self.prefix}{number}{self.suffix}"
+
+    @property
+    def name(self) -> str:
+        """The pattern, as an artist would write it, without the folder."""
+        return f"{self.prefix}{'#' * max(self.padding, 1) if self.numbered else ''}{self.suffix}"
+
+    @property
+    def missing(self) -> tuple[int, ...]:
+        """Frames that should be there and are not: of the pattern's range, or between first and last."""
+        there = set(self.frames)
+        should = self.declared or range(self.frames[0], self.frames[-1] + 1)
+        return tuple(frame for frame in should if frame not in there)
+
+
+def frame_text(frame: int, padding: int) -> str:
+    """5 -> '0005', -5 -> '-0005' for padding 4: the padding counts digits, the sign comes on top."""
+    return f"{'-' if frame < 0 else ''}{abs(frame):0{padding}d}"
+
+
+def find_sequence(text: str | Path) -> FrameSequence:
+    """The frames that a pattern, a folder or a file name means.
+
+    A file is itself alone: its sequence is not expanded. Raises FrameRangeError if the text fits nothing, or
+    fits more than one sequence; PlateError if there is nothing to read.
+    """
+    path = Path(text)
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if is_folder:
+        return _only_sequence(path)
+    if is_file:
+        return _single_file(path)
+    token = _last_token(path.name)
+    if token is None:
+        raise PlateError(
+            expected="a file, a folder, or a pattern such as plate.####.exr",
+            came=f"{str(path)!r}, which is not there",
+            action="Check the path; for a sequence write #### or %04d in place of the frame number.",
+        )
+    return _match_pattern(path, token)
+
+
+def is_movie(path: Path) -> bool:
+    """Whether the name is that of a movie rather than of an image."""
+    return path.suffix.lower() in MOVIE_SUFFIXES
+
+
+def _single_file(path: Path) -> FrameSequence:
+    split = _split_number(path.name)
+    if split is None:
+        return FrameSequence(path.parent, path.name, 0, "", (FRAME_OF_AN_UNNUMBERED_FILE,), numbered=False)
+    prefix, number, suffix = split
+    return FrameSequence(path.parent, prefix, len(number.lstrip("-")), suffix, (int(number),))
+
+
+def _split_number(name: str) -> tuple[str, str, str] | None:
+    """'a.b.-0005.exr' -> ('a.b.', '-0005', '.exr'); None for a name without a frame number."""
+    found = list(_NUMBER_FIELD.finditer(name)) or list(_LAST_DIGITS.finditer(name))
+    if not found:
+        return None
+    start, end = found[-1].span()
+    if name[start] == "-" and int(name[start:end]) == 0:
+        start += 1  # there is no minus nought: the hyphen belongs to the name
+    return name[:start], name[start:end], name[end:]
+
+
+def _only_sequence(folder: Path) -> FrameSequence:
+    found = _sequences_in(folder)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise PlateError(
+            expected=f"an image sequence in {str(folder)!r}",
+            came="a folder without image files",
+            action="Give the folder that holds the frames, or a pattern such as plate.####.exr.",
+        )
+    candidates = ", ".join(repr(sequence.name) for sequence in found[:10]) + (", ..." if len(found) > 10 else "")
+    raise FrameRangeError(
+        expected=f"one sequence in {str(folder)!r}",
+        came=f"{len(found)}: {candidates}",
+        action="Give the pattern of the one you mean.",
+    )
+
+
+def _sequences_in(folder: Path) -> list[FrameSequence]:
+    """Every sequence and every single image in a folder, by name. Hidden files are not looked at."""
+    numbers: dict[tuple[str, str], list[str]] = defaultdict(list)
+    sequences = []
+    for name in _file_names(folder):
+        if Path(name).suffix.lower() not in READABLE_SUFFIXES:
+            continue
+        split = _split_number(name)
+        if split is None:
+            sequences.append(_single_file(folder / name))
+        else:
+            numbers[split[0], split[2]].append(split[1])
+    for (prefix, suffix), texts in numbers.items():
+        for padding, frames in _by_padding(texts).items():
+            sequences.append(FrameSequence(folder, prefix, padding, suffix, frames))
+    return sorted(sequences, key=lambda sequence: (sequence.name, sequence.frames))
+
+
+def _by_padding(numbers: list[str]) -> dict[int, tuple[int, ...]]:
+    """Padding -> frames. Numbers that no single padding explains (1, 002) come apart by their length."""
+    lengths = {len(number.lstrip("-")) for number in numbers}
+    padding = min(lengths)
+    if all(frame_text(int(number), padding) == number for number in numbers):
+        return {padding: tuple(sorted(int(number) for number in numbers))}
+    return {
+        length: tuple(sorted(int(number) for number in numbers if len(number.lstrip("-")) == length))
+        for length in sorted(lengths)
+    }
+
+
+def _file_names(folder: Path) -> list[str]:
+    try:
+        return sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(".") and entry.is_file())
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> PlateError:
+    return PlateError(
+        expected="a path that can be read",
+        came=f"{str(path)!r}: {error.strerror or error}",
+        action="Check the path and the permissions of the folder.",
+    )
+
+
+# -------------------------------------------------------------------------------------------------- patterns
+
+
+def _last_token(name: str) -> re.Match[str] | None:
+    """The rightmost ####, 1001-1100#, %04d or %d of a file name."""
+    tokens = list(_TOKEN.finditer(name))
+    return tokens[-1] if tokens else None
+
+
+def _token_padding(token: re.Match[str]) -> int | None:
+    """Digits that the token asks for; None for a single '#', which leaves it open."""
+    if token["hashes"]:
+        return len(token["hashes"]) if len(token["hashes"]) > 1 else None
+    return int(token["printf"] or 0)
+
+
+def _match_pattern(path: Path, token: re.Match[str]) -> FrameSequence:
+    folder, prefix, suffix = path.parent, path.name[: token.start()], path.name[token.end() :]
+    numbers = _numbers_between(folder, prefix, suffix)
+    padding = _token_padding(token)
+    declared = parse_frames(token["range"]) if token["range"] else None
+    if padding is None:
+        padding = _padding_on_disk(path, numbers)
+    frames = {int(number) for number in numbers if frame_text(int(number), padding) == number}
+    if declared is not None:
+        frames &= set(declared)
+    if not frames:
+        raise PlateError(
+            expected=f"frames that fit {path.name!r}",
+            came=f"none in {str(folder)!r}",
+            action="Check the name, and that the number of # signs is the number of digits.",
+        )
+    return FrameSequence(folder, prefix, padding, suffix, tuple(sorted(frames)), declared)
+
+
+def _numbers_between(folder: Path, prefix: str, suffix: str) -> list[str]:
+    inside = re.compile(re.escape(prefix) + r"(-?[0-9]+)" + re.escape(suffix))
+    found = (inside.fullmatch(name) for name in _file_names(folder))
+    return [match[1] for match in found if match]
+
+
+def _padding_on_disk(path: Path, numbers: list[str]) -> int:
+    paddings = sorted(_by_padding(numbers)) if numbers else [0]
+    if len(paddings) > 1:
+        raise FrameRangeError(
+            expected=f"files numbered one way for {path.name!r}",
+            came=f"numbers of {' and '.join(map(str, paddings))} digits",
+            action="Write as many # as the frames you mean have digits.",
+        )
+    return paddings[0]
+
+
+# ------------------------------------------------------------------------------------------------- selection
+
+
+class HasFrames(Protocol):
+    """What can be asked for its frames: an image sequence, a movie."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def frames(self) -> tuple[int, ...]: ...
+    @property
+    def missing(self) -> tuple[int, ...]: ...
+
+
+def select_frames(
+    sequence: HasFrames, wanted: tuple[int, ...] | None, missing: Literal["error", "skip"]
+) -> tuple[int, ...]:
+    """The frames to run: those wanted, or all. A wanted frame that is not there is an error or is left out.
+
+    Raises PlateError that names the absent frames, or says that none of those wanted is there.
+    """
+    there = set(sequence.frames)
+    if wanted is None:
+        wanted = tuple(sorted(there | set(sequence.missing)))
+    absent = [frame for frame in wanted if frame not in there]
+    if absent and missing == "error":
+        raise PlateError(
+            expected=f"every frame of {sequence.name!r} from {wanted[0]} to {wanted[-1]}",
+            came=f"{_name_frames(absent)} missing",
+            action="Restore the frames, or run without them: --missing skip.",
+        )
+    frames = tuple(frame for frame in wanted if frame in there)
+    if not frames:
+        raise PlateError(
+            expected=f"at least one of the frames {describe_frames(wanted)[:200]} of {sequence.name!r}",
+            came=f"only {_name_frames(sequence.frames)}",
+            action="Ask for frames that are there.",
+        )
+    return frames
+
+
+# ---------------------------------------------------------------------------------------------------- output
+
+
+@dataclass(frozen=True)
+class OutputPattern:
+    """Where alphas go: folder/prefix<frame>suffix.
+
+    padding:  digits of the frame number, None for a single '#', which takes the plate's.
+    numbered: False for a name without a frame token, which can hold one frame only.
+    """
+
+    folder: Path
+    prefix: str
+    padding: int | None
+    suffix: str
+    numbered: bool
+
+    @classmethod
+    def parse(cls, text: str | Path) -> OutputPattern:
+        """Read 'out/alpha.####.exr', with #, #### or %04d; without an image suffix '.exr' is added.
+
+        Raises SettingError for a folder, and for a format that alphas are not written in.
+        """
+        path = Path(text)
+        if str(text).endswith(("/", "\\")) or path.is_dir() or not path.name:
+            raise SettingError(
+                expected="a file name for the alphas, such as out/alpha.####.exr",
+                came=f"the folder {str(text)!r}",
+                action="Add the name.",
+            )
+        name = _with_suffix(path.name)
+        token = _last_token(name)
+        if token is None:
+            return cls(path.parent, name[: -len(Path(name).suffix)], None, Path(name).suffix, numbered=False)
+        if token["range"]:
+            raise SettingError(
+                expected="an output name with #### alone in place of the frame number",
+                came=f"the range {token['range']} in {name!r}",
+                action="Say which frames to run with --frames.",
+            )
+        return cls(path.parent, name[: token.start()], _token_padding(token), name[token.end() :], numbered=True)
+
+    def path(self, frame: int, default_padding: int) -> Path:
+        """The file of this frame; default_padding, the plate's, is taken where the pattern leaves it open."""
+        padding = default_padding if self.padding is None else self.padding
+        number = frame_text(frame, padding) if self.numbered else ""
+        return self.folder / f"{self.prefix}{number}{self.suffix}"
+
+    def check_frames(self, frames: Sequence[int]) -> None:
+        """Refuse a name without a frame token for more than one frame: each would overwrite the one before."""
+        if len(frames) > 1 and not self.numbered:
+            name = f"{self.prefix}{self.suffix}"
+            raise SettingError(
+                expected=f"a frame number in the output name, for {len(frames)} frames",
+                came=repr(name),
+                action=f"Write {self.prefix}.####{self.suffix}.",
+            )
+
+    def check_not_plate(self, frames: Sequence[int], default_padding: int, inputs: Iterable[Path]) -> None:
+        """Refuse to write over any of the inputs (the plate's files, the mask), also through links."""
+        identities = {_identity(path) for path in inputs if path.exists()}
+        for frame in frames:
+            output = self.path(frame, default_padding)
+            if output.exists() and _identity(output) in identities:
+                raise SettingError(
+                    expected="an output name of its own for the alphas",
+                    came=f"{str(output)!r}, which is an input",
+                    action="Choose another folder or name: the plate is never overwritten.",
+                )
+
+
+def _with_suffix(name: str) -> str:
+    """Add .exr to a name without an image suffix; refuse a suffix that alphas are not written in."""
+    suffix = Path(name).suffix
+    if suffix.lower() in WRITABLE_SUFFIXES:
+        return name
+    if suffix.lower() in READABLE_SUFFIXES | MOVIE_SUFFIXES:
+        raise SettingError(
+            expected=f"alphas as one of {', '.join(WRITABLE_SUFFIXES)}",
+            came=f"{suffix!r} in {name!r}",
+            action="Use .exr; .png and .tif are written with 16 bits.",
+        )
+    return f"{name}.exr"
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino

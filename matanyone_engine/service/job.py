@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One shot from files to files: a job is planned, then run (the command line today, the engine's path jobs next).
+
+Rules of this file:
+1. plan_matte() finds every fault that can be found without the network: nothing is computed or written before.
+2. run_matte() holds one frame at a time; an alpha is on disk before the next plate is read.
+3. Whatever stops a run, finished frames stay and a resume point goes on from them exactly (resume.py).
+4. It prints nothing; whoever asked for the work shows its events.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from matanyone_engine import __version__
+from matanyone_engine.errors import MaskError, OutputError
+from matanyone_engine.matting.policy import MemoryPolicy
+from matanyone_engine.matting.session import SETTLE_PASSES, MattingSession
+from matanyone_engine.media.color import ColourChoice, NetworkView, choose_space
+from matanyone_engine.media.images import read_mask
+from matanyone_engine.media.masks import grow_mask
+from matanyone_engine.media.mattes import check_writable, least_bytes, write_alpha
+from matanyone_engine.media.plates import PlateSource, check_plates, open_plate
+from matanyone_engine.media.sequence import OutputPattern, describe_frames, select_frames
+from matanyone_engine.model.checkpoint import file_digest
+from matanyone_engine.model.matanyone import MatAnyone
+from matanyone_engine.model.registry import VettedWeights
+from matanyone_engine.service.resume import ResumePoint, read_resume_point, resume_path, write_resume_point
+
+_log = logging.getLogger("matanyone_engine")
+
+Plane = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class MatteJob:
+    """What an artist asks for. Paths as typed; nothing was looked at yet."""
+
+    plate: str
+    mask: str
+    out: str
+    mask_frame: int | None = None
+    """The plate frame the mask belongs to; None is the first frame that is run."""
+    frames: tuple[int, ...] | None = None
+    """None is every frame of the plate."""
+    missing: Literal["error", "skip"] = "error"
+    colorspace: str | None = None
+    mask_grow: int = 0
+    """Pixels to grow the mask by before it is used; negative shrinks."""
+    settle_passes: int = SETTLE_PASSES
+    working_size: int | None = None
+    memory: MemoryPolicy = field(default_factory=MemoryPolicy)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One plate frame through the network."""
+
+    frame: int
+    seeds: bool = False
+    """The mask is given here, to a session that knows nothing yet."""
+    delivers: bool = True
+    """Its alpha is an output; not so where a frame is seeded again for the way back."""
+
+
+@dataclass(frozen=True)
+class MattePlan:
+    """A checked job: every file it needs is there and fits."""
+
+    job: MatteJob
+    source: PlateSource
+    frames: tuple[int, ...]
+    """Frames that get an alpha, ascending."""
+    key: int
+    """The frame of the mask."""
+    mask: Plane
+    """(H, W) 0..1, grown or shrunk as asked."""
+    colour: ColourChoice
+    output: OutputPattern
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Frames in the order they are run: from the mask on, then once more from the mask, back."""
+        forward = [frame for frame in self.frames if frame > self.key]
+        backward = [frame for frame in reversed(self.frames) if frame < self.key]
+        steps = [Step(self.key, seeds=True, delivers=True), *map(Step, forward)]
+        if backward:
+            steps += [Step(self.key, seeds=True, delivers=False), *map(Step, backward)]
+        return tuple(steps)
+
+    def path(self, frame: int) -> Path:
+        """Where the alpha of a frame goes."""
+        return self.output.path(frame, self.source.padding)
+
+
+@dataclass(frozen=True)
+class FrameDone:
+    """An alpha that is on disk."""
+
+    frame: int
+    path: Path
+    view: Plane
+    """(H, W, 3) 0..1: what the network saw."""
+    alpha: Plane
+    """(H, W) 0..1."""
+    done: int
+    """Steps of the plan that are finished, this one included."""
+
+
+def plan_matte(job: MatteJob, checked: Callable[[int, int], None] = lambda _done, _of: None) -> MattePlan:
+    """Check a job against the files it names; `checked` hears how many plates of how many were looked through.
+
+    Raises PlateError, MaskError, FrameRangeError, ColourError, SettingError, OutputError.
+    """
+    source = open_plate(job.plate)
+    frames = select_frames(source, job.frames, job.missing)
+    key = _key_frame(job, frames)
+    output = OutputPattern.parse(job.out)
+    output.check_frames(frames)
+    output.check_not_plate(frames, source.padding, [*source.paths(frames), Path(job.mask)])
+    first = source.header(frames[0])
+    colour = choose_space(first, job.colorspace, source.suffix)
+    mask = _prepared_mask(job, first.size)
+    check_writable(output.folder, least_bytes(first, len(frames)))
+    check_plates(source, frames, checked)
+    return MattePlan(job, source, frames, key, mask, colour, output)
+
+
+def _key_frame(job: MatteJob, frames: tuple[int, ...]) -> int:
+    key = frames[0] if job.mask_frame is None else job.mask_frame
+    if key not in frames:
+        raise MaskError(
+            expected=f"a mask of one of the frames {describe_frames(frames)}",
+            came=f"{job.mask}@{key}",
+            action="Name the plate frame on which the mask was drawn: --mask FILE@FRAME.",
+        )
+    return key
+
+
+def _prepared_mask(job: MatteJob, size: tuple[int, int]) -> Plane:
+    """(H, W), grown or shrunk; size is the plate's (width, height)."""
+    mask = grow_mask(read_mask(Path(job.mask), size), job.mask_grow)
+    if not mask.any():
+        raise MaskError(
+            expected="a mask that still shows the subject",
+            came=f"nothing left of {job.mask} after shrinking it by {-job.mask_grow} pixels",
+            action="Shrink it less.",
+        )
+    return mask
+
+
+def provenance(plan: MattePlan, weights: VettedWeights) -> dict[str, str]:
+    """What every alpha says about how it was made."""
+    job = plan.job
+    return {
+        "version": __version__,
+        "model": weights.label,
+        "modelLicence": weights.licence,
+        "modelSha256": weights.found.sha256,
+        "mask": Path(job.mask).name,
+        "maskFrame": str(plan.key),
+        "maskSha256": file_digest(Path(job.mask)),
+        "maskGrow": str(job.mask_grow),
+        "plateColorspace": f"{plan.colour.space} ({plan.colour.reason})",
+        "settlePasses": str(job.settle_passes),
+        "workingSize": "full" if job.working_size is None else str(job.working_size),
+        "memory": json.dumps(job.memory.to_dict()),
+    }
+
+
+def fingerprint(plan: MattePlan, about: Mapping[str, str]) -> str:
+    """Tells whether two runs would write the same alphas: plates by name, size and time, the rest by value."""
+    files = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in plan.source.paths(plan.frames)]
+    described = {"about": dict(about), "job": asdict(plan.job), "frames": plan.frames, "plates": files}
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+
+
+def run_matte(
+    plan: MattePlan,
+    network: MatAnyone,
+    weights: VettedWeights,
+    *,
+    resume: bool = False,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Iterator[FrameDone]:
+    """Matte the shot frame by frame; an event for each alpha that is on disk.
+
+    resume: go on from the resume point beside the output, which must be this very job's.
+    stopping: asked before each frame; once it says yes the run ends.
+    A run that ends early, for whatever reason, leaves a resume point.
+    """
+    about = provenance(plan, weights)
+    identity = fingerprint(plan, about)
+    file = resume_path(plan.output)
+    session, done = new_session(plan, network), 0
+    if resume:
+        point = read_resume_point(file, identity)
+        session, done = MattingSession.restore(network, point.snapshot), point.done
+    state, steps, view = session.state, plan.steps, NetworkView(plan.colour.space)
+    try:
+        for step in steps[done:]:
+            if stopping():
+                return
+            if step.seeds:
+                session = new_session(plan, network)
+            seen, alpha = _matte(plan, session, step, view, about)
+            state, done = session.state, done + 1
+            if step.delivers:
+                yield FrameDone(step.frame, plan.path(step.frame), seen, alpha, done)
+    finally:
+        # The state of the last alpha on disk, not of one that was lost on its way there.
+        session.rewind(state)
+        _leave_resume_point(file, ResumePoint(identity, done, session.snapshot()), finished=done == len(steps))
+
+
+def new_session(plan: MattePlan, network: MatAnyone) -> MattingSession:
+    """A session with the job's options that knows nothing yet."""
+    job = plan.job
+    return MattingSession(network, job.memory, settle_passes=job.settle_passes, working_size=job.working_size)
+
+
+def _matte(
+    plan: MattePlan, session: MattingSession, step: Step, view: NetworkView, about: Mapping[str, str]
+) -> tuple[Plane, Plane]:
+    """Read, compute and write one frame: what the network saw (H, W, 3), and the alpha (H, W)."""
+    plate = plan.source.read(step.frame)
+    seen = view(plate.rgb)
+    planes = torch.from_numpy(seen).permute(2, 0, 1)
+    alpha = (session.seed(planes, plan.mask) if step.seeds else session.advance(planes)).cpu().numpy()
+    if step.delivers:
+        write_alpha(plan.path(step.frame), alpha, plate.header, about)
+    return seen, alpha
+
+
+def _leave_resume_point(file: Path, point: ResumePoint, *, finished: bool) -> None:
+    """Keep the way on from an unfinished run; a failure to do so must not hide why the run ended."""
+    if finished or not point.done:
+        file.unlink(missing_ok=True)
+        return
+    try:
+        write_resume_point(file, point)
+    except OutputError as error:
+        _log.warning("This run cannot be resumed: %s", error)

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The way on from an unfinished run: how many steps are on disk, and the session's state after the last of them.
+
+A file that exists proves nothing: a run goes on only from a point that names the very same job.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from matanyone_engine.errors import OutputError, SettingError
+from matanyone_engine.media.sequence import OutputPattern
+
+
+@dataclass(frozen=True)
+class ResumePoint:
+    """Where an unfinished run stopped."""
+
+    identity: str
+    """Fingerprint of the job (job.fingerprint)."""
+    done: int
+    """Steps whose results are on disk."""
+    snapshot: bytes
+    """The session after them (MattingSession.snapshot)."""
+
+
+def resume_path(output: OutputPattern) -> Path:
+    """Beside the alphas, hidden, one for each output pattern."""
+    return output.folder / f".{output.prefix}{output.suffix.removeprefix('.')}.resume"
+
+
+def write_resume_point(path: Path, point: ResumePoint) -> None:
+    """Write atomically. Raises OutputError."""
+    header = json.dumps({"identity": point.identity, "done": point.done}).encode()
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(header + b"\n" + point.snapshot)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(
+            expected=f"to write the resume point {path}", came=str(error), action="Finished frames are kept."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_resume_point(path: Path, identity: str) -> ResumePoint:
+    """The resume point of exactly this job. Raises SettingError where there is none or it is another job's."""
+    if not path.is_file():
+        raise _cannot_resume(f"no resume point at {path}")
+    header, _, snapshot = path.read_bytes().partition(b"\n")
+    try:
+        fields = json.loads(header)
+        point = ResumePoint(str(fields["identity"]), int(fields["done"]), snapshot)
+    except (ValueError, KeyError, TypeError) as error:
+        raise _cannot_resume(f"{path}, which is damaged ({error})") from error
+    if point.identity != identity:
+        raise _cannot_resume(f"{path} of another job (a plate, the mask, the model, a frame or an option differs)")
+    return point
+
+
+def _cannot_resume(came: str) -> SettingError:
+    return SettingError(
+        expected="an unfinished run of exactly this job", came=came, action="Run it without --resume to begin anew."
+    )

@@ -1,0 +1,346 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The main job, as a user types it: real EXR files, a real network of toy size."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import OpenImageIO as oiio
+import pytest
+import torch
+from shots import HEIGHT, WIDTH, Shot, make_shot, read_image, write_image
+from toy import disc
+
+from matanyone_engine import MattingSession, load_network
+from matanyone_engine.cli.main import main
+from matanyone_engine.cli.matte import split_mask
+from matanyone_engine.media.color import NetworkView
+
+LINEAR = "Linear Rec.709 (sRGB)"
+
+
+@pytest.fixture
+def shot(tmp_path: Path) -> Shot:
+    return make_shot(tmp_path)
+
+
+def alphas(shot: Shot) -> np.ndarray:
+    return np.stack([read_image(shot.alpha(frame))[..., 3] for frame in range(shot.first, shot.last + 1)])
+
+
+def test_plate_frame_n_is_alpha_frame_n(shot: Shot) -> None:
+    assert main(shot.arguments()) == 0
+    assert shot.written() == [f"alpha.{frame}.exr" for frame in range(1001, 1007)]
+
+
+def test_the_command_line_computes_what_the_library_computes(shot: Shot) -> None:
+    assert main(shot.arguments()) == 0
+    session, view = MattingSession(load_network(shot.weights, "cpu"), settle_passes=1), NetworkView(LINEAR)
+    seen = [
+        torch.from_numpy(view(read_image(shot.folder / f"plate.{n}.exr"))).permute(2, 0, 1) for n in range(1001, 1007)
+    ]
+    expected = [session.seed(seen[0], disc(HEIGHT, WIDTH)), *(session.advance(plate) for plate in seen[1:])]
+    assert np.array_equal(alphas(shot), torch.stack(expected).half().float().numpy())
+
+
+def test_an_alpha_says_how_it_was_made_and_fits_the_plate(shot: Shot) -> None:
+    assert main(shot.arguments()) == 0
+    spec = oiio.ImageInput.open(str(shot.alpha(1003))).spec()
+    assert (spec.width, spec.height, spec.get_float_attribute("PixelAspectRatio")) == (WIDTH, HEIGHT, 2.0)
+    stated = {a.name.removeprefix("matanyone:"): a.value for a in spec.extra_attribs if a.name.startswith("matanyone:")}
+    assert stated["model"] == "toy.safetensors"
+    assert len(stated["modelSha256"]) == 64
+    assert (stated["mask"], stated["maskFrame"]) == ("mask.exr", "1001")
+    assert LINEAR in stated["plateColorspace"]
+
+
+def test_a_range_runs_only_those_frames(shot: Shot) -> None:
+    assert main(shot.arguments("--frames", "1002-1003,1005")) == 0
+    assert shot.written() == ["alpha.1002.exr", "alpha.1003.exr", "alpha.1005.exr"]
+
+
+def test_negative_frames_keep_their_numbers(tmp_path: Path) -> None:
+    shot = make_shot(tmp_path, first=-2, count=4)
+    assert main(shot.arguments()) == 0
+    assert shot.written() == ["alpha.-0001.exr", "alpha.-0002.exr", "alpha.0000.exr", "alpha.0001.exr"]
+
+
+def test_a_mask_in_mid_shot_runs_both_ways(shot: Shot) -> None:
+    assert main(shot.arguments("--mask", f"{shot.mask}@1004")) == 0
+    both = alphas(shot)
+    assert shot.written() == [f"alpha.{frame}.exr" for frame in range(1001, 1007)]
+    assert main(shot.arguments("--mask", f"{shot.mask}@1004", "--frames", "1004-1006")) == 0
+    assert np.array_equal(alphas(shot)[3:], both[3:])
+    assert np.abs(both[2] - both[3]).max() > 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--settle", "4"),
+        ("--mask-grow", "4"),
+        ("--mask-grow", "-4"),
+        ("--working-size", "32"),
+        ("--colorspace", "ACEScg"),
+        ("--mask", "{mask}@1003"),
+        ("--model", "mini"),
+    ],
+    ids=" ".join,
+)
+def test_every_option_changes_the_alphas(shot: Shot, options: tuple[str, str]) -> None:
+    assert main(shot.arguments()) == 0
+    before = alphas(shot)
+    assert main(shot.arguments(options[0], options[1].format(mask=shot.mask))) == 0
+    assert not np.array_equal(alphas(shot), before)
+
+
+def test_a_preview_shows_the_shot(shot: Shot) -> None:
+    preview = shot.folder / "look" / "preview.png"
+    assert main(shot.arguments("--preview", str(preview))) == 0
+    sheet = read_image(preview)
+    assert sheet.shape[0] > 6 * HEIGHT
+    assert sheet.std() > 0.05
+
+
+def test_sixteen_bit_png_masks_keep_their_softness(shot: Shot) -> None:
+    soft = shot.folder / "soft.png"
+    write_image(soft, disc(HEIGHT, WIDTH).numpy()[..., None], ("Y",), oiio.UINT16)
+    assert main(shot.arguments("--mask", str(soft))) == 0
+    from_png = alphas(shot)
+    assert main(shot.arguments()) == 0
+    assert np.abs(alphas(shot) - from_png).max() < 2e-3
+    hard = (disc(HEIGHT, WIDTH) > 0.5).float().numpy()[..., None]
+    write_image(soft, hard, ("Y",), oiio.UINT16)
+    assert main(shot.arguments("--mask", str(soft))) == 0
+    assert not np.array_equal(alphas(shot), from_png)
+
+
+def test_non_ascii_and_spaced_paths_work(tmp_path: Path) -> None:
+    shot = make_shot(tmp_path / "José Ünïcode 镜头 [v1]", count=2)
+    assert main(shot.arguments("--out", str(shot.out / "märk.%04d.exr"))) == 0
+    assert shot.written() == ["märk.1001.exr", "märk.1002.exr"]
+
+
+def test_nothing_but_fetch_opens_a_connection(shot: Shot, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a network connection was tried")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    assert main(shot.arguments("--frames", "1001-1002")) == 0
+    assert main(["doctor", "--device", "cpu"]) == 0
+    assert main(["weights", "list"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("a.exr", ("a.exr", None)), ("a.exr@1001", ("a.exr", 1001)), ("a@b.exr@-5", ("a@b.exr", -5))],
+)
+def test_a_mask_may_name_its_frame(text: str, expected: tuple[str, int | None]) -> None:
+    assert split_mask(text) == expected
+
+
+# Bad input -----------------------------------------------------------------------------------------------------------
+
+
+def refused(shot: Shot, code: int, capsys: pytest.CaptureFixture[str], *options: str) -> str:
+    """Run, expect this exit code and no alpha; what the user reads."""
+    assert main(shot.arguments(*options)) == code
+    assert not [name for name in shot.written() if not name.startswith(".")]
+    said = capsys.readouterr().err
+    assert all(word in said for word in ("expected", "got", "do  "))
+    return said
+
+
+def test_missing_frames_are_named(shot: Shot, capsys: pytest.CaptureFixture[str]) -> None:
+    (shot.folder / "plate.1003.exr").unlink()
+    (shot.folder / "plate.1004.exr").unlink()
+    said = refused(shot, 2, capsys)
+    assert "1003-1004" in said
+    assert "--missing skip" in said
+    assert main(shot.arguments("--missing", "skip")) == 0
+    assert len(shot.written()) == 4
+
+
+def test_a_mask_of_another_size_is_refused_with_both_sizes(shot: Shot, capsys: pytest.CaptureFixture[str]) -> None:
+    write_image(shot.mask, np.ones((HEIGHT, WIDTH + 1, 1)), ("Y",))
+    said = refused(shot, 2, capsys)
+    assert "64x48" in said
+    assert "65x48" in said
+
+
+def test_a_black_mask_is_refused(shot: Shot, capsys: pytest.CaptureFixture[str]) -> None:
+    write_image(shot.mask, np.zeros((HEIGHT, WIDTH, 1)), ("Y",))
+    assert "black" in refused(shot, 2, capsys)
+
+
+def test_a_mask_shrunk_to_nothing_is_refused(shot: Shot, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "nothing left" in refused(shot, 2, capsys, "--mask-grow", "-40")
+
+
+def test_a_mask_of_a_frame_that_is_not_run_is_refused(shot: Shot, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "1001-1006" in refused(shot, 2, capsys, "--mask", f"{shot.mask}@1009")
+
+
+def test_a_nan_in_the_last_plate_is_found_before_work_starts(shot: Shot, capsys: pytest.CaptureFixture[str]) -> None:
+    pixels = read_image(shot.folder / "plate.1006.exr")
+    pixels[5, 7, 1] = np.nan
+    write_image(shot.folder / "plate.1006.exr", pixels, ("R", "G", "B"))
+    said = refused(shot, 2, capsys)
+    assert "plate.1006.exr" in said
+    assert "x=7 y=5" in said
+
+
+@pytest.mark.parametrize("kept", [0, 100, 0.5, 0.99])
+def test_a_truncated_plate_is_found_before_work_starts(
+    shot: Shot, capsys: pytest.CaptureFixture[str], kept: float
+) -> None:
+    plate = shot.folder / "plate.1005.exr"
+    whole = plate.read_bytes()
+    plate.write_bytes(whole[: int(kept * len(whole)) if isinstance(kept, float) else kept])
+    assert "plate.1005.exr" in refused(shot, 2, capsys)
+
+
+def test_plates_of_two_sizes_are_refused(shot: Shot, capsys: pytest.CaptureFixture[str]) -> None:
+    write_image(shot.folder / "plate.1004.exr", np.ones((HEIGHT, WIDTH - 2, 3)), ("R", "G", "B"))
+    said = refused(shot, 2, capsys)
+    assert "62x48" in said
+    assert "1004" in said
+
+
+@pytest.mark.parametrize("plate", ["nowhere/plate.####.exr", "nowhere", "mask.exr/plate.####.exr"])
+def test_an_unreadable_folder_is_named(shot: Shot, capsys: pytest.CaptureFixture[str], plate: str) -> None:
+    arguments = shot.arguments()
+    arguments[1] = str(shot.folder / plate)
+    assert main(arguments) == 2
+    assert str(shot.folder) in capsys.readouterr().err
+
+
+def test_an_unknown_colour_space_suggests_others(shot: Shot, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "ACEScg" in refused(shot, 2, capsys, "--colorspace", "ACEScgg")
+
+
+@pytest.mark.parametrize("content", [b"<!DOCTYPE html><html>", b"version https://git-lfs.github.com/spec/v1\n", b"x" * 99])
+def test_a_wrong_checkpoint_is_refused(shot: Shot, capsys: pytest.CaptureFixture[str], content: bytes) -> None:
+    (shot.folder / "bad.pth").write_bytes(content)
+    assert "bad.pth" in refused(shot, 2, capsys, "--model", str(shot.folder / "bad.pth"))
+
+
+def test_a_bad_range_is_refused(shot: Shot, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "1001-10x5" in refused(shot, 2, capsys, "--frames", "1001-10x5y")
+
+
+def test_the_plate_is_never_overwritten(shot: Shot, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (shot.folder / "plate.1001.exr").read_bytes()
+    assert "plate" in refused(shot, 2, capsys, "--out", shot.plate)
+    assert (shot.folder / "plate.1001.exr").read_bytes() == before
+
+
+def test_a_licence_outside_the_policy_is_refused(
+    shot: Shot, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MATANYONE_ENGINE_ALLOWED_LICENSES", "Apache-2.0")
+    assert "Apache-2.0" in refused(shot, 5, capsys)
+
+
+def test_a_device_that_is_not_there_is_refused(shot: Shot, capsys: pytest.CaptureFixture[str]) -> None:
+    refused(shot, 4, capsys, "--device", "cuda:99")
+
+
+# Output that fails ---------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_work_starts(
+    shot: Shot, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A file where the folder should be: permission bits would not hold back root.
+    (shot.folder / "out").write_text("in the way")
+    assert main(shot.arguments()) == 6
+    assert str(shot.out) in capsys.readouterr().err
+
+
+def test_a_full_disk_leaves_no_half_written_frame_and_can_be_resumed(shot: Shot) -> None:
+    """A file size limit stands in for the disk; media/test_mattes.py fills a real one."""
+    whole = make_shot(shot.folder / "whole")
+    assert main(whole.arguments()) == 0
+    size = max(path.stat().st_size for path in whole.out.iterdir())
+    code = (
+        "import resource, signal, sys\n"
+        "from matanyone_engine.cli.main import main\n"
+        "from matanyone_engine.media import mattes\n"
+        "real, count = mattes.write_alpha, [0]\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "import matanyone_engine.service.job as job\n"
+        "def full_after_two(*arguments):\n"
+        "    count[0] += 1\n"
+        f"    resource.setrlimit(resource.RLIMIT_FSIZE, ({size} // 2 if count[0] > 2 else -1, -1))\n"
+        "    try:\n"
+        "        real(*arguments)\n"
+        "    finally:\n"
+        "        resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))\n"
+        "job.write_alpha = full_after_two\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *shot.arguments()], capture_output=True, text=True, check=False)
+    assert done.returncode == 6, done.stderr
+    assert shot.written() == [".alpha.exr.resume", "alpha.1001.exr", "alpha.1002.exr"]
+    assert main(shot.arguments("--resume")) == 0
+    assert shot.written() == whole.written()
+    assert np.array_equal(alphas(shot), alphas(whole))
+
+
+# Stopping and going on -----------------------------------------------------------------------------------------------
+
+
+def interrupted(shot: Shot, *options: str, after: str) -> subprocess.Popen[str]:
+    """A run in a process of its own that got Ctrl-C once a certain alpha was there."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "matanyone_engine", *shot.arguments(*options)], stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not (shot.out / after).exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    return process
+
+
+@pytest.mark.parametrize(("mask_frame", "after"), [(1001, "alpha.1003.exr"), (1030, "alpha.1027.exr")])
+def test_ctrl_c_keeps_finished_frames_and_resume_goes_on_exactly(tmp_path: Path, mask_frame: int, after: str) -> None:
+    shot, whole = make_shot(tmp_path / "a", count=40), make_shot(tmp_path / "b", count=40)
+    assert main(whole.arguments("--mask", f"{whole.mask}@{mask_frame}")) == 0
+    options = ("--mask", f"{shot.mask}@{mask_frame}")
+    process = interrupted(shot, *options, after=after)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, said
+    assert "--resume" in said
+    finished = [name for name in shot.written() if name.startswith("alpha")]
+    assert 3 <= len(finished) < 40
+    before = {name: os.stat(shot.out / name).st_mtime_ns for name in finished}
+    assert main(shot.arguments(*options, "--resume")) == 0
+    assert {name: os.stat(shot.out / name).st_mtime_ns for name in finished} == before
+    assert shot.written() == whole.written()
+    assert np.array_equal(alphas(shot), alphas(whole))
+
+
+def test_another_job_is_never_resumed(shot: Shot, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(shot.arguments("--resume")) == 2
+    assert "without --resume" in capsys.readouterr().err
+    (shot.folder / "plate.1006.exr").rename(shot.folder / "later.exr")
+    process = interrupted(make_shot(shot.folder / "long", count=40), after="alpha.1003.exr")
+    process.communicate(timeout=60)
+    long = Shot(shot.folder / "long", 1001, 1040, shot.weights)
+    assert main(long.arguments("--resume", "--settle", "3")) == 2
+    assert "another job" in capsys.readouterr().err
+
+
+def test_the_installed_program_and_the_module_are_the_same() -> None:
+    for command in (["-m", "matanyone_engine"], ["-m", "matanyone_engine.cli.main"]):
+        done = subprocess.run([sys.executable, *command, "--help"], capture_output=True, text=True, check=True)
+        assert "doctor" in done.stdout

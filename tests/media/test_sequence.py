@@ -1,0 +1,331 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from matanyone_engine.errors import FrameRangeError, PlateError, SettingError
+from matanyone_engine.media.sequence import (
+    FrameSequence,
+    OutputPattern,
+    describe_frames,
+    find_sequence,
+    frame_text,
+    parse_frames,
+    select_frames,
+)
+
+FRAME_SETS = st.sets(st.integers(-10_000, 100_000), min_size=1, max_size=60)
+
+
+def make_files(folder: Path, *names: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).write_bytes(b"")
+    return folder
+
+
+# ---------------------------------------------------------------------------------------------- frame ranges
+
+
+@pytest.mark.parametrize(
+    ("text", "frames"),
+    [
+        ("10", (10,)),
+        ("-5", (-5,)),
+        ("1-3", (1, 2, 3)),
+        ("-5--1,-3-2", (-5, -4, -3, -2, -1, 0, 1, 2)),
+        ("1060-1080x10,1050", (1050, 1060, 1070, 1080)),
+        ("1-10x4", (1, 5, 9)),
+        (" 1 - 3 , 7 - 9 x 2 ", (1, 2, 3, 7, 9)),
+        ("5,5,4", (4, 5)),
+        ("007-009", (7, 8, 9)),
+    ],
+)
+def test_frame_ranges_are_read(text: str, frames: tuple[int, ...]) -> None:
+    assert parse_frames(text) == frames
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", ",", "1,", "1-", "-", "--5", "1--", "1-2-3", "a", "1-3x0", "1-3x-1", "3-1", "1..3", "1.5", "1-3 5", "²", "١"]
+    + ["1-10000000000", "1-900000,1000000-1900000", "1:3", "1-3x"],
+)
+def test_what_is_no_frame_range_is_refused_with_the_text(text: str) -> None:
+    with pytest.raises(FrameRangeError, match=re.escape(repr(text))):
+        parse_frames(text)
+
+
+@given(FRAME_SETS)
+def test_described_frames_parse_back(frames: set[int]) -> None:
+    assert parse_frames(describe_frames(frames)) == tuple(sorted(frames))
+
+
+@pytest.mark.parametrize(
+    ("frames", "text"),
+    [
+        ((), ""),
+        ((1, 2, 3, 7), "1-3,7"),
+        ((1060, 1062, 1064), "1060-1064x2"),
+        ((1, 2, 9, 20), "1-2,9,20"),
+        ((-3, -2, -1, 0), "-3-0"),
+    ],
+)
+def test_descriptions_are_short(frames: tuple[int, ...], text: str) -> None:
+    assert describe_frames(frames) == text
+
+
+# ------------------------------------------------------------------------------------------- patterns and folders
+
+
+@pytest.mark.parametrize("pattern", ["p.####.exr", "p.%04d.exr", "p.#.exr", "p.1001-1003#.exr", "p.1001-1003####.exr"])
+def test_every_way_to_write_a_pattern(tmp_path: Path, pattern: str) -> None:
+    make_files(tmp_path, "p.1001.exr", "p.1002.exr", "p.1003.exr", "p.1003.png", "pp.1004.exr", ".p.1004.exr.7.tmp")
+    sequence = find_sequence(tmp_path / pattern)
+    assert sequence.frames == (1001, 1002, 1003)
+    assert sequence.padding == 4
+    assert sequence.path(7) == tmp_path / "p.0007.exr"
+    assert sequence.missing == ()
+
+
+def test_printf_without_width_means_no_padding(tmp_path: Path) -> None:
+    make_files(tmp_path, "p.9.exr", "p.10.exr", "p.011.exr")
+    assert find_sequence(tmp_path / "p.%d.exr").frames == (9, 10)
+
+
+def test_more_digits_than_the_padding_are_the_same_sequence(tmp_path: Path) -> None:
+    make_files(tmp_path, "p.9998.exr", "p.9999.exr", "p.10000.exr", "p.09999.exr")
+    assert find_sequence(tmp_path / "p.####.exr").frames == (9998, 9999, 10000)
+
+
+def test_negative_frames_keep_sign_and_padding(tmp_path: Path) -> None:
+    make_files(tmp_path, "p.-0002.exr", "p.-0001.exr", "p.0000.exr", "p.0001.exr")
+    for text in (tmp_path, tmp_path / "p.####.exr", tmp_path / "p.-2-1#.exr"):
+        sequence = find_sequence(text)
+        assert sequence.frames == (-2, -1, 0, 1)
+        assert sequence.path(-2).is_file()
+
+
+def test_a_range_in_the_pattern_is_a_promise(tmp_path: Path) -> None:
+    make_files(tmp_path, "p.1001.exr", "p.1003.exr", "p.1010.exr")
+    sequence = find_sequence(tmp_path / "p.1000-1004#.exr")
+    assert sequence.frames == (1001, 1003)
+    assert sequence.missing == (1000, 1002, 1004)
+
+
+def test_gaps_are_known(tmp_path: Path) -> None:
+    make_files(tmp_path, "p.1001.exr", "p.1002.exr", "p.1005.exr")
+    assert find_sequence(tmp_path).missing == (1003, 1004)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("sh010.v002.left.1001.exr", "sh010.v002.left.1002.exr"),
+        ("sh [010] ü 日本.1001.exr", "sh [010] ü 日本.1002.exr"),
+        ("p.1001.left2.exr", "p.1002.left2.exr"),
+        ("plate_v003_1001.exr", "plate_v003_1002.exr"),
+        ("plate-1001.exr", "plate-1002.exr"),
+        ("1001.exr", "1002.exr"),
+        ("100%.1001.exr", "100%.1002.exr"),
+    ],
+)
+def test_a_folder_with_one_sequence(tmp_path: Path, names: tuple[str, str]) -> None:
+    folder = make_files(tmp_path / "a #1 ñ [x].%04d", *names, "notes.txt", ".hidden.1001.exr", "movie.mov")
+    sequence = find_sequence(folder)
+    assert sequence.frames == (1001, 1002)
+    assert [sequence.path(frame).name for frame in sequence.frames] == list(names)
+    again = find_sequence(folder / sequence.name)
+    assert again == sequence
+
+
+def test_a_folder_with_two_sequences_lists_both(tmp_path: Path) -> None:
+    make_files(tmp_path, "a.1.exr", "a.2.exr", "b.1.exr")
+    with pytest.raises(FrameRangeError, match=r"'a\.#\.exr', 'b\.#\.exr'"):
+        find_sequence(tmp_path)
+
+
+def test_two_paddings_are_two_sequences(tmp_path: Path) -> None:
+    make_files(tmp_path, "a.1.exr", "a.02.exr")
+    with pytest.raises(FrameRangeError, match=r"'a\.##\.exr', 'a\.#\.exr'"):
+        find_sequence(tmp_path)
+    with pytest.raises(FrameRangeError, match="1 and 2 digits"):
+        find_sequence(tmp_path / "a.#.exr")
+    assert find_sequence(tmp_path / "a.##.exr").frames == (2,)
+
+
+def test_versions_are_not_frames(tmp_path: Path) -> None:
+    make_files(tmp_path, "mask_v001.png", "mask_v002.png")
+    with pytest.raises(FrameRangeError, match=r"mask_v001\.png.*mask_v002\.png"):
+        find_sequence(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "frame"),
+    [
+        ("p.1001.exr", 1001),
+        ("p.-0005.exr", -5),
+        ("p-0005.exr", 5),
+        ("00000.jpg", 0),
+        ("p.-0000.exr", 0),
+        ("plate.exr", 1),
+        ("mask_v2.png", 1),
+        ("hair_720p.png", 1),
+        ("no suffix", 1),
+        ("p.####.exr", 1),
+    ],
+)
+def test_one_file_is_one_frame(tmp_path: Path, name: str, frame: int) -> None:
+    make_files(tmp_path, name, "p.1002.exr")
+    sequence = find_sequence(tmp_path / name)
+    assert sequence.frames == (frame,)
+    assert sequence.path(frame) == tmp_path / name
+    assert sequence.missing == ()
+
+
+@pytest.mark.parametrize("text", ["nothing.exr", "nothing.####.exr", "nowhere/p.####.exr", "x" * 300 + ".exr", "p.###.exr"])
+def test_nothing_there(tmp_path: Path, text: str) -> None:
+    make_files(tmp_path, "p.01.exr")
+    with pytest.raises(PlateError):
+        find_sequence(tmp_path / text)
+
+
+def test_a_folder_without_images(tmp_path: Path) -> None:
+    make_files(tmp_path, "readme.txt")
+    with pytest.raises(PlateError, match="without image files"):
+        find_sequence(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "prefix", "declared"),
+    [
+        ("v2-1001-1002#.exr", "v2-", (1001, 1002)),
+        ("p.-5--4#.exr", "p.", (-5, -4)),
+        ("p--5--4#.exr", "p-", (-5, -4)),
+        ("p-5-6#.exr", "p-", (5, 6)),
+        ("p.1-9x4##.exr", "p.", (1, 5, 9)),
+        ("sh010.#.exr", "sh010.", None),
+    ],
+)
+def test_ranges_in_patterns_are_read_from_the_right(
+    tmp_path: Path, name: str, prefix: str, declared: tuple[int, ...] | None
+) -> None:
+    padding = 2 if "##" in name else 1
+    frame = (declared or (3,))[0]
+    make_files(tmp_path, f"{prefix}{frame_text(frame, padding)}.exr")
+    sequence = find_sequence(tmp_path / name)
+    assert (sequence.prefix, sequence.declared, sequence.frames) == (prefix, declared, (frame,))
+
+
+NAME_PARTS = st.text(st.sampled_from("abvV 019.-_[](){}%éß日+"), max_size=12)
+
+
+@settings(max_examples=150, deadline=None)
+@given(NAME_PARTS, st.integers(1, 6), st.sets(st.integers(-120, 12_000), min_size=1, max_size=8))
+def test_what_a_pattern_wrote_it_finds_again(
+    tmp_path_factory: pytest.TempPathFactory, prefix: str, padding: int, frames: set[int]
+) -> None:
+    prefix = f"p{prefix}."
+    folder = tmp_path_factory.mktemp("any")
+    pattern = OutputPattern.parse(folder / f"{prefix}{'#' * padding}.exr")
+    make_files(folder, *(pattern.path(frame, padding).name for frame in frames))
+    for text in (folder / f"{prefix}%0{padding}d.exr", folder / f"{prefix}{describe_frames(frames).split(',')[0]}#.exr"):
+        found = find_sequence(text)
+        assert found.prefix == prefix
+        assert set(found.frames) <= frames
+        assert all(found.path(frame).is_file() for frame in found.frames)
+    assert find_sequence(folder / f"{prefix}%0{padding}d.exr").frames == tuple(sorted(frames))
+
+
+# ------------------------------------------------------------------------------------------------- selection
+
+
+SEQUENCE = FrameSequence(Path("x"), "p.", 4, ".exr", (1001, 1002, 1005, 1006))
+
+
+def test_all_frames_or_those_wanted() -> None:
+    whole = FrameSequence(Path("x"), "p.", 4, ".exr", (1, 2, 3))
+    assert select_frames(whole, None, "error") == (1, 2, 3)
+    assert select_frames(whole, (2, 3), "error") == (2, 3)
+
+
+def test_a_gap_is_named_with_the_way_out() -> None:
+    with pytest.raises(PlateError, match=r"2 frames \(1003-1004\) missing.*--missing skip"):
+        select_frames(SEQUENCE, None, "error")
+    assert select_frames(SEQUENCE, None, "skip") == (1001, 1002, 1005, 1006)
+
+
+def test_only_the_wanted_frames_can_be_missing() -> None:
+    assert select_frames(SEQUENCE, (1005, 1006), "error") == (1005, 1006)
+    with pytest.raises(PlateError, match=r"1 frame \(1007\)"):
+        select_frames(SEQUENCE, (1006, 1007), "error")
+
+
+def test_skipping_everything_is_an_error() -> None:
+    with pytest.raises(PlateError, match="1-3"):
+        select_frames(SEQUENCE, (1, 2, 3), "skip")
+
+
+def test_a_long_list_of_missing_frames_is_cut() -> None:
+    holes = FrameSequence(Path("x"), "p.", 4, ".exr", tuple(n * n for n in range(200)))
+    with pytest.raises(PlateError) as caught:
+        select_frames(holes, None, "error")
+    assert len(str(caught.value)) < 600
+    assert "39402 frames" in str(caught.value)
+
+
+# ---------------------------------------------------------------------------------------------------- output
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("alpha.####.exr", "alpha.0007.exr"),
+        ("alpha.%05d.png", "alpha.00007.png"),
+        ("alpha.#.exr", "alpha.007.exr"),
+        ("alpha_#####", "alpha_00007.exr"),
+        ("sh010.v2.##.TIF", "sh010.v2.07.TIF"),
+        ("ü [1] %04d.exr", "ü [1] 0007.exr"),
+        ("alpha.%d.exr", "alpha.7.exr"),
+        ("alpha", "alpha.exr"),
+    ],
+)
+def test_output_names(tmp_path: Path, text: str, name: str) -> None:
+    assert OutputPattern.parse(tmp_path / text).path(7, default_padding=3) == tmp_path / name
+
+
+def test_output_keeps_negative_frames() -> None:
+    assert OutputPattern.parse("a.####.exr").path(-5, 4) == Path("a.-0005.exr")
+
+
+@pytest.mark.parametrize("text", ["alpha.####.jpg", "alpha.mov", "out/", "alpha.1-5#.exr"])
+def test_outputs_that_are_refused(text: str) -> None:
+    with pytest.raises(SettingError):
+        OutputPattern.parse(text)
+
+
+def test_a_folder_is_no_output_name(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="alpha"):
+        OutputPattern.parse(tmp_path)
+
+
+def test_one_name_cannot_hold_many_frames() -> None:
+    single = OutputPattern.parse("alpha.exr")
+    single.check_frames((1001,))
+    with pytest.raises(SettingError, match=r"alpha\.####\.exr"):
+        single.check_frames((1001, 1002))
+    OutputPattern.parse("alpha.#.exr").check_frames((1001, 1002))
+
+
+def test_the_plate_is_never_written_over(tmp_path: Path) -> None:
+    plate = [make_files(tmp_path / "plate", "p.0001.exr") / "p.0001.exr"]
+    (tmp_path / "link").symlink_to(tmp_path / "plate")
+    for text in ("plate/p.####.exr", "link/p.%04d.exr", "plate/../plate/p.0001.exr"):
+        with pytest.raises(SettingError, match="an input"):
+            OutputPattern.parse(tmp_path / text).check_not_plate((1,), 4, plate)
+    OutputPattern.parse(tmp_path / "plate/a.####.exr").check_not_plate((1,), 4, plate)
+    OutputPattern.parse(tmp_path / "plate/p.####.exr").check_not_plate((2,), 4, plate)

@@ -20,7 +20,7 @@ import numpy as np
 import OpenImageIO as oiio
 
 from matanyone_engine.errors import ColourError
-from matanyone_engine.media.images import FloatImage, PlateHeader
+from matanyone_engine.media.images import FLOAT_FORMATS, FloatImage, PlateHeader
 from matanyone_engine.media.sequence import MOVIE_SUFFIXES
 
 # Fixed, so that a name means the same next year; the newest one only where this one is not known.
@@ -48,7 +48,6 @@ LINEAR_NAMES = (
 )
 
 _LOG_SUFFIXES = (".dpx", ".cin")
-_FLOAT_FORMATS = ("half", "float", "double")
 _FLOAT_SUFFIXES = (".exr", ".hdr")
 # Interop ids by which a file says that its pixels are not a known colour: as good as nothing said.
 _NO_COLOUR = frozenset({"data", "raw", "unknown"})
@@ -174,7 +173,7 @@ def _default_space(header: PlateHeader | None, suffix: str) -> ColourChoice:
             came="none, and none is stated in the file",
             action="Name it with --colorspace: whether it is logarithmic, and of which camera, cannot be guessed.",
         )
-    is_float = suffix in _FLOAT_SUFFIXES or (header is not None and header.pixel_format in _FLOAT_FORMATS)
+    is_float = suffix in _FLOAT_SUFFIXES or (header is not None and header.pixel_format in FLOAT_FORMATS)
     kind = "movies" if suffix in MOVIE_SUFFIXES else f"{'float' if is_float else 'integer'} {suffix} files"
     space = _engine_space(LINEAR_NAMES, "linear Rec.709") if is_float else _engine_space(SRGB_NAMES, "sRGB")
     return ColourChoice(space, f"default for {kind}; the file does not say")

@@ -25,9 +25,9 @@ from matanyone_engine.errors import BadInput, MaskError, PlateError
 
 FloatImage = npt.NDArray[np.float32]
 
-# A mask whose brightest pixel is not above this is taken for black. It covers the 8-bit label map, whose objects
-# are the values 1, 2, 3 and look black.
-BLACKEST_MASK = 1.0 / 255.0
+# A mask with nothing above this is taken for black. Half a step over 1/255, so that it covers the 8-bit label map whose
+# subject is the value 1, which looks black, however it was rounded.
+BLACKEST_MASK = 1.5 / 255.0
 # What rounding to half or resampling may leave outside 0..1 in a float mask.
 MASK_ROUNDING = 1e-3
 REC709_LUMINANCE = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
@@ -107,15 +107,13 @@ def read_header(path: Path) -> PlateHeader:
         return _header(_find_rgb(path, image))
 
 
-def check_ends(path: Path) -> PlateHeader:
-    """The header, after making sure that the file is all there: its last rows are read, the others are not.
+def check_ends(path: Path) -> None:
+    """Make sure that a plate frame's file is all there: its last rows are read, the others are not.
 
     Cheap where rows can be reached directly (EXR, DPX, TIFF); the others are decoded. Raises PlateError.
     """
     with _open(path, PlateError) as image:
-        channels = _find_rgb(path, image)
-        _read_end(channels, PlateError)
-        return _header(channels)
+        _read_end(_find_rgb(path, image), PlateError)
 
 
 def read_plate(path: Path) -> Plate:
@@ -133,7 +131,7 @@ def read_mask(path: Path, expected_size: tuple[int, int]) -> FloatImage:
 
     Which channel is the mask: `A` if there is one and it is not 1 everywhere; else `Y`; else, from R, G, B, the
     value they share or, where they differ, their Rec.709 luminance; else the only channel there is.
-    Raises MaskError: unreadable, another size, NaN, values outside 0..1, or black (nothing above 1/255).
+    Raises MaskError: unreadable, another size, NaN, values outside 0..1, or black (nothing above 1.5/255).
     """
     with _open(path, MaskError) as image:
         spec = image.spec()

@@ -83,9 +83,9 @@ class Movie:
         self._next += 1
         return Plate(_rgb(bgr), self._header)
 
-    def check(self, frame: int) -> PlateHeader:
-        """The header; every frame was decoded once when the movie was opened."""
-        return self.header(frame)
+    def check(self, frame: int) -> None:
+        """Nothing is left to find: every frame was decoded once when the movie was opened."""
+        self._check_frame(frame)
 
     def _start(self) -> Any:
         if not self.path.is_file():

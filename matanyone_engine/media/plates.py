@@ -34,8 +34,8 @@ class PlateSource(Protocol):
     def header(self, frame: int) -> PlateHeader:
         """What the frame's file says about itself. Raises PlateError."""
 
-    def check(self, frame: int) -> PlateHeader:
-        """The header, after making sure that the frame's file is whole. Raises PlateError."""
+    def check(self, frame: int) -> None:
+        """Make sure that the frame's file is whole. Raises PlateError."""
 
     def read(self, frame: int) -> Plate:
         """The frame's pixels. Raises PlateError if they are not all there, or not all numbers."""
@@ -73,8 +73,8 @@ class SequencePlate:
     def header(self, frame: int) -> PlateHeader:
         return read_header(self.sequence.path(frame))
 
-    def check(self, frame: int) -> PlateHeader:
-        return check_ends(self.sequence.path(frame))
+    def check(self, frame: int) -> None:
+        check_ends(self.sequence.path(frame))
 
     def read(self, frame: int) -> Plate:
         return read_plate(self.sequence.path(frame))
@@ -91,29 +91,6 @@ def open_plate(text: str | Path, first_movie_frame: int = FIRST_FRAME) -> PlateS
     return SequencePlate(find_sequence(path))
 
 
-def check_sizes(plate: PlateSource, frames: Sequence[int]) -> PlateHeader:
-    """Before work starts: every frame's file is whole and of the size of the first. Returns the first's header.
-
-    Reads headers and the ends of the files; that every pixel is a number shows when it is read (check_pixels).
-    """
-    first = plate.check(frames[0])
-    for frame in frames[1:]:
-        header = plate.check(frame)
-        if header.size != first.size:
-            raise PlateError(
-                expected=f"every frame of {plate.name!r} of one size, {'x'.join(map(str, first.size))} as {frames[0]}",
-                came=f"{'x'.join(map(str, header.size))} at frame {frame}",
-                action="Run the parts of the plate one by one, or bring them to one size.",
-            )
-    return first
-
-
-def check_pixels(plate: PlateSource, frames: Sequence[int]) -> None:
-    """Before work starts: read every frame once, so that a NaN or a damaged file shows now. Raises PlateError."""
-    for frame in frames:
-        plate.read(frame)
-
-
 def check_plates(
     plate: PlateSource, frames: Sequence[int], checked: Callable[[int, int], None] = lambda _done, _of: None
 ) -> PlateHeader:
@@ -122,16 +99,22 @@ def check_plates(
     Float frames are read through, since only their pixels can tell; of the others the ends are read. `checked` hears
     how many of how many are done. Returns the first header. Raises PlateError.
     """
-    first = plate.check(frames[0])
+    first = plate.header(frames[0])
     for done, frame in enumerate(frames, start=1):
-        header = plate.check(frame)
+        header = plate.header(frame)
         if header.size != first.size:
             raise PlateError(
-                expected=f"every frame of {plate.name!r} as large as frame {frames[0]}, {first.size[0]}x{first.size[1]}",
-                came=f"{header.size[0]}x{header.size[1]} at frame {frame}",
+                expected=f"every frame of {plate.name!r} as large as frame {frames[0]}, {_size(first)}",
+                came=f"{_size(header)} at frame {frame}",
                 action="Run the parts of the plate one by one, or bring them to one size.",
             )
         if header.pixel_format in FLOAT_FORMATS:
             plate.read(frame)
+        else:
+            plate.check(frame)
         checked(done, len(frames))
     return first
+
+
+def _size(header: PlateHeader) -> str:
+    return f"{header.size[0]}x{header.size[1]}"

@@ -52,8 +52,10 @@ def test_frame_ranges_are_read(text: str, frames: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", ",", "1,", "1-", "-", "--5", "1--", "1-2-3", "a", "1-3x0", "1-3x-1", "3-1", "1..3", "1.5", "1-3 5", "²", "١"]
-    + ["1-10000000000", "1-900000,1000000-1900000", "1:3", "1-3x"],
+    [
+        *("", ",", "1,", "1-", "-", "--5", "1--", "1-2-3", "a", "1:3", "1-3x", "1-3x0", "1-3x-1", "3-1"),
+        *("1..3", "1.5", "1-3 5", "²", "١", "1-10000000000", "1-900000,1000000-1900000"),
+    ],
 )
 def test_what_is_no_frame_range_is_refused_with_the_text(text: str) -> None:
     with pytest.raises(FrameRangeError, match=re.escape(repr(text))):
@@ -187,7 +189,9 @@ def test_one_file_is_one_frame(tmp_path: Path, name: str, frame: int) -> None:
     assert sequence.missing == ()
 
 
-@pytest.mark.parametrize("text", ["nothing.exr", "nothing.####.exr", "nowhere/p.####.exr", "x" * 300 + ".exr", "p.###.exr"])
+@pytest.mark.parametrize(
+    "text", ["nothing.exr", "nothing.####.exr", "nowhere/p.####.exr", "x" * 300 + ".exr", "p.###.exr"]
+)
 def test_nothing_there(tmp_path: Path, text: str) -> None:
     make_files(tmp_path, "p.01.exr")
     with pytest.raises(PlateError):
@@ -233,12 +237,11 @@ def test_what_a_pattern_wrote_it_finds_again(
     folder = tmp_path_factory.mktemp("any")
     pattern = OutputPattern.parse(folder / f"{prefix}{'#' * padding}.exr")
     make_files(folder, *(pattern.path(frame, padding).name for frame in frames))
-    for text in (folder / f"{prefix}%0{padding}d.exr", folder / f"{prefix}{describe_frames(frames).split(',')[0]}#.exr"):
+    for text in (folder / f"{prefix}%0{padding}d.exr", folder / f"{prefix}{min(frames)}-{max(frames)}#.exr"):
         found = find_sequence(text)
         assert found.prefix == prefix
-        assert set(found.frames) <= frames
+        assert found.frames == tuple(sorted(frames))
         assert all(found.path(frame).is_file() for frame in found.frames)
-    assert find_sequence(folder / f"{prefix}%0{padding}d.exr").frames == tuple(sorted(frames))
 
 
 # ------------------------------------------------------------------------------------------------- selection

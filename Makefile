@@ -5,8 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 OUT := demo_out
+BLENDER := .venv-blender
 
-.PHONY: demo test check clean
+.PHONY: demo test test-blender check clean
 
 demo: $(VENV)/engine
 	$(BIN)/matanyone-engine matte "examples/plate/plate.####.exr" --mask examples/mask.1001.exr@1001 \
@@ -22,8 +23,17 @@ check: $(VENV)/test
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest
 
+# Needs Python 3.11, which the bpy wheel was built for, and room for 1 GB.
+test-blender: $(VENV)/test $(BLENDER)/ready
+	MATANYONE_BLENDER_PYTHON=$(BLENDER)/bin/python $(BIN)/python -m pytest tests/hosts
+
 clean:
-	rm -rf $(VENV) $(OUT)
+	rm -rf $(VENV) $(BLENDER) $(OUT)
+
+$(BLENDER)/ready:
+	python3.11 -m venv $(BLENDER)
+	$(BLENDER)/bin/python -m pip --disable-pip-version-check install --quiet bpy==4.5.15
+	touch $@
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

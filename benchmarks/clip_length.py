@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Does memory grow with the length of a clip? Mattes the same plates at several lengths and prints peak memory and speed.
+"""Does memory grow with the length of a clip? Mattes the same plates at several lengths; prints peak memory and speed.
 
     python benchmarks/clip_length.py "examples/plate/plate.####.exr" examples/mask.1001.exr --lengths 30 300
 
@@ -69,7 +69,8 @@ def main() -> None:
     figures = [measure(plates, args.mask, length, options) for length in args.lengths]
     for figure in figures:
         ratio = figure.peak_mib / figures[0].peak_mib
-        print(f"{figure.frames:>6} frames  peak {figure.peak_mib:8.1f} MiB  x{ratio:.3f}  {figure.frames_per_second} frames/s")
+        speed = f"{figure.frames_per_second} frames/s"
+        print(f"{figure.frames:>6} frames  peak {figure.peak_mib:8.1f} MiB  x{ratio:.3f}  {speed}")
     print(json.dumps([asdict(figure) for figure in figures]))
 
 

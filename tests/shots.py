@@ -50,7 +50,9 @@ class Shot:
         return sorted(path.name for path in self.out.iterdir()) if self.out.is_dir() else []
 
 
-def write_image(path: Path, pixels: np.ndarray, channels: tuple[str, ...], kind: Any = oiio.HALF, **header: Any) -> None:
+def write_image(
+    path: Path, pixels: np.ndarray, channels: tuple[str, ...], kind: Any = oiio.HALF, **header: Any
+) -> None:
     """(H, W, C) float -> an image file whose data window is its display window."""
     spec = oiio.ImageSpec(pixels.shape[1], pixels.shape[0], pixels.shape[2], kind)
     spec.channelnames = channels

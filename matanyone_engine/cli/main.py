@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from matanyone_engine import __version__
-from matanyone_engine.cli.exit_codes import BAD_INPUT, INTERRUPTED, OK, exit_code
-from matanyone_engine.errors import EngineError
+from matanyone_engine.cli.exit_codes import BAD_INPUT, INTERRUPTED, OK, OUT_OF_MEMORY, exit_code
+from matanyone_engine.errors import EngineError, OutOfMemory
 
 # Command -> what it does. Its module is matanyone_engine.cli.<command>.
 COMMANDS = {
@@ -46,6 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(_missing_library(error.name), file=sys.stderr)
         return BAD_INPUT
+    except MemoryError:
+        print(_sentence(_no_memory()), file=sys.stderr)
+        return OUT_OF_MEMORY
     except KeyboardInterrupt:
         return INTERRUPTED
     return OK
@@ -76,6 +79,14 @@ def _sentence(error: EngineError) -> str:
         f"  expected  {error.expected}\n"
         f"  got       {error.came}\n"
         f"  do        {error.action}"
+    )
+
+
+def _no_memory() -> OutOfMemory:
+    return OutOfMemory(
+        expected="room in main memory",
+        came="none left",
+        action="Close other programs, or compute smaller: --working-size 720.",
     )
 
 

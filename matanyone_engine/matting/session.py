@@ -234,14 +234,20 @@ def _guarded() -> Iterator[None]:
     try:
         with torch.inference_mode():
             yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
+    except (MemoryError, RuntimeError) as error:
+        if not _ran_out_of_memory(error):
             raise
         raise OutOfMemory(
             expected="room for one frame",
             came=str(error).splitlines()[0] if str(error) else "no memory left",
             action="Set a smaller working size (--working-size 720), or free memory on the device.",
         ) from error
+
+
+def _ran_out_of_memory(error: Exception) -> bool:
+    """torch has a class for it on CUDA only; the CPU and Metal allocators say it in words."""
+    words = ("can't allocate memory", "not enough memory", "out of memory")
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(word in str(error) for word in words)
 
 
 def _float_tensor(image: Image) -> Tensor:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -166,7 +166,7 @@ def provenance(plan: MattePlan, weights: VettedWeights) -> dict[str, str]:
         "version": __version__,
         "model": weights.label,
         "modelLicence": weights.licence,
-        "modelSha256": weights.found.sha256,
+        "modelSha256": weights.found.sha256 or "unknown",
         "mask": Path(job.mask).name,
         "maskFrame": str(plan.key),
         "maskSha256": file_digest(Path(job.mask)),
@@ -192,7 +192,7 @@ def run_matte(
     *,
     resume: bool = False,
     stopping: Callable[[], bool] = lambda: False,
-) -> Iterator[FrameDone]:
+) -> Generator[FrameDone, None, None]:
     """Matte the shot frame by frame; an event for each alpha that is on disk.
 
     resume: go on from the resume point beside the output, which must be this very job's.

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
@@ -227,7 +226,10 @@ def test_an_unknown_colour_space_suggests_others(shot: Shot, capsys: pytest.Capt
     assert "ACEScg" in refused(shot, 2, capsys, "--colorspace", "ACEScgg")
 
 
-@pytest.mark.parametrize("content", [b"<!DOCTYPE html><html>", b"version https://git-lfs.github.com/spec/v1\n", b"x" * 99])
+IMPOSTORS = [b"<!DOCTYPE html><html>", b"version https://git-lfs.github.com/spec/v1\n", b"x" * 99]
+
+
+@pytest.mark.parametrize("content", IMPOSTORS)
 def test_a_wrong_checkpoint_is_refused(shot: Shot, capsys: pytest.CaptureFixture[str], content: bytes) -> None:
     (shot.folder / "bad.pth").write_bytes(content)
     assert "bad.pth" in refused(shot, 2, capsys, "--model", str(shot.folder / "bad.pth"))
@@ -296,6 +298,26 @@ def test_a_full_disk_leaves_no_half_written_frame_and_can_be_resumed(shot: Shot)
     assert np.array_equal(alphas(shot), alphas(whole))
 
 
+def test_too_little_memory_is_said_and_costs_no_finished_frame(tmp_path: Path) -> None:
+    shot = make_shot(tmp_path, count=2)
+    pixels = np.zeros((2400, 2400, 3), dtype=np.float32)
+    for frame in (1001, 1002):
+        write_image(shot.folder / f"plate.{frame}.exr", pixels, ("R", "G", "B"))
+    write_image(shot.mask, np.ones((2400, 2400, 1)), ("Y",))
+    code = (
+        "import re, resource, sys\n"
+        "from matanyone_engine.cli.main import main\n"
+        "import matanyone_engine.cli.matte\n"
+        "used = int(re.search(r'VmSize:\\s+(\\d+)', open('/proc/self/status').read())[1]) * 1024\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + (500 << 20), -1))\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *shot.arguments()], capture_output=True, text=True, check=False)
+    assert done.returncode == 3, done.stderr
+    assert "--working-size" in done.stderr
+    assert not [name for name in shot.written() if name.endswith(".exr")]
+
+
 # Stopping and going on -----------------------------------------------------------------------------------------------
 
 
@@ -322,9 +344,9 @@ def test_ctrl_c_keeps_finished_frames_and_resume_goes_on_exactly(tmp_path: Path,
     assert "--resume" in said
     finished = [name for name in shot.written() if name.startswith("alpha")]
     assert 3 <= len(finished) < 40
-    before = {name: os.stat(shot.out / name).st_mtime_ns for name in finished}
+    before = {name: (shot.out / name).stat().st_mtime_ns for name in finished}
     assert main(shot.arguments(*options, "--resume")) == 0
-    assert {name: os.stat(shot.out / name).st_mtime_ns for name in finished} == before
+    assert {name: (shot.out / name).stat().st_mtime_ns for name in finished} == before
     assert shot.written() == whole.written()
     assert np.array_equal(alphas(shot), alphas(whole))
 

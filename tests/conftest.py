@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every test runs on a machine of its own: no user's settings, no studio's OCIO, one thread."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# Toy networks are faster on one thread, and several test processes do not fight over two cores. Before torch loads.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _fresh_machine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Empty folders for the user's data and settings."""
+    home = tmp_path_factory.mktemp("home")
+    for variable in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CONFIG_DIRS", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(variable, str(home / variable.lower()))
+    for variable in ("OCIO", "MATANYONE_ENGINE_WEIGHTS", "MATANYONE_ENGINE_ALLOWED_LICENSES"):
+        monkeypatch.delenv(variable, raising=False)
+    return home

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs inside Blender's Python: load an image as the Image node does and save its pixels, top row first.
 
-    python read_in_blender.py IMAGE OUT.npy
+python read_in_blender.py IMAGE OUT.npy
 """
 
 import sys

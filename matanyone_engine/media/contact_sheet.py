@@ -8,7 +8,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 import OpenImageIO as oiio
 from numpy.typing import NDArray
 
+from matanyone_engine.atomic import whole_file
 from matanyone_engine.errors import OutputError
 
 Image = NDArray[np.float32]
@@ -161,23 +161,18 @@ def _write_text(sheet: Sheet, text: str, baseline_left: tuple[int, int], grey: i
 
 
 def _write_png(path: Path, sheet: Sheet) -> None:
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp.png")
     spec = oiio.ImageSpec(sheet.shape[1], sheet.shape[0], 3, oiio.UINT8)
     spec.attribute("oiio:ColorSpace", "sRGB")
     buffer = oiio.ImageBuf(spec)
     buffer.set_pixels(oiio.ROI.All, sheet)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not buffer.write(str(temporary), fileformat="png"):
-            raise OSError(buffer.geterror())
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with whole_file(path) as temporary:
+            if not buffer.write(str(temporary), fileformat="png"):
+                raise OSError(buffer.geterror())
     except OSError as error:
         raise OutputError(
             expected=f"to write the contact sheet {path}",
             came=error.strerror or str(error),
             action="Choose a folder with room in which you may write.",
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)

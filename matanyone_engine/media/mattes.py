@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import OpenImageIO as oiio
 
+from matanyone_engine.atomic import whole_file
 from matanyone_engine.errors import BadResult, OutputError
 from matanyone_engine.media.images import FloatImage, PlateHeader
 
@@ -65,16 +66,12 @@ def write_alpha(path: Path, alpha: FloatImage, header: PlateHeader, provenance: 
     _check_alpha(alpha, header)
     spec = _exr_spec(header, provenance) if path.suffix.lower() == ".exr" else _grey_spec(header, provenance)
     pixels = _as_stored(alpha, spec)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        _write(temporary, _FORMATS[path.suffix.lower()], spec, pixels)
-        _verify(temporary, spec, pixels)
-        _flush(temporary)
-        temporary.replace(path)
+        with whole_file(path) as temporary:
+            _write(temporary, _FORMATS[path.suffix.lower()], spec, pixels)
+            _verify(temporary, spec, pixels)
     except OSError as error:
         raise _not_written(path, error.strerror or str(error)) from error
-    finally:
-        _remove(temporary)
 
 
 def check_writable(folder: Path, expected_bytes: int = 0) -> int:
@@ -91,7 +88,8 @@ def check_writable(folder: Path, expected_bytes: int = 0) -> int:
         why = error.strerror or str(error)
         raise _not_written(folder, why, expected="an output folder that can be written") from error
     finally:
-        _remove(probe)
+        with suppress(OSError):  # where nothing could be written there is nothing to remove
+            probe.unlink(missing_ok=True)
     if free < expected_bytes:
         raise OutputError(
             expected=f"at least {expected_bytes / 1e6:.0f} MB free for the alphas in {str(folder)!r}",
@@ -202,17 +200,6 @@ def _verify(path: Path, spec: Any, pixels: Stored) -> None:
 def _same_bits(stored: Stored, pixels: Stored) -> bool:
     """Equality of 16-bit values; as integers, which compare many times faster than half floats."""
     return np.array_equal(stored.reshape(pixels.shape).view(np.uint16), pixels.view(np.uint16))
-
-
-def _flush(path: Path) -> None:
-    """Have the system put the file on the disk before it gets its name. Raises OSError."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
-def _remove(path: Path) -> None:
-    with suppress(OSError):  # where nothing could be written there is nothing to remove
-        path.unlink(missing_ok=True)
 
 
 def _reason(path: Path, complaint: str) -> str:

@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from matanyone_engine.atomic import whole_file
 from matanyone_engine.errors import CheckpointError
 from matanyone_engine.model.dims import MATANYONE, Dims
 from matanyone_engine.model.matanyone import MatAnyone
@@ -176,13 +177,9 @@ def save_checkpoint(
     """
     path = Path(path)
     state = {key: _compact(tensor) for key, tensor in network.state_dict().items()}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with whole_file(path) as temporary:
         # save_file would make it readable by its owner alone, which no shared weights folder wants.
         temporary.write_bytes(save(state, {**(metadata or {}), DIMS_METADATA: network.dims.to_json()}))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _compact(tensor: Tensor) -> Tensor:

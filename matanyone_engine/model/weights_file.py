@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from matanyone_engine.atomic import whole_file
 from matanyone_engine.errors import CheckpointError, OutputError
 
 SUFFIXES = (".safetensors", ".pth")
@@ -161,13 +162,9 @@ def settle(complete: Path, target: Path, receipt: Receipt) -> None:
             action="Wait until nothing else writes to the file, then try again.",
         )
     note = receipt_path(target)
-    temporary = note.with_name(f".{note.name}.{os.getpid()}.tmp")
     with writing(target):
-        try:
+        with whole_file(note) as temporary:
             temporary.write_text(json.dumps(asdict(receipt), indent=2) + "\n", encoding="utf-8")
-            temporary.replace(note)
-        finally:
-            temporary.unlink(missing_ok=True)
         complete.replace(target)
 
 

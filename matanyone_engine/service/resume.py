@@ -7,10 +7,10 @@ A file that exists proves nothing: a run goes on only from a point that names th
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from matanyone_engine.atomic import whole_file
 from matanyone_engine.errors import OutputError, SettingError
 from matanyone_engine.media.sequence import OutputPattern
 
@@ -35,19 +35,13 @@ def resume_path(output: OutputPattern) -> Path:
 def write_resume_point(path: Path, point: ResumePoint) -> None:
     """Write atomically. Raises OutputError."""
     header = json.dumps({"identity": point.identity, "done": point.done}).encode()
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
-            file.write(header + b"\n" + point.snapshot)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with whole_file(path) as temporary:
+            temporary.write_bytes(header + b"\n" + point.snapshot)
     except OSError as error:
         raise OutputError(
             expected=f"to write the resume point {path}", came=str(error), action="Finished frames are kept."
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_resume_point(path: Path, identity: str) -> ResumePoint:

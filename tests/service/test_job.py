@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+import pytest
+from shots import Shot, make_shot, read_image, write_image
+
+from matanyone_engine.errors import MaskError, SettingError
+from matanyone_engine.model.registry import load_vetted
+from matanyone_engine.service.job import MatteJob, MattePlan, fingerprint, plan_matte, provenance, run_matte
+from matanyone_engine.service.resume import ResumePoint, read_resume_point, write_resume_point
+
+
+@pytest.fixture
+def shot(tmp_path: Path) -> Shot:
+    return make_shot(tmp_path)
+
+
+def job(shot: Shot, **options: object) -> MatteJob:
+    asked = {"plate": shot.plate, "mask": str(shot.mask), "out": str(shot.out / "a.####.exr"), "settle_passes": 0}
+    return MatteJob(**{**asked, **options})
+
+
+def order(plan: MattePlan) -> str:
+    """The steps as text: the mask's frame in brackets, one that is only seeded again in round ones."""
+    marks = {(True, True): "[{}]", (True, False): "({})", (False, True): "{}"}
+    return " ".join(marks[step.seeds, step.delivers].format(step.frame - 1000) for step in plan.steps)
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [(None, "[1] 2 3 4 5 6"), (1003, "[3] 4 5 6 (3) 2 1"), (1006, "[6] (6) 5 4 3 2 1")],
+)
+def test_a_shot_runs_from_the_mask_on_and_from_the_mask_back(shot: Shot, key: int | None, expected: str) -> None:
+    assert order(plan_matte(job(shot, mask_frame=key))) == expected
+
+
+def test_planning_writes_nothing_and_hears_every_plate(shot: Shot) -> None:
+    heard: list[tuple[int, int]] = []
+    plan_matte(job(shot), lambda done, of: heard.append((done, of)))
+    assert heard == [(n, 6) for n in range(1, 7)]
+    assert shot.written() == []
+
+
+def test_the_mask_is_named_when_it_is_not_one_of_the_frames(shot: Shot) -> None:
+    with pytest.raises(MaskError, match="1001-1006"):
+        plan_matte(job(shot, mask_frame=1010))
+
+
+@pytest.mark.parametrize("change", ["settle_passes", "mask_grow", "working_size", "frames", "mask", "plate"])
+def test_whatever_changes_the_alphas_changes_the_fingerprint(shot: Shot, change: str) -> None:
+    weights = load_vetted(shot.weights, "cpu")[1]
+    before = plan_matte(job(shot))
+    old = fingerprint(before, provenance(before, weights))
+    options = {"settle_passes": 3, "mask_grow": 2, "working_size": 32, "frames": (1001, 1002)}
+    if change == "mask":
+        write_image(shot.mask, read_image(shot.mask) * 0.5, ("Y",))
+    if change == "plate":
+        os.utime(shot.folder / "plate.1004.exr", (1, 1))
+    after = plan_matte(dataclasses.replace(job(shot), **{change: options[change]}) if change in options else job(shot))
+    assert fingerprint(after, provenance(after, weights)) != old
+
+
+def test_a_run_that_is_closed_early_leaves_its_point_and_goes_on_from_it(shot: Shot) -> None:
+    network, weights = load_vetted(shot.weights, "cpu")
+    plan = plan_matte(job(shot))
+    whole = [event.alpha for event in run_matte(plan, network, weights)]
+    events = run_matte(plan, network, weights)
+    first = [next(events).alpha for _ in range(3)]
+    events.close()
+    rest = [(event.frame, event.alpha) for event in run_matte(plan, network, weights, resume=True)]
+    assert [frame for frame, _ in rest] == [1004, 1005, 1006]
+    assert all((a == b).all() for a, b in zip(whole, [*first, *(alpha for _, alpha in rest)], strict=True))
+    assert not list(shot.out.glob(".*"))
+
+
+def test_a_damaged_resume_point_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / ".alpha.exr.resume"
+    write_resume_point(path, ResumePoint("job", 3, b"state"))
+    assert read_resume_point(path, "job") == ResumePoint("job", 3, b"state")
+    path.write_bytes(path.read_bytes()[5:])
+    with pytest.raises(SettingError, match="damaged"):
+        read_resume_point(path, "job")

@@ -29,7 +29,7 @@ if importlib.util.find_spec("matanyone_engine") is None:  # run from a checkout 
 
 from matanyone_engine import LongTermPolicy, MattingSession, MemoryPolicy  # noqa: E402
 from matanyone_engine.media.masks import upstream_guide_mask  # noqa: E402
-from matanyone_engine.model import MATANYONE, MatAnyone, load_upstream_state  # noqa: E402
+from matanyone_engine.model import MATANYONE, MatAnyone, for_inference, load_upstream_state  # noqa: E402
 
 MAX_TOLERANCE = 5e-4
 """Largest |difference of alpha| of any pixel (parity kit, README)."""
@@ -69,9 +69,9 @@ class Kit:
     def network(self, override: dict[str, float]) -> MatAnyone:
         """Our network with the oracle's weights; `override` fills whole tensors with a constant."""
         filled = {name: torch.full_like(self.state[name], value) for name, value in override.items()}
-        network = MatAnyone(MATANYONE).eval()
+        network = MatAnyone(MATANYONE)
         load_upstream_state(network, {**self.state, **filled})
-        return network
+        return for_inference(network)
 
 
 def find_kit(cases: Path, given: Path | None) -> Path:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from matanyone_engine.model import Dims, MatAnyone
+from matanyone_engine.model import Dims, MatAnyone, for_inference
 
 TOY = Dims(
     trunk="resnet18",
@@ -31,7 +31,7 @@ TOY = Dims(
 def toy_network(seed: int = 4) -> MatAnyone:
     """Deterministic weights; alphas spread over 0..1 instead of sticking to an end."""
     generator = torch.Generator().manual_seed(seed)
-    network = MatAnyone(TOY).eval().requires_grad_(requires_grad=False)
+    network = MatAnyone(TOY).requires_grad_(requires_grad=False)
     for name, tensor in network.state_dict().items():
         if name.endswith("running_var") or (tensor.dim() == 1 and name.endswith("weight")):
             tensor.copy_(0.7 + 0.6 * torch.rand(tensor.shape, generator=generator))
@@ -39,7 +39,7 @@ def toy_network(seed: int = 4) -> MatAnyone:
             fan_in = max(1, tensor[0].numel()) if tensor.dim() > 1 else 25
             tensor.copy_(torch.randn(tensor.shape, generator=generator) / fan_in**0.5)
     network.mask_decoder.pred_mat.bias.fill_(0.4)
-    return network
+    return for_inference(network)
 
 
 def plates(frames: int, height: int = 48, width: int = 64, seed: int = 1) -> list[Tensor]:

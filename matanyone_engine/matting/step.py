@@ -72,27 +72,34 @@ def _remembered(
     value = network.encode_mask(features, alpha)
     if not plan.memorises:
         carried = Carried(sensory, alpha, features.pix, value, state.known().summary)
-        return replace(state, cursor=plan.cursor, carried=carried)
+        return replace(state, cursor=plan.cursor, carried=_plain(carried))
     old = None if plan.forgets_first or state.carried is None else state.carried.summary
     bank = state.bank.forgotten() if plan.forgets_first else state.bank
     return replace(
         state,
         cursor=plan.cursor,
         bank=bank.added(_frame_tokens(features, value)),
-        carried=Carried(
-            network.update_sensory_from_value(value, sensory),
-            alpha,
-            features.pix,
-            value,
-            accumulated(old, network.summarize(value, alpha)),
+        carried=_plain(
+            Carried(
+                network.update_sensory_from_value(value, sensory),
+                alpha,
+                features.pix,
+                value,
+                accumulated(old, network.summarize(value, alpha)),
+            )
         ),
     )
+
+
+def _plain(carried: Carried) -> Carried:
+    """One memory layout, whichever a convolution left: a restored state must compute the very same bits."""
+    return Carried(*(tensor.contiguous() for tensor in carried))
 
 
 def _frame_tokens(features: ImageFeatures, value: Tensor) -> Tokens:
     return Tokens(
         key=tokens(features.key),
         shrinkage=tokens(features.shrinkage).squeeze(-1),
-        value=tokens(value).contiguous(),
+        value=tokens(value),
         selection=tokens(features.selection),
-    )
+    ).map(torch.Tensor.contiguous)

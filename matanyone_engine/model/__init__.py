@@ -4,6 +4,7 @@
 from matanyone_engine.model.checkpoint import (
     Checkpoint,
     build_network,
+    for_inference,
     load_upstream_state,
     network_digest,
     read_checkpoint,
@@ -19,6 +20,7 @@ __all__ = [
     "Dims",
     "MatAnyone",
     "build_network",
+    "for_inference",
     "load_upstream_state",
     "network_digest",
     "read_checkpoint",

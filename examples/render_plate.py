@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Render the example plate, its true alpha and an artist's first mask with Blender (Cycles, the `bpy` wheel).
 
-    python examples/render_plate.py --out examples            # the committed files, about half an hour on two cores
+    python examples/render_plate.py --out examples            # the committed files, about twenty minutes on two cores
     python examples/render_plate.py --out /tmp/look --frames 1001 1016 --samples 16 --alpha-samples 16
 
 A person of our own making (skinned body, cloth and skin, strand hair) waves in a courtyard; the camera drifts. The
@@ -222,7 +222,7 @@ def skin() -> bpy.types.Material:
 
 
 def shirt() -> bpy.types.Material:
-    """Stripes of blue and cream, woven."""
+    """A dark blue knit with a quiet pattern."""
     nodes = Nodes("shirt")
     wave = nodes.add("TexWave", Scale=7.0, Distortion=0.6)
     nodes.link(nodes.coordinates((0.4, 0.4, 1.6)), wave.inputs["Vector"])
@@ -232,7 +232,7 @@ def shirt() -> bpy.types.Material:
     mix.operation = "MULTIPLY"
     nodes.link(wave.outputs["Fac"], mix.inputs[0])
     nodes.link(across.outputs["Fac"], mix.inputs[1])
-    colour = nodes.ramp(mix.outputs[0], (0.15, (0.03, 0.09, 0.20)), (0.6, (0.50, 0.48, 0.42)))
+    colour = nodes.ramp(mix.outputs[0], (0.15, (0.025, 0.075, 0.17)), (0.6, (0.045, 0.12, 0.24)))
     folds = nodes.noise(11.0, 3.0)
     nodes.shader.inputs["Sheen Weight"].default_value = 0.3
     return nodes.finish(colour, 0.85, folds, 0.55)
@@ -507,9 +507,9 @@ def build_set(collection: bpy.types.Collection, rng: random.Random) -> None:
     _slab(collection, "side wall", (-3.4, 1.6, 2.0), (0.2, 5.0, 5.0), plaster())
     _slab(collection, "ground", (0.0, 1.0, -0.05), (12.0, 9.0, 0.1), paving())
     _slab(collection, "door", (1.75, 3.27, 1.05), (0.95, 0.08, 2.1), plain("door", (0.30, 0.17, 0.05), 0.4))
-    for x in (-1.5, -0.55):
+    for x in (-3.0, -2.05):
         _slab(collection, "frame", (x + 0.43, 3.27, 1.75), (0.95, 0.10, 1.15), plain("paint", (0.6, 0.57, 0.5), 0.5))
-        _slab(collection, "pane", (x + 0.43, 3.21, 1.75), (0.80, 0.04, 1.0), glowing("pane", (1.0, 0.62, 0.30), 0.55))
+        _slab(collection, "pane", (x + 0.43, 3.21, 1.75), (0.80, 0.04, 1.0), glowing("pane", (1.0, 0.62, 0.30), 0.3))
     leaves = [plain(f"leaf {n}", (0.03 + 0.05 * n, 0.10 + 0.05 * n, 0.02), 0.5) for n in range(3)]
     for centre, size, count in (
         ((-2.4, 2.3, 0.7), 0.8, 420),

@@ -18,9 +18,10 @@ from types import FrameType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from matanyone_engine.errors import Interrupted, MaskError
+from matanyone_engine.errors import EngineError, Interrupted, MaskError, SettingError
 from matanyone_engine.matting.session import SETTLE_PASSES
 from matanyone_engine.media.contact_sheet import ContactSheet, choose_preview_frames
+from matanyone_engine.media.mattes import check_writable
 from matanyone_engine.media.sequence import describe_frames, parse_frames
 from matanyone_engine.model.registry import load_vetted
 from matanyone_engine.service.job import FrameDone, MatteJob, MattePlan, plan_matte, run_matte
@@ -61,6 +62,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> None:
     """Plan, load, matte, report."""
     console = Console(stderr=True, highlight=False)
+    if args.preview:
+        _check_preview(args.preview)
     network, weights = load_vetted(args.model, args.device)
     with _checking(console) as checked:
         plan = plan_matte(_job(args), checked)
@@ -70,6 +73,7 @@ def run(args: argparse.Namespace) -> None:
     with (
         _graceful_stop() as stop,
         _Progress(console, len(plan.steps)) as progress,
+        _finished_frames_are_kept(console, progress),
         closing(run_matte(plan, network, weights, resume=args.resume, stopping=stop.asked)) as events,
     ):
         for event in events:
@@ -121,6 +125,26 @@ def _describe(console: Console, plan: MattePlan, model: str) -> None:
     console.print(f"mask    {plan.job.mask}  on frame {plan.key}")
     console.print(f"model   {model}")
     console.print(f"out     {plan.path(plan.key)}")
+
+
+def _check_preview(path: Path) -> None:
+    """Before hours of work: the contact sheet is a PNG in a folder that can be written."""
+    if path.suffix.lower() != ".png":
+        raise SettingError(expected="a .png file for the preview", came=str(path), action="Write --preview look.png.")
+    check_writable(path.parent)
+
+
+@contextmanager
+def _finished_frames_are_kept(console: Console, progress: _Progress) -> Iterator[None]:
+    """Say so when a run fails half-way; the error itself follows."""
+    try:
+        yield
+    except EngineError:
+        if progress.alphas:
+            console.print(
+                f"kept    {progress.alphas} finished alphas; once mended, --resume goes on exactly from there"
+            )
+        raise
 
 
 def _interrupted(plan: MattePlan, finished: int) -> Interrupted:

@@ -35,7 +35,13 @@ from matanyone_engine.media.sequence import OutputPattern, describe_frames, sele
 from matanyone_engine.model.checkpoint import file_digest
 from matanyone_engine.model.matanyone import MatAnyone
 from matanyone_engine.model.registry import VettedWeights
-from matanyone_engine.service.resume import ResumePoint, read_resume_point, resume_path, write_resume_point
+from matanyone_engine.service.resume import (
+    ResumePoint,
+    cannot_resume,
+    read_resume_point,
+    resume_path,
+    write_resume_point,
+)
 
 _log = logging.getLogger("matanyone_engine")
 
@@ -172,16 +178,21 @@ def provenance(plan: MattePlan, weights: VettedWeights) -> dict[str, str]:
         "maskSha256": file_digest(Path(job.mask)),
         "maskGrow": str(job.mask_grow),
         "plateColorspace": f"{plan.colour.space} ({plan.colour.reason})",
+        "networkView": NetworkView(plan.colour.space).name,
         "settlePasses": str(job.settle_passes),
         "workingSize": "full" if job.working_size is None else str(job.working_size),
         "memory": json.dumps(job.memory.to_dict()),
     }
 
 
-def fingerprint(plan: MattePlan, about: Mapping[str, str]) -> str:
-    """Tells whether two runs would write the same alphas: plates by name, size and time, the rest by value."""
-    files = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in plan.source.paths(plan.frames)]
-    described = {"about": dict(about), "job": asdict(plan.job), "frames": plan.frames, "plates": files}
+def fingerprint(plan: MattePlan, about: Mapping[str, str], done: int) -> str:
+    """Tells whether two runs are alike up to a number of steps: plates by name, size and time, the rest by value.
+
+    Plates of later steps do not count: a frame that stopped a run may be repaired before it goes on.
+    """
+    used = sorted({step.frame for step in plan.steps[:done]})
+    plates = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in plan.source.paths(used)]
+    described = {"about": dict(about), "job": asdict(plan.job), "frames": plan.frames, "plates": plates}
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
 
@@ -200,12 +211,7 @@ def run_matte(
     A run that ends early, for whatever reason, leaves a resume point.
     """
     about = provenance(plan, weights)
-    identity = fingerprint(plan, about)
-    file = resume_path(plan.output)
-    session, done = new_session(plan, network), 0
-    if resume:
-        point = read_resume_point(file, identity)
-        session, done = MattingSession.restore(network, point.snapshot), point.done
+    session, done = _resumed(plan, network, about) if resume else _begun(plan, network)
     state, steps, view = session.state, plan.steps, NetworkView(plan.colour.space)
     try:
         for step in steps[done:]:
@@ -220,7 +226,28 @@ def run_matte(
     finally:
         # The state of the last alpha on disk, not of one that was lost on its way there.
         session.rewind(state)
-        _leave_resume_point(file, ResumePoint(identity, done, session.snapshot()), finished=done == len(steps))
+        _leave_resume_point(plan, session, about, done)
+
+
+def _begun(plan: MattePlan, network: MatAnyone) -> tuple[MattingSession, int]:
+    """A session for a run from the start; an older run's point goes first, since its alphas will be written over."""
+    resume_path(plan.output).unlink(missing_ok=True)
+    return new_session(plan, network), 0
+
+
+def _resumed(plan: MattePlan, network: MatAnyone, about: Mapping[str, str]) -> tuple[MattingSession, int]:
+    """The session of an unfinished run of this job, and the steps it had done.
+
+    Raises SettingError where there is none, it is another job's, or an alpha it had written is gone.
+    """
+    file = resume_path(plan.output)
+    point = read_resume_point(file)
+    if point.identity != fingerprint(plan, about, point.done):
+        raise cannot_resume(f"{file} of another job (a plate, the mask, the model, a frame or an option differs)")
+    for step in plan.steps[: point.done]:
+        if not plan.path(step.frame).is_file():
+            raise cannot_resume(f"{file}, but {plan.path(step.frame)}, which that run had written, is gone")
+    return MattingSession.restore(network, point.snapshot), point.done
 
 
 def new_session(plan: MattePlan, network: MatAnyone) -> MattingSession:
@@ -242,12 +269,14 @@ def _matte(
     return seen, alpha
 
 
-def _leave_resume_point(file: Path, point: ResumePoint, *, finished: bool) -> None:
+def _leave_resume_point(plan: MattePlan, session: MattingSession, about: Mapping[str, str], done: int) -> None:
     """Keep the way on from an unfinished run; a failure to do so must not hide why the run ended."""
-    if finished or not point.done:
+    file = resume_path(plan.output)
+    if done == len(plan.steps):
         file.unlink(missing_ok=True)
+    if done in {0, len(plan.steps)}:
         return
     try:
-        write_resume_point(file, point)
+        write_resume_point(file, ResumePoint(fingerprint(plan, about, done), done, session.snapshot()))
     except OutputError as error:
         _log.warning("This run cannot be resumed: %s", error)

@@ -20,7 +20,7 @@ class ResumePoint:
     """Where an unfinished run stopped."""
 
     identity: str
-    """Fingerprint of the job (job.fingerprint)."""
+    """Fingerprint of the job up to there (job.fingerprint)."""
     done: int
     """Steps whose results are on disk."""
     snapshot: bytes
@@ -44,22 +44,20 @@ def write_resume_point(path: Path, point: ResumePoint) -> None:
         ) from error
 
 
-def read_resume_point(path: Path, identity: str) -> ResumePoint:
-    """The resume point of exactly this job. Raises SettingError where there is none or it is another job's."""
+def read_resume_point(path: Path) -> ResumePoint:
+    """What an unfinished run left. Raises SettingError where there is nothing, or it is damaged."""
     if not path.is_file():
-        raise _cannot_resume(f"no resume point at {path}")
+        raise cannot_resume(f"no resume point at {path}")
     header, _, snapshot = path.read_bytes().partition(b"\n")
     try:
         fields = json.loads(header)
-        point = ResumePoint(str(fields["identity"]), int(fields["done"]), snapshot)
+        return ResumePoint(str(fields["identity"]), int(fields["done"]), snapshot)
     except (ValueError, KeyError, TypeError) as error:
-        raise _cannot_resume(f"{path}, which is damaged ({error})") from error
-    if point.identity != identity:
-        raise _cannot_resume(f"{path} of another job (a plate, the mask, the model, a frame or an option differs)")
-    return point
+        raise cannot_resume(f"{path}, which is damaged ({error})") from error
 
 
-def _cannot_resume(came: str) -> SettingError:
+def cannot_resume(came: str) -> SettingError:
+    """The refusal to go on from a run that is not exactly this job's."""
     return SettingError(
         expected="an unfinished run of exactly this job", came=came, action="Run it without --resume to begin anew."
     )

@@ -235,6 +235,12 @@ def test_a_wrong_checkpoint_is_refused(shot: Shot, capsys: pytest.CaptureFixture
     assert "bad.pth" in refused(shot, 2, capsys, "--model", str(shot.folder / "bad.pth"))
 
 
+@pytest.mark.parametrize("preview", ["look.jpg", "mask.exr/look.png"])
+def test_a_preview_that_cannot_be_written_is_found_before_work_starts(shot: Shot, preview: str) -> None:
+    assert main(shot.arguments("--preview", str(shot.folder / preview))) in {2, 6}
+    assert shot.written() == []
+
+
 def test_a_bad_range_is_refused(shot: Shot, capsys: pytest.CaptureFixture[str]) -> None:
     assert "1001-10x5" in refused(shot, 2, capsys, "--frames", "1001-10x5y")
 
@@ -292,6 +298,7 @@ def test_a_full_disk_leaves_no_half_written_frame_and_can_be_resumed(shot: Shot)
     )
     done = subprocess.run([sys.executable, "-c", code, *shot.arguments()], capture_output=True, text=True, check=False)
     assert done.returncode == 6, done.stderr
+    assert "2 finished alphas" in done.stderr
     assert shot.written() == [".alpha.exr.resume", "alpha.1001.exr", "alpha.1002.exr"]
     assert main(shot.arguments("--resume")) == 0
     assert shot.written() == whole.written()

@@ -54,14 +54,22 @@ def test_the_mask_is_named_when_it_is_not_one_of_the_frames(shot: Shot) -> None:
 def test_whatever_changes_the_alphas_changes_the_fingerprint(shot: Shot, change: str) -> None:
     weights = load_vetted(shot.weights, "cpu")[1]
     before = plan_matte(job(shot))
-    old = fingerprint(before, provenance(before, weights))
+    old = fingerprint(before, provenance(before, weights), 4)
     options = {"settle_passes": 3, "mask_grow": 2, "working_size": 32, "frames": (1001, 1002)}
     if change == "mask":
         write_image(shot.mask, read_image(shot.mask) * 0.5, ("Y",))
     if change == "plate":
         os.utime(shot.folder / "plate.1004.exr", (1, 1))
     after = plan_matte(dataclasses.replace(job(shot), **{change: options[change]}) if change in options else job(shot))
-    assert fingerprint(after, provenance(after, weights)) != old
+    assert fingerprint(after, provenance(after, weights), 4) != old
+
+
+def test_a_plate_that_was_not_used_yet_may_be_repaired(shot: Shot) -> None:
+    weights = load_vetted(shot.weights, "cpu")[1]
+    plan = plan_matte(job(shot))
+    before = fingerprint(plan, provenance(plan, weights), 3)
+    os.utime(shot.folder / "plate.1004.exr", (1, 1))
+    assert fingerprint(plan, provenance(plan, weights), 3) == before
 
 
 def test_a_run_that_is_closed_early_leaves_its_point_and_goes_on_from_it(shot: Shot) -> None:
@@ -80,7 +88,18 @@ def test_a_run_that_is_closed_early_leaves_its_point_and_goes_on_from_it(shot: S
 def test_a_damaged_resume_point_is_refused(tmp_path: Path) -> None:
     path = tmp_path / ".alpha.exr.resume"
     write_resume_point(path, ResumePoint("job", 3, b"state"))
-    assert read_resume_point(path, "job") == ResumePoint("job", 3, b"state")
+    assert read_resume_point(path) == ResumePoint("job", 3, b"state")
     path.write_bytes(path.read_bytes()[5:])
     with pytest.raises(SettingError, match="damaged"):
-        read_resume_point(path, "job")
+        read_resume_point(path)
+
+
+def test_a_run_whose_alphas_are_gone_is_not_resumed(shot: Shot) -> None:
+    network, weights = load_vetted(shot.weights, "cpu")
+    plan = plan_matte(job(shot))
+    events = run_matte(plan, network, weights)
+    first = [next(events) for _ in range(3)]
+    events.close()
+    first[1].path.unlink()
+    with pytest.raises(SettingError, match=r"a\.1002\.exr"):
+        next(run_matte(plan, network, weights, resume=True))

@@ -77,7 +77,7 @@ def test_intermediate_stages_are_met(kit: oracle.Kit, operation: int, record: st
             recorded = torch.from_numpy(stages[name]).flatten()
             worst = float((seen[name].flatten() - recorded).abs().max())
             assert worst < 2e-4 * max(1.0, float(recorded.abs().max()) / 20), name
-    assert len(compared) >= 8
+    assert len(compared) >= 7
     assert session.cursor.frame == operation - 4
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column, Table
 
 from matanyone_engine import __version__
@@ -119,9 +120,9 @@ def _show(report: dict[str, Any]) -> None:
     memory = report["memory_bytes"]
     table.add_row("memory", f"{memory / 2**30:.1f} GiB, {report['threads']} threads" if memory else "unknown")
     for name, place in report["weights"].items():
-        table.add_row("weights", f"{name}: {place or 'not on this machine'}")
+        table.add_row("weights", f"{name}: {escape(place) if place else 'not on this machine'}")
     for source, licences in report["allowed_licenses"].items():
-        table.add_row("licences", f"{source} allows {', '.join(licences) or 'none'}")
+        table.add_row("licences", f"{escape(source)} allows {', '.join(licences) or 'none'}")
     test = report["self_test"]
     verdict = "[green]passed[/]" if test["passed"] else "[red]FAILED[/]"
     figure = "" if test["difference"] is None else f", difference {test['difference']:.1e}"

@@ -61,7 +61,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> None:
     """Plan, load, matte, report."""
-    console = Console(stderr=True, highlight=False)
+    # Paths are printed as they are: brackets in a name are no markup, and no line is broken.
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     if args.preview:
         _check_preview(args.preview)
     network, weights = load_vetted(args.model, args.device)

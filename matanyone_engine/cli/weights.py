@@ -16,6 +16,7 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Column, Table
 
@@ -126,7 +127,7 @@ def _place(model: Model) -> str:
     path = _find(model)
     if path is None:
         return "no"
-    return "bundled" if model.bundled else str(path)
+    return "bundled" if model.bundled else escape(str(path))
 
 
 def _find(model: Model) -> Path | None:
@@ -273,6 +274,10 @@ def _verdicts(rows: list[dict[str, Any]]) -> Table:
     for row in rows:
         loads = "[red]no[/]" if row["problem"] and row.get("standing") != "unverified" else "yes"
         table.add_row(
-            row["path"], row["model"] or "not registered", row.get("licence", "?"), row.get("standing", "?"), loads
+            escape(row["path"]),
+            row["model"] or "not registered",
+            row.get("licence", "?"),
+            row.get("standing", "?"),
+            loads,
         )
     return table

@@ -121,9 +121,10 @@ def test_sixteen_bit_png_masks_keep_their_softness(shot: Shot) -> None:
     assert not np.array_equal(alphas(shot), from_png)
 
 
-def test_non_ascii_and_spaced_paths_work(tmp_path: Path) -> None:
+def test_non_ascii_and_spaced_paths_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shot = make_shot(tmp_path / "José Ünïcode 镜头 [v1]", count=2)
     assert main(shot.arguments("--out", str(shot.out / "märk.%04d.exr"))) == 0
+    assert str(shot.out / "märk.1001.exr") in capsys.readouterr().err
     assert shot.written() == ["märk.1001.exr", "märk.1002.exr"]
 
 

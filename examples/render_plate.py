@@ -712,7 +712,7 @@ def write_matte(path: Path, alpha: np.ndarray) -> None:
     """Half, ZIPS, one channel."""
     oiio = _openimageio()
     spec = oiio.ImageSpec(alpha.shape[1], alpha.shape[0], 1, oiio.HALF)
-    spec.channelnames = ("A",)
+    spec.channelnames = ("Y",)  # Blender shows garbage colour for a lone A
     spec.attribute("compression", "zips")
     spec.attribute("colorInteropID", "data")
     _write(path, alpha[..., None], spec, oiio)

@@ -28,6 +28,7 @@ if importlib.util.find_spec("matanyone_engine") is None:  # run from a checkout 
     sys.path.insert(0, str(ROOT))
 
 from matanyone_engine import LongTermPolicy, MattingSession, MemoryPolicy  # noqa: E402
+from matanyone_engine.errors import EngineError  # noqa: E402
 from matanyone_engine.media.masks import upstream_guide_mask  # noqa: E402
 from matanyone_engine.model import MATANYONE, MatAnyone, for_inference, load_upstream_state  # noqa: E402
 
@@ -195,7 +196,12 @@ def main(argv: list[str] | None = None) -> int:
     passed = True
     print(f"{'case':<28}{'frames':>7}{'max':>11}{'mean':>11}{'4x4 max':>11}")
     for path in case_files(args.cases, args.case):
-        result = compare(path, kit)
+        try:
+            result = compare(path, kit)
+        except EngineError as error:
+            print(f"{path.stem:<28}  FAILED: {error}", flush=True)
+            passed = False
+            continue
         passed &= result.passed
         figures = f"{result.max:>11.2e}{result.mean:>11.2e}{result.pooled:>11.2e}"
         print(f"{result.name:<28}{result.frames:>7}{figures}  {'ok' if result.passed else 'DIFFERS'}", flush=True)

@@ -36,12 +36,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> None:
     """Report everything first, then fail if the self-test failed."""
-    report = examine(args.device)
+    test, problem = _self_test(args.device)
+    report = {**examine(), "self_test": test}
     if args.json:
         print(json.dumps(report, indent=2))
     else:
         _show(report)
-    test = report["self_test"]
+    if problem:
+        raise problem
     if not test["passed"]:
         raise BadResult(
             expected=f"the known answer of {MODEL} within {TOLERANCE:g}",
@@ -50,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
         )
 
 
-def examine(device: str) -> dict[str, Any]:
+def examine() -> dict[str, Any]:
     """Everything the report says, as plain values; what cannot be found out is null."""
     return {
         "engine": __version__,
@@ -63,7 +65,6 @@ def examine(device: str) -> dict[str, Any]:
         "weights": {name: _place(name) for name in MODELS},
         "weights_folders": [str(folder) for folder in weights_folders()],
         "allowed_licenses": {allowance.source: allowance.licences for allowance in read_policy().allowances},
-        "self_test": _self_test(device),
     }
 
 
@@ -101,13 +102,15 @@ def _place(name: str) -> str | None:
         return None
 
 
-def _self_test(device: str) -> dict[str, Any]:
-    name = str(choose_device(device))
+def _self_test(device: str) -> tuple[dict[str, Any], EngineError | None]:
+    """Its row of the report, and why it could not be run, where that is an error of ours."""
     try:
+        name = str(choose_device(device))
         outcome = run_self_test(name)
-    except EngineError as error:
-        return {"device": name, "passed": False, "difference": None, "problem": str(error)}
-    return {"device": name, "passed": outcome.passed, "difference": outcome.difference, "problem": None}
+    except (EngineError, RuntimeError) as error:  # a driver that does not fit raises torch's RuntimeError
+        row = {"device": device, "passed": False, "difference": None, "problem": str(error)}
+        return row, error if isinstance(error, EngineError) else None
+    return {"device": name, "passed": outcome.passed, "difference": outcome.difference, "problem": None}, None
 
 
 def _show(report: dict[str, Any]) -> None:

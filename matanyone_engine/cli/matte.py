@@ -68,11 +68,13 @@ def run(args: argparse.Namespace) -> None:
     network, weights = load_vetted(args.model, args.device)
     with _checking(console) as checked:
         plan = plan_matte(_job(args), checked)
+    if args.preview:
+        _check_not_an_input(args.preview, plan)
     _describe(console, plan, f"{weights.label} ({weights.licence}) on {network.device}")
     sheet = ContactSheet(choose_preview_frames(plan.frames)) if args.preview else None
     begun = time.monotonic()
     with (
-        _graceful_stop() as stop,
+        _graceful_stop(console) as stop,
         _Progress(console, len(plan.steps)) as progress,
         _finished_frames_are_kept(console, progress),
         closing(run_matte(plan, network, weights, resume=args.resume, stopping=stop.asked)) as events,
@@ -81,10 +83,10 @@ def run(args: argparse.Namespace) -> None:
             progress.show(event)
             if sheet:
                 sheet.add(event.frame, event.view, event.alpha)
-    if sheet and progress.alphas:
-        sheet.write(args.preview)
     if not progress.complete:
         raise _interrupted(plan, progress.alphas)
+    if sheet and sheet.filled:
+        sheet.write(args.preview)
     _conclude(console, plan, progress.alphas, time.monotonic() - begun, args.preview)
 
 
@@ -135,12 +137,21 @@ def _check_preview(path: Path) -> None:
     check_writable(path.parent)
 
 
+def _check_not_an_input(preview: Path, plan: MattePlan) -> None:
+    """The contact sheet never goes over the mask or a plate."""
+    inputs = [Path(plan.job.mask), *plan.source.paths(plan.run)]
+    if preview.exists() and any(preview.samefile(path) for path in inputs):
+        raise SettingError(
+            expected="a preview of its own name", came=f"{preview}, which is an input", action="Choose another name."
+        )
+
+
 @contextmanager
 def _finished_frames_are_kept(console: Console, progress: _Progress) -> Iterator[None]:
     """Say so when a run fails half-way; the error itself follows."""
     try:
         yield
-    except EngineError:
+    except (EngineError, KeyboardInterrupt):
         if progress.alphas:
             console.print(
                 f"kept    {progress.alphas} finished alphas; once mended, --resume goes on exactly from there"
@@ -227,7 +238,7 @@ class _Stop:
 
 
 @contextmanager
-def _graceful_stop() -> Iterator[_Stop]:
+def _graceful_stop(console: Console) -> Iterator[_Stop]:
     """Ctrl-C and SIGTERM end the run after the frame at hand; a second one ends it at once."""
     stop = _Stop()
 
@@ -235,6 +246,7 @@ def _graceful_stop() -> Iterator[_Stop]:
         if stop.wished:
             raise KeyboardInterrupt
         stop.wished = True
+        console.print("stop    after this frame; Ctrl-C once more stops at once")
 
     before = {number: signal.signal(number, wish) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

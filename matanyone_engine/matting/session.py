@@ -56,15 +56,15 @@ class MattingSession:
         settle_passes: int = SETTLE_PASSES,
         working_size: int | None = None,
     ) -> None:
-        """settle_passes: how often the seeded frame is predicted again after its first prediction.
+        """network: put into evaluation mode, since batch norm must run on its stored statistics.
+
+        settle_passes: how often the seeded frame is predicted again after its first prediction.
 
         working_size: limit of the shortest side that is computed, in pixels; None computes at full size. Alphas come
         back at the plate's size either way.
         """
-        _check_option("settle_passes", settle_passes, minimum=0)
-        if working_size is not None:
-            _check_option("working_size", working_size, minimum=16)
-        self._network = network
+        check_options(settle_passes, working_size)
+        self._network = network.eval()
         self._policy = policy or MemoryPolicy()
         self._settle_passes = settle_passes
         self._working_size = working_size
@@ -215,9 +215,9 @@ class MattingSession:
                 action="Run matanyone-engine doctor; --device cpu tells a driver fault from bad weights.",
             )
         with _guarded():
-            answer = frame.geometry.restore(alpha)[0, 0].clone()
+            answer = frame.geometry.restore(alpha)[0, 0]
         self._state = state
-        return answer
+        return answer.clone()  # outside inference mode: the caller may change it
 
 
 class _Frame:
@@ -246,7 +246,7 @@ def _guarded() -> Iterator[None]:
 
 def _ran_out_of_memory(error: Exception) -> bool:
     """torch has a class for it on CUDA only; the CPU and Metal allocators say it in words."""
-    words = ("can't allocate memory", "not enough memory", "out of memory")
+    words = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(word in str(error) for word in words)
 
 
@@ -284,6 +284,13 @@ def _check_values(image: Tensor, name: str, error: type[PlateError] | type[MaskE
             if name == "plate"
             else "Divide 8-bit values by 255.",
         )
+
+
+def check_options(settle_passes: int, working_size: int | None) -> None:
+    """Raise SettingError for options that no session takes."""
+    _check_option("settle_passes", settle_passes, minimum=0)
+    if working_size is not None:
+        _check_option("working_size", working_size, minimum=16)
 
 
 def _check_option(name: str, value: int, *, minimum: int) -> None:

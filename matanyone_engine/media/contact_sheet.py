@@ -66,6 +66,11 @@ class ContactSheet:
         self._chosen = frozenset(frames)
         self._rows: dict[int, _Row] = {}
 
+    @property
+    def filled(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(self._rows)
+
     def wants(self, frame: int) -> bool:
         """Whether add would keep anything of this frame."""
         return frame in self._chosen

@@ -42,8 +42,6 @@ class Checkpoint:
     dims: Dims
     """From the file's metadata; files without any are MATANYONE's."""
     metadata: dict[str, str]
-    digest: str
-    """sha256 of the file, hexadecimal."""
 
 
 def load_upstream_state(network: MatAnyone, state: Mapping[str, Tensor]) -> None:
@@ -114,7 +112,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         )
     state, metadata = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pth(path)
     dims = Dims.from_json(metadata[DIMS_METADATA]) if DIMS_METADATA in metadata else MATANYONE
-    return Checkpoint(path, state, dims, metadata, file_digest(path))
+    return Checkpoint(path, state, dims, metadata)
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -128,7 +126,9 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def _read_pth(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # torch raises almost anything at files that are no checkpoints
         # torch's own text recommends switching its safety off, which nobody should read here.
         unsafe = isinstance(error, pickle.UnpicklingError)
         reason = ValueError("it holds more than plain tensors, or is no such file") if unsafe else error

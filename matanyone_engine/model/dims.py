@@ -18,6 +18,9 @@ from matanyone_engine.errors import CheckpointError
 Trunk = Literal["resnet18", "resnet50"]
 TRUNKS: tuple[Trunk, ...] = ("resnet18", "resnet50")
 
+_WIDEST = 8192
+"""More is a damaged file, not a network."""
+
 STRIDE = 16
 """Pixels per token: keys, values and the sensory map live at a sixteenth of the padded frame."""
 
@@ -84,6 +87,11 @@ def _problem(dims: Dims) -> str | None:
         return f"trunks {dims.trunk!r} and {dims.mask_trunk!r}, known are {', '.join(TRUNKS)}"
     if len(dims.feature_dims) != 5 or len(dims.decoder_dims) != 5:
         return "feature_dims and decoder_dims that do not name five strides (16, 8, 4, 2, 1)"
+    others = {"trunk", "mask_trunk", "position_scale", "position_temperature"}
+    for name, value in vars(dims).items():
+        widths = value if isinstance(value, tuple) else (value,)
+        if name not in others and not all(isinstance(width, int) and 1 <= width <= _WIDEST for width in widths):
+            return f"{name} {value!r}, which is not made of whole numbers from 1 to {_WIDEST}"
     if dims.embed_dim % dims.transformer_heads:
         return f"embed_dim {dims.embed_dim}, which {dims.transformer_heads} heads do not divide"
     if dims.embed_dim % 4 or dims.num_queries % 2:

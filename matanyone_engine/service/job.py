@@ -13,8 +13,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Generator, Mapping
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -23,15 +25,15 @@ import torch
 from numpy.typing import NDArray
 
 from matanyone_engine import __version__
-from matanyone_engine.errors import MaskError, OutputError
+from matanyone_engine.errors import MaskError, SettingError
 from matanyone_engine.matting.policy import MemoryPolicy
-from matanyone_engine.matting.session import SETTLE_PASSES, MattingSession
+from matanyone_engine.matting.session import SETTLE_PASSES, MattingSession, check_options
 from matanyone_engine.media.color import ColourChoice, NetworkView, choose_space
 from matanyone_engine.media.images import read_mask
 from matanyone_engine.media.masks import grow_mask
 from matanyone_engine.media.mattes import check_writable, least_bytes, write_alpha
 from matanyone_engine.media.plates import PlateSource, check_plates, open_plate
-from matanyone_engine.media.sequence import OutputPattern, describe_frames, select_frames
+from matanyone_engine.media.sequence import OutputPattern, describe_frames, find_sequence, select_frames
 from matanyone_engine.model.checkpoint import file_digest
 from matanyone_engine.model.matanyone import MatAnyone
 from matanyone_engine.model.registry import VettedWeights
@@ -44,6 +46,12 @@ from matanyone_engine.service.resume import (
 )
 
 _log = logging.getLogger("matanyone_engine")
+
+MOST_GROWTH = 200
+"""Pixels; the time it takes grows with the square, and no mask is that far off."""
+
+RESUME_INTERVAL = 60.0
+"""Seconds between resume points: what a power cut costs at most."""
 
 Plane = NDArray[np.float32]
 
@@ -87,22 +95,24 @@ class MattePlan:
     source: PlateSource
     frames: tuple[int, ...]
     """Frames that get an alpha, ascending."""
+    run: tuple[int, ...]
+    """Frames that go through the network, ascending: those, the mask's, and all between."""
     key: int
     """The frame of the mask."""
     mask: Plane
     """(H, W) 0..1, grown or shrunk as asked."""
     colour: ColourChoice
+    view: NetworkView
+    """What the network sees of a plate."""
     output: OutputPattern
 
-    @property
+    @cached_property
     def steps(self) -> tuple[Step, ...]:
         """Frames in the order they are run: from the mask on, then once more from the mask, back."""
-        forward = [frame for frame in self.frames if frame > self.key]
-        backward = [frame for frame in reversed(self.frames) if frame < self.key]
-        steps = [Step(self.key, seeds=True, delivers=True), *map(Step, forward)]
-        if backward:
-            steps += [Step(self.key, seeds=True, delivers=False), *map(Step, backward)]
-        return tuple(steps)
+        asked = frozenset(self.frames)
+        forward = [Step(n, seeds=n == self.key, delivers=n in asked) for n in self.run if n >= self.key]
+        backward = [Step(n, delivers=n in asked) for n in reversed(self.run) if n < self.key]
+        return (*forward, *([Step(self.key, seeds=True, delivers=False), *backward] if backward else []))
 
     def path(self, frame: int) -> Path:
         """Where the alpha of a frame goes."""
@@ -128,33 +138,64 @@ def plan_matte(job: MatteJob, checked: Callable[[int, int], None] = lambda _done
 
     Raises PlateError, MaskError, FrameRangeError, ColourError, SettingError, OutputError.
     """
+    check_options(job.settle_passes, job.working_size)
     source = open_plate(job.plate)
     frames = select_frames(source, job.frames, job.missing)
-    key = _key_frame(job, frames)
+    key = _key_frame(job, source, frames)
+    run = _frames_between(source, (key, *frames), job.missing)
     output = OutputPattern.parse(job.out)
     output.check_frames(frames)
-    output.check_not_plate(frames, source.padding, [*source.paths(frames), Path(job.mask)])
+    output.check_not_plate(frames, source.padding, [*source.paths(run), Path(job.mask)])
     first = source.header(frames[0])
     colour = choose_space(first, job.colorspace, source.suffix)
+    view = NetworkView(colour.space)
     mask = _prepared_mask(job, first.size)
     check_writable(output.folder, least_bytes(first, len(frames)))
-    check_plates(source, frames, checked)
-    return MattePlan(job, source, frames, key, mask, colour, output)
+    check_plates(source, run, checked)
+    return MattePlan(job, source, frames, run, key, mask, colour, view, output)
 
 
-def _key_frame(job: MatteJob, frames: tuple[int, ...]) -> int:
+def _key_frame(job: MatteJob, source: PlateSource, frames: tuple[int, ...]) -> int:
+    """The mask's frame: the one given, else the first that is asked for, unless the mask's own number says another."""
     key = frames[0] if job.mask_frame is None else job.mask_frame
-    if key not in frames:
+    if key not in source.frames:
         raise MaskError(
-            expected=f"a mask of one of the frames {describe_frames(frames)}",
+            expected=f"a mask of one of the frames {describe_frames(source.frames)}",
             came=f"{job.mask}@{key}",
             action="Name the plate frame on which the mask was drawn: --mask FILE@FRAME.",
         )
+    if job.mask_frame is None:
+        _check_mask_number(job.mask, key, source)
     return key
+
+
+def _check_mask_number(mask: str, key: int, source: PlateSource) -> None:
+    """A mask whose file name says another frame of the plate is not put on the first one in silence."""
+    if not Path(mask).is_file():
+        return  # read_mask will say so
+    named = find_sequence(mask)
+    if named.numbered and named.frames[0] != key and named.frames[0] in source.frames:
+        raise MaskError(
+            expected=f"the mask's frame to be named: its file is numbered {named.frames[0]}, the first frame is {key}",
+            came=mask,
+            action=f"Write {mask}@{named.frames[0]}, or {mask}@{key} if it was drawn there.",
+        )
+
+
+def _frames_between(source: PlateSource, ends: tuple[int, ...], missing: Literal["error", "skip"]) -> tuple[int, ...]:
+    """Every plate frame from the lowest to the highest: a session must not leap, so frames nobody asked for are run."""
+    known = sorted({*source.frames, *source.missing})
+    return select_frames(source, tuple(n for n in known if min(ends) <= n <= max(ends)), missing)
 
 
 def _prepared_mask(job: MatteJob, size: tuple[int, int]) -> Plane:
     """(H, W), grown or shrunk; size is the plate's (width, height)."""
+    if abs(job.mask_grow) > MOST_GROWTH:
+        raise SettingError(
+            expected=f"a mask to grow or shrink by at most {MOST_GROWTH} pixels",
+            came=str(job.mask_grow),
+            action="Draw the mask closer to the subject.",
+        )
     mask = grow_mask(read_mask(Path(job.mask), size), job.mask_grow)
     if not mask.any():
         raise MaskError(
@@ -178,21 +219,28 @@ def provenance(plan: MattePlan, weights: VettedWeights) -> dict[str, str]:
         "maskSha256": file_digest(Path(job.mask)),
         "maskGrow": str(job.mask_grow),
         "plateColorspace": f"{plan.colour.space} ({plan.colour.reason})",
-        "networkView": NetworkView(plan.colour.space).name,
+        "networkView": plan.view.name,
         "settlePasses": str(job.settle_passes),
         "workingSize": "full" if job.working_size is None else str(job.working_size),
         "memory": json.dumps(job.memory.to_dict()),
     }
 
 
-def fingerprint(plan: MattePlan, about: Mapping[str, str], done: int) -> str:
-    """Tells whether two runs are alike up to a number of steps: plates by name, size and time, the rest by value.
+Stamp = tuple[str, int, int]
+"""A plate's file as it was when it was read: path, bytes, time in nanoseconds."""
+
+
+def stamps(source: PlateSource, frame: int) -> list[Stamp]:
+    """The file of one plate frame."""
+    return [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in source.paths((frame,))]
+
+
+def fingerprint(plan: MattePlan, about: Mapping[str, str], used: Sequence[Stamp]) -> str:
+    """Tells whether two runs are alike up to the plates that were used: those by their stamps, the rest by value.
 
     Plates of later steps do not count: a frame that stopped a run may be repaired before it goes on.
     """
-    used = sorted({step.frame for step in plan.steps[:done]})
-    plates = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in plan.source.paths(used)]
-    described = {"about": dict(about), "job": asdict(plan.job), "frames": plan.frames, "plates": plates}
+    described = {"about": dict(about), "job": asdict(plan.job), "frames": plan.frames, "plates": list(used)}
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
 
@@ -208,46 +256,49 @@ def run_matte(
 
     resume: go on from the resume point beside the output, which must be this very job's.
     stopping: asked before each frame; once it says yes the run ends.
-    A run that ends early, for whatever reason, leaves a resume point.
+    A resume point is left every minute, and when the run ends early for whatever reason.
     """
     about = provenance(plan, weights)
-    session, done = _resumed(plan, network, about) if resume else _begun(plan, network)
-    state, steps, view = session.state, plan.steps, NetworkView(plan.colour.space)
+    session, used, done = _resumed(plan, network, about) if resume else (new_session(plan, network), [], 0)
+    state, left = session.state, time.monotonic()
     try:
-        for step in steps[done:]:
+        for step in plan.steps[done:]:
             if stopping():
                 return
             if step.seeds:
                 session = new_session(plan, network)
-            seen, alpha = _matte(plan, session, step, view, about)
-            state, done = session.state, done + 1
+            stamp = stamps(plan.source, step.frame)
+            seen, alpha = _matte(plan, session, step, about)
+            state, done, used = session.state, done + 1, used + stamp
+            if done == 1:
+                # An older run's point would vouch for alphas that are now written over.
+                resume_path(plan.output).unlink(missing_ok=True)
+            if time.monotonic() - left > RESUME_INTERVAL:
+                _leave_resume_point(plan, session, about, used, done)
+                left = time.monotonic()
             if step.delivers:
                 yield FrameDone(step.frame, plan.path(step.frame), seen, alpha, done)
     finally:
         # The state of the last alpha on disk, not of one that was lost on its way there.
         session.rewind(state)
-        _leave_resume_point(plan, session, about, done)
+        _leave_resume_point(plan, session, about, used, done)
 
 
-def _begun(plan: MattePlan, network: MatAnyone) -> tuple[MattingSession, int]:
-    """A session for a run from the start; an older run's point goes first, since its alphas will be written over."""
-    resume_path(plan.output).unlink(missing_ok=True)
-    return new_session(plan, network), 0
-
-
-def _resumed(plan: MattePlan, network: MatAnyone, about: Mapping[str, str]) -> tuple[MattingSession, int]:
-    """The session of an unfinished run of this job, and the steps it had done.
+def _resumed(plan: MattePlan, network: MatAnyone, about: Mapping[str, str]) -> tuple[MattingSession, list[Stamp], int]:
+    """The session of an unfinished run of this job, the plates it had used, and the steps it had done.
 
     Raises SettingError where there is none, it is another job's, or an alpha it had written is gone.
     """
     file = resume_path(plan.output)
     point = read_resume_point(file)
-    if point.identity != fingerprint(plan, about, point.done):
+    finished = plan.steps[: point.done]
+    used = [stamp for step in finished for stamp in stamps(plan.source, step.frame)]
+    if point.identity != fingerprint(plan, about, used):
         raise cannot_resume(f"{file} of another job (a plate, the mask, the model, a frame or an option differs)")
-    for step in plan.steps[: point.done]:
-        if not plan.path(step.frame).is_file():
-            raise cannot_resume(f"{file}, but {plan.path(step.frame)}, which that run had written, is gone")
-    return MattingSession.restore(network, point.snapshot), point.done
+    for path in (plan.path(step.frame) for step in finished if step.delivers):
+        if not path.is_file():
+            raise cannot_resume(f"{file}, but {path}, which that run had written, is gone")
+    return MattingSession.restore(network, point.snapshot), used, point.done
 
 
 def new_session(plan: MattePlan, network: MatAnyone) -> MattingSession:
@@ -256,12 +307,10 @@ def new_session(plan: MattePlan, network: MatAnyone) -> MattingSession:
     return MattingSession(network, job.memory, settle_passes=job.settle_passes, working_size=job.working_size)
 
 
-def _matte(
-    plan: MattePlan, session: MattingSession, step: Step, view: NetworkView, about: Mapping[str, str]
-) -> tuple[Plane, Plane]:
+def _matte(plan: MattePlan, session: MattingSession, step: Step, about: Mapping[str, str]) -> tuple[Plane, Plane]:
     """Read, compute and write one frame: what the network saw (H, W, 3), and the alpha (H, W)."""
     plate = plan.source.read(step.frame)
-    seen = view(plate.rgb)
+    seen = plan.view(plate.rgb)
     planes = torch.from_numpy(seen).permute(2, 0, 1)
     alpha = (session.seed(planes, plan.mask) if step.seeds else session.advance(planes)).cpu().numpy()
     if step.delivers:
@@ -269,14 +318,18 @@ def _matte(
     return seen, alpha
 
 
-def _leave_resume_point(plan: MattePlan, session: MattingSession, about: Mapping[str, str], done: int) -> None:
-    """Keep the way on from an unfinished run; a failure to do so must not hide why the run ended."""
+def _leave_resume_point(
+    plan: MattePlan, session: MattingSession, about: Mapping[str, str], used: Sequence[Stamp], done: int
+) -> None:
+    """Keep the way on from an unfinished run; a failure to do so must not hide why the run ended.
+
+    A run that finished nothing leaves an older point as it is.
+    """
     file = resume_path(plan.output)
-    if done == len(plan.steps):
-        file.unlink(missing_ok=True)
-    if done in {0, len(plan.steps)}:
-        return
     try:
-        write_resume_point(file, ResumePoint(fingerprint(plan, about, done), done, session.snapshot()))
-    except OutputError as error:
+        if done == len(plan.steps):
+            file.unlink(missing_ok=True)
+        elif done:
+            write_resume_point(file, ResumePoint(fingerprint(plan, about, used), done, session.snapshot()))
+    except Exception as error:  # whatever it is, the first error matters more
         _log.warning("This run cannot be resumed: %s", error)

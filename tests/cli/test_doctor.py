@@ -28,3 +28,10 @@ def test_wrong_arithmetic_fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     monkeypatch.setattr(self_test, "answer", lambda network: right(network) + 0.01)
     assert main(["doctor", "--device", "cpu"]) == 8
     assert "Do not use this device" in capsys.readouterr().err
+
+
+def test_a_device_that_is_not_there_is_reported_and_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--json", "--device", "cuda:99"]) == 4
+    report = json.loads(capsys.readouterr().out)
+    assert report["libraries"]["torch"]
+    assert not report["self_test"]["passed"]

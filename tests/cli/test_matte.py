@@ -185,6 +185,10 @@ def test_a_mask_shrunk_to_nothing_is_refused(shot: Shot, capsys: pytest.CaptureF
     assert "nothing left" in refused(shot, 2, capsys, "--mask-grow", "-40")
 
 
+def test_absurd_growth_is_refused(shot: Shot, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "at most" in refused(shot, 2, capsys, "--mask-grow", "50000")
+
+
 def test_a_mask_of_a_frame_that_is_not_run_is_refused(shot: Shot, capsys: pytest.CaptureFixture[str]) -> None:
     assert "1001-1006" in refused(shot, 2, capsys, "--mask", f"{shot.mask}@1009")
 
@@ -240,6 +244,14 @@ def test_a_wrong_checkpoint_is_refused(shot: Shot, capsys: pytest.CaptureFixture
 def test_a_preview_that_cannot_be_written_is_found_before_work_starts(shot: Shot, preview: str) -> None:
     assert main(shot.arguments("--preview", str(shot.folder / preview))) in {2, 6}
     assert shot.written() == []
+
+
+def test_a_preview_never_goes_over_the_mask(shot: Shot, capsys: pytest.CaptureFixture[str]) -> None:
+    mask = shot.folder / "roto.png"
+    write_image(mask, disc(HEIGHT, WIDTH).numpy()[..., None], ("Y",), oiio.UINT16)
+    before = mask.read_bytes()
+    assert "an input" in refused(shot, 2, capsys, "--mask", str(mask), "--preview", str(mask))
+    assert mask.read_bytes() == before
 
 
 def test_a_bad_range_is_refused(shot: Shot, capsys: pytest.CaptureFixture[str]) -> None:

@@ -206,6 +206,25 @@ def test_impossible_options_are_refused(network: Any, options: dict[str, int]) -
         MattingSession(network, **options)
 
 
+def test_a_network_in_training_mode_is_put_right() -> None:
+    ready, training = toy_network(), toy_network().train()
+    before = training.pixel_encoder.bn1.running_mean.clone()
+    assert same(run(training, plates(3)), run(ready, plates(3)))
+    assert torch.equal(training.pixel_encoder.bn1.running_mean, before)
+
+
+def test_an_alpha_belongs_to_the_caller(network: Any) -> None:
+    session = MattingSession(network, settle_passes=0)
+    session.seed(plates(1)[0], disc()).mul_(0)
+    assert same([session.advance(plates(1)[0])], run_from(network))
+
+
+def run_from(network: Any) -> list[torch.Tensor]:
+    session = MattingSession(network, settle_passes=0)
+    session.seed(plates(1)[0], disc())
+    return [session.advance(plates(1)[0])]
+
+
 def test_settle_passes_change_the_answer(network: Any) -> None:
     few, many = (MattingSession(network, settle_passes=n).seed(plates(1)[0], disc()) for n in (0, 4))
     assert not torch.equal(few, many)

@@ -73,11 +73,13 @@ class Payload:
         return (Path, ("owned",))
 
 
-@pytest.mark.parametrize("kind", ["missing", "text", "truncated", "pickle", "stranger", "list"])
+@pytest.mark.parametrize("kind", ["missing", "text", "reply", "truncated", "pickle", "stranger", "list"])
 def test_files_that_are_no_weights_are_refused(tmp_path: Path, kind: str) -> None:
     path = tmp_path / ("x.safetensors" if kind in {"text", "truncated"} else "x.pth")
     if kind == "text":
         path.write_text("hello")
+    elif kind == "reply":
+        path.write_text("error: not found")
     elif kind == "truncated":
         save_checkpoint(toy_network(), path)
         path.write_bytes(path.read_bytes()[:-100])

@@ -30,6 +30,8 @@ def test_dims_survive_json_and_refuse_nonsense() -> None:
         Dims.from_json('{"trunk_widht": 32}')
     with pytest.raises(CheckpointError, match="heads do not divide"):
         Dims(embed_dim=100, transformer_heads=8)
+    with pytest.raises(CheckpointError, match="trunk_width"):
+        Dims(trunk_width=-4)
 
 
 @pytest.mark.parametrize(("channels", "taps"), [(256, 5), (64, 3), (128, 5), (16, 3)])

@@ -10,7 +10,7 @@ from shots import Shot, make_shot, read_image, write_image
 
 from matanyone_engine.errors import MaskError, SettingError
 from matanyone_engine.model.registry import load_vetted
-from matanyone_engine.service.job import MatteJob, MattePlan, fingerprint, plan_matte, provenance, run_matte
+from matanyone_engine.service.job import MatteJob, MattePlan, fingerprint, plan_matte, provenance, run_matte, stamps
 from matanyone_engine.service.resume import ResumePoint, read_resume_point, write_resume_point
 
 
@@ -54,22 +54,61 @@ def test_the_mask_is_named_when_it_is_not_one_of_the_frames(shot: Shot) -> None:
 def test_whatever_changes_the_alphas_changes_the_fingerprint(shot: Shot, change: str) -> None:
     weights = load_vetted(shot.weights, "cpu")[1]
     before = plan_matte(job(shot))
-    old = fingerprint(before, provenance(before, weights), 4)
+    old = fingerprint(before, provenance(before, weights), plates_of(before))
     options = {"settle_passes": 3, "mask_grow": 2, "working_size": 32, "frames": (1001, 1002)}
     if change == "mask":
         write_image(shot.mask, read_image(shot.mask) * 0.5, ("Y",))
     if change == "plate":
         os.utime(shot.folder / "plate.1004.exr", (1, 1))
     after = plan_matte(dataclasses.replace(job(shot), **{change: options[change]}) if change in options else job(shot))
-    assert fingerprint(after, provenance(after, weights), 4) != old
+    assert fingerprint(after, provenance(after, weights), plates_of(after)) != old
 
 
-def test_a_plate_that_was_not_used_yet_may_be_repaired(shot: Shot) -> None:
-    weights = load_vetted(shot.weights, "cpu")[1]
+def plates_of(plan: MattePlan) -> list[tuple[str, int, int]]:
+    return [stamp for step in plan.steps for stamp in stamps(plan.source, step.frame)]
+
+
+def test_a_plate_that_was_not_used_yet_may_be_repaired_but_no_other(shot: Shot) -> None:
+    network, weights = load_vetted(shot.weights, "cpu")
     plan = plan_matte(job(shot))
-    before = fingerprint(plan, provenance(plan, weights), 3)
+    events = run_matte(plan, network, weights)
+    for _ in range(3):
+        next(events)
+    events.close()
     os.utime(shot.folder / "plate.1004.exr", (1, 1))
-    assert fingerprint(plan, provenance(plan, weights), 3) == before
+    resumed = run_matte(plan, network, weights, resume=True)
+    assert next(resumed).frame == 1004
+    resumed.close()
+    os.utime(shot.folder / "plate.1002.exr", (1, 1))
+    with pytest.raises(SettingError, match="another job"):
+        next(run_matte(plan, network, weights, resume=True))
+
+
+def test_frames_between_are_run_but_not_written(shot: Shot) -> None:
+    network, weights = load_vetted(shot.weights, "cpu")
+    whole = {event.frame: event.alpha for event in run_matte(plan_matte(job(shot)), network, weights)}
+    plan = plan_matte(job(shot, frames=(1003, 1006), mask_frame=1001))
+    assert [step.frame for step in plan.steps] == [1001, 1002, 1003, 1004, 1005, 1006]
+    some = {event.frame: event.alpha for event in run_matte(plan, network, weights)}
+    assert sorted(some) == [1003, 1006]
+    assert all((some[frame] == whole[frame]).all() for frame in some)
+
+
+def test_a_mask_numbered_for_another_frame_has_to_be_named(shot: Shot) -> None:
+    numbered = shot.mask.rename(shot.folder / "roto.1004.exr")
+    with pytest.raises(MaskError, match=r"roto\.1004\.exr@1004"):
+        plan_matte(job(shot, mask=str(numbered)))
+    assert plan_matte(job(shot, mask=str(numbered), mask_frame=1001)).key == 1001
+    assert plan_matte(job(shot, mask=str(numbered), frames=(1004, 1005))).key == 1004
+
+
+def test_a_resume_point_is_left_while_a_run_goes_on(shot: Shot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("matanyone_engine.service.job.RESUME_INTERVAL", 0.0)
+    events = run_matte(plan_matte(job(shot)), *load_vetted(shot.weights, "cpu"))
+    for _ in range(3):
+        next(events)
+    assert read_resume_point(shot.out / ".a.exr.resume").done == 3
+    events.close()
 
 
 def test_a_run_that_is_closed_early_leaves_its_point_and_goes_on_from_it(shot: Shot) -> None:

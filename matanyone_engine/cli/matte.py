@@ -24,6 +24,7 @@ from matanyone_engine.media.contact_sheet import ContactSheet, choose_preview_fr
 from matanyone_engine.media.mattes import check_writable
 from matanyone_engine.media.sequence import describe_frames, parse_frames
 from matanyone_engine.model.registry import load_vetted
+from matanyone_engine.service.allocator import keep_freed_memory
 from matanyone_engine.service.job import FrameDone, MatteJob, MattePlan, plan_matte, run_matte
 
 _HEARTBEAT = 10.0
@@ -61,6 +62,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> None:
     """Plan, load, matte, report."""
+    keep_freed_memory()
     # Paths are printed as they are: brackets in a name are no markup, and no line is broken.
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     if args.preview:

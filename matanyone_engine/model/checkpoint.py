@@ -151,15 +151,6 @@ def _damaged(path: Path, expected: str, error: Exception) -> CheckpointError:
     )
 
 
-def file_digest(path: Path, algorithm: str = "sha256") -> str:
-    """Hexadecimal digest of a file's bytes."""
-    digest = hashlib.new(algorithm)
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def build_network(checkpoint: Checkpoint, device: torch.device | str = "cpu") -> MatAnyone:
     """A network in evaluation mode, float32, on the device, with the checkpoint's weights, ready for inference."""
     network = MatAnyone(checkpoint.dims)

@@ -34,9 +34,9 @@ from matanyone_engine.media.masks import grow_mask
 from matanyone_engine.media.mattes import check_writable, least_bytes, write_alpha
 from matanyone_engine.media.plates import PlateSource, check_plates, open_plate
 from matanyone_engine.media.sequence import OutputPattern, describe_frames, find_sequence, select_frames
-from matanyone_engine.model.checkpoint import file_digest
 from matanyone_engine.model.matanyone import MatAnyone
 from matanyone_engine.model.registry import VettedWeights
+from matanyone_engine.model.weights_file import measure
 from matanyone_engine.service.resume import (
     ResumePoint,
     cannot_resume,
@@ -216,7 +216,7 @@ def provenance(plan: MattePlan, weights: VettedWeights) -> dict[str, str]:
         "modelSha256": weights.found.sha256 or "unknown",
         "mask": Path(job.mask).name,
         "maskFrame": str(plan.key),
-        "maskSha256": file_digest(Path(job.mask)),
+        "maskSha256": measure(Path(job.mask)).sha256 or "unknown",
         "maskGrow": str(job.mask_grow),
         "plateColorspace": f"{plan.colour.space} ({plan.colour.reason})",
         "networkView": plan.view.name,

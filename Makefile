@@ -12,7 +12,7 @@ BLENDER := .venv-blender
 demo: $(VENV)/engine
 	$(BIN)/matanyone-engine matte "examples/plate/plate.####.exr" --mask examples/mask.1001.exr@1001 \
 	  --colorspace lin_rec709_scene --out "$(OUT)/alpha.####.exr" --preview $(OUT)/preview.png
-	$(BIN)/python examples/compare.py "$(OUT)/alpha.####.exr" "examples/truth/alpha.####.exr"
+	$(BIN)/matanyone-engine evaluate "$(OUT)/alpha.####.exr" "examples/truth/alpha.####.exr" --plot $(OUT)/scores.png
 
 test: check
 

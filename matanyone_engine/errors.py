@@ -68,6 +68,10 @@ class SettingError(BadInput):
     """An option or a settings file is wrong."""
 
 
+class DatasetError(BadInput):
+    """Training data that is missing or laid out otherwise than its layout says."""
+
+
 class CheckpointError(BadInput):
     """A weights file is not what it should be."""
 

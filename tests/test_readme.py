@@ -57,7 +57,7 @@ def test_make_demo_mattes_the_example(tmp_path: Path) -> None:
     for step in steps:
         command = [str(BIN / Path(step[0]).name), *step[1:]]
         said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    mad = float(re.search(r"MAD\s+([\d.]+)", said)[1])
+    mad = float(re.search(r"mean\D+([\d.]+)", said)[1])
     assert 0 < mad < 30, said
     plates = sorted(path.name.replace("plate", "alpha") for path in (ROOT / "examples" / "plate").iterdir())
     assert sorted(path.name for path in tmp_path.glob("alpha.*")) == plates

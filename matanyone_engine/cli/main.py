@@ -21,6 +21,9 @@ from matanyone_engine.errors import EngineError, OutOfMemory
 # Command -> what it does. Its module is matanyone_engine.cli.<command>.
 COMMANDS = {
     "matte": "one mask on one frame -> an alpha for every frame of the shot",
+    "evaluate": "how far alphas are from the true ones: a table, JSON, a plot",
+    "train": "train a network by one stage of the recipe",
+    "draw": "draw clips with true alpha to train on",
     "weights": "list, fetch, import and verify models",
     "doctor": "what this machine has, and whether the engine answers right on it",
 }

@@ -7,17 +7,15 @@ Reads the arguments, runs the job (service/job.py), and shows what happens.
 from __future__ import annotations
 
 import argparse
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from matanyone_engine.cli.stopping import graceful_stop
 from matanyone_engine.errors import EngineError, Interrupted, MaskError, SettingError
 from matanyone_engine.matting.session import SETTLE_PASSES
 from matanyone_engine.media.contact_sheet import ContactSheet, choose_preview_frames
@@ -76,7 +74,7 @@ def run(args: argparse.Namespace) -> None:
     sheet = ContactSheet(choose_preview_frames(plan.frames)) if args.preview else None
     begun = time.monotonic()
     with (
-        _graceful_stop(console) as stop,
+        graceful_stop(console, "this frame") as stop,
         _Progress(console, len(plan.steps)) as progress,
         _finished_frames_are_kept(console, progress),
         closing(run_matte(plan, network, weights, resume=args.resume, stopping=stop.asked)) as events,
@@ -227,32 +225,3 @@ class _Progress:
             self._console.print(
                 f"frame {event.frame}  {event.done}/{self._steps}  {rate:.2f} frames/s  ETA {left:.0f} s"
             )
-
-
-@dataclass
-class _Stop:
-    """A wish of the user that the run asks for between frames."""
-
-    wished: bool = False
-
-    def asked(self) -> bool:
-        return self.wished
-
-
-@contextmanager
-def _graceful_stop(console: Console) -> Iterator[_Stop]:
-    """Ctrl-C and SIGTERM end the run after the frame at hand; a second one ends it at once."""
-    stop = _Stop()
-
-    def wish(_signal: int, _frame: FrameType | None) -> None:
-        if stop.wished:
-            raise KeyboardInterrupt
-        stop.wished = True
-        console.print("stop    after this frame; Ctrl-C once more stops at once")
-
-    before = {number: signal.signal(number, wish) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -145,6 +145,16 @@ def read_mask(path: Path, expected_size: tuple[int, int]) -> FloatImage:
     return _check_mask(mask, path, channel)
 
 
+def read_alpha(path: Path) -> FloatImage:
+    """An alpha as it was delivered, (H, W) float32, from the channel read_mask would take; it may be black.
+
+    Raises MaskError: unreadable, NaN, or values outside 0..1.
+    """
+    with _open(path, MaskError) as image:
+        alpha, channel = _mask_channel(path, image, image.spec())
+    return _check_range(alpha, path, channel)
+
+
 def check_finite(rgb: FloatImage, path: Path) -> FloatImage:
     """rgb as it is, or PlateError that counts the pixels that are not numbers and places the first."""
     if np.isfinite(rgb).all():
@@ -382,13 +392,18 @@ def _shared_value(rgb: FloatImage) -> FloatImage:
 
 
 def _check_mask(mask: FloatImage, path: Path, channel: str) -> FloatImage:
+    checked = _check_range(mask, path, channel)
+    if checked.max() <= BLACKEST_MASK:
+        raise _bad_mask(path, channel, f"nothing above {checked.max():.4g}: the mask is black")
+    return checked
+
+
+def _check_range(mask: FloatImage, path: Path, channel: str) -> FloatImage:
     if not np.isfinite(mask).all():
         raise _bad_mask(path, channel, f"{int((~np.isfinite(mask)).sum())} NaN or Inf pixels")
     low, high = float(mask.min()), float(mask.max())
     if low < -MASK_ROUNDING or high > 1.0 + MASK_ROUNDING:
         raise _bad_mask(path, channel, f"values from {low:.4g} to {high:.4g}")
-    if high <= BLACKEST_MASK:
-        raise _bad_mask(path, channel, f"nothing above {high:.4g}: the mask is black")
     return np.ascontiguousarray(mask.clip(0.0, 1.0))
 
 

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""matanyone-engine draw --data ROOT --clips N: foreground clips of our own with true alpha (training/synthetic.py)."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+from matanyone_engine.media.mattes import check_writable
+from matanyone_engine.training.data import BACKGROUNDS, pictures_in
+from matanyone_engine.training.synthetic import LENGTH, is_written, write_clip
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add 'draw' to the program's parser."""
+    parser = subparsers.add_parser(
+        "draw",
+        help="draw clips to train on",
+        description="Draw figures, fur, things and veils with true alpha into ROOT/mat_vid/Drawn. Clip N is always the "
+        "same; clips that are there are left alone. Photographs in ROOT/mat_vid/BG20k/train become their clothes.",
+    )
+    parser.add_argument("--data", type=Path, required=True, metavar="ROOT", help="folder of the training data")
+    parser.add_argument("--clips", type=int, required=True, metavar="N", help="how many clips")
+    parser.add_argument("--first", type=int, default=0, metavar="K", help="number of the first clip (default: 0)")
+    parser.add_argument(
+        "--length", type=int, default=LENGTH, metavar="FRAMES", help=f"frames a clip (default: {LENGTH})"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Draw what is not there yet."""
+    root = args.data / "mat_vid/Drawn"
+    check_writable(args.data)
+    backgrounds = args.data / BACKGROUNDS
+    textures = pictures_in(backgrounds) if backgrounds.is_dir() else []
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    numbers = [n for n in range(args.first, args.first + args.clips) if not is_written(root, n, args.length)]
+    for number in track(numbers, "draw", console=console, disable=not console.is_terminal):
+        write_clip(root, number, args.length, textures)
+    console.print(f"done    {len(numbers)} clips drawn, {args.clips - len(numbers)} were there: {root}")

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""matanyone-engine evaluate PRED TRUTH [--json FILE] [--plot FILE]
+
+Compares alphas on disk with true ones, frame number by frame number.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from matanyone_engine.atomic import whole_file
+from matanyone_engine.errors import FrameRangeError, MaskError
+from matanyone_engine.media.images import read_alpha
+from matanyone_engine.media.sequence import FrameSequence, describe_frames, find_sequence
+from matanyone_engine.training.metrics import LOST, Alpha, FrameScores, mean_scores, score
+from matanyone_engine.training.score_plot import write_score_plot
+
+COLUMNS = {
+    "mad": "MAD x1000",
+    "mse": "MSE x1000",
+    "grad": "Grad /1000",
+    "conn": "Conn /1000",
+    "dtssd": "dtSSD x100",
+    "core": "core x1000",
+    "edge": "edge x1000",
+    "overlap": "overlap",
+}
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add 'evaluate' to the program's parser."""
+    parser = subparsers.add_parser(
+        "evaluate", help="compare alphas with the truth", description="How far alphas are from the true ones."
+    )
+    parser.add_argument("pred", metavar="PRED", help="alphas: alpha.####.exr, a folder or one file")
+    parser.add_argument("truth", metavar="TRUTH", help="true alphas with the same frame numbers")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every frame's scores")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="write the scores over the frames (PNG)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Read, compare, report."""
+    pred, truth = find_sequence(args.pred), find_sequence(args.truth)
+    frames = _common_frames(pred, truth)
+    scores = dict(zip(frames, score(_pairs(pred, truth, frames)), strict=True))
+    mean = mean_scores(scores.values())
+    _print(scores, mean)
+    if args.json:
+        with whole_file(args.json) as temporary:
+            temporary.write_text(json.dumps(as_json(scores, mean), indent=1) + "\n")
+    if args.plot:
+        write_score_plot(args.plot, scores)
+
+
+def _common_frames(pred: FrameSequence, truth: FrameSequence) -> tuple[int, ...]:
+    """The frames of both; alphas without a truth are an error, a truth that is longer is not."""
+    if not pred.numbered and not truth.numbered:
+        return pred.frames
+    strangers = sorted(set(pred.frames) - set(truth.frames))
+    if strangers:
+        raise FrameRangeError(
+            expected=f"a true alpha for every frame of {pred.name}",
+            came=f"none for {describe_frames(strangers)} in {truth.name} ({describe_frames(truth.frames)})",
+            action="Compare sequences whose frame numbers mean the same plate frames.",
+        )
+    return pred.frames
+
+
+def _pairs(pred: FrameSequence, truth: FrameSequence, frames: tuple[int, ...]) -> Iterator[tuple[Alpha, Alpha]]:
+    for frame in frames:
+        pair = read_alpha(pred.path(frame)), read_alpha(truth.path(frame))
+        if pair[0].shape != pair[1].shape:
+            sizes = [f"{alpha.shape[1]}x{alpha.shape[0]}" for alpha in pair]
+            raise MaskError(
+                expected=f"an alpha of the truth's size, {sizes[1]}",
+                came=f"{sizes[0]} in frame {frame}",
+                action="Compare at one size; alphas are never stretched.",
+            )
+        yield pair
+
+
+def _print(scores: dict[int, FrameScores], mean: FrameScores) -> None:
+    table = Table(title=f"{describe_frames(sorted(scores))} ({len(scores)} frames) against the truth")
+    table.add_column("")
+    for title in COLUMNS.values():
+        table.add_column(title, justify="right")
+    worst = max(scores, key=lambda frame: scores[frame].mad)
+    for name, row in (("mean", mean), (f"worst: {worst}", scores[worst])):
+        table.add_row(name, *(f"{getattr(row, column):.3f}" for column in COLUMNS))
+    console = Console(width=120)
+    console.print(table)
+    lost = [frame for frame, row in scores.items() if row.overlap < LOST]
+    if lost:
+        console.print(f"subject lost on {describe_frames(lost)} (overlap below {LOST})")
+
+
+def as_json(scores: dict[int, FrameScores], mean: FrameScores) -> dict[str, object]:
+    """What --json writes: the mean, then every frame under its number."""
+    return {
+        "mean": dataclasses.asdict(mean),
+        "frames": {str(frame): dataclasses.asdict(row) for frame, row in scores.items()},
+    }

@@ -1,0 +1,333 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From foregrounds and photographs to plates: placement, cameras, other subjects, light, grain (spec section 7, data).
+
+Rules of this file:
+1. Every function is pure: what is random comes from the generator it is given, so a sample is a function of its seed.
+2. Pixels in, pixels out; files are data.py's business.
+
+Pixels are (H, W, C) float32, display-referred RGB 0..1; alphas (H, W) 0..1. Affine matrices map source to crop, 2 x 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[Any]
+"""float32; cv2's types promise less than that."""
+Matrix = NDArray[np.float64]
+Rng = np.random.Generator
+Size = tuple[int, int]
+"""Height, width."""
+
+
+class Cutout(NamedTuple):
+    """A foreground clip: straight colours and alphas, 8 bits, any size."""
+
+    fgr: list[NDArray[np.uint8]]
+    """(H, W, 3) each."""
+    pha: list[NDArray[np.uint8]]
+    """(H, W) each."""
+
+    def mirrored(self) -> Cutout:
+        """Left to right."""
+        return Cutout([x[:, ::-1] for x in self.fgr], [x[:, ::-1] for x in self.pha])
+
+
+class Shot(NamedTuple):
+    """A composed clip."""
+
+    plates: Pixels
+    """(T, H, W, 3)."""
+    alphas: Pixels
+    """(T, H, W)."""
+
+
+@dataclass(frozen=True)
+class Chances:
+    """How often what happens. The defaults make training clips; the held-out set asks for one thing at a time."""
+
+    distractor: float = 0.45
+    twin: float = 0.1
+    """The distractor is the subject's own double."""
+    occluder: float = 0.15
+    camera: float = 0.4
+    travel: float = 0.5
+    """The subject moves across the picture by more than its own motion."""
+    light: float = 0.3
+    camouflage: float = 0.2
+    """The subject's colours are pulled towards the background's."""
+    shadow: float = 0.25
+    bokeh: float = 0.35
+    blur: float = 0.15
+    grain: float = 0.6
+    compression: float = 0.5
+
+
+# -- motion -----------------------------------------------------------------------------------------------------------
+
+
+def _ease(rng: Rng) -> Callable[[float], float]:
+    """0..1 -> 0..1, slow or fast at either end, or a sudden step."""
+    kind, step = rng.random(), rng.uniform(0.3, 0.7)
+    if kind < 0.1:
+        return lambda t: float(t > step)
+    power = rng.uniform(0.5, 2.0)
+    return lambda t: float(0.5 - 0.5 * np.cos(np.pi * t**power)) if kind < 0.6 else float(t**power)
+
+
+class Motion:
+    """A moving affine around the middle of the crop: eased from one pose to another."""
+
+    def __init__(self, rng: Rng, size: Size, strength: float) -> None:
+        self.ease = _ease(rng)
+        self.middle = np.array([size[1] / 2, size[0] / 2])
+        spans = np.array([np.radians(10), 0.1 * size[1], 0.1 * size[0], 0.1, np.radians(5)])
+        self.ends = rng.uniform(-1, 1, (2, 5)) * spans * strength
+
+    def matrix(self, when: float) -> Matrix:
+        """3 x 3 at a time 0..1."""
+        mix = self.ease(when)
+        turn, dx, dy, zoom, shear = self.ends[0] * (1 - mix) + self.ends[1] * mix
+        c, s = np.cos(turn) * (1 + zoom), np.sin(turn) * (1 + zoom)
+        around = np.array([[c, -s + shear], [s, c]])
+        return _affine(around, self.middle - around @ self.middle + (dx, dy))
+
+
+def _still(size: Size) -> Motion:
+    return Motion(np.random.default_rng(0), size, 0.0)
+
+
+def _affine(linear: Matrix, shift: Matrix) -> Matrix:
+    matrix = np.eye(3)
+    matrix[:2, :2], matrix[:2, 2] = linear, shift
+    return matrix
+
+
+def _placement(rng: Rng, cutout: Cutout, size: Size, height: tuple[float, float]) -> Matrix:
+    """Put the subject somewhere in the crop, its height a random part (or a multiple) of the crop's."""
+    rows, columns = np.nonzero(cutout.pha[0] > 100)
+    if not len(rows):
+        rows, columns = np.array([0, cutout.pha[0].shape[0]]), np.array([0, cutout.pha[0].shape[1]])
+    tall = rows.max() - rows.min() + 1
+    part = np.exp(rng.uniform(*np.log(height)))
+    scale = min(part * size[0] / tall, 1.8 * size[1] / (columns.max() - columns.min() + 1), 2.0)
+    x = rng.uniform(0.25, 0.75) * size[1] - scale * (columns.max() + columns.min()) / 2
+    top = rng.uniform(0.02, 0.2) if scale * tall > 0.75 * size[0] else rng.uniform(0.05, 0.9 - scale * tall / size[0])
+    y = top * size[0] - scale * rows.min()
+    if rows.max() >= cutout.pha[0].shape[0] - 2:  # cut by its own picture: keep that cut out of sight
+        y = max(y, size[0] - scale * rows.max())
+    return _affine(scale * np.diag([rng.uniform(0.9, 1.1), 1.0]), np.array([x, y]))
+
+
+def _background_placement(rng: Rng, picture: Pixels, size: Size) -> Matrix:
+    """Cover the crop, with room to move."""
+    scale = max(size[0] / picture.shape[0], size[1] / picture.shape[1]) * np.exp(rng.uniform(np.log(1.15), np.log(2.2)))
+    room = np.array([scale * picture.shape[1] - size[1], scale * picture.shape[0] - size[0]])
+    return _affine(scale * np.eye(2), -room * rng.uniform(0.1, 0.9, 2))
+
+
+def _warped(picture: NDArray, matrix: Matrix, size: Size, border: int) -> Pixels:
+    """8-bit picture -> float crop: bilinear, by areas first where it becomes much smaller."""
+    shrink = np.sqrt(abs(np.linalg.det(matrix[:2, :2])))
+    if shrink < 0.6:
+        picture = cv2.resize(picture, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+        matrix = matrix @ _affine(np.eye(2) / shrink, np.zeros(2))
+    out = cv2.warpAffine(
+        np.ascontiguousarray(picture), matrix[:2], size[::-1], flags=cv2.INTER_LINEAR, borderMode=border
+    )
+    return out.astype(np.float32) / 255
+
+
+# -- composing --------------------------------------------------------------------------------------------------------
+
+
+class _Actor:
+    """A cutout with its place and motion in the crop."""
+
+    def __init__(self, rng: Rng, cutout: Cutout, size: Size, height: tuple[float, float], travel: float) -> None:
+        self.cutout = cutout.mirrored() if rng.random() < 0.5 else cutout
+        self.size = size
+        self.place = _placement(rng, self.cutout, size, height)
+        self.motion = Motion(rng, size, travel)
+
+    def seen(self, frame: int, when: float, camera: Matrix) -> tuple[Pixels, Pixels]:
+        """Colours (H, W, 3) and alpha (H, W) in the crop."""
+        matrix = camera @ self.motion.matrix(when) @ self.place
+        fgr = _warped(self.cutout.fgr[frame], matrix, self.size, cv2.BORDER_REPLICATE)
+        return fgr, _warped(self.cutout.pha[frame], matrix, self.size, cv2.BORDER_CONSTANT)
+
+
+@dataclass
+class _Look:
+    """What is done to a whole picture, the same or drifting over the clip."""
+
+    gain: Pixels
+    """(T, 3)."""
+    gamma: Pixels
+    """(T,)."""
+    blur: float
+    grain: float
+    quality: int | None
+
+
+def compose(
+    rng: Rng, subject: Cutout, others: list[Cutout], background: list[NDArray[np.uint8]], size: Size, chances: Chances
+) -> Shot:
+    """One clip: the subject over a background (a still, or one picture a frame), others behind and before it.
+
+    others: candidates for distractor and occluder, in this order; those that are not needed are not looked at.
+    """
+    count = len(subject.fgr)
+    camera = Motion(rng, size, 1.5 if rng.random() < 0.5 else 0.6) if rng.random() < chances.camera else _still(size)
+    travel = 1.5 if rng.random() < chances.travel else 0.2
+    actor = _Actor(rng, subject, size, (0.45, 1.9), travel)
+    behind = (
+        [_Actor(rng, *_double(rng, subject, others, chances.twin), size, (0.4, 1.3), 1.0)]
+        if rng.random() < chances.distractor
+        else []
+    )
+    before = [_Actor(rng, others[-1], size, (0.25, 0.8), 2.0)] if others and rng.random() < chances.occluder else []
+    scene = _Scene(rng, background, size, chances)
+    tint = scene.tint if rng.random() < chances.camouflage else None
+    look = _look(rng, count, chances)
+    plates, alphas = [], []
+    for frame in range(count):
+        when = frame / max(count - 1, 1)
+        view = camera.matrix(when)
+        plate = scene.seen(frame, view)
+        for extra in behind:
+            plate, _ = _over(plate, *extra.seen(frame, when, view))
+        fgr, alpha = actor.seen(frame, when, view)
+        plate = scene.shadowed(plate, alpha)
+        plate, alpha = _over(plate, fgr if tint is None else 0.6 * fgr + 0.4 * tint, alpha)
+        for extra in before:
+            colour, cover = extra.seen(frame, when, view)
+            plate, alpha = _over(plate, colour, cover)[0], alpha * (1 - cover)
+        plates.append(_developed(rng, plate, look, frame))
+        alphas.append(alpha)
+    return Shot(np.stack(plates), np.stack(alphas))
+
+
+def _double(rng: Rng, subject: Cutout, others: list[Cutout], twin: float) -> tuple[Cutout]:
+    """The distractor: another subject, or this one again."""
+    return (subject if not others or rng.random() < twin else others[0],)
+
+
+def _over(plate: Pixels, colour: Pixels, alpha: Pixels) -> tuple[Pixels, Pixels]:
+    return plate + (colour - plate) * alpha[..., None], alpha
+
+
+class _Scene:
+    """The background with its own small motion, its focus and the shadow it receives."""
+
+    def __init__(self, rng: Rng, pictures: list[NDArray[np.uint8]], size: Size, chances: Chances) -> None:
+        self.pictures, self.size = pictures, size
+        self.place = _background_placement(rng, pictures[0], size)
+        self.focus = float(rng.uniform(0.8, 5)) if rng.random() < chances.bokeh else 0.0
+        self.shade = float(rng.uniform(0.2, 0.6)) if rng.random() < chances.shadow else 0.0
+        self.cast = rng.uniform(-0.08, 0.08, 2) * size[::-1]
+        self.tint = np.float32(pictures[0].reshape(-1, 3).mean(axis=0) / 255)
+
+    def seen(self, frame: int, camera: Matrix) -> Pixels:
+        """The crop's background in this frame."""
+        picture = self.pictures[frame % len(self.pictures)]
+        out = _warped(picture, camera @ self.place, self.size, cv2.BORDER_REFLECT)
+        return cv2.GaussianBlur(out, (0, 0), self.focus) if self.focus else out
+
+    def shadowed(self, plate: Pixels, alpha: Pixels) -> Pixels:
+        """The plate, darker where the subject's shadow falls."""
+        if not self.shade:
+            return plate
+        moved = cv2.warpAffine(alpha, _affine(np.eye(2), self.cast)[:2], alpha.shape[::-1])
+        return plate * (1 - self.shade * cv2.GaussianBlur(moved, (0, 0), 5))[..., None]
+
+
+def _look(rng: Rng, count: int, chances: Chances) -> _Look:
+    drifts = rng.random() < chances.light
+    ends = np.exp(rng.normal(0, 0.25, (2, 1)) + rng.normal(0, 0.08, (2, 3)))
+    mix = np.linspace(0, 1, count)[:, None]
+    gain = ends[0] * (1 - mix) + ends[1] * mix if drifts else np.repeat(ends[:1] ** 0.5, count, axis=0)
+    if drifts and rng.random() < 0.3:  # a light that flickers
+        gain = gain * rng.uniform(0.7, 1.2, (count, 1))
+    return _Look(
+        gain.astype(np.float32),
+        np.full(count, np.exp(rng.normal(0, 0.15)), np.float32),
+        float(rng.uniform(0.4, 1.6)) if rng.random() < chances.blur else 0.0,
+        float(rng.uniform(0.004, 0.05)) if rng.random() < chances.grain else 0.0,
+        int(rng.integers(35, 96)) if rng.random() < chances.compression else None,
+    )
+
+
+def _developed(rng: Rng, plate: Pixels, look: _Look, frame: int) -> Pixels:
+    """Light, lens, grain and compression of one frame."""
+    plate = np.clip(plate, 0, 1) ** look.gamma[frame] * look.gain[frame]
+    if look.blur:
+        plate = cv2.GaussianBlur(plate, (0, 0), look.blur)
+    if look.grain:
+        plate = plate + look.grain * rng.standard_normal(plate.shape, np.float32)
+    plate = np.clip(plate, 0, 1).astype(np.float32)
+    return plate if look.quality is None else _compressed(plate, look.quality)
+
+
+def _compressed(plate: Pixels, quality: int) -> Pixels:
+    _, data = cv2.imencode(".jpg", (255 * plate).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR)).astype(np.float32) / 255
+
+
+def moved(
+    rng: Rng, plates: list[NDArray[np.uint8]], labels: list[NDArray[np.uint8]], size: Size, *, warp: bool = False
+) -> Shot:
+    """Labelled pictures as a clip: one placement, a drifting affine, a colour look; warp bends some frames."""
+    count = len(plates)
+    motion = Motion(rng, size, 1.5 if warp else 0.7)
+    place = _background_placement(rng, plates[0], size)
+    look = _look(rng, count, Chances())
+    flipped = rng.random() < 0.5
+    seen, masks = [], []
+    for frame, (plate, label) in enumerate(zip(plates, labels, strict=True)):
+        matrix = motion.matrix(frame / max(count - 1, 1)) @ place
+        picture = _warped(plate, matrix, size, cv2.BORDER_REFLECT)
+        mask = _warped(label, matrix, size, cv2.BORDER_REFLECT)
+        if warp and rng.random() < 1 / 3:
+            picture, mask = _bent(rng, picture, mask)
+        if flipped:
+            picture, mask = picture[:, ::-1], mask[:, ::-1]
+        seen.append(_developed(rng, picture, look, frame))
+        masks.append((mask > 0.5).astype(np.float32))
+    return Shot(np.stack(seen), np.stack(masks))
+
+
+def _bent(rng: Rng, picture: Pixels, mask: Pixels) -> tuple[Pixels, Pixels]:
+    """A smooth warp of both: a coarse grid of shifts, two hundredths of the picture large."""
+    height, width = mask.shape
+    shifts = rng.normal(0, 0.02, (2, 3, 4)).astype(np.float32)
+    dx, dy = (cv2.resize(s, (width, height), interpolation=cv2.INTER_CUBIC) for s in shifts)
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    maps = x + dx * width, y + dy * height
+    bent = [cv2.remap(p, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT) for p in (picture, mask)]
+    return bent[0], bent[1]
+
+
+# -- the artist's mask ------------------------------------------------------------------------------------------------
+
+
+def guide_mask(rng: Rng, alpha: Pixels, reach: int = 8) -> Pixels:
+    """The mask an artist may draw for an alpha (H, W): mostly binary, a little too large or small, sometimes soft."""
+    if rng.random() < 0.15:
+        return cv2.GaussianBlur(alpha, (0, 0), float(rng.uniform(0.5, 2.5)))
+    binary = (alpha > rng.uniform(0.1, 0.6)).astype(np.float32)
+    return grown_or_shrunk(rng, binary, reach)
+
+
+def grown_or_shrunk(rng: Rng, mask: Pixels, reach: int) -> Pixels:
+    """Dilated or eroded, half of the time each, by a random ellipse of 1 to `reach` pixels."""
+    width = int(rng.integers(1, reach + 1))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
+    change = cv2.dilate if rng.random() < 0.5 else cv2.erode
+    return np.asarray(change(mask, kernel), np.float32)

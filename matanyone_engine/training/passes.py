@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One function per kind of pass: a batch in, named loss terms out (spec section 7).
+
+Rules of this file:
+1. The network is run through its public stages and memory is read with memory/read.py, as at inference.
+2. No optimiser, no files: loop.py decides when a pass runs and what becomes of its terms.
+
+Axes: B batch, T frames, H W crop, h w stride 16, P pixels at stride 16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from matanyone_engine.memory.read import read
+from matanyone_engine.memory.summary import accumulated, normalised
+from matanyone_engine.model.blocks import token_map, tokens
+from matanyone_engine.model.decoder import DecoderMaps
+from matanyone_engine.model.encoders import ImageFeatures
+from matanyone_engine.model.matanyone import MatAnyone
+from matanyone_engine.training import losses
+from matanyone_engine.training.recipe import MattingData, Pass, Stage
+
+Terms = dict[str, Tensor]
+"""Name -> weighted scalar; their sum is what is minimised."""
+
+MATTING_MOVED, LABEL_MOVED = 0.001, 0.0
+"""How much a stride-16 pixel's alpha must change to count as moved."""
+
+
+class Batch(NamedTuple):
+    """What a pass learns from."""
+
+    plates: Tensor
+    """(B, T, 3, H, W), display-referred 0..1."""
+    alphas: Tensor
+    """(B, T, 1, H, W), true alphas or binary labels."""
+    guide: Tensor
+    """(B, 1, H, W), the mask an artist might have drawn on the first frame."""
+    slots: tuple[int, ...]
+    """Which clips of the whole step's batch these are; processes share a step's clips."""
+
+    def to(self, device: torch.device) -> Batch:
+        """The tensors on a device."""
+        return Batch(self.plates.to(device), self.alphas.to(device), self.guide.to(device), self.slots)
+
+
+class Clamped(NamedTuple):
+    """A raw alpha made fit for use."""
+
+    remembered: Tensor
+    """What memory sees."""
+    compared: Tensor
+    """What the losses see."""
+
+
+class Answer(NamedTuple):
+    """What the network said about one frame."""
+
+    maps: DecoderMaps
+    alpha: Clamped
+    """(B, 1, H, W) each."""
+    auxiliary: list[Tensor]
+    """Log-odds (B, 1, h, w)."""
+    change: Tensor | None
+    """Log-odds (B, 1, h, w); None for the first frame."""
+
+
+Clamp = Callable[[Tensor], Clamped]
+
+
+def clamp_of(stage: Stage, iteration: int) -> Clamp:
+    """How raw alphas become alphas in this iteration."""
+    if stage.clamp_from is None:
+        return _clamped_with_gradient
+    return _clamped if iteration >= stage.clamp_from else _unclamped
+
+
+def _clamped(raw: Tensor) -> Clamped:
+    alpha = raw.clamp(0, 1)
+    return Clamped(alpha, alpha)
+
+
+def _unclamped(raw: Tensor) -> Clamped:
+    return Clamped(raw, raw)
+
+
+def _clamped_with_gradient(raw: Tensor) -> Clamped:
+    """Losses pull at every wrong pixel; through memory a saturated pixel passes nothing on, else gradients explode."""
+    alpha = raw.clamp(0, 1)
+    return Clamped(alpha, raw + (alpha - raw).detach())
+
+
+# -- the unrolled network ---------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Unrolled:
+    """What is carried from frame to frame, and every frame's key and value."""
+
+    sensory: Tensor
+    alpha: Tensor
+    value: Tensor
+    summary: Tensor
+    keys: list[ImageFeatures] = field(default_factory=list)
+    values: list[Tensor] = field(default_factory=list)
+
+
+def unroll(network: MatAnyone, batch: Batch, stage: Stage, clamp: Clamp, rng: np.random.Generator) -> list[Answer]:
+    """Follow the guide mask through the clip; one Answer per frame, the first predicted too."""
+    features = _features(network, batch.plates)
+    carried, first = _first_frame(network, features[0], batch.guide, stage, clamp, rng)
+    answers = [first]
+    for frame in range(1, len(features)):
+        answers.append(_next_frame(network, features[frame - 1 : frame + 1], carried, stage, clamp, rng))
+    return answers
+
+
+def _features(network: MatAnyone, plates: Tensor) -> list[ImageFeatures]:
+    """All frames through the image encoder at once, then frame by frame."""
+    count = plates.shape[1]
+    every = network.encode_image(plates.transpose(0, 1).flatten(0, 1))
+    return [ImageFeatures(*parts) for parts in zip(*(x.chunk(count) for x in every), strict=True)]
+
+
+def _first_frame(
+    network: MatAnyone, features: ImageFeatures, guide: Tensor, stage: Stage, clamp: Clamp, rng: np.random.Generator
+) -> tuple[Unrolled, Answer]:
+    """Seed and settle: the mask is encoded, then refined; memory keeps what was predicted."""
+    blank = features.pix.new_zeros(len(guide), network.dims.sensory_dim, *features.pix.shape[-2:])
+    value = network.encode_mask(features, guide)
+    carried = Unrolled(network.update_sensory_from_value(value, blank), guide, value, network.summarize(value, guide))
+    passes = int(rng.integers(stage.settles[0], stage.settles[1] + 1))
+    for settle in range(passes):
+        answer = _predicted(network, features, value, carried, clamp, None)
+        value = network.encode_mask(features, answer.alpha.remembered)
+        carried.sensory = network.update_sensory_from_decoder(answer.maps, carried.sensory)
+        if settle < passes - 1 or rng.random() < stage.deep_update:
+            carried.sensory = network.update_sensory_from_value(value, carried.sensory)
+        carried.summary = network.summarize(value, answer.alpha.remembered)
+    carried.alpha, carried.value = answer.alpha.remembered, value
+    carried.keys.append(features)
+    carried.values.append(value)
+    return carried, answer
+
+
+def _next_frame(
+    network: MatAnyone,
+    pair: list[ImageFeatures],
+    carried: Unrolled,
+    stage: Stage,
+    clamp: Clamp,
+    rng: np.random.Generator,
+) -> Answer:
+    """Read memory, predict, remember. The previous value is the true previous frame's, as at inference (defect 21)."""
+    last, features = pair
+    found = _read(features, carried, stage, rng)
+    change = network.change_logits(last.pix, features, carried.alpha, found - carried.value)
+    weight = torch.sigmoid(change)
+    answer = _predicted(network, features, weight * found + (1 - weight) * carried.value, carried, clamp, change)
+    value = network.encode_mask(features, answer.alpha.remembered)
+    carried.sensory = network.update_sensory_from_decoder(answer.maps, carried.sensory)
+    if rng.random() < stage.deep_update:
+        carried.sensory = network.update_sensory_from_value(value, carried.sensory)
+    carried.summary = accumulated(carried.summary, network.summarize(value, answer.alpha.remembered))
+    carried.alpha, carried.value = answer.alpha.remembered, value
+    carried.keys.append(features)
+    carried.values.append(value)
+    return answer
+
+
+def _read(features: ImageFeatures, carried: Unrolled, stage: Stage, rng: np.random.Generator) -> Tensor:
+    """The value (B, V, h, w) that some earlier frames hold for this one; full softmax, in float32."""
+    known = len(carried.keys)
+    chosen = sorted(rng.choice(known, min(known, stage.references), replace=False))
+    with torch.autocast(features.key.device.type, enabled=False):
+        found = read(
+            torch.cat([tokens(carried.keys[k].key.float()) for k in chosen], dim=1),
+            torch.cat([tokens(carried.keys[k].shrinkage.float()).squeeze(-1) for k in chosen], dim=1),
+            torch.cat([tokens(carried.values[k].float()) for k in chosen], dim=1),
+            tokens(features.key.float()),
+            tokens(features.selection.float()),
+            top_k=None,
+        )
+    return token_map(found.value, features.key.shape[-2:])
+
+
+def _predicted(
+    network: MatAnyone, features: ImageFeatures, value: Tensor, carried: Unrolled, clamp: Clamp, change: Tensor | None
+) -> Answer:
+    pixel_readout = network.fuse(features, value, carried.sensory, carried.alpha)
+    transformed = network.transform(pixel_readout, normalised(carried.summary))
+    maps = network.decode(features, transformed.readout)
+    sensory_map = network.aux_computer.sensory_aux(features.pix, carried.sensory)
+    return Answer(maps, clamp(maps.raw_alpha.float()), [sensory_map, *transformed.logits], change)
+
+
+# -- the passes -------------------------------------------------------------------------------------------------------
+
+
+def matting_pass(
+    network: MatAnyone, batch: Batch, stage: Stage, iteration: int, rng: np.random.Generator
+) -> tuple[Terms, list[Answer]]:
+    """True alphas through the matting head."""
+    answers = unroll(network, batch, stage, clamp_of(stage, iteration), rng)
+    alphas = torch.stack([answer.alpha.compared for answer in answers], dim=1)
+    later, truth = _frames(alphas[:, 1:]), _frames(batch.alphas[:, 1:])
+    first, first_truth = alphas[:, 0], batch.alphas[:, 0]
+    weights = stage.weights
+    terms = {
+        "l1": losses.alpha_l1(later, truth),
+        "laplacian": losses.laplacian(later, truth),
+        "coherence": weights.coherence * losses.coherence(alphas[:, 1:], batch.alphas[:, 1:]),
+        "first": weights.first * (losses.alpha_l1(first, first_truth) + losses.laplacian(first, first_truth)),
+        "auxiliary": weights.auxiliary * _auxiliary(answers, batch.alphas),
+    }
+    if weights.edge:
+        terms["edge"] = weights.edge * losses.edge_l1(later, truth)
+    if stage.matting is MattingData.VIDEO:
+        terms["change"] = weights.change * _change(answers, batch.alphas, MATTING_MOVED)
+    return terms, answers
+
+
+def segmentation_pass(
+    network: MatAnyone, batch: Batch, stage: Stage, iteration: int, rng: np.random.Generator
+) -> tuple[Terms, list[Answer]]:
+    """Binary labels through the segmentation head, compared on points."""
+    answers = unroll(network, batch, stage, clamp_of(stage, iteration), rng)
+    seed = int(rng.integers(2**40))
+    generators = [torch.Generator().manual_seed(seed + slot) for slot in batch.slots]
+    per_frame = [
+        _on_points(network.mask_decoder.segmentation_logits(answer.maps).float(), label, stage.points, generators)
+        for answer, label in zip(answers, batch.alphas.unbind(1), strict=True)
+    ]
+    maps = [
+        _on_points(_full(logits, batch), label, stage.points, generators)
+        for answer, label in zip(answers, batch.alphas.unbind(1), strict=True)
+        for logits in answer.auxiliary
+    ]
+    weights = stage.weights
+    terms = {
+        "segmentation": torch.stack(per_frame[1:]).sum(),
+        "segmentation_first": weights.first * per_frame[0],
+        "segmentation_auxiliary": weights.auxiliary * torch.stack(maps).sum(),
+    }
+    if _is_video(iteration):
+        terms["segmentation_change"] = weights.change * _change(answers, batch.alphas, LABEL_MOVED)
+    return terms, answers
+
+
+def core_pass(
+    network: MatAnyone, batch: Batch, stage: Stage, iteration: int, rng: np.random.Generator
+) -> tuple[Terms, list[Answer]]:
+    """Binary labels through the matting head: sure regions from the label, boundaries from the picture."""
+    answers = unroll(network, batch, stage, clamp_of(stage, iteration), rng)
+    alphas = torch.stack([answer.alpha.compared for answer in answers], dim=1)
+    known = losses.known_region(batch.alphas)
+    weights = stage.weights
+    terms = {
+        "core": losses.core(alphas[:, 1:], batch.alphas[:, 1:], known[:, 1:]),
+        "core_first": weights.first * losses.core(alphas[:, 0], batch.alphas[:, 0], known[:, 0]),
+        "core_auxiliary": weights.auxiliary * _auxiliary(answers, batch.alphas),
+        "boundary": weights.boundary * losses.boundary(_frames(alphas), _frames(batch.plates)),
+    }
+    if _is_video(iteration):
+        terms["core_change"] = weights.change * _change(answers, batch.alphas, LABEL_MOVED)
+    return terms, answers
+
+
+def _is_video(iteration: int) -> bool:
+    """Segmentation batches are video at even iterations and moved stills at odd ones."""
+    return iteration % 2 == 0
+
+
+def _frames(x: Tensor) -> Tensor:
+    """(B, T, C, H, W) -> (B T, C, H, W)."""
+    return x.flatten(0, 1)
+
+
+def _full(logits: Tensor, batch: Batch) -> Tensor:
+    return F.interpolate(logits.float(), size=batch.plates.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def _on_points(logits: Tensor, label: Tensor, count: int, generators: list[torch.Generator]) -> Tensor:
+    return losses.segmentation(logits, label, losses.sample_points(logits, count, generators))
+
+
+def _auxiliary(answers: list[Answer], alphas: Tensor) -> Tensor:
+    """All auxiliary maps of all frames, summed over maps and averaged over frames."""
+    terms = [
+        losses.log_odds_loss(logits.float(), truth)
+        for answer, truth in zip(answers, alphas.unbind(1), strict=True)
+        for logits in answer.auxiliary
+    ]
+    return torch.stack(terms).sum() / len(answers)
+
+
+def _change(answers: list[Answer], alphas: Tensor, threshold: float) -> Tensor:
+    terms = [
+        losses.change_loss(answer.change.float(), alphas[:, frame], alphas[:, frame - 1], threshold)
+        for frame, answer in enumerate(answers)
+        if answer.change is not None
+    ]
+    return torch.stack(terms).mean()
+
+
+PASSES = {Pass.MATTING: matting_pass, Pass.SEGMENTATION: segmentation_pass, Pass.CORE: core_pass}

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stages of training as frozen values (paper section 4; spec section 7).
+
+Rules of this file:
+1. Constants and their reasons only; nothing is computed here.
+2. A stage says everything a run needs but its data and its starting weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+
+
+class Pass(Enum):
+    """What one optimiser step learns from."""
+
+    MATTING = "matting"
+    """Clips with true alpha, through the matting head."""
+    SEGMENTATION = "segmentation"
+    """Binary labels through the segmentation head: video at even iterations, stills at odd ones."""
+    CORE = "core"
+    """The same labels through the matting head: sure inside and outside, boundaries from the picture."""
+
+
+class MattingData(Enum):
+    """What the matting pass is fed with."""
+
+    VIDEO = "video"
+    STILLS = "stills"
+    """Image matting sets, moved by augmentation; the change head does not learn from them."""
+
+
+class Rate(Enum):
+    """How the learning rate goes on after the warm-up."""
+
+    CONSTANT = "constant"
+    COSINE = "cosine"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How much each term counts."""
+
+    coherence: float = 1.0
+    edge: float = 0.0
+    first: float = 5.0
+    """The first frame's terms, again, on top."""
+    auxiliary: float = 0.01
+    change: float = 1.0
+    boundary: float = 11.5
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of training."""
+
+    name: str
+    iterations: int
+    batch: int
+    """Clips per step over all processes together."""
+    crop: tuple[int, int]
+    """Height and width in pixels, multiples of 16."""
+    frames: tuple[int, int]
+    """Fewest and most frames of a clip."""
+    rate: float
+    """Learning rate after the warm-up."""
+    schedule: Rate = Rate.CONSTANT
+    warm_up: int = 0
+    """Iterations over which the rate rises from 0."""
+    trunk_rate: float = 0.1
+    """Factor for the image trunk: small where it starts from trained weights."""
+    weight_decay: float = 1e-3
+    clip_norm: float = 3.0
+    passes: tuple[Pass, ...] = (Pass.MATTING,)
+    matting: MattingData = MattingData.VIDEO
+    points: int = 8192
+    """Compared per frame in the segmentation terms."""
+    weights: Weights = Weights()
+    clamp_from: int | None = 0
+    """Alphas are clamped to 0..1 from this iteration on. None: from the start, but a pixel beyond its true value keeps
+    its gradient, so that a hole cannot get stuck below zero."""
+    settles: tuple[int, int] = (1, 1)
+    """Fewest and most first-frame passes."""
+    references: int = 3
+    """Earlier frames a frame may read."""
+    deep_update: float = 0.2
+    """Probability of a deep sensory update after a frame."""
+    learns_norms: bool = False
+    """Batch norm of encoders and change head: learnt, or frozen at stored statistics."""
+    bf16: bool = False
+    """Matrix products in bfloat16."""
+    average: float = 0.0
+    """Decay of the weight average that is saved; 0 saves the last weights."""
+    seed: int = 14159265
+
+
+MATANYONE_STAGES = (
+    Stage(
+        "matanyone-1", 80_000, 16, (384, 384), (3, 3), 1e-4, passes=(Pass.MATTING, Pass.SEGMENTATION), clamp_from=100
+    ),
+    Stage(
+        "matanyone-2",
+        40_000,
+        16,
+        (480, 480),
+        (8, 8),
+        1e-4,
+        passes=(Pass.MATTING, Pass.SEGMENTATION, Pass.CORE),
+        points=12544,
+    ),
+    Stage(
+        "matanyone-3",
+        20_000,
+        16,
+        (480, 480),
+        (8, 8),
+        1e-5,
+        passes=(Pass.MATTING, Pass.SEGMENTATION, Pass.CORE),
+        matting=MattingData.STILLS,
+        points=12544,
+    ),
+)
+"""The published recipe for the published network, its trunks trained on ImageNet before."""
+
+_MINI = Stage(
+    "mini-1",
+    2_500,
+    4,
+    (128, 192),
+    (3, 3),
+    4e-4,
+    warm_up=200,
+    trunk_rate=1.0,
+    weights=Weights(coherence=5.0, edge=0.1, first=0.5, auxiliary=0.05, change=0.05),
+    clip_norm=1.0,
+    clamp_from=None,
+    learns_norms=True,
+    bf16=True,
+    average=0.998,
+)
+
+MINI_STAGES = (
+    _MINI,
+    replace(
+        _MINI, name="mini-2", iterations=2_000, crop=(160, 224), frames=(3, 5), schedule=Rate.COSINE, settles=(1, 2)
+    ),
+    replace(
+        _MINI,
+        name="mini-3",
+        iterations=800,
+        batch=2,
+        crop=(256, 352),
+        frames=(3, 4),
+        rate=1.5e-4,
+        schedule=Rate.COSINE,
+        settles=(1, 2),
+        learns_norms=False,
+    ),
+)
+"""Ours, for the bundled network: from nothing, on drawn and rendered clips, on CPU cores. Small crops first, then
+longer clips, then large crops with frozen norms."""
+
+STAGES = {stage.name: stage for stage in (*MATANYONE_STAGES, *MINI_STAGES)}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""matanyone-engine train --stage NAME --data ROOT --run FOLDER [--init WEIGHTS]
+"""matanyone-engine train --stage NAME --data ROOT --out FOLDER [--init WEIGHTS]
 
 Runs one stage of the recipe (training/recipe.py) and shows how it goes. On several GPUs, one process each:
 torchrun --nproc-per-node 8 -m matanyone_engine.cli.main train ...
@@ -20,10 +20,10 @@ from rich.console import Console
 from matanyone_engine.cli.stopping import graceful_stop
 from matanyone_engine.errors import Interrupted, SettingError
 from matanyone_engine.media.mattes import check_writable
-from matanyone_engine.model.checkpoint import load_upstream_state, read_checkpoint
 from matanyone_engine.model.device import choose_device
 from matanyone_engine.model.dims import MATANYONE, MINI
 from matanyone_engine.model.matanyone import MatAnyone
+from matanyone_engine.model.registry import load_network
 from matanyone_engine.training.loop import WEIGHTS, RunOptions, Step, share_of_processes, train
 from matanyone_engine.training.recipe import MINI_STAGES, STAGES, Stage
 
@@ -41,14 +41,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--stage", choices=sorted(STAGES), required=True, help="its settings: training/recipe.py")
     parser.add_argument("--data", type=Path, required=True, metavar="ROOT", help="folder of the training data")
     parser.add_argument(
-        "--run",
-        dest="folder",
-        type=Path,
-        required=True,
-        metavar="FOLDER",
-        help="checkpoints and logs; resumed if there",
+        "--out", type=Path, required=True, metavar="FOLDER", help="checkpoints and logs; resumed if there"
     )
-    parser.add_argument("--init", metavar="WEIGHTS", help="weights to start from (default: none)")
+    parser.add_argument("--init", metavar="NAME|PATH", help="weights to start from (default: none)")
     parser.add_argument("--iterations", type=int, metavar="N", help="another length than the stage's own")
     parser.add_argument("--rate", type=float, metavar="RATE", help="another learning rate than the stage's own")
     parser.add_argument("--batch", type=int, metavar="CLIPS", help="another batch than the stage's own")
@@ -65,12 +60,12 @@ def run(args: argparse.Namespace) -> None:
     """Check, train, report."""
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     stage = chosen_stage(args)
-    check_writable(args.folder)
+    check_writable(args.out)
     if args.threads:
         torch.set_num_threads(args.threads)
     share = share_of_processes()
     device = torch.device("cuda", share.local) if share.processes > 1 and torch.cuda.is_available() else None
-    options = RunOptions(args.folder, device or choose_device(args.device), args.workers)
+    options = RunOptions(args.out, device or choose_device(args.device), args.workers)
     network = starting_network(args.init, stage)
     report = _Report(console, quiet=share.rank > 0)
     with (
@@ -85,7 +80,7 @@ def run(args: argparse.Namespace) -> None:
                     came=f"a stop by the user after {step.iteration + 1}",
                     action="They are kept. The same command goes on exactly from there.",
                 )
-    report.conclude(args.folder)
+    report.conclude(args.out)
 
 
 def chosen_stage(args: argparse.Namespace) -> Stage:
@@ -111,10 +106,7 @@ def chosen_stage(args: argparse.Namespace) -> Stage:
 def starting_network(init: str | None, stage: Stage) -> MatAnyone:
     """The network to train: from weights with their dims, or new ones drawn from the stage's seed."""
     if init is not None:
-        checkpoint = read_checkpoint(init)
-        network = MatAnyone(checkpoint.dims)
-        load_upstream_state(network, checkpoint.state)
-        return network
+        return load_network(init, "cpu")
     torch.manual_seed(stage.seed)
     return MatAnyone(MINI if stage.name in {mini.name for mini in MINI_STAGES} else MATANYONE)
 

@@ -102,8 +102,9 @@ class MattingVideos:
     """Every {fgr,pha}/<clip>/<frame> set under ROOT/mat_vid."""
 
     def __init__(self, root: Path) -> None:
-        self.clips = [clip for folder in _folders(root / "mat_vid") for clip in _clips_of(folder)]
-        if not self.clips:
+        found = [_clips_of(folder) for folder in _folders(root / "mat_vid")]
+        self.sets = [clips for clips in found if clips]
+        if not self.sets:
             raise _missing(
                 root / "mat_vid/<set>/{fgr,pha}/<clip>/<frame>",
                 "VideoMatte240K: github.com/PeterL1n/BackgroundMattingV2, its datasets; or draw clips of your own: "
@@ -111,8 +112,13 @@ class MattingVideos:
             )
 
     def cutout(self, rng: Rng, frames: int) -> Cutout:
-        """Consecutive frames of a random clip: random start, speed and direction; short clips go back and forth."""
-        colours, alphas = self.clips[int(rng.integers(len(self.clips)))]
+        """Consecutive frames of a random clip: random start, speed and direction; short clips go back and forth.
+
+        A set is chosen by the square root of its size, so that a small one is not lost beside a large one.
+        """
+        sizes = np.sqrt([len(clips) for clips in self.sets])
+        clips = self.sets[int(rng.choice(len(self.sets), p=sizes / sizes.sum()))]
+        colours, alphas = clips[int(rng.integers(len(clips)))]
         pairs = _matched(colours, alphas)
         step = float(rng.choice(SPEEDS))
         reach = int(step * (frames - 1))

@@ -139,15 +139,9 @@ def _first_frame(
     carried = Unrolled(network.update_sensory_from_value(value, blank), guide, value, network.summarize(value, guide))
     passes = int(rng.integers(stage.settles[0], stage.settles[1] + 1))
     for settle in range(passes):
-        answer = _predicted(network, features, value, carried, clamp, None)
-        value = network.encode_mask(features, answer.alpha.remembered)
-        carried.sensory = network.update_sensory_from_decoder(answer.maps, carried.sensory)
-        if settle < passes - 1 or rng.random() < stage.deep_update:
-            carried.sensory = network.update_sensory_from_value(value, carried.sensory)
-        carried.summary = network.summarize(value, answer.alpha.remembered)
-    carried.alpha, carried.value = answer.alpha.remembered, value
-    carried.keys.append(features)
-    carried.values.append(value)
+        answer = _predicted(network, features, carried.value, carried, clamp, None)
+        deep = settle < passes - 1 or rng.random() < stage.deep_update
+        _remember(network, features, answer, carried, stage, deep=deep, forget=True)
     return carried, answer
 
 
@@ -165,15 +159,31 @@ def _next_frame(
     change = network.change_logits(last.pix, features, carried.alpha, found - carried.value)
     weight = torch.sigmoid(change)
     answer = _predicted(network, features, weight * found + (1 - weight) * carried.value, carried, clamp, change)
-    value = network.encode_mask(features, answer.alpha.remembered)
-    carried.sensory = network.update_sensory_from_decoder(answer.maps, carried.sensory)
-    if rng.random() < stage.deep_update:
-        carried.sensory = network.update_sensory_from_value(value, carried.sensory)
-    carried.summary = accumulated(carried.summary, network.summarize(value, answer.alpha.remembered))
-    carried.alpha, carried.value = answer.alpha.remembered, value
-    carried.keys.append(features)
-    carried.values.append(value)
+    _remember(network, features, answer, carried, stage, deep=rng.random() < stage.deep_update, forget=False)
     return answer
+
+
+def _remember(
+    network: MatAnyone,
+    features: ImageFeatures,
+    answer: Answer,
+    carried: Unrolled,
+    stage: Stage,
+    *,
+    deep: bool,
+    forget: bool,
+) -> None:
+    """Carry a frame on: its alpha, value, summary and key. forget: it replaces all that was known."""
+    alpha, maps, sensory = answer.alpha.remembered, answer.maps, carried.sensory
+    if not stage.through_time:
+        alpha, maps, sensory = alpha.detach(), DecoderMaps(*(x.detach() for x in maps)), sensory.detach()
+    value = network.encode_mask(features, alpha)
+    sensory = network.update_sensory_from_decoder(maps, sensory)
+    carried.sensory = network.update_sensory_from_value(value, sensory) if deep else sensory
+    carried.summary = accumulated(None if forget else carried.summary, network.summarize(value, alpha))
+    carried.alpha, carried.value = alpha, value
+    carried.keys = [features] if forget else [*carried.keys, features]
+    carried.values = [value] if forget else [*carried.values, value]
 
 
 def _read(features: ImageFeatures, carried: Unrolled, stage: Stage, rng: np.random.Generator) -> Tensor:

@@ -86,6 +86,9 @@ class Stage:
     """Earlier frames a frame may read."""
     deep_update: float = 0.2
     """Probability of a deep sensory update after a frame."""
+    through_time: bool = True
+    """Gradients pass from frame to frame through alpha, sensory map and summary. Without, a frame learns from its own
+    answer and from the values it reads: started from nothing, a network blew up with it (docs/training.md, diary)."""
     learns_norms: bool = False
     """Batch norm of encoders and change head: learnt, or frozen at stored statistics."""
     bf16: bool = False
@@ -125,16 +128,17 @@ MATANYONE_STAGES = (
 
 _MINI = Stage(
     "mini-1",
-    2_500,
-    4,
+    1_200,
+    6,
     (128, 192),
     (3, 3),
-    4e-4,
-    warm_up=200,
+    3e-4,
+    warm_up=150,
     trunk_rate=1.0,
     weights=Weights(coherence=5.0, edge=0.1, first=0.5, auxiliary=0.05, change=0.05),
     clip_norm=1.0,
     clamp_from=None,
+    through_time=False,
     learns_norms=True,
     bf16=True,
     average=0.998,
@@ -143,12 +147,12 @@ _MINI = Stage(
 MINI_STAGES = (
     _MINI,
     replace(
-        _MINI, name="mini-2", iterations=2_000, crop=(160, 224), frames=(3, 5), schedule=Rate.COSINE, settles=(1, 2)
+        _MINI, name="mini-2", iterations=1_000, crop=(160, 224), frames=(3, 4), schedule=Rate.COSINE, settles=(1, 2)
     ),
     replace(
         _MINI,
         name="mini-3",
-        iterations=800,
+        iterations=400,
         batch=2,
         crop=(256, 352),
         frames=(3, 4),

@@ -92,14 +92,18 @@ class Canvas:
         return Layer(self.rgb, self.alpha)
 
 
-def draw_clip(number: int, length: int = LENGTH, textures: list[Path] | None = None) -> Iterator[Layer]:
+def draw_clip(
+    number: int, length: int = LENGTH, textures: list[Path] | None = None, kind: str | None = None
+) -> Iterator[Layer]:
     """The frames of clip `number`, motion-blurred where the clip has a shutter.
 
     textures: photographs that clothes and surfaces may be cut from; drawn patterns serve without them.
+    kind: one of KINDS; None lets the number decide.
     """
     rng = np.random.default_rng([20251, number])
     cloth = Cloth(rng, textures or [])
-    draw = KINDS[_pick_kind(rng)](rng, cloth)
+    picked = _pick_kind(rng)
+    draw = KINDS[kind or picked](rng, cloth)
     shutter = float(rng.uniform(0.3, 1.0)) if rng.random() < 0.5 else 0.0
     defocus = float(rng.uniform(0.6, 2.5)) if rng.random() < 0.2 else 0.0
     pace = float(rng.choice([0.5, 1.0, 1.0, 1.7]))

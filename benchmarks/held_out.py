@@ -1,0 +1,279 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""How good is the bundled model? A held-out set with true alpha, and what anyone could do without a network.
+
+    python benchmarks/held_out.py make --backgrounds /data/mini/held_out/backgrounds --out /tmp/held_out
+    python benchmarks/held_out.py score --set /tmp/held_out --json scores.json --sheet look.png
+
+The set: twelve drawn clips of 24 frames at 480 x 270, each with a difficulty of its own, drawn with numbers that
+training never uses before photographs that training never saw; and the Blender-rendered example at the same size.
+
+Compared on it: `mini`, the first mask held still, the first mask carried along by OpenCV's DIS optical flow and refined
+by a guided filter, and a network of mini's dims that was never trained. The target: mini's MAD at most half of the
+flow's, its dtSSD below, no subject lost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from matanyone_engine.matting.session import MattingSession
+from matanyone_engine.media.color import NetworkView
+from matanyone_engine.media.images import read_alpha, read_mask
+from matanyone_engine.media.plates import open_plate
+from matanyone_engine.media.sequence import find_sequence
+from matanyone_engine.model import MINI, MatAnyone, for_inference
+from matanyone_engine.model.registry import load_network
+from matanyone_engine.training import augment
+from matanyone_engine.training.augment import Chances, Cutout
+from matanyone_engine.training.metrics import LOST, Alpha, FrameScores, mean_scores, score
+from matanyone_engine.training.synthetic import draw_clip, unpremultiplied
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+SIZE = (270, 480)
+LENGTH = 24
+FIRST = 1001
+FIRST_NUMBER = 1_000_000
+"""Clips are drawn from this number on; training uses small ones."""
+
+Plates = list[NDArray[np.float32]]
+Method = Callable[[Plates, Alpha], Iterator[Alpha]]
+"""Display-referred plates (H, W, 3) and the first mask (H, W) -> an alpha a frame."""
+
+_CALM = Chances(**{**dict.fromkeys(asdict(Chances()), 0.0), "grain": 1.0, "compression": 0.3})
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One drawn clip of the set."""
+
+    name: str
+    number: int
+    kind: str
+    chances: Chances
+
+
+CLIPS = tuple(
+    Clip(name, FIRST_NUMBER + number, kind, replace(_CALM, **dict.fromkeys(what, 1.0)))
+    for name, number, kind, what in (
+        ("hair", 3, "figure", ()),
+        ("hair-camera", 4, "figure", ("camera",)),
+        ("motion-blur", 8, "figure", ("travel",)),
+        ("distractor", 12, "figure", ("distractor",)),
+        ("twin", 16, "figure", ("distractor", "twin")),
+        ("occlusion", 20, "figure", ("occluder",)),
+        ("camera", 24, "figure", ("camera", "travel")),
+        ("light", 28, "figure", ("light", "shadow")),
+        ("camouflage", 32, "figure", ("camouflage",)),
+        ("fur", 36, "beast", ("camera",)),
+        ("thing", 41, "thing", ("camera", "bokeh")),
+        ("everything", 44, "figure", ("distractor", "camera", "light", "shadow", "compression")),
+    )
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="The held-out set of the bundled model.")
+    commands = parser.add_subparsers(required=True)
+    make = commands.add_parser("make", help="write the set")
+    make.add_argument("--backgrounds", type=Path, required=True)
+    make.add_argument("--out", type=Path, required=True)
+    make.set_defaults(run=lambda args: make_set(args.out, args.backgrounds))
+    table = commands.add_parser("score", help="compare on the set")
+    table.add_argument("--set", type=Path, required=True)
+    table.add_argument("--model", default="mini", help="a model's name or a weights file")
+    table.add_argument("--json", type=Path)
+    table.add_argument("--sheet", type=Path, help="a picture of every clip's last third")
+    table.set_defaults(run=lambda args: score_set(args.set, args.model, args.json, args.sheet))
+    arguments = parser.parse_args()
+    arguments.run(arguments)
+
+
+# -- the set ----------------------------------------------------------------------------------------------------------
+
+
+def make_set(out: Path, backgrounds: Path) -> None:
+    """Write every clip as OUT/<name>/{plate.####.png, alpha.####.png, mask.1001.png}."""
+    pictures = sorted(backgrounds.glob("*.jpg"))
+    for clip in CLIPS:
+        write_shot(out / clip.name, *drawn(clip, pictures))
+        print(clip.name, flush=True)
+    write_shot(out / "rendered", *rendered())
+    print("rendered")
+
+
+def drawn(clip: Clip, backgrounds: list[Path]) -> tuple[Plates, list[Alpha]]:
+    """Plates and true alphas of one drawn clip."""
+    rng = np.random.default_rng(clip.number)
+    picture = cv2.imread(str(backgrounds[clip.number % len(backgrounds)]))[..., ::-1]
+    others = [cutout(clip.number + k, clip.kind if k == 1 else "thing", backgrounds) for k in (1, 2)]
+    shot = augment.compose(rng, cutout(clip.number, clip.kind, backgrounds), others, [picture], SIZE, clip.chances)
+    return list(shot.plates), list(shot.alphas)
+
+
+def cutout(number: int, kind: str, textures: list[Path]) -> Cutout:
+    """A drawn foreground as 8-bit straight colours and alphas."""
+    layers = list(draw_clip(number, LENGTH, textures, kind))
+    return Cutout(
+        [np.round(255 * np.clip(unpremultiplied(layer), 0, 1)).astype(np.uint8) for layer in layers],
+        [np.round(255 * np.clip(layer.alpha, 0, 1)).astype(np.uint8) for layer in layers],
+    )
+
+
+def rendered() -> tuple[Plates, list[Alpha]]:
+    """The committed example, rendered in Blender's Cycles, at the set's size."""
+    plates = [
+        cv2.resize(plate, SIZE[::-1], interpolation=cv2.INTER_AREA)
+        for plate in shown(EXAMPLES / "plate", "lin_rec709_scene")
+    ]
+    truth = find_sequence(EXAMPLES / "truth/alpha.####.exr")
+    alphas = [cv2.resize(read_alpha(truth.path(n)), SIZE[::-1], interpolation=cv2.INTER_AREA) for n in truth.frames]
+    return plates, alphas
+
+
+def write_shot(folder: Path, plates: Plates, alphas: list[Alpha]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, (plate, alpha) in enumerate(zip(plates, alphas, strict=True), FIRST):
+        cv2.imwrite(str(folder / f"plate.{number}.png"), np.round(255 * plate[..., ::-1]).astype(np.uint8))
+        cv2.imwrite(str(folder / f"alpha.{number}.png"), np.round(65535 * alpha).astype(np.uint16))
+    cv2.imwrite(str(folder / f"mask.{FIRST}.png"), 255 * (alphas[0] > 0.5).astype(np.uint8))
+
+
+def shown(plate: Path, space: str) -> Plates:
+    """A plate as the network sees it."""
+    source = open_plate(plate)
+    view = NetworkView(space)
+    return [view(source.read(frame).rgb) for frame in source.frames]
+
+
+# -- ways to matte ----------------------------------------------------------------------------------------------------
+
+
+def held(plates: Plates, mask: Alpha) -> Iterator[Alpha]:
+    """The first mask, unchanged."""
+    return (mask for _ in plates)
+
+
+def flowed(plates: Plates, mask: Alpha) -> Iterator[Alpha]:
+    """The first mask carried along by DIS optical flow, each frame refined by a guided filter."""
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    greys = [cv2.cvtColor(np.round(255 * plate).astype(np.uint8), cv2.COLOR_RGB2GRAY) for plate in plates]
+    y, x = np.mgrid[: mask.shape[0], : mask.shape[1]].astype(np.float32)
+    carried = mask
+    yield guided(greys[0], carried)
+    for before, now in itertools.pairwise(greys):
+        back = flow.calc(now, before, None)
+        carried = cv2.remap(
+            carried, x + back[..., 0], y + back[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+        carried = np.clip((carried - 0.5) * 4 + 0.5, 0, 1)  # else repeated sampling blurs the mask away
+        yield guided(now, carried)
+
+
+def guided(grey: NDArray[np.uint8], mask: Alpha, radius: int = 6, epsilon: float = 1e-4) -> Alpha:
+    """He's guided filter: the mask as a locally linear function of the picture."""
+    picture, size = grey.astype(np.float32) / 255, (2 * radius + 1, 2 * radius + 1)
+    mean_i, mean_m = cv2.blur(picture, size), cv2.blur(mask, size)
+    variance = cv2.blur(picture * picture, size) - mean_i**2
+    slope = (cv2.blur(picture * mask, size) - mean_i * mean_m) / (variance + epsilon)
+    offset = mean_m - slope * mean_i
+    return np.clip(cv2.blur(slope, size) * picture + cv2.blur(offset, size), 0, 1)
+
+
+def matted(network: MatAnyone) -> Method:
+    """Our engine's session with its default settings."""
+
+    def run(plates: Plates, mask: Alpha) -> Iterator[Alpha]:
+        session = MattingSession(network)
+        for number, plate in enumerate(plates):
+            planes = torch.from_numpy(np.ascontiguousarray(plate)).permute(2, 0, 1)
+            alpha = session.seed(planes, torch.from_numpy(mask)) if number == 0 else session.advance(planes)
+            yield alpha.numpy()
+
+    return run
+
+
+def untrained() -> MatAnyone:
+    torch.manual_seed(0)
+    return for_inference(MatAnyone(MINI))
+
+
+# -- the table --------------------------------------------------------------------------------------------------------
+
+
+def score_set(folder: Path, model: str, report: Path | None, sheet: Path | None) -> None:
+    """Print a table over all clips, and each clip's MAD."""
+    methods: dict[str, Method] = {
+        "first mask held": held,
+        "DIS flow + guided": flowed,
+        "untrained": matted(untrained()),
+        model: matted(load_network(model)),
+    }
+    scores: dict[str, dict[str, list[FrameScores]]] = {name: {} for name in methods}
+    rows = []
+    for clip in sorted(path for path in folder.iterdir() if path.is_dir()):
+        truth = find_sequence(clip / "alpha.####.png")
+        alphas = [read_alpha(truth.path(frame)) for frame in truth.frames]
+        plates = shown(clip / "plate.####.png", "sRGB")
+        mask = read_mask(clip / f"mask.{FIRST}.png", SIZE[::-1])
+        row = [plates[-1], alphas[-1]]
+        for name, method in methods.items():
+            answers = list(method(plates, mask))
+            scores[name][clip.name] = list(score(zip(answers, alphas, strict=True)))
+            row.append(answers[-1])
+        rows.append(row)
+        print(
+            clip.name.ljust(14),
+            *(f"{name} {mean_scores(each[clip.name]).mad:7.2f}" for name, each in scores.items()),
+            flush=True,
+        )
+    summary = {name: mean_scores(mean_scores(rows) for rows in each.values()) for name, each in scores.items()}
+    print_table(summary, {name: lost(each) for name, each in scores.items()})
+    if report:
+        means = {
+            name: {clip: asdict(mean_scores(rows)) for clip, rows in each.items()} for name, each in scores.items()
+        }
+        report.write_text(
+            json.dumps({"mean": {k: asdict(v) for k, v in summary.items()}, "clips": means}, indent=1) + "\n"
+        )
+    if sheet:
+        write_sheet(sheet, rows)
+
+
+def lost(each: dict[str, list[FrameScores]]) -> list[str]:
+    """Clips in whose last third the subject is lost."""
+    return [clip for clip, rows in each.items() if max(row.overlap for row in rows[-len(rows) // 3 :]) < LOST]
+
+
+def print_table(summary: dict[str, FrameScores], missing: dict[str, list[str]]) -> None:
+    print("\nmean over clips     MAD     MSE    Grad    Conn   dtSSD    core    edge  overlap  subject lost")
+    for name, row in summary.items():
+        values = (row.mad, row.mse, row.grad, row.conn, row.dtssd, row.core, row.edge, row.overlap)
+        print(
+            f"{name[-18:]:18}" + "".join(f"{value:8.2f}" for value in values), " ", ", ".join(missing[name]) or "none"
+        )
+
+
+def write_sheet(path: Path, rows: list[list[NDArray[np.float32]]]) -> None:
+    """A row a clip, the last frame: plate, truth, held, flow, untrained, model."""
+
+    def cell(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+        small = cv2.resize(picture, (240, 135), interpolation=cv2.INTER_AREA)
+        return small if small.ndim == 3 else np.repeat(small[..., None], 3, axis=2)
+
+    sheet = np.concatenate([np.concatenate([cell(picture) for picture in row], axis=1) for row in rows])
+    cv2.imwrite(str(path), np.round(255 * np.clip(sheet, 0, 1)).astype(np.uint8)[..., ::-1])
+
+
+if __name__ == "__main__":
+    main()

@@ -321,7 +321,8 @@ def guide_mask(rng: Rng, alpha: Pixels, reach: int = 8) -> Pixels:
     """The mask an artist may draw for an alpha (H, W): mostly binary, a little too large or small, sometimes soft."""
     if rng.random() < 0.15:
         return cv2.GaussianBlur(alpha, (0, 0), float(rng.uniform(0.5, 2.5)))
-    binary = (alpha > rng.uniform(0.1, 0.6)).astype(np.float32)
+    densest = max(float(np.quantile(alpha[alpha > 0.02], 0.9)) if (alpha > 0.02).any() else 1.0, 0.05)
+    binary = (alpha > rng.uniform(0.1, 0.6) * densest).astype(np.float32)  # a veil is drawn whole, too
     return grown_or_shrunk(rng, binary, reach)
 
 

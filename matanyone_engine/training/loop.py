@@ -16,6 +16,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Generator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -90,26 +91,34 @@ def train(network: MatAnyone, stage: Stage, data: Path, options: RunOptions) -> 
     trainer = Trainer(network.to(options.device), stage, share)
     first = trainer.resume(options.folder)
     last = stage.iterations if options.stop_after is None else min(stage.iterations, first + options.stop_after)
-    log = Log(options.folder, first) if share.rank == 0 else None
     batches = DataLoader(steps, batch_size=None, sampler=range(first, last), num_workers=options.workers)
-    for iteration, batch in zip(range(first, last), batches, strict=True):
-        started = time.monotonic()
-        values, answers = trainer.step(iteration, batch)
-        step = Step(iteration, stage.iterations, time.monotonic() - started, values)
-        if log is not None:
-            log.write(step)
-            if (iteration + 1) % options.picture_every == 0:
-                log.picture(iteration + 1, sample_sheet(batch[Pass.MATTING], answers))
-            if (iteration + 1) % options.checkpoint_every == 0 or iteration + 1 == last:
-                trainer.save(options.folder, iteration + 1)
-        try:
-            yield step
-        except GeneratorExit:  # asked to stop: what was done is kept
-            if share.rank == 0:
-                trainer.save(options.folder, iteration + 1)
-            raise
+    with Log(options.folder, first) if share.rank == 0 else nullcontext() as log:
+        for iteration, batch in zip(range(first, last), batches, strict=True):
+            started = time.monotonic()
+            values, answers = trainer.step(iteration, batch)
+            step = Step(iteration, stage.iterations, time.monotonic() - started, values)
+            if log is not None:
+                _keep(trainer, log, step, batch[Pass.MATTING], answers, options, last)
+            try:
+                yield step
+            except GeneratorExit:  # asked to stop: what was done is kept
+                if log is not None:
+                    trainer.save(options.folder, iteration + 1)
+                raise
     if share.rank == 0 and last == stage.iterations:
         save_checkpoint(trainer.result(), options.folder / WEIGHTS, {"stage": stage.name})
+
+
+def _keep(
+    trainer: Trainer, log: Log, step: Step, batch: Batch, answers: list[Answer], options: RunOptions, last: int
+) -> None:
+    """What is left on disk after an iteration."""
+    log.write(step)
+    done = step.iteration + 1
+    if done % options.picture_every == 0:
+        log.picture(done, sample_sheet(batch, answers))
+    if done % options.checkpoint_every == 0 or done == last:
+        trainer.save(options.folder, done)
 
 
 class Passes(nn.Module):
@@ -273,6 +282,7 @@ class Writer(Protocol):
     """What is used of TensorBoard's writer."""
 
     def add_scalar(self, tag: str, value: float, step: int) -> None: ...
+    def close(self) -> None: ...
 
 
 class Log:
@@ -284,6 +294,13 @@ class Log:
         self.path = folder / LOG
         self._cut(first)
         self.board: Writer | None = _tensorboard(folder)
+
+    def __enter__(self) -> Log:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.board is not None:
+            self.board.close()
 
     def _cut(self, first: int) -> None:
         """Take away lines of iterations that will be done again."""

@@ -109,6 +109,16 @@ def test_two_processes_equal_one(every_layout: Path, tmp_path: Path) -> None:
     assert len(logged(tmp_path / "two")) == 2
 
 
+def test_tensorboard_gets_every_value(every_layout: Path, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run(untrained(), toy_stage(0, iterations=2), every_layout, tmp_path)
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    assert {"total", "alpha_l1", "l1", "segmentation", "rate"} <= set(events.Tags()["scalars"])
+    assert [event.step for event in events.Scalars("total")] == [0, 1]
+
+
 def test_settings_of_another_stage_are_refused(every_layout: Path, tmp_path: Path) -> None:
     run(untrained(), toy_stage(0, iterations=1), every_layout, tmp_path)
     with pytest.raises(SettingError, match="folder of its own"):

@@ -18,6 +18,7 @@ from rich.table import Table
 from matanyone_engine.atomic import whole_file
 from matanyone_engine.errors import FrameRangeError, MaskError
 from matanyone_engine.media.images import read_alpha
+from matanyone_engine.media.mattes import check_writable
 from matanyone_engine.media.sequence import FrameSequence, describe_frames, find_sequence
 from matanyone_engine.training.metrics import LOST, Alpha, FrameScores, mean_scores, score
 from matanyone_engine.training.score_plot import write_score_plot
@@ -48,6 +49,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> None:
     """Read, compare, report."""
+    for report in (args.json, args.plot):
+        if report:
+            check_writable(report.parent)
     pred, truth = find_sequence(args.pred), find_sequence(args.truth)
     frames = _common_frames(pred, truth)
     scores = dict(zip(frames, score(_pairs(pred, truth, frames)), strict=True))

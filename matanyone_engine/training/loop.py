@@ -149,7 +149,7 @@ class Trainer:
         self.passes = DistributedDataParallel(passes, find_unused_parameters=True) if share.processes > 1 else passes
         self.optimiser = torch.optim.AdamW(parameter_groups(network, stage), lr=stage.rate, eps=1e-8)
         average = get_ema_multi_avg_fn(stage.average)
-        self.average = AveragedModel(network, multi_avg_fn=average) if stage.average else None
+        self.average = AveragedModel(network, multi_avg_fn=average, use_buffers=True) if stage.average else None
 
     def step(self, iteration: int, batches: dict[Pass, Batch]) -> tuple[dict[str, float], list[Answer]]:
         """All passes of one iteration, an optimiser step each; their terms, and the answers of the matting pass."""

@@ -79,7 +79,7 @@ Clamp = Callable[[Tensor], Clamped]
 def clamp_of(stage: Stage, iteration: int) -> Clamp:
     """How raw alphas become alphas in this iteration."""
     if stage.clamp_from is None:
-        return _clamped_with_gradient
+        return _clamped_for_memory
     return _clamped if iteration >= stage.clamp_from else _unclamped
 
 
@@ -92,10 +92,9 @@ def _unclamped(raw: Tensor) -> Clamped:
     return Clamped(raw, raw)
 
 
-def _clamped_with_gradient(raw: Tensor) -> Clamped:
-    """Losses pull at every wrong pixel; through memory a saturated pixel passes nothing on, else gradients explode."""
-    alpha = raw.clamp(0, 1)
-    return Clamped(alpha, raw + (alpha - raw).detach())
+def _clamped_for_memory(raw: Tensor) -> Clamped:
+    """Losses see what lies beyond 0 and 1, so that a hole below zero can close and the decoder's gain stays bounded."""
+    return Clamped(raw.clamp(0, 1), raw)
 
 
 # -- the unrolled network ---------------------------------------------------------------------------------------------

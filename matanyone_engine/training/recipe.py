@@ -78,8 +78,7 @@ class Stage:
     """Compared per frame in the segmentation terms."""
     weights: Weights = Weights()
     clamp_from: int | None = 0
-    """Alphas are clamped to 0..1 from this iteration on. None: from the start, but a pixel beyond its true value keeps
-    its gradient, so that a hole cannot get stuck below zero."""
+    """Alphas are clamped to 0..1 from this iteration on. None: memory always sees clamped alphas, losses never do."""
     settles: tuple[int, int] = (1, 1)
     """Fewest and most first-frame passes."""
     references: int = 3
@@ -128,15 +127,14 @@ MATANYONE_STAGES = (
 
 _MINI = Stage(
     "mini-1",
-    1_200,
-    6,
+    900,
+    4,
     (128, 192),
     (3, 3),
-    3e-4,
-    warm_up=150,
+    4e-4,
+    warm_up=100,
     trunk_rate=1.0,
     weights=Weights(coherence=5.0, edge=0.1, first=0.5, auxiliary=0.05, change=0.05),
-    clip_norm=1.0,
     clamp_from=None,
     through_time=False,
     learns_norms=True,
@@ -147,7 +145,14 @@ _MINI = Stage(
 MINI_STAGES = (
     _MINI,
     replace(
-        _MINI, name="mini-2", iterations=1_000, crop=(160, 224), frames=(3, 4), schedule=Rate.COSINE, settles=(1, 2)
+        _MINI,
+        name="mini-2",
+        iterations=1_500,
+        crop=(160, 224),
+        frames=(3, 4),
+        schedule=Rate.COSINE,
+        warm_up=30,
+        settles=(1, 2),
     ),
     replace(
         _MINI,
@@ -156,8 +161,9 @@ MINI_STAGES = (
         batch=2,
         crop=(256, 352),
         frames=(3, 4),
-        rate=1.5e-4,
+        rate=8e-5,
         schedule=Rate.COSINE,
+        warm_up=30,
         settles=(1, 2),
         learns_norms=False,
     ),

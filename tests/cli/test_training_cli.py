@@ -63,6 +63,12 @@ def test_evaluate_says_where_the_subject_is_lost(tmp_path: Path, capsys: pytest.
     assert "subject lost on 1001-1002" in capsys.readouterr().out
 
 
+def test_evaluate_finds_out_first_whether_it_can_write(tmp_path: Path) -> None:
+    truth = write_alphas(tmp_path, "truth", range(1001, 1002))
+    (tmp_path / "file").write_text("")
+    assert main(["evaluate", truth, truth, "--json", str(tmp_path / "file" / "s.json")]) == 6
+
+
 def test_evaluate_never_stretches(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     truth = write_alphas(tmp_path, "truth", range(1001, 1002))
     (tmp_path / "small").mkdir()

@@ -5,6 +5,8 @@
     python benchmarks/held_out.py make --backgrounds /data/mini/held_out/backgrounds --out /tmp/held_out
     python benchmarks/held_out.py score --set /tmp/held_out --json scores.json --sheet look.png
 
+The rendered clip shows the person model that some training clips show, in other clothes and hair.
+
 The set: twelve drawn clips of 24 frames at 480 x 270, each with a difficulty of its own, drawn with numbers that
 training never uses before photographs that training never saw; and the Blender-rendered example at the same size.
 
@@ -238,7 +240,9 @@ def score_set(folder: Path, model: str, report: Path | None, sheet: Path | None)
             flush=True,
         )
     summary = {name: mean_scores(mean_scores(rows) for rows in each.values()) for name, each in scores.items()}
-    print_table(summary, {name: lost(each) for name, each in scores.items()})
+    missing = {name: lost(each) for name, each in scores.items()}
+    print_table(summary, missing)
+    print(verdict(summary, missing, model))
     if report:
         means = {
             name: {clip: asdict(mean_scores(rows)) for clip, rows in each.items()} for name, each in scores.items()
@@ -248,6 +252,16 @@ def score_set(folder: Path, model: str, report: Path | None, sheet: Path | None)
         )
     if sheet:
         write_sheet(sheet, rows)
+
+
+def verdict(summary: dict[str, FrameScores], missing: dict[str, list[str]], model: str) -> str:
+    """Whether the model meets the target."""
+    ours, flow = summary[model], summary["DIS flow + guided"]
+    met = (2 * ours.mad <= flow.mad, ours.dtssd < flow.dtssd, not missing[model])
+    words = [
+        f"{name} {'met' if ok else 'MISSED'}" for name, ok in zip(("MAD", "dtSSD", "no subject lost"), met, strict=True)
+    ]
+    return f"target: MAD at most {flow.mad / 2:.2f}, dtSSD below {flow.dtssd:.2f}: {', '.join(words)}"
 
 
 def lost(each: dict[str, list[FrameScores]]) -> list[str]:

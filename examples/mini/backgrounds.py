@@ -78,7 +78,7 @@ SOURCES = (
         ("calla.png", "fluent-color.png", "string.jpg", "rollpaper.png", "rhythm.jpg", "goldfish.png", "desert.png"),
     ),
     Source("deb:stellarium-data", "public domain", "NASA/JPL-Caltech/Cornell", ("mars.png",)),
-    Source("pypi:scikit-image", "CC0-1.0", "Rachel Michetti (coffee), Stefan van der Walt (chelsea)", ("coffee.png",)),
+    Source("pypi:scikit-image", "CC0-1.0", "Rachel Michetti", ("coffee.png",)),
     Source("pypi:scikit-image", "CC0-1.0", "Stefan van der Walt", ("chelsea.png",), held_out=True),
     Source("pypi:scikit-image", "CC0-1.0", "CC0 Textures", ("brick.png", "grass.png", "gravel.png")),
     Source("pypi:scikit-image", "public domain", "NASA", ("hubble_deep_field.jpg", "moon.png")),

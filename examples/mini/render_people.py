@@ -7,7 +7,7 @@
 
 The person of examples/render_plate.py in other clothes, hair, poses, light and framing, before nothing: straight
 colours and alpha in the layout of the public matting sets, {fgr,pha}/<clip>/<frame>.png. A clip is a function of its
-number; numbers from 1000 on are kept for the held-out set.
+number.
 """
 
 from __future__ import annotations

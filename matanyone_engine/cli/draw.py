@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
+from matanyone_engine.errors import SettingError
 from matanyone_engine.media.mattes import check_writable
 from matanyone_engine.training.data import BACKGROUNDS, pictures_in
 from matanyone_engine.training.synthetic import LENGTH, is_written, write_clip
@@ -19,8 +20,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "draw",
         help="draw clips to train on",
-        description="Draw figures, fur, things and veils with true alpha into ROOT/mat_vid/Drawn. Clip N is always the "
-        "same; clips that are there are left alone. Photographs in ROOT/mat_vid/BG20k/train become their clothes.",
+        description="Draw figures, fur, things and veils with true alpha into ROOT/mat_vid/Drawn. Clip N is "
+        "always the same for the same photographs in ROOT/mat_vid/BG20k/train, which some clothes are cut from; clips "
+        "that are there are left alone.",
     )
     parser.add_argument("--data", type=Path, required=True, metavar="ROOT", help="folder of the training data")
     parser.add_argument("--clips", type=int, required=True, metavar="N", help="how many clips")
@@ -33,6 +35,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> None:
     """Draw what is not there yet."""
+    if min(args.clips, args.length) < 1 or args.first < 0:
+        raise SettingError(
+            expected="at least one clip of at least one frame, numbered from 0 on",
+            came=f"--clips {args.clips} --first {args.first} --length {args.length}",
+            action="Correct the option.",
+        )
     root = args.data / "mat_vid/Drawn"
     check_writable(args.data)
     backgrounds = args.data / BACKGROUNDS

@@ -20,7 +20,7 @@ from matanyone_engine.errors import FrameRangeError, MaskError
 from matanyone_engine.media.images import read_alpha
 from matanyone_engine.media.mattes import check_writable
 from matanyone_engine.media.sequence import FrameSequence, describe_frames, find_sequence
-from matanyone_engine.training.metrics import LOST, Alpha, FrameScores, mean_scores, score
+from matanyone_engine.training.metrics import LOST, Alpha, FrameScores, mean_scores, score_frame
 from matanyone_engine.training.score_plot import write_score_plot
 
 COLUMNS = {
@@ -54,9 +54,9 @@ def run(args: argparse.Namespace) -> None:
             check_writable(report.parent)
     pred, truth = find_sequence(args.pred), find_sequence(args.truth)
     frames = _common_frames(pred, truth)
-    scores = dict(zip(frames, score(_pairs(pred, truth, frames)), strict=True))
+    scores = dict(_scored(pred, truth, frames))
     mean = mean_scores(scores.values())
-    _print(scores, mean)
+    _print(scores, mean, [frame for frame in truth.frames if frame not in scores])
     if args.json:
         with whole_file(args.json) as temporary:
             temporary.write_text(json.dumps(as_json(scores, mean), indent=1) + "\n")
@@ -78,7 +78,18 @@ def _common_frames(pred: FrameSequence, truth: FrameSequence) -> tuple[int, ...]
     return pred.frames
 
 
-def _pairs(pred: FrameSequence, truth: FrameSequence, frames: tuple[int, ...]) -> Iterator[tuple[Alpha, Alpha]]:
+def _scored(pred: FrameSequence, truth: FrameSequence, frames: tuple[int, ...]) -> Iterator[tuple[int, FrameScores]]:
+    """Every frame's scores; after a gap in the numbers, nothing is known of the frame before."""
+    last: tuple[int, tuple[Alpha, Alpha]] | None = None
+    for frame, pair in _pairs(pred, truth, frames):
+        before = last[1] if last is not None and last[0] == frame - 1 else None
+        yield frame, score_frame(*pair, before)
+        last = frame, pair
+
+
+def _pairs(
+    pred: FrameSequence, truth: FrameSequence, frames: tuple[int, ...]
+) -> Iterator[tuple[int, tuple[Alpha, Alpha]]]:
     for frame in frames:
         pair = read_alpha(pred.path(frame)), read_alpha(truth.path(frame))
         if pair[0].shape != pair[1].shape:
@@ -88,10 +99,10 @@ def _pairs(pred: FrameSequence, truth: FrameSequence, frames: tuple[int, ...]) -
                 came=f"{sizes[0]} in frame {frame}",
                 action="Compare at one size; alphas are never stretched.",
             )
-        yield pair
+        yield frame, pair
 
 
-def _print(scores: dict[int, FrameScores], mean: FrameScores) -> None:
+def _print(scores: dict[int, FrameScores], mean: FrameScores, left: list[int]) -> None:
     table = Table(title=f"{describe_frames(sorted(scores))} ({len(scores)} frames) against the truth")
     table.add_column("")
     for title in COLUMNS.values():
@@ -101,6 +112,8 @@ def _print(scores: dict[int, FrameScores], mean: FrameScores) -> None:
         table.add_row(name, *(f"{getattr(row, column):.3f}" for column in COLUMNS))
     console = Console(width=120)
     console.print(table)
+    if left:
+        console.print(f"not compared: {describe_frames(left)} of the truth, which have no alpha")
     lost = [frame for frame, row in scores.items() if row.overlap < LOST]
     if lost:
         console.print(f"subject lost on {describe_frames(lost)} (overlap below {LOST})")

@@ -25,12 +25,18 @@ class Stop:
 
 @contextmanager
 def graceful_stop(console: Console, step: str) -> Iterator[Stop]:
-    """Ctrl-C and SIGTERM end the run after the step at hand ('this frame'); a second one ends it at once."""
-    stop = Stop()
+    """Ctrl-C and SIGTERM end the run after the step at hand ('this frame'); a second one of a kind ends it at once.
 
-    def wish(_signal: int, _frame: FrameType | None) -> None:
-        if stop.wished:
+    Launchers such as torchrun pass a SIGTERM on after the terminal's Ctrl-C: that is the same wish.
+    """
+    stop, heard = Stop(), set[int]()
+
+    def wish(number: int, _frame: FrameType | None) -> None:
+        if number in heard:
             raise KeyboardInterrupt
+        heard.add(number)
+        if stop.wished:
+            return
         stop.wished = True
         console.print(f"stop    after {step}; Ctrl-C once more stops at once")
 

@@ -21,11 +21,11 @@ from matanyone_engine.cli.stopping import graceful_stop
 from matanyone_engine.errors import Interrupted, SettingError
 from matanyone_engine.media.mattes import check_writable
 from matanyone_engine.model.device import choose_device
-from matanyone_engine.model.dims import MATANYONE, MINI
+from matanyone_engine.model.dims import MINI
 from matanyone_engine.model.matanyone import MatAnyone
 from matanyone_engine.model.registry import load_network
-from matanyone_engine.training.loop import WEIGHTS, RunOptions, Step, share_of_processes, train
-from matanyone_engine.training.recipe import MINI_STAGES, STAGES, Stage
+from matanyone_engine.training.loop import WEIGHTS, RunOptions, Share, Step, share_of_processes, train
+from matanyone_engine.training.recipe import MATANYONE_STAGES, STAGES, Stage
 
 _HEARTBEAT = 15.0
 """Seconds between lines of progress."""
@@ -61,31 +61,44 @@ def run(args: argparse.Namespace) -> None:
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     stage = chosen_stage(args)
     check_writable(args.out)
-    if args.threads:
+    if args.threads is not None:
         torch.set_num_threads(args.threads)
     share = share_of_processes()
-    device = torch.device("cuda", share.local) if share.processes > 1 and torch.cuda.is_available() else None
-    options = RunOptions(args.out, device or choose_device(args.device), args.workers)
+    options = RunOptions(args.out, own_device(args.device, share), args.workers)
     network = starting_network(args.init, stage)
     report = _Report(console, quiet=share.rank > 0)
     with (
         graceful_stop(console, "this step") as stop,
-        closing(train(network, stage, args.data, options)) as steps,
+        closing(train(network, stage, args.data, options, stop.asked)) as steps,
     ):
         for step in steps:
             report.show(step)
-            if stop.asked():
-                raise Interrupted(
-                    expected=f"{stage.iterations} iterations of {stage.name}",
-                    came=f"a stop by the user after {step.iteration + 1}",
-                    action="They are kept. The same command goes on exactly from there.",
-                )
+    if 0 < report.done < stage.iterations:
+        raise Interrupted(
+            expected=f"{stage.iterations} iterations of {stage.name}",
+            came=f"a stop by the user after {report.done}",
+            action="They are kept. The same command goes on exactly from there.",
+        )
     report.conclude(args.out)
+
+
+def own_device(asked: str, share: Share) -> torch.device:
+    """The device of this process: under torchrun 'auto' and 'cuda' give each process a GPU of its own."""
+    device = choose_device(asked)
+    if share.processes > 1 and device.type == "cuda" and device.index is None:
+        return choose_device(f"cuda:{share.local}")
+    return device
 
 
 def chosen_stage(args: argparse.Namespace) -> Stage:
     """The stage, with what the command line changes."""
     stage = STAGES[args.stage]
+    if (args.threads is not None and args.threads < 1) or args.workers < 0:
+        raise SettingError(
+            expected="at least one thread, and no fewer than no workers",
+            came=f"--threads {args.threads} --workers {args.workers}",
+            action="Leave them out: both have values of their own.",
+        )
     given = {name: getattr(args, name) for name in ("iterations", "rate", "batch") if getattr(args, name) is not None}
     if args.crop:
         given["crop"] = tuple(args.crop)
@@ -107,8 +120,14 @@ def starting_network(init: str | None, stage: Stage) -> MatAnyone:
     """The network to train: from weights with their dims, or new ones drawn from the stage's seed."""
     if init is not None:
         return load_network(init, "cpu")
+    if stage.name in {published.name for published in MATANYONE_STAGES}:
+        raise SettingError(
+            expected=f"weights to start {stage.name} from: it freezes batch norm and hardly moves the image trunk",
+            came="none",
+            action="Name a whole network's weights with --init, or begin with --stage mini-1.",
+        )
     torch.manual_seed(stage.seed)
-    return MatAnyone(MINI if stage.name in {mini.name for mini in MINI_STAGES} else MATANYONE)
+    return MatAnyone(MINI)
 
 
 class _Report:
@@ -118,10 +137,12 @@ class _Report:
         self._console, self._quiet = console, quiet
         self._recent: deque[Step] = deque(maxlen=_RECENT)
         self._spoken = time.monotonic()
+        self.done = 0
 
     def show(self, step: Step) -> None:
         """One more iteration is done."""
         self._recent.append(step)
+        self.done = step.iteration + 1
         last = step.iteration + 1 == step.iterations
         if self._quiet or not (last or time.monotonic() - self._spoken >= _HEARTBEAT):
             return

@@ -3,8 +3,8 @@
 
 Rules of this file:
 1. One small class per layout; a folder that is missing or laid out otherwise is an error that says what was expected
-   and where to get it, raised before a run starts.
-2. A sample is a function of (seed, stage, iteration, slot): a resumed run sees what an uninterrupted one would have.
+   and where to get it, raised before a run starts; only broken pictures show when they are drawn.
+2. A sample is a function of (the stage's seed, iteration, slot): a resumed run sees what an uninterrupted one would.
 
 The root of the data:
 
@@ -21,7 +21,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from enum import IntEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,17 +36,29 @@ from matanyone_engine.errors import DatasetError, SettingError
 from matanyone_engine.training import augment
 from matanyone_engine.training.augment import Chances, Cutout, Rng, Shot, Size
 from matanyone_engine.training.passes import Batch
-from matanyone_engine.training.recipe import MattingData, Pass, Stage
+from matanyone_engine.training.recipe import MattingData, Pass, Stage, labels_are_video
 
 PICTURES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"}
 SPEEDS = (0.5, 1, 1, 1, 2, 3)
 """Steps between the frames taken from a clip."""
+TRIES = 32
 BACKGROUNDS = Path("mat_vid/BG20k/train")
 
 
-def seeded(*numbers: int) -> Rng:
-    """The generator of one sample."""
-    return np.random.default_rng(list(numbers))
+class Stream(IntEnum):
+    """What random numbers are drawn for; each purpose has a stream of its own in every iteration."""
+
+    FRAMES = 1
+    MATTING_CLIPS = 2
+    LABEL_CLIPS = 3
+    MATTING = 4
+    SEGMENTATION = 5
+    CORE = 6
+
+
+def seeded(seed: int, stream: Stream, iteration: int, slot: int = 0) -> Rng:
+    """The generator of one purpose. Always four numbers: numpy takes missing ones as 0, which would join streams."""
+    return np.random.default_rng([seed, int(stream), iteration, slot])
 
 
 # -- matting layouts --------------------------------------------------------------------------------------------------
@@ -69,16 +82,16 @@ def _pair(folder: Path) -> tuple[Path, Path] | None:
 
 
 def _matched(colours: Path, alphas: Path) -> list[tuple[Path, Path]]:
-    """Pictures of two folders that share a stem; an alpha without its colours is an error."""
-    by_stem = {path.stem: path for path in pictures_in(colours)}
-    pairs = [(by_stem[path.stem], path) for path in pictures_in(alphas) if path.stem in by_stem]
-    if not pairs or len(pairs) < len(by_stem):
+    """Pictures of two folders, paired by name; one without its partner is an error."""
+    left, right = ({path.stem: path for path in pictures_in(folder)} for folder in (colours, alphas))
+    alone = sorted(set(left) ^ set(right))
+    if alone or not left:
         raise DatasetError(
-            expected=f"one alpha in {alphas} for each of the {len(by_stem)} pictures in {colours}, with the same name",
-            came=f"{len(pairs)} pairs",
-            action="Copy the set again, or take the pictures without an alpha away.",
+            expected=f"pictures of the same names in {colours} and {alphas}",
+            came=f"{len(alone)} without a partner, {alone[0]} the first" if alone else "none",
+            action="Copy the set again, or take the lone ones away.",
         )
-    return pairs
+    return [(left[stem], right[stem]) for stem in sorted(left)]
 
 
 def _read(path: Path, flag: int = cv2.IMREAD_COLOR) -> NDArray[np.uint8]:
@@ -95,7 +108,14 @@ def _read(path: Path, flag: int = cv2.IMREAD_COLOR) -> NDArray[np.uint8]:
 
 
 def _read_cutout(pairs: Sequence[tuple[Path, Path]]) -> Cutout:
-    return Cutout([_read(colours) for colours, _ in pairs], [_read(alpha, cv2.IMREAD_GRAYSCALE) for _, alpha in pairs])
+    cutout = Cutout([_read(fgr) for fgr, _ in pairs], [_read(pha, cv2.IMREAD_GRAYSCALE) for _, pha in pairs])
+    if any(fgr.shape[:2] != pha.shape for fgr, pha in zip(*cutout, strict=True)):
+        raise DatasetError(
+            expected="colours and alpha of one size",
+            came=f"{cutout.fgr[0].shape[:2]} and {cutout.pha[0].shape} in {pairs[0][0]}",
+            action="Render the set again at one size.",
+        )
+    return cutout
 
 
 class MattingVideos:
@@ -103,7 +123,7 @@ class MattingVideos:
 
     def __init__(self, root: Path) -> None:
         found = [_clips_of(folder) for folder in _folders(root / "mat_vid")]
-        self.sets = [clips for clips in found if clips]
+        self.sets = [[_matched(*clip) for clip in clips] for clips in found if clips]
         if not self.sets:
             raise _missing(
                 root / "mat_vid/<set>/{fgr,pha}/<clip>/<frame>",
@@ -118,8 +138,7 @@ class MattingVideos:
         """
         sizes = np.sqrt([len(clips) for clips in self.sets])
         clips = self.sets[int(rng.choice(len(self.sets), p=sizes / sizes.sum()))]
-        colours, alphas = clips[int(rng.integers(len(clips)))]
-        pairs = _matched(colours, alphas)
+        pairs = clips[int(rng.integers(len(clips)))]
         step = float(rng.choice(SPEEDS))
         reach = int(step * (frames - 1))
         start = int(rng.integers(max(1, len(pairs) - reach)))
@@ -184,7 +203,7 @@ class Backgrounds:
         """One still, or one picture a frame."""
         if self.clips and (not self.stills or rng.random() < 0.5):
             files = pictures_in(self.clips[int(rng.integers(len(self.clips)))])
-            start = int(rng.integers(max(1, len(files) - frames)))
+            start = int(rng.integers(max(1, len(files) - frames + 1)))
             return [_read(files[_bounced(start + k, len(files))]) for k in range(frames)]
         return [_read(self.stills[int(rng.integers(len(self.stills)))])]
 
@@ -202,9 +221,9 @@ class YouTubeVis:
         self.folder = root / "seg_vid/YouTubeVIS/train"
         if not (self.folder / "instances.json").is_file():
             raise _missing(self.folder / "{JPEGImages/,instances.json}", self.FROM)
+        self.videos = self._index()
 
-    @cached_property
-    def videos(self) -> list[tuple[list[str], list[list[Any]]]]:
+    def _index(self) -> list[tuple[list[str], list[list[Any]]]]:
         """(file names, per person the labels of every frame), videos with people only."""
         index = json.loads((self.folder / "instances.json").read_text())
         people: dict[int, list[list[Any]]] = {}
@@ -217,7 +236,7 @@ class YouTubeVis:
     def shot(self, rng: Rng, frames: int, size: Size) -> Shot:
         """A random non-empty subset of the people seen in the first frame, as one target."""
         names, people = self.videos[int(rng.integers(len(self.videos)))]
-        start = int(rng.integers(max(1, len(names) - frames)))
+        start = int(rng.integers(max(1, len(names) - frames + 1)))
         order = [_bounced(start + k, len(names)) for k in range(frames)]
         seen = [person for person in people if person[order[0]] is not None] or people
         chosen = [person for person in seen if rng.random() < 0.5] or [seen[int(rng.integers(len(seen)))]]
@@ -258,9 +277,9 @@ class CocoPeople:
             raise _missing(
                 self.folder / "{train2017/,panoptic_train2017/,annotations/panoptic_train2017.json}", self.FROM
             )
+        self.pictures = self._index()
 
-    @cached_property
-    def pictures(self) -> list[tuple[str, list[int]]]:
+    def _index(self) -> list[tuple[str, list[int]]]:
         """(label file, segment ids that make the mask), pictures with people only."""
         path = self.folder / "annotations/panoptic_train2017.json"
         found = []
@@ -340,13 +359,12 @@ class MattingSamples:
 
     def shot(self, rng: Rng, frames: int, size: Size) -> Shot:
         """One clip in which the subject can be seen in the first frame."""
-        for _ in range(8):
-            others = [self.subjects.cutout(rng, frames) for _ in range(2)]
-            background = self.backgrounds.pictures(rng, frames)
-            shot = augment.compose(rng, self.subjects.cutout(rng, frames), others, background, size, self.chances)
-            if (shot.alphas[0] > 0.5).mean() > 0.01:
-                return shot
-        return shot
+        return _visible(lambda: self._composed(rng, frames, size))
+
+    def _composed(self, rng: Rng, frames: int, size: Size) -> Shot:
+        others = [self.subjects.cutout(rng, frames) for _ in range(2)]
+        background = self.backgrounds.pictures(rng, frames)
+        return augment.compose(rng, self.subjects.cutout(rng, frames), others, background, size, self.chances)
 
 
 class LabelSamples:
@@ -356,8 +374,22 @@ class LabelSamples:
         self.video, self.stills = YouTubeVis(root), LabelStills(root)
 
     def shot(self, rng: Rng, frames: int, size: Size, iteration: int) -> Shot:
-        """One clip."""
-        return (self.video if iteration % 2 == 0 else self.stills).shot(rng, frames, size)
+        """One clip in which the subject can be seen in the first frame."""
+        source = self.video if labels_are_video(iteration) else self.stills
+        return _visible(lambda: source.shot(rng, frames, size))
+
+
+def _visible(draw: Callable[[], Shot]) -> Shot:
+    """Draw until the first frame shows a subject: an empty guide mask would teach to follow nothing."""
+    for _ in range(TRIES):
+        shot = draw()
+        if (shot.alphas[0] > 0.5).mean() > 0.01:
+            return shot
+    raise DatasetError(
+        expected="subjects that can be seen",
+        came=f"{TRIES} clips in a row whose first frame shows none",
+        action="Look through the alphas and labels: most of them seem to be black.",
+    )
 
 
 class Steps(Dataset[dict[Pass, Batch]]):
@@ -385,18 +417,19 @@ class Steps(Dataset[dict[Pass, Batch]]):
         """The batches of one iteration."""
         stage = self.stage
         low, high = stage.frames
-        frames = int(seeded(stage.seed, iteration).integers(low, high + 1))
-        batches = {Pass.MATTING: self._batch(iteration, lambda rng: self.matting.shot(rng, frames, stage.crop), 0)}
+        frames = int(seeded(stage.seed, Stream.FRAMES, iteration).integers(low, high + 1))
+        draw = partial(self.matting.shot, frames=frames, size=stage.crop)
+        batches = {Pass.MATTING: self._batch(iteration, draw, Stream.MATTING_CLIPS)}
         if self.labels is not None:
-            labels = self.labels
-            batch = self._batch(iteration, lambda rng: labels.shot(rng, frames, stage.crop, iteration), 1)
+            draw = partial(self.labels.shot, frames=frames, size=stage.crop, iteration=iteration)
+            batch = self._batch(iteration, draw, Stream.LABEL_CLIPS)
             batches |= {kind: batch for kind in stage.passes if kind is not Pass.MATTING}
         return batches
 
-    def _batch(self, iteration: int, draw: Callable[[Rng], Shot], stream: int) -> Batch:
+    def _batch(self, iteration: int, draw: Callable[[Rng], Shot], stream: Stream) -> Batch:
         shots, guides = [], []
         for slot in self.slots:
-            rng = seeded(self.stage.seed, iteration, slot, stream)
+            rng = seeded(self.stage.seed, stream, iteration, slot)
             shots.append(draw(rng))
             guides.append(augment.guide_mask(rng, shots[-1].alphas[0]))
         plates = torch.from_numpy(np.stack([shot.plates for shot in shots])).permute(0, 1, 4, 2, 3).contiguous()

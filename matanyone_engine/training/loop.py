@@ -5,7 +5,8 @@ Rules of this file:
 1. A run is a folder: checkpoint.pt to go on from, log.csv, pictures, and weights.safetensors when it is done.
 2. Killed at any moment, a run goes on from its last checkpoint with the same losses an uninterrupted one has: all that
    is random is a function of the iteration (data.py), all that is carried is in the checkpoint.
-3. One process or several under torchrun: the same clips, the same steps.
+3. One process or several under torchrun: the same clips, and the same steps where batch norm is frozen. Where it is
+   learnt, each process normalises its own share, and the stored statistics are the mean of all.
 """
 
 from __future__ import annotations
@@ -14,14 +15,17 @@ import csv
 import dataclasses
 import math
 import os
+import signal
 import time
-from collections.abc import Callable, Generator
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
 import torch.distributed as dist
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -31,12 +35,14 @@ from matanyone_engine.atomic import whole_file
 from matanyone_engine.errors import BadResult, SettingError
 from matanyone_engine.model.checkpoint import save_checkpoint
 from matanyone_engine.model.matanyone import MatAnyone
-from matanyone_engine.training.data import Steps, seeded
+from matanyone_engine.training.data import Steps, Stream, seeded
 from matanyone_engine.training.passes import PASSES, Answer, Batch, Terms
-from matanyone_engine.training.pictures import sample_sheet
-from matanyone_engine.training.recipe import MattingData, Pass, Rate, Stage
+from matanyone_engine.training.pictures import sample_sheet, write_picture
+from matanyone_engine.training.recipe import MattingData, Pass, Rate, Stage, labels_are_video
 
 CHECKPOINT, LOG, WEIGHTS = "checkpoint.pt", "log.csv", "weights.safetensors"
+MOST_SKIPPED = 20
+"""Steps in a row that may be left out because their gradients overflowed."""
 FIRST_COLUMNS = ("iteration", "seconds", "rate", "norm", "total", "alpha_l1")
 
 
@@ -73,40 +79,90 @@ class Share(NamedTuple):
 
 
 def share_of_processes() -> Share:
-    """This process's place as torchrun says; joins the group on the first call."""
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    if processes > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    return Share(int(os.environ.get("RANK", "0")), processes, int(os.environ.get("LOCAL_RANK", "0")))
+    """This process's place, as torchrun says in the environment."""
+    rank, processes, local = (int(os.environ.get(n, d)) for n, d in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0)))
+    return Share(rank, processes, local)
 
 
-def train(network: MatAnyone, stage: Stage, data: Path, options: RunOptions) -> Generator[Step, None, None]:
+@contextmanager
+def joined(share: Share, device: torch.device) -> Iterator[None]:
+    """The group of processes that train together, for as long as they do; nothing for a single one."""
+    if share.processes == 1 or dist.is_initialized():
+        yield
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def anyone_asks(share: Share, device: torch.device, *, asked: bool) -> bool:
+    """Whether any process was asked to stop: they stop at the same step, or they would wait for each other for ever."""
+    if share.processes == 1:
+        return asked
+    wish = torch.tensor(float(asked), device=device)
+    dist.all_reduce(wish)
+    return bool(wish > 0)
+
+
+def train(
+    network: MatAnyone,
+    stage: Stage,
+    data: Path,
+    options: RunOptions,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Generator[Step, None, None]:
     """Run a stage, from its checkpoint in the run's folder where there is one; a Step after every iteration.
 
-    Closing the iterator leaves a checkpoint; anything worse leaves the last one to go on from.
-    Raises DatasetError before the first step, BadResult where a loss is no number.
+    stopping: asked after each step; once it says yes, a checkpoint is left and the run ends. So does closing the
+    iterator; anything worse leaves the last checkpoint to go on from.
+    Raises DatasetError before the first step, BadResult where losses or gradients are no numbers.
     """
-    share = share_of_processes()
+    share, device = share_of_processes(), torch.device(options.device)
+    with joined(share, device):
+        yield from _train(network, stage, data, options, share, stopping)
+
+
+def _train(
+    network: MatAnyone, stage: Stage, data: Path, options: RunOptions, share: Share, stopping: Callable[[], bool]
+) -> Generator[Step, None, None]:
     steps = Steps(data, stage, share.rank, share.processes)
     trainer = Trainer(network.to(options.device), stage, share)
     first = trainer.resume(options.folder)
     last = stage.iterations if options.stop_after is None else min(stage.iterations, first + options.stop_after)
-    batches = DataLoader(steps, batch_size=None, sampler=range(first, last), num_workers=options.workers)
+    batches = DataLoader(
+        steps, batch_size=None, sampler=range(first, last), num_workers=options.workers, worker_init_fn=_leave_signals
+    )
     with Log(options.folder, first) if share.rank == 0 else nullcontext() as log:
+        begun = time.monotonic()
         for iteration, batch in zip(range(first, last), batches, strict=True):
-            started = time.monotonic()
             values, answers = trainer.step(iteration, batch)
-            step = Step(iteration, stage.iterations, time.monotonic() - started, values)
+            step = Step(iteration, stage.iterations, time.monotonic() - begun, values)
+            begun = time.monotonic()
             if log is not None:
                 _keep(trainer, log, step, batch[Pass.MATTING], answers, options, last)
+            stop = anyone_asks(share, network.device, asked=stopping())
             try:
                 yield step
-            except GeneratorExit:  # asked to stop: what was done is kept
-                if log is not None:
-                    trainer.save(options.folder, iteration + 1)
+            except GeneratorExit:
+                stop = True
                 raise
+            finally:
+                if stop and log is not None:
+                    trainer.save(options.folder, iteration + 1)
+            if stop:
+                return
     if share.rank == 0 and last == stage.iterations:
         save_checkpoint(trainer.result(), options.folder / WEIGHTS, {"stage": stage.name})
+
+
+def _leave_signals(_worker: int) -> None:
+    """Ctrl-C and SIGTERM are the run's to answer; its workers end when it does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _keep(
@@ -130,16 +186,16 @@ class Passes(nn.Module):
 
     def forward(self, kind: Pass, batch: Batch, iteration: int) -> tuple[Terms, list[Answer]]:
         """One pass; every process draws the same random choices."""
-        rng = seeded(self.stage.seed, iteration, list(Pass).index(kind))
-        with torch.autocast(batch.plates.device.type, torch.bfloat16, enabled=self.stage.bf16):
-            return PASSES[kind](self.network, batch, self.stage, iteration, rng)
+        rng = seeded(self.stage.seed, Stream[kind.name], iteration)
+        return PASSES[kind](self.network, batch, self.stage, iteration, rng)
 
 
 class Trainer:
     """A network with its optimiser and its average."""
 
     def __init__(self, network: MatAnyone, stage: Stage, share: Share) -> None:
-        self.network, self.stage = network, stage
+        self.network, self.stage, self.share = network, stage, share
+        self.skipped = 0
         network.train().requires_grad_(requires_grad=True)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a fifth faster on CPUs
         if not stage.learns_norms:
@@ -163,9 +219,20 @@ class Trainer:
             if kind is Pass.MATTING:
                 seen = answers
                 values |= {"norm": norm, "total": float(total.detach()), "alpha_l1": _alpha_l1(answers, batch)}
+            else:
+                values[f"{kind.value}_norm"] = norm
+        if self.stage.learns_norms and self.share.processes > 1:
+            self._agree_on_statistics()
         if self.average is not None:
             self.average.update_parameters(self.network)
         return values, seen
+
+    def _agree_on_statistics(self) -> None:
+        """Each process saw its own clips; DDP would keep the first one's batch-norm statistics."""
+        for name, buffer in self.network.named_buffers():
+            if name.endswith(("running_mean", "running_var")):
+                dist.all_reduce(buffer)
+                buffer.div_(self.share.processes)
 
     def _descend(self, iteration: int, total: Tensor, kind: Pass) -> float:
         if not torch.isfinite(total):
@@ -182,7 +249,14 @@ class Trainer:
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.stage.clip_norm)
         for group in self.optimiser.param_groups:
             group["lr"] = rate_at(self.stage, iteration) * group["factor"]
-        if torch.isfinite(norm):  # a step that overflowed is left out, the same in every process
+        self.skipped = 0 if torch.isfinite(norm) else self.skipped + 1
+        if self.skipped > MOST_SKIPPED:
+            raise BadResult(
+                expected="gradients that are numbers",
+                came=f"{self.skipped} steps in a row whose gradients overflowed, up to iteration {iteration}",
+                action="Go back to an earlier checkpoint and lower the rate.",
+            )
+        if not self.skipped:  # a step that overflowed is left out, the same in every process
             self.optimiser.step()
         return float(norm)
 
@@ -196,6 +270,7 @@ class Trainer:
         """Everything that is carried from iteration to iteration, atomically."""
         state = {
             "stage": dataclasses.asdict(self.stage),
+            "dims": self.network.dims.to_json(),
             "iteration": iteration,
             "network": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -213,10 +288,10 @@ class Trainer:
         if not path.is_file():
             return 0
         state = torch.load(path, map_location=self.network.device, weights_only=True)
-        if state["stage"] != plain(dataclasses.asdict(self.stage)):
+        if (state["stage"], state["dims"]) != (plain(dataclasses.asdict(self.stage)), self.network.dims.to_json()):
             raise SettingError(
-                expected=f"a run of stage {state['stage']['name']} with its own settings in {folder}",
-                came=f"stage {self.stage.name}, or other settings",
+                expected=f"a run of stage {state['stage']['name']} with its own settings and dims in {folder}",
+                came=f"stage {self.stage.name}, or other settings or dims",
                 action="Give this run a folder of its own.",
             )
         self.network.load_state_dict(state["network"])
@@ -269,7 +344,7 @@ def learns_from_stills(stage: Stage, kind: Pass, iteration: int) -> bool:
     """Whether the change head must not learn from this pass: moved stills teach it nothing about video."""
     if kind is Pass.MATTING:
         return stage.matting is MattingData.STILLS
-    return kind is Pass.SEGMENTATION and iteration % 2 == 1
+    return kind is Pass.SEGMENTATION and not labels_are_video(iteration)
 
 
 def _alpha_l1(answers: list[Answer], batch: Batch) -> float:
@@ -293,7 +368,7 @@ class Log:
         self.folder = folder
         self.path = folder / LOG
         self._cut(first)
-        self.board: Writer | None = _tensorboard(folder)
+        self.board: Writer | None = _tensorboard(folder, first)
 
     def __enter__(self) -> Log:
         return self
@@ -303,11 +378,13 @@ class Log:
             self.board.close()
 
     def _cut(self, first: int) -> None:
-        """Take away lines of iterations that will be done again."""
+        """Take away lines of iterations that will be done again, and a torn last one."""
+        if not first:
+            self.path.unlink(missing_ok=True)
         if not self.path.is_file():
             return
         header, *lines = self.path.read_text().splitlines()
-        kept = [line for line in lines if int(line.split(",")[0]) < first]
+        kept = lines[:first]
         with whole_file(self.path) as temporary:
             temporary.write_text("\n".join([header, *kept]) + "\n")
 
@@ -325,20 +402,19 @@ class Log:
             for name, value in step.values.items():
                 self.board.add_scalar(name, value, step.iteration)
 
-    def picture(self, iteration: int, write: Callable[[Path], None]) -> None:
+    def picture(self, iteration: int, sheet: NDArray[np.uint8]) -> None:
         """samples/<iteration>.png."""
-        (self.folder / "samples").mkdir(exist_ok=True)
-        write(self.folder / "samples" / f"{iteration:06d}.png")
+        write_picture(self.folder / "samples" / f"{iteration:06d}.png", sheet)
 
 
 _SOMETIMES = {"segmentation_change", "core_change"}
 """Terms of video batches only, which come every other iteration."""
 
 
-def _tensorboard(folder: Path) -> Writer | None:
+def _tensorboard(folder: Path, first: int) -> Writer | None:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    writer: Writer = SummaryWriter(str(folder))
+    writer: Writer = SummaryWriter(str(folder), purge_step=first)
     return writer

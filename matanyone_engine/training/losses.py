@@ -79,12 +79,15 @@ def _mean_within(difference: Tensor, region: Tensor) -> Tensor:
     return (inside / region.flatten(1).sum(dim=1).clamp(min=1)).mean()
 
 
-def log_odds_loss(logits: Tensor, truth: Tensor) -> Tensor:
+def log_odds_loss(logits: Tensor, truth: Tensor, known: Tensor | None = None) -> Tensor:
     """Cross-entropy of an auxiliary map (B, 1, h, w) with the truth (B, 1, H, W) averaged over its pixels.
 
-    The released code compares these log-odds with alphas directly; the network reads them as log-odds, so do we.
+    known (B, 1, H, W): how much each pixel counts. The released code compares these log-odds with alphas directly; the
+    network reads them as log-odds, so do we.
     """
-    return F.binary_cross_entropy_with_logits(logits, area_resize(truth, logits.shape[-2:]))
+    size = logits.shape[-2:]
+    weight = None if known is None else area_resize(known, size)
+    return F.binary_cross_entropy_with_logits(logits, area_resize(truth, size), weight)
 
 
 def change_loss(logits: Tensor, truth: Tensor, before: Tensor, threshold: float) -> Tensor:
@@ -140,11 +143,11 @@ def dice(answer: Tensor, truth: Tensor) -> Tensor:
 def known_region(label: Tensor) -> Tensor:
     """Where a binary label (B, T, 1, H, W) can be trusted as alpha: 1 away from its outline, 0 in a band around it.
 
-    The band is as wide as the subject is large; pixels near the border of the picture count as unknown.
+    The band grows with the subject's pixels in the whole clip; pixels near the border of the picture count as unknown.
     """
     known = []
     for clip in label:
-        side = int(0.1 * float(clip.mean(dim=0).sum()) ** 0.5)
+        side = int(0.1 * float(clip.sum()) ** 0.5)
         width = min(max(side, 9), 21) | 1
         grown = F.max_pool2d(clip, width, stride=1, padding=width // 2)
         outside = F.pad(1 - clip, [width // 2] * 4, value=0)

@@ -94,19 +94,13 @@ def dtssd(alpha: Alpha, truth: Alpha, alpha_before: Alpha, truth_before: Alpha) 
     return 100 * float(np.sqrt(np.square(change).mean()))
 
 
-def gradient_error(alpha: Alpha, truth: Alpha, *, stretch: bool = False) -> float:
+def gradient_error(alpha: Alpha, truth: Alpha) -> float:
     """Squared difference of Gaussian-gradient magnitudes, summed / 1000.
 
-    stretch: the low-resolution tables stretch both alphas to 0..1 first; the high-resolution ones do not.
+    As in the high-resolution tables; the low-resolution ones stretch both alphas to 0..1 first, which forgives a matte
+    that is too thin.
     """
-    if stretch:
-        alpha, truth = _stretched(alpha), _stretched(truth)
     return float(np.square(_gradient(alpha) - _gradient(truth)).sum()) / 1000
-
-
-def _stretched(alpha: Alpha) -> Alpha:
-    low, high = float(alpha.min()), float(alpha.max())
-    return (alpha - low) / (high - low) if high > low else alpha
 
 
 def _gradient(alpha: Alpha) -> NDArray[np.float64]:

@@ -26,7 +26,7 @@ from matanyone_engine.model.decoder import DecoderMaps
 from matanyone_engine.model.encoders import ImageFeatures
 from matanyone_engine.model.matanyone import MatAnyone
 from matanyone_engine.training import losses
-from matanyone_engine.training.recipe import MattingData, Pass, Stage
+from matanyone_engine.training.recipe import MattingData, Pass, Stage, labels_are_video
 
 Terms = dict[str, Tensor]
 """Name -> weighted scalar; their sum is what is minimised."""
@@ -113,12 +113,16 @@ class Unrolled:
 
 
 def unroll(network: MatAnyone, batch: Batch, stage: Stage, clamp: Clamp, rng: np.random.Generator) -> list[Answer]:
-    """Follow the guide mask through the clip; one Answer per frame, the first predicted too."""
-    features = _features(network, batch.plates)
-    carried, first = _first_frame(network, features[0], batch.guide, stage, clamp, rng)
-    answers = [first]
-    for frame in range(1, len(features)):
-        answers.append(_next_frame(network, features[frame - 1 : frame + 1], carried, stage, clamp, rng))
+    """Follow the guide mask through the clip; one Answer per frame, the first predicted too.
+
+    Autocast ends here: in bfloat16 the Laplacian term alone points elsewhere.
+    """
+    with torch.autocast(batch.plates.device.type, torch.bfloat16, enabled=stage.bf16):
+        features = _features(network, batch.plates)
+        carried, first = _first_frame(network, features[0], batch.guide, stage, clamp, rng)
+        answers = [first]
+        for frame in range(1, len(features)):
+            answers.append(_next_frame(network, features[frame - 1 : frame + 1], carried, stage, clamp, rng))
     return answers
 
 
@@ -259,7 +263,7 @@ def segmentation_pass(
         "segmentation_first": weights.first * per_frame[0],
         "segmentation_auxiliary": weights.auxiliary * torch.stack(maps).sum(),
     }
-    if _is_video(iteration):
+    if labels_are_video(iteration):
         terms["segmentation_change"] = weights.change * _change(answers, batch.alphas, LABEL_MOVED)
     return terms, answers
 
@@ -275,17 +279,12 @@ def core_pass(
     terms = {
         "core": losses.core(alphas[:, 1:], batch.alphas[:, 1:], known[:, 1:]),
         "core_first": weights.first * losses.core(alphas[:, 0], batch.alphas[:, 0], known[:, 0]),
-        "core_auxiliary": weights.auxiliary * _auxiliary(answers, batch.alphas),
+        "core_auxiliary": weights.auxiliary * _auxiliary(answers, batch.alphas, known),
         "boundary": weights.boundary * losses.boundary(_frames(alphas), _frames(batch.plates)),
     }
-    if _is_video(iteration):
+    if labels_are_video(iteration):
         terms["core_change"] = weights.change * _change(answers, batch.alphas, LABEL_MOVED)
     return terms, answers
-
-
-def _is_video(iteration: int) -> bool:
-    """Segmentation batches are video at even iterations and moved stills at odd ones."""
-    return iteration % 2 == 0
 
 
 def _frames(x: Tensor) -> Tensor:
@@ -301,11 +300,11 @@ def _on_points(logits: Tensor, label: Tensor, count: int, generators: list[torch
     return losses.segmentation(logits, label, losses.sample_points(logits, count, generators))
 
 
-def _auxiliary(answers: list[Answer], alphas: Tensor) -> Tensor:
-    """All auxiliary maps of all frames, summed over maps and averaged over frames."""
+def _auxiliary(answers: list[Answer], alphas: Tensor, known: Tensor | None = None) -> Tensor:
+    """All auxiliary maps of all frames, summed over maps and averaged over frames; where known, if that is given."""
     terms = [
-        losses.log_odds_loss(logits.float(), truth)
-        for answer, truth in zip(answers, alphas.unbind(1), strict=True)
+        losses.log_odds_loss(logits.float(), alphas[:, frame], None if known is None else known[:, frame])
+        for frame, answer in enumerate(answers)
         for logits in answer.auxiliary
     ]
     return torch.stack(terms).sum() / len(answers)

@@ -1,31 +1,44 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sample pictures of a training run: what the network was shown, what it said, what was true."""
+"""Pictures that training leaves on disk, and the sample sheets of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from matanyone_engine.atomic import whole_file
-from matanyone_engine.training.passes import Answer, Batch
+from matanyone_engine.errors import OutputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from matanyone_engine.training.passes import Answer, Batch
 
 
-def sample_sheet(batch: Batch, answers: list[Answer]) -> Callable[[Path], None]:
-    """A row per clip: first plate, guide mask, last plate, answer, truth. Returns what writes it to a PNG."""
+def write_picture(path: Path, pixels: NDArray[np.uint8]) -> None:
+    """8-bit BGR or grey, by the suffix; whole or not there. Raises OutputError."""
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 96] if path.suffix == ".jpg" else []
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as temporary:
+            temporary.write_bytes(cv2.imencode(path.suffix, pixels, quality)[1].tobytes())
+    except OSError as error:
+        raise OutputError(
+            expected=f"to write {path}",
+            came=error.strerror or str(error),
+            action="Choose a folder with room in which you may write.",
+        ) from error
+
+
+def sample_sheet(batch: Batch, answers: list[Answer]) -> NDArray[np.uint8]:
+    """A row per clip: first plate, guide mask, last plate, answer, truth."""
     last = answers[-1].alpha.remembered.detach()
     columns = [batch.plates[:, 0], batch.guide, batch.plates[:, -1], last, batch.alphas[:, -1]]
-    sheet = np.concatenate([np.concatenate(list(map(_picture, column)), axis=0) for column in columns], axis=1)
-
-    def write(path: Path) -> None:
-        with whole_file(path) as temporary:
-            temporary.write_bytes(cv2.imencode(".png", sheet)[1].tobytes())
-
-    return write
+    return np.concatenate([np.concatenate(list(map(_picture, column)), axis=0) for column in columns], axis=1)
 
 
 def _picture(x: Tensor) -> NDArray[np.uint8]:

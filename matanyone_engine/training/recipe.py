@@ -2,7 +2,7 @@
 """The stages of training as frozen values (paper section 4; spec section 7).
 
 Rules of this file:
-1. Constants and their reasons only; nothing is computed here.
+1. Constants and their reasons only, and the one rule they share.
 2. A stage says everything a run needs but its data and its starting weights.
 """
 
@@ -95,6 +95,11 @@ class Stage:
     average: float = 0.0
     """Decay of the weight average that is saved; 0 saves the last weights."""
     seed: int = 14159265
+
+
+def labels_are_video(iteration: int) -> bool:
+    """Segmentation and core passes learn from video at even iterations, from moved stills at odd ones."""
+    return iteration % 2 == 0
 
 
 MATANYONE_STAGES = (

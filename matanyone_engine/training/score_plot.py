@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from matanyone_engine.atomic import whole_file
 from matanyone_engine.training.metrics import FrameScores
+from matanyone_engine.training.pictures import write_picture
 
 PLOTTED = {"mad": "MAD x 1000", "dtssd": "dtSSD x 100", "edge": "edge error x 1000", "core": "core error x 1000"}
 
@@ -23,8 +23,7 @@ def write_score_plot(path: Path, scores: Mapping[int, FrameScores]) -> None:
     """One panel a metric, frames along x, from 0 upwards along y; an 8-bit PNG, written atomically."""
     frames = sorted(scores)
     panels = [_panel(title, frames, [getattr(scores[f], name) for f in frames]) for name, title in PLOTTED.items()]
-    with whole_file(path) as temporary:
-        temporary.write_bytes(cv2.imencode(".png", np.concatenate(panels))[1].tobytes())
+    write_picture(path, np.concatenate(panels))
 
 
 def _panel(title: str, frames: Sequence[int], values: Sequence[float]) -> NDArray[np.uint8]:

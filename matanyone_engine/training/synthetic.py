@@ -2,7 +2,7 @@
 """Foreground clips of our own: drawn figures with true alpha, unlimited, free and deterministic from a seed.
 
 Rules of this file:
-1. A clip is a function of its number: the same number draws the same pixels, on any machine with this OpenCV.
+1. A clip is a function of its number and of the photographs that clothes are cut from: the same pixels every time.
 2. It draws foregrounds only. What stands behind them, cameras, light and grain are augment.py's business.
 3. The files it leaves have the layout of the public matting sets ({fgr,pha}/<clip>/<frame>), so one loader reads both.
 
@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from matanyone_engine.training.pictures import write_picture
 
 Pixels = NDArray[Any]
 """float32; cv2's types promise less than that."""
@@ -653,15 +655,17 @@ KIND_SHARES = {"figure": 0.62, "beast": 0.14, "thing": 0.14, "plant": 0.06, "vei
 
 
 def write_clip(root: Path, number: int, length: int = LENGTH, textures: list[Path] | None = None) -> None:
-    """Write clip `number` as ROOT/{fgr,pha}/<number>/<frame>.png, straight colour and alpha, 8 bits."""
+    """Write clip `number`, 8 bits: ROOT/fgr/<number>/<frame>.jpg, straight colour, and ROOT/pha/<number>/<frame>.png."""
     name = f"{number:06d}"
-    for part in ("fgr", "pha"):
-        (root / part / name).mkdir(parents=True, exist_ok=True)
     for frame, layer in enumerate(draw_clip(number, length, textures)):
-        straight = np.clip(255 * unpremultiplied(layer), 0, 255).round().astype(np.uint8)
-        alpha = np.clip(255 * layer.alpha, 0, 255).round().astype(np.uint8)
-        cv2.imwrite(str(root / "fgr" / name / f"{frame:04d}.jpg"), straight[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 96])
-        cv2.imwrite(str(root / "pha" / name / f"{frame:04d}.png"), alpha)
+        straight, alpha = as_bytes(unpremultiplied(layer)), as_bytes(layer.alpha)
+        write_picture(root / "fgr" / name / f"{frame:04d}.jpg", straight[..., ::-1])
+        write_picture(root / "pha" / name / f"{frame:04d}.png", alpha)
+
+
+def as_bytes(pixels: Pixels) -> NDArray[np.uint8]:
+    """0..1 -> 0..255."""
+    return np.asarray(np.clip(255 * pixels, 0, 255).round(), np.uint8)
 
 
 def is_written(root: Path, number: int, length: int = LENGTH) -> bool:

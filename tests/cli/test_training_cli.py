@@ -55,6 +55,7 @@ def test_evaluate_compares_by_frame_number(tmp_path: Path, capsys: pytest.Captur
     pred = write_alphas(tmp_path / "short", "pred", range(1003, 1005))
     assert main(["evaluate", pred, truth, "--json", str(tmp_path / "s.json")]) == 0
     assert json.loads((tmp_path / "s.json").read_text())["mean"]["mad"] == 0
+    assert "not compared: 1001-1002" in capsys.readouterr().out
 
 
 def test_evaluate_says_where_the_subject_is_lost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,6 +116,9 @@ def test_train_starts_from_a_model_by_name(tmp_path: Path) -> None:
         (["--rate", "3"], "rate between 0 and 1"),
         (["--init", "no-such"], "no-such"),
         (["--batch", "0"], "at least one"),
+        (["--threads", "-1"], "at least one thread"),
+        (["--workers", "-1"], "no workers"),
+        (["--stage", "matanyone-1"], "--init"),
     ],
 )
 def test_train_refuses_bad_settings_before_it_starts(

@@ -20,7 +20,7 @@ SIZE = (64, 80)
 
 
 def rng(seed: int = 0) -> data.Rng:
-    return data.seeded(seed)
+    return np.random.default_rng(seed)
 
 
 @pytest.mark.parametrize("name", ["VideoMatte240K/train", "VM800", "Drawn"])
@@ -43,8 +43,6 @@ def test_a_small_set_is_not_lost_beside_a_large_one(tmp_path: Path) -> None:
     tiny.write_matting_video(tmp_path, "Large", clips=16, frames=1)
     tiny.write_matting_video(tmp_path, "Small", clips=1, frames=1)
     videos = data.MattingVideos(tmp_path)
-    seen = [videos.sets.index(next(s for s in videos.sets)) for s in videos.sets]
-    assert len(seen) == 2
     white = np.full(tiny.SIZE, 255, np.uint8)
     tiny.save(tmp_path / "mat_vid/Small/pha/0000/00000.jpg", white)
     share = np.mean([videos.cutout(rng(k), 1).pha[0].min() > 200 for k in range(200)])
@@ -136,11 +134,34 @@ def test_a_missing_set_says_where_to_get_it_and_how_to_lay_it_out(tmp_path: Path
     assert str(tmp_path) in caught.value.expected
 
 
-def test_an_alpha_without_colours_is_an_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lone", ["pha/1.png", "fgr/1.jpg"])
+def test_a_picture_without_its_partner_is_an_error(tmp_path: Path, lone: str) -> None:
     tiny.write_matting_stills(tmp_path)
-    (tmp_path / "mat_img/ImageMatte/train/pha/1.png").unlink()
-    with pytest.raises(DatasetError, match="1 pairs"):
+    (tmp_path / "mat_img/ImageMatte/train" / lone).unlink()
+    with pytest.raises(DatasetError, match="1 without a partner, 1 the first"):
         data.MattingStills(tmp_path)
+
+
+def test_incomplete_clips_are_found_before_a_run(tmp_path: Path) -> None:
+    tiny.write_matting_video(tmp_path)
+    (tmp_path / "mat_vid/VideoMatte240K/train/pha/0001/00002.jpg").unlink()
+    with pytest.raises(DatasetError, match="00002"):
+        data.MattingVideos(tmp_path)
+
+
+def test_colours_and_alpha_of_two_sizes_are_refused(tmp_path: Path) -> None:
+    tiny.write_matting_video(tmp_path, clips=1, frames=1)
+    tiny.save(tmp_path / "mat_vid/VideoMatte240K/train/pha/0000/00000.jpg", tiny.blob(0)[:40])
+    with pytest.raises(DatasetError, match="one size"):
+        data.MattingVideos(tmp_path).cutout(rng(), 1)
+
+
+def test_black_alphas_are_no_subjects(tmp_path: Path) -> None:
+    tiny.write_matting_video(tmp_path, clips=1, frames=1)
+    tiny.save(tmp_path / "mat_vid/VideoMatte240K/train/pha/0000/00000.jpg", 0 * tiny.blob(0))
+    tiny.write_backgrounds(tmp_path)
+    with pytest.raises(DatasetError, match="black"):
+        data.MattingSamples(tmp_path, MattingData.VIDEO).shot(rng(), 1, SIZE)
 
 
 def test_a_broken_picture_is_named(tmp_path: Path) -> None:
@@ -166,6 +187,16 @@ def test_a_step_is_a_function_of_its_number(every_layout: Path) -> None:
         assert torch.equal(first[kind].guide, again[kind].guide)
     other = data.Steps(every_layout, stage)[2]
     assert not torch.equal(first[Pass.MATTING].plates, other[Pass.MATTING].plates)
+
+
+def test_every_purpose_has_random_numbers_of_its_own() -> None:
+    draws = {
+        tuple(data.seeded(7, stream, iteration, slot).integers(1 << 60, size=2))
+        for stream in data.Stream
+        for iteration in range(3)
+        for slot in range(3)
+    }
+    assert len(draws) == len(data.Stream) * 9
 
 
 def test_processes_share_a_step_without_overlap(every_layout: Path) -> None:

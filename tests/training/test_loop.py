@@ -19,6 +19,7 @@ from matanyone_engine.errors import BadResult, DatasetError, SettingError
 from matanyone_engine.model import MatAnyone
 from matanyone_engine.model.checkpoint import load_upstream_state, read_checkpoint
 from matanyone_engine.training import loop
+from matanyone_engine.training.data import Steps
 from matanyone_engine.training.loop import RunOptions, Share, Step, Trainer, train
 from matanyone_engine.training.recipe import MATANYONE_STAGES, MINI_STAGES, MattingData, Pass, Rate, Stage
 
@@ -81,6 +82,14 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(every_layout: Path, tmp_p
     (tmp_path / "kept").rename(tmp_path / "killed" / loop.CHECKPOINT)  # as if the process had just vanished
     run(untrained(), stage, every_layout, tmp_path / "killed")
     assert logged(tmp_path / "killed") == logged(tmp_path / "whole")
+
+
+def test_a_run_that_is_asked_to_stop_keeps_what_it_did(every_layout: Path, tmp_path: Path) -> None:
+    stage, seen = toy_stage(0, iterations=6), []
+    for step in train(untrained(), stage, every_layout, RunOptions(tmp_path), lambda: len(seen) == 2):
+        seen.append(step.iteration)
+    assert seen == [0, 1, 2]
+    assert Trainer(untrained(), stage, Share(0, 1)).resume(tmp_path) == 3
 
 
 def test_a_stopped_run_keeps_what_it_did(every_layout: Path, tmp_path: Path) -> None:
@@ -170,6 +179,34 @@ def test_norms_are_frozen_or_learnt_as_the_stage_says(every_layout: Path, tmp_pa
         before = network.pixel_encoder.bn1.running_mean.clone()
         run(network, toy_stage(0, iterations=1, learns_norms=learns), every_layout, tmp_path / str(learns))
         assert torch.equal(before, network.pixel_encoder.bn1.running_mean) is not learns
+
+
+@pytest.mark.parametrize(("number", "iteration", "stands"), [(0, 0, False), (2, 0, True)])
+def test_the_change_head_gets_no_gradient_from_moved_stills(
+    every_layout: Path, monkeypatch: pytest.MonkeyPatch, number: int, iteration: int, stands: bool
+) -> None:
+    stage = toy_stage(number, passes=(Pass.MATTING,))
+    trainer = Trainer(untrained(), stage, Share(0, 1))
+    seen: list[float] = []
+
+    def step() -> None:
+        seen.append(sum(float(p.grad.abs().sum()) for p in trainer.network.temp_sparity.parameters()))
+
+    monkeypatch.setattr(trainer.optimiser, "step", step)
+    trainer.step(iteration, Steps(every_layout, stage)[iteration])
+    assert (seen == [0.0]) is stands
+
+
+def test_steps_that_overflow_are_left_out_and_then_end_the_run(
+    every_layout: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(loop, "MOST_SKIPPED", 2)
+    monkeypatch.setattr(loop.nn.utils, "clip_grad_norm_", lambda *_: torch.tensor(float("inf")))
+    network = untrained()
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    with pytest.raises(BadResult, match="3 steps in a row"):
+        run(network, toy_stage(0, passes=(Pass.MATTING,)), every_layout, tmp_path)
+    assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
 
 
 def test_the_change_head_stands_still_where_only_stills_teach() -> None:

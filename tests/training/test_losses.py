@@ -78,6 +78,14 @@ def test_known_region_leaves_a_band_around_the_outline_and_the_border() -> None:
     assert known[32, 50 + 12] == 0
 
 
+def test_the_unknown_band_grows_with_the_pixels_of_the_whole_clip() -> None:
+    label = disc(size=128)[0].expand(16, -1, -1, -1)
+    widths = [
+        int((losses.known_region(clip.unsqueeze(0))[0, 0, 0, 32, 32:60] == 0).sum()) for clip in (label[:1], label)
+    ]
+    assert widths == [8, 13]  # windows of 9 (the least) and of 13: 0.1 sqrt(16 x 1009), made odd
+
+
 def test_core_is_blind_to_the_band() -> None:
     label = disc().unsqueeze(0)
     known = losses.known_region(label)

@@ -655,7 +655,7 @@ KIND_SHARES = {"figure": 0.62, "beast": 0.14, "thing": 0.14, "plant": 0.06, "vei
 
 
 def write_clip(root: Path, number: int, length: int = LENGTH, textures: list[Path] | None = None) -> None:
-    """Write clip `number`, 8 bits: ROOT/fgr/<number>/<frame>.jpg, straight colour, and ROOT/pha/<number>/<frame>.png."""
+    """Write clip `number`, 8 bits: ROOT/fgr/<number>/<frame>.jpg, straight, and ROOT/pha/<number>/<frame>.png."""
     name = f"{number:06d}"
     for frame, layer in enumerate(draw_clip(number, length, textures)):
         straight, alpha = as_bytes(unpremultiplied(layer)), as_bytes(layer.alpha)

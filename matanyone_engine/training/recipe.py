@@ -162,18 +162,30 @@ MINI_STAGES = (
     replace(
         _MINI,
         name="mini-3",
+        iterations=2_600,
+        crop=(192, 288),
+        frames=(3, 4),
+        schedule=Rate.COSINE,
+        warm_up=50,
+        settles=(1, 2),
+        seed=27182818,
+    ),
+    replace(
+        _MINI,
+        name="mini-4",
         iterations=400,
         batch=2,
-        crop=(256, 352),
+        crop=(288, 416),
         frames=(3, 4),
         rate=8e-5,
         schedule=Rate.COSINE,
         warm_up=30,
         settles=(1, 2),
         learns_norms=False,
+        seed=57721566,
     ),
 )
 """Ours, for the bundled network: from nothing, on drawn and rendered clips, on CPU cores. Small crops first, then
-longer clips, then large crops with frozen norms."""
+longer clips, then larger crops, at last with frozen norms."""
 
 STAGES = {stage.name: stage for stage in (*MATANYONE_STAGES, *MINI_STAGES)}

@@ -1,0 +1,367 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that is said between a client and an engine (docs/protocol.md).
+
+Rules of this file:
+1. One frozen dataclass per message; its fields are the fields of the header, so types are what JSON has.
+2. A field with a default may be left out by the sender; one without may not.
+3. No behaviour: what a message does to an engine is decided in service/scheduler.py.
+
+    client -> engine, control   Hello Ping Status ListSessions Cancel Snapshot Job Shutdown
+    client -> engine, data      Hello Open Reopen Key Frame Fetch Close
+    engine -> client            Welcome Pong StatusReport Sessions Cancelled Snapshotted Accepted Goodbye
+                                Opened Result Closed Fault, and unasked: Progress JobEnded
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Optional
+
+
+@dataclass(frozen=True)
+class Message:
+    """Base of everything that is said."""
+
+
+# ------------------------------------------------------------------------------------------------ who is there
+
+
+@dataclass(frozen=True)
+class Hello(Message):
+    """First on either socket. The engine forgets who is there when it restarts: say it again on a new epoch."""
+
+    token: str
+    """The engine's secret, from its connection file."""
+    peer: str
+    """32 hexadecimal digits, drawn by the client once: ties its two sockets together."""
+    client: str = ""
+    """Who speaks, for people: 'Blender 4.5, shot_010.blend'."""
+
+
+@dataclass(frozen=True)
+class Welcome(Message):
+    """You are known; this is what I am and can take."""
+
+    epoch: str
+    """Another value is another run of the engine."""
+    engine: str
+    """Its version."""
+    models: tuple[str, ...]
+    """Names that Open takes, the default first."""
+    device: str
+    most_message_bytes: int
+    """Larger messages vanish without an error (ZeroMQ drops the connection): never send one."""
+    lease_s: float
+    """A client unheard of for so long loses its device memory, not its sessions."""
+    roots: tuple[str, ...] = ()
+    """Folders a Job may read and write under."""
+
+
+@dataclass(frozen=True)
+class Ping(Message):
+    """Are you alive? Renews the leases of all sessions of this client."""
+
+
+@dataclass(frozen=True)
+class Pong(Message):
+    """Alive; and what the device does, since a frozen device answers no frame while this still comes."""
+
+    epoch: str
+    activity: str
+    """'idle', 'loading', 'seeding' or 'stepping'."""
+    progress_age_s: float
+    """Seconds since the device last began or finished something."""
+    session: str = ""
+    """Short name of the session that is computed."""
+
+
+@dataclass(frozen=True)
+class Status(Message):
+    """How is the engine?"""
+
+
+@dataclass(frozen=True)
+class StatusReport(Message):
+    """Figures of the whole engine."""
+
+    epoch: str
+    engine: str
+    pid: int
+    device: str
+    activity: str
+    uptime_s: float
+    frames: int
+    """Frames computed since it started."""
+    frames_per_s: float
+    """Over the last minute."""
+    sessions: int
+    queued: int
+    """Frames waiting anywhere between arrival and answer."""
+    memory_bytes: int
+    """Taken by sessions, as estimated."""
+    memory_limit_bytes: int
+    resident_bytes: int
+    """Of the process, as the system counts it; 0 where it does not say."""
+    models_loaded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ListSessions(Message):
+    """Which sessions are there?"""
+
+
+@dataclass(frozen=True)
+class SessionInfo:
+    """One session as others may see it: its secret is not in here."""
+
+    name: str
+    client: str
+    phase: str
+    priority: str
+    model: str
+    size: tuple[int, int]
+    """Width, height; 0, 0 for a job that is still planned."""
+    next_seq: int
+    queued: int
+    memory_bytes: int
+    idle_s: float
+
+
+@dataclass(frozen=True)
+class Sessions(Message):
+    """All sessions, parked ones too."""
+
+    sessions: tuple[SessionInfo, ...]
+
+
+# ------------------------------------------------------------------------------------------------ one shot
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a shot is computed. Results depend on nothing else but plates, mask and weights."""
+
+    settle_passes: int = 10
+    working_size: Optional[int] = None
+    """Limit of the shortest side that is computed, in pixels; None is full size."""
+    colorspace: Optional[str] = None
+    """OpenColorIO name; None takes what an EXR says about itself. Raw planes must be named."""
+    mask_grow: int = 0
+    reply: str = "exr"
+    """'exr' (the plate's header carried over), 'f2' or 'f4' (a raw plane)."""
+
+
+@dataclass(frozen=True)
+class Open(Message):
+    """A new session for one object in one shot."""
+
+    nonce: str
+    """32 hexadecimal digits, drawn by the client: the same Open twice opens one session."""
+    size: tuple[int, int]
+    """Width and height of the plates; others are refused."""
+    model: str = "mini"
+    options: Options = field(default_factory=Options)
+    priority: str = "interactive"
+    """'interactive' goes before 'batch'."""
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Reopen(Message):
+    """Come back to a session: after a crash of either side, or from another client, which then owns it."""
+
+    session: str
+
+
+@dataclass(frozen=True)
+class Opened(Message):
+    """The session is there."""
+
+    session: str
+    """Secret: whoever says it owns the session."""
+    next_seq: int
+    """What Key or Frame must be numbered next; after a crash, earlier than before it."""
+    window_frames: int
+    """At most so many Keys and Frames may be unanswered."""
+    window_bytes: int
+    """And at most so many bytes of them."""
+
+
+@dataclass(frozen=True)
+class Key(Message):
+    """A plate and its mask: seeds the session, or starts its memory anew. Payloads: plate, mask."""
+
+    session: str
+    seq: int
+    frame: int
+    """The plate's own number; it comes back with the alpha."""
+
+
+@dataclass(frozen=True)
+class Frame(Message):
+    """The next plate. Payload: plate."""
+
+    session: str
+    seq: int
+    frame: int
+
+
+@dataclass(frozen=True)
+class Fetch(Message):
+    """The stored result of an earlier frame, once more."""
+
+    session: str
+    seq: int
+
+
+@dataclass(frozen=True)
+class Result(Message):
+    """An alpha, stored before it was sent. Payload: alpha."""
+
+    session: str
+    seq: int
+    frame: int
+    warnings: tuple[str, ...] = ()
+    """What to look at: 'the plate is black', 'the alpha is empty'."""
+
+
+@dataclass(frozen=True)
+class Snapshot(Message):
+    """Put the session's state on disk now."""
+
+    session: str
+
+
+@dataclass(frozen=True)
+class Snapshotted(Message):
+    """It is on disk: a restarted engine goes on from this seq."""
+
+    session: str
+    next_seq: int
+
+
+@dataclass(frozen=True)
+class Cancel(Message):
+    """Stop within one frame. Frames that are finished stay; the session or job can go on."""
+
+    session: str
+
+
+@dataclass(frozen=True)
+class Cancelled(Message):
+    """It has stopped; unanswered Keys and Frames were answered with a Fault 'cancelled'."""
+
+    session: str
+    next_seq: int
+
+
+@dataclass(frozen=True)
+class Close(Message):
+    """The session is over: memory, snapshots and stored results go."""
+
+    session: str
+
+
+@dataclass(frozen=True)
+class Closed(Message):
+    """It is gone. Closing what is gone already is no error."""
+
+    session: str
+
+
+# ------------------------------------------------------------------------------------------------ jobs
+
+
+@dataclass(frozen=True)
+class Job(Message):
+    """A whole shot from files to files, read and written by the engine under its roots."""
+
+    nonce: str
+    plate: str
+    mask: str
+    out: str
+    mask_frame: Optional[int] = None
+    frames: Optional[tuple[int, ...]] = None
+    missing: str = "error"
+    model: str = "mini"
+    options: Options = field(default_factory=Options)
+    resume: bool = False
+    """Go on with an unfinished run of exactly this job."""
+    priority: str = "batch"
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Accepted(Message):
+    """The job is checked and waits its turn."""
+
+    session: str
+    frames: int
+    """Alphas it will write."""
+    colour: str
+    """The plate's colour space and why."""
+    model: str
+    """Label and licence of the weights."""
+
+
+@dataclass(frozen=True)
+class Progress(Message):
+    """An alpha of a job is on disk. May be left out when the client is slow; JobEnded is not."""
+
+    session: str
+    frame: int
+    path: str
+    done: int
+    of: int
+
+
+@dataclass(frozen=True)
+class JobEnded(Message):
+    """The job is over: 'finished', 'cancelled' or 'failed' with what a Fault would say."""
+
+    session: str
+    outcome: str
+    written: int
+    """Alphas written in this run."""
+    code: str = ""
+    message: str = ""
+    action: str = ""
+
+
+# ------------------------------------------------------------------------------------------------ the end
+
+
+@dataclass(frozen=True)
+class Shutdown(Message):
+    """Snapshot every session and end the process."""
+
+
+@dataclass(frozen=True)
+class Goodbye(Message):
+    """Will do."""
+
+
+@dataclass(frozen=True)
+class Fault(Message):
+    """The request was not done, and changed nothing."""
+
+    code: str
+    """An errors.Code."""
+    message: str
+    action: str
+    retryable: bool
+    expected_seq: Optional[int] = None
+    """With 'out-of-order': what would be right."""
+
+
+def _all(kind: type[Message]) -> list[type[Message]]:
+    return [sub for direct in kind.__subclasses__() for sub in (direct, *_all(direct))]
+
+
+def type_name(kind: type[Message]) -> str:
+    """Its name on the wire: ListSessions -> 'list-sessions'."""
+    return "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in kind.__name__).lstrip("-")
+
+
+MESSAGES = {type_name(kind): kind for kind in _all(Message)}
+"""Name on the wire -> dataclass."""

@@ -8,6 +8,7 @@
     │   ├── FrameRangeError     a frame range or a sequence pattern cannot be read
     │   ├── ColourError         a colour space is unknown, or must be named
     │   ├── SettingError        an option or a settings file is wrong
+    │   ├── DatasetError        training data is missing or laid out otherwise
     │   └── CheckpointError     a weights file is not what it should be
     │       └── WeightsNotFound a registered model is not on this machine
     ├── IllegalMove             the session was asked for something its state does not allow
@@ -17,6 +18,8 @@
     ├── OutOfMemory             the device or the machine has no room left
     ├── OutputError             a result could not be written; nothing half-written was left
     ├── FetchError              weights could not be downloaded
+    ├── EngineUnreachable       there is no running engine, or it does not move
+    ├── RefusedByEngine         the running engine would not, or could not, do it
     ├── BadResult               the network answered with something that must not be shown as an alpha
     └── Interrupted             the user stopped the work; finished frames are kept
 
@@ -106,6 +109,14 @@ class OutputError(EngineError):
 
 class FetchError(EngineError):
     """Weights could not be downloaded."""
+
+
+class EngineUnreachable(EngineError):
+    """There is no running engine, or it does not answer."""
+
+
+class RefusedByEngine(EngineError):
+    """The running engine would not, or could not, do what was asked."""
 
 
 class BadResult(EngineError):

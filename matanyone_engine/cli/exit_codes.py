@@ -14,6 +14,8 @@ LICENCE_REFUSED = 5
 OUTPUT_FAILED = 6
 FETCH_FAILED = 7
 BAD_RESULT = 8
+UNREACHABLE = 9
+REFUSED = 10
 INTERRUPTED = 130
 
 # The most specific ancestor of an error that stands here decides.
@@ -27,6 +29,8 @@ EXIT_CODES: dict[type[errors.EngineError], int] = {
     errors.OutputError: OUTPUT_FAILED,
     errors.FetchError: FETCH_FAILED,
     errors.BadResult: BAD_RESULT,
+    errors.EngineUnreachable: UNREACHABLE,
+    errors.RefusedByEngine: REFUSED,
     errors.Interrupted: INTERRUPTED,
 }
 

@@ -21,6 +21,10 @@ from matanyone_engine.errors import EngineError, OutOfMemory
 # Command -> what it does. Its module is matanyone_engine.cli.<command>.
 COMMANDS = {
     "matte": "one mask on one frame -> an alpha for every frame of the shot",
+    "serve": "run the engine: a service that hosts and farms talk to",
+    "status": "what the running engine does: sessions, speed, memory, queue",
+    "stop": "end the running engine; sessions are kept on disk",
+    "keys": "make keys for an engine that others reach over the network",
     "evaluate": "how far alphas are from the true ones: a table, JSON, a plot",
     "train": "train a network by one stage of the recipe",
     "draw": "draw clips with true alpha to train on",
@@ -30,7 +34,7 @@ COMMANDS = {
 
 _EPILOGUE = """\
 exit codes: 0 ok, 2 bad input, 3 out of memory, 4 no such device, 5 licence refused, 6 output failed,
-7 fetch failed, 8 bad result, 130 interrupted, 1 anything else
+7 fetch failed, 8 bad result, 9 engine unreachable, 10 refused by the engine, 130 interrupted, 1 anything else
 """
 
 

@@ -9,7 +9,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -19,7 +19,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from matanyone_engine.errors import BadResult, MaskError, OutOfMemory, PlateError, SettingError, SnapshotError
+from matanyone_engine.errors import (
+    BadResult,
+    Interrupted,
+    MaskError,
+    OutOfMemory,
+    PlateError,
+    SettingError,
+    SnapshotError,
+)
 from matanyone_engine.matting import step
 from matanyone_engine.matting.geometry import Geometry, Size
 from matanyone_engine.matting.policy import MemoryPolicy
@@ -84,18 +92,25 @@ class MattingSession:
         """Go back to a state that this session had."""
         self._state = state
 
-    def seed(self, plate: Image, mask: Image) -> Tensor:
+    def seed(self, plate: Image, mask: Image, stopping: Callable[[], bool] = lambda: False) -> Tensor:
         """Give the object by its mask on this plate and settle on it: the alpha (H, W) of this frame.
 
         The mask may be soft. The frame is predicted 1 + settle_passes times, each time from the last answer. On a
-        session that was seeded before, working memory starts anew from this frame.
+        session that was seeded before, working memory starts anew from this frame. `stopping` is asked before each
+        prediction: once it says yes, nothing has happened.
 
-        Raises PlateError, MaskError.
+        Raises PlateError, MaskError, Interrupted.
         """
         state, frame = self._entered(plate)
         given = self._mask(mask, frame.geometry)
         _, state = self._run(FrameKind.SEED, state, frame, given)
-        for _ in range(1 + self._settle_passes):
+        for done in range(1 + self._settle_passes):
+            if stopping():
+                raise Interrupted(
+                    expected=f"{1 + self._settle_passes} passes over the mask's frame",
+                    came=f"a stop after {done}",
+                    action="Seed the frame again.",
+                )
             alpha, state = self._run(FrameKind.SETTLE, state, frame)
         return self._commit(alpha, state, frame)
 
@@ -118,15 +133,18 @@ class MattingSession:
         """The alpha of a last frame, which is not remembered; with a mask, the mask is the alpha."""
         return self._move(FrameKind.FINISH if mask is None else FrameKind.FINISH_SEED, plate, mask)
 
-    def snapshot(self) -> bytes:
-        """All that this session remembers, for restore(). No pickle; damage is noticed on restore."""
+    def snapshot(self, state: StreamState | None = None) -> bytes:
+        """All that this session remembers (or remembered: any state it had), for restore().
+
+        No pickle; damage is noticed on restore.
+        """
         about = {
             "policy": self._policy.to_dict(),
             "settle_passes": self._settle_passes,
             "working_size": self._working_size,
             "network": self._network_digest,
         }
-        return to_bytes(self._state, about)
+        return to_bytes(state or self._state, about)
 
     @classmethod
     def restore(cls, network: MatAnyone, blob: bytes) -> MattingSession:

@@ -92,6 +92,12 @@ class PlateHeader:
         """(width, height) of the display window: the size of the plate, of its mask and of its alpha."""
         return self.display_window.width, self.display_window.height
 
+    @classmethod
+    def plain(cls, path: Path, width: int, height: int) -> PlateHeader:
+        """Of pixels that came without a file: nothing is known but their size."""
+        window = Window(0, 0, width, height)
+        return cls(path, window, window, 1.0, None, None, ("R", "G", "B"), {}, "raw", "float")
+
 
 @dataclass(frozen=True)
 class Plate:

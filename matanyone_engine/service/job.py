@@ -24,7 +24,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from matanyone_engine import __version__
 from matanyone_engine.errors import MaskError, SettingError
 from matanyone_engine.matting.policy import MemoryPolicy
 from matanyone_engine.matting.session import SETTLE_PASSES, MattingSession, check_options
@@ -37,6 +36,7 @@ from matanyone_engine.media.sequence import OutputPattern, describe_frames, find
 from matanyone_engine.model.matanyone import MatAnyone
 from matanyone_engine.model.registry import VettedWeights
 from matanyone_engine.model.weights_file import measure
+from matanyone_engine.service.provenance import describe_making
 from matanyone_engine.service.resume import (
     ResumePoint,
     cannot_resume,
@@ -207,23 +207,19 @@ def _prepared_mask(job: MatteJob, size: tuple[int, int]) -> Plane:
 
 
 def provenance(plan: MattePlan, weights: VettedWeights) -> dict[str, str]:
-    """What every alpha says about how it was made."""
+    """What every alpha of this job says about how it was made."""
     job = plan.job
-    return {
-        "version": __version__,
-        "model": weights.label,
-        "modelLicence": weights.licence,
-        "modelSha256": weights.found.sha256 or "unknown",
-        "mask": Path(job.mask).name,
-        "maskFrame": str(plan.key),
-        "maskSha256": measure(Path(job.mask)).sha256 or "unknown",
-        "maskGrow": str(job.mask_grow),
-        "plateColorspace": f"{plan.colour.space} ({plan.colour.reason})",
-        "networkView": plan.view.name,
-        "settlePasses": str(job.settle_passes),
-        "workingSize": "full" if job.working_size is None else str(job.working_size),
-        "memory": json.dumps(job.memory.to_dict()),
-    }
+    return describe_making(
+        weights,
+        plan.colour,
+        mask=Path(job.mask).name,
+        mask_frame=plan.key,
+        mask_sha256=measure(Path(job.mask)).sha256 or "unknown",
+        mask_grow=job.mask_grow,
+        settle_passes=job.settle_passes,
+        working_size=job.working_size,
+        memory=job.memory,
+    )
 
 
 Stamp = tuple[str, int, int]

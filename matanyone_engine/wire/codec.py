@@ -91,6 +91,11 @@ def verify(packet: Packet) -> None:
         check_content(payload, data)
 
 
+def from_fields(kind: Any, fields: Any) -> Any:
+    """A dataclass from dataclasses.asdict() of it that went through JSON. Raises WireError if it does not fit."""
+    return _build(kind, fields, CURRENT)
+
+
 def _read_header(data: Optional[bytes], length: int) -> dict[str, Any]:
     if data is None:
         raise too_large(f"a header of at most {MOST_HEADER_BYTES} bytes", length)

@@ -101,11 +101,10 @@ def check_phase(message: Message, phase: Phase) -> None:
     """For the engine: does it make sense where the session stands? Raises WireError."""
     exchange = EXCHANGES[type(message)]
     if exchange.phases and phase not in exchange.phases:
-        raise WireError(
-            Code.OUT_OF_TURN,
-            f"{type_name(type(message))} to a session that is {phase.value}",
-            "Reopen the session." if phase is Phase.PARKED else "Wait for the answer that ends this phase.",
-        )
+        what = f"{type_name(type(message))} to a session that is {phase.value}"
+        if phase is Phase.PARKED:
+            raise WireError(Code.SESSION_EXPIRED, what, "Reopen the session; nothing is lost.")
+        raise WireError(Code.OUT_OF_TURN, what, "Wait for the answer that ends this phase.")
 
 
 def check_reply(request: Message, reply: Message, payloads: tuple[str, ...]) -> None:

@@ -30,6 +30,7 @@ class Code(Enum):
     NO_ROOM = "no-room"
     BAD_INPUT = "bad-input"
     BAD_RESULT = "bad-result"
+    SNAPSHOT = "snapshot"
     LICENCE = "licence"
     DEVICE = "device"
     OUT_OF_MEMORY = "out-of-memory"

@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A client of the engine for programs that must not load torch or numpy (docs/protocol.md).
+
+    client.py      blocking: EngineClient, and Shot, which survives a restart of the engine
+    pump.py        non-blocking: EnginePump.poll() for UI timers
+    launcher.py    find this user's engine, or start one
+    transport.py   the only file that knows ZeroMQ
+
+Rule of this folder: Python 3.9, its standard library, pyzmq in transport.py, and the wire package beside it. Both
+folders are copied into hosts as they are.
+"""

@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Blocking calls to an engine, and a shot that survives its restarts.
+
+with EngineClient(find_engine) as client:
+    shot = client.open_shot((1920, 1080), Options(colorspace="ACEScg"))
+    for result in shot.matte(frames, read_plate, mask=mask_payload):
+        ...result.frame, result.data...
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from ..wire import messages as say
+from ..wire.arrays import Payload
+from ..wire.connection import Connection
+from ..wire.errors import Code, WireError
+from .pump import Arrived, EnginePump, State
+from .transport import ClientKeys
+
+_POLL_MS = 50
+_LOST = frozenset({Code.SESSION_EXPIRED.value, Code.SHUTTING_DOWN.value, Code.OUT_OF_ORDER.value})
+"""Faults after which a shot reopens its session and goes on."""
+
+Plate = tuple[Payload, Any]
+"""Declaration (wire.arrays.describe_raw, describe_file) and bytes."""
+
+
+@dataclass(frozen=True)
+class Alpha:
+    """One frame's answer."""
+
+    frame: int
+    payload: Payload
+    data: Any
+    warnings: tuple[str, ...]
+
+
+class EngineClient:
+    """Asks and waits."""
+
+    def __init__(
+        self,
+        find: Callable[[], Connection],
+        client: str = "",
+        keys: Optional[ClientKeys] = None,
+        patience_s: float = 60.0,
+    ) -> None:
+        """find: where the engine is (launcher.find_engine). patience_s: how long it may be unreachable.
+
+        Raises WireError where there is no engine.
+        """
+        self.pump = EnginePump(find, client, keys)
+        self._patience_s = patience_s
+        self._arrived: dict[int, Arrived] = {}
+        self.events: deque[say.Message] = deque(maxlen=10_000)
+        """What the engine said unasked."""
+
+    def __enter__(self) -> EngineClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.pump.close()
+
+    def call(self, message: say.Message, payloads: tuple[Payload, ...] = (), data: tuple[Any, ...] = ()) -> say.Message:
+        """Ask, wait, answer. Raises WireError: the engine's fault, or 'unreachable', 'stalled', 'unauthorised'."""
+        return self.wait(self.pump.ask(message, payloads, data)).message
+
+    def wait(self, request: int) -> Arrived:
+        """The answer to a request of pump.ask(). Raises WireError as call() does."""
+        begun = time.monotonic()
+        while request not in self._arrived:
+            self._pump()
+            self._check_health(begun)
+        arrived = self._arrived.pop(request)
+        if isinstance(arrived.message, say.Fault):
+            raise as_error(arrived.message)
+        return arrived
+
+    def next_event(self, timeout_s: float) -> Optional[say.Message]:
+        """What the engine says unasked (Progress, JobEnded), or None. Raises WireError if the engine is lost."""
+        deadline = time.monotonic() + timeout_s
+        while not self.events:
+            if time.monotonic() >= deadline:
+                return None
+            self._pump()
+            self._check_health(deadline - timeout_s)
+        return self.events.popleft()
+
+    def open_shot(
+        self,
+        size: tuple[int, int],
+        options: Optional[say.Options] = None,
+        *,
+        model: Optional[str] = None,
+        priority: str = "interactive",
+        label: str = "",
+    ) -> Shot:
+        """A new session for one object. size: width, height. Raises WireError."""
+        nonce = secrets.token_hex(16)
+        chosen = model or self._default_model()
+        opening = say.Open(nonce, size, chosen, options or say.Options(), priority, label)
+        opened = self.call(opening)
+        assert isinstance(opened, say.Opened)
+        return Shot(self, opened)
+
+    def reopen_shot(self, session: str) -> Shot:
+        """Come back to a session by its secret. Raises WireError."""
+        opened = self.call(say.Reopen(session))
+        assert isinstance(opened, say.Opened)
+        return Shot(self, opened)
+
+    def _default_model(self) -> str:
+        begun = time.monotonic()
+        while self.pump.welcome is None:
+            self._pump()
+            self._check_health(begun)
+        return self.pump.welcome.models[0]
+
+    def _pump(self) -> None:
+        for arrived in self.pump.poll(_POLL_MS):
+            if arrived.request == 0:
+                self.events.append(arrived.message)
+            else:
+                self._arrived[arrived.request] = arrived
+
+    def _check_health(self, begun: float) -> None:
+        state = self.pump.state
+        if state is State.REFUSED:
+            raise WireError(
+                Code.UNAUTHORISED,
+                "authentication failed: the engine's key does not match, or it does not know this client's",
+                "Compare the server key, and have your public key put into the engine's clients folder.",
+            )
+        if state is State.UNREACHABLE and time.monotonic() - begun > self._patience_s:
+            raise WireError(
+                Code.UNREACHABLE,
+                f"no answer from the engine for {self._patience_s:.0f} s",
+                "Start it again; finished frames are kept, and the session can be reopened.",
+            )
+        if state is State.STALLED:
+            raise WireError(
+                Code.STALLED,
+                "the engine answers, but its device has not moved for long",
+                "Wait, or stop it with matanyone-engine stop and start it again.",
+            )
+
+
+class Shot:
+    """One object through one shot, over one session."""
+
+    def __init__(self, client: EngineClient, opened: say.Opened) -> None:
+        self._client = client
+        self.session = opened.session
+        """Secret: whoever has it can come back to the session."""
+        self.next_seq = opened.next_seq
+        self._window = opened.window_frames
+        self._window_bytes = opened.window_bytes
+
+    def matte(
+        self,
+        frames: Sequence[int],
+        plate: Callable[[int], Plate],
+        mask: Optional[Plate] = None,
+        first_seq: int = 0,
+    ) -> Iterator[Alpha]:
+        """Alphas of these frames, in order, as they come.
+
+        frames: plate numbers, without leaps; the first has the mask where there is one. plate: reads a frame, perhaps
+        again, when the engine has to go back. first_seq: the session's number of frames[0].
+        If the engine is restarted meanwhile, the session goes on from its newest snapshot; no frame is answered twice.
+        Raises WireError.
+        """
+        delivered = sent = first_seq
+        waiting: deque[tuple[int, int, int]] = deque()
+        while delivered < first_seq + len(frames):
+            while sent < first_seq + len(frames) and self._room(waiting):
+                frame = frames[sent - first_seq]
+                waiting.append((sent, *self._send(sent, frame, plate(frame), mask if sent == first_seq else None)))
+                sent += 1
+            seq, request, _ = waiting[0]
+            try:
+                arrived = self._client.wait(request)
+            except WireError as error:
+                if error.code.value not in _LOST:
+                    self._abandon(waiting)
+                    raise
+                self._abandon(waiting)
+                sent = min(self._reopened(first_seq), delivered)
+                continue
+            waiting.popleft()
+            if seq >= delivered:
+                delivered = seq + 1
+                yield _alpha(arrived)
+
+    def fetch(self, seq: int) -> Alpha:
+        """A stored result once more. Raises WireError."""
+        return _alpha(self._client.wait(self._client.pump.ask(say.Fetch(self.session, seq))))
+
+    def cancel(self) -> int:
+        """Stop within one frame; the next seq. Raises WireError."""
+        cancelled = self._client.call(say.Cancel(self.session))
+        assert isinstance(cancelled, say.Cancelled)
+        return cancelled.next_seq
+
+    def snapshot(self) -> int:
+        """Put the state on disk; the seq that a restarted engine goes on from. Raises WireError."""
+        done = self._client.call(say.Snapshot(self.session))
+        assert isinstance(done, say.Snapshotted)
+        return done.next_seq
+
+    def close(self) -> None:
+        """The session is over. Raises WireError."""
+        self._client.call(say.Close(self.session))
+
+    def _room(self, waiting: deque[tuple[int, int, int]]) -> bool:
+        return len(waiting) < self._window and sum(size for _, _, size in waiting) < self._window_bytes // 2
+
+    def _send(self, seq: int, frame: int, plate: Plate, mask: Optional[Plate]) -> tuple[int, int]:
+        """(number of the request, bytes)."""
+        if mask is None:
+            return self._client.pump.ask(say.Frame(self.session, seq, frame), (plate[0],), (plate[1],)), plate[0].bytes
+        key = say.Key(self.session, seq, frame)
+        request = self._client.pump.ask(key, (plate[0], mask[0]), (plate[1], mask[1]))
+        return request, plate[0].bytes + mask[0].bytes
+
+    def _abandon(self, waiting: deque[tuple[int, int, int]]) -> None:
+        for _, request, _ in waiting:
+            self._client.pump.give_up(request)
+        waiting.clear()
+
+    def _reopened(self, first_seq: int) -> int:
+        """Come back after a restart; the seq to go on from."""
+        opened = self._client.call(say.Reopen(self.session))
+        assert isinstance(opened, say.Opened)
+        self.next_seq = opened.next_seq
+        if opened.next_seq < first_seq:
+            raise WireError(
+                Code.OUT_OF_ORDER,
+                f"the engine stands at seq {opened.next_seq}, before the first frame given ({first_seq})",
+                f"Give the frames from seq {opened.next_seq} on.",
+                expected_seq=opened.next_seq,
+            )
+        return opened.next_seq
+
+
+def _alpha(arrived: Arrived) -> Alpha:
+    result = arrived.message
+    assert isinstance(result, say.Result)
+    return Alpha(result.frame, arrived.payloads[0], arrived.data[0], result.warnings)
+
+
+def as_error(told: say.Fault) -> WireError:
+    """A Fault as the exception it was. Codes of a newer engine that are not known here count as internal."""
+    try:
+        code = Code(told.code)
+    except ValueError:
+        code = Code.INTERNAL
+    return WireError(code, told.message, told.action, told.expected_seq)

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A conversation with an engine that never blocks: ask(), and let a timer call poll().
+
+Rules of this file:
+1. Every request ends in exactly one answer: the engine's, or a Fault that this side found out.
+2. Requests may be sent more than once: the engine answers a repeated one from what it has stored.
+3. Three kinds of silence are told apart: unreachable (no answer at all), stalled (it answers, its device does not
+   move), and busy (loading weights, seeding a large frame): State.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Optional
+
+from ..wire.arrays import Payload
+from ..wire.codec import Packet, verify
+from ..wire.connection import Connection
+from ..wire.conversation import EVENTS, EXCHANGES, Channel, check_reply
+from ..wire.errors import Code, WireError
+from ..wire.messages import Fault, Hello, Message, Ping, Pong, Welcome
+from .transport import ClientKeys, Transport
+
+PING_S = 1.0
+SILENT_PINGS = 3
+RESEND_S = 30.0
+BACK_OFF_S = (0.25, 8.0)
+PATIENCE_S = {"loading": 300.0, "seeding": 120.0, "stepping": 60.0}
+"""How long the device may go without progress before it counts as stalled."""
+
+
+class State(Enum):
+    """What an artist is told."""
+
+    CONNECTING = "connecting"
+    READY = "ready"
+    BUSY = "busy"
+    """At work: loading, seeding, stepping."""
+    STALLED = "stalled"
+    """The engine answers and its device does not move: wait, or restart it."""
+    UNREACHABLE = "unreachable"
+    REFUSED = "refused"
+    """The keys do not match."""
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """The answer to a request, or something the engine says unasked (request 0)."""
+
+    request: int
+    message: Message
+    payloads: tuple[Payload, ...] = ()
+    data: tuple[Any, ...] = ()
+
+
+@dataclass
+class _Pending:
+    packet: Packet
+    channel: Channel
+    asked: float
+    sent: Optional[float] = None
+    resend_s: float = RESEND_S
+
+
+@dataclass
+class _Health:
+    pinged: float = 0.0
+    heard: float = 0.0
+    pong: Optional[Pong] = None
+    lost: int = 0
+    """Reconnections since the engine was last heard."""
+    next_try: float = 0.0
+    welcomes: dict[Channel, Welcome] = field(default_factory=dict)
+
+
+class EnginePump:
+    """Requests in, answers out, whatever happens to the connection."""
+
+    def __init__(
+        self,
+        find: Callable[[], Connection],
+        client: str = "",
+        keys: Optional[ClientKeys] = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """find: where the engine is now; asked again whenever it is lost. Raises WireError where there is none."""
+        self._find, self._client, self._clock = find, client, clock
+        self.peer = secrets.token_hex(16)
+        self._transport = Transport(find(), keys)
+        self._number = 0
+        self._pending: dict[int, _Pending] = {}
+        self._health = _Health(heard=clock())
+        self._faults: list[Arrived] = []
+        self._greet()
+
+    # --------------------------------------------------------------------------------------------------- asking
+
+    def ask(self, message: Message, payloads: tuple[Payload, ...] = (), data: tuple[Any, ...] = ()) -> int:
+        """Send a request as soon as that is possible; its number. Pixels must not be altered before the answer."""
+        self._number += 1
+        packet = Packet(self._number, message, payloads, data)
+        channels = EXCHANGES[type(message)].channels
+        channel = Channel.CONTROL if Channel.CONTROL in channels else Channel.DATA
+        self._pending[packet.id] = _Pending(packet, channel, self._clock())
+        self._send_what_waits()
+        return packet.id
+
+    def give_up(self, request: int) -> None:
+        """Its answer is no longer wanted; if it comes, it is dropped."""
+        self._pending.pop(request, None)
+
+    def poll(self, timeout_ms: int = 0) -> list[Arrived]:
+        """Everything that has come; from a UI timer with 0, which never waits."""
+        arrived, self._faults = self._faults, []
+        try:
+            packets = self._transport.poll(timeout_ms)
+        except WireError:
+            packets = []
+            self._reconnect()
+        for channel, packet in packets:
+            self._health.heard, self._health.lost = self._clock(), 0
+            arrived.extend(self._received(channel, packet))
+        self._keep_alive()
+        self._send_what_waits()
+        return arrived
+
+    def close(self) -> None:
+        """Leave. Sessions stay: the engine parks them when their lease is over."""
+        self._transport.close()
+
+    # --------------------------------------------------------------------------------------------------- health
+
+    @property
+    def state(self) -> State:
+        """How the engine is, as far as can be told."""
+        now, health = self._clock(), self._health
+        if self._transport.refused:
+            return State.REFUSED
+        if now - health.heard > PING_S * SILENT_PINGS:
+            return State.UNREACHABLE
+        if len(health.welcomes) < len(Channel) or health.pong is None:
+            return State.CONNECTING
+        patience = PATIENCE_S.get(health.pong.activity)
+        if patience is None:
+            return State.READY
+        return State.STALLED if health.pong.progress_age_s > patience else State.BUSY
+
+    @property
+    def connection(self) -> Connection:
+        """The run of the engine that is talked to."""
+        return self._transport.connection
+
+    @property
+    def welcome(self) -> Optional[Welcome]:
+        """What the engine said of itself; None while it is not reached."""
+        return self._health.welcomes.get(Channel.DATA)
+
+    @property
+    def pong(self) -> Optional[Pong]:
+        """What its device did a moment ago."""
+        return self._health.pong
+
+    # ------------------------------------------------------------------------------------------------ internals
+
+    def _greet(self) -> None:
+        self._health.welcomes.clear()
+        hello = Hello(self._transport.connection.token, self.peer, self._client)
+        for channel in Channel:
+            self._transport.send(channel, Packet(0, hello))
+        for pending in self._pending.values():
+            pending.sent = None
+
+    def _received(self, channel: Channel, packet: Packet) -> list[Arrived]:
+        message = packet.message
+        if isinstance(message, Welcome):
+            self._health.welcomes[channel] = message
+            return []
+        if isinstance(message, Pong):
+            self._health.pong = message
+            return []
+        if type(message) in EVENTS:
+            return [Arrived(0, message)]
+        pending = self._pending.get(packet.id)
+        if pending is None:
+            return self._about_hello(message)
+        if isinstance(message, Fault) and message.code == Code.UNAUTHORISED.value:
+            self._greet()  # another run of the engine behind the same port
+            return []
+        return self._answered(pending, packet)
+
+    def _about_hello(self, message: Message) -> list[Arrived]:
+        """An answer to nothing we wait for: late, or the engine refuses our hello."""
+        if not isinstance(message, Fault) or len(self._health.welcomes) == len(Channel):
+            return []
+        gone, self._pending = self._pending, {}
+        return [Arrived(number, message) for number in gone]
+
+    def _answered(self, pending: _Pending, packet: Packet) -> list[Arrived]:
+        try:
+            check_reply(pending.packet.message, packet.message, tuple(payload.name for payload in packet.payloads))
+            verify(packet)
+        except WireError as error:
+            if error.code is Code.CHECKSUM:
+                pending.sent = None  # ask again: it is stored
+                return []
+            packet = Packet(packet.id, Fault(error.code.value, error.message, error.action, error.retryable))
+        del self._pending[packet.id]
+        return [Arrived(packet.id, packet.message, packet.payloads, packet.data)]
+
+    def _send_what_waits(self) -> None:
+        now = self._clock()
+        for number, pending in list(self._pending.items()):
+            due = pending.sent is None or now - pending.sent > pending.resend_s
+            welcome = self._health.welcomes.get(pending.channel)
+            if not due or welcome is None:
+                continue
+            if sum(payload.bytes for payload in pending.packet.payloads) + (1 << 17) > welcome.most_message_bytes:
+                del self._pending[number]
+                self._faults.append(Arrived(number, _too_large(pending.packet, welcome)))
+            elif self._transport.send(pending.channel, pending.packet):
+                pending.resend_s *= 1 if pending.sent is None else 2
+                pending.sent = now
+
+    def _keep_alive(self) -> None:
+        """Ping; and when nothing is heard for long, look for the engine anew."""
+        now, health = self._clock(), self._health
+        if now - health.pinged >= PING_S:
+            health.pinged = now
+            if Channel.CONTROL in health.welcomes:
+                self._transport.send(Channel.CONTROL, Packet(0, Ping()))
+        silent = now - health.heard > PING_S * SILENT_PINGS
+        if silent and now >= health.next_try and not self._transport.refused:
+            self._reconnect()
+
+    def _reconnect(self) -> None:
+        health = self._health
+        first, most = BACK_OFF_S
+        delay = min(first * 2**health.lost, most)
+        health.lost += 1
+        health.next_try = self._clock() + PING_S * SILENT_PINGS + delay * (1 + random.random() / 4)
+        try:
+            connection = self._find()
+        except WireError:
+            return  # gone for now; its file will be back with it
+        self._transport.reset(connection)
+        self._greet()
+
+
+def _too_large(packet: Packet, welcome: Welcome) -> Fault:
+    came = sum(payload.bytes for payload in packet.payloads)
+    return Fault(
+        Code.TOO_LARGE.value,
+        f"expected messages of at most {welcome.most_message_bytes} bytes, got {came}",
+        "Send half instead of float, or start the engine with a larger --message-limit.",
+        False,
+    )

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two sockets to one run of an engine. The only file that knows ZeroMQ.
+
+A socket that has seen trouble is thrown away rather than trusted: reset() opens new ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Optional
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from ..wire.codec import Packet, decode, encode
+from ..wire.connection import Connection
+from ..wire.conversation import Channel
+from ..wire.errors import Code, WireError
+
+_REFUSED = (zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL, zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL, zmq.EVENT_HANDSHAKE_FAILED_AUTH)
+_WATCHED = zmq.EVENT_HANDSHAKE_SUCCEEDED | _REFUSED[0] | _REFUSED[1] | _REFUSED[2]
+
+
+@dataclass(frozen=True)
+class ClientKeys:
+    """This client's CURVE pair in Z85: needed for an engine on another machine."""
+
+    public: str
+    secret: str
+
+
+class Transport:
+    """Sends and receives packets; never waits but in poll()."""
+
+    def __init__(self, connection: Connection, keys: Optional[ClientKeys] = None) -> None:
+        """Raises WireError where the engine wants keys and there are none."""
+        if connection.server_key is not None and keys is None:
+            raise WireError(
+                Code.UNAUTHORISED,
+                "expected this client's keys: the engine takes encrypted connections only",
+                "Make keys with matanyone-engine keys add, and name the file.",
+            )
+        self.connection = connection
+        self._keys = keys
+        self._context: zmq.Context[Any] = zmq.Context()
+        self._sockets: dict[Channel, Any] = {}
+        self._monitors: dict[Channel, Any] = {}
+        self._welcome: set[Channel] = set()
+        self.refused = False
+        """Whether the engine turned this client away before a word was said: keys that do not match."""
+        self._open()
+
+    def _open(self) -> None:
+        for channel, endpoint in ((Channel.CONTROL, self.connection.control), (Channel.DATA, self.connection.data)):
+            socket = self._context.socket(zmq.DEALER)
+            socket.setsockopt(zmq.LINGER, 0)
+            socket.setsockopt(zmq.SNDHWM, 16)
+            socket.setsockopt(zmq.RECONNECT_IVL, 250)
+            socket.setsockopt(zmq.RECONNECT_IVL_MAX, 8000)
+            socket.setsockopt(zmq.HEARTBEAT_IVL, 10_000)
+            if self.connection.server_key is not None and self._keys is not None:
+                socket.curve_serverkey = self.connection.server_key.encode()
+                socket.curve_publickey = self._keys.public.encode()
+                socket.curve_secretkey = self._keys.secret.encode()
+            self._monitors[channel] = socket.get_monitor_socket(_WATCHED)
+            socket.connect(endpoint)
+            self._sockets[channel] = socket
+
+    def send(self, channel: Channel, packet: Packet) -> bool:
+        """Whether it is on its way; False where the socket is full, so that it must be tried again."""
+        try:
+            self._sockets[channel].send_multipart([b"", *encode(packet)], zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            return False
+        return True
+
+    def poll(self, timeout_ms: int) -> list[tuple[Channel, Packet]]:
+        """What has come, after at most so long. Raises WireError for what is no message of the protocol."""
+        poller = zmq.Poller()
+        for socket in (*self._sockets.values(), *self._monitors.values()):
+            poller.register(socket, zmq.POLLIN)
+        poller.poll(timeout_ms)
+        self._watch()
+        came = []
+        for channel, socket in self._sockets.items():
+            while True:
+                try:
+                    parts = socket.recv_multipart(zmq.NOBLOCK, copy=False)
+                except zmq.Again:
+                    break
+                came.append((channel, decode([part.buffer for part in parts[1:]])))
+        return came
+
+    def _watch(self) -> None:
+        """CURVE refuses in silence: only the monitor knows."""
+        for monitor in self._monitors.values():
+            while monitor.poll(0):
+                event = recv_monitor_message(monitor)["event"]
+                if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                    self.refused = False
+                elif event in _REFUSED:
+                    self.refused = True
+
+    def reset(self, connection: Connection) -> None:
+        """New sockets, perhaps to a new run of the engine."""
+        self._close_sockets()
+        self.connection, self.refused = connection, False
+        self._open()
+
+    def close(self) -> None:
+        """Done. Nothing that was not sent yet is waited for."""
+        self._close_sockets()
+        self._context.destroy(linger=0)
+
+    def _close_sockets(self) -> None:
+        for socket in self._sockets.values():
+            socket.disable_monitor()
+        for socket in (*self._monitors.values(), *self._sockets.values()):
+            socket.close(linger=0)

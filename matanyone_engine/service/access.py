@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which files a job may name, and what they are called here.
+
+Rules of this file:
+1. Nothing outside the roots is read or written, whatever links say: paths are resolved before they are compared.
+2. A path that tries ('..') is refused before the disk is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from matanyone_engine.errors import SettingError
+
+
+@dataclass(frozen=True)
+class Access:
+    """The folders that jobs may use, and how clients call them."""
+
+    roots: tuple[Path, ...] = ()
+    mapping: tuple[tuple[str, str], ...] = ()
+    """(beginning of a path as clients write it, what it is here): ('P:/shots', '/mnt/shots')."""
+
+    def here(self, text: str) -> str:
+        """A client's path as this machine knows it; file names and patterns stay. Raises SettingError."""
+        path = self._mapped(text)
+        if ".." in PurePosixPath(path).parts or ".." in PureWindowsPath(path).parts:
+            raise self._refused(text, "a path with '..'")
+        self.check([Path(path)])
+        return path
+
+    def check(self, paths: Iterable[Path]) -> None:
+        """Raise SettingError unless all lie under a root, links resolved."""
+        for path in paths:
+            resolved = path.resolve()
+            if not path.is_absolute() or not any(resolved.is_relative_to(root.resolve()) for root in self.roots):
+                raise self._refused(str(path), str(resolved))
+
+    def _mapped(self, text: str) -> str:
+        plain = text.replace("\\", "/") if len(text) > 1 and text[1] == ":" else text
+        for theirs, ours in self.mapping:
+            beginning = theirs.replace("\\", "/").rstrip("/")
+            if plain == beginning or plain.startswith(f"{beginning}/"):
+                return ours.rstrip("/") + plain[len(beginning) :]
+        return plain
+
+    def _refused(self, path: str, came: str) -> SettingError:
+        allowed = ", ".join(str(root) for root in self.roots) or "none: this engine takes no jobs by path"
+        return SettingError(
+            expected=f"absolute paths under the engine's roots ({allowed})",
+            came=f"{came} for {path!r}" if came != path else repr(path),
+            action="Start the engine with --root FOLDER for each folder that jobs may use.",
+        )

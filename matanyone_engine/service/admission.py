@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How much device memory a session will take, before it takes any."""
+
+from __future__ import annotations
+
+import psutil
+import torch
+
+from matanyone_engine.matting.geometry import Geometry
+from matanyone_engine.matting.policy import MemoryPolicy
+from matanyone_engine.model.dims import STRIDE, Dims
+
+_FLOAT = 4
+_LAYERS_AT_ONCE = 7
+"""Maps of one frame that are alive together, in units of the widest at strides 1 to 4: measured 4.5 to 6.8 on CPU
+with mini and the published dims, from 480x270 to 1080p."""
+_PLATES = 40
+"""Bytes a plate pixel: the plate and its alpha in a few copies on their way in and out, in float32."""
+
+
+def session_bytes(dims: Dims, size: tuple[int, int], working_size: int | None) -> int:
+    """Estimated peak of one session, the weights not counted. size: width, height in pixels."""
+    height, width = Geometry.of((size[1], size[0]), working_size).working
+    cells = -(-height // STRIDE) * -(-width // STRIDE)
+    stored = MemoryPolicy().bank_frames * cells * (dims.key_dim + 1 + dims.value_dim)
+    carried = cells * (dims.sensory_dim + dims.pixel_dim + dims.value_dim)
+    _, _, quarter, half, full = dims.decoder_dims
+    at_half = half + dims.feature_dims[3] + dims.trunk_width
+    layers = height * width * (full + at_half / 4 + (quarter + dims.feature_dims[2]) / 16) * _LAYERS_AT_ONCE
+    return int((stored + carried + layers) * _FLOAT) + size[0] * size[1] * _PLATES
+
+
+def free_bytes(device: torch.device) -> int:
+    """What the device, or the machine, has left now."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
+
+
+def resident_bytes() -> int:
+    """What this process takes of main memory."""
+    return int(psutil.Process().memory_info().rss)

@@ -1,0 +1,516 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine without its sockets: carries out what the scheduler says, and reports what came of it.
+
+    I/O thread      handle(): scheduler.py decides, instructions go out to the threads below
+    device thread   worker.py
+    pool            decoding, storing, planning
+
+Rules of this file:
+1. handle() and everything marked 'at once' run on the I/O thread and never wait.
+2. Whatever runs elsewhere ends in exactly one event, also when it fails.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import queue
+import re
+import secrets
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from matanyone_engine import __version__
+from matanyone_engine.errors import SettingError
+from matanyone_engine.matting.session import check_options
+from matanyone_engine.model.checkpoint import read_checkpoint
+from matanyone_engine.model.device import choose_device
+from matanyone_engine.model.dims import Dims
+from matanyone_engine.model.registry import locate
+from matanyone_engine.service import events as on
+from matanyone_engine.service.access import Access
+from matanyone_engine.service.admission import free_bytes, resident_bytes, session_bytes
+from matanyone_engine.service.faults import as_wire_error
+from matanyone_engine.service.job import MatteJob, MattePlan, plan_matte
+from matanyone_engine.service.pixels import Asked, Decoder, encode_alpha
+from matanyone_engine.service.scheduler import Limits, Scheduler, fault
+from matanyone_engine.service.store import Answered, SessionFolder, Store, public_name
+from matanyone_engine.service.worker import Worker
+from matanyone_engine.wire import messages as say
+from matanyone_engine.wire.arrays import Payload
+from matanyone_engine.wire.codec import Packet, verify
+from matanyone_engine.wire.errors import Code, WireError
+
+_log = logging.getLogger("matanyone_engine")
+
+_HEX = re.compile(r"[0-9a-f]{32}")
+_RECENT_BYTES = 256 << 20
+"""Answers kept in main memory too."""
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """How an engine runs."""
+
+    state: Path
+    """Folder for sessions, of this engine alone."""
+    models: tuple[str, ...] = ("mini",)
+    """Names or paths of weights; clients ask for them by name or file name, the first is the default."""
+    device: str = "auto"
+    access: Access = field(default_factory=Access)
+    memory_bytes: int | None = None
+    """For sessions together; None is four fifths of what is free at the start."""
+    window_frames: int = 3
+    window_bytes: int = 256 << 20
+    most_message_bytes: int = 512 << 20
+    lease_s: float = 30.0
+    snapshot_every: int = 25
+    idle_unload_s: float | None = 900.0
+    """Weights leave the device after so long without a session; None never."""
+    idle_exit_s: float | None = None
+    """The process ends after so long without anything to do; None never."""
+    most_age_s: float = 7 * 86400.0
+    most_state_bytes: int = 50 << 30
+
+
+Send = Callable[[on.Asker, Packet], None]
+"""Answer on the socket of the request."""
+TellPeer = Callable[[str, Packet], None]
+"""Say something unasked on the control socket."""
+
+
+class Engine:
+    """Scheduler, device and store, put together."""
+
+    def __init__(self, settings: EngineSettings, post: Callable[[on.Event], None], send: Send, tell: TellPeer) -> None:
+        """post: hands an event to the I/O thread, from any thread. Raises EngineError, OSError."""
+        self.settings = settings
+        self.epoch = secrets.token_hex(8)
+        self._post, self._send, self._tell = post, send, tell
+        self._models = {Path(model).stem if "/" in model else model: model for model in settings.models}
+        self._dims = {name: _dims(model) for name, model in self._models.items()}
+        self.device = choose_device(settings.device)
+        self.worker = Worker(self._models, settings.device)
+        self._store = Store(settings.state)
+        self._store.prune(settings.most_age_s, settings.most_state_bytes)
+        self._memory = settings.memory_bytes or free_bytes(self.device) * 4 // 5
+        self.scheduler = Scheduler(self._limits())
+        self._decoder = Decoder()
+        self._pool = ThreadPoolExecutor(3, thread_name_prefix="pool")
+        self._device_queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._device_thread = threading.Thread(target=self._run_device, name="device", daemon=True)
+        self._recent: OrderedDict[tuple[str, int], tuple[say.Result, Payload, bytes]] = OrderedDict()
+        self._journals: dict[str, dict[int, Answered]] = {}
+        self._plans: dict[str, tuple[MattePlan, say.Job]] = {}
+        self._written: dict[str, int] = {}
+        self._started = self._busy_at = time.monotonic()
+        self._stepped_at: deque[float] = deque(maxlen=100_000)
+        self._frames = 0
+        self._adopt()
+        self._device_thread.start()
+
+    def _limits(self) -> Limits:
+        chosen = self.settings
+        return Limits(
+            memory_bytes=self._memory,
+            window_frames=chosen.window_frames,
+            window_bytes=chosen.window_bytes,
+            lease_s=chosen.lease_s,
+            snapshot_every=chosen.snapshot_every,
+        )
+
+    def _adopt(self) -> None:
+        """Know of what an earlier engine left: parked sessions, to be reopened."""
+        for folder in self._store.sessions():
+            session, opening, need = folder.about()
+            if opening.model in self._models:
+                snapshots = folder.snapshots()
+                self.scheduler.adopt(session, opening, snapshots[0] if snapshots else 0, need, time.monotonic())
+
+    def close(self) -> None:
+        """End the threads, once Closing was handled and the scheduler is idle (or waited for long enough)."""
+        self._device_queue.put(None)
+        self._device_thread.join(timeout=10)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for shot in self.scheduler.shots.values():
+            if shot.is_job:
+                self.worker.end_job(shot.id)
+        self._decoder.close()
+
+    # ------------------------------------------------------------------------------------------------ requests
+
+    def ask(self, who: on.Asker, packet: Packet, client: str) -> None:
+        """A checked request about sessions or jobs; it is answered now or later. Raises WireError."""
+        message = packet.message
+        now = time.monotonic()
+        need = 0
+        if isinstance(message, (say.Open, say.Job)):
+            self._check_opening(message)
+        if isinstance(message, say.Open):
+            need = session_bytes(self._dims[message.model], message.size, message.options.working_size)
+        self.handle(
+            on.Asked(
+                who,
+                message,
+                now,
+                digest=_digest(packet),
+                bytes=sum(payload.bytes for payload in packet.payloads),
+                client=client,
+                need=need,
+                fresh=secrets.token_hex(16),
+                cargo=packet,
+            )
+        )
+
+    def _check_opening(self, message: say.Open | say.Job) -> None:
+        """Raise WireError for what no session can be."""
+        options = message.options
+        problem = None
+        if not _HEX.fullmatch(message.nonce):
+            problem = "nonce: expected 32 hexadecimal digits"
+        elif message.model not in self._models:
+            problem = f"model {message.model!r:.60}: this engine serves {', '.join(self._models)}"
+        elif message.priority not in ("interactive", "batch"):
+            problem = f"priority {message.priority!r:.40}: expected 'interactive' or 'batch'"
+        elif options.reply not in ("exr", "f2", "f4"):
+            problem = f"reply {options.reply!r:.40}: expected 'exr', 'f2' or 'f4'"
+        elif isinstance(message, say.Open) and not all(1 <= side <= 32768 for side in message.size):
+            problem = f"size {message.size}: expected 1 to 32768 pixels a side"
+        if problem:
+            raise WireError(Code.BAD_INPUT, problem, "Correct the request.")
+        try:
+            check_options(options.settle_passes, options.working_size)
+        except SettingError as error:
+            raise as_wire_error(error) from error
+
+    def pong(self) -> say.Pong:
+        """What the device does now."""
+        worker = self.worker
+        name = public_name(worker.activity_of) if worker.activity_of else ""
+        return say.Pong(self.epoch, worker.activity, round(time.monotonic() - worker.progress_at, 3), name)
+
+    def report(self) -> say.StatusReport:
+        """Figures of the whole engine."""
+        now = time.monotonic()
+        lately = sum(now - at < 60 for at in self._stepped_at)
+        return say.StatusReport(
+            epoch=self.epoch,
+            engine=__version__,
+            pid=os.getpid(),
+            device=str(self.device),
+            activity=self.worker.activity,
+            uptime_s=round(now - self._started, 3),
+            frames=self._frames,
+            frames_per_s=round(lately / max(min(60.0, now - self._started), 1e-3), 3),
+            sessions=len(self.scheduler.shots),
+            queued=self.scheduler.queued,
+            memory_bytes=self.scheduler.memory_bytes,
+            memory_limit_bytes=self._memory,
+            resident_bytes=resident_bytes(),
+            models_loaded=self.worker.loaded,
+        )
+
+    def sessions(self) -> say.Sessions:
+        """All sessions, without their secrets; at most what a header holds."""
+        now = time.monotonic()
+        return say.Sessions(
+            tuple(
+                say.SessionInfo(
+                    name=public_name(shot.id),
+                    client=shot.client[:80],
+                    phase=shot.phase.value,
+                    priority=shot.opening.priority,
+                    model=shot.opening.model,
+                    size=shot.size,
+                    next_seq=shot.next_seq,
+                    queued=len(shot.tasks),
+                    memory_bytes=shot.need if shot.on_device else 0,
+                    idle_s=round(now - shot.heard, 3),
+                )
+                for shot in list(self.scheduler.shots.values())[:150]
+            )
+        )
+
+    def welcome(self) -> say.Welcome:
+        """What this engine is."""
+        return say.Welcome(
+            epoch=self.epoch,
+            engine=__version__,
+            models=tuple(self._models),
+            device=str(self.device),
+            most_message_bytes=self.settings.most_message_bytes,
+            lease_s=self.settings.lease_s,
+            roots=tuple(str(root) for root in self.settings.access.roots),
+        )
+
+    def tick(self) -> bool:
+        """Time passes; False once the engine has been idle for so long that it should end."""
+        now = time.monotonic()
+        self.handle(on.Tick(now))
+        if not self.scheduler.idle:
+            self._busy_at = now
+        idle = now - self._busy_at
+        unload, leave = self.settings.idle_unload_s, self.settings.idle_exit_s
+        if unload is not None and idle > unload and self.worker.loaded:
+            self._device_queue.put(self.worker.unload)
+        return leave is None or idle <= leave
+
+    # -------------------------------------------------------------------------------------------- instructions
+
+    def handle(self, event: on.Event) -> None:
+        """Let the scheduler decide, and do as it says."""
+        for instruction in self.scheduler.handle(event):
+            getattr(self, f"_do_{type(instruction).__name__.lower()}")(instruction)
+
+    def _do_reply(self, order: on.Reply) -> None:
+        self._send(order.who, Packet(order.who.id, order.message))
+
+    def _do_tell(self, order: on.Tell) -> None:
+        self._tell(order.peer, Packet(0, order.message))
+
+    def _do_sendresult(self, order: on.SendResult) -> None:
+        try:
+            found = self._recent.get((order.session, order.seq))
+            result, payload, data = found or self._store.folder(order.session).get_result(order.session, order.seq)
+        except WireError as error:
+            self._send(order.who, Packet(order.who.id, fault(error)))
+        else:
+            self._send(order.who, Packet(order.who.id, result, (payload,), (data,)))
+
+    def _do_rewind(self, order: on.Rewind) -> None:
+        self.worker.rewind(order.session, order.ticket)
+
+    def _do_discard(self, order: on.Discard) -> None:
+        self.worker.seen.pop(order.ticket, None)
+        self.worker.done.pop(order.ticket, None)
+
+    def _do_halt(self, order: on.Halt) -> None:
+        self.worker.halted.add(order.session)
+
+    def _do_allow(self, order: on.Allow) -> None:
+        self.worker.halted.discard(order.session)
+
+    def _do_drop(self, order: on.Drop) -> None:
+        self.worker.forget(order.session)
+        self._plans.pop(order.session, None)
+        self._journals.pop(order.session, None)
+        for key in [key for key in self._recent if key[0] == order.session]:
+            del self._recent[key]
+        self._store.folder(order.session).remove()
+
+    # -------------------------------------------------------------------------------------------------- pool
+
+    def _do_decode(self, order: on.Decode) -> None:
+        self._pool.submit(self._decode, order)
+
+    def _decode(self, order: on.Decode) -> None:
+        try:
+            packet = order.cargo
+            assert isinstance(packet, Packet)
+            verify(packet)
+            opening = self.scheduler.shots[order.session].opening
+            assert isinstance(opening, say.Open)
+            asked = Asked(opening.size, opening.options.colorspace, opening.options.mask_grow)
+            mask = packet.payload("mask") if isinstance(packet.message, say.Key) else None
+            self.worker.seen[order.ticket] = self._decoder(asked, packet.payload("plate"), mask)
+        except Exception as error:
+            self._post(on.Decoded(order.ticket, _told(error)))
+        else:
+            self._post(on.Decoded(order.ticket))
+
+    def _do_store(self, order: on.Store) -> None:
+        self._pool.submit(self._store_result, order)
+
+    def _store_result(self, order: on.Store) -> None:
+        try:
+            snapshotted = self._put(order)
+        except Exception as error:
+            self._post(on.Stored(order.ticket, _told(error)))
+        else:
+            del self.worker.done[order.ticket]
+            self._post(on.Stored(order.ticket, snapshotted=snapshotted))
+
+    def _put(self, order: on.Store) -> bool:
+        """Result, journal, snapshot, in this order; whether there was a snapshot."""
+        done = self.worker.done[order.ticket]
+        opening = self.scheduler.shots[order.session].opening
+        assert isinstance(opening, say.Open)
+        folder = self._store.folder(order.session)
+        payload, data = encode_alpha(
+            opening.options.reply, done.alpha, done.header, done.provenance, order.frame, folder.folder
+        )
+        checksum = hashlib.blake2b(done.alpha.tobytes(), digest_size=8).hexdigest()
+        earlier = self._journals.get(order.session, {}).pop(order.seq, None)
+        warnings = done.warnings
+        if earlier is not None and earlier.checksum != checksum:
+            warnings = (*warnings, "it differs from the answer that was given before the engine restarted")
+        line = Answered(order.seq, order.frame, order.digest, checksum, done.mask_sha256)
+        folder.put_result(line, payload, data, warnings)
+        self._remember(
+            (order.session, order.seq), (say.Result(order.session, order.seq, order.frame, warnings), payload, data)
+        )
+        return order.snapshot and self._put_snapshot(folder, order, done.after)
+
+    def _put_snapshot(self, folder: SessionFolder, order: on.Store, state: Any) -> bool:
+        try:
+            folder.put_snapshot(order.seq + 1, self.worker.snapshot(order.session, state))
+        except OSError as error:
+            _log.warning("No snapshot after seq %d (%s); tried again with the next frame.", order.seq, error)
+            return False
+        return True
+
+    def _remember(self, key: tuple[str, int], answer: tuple[say.Result, Payload, bytes]) -> None:
+        self._recent[key] = answer
+        while sum(payload.bytes for _, payload, _ in list(self._recent.values())) > _RECENT_BYTES:
+            self._recent.popitem(last=False)
+
+    def _do_park(self, order: on.Park) -> None:
+        self._pool.submit(self._park, order)
+
+    def _park(self, order: on.Park) -> None:
+        try:
+            if order.next_seq:
+                self._store.folder(order.session).put_snapshot(order.next_seq, self.worker.snapshot(order.session))
+            if order.leave:
+                self.worker.forget(order.session)
+        except Exception as error:
+            self._post(on.Parked(order.session, order.next_seq, False, _told(error)))
+        else:
+            self._post(on.Parked(order.session, order.next_seq, order.leave))
+
+    def _do_plan(self, order: on.Plan) -> None:
+        self._pool.submit(self._plan, order)
+
+    def _plan(self, order: on.Plan) -> None:
+        try:
+            plan = plan_matte(_matte_job(order.job, self.settings.access))
+            self.settings.access.check([*plan.source.paths(plan.run), plan.path(plan.frames[0])])
+            height, width = plan.mask.shape
+            need = session_bytes(self._dims[order.job.model], (width, height), order.job.options.working_size)
+            colour = f"{plan.colour.space} ({plan.colour.reason})"
+            self._plans[order.session] = (plan, order.job)
+            accepted = say.Accepted(order.session, len(plan.frames), colour, order.job.model)
+        except Exception as error:
+            self._post(on.Planned(order.session, fault=_told(error)))
+        else:
+            self._post(on.Planned(order.session, accepted, need, (width, height)))
+
+    # ------------------------------------------------------------------------------------------------ device
+
+    def _run_device(self) -> None:
+        while (work := self._device_queue.get()) is not None:
+            work()
+
+    def _do_load(self, order: on.Load) -> None:
+        self._device_queue.put(lambda: self._load(order))
+
+    def _load(self, order: on.Load) -> None:
+        begun = time.monotonic()
+        try:
+            shot = self.scheduler.shots[order.session]
+            assert isinstance(shot.opening, say.Open)
+            if order.opening is not None:
+                self._store.create(order.session, order.opening, shot.need)
+            standing = self.worker.load(order.session, shot.opening, self._store.folder(order.session))
+            self._journals[order.session] = {
+                line.seq: line for line in standing.journal if line.seq >= standing.next_seq
+            }
+            digests = tuple((line.seq, line.digest) for line in standing.journal)
+        except Exception as error:
+            self._post(on.Loaded(order.session, time.monotonic() - begun, fault=_told(error)))
+        else:
+            seconds = time.monotonic() - begun
+            self._post(on.Loaded(order.session, seconds, standing.next_seq, digests, standing.seeded))
+
+    def _do_step(self, order: on.Step) -> None:
+        self._device_queue.put(lambda: self._step(order))
+
+    def _step(self, order: on.Step) -> None:
+        begun = time.monotonic()
+        problem = None
+        try:
+            self.worker.step(order.session, order.ticket, order.frame, key=order.key)
+        except Exception as error:
+            problem = _told(error)
+        else:
+            self._count()
+        self._post(on.Stepped(order.ticket, time.monotonic() - begun, problem))
+
+    def _do_jobstep(self, order: on.JobStep) -> None:
+        self._device_queue.put(lambda: self._job_step(order))
+
+    def _job_step(self, order: on.JobStep) -> None:
+        begun = time.monotonic()
+        plan, job = self._plans[order.session]
+        progress = ended = None
+        halted = order.session in self.worker.halted
+        written = self._written.get(order.session, 0)
+        try:
+            done = self.worker.job_step(order.session, plan, job.model, resume=job.resume)
+        except Exception as error:
+            problem = _told(error)
+            ended = say.JobEnded(order.session, "failed", written, problem.code.value, problem.message, problem.action)
+        else:
+            if done is None:
+                ended = say.JobEnded(order.session, "cancelled" if halted else "finished", written)
+            else:
+                self._count()
+                self._written[order.session] = written + 1
+                progress = say.Progress(order.session, done.frame, str(done.path), done.done, len(plan.steps))
+        if ended is not None:
+            self._written.pop(order.session, None)
+        self._post(on.JobStepped(order.session, time.monotonic() - begun, progress, ended))
+
+    def _count(self) -> None:
+        self._frames += 1
+        self._stepped_at.append(time.monotonic())
+
+
+def _digest(packet: Packet) -> str:
+    """What must be the same when a Key or Frame is said again: its kind, its frame number, its pixels."""
+    message = packet.message
+    if not isinstance(message, (say.Key, say.Frame)):
+        return ""
+    declared = [
+        (payload.name, payload.encoding, payload.dtype, payload.shape, payload.bytes, payload.checksum)
+        for payload in packet.payloads
+    ]
+    said = repr((type(message).__name__, message.frame, declared))
+    return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
+
+
+def _matte_job(job: say.Job, access: Access) -> MatteJob:
+    """A job as this machine runs it. Raises SettingError for paths it may not use."""
+    if job.missing not in ("error", "skip"):
+        raise SettingError(expected="missing: 'error' or 'skip'", came=repr(job.missing), action="Correct the job.")
+    return MatteJob(
+        plate=access.here(job.plate),
+        mask=access.here(job.mask),
+        out=access.here(job.out),
+        mask_frame=job.mask_frame,
+        frames=job.frames,
+        missing="skip" if job.missing == "skip" else "error",
+        colorspace=job.options.colorspace,
+        mask_grow=job.options.mask_grow,
+        settle_passes=job.options.settle_passes,
+        working_size=job.options.working_size,
+    )
+
+
+def _told(error: BaseException) -> WireError:
+    """As it travels; a defect of ours is in the log with its traceback."""
+    told = as_wire_error(error)
+    if told.code is Code.INTERNAL:
+        _log.exception("A defect of the engine", exc_info=error)
+    return told
+
+
+def _dims(model: str) -> Dims:
+    return read_checkpoint(locate(model).path).dims

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Errors of the engine as they travel. A test walks the error family so that none is forgotten."""
+
+from __future__ import annotations
+
+from matanyone_engine import errors
+from matanyone_engine.wire.errors import Code, WireError
+
+# The most specific ancestor of an error that stands here decides.
+CODES: dict[type[errors.EngineError], Code] = {
+    errors.BadInput: Code.BAD_INPUT,
+    errors.IllegalMove: Code.OUT_OF_TURN,
+    errors.SnapshotError: Code.SNAPSHOT,
+    errors.LicenceRefused: Code.LICENCE,
+    errors.DeviceError: Code.DEVICE,
+    errors.OutOfMemory: Code.OUT_OF_MEMORY,
+    errors.OutputError: Code.OUTPUT,
+    errors.FetchError: Code.BAD_INPUT,
+    errors.EngineUnreachable: Code.UNREACHABLE,
+    errors.RefusedByEngine: Code.NOT_ALLOWED,
+    errors.BadResult: Code.BAD_RESULT,
+    errors.Interrupted: Code.CANCELLED,
+}
+
+
+def as_wire_error(error: BaseException) -> WireError:
+    """Any error, with the code that a client branches on."""
+    if isinstance(error, WireError):
+        return error
+    if isinstance(error, errors.EngineError):
+        code = next(CODES[ancestor] for ancestor in type(error).__mro__ if ancestor in CODES)
+        return WireError(code, f"expected {error.expected}; got {error.came}", error.action)
+    if isinstance(error, OSError):
+        return WireError(
+            Code.OUTPUT,
+            f"the engine could not use its disk: {error}",
+            "Free some room; nothing was lost, send it again.",
+        )
+    return WireError(
+        Code.INTERNAL,
+        f"{type(error).__name__}: {error}"[:500],
+        "This is a defect of the engine; report it with its log.",
+    )

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Payloads -> what the network sees; alphas -> payloads.
+
+Rules of this file:
+1. Sizes are held against the session's before any pixel is decoded.
+2. EXR files come from others: they are decoded in a process of its own, which may die without taking the engine along.
+3. The pixels of a plate take the same way as in service/job.py: read_plate, NetworkView, grow_mask.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from matanyone_engine.errors import ColourError, MaskError, PlateError
+from matanyone_engine.media.color import ColourChoice, NetworkView, choose_space
+from matanyone_engine.media.images import PlateHeader, read_header, read_mask, read_plate
+from matanyone_engine.media.masks import grow_mask
+from matanyone_engine.media.mattes import write_alpha
+from matanyone_engine.wire.arrays import EXR, Payload, describe_file, describe_raw
+from matanyone_engine.wire.errors import Code, WireError
+
+Plane = NDArray[np.float32]
+_FULL_SCALE = {"u1": 255.0, "u2": 65535.0}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A plate as the network gets it, its mask if it has one, and what its file said."""
+
+    view: Plane
+    """(H, W, 3) display-referred 0..1."""
+    mask: Plane | None
+    """(H, W) 0..1."""
+    header: PlateHeader | None
+    """None for raw planes."""
+    colour: ColourChoice
+    black: bool
+    """Whether nothing but 0 is in the plate."""
+    mask_sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a session says of its plates."""
+
+    size: tuple[int, int]
+    """Width, height."""
+    colorspace: str | None
+    mask_grow: int
+
+
+class Decoder:
+    """Decodes payloads; the process for EXR files starts with the first one, and anew after a crash."""
+
+    def __init__(self) -> None:
+        self._pool: ProcessPoolExecutor | None = None
+        self._lock = Lock()
+
+    def __call__(self, asked: Asked, plate: tuple[Payload, Any], mask: tuple[Payload, Any] | None) -> Seen:
+        """Raises BadInput, or WireError where a file has killed the process."""
+        if all(payload.encoding != EXR for payload, _ in filter(None, (plate, mask))):
+            return decode(asked, plate, mask)
+        with self._lock:
+            if self._pool is None:
+                self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+            pool = self._pool
+        try:
+            return pool.submit(decode, asked, _copied(plate), mask and _copied(mask)).result()
+        except BrokenProcessPool as error:
+            with self._lock:
+                if self._pool is pool:
+                    self._pool = None
+            raise WireError(
+                Code.BAD_INPUT,
+                "the image library died on this EXR file",
+                "Write the plate again from your application; if that does not help, report it with the file.",
+            ) from error
+
+    def close(self) -> None:
+        """End the process."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+
+def _copied(part: tuple[Payload, Any]) -> tuple[Payload, bytes]:
+    """Bytes that can travel to the other process."""
+    return part[0], bytes(part[1])
+
+
+def decode(asked: Asked, plate: tuple[Payload, Any], mask: tuple[Payload, Any] | None) -> Seen:
+    """What a Key or Frame shows. Raises PlateError, MaskError, ColourError."""
+    rgb, header = _plate(asked, *plate)
+    colour = _colour(asked, header)
+    given = None if mask is None else grow_mask(_mask(asked, *mask), asked.mask_grow)
+    if given is not None and not given.any():
+        raise MaskError(
+            expected="a mask that still shows the subject",
+            came=f"nothing left after shrinking it by {-asked.mask_grow} pixels",
+            action="Shrink it less.",
+        )
+    sha256 = "" if mask is None else hashlib.sha256(mask[1]).hexdigest()
+    return Seen(NetworkView(colour.space)(rgb), given, header, colour, not rgb.any(), sha256)
+
+
+def _colour(asked: Asked, header: PlateHeader | None) -> ColourChoice:
+    if header is None and asked.colorspace is None:
+        raise ColourError(
+            expected="a colour space for raw planes",
+            came="none; raw planes say nothing about themselves",
+            action="Name it in the session's options: sRGB, ACEScg, lin_rec709_scene.",
+        )
+    return choose_space(header, asked.colorspace, ".exr" if header else "")
+
+
+def _plate(asked: Asked, payload: Payload, data: Any) -> tuple[Plane, PlateHeader | None]:
+    if payload.encoding == EXR:
+        with _as_file(data) as path:
+            _check_size(asked, read_header(path).size)
+            plate = read_plate(path)
+        return plate.rgb, plate.header
+    pixels = _planes(payload, data)
+    _check_size(asked, (pixels.shape[1], pixels.shape[0]))
+    if pixels.shape[2] < 3 or not np.isfinite(pixels[..., :3]).all():
+        raise PlateError(
+            expected="raw planes R, G, B of numbers",
+            came=f"{pixels.shape[2]} channels" if pixels.shape[2] < 3 else "NaN or Inf among them",
+            action="Send R, G, B interleaved, and repair what is no number.",
+        )
+    return np.ascontiguousarray(pixels[..., :3]), None
+
+
+def _mask(asked: Asked, payload: Payload, data: Any) -> Plane:
+    if payload.encoding == EXR:
+        with _as_file(data) as path:
+            return read_mask(path, asked.size)
+    pixels = _planes(payload, data)
+    if pixels.shape != (asked.size[1], asked.size[0], 1):
+        raise MaskError(
+            expected=f"a mask of one channel and the plate's size, {asked.size[0]}x{asked.size[1]}",
+            came=f"{pixels.shape[1]}x{pixels.shape[0]} with {pixels.shape[2]} channels",
+            action="Render the mask at the plate's format; it is never stretched to fit.",
+        )
+    return pixels[..., 0]
+
+
+def _planes(payload: Payload, data: Any) -> Plane:
+    """Raw bytes -> (H, W, C) float32; integers are 0..1 at full scale."""
+    assert payload.dtype is not None
+    assert payload.shape is not None
+    stored = np.frombuffer(data, dtype=np.dtype("<" + payload.dtype)).reshape(payload.shape)
+    values = stored.astype(np.float32)
+    return values / np.float32(_FULL_SCALE[payload.dtype]) if payload.dtype in _FULL_SCALE else values
+
+
+def _check_size(asked: Asked, came: tuple[int, int]) -> None:
+    if came != asked.size:
+        raise PlateError(
+            expected=f"a plate of the session's size, {asked.size[0]}x{asked.size[1]}",
+            came=f"{came[0]}x{came[1]}",
+            action="Give every frame at one size, or open a new session.",
+        )
+
+
+@contextmanager
+def _as_file(data: Any) -> Iterator[Path]:
+    """Bytes under a path that OpenImageIO can open: it reads files only. In memory where the system can."""
+    if hasattr(os, "memfd_create"):
+        handle = os.memfd_create("plate.exr")
+        try:
+            with os.fdopen(os.dup(handle), "wb") as file:
+                file.write(data)
+            yield Path(f"/proc/self/fd/{handle}")
+        finally:
+            os.close(handle)
+        return
+    with tempfile.TemporaryDirectory(prefix="matanyone-") as folder:
+        path = Path(folder) / "plate.exr"
+        path.write_bytes(data)
+        yield path
+
+
+def encode_alpha(
+    reply: str, alpha: Plane, header: PlateHeader | None, provenance: dict[str, str], frame: int, folder: Path
+) -> tuple[Payload, bytes]:
+    """(H, W) 0..1 -> the payload a session asked for: 'exr', 'f2' or 'f4'. Raises BadResult, OutputError."""
+    if reply != EXR:
+        data = alpha.astype(np.dtype("<" + reply)).tobytes()
+        return describe_raw("alpha", data, reply, (*alpha.shape, 1)), data
+    path = folder / f".alpha-{frame}.exr"
+    try:
+        write_alpha(path, alpha, _named(header, alpha, frame), provenance)
+        data = path.read_bytes()
+    finally:
+        path.unlink(missing_ok=True)
+    return describe_file("alpha", data), data
+
+
+def _named(header: PlateHeader | None, alpha: Plane, frame: int) -> PlateHeader:
+    """The plate's header under a name that means something in a message; a plain one for raw planes."""
+    name = Path(f"frame {frame}")
+    if header is not None:
+        return replace(header, path=name)
+    return PlateHeader.plain(name, alpha.shape[1], alpha.shape[0])

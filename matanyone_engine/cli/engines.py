@@ -8,11 +8,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from matanyone_engine import errors
 from matanyone_engine.client.client import EngineClient
 from matanyone_engine.client.launcher import find_engine
 from matanyone_engine.client.transport import ClientKeys
-from matanyone_engine.errors import EngineUnreachable, RefusedByEngine
 from matanyone_engine.wire.errors import Code, WireError
+
+_FAMILY: dict[str, type[errors.EngineError]] = {
+    Code.BAD_INPUT.value: errors.BadInput,
+    Code.OUT_OF_MEMORY.value: errors.OutOfMemory,
+    Code.NO_ROOM.value: errors.OutOfMemory,
+    Code.DEVICE.value: errors.DeviceError,
+    Code.LICENCE.value: errors.LicenceRefused,
+    Code.OUTPUT.value: errors.OutputError,
+    Code.BAD_RESULT.value: errors.BadResult,
+    Code.UNREACHABLE.value: errors.EngineUnreachable,
+    Code.STALLED.value: errors.EngineUnreachable,
+}
 
 
 def add_connection(parser: argparse.ArgumentParser) -> None:
@@ -31,8 +43,13 @@ def connected(args: argparse.Namespace, patience_s: float = 10.0) -> Iterator[En
         with EngineClient(lambda: find_engine(args.connection), "matanyone-engine", keys, patience_s) as client:
             yield client
     except WireError as error:
-        family = EngineUnreachable if error.code in (Code.UNREACHABLE, Code.STALLED) else RefusedByEngine
-        raise family(expected="an engine that does it", came=error.message, action=error.action) from error
+        raise as_engine_error(error.code.value, error.message, error.action) from error
+
+
+def as_engine_error(code: str, message: str, action: str) -> errors.EngineError:
+    """What an engine refused, as the error that the same work would have raised here: exit codes stay the same."""
+    family = _FAMILY.get(code, errors.RefusedByEngine)
+    return family(expected="the engine to do it", came=message, action=action)
 
 
 def _keys(path: Path) -> ClientKeys:

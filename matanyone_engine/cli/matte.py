@@ -13,8 +13,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from matanyone_engine.cli.engine_job import run_on_engine
+from matanyone_engine.cli.progress import MatteProgress
 from matanyone_engine.cli.stopping import graceful_stop
 from matanyone_engine.errors import EngineError, Interrupted, MaskError, SettingError
 from matanyone_engine.matting.session import SETTLE_PASSES
@@ -23,10 +25,8 @@ from matanyone_engine.media.mattes import check_writable
 from matanyone_engine.media.sequence import describe_frames, parse_frames
 from matanyone_engine.model.registry import load_vetted
 from matanyone_engine.service.allocator import keep_freed_memory
-from matanyone_engine.service.job import FrameDone, MatteJob, MattePlan, plan_matte, run_matte
-
-_HEARTBEAT = 10.0
-"""Seconds between lines of progress where there is no terminal to draw a bar on."""
+from matanyone_engine.service.job import MatteJob, MattePlan, plan_matte, run_matte
+from matanyone_engine.wire.connection import default_path
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -55,14 +55,28 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--preview", type=Path, metavar="FILE", help="write a contact sheet (PNG)")
     parser.add_argument("--resume", action="store_true", help="go on with a run of this very job that was interrupted")
+    parser.add_argument(
+        "--engine",
+        type=Path,
+        nargs="?",
+        const=default_path(),
+        metavar="FILE",
+        help="let a running engine do it: its connection file (default: this user's); see matanyone-engine serve",
+    )
+    parser.add_argument(
+        "--client-key", type=Path, metavar="FILE", help="this client's secret key, for encrypted engines"
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
     """Plan, load, matte, report."""
-    keep_freed_memory()
     # Paths are printed as they are: brackets in a name are no markup, and no line is broken.
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    if args.engine is not None:
+        run_on_engine(args, _job(args), console)
+        return
+    keep_freed_memory()
     if args.preview:
         _check_preview(args.preview)
     network, weights = load_vetted(args.model, args.device)
@@ -75,7 +89,7 @@ def run(args: argparse.Namespace) -> None:
     begun = time.monotonic()
     with (
         graceful_stop(console, "this frame") as stop,
-        _Progress(console, len(plan.steps)) as progress,
+        MatteProgress(console, len(plan.steps)) as progress,
         _finished_frames_are_kept(console, progress),
         closing(run_matte(plan, network, weights, resume=args.resume, stopping=stop.asked)) as events,
     ):
@@ -147,7 +161,7 @@ def _check_not_an_input(preview: Path, plan: MattePlan) -> None:
 
 
 @contextmanager
-def _finished_frames_are_kept(console: Console, progress: _Progress) -> Iterator[None]:
+def _finished_frames_are_kept(console: Console, progress: MatteProgress) -> Iterator[None]:
     """Say so when a run fails half-way; the error itself follows."""
     try:
         yield
@@ -182,46 +196,3 @@ def _checking(console: Console) -> Iterator[Callable[[int, int], None]]:
     with bar:
         task = bar.add_task("check", total=None)
         yield lambda done, of: bar.update(task, completed=done, total=of)
-
-
-class _Progress:
-    """A bar with frames per second and ETA on a terminal, a line now and then elsewhere."""
-
-    def __init__(self, console: Console, steps: int) -> None:
-        columns = (
-            TextColumn("matte "),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TextColumn("ETA"),
-            TimeRemainingColumn(),
-            TextColumn("frame {task.fields[frame]}"),
-        )
-        self._console = console
-        self._bar = Progress(*columns, console=console, disable=not console.is_terminal)
-        self._task = self._bar.add_task("matte", total=steps, rate="", frame="-")
-        self._steps = steps
-        self._begun = self._spoken = time.monotonic()
-        self.alphas = 0
-        self.complete = False
-
-    def __enter__(self) -> _Progress:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def show(self, event: FrameDone) -> None:
-        """One more alpha is on disk."""
-        self.alphas += 1
-        self.complete = event.done == self._steps
-        now = time.monotonic()
-        rate = self.alphas / max(now - self._begun, 1e-6)
-        self._bar.update(self._task, completed=event.done, rate=f"{rate:.2f} frames/s", frame=event.frame)
-        if not self._console.is_terminal and now - self._spoken >= _HEARTBEAT:
-            self._spoken = now
-            left = (self._steps - event.done) / rate
-            self._console.print(
-                f"frame {event.frame}  {event.done}/{self._steps}  {rate:.2f} frames/s  ETA {left:.0f} s"
-            )

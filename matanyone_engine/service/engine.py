@@ -224,7 +224,7 @@ class Engine:
             tuple(
                 say.SessionInfo(
                     name=public_name(shot.id),
-                    client=shot.client[:80],
+                    client=shot.client[:40],
                     phase=shot.phase.value,
                     priority=shot.opening.priority,
                     model=shot.opening.model,
@@ -234,7 +234,7 @@ class Engine:
                     memory_bytes=shot.need if shot.on_device else 0,
                     idle_s=round(now - shot.heard, 3),
                 )
-                for shot in list(self.scheduler.shots.values())[:150]
+                for shot in list(self.scheduler.shots.values())[:100]
             )
         )
 

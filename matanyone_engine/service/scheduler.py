@@ -531,7 +531,7 @@ class Scheduler:
         else:
             shot.stored_since_snapshot = 0
             if event.left:
-                shot.on_device, shot.phase = False, Phase.PARKED
+                shot.on_device, shot.phase, shot.owner = False, Phase.PARKED, ""
         if not shot.on_device and any(isinstance(message, say.Reopen) for _, message in shot.waiting):
             shot.moving = True  # it came back while it was leaving
             yield Load(shot.id, None)

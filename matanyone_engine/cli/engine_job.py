@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""matanyone-engine matte --engine: the same job, run by an engine that is already there."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from matanyone_engine.cli.engines import as_engine_error, connected
+from matanyone_engine.cli.progress import MatteProgress
+from matanyone_engine.cli.stopping import graceful_stop
+from matanyone_engine.client.client import EngineClient
+from matanyone_engine.errors import Interrupted, SettingError
+from matanyone_engine.service.job import MatteJob
+from matanyone_engine.wire import messages as say
+
+_POLL_S = 0.5
+
+
+def run_on_engine(args: argparse.Namespace, job: MatteJob, console: Console) -> None:
+    """Send the job, show its progress; a stop by the user stops it on the engine too."""
+    _check(args)
+    args.connection = args.engine
+    begun = time.monotonic()
+    with connected(args, patience_s=60.0) as client:
+        accepted = client.call(_as_message(job, args))
+        assert isinstance(accepted, say.Accepted)
+        console.print(f"colour  {accepted.colour}")
+        console.print(f"engine  {client.pump.connection.epoch}, model {accepted.model}: {accepted.frames} frames")
+        ended = _followed(client, accepted, console)
+    _conclude(ended, job, console, time.monotonic() - begun)
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Options of this process mean nothing to an engine that runs already."""
+    for option, given in (("--preview", args.preview), ("--device", None if args.device == "auto" else args.device)):
+        if given:
+            raise SettingError(
+                expected=f"--engine without {option}",
+                came=f"{option} {given}",
+                action="Leave it out, or run the job without --engine.",
+            )
+
+
+def _as_message(job: MatteJob, args: argparse.Namespace) -> say.Job:
+    return say.Job(
+        nonce=secrets.token_hex(16),
+        plate=str(Path(job.plate).absolute()),
+        mask=str(Path(job.mask).absolute()),
+        out=str(Path(job.out).absolute()),
+        mask_frame=job.mask_frame,
+        frames=job.frames,
+        missing=job.missing,
+        model=args.model,
+        options=say.Options(job.settle_passes, job.working_size, job.colorspace, job.mask_grow),
+        resume=args.resume,
+        label=Path(job.out).name,
+    )
+
+
+def _followed(client: EngineClient, accepted: say.Accepted, console: Console) -> say.JobEnded:
+    """Show the job's events until it ends."""
+    cancelling = False
+    with graceful_stop(console, "this frame") as stop, MatteProgress(console, accepted.frames) as progress:
+        while True:
+            event = client.next_event(_POLL_S)
+            if isinstance(event, say.Progress):
+                progress.show(event)
+            elif isinstance(event, say.JobEnded):
+                return event
+            if stop.asked() and not cancelling:
+                client.call(say.Cancel(accepted.session))
+                cancelling = True
+
+
+def _conclude(ended: say.JobEnded, job: MatteJob, console: Console, seconds: float) -> None:
+    if ended.outcome == "cancelled":
+        raise Interrupted(
+            expected="all alphas",
+            came=f"a stop by the user after {ended.written} of them in this run",
+            action="They are kept. The same command with --resume goes on exactly from there.",
+        )
+    if ended.outcome != "finished":
+        came = f"{ended.message}, after {ended.written} alphas in this run, which are kept"
+        raise as_engine_error(ended.code, came, ended.action)
+    rate = ended.written / seconds if seconds else 0.0
+    console.print(f"done    {ended.written} alphas in {seconds:.1f} s ({rate:.2f} frames/s): {Path(job.out).parent}")

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How far a matte is, whether it is computed in this process or by an engine."""
+
+from __future__ import annotations
+
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from matanyone_engine.service.job import FrameDone
+from matanyone_engine.wire import messages as say
+
+_HEARTBEAT = 10.0
+"""Seconds between lines of progress where there is no terminal to draw a bar on."""
+
+
+class MatteProgress:
+    """A bar with frames per second and ETA on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, console: Console, steps: int) -> None:
+        columns = (
+            TextColumn("matte "),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TextColumn("ETA"),
+            TimeRemainingColumn(),
+            TextColumn("frame {task.fields[frame]}"),
+        )
+        self._console = console
+        self._bar = Progress(*columns, console=console, disable=not console.is_terminal)
+        self._task = self._bar.add_task("matte", total=steps, rate="", frame="-")
+        self._steps = steps
+        self._begun = self._spoken = time.monotonic()
+        self.alphas = 0
+        self.complete = False
+
+    def __enter__(self) -> MatteProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def show(self, event: FrameDone | say.Progress) -> None:
+        """One more alpha is on disk."""
+        self.alphas += 1
+        self.complete = event.done == self._steps
+        now = time.monotonic()
+        rate = self.alphas / max(now - self._begun, 1e-6)
+        self._bar.update(self._task, completed=event.done, rate=f"{rate:.2f} frames/s", frame=event.frame)
+        if not self._console.is_terminal and now - self._spoken >= _HEARTBEAT:
+            self._spoken = now
+            left = (self._steps - event.done) / rate
+            self._console.print(
+                f"frame {event.frame}  {event.done}/{self._steps}  {rate:.2f} frames/s  ETA {left:.0f} s"
+            )

@@ -14,7 +14,7 @@ ITEM_BYTES = {"u1": 1, "u2": 2, "f2": 2, "f4": 4}
 RAW, EXR = "raw", "exr"
 MOST_PIXELS_A_SIDE = 32768
 MOST_CHANNELS = 32
-CHECKSUM_BYTES = 8
+CHECKSUM_DIGITS = 16
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Payload:
     """RAW: rows from the top, channels interleaved, no padding. EXR: a whole file."""
     bytes: int
     checksum: str
-    """blake2b of 8 bytes, in hexadecimal."""
+    """The first 16 hexadecimal digits of SHA-256: against accidents, and found in every language."""
     dtype: Optional[str] = None
     """A key of ITEM_BYTES; RAW only."""
     shape: Optional[tuple[int, int, int]] = None
@@ -64,7 +64,7 @@ def _raw_problem(payload: Payload) -> Optional[str]:
 
 def checksum(data: Any) -> str:
     """Of any bytes-like object."""
-    return hashlib.blake2b(data, digest_size=CHECKSUM_BYTES).hexdigest()
+    return hashlib.sha256(data).hexdigest()[:CHECKSUM_DIGITS]
 
 
 def describe_raw(name: str, data: Any, dtype: str, shape: tuple[int, int, int]) -> Payload:

@@ -8,7 +8,7 @@ import json
 import re
 from pathlib import Path
 
-from matanyone_engine.wire.arrays import CHECKSUM_BYTES, MOST_CHANNELS, MOST_PIXELS_A_SIDE, checksum
+from matanyone_engine.wire.arrays import CHECKSUM_DIGITS, MOST_CHANNELS, MOST_PIXELS_A_SIDE, checksum
 from matanyone_engine.wire.codec import MOST_HEADER_BYTES, MOST_PAYLOADS, Packet, decode, encode
 from matanyone_engine.wire.messages import Ping
 from matanyone_engine.wire.version import CURRENT, preamble
@@ -36,7 +36,7 @@ def test_the_example_is_a_message() -> None:
 
 def test_the_limits_and_the_version_are_stated() -> None:
     assert f"version {CURRENT}" in TEXT
-    for number in (MOST_HEADER_BYTES, MOST_PAYLOADS, MOST_PIXELS_A_SIDE, MOST_CHANNELS, CHECKSUM_BYTES):
+    for number in (MOST_HEADER_BYTES, MOST_PAYLOADS, MOST_PIXELS_A_SIDE, MOST_CHANNELS, CHECKSUM_DIGITS):
         assert re.search(rf"\b{number}\b", TEXT), number
     assert f"`{preamble().hex(' ')}`" in TEXT
     assert f"`{encode(Packet(1, Ping()))[1].decode()}`" in TEXT

@@ -75,7 +75,7 @@ class EngineSettings:
     idle_unload_s: float | None = 900.0
     """Weights leave the device after so long without a session; None never."""
     idle_exit_s: float | None = None
-    """The process ends after so long without anything to do; None never."""
+    """The process ends after so long without anything to do and without a word of a client; None never."""
     most_age_s: float = 7 * 86400.0
     most_state_bytes: int = 50 << 30
 
@@ -110,7 +110,7 @@ class Engine:
         self._journals: dict[str, dict[int, Answered]] = {}
         self._plans: dict[str, tuple[MattePlan, say.Job]] = {}
         self._written: dict[str, int] = {}
-        self._started = self._busy_at = time.monotonic()
+        self._started = self._busy_at = self._heard_at = time.monotonic()
         self._stepped_at: deque[float] = deque(maxlen=100_000)
         self._frames = 0
         self._adopt()
@@ -260,12 +260,14 @@ class Engine:
         unload, leave = self.settings.idle_unload_s, self.settings.idle_exit_s
         if unload is not None and idle > unload and self.worker.loaded:
             self._device_queue.put(self.worker.unload)
-        return leave is None or idle <= leave
+        return leave is None or min(idle, now - self._heard_at) <= leave
 
     # -------------------------------------------------------------------------------------------- instructions
 
     def handle(self, event: on.Event) -> None:
         """Let the scheduler decide, and do as it says."""
+        if isinstance(event, on.Heard):
+            self._heard_at = event.now
         for instruction in self.scheduler.handle(event):
             getattr(self, f"_do_{type(instruction).__name__.lower()}")(instruction)
 

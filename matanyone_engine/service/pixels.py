@@ -90,6 +90,10 @@ class Decoder:
                 "Write the plate again from your application; if that does not help, report it with the file.",
             ) from error
 
+    def processes(self) -> list[int]:
+        """Ids of the decoding processes."""
+        return [] if self._pool is None else list(self._pool._processes)
+
     def close(self) -> None:
         """End the process."""
         if self._pool is not None:

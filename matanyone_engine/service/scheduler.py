@@ -104,6 +104,8 @@ class Shot:
     stored_since_snapshot: int = 0
     waiting: list[tuple[Asker, say.Message]] = field(default_factory=list)
     """Who waits for the move, the cancel or the plan to be through."""
+    known: bool = False
+    """It is on disk, so that it outlives a failure to load it."""
     planned: bool = False
     stepping: bool = False
     accepted: say.Accepted | None = None
@@ -161,7 +163,7 @@ class Scheduler:
 
     def adopt(self, session: str, opening: say.Open, next_seq: int, need: int, now: float) -> None:
         """Know of a session that an earlier engine left on disk."""
-        shot = Shot(session, "", "", opening, Phase.PARKED, need, now, next_seq=next_seq, size=opening.size)
+        shot = Shot(session, "", "", opening, Phase.PARKED, need, now, next_seq, size=opening.size, known=True)
         self.shots[session] = shot
         self._nonces[opening.nonce] = session
 
@@ -274,6 +276,8 @@ class Scheduler:
         shot = self._shot(message.session, event.who.peer)
         shot.heard = event.now
         check_phase(message, shot.phase)
+        if not shot.on_device:
+            raise WireError(Code.OUT_OF_TURN, "the session is not open yet", "Wait for the answer to open.")
         pending = next((task for task in shot.tasks if task.seq == message.seq), None)
         known = pending.digest if pending else shot.digests.get(message.seq)
         if known is not None and known != event.digest:
@@ -325,11 +329,14 @@ class Scheduler:
             return
         shot = self._shot(message.session, event.who.peer)
         shot.waiting.append((event.who, message))
-        if shot.phase is not Phase.CANCELLING:
-            shot.before, shot.phase = shot.phase, Phase.CANCELLING
+        self._begin_cancel(shot)
         yield Halt(shot.id)
         yield from self._flush(shot, WireError(Code.CANCELLED, "the work was cancelled", "Send it again to go on."))
         yield from self._settle(shot)
+
+    def _begin_cancel(self, shot: Shot) -> None:
+        if shot.phase is not Phase.CANCELLING:
+            shot.before, shot.phase = shot.phase, Phase.CANCELLING
 
     def _ask_snapshot(self, event: Asked, message: say.Snapshot) -> Iterator[Instruction]:
         shot = self._shot(message.session, event.who.peer)
@@ -345,7 +352,7 @@ class Scheduler:
             yield Halt(shot.id)
             yield from self._flush(shot, WireError(Code.CANCELLED, "the session was closed", "Open a new one."))
             shot.waiting.append((event.who, message))
-            shot.before, shot.phase = shot.phase, Phase.CANCELLING
+            self._begin_cancel(shot)
             yield from self._settle(shot)
         else:
             yield Reply(event.who, say.Closed(message.session))
@@ -383,6 +390,7 @@ class Scheduler:
         shot, task = found
         if event.fault is not None:
             yield from self._fail(shot, task, event.fault)
+            yield from self._settle(shot)
         else:
             task.stage = Stage.READY
 
@@ -394,7 +402,7 @@ class Scheduler:
             yield from self._fail(shot, task, event.fault)
         else:
             task.stage = Stage.STEPPED
-            yield from self._store_next(shot)
+        yield from self._store_next(shot)
         yield from self._settle(shot)
 
     def _store_next(self, shot: Shot) -> Iterator[Instruction]:
@@ -421,10 +429,7 @@ class Scheduler:
             shot.digests[task.seq] = task.digest
             shot.digests.pop(task.seq - self.limits.digests, None)
             shot.stored_since_snapshot = 0 if event.snapshotted else shot.stored_since_snapshot + 1
-            if shot.phase is Phase.WAITING:
-                shot.phase = Phase.FOLLOWING
-            elif shot.before is Phase.WAITING:
-                shot.before = Phase.FOLLOWING
+            _stand(shot, Phase.FOLLOWING)
             for who in task.askers:
                 yield SendResult(who, shot.id, task.seq)
             yield from self._store_next(shot)
@@ -509,14 +514,14 @@ class Scheduler:
         waiting = self._taken(shot, say.Open) + self._taken(shot, say.Reopen)
         if event.fault is not None:
             yield from (Reply(who, fault(event.fault)) for who, _ in waiting)
-            if shot.phase is not Phase.PARKED:  # it was never more than a wish
+            if not shot.known:  # it was never more than a wish
                 yield from self._forget(shot)
                 return
         else:
-            shot.on_device, shot.next_seq = True, event.next_seq
+            shot.on_device, shot.known, shot.next_seq = True, True, event.next_seq
             shot.digests.update(event.digests)
             shot.stored_since_snapshot = 0
-            shot.phase = Phase.FOLLOWING if event.seeded else Phase.WAITING
+            _stand(shot, Phase.FOLLOWING if event.seeded else Phase.WAITING)
             yield from (Reply(who, self._opened(shot)) for who, _ in waiting)
         yield from self._settle(shot)
 
@@ -531,7 +536,9 @@ class Scheduler:
         else:
             shot.stored_since_snapshot = 0
             if event.left:
-                shot.on_device, shot.phase, shot.owner = False, Phase.PARKED, ""
+                yield from self._flush(shot, _expired())
+                shot.on_device, shot.owner = False, ""
+                _stand(shot, Phase.PARKED)
         if not shot.on_device and any(isinstance(message, say.Reopen) for _, message in shot.waiting):
             shot.moving = True  # it came back while it was leaving
             yield Load(shot.id, None)
@@ -631,6 +638,14 @@ class Scheduler:
         return task
 
 
+def _stand(shot: Shot, phase: Phase) -> None:
+    """The session's new phase; during a cancel, where it goes once that is through."""
+    if shot.phase is Phase.CANCELLING:
+        shot.before = phase
+    else:
+        shot.phase = phase
+
+
 def fault(error: WireError) -> say.Fault:
     """An error as it travels."""
     return say.Fault(error.code.value, error.message, error.action, error.retryable, error.expected_seq)
@@ -644,6 +659,10 @@ def _out_of_order(came: int, expected: int) -> WireError:
 
 def _shutting_down() -> WireError:
     return WireError(Code.SHUTTING_DOWN, "the engine is about to end", "Start it again, and reopen the session.")
+
+
+def _expired() -> WireError:
+    return WireError(Code.SESSION_EXPIRED, "the session was put on disk meanwhile", "Reopen it; nothing is lost.")
 
 
 def _superseded() -> WireError:

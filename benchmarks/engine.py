@@ -1,0 +1,248 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What the engine costs beside the library, and how it holds up.
+
+    python benchmarks/engine.py throughput --size 1920x1080 --frames 12
+    python benchmarks/engine.py soak --clients 8 --minutes 10 --plot soak.png
+
+throughput: the same raw half planes through MattingSession in this process and through an engine on loopback, turn
+about, frame by frame, so that both meet the same machine. soak: clients with shots of their own, all alphas held
+against the library's; memory over time, and how evenly the engine served them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from matanyone_engine.client.client import EngineClient, Plate
+from matanyone_engine.client.launcher import ensure_engine, find_engine
+from matanyone_engine.matting.session import MattingSession
+from matanyone_engine.model.registry import load_network
+from matanyone_engine.service.allocator import keep_freed_memory
+from matanyone_engine.wire import messages as say
+from matanyone_engine.wire.arrays import describe_raw
+
+Picture = NDArray[np.float16]
+
+
+def picture(width: int, height: int, frame: int) -> Picture:
+    """(H, W, 3) half, sRGB 0..1: a bright disc that wanders over soft noise."""
+    generator = np.random.default_rng(frame % 7)
+    noise = cv2.resize(generator.random((9, 16, 3), dtype=np.float32) * 0.6, (width, height))
+    cv2.circle(noise, disc(width, height, frame), height // 5, (0.9, 0.7, 0.5), -1, cv2.LINE_AA)
+    return noise.astype(np.float16)
+
+
+def disc(width: int, height: int, frame: int) -> tuple[int, int]:
+    """Where the disc is."""
+    return int(width * (0.5 + 0.15 * np.sin(frame / 9))), height // 2
+
+
+def roto(width: int, height: int) -> NDArray[np.float32]:
+    """(H, W): the disc of frame 0."""
+    mask = np.zeros((height, width), np.float32)
+    cv2.circle(mask, disc(width, height, 0), height // 5, 1.0, -1, cv2.LINE_AA)
+    return mask
+
+
+def raw(name: str, pixels: NDArray[np.floating]) -> Plate:
+    """A payload of half floats."""
+    data = pixels.astype("<f2").tobytes()
+    height, width, channels = pixels.shape
+    return describe_raw(name, data, "f2", (height, width, channels)), data
+
+
+def engine(folder: Path, *options: str) -> Path:
+    """Start one; its connection file."""
+    file = folder / "run" / "engine.json"
+    ensure_engine(file, [sys.executable, "-m", "matanyone_engine", "serve", "--state", str(folder / "state"), *options])
+    return file
+
+
+def end(client: EngineClient, file: Path) -> None:
+    """Shut the engine down and wait until it is gone."""
+    client.call(say.Shutdown())
+    while file.exists():
+        time.sleep(0.1)
+    time.sleep(1)
+
+
+# --------------------------------------------------------------------------------------------------- throughput
+
+
+def throughput(args: argparse.Namespace) -> dict[str, float]:
+    """Seconds a frame, medians, both ways."""
+    width, height = map(int, args.size.split("x"))
+    network = load_network("mini", args.device)
+    library = MattingSession(network, settle_passes=1)
+    mask = roto(width, height)
+    with tempfile.TemporaryDirectory() as folder:
+        file = engine(Path(folder), "--device", args.device)
+        with EngineClient(lambda: find_engine(file), "benchmark") as client:
+            shot = client.open_shot((width, height), say.Options(1, colorspace="sRGB", reply="f2"))
+            times = _turn_about(args.frames, width, height, library, mask, client, shot.session)
+            end(client, file)
+    alone, through = (statistics.median(each[1:]) for each in times)
+    return {"library_s": alone, "engine_s": through, "ratio": alone / through, "overhead_ms": (through - alone) * 1e3}
+
+
+def _turn_about(
+    frames: int,
+    width: int,
+    height: int,
+    library: MattingSession,
+    mask: NDArray[np.float32],
+    client: EngineClient,
+    session: str,
+) -> tuple[list[float], list[float]]:
+    """Frame by frame, now here, now there: whatever else the machine does meets both. One frame in flight."""
+    here, there = [], []
+    for frame in range(frames):
+        pixels = picture(width, height, frame)
+        planes = pixels.astype(np.float32).transpose(2, 0, 1)
+        begun = time.perf_counter()
+        alpha = library.advance(planes) if frame else library.seed(planes, mask)
+        kept = alpha.cpu().numpy().astype(np.float16)
+        here.append(time.perf_counter() - begun)
+        begun = time.perf_counter()
+        plate, given = raw("plate", pixels), raw("mask", mask[..., None])
+        if frame:
+            request = client.pump.ask(say.Frame(session, frame, frame), plate[:1], plate[1:])
+        else:
+            request = client.pump.ask(say.Key(session, 0, 0), (plate[0], given[0]), (plate[1], given[1]))
+        came = np.frombuffer(client.wait(request).data[0], np.float16)
+        there.append(time.perf_counter() - begun)
+        assert np.array_equal(came, kept.ravel()), "the engine's alpha is not the library's"
+    return here, there
+
+
+# --------------------------------------------------------------------------------------------------------- soak
+
+
+def soak(args: argparse.Namespace) -> dict[str, object]:
+    """Clients that open, follow and close shots until the time is over."""
+    width, height = map(int, args.size.split("x"))
+    network = load_network("mini", args.device)
+    truth = _truth(network, width, height, args.length)
+    deadline = time.monotonic() + args.minutes * 60
+    served: Counter[int] = Counter()
+    wrong: list[str] = []
+    memory: list[tuple[float, float]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        file = engine(Path(folder), "--device", args.device)
+
+        def plate(frame: int) -> Plate:
+            return raw("plate", picture(width, height, frame))
+
+        def follow(number: int) -> None:
+            with EngineClient(lambda: find_engine(file), f"client {number}") as client:
+                while time.monotonic() < deadline:
+                    shot = client.open_shot((width, height), say.Options(1, colorspace="sRGB", reply="f2"))
+                    mask = raw("mask", roto(width, height)[..., None])
+                    for alpha in shot.matte(range(args.length), plate, mask):
+                        served[number] += 1
+                        if bytes(alpha.data) != truth[alpha.frame]:
+                            wrong.append(f"client {number} frame {alpha.frame}")
+                        if time.monotonic() > deadline:
+                            break
+                    shot.close()
+
+        threads = [threading.Thread(target=follow, args=(number,)) for number in range(args.clients)]
+        for thread in threads:
+            thread.start()
+        with EngineClient(lambda: find_engine(file), "watcher") as watcher:
+            begun = time.monotonic()
+            while any(thread.is_alive() for thread in threads):
+                report = watcher.call(say.Status())
+                assert isinstance(report, say.StatusReport)
+                memory.append((time.monotonic() - begun, report.resident_bytes / 1e6))
+                time.sleep(2)
+            end(watcher, file)
+    return _verdict(args, served, wrong, memory)
+
+
+def _truth(network: object, width: int, height: int, length: int) -> list[bytes]:
+    session = MattingSession(network, settle_passes=1)  # type: ignore[arg-type]
+    alphas = []
+    for frame in range(length):
+        planes = picture(width, height, frame).astype(np.float32).transpose(2, 0, 1)
+        alpha = session.advance(planes) if frame else session.seed(planes, roto(width, height))
+        alphas.append(alpha.cpu().numpy().astype(np.float16).tobytes())
+    return alphas
+
+
+def _verdict(
+    args: argparse.Namespace, served: Counter[int], wrong: list[str], memory: list[tuple[float, float]]
+) -> dict[str, object]:
+    counts = [served[number] for number in range(args.clients)]
+    settled = [megabytes for seconds, megabytes in memory if seconds > memory[-1][0] / 4]
+    half = len(settled) // 2
+    if args.plot:
+        draw(args.plot, memory)
+    return {
+        "frames": sum(counts),
+        "wrong": wrong,
+        "fewest_of_a_client": min(counts),
+        "most_of_a_client": max(counts),
+        "memory_MB_first_half": statistics.mean(settled[:half]),
+        "memory_MB_second_half": statistics.mean(settled[half:]),
+        "memory_MB_peak": max(megabytes for _, megabytes in memory),
+    }
+
+
+def draw(path: Path, memory: list[tuple[float, float]]) -> None:
+    """Resident memory over time, as a picture."""
+    width, height, edge = 900, 320, 50
+    canvas = np.full((height, width, 3), 24, np.uint8)
+    longest, most = memory[-1][0], max(megabytes for _, megabytes in memory) * 1.1
+    points = [
+        (
+            int(edge + (width - 2 * edge) * seconds / longest),
+            int(height - edge - (height - 2 * edge) * megabytes / most),
+        )
+        for seconds, megabytes in memory
+    ]
+    for one, other in itertools.pairwise(points):
+        cv2.line(canvas, one, other, (120, 200, 255), 2, cv2.LINE_AA)
+    label = f"engine's resident memory, 0 to {most:.0f} MB, over {longest:.0f} s"
+    cv2.putText(canvas, label, (edge, 30), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (230, 230, 230), 1, cv2.LINE_AA)
+    cv2.line(canvas, (edge, height - edge), (width - edge, height - edge), (110, 110, 110), 1)
+    cv2.imwrite(str(path), canvas)
+
+
+def main() -> None:
+    """Run one of the two, print JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("throughput", "soak"))
+    parser.add_argument("--size", default="", help="default: 1920x1080, for the soak 192x108")
+    parser.add_argument("--frames", type=int, default=12)
+    parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--length", type=int, default=60, help="frames of a shot of the soak")
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--plot", type=Path)
+    args = parser.parse_args()
+    args.size = args.size or ("1920x1080" if args.what == "throughput" else "192x108")
+    keep_freed_memory()  # as the engine does
+    if args.device == "cpu":
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
+    print(json.dumps(throughput(args) if args.what == "throughput" else soak(args), indent=1))
+
+
+if __name__ == "__main__":
+    main()

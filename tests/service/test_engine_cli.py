@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""serve, status, stop, matte --engine, as a user types them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from engines import Engine, running, toy_weights
+from shots import make_shot, read_image
+
+import matanyone_engine.client
+from matanyone_engine.cli.main import main
+from matanyone_engine.client.launcher import ensure_engine, find_engine
+
+
+def test_the_same_job_gives_the_same_files_with_and_without_an_engine(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shot = make_shot(tmp_path / "shot")
+    with running(tmp_path, "--root", str(tmp_path)) as engine:
+        remote = ["--model", "toy", "--out", str(tmp_path / "remote" / "a.####.exr"), "--engine", str(engine.file)]
+        assert main(shot.arguments(*remote)) == 0
+        assert "6 alphas" in capsys.readouterr().err
+        assert main(shot.arguments("--engine", str(engine.file), "--model", "huge")) == 2
+        assert main(shot.arguments("--engine", str(engine.file), "--preview", "x.png")) == 2
+        assert main(["status", "--json", "--connection", str(engine.file)]) == 0
+        report = json.loads(capsys.readouterr().out)
+        assert report["frames"] == 6
+        assert main(["stop", "--connection", str(engine.file)]) == 0
+        assert engine.process is not None
+        assert engine.process.wait(30) == 0
+        assert main(["status", "--connection", str(engine.file)]) == 9
+        assert main(shot.arguments("--engine", str(engine.file))) == 9
+    assert main(shot.arguments("--device", "cpu")) == 0
+    for frame in range(1001, 1007):
+        assert np.array_equal(read_image(tmp_path / "remote" / f"a.{frame}.exr"), read_image(shot.alpha(frame)))
+
+
+def test_the_launcher_starts_an_engine_once_and_idle_exit_ends_it(tmp_path: Path) -> None:
+    file = tmp_path / "run" / "engine.json"
+    command = [
+        sys.executable,
+        "-m",
+        "matanyone_engine",
+        "serve",
+        "--state",
+        str(tmp_path / "state"),
+        "--idle-exit",
+        "2",
+    ]
+    command += ["--model", str(toy_weights(tmp_path))]
+    started = ensure_engine(file, command)
+    assert ensure_engine(file, ["false"]) == started
+    for _ in range(300):
+        if not file.exists():
+            break
+        subprocess.run(["sleep", "0.1"], check=True)
+    assert not file.exists(), "--idle-exit ends an engine without work"
+
+
+@pytest.mark.parametrize("option", [["--model", "nonsense"], ["--map", "nonsense"], ["--data", "tcp://*:5555"]])
+def test_wrong_settings_are_said_before_anything_listens(tmp_path: Path, option: list[str]) -> None:
+    assert main(["serve", "--connection", str(tmp_path / "engine.json"), "--state", str(tmp_path / "s"), *option]) == 2
+    assert not (tmp_path / "engine.json").exists()
+
+
+def test_a_host_needs_neither_torch_nor_numpy(tmp_path: Path) -> None:
+    """The client as a host carries it: copied folders, pyzmq, and nothing else of ours."""
+    package = Path(matanyone_engine.client.__file__).parents[1]
+    for name in ("client", "wire"):
+        folder = tmp_path / "vendor" / name
+        folder.mkdir(parents=True)
+        for path in (package / name).glob("*.py"):
+            (folder / path.name).write_text(path.read_text())
+    (tmp_path / "vendor" / "__init__.py").write_text("")
+    (tmp_path / "engine").mkdir()
+    with running(tmp_path / "engine") as engine:
+        code = (
+            f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+            "from pathlib import Path\n"
+            "from vendor.client.client import EngineClient\n"
+            "from vendor.client.launcher import find_engine\n"
+            "from vendor.wire.messages import Status\n"
+            f"with EngineClient(lambda: find_engine(Path({str(engine.file)!r}))) as client:\n"
+            "    print(client.call(Status()).device)\n"
+            "heavy = {'torch', 'numpy', 'OpenImageIO', 'matanyone_engine'} & set(sys.modules)\n"
+            "sys.exit(f'loaded {heavy}' if heavy else 0)"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "cpu\n"
+
+
+def test_two_engines_of_a_user_do_not_share_sessions(tmp_path: Path) -> None:
+    from matanyone_engine.cli.serve import _state_folder
+
+    assert _state_folder(tmp_path / "a.json") != _state_folder(tmp_path / "b.json")
+
+
+def test_the_connection_file_names_this_process(tmp_path: Path) -> None:
+    with running(tmp_path) as engine:
+        assert engine.process is not None
+        assert find_engine(engine.file).pid == engine.process.pid
+    assert not Engine(tmp_path).file.exists()

@@ -46,6 +46,10 @@ def test_the_readme_names_these_commands_and_no_others() -> None:
         ["pip", "install"],
         ["matanyone-engine", "matte"],
         ["matanyone-engine", "doctor"],
+        ["matanyone-engine", "serve"],
+        ["matanyone-engine", "matte"],
+        ["matanyone-engine", "status"],
+        ["matanyone-engine", "stop"],
     ]
 
 
@@ -82,6 +86,25 @@ def test_the_main_command_runs_as_written(tmp_path: Path, monkeypatch: pytest.Mo
     header = oiio.ImageInput.open("out/alpha.1002.exr").spec()
     assert header.get_string_attribute("smpte:TimeCode") == "01:00:00:01"
     assert header.getattribute("FramesPerSecond") == (24, 1)
+
+
+def test_the_engine_commands_run_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copy(ROOT / "examples" / "plate" / "plate.1001.exr", tmp_path)
+    shutil.copy(ROOT / "examples" / "mask.1001.exr", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MATANYONE_CONNECTION", str(tmp_path / "run" / "engine.json"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    serve, matte, status, stop = [shlex.split(line) for line in commands() if line.startswith("matanyone-engine")][-4:]
+    with subprocess.Popen([str(BIN / serve[0]), *serve[1:]], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("file"):
+                break
+        assert main(matte[1:]) == 0
+        assert (tmp_path / "out" / "alpha.1001.exr").is_file()
+        assert main(status[1:]) == 0
+        assert main(stop[1:]) == 0
+        assert process.wait(30) == 0
 
 
 def test_the_python_example_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

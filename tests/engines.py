@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,8 @@ class Engine:
     folder: Path
     options: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = None
-    log: list[str] = field(default_factory=list)
+    largest_file: int | None = None
+    """Bytes: writing more fails, as on a full disk."""
 
     @property
     def file(self) -> Path:
@@ -58,14 +59,15 @@ class Engine:
         self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         command = [sys.executable, "-m", "matanyone_engine", "serve", "--connection", str(self.file)]
         command += ["--state", str(self.state), "--model", str(toy_weights(self.folder)), "--device", "cpu"]
+        limit = [] if self.largest_file is None else ["prlimit", f"--fsize={self.largest_file}"]
         self.process = subprocess.Popen(
-            [*command, *self.options],
+            [*limit, *command, *self.options],
             stderr=(self.folder / "engine.log").open("ab"),
             env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
         )
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            assert self.process.poll() is None, (self.folder / "engine.log").read_text()
+            assert self.process.poll() is None, self.said()
             try:
                 if (connection := find_engine(self.file)).pid == self.process.pid and (
                     connection.server_key or is_alive(connection)
@@ -74,7 +76,10 @@ class Engine:
             except WireError:
                 pass
             time.sleep(0.05)
-        raise AssertionError((self.folder / "engine.log").read_text())
+        raise AssertionError(self.said())
+
+    def said(self) -> str:
+        return (self.folder / "engine.log").read_text()
 
     def kill(self) -> None:
         """As a crash would."""
@@ -95,8 +100,8 @@ class Engine:
 
 
 @contextmanager
-def running(folder: Path, *options: str) -> Iterator[Engine]:
-    engine = Engine(folder, options)
+def running(folder: Path, *options: str, largest_file: int | None = None) -> Iterator[Engine]:
+    engine = Engine(folder, options, largest_file=largest_file)
     try:
         yield engine.start()
     finally:

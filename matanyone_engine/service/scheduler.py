@@ -531,7 +531,9 @@ class Scheduler:
         for who, _ in self._taken(shot, say.Snapshot):
             done = say.Snapshotted(shot.id, event.next_seq)
             yield Reply(who, done if event.fault is None else fault(event.fault))
-        if event.fault is not None:
+        if event.fault is not None and self.closing:
+            shot.on_device = False  # its last frames will be computed again, from the snapshot before
+        elif event.fault is not None:
             shot.heard = self._now  # a full disk: it stays on the device for another lease
         else:
             shot.stored_since_snapshot = 0

@@ -114,7 +114,8 @@ class Worker:
         for next_seq in folder.snapshots():
             restored = _restored(network, folder, next_seq)
             if restored is not None:
-                key = max((line for line in journal.values() if line.mask and line.seq < next_seq), key=_seq)
+                keys = (line for line in journal.values() if line.mask and line.seq < next_seq)
+                key = max(keys, key=_seq, default=Answered(0, 0, "", "", "unknown"))
                 self._live[session] = Live(restored, opening, weights, key.frame, key.mask)
                 return Standing(next_seq, True, tuple(journal.values()))
         options = opening.options

@@ -277,6 +277,24 @@ def test_a_disk_that_fails_costs_no_frame(engine: Engine) -> None:
         assert pixels(shot.matte(numbers(4), plate, first_seq=4)) == {n: expected()[n] for n in numbers(4)}
 
 
+def test_a_disk_with_room_for_results_but_not_for_snapshots_is_gone_on_with(tmp_path: Path) -> None:
+    result = SIZE[0] * SIZE[1] * 4
+    with running(tmp_path, "--snapshot-every", "2", largest_file=result + 500) as engine, engine.client() as client:
+        assert follow(client)[1] == expected()
+        assert "No snapshot after seq" in engine.said()
+
+
+def test_a_disk_without_room_for_a_result_answers_so(tmp_path: Path) -> None:
+    with running(tmp_path, largest_file=SIZE[0] * SIZE[1] * 2) as engine, engine.client() as client:
+        shot = client.open_shot(SIZE, RAW)
+        for _ in range(2):
+            with refusal(Code.OUTPUT):
+                next(shot.matte(numbers(), plate, mask()))
+        report = client.call(say.Status())
+        assert isinstance(report, say.StatusReport)
+        assert report.queued == 0
+
+
 # ----------------------------------------------------------------------------------------------------- lost clients
 
 

@@ -6,30 +6,55 @@ pip install atheris && python tests/wire/fuzz.py -max_total_time=300
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["matanyone_engine.wire"]):
+with atheris.instrument_imports():
+    from matanyone_engine.wire.arrays import Payload
     from matanyone_engine.wire.codec import Packet, decode, encode, verify
     from matanyone_engine.wire.conversation import EXCHANGES, Channel, check_request
     from matanyone_engine.wire.errors import WireError
-    from matanyone_engine.wire.messages import MESSAGES
+    from matanyone_engine.wire.messages import MESSAGES, Options
     from matanyone_engine.wire.version import preamble
 
 _NAMES = sorted(MESSAGES)
+_PAYLOAD = [field.name for field in dataclasses.fields(Payload)]
+
+
+def value(given: atheris.FuzzedDataProvider, depth: int = 0) -> object:
+    """Anything that JSON has."""
+    leaves = [
+        lambda: None,
+        given.ConsumeBool,
+        lambda: given.ConsumeIntInRange(-5, 70),
+        lambda: given.ConsumeInt(9),
+        given.ConsumeFloat,
+        lambda: given.PickValueInList(["raw", "exr", "f2", "u1", "plate", given.ConsumeUnicodeNoSurrogates(12)]),
+    ]
+    nodes = [
+        lambda: [value(given, depth + 1) for _ in range(given.ConsumeIntInRange(0, 4))],
+        lambda: {name: value(given, depth + 1) for name in _PAYLOAD if given.ConsumeBool()},
+        lambda: {field.name: value(given, depth + 1) for field in dataclasses.fields(Options) if given.ConsumeBool()},
+    ]
+    return given.PickValueInList(leaves + nodes if depth < 4 else leaves)()
 
 
 def one(data: bytes) -> None:
-    """Either raw parts, or a header with a right beginning so that the fuzzer gets past it."""
+    """Raw parts, or a header of a known type whose fields hold anything."""
     given = atheris.FuzzedDataProvider(data)
-    if given.ConsumeBool():
+    if given.ConsumeIntInRange(0, 9) == 0:
         parts = [given.ConsumeBytes(40) for _ in range(given.ConsumeIntInRange(0, 8))]
     else:
-        kind = given.PickValueInList(_NAMES)
-        rest = given.ConsumeUnicodeNoSurrogates(400).encode()
-        parts = [preamble(), b'{"type":"%s","id":1,%s}' % (kind.encode(), rest), given.ConsumeBytes(16)]
-        parts = parts[: given.ConsumeIntInRange(2, 3)]
+        name = given.PickValueInList(_NAMES)
+        names = [field.name for field in dataclasses.fields(MESSAGES[name])]
+        fields = {each: value(given) for each in names if given.ConsumeIntInRange(0, 9)}
+        fields |= {"type": name, "id": given.ConsumeIntInRange(0, 9)}
+        if given.ConsumeBool():
+            fields["payloads"] = value(given)
+        parts = [preamble(), json.dumps(fields).encode(), given.ConsumeBytes(16)][: given.ConsumeIntInRange(2, 3)]
     try:
         packet = decode(parts)
         verify(packet)

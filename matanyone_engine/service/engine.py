@@ -124,6 +124,7 @@ class Engine:
             window_bytes=chosen.window_bytes,
             lease_s=chosen.lease_s,
             snapshot_every=chosen.snapshot_every,
+            parked_s=chosen.most_age_s,
         )
 
     def _adopt(self) -> None:

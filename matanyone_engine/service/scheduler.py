@@ -132,6 +132,9 @@ class Limits:
     snapshot_every: int = 25
     """Frames."""
     sessions: int = 256
+    """At once, parked ones not counted."""
+    parked_s: float = 7 * 86400.0
+    """A session that nobody asked for in so long is forgotten."""
     digests: int = 100_000
     """Frames of a session whose pixels are remembered for comparison."""
 
@@ -246,7 +249,8 @@ class Scheduler:
         return say.Opened(shot.id, shot.next_seq, self.limits.window_frames, self.limits.window_bytes)
 
     def _admit(self, need: int) -> None:
-        if len(self.shots) >= self.limits.sessions:
+        live = sum(shot.phase is not Phase.PARKED for shot in self.shots.values())
+        if live >= self.limits.sessions:
             raise WireError(
                 Code.BUSY, f"expected fewer than {self.limits.sessions} sessions", "Close sessions, or try again later."
             )
@@ -556,8 +560,16 @@ class Scheduler:
         """Sessions whose client is gone leave the device, their state on disk."""
         self._now = event.now
         for shot in list(self.shots.values()):
-            gone = event.now - shot.heard > self.limits.lease_s
-            if gone and shot.on_device and not shot.moving and not shot.is_job and not shot.tasks:
+            silent = event.now - shot.heard
+            if shot.phase is Phase.PARKED and silent > self.limits.parked_s and not shot.moving:
+                yield from self._forget(shot)
+            elif (
+                silent > self.limits.lease_s
+                and shot.on_device
+                and not shot.moving
+                and not shot.is_job
+                and not shot.tasks
+            ):
                 shot.moving = True
                 yield Park(shot.id, shot.next_seq, leave=True)
 

@@ -64,7 +64,7 @@ class _Pending:
     channel: Channel
     asked: float
     sent: Optional[float] = None
-    resend_s: float = RESEND_S
+    resend_s: float = field(default_factory=lambda: RESEND_S)
 
 
 @dataclass

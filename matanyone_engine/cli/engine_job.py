@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""matanyone-engine matte --engine: the same job, run by an engine that is already there."""
+"""matanyone-engine matte --endpoint: the same job, run by an engine that is already there."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _POLL_S = 0.5
 def run_on_engine(args: argparse.Namespace, job: MatteJob, console: Console) -> None:
     """Send the job, show its progress; a stop by the user stops it on the engine too."""
     _check(args)
-    args.connection = args.engine
+    args.connection = args.endpoint
     begun = time.monotonic()
     with connected(args, patience_s=60.0) as client:
         accepted = client.call(_as_message(job, args))
@@ -40,9 +40,9 @@ def _check(args: argparse.Namespace) -> None:
     for option, given in (("--preview", args.preview), ("--device", None if args.device == "auto" else args.device)):
         if given:
             raise SettingError(
-                expected=f"--engine without {option}",
+                expected=f"--endpoint without {option}",
                 came=f"{option} {given}",
-                action="Leave it out, or run the job without --engine.",
+                action="Leave it out, or run the job without --endpoint.",
             )
 
 

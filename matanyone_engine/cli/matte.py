@@ -56,7 +56,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--preview", type=Path, metavar="FILE", help="write a contact sheet (PNG)")
     parser.add_argument("--resume", action="store_true", help="go on with a run of this very job that was interrupted")
     parser.add_argument(
-        "--engine",
+        "--endpoint",
         type=Path,
         nargs="?",
         const=default_path(),
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> None:
     """Plan, load, matte, report."""
     # Paths are printed as they are: brackets in a name are no markup, and no line is broken.
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    if args.engine is not None:
+    if args.endpoint is not None:
         run_on_engine(args, _job(args), console)
         return
     keep_freed_memory()

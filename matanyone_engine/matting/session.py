@@ -33,6 +33,7 @@ from matanyone_engine.matting.geometry import Geometry, Size
 from matanyone_engine.matting.policy import MemoryPolicy
 from matanyone_engine.matting.schedule import Cursor, FrameKind, check_move, plan_frame
 from matanyone_engine.matting.state import StreamState, from_bytes, read_about, to_bytes
+from matanyone_engine.memory.read import DEFAULT_BLOCK_BYTES
 from matanyone_engine.model.checkpoint import network_digest
 from matanyone_engine.model.encoders import ImageFeatures
 from matanyone_engine.model.matanyone import MatAnyone
@@ -77,6 +78,8 @@ class MattingSession:
         self._settle_passes = settle_passes
         self._working_size = working_size
         self._state = StreamState.empty(self._policy)
+        self.block_bytes = DEFAULT_BLOCK_BYTES
+        """Room for the largest matrix of a memory read; less is slower, and takes less memory."""
 
     @property
     def cursor(self) -> Cursor:
@@ -222,7 +225,7 @@ class MattingSession:
         with _guarded():
             if mask is not None:
                 return step.assign(self._network, plan, state, frame.features, mask)
-            return step.predict(self._network, plan, state, frame.features, self._policy.top_k)
+            return step.predict(self._network, plan, state, frame.features, self._policy.top_k, self.block_bytes)
 
     def _commit(self, alpha: Tensor, state: StreamState, frame: _Frame) -> Tensor:
         """Check the answer, then keep the new state: an alpha that is not a number never leaves, nor is remembered."""

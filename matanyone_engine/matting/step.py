@@ -14,6 +14,7 @@ from torch import Tensor
 from matanyone_engine.matting.schedule import FramePlan, ValueSource
 from matanyone_engine.matting.state import Carried, StreamState
 from matanyone_engine.memory.bank import MemoryBank, Tokens
+from matanyone_engine.memory.read import DEFAULT_BLOCK_BYTES
 from matanyone_engine.memory.summary import accumulated, normalised
 from matanyone_engine.model.blocks import token_map, tokens
 from matanyone_engine.model.encoders import ImageFeatures
@@ -29,13 +30,18 @@ def assign(
 
 
 def predict(
-    network: MatAnyone, plan: FramePlan, state: StreamState, features: ImageFeatures, top_k: int | None
+    network: MatAnyone,
+    plan: FramePlan,
+    state: StreamState,
+    features: ImageFeatures,
+    top_k: int | None,
+    block_bytes: int = DEFAULT_BLOCK_BYTES,
 ) -> tuple[Tensor, StreamState]:
     """A frame whose alpha the network answers: (B, 1, H, W) 0..1."""
     carried = state.known()
     value, bank = carried.value, state.bank
     if plan.source is ValueSource.MEMORY:
-        value, bank = _value_from_memory(network, carried, bank, features, top_k)
+        value, bank = _value_from_memory(network, carried, bank, features, top_k, block_bytes)
     pixel_readout = network.fuse(features, value, carried.sensory, carried.alpha)
     readout = network.transform(pixel_readout, normalised(carried.summary)).readout
     maps = network.decode(features, readout)
@@ -47,10 +53,15 @@ def predict(
 
 
 def _value_from_memory(
-    network: MatAnyone, carried: Carried, bank: MemoryBank, features: ImageFeatures, top_k: int | None
+    network: MatAnyone,
+    carried: Carried,
+    bank: MemoryBank,
+    features: ImageFeatures,
+    top_k: int | None,
+    block_bytes: int,
 ) -> tuple[Tensor, MemoryBank]:
     """Read memory; keep the last value where the change head sees no change (spec 2.11)."""
-    flat, bank = bank.read(tokens(features.key), tokens(features.selection), top_k=top_k)
+    flat, bank = bank.read(tokens(features.key), tokens(features.selection), top_k=top_k, block_bytes=block_bytes)
     read = token_map(flat, features.key.shape[-2:])
     change = torch.sigmoid(network.change_logits(carried.pix, features, carried.alpha, read - carried.value))
     return change * read + (1 - change) * carried.value, bank

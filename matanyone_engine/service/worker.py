@@ -31,6 +31,9 @@ from matanyone_engine.service.provenance import describe_making
 from matanyone_engine.service.store import Answered, SessionFolder
 from matanyone_engine.wire import messages as say
 
+_SMALL_BLOCK_BYTES = 4 << 20
+"""Of a memory read, once memory has run out."""
+
 
 @dataclass
 class Live:
@@ -129,7 +132,7 @@ class Worker:
         planes = torch.from_numpy(seen.view).permute(2, 0, 1)
         before = live.session.state
         with self._doing("seeding" if key else "stepping", session):
-            alpha = _again_if_out_of_memory(lambda: self._alpha(session, planes, seen, key=key))
+            alpha = _again_if_out_of_memory(live.session, lambda: self._alpha(session, planes, seen, key=key))
         if key:
             live.mask_frame, live.mask_sha256 = frame, seen.mask_sha256
         self.done[ticket] = Done(
@@ -246,11 +249,12 @@ def _warnings(seen: Seen, alpha: Plane) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _again_if_out_of_memory(compute: Callable[[], Plane]) -> Plane:
-    """What other programs hold may be free a moment later; what we hold in reserve is given back first."""
+def _again_if_out_of_memory(session: MattingSession, compute: Callable[[], Plane]) -> Plane:
+    """With what we hold in reserve given back, and smaller blocks; never at a smaller size. Raises OutOfMemory."""
     try:
         return compute()
     except OutOfMemory:
+        session.block_bytes = _SMALL_BLOCK_BYTES
         _give_back()
         return compute()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""serve, status, stop, matte --engine, as a user types them."""
+"""serve, status, stop, matte --endpoint, as a user types them."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def test_the_same_job_gives_the_same_files_with_and_without_an_engine(
 ) -> None:
     shot = make_shot(tmp_path / "shot")
     with running(tmp_path, "--root", str(tmp_path)) as engine:
-        remote = ["--model", "toy", "--out", str(tmp_path / "remote" / "a.####.exr"), "--engine", str(engine.file)]
+        remote = ["--model", "toy", "--out", str(tmp_path / "remote" / "a.####.exr"), "--endpoint", str(engine.file)]
         assert main(shot.arguments(*remote)) == 0
         assert "6 alphas" in capsys.readouterr().err
-        assert main(shot.arguments("--engine", str(engine.file), "--model", "huge")) == 2
-        assert main(shot.arguments("--engine", str(engine.file), "--preview", "x.png")) == 2
+        assert main(shot.arguments("--endpoint", str(engine.file), "--model", "huge")) == 2
+        assert main(shot.arguments("--endpoint", str(engine.file), "--preview", "x.png")) == 2
         assert main(["status", "--json", "--connection", str(engine.file)]) == 0
         report = json.loads(capsys.readouterr().out)
         assert report["frames"] == 6
@@ -35,7 +35,7 @@ def test_the_same_job_gives_the_same_files_with_and_without_an_engine(
         assert engine.process is not None
         assert engine.process.wait(30) == 0
         assert main(["status", "--connection", str(engine.file)]) == 9
-        assert main(shot.arguments("--engine", str(engine.file))) == 9
+        assert main(shot.arguments("--endpoint", str(engine.file))) == 9
     assert main(shot.arguments("--device", "cpu")) == 0
     for frame in range(1001, 1007):
         assert np.array_equal(read_image(tmp_path / "remote" / f"a.{frame}.exr"), read_image(shot.alpha(frame)))

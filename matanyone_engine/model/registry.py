@@ -82,11 +82,11 @@ MODELS: dict[str, Model] = {
             title="MatAnyone Engine mini",
             licence="Apache-2.0",
             commercial=True,
-            terms="MatAnyone Engine mini: trained by this project, Apache-2.0. A stopgap: see its card, mini.md.",
+            terms="MatAnyone Engine mini: trained by this project on its own data, Apache-2.0; see its card, mini.md.",
             dims=MINI,
-            size=5_491_706,
+            size=5_512_576,
             published=Fingerprint(
-                sha256="30d1aa220ef10657ecf2be2f364c2b02b3fdc801a0780da24faec92fb3fa5635", size=5_491_706
+                sha256="e35c402460d6f1b34c32610ea6efdc2714ac054027133533ba33446f58e11afb", size=5_512_576
             ),
             bundled="mini.safetensors",
         ),

@@ -5,8 +5,8 @@
     python benchmarks/engine.py throughput --size 1920x1080 --frames 12
     python benchmarks/engine.py soak --clients 8 --minutes 10 --plot soak.png
 
-throughput: the same raw half planes through MattingSession in this process and through an engine on loopback, turn
-about, frame by frame, so that both meet the same machine. soak: clients with shots of their own, all alphas held
+throughput: the same raw half planes through MattingSession in this process and through an engine on loopback, in blocks
+turn about, so that both meet the same machine. soak: clients with shots of their own, all alphas held
 against the library's; memory over time, and how evenly the engine served them.
 """
 
@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from matanyone_engine.client.client import EngineClient, Plate
+from matanyone_engine.client.client import EngineClient, Plate, Shot
 from matanyone_engine.client.launcher import ensure_engine, find_engine
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.model.registry import load_network
@@ -86,49 +86,40 @@ def end(client: EngineClient, file: Path) -> None:
 
 
 def throughput(args: argparse.Namespace) -> dict[str, float]:
-    """Seconds a frame, medians, both ways."""
+    """Seconds a frame both ways, in blocks turn about, so that whatever else the machine does meets both."""
     width, height = map(int, args.size.split("x"))
-    network = load_network("mini", args.device)
-    library = MattingSession(network, settle_passes=1)
+    library = MattingSession(load_network("mini", args.device), settle_passes=1)
+    pixels = [picture(width, height, frame) for frame in range(args.frames)]
     mask = roto(width, height)
     with tempfile.TemporaryDirectory() as folder:
         file = engine(Path(folder), "--device", args.device)
         with EngineClient(lambda: find_engine(file), "benchmark") as client:
-            shot = client.open_shot((width, height), say.Options(1, colorspace="sRGB", reply="f2"))
-            times = _turn_about(args.frames, width, height, library, mask, client, shot.session)
+            options = say.Options(1, colorspace="sRGB", reply="f2")
+            shot = client.open_shot((width, height), options)
+            warm = list(shot.matte([0], lambda _: raw("plate", pixels[0]), raw("mask", mask[..., None])))
+            library.seed(pixels[0].astype(np.float32).transpose(2, 0, 1), mask)
+            assert len(warm) == 1
+            blocks = [_blocks(library, shot, pixels, 1 + turn * args.frames) for turn in range(args.turns)]
             end(client, file)
-    alone, through = (statistics.median(each[1:]) for each in times)
+    alone, through = (statistics.median(each) / args.frames for each in zip(*blocks, strict=True))
     return {"library_s": alone, "engine_s": through, "ratio": alone / through, "overhead_ms": (through - alone) * 1e3}
 
 
-def _turn_about(
-    frames: int,
-    width: int,
-    height: int,
-    library: MattingSession,
-    mask: NDArray[np.float32],
-    client: EngineClient,
-    session: str,
-) -> tuple[list[float], list[float]]:
-    """Frame by frame, now here, now there: whatever else the machine does meets both. One frame in flight."""
-    here, there = [], []
-    for frame in range(frames):
-        pixels = picture(width, height, frame)
-        planes = pixels.astype(np.float32).transpose(2, 0, 1)
-        begun = time.perf_counter()
-        alpha = library.advance(planes) if frame else library.seed(planes, mask)
-        kept = alpha.cpu().numpy().astype(np.float16)
-        here.append(time.perf_counter() - begun)
-        begun = time.perf_counter()
-        plate, given = raw("plate", pixels), raw("mask", mask[..., None])
-        if frame:
-            request = client.pump.ask(say.Frame(session, frame, frame), plate[:1], plate[1:])
-        else:
-            request = client.pump.ask(say.Key(session, 0, 0), (plate[0], given[0]), (plate[1], given[1]))
-        came = np.frombuffer(client.wait(request).data[0], np.float16)
-        there.append(time.perf_counter() - begun)
-        assert np.array_equal(came, kept.ravel()), "the engine's alpha is not the library's"
+def _blocks(library: MattingSession, shot: Shot, pixels: list[Picture], seq: int) -> tuple[float, float]:
+    """Seconds for the same frames here, then through the engine with its window full; the alphas must be equal."""
+    begun = time.perf_counter()
+    kept = [_half(library.advance(each.astype(np.float32).transpose(2, 0, 1))) for each in pixels]
+    here = time.perf_counter() - begun
+    frames = range(seq, seq + len(pixels))
+    begun = time.perf_counter()
+    came = [bytes(each.data) for each in shot.matte(frames, lambda n: raw("plate", pixels[n - seq]), first_seq=seq)]
+    there = time.perf_counter() - begun
+    assert came == kept, "the engine's alphas are not the library's"
     return here, there
+
+
+def _half(alpha: torch.Tensor) -> bytes:
+    return alpha.cpu().half().numpy().tobytes()
 
 
 # --------------------------------------------------------------------------------------------------------- soak
@@ -230,7 +221,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("throughput", "soak"))
     parser.add_argument("--size", default="", help="default: 1920x1080, for the soak 192x108")
-    parser.add_argument("--frames", type=int, default=12)
+    parser.add_argument("--frames", type=int, default=6, help="of a block")
+    parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--length", type=int, default=60, help="frames of a shot of the soak")
     parser.add_argument("--minutes", type=float, default=10.0)

@@ -8,12 +8,19 @@ import sys
 import pytest
 
 CODE = """
-import resource, sys
+import resource, sys, threading
 from matanyone_engine.service.allocator import keep_freed_memory
 if "keep" in sys.argv:
     assert keep_freed_memory()
-for _ in range(50):
-    bytearray(80 << 20)
+def work():
+    for _ in range(50):
+        bytearray(80 << 20)
+if "thread" in sys.argv:
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+else:
+    work()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
 """
 
@@ -27,3 +34,9 @@ def page_faults(*arguments: str) -> int:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has this setting")
 def test_freed_blocks_are_used_again() -> None:
     assert page_faults("keep") < page_faults() / 5
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has this setting")
+def test_other_threads_use_them_too() -> None:
+    """The engine's device is a thread of its own."""
+    assert page_faults("keep", "thread") < page_faults("thread") / 5

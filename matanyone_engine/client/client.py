@@ -82,6 +82,11 @@ class EngineClient:
             raise as_error(arrived.message)
         return arrived
 
+    def give_up(self, request: int) -> None:
+        """Its answer is no longer wanted."""
+        self.pump.give_up(request)
+        self._arrived.pop(request, None)
+
     def next_event(self, timeout_s: float) -> Optional[say.Message]:
         """What the engine says unasked (Progress, JobEnded), or None. Raises WireError if the engine is lost."""
         deadline = time.monotonic() + timeout_s
@@ -231,7 +236,7 @@ class Shot:
 
     def _abandon(self, waiting: deque[tuple[int, int, int]]) -> None:
         for _, request, _ in waiting:
-            self._client.pump.give_up(request)
+            self._client.give_up(request)
         waiting.clear()
 
     def _reopened(self, first_seq: int) -> int:

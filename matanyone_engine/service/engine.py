@@ -30,6 +30,7 @@ from typing import Any
 from matanyone_engine import __version__
 from matanyone_engine.errors import SettingError
 from matanyone_engine.matting.session import check_options
+from matanyone_engine.media.plates import open_plate
 from matanyone_engine.model.checkpoint import read_checkpoint
 from matanyone_engine.model.device import choose_device
 from matanyone_engine.model.dims import Dims
@@ -37,7 +38,7 @@ from matanyone_engine.model.registry import locate
 from matanyone_engine.service import events as on
 from matanyone_engine.service.access import Access
 from matanyone_engine.service.admission import free_bytes, resident_bytes, session_bytes
-from matanyone_engine.service.faults import as_wire_error
+from matanyone_engine.service.faults import as_told, as_wire_error
 from matanyone_engine.service.job import MatteJob, MattePlan, plan_matte
 from matanyone_engine.service.pixels import Asked, Decoder, encode_alpha
 from matanyone_engine.service.scheduler import Limits, Scheduler, fault
@@ -324,7 +325,7 @@ class Engine:
             mask = packet.payload("mask") if isinstance(packet.message, say.Key) else None
             self.worker.seen[order.ticket] = self._decoder(asked, packet.payload("plate"), mask)
         except Exception as error:
-            self._post(on.Decoded(order.ticket, _told(error)))
+            self._post(on.Decoded(order.ticket, as_told(error)))
         else:
             self._post(on.Decoded(order.ticket))
 
@@ -335,7 +336,7 @@ class Engine:
         try:
             snapshotted = self._put(order)
         except Exception as error:
-            self._post(on.Stored(order.ticket, _told(error)))
+            self._post(on.Stored(order.ticket, as_told(error)))
         else:
             del self.worker.done[order.ticket]
             self._post(on.Stored(order.ticket, snapshotted=snapshotted))
@@ -384,7 +385,7 @@ class Engine:
             if order.leave:
                 self.worker.forget(order.session)
         except Exception as error:
-            self._post(on.Parked(order.session, order.next_seq, False, _told(error)))
+            self._post(on.Parked(order.session, order.next_seq, False, as_told(error)))
         else:
             self._post(on.Parked(order.session, order.next_seq, order.leave))
 
@@ -393,15 +394,18 @@ class Engine:
 
     def _plan(self, order: on.Plan) -> None:
         try:
-            plan = plan_matte(_matte_job(order.job, self.settings.access))
-            self.settings.access.check([*plan.source.paths(plan.run), plan.path(plan.frames[0])])
+            job = _matte_job(order.job, self.settings.access)
+            plate = open_plate(job.plate)
+            self.settings.access.check(plate.paths(plate.frames))  # before a pixel is read: links may lead anywhere
+            plan = plan_matte(job)
+            self.settings.access.check([plan.path(plan.frames[0])])
             height, width = plan.mask.shape
             need = session_bytes(self._dims[order.job.model], (width, height), order.job.options.working_size)
             colour = f"{plan.colour.space} ({plan.colour.reason})"
             self._plans[order.session] = (plan, order.job)
             accepted = say.Accepted(order.session, len(plan.frames), colour, order.job.model)
         except Exception as error:
-            self._post(on.Planned(order.session, fault=_told(error)))
+            self._post(on.Planned(order.session, fault=as_told(error)))
         else:
             self._post(on.Planned(order.session, accepted, need, (width, height)))
 
@@ -427,7 +431,7 @@ class Engine:
             }
             digests = tuple((line.seq, line.digest) for line in standing.journal)
         except Exception as error:
-            self._post(on.Loaded(order.session, time.monotonic() - begun, fault=_told(error)))
+            self._post(on.Loaded(order.session, time.monotonic() - begun, fault=as_told(error)))
         else:
             seconds = time.monotonic() - begun
             self._post(on.Loaded(order.session, seconds, standing.next_seq, digests, standing.seeded))
@@ -441,7 +445,7 @@ class Engine:
         try:
             self.worker.step(order.session, order.ticket, order.frame, key=order.key)
         except Exception as error:
-            problem = _told(error)
+            problem = as_told(error)
         else:
             self._count()
         self._post(on.Stepped(order.ticket, time.monotonic() - begun, problem))
@@ -458,7 +462,7 @@ class Engine:
         try:
             done = self.worker.job_step(order.session, plan, job.model, resume=job.resume)
         except Exception as error:
-            problem = _told(error)
+            problem = as_told(error)
             ended = say.JobEnded(order.session, "failed", written, problem.code.value, problem.message, problem.action)
         else:
             if done is None:
@@ -505,14 +509,6 @@ def _matte_job(job: say.Job, access: Access) -> MatteJob:
         settle_passes=job.options.settle_passes,
         working_size=job.options.working_size,
     )
-
-
-def _told(error: BaseException) -> WireError:
-    """As it travels; a defect of ours is in the log with its traceback."""
-    told = as_wire_error(error)
-    if told.code is Code.INTERNAL:
-        _log.exception("A defect of the engine", exc_info=error)
-    return told
 
 
 def _dims(model: str) -> Dims:

@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+import logging
+
 from matanyone_engine import errors
 from matanyone_engine.wire.errors import Code, WireError
+
+_log = logging.getLogger("matanyone_engine")
 
 # The most specific ancestor of an error that stands here decides.
 CODES: dict[type[errors.EngineError], Code] = {
@@ -41,3 +45,11 @@ def as_wire_error(error: BaseException) -> WireError:
         f"{type(error).__name__}: {error}"[:500],
         "This is a defect of the engine; report it with its log.",
     )
+
+
+def as_told(error: BaseException) -> WireError:
+    """As it travels; a defect of ours is in the log with its traceback."""
+    told = as_wire_error(error)
+    if told.code is Code.INTERNAL:
+        _log.exception("A defect of the engine", exc_info=error)
+    return told

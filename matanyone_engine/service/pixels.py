@@ -14,6 +14,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import TimeoutError as TookTooLong
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -34,6 +35,8 @@ from matanyone_engine.wire.arrays import EXR, Payload, describe_file, describe_r
 from matanyone_engine.wire.errors import Code, WireError
 
 Plane = NDArray[np.float32]
+_PATIENCE_S = 120.0
+"""For one EXR file."""
 _FULL_SCALE = {"u1": 255.0, "u2": 65535.0}
 
 
@@ -79,20 +82,27 @@ class Decoder:
                 self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
             pool = self._pool
         try:
-            return pool.submit(decode, asked, _copied(plate), mask and _copied(mask)).result()
-        except BrokenProcessPool as error:
-            with self._lock:
-                if self._pool is pool:
-                    self._pool = None
+            return pool.submit(decode, asked, _copied(plate), mask and _copied(mask)).result(_PATIENCE_S)
+        except (BrokenProcessPool, TookTooLong) as error:
+            self._replace(pool)
             raise WireError(
                 Code.BAD_INPUT,
-                "the image library died on this EXR file",
+                "the image library died on this EXR file, or did not end with it",
                 "Write the plate again from your application; if that does not help, report it with the file.",
             ) from error
 
+    def _replace(self, pool: ProcessPoolExecutor) -> None:
+        """End a process that cannot be trusted any more; the next file starts another."""
+        with self._lock:
+            if self._pool is pool:
+                for process in (pool._processes or {}).values():
+                    process.kill()
+                self._pool = None
+        pool.shutdown(wait=False, cancel_futures=True)
+
     def processes(self) -> list[int]:
         """Ids of the decoding processes."""
-        return [] if self._pool is None else list(self._pool._processes)
+        return [] if self._pool is None else list(self._pool._processes or ())
 
     def close(self) -> None:
         """End the process."""

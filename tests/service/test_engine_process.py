@@ -436,6 +436,16 @@ def test_a_job_sees_nothing_outside_the_roots(shared: Engine, field: str, path: 
     assert "roots" in caught.value.message
 
 
+def test_a_plate_that_is_a_link_to_elsewhere_is_not_read(shared: Engine, tmp_path: Path) -> None:
+    files = make_shot(shared.folder / "linked", FIRST, 2)
+    inside = files.folder / f"plate.{FIRST + 1}.exr"
+    inside.rename(tmp_path / "outside.exr")
+    inside.symlink_to(tmp_path / "outside.exr")
+    with shared.client() as client, refusal(Code.BAD_INPUT) as caught:
+        client.call(say.Job("d" * 32, files.plate, str(files.mask), str(files.out / "a.####.exr"), model="toy"))
+    assert "outside.exr" in caught.value.message
+
+
 # ------------------------------------------------------------------------------------------------- the wire itself
 
 
@@ -493,6 +503,7 @@ def fault_of(stranger: Strangers) -> str:
         ((preamble(), b'{"type":"ping","id":3}'), Code.UNAUTHORISED),
         ((b"", preamble(), b'{"type":"ping","id":3}'), Code.UNAUTHORISED),
         ((b"", preamble(), b'{"type":"hello","id":3,"token":"guess","peer":"%s"}' % (b"e" * 32)), Code.UNAUTHORISED),
+        ((b"", preamble(), b'{"type":"hello","id":3,"token":"\\ud800","peer":"%s"}' % (b"e" * 32)), Code.UNAUTHORISED),
     ],
 )
 def test_strangers_and_nonsense_are_answered_and_change_nothing(

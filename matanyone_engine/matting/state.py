@@ -26,7 +26,7 @@ from matanyone_engine.matting.policy import LongTermPolicy, MemoryPolicy
 from matanyone_engine.matting.schedule import Cursor, Phase
 from matanyone_engine.memory.bank import LongTermLimits, MemoryBank, Tokens
 
-_MAGIC = b"MATANYONE-SNAPSHOT-1\n"
+_MAGIC = b"MATANYONE-SNAPSHOT-2\n"
 _HEADER = "header"
 _CARRIED = "carried."
 _TOKENS = "tokens."
@@ -82,7 +82,7 @@ def to_bytes(state: StreamState, about: dict[str, Any]) -> bytes:
         "about": about,
         "cursor": {**dataclasses.asdict(state.cursor), "phase": state.cursor.phase.value},
         "frame": state.frame,
-        "bank": {"prototypes": bank.prototypes, "frame_tokens": bank.frame_tokens},
+        "bank": {"prototypes": bank.prototypes, "stored": bank.stored},
     }
     tensors = {_HEADER: torch.frombuffer(bytearray(json.dumps(header).encode()), dtype=torch.uint8)}
     if state.carried is not None:
@@ -110,7 +110,10 @@ def from_bytes(blob: bytes, policy: MemoryPolicy, device: torch.device) -> Strea
     try:
         cursor = Cursor(**{**header["cursor"], "phase": Phase(header["cursor"]["phase"])})
         bank = dataclasses.replace(
-            StreamState.empty(policy).bank, tokens=Tokens(**stored) if stored else None, **header["bank"]
+            StreamState.empty(policy).bank,
+            tokens=Tokens(**stored) if stored else None,
+            prototypes=header["bank"]["prototypes"],
+            stored=tuple(header["bank"]["stored"]),
         )
         frame = tuple(header["frame"]) if header["frame"] else None
         return StreamState(cursor, bank, frame, Carried(**carried) if carried else None)

@@ -101,26 +101,25 @@ class MemoryBank:
     tokens: Tokens | None = None
     prototypes: int = 0
     """Tokens at the front that are long-term."""
-    frame_tokens: int = 0
-    """P; the same for every frame of a shot."""
+    stored: tuple[int, ...] = ()
+    """Tokens of each frame of working memory, the permanent one first; they differ where a window changed its size."""
 
     @property
     def temporary(self) -> int:
         """Tokens at the back that may be evicted or consolidated."""
-        working = 0 if self.tokens is None else len(self.tokens) - self.prototypes
-        return max(0, working - self.frame_tokens)
+        return sum(self.stored[1:])
 
     def added(self, frame: Tokens) -> MemoryBank:
         """Store one frame's tokens (with their selection); the first frame of an empty working memory is permanent."""
         fresh = self._fresh(frame)
         tokens = fresh if self.tokens is None else Tokens.joined([self.tokens, fresh])
-        grown = replace(self, tokens=tokens, frame_tokens=len(frame))
+        grown = replace(self, tokens=tokens, stored=(*self.stored, len(frame)))
         return grown._evicted() if self.long_term is None else grown._consolidated(self.long_term)
 
     def forgotten(self) -> MemoryBank:
         """Working memory emptied; long-term memory stays."""
         kept = None if self.tokens is None or not self.prototypes else self.tokens.part(0, self.prototypes)
-        return replace(self, tokens=kept)
+        return replace(self, tokens=kept, stored=())
 
     def read(
         self, query: Tensor, selection: Tensor, *, top_k: int | None, block_bytes: int = DEFAULT_BLOCK_BYTES
@@ -157,24 +156,27 @@ class MemoryBank:
 
     def _evicted(self) -> MemoryBank:
         """Keep the permanent frame and the newest frames - 1 temporary ones."""
-        surplus = self.temporary - (self.frames - 1) * self.frame_tokens
+        surplus = len(self.stored) - self.frames
         if surplus <= 0:
             return self
-        tokens, first = self._stored(), self.frame_tokens
-        return replace(self, tokens=Tokens.joined([tokens.part(0, first), tokens.part(first + surplus)]))
+        first, *temporary = self.stored
+        tokens, gone = self._stored(), sum(temporary[:surplus])
+        kept = Tokens.joined([tokens.part(0, first), tokens.part(first + gone)])
+        return replace(self, tokens=kept, stored=(first, *temporary[surplus:]))
 
     def _consolidated(self, limits: LongTermLimits) -> MemoryBank:
         """Turn all but the newest temporary frames into prototypes once there are too many of them."""
-        if self.temporary < (limits.max_frames - 1) * self.frame_tokens:
+        if len(self.stored) < limits.max_frames:
             return self
-        tokens = self._stored()
-        permanent_end = self.prototypes + self.frame_tokens
-        newest = (limits.min_frames - 1) * self.frame_tokens
-        candidates_end = len(tokens) - newest
+        tokens, first = self._stored(), self.stored[0]
+        newest = self.stored[len(self.stored) - (limits.min_frames - 1) :]
+        permanent_end = self.prototypes + first
+        candidates_end = len(tokens) - sum(newest)
         kept = _useful(tokens.part(0, self.prototypes), limits)
         prototypes = potentiated(tokens.part(permanent_end, candidates_end), limits.prototypes)
         parts = [kept, prototypes, tokens.part(self.prototypes, permanent_end), tokens.part(candidates_end)]
-        return replace(self, tokens=Tokens.joined(parts), prototypes=len(kept) + len(prototypes))
+        joined, count = Tokens.joined(parts), len(kept) + len(prototypes)
+        return replace(self, tokens=joined, prototypes=count, stored=(first, *newest))
 
 
 def _usage(tokens: Tokens) -> Tensor:

@@ -35,6 +35,21 @@ def test_the_first_frame_is_permanent_and_the_newest_stay(limit: int, expected: 
     assert frames_in(filled(MemoryBank(limit), 9)) == expected
 
 
+def test_frames_of_several_sizes_are_evicted_and_consolidated_whole() -> None:
+    def sized(number: int) -> Tokens:
+        return frame(number).part(0, 1 + number % FRAME)
+
+    bank, condensed = MemoryBank(3), MemoryBank(5, LongTermLimits(4, 2, prototypes=3, max_tokens=7, buffer_tokens=2))
+    for number in range(9):
+        bank, condensed = bank.added(sized(number)), condensed.added(sized(number))
+        _, condensed = condensed.read(frame(number).key, frame(number).selection, top_k=2)
+        assert len(condensed.tokens) == condensed.prototypes + sum(condensed.stored)
+    assert bank.tokens.value[0, :, 0].tolist() == [0.0] + [7.0] * 4 + [8.0]
+    assert bank.stored == (1, 4, 1)
+    assert condensed.tokens.value[0, condensed.prototypes, 0] == 0.0
+    assert condensed.tokens.value[0, -1, 0] == 8.0
+
+
 def test_forgetting_makes_the_next_frame_permanent() -> None:
     bank = filled(MemoryBank(3), 4).forgotten()
     assert bank.tokens is None

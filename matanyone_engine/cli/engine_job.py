@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import secrets
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
@@ -57,6 +58,7 @@ def _as_message(job: MatteJob, args: argparse.Namespace) -> say.Job:
         missing=job.missing,
         model=args.model,
         options=say.Options(job.settle_passes, job.working_size, job.colorspace, job.mask_grow),
+        delivery=say.Delivery(**asdict(job.delivery)),
         resume=args.resume,
         label=Path(job.out).name,
     )

@@ -21,6 +21,7 @@ from matanyone_engine.cli.stopping import graceful_stop
 from matanyone_engine.errors import EngineError, Interrupted, MaskError, SettingError
 from matanyone_engine.matting.session import SETTLE_PASSES
 from matanyone_engine.media.contact_sheet import ContactSheet, choose_preview_frames
+from matanyone_engine.media.layouts import COMPRESSIONS, DEPTHS, LAYOUTS, Delivery
 from matanyone_engine.media.mattes import check_writable
 from matanyone_engine.media.sequence import describe_frames, parse_frames
 from matanyone_engine.model.registry import load_vetted
@@ -36,7 +37,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--mask", required=True, metavar="FILE[@FRAME]", help="mask, and its frame (default: the first)"
     )
-    parser.add_argument("--out", required=True, metavar="PATTERN", help="alpha.####.exr (also .png, .tif at 16 bit)")
+    parser.add_argument("--out", required=True, metavar="PATTERN", help="alpha.####.exr, .png or .tif; see below")
     parser.add_argument("--frames", metavar="RANGE", help="frames to matte, as 1001-1045,1050 (default: all)")
     parser.add_argument(
         "--missing", choices=("error", "skip"), default="error", help="what to do about missing plate frames"
@@ -66,7 +67,28 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--client-key", type=Path, metavar="FILE", help="this client's secret key, for encrypted engines"
     )
+    _add_delivery(parser)
     parser.set_defaults(run=run)
+
+
+def _add_delivery(parser: argparse.ArgumentParser) -> None:
+    """How the alphas are written (docs/outputs.md)."""
+    group = parser.add_argument_group(
+        "output",
+        "In --out, {shot}, {object} and {version:03d} are replaced: out/{shot}_{object}_v{version:03d}.####.exr",
+    )
+    layouts = "; ".join(f"{name}: {layout.about}" for name, layout in LAYOUTS.items())
+    group.add_argument("--layout", choices=LAYOUTS, default="matte", help=f"{layouts} (default: matte)")
+    group.add_argument("--compression", choices=COMPRESSIONS, help="of .exr files (default: zips)")
+    group.add_argument(
+        "--depth",
+        choices=DEPTHS,
+        help="default: half, or float where half does not hold the plate's values; 16 bit else",
+    )
+    group.add_argument("--shot", metavar="NAME", help="what {shot} stands for (default: the plate's name)")
+    group.add_argument(
+        "--version", type=int, metavar="N", help="what {version} stands for (default: the next that is free)"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -81,7 +103,7 @@ def run(args: argparse.Namespace) -> None:
         _check_preview(args.preview)
     network, weights = load_vetted(args.model, args.device)
     with _checking(console) as checked:
-        plan = plan_matte(_job(args), checked)
+        plan = plan_matte(_job(args), checked, resume=args.resume)
     if args.preview:
         _check_not_an_input(args.preview, plan)
     _describe(console, plan, f"{weights.label} ({weights.licence}) on {network.device}")
@@ -117,6 +139,7 @@ def _job(args: argparse.Namespace) -> MatteJob:
         mask_grow=args.mask_grow,
         settle_passes=args.settle,
         working_size=args.working_size,
+        delivery=Delivery(args.layout, args.compression, args.depth, args.shot, args.version),
     )
 
 
@@ -141,7 +164,8 @@ def _describe(console: Console, plan: MattePlan, model: str) -> None:
     console.print(f"colour  {plan.colour.space}  ({plan.colour.reason})")
     console.print(f"mask    {plan.job.mask}  on frame {plan.key}")
     console.print(f"model   {model}")
-    console.print(f"out     {plan.path(plan.key)}")
+    for path in plan.paths(plan.frames[0]):
+        console.print(f"out     {path}")
 
 
 def _check_preview(path: Path) -> None:
@@ -183,7 +207,7 @@ def _interrupted(plan: MattePlan, finished: int) -> Interrupted:
 
 def _conclude(console: Console, plan: MattePlan, finished: int, seconds: float, preview: Path | None) -> None:
     rate = finished / seconds if seconds else 0.0
-    console.print(f"done    {finished} alphas in {seconds:.1f} s ({rate:.2f} frames/s): {plan.output.folder}")
+    console.print(f"done    {finished} alphas in {seconds:.1f} s ({rate:.2f} frames/s): {plan.outputs.main.folder}")
     if preview:
         console.print(f"look    {preview}")
 

@@ -121,6 +121,11 @@ def config_name() -> str:
     return os.environ.get("OCIO") or _built_in_config()
 
 
+def is_linear(space: str) -> bool:
+    """Whether values of this space are proportional to light, as the OCIO config in use knows it."""
+    return bool(_config(config_name()).isColorSpaceLinear(space))
+
+
 # --------------------------------------------------------------------------------------------- stated or default
 
 

@@ -92,6 +92,15 @@ class PlateHeader:
         """(width, height) of the display window: the size of the plate, of its mask and of its alpha."""
         return self.display_window.width, self.display_window.height
 
+    @property
+    def canvas(self) -> Window:
+        """Display and data window together: larger than the display window where there is overscan."""
+        display, data = self.display_window, self.data_window
+        x, y = min(display.x, data.x), min(display.y, data.y)
+        right = max(display.x + display.width, data.x + data.width)
+        bottom = max(display.y + display.height, data.y + data.height)
+        return Window(x, y, right - x, bottom - y)
+
     @classmethod
     def plain(cls, path: Path, width: int, height: int) -> PlateHeader:
         """Of pixels that came without a file: nothing is known but their size."""
@@ -101,10 +110,19 @@ class PlateHeader:
 
 @dataclass(frozen=True)
 class Plate:
-    """rgb: (H, W, 3) float32 in the file's own colour values, in the display window, 0 outside the data window."""
+    """rgb: (H, W, 3) float32 in the file's own colour values, in the display window, 0 outside the data window.
+
+    canvas: the same over header.canvas, with the overscan.
+    """
 
     rgb: FloatImage
     header: PlateHeader
+    overscanned: FloatImage | None = None
+    """(H', W', 3) over header.canvas; None where that is the display window."""
+
+    @property
+    def canvas(self) -> FloatImage:
+        return self.rgb if self.overscanned is None else self.overscanned
 
 
 def read_header(path: Path) -> PlateHeader:
@@ -123,13 +141,14 @@ def check_ends(path: Path) -> None:
 
 
 def read_plate(path: Path) -> Plate:
-    """A plate frame. Raises PlateError if it cannot be read whole, has no rgb, or holds NaN or Inf."""
+    """A plate frame. Raises PlateError if it cannot be read whole, has no rgb, or holds NaN or Inf in its display."""
     with _open(path, PlateError) as image:
         channels = _find_rgb(path, image)
-        pixels = _read(channels, PlateError)
         header = _header(channels)
-    rgb = np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
-    return Plate(check_finite(rgb, path), header)
+        pixels = _into_window(_read_data(channels, PlateError), header.data_window, header.canvas)
+    canvas = np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
+    rgb = check_finite(_into_window(canvas, header.canvas, header.display_window), path)
+    return Plate(rgb, header, None if rgb is canvas else canvas)
 
 
 def read_mask(path: Path, expected_size: tuple[int, int]) -> FloatImage:
@@ -321,11 +340,19 @@ def _luminance_column(names: Sequence[str]) -> tuple[int, ...]:
 def _read(channels: _Channels, error: type[BadInput]) -> FloatImage:
     """The channels in the order asked for, (H, W, C) float32, in the display window; 0 outside the data window."""
     spec = channels.spec
+    data = Window(spec.x, spec.y, spec.width, spec.height)
+    display = Window(spec.full_x, spec.full_y, spec.full_width, spec.full_height)
+    return _into_window(_read_data(channels, error), data, display)
+
+
+def _read_data(channels: _Channels, error: type[BadInput]) -> FloatImage:
+    """The channels in the order asked for, (H, W, C) float32, in the data window."""
+    spec = channels.spec
     first, last = min(channels.columns), max(channels.columns) + 1
     pixels = channels.image.read_image(channels.part, 0, first, last, oiio.FLOAT)
     _check_read(channels, pixels, error)
-    pixels = pixels.reshape(spec.height, spec.width, last - first)[..., [c - first for c in channels.columns]]
-    return _into_display_window(pixels, spec)
+    pixels = pixels.reshape(spec.height, spec.width, last - first)
+    return pixels[..., [column - first for column in channels.columns]]
 
 
 def _read_end(channels: _Channels, error: type[BadInput]) -> None:
@@ -347,14 +374,15 @@ def _check_read(channels: _Channels, pixels: Any, error: type[BadInput]) -> None
         raise _unreadable(channels.path, error, complaint or "the pixels cannot be read")
 
 
-def _into_display_window(pixels: FloatImage, spec: Any) -> FloatImage:
-    left, top = spec.x - spec.full_x, spec.y - spec.full_y
-    width, height = spec.full_width, spec.full_height
-    if (left, top, spec.width, spec.height) == (0, 0, width, height):
+def _into_window(pixels: FloatImage, from_window: Window, to_window: Window) -> FloatImage:
+    """(H, W, C) of one window -> of another: cut, and 0 where there was nothing."""
+    if from_window == to_window:
         return pixels
+    left, top = from_window.x - to_window.x, from_window.y - to_window.y
+    width, height = to_window.width, to_window.height
     placed = np.zeros((height, width, pixels.shape[2]), dtype=np.float32)
-    x0, x1 = max(left, 0), min(left + spec.width, width)
-    y0, y1 = max(top, 0), min(top + spec.height, height)
+    x0, x1 = max(left, 0), min(left + from_window.width, width)
+    y0, y1 = max(top, 0), min(top + from_window.height, height)
     if x0 < x1 and y0 < y1:
         placed[y0:y1, x0:x1] = pixels[y0 - top : y1 - top, x0 - left : x1 - left]
     return placed

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Alphas on disk: the channel layout, the header, and a write that is whole or is not there.
+"""Pictures on disk: a write that is whole or is not there.
 
 Rules of this file:
-1. An alpha is data: no transfer curve, no colour attribute but the one that says so.
-2. Nothing half-written is ever seen under the final name: temporary file, read back, fsync, rename.
-3. The layout is explained in docs/decisions/DR002-output-layout.md.
+1. Nothing half-written is ever seen under the final name: temporary file, read back, fsync, rename.
+2. What was read back must be what was written: bit for bit, or within the loss of the codec that was asked for.
+3. What goes into a file is decided in layouts.py; why the default looks as it does, in
+   docs/decisions/DR002-output-layout.md.
 """
 
 from __future__ import annotations
@@ -12,21 +13,20 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import OpenImageIO as oiio
 
 from matanyone_engine.atomic import whole_file
-from matanyone_engine.errors import BadResult, OutputError
+from matanyone_engine.errors import OutputError
+from matanyone_engine.media.headers import PROVENANCE_PREFIX
 from matanyone_engine.media.images import FloatImage, PlateHeader
-
-SOFTWARE = "MatAnyone Engine"
-PROVENANCE_PREFIX = "matanyone:"
+from matanyone_engine.media.layouts import LOSSY, SUBJECT, Delivery, Depth, FrameContent, Picture, compose
 
 # What one pixel of a written alpha takes at least, in bytes (measured on black frames, see DR002): the estimate must
 # not refuse work that would have fitted.
@@ -35,43 +35,38 @@ LEAST_BYTES_PER_PIXEL = 0.02
 # A disk with less room than this is called full when a write failed.
 SMALLEST_ROOM = 64 * 1024
 
-Stored = npt.NDArray[np.float16] | npt.NDArray[np.uint16]
+# DWA at OpenEXR's usual level is off by 0.2 to 0.8 % on average (DR005); a file with a hole is off by far more.
+LARGEST_MEAN_LOSS = 0.05
+SMALLEST_SIGNAL = 1e-2
+
+Stored = npt.NDArray[np.float32] | npt.NDArray[np.float16] | npt.NDArray[np.uint16]
 
 _FORMATS = {".exr": "openexr", ".png": "png", ".tif": "tiff", ".tiff": "tiff"}
+_OIIO_TYPES = {"half": oiio.HALF, "float": oiio.FLOAT, "uint16": oiio.UINT16}
 
-# Header attributes of the plate that do not describe its alpha: colour, how the file was stored, what was in it.
-_NOT_CARRIED = frozenset(
-    {
-        "acesimagecontainerflag", "adoptedneutral", "chromaticities", "cicp", "colorinteropid", "compression",
-        "datetime", "exif:colorspace", "exif:gamma", "exif:makernote", "exif:pixelxdimension", "exif:pixelydimension",
-        "imagecolorspace", "imagedescription", "lookmodtransform", "multiview", "name", "orientation", "planarconfig",
-        "renderingtransform", "resolutionunit", "software", "textureformat", "view", "whiteluminance", "wrapmodes",
-        "xresolution", "yresolution",
-    }
-)  # fmt: skip
-_NOT_CARRIED_PREFIXES = (
-    "oiio:", "openexr:", "tiff:", "png:", "jpeg:", "jpegxl:", "dpx:", "cineon:", "targa:", "bmp:", "webp:", "icc",
-    "gps:", "iptc:", "xmp:", "photoshop:", "thumbnail", "cryptomatte/", PROVENANCE_PREFIX,
-)  # fmt: skip
+
+def write_picture(path: Path, picture: Picture) -> None:
+    """Write a file of ours. Raises OutputError if it could not be written whole; then nothing is left."""
+    file_format = _FORMATS[path.suffix.lower()]
+    pixels = _as_stored(picture, path)
+    try:
+        with whole_file(path) as temporary:
+            _write(temporary, file_format, _spec(picture, file_format), pixels)
+            _verify(temporary, picture, pixels)
+    except OSError as error:
+        raise _not_written(path, error.strerror or str(error)) from error
 
 
 def write_alpha(path: Path, alpha: FloatImage, header: PlateHeader, provenance: Mapping[str, str]) -> None:
-    """Write an alpha, (H, W) float32 0..1, over the plate's whole display window.
+    """Write one alpha, (H, W) float32 0..1, in the default layout, over the plate's whole display window.
 
     .exr: half, ZIPS, R = G = B = A = alpha, the plate's header but for colour, provenance as matanyone:<key>.
     .png, .tif: one 16-bit channel without a transfer curve, provenance in the description.
     Raises BadResult (nothing is written) if the alpha is not one of this plate; OutputError if the file could not be
     written whole (nothing is left).
     """
-    _check_alpha(alpha, header)
-    spec = _exr_spec(header, provenance) if path.suffix.lower() == ".exr" else _grey_spec(header, provenance)
-    pixels = _as_stored(alpha, spec)
-    try:
-        with whole_file(path) as temporary:
-            _write(temporary, _FORMATS[path.suffix.lower()], spec, pixels)
-            _verify(temporary, spec, pixels)
-    except OSError as error:
-        raise _not_written(path, error.strerror or str(error)) from error
+    content = FrameContent(header, {SUBJECT: alpha})
+    write_picture(path, compose(Delivery(), content, (SUBJECT,), provenance, path.suffix))
 
 
 def check_writable(folder: Path, expected_bytes: int = 0) -> int:
@@ -105,71 +100,54 @@ def least_bytes(header: PlateHeader, frames: int) -> int:
     return int(width * height * frames * LEAST_BYTES_PER_PIXEL)
 
 
-# ------------------------------------------------------------------------------------------------------- header
-
-
-def _exr_spec(header: PlateHeader, provenance: Mapping[str, str]) -> Any:
-    spec = oiio.ImageSpec(*header.size, 4, oiio.HALF)
-    spec.channelnames = ("R", "G", "B", "A")
-    spec.alpha_channel = 3
-    window = header.display_window
-    spec.x, spec.y = window.x, window.y
-    spec.full_x, spec.full_y, spec.full_width, spec.full_height = window
-    for attribute in header.attributes:
-        if _is_carried(attribute.name):
-            spec.attribute(attribute.name, oiio.TypeDesc(attribute.type), attribute.value)
-    spec.attribute("PixelAspectRatio", header.pixel_aspect)
-    if header.fps is not None:
-        spec.attribute("FramesPerSecond", oiio.TypeDesc("rational"), header.fps.as_integer_ratio())
-    spec.attribute("compression", "zips")
-    spec.attribute("colorInteropID", "data")
-    spec.attribute("Software", SOFTWARE)
-    for key, value in provenance.items():
-        spec.attribute(PROVENANCE_PREFIX + key, value)
-    return spec
-
-
-def _grey_spec(header: PlateHeader, provenance: Mapping[str, str]) -> Any:
-    spec = oiio.ImageSpec(*header.size, 1, oiio.UINT16)
-    spec.channelnames = ("Y",)
-    spec.attribute("oiio:ColorSpace", "data")  # or OpenImageIO would write an sRGB and a gamma chunk into a PNG
-    spec.attribute("PixelAspectRatio", header.pixel_aspect)
-    spec.attribute("Software", SOFTWARE)
-    spec.attribute(
-        "ImageDescription", "\n".join(f"{PROVENANCE_PREFIX}{key}={value}" for key, value in provenance.items())
-    )
-    return spec
-
-
-def _is_carried(name: str) -> bool:
-    lower = name.lower()
-    return lower not in _NOT_CARRIED and not lower.startswith(_NOT_CARRIED_PREFIXES)
-
-
 # ------------------------------------------------------------------------------------------------------- writing
 
 
-def _check_alpha(alpha: FloatImage, header: PlateHeader) -> None:
-    width, height = header.size
-    if alpha.shape != (height, width):
-        came = f"shape {alpha.shape}"
-    elif not np.isfinite(alpha).all():
-        came = f"{int((~np.isfinite(alpha)).sum())} pixels that are NaN or Inf"
-    elif alpha.min() < 0.0 or alpha.max() > 1.0:
-        came = f"values from {alpha.min():.6g} to {alpha.max():.6g}"
-    else:
-        return
-    raise BadResult(
-        expected=f"an alpha of {width}x{height} pixels, 0 to 1, for {str(header.path)!r}",
-        came=came,
-        action="Nothing was written for this frame. Report this with the log: the engine must not answer so.",
-    )
+def _spec(picture: Picture, file_format: str) -> Any:
+    spec = oiio.ImageSpec(*picture.data_window[2:], len(picture.channels), _OIIO_TYPES[picture.depth])
+    spec.channelnames = tuple(picture.channels)
+    spec.alpha_channel = spec.channelnames.index("A") if "A" in spec.channelnames else -1
+    spec.x, spec.y = picture.data_window[:2]
+    spec.full_x, spec.full_y, spec.full_width, spec.full_height = picture.display_window
+    for attribute in picture.attributes:
+        if file_format == "openexr" or not attribute.name.startswith(PROVENANCE_PREFIX):
+            spec.attribute(attribute.name, oiio.TypeDesc(attribute.type), attribute.value)
+    if file_format == "openexr":
+        spec.attribute("compression", picture.compression)
+        return spec
+    spec.x, spec.y, spec.full_x, spec.full_y = 0, 0, 0, 0  # these formats know no negative origins
+    spec.full_width, spec.full_height = picture.data_window[2:]
+    spec.attribute("oiio:UnassociatedAlpha", int(picture.straight))
+    spec.attribute("oiio:ColorSpace", "data")  # or OpenImageIO would write an sRGB and a gamma chunk into a PNG
+    said = [f"{item.name}={item.value}" for item in picture.attributes if item.name.startswith(PROVENANCE_PREFIX)]
+    spec.attribute("ImageDescription", "\n".join(said))
+    return spec
 
 
-def _as_stored(alpha: FloatImage, spec: Any) -> Stored:
-    """(H, W) float32 -> (H, W, channels) of the file's own type, so that it can be compared when read back."""
-    values = alpha.astype(np.float16) if spec.format == oiio.HALF else np.rint(alpha * 65535.0).astype(np.uint16)
-    return np.repeat(values[..., np.newaxis], spec.nchannels, axis=-1)
+def _as_stored(picture: Picture, path: Path) -> Stored:
+    """The file's own values, (H, W, channels), so that they can be compared when read back."""
+    planes: dict[int, Stored] = {}  # a layout may show one plane in several channels
+    for name, plane in picture.channels.items():
+        if id(plane) not in planes:
+            planes[id(plane)] = _stored_plane(plane, picture.depth, name, path)
+    stacked: Any = np.stack([planes[id(plane)] for plane in picture.channels.values()], axis=-1)
+    return cast(Stored, stacked)
+
+
+def _stored_plane(plane: FloatImage, depth: Depth, name: str, path: Path) -> Stored:
+    if depth == "float":
+        return plane
+    if depth == "uint16":
+        return np.rint(plane * np.float32(65535.0)).astype(np.uint16)
+    with np.errstate(over="ignore"):
+        half = plane.astype(np.float16)
+    if not np.isfinite(half).all():
+        raise OutputError(
+            expected=f"values that half floats hold (up to 65504) in channel {name}",
+            came=f"{np.abs(plane).max():.6g} in the plate, for {str(path)!r}",
+            action="Write 32-bit floats: --depth float.",
+        )
+    return half
 
 
 def _write(path: Path, file_format: str, spec: Any, pixels: Stored) -> None:
@@ -185,21 +163,53 @@ def _write(path: Path, file_format: str, spec: Any, pixels: Stored) -> None:
         raise OSError(_reason(path, complaint or output.geterror()))
 
 
-def _verify(path: Path, spec: Any, pixels: Stored) -> None:
+# ------------------------------------------------------------------------------------------------------ read back
+
+
+def _verify(path: Path, picture: Picture, pixels: Stored) -> None:
     """Read the file back: a disk that filled up while the file was closed may show only here. Raises OSError."""
-    image = oiio.ImageInput.open(str(path))
+    as_stored = oiio.ImageSpec()
+    as_stored.attribute("oiio:UnassociatedAlpha", 1)  # or straight colours would come multiplied
+    image = oiio.ImageInput.open(str(path), as_stored)
     if image is None:
         raise OSError(_reason(path, oiio.geterror()))
-    stored = image.read_image(spec.format)
+    names = image.spec().channelnames
+    stored = image.read_image(_OIIO_TYPES[picture.depth])
     complaint = image.geterror()
     image.close()
-    if stored is None or complaint or not _same_bits(stored, pixels):
-        raise OSError(_reason(path, complaint or "what was read back is not what was written"))
+    if stored is None or complaint:
+        raise OSError(_reason(path, complaint))
+    if not _is_what_was_written(stored.reshape(pixels.shape), names, picture, pixels):
+        raise OSError(_reason(path, "what was read back is not what was written"))
+
+
+def _is_what_was_written(stored: Stored, names: Sequence[str], picture: Picture, pixels: Stored) -> bool:
+    """Bit for bit; where the codec is lossy, within what it is known to lose."""
+    written = tuple(picture.channels)
+    if picture.compression not in LOSSY and tuple(names) == written:
+        return _same_bits(stored, pixels)
+    if sorted(names) != sorted(written) and picture.depth != "uint16":
+        return False
+    for column, name in enumerate(written):
+        read = stored[..., names.index(name)]
+        exact = picture.compression not in LOSSY or name.rpartition(".")[2] == "A"
+        if not (_same_bits(read, pixels[..., column]) if exact else _is_near(read, pixels[..., column])):
+            return False
+    return True
 
 
 def _same_bits(stored: Stored, pixels: Stored) -> bool:
-    """Equality of 16-bit values; as integers, which compare many times faster than half floats."""
-    return np.array_equal(stored.reshape(pixels.shape).view(np.uint16), pixels.view(np.uint16))
+    """Equality of bits; as integers, which compare many times faster than half floats."""
+    bits = np.uint32 if pixels.dtype == np.float32 else np.uint16
+    return np.array_equal(np.ascontiguousarray(stored).view(bits), np.ascontiguousarray(pixels).view(bits))
+
+
+def _is_near(stored: Stored, pixels: Stored) -> bool:
+    """Whether a lossy codec can have made one of the other: it is off by little on average, and nowhere no number."""
+    read, meant = stored.astype(np.float32), pixels.astype(np.float32)
+    if not np.isfinite(read).all():
+        return False
+    return bool(np.abs(read - meant).mean() <= LARGEST_MEAN_LOSS * max(np.abs(meant).mean(), SMALLEST_SIGNAL))
 
 
 def _reason(path: Path, complaint: str) -> str:

@@ -411,6 +411,11 @@ class OutputPattern:
             )
         return cls(path.parent, name[: token.start()], _token_padding(token), name[token.end() :], numbered=True)
 
+    @property
+    def file_suffix(self) -> str:
+        """'.exr', as the files end."""
+        return Path(f"_{self.suffix}").suffix
+
     def path(self, frame: int, default_padding: int) -> Path:
         """The file of this frame; default_padding, the plate's, is taken where the pattern leaves it open."""
         padding = default_padding if self.padding is None else self.padding

@@ -23,13 +23,14 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from matanyone_engine import __version__
 from matanyone_engine.errors import SettingError
 from matanyone_engine.matting.session import check_options
+from matanyone_engine.media.layouts import Delivery
 from matanyone_engine.media.plates import open_plate
 from matanyone_engine.model.checkpoint import read_checkpoint
 from matanyone_engine.model.device import choose_device
@@ -397,8 +398,8 @@ class Engine:
             job = _matte_job(order.job, self.settings.access)
             plate = open_plate(job.plate)
             self.settings.access.check(plate.paths(plate.frames))  # before a pixel is read: links may lead anywhere
-            plan = plan_matte(job)
-            self.settings.access.check([plan.path(plan.frames[0])])
+            plan = plan_matte(job, resume=order.job.resume)
+            self.settings.access.check(plan.paths(plan.frames[0]))
             height, width = plan.mask.shape
             need = session_bytes(self._dims[order.job.model], (width, height), order.job.options.working_size)
             colour = f"{plan.colour.space} ({plan.colour.reason})"
@@ -470,7 +471,7 @@ class Engine:
             else:
                 self._count()
                 self._written[order.session] = written + 1
-                progress = say.Progress(order.session, done.frame, str(done.path), done.done, len(plan.steps))
+                progress = say.Progress(order.session, done.frame, str(done.paths[0]), done.done, len(plan.steps))
         if ended is not None:
             self._written.pop(order.session, None)
         self._post(on.JobStepped(order.session, time.monotonic() - begun, progress, ended))
@@ -508,6 +509,7 @@ def _matte_job(job: say.Job, access: Access) -> MatteJob:
         mask_grow=job.options.mask_grow,
         settle_passes=job.options.settle_passes,
         working_size=job.options.working_size,
+        delivery=Delivery(**asdict(job.delivery)),
     )
 
 

@@ -27,15 +27,17 @@ from numpy.typing import NDArray
 from matanyone_engine.errors import MaskError, SettingError
 from matanyone_engine.matting.policy import MemoryPolicy
 from matanyone_engine.matting.session import SETTLE_PASSES, MattingSession, check_options
-from matanyone_engine.media.color import ColourChoice, NetworkView, choose_space
+from matanyone_engine.media.color import ColourChoice, NetworkView, choose_space, is_linear
 from matanyone_engine.media.images import read_mask
+from matanyone_engine.media.layouts import SUBJECT, Delivery, FrameContent
 from matanyone_engine.media.masks import grow_mask
-from matanyone_engine.media.mattes import check_writable, least_bytes, write_alpha
+from matanyone_engine.media.mattes import check_writable, least_bytes
 from matanyone_engine.media.plates import PlateSource, check_plates, open_plate
-from matanyone_engine.media.sequence import OutputPattern, describe_frames, find_sequence, select_frames
+from matanyone_engine.media.sequence import describe_frames, find_sequence, select_frames
 from matanyone_engine.model.matanyone import MatAnyone
 from matanyone_engine.model.registry import VettedWeights
 from matanyone_engine.model.weights_file import measure
+from matanyone_engine.service.delivery import Outputs, plan_outputs
 from matanyone_engine.service.provenance import describe_making
 from matanyone_engine.service.resume import (
     ResumePoint,
@@ -74,6 +76,8 @@ class MatteJob:
     settle_passes: int = SETTLE_PASSES
     working_size: int | None = None
     memory: MemoryPolicy = field(default_factory=MemoryPolicy)
+    delivery: Delivery = field(default_factory=Delivery)
+    """How the alphas are written."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ class MattePlan:
     colour: ColourChoice
     view: NetworkView
     """What the network sees of a plate."""
-    output: OutputPattern
+    outputs: Outputs
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
@@ -114,9 +118,9 @@ class MattePlan:
         backward = [Step(n, delivers=n in asked) for n in reversed(self.run) if n < self.key]
         return (*forward, *([Step(self.key, seeds=True, delivers=False), *backward] if backward else []))
 
-    def path(self, frame: int) -> Path:
-        """Where the alpha of a frame goes."""
-        return self.output.path(frame, self.source.padding)
+    def paths(self, frame: int) -> list[Path]:
+        """Where the alphas of a frame go."""
+        return self.outputs.paths(frame)
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,7 @@ class FrameDone:
     """An alpha that is on disk."""
 
     frame: int
-    path: Path
+    paths: list[Path]
     view: Plane
     """(H, W, 3) 0..1: what the network saw."""
     alpha: Plane
@@ -133,8 +137,12 @@ class FrameDone:
     """Steps of the plan that are finished, this one included."""
 
 
-def plan_matte(job: MatteJob, checked: Callable[[int, int], None] = lambda _done, _of: None) -> MattePlan:
+def plan_matte(
+    job: MatteJob, checked: Callable[[int, int], None] = lambda _done, _of: None, *, resume: bool = False
+) -> MattePlan:
     """Check a job against the files it names; `checked` hears how many plates of how many were looked through.
+
+    resume: it is to go on with an unfinished run, in the version that one writes.
 
     Raises PlateError, MaskError, FrameRangeError, ColourError, SettingError, OutputError.
     """
@@ -143,16 +151,17 @@ def plan_matte(job: MatteJob, checked: Callable[[int, int], None] = lambda _done
     frames = select_frames(source, job.frames, job.missing)
     key = _key_frame(job, source, frames)
     run = _frames_between(source, (key, *frames), job.missing)
-    output = OutputPattern.parse(job.out)
-    output.check_frames(frames)
-    output.check_not_plate(frames, source.padding, [*source.paths(run), Path(job.mask)])
     first = source.header(frames[0])
     colour = choose_space(first, job.colorspace, source.suffix)
+    linear = is_linear(colour.space)
+    outputs = plan_outputs(job.out, job.delivery, (SUBJECT,), source, first, linear=linear, resume=resume)
+    outputs.check(frames, [*source.paths(run), Path(job.mask)])
     view = NetworkView(colour.space)
     mask = _prepared_mask(job, first.size)
-    check_writable(output.folder, least_bytes(first, len(frames)))
+    for folder in outputs.folders:
+        check_writable(folder, least_bytes(first, len(frames)))
     check_plates(source, run, checked)
-    return MattePlan(job, source, frames, run, key, mask, colour, view, output)
+    return MattePlan(job, source, frames, run, key, mask, colour, view, outputs)
 
 
 def _key_frame(job: MatteJob, source: PlateSource, frames: tuple[int, ...]) -> int:
@@ -268,12 +277,12 @@ def run_matte(
             state, done, used = session.state, done + 1, used + stamp
             if done == 1:
                 # An older run's point would vouch for alphas that are now written over.
-                resume_path(plan.output).unlink(missing_ok=True)
+                resume_path(plan.outputs.main).unlink(missing_ok=True)
             if time.monotonic() - left > RESUME_INTERVAL:
                 _leave_resume_point(plan, session, about, used, done)
                 left = time.monotonic()
             if step.delivers:
-                yield FrameDone(step.frame, plan.path(step.frame), seen, alpha, done)
+                yield FrameDone(step.frame, plan.paths(step.frame), seen, alpha, done)
     finally:
         # The state of the last alpha on disk, not of one that was lost on its way there.
         session.rewind(state)
@@ -285,13 +294,13 @@ def _resumed(plan: MattePlan, network: MatAnyone, about: Mapping[str, str]) -> t
 
     Raises SettingError where there is none, it is another job's, or an alpha it had written is gone.
     """
-    file = resume_path(plan.output)
+    file = resume_path(plan.outputs.main)
     point = read_resume_point(file)
     finished = plan.steps[: point.done]
     used = [stamp for step in finished for stamp in stamps(plan.source, step.frame)]
     if point.identity != fingerprint(plan, about, used):
         raise cannot_resume(f"{file} of another job (a plate, the mask, the model, a frame or an option differs)")
-    for path in (plan.path(step.frame) for step in finished if step.delivers):
+    for path in (path for step in finished if step.delivers for path in plan.paths(step.frame)):
         if not path.is_file():
             raise cannot_resume(f"{file}, but {path}, which that run had written, is gone")
     return MattingSession.restore(network, point.snapshot), used, point.done
@@ -310,7 +319,8 @@ def _matte(plan: MattePlan, session: MattingSession, step: Step, about: Mapping[
     planes = torch.from_numpy(seen).permute(2, 0, 1)
     alpha = (session.seed(planes, plan.mask) if step.seeds else session.advance(planes)).cpu().numpy()
     if step.delivers:
-        write_alpha(plan.path(step.frame), alpha, plate.header, about)
+        content = FrameContent(plate.header, {SUBJECT: alpha}, plate.canvas)
+        plan.outputs.write(step.frame, content, about)
     return seen, alpha
 
 
@@ -321,7 +331,7 @@ def _leave_resume_point(
 
     A run that finished nothing leaves an older point as it is.
     """
-    file = resume_path(plan.output)
+    file = resume_path(plan.outputs.main)
     try:
         if done == len(plan.steps):
             file.unlink(missing_ok=True)

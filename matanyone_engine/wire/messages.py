@@ -273,6 +273,22 @@ class Closed(Message):
 
 
 @dataclass(frozen=True)
+class Delivery:
+    """How a job's alphas are written; every value is checked by the engine when it plans the job."""
+
+    layout: str = "matte"
+    """'matte', 'alpha', 'straight', 'premult', 'layers' or 'cryptomatte'."""
+    compression: Optional[str] = None
+    """Of .exr files: 'none', 'zips', 'zip', 'piz', 'dwaa' or 'dwab'; None is 'zips'."""
+    depth: Optional[str] = None
+    """'half' or 'float'; None is half, or what holds the plate's values exactly."""
+    shot: Optional[str] = None
+    """What {shot} in `out` stands for; None takes it from the plate's name."""
+    version: Optional[int] = None
+    """What {version} in `out` stands for; None is the next free one."""
+
+
+@dataclass(frozen=True)
 class Job(Message):
     """A whole shot from files to files, read and written by the engine under its roots."""
 
@@ -280,11 +296,13 @@ class Job(Message):
     plate: str
     mask: str
     out: str
+    """A name with #### for the frame, and {shot}, {object}, {version:03d}."""
     mask_frame: Optional[int] = None
     frames: Optional[tuple[int, ...]] = None
     missing: str = "error"
     model: str = "mini"
     options: Options = field(default_factory=Options)
+    delivery: Delivery = field(default_factory=Delivery)
     resume: bool = False
     """Go on with an unfinished run of exactly this job."""
     priority: str = "batch"

@@ -295,10 +295,9 @@ def test_a_full_disk_leaves_no_half_written_frame_and_can_be_resumed(shot: Shot)
     code = (
         "import resource, signal, sys\n"
         "from matanyone_engine.cli.main import main\n"
-        "from matanyone_engine.media import mattes\n"
-        "real, count = mattes.write_alpha, [0]\n"
+        "import matanyone_engine.service.delivery as delivery\n"
+        "real, count = delivery.write_picture, [0]\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "import matanyone_engine.service.job as job\n"
         "def full_after_two(*arguments):\n"
         "    count[0] += 1\n"
         f"    resource.setrlimit(resource.RLIMIT_FSIZE, ({size} // 2 if count[0] > 2 else -1, -1))\n"
@@ -306,7 +305,7 @@ def test_a_full_disk_leaves_no_half_written_frame_and_can_be_resumed(shot: Shot)
         "        real(*arguments)\n"
         "    finally:\n"
         "        resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))\n"
-        "job.write_alpha = full_after_two\n"
+        "delivery.write_picture = full_after_two\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )
     done = subprocess.run([sys.executable, "-c", code, *shot.arguments()], capture_output=True, text=True, check=False)

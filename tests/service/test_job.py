@@ -139,6 +139,6 @@ def test_a_run_whose_alphas_are_gone_is_not_resumed(shot: Shot) -> None:
     events = run_matte(plan, network, weights)
     first = [next(events) for _ in range(3)]
     events.close()
-    first[1].path.unlink()
+    first[1].paths[0].unlink()
     with pytest.raises(SettingError, match=r"a\.1002\.exr"):
         next(run_matte(plan, network, weights, resume=True))

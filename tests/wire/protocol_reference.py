@@ -71,6 +71,7 @@ def reference() -> str:
         lines += message(kind)
     for kind, title in (
         (messages.Options, "options, of open and job"),
+        (messages.Delivery, "delivery, of job"),
         (messages.SessionInfo, "one of sessions"),
         (arrays.Payload, "payload, of a header's payloads"),
     ):

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Alphas as Cryptomatte, after version 1.2.0 of its specification (github.com/Psyop/Cryptomatte).
+
+Every pixel lists who covers it, most first, as pairs of an id and a coverage; an id is the bits of a 32-bit float made
+from the object's name. Rank 0 and 1 are R, G and B, A of layer CryptoObject00, rank 2 and 3 of CryptoObject01.
+Coverages of a pixel add up to at most 1. Where nobody is, id and coverage are 0.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+import mmh3
+import numpy as np
+
+from matanyone_engine.errors import SettingError
+from matanyone_engine.media.images import Attribute, FloatImage
+
+TYPE_NAME = "CryptoObject"
+
+MOST_RANKS = 6
+"""More objects than this in one pixel are not kept; it is what renderers write."""
+
+
+def object_id(name: str) -> int:
+    """The 32-bit id of a name: MurmurHash3_x86_32 of its UTF-8, one bit turned where the float would be no number."""
+    value = mmh3.hash(name.encode(), signed=False)
+    return value ^ (1 << 23) if (value >> 23) & 0xFF in (0, 0xFF) else value
+
+
+def cryptomatte_channels(alphas: Mapping[str, FloatImage]) -> dict[str, FloatImage]:
+    """Object -> (H, W) 0..1  ->  CryptoObject00.R ... : (H, W) float32. How many follows from how many objects."""
+    coverages = np.stack(list(alphas.values()))
+    coverages /= np.maximum(coverages.sum(axis=0), np.float32(1.0))
+    ids = np.array([object_id(name) for name in alphas], dtype=np.uint32).view(np.float32)
+    order = np.argsort(-coverages, axis=0, kind="stable")
+    channels = {}
+    for rank in range(2 * _layers(len(alphas))):
+        layer, (id_channel, coverage_channel) = f"{TYPE_NAME}{rank // 2:02d}", ("RG", "BA")[rank % 2]
+        ranked = order[rank] if rank < len(alphas) else None
+        coverage = _ranked(coverages, ranked)
+        channels[f"{layer}.{id_channel}"] = np.where(
+            coverage > 0, ids[ranked] if ranked is not None else 0, np.float32(0)
+        )
+        channels[f"{layer}.{coverage_channel}"] = coverage
+    return channels
+
+
+def cryptomatte_attributes(objects: Sequence[str]) -> list[Attribute]:
+    """What a reader needs: the name of the layers, and the manifest of ids. Raises SettingError if two share an id."""
+    manifest = {name: f"{object_id(name):08x}" for name in objects}
+    if len(set(manifest.values())) < len(manifest):
+        raise SettingError(
+            expected="names of objects with ids of their own",
+            came=f"two of {', '.join(objects)} with the same Cryptomatte id",
+            action="Name one of them differently.",
+        )
+    prefix = f"cryptomatte/{mmh3.hash(TYPE_NAME.encode(), signed=False):08x}"[: len("cryptomatte/") + 7]
+    said = {
+        "name": TYPE_NAME,
+        "hash": "MurmurHash3_32",
+        "conversion": "uint32_to_float32",
+        "manifest": json.dumps(manifest, ensure_ascii=False, separators=(",", ":")),
+    }
+    return [Attribute(f"{prefix}/{key}", "string", value) for key, value in said.items()]
+
+
+def _layers(objects: int) -> int:
+    return (min(objects, MOST_RANKS) + 1) // 2
+
+
+def _ranked(coverages: FloatImage, order: np.ndarray | None) -> FloatImage:
+    """(N, H, W) -> (H, W): the coverage of one rank; 0 where there are fewer objects than ranks."""
+    if order is None:
+        return np.zeros(coverages.shape[1:], np.float32)
+    return np.take_along_axis(coverages, order[np.newaxis], axis=0)[0]

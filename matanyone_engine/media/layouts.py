@@ -1,0 +1,348 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Output layouts: what was asked for and what is known of a frame -> the channels of a file. No file is touched here.
+
+    Delivery  +  FrameContent  ->  Picture  ->  mattes.write_picture()
+
+Rules of this file:
+1. The channels of a file follow from the layout and the names of the objects, never from pixels: every frame of a job
+   has the same ones. An object that is missing in a frame gives zeros.
+2. Alphas cover the plate's display window. Where a layout shows the plate, its overscan comes along, with alpha 0.
+3. The plate's values are never altered but by premultiplying, where that was asked for. docs/outputs.md has the table.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from matanyone_engine.errors import BadResult, SettingError
+from matanyone_engine.media.cryptomatte import cryptomatte_attributes, cryptomatte_channels
+from matanyone_engine.media.headers import carried_attributes, provenance_attributes
+from matanyone_engine.media.images import FLOAT_FORMATS, Attribute, FloatImage, PlateHeader, Window, check_finite
+
+SUBJECT = "subject"
+"""The object's name where a shot has one and it was not named."""
+
+Depth = Literal["half", "float", "uint16"]
+Channels = Mapping[str, FloatImage]
+"""Channel name -> (H, W) float32, in the order they are written."""
+
+LOSSLESS = ("none", "zips", "zip", "piz")
+LOSSY = ("dwaa", "dwab")
+COMPRESSIONS = (*LOSSLESS, *LOSSY)
+DEPTHS = ("half", "float")
+
+_EXR = (".exr",)
+_TIFF = (".tif", ".tiff")
+
+# Layers that hosts have a meaning of their own for, and names of other layers of ours.
+_TAKEN_LAYERS = frozenset(
+    {"a", "all", "alpha", "b", "backward", "core", "depth", "edge", "fg", "forward", "g", "mask", "motion", "none"}
+    | {"other", "r", "rgb", "rgba", "y", "z"}
+)
+# OpenEXR names of more than 31 bytes need a newer reader; ".A" and a number must fit as well.
+_LONGEST_LAYER = 26
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """How alphas are written, as asked for. None leaves it to the layout and the plate.
+
+    layout:      a name of LAYOUTS.
+    compression: of .exr files, one of COMPRESSIONS; None is 'zips'.
+    depth:       'half' or 'float' (.exr, and 'float' also .tif); None is half, or what holds the plate exactly.
+    shot:        what {shot} in the output name stands for; None takes it from the plate's name.
+    version:     what {version} stands for; None is the next free one.
+    """
+
+    layout: str = "matte"
+    compression: str | None = None
+    depth: str | None = None
+    shot: str | None = None
+    version: int | None = None
+
+
+@dataclass(frozen=True)
+class FrameContent:
+    """What is known of one frame.
+
+    header: of the plate's file.
+    alphas: object -> (H, W) 0..1 over the display window; objects that are missing here are black.
+    plate:  (H, W, 3) the plate's own values over header.canvas; needed only where the layout shows the plate.
+    """
+
+    header: PlateHeader
+    alphas: Mapping[str, FloatImage]
+    plate: FloatImage | None = None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A file's worth of pixels and words.
+
+    channels: all of the size of data_window.
+    straight: whether R, G, B are not multiplied by A.
+    """
+
+    channels: Channels
+    display_window: Window
+    data_window: Window
+    depth: Depth
+    compression: str
+    straight: bool
+    attributes: tuple[Attribute, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One way to lay an alpha out.
+
+    about:       for the help.
+    compose:     what is in the file: content, objects -> channels over the data window.
+    holds_all:   every object is in one file; else each has a file of its own.
+    shows_plate: R, G, B are the plate's colours: its overscan and its colour attributes come along.
+    straight:    R, G, B are not multiplied by A.
+    """
+
+    about: str
+    compose: Callable[[FrameContent, Sequence[str]], Channels]
+    holds_all: bool = False
+    shows_plate: bool = False
+    straight: bool = False
+    suffixes: tuple[str, ...] = _EXR
+
+
+# ------------------------------------------------------------------------------------------------------ the layouts
+
+
+def _matte(content: FrameContent, objects: Sequence[str]) -> Channels:
+    alpha = union([alpha_of(content, name) for name in objects])
+    return dict.fromkeys("RGBA", alpha)
+
+
+def _alpha_only(content: FrameContent, objects: Sequence[str]) -> Channels:
+    return {"A": union([alpha_of(content, name) for name in objects])}
+
+
+def _straight(content: FrameContent, objects: Sequence[str]) -> Channels:
+    alpha = _on_canvas(union([alpha_of(content, name) for name in objects]), content.header)
+    return {**{name: _plate(content)[..., column] for column, name in enumerate("RGB")}, "A": alpha}
+
+
+def _plate(content: FrameContent) -> FloatImage:
+    assert content.plate is not None, "this layout shows the plate"
+    return content.plate
+
+
+def _premultiplied(content: FrameContent, objects: Sequence[str]) -> Channels:
+    straight = _straight(content, objects)
+    return {name: plane if name == "A" else plane * straight["A"] for name, plane in straight.items()}
+
+
+def _layers(content: FrameContent, objects: Sequence[str]) -> Channels:
+    layers = {f"{layer}.A": alpha_of(content, name) for name, layer in layer_names(objects).items()}
+    return {**_matte(content, objects), **layers}
+
+
+def _cryptomatte(content: FrameContent, objects: Sequence[str]) -> Channels:
+    alphas = {name: alpha_of(content, name) for name in objects}
+    return {**_matte(content, objects), **cryptomatte_channels(alphas)}
+
+
+LAYOUTS: Mapping[str, Layout] = {
+    "matte": Layout("R = G = B = A = alpha", _matte, suffixes=(*_EXR, ".png", *_TIFF)),
+    "alpha": Layout("the alpha alone, as A", _alpha_only, suffixes=(*_EXR, ".png", *_TIFF)),
+    "straight": Layout(
+        "the plate's R, G, B as they are, and A",
+        _straight,
+        shows_plate=True,
+        straight=True,
+        suffixes=(*_EXR, ".png", *_TIFF),
+    ),
+    "premult": Layout("the plate's R, G, B times A, and A", _premultiplied, shows_plate=True, suffixes=(*_EXR, *_TIFF)),
+    "layers": Layout("one layer NAME.A per object; R = G = B = A = all of them", _layers, holds_all=True),
+    "cryptomatte": Layout("objects as Cryptomatte; R = G = B = A = all of them", _cryptomatte, holds_all=True),
+}
+
+
+# -------------------------------------------------------------------------------------------------- before the work
+
+
+def check_delivery(delivery: Delivery, suffix: str, header: PlateHeader, *, linear: bool) -> None:
+    """Refuse what cannot be written, before any work. header: of a plate; linear: whether its values are linear light.
+
+    Raises SettingError.
+    """
+    suffix = suffix.lower()
+    _check_choice("layout", delivery.layout, LAYOUTS)
+    _check_choice("compression", delivery.compression, COMPRESSIONS)
+    _check_choice("depth", delivery.depth, DEPTHS)
+    layout = LAYOUTS[delivery.layout]
+    if suffix not in layout.suffixes:
+        raise _cannot(f"layout '{delivery.layout}' as {', '.join(layout.suffixes)}", suffix, "Name the output so.")
+    if delivery.compression and suffix != ".exr":
+        raise _cannot("a compression for .exr files only", f"{delivery.compression} for {suffix}", "Leave it out.")
+    if suffix != ".exr":
+        _check_sixteen_bit(delivery, layout, suffix, header)
+    if delivery.layout == "cryptomatte":
+        _check_cryptomatte(delivery)
+    if delivery.layout == "premult" and not linear:
+        raise _cannot(
+            "a scene-linear plate to multiply by its alpha",
+            "a plate in a space with a transfer curve",
+            "Take --layout straight, and premultiply after the host has linearised it.",
+        )
+
+
+def _check_choice(option: str, asked: str | None, choices: Iterable[str]) -> None:
+    if asked is not None and asked not in choices:
+        raise _cannot(f"{option} to be one of {', '.join(choices)}", repr(asked), "Choose one of them.")
+
+
+def _check_sixteen_bit(delivery: Delivery, layout: Layout, suffix: str, header: PlateHeader) -> None:
+    """Integers hold 0 to 1 only: they are no place for scene-linear colours."""
+    if delivery.depth == "half" or (delivery.depth == "float" and suffix not in _TIFF):
+        raise _cannot("depth half for .exr, float for .exr and .tif", f"{delivery.depth} for {suffix}", "Leave it out.")
+    if layout.shows_plate and delivery.depth is None and header.pixel_format in FLOAT_FORMATS:
+        raise _cannot(
+            f"an output that holds the plate's {header.pixel_format} values",
+            f"16-bit {suffix}, which clips them to 0..1",
+            "Write .exr, or a .tif with --depth float.",
+        )
+
+
+def _check_cryptomatte(delivery: Delivery) -> None:
+    """Its ids are the bits of 32-bit floats: one changed bit is another object."""
+    if delivery.depth == "half" or delivery.compression in LOSSY:
+        asked = delivery.compression if delivery.compression in LOSSY else "half"
+        raise _cannot("Cryptomatte as 32-bit floats without loss", str(asked), "Leave --depth and --compression out.")
+
+
+def _cannot(expected: str, came: str, action: str) -> SettingError:
+    return SettingError(expected=expected, came=came, action=action)
+
+
+def stored_depth(delivery: Delivery, suffix: str, header: PlateHeader) -> Depth:
+    """The pixel type of the file: as asked, else half where that holds everything exactly."""
+    if suffix.lower() != ".exr":
+        return "float" if delivery.depth == "float" else "uint16"
+    if delivery.layout == "cryptomatte":
+        return "float"
+    if delivery.depth is not None:
+        return "half" if delivery.depth == "half" else "float"
+    return "float" if LAYOUTS[delivery.layout].shows_plate and header.pixel_format != "half" else "half"
+
+
+# -------------------------------------------------------------------------------------------------------- a picture
+
+
+def compose(
+    delivery: Delivery, content: FrameContent, objects: Sequence[str], about: Mapping[str, str], suffix: str
+) -> Picture:
+    """The file of one frame. objects: the job's, those that are to be in this file, in order.
+
+    about: provenance, written as matanyone:<key>. Raises BadResult if an alpha is not one of this plate; PlateError if
+    the plate is to be shown and has NaN or Inf in its overscan.
+    """
+    layout, header = LAYOUTS[delivery.layout], content.header
+    for name in objects:
+        _check_alpha(alpha_of(content, name), header)
+    if layout.shows_plate:
+        check_finite(_plate(content), header.path)
+    channels = layout.compose(content, objects)
+    if suffix.lower() != ".exr" and not layout.shows_plate:
+        channels = {"Y": channels["A"]}
+    said = {
+        **about,
+        "layout": delivery.layout,
+        "alphaMode": "straight" if layout.straight else "premultiplied",
+        "objects": json.dumps(_object_channels(delivery, objects), ensure_ascii=False),
+    }
+    return Picture(
+        channels=channels,
+        display_window=header.display_window,
+        data_window=header.canvas if layout.shows_plate else header.display_window,
+        depth=stored_depth(delivery, suffix, header),
+        compression=delivery.compression or "zips",
+        straight=layout.straight,
+        attributes=(
+            *carried_attributes(header, colour=layout.shows_plate),
+            *provenance_attributes(said),
+            *(cryptomatte_attributes(objects) if delivery.layout == "cryptomatte" else ()),
+        ),
+    )
+
+
+def _object_channels(delivery: Delivery, objects: Sequence[str]) -> dict[str, str]:
+    """Object -> where its alpha is."""
+    if delivery.layout == "layers":
+        return {name: f"{layer}.A" for name, layer in layer_names(objects).items()}
+    return dict.fromkeys(objects, "CryptoObject" if delivery.layout == "cryptomatte" else "A")
+
+
+def alpha_of(content: FrameContent, name: str) -> FloatImage:
+    """An object's alpha, (H, W); black where it is missing."""
+    alpha = content.alphas.get(name)
+    if alpha is not None:
+        return alpha
+    width, height = content.header.size
+    return np.zeros((height, width), np.float32)
+
+
+def union(alphas: Sequence[FloatImage]) -> FloatImage:
+    """All objects in one alpha: their coverages add, since two objects cover different parts of a pixel; at most 1."""
+    return alphas[0] if len(alphas) == 1 else np.minimum(np.sum(alphas, axis=0, dtype=np.float32), np.float32(1.0))
+
+
+def layer_names(objects: Sequence[str]) -> dict[str, str]:
+    """Object -> a name that every host takes for a layer, and every system for a part of a file name; each once.
+
+    ASCII letters, digits and underscores, a letter first, not a name that hosts use for something else.
+    """
+    named: dict[str, str] = {}
+    for name in objects:
+        plain = _plain(name)
+        candidates = (plain, *(f"{plain}_{number}" for number in range(2, len(objects) + 2)))
+        used = {layer.lower() for layer in named.values()} | _TAKEN_LAYERS
+        named[name] = next(layer for layer in candidates if layer.lower() not in used)
+    return named
+
+
+def _plain(name: str) -> str:
+    decomposed = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    plain = re.sub(r"[^A-Za-z0-9]+", "_", decomposed).strip("_")[:_LONGEST_LAYER]
+    return plain if plain[:1].isalpha() else f"object_{plain}".rstrip("_")
+
+
+def _on_canvas(alpha: FloatImage, header: PlateHeader) -> FloatImage:
+    """An alpha of the display window in the middle of the overscan, 0 around it."""
+    canvas, display = header.canvas, header.display_window
+    if canvas == display:
+        return alpha
+    placed = np.zeros((canvas.height, canvas.width), np.float32)
+    top, left = display.y - canvas.y, display.x - canvas.x
+    placed[top : top + display.height, left : left + display.width] = alpha
+    return placed
+
+
+def _check_alpha(alpha: FloatImage, header: PlateHeader) -> None:
+    width, height = header.size
+    if alpha.shape != (height, width):
+        came = f"shape {alpha.shape}"
+    elif not np.isfinite(alpha).all():
+        came = f"{int((~np.isfinite(alpha)).sum())} pixels that are NaN or Inf"
+    elif alpha.min() < 0.0 or alpha.max() > 1.0:
+        came = f"values from {alpha.min():.6g} to {alpha.max():.6g}"
+    else:
+        return
+    raise BadResult(
+        expected=f"an alpha of {width}x{height} pixels, 0 to 1, for {str(header.path)!r}",
+        came=came,
+        action="Nothing was written for this frame. Report this with the log: the engine must not answer so.",
+    )

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +28,9 @@ from matanyone_engine.errors import (
     SnapshotError,
 )
 from matanyone_engine.matting import step
+from matanyone_engine.matting.encoder import SharedEncoder, encode
 from matanyone_engine.matting.geometry import Geometry, Size
+from matanyone_engine.matting.holdout import NO_HOLDOUT, Holdout, Image, Limits
 from matanyone_engine.matting.policy import MemoryPolicy
 from matanyone_engine.matting.schedule import Cursor, FrameKind, check_move, plan_frame
 from matanyone_engine.matting.state import StreamState, from_bytes, read_about, to_bytes
@@ -37,8 +38,6 @@ from matanyone_engine.memory.read import DEFAULT_BLOCK_BYTES
 from matanyone_engine.model.checkpoint import network_digest
 from matanyone_engine.model.encoders import ImageFeatures
 from matanyone_engine.model.matanyone import MatAnyone
-
-Image = Tensor | np.ndarray[Any, np.dtype[Any]]
 
 SETTLE_PASSES = 10
 """The published default (spec section 5.3)."""
@@ -64,6 +63,7 @@ class MattingSession:
         *,
         settle_passes: int = SETTLE_PASSES,
         working_size: int | None = None,
+        encoder: SharedEncoder | None = None,
     ) -> None:
         """network: put into evaluation mode, since batch norm must run on its stored statistics.
 
@@ -71,12 +71,15 @@ class MattingSession:
 
         working_size: limit of the shortest side that is computed, in pixels; None computes at full size. Alphas come
         back at the plate's size either way.
+
+        encoder: given to several sessions of one network, a plate is encoded once for all of them.
         """
         check_options(settle_passes, working_size)
         self._network = network.eval()
         self._policy = policy or MemoryPolicy()
         self._settle_passes = settle_passes
         self._working_size = working_size
+        self._encoder = encoder
         self._state = StreamState.empty(self._policy)
         self.block_bytes = DEFAULT_BLOCK_BYTES
         """Room for the largest matrix of a memory read; less is slower, and takes less memory."""
@@ -95,7 +98,17 @@ class MattingSession:
         """Go back to a state that this session had."""
         self._state = state
 
-    def seed(self, plate: Image, mask: Image, stopping: Callable[[], bool] = lambda: False) -> Tensor:
+    def forget(self) -> None:
+        """Know nothing, as a new session."""
+        self._state = StreamState.empty(self._policy)
+
+    def seed(
+        self,
+        plate: Image,
+        mask: Image,
+        stopping: Callable[[], bool] = lambda: False,
+        holdout: Holdout = NO_HOLDOUT,
+    ) -> Tensor:
         """Give the object by its mask on this plate and settle on it: the alpha (H, W) of this frame.
 
         The mask may be soft. The frame is predicted 1 + settle_passes times, each time from the last answer. On a
@@ -104,7 +117,7 @@ class MattingSession:
 
         Raises PlateError, MaskError, Interrupted.
         """
-        state, frame = self._entered(plate)
+        state, frame = self._entered(plate, holdout)
         given = self._mask(mask, frame.geometry)
         _, state = self._run(FrameKind.SEED, state, frame, given)
         for done in range(1 + self._settle_passes):
@@ -128,9 +141,12 @@ class MattingSession:
         """Predict the frame just seen once more from its own last answer; memory restarts from the result."""
         return self._move(FrameKind.SETTLE, plate)
 
-    def advance(self, plate: Image) -> Tensor:
-        """The alpha (H, W) of the next frame. Raises IllegalMove before a mask was given, PlateError."""
-        return self._move(FrameKind.ADVANCE, plate)
+    def advance(self, plate: Image, holdout: Holdout = NO_HOLDOUT) -> Tensor:
+        """The alpha (H, W) of the next frame, within its holdout.
+
+        Raises IllegalMove before a mask was given, PlateError, MaskError.
+        """
+        return self._move(FrameKind.ADVANCE, plate, holdout=holdout)
 
     def finish(self, plate: Image, mask: Image | None = None) -> Tensor:
         """The alpha of a last frame, which is not remembered; with a mask, the mask is the alpha."""
@@ -162,28 +178,36 @@ class MattingSession:
             settle_passes=about["settle_passes"],
             working_size=about["working_size"],
         )
-        if about["network"] != session._network_digest:
+        session.recall(blob)
+        return session
+
+    def recall(self, blob: bytes) -> None:
+        """Go to where snapshot() was taken, in this session or one with its options.
+
+        Raises SnapshotError for damaged bytes or another network's.
+        """
+        network = read_about(blob)["network"]
+        if network != self._network_digest:
             raise SnapshotError(
-                expected=f"a snapshot of this network ({session._network_digest[:12]})",
-                came=f"one of another network ({about['network'][:12]})",
+                expected=f"a snapshot of this network ({self._network_digest[:12]})",
+                came=f"one of another network ({network[:12]})",
                 action="Load the weights that the snapshot was made with.",
             )
-        session._state = from_bytes(blob, session._policy, network.device)
-        return session
+        self._state = from_bytes(blob, self._policy, self._network.device)
 
     @cached_property
     def _network_digest(self) -> str:
         return network_digest(self._network)
 
-    def _move(self, kind: FrameKind, plate: Image, mask: Image | None = None) -> Tensor:
+    def _move(self, kind: FrameKind, plate: Image, mask: Image | None = None, holdout: Holdout = NO_HOLDOUT) -> Tensor:
         check_move(kind, self._state.cursor.phase)
-        state, frame = self._entered(plate)
+        state, frame = self._entered(plate, holdout)
         given = None if mask is None else self._mask(mask, frame.geometry)
         alpha, state = self._run(kind, state, frame, given)
         return self._commit(alpha, state, frame)
 
-    def _entered(self, plate: Image) -> tuple[StreamState, _Frame]:
-        """Check the plate, encode it, and note the shot's frame size if it is the first."""
+    def _entered(self, plate: Image, holdout: Holdout = NO_HOLDOUT) -> tuple[StreamState, _Frame]:
+        """Check plate and holdout, encode the plate, and note the shot's frame size if it is the first."""
         image = _float_tensor(plate)
         size = _plate_size(image)
         known = self._state.frame
@@ -195,10 +219,25 @@ class MattingSession:
             )
         _check_values(image, "plate", PlateError)
         geometry = Geometry.of(size, self._working_size)
+        limits = self._limits(holdout, size)
         with _guarded():
-            padded = geometry.prepare(image.unsqueeze(0).to(self._network.device))
-            features = self._network.encode_image(padded)
-        return replace(self._state, frame=size), _Frame(geometry, features)
+            shared = self._encoder
+            features = shared(plate, image, geometry) if shared else encode(self._network, image, geometry)
+        return replace(self._state, frame=size), _Frame(geometry, features, limits)
+
+    def _limits(self, holdout: Holdout, size: Size) -> Limits | None:
+        """What a holdout leaves to an alpha of the plate's size; None for an empty holdout."""
+        masks = {"inside": holdout.inside, "outside": holdout.outside}
+        given = {name: _float_tensor(mask) for name, mask in masks.items() if mask is not None}
+        for name, mask in given.items():
+            if tuple(mask.shape) != size:
+                raise MaskError(
+                    expected=f"a holdout ({name}) of the plate's size {_words(size)}",
+                    came=f"shape {tuple(mask.shape)}",
+                    action="Render it at the plate's format; it is never stretched to fit.",
+                )
+            _check_values(mask, f"holdout ({name})", MaskError)
+        return Limits.of(given, self._network.device) if given else None
 
     def _mask(self, mask: Image, geometry: Geometry) -> Tensor:
         """Checked, at working size, padded: (1, 1, H, W)."""
@@ -225,7 +264,10 @@ class MattingSession:
         with _guarded():
             if mask is not None:
                 return step.assign(self._network, plan, state, frame.features, mask)
-            return step.predict(self._network, plan, state, frame.features, self._policy.top_k, self.block_bytes)
+            limits = frame.limits and frame.limits.prepared(frame.geometry)
+            return step.predict(
+                self._network, plan, state, frame.features, self._policy.top_k, self.block_bytes, limits
+            )
 
     def _commit(self, alpha: Tensor, state: StreamState, frame: _Frame) -> Tensor:
         """Check the answer, then keep the new state: an alpha that is not a number never leaves, nor is remembered."""
@@ -236,17 +278,19 @@ class MattingSession:
                 action="Run matanyone-engine doctor; --device cpu tells a driver fault from bad weights.",
             )
         with _guarded():
-            answer = frame.geometry.restore(alpha)[0, 0]
+            answer = frame.geometry.restore(alpha)
+            answer = (frame.limits.applied(answer) if frame.limits else answer)[0, 0]
         self._state = state
         return answer.clone()  # outside inference mode: the caller may change it
 
 
 class _Frame:
-    """A plate inside the session: its features and how it came in."""
+    """A plate inside the session: its features, how it came in, and what its alpha must keep to."""
 
-    def __init__(self, geometry: Geometry, features: ImageFeatures) -> None:
+    def __init__(self, geometry: Geometry, features: ImageFeatures, limits: Limits | None) -> None:
         self.geometry = geometry
         self.features = features
+        self.limits = limits
 
 
 @contextmanager

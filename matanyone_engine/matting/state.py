@@ -122,9 +122,12 @@ def from_bytes(blob: bytes, policy: MemoryPolicy, device: torch.device) -> Strea
 
 
 def _taken(tensors: dict[str, Tensor], prefix: str, device: torch.device) -> dict[str, Tensor]:
-    """Remove and return the tensors under a prefix, on the device, without it."""
+    """Remove and return the tensors under a prefix, on the device, without it.
+
+    Copied: in the bytes they lie at any address, and a matrix product may round by how its factors are aligned.
+    """
     names = [name for name in tensors if name.startswith(prefix)]
-    return {name.removeprefix(prefix): tensors.pop(name).to(device) for name in names}
+    return {name.removeprefix(prefix): tensors.pop(name).to(device, copy=True) for name in names}
 
 
 def _tensors(blob: bytes) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from matanyone_engine.matting.holdout import Limits
 from matanyone_engine.matting.schedule import FramePlan, ValueSource
 from matanyone_engine.matting.state import Carried, StreamState
 from matanyone_engine.memory.bank import MemoryBank, Tokens
@@ -36,8 +37,12 @@ def predict(
     features: ImageFeatures,
     top_k: int | None,
     block_bytes: int = DEFAULT_BLOCK_BYTES,
+    limits: Limits | None = None,
 ) -> tuple[Tensor, StreamState]:
-    """A frame whose alpha the network answers: (B, 1, H, W) 0..1."""
+    """A frame whose alpha the network answers, within the limits: (B, 1, H, W) 0..1.
+
+    Limits hold before anything is remembered, so that what was kept out of one frame cannot come back in the next.
+    """
     carried = state.known()
     value, bank = carried.value, state.bank
     if plan.source is ValueSource.MEMORY:
@@ -45,6 +50,8 @@ def predict(
     pixel_readout = network.fuse(features, value, carried.sensory, carried.alpha)
     readout = network.transform(pixel_readout, normalised(carried.summary)).readout
     maps = network.decode(features, readout)
+    if limits is not None:
+        maps = maps._replace(raw_alpha=limits.applied(maps.raw_alpha))
     sensory = carried.sensory
     if plan.updates_sensory:
         sensory = network.update_sensory_from_decoder(maps, sensory)

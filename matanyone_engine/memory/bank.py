@@ -121,6 +121,16 @@ class MemoryBank:
         kept = None if self.tokens is None or not self.prototypes else self.tokens.part(0, self.prototypes)
         return replace(self, tokens=kept, stored=())
 
+    def pinned(self, others: list[MemoryBank]) -> MemoryBank:
+        """The permanent frame of each of the others made permanent here, too.
+
+        Raises LookupError unless all banks hold one frame of working memory, as after a seed.
+        """
+        if any(len(bank.stored) != 1 or bank.prototypes for bank in (self, *others)):
+            raise LookupError("frames are pinned to a bank, and taken from banks, that hold one frame each")
+        tokens = Tokens.joined([self._stored(), *(bank._stored() for bank in others)])
+        return replace(self, tokens=tokens, stored=(len(tokens),))
+
     def read(
         self, query: Tensor, selection: Tensor, *, top_k: int | None, block_bytes: int = DEFAULT_BLOCK_BYTES
     ) -> tuple[Tensor, MemoryBank]:

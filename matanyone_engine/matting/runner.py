@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a shot's plan: steps in, alphas out, in any order of frames.
+
+Rules of this file:
+1. Whatever is computed goes into the store under its content name (names.py) and is taken from there: in sequence, on
+   demand and after a change of keys, an answer is made the same way, bit for bit.
+2. It holds a few states and a few alphas, never the clip.
+3. It reads no plates: whoever runs the steps gives them.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from matanyone_engine.matting.blend import blend_weights, blended, disagreement, separated
+from matanyone_engine.matting.encoder import SharedEncoder
+from matanyone_engine.matting.holdout import NO_HOLDOUT, Holdout, Image
+from matanyone_engine.matting.names import Names
+from matanyone_engine.matting.session import MattingSession
+from matanyone_engine.matting.shot import Answer, Kept, Move, Pass, Seed, Shot, Source, Step, Subject, plan_steps
+from matanyone_engine.matting.state import StreamState
+
+STATES_EVERY = 25
+"""Frames between kept states: what reaching a frame out of order costs at most."""
+
+Store = MutableMapping[str, bytes]
+"""Content name -> bytes. Entries may vanish at any time; what is there is what was put there."""
+
+
+class Vanished(LookupError):
+    """Something that was kept when the steps were planned is gone: plan again."""
+
+
+class ShotRunner:
+    """Computes the alphas of a shot.
+
+        runner = ShotRunner(shot, names, store, encoder, new_session, masks)
+        for step in runner.plan(frames):
+            runner.take(step, plate_of(step.frame))
+            if step.delivers:
+                alphas = runner.alphas(step.frame)
+
+    Plates are (3, H, W), masks and alphas (H, W), as in MattingSession.
+    """
+
+    def __init__(
+        self,
+        shot: Shot,
+        names: Names,
+        store: Store,
+        encoder: SharedEncoder,
+        new_session: Callable[[Subject], MattingSession],
+        masks: Callable[[Seed], Image],
+        *,
+        separate: bool = False,
+        states_every: int = STATES_EVERY,
+    ) -> None:
+        """new_session: makes the session of one subject; all share the encoder. masks: the mask of a key.
+
+        separate: mattes of different subjects add up to at most 1 (blend.separated); always so where one is a rival.
+        """
+        self.shot = shot
+        self.store = store
+        self.computed = 0
+        """Keys and frames of passes that went through the network."""
+        self._names = names
+        self._encoder = encoder
+        self._masks = masks
+        self._sessions = {subject.name: new_session(subject) for subject in shot.subjects}
+        self._separate = separate or any(subject.rival for subject in shot.subjects)
+        self._every = states_every
+        self._live: dict[tuple[str, bool], tuple[Pass, int, StreamState]] = {}
+        self._weights: dict[tuple[Pass, ...], dict[int, float]] = {}
+        self._disagreements: dict[tuple[Pass, ...], dict[int, float]] = {}
+        self._size: tuple[int, int] | None = None
+
+    # ---------------------------------------------------------------------------------------------------- planning
+
+    def plan(self, asked: Iterable[int]) -> tuple[Step, ...]:
+        """The steps that give these frames their alphas, from what is kept now."""
+        return plan_steps(self.shot, asked, Kept(self._has_seed, self._has_alpha, self._states))
+
+    def _has_seed(self, seed: Seed) -> bool:
+        name = self._names.seed(seed)
+        return _alpha_key(name) in self.store and _state_key(name) in self.store
+
+    def _has_alpha(self, along: Pass, frame: int) -> bool:
+        return _alpha_key(self._names.alpha(along, frame)) in self.store
+
+    def _states(self, along: Pass) -> list[int]:
+        return [frame for frame in along.frames if self._is_live(along, frame) or self._has_state(along, frame)]
+
+    def _has_state(self, along: Pass, frame: int) -> bool:
+        return _state_key(self._names.alpha(along, frame)) in self.store
+
+    def _is_live(self, along: Pass, frame: int) -> bool:
+        return self._live.get(_lane(along), (None, None, None))[:2] == (along, frame)
+
+    # --------------------------------------------------------------------------------------------------- computing
+
+    def take(
+        self,
+        step: Step,
+        plate: Image,
+        holdouts: Mapping[str, Holdout] | None = None,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Do a step's work on its plate; holdouts by subject.
+
+        Raises PlateError, MaskError, BadResult, OutOfMemory, Interrupted (asked before each pass over a key); Vanished.
+        """
+        self._size = int(plate.shape[-2]), int(plate.shape[-1])
+        held = holdouts or {}
+        try:
+            for seed in step.seeds:
+                self._settle(seed, plate, held.get(seed.subject, NO_HOLDOUT), stopping)
+            for move in step.moves:
+                self._go(move, plate, held.get(move.along.seed.subject, NO_HOLDOUT))
+        finally:
+            self._encoder.forget()
+
+    def _settle(self, seed: Seed, plate: Image, holdout: Holdout, stopping: Callable[[], bool]) -> None:
+        session, name = self._sessions[seed.subject], self._names.seed(seed)
+        session.forget()
+        alpha = session.seed(plate, self._masks(seed), stopping, holdout)
+        self.computed += 1
+        self.store[_state_key(name)] = session.snapshot()
+        self.store[_alpha_key(name)] = packed(alpha)
+
+    def _go(self, move: Move, plate: Image, holdout: Holdout) -> None:
+        along, frame = move.along, move.frame
+        session = self._sessions[along.seed.subject]
+        session.rewind(self._before(move))
+        alpha = session.advance(plate, holdout)
+        self.computed += 1
+        self._live[_lane(along)] = along, frame, session.state
+        name = self._names.alpha(along, frame)
+        self.store[_alpha_key(name)] = packed(alpha)
+        if abs(frame - along.seed.frame) % self._every == 0:
+            self.store[_state_key(name)] = session.snapshot()
+
+    def _before(self, move: Move) -> StreamState:
+        """The state that a move goes on from."""
+        along = move.along
+        if move.starts is None or self._is_live(along, move.starts):
+            return self._live[_lane(along)][2]
+        if move.starts == along.seed.frame:
+            return self._begun(along)
+        return self._recalled(along.seed.subject, self._names.alpha(along, move.starts))
+
+    def _begun(self, along: Pass) -> StreamState:
+        """The state of a pass's own key, with the pinned ones in its permanent memory."""
+        own = self._recalled(along.seed.subject, self._names.seed(along.seed))
+        pins = [self._recalled(pin.subject, self._names.seed(pin)).bank for pin in self.shot.pins(along)]
+        return replace(own, bank=own.bank.pinned(pins)) if pins else own
+
+    def _recalled(self, subject: str, name: str) -> StreamState:
+        session = self._sessions[subject]
+        session.recall(self._kept(_state_key(name)))
+        return session.state
+
+    def keep_states(self) -> None:
+        """Keep the state of every pass that goes on, so that another run can start from there."""
+        for along, frame, state in self._live.values():
+            session = self._sessions[along.seed.subject]
+            self.store[_state_key(self._names.alpha(along, frame))] = session.snapshot(state)
+
+    # --------------------------------------------------------------------------------------------------- answering
+
+    def alphas(self, frame: int) -> dict[str, Tensor]:
+        """Subject -> alpha (H, W) 0..1 of a frame whose step was taken; zeros where it is not there. No rivals."""
+        found = {
+            subject.name: self._answer(self.shot.answer(subject.name, frame), frame) for subject in self.shot.subjects
+        }
+        if self._separate:
+            found = separated(found)
+        return {subject.name: found[subject.name] for subject in self.shot.subjects if not subject.rival}
+
+    def disagreement(self, subject: str, frame: int) -> float | None:
+        """How unlike the passes are that are blended on this frame, 0 to 1; None where there is one."""
+        answer = self.shot.answer(subject, frame)
+        return self._unlike(answer.passes)[frame] if answer.source is Source.BLEND else None
+
+    def _answer(self, answer: Answer, frame: int) -> Tensor:
+        if answer.source is Source.BLEND:
+            return blended(*self._pair(answer.passes, frame), self._weight(answer.passes, frame))
+        if answer.seed is not None:
+            return self._alpha(self._names.seed(answer.seed))
+        if answer.passes:
+            return self._alpha(self._names.alpha(answer.passes[0], frame))
+        if self._size is None:
+            raise LookupError("a frame without subjects has the size of the plate, which take() is given first")
+        return torch.zeros(self._size)
+
+    def _pair(self, passes: tuple[Pass, ...], frame: int) -> tuple[Tensor, Tensor]:
+        forward, backward = (self._alpha(self._names.alpha(each, frame)) for each in passes)
+        return forward, backward
+
+    def _weight(self, passes: tuple[Pass, ...], frame: int) -> float:
+        if passes not in self._weights:
+            unlike = self._unlike(passes)
+            self._weights[passes] = dict(zip(unlike, blend_weights(list(unlike.values())), strict=True))
+        return self._weights[passes][frame]
+
+    def _unlike(self, passes: tuple[Pass, ...]) -> dict[int, float]:
+        """Frame -> disagreement, for the whole stretch, ascending."""
+        if passes not in self._disagreements:
+            frames = passes[0].frames
+            self._disagreements[passes] = {frame: disagreement(*self._pair(passes, frame)) for frame in frames}
+        return self._disagreements[passes]
+
+    def _alpha(self, name: str) -> Tensor:
+        return torch.from_numpy(unpacked(self._kept(_alpha_key(name))))
+
+    def _kept(self, key: str) -> bytes:
+        try:
+            return self.store[key]
+        except KeyError as error:
+            raise Vanished(key) from error
+
+
+def _lane(along: Pass) -> tuple[str, bool]:
+    """One pass of a subject in each direction is live at a time."""
+    return along.seed.subject, along.backward
+
+
+def _alpha_key(name: str) -> str:
+    return f"{name}.alpha"
+
+
+def _state_key(name: str) -> str:
+    return f"{name}.state"
+
+
+def packed(alpha: Tensor) -> bytes:
+    """(H, W) float32 -> bytes, without loss: the bytes of like significance together compress well."""
+    plane = np.ascontiguousarray(alpha.detach().cpu().numpy(), dtype="<f4")
+    height, width = plane.shape
+    shuffled = plane.view(np.uint8).reshape(-1, 4).T.tobytes()
+    return np.array([height, width], "<u4").tobytes() + zlib.compress(shuffled, 1)
+
+
+def unpacked(blob: bytes) -> NDArray[np.float32]:
+    """The inverse of packed()."""
+    height, width = np.frombuffer(blob[:8], "<u4")
+    planes = np.frombuffer(zlib.decompress(blob[8:]), np.uint8).reshape(4, -1)
+    return np.ascontiguousarray(planes.T).view("<f4").reshape(int(height), int(width)).astype(np.float32, copy=False)

@@ -1,0 +1,344 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A whole shot as a plan: several subjects, each with masks on any frames (keys), followed both ways.
+
+    keys            1001                1047                         1100
+    forward passes     1002 -> ... 1046    1048 ->  ...  -> 1099
+    backward passes    1002 <- ... 1046    1048 <-  ...  <- 1099
+    answers         [key]   blended     [key]     blended            [key]
+
+Between two keys both passes run and are blended (blend.py); before the first key and after the last there is one.
+
+Rules of this file:
+1. Pure and without tensors: the plan of a shot can be printed and asserted on without a network.
+2. A pass starts from its key alone and ends before the next key: no frame depends on a key beyond its own stretch,
+   except on pinned ones, which every pass of their subject remembers.
+3. Frames are the plate's own numbers; a pass goes over every plate frame there is, since a session must not leap.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cached_property
+
+from matanyone_engine.errors import MaskError, SettingError
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One thing that is followed."""
+
+    name: str
+    keys: tuple[int, ...]
+    """Frames with a mask, ascending."""
+    first: int | None = None
+    """First frame it is to be seen on; None is the shot's."""
+    last: int | None = None
+    pinned: frozenset[int] = frozenset()
+    """Keys that every pass of this subject keeps in mind for good."""
+    rival: bool = False
+    """Followed only so that the others keep off it; it has no output."""
+
+    def lives(self, frame: int) -> bool:
+        """Whether it may be seen on this frame."""
+        return (self.first is None or frame >= self.first) and (self.last is None or frame <= self.last)
+
+
+@dataclass(frozen=True)
+class Seed:
+    """A key: the mask's frame, settled on."""
+
+    subject: str
+    frame: int
+
+
+@dataclass(frozen=True)
+class Pass:
+    """From a key in one direction, until the next key or the end of the subject's life."""
+
+    seed: Seed
+    backward: bool
+    frames: tuple[int, ...] = field(hash=False)
+    """In the order they are run; the key's frame is not among them."""
+
+    def __str__(self) -> str:
+        arrow = "<-" if self.backward else "->"
+        return f"{self.seed.subject}@{self.seed.frame} {arrow} {self.frames[-1]}"
+
+
+class Source(Enum):
+    """Where a subject's alpha on a frame comes from."""
+
+    ABSENT = "not there: zeros"
+    KEY = "the key itself"
+    PASS = "one pass"
+    BLEND = "two passes, blended"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a subject's alpha on one frame is made."""
+
+    source: Source
+    seed: Seed | None = None
+    passes: tuple[Pass, ...] = ()
+    """One, or the forward and the backward one."""
+
+
+@dataclass(frozen=True)
+class Shot:
+    """Frames and subjects."""
+
+    frames: tuple[int, ...]
+    """Every plate frame there is, ascending."""
+    subjects: tuple[Subject, ...]
+
+    def __post_init__(self) -> None:
+        _check_names([subject.name for subject in self.subjects])
+        for subject in self.subjects:
+            _check_keys(subject, self.frames)
+
+    def subject(self, name: str) -> Subject:
+        """By its name."""
+        return next(subject for subject in self.subjects if subject.name == name)
+
+    @cached_property
+    def passes(self) -> tuple[Pass, ...]:
+        """All passes there can be, subject by subject, key by key."""
+        return tuple(found for subject in self.subjects for found in self._passes_of(subject))
+
+    def _passes_of(self, subject: Subject) -> Iterator[Pass]:
+        alive = [frame for frame in self.frames if subject.lives(frame)]
+        ends = (alive[0] - 1, *subject.keys, alive[-1] + 1)
+        for before, key, after in zip(ends, subject.keys, ends[2:], strict=False):
+            seed = Seed(subject.name, key)
+            back = tuple(frame for frame in reversed(alive) if before < frame < key)
+            ahead = tuple(frame for frame in alive if key < frame < after)
+            yield from (Pass(seed, which, frames) for which, frames in ((True, back), (False, ahead)) if frames)
+
+    @cached_property
+    def _answers(self) -> dict[tuple[str, int], Answer]:
+        found: dict[tuple[str, int], Answer] = {}
+        over: dict[tuple[str, int], list[Pass]] = defaultdict(list)
+        for each in self.passes:
+            for frame in each.frames:
+                over[each.seed.subject, frame].append(each)
+        for place, passes in over.items():
+            ordered = tuple(sorted(passes, key=lambda each: each.backward))
+            found[place] = Answer(Source.BLEND if len(ordered) > 1 else Source.PASS, passes=ordered)
+        for subject in self.subjects:
+            for key in subject.keys:
+                found[subject.name, key] = Answer(Source.KEY, seed=Seed(subject.name, key))
+        return found
+
+    def answer(self, subject: str, frame: int) -> Answer:
+        """How this subject's alpha on this frame is made."""
+        return self._answers.get((subject, frame), Answer(Source.ABSENT))
+
+    def pins(self, of: Pass) -> tuple[Seed, ...]:
+        """Other keys that a pass keeps in mind, ascending."""
+        subject = self.subject(of.seed.subject)
+        return tuple(Seed(subject.name, key) for key in sorted(subject.pinned) if key != of.seed.frame)
+
+    def seeds_for(self, answer: Answer) -> tuple[Seed, ...]:
+        """All keys that an answer depends on."""
+        own = [answer.seed] if answer.seed else []
+        started = [seed for each in answer.passes for seed in (each.seed, *self.pins(each))]
+        return tuple(sorted({*own, *started}, key=lambda seed: seed.frame))
+
+    def reach(self, seed: Seed) -> tuple[int, ...]:
+        """Frames whose alpha a change of this key can change, ascending."""
+        name = seed.subject
+        return tuple(frame for frame in self.frames if seed in self.seeds_for(self.answer(name, frame)))
+
+    def describe(self) -> str:
+        """The plan in lines, one for each run of frames made alike."""
+        lines = []
+        for subject in self.subjects:
+            whole = itertools.groupby(self.frames, key=lambda frame: self.answer(subject.name, frame))
+            for answer, frames in whole:
+                run = list(frames)
+                how = " and ".join(map(str, answer.passes)) or answer.source.value
+                lines.append(f"{subject.name:12} {run[0]}-{run[-1]}  {how}")
+        return "\n".join(lines)
+
+
+def _check_names(names: list[str]) -> None:
+    if not names:
+        raise MaskError(expected="a mask", came="none", action="Give at least one: --mask FILE@FRAME.")
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise SettingError(
+            expected="a name for every object", came=f"{twice!r} twice", action="Give each object a name of its own."
+        )
+
+
+def _check_keys(subject: Subject, frames: Sequence[int]) -> None:
+    if not subject.keys or list(subject.keys) != sorted(set(subject.keys)):
+        raise MaskError(
+            expected=f"masks of {subject.name!r} on different frames, ascending",
+            came=repr(subject.keys),
+            action="Give one mask for each key frame.",
+        )
+    there = set(frames)
+    for key in subject.keys:
+        if key not in there or not subject.lives(key):
+            raise MaskError(
+                expected=f"the masks of {subject.name!r} on plate frames on which it is to be seen",
+                came=f"one on frame {key}",
+                action="Name the plate frame on which the mask was drawn, or change the object's first or last frame.",
+            )
+
+
+# ------------------------------------------------------------------------------------------------ order of work
+
+
+@dataclass(frozen=True)
+class Move:
+    """One pass goes onto one frame."""
+
+    along: Pass
+    frame: int
+    starts: int | None = None
+    """The session comes from the state kept on this frame (the key's frame: from the key); None: it goes on."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One plate, read once: what is computed on it, and whether its alphas are known afterwards."""
+
+    frame: int
+    seeds: tuple[Seed, ...] = ()
+    moves: tuple[Move, ...] = ()
+    delivers: bool = False
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is known already, so that it need not be computed."""
+
+    seeds: Callable[[Seed], bool] = lambda _: False
+    """Whether a key's alpha and state are kept."""
+    alphas: Callable[[Pass, int], bool] = lambda _, __: False
+    """Whether a pass's alpha on a frame is kept."""
+    states: Callable[[Pass], Collection[int]] = lambda _: ()
+    """Frames of a pass whose state is kept."""
+
+
+NOTHING_KEPT = Kept()
+
+
+def plan_steps(shot: Shot, asked: Iterable[int], kept: Kept = NOTHING_KEPT) -> tuple[Step, ...]:
+    """The work for these frames, in order: pinned keys, a sweep forwards, a sweep back; answers as soon as known.
+
+    All subjects go over a plate together, so that it is read and encoded once for each sweep.
+    """
+    frames = sorted(set(asked))
+    answers = [(frame, [shot.answer(subject.name, frame) for subject in shot.subjects]) for frame in frames]
+    moves = [move for each, wanted in _wanted(answers).items() for move in _moves(each, wanted, kept)]
+    seeds = _seeds(shot, answers, moves, kept)
+    work = [*_pinned(shot, moves, seeds), *_sweep(moves, seeds, backward=False), *_sweep(moves, [], backward=True)]
+    return tuple(_delivered(_once(work), answers))
+
+
+def _wanted(answers: list[tuple[int, list[Answer]]]) -> dict[Pass, list[int]]:
+    """Pass -> the frames whose alpha is needed: a blend needs the whole of both."""
+    wanted: dict[Pass, list[int]] = {}
+    for frame, of_subjects in answers:
+        for answer in of_subjects:
+            for each in answer.passes:
+                if answer.source is Source.BLEND:
+                    wanted[each] = list(each.frames)
+                else:
+                    wanted.setdefault(each, []).append(frame)
+    return wanted
+
+
+def _moves(along: Pass, wanted: list[int], kept: Kept) -> Iterator[Move]:
+    """From the nearest state before each frame that is not kept, up to it."""
+    place = {frame: number for number, frame in enumerate(along.frames)}
+    states = {-1} | {place[frame] for frame in kept.states(along)}
+    at: int | None = None
+    for target in sorted(place[frame] for frame in wanted if not kept.alphas(along, frame)):
+        start = max(state for state in states if state < target)
+        if at is None or start > at:
+            at = start
+            starts: int | None = along.seed.frame if start < 0 else along.frames[start]
+        else:
+            starts = None
+        for number in range(at + 1, target + 1):
+            yield Move(along, along.frames[number], starts)
+            starts = None
+        at = max(at, target)
+
+
+def _seeds(shot: Shot, answers: list[tuple[int, list[Answer]]], moves: list[Move], kept: Kept) -> list[Seed]:
+    """Keys that must be settled on: those asked for, and those that passes start from or are pinned to."""
+    asked = {answer.seed for _, of_subjects in answers for answer in of_subjects if answer.seed}
+    begun = [move.along for move in moves if move.starts == move.along.seed.frame]
+    needed = asked | {seed for along in begun for seed in (along.seed, *shot.pins(along))}
+    order = {subject.name: number for number, subject in enumerate(shot.subjects)}
+    return sorted((seed for seed in needed if not kept.seeds(seed)), key=lambda seed: (seed.frame, order[seed.subject]))
+
+
+def _pinned(shot: Shot, moves: list[Move], seeds: list[Seed]) -> list[Step]:
+    """Pinned keys come before anything that keeps them in mind."""
+    pinned = {pin for move in moves if move.starts == move.along.seed.frame for pin in shot.pins(move.along)}
+    return [Step(seed.frame, seeds=(seed,)) for seed in seeds if seed in pinned]
+
+
+def _sweep(moves: list[Move], seeds: list[Seed], *, backward: bool) -> list[Step]:
+    """One direction over the plates; on each, keys first."""
+    here: dict[int, list[Move]] = defaultdict(list)
+    for move in moves:
+        if move.along.backward == backward:
+            here[move.frame].append(move)
+    keys: dict[int, list[Seed]] = defaultdict(list)
+    for seed in seeds:
+        keys[seed.frame].append(seed)
+    frames = sorted({*here, *keys}, reverse=backward)
+    return [Step(frame, tuple(keys[frame]), tuple(here[frame])) for frame in frames]
+
+
+def _once(work: list[Step]) -> list[Step]:
+    """Each key is settled on once, where it is needed first; a step that is left without work goes."""
+    done: set[Seed] = set()
+    steps = []
+    for step in work:
+        seeds = tuple(seed for seed in step.seeds if seed not in done)
+        done |= set(seeds)
+        if seeds or step.moves:
+            steps.append(Step(step.frame, seeds, step.moves))
+    return steps
+
+
+def _delivered(work: list[Step], answers: list[tuple[int, list[Answer]]]) -> Iterator[Step]:
+    """The work, with every frame asked for given out as soon as all its subjects are known."""
+    finished: dict[Seed | Pass, int] = {}
+    moved: dict[tuple[Pass, int], int] = {}
+    for number, step in enumerate(work):
+        finished.update(dict.fromkeys(step.seeds, number))
+        for move in step.moves:
+            finished[move.along] = moved[move.along, move.frame] = number
+    ready: dict[int, list[int]] = defaultdict(list)
+    for frame, of_subjects in answers:
+        ready[max(_known_after(answer, frame, finished, moved) for answer in of_subjects)].append(frame)
+    for frame in ready[-1]:
+        yield Step(frame, delivers=True)
+    for number, step in enumerate(work):
+        yield Step(step.frame, step.seeds, step.moves, delivers=step.frame in ready[number])
+        yield from (Step(frame, delivers=True) for frame in ready[number] if frame != step.frame)
+
+
+def _known_after(
+    answer: Answer, frame: int, finished: dict[Seed | Pass, int], moved: dict[tuple[Pass, int], int]
+) -> int:
+    """The step after which an answer is known; -1 if nothing has to be computed for it."""
+    if answer.source is Source.KEY and answer.seed:
+        return finished.get(answer.seed, -1)
+    if answer.source is Source.PASS:
+        return moved.get((answer.passes[0], frame), -1)
+    return max((finished.get(each, -1) for each in answer.passes), default=-1)

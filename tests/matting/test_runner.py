@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from toy import disc, plates, toy_network
+
+from matanyone_engine import MattingSession, MemoryPolicy
+from matanyone_engine.errors import MaskError
+from matanyone_engine.matting.encoder import SharedEncoder
+from matanyone_engine.matting.holdout import Holdout
+from matanyone_engine.matting.names import Inputs, Names
+from matanyone_engine.matting.runner import ShotRunner, Store, Vanished, packed, unpacked
+from matanyone_engine.matting.shot import Seed, Shot, Step, Subject
+
+FRAMES = tuple(range(1001, 1013))
+PLATES = dict(zip(FRAMES, plates(len(FRAMES), 32, 48), strict=True))
+CONTENTS = {frame: f"plate {frame}" for frame in FRAMES}
+POLICY = MemoryPolicy(memory_every=2, bank_frames=3)
+HERO = Subject("hero", (1003, 1009))
+DOG = Subject("dog", (1006,), first=1004)
+
+
+@pytest.fixture(scope="module")
+def network() -> Any:
+    return toy_network()
+
+
+def mask(seed: Seed) -> torch.Tensor:
+    return disc(32, 48, radius=8 if seed.subject == "hero" else 5)
+
+
+def runner(
+    network: Any,
+    *subjects: Subject,
+    store: Store | None = None,
+    masks: dict[Seed, str] | None = None,
+    plates: dict[int, str] | None = None,
+    **options: Any,
+) -> ShotRunner:
+    shot = Shot(FRAMES, subjects or (HERO, DOG))
+    seeds = [Seed(subject.name, key) for subject in shot.subjects for key in subject.keys]
+    inputs = Inputs("toy", plates or CONTENTS, {**dict.fromkeys(seeds, "disc"), **(masks or {})})
+    encoder = SharedEncoder(network)
+
+    def session(_: Subject) -> MattingSession:
+        return MattingSession(network, POLICY, settle_passes=1, encoder=encoder)
+
+    store = {} if store is None else store
+    return ShotRunner(shot, Names(shot, inputs), store, encoder, session, mask, states_every=3, **options)
+
+
+def run(shot: ShotRunner, asked: Any = FRAMES) -> dict[int, dict[str, torch.Tensor]]:
+    found = {}
+    for step in shot.plan(asked):
+        shot.take(step, PLATES[step.frame])
+        if step.delivers:
+            found[step.frame] = shot.alphas(step.frame)
+    return found
+
+
+@pytest.fixture(scope="module")
+def sequence(network: Any) -> dict[int, dict[str, torch.Tensor]]:
+    return run(runner(network))
+
+
+def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+def test_a_single_key_is_what_a_session_answers(network: Any) -> None:
+    answers = run(runner(network, Subject("hero", (1001,))))
+    session = MattingSession(network, POLICY, settle_passes=1)
+    expected = [session.seed(PLATES[1001], mask(Seed("hero", 1001)))]
+    expected += [session.advance(PLATES[frame]) for frame in FRAMES[1:]]
+    assert all(torch.equal(answers[f]["hero"], alpha) for f, alpha in zip(FRAMES, expected, strict=True))
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(asked=st.lists(st.sampled_from(FRAMES), min_size=1, max_size=8))
+def test_any_order_of_frames_gives_the_same_answers_bit_for_bit(
+    network: Any, sequence: dict[int, dict[str, torch.Tensor]], asked: list[int]
+) -> None:
+    """And only what no earlier answer left, or could be started from, is computed."""
+    shot = runner(network)
+    for frame in asked:
+        before, planned = shot.computed, work(shot.plan([frame]))
+        assert same(run(shot, [frame])[frame], sequence[frame])
+        assert shot.computed - before == planned
+        assert work(shot.plan([frame])) == 0
+
+
+def work(steps: tuple[Step, ...]) -> int:
+    return sum(len(step.seeds) + len(step.moves) for step in steps)
+
+
+def test_reaching_a_frame_out_of_order_costs_at_most_the_way_from_a_kept_state(network: Any) -> None:
+    shot = runner(network, Subject("hero", (1001,)))
+    run(shot)
+    name = shot._names.alpha(shot.shot.passes[0], 1009)
+    del shot.store[f"{name}.alpha"]
+    assert [step.frame for step in shot.plan([1009])] == [1008, 1009]  # the state of 1007 is kept
+    before = shot.computed
+    run(shot, [1009])
+    assert shot.computed - before == 2
+
+
+def test_a_changed_key_changes_its_own_stretches_and_nothing_else(network: Any) -> None:
+    store: Store = {}
+    run(runner(network, HERO, store=store))
+    changed = runner(network, HERO, store=store, masks={Seed("hero", 1009): "another disc"})
+    run(changed)
+    # Its key, the backward pass 1008-1004 and the forward pass 1010-1012; the forward pass from 1003 stays.
+    assert changed.computed == 1 + 5 + 3
+
+
+def test_one_more_key_keeps_the_pass_that_led_up_to_it(network: Any) -> None:
+    store: Store = {}
+    run(runner(network, Subject("hero", (1001,)), store=store))
+    more = runner(network, Subject("hero", (1001, 1007)), store=store)
+    run(more)
+    assert more.computed == 1 + 5 + 5
+
+
+def test_a_changed_plate_changes_the_passes_from_there_on(network: Any) -> None:
+    store: Store = {}
+    run(runner(network, HERO, store=store))
+    repaired = runner(network, HERO, store=store, plates={**CONTENTS, 1006: "repaired"})
+    run(repaired)
+    # No state before 1006 was kept, so forwards from the key, 1004-1008; backwards from the state of 1006 no more, but
+    # from the key, 1008-1004.
+    assert repaired.computed == 5 + 5
+
+
+def test_subjects_share_the_encoded_plate_and_do_not_know_each_other(network: Any) -> None:
+    both, alone = runner(network, HERO, DOG), runner(network, DOG)
+    together = run(both)
+    assert all(torch.equal(run(alone, [frame])[frame]["dog"], together[frame]["dog"]) for frame in FRAMES)
+    steps = runner(network).plan(FRAMES)
+    assert both._encoder.encoded == sum(1 for step in steps if step.seeds or step.moves) < both.computed
+
+
+def test_outside_its_life_a_subject_is_zero(sequence: dict[int, dict[str, torch.Tensor]]) -> None:
+    assert float(sequence[1002]["dog"].max()) == 0
+    assert float(sequence[1004]["dog"].max()) > 0
+
+
+def test_a_pinned_key_changes_what_the_other_passes_answer(network: Any) -> None:
+    loose, pinned = Subject("hero", (1001, 1008)), Subject("hero", (1001, 1008), pinned=frozenset({1008}))
+    before, after = run(runner(network, loose)), run(runner(network, pinned))
+    assert torch.equal(before[1001]["hero"], after[1001]["hero"])
+    assert not torch.equal(before[1004]["hero"], after[1004]["hero"])
+    assert torch.equal(before[1010]["hero"], after[1010]["hero"])  # a pass does not remember its own key twice
+
+
+def test_rivals_take_their_share_and_have_no_output(network: Any) -> None:
+    rival = Subject("dog", (1006,), rival=True)
+    with_rival, alone = run(runner(network, HERO, rival)), run(runner(network, HERO))
+    assert list(with_rival[1010]) == ["hero"]
+    assert float((alone[1010]["hero"] - with_rival[1010]["hero"]).min()) >= -1e-6
+    assert not torch.equal(alone[1010]["hero"], with_rival[1010]["hero"])
+
+
+def test_a_vanished_result_asks_for_a_new_plan(network: Any) -> None:
+    shot = runner(network)
+    steps = shot.plan(FRAMES)
+    for step in steps[:5]:
+        shot.take(step, PLATES[step.frame])
+    shot.store.clear()
+    with pytest.raises(Vanished):
+        for step in steps[5:]:
+            shot.take(step, PLATES[step.frame])
+    assert run(shot).keys() == set(FRAMES)
+
+
+def test_packing_loses_nothing() -> None:
+    plane = torch.rand(7, 5)
+    assert torch.equal(torch.from_numpy(unpacked(packed(plane))), plane)
+
+
+def test_a_holdout_holds_and_is_remembered(network: Any) -> None:
+    """The alpha keeps to it, softly; and what follows differs from a run that was only trimmed afterwards."""
+    left = torch.zeros(32, 48)
+    left[:, :20], left[:, 20:24] = 1.0, 0.5
+    held, free = (MattingSession(network, POLICY, settle_passes=1) for _ in range(2))
+    for session, holdout in ((held, Holdout(outside=left)), (free, Holdout())):
+        session.seed(PLATES[1001], disc(32, 48), holdout=holdout)
+    alpha, loose = held.advance(PLATES[1002], Holdout(outside=left)), free.advance(PLATES[1002])
+    assert float((alpha - (1 - left)).max()) <= 0
+    later, apart = held.advance(PLATES[1003]), free.advance(PLATES[1003])
+    assert not torch.equal(later, apart)
+    assert float(loose[:, :20].max()) > 0
+    inside = held.advance(PLATES[1004], Holdout(inside=left))
+    assert float((left - inside).max()) <= 0
+
+
+def test_a_holdout_of_another_size_is_refused(network: Any) -> None:
+    session = MattingSession(network, POLICY)
+    with pytest.raises(MaskError, match="48x32"):
+        session.seed(PLATES[1001], disc(32, 48), holdout=Holdout(inside=torch.zeros(4, 4)))

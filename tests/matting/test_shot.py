@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from matanyone_engine.errors import MaskError, SettingError
+from matanyone_engine.matting.shot import Kept, Seed, Shot, Source, Step, Subject, plan_steps
+
+TEN = tuple(range(1, 11))
+
+
+def order(steps: tuple[Step, ...]) -> str:
+    """Steps as text: [k] a key, > and < passes, ! an answer."""
+    words = []
+    for step in steps:
+        marks = "".join("<" if move.along.backward else ">" for move in step.moves)
+        words.append(f"{'[' * len(step.seeds)}{step.frame}{']' * len(step.seeds)}{marks}{'!' if step.delivers else ''}")
+    return " ".join(words)
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ((1,), "[1]! 2>! 3>! 4>! 5>! 6>!"),
+        ((3,), "[3]! 4>! 5>! 6>! 2<! 1<!"),
+        ((6,), "[6]! 5<! 4<! 3<! 2<! 1<!"),
+        ((1, 4), "[1]! 2> 3> [4]! 5>! 6>! 3< 2<! 3!"),
+        ((2, 3), "[2]! [3]! 4>! 5>! 6>! 1<!"),
+    ],
+)
+def test_a_shot_runs_forwards_then_back_and_gives_each_answer_once_it_is_known(
+    keys: tuple[int, ...], expected: str
+) -> None:
+    assert order(plan_steps(Shot(TEN[:6], (Subject("hero", keys),)), TEN[:6])) == expected
+
+
+def test_subjects_go_over_a_plate_together() -> None:
+    shot = Shot(TEN[:4], (Subject("a", (1,)), Subject("b", (2,))))
+    assert order(plan_steps(shot, TEN[:4])) == "[1] [2]>! 3>>! 4>>! 1<!"
+
+
+def test_the_plan_reads_as_text() -> None:
+    shot = Shot(TEN, (Subject("hero", (3, 7)), Subject("dog", (5,), first=4, last=8)))
+    assert shot.describe().splitlines() == [
+        "hero         1-2  hero@3 <- 1",
+        "hero         3-3  the key itself",
+        "hero         4-6  hero@3 -> 6 and hero@7 <- 4",
+        "hero         7-7  the key itself",
+        "hero         8-10  hero@7 -> 10",
+        "dog          1-3  not there: zeros",
+        "dog          4-4  dog@5 <- 4",
+        "dog          5-5  the key itself",
+        "dog          6-8  dog@5 -> 8",
+        "dog          9-10  not there: zeros",
+    ]
+
+
+def test_a_key_reaches_to_the_next_keys_and_a_pinned_one_everywhere() -> None:
+    loose = Shot(TEN, (Subject("hero", (2, 5, 8)),))
+    assert loose.reach(Seed("hero", 5)) == (3, 4, 5, 6, 7)
+    pinned = Shot(TEN, (Subject("hero", (2, 5, 8), pinned=frozenset({5})),))
+    assert pinned.reach(Seed("hero", 5)) == (1, 3, 4, 5, 6, 7, 9, 10)  # not the other keys' own frames
+    assert order(plan_steps(pinned, [1])) == "[5] [2] 1<!"
+
+
+def test_only_what_is_asked_for_and_not_kept_is_run() -> None:
+    shot = Shot(TEN, (Subject("hero", (1,)),))
+    assert order(plan_steps(shot, [4])) == "[1] 2> 3> 4>!"
+    kept = Kept(lambda _: True, lambda _, frame: frame in {2, 3, 7}, lambda _: {3, 7})
+    assert order(plan_steps(shot, [2, 5, 8, 10], kept)) == "2! 4> 5>! 8>! 9> 10>!"
+    assert [move.starts for step in plan_steps(shot, [5, 8], kept) for move in step.moves] == [3, None, 7]
+
+
+def test_a_blend_needs_the_whole_of_both_passes() -> None:
+    shot = Shot(TEN, (Subject("hero", (2, 6)),))
+    assert order(plan_steps(shot, [4])) == "[2] 3> 4> 5> [6] 5< 4< 3< 4!"
+
+
+@pytest.mark.parametrize(
+    ("subject", "words"),
+    [
+        (Subject("hero", ()), "hero"),
+        (Subject("hero", (3, 3)), "different frames"),
+        (Subject("hero", (11,)), "frame 11"),
+        (Subject("hero", (3,), first=4), "frame 3"),
+    ],
+)
+def test_keys_that_cannot_be_are_named(subject: Subject, words: str) -> None:
+    with pytest.raises(MaskError, match=words):
+        Shot(TEN, (subject,))
+
+
+def test_two_objects_of_one_name_are_refused() -> None:
+    with pytest.raises(SettingError, match="'a' twice"):
+        Shot(TEN, (Subject("a", (1,)), Subject("a", (2,))))
+
+
+@given(st.data())
+def test_every_plan_is_whole(data: st.DataObject) -> None:
+    """Each frame asked for is given once, after all that it needs, and nothing is computed twice."""
+    frames = tuple(sorted(data.draw(st.sets(st.integers(1, 14), min_size=3))))
+    names = data.draw(st.sampled_from([("a",), ("a", "b")]))
+    some = st.sets(st.sampled_from(frames), min_size=1, max_size=4)
+    subjects = []
+    for name in names:
+        keys = tuple(sorted(data.draw(some)))
+        pinned = frozenset(data.draw(st.sets(st.sampled_from(keys))))
+        subjects.append(Subject(name, keys, data.draw(st.sampled_from([None, keys[0]])), None, pinned))
+    shot = Shot(frames, tuple(subjects))
+    asked = sorted(data.draw(some))
+    known: set[object] = set()
+    given: list[int] = []
+    for step in plan_steps(shot, asked):
+        for seed in step.seeds:
+            assert seed not in known
+            known.add(seed)
+        for move in step.moves:
+            before = move.along.frames[: move.along.frames.index(move.frame)]
+            assert {move.along.seed, *shot.pins(move.along)} <= known
+            assert all((move.along, frame) in known for frame in before)
+            assert (move.along, move.frame) not in known
+            known.add((move.along, move.frame))
+        if step.delivers:
+            given.append(step.frame)
+            for subject in shot.subjects:
+                answer = shot.answer(subject.name, step.frame)
+                needed = {answer.seed} if answer.seed else set()
+                for each in answer.passes:
+                    needed |= {(each, f) for f in (each.frames if answer.source is Source.BLEND else [step.frame])}
+                assert needed <= known
+    assert sorted(given) == asked

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import accidents
 import numpy as np
 import torch
 from shots import HEIGHT, WIDTH
@@ -46,6 +48,8 @@ class Engine:
     process: subprocess.Popen[bytes] | None = None
     largest_file: int | None = None
     """Bytes: writing more fails, as on a full disk."""
+    model: str | None = None
+    """None: toy weights."""
 
     @property
     def file(self) -> Path:
@@ -55,10 +59,18 @@ class Engine:
     def state(self) -> Path:
         return self.folder / "state"
 
+    def accident(self, moment: str = "", what: str = "", **more: object) -> None:
+        """What is to happen in it from now on (accidents.py); nothing any more without arguments."""
+        planned = self.folder / ".accidents.tmp"
+        planned.write_text(json.dumps({moment: {"what": what, **more}} if moment else {}))
+        planned.replace(self.folder / "accidents.json")
+
     def start(self) -> Engine:
         self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "matanyone_engine", "serve", "--connection", str(self.file)]
-        command += ["--state", str(self.state), "--model", str(toy_weights(self.folder)), "--device", "cpu"]
+        self.accident()
+        command = [sys.executable, accidents.__file__, str(self.folder / "accidents.json"), "serve"]
+        command += ["--connection", str(self.file), "--state", str(self.state), "--device", "cpu"]
+        command += ["--model", self.model or str(toy_weights(self.folder))]
         limit = [] if self.largest_file is None else ["prlimit", f"--fsize={self.largest_file}"]
         self.process = subprocess.Popen(
             [*limit, *command, *self.options],
@@ -100,8 +112,8 @@ class Engine:
 
 
 @contextmanager
-def running(folder: Path, *options: str, largest_file: int | None = None) -> Iterator[Engine]:
-    engine = Engine(folder, options, largest_file=largest_file)
+def running(folder: Path, *options: str, largest_file: int | None = None, model: str | None = None) -> Iterator[Engine]:
+    engine = Engine(folder, options, largest_file=largest_file, model=model)
     try:
         yield engine.start()
     finally:

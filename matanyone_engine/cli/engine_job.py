@@ -14,7 +14,7 @@ from rich.console import Console
 from matanyone_engine.cli.engines import as_engine_error, connected
 from matanyone_engine.cli.progress import MatteProgress
 from matanyone_engine.cli.stopping import graceful_stop
-from matanyone_engine.client.client import EngineClient
+from matanyone_engine.client.job import JobRun
 from matanyone_engine.errors import Interrupted, SettingError
 from matanyone_engine.service.job import MatteJob
 from matanyone_engine.wire import messages as say
@@ -28,11 +28,11 @@ def run_on_engine(args: argparse.Namespace, job: MatteJob, console: Console) -> 
     args.connection = args.endpoint
     begun = time.monotonic()
     with connected(args, patience_s=60.0) as client:
-        accepted = client.call(_as_message(job, args))
-        assert isinstance(accepted, say.Accepted)
+        job_run = JobRun(client, _as_message(job, args))
+        accepted = job_run.accepted
         console.print(f"colour  {accepted.colour}")
         console.print(f"engine  {client.pump.connection.epoch}, model {accepted.model}: {accepted.frames} frames")
-        ended = _followed(client, accepted, console)
+        ended = _followed(job_run, console)
     _conclude(ended, job, console, time.monotonic() - begun)
 
 
@@ -64,19 +64,21 @@ def _as_message(job: MatteJob, args: argparse.Namespace) -> say.Job:
     )
 
 
-def _followed(client: EngineClient, accepted: say.Accepted, console: Console) -> say.JobEnded:
+def _followed(job_run: JobRun, console: Console) -> say.JobEnded:
     """Show the job's events until it ends."""
-    cancelling = False
-    with graceful_stop(console, "this frame") as stop, MatteProgress(console, accepted.frames) as progress:
-        while True:
-            event = client.next_event(_POLL_S)
+    with (
+        graceful_stop(console, "this frame") as stop,
+        MatteProgress(console, job_run.accepted.frames) as progress,
+    ):
+        for event in job_run.events(_POLL_S):
+            if isinstance(event, say.JobEnded):
+                progress.warn()
+                return event
             if isinstance(event, say.Progress):
                 progress.show(event)
-            elif isinstance(event, say.JobEnded):
-                return event
-            if stop.asked() and not cancelling:
-                client.call(say.Cancel(accepted.session))
-                cancelling = True
+            if stop.asked():
+                job_run.cancel()
+    raise AssertionError("a job's events end with JobEnded")
 
 
 def _conclude(ended: say.JobEnded, job: MatteJob, console: Console, seconds: float) -> None:

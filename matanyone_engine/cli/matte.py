@@ -119,6 +119,7 @@ def run(args: argparse.Namespace) -> None:
             progress.show(event)
             if sheet:
                 sheet.add(event.frame, event.view, event.alpha)
+    progress.warn()
     if not progress.complete:
         raise _interrupted(plan, progress.alphas)
     if sheet and sheet.filled:

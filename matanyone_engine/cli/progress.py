@@ -8,6 +8,7 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from matanyone_engine.media.sequence import describe_frames
 from matanyone_engine.service.job import FrameDone
 from matanyone_engine.wire import messages as say
 
@@ -35,6 +36,7 @@ class MatteProgress:
         self._begun = self._spoken = time.monotonic()
         self.alphas = 0
         self.complete = False
+        self._warned: dict[str, list[int]] = {}
 
     def __enter__(self) -> MatteProgress:
         self._bar.start()
@@ -47,6 +49,8 @@ class MatteProgress:
         """One more alpha is on disk."""
         self.alphas += 1
         self.complete = event.done == self._steps
+        for warning in event.warnings:
+            self._warned.setdefault(warning, []).append(event.frame)
         now = time.monotonic()
         rate = self.alphas / max(now - self._begun, 1e-6)
         self._bar.update(self._task, completed=event.done, rate=f"{rate:.2f} frames/s", frame=event.frame)
@@ -56,3 +60,8 @@ class MatteProgress:
             self._console.print(
                 f"frame {event.frame}  {event.done}/{self._steps}  {rate:.2f} frames/s  ETA {left:.0f} s"
             )
+
+    def warn(self) -> None:
+        """Say once what an artist should look at, and on which frames."""
+        for warning, frames in self._warned.items():
+            self._console.print(f"check   {warning} ({describe_frames(frames)})")

@@ -6,7 +6,9 @@ from __future__ import annotations
 import argparse
 import hashlib
 import secrets
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
 from rich.console import Console
@@ -15,9 +17,12 @@ from matanyone_engine.cli.stopping import graceful_stop
 from matanyone_engine.errors import OutputError, SettingError
 from matanyone_engine.service.access import Access
 from matanyone_engine.service.allocator import keep_freed_memory
-from matanyone_engine.service.engine import EngineSettings
+from matanyone_engine.service.engine import EngineSettings, Figures
 from matanyone_engine.service.server import Binding, Server
 from matanyone_engine.wire.connection import default_path
+
+if TYPE_CHECKING:
+    from matanyone_engine.service.metrics import MetricsPage
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -49,6 +54,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--idle-unload", type=float, default=900.0, metavar="S", help="free weights; 0 never (default: 900)"
     )
     parser.add_argument("--idle-exit", type=float, default=0.0, metavar="S", help="end when idle; 0 never (default)")
+    parser.add_argument(
+        "--metrics", type=int, metavar="PORT", help="figures for Prometheus on this machine's loopback; 0 a free port"
+    )
     parser.set_defaults(run=run)
 
 
@@ -57,16 +65,33 @@ def run(args: argparse.Namespace) -> None:
     keep_freed_memory()
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     file = args.connection or default_path()
-    server = _server(args, file)
+    page = None if args.metrics is None else _metrics(args.metrics)
+    server = _server(args, file, None if page is None else page.publish)
     console.print(f"engine  {server.connection.epoch} on {server.engine.device}, process {server.connection.pid}")
     console.print(f"data    {server.connection.data}")
     console.print(f"control {server.connection.control}")
     console.print(f"file    {file}")
+    if page is not None:
+        console.print(f"metrics {page.address}")
     with graceful_stop(console, "putting every session on disk") as stop:
         server.run(stop.asked)
+    if page is not None:
+        page.close()
 
 
-def _server(args: argparse.Namespace, file: Path) -> Server:
+def _metrics(port: int) -> MetricsPage:
+    try:
+        from matanyone_engine.service.metrics import MetricsPage
+    except ImportError as error:
+        raise SettingError(
+            expected="the package prometheus-client, for --metrics",
+            came="none",
+            action="Install it: pip install 'matanyone-engine[metrics]'.",
+        ) from error
+    return MetricsPage(port)
+
+
+def _server(args: argparse.Namespace, file: Path, publish: Callable[[Figures], None] | None) -> Server:
     settings = EngineSettings(
         state=args.state or _state_folder(file),
         models=tuple(args.model or ["mini"]),
@@ -81,7 +106,7 @@ def _server(args: argparse.Namespace, file: Path) -> Server:
         idle_exit_s=args.idle_exit or None,
     )
     try:
-        return Server(settings, Binding(args.data, args.control, args.keys), file, secrets.token_urlsafe(32))
+        return Server(settings, Binding(args.data, args.control, args.keys), file, secrets.token_urlsafe(32), publish)
     except OSError as error:
         raise OutputError(
             expected="a state folder and a connection file that can be written",

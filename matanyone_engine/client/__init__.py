@@ -2,6 +2,7 @@
 """A client of the engine for programs that must not load torch or numpy (docs/protocol.md).
 
     client.py      blocking: EngineClient, and Shot, which survives a restart of the engine
+    job.py         a job by path, to its end
     pump.py        non-blocking: EnginePump.poll() for UI timers
     launcher.py    find this user's engine, or start one
     transport.py   the only file that knows ZeroMQ

@@ -136,12 +136,8 @@ class EngineClient:
 
     def _check_health(self, begun: float) -> None:
         state = self.pump.state
-        if state is State.REFUSED:
-            raise WireError(
-                Code.UNAUTHORISED,
-                "authentication failed: the engine's key does not match, or it does not know this client's",
-                "Compare the server key, and have your public key put into the engine's clients folder.",
-            )
+        if self.pump.refusal is not None:
+            raise self.pump.refusal
         if state is State.UNREACHABLE and time.monotonic() - begun > self._patience_s:
             raise WireError(
                 Code.UNREACHABLE,

@@ -6,12 +6,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Optional
 
 from ..wire.connection import Connection, default_path, read_connection
 from ..wire.errors import Code, WireError
+from ..wire.lock import try_lock
 from .pump import EnginePump, State
 
 _ANSWER_S = 3.0
@@ -45,17 +47,47 @@ def ensure_engine(
     Raises WireError where it ends or does not get ready in time, with the end of what it said.
     """
     file = path or default_path()
+    found = _running(file)
+    if found is not None:
+        return found
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _starting_alone(file.with_suffix(".starting"), timeout_s):
+        return _running(file) or _start(
+            file, list(command or [sys.executable, "-m", "matanyone_engine", "serve"]), timeout_s
+        )
+
+
+def _running(file: Path) -> Optional[Connection]:
+    """The engine that the file names, if it answers."""
     try:
         connection = find_engine(file)
-        if is_alive(connection):
-            return connection
     except WireError:
-        pass
-    return _start(file, list(command or [sys.executable, "-m", "matanyone_engine", "serve"]), timeout_s)
+        return None
+    return connection if is_alive(connection) else None
+
+
+@contextmanager
+def _starting_alone(path: Path, timeout_s: float) -> Iterator[None]:
+    """Two hosts that find no engine at the same time must not start one each."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        held = try_lock(path)
+        if held is not None:
+            break
+        if time.monotonic() > deadline:
+            raise WireError(
+                Code.UNREACHABLE,
+                f"expected the engine to start; another program has been starting it for {timeout_s:.0f} s",
+                "Wait for it, or end that program.",
+            )
+        time.sleep(0.1)
+    try:
+        yield
+    finally:
+        held.close()
 
 
 def _start(file: Path, command: list[str], timeout_s: float) -> Connection:
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = file.with_suffix(".log")
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -139,7 +139,7 @@ class EnginePump:
     def state(self) -> State:
         """How the engine is, as far as can be told."""
         now, health = self._clock(), self._health
-        if self._transport.refused:
+        if self._transport.refusal is not None:
             return State.REFUSED
         if now - health.heard > PING_S * SILENT_PINGS:
             return State.UNREACHABLE
@@ -149,6 +149,11 @@ class EnginePump:
         if patience is None:
             return State.READY
         return State.STALLED if health.pong.progress_age_s > patience else State.BUSY
+
+    @property
+    def refusal(self) -> Optional[WireError]:
+        """Why, where the state is REFUSED."""
+        return self._transport.refusal
 
     @property
     def connection(self) -> Connection:
@@ -234,7 +239,7 @@ class EnginePump:
             if Channel.CONTROL in health.welcomes:
                 self._transport.send(Channel.CONTROL, Packet(0, Ping()))
         silent = now - health.heard > PING_S * SILENT_PINGS
-        if silent and now >= health.next_try and not self._transport.refused:
+        if silent and now >= health.next_try:
             self._reconnect()
 
     def _reconnect(self) -> None:
@@ -247,6 +252,8 @@ class EnginePump:
             connection = self._find()
         except WireError:
             return  # gone for now; its file will be back with it
+        if self._transport.refusal is not None and connection == self._transport.connection:
+            return  # nothing has changed: it would refuse again
         self._transport.reset(connection)
         self._greet()
 

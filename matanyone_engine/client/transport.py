@@ -17,8 +17,13 @@ from ..wire.connection import Connection
 from ..wire.conversation import Channel
 from ..wire.errors import Code, WireError
 
-_REFUSED = (zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL, zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL, zmq.EVENT_HANDSHAKE_FAILED_AUTH)
-_WATCHED = zmq.EVENT_HANDSHAKE_SUCCEEDED | _REFUSED[0] | _REFUSED[1] | _REFUSED[2]
+_CUT_OFF, _AUTH = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL, zmq.EVENT_HANDSHAKE_FAILED_AUTH
+_PROTOCOL = zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+_WATCHED = zmq.EVENT_HANDSHAKE_SUCCEEDED | _CUT_OFF | _AUTH | _PROTOCOL
+_OTHER_MECHANISM = 0x11000002
+"""ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH, which pyzmq does not name: one side encrypts, the other does not."""
+_CUTS_BELIEVED = 3
+"""An engine that ends cuts a handshake off once; one whose key is another does so each time."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +51,9 @@ class Transport:
         self._sockets: dict[Channel, Any] = {}
         self._monitors: dict[Channel, Any] = {}
         self._welcome: set[Channel] = set()
-        self.refused = False
-        """Whether the engine turned this client away before a word was said: keys that do not match."""
+        self._cuts = 0
+        self.refusal: Optional[WireError] = None
+        """Why the engine turned this client away before a word was said: keys."""
         self._open()
 
     def _open(self) -> None:
@@ -95,16 +101,27 @@ class Transport:
         """CURVE refuses in silence: only the monitor knows."""
         for monitor in self._monitors.values():
             while monitor.poll(0):
-                event = recv_monitor_message(monitor)["event"]
-                if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                    self.refused = False
-                elif event in _REFUSED:
-                    self.refused = True
+                told = recv_monitor_message(monitor)
+                self._hear(told["event"], told["value"])
+
+    def _hear(self, event: int, value: int) -> None:
+        encrypted = self.connection.server_key is not None
+        if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            self._cuts, self.refusal = 0, None
+        elif event == _AUTH:
+            self.refusal = _refused("the engine does not know this client's key", _GET_LISTED)
+        elif event == _PROTOCOL and value == _OTHER_MECHANISM:
+            theirs = "plain" if encrypted else "encrypted"
+            self.refusal = _refused(f"the engine takes {theirs} connections only", _GET_FILE)
+        elif event == _CUT_OFF and encrypted:
+            self._cuts += 1
+            if self._cuts >= _CUTS_BELIEVED:
+                self.refusal = _refused("the engine's key is not the one of the connection file", _GET_FILE)
 
     def reset(self, connection: Connection) -> None:
         """New sockets, perhaps to a new run of the engine."""
         self._close_sockets()
-        self.connection, self.refused = connection, False
+        self.connection, self._cuts, self.refusal = connection, 0, None
         self._open()
 
     def close(self) -> None:
@@ -117,3 +134,11 @@ class Transport:
             socket.disable_monitor()
         for socket in (*self._monitors.values(), *self._sockets.values()):
             socket.close(linger=0)
+
+
+_GET_LISTED = "Have your public key put into the engine's clients folder (matanyone-engine keys add)."
+_GET_FILE = "Get the engine's connection file anew, and compare its server key."
+
+
+def _refused(why: str, action: str) -> WireError:
+    return WireError(Code.UNAUTHORISED, f"authentication failed: {why}", action)

@@ -32,6 +32,10 @@ BLACKEST_MASK = 1.5 / 255.0
 MASK_ROUNDING = 1e-3
 REC709_LUMINANCE = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
 
+MOST_PARTS = 64
+MOST_CHANNELS = 1024
+"""Of files that come from elsewhere; renders with every AOV there is stay far below."""
+
 FLOAT_FORMATS = frozenset({"half", "float", "double"})
 """Pixel formats that can hold NaN, and values outside 0..1."""
 
@@ -129,6 +133,25 @@ def read_header(path: Path) -> PlateHeader:
     """The header of a plate frame. Raises PlateError if the file is not an image that has rgb."""
     with _open(path, PlateError) as image:
         return _header(_find_rgb(path, image))
+
+
+def check_bounds(path: Path, most_pixels: int) -> None:
+    """Before a file from elsewhere is read: what its header makes us allocate. Raises PlateError; decodes nothing.
+
+    most_pixels: of the data window of any part, which may be larger than the display window (overscan).
+    """
+    with _open(path, PlateError) as image:
+        part = 0
+        while image.seek_subimage(part, 0):
+            spec = image.spec()
+            if part >= MOST_PARTS or spec.nchannels > MOST_CHANNELS or spec.width * spec.height > most_pixels:
+                raise PlateError(
+                    expected=f"at most {MOST_PARTS} parts, {MOST_CHANNELS} channels and {most_pixels} pixels a part",
+                    came=f"part {part} with {spec.nchannels} channels of {spec.width}x{spec.height} pixels",
+                    action="Write the plate again without what the matte does not need.",
+                )
+            part += 1
+        image.geterror()  # that there is no further part was the question, not a fault
 
 
 def check_ends(path: Path) -> None:

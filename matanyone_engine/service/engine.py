@@ -18,14 +18,17 @@ import os
 import queue
 import re
 import secrets
+import sys
 import threading
 import time
-from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from matanyone_engine import __version__
 from matanyone_engine.errors import SettingError
@@ -41,12 +44,12 @@ from matanyone_engine.service.access import Access
 from matanyone_engine.service.admission import free_bytes, resident_bytes, session_bytes
 from matanyone_engine.service.faults import as_told, as_wire_error
 from matanyone_engine.service.job import MatteJob, MattePlan, plan_matte
-from matanyone_engine.service.pixels import Asked, Decoder, encode_alpha
+from matanyone_engine.service.pixels import Asked, Decoder, Plane, encode_alpha
 from matanyone_engine.service.scheduler import Limits, Scheduler, fault
 from matanyone_engine.service.store import Answered, SessionFolder, Store, public_name
 from matanyone_engine.service.worker import Worker
 from matanyone_engine.wire import messages as say
-from matanyone_engine.wire.arrays import Payload
+from matanyone_engine.wire.arrays import EXR, Payload
 from matanyone_engine.wire.codec import Packet, verify
 from matanyone_engine.wire.errors import Code, WireError
 
@@ -55,6 +58,10 @@ _log = logging.getLogger("matanyone_engine")
 _HEX = re.compile(r"[0-9a-f]{32}")
 _RECENT_BYTES = 256 << 20
 """Answers kept in main memory too."""
+
+
+_GIVES_WAY = 5
+"""Niceness of the pool's threads."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,19 @@ class EngineSettings:
     most_state_bytes: int = 50 << 30
 
 
+@dataclass(frozen=True)
+class Figures:
+    """What a metrics page shows."""
+
+    report: say.StatusReport
+    sessions: tuple[say.SessionInfo, ...]
+    device_s: float
+    """Seconds the device has worked."""
+    progress_age_s: float
+    faults: Mapping[str, int]
+    """By code: requests that were answered with a fault."""
+
+
 Send = Callable[[on.Asker, Packet], None]
 """Answer on the socket of the request."""
 TellPeer = Callable[[str, Packet], None]
@@ -105,7 +125,7 @@ class Engine:
         self._memory = settings.memory_bytes or free_bytes(self.device) * 4 // 5
         self.scheduler = Scheduler(self._limits())
         self._decoder = Decoder()
-        self._pool = ThreadPoolExecutor(3, thread_name_prefix="pool")
+        self._pool = ThreadPoolExecutor(3, thread_name_prefix="pool", initializer=_give_way)
         self._device_queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._device_thread = threading.Thread(target=self._run_device, name="device", daemon=True)
         self._recent: OrderedDict[tuple[str, int], tuple[say.Result, Payload, bytes]] = OrderedDict()
@@ -115,6 +135,8 @@ class Engine:
         self._started = self._busy_at = self._heard_at = time.monotonic()
         self._stepped_at: deque[float] = deque(maxlen=100_000)
         self._frames = 0
+        self._device_s = 0.0
+        self._faults: Counter[str] = Counter()
         self._adopt()
         self._device_thread.start()
 
@@ -146,6 +168,7 @@ class Engine:
             if shot.is_job:
                 self.worker.end_job(shot.id)
         self._decoder.close()
+        self._store.close()
 
     # ------------------------------------------------------------------------------------------------ requests
 
@@ -202,7 +225,9 @@ class Engine:
     def report(self) -> say.StatusReport:
         """Figures of the whole engine."""
         now = time.monotonic()
-        lately = sum(now - at < 60 for at in self._stepped_at)
+        while self._stepped_at and now - self._stepped_at[0] > 60:
+            self._stepped_at.popleft()
+        lately = len(self._stepped_at)
         return say.StatusReport(
             epoch=self.epoch,
             engine=__version__,
@@ -274,7 +299,18 @@ class Engine:
         for instruction in self.scheduler.handle(event):
             getattr(self, f"_do_{type(instruction).__name__.lower()}")(instruction)
 
+    def figures(self) -> Figures:
+        """What a metrics page shows."""
+        age = time.monotonic() - self.worker.progress_at
+        return Figures(self.report(), self.sessions().sessions, self._device_s, age, dict(self._faults))
+
+    def refuse(self, who: on.Asker, error: WireError) -> None:
+        """Answer what came with a fault."""
+        self._do_reply(on.Reply(who, fault(error)))
+
     def _do_reply(self, order: on.Reply) -> None:
+        if isinstance(order.message, say.Fault):
+            self._faults[order.message.code] += 1
         self._send(order.who, Packet(order.who.id, order.message))
 
     def _do_tell(self, order: on.Tell) -> None:
@@ -313,15 +349,14 @@ class Engine:
     # -------------------------------------------------------------------------------------------------- pool
 
     def _do_decode(self, order: on.Decode) -> None:
-        self._pool.submit(self._decode, order)
+        self._pool.submit(self._decode, order, self.scheduler.shots[order.session].opening)
 
-    def _decode(self, order: on.Decode) -> None:
+    def _decode(self, order: on.Decode, opening: say.Open | say.Job) -> None:
         try:
             packet = order.cargo
             assert isinstance(packet, Packet)
-            verify(packet)
-            opening = self.scheduler.shots[order.session].opening
             assert isinstance(opening, say.Open)
+            verify(packet)
             asked = Asked(opening.size, opening.options.colorspace, opening.options.mask_grow)
             mask = packet.payload("mask") if isinstance(packet.message, say.Key) else None
             self.worker.seen[order.ticket] = self._decoder(asked, packet.payload("plate"), mask)
@@ -351,7 +386,7 @@ class Engine:
         payload, data = encode_alpha(
             opening.options.reply, done.alpha, done.header, done.provenance, order.frame, folder.folder
         )
-        checksum = hashlib.blake2b(done.alpha.tobytes(), digest_size=8).hexdigest()
+        checksum = _checksum(payload, done.alpha)
         earlier = self._journals.get(order.session, {}).pop(order.seq, None)
         warnings = done.warnings
         if earlier is not None and earlier.checksum != checksum:
@@ -414,7 +449,9 @@ class Engine:
 
     def _run_device(self) -> None:
         while (work := self._device_queue.get()) is not None:
+            begun = time.monotonic()
             work()
+            self._device_s += time.monotonic() - begun
 
     def _do_load(self, order: on.Load) -> None:
         self._device_queue.put(lambda: self._load(order))
@@ -471,7 +508,9 @@ class Engine:
             else:
                 self._count()
                 self._written[order.session] = written + 1
-                progress = say.Progress(order.session, done.frame, str(done.paths[0]), done.done, len(plan.steps))
+                progress = say.Progress(
+                    order.session, done.frame, str(done.paths[0]), done.done, len(plan.steps), done.warnings
+                )
         if ended is not None:
             self._written.pop(order.session, None)
         self._post(on.JobStepped(order.session, time.monotonic() - begun, progress, ended))
@@ -492,6 +531,19 @@ def _digest(packet: Packet) -> str:
     ]
     said = repr((type(message).__name__, message.frame, declared))
     return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
+
+
+def _checksum(payload: Payload, alpha: Plane) -> str:
+    """What tells one answer from another: a plane's own checksum; an EXR file holds more than its pixels."""
+    if payload.encoding != EXR:
+        return payload.checksum
+    return hashlib.blake2b(np.ascontiguousarray(alpha), digest_size=8).hexdigest()
+
+
+def _give_way() -> None:
+    """Decoding and storing are in no hurry, a window is ahead of them: the device goes first, where Linux lets us."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _GIVES_WAY)
 
 
 def _matte_job(job: say.Job, access: Access) -> MatteJob:

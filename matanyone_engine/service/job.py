@@ -38,6 +38,7 @@ from matanyone_engine.model.matanyone import MatAnyone
 from matanyone_engine.model.registry import VettedWeights
 from matanyone_engine.model.weights_file import measure
 from matanyone_engine.service.delivery import Outputs, plan_outputs
+from matanyone_engine.service.guard import again_if_out_of_memory, suspicions
 from matanyone_engine.service.provenance import describe_making
 from matanyone_engine.service.resume import (
     ResumePoint,
@@ -135,6 +136,8 @@ class FrameDone:
     """(H, W) 0..1."""
     done: int
     """Steps of the plan that are finished, this one included."""
+    warnings: tuple[str, ...] = ()
+    """What an artist should look at (guard.py)."""
 
 
 def plan_matte(
@@ -273,7 +276,7 @@ def run_matte(
             if step.seeds:
                 session = new_session(plan, network)
             stamp = stamps(plan.source, step.frame)
-            seen, alpha = _matte(plan, session, step, about)
+            seen, alpha, warnings = _matte(plan, session, step, about)
             state, done, used = session.state, done + 1, used + stamp
             if done == 1:
                 # An older run's point would vouch for alphas that are now written over.
@@ -282,7 +285,7 @@ def run_matte(
                 _leave_resume_point(plan, session, about, used, done)
                 left = time.monotonic()
             if step.delivers:
-                yield FrameDone(step.frame, plan.paths(step.frame), seen, alpha, done)
+                yield FrameDone(step.frame, plan.paths(step.frame), seen, alpha, done, warnings)
     finally:
         # The state of the last alpha on disk, not of one that was lost on its way there.
         session.rewind(state)
@@ -312,16 +315,22 @@ def new_session(plan: MattePlan, network: MatAnyone) -> MattingSession:
     return MattingSession(network, job.memory, settle_passes=job.settle_passes, working_size=job.working_size)
 
 
-def _matte(plan: MattePlan, session: MattingSession, step: Step, about: Mapping[str, str]) -> tuple[Plane, Plane]:
-    """Read, compute and write one frame: what the network saw (H, W, 3), and the alpha (H, W)."""
+def _matte(
+    plan: MattePlan, session: MattingSession, step: Step, about: Mapping[str, str]
+) -> tuple[Plane, Plane, tuple[str, ...]]:
+    """Read, compute and write one frame: what the network saw (H, W, 3), the alpha (H, W), what to look at."""
     plate = plan.source.read(step.frame)
     seen = plan.view(plate.rgb)
     planes = torch.from_numpy(seen).permute(2, 0, 1)
-    alpha = (session.seed(planes, plan.mask) if step.seeds else session.advance(planes)).cpu().numpy()
+
+    def compute() -> Plane:
+        return (session.seed(planes, plan.mask) if step.seeds else session.advance(planes)).cpu().numpy()
+
+    alpha = again_if_out_of_memory(session, compute)
     if step.delivers:
         content = FrameContent(plate.header, {SUBJECT: alpha}, plate.canvas)
         plan.outputs.write(step.frame, content, about)
-    return seen, alpha
+    return seen, alpha, suspicions(black=not plate.rgb.any(), alpha=alpha)
 
 
 def _leave_resume_point(

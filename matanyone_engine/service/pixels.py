@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from matanyone_engine.errors import ColourError, MaskError, PlateError
 from matanyone_engine.media.color import ColourChoice, NetworkView, choose_space
-from matanyone_engine.media.images import PlateHeader, read_header, read_mask, read_plate
+from matanyone_engine.media.images import PlateHeader, check_bounds, read_header, read_mask, read_plate
 from matanyone_engine.media.masks import grow_mask
 from matanyone_engine.media.mattes import write_alpha
 from matanyone_engine.wire.arrays import EXR, Payload, describe_file, describe_raw
@@ -37,6 +37,8 @@ from matanyone_engine.wire.errors import Code, WireError
 Plane = NDArray[np.float32]
 _PATIENCE_S = 120.0
 """For one EXR file."""
+_MOST_OVERSCAN = 4
+"""A data window may have so many times the pixels of the plate."""
 _FULL_SCALE = {"u1": 255.0, "u2": 65535.0}
 
 
@@ -143,6 +145,7 @@ def _colour(asked: Asked, header: PlateHeader | None) -> ColourChoice:
 def _plate(asked: Asked, payload: Payload, data: Any) -> tuple[Plane, PlateHeader | None]:
     if payload.encoding == EXR:
         with _as_file(data) as path:
+            check_bounds(path, _MOST_OVERSCAN * asked.size[0] * asked.size[1])
             _check_size(asked, read_header(path).size)
             plate = read_plate(path)
         return plate.rgb, plate.header
@@ -160,6 +163,7 @@ def _plate(asked: Asked, payload: Payload, data: Any) -> tuple[Plane, PlateHeade
 def _mask(asked: Asked, payload: Payload, data: Any) -> Plane:
     if payload.encoding == EXR:
         with _as_file(data) as path:
+            check_bounds(path, _MOST_OVERSCAN * asked.size[0] * asked.size[1])
             return read_mask(path, asked.size)
     pixels = _planes(payload, data)
     if pixels.shape != (asked.size[1], asked.size[0], 1):

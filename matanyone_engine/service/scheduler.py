@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 from matanyone_engine.service.events import (
@@ -237,7 +237,8 @@ class Scheduler:
             raise WireError(Code.UNKNOWN_SESSION, "no session of this name", "Open a new one.")
         if not shot.on_device and not shot.moving:
             self._admit(shot.need)
-        yield from self._flush(shot, _superseded())
+        if shot.owner != event.who.peer:  # else it may be an old word that comes late: what is under way goes on
+            yield from self._flush(shot, _superseded())
         shot.owner, shot.client, shot.heard = event.who.peer, event.client, event.now
         shot.waiting.append((event.who, message))
         if not shot.on_device and not shot.moving:
@@ -612,11 +613,21 @@ class Scheduler:
             shot.next_seq = event.progress.done
             yield Tell(shot.owner, event.progress)
         if event.ended is not None and shot.accepted is not None:
-            self.ended[shot.opening.nonce] = (shot.accepted, event.ended)
+            ended = self._as_told(event.ended)
+            self.ended[shot.opening.nonce] = (shot.accepted, ended)
             while len(self.ended) > self.limits.sessions:
                 self.ended.pop(next(iter(self.ended)))
-            yield Tell(shot.owner, event.ended)
+            yield Tell(shot.owner, ended)
             yield from self._forget(shot)
+
+    def _as_told(self, ended: say.JobEnded) -> say.JobEnded:
+        """Nobody cancelled what the engine's own end has stopped."""
+        if ended.outcome != "cancelled" or not self.closing:
+            return ended
+        why = _shutting_down()
+        return replace(
+            ended, outcome="failed", code=why.code.value, message=why.message, action="Start it again and resume."
+        )
 
     # -------------------------------------------------------------------------------------------- the device
 

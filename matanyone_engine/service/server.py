@@ -28,12 +28,11 @@ from zmq.auth.thread import ThreadAuthenticator
 from matanyone_engine import __version__
 from matanyone_engine.errors import SettingError
 from matanyone_engine.service import events as on
-from matanyone_engine.service.engine import Engine, EngineSettings
+from matanyone_engine.service.engine import Engine, EngineSettings, Figures
 from matanyone_engine.service.faults import as_told
-from matanyone_engine.service.scheduler import fault
 from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.codec import Packet, decode, encode
-from matanyone_engine.wire.connection import Connection, write_connection
+from matanyone_engine.wire.connection import Connection, read_connection, write_connection
 from matanyone_engine.wire.conversation import Channel, check_request
 from matanyone_engine.wire.errors import Code, WireError
 
@@ -82,8 +81,19 @@ Route = tuple[Channel, bytes]
 class Server:
     """Sockets around an Engine."""
 
-    def __init__(self, settings: EngineSettings, binding: Binding, connection_file: Path | None, token: str) -> None:
-        """Bind, start the engine's threads, and write the connection file. Raises EngineError, OSError."""
+    def __init__(
+        self,
+        settings: EngineSettings,
+        binding: Binding,
+        connection_file: Path | None,
+        token: str,
+        publish: Callable[[Figures], None] | None = None,
+    ) -> None:
+        """Bind, start the engine's threads, and write the connection file. Raises EngineError, OSError.
+
+        publish: hears the engine's figures now and then (metrics.py).
+        """
+        self._publish = publish
         self._events: queue.SimpleQueue[on.Event] = queue.SimpleQueue()
         self._context = zmq.Context()
         self._bell = _Bell(self._context)
@@ -165,6 +175,8 @@ class Server:
                 next_tick = time.monotonic() + _TICK_MS / 1000
                 self._forget_silent()
                 self._ending = not self.engine.tick()
+                if self._publish is not None:
+                    self._publish(self.engine.figures())
         self._end(poller)
 
     def _turn(self) -> None:
@@ -190,8 +202,7 @@ class Server:
         while not self.engine.scheduler.idle and time.monotonic() < deadline:
             poller.poll(50)
             self._turn()
-        if self._connection_file is not None:
-            self._connection_file.unlink(missing_ok=True)
+        self._unlist()
         self.engine.close()
         if self._authenticator is not None:
             self._authenticator.stop()
@@ -199,6 +210,17 @@ class Server:
             socket.close()
         self._bell.heard.close()
         self._context.destroy(linger=1000)
+
+    def _unlist(self) -> None:
+        """Remove the connection file, unless a newer engine has written its own there."""
+        if self._connection_file is None:
+            return
+        try:
+            ours = read_connection(self._connection_file).epoch == self.engine.epoch
+        except WireError:
+            return
+        if ours:
+            self._connection_file.unlink(missing_ok=True)
 
     def _forget_silent(self) -> None:
         now = time.monotonic()
@@ -223,7 +245,7 @@ class Server:
         except Exception as error:  # also a defect of ours: one message must not end the engine
             told = as_told(error)
             number = told.about or number
-            self._answer(on.Asker("", number, route), Packet(number, fault(told)))
+            self.engine.refuse(on.Asker("", number, route), told)
 
     def _handle(self, route: Route, packet: Packet) -> None:
         message = packet.message

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sessions on disk: what an engine that was killed at any moment goes on from.
 
+    <state>/held                    by the one engine that runs on this folder
     <state>/<name>/session.json     what Open said, and the secret; folder and file for the owner's eyes only
                    journal          a line per answered frame: seq, frame, digest of request, checksum of alpha, of mask
                    result-<seq>     the last answers: a line that declares the payload, then its bytes
@@ -28,14 +29,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from matanyone_engine.errors import SettingError
 from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.arrays import Payload, check_content, check_length
 from matanyone_engine.wire.codec import from_fields
 from matanyone_engine.wire.errors import Code, WireError
+from matanyone_engine.wire.lock import try_lock
 
 RESULTS_KEPT = 16
 """More than any window: a client lacks at most a window of answers."""
 SNAPSHOTS_KEPT = 2
+_LOCK = "held"
 
 
 @dataclass(frozen=True)
@@ -159,9 +163,21 @@ class Store:
     """All sessions of an engine on disk."""
 
     def __init__(self, root: Path) -> None:
-        """root: of this engine alone. Raises OSError where it cannot be made."""
+        """root: of this engine alone. Raises OSError where it cannot be made, SettingError where another has it."""
         self.root = root
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._held = try_lock(root / _LOCK)
+        if self._held is None:
+            raise SettingError(
+                expected="a state folder for this engine alone",
+                came=f"{root}, which a running engine has",
+                action="Use that engine, or name other places with --state and --connection.",
+            )
+
+    def close(self) -> None:
+        """Let another engine have the folder."""
+        if self._held is not None:
+            self._held.close()
 
     def create(self, session: str, opening: say.Open, need: int) -> SessionFolder:
         """A folder for a new session. Raises OSError."""
@@ -173,7 +189,7 @@ class Store:
 
     def sessions(self) -> Iterator[SessionFolder]:
         """Those that an earlier engine left; damaged ones are passed over."""
-        for path in sorted(self.root.iterdir()):
+        for path in self._folders():
             folder = SessionFolder(path)
             try:
                 folder.about()
@@ -182,12 +198,21 @@ class Store:
             yield folder
 
     def prune(self, most_age_s: float, most_bytes: int) -> None:
-        """Bound what is on disk: sessions not touched for long go, then the oldest of too many bytes."""
+        """Bound what is on disk: sessions left alone for long go, then those left alone longest of too many bytes.
+
+        Age is counted back from the newest session, if that is older than now: a clock that leaps forward between two
+        runs must not cost every session.
+        """
+        folders = self._folders()
+        now = min(time.time(), max(map(_touched, folders), default=0.0))
         kept = 0
-        for path in sorted(self.root.iterdir(), key=_touched, reverse=True):
+        for path in sorted(folders, key=_touched, reverse=True):
             kept += sum(file.stat().st_size for file in path.glob("*"))
-            if kept > most_bytes or time.time() - _touched(path) > most_age_s:
+            if kept > most_bytes or now - _touched(path) > most_age_s:
                 shutil.rmtree(path, ignore_errors=True)
+
+    def _folders(self) -> list[Path]:
+        return sorted(path for path in self.root.iterdir() if path.is_dir())
 
 
 def _touched(path: Path) -> float:

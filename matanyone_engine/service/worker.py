@@ -14,10 +14,9 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
-from matanyone_engine.errors import OutOfMemory, SnapshotError
+from matanyone_engine.errors import SnapshotError
 from matanyone_engine.matting.policy import MemoryPolicy
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.matting.state import StreamState
@@ -25,14 +24,12 @@ from matanyone_engine.media.color import ColourChoice
 from matanyone_engine.media.images import PlateHeader
 from matanyone_engine.model.matanyone import MatAnyone
 from matanyone_engine.model.registry import VettedWeights, load_vetted
+from matanyone_engine.service.guard import again_if_out_of_memory, give_back, suspicions
 from matanyone_engine.service.job import FrameDone, MattePlan, run_matte
 from matanyone_engine.service.pixels import Plane, Seen
 from matanyone_engine.service.provenance import describe_making
 from matanyone_engine.service.store import Answered, SessionFolder
 from matanyone_engine.wire import messages as say
-
-_SMALL_BLOCK_BYTES = 4 << 20
-"""Of a memory read, once memory has run out."""
 
 
 @dataclass
@@ -105,7 +102,7 @@ class Worker:
     def unload(self) -> None:
         """Give the weights' memory back; the next session loads them again."""
         self._networks.clear()
-        _give_back()
+        give_back()
 
     # ------------------------------------------------------------------------------------------------ sessions
 
@@ -132,7 +129,7 @@ class Worker:
         planes = torch.from_numpy(seen.view).permute(2, 0, 1)
         before = live.session.state
         with self._doing("seeding" if key else "stepping", session):
-            alpha = _again_if_out_of_memory(live.session, lambda: self._alpha(session, planes, seen, key=key))
+            alpha = again_if_out_of_memory(live.session, lambda: self._alpha(session, planes, seen, key=key))
         if key:
             live.mask_frame, live.mask_sha256 = frame, seen.mask_sha256
         self.done[ticket] = Done(
@@ -142,7 +139,7 @@ class Worker:
             seen.header,
             _provenance(live, seen.colour),
             seen.mask_sha256,
-            _warnings(seen, alpha),
+            suspicions(black=seen.black, alpha=alpha),
         )
 
     def _alpha(self, session: str, planes: torch.Tensor, seen: Seen, *, key: bool) -> Plane:
@@ -172,7 +169,7 @@ class Worker:
         self._live.pop(session, None)
         self.halted.discard(session)
         if not self._live:
-            _give_back()
+            give_back()
 
     # ---------------------------------------------------------------------------------------------------- jobs
 
@@ -237,28 +234,3 @@ def _provenance(live: Live, colour: ColourChoice) -> dict[str, str]:
         working_size=options.working_size,
         memory=MemoryPolicy(),
     )
-
-
-def _warnings(seen: Seen, alpha: Plane) -> tuple[str, ...]:
-    """What an artist should look at; it may well be meant so."""
-    found = []
-    if seen.black:
-        found.append("the plate is black")
-    if not np.any(alpha > 0.5):
-        found.append("the alpha is empty: the subject left the frame or was lost")
-    return tuple(found)
-
-
-def _again_if_out_of_memory(session: MattingSession, compute: Callable[[], Plane]) -> Plane:
-    """With what we hold in reserve given back, and smaller blocks; never at a smaller size. Raises OutOfMemory."""
-    try:
-        return compute()
-    except OutOfMemory:
-        session.block_bytes = _SMALL_BLOCK_BYTES
-        _give_back()
-        return compute()
-
-
-def _give_back() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

@@ -5,7 +5,7 @@
     conversation.py  who may say what when, and what answers it
     codec.py         message <-> list of byte strings; arrays.py declares the binary ones
     errors.py        what can go wrong, as codes; version.py the first six bytes
-    connection.py    the file through which a client finds an engine of this user
+    connection.py    the file through which a client finds an engine of this user; lock.py: held by one process
 
 Rule of this folder: the standard library of Python 3.9 and relative imports only. It is copied into hosts as it is.
 """

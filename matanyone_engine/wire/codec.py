@@ -23,7 +23,7 @@ from typing import Any, Optional, Union
 
 from .arrays import Payload, check_content, check_length
 from .errors import Code, WireError
-from .messages import MESSAGES, Message, type_name
+from .messages import MESSAGES, Message, Options, type_name
 from .version import CURRENT, Version, preamble, read_preamble
 
 MOST_HEADER_BYTES = 64 * 1024
@@ -57,13 +57,24 @@ class Packet:
 def encode(packet: Packet) -> list[Any]:
     """Packet -> parts to send. Raises WireError if its header is too large."""
     fields: dict[str, Any] = {"type": type_name(type(packet.message)), "id": packet.id}
-    fields.update(dataclasses.asdict(packet.message))
+    fields.update(_said(packet.message))
     if packet.payloads:
         fields["payloads"] = [dataclasses.asdict(payload) for payload in packet.payloads]
     header = json.dumps(fields, allow_nan=False, separators=(",", ":")).encode("utf-8")
     if len(header) > MOST_HEADER_BYTES:
         raise too_large(f"a header of at most {MOST_HEADER_BYTES} bytes", len(header))
     return [preamble(), header, *packet.data]
+
+
+def _said(value: Any) -> dict[str, Any]:
+    """A dataclass's fields but those at their default: an older receiver refuses an option only where it is used."""
+    fields = {}
+    for item in dataclasses.fields(value):
+        said = getattr(value, item.name)
+        default = item.default if item.default_factory is dataclasses.MISSING else item.default_factory()
+        if said != default:
+            fields[item.name] = _said(said) if dataclasses.is_dataclass(said) else said
+    return fields
 
 
 def decode(parts: Sequence[Any]) -> Packet:
@@ -161,7 +172,7 @@ def _build(kind: Any, fields: Any, version: Version, where: str = "", depth: int
         raise malformed(f"{name}: expected an object")
     hints = _hints(kind)
     unknown = set(fields) - set(hints)
-    if unknown and version.minor <= CURRENT.minor:
+    if unknown and (version.minor <= CURRENT.minor or kind is Options):  # an option passed over is a wrong alpha
         raise malformed(f"{name}: no field {sorted(map(str, unknown))[0]!r:.60}")
     missing = _required(kind) - set(fields)
     if missing:

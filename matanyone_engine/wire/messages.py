@@ -331,6 +331,8 @@ class Progress(Message):
     path: str
     done: int
     of: int
+    warnings: tuple[str, ...] = ()
+    """As in Result."""
 
 
 @dataclass(frozen=True)

@@ -4,18 +4,24 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
-from engines import Engine, running, toy_weights
+from engines import RAW, SIZE, Engine, mask, numbers, plate, running, toy_weights
+from prometheus_client.parser import text_string_to_metric_families
 from shots import make_shot, read_image
 
 import matanyone_engine.client
 from matanyone_engine.cli.main import main
 from matanyone_engine.client.launcher import ensure_engine, find_engine
+from matanyone_engine.wire.errors import WireError
 
 
 def test_the_same_job_gives_the_same_files_with_and_without_an_engine(
@@ -54,7 +60,10 @@ def test_the_launcher_starts_an_engine_once_and_idle_exit_ends_it(tmp_path: Path
         "2",
     ]
     command += ["--model", str(toy_weights(tmp_path))]
-    started = ensure_engine(file, command)
+    with ThreadPoolExecutor(2) as hosts:  # two that find no engine at the same moment
+        one, other = hosts.map(lambda _: ensure_engine(file, command), range(2))
+    started = one
+    assert one == other
     assert ensure_engine(file, ["false"]) == started
     for _ in range(300):
         if not file.exists():
@@ -107,3 +116,28 @@ def test_the_connection_file_names_this_process(tmp_path: Path) -> None:
         assert engine.process is not None
         assert find_engine(engine.file).pid == engine.process.pid
     assert not Engine(tmp_path).file.exists()
+
+
+def test_metrics_are_what_prometheus_reads_and_stay_on_this_machine(tmp_path: Path) -> None:
+    with running(tmp_path, "--metrics", "0") as engine, engine.client() as client:
+        shot = client.open_shot(SIZE, RAW)
+        assert len(list(shot.matte(numbers(0, 3), plate, mask()))) == 3
+        with pytest.raises(WireError):
+            shot.fetch(7)
+        page = re.search(r"http://127\.0\.0\.1:\d+/metrics", engine.said())
+        assert page is not None
+        time.sleep(0.5)  # two ticks
+        with urllib.request.urlopen(page[0], timeout=5) as answer:
+            text = answer.read().decode()
+    samples = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    assert samples["matanyone_frames_total",] == 3
+    assert samples["matanyone_faults_total", "out-of-order"] == 1
+    assert samples["matanyone_sessions", "following"] == 1
+    assert samples["matanyone_queued_frames",] == 0
+    assert samples["matanyone_resident_bytes",] > 1e7
+    assert 0 < samples["matanyone_device_seconds_total",] < 60
+    assert shot.session not in text

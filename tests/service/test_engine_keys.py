@@ -70,30 +70,28 @@ def test_a_listed_client_gets_its_alphas(engine: Engine, folder: Path) -> None:
     assert main(["status", "--connection", str(engine.file)]) == 10
 
 
-def refused(client: EngineClient) -> None:
-    with pytest.raises(WireError) as caught:
+def refused(client: EngineClient, why: str) -> None:
+    with pytest.raises(WireError, match=f"authentication failed: {why}") as caught:
         client.call(say.Status())
     assert caught.value.code is Code.UNAUTHORISED
-    assert "authentication failed" in caught.value.message
 
 
 def test_a_client_that_is_not_listed_hears_that_it_is_not(engine: Engine) -> None:
     public, secret = zmq.curve_keypair()
     with engine.client(keys=ClientKeys(public.decode(), secret.decode())) as client:
-        refused(client)
+        refused(client, "the engine does not know this client's key")
 
 
 def test_a_wrong_server_key_is_no_time_out(engine: Engine, folder: Path) -> None:
     wrong = zmq.curve_keypair()[0].decode()
     connection = dataclasses.replace(find_engine(engine.file), server_key=wrong)
     with EngineClient(lambda: connection, keys=keys_of(folder / "nuke-07.key_secret")) as client:
-        refused(client)
+        refused(client, "the engine's key is not the one")
 
 
 def test_a_plain_client_is_told_what_is_missing(engine: Engine) -> None:
     with pytest.raises(WireError, match="keys"):
         engine.client()
     plain = dataclasses.replace(find_engine(engine.file), server_key=None)
-    with EngineClient(lambda: plain, patience_s=5) as client, pytest.raises(WireError) as caught:
-        client.call(say.Status())
-    assert caught.value.code in (Code.UNAUTHORISED, Code.UNREACHABLE)
+    with EngineClient(lambda: plain) as client:
+        refused(client, "the engine takes encrypted connections only")

@@ -55,6 +55,13 @@ def ask_frame(client: EngineClient, session: str, seq: int, frame: int | None = 
     return client.call(say.Frame(session, seq, FIRST + seq), (declared,), (data,))
 
 
+def end_of_job(client: EngineClient) -> say.JobEnded:
+    """Its progress is passed over."""
+    while not isinstance(event := client.next_event(30), say.JobEnded):
+        assert event is not None
+    return event
+
+
 def refusal(code: Code) -> pytest.RaisesExc[WireError]:
     return pytest.raises(WireError, check=lambda error: error.code is code)
 
@@ -90,8 +97,7 @@ def test_exr_in_exr_out_equals_a_job_on_the_same_files(shared: Engine) -> None:
         accepted = client.call(job)
         assert isinstance(accepted, say.Accepted)
         assert accepted.frames == 6
-        ended = [event for event in iter(lambda: client.next_event(30), None) if event][:7][-1]
-        assert isinstance(ended, say.JobEnded)
+        ended = end_of_job(client)
         assert (ended.outcome, ended.written) == ("finished", 6)
     for frame in numbers(0, 6):
         of_engine = files.folder / f"engine.{frame}.exr"
@@ -406,8 +412,7 @@ def test_a_job_is_cancelled_and_resumed(shared: Engine) -> None:
         assert isinstance(accepted, say.Accepted)
         assert isinstance(client.next_event(30), say.Progress)
         client.call(say.Cancel(accepted.session))
-        ended = list(iter(lambda: client.next_event(5), None))[-1]
-        assert isinstance(ended, say.JobEnded)
+        ended = end_of_job(client)
         assert ended.outcome in ("cancelled", "finished")
         assert len([name for name in files.written() if name.endswith(".exr")]) == ended.written
         assert client.call(job) == accepted  # the same nonce: not begun again, its end is told again
@@ -415,8 +420,7 @@ def test_a_job_is_cancelled_and_resumed(shared: Engine) -> None:
         if ended.outcome == "cancelled":
             again = client.call(say.Job("c" * 32, job.plate, job.mask, job.out, model="toy", resume=True))
             assert isinstance(again, say.Accepted)
-            finished = list(iter(lambda: client.next_event(10), None))[-1]
-            assert isinstance(finished, say.JobEnded)
+            finished = end_of_job(client)
             assert finished.written == 9 - ended.written
 
 

@@ -8,9 +8,10 @@ import signal
 from pathlib import Path
 
 import numpy as np
+import OpenImageIO as oiio
 import pytest
 from engines import RAW, mask, raw, shown
-from shots import HEIGHT, WIDTH, make_shot, read_image
+from shots import HEIGHT, WIDTH, make_shot, read_image, write_image
 
 from matanyone_engine.errors import ColourError, PlateError
 from matanyone_engine.service.pixels import Asked, Decoder, decode, encode_alpha
@@ -39,6 +40,24 @@ def test_an_exr_of_another_size_is_refused_before_its_pixels_are_read(tmp_path: 
     with pytest.raises(PlateError, match="session's size"):
         decode(Asked((WIDTH + 1, HEIGHT), None, 0), (describe_file("plate", data[:400]), data[:400]), None)
     assert shot.first == 1001
+
+
+def test_a_header_that_asks_for_too_much_is_refused_before_anything_is_allocated(tmp_path: Path) -> None:
+    """The plate's own display window, and a data window that no plate has."""
+    spec = oiio.ImageSpec(2000, 1500, 3, oiio.HALF)
+    spec.full_width, spec.full_height = WIDTH, HEIGHT
+    output = oiio.ImageOutput.create("openexr")
+    assert output.open(str(tmp_path / "huge.exr"), spec)
+    assert output.write_image(np.zeros((1500, 2000, 3), np.float16))
+    output.close()
+    data = (tmp_path / "huge.exr").read_bytes()
+    with pytest.raises(PlateError, match="2000x1500"):
+        decode(SRGB, (describe_file("plate", data), data), None)
+    many = ("R", "G", "B", *(f"aov.{n}" for n in range(1100)))
+    write_image(tmp_path / "many.exr", np.zeros((HEIGHT, WIDTH, len(many)), np.float32), many)
+    data = (tmp_path / "many.exr").read_bytes()
+    with pytest.raises(PlateError, match="1103 channels"):
+        decode(SRGB, (describe_file("plate", data), data), None)
 
 
 def test_a_decoder_that_dies_is_an_answer_and_comes_back(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from matanyone_engine.errors import SettingError
 from matanyone_engine.service.store import RESULTS_KEPT, Answered, SessionFolder, Store, public_name
 from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.arrays import describe_raw
@@ -95,3 +96,19 @@ def test_what_is_old_or_too_much_goes(tmp_path: Path) -> None:
     assert [folder.about()[0] for folder in store.sessions()] == [f"{2:032x}"]
     store.prune(most_age_s=10, most_bytes=1 << 30)
     assert not list(store.sessions())
+
+
+def test_a_clock_that_leaps_forward_costs_no_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path / "state")
+    put(store.create("0" * 32, OPENING, 5), 0)
+    monkeypatch.setattr("time.time", lambda: 1e11)
+    store.prune(most_age_s=10, most_bytes=1 << 30)
+    assert len(list(store.sessions())) == 1
+
+
+def test_two_engines_never_have_one_folder(tmp_path: Path) -> None:
+    store = Store(tmp_path / "state")
+    with pytest.raises(SettingError, match="running engine"):
+        Store(tmp_path / "state")
+    store.close()
+    Store(tmp_path / "state").close()

@@ -125,6 +125,16 @@ def test_another_major_is_told_apart_and_a_newer_minor_may_say_more() -> None:
     assert newer.message == FRAME
 
 
+def test_an_option_that_is_not_known_is_never_passed_over() -> None:
+    """What an older engine does not know it would not do, and the alpha would look as if it had."""
+    opening = {"type": "open", "id": 1, "nonce": "0", "size": [4, 6], "options": {"hair": True}}
+    newer = b"MAE1" + bytes((CURRENT.major, CURRENT.minor + 1))
+    assert refused([newer, json.dumps(opening).encode()]).code is Code.MALFORMED
+    sent = json.loads(encode(Packet(1, say.Open("0", (4, 6), options=say.Options(mask_grow=2))))[1])
+    assert sent["options"] == {"mask_grow": 2}, "what is not used is not said: an older engine can do it"
+    assert "priority" not in sent
+
+
 def test_a_damaged_payload_is_noticed() -> None:
     parts = encode(packet())
     altered = decode([*parts[:2], b"\x01" + PLATE[1:]])

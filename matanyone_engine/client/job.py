@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A job by path, followed to its end: also when its end was told to nobody, and when the engine is restarted meanwhile.
+
+run = JobRun(client, job)
+for event in run.events():      # Progress, and at last JobEnded; None now and then
+    if event is None and user_wants_to_stop:
+        run.cancel()
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+import time
+from collections.abc import Iterator
+from typing import Optional, Union
+
+from ..wire import messages as say
+from ..wire.errors import Code
+from .client import EngineClient
+
+SILENT_S = 10.0
+"""After so long without a word of the job it is asked for again: the engine repeats what it had said."""
+
+JobEvent = Union[say.Progress, say.JobEnded]
+
+
+class JobRun:
+    """One job of one engine, which may be restarted: the job then goes on from its resume point."""
+
+    def __init__(self, client: EngineClient, job: say.Job) -> None:
+        """Send it. Raises WireError where the engine does not take it."""
+        self._client, self._asked, self._job = client, job, job
+        self._cancelled = False
+        self._ask(job)
+        self._epoch = client.pump.connection.epoch
+
+    def events(self, poll_s: float = 0.5) -> Iterator[Optional[JobEvent]]:
+        """What becomes of it, JobEnded last; None after poll_s without anything. Raises WireError."""
+        while True:
+            event = self._client.next_event(poll_s)
+            if isinstance(event, (say.Progress, say.JobEnded)) and event.session == self.accepted.session:
+                self._heard = time.monotonic()
+                if isinstance(event, say.JobEnded) and self._begun_anew(event):
+                    continue
+                yield event
+                if isinstance(event, say.JobEnded):
+                    return
+            elif event is None:
+                yield None
+                if not self._still_there():
+                    yield say.JobEnded(self.accepted.session, "cancelled", 0)
+                    return
+
+    def _still_there(self) -> bool:
+        """See to it that the engine works on the job; False where it was cancelled and the engine forgot it."""
+        epoch = self._client.pump.connection.epoch
+        if epoch != self._epoch:
+            if self._cancelled:
+                return False
+            # Another run of the engine knows nothing of the job; the disk does, if it came to a resume point.
+            self._epoch = epoch
+            self._ask(self._again(resume=True))
+        elif time.monotonic() - self._heard > SILENT_S:
+            self._ask(self._job)
+        return True
+
+    def _begun_anew(self, ended: say.JobEnded) -> bool:
+        """Where a restarted engine found nothing to resume, the job as it was asked for."""
+        resumed = self._job.resume and not self._asked.resume
+        if not resumed or self._cancelled or ended.code != Code.BAD_INPUT.value or ended.written:
+            return False
+        self._ask(self._again(resume=False))
+        return True
+
+    def _again(self, resume: bool) -> say.Job:
+        return dataclasses.replace(self._asked, nonce=secrets.token_hex(16), resume=resume)
+
+    def cancel(self) -> None:
+        """Stop within one frame; JobEnded says how far it came. Raises WireError."""
+        if not self._cancelled:
+            self._cancelled = True
+            self._client.call(say.Cancel(self.accepted.session))
+
+    def _ask(self, job: say.Job) -> None:
+        accepted = self._client.call(job)
+        assert isinstance(accepted, say.Accepted)
+        self._job, self.accepted, self._heard = job, accepted, time.monotonic()

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is done about frames that go wrong, the same for sessions and jobs.
+
+no number in an alpha          an error, and the frame has not happened (matting/session.py)
+a black plate, an empty alpha  reported, and delivered as it is: a shot may fade out, a subject may leave the frame
+no memory left                 once more with smaller blocks, then an error; never at a smaller size
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from matanyone_engine.errors import OutOfMemory
+from matanyone_engine.matting.session import MattingSession
+
+Plane = NDArray[np.float32]
+
+BLACK_PLATE = "the plate is black"
+EMPTY_ALPHA = "the alpha is empty: the subject left the frame or was lost"
+
+_SMALL_BLOCK_BYTES = 4 << 20
+"""Of a memory read, once memory has run out."""
+
+
+def suspicions(*, black: bool, alpha: Plane) -> tuple[str, ...]:
+    """What an artist should look at. black: nothing but 0 in the plate; alpha: (H, W) 0..1, all of the frame."""
+    found = ((black, BLACK_PLATE), (not alpha.max() > 0.5, EMPTY_ALPHA))
+    return tuple(words for so, words in found if so)
+
+
+def again_if_out_of_memory(session: MattingSession, compute: Callable[[], Plane]) -> Plane:
+    """With what we hold in reserve given back, and smaller blocks; never at a smaller size. Raises OutOfMemory."""
+    try:
+        return compute()
+    except OutOfMemory:
+        session.block_bytes = _SMALL_BLOCK_BYTES
+        give_back()
+        return compute()
+
+
+def give_back() -> None:
+    """Let the device have what this process keeps in reserve."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Jobs by path on a real engine: whatever happens to it, the files are those of a run without an engine."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from engines import FIRST, Engine, running
+from lossy import LossyWire
+from shots import HEIGHT, WIDTH, Shot, make_shot, read_image, write_image
+
+from matanyone_engine.cli.main import main
+from matanyone_engine.client import job as job_module
+from matanyone_engine.client.client import EngineClient
+from matanyone_engine.client.job import JobRun
+from matanyone_engine.client.launcher import find_engine
+from matanyone_engine.wire import messages as say
+from matanyone_engine.wire.codec import Packet
+from matanyone_engine.wire.errors import Code, WireError
+
+_NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    folder = tmp_path_factory.mktemp("engine")
+    with running(folder, "--root", str(folder), "--map", f"P:/shots={folder}") as started:
+        yield started
+
+
+@pytest.fixture
+def shot(engine: Engine) -> Iterator[Shot]:
+    engine.accident()
+    yield make_shot(engine.folder / f"shot {next(_NUMBERS)}", FIRST)
+    engine.accident()
+
+
+def job(shot: Shot, **changes: object) -> say.Job:
+    fields = {"plate": shot.plate, "mask": str(shot.mask), "out": str(shot.out / "alpha.####.exr"), "model": "toy"}
+    return say.Job(**{"nonce": secrets.token_hex(16), "options": say.Options(settle_passes=1), **fields, **changes})  # type: ignore[arg-type]
+
+
+def events(run: JobRun) -> tuple[list[say.Progress], say.JobEnded]:
+    *progress, ended = (event for event in run.events() if event is not None)
+    assert isinstance(ended, say.JobEnded)
+    return [event for event in progress if isinstance(event, say.Progress)], ended
+
+
+def check_files(shot: Shot) -> None:
+    """What the command line writes without an engine, into a folder beside."""
+    alone = shot.folder / "alone"
+    assert main(shot.arguments("--out", str(alone / "alpha.####.exr"), "--device", "cpu")) == 0
+    names = sorted(path.name for path in alone.iterdir())
+    assert [name for name in shot.written() if not name.startswith(".")] == names
+    for name in names:
+        assert np.array_equal(read_image(alone / name), read_image(shot.out / name))
+
+
+def test_a_job_goes_on_after_kill_9(engine: Engine, shot: Shot) -> None:
+    engine.accident("predict", "sleep", **{"for": 0.05})
+    with engine.client() as client:
+        walk = (event for event in JobRun(client, job(shot)).events() if event is not None)
+        for _ in range(3):
+            assert isinstance(next(walk), say.Progress)
+        engine.kill()
+        engine.start()
+        *_, ended = walk
+        assert isinstance(ended, say.JobEnded)
+        assert ended.outcome == "finished"
+    check_files(shot)
+
+
+def test_an_orderly_end_is_said_and_the_job_resumes(engine: Engine, shot: Shot) -> None:
+    engine.accident("predict", "sleep", **{"for": 0.05})
+    with engine.client() as client:
+        walk = (event for event in JobRun(client, job(shot)).events() if event is not None)
+        next(walk)
+        assert engine.stop() == 0
+        *_, ended = walk
+        assert isinstance(ended, say.JobEnded)
+        assert (ended.outcome, ended.code) == ("failed", Code.SHUTTING_DOWN.value)
+        assert 0 < ended.written < 6
+        engine.start()
+        progress, rest = events(JobRun(client, job(shot, resume=True)))
+        assert (rest.outcome, rest.written, len(progress)) == ("finished", 6 - ended.written, 6 - ended.written)
+    check_files(shot)
+
+
+def test_an_end_that_nobody_heard_is_told_again(engine: Engine, shot: Shot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_module, "SILENT_S", 0.5)
+    lost: list[Packet] = []
+
+    def fate(packet: Packet) -> list[float]:
+        if not isinstance(packet.message, say.JobEnded) or lost:
+            return [0.0]
+        lost.append(packet)
+        return []
+
+    with LossyWire(find_engine(engine.file), fate) as wire, EngineClient(lambda: wire.connection, "test") as client:
+        assert events(JobRun(client, job(shot)))[1].outcome == "finished"
+    assert lost
+    check_files(shot)
+
+
+def test_running_out_of_memory_keeps_what_is_finished(engine: Engine, shot: Shot) -> None:
+    engine.accident("predict", "sleep", **{"for": 0.05})
+    with engine.client() as client:
+        walk = (event for event in JobRun(client, job(shot)).events() if event is not None)
+        next(walk)
+        engine.accident("predict", "no-room")
+        *_, ended = walk
+        assert isinstance(ended, say.JobEnded)
+        assert (ended.outcome, ended.code) == ("failed", Code.OUT_OF_MEMORY.value)
+        engine.accident()
+        assert events(JobRun(client, job(shot, resume=True)))[1].outcome == "finished"
+    check_files(shot)
+
+
+def test_a_cancel_while_it_is_planned_and_while_it_runs(engine: Engine, shot: Shot) -> None:
+    engine.accident("plan", "sleep", **{"for": 0.4})
+    with engine.client() as client:
+        run = JobRun(client, job(shot))
+        engine.accident("predict", "sleep", **{"for": 0.1})
+        seen = 0
+        for event in run.events(poll_s=0.1):
+            seen += isinstance(event, say.Progress)
+            if seen == 1:
+                run.cancel()
+        assert isinstance(event, say.JobEnded)
+        assert event.outcome == "cancelled"
+        assert event.written <= 2
+        assert len([name for name in shot.written() if name.endswith(".exr")]) == event.written
+
+
+def test_what_an_artist_should_look_at_is_said_once(
+    engine: Engine, shot: Shot, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for frame in (1003, 1004):
+        black = np.zeros((HEIGHT, WIDTH, 3), np.float32)
+        write_image(shot.folder / f"plate.{frame}.exr", black, ("R", "G", "B"), PixelAspectRatio=2.0)
+    with engine.client() as client:
+        progress, _ = events(JobRun(client, job(shot)))
+    assert [event.frame for event in progress if "the plate is black" in event.warnings] == [1003, 1004]
+    assert main(shot.arguments("--device", "cpu")) == 0
+    assert capsys.readouterr().err.count("check   the plate is black (1003-1004)") == 1
+
+
+def test_paths_of_another_system_and_long_foreign_names(engine: Engine) -> None:
+    folder = Path("Zürich 撮影 [x]") / ("sehr lang " * 18).strip() / ("länger " * 20).strip()
+    shot = make_shot(engine.folder / folder, FIRST)
+    windows = "P:\\shots\\" + str(folder).replace("/", "\\")
+    paths = {
+        "plate": f"{windows}\\plate.####.exr",
+        "mask": f"{windows}\\mask.exr",
+        "out": f"{windows}\\out\\alpha.####.exr",
+    }
+    with engine.client() as client:
+        assert events(JobRun(client, job(shot, **paths)))[1].outcome == "finished"
+        with pytest.raises(WireError, match="P:/shot2"):
+            JobRun(client, job(shot, plate="P:/shot2/plate.####.exr"))
+    check_files(shot)
+
+
+def test_negative_frames_keep_their_numbers(engine: Engine) -> None:
+    shot = make_shot(engine.folder / "negative", -2, 4)
+    with engine.client() as client:
+        progress, _ = events(JobRun(client, job(shot)))
+    assert [event.frame for event in progress] == [-2, -1, 0, 1]
+    check_files(shot)
+
+
+def test_what_cannot_be_done_is_said_before_anything_is_written(engine: Engine, shot: Shot) -> None:
+    (shot.folder / "a file").write_text("")
+    gone = shot.folder / "plate.1004.exr"
+    with engine.client() as client:
+        for changes, code, words in (
+            ({"out": str(shot.folder / "a file" / "alpha.####.exr")}, Code.OUTPUT, "a file"),
+            ({"mask": str(shot.folder / "none.exr")}, Code.BAD_INPUT, "none.exr"),
+            ({"options": say.Options(colorspace="teal")}, Code.BAD_INPUT, "teal"),
+            ({"frames": (1002, 1099)}, Code.BAD_INPUT, "1099"),
+        ):
+            with pytest.raises(WireError, match=words) as caught:
+                JobRun(client, job(shot, **changes))
+            assert caught.value.code is code
+        gone.unlink()
+        with pytest.raises(WireError, match="1004"):
+            JobRun(client, job(shot))
+        assert shot.written() == []
+        assert events(JobRun(client, job(shot, missing="skip")))[1].written == 5

@@ -33,7 +33,7 @@ MASK_ROUNDING = 1e-3
 REC709_LUMINANCE = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
 
 MOST_PARTS = 64
-MOST_CHANNELS = 1024
+MOST_CHANNELS = 512
 """Of files that come from elsewhere; renders with every AOV there is stay far below."""
 
 FLOAT_FORMATS = frozenset({"half", "float", "double"})

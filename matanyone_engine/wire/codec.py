@@ -60,7 +60,7 @@ def encode(packet: Packet) -> list[Any]:
     fields.update(_said(packet.message))
     if packet.payloads:
         fields["payloads"] = [dataclasses.asdict(payload) for payload in packet.payloads]
-    header = json.dumps(fields, allow_nan=False, separators=(",", ":")).encode("utf-8")
+    header = json.dumps(fields, allow_nan=False, separators=(",", ":"), default=_said).encode("utf-8")
     if len(header) > MOST_HEADER_BYTES:
         raise too_large(f"a header of at most {MOST_HEADER_BYTES} bytes", len(header))
     return [preamble(), header, *packet.data]
@@ -73,7 +73,7 @@ def _said(value: Any) -> dict[str, Any]:
         said = getattr(value, item.name)
         default = item.default if item.default_factory is dataclasses.MISSING else item.default_factory()
         if said != default:
-            fields[item.name] = _said(said) if dataclasses.is_dataclass(said) else said
+            fields[item.name] = said
     return fields
 
 

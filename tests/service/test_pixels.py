@@ -53,10 +53,10 @@ def test_a_header_that_asks_for_too_much_is_refused_before_anything_is_allocated
     data = (tmp_path / "huge.exr").read_bytes()
     with pytest.raises(PlateError, match="2000x1500"):
         decode(SRGB, (describe_file("plate", data), data), None)
-    many = ("R", "G", "B", *(f"aov.{n}" for n in range(1100)))
+    many = ("R", "G", "B", *(f"aov.{n}" for n in range(600)))
     write_image(tmp_path / "many.exr", np.zeros((HEIGHT, WIDTH, len(many)), np.float32), many)
     data = (tmp_path / "many.exr").read_bytes()
-    with pytest.raises(PlateError, match="1103 channels"):
+    with pytest.raises(PlateError, match="603 channels"):
         decode(SRGB, (describe_file("plate", data), data), None)
 
 

@@ -172,8 +172,7 @@ def test_a_vanished_result_asks_for_a_new_plan(network: Any) -> None:
         shot.take(step, PLATES[step.frame])
     shot.store.clear()
     with pytest.raises(Vanished):
-        for step in steps[5:]:
-            shot.take(step, PLATES[step.frame])
+        [shot.take(step, PLATES[step.frame]) for step in steps[5:]]
     assert run(shot).keys() == set(FRAMES)
 
 

@@ -132,7 +132,9 @@ def replay(case: Any, network: MatAnyone) -> dict[int, np.ndarray]:
     if "masks" in case and not np.array_equal(guide_masks(case, params, frames.shape[-2:]), masks):
         print("  note: our preparation of the raw masks differs from the recorded masks_in; replaying masks_in")
     internal = params.get("max_internal_size") or -1
-    session = MattingSession(network, memory_policy(params), working_size=internal if internal > 0 else None)
+    session = MattingSession(
+        network, memory_policy(params), working_size=internal if internal > 0 else None, refine=False
+    )
     answers: dict[int, np.ndarray] = {}
     for op in json.loads(str(case["ops"])):
         answers[op["frame"]] = operate(session, op, frames[op["frame"]], masks).numpy()

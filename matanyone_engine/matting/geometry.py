@@ -1,8 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frame size, working size and padding (spec section 4, points 1, 3 and 9)."""
+"""Frame size, working size, padding, and windows into the padded frame (spec section 4, points 1, 3 and 9).
+
+    plate pixels  -- working size -->  working pixels  -- padding -->  padded frame, a grid of cells of 16x16
+
+Rule of this file: a window is made of whole cells of that one grid, so whatever lies at stride 16 moves with it
+without resampling, and the window of all cells is the padded frame itself.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch.nn.functional as F
@@ -12,6 +19,85 @@ from matanyone_engine.model.dims import STRIDE
 
 Size = tuple[int, int]
 """(height, width) in pixels."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle of plate pixels, counted from the plate's top left; x1 and y1 lie outside."""
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+
+    def __str__(self) -> str:
+        return f"{self.x0},{self.y0},{self.x1},{self.y1}"
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rectangle of stride-16 cells of the padded frame; bottom and right lie outside."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def size(self) -> Size:
+        """(rows, columns)."""
+        return self.bottom - self.top, self.right - self.left
+
+    @property
+    def cells(self) -> int:
+        """How many: what a frame costs goes with it."""
+        rows, columns = self.size
+        return rows * columns
+
+    def holds(self, other: Window) -> bool:
+        """Whether the other lies inside."""
+        return (
+            self.top <= other.top
+            and self.left <= other.left
+            and self.bottom >= other.bottom
+            and self.right >= other.right
+        )
+
+    def grown(self, cells: int) -> Window:
+        """Larger by so many cells on every side."""
+        return Window(self.top - cells, self.left - cells, self.bottom + cells, self.right + cells)
+
+    def within(self, outer: Window) -> Window:
+        """What of it lies in the outer one."""
+        return Window(
+            max(self.top, outer.top),
+            max(self.left, outer.left),
+            min(self.bottom, outer.bottom),
+            min(self.right, outer.right),
+        )
+
+    def shifted(self, down: int, across: int) -> Window:
+        """The same size elsewhere."""
+        return Window(self.top + down, self.left + across, self.bottom + down, self.right + across)
+
+    def cut(self, x: Tensor, stride: int = STRIDE) -> Tensor:
+        """(1, C, H, W) of the padded frame, `stride` pixels a cell -> the part in the window."""
+        if tuple(x.shape[-2:]) == (self.bottom * stride, self.right * stride) and not (self.top or self.left):
+            return x
+        rows = slice(self.top * stride, self.bottom * stride)
+        return x[..., rows, self.left * stride : self.right * stride].contiguous()
+
+    def placed(self, x: Tensor, outer: Window, stride: int = STRIDE) -> Tensor:
+        """A map of this window -> the same in another window: cut off where that ends, 0 where this ends."""
+        if self == outer:
+            return x
+        edges = (
+            self.left - outer.left,
+            outer.right - self.right,
+            self.top - outer.top,
+            outer.bottom - self.bottom,
+        )
+        return F.pad(x, tuple(edge * stride for edge in edges)).contiguous()
 
 
 @dataclass(frozen=True)
@@ -33,23 +119,62 @@ class Geometry:
         return cls(frame, (height, width))
 
     @property
+    def scaled(self) -> bool:
+        """Whether less is computed than the plate shows."""
+        return self.working != self.frame
+
+    @property
     def padding(self) -> tuple[int, int, int, int]:
         """Left, right, top, bottom: up to multiples of 16, the odd pixel after."""
         height, width = self.working
         down, across = -height % STRIDE, -width % STRIDE
         return across // 2, across - across // 2, down // 2, down - down // 2
 
+    @property
+    def whole(self) -> Window:
+        """All cells of the padded frame."""
+        height, width = self.working
+        return Window(0, 0, -(-height // STRIDE), -(-width // STRIDE))
+
     def prepare(self, x: Tensor) -> Tensor:
         """(1, C, *frame) -> (1, C, H, W) at working size, padded with zeros (black, before normalisation)."""
-        if self.working != self.frame:
-            x = F.interpolate(x, size=self.working, mode="bilinear", align_corners=False)
-        return F.pad(x, self.padding)
+        return F.pad(self.shrink(x), self.padding)
+
+    def shrink(self, x: Tensor) -> Tensor:
+        """(1, C, *frame) -> (1, C, *working)."""
+        return F.interpolate(x, size=self.working, mode="bilinear", align_corners=False) if self.scaled else x
+
+    def unpad(self, x: Tensor) -> Tensor:
+        """(1, C, H, W) padded -> (1, C, *working)."""
+        left, _, top, _ = self.padding
+        height, width = self.working
+        return x[..., top : top + height, left : left + width]
 
     def restore(self, x: Tensor) -> Tensor:
         """(1, C, H, W) padded -> (1, C, *frame)."""
+        x = self.unpad(x)
+        return F.interpolate(x, size=self.frame, mode="bilinear", align_corners=False) if self.scaled else x
+
+    def window_of(self, box: Box) -> Window:
+        """The smallest window that shows every pixel of the box; cut off at the frame's border."""
         left, _, top, _ = self.padding
-        height, width = self.working
-        x = x[..., top : top + height, left : left + width]
-        if self.working != self.frame:
-            x = F.interpolate(x, size=self.frame, mode="bilinear", align_corners=False)
-        return x
+        down, across = (working / full for working, full in zip(self.working, self.frame, strict=True))
+        return Window(
+            math.floor((box.y0 * down + top) / STRIDE),
+            math.floor((box.x0 * across + left) / STRIDE),
+            math.ceil((box.y1 * down + top) / STRIDE),
+            math.ceil((box.x1 * across + left) / STRIDE),
+        ).within(self.whole)
+
+    def box_of(self, window: Window) -> Box:
+        """Plate pixels outside of which an alpha of this window is 0 once it is back at the plate's size."""
+        left, _, top, _ = self.padding
+        y0, y1 = self._reach(window.top * STRIDE - top, window.bottom * STRIDE - top, axis=0)
+        x0, x1 = self._reach(window.left * STRIDE - left, window.right * STRIDE - left, axis=1)
+        return Box(x0, y0, x1, y1)
+
+    def _reach(self, start: int, stop: int, axis: int) -> tuple[int, int]:
+        """Working pixels start..stop -> plate pixels they can reach: half a working pixel more where resampled."""
+        scale, slack = self.frame[axis] / self.working[axis], 0.5 if self.scaled else 0.0
+        first, last = math.floor((start - slack) * scale), math.ceil((stop + slack) * scale)
+        return max(0, first), min(self.frame[axis], last)

@@ -6,7 +6,7 @@ Axes: B batch (1), H W full, working or padded size.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +48,11 @@ class Limits:
 
     def prepared(self, geometry: Geometry) -> Limits:
         """At working size, padded: beside the frame nothing is limited."""
-        return Limits(*(None if mask is None else geometry.prepare(mask) for mask in (self.inside, self.outside)))
+        return self.mapped(geometry.prepare)
+
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> Limits:
+        """Both masks changed alike."""
+        return Limits(*(None if mask is None else change(mask) for mask in (self.inside, self.outside)))
 
     def applied(self, alpha: Tensor) -> Tensor:
         """Raw or clamped alphas (B, 1, H, W), held within the limits."""

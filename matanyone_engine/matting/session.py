@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -29,11 +29,15 @@ from matanyone_engine.errors import (
 )
 from matanyone_engine.matting import step
 from matanyone_engine.matting.encoder import SharedEncoder, encode
-from matanyone_engine.matting.geometry import Geometry, Size
+from matanyone_engine.matting.geometry import Box, Geometry, Size, Window
 from matanyone_engine.matting.holdout import NO_HOLDOUT, Holdout, Image, Limits
+from matanyone_engine.matting.holds import LARGEST_TOLERANCE, is_repeat, look_of
 from matanyone_engine.matting.policy import MemoryPolicy
+from matanyone_engine.matting.refine import refined
+from matanyone_engine.matting.region import Region, is_cut, subject_cells
 from matanyone_engine.matting.schedule import Cursor, FrameKind, check_move, plan_frame
-from matanyone_engine.matting.state import StreamState, from_bytes, read_about, to_bytes
+from matanyone_engine.matting.state import Answered, StreamState, from_bytes, read_about, to_bytes
+from matanyone_engine.matting.window_move import moved
 from matanyone_engine.memory.read import DEFAULT_BLOCK_BYTES
 from matanyone_engine.model.checkpoint import network_digest
 from matanyone_engine.model.encoders import ImageFeatures
@@ -45,6 +49,34 @@ _ROUNDING = 1e-3
 """How far outside 0..1 a value may lie: resampling and half floats overshoot by less."""
 
 
+@dataclass(frozen=True)
+class FrameReport:
+    """How a frame was answered."""
+
+    box: Box
+    """Plate pixels that were computed; outside of them the alpha is 0."""
+    held: bool = False
+    """It repeats the frame before it and was not computed."""
+    tries: int = 1
+    """Windows that were computed until one held the whole subject."""
+    cut: bool = False
+    """The subject goes on behind a side of the artist's box."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A frame through a window."""
+
+    features: ImageFeatures
+    mask: Tensor | None
+    """(1, 1, H, W) of the window; None where the frame is predicted."""
+    limits: Limits | None
+
+
+Compute = Callable[[StreamState, Seen], tuple[Tensor, StreamState]]
+"""State before a frame, at its window, and the frame -> alpha (1, 1, H, W) of the window, and the state after it."""
+
+
 class MattingSession:
     """Follows one object, frame by frame, forwards or backwards, but without leaps.
 
@@ -54,6 +86,7 @@ class MattingSession:
 
     Plates are (3, H, W), display-referred 0..1; masks and alphas are (H, W), 0..1. Tensors or numpy arrays are taken;
     alphas come back as float32 tensors on the network's device. The network may serve any number of sessions.
+    `frame`, the plate's own number, is needed only where the region has keys.
     """
 
     def __init__(
@@ -63,6 +96,9 @@ class MattingSession:
         *,
         settle_passes: int = SETTLE_PASSES,
         working_size: int | None = None,
+        refine: bool = True,
+        region: str | None = None,
+        hold_tolerance: float | None = 0.0,
         encoder: SharedEncoder | None = None,
     ) -> None:
         """network: put into evaluation mode, since batch norm must run on its stored statistics.
@@ -70,19 +106,31 @@ class MattingSession:
         settle_passes: how often the seeded frame is predicted again after its first prediction.
 
         working_size: limit of the shortest side that is computed, in pixels; None computes at full size. Alphas come
-        back at the plate's size either way.
+        back at the plate's size either way: along the plate's detail (refine.py), or bilinearly without `refine`.
 
-        encoder: given to several sessions of one network, a plate is encoded once for all of them.
+        region: what of the plate is computed, in the words of Region.parse(); the alpha is 0 elsewhere.
+
+        hold_tolerance: a plate that is this close to the last computed one is answered with its alpha (holds.py);
+        0 takes the very same bits only, None computes every frame. Frames with a holdout are always computed.
+
+        encoder: given to several sessions of one network, a plate is encoded once for all that look at the same window.
+
+        Raises SettingError.
         """
-        check_options(settle_passes, working_size)
+        check_options(settle_passes, working_size, region, hold_tolerance)
         self._network = network.eval()
         self._policy = policy or MemoryPolicy()
         self._settle_passes = settle_passes
         self._working_size = working_size
+        self._refine = refine
+        self._region = Region.parse(region)
+        self._hold_tolerance = hold_tolerance
         self._encoder = encoder
         self._state = StreamState.empty(self._policy)
         self.block_bytes = DEFAULT_BLOCK_BYTES
         """Room for the largest matrix of a memory read; less is slower, and takes less memory."""
+        self.report: FrameReport | None = None
+        """How the last frame was answered; None before the first."""
 
     @property
     def cursor(self) -> Cursor:
@@ -108,6 +156,8 @@ class MattingSession:
         mask: Image,
         stopping: Callable[[], bool] = lambda: False,
         holdout: Holdout = NO_HOLDOUT,
+        *,
+        frame: int | None = None,
     ) -> Tensor:
         """Give the object by its mask on this plate and settle on it: the alpha (H, W) of this frame.
 
@@ -117,52 +167,60 @@ class MattingSession:
 
         Raises PlateError, MaskError, Interrupted.
         """
-        state, frame = self._entered(plate, holdout)
-        given = self._mask(mask, frame.geometry)
-        _, state = self._run(FrameKind.SEED, state, frame, given)
-        for done in range(1 + self._settle_passes):
-            if stopping():
-                raise Interrupted(
-                    expected=f"{1 + self._settle_passes} passes over the mask's frame",
-                    came=f"a stop after {done}",
-                    action="Seed the frame again.",
-                )
-            alpha, state = self._run(FrameKind.SETTLE, state, frame)
-        return self._commit(alpha, state, frame)
 
-    def assign(self, plate: Image, mask: Image) -> Tensor:
+        def settled(state: StreamState, seen: Seen) -> tuple[Tensor, StreamState]:
+            alpha, state = self._run(FrameKind.SEED, state, seen)
+            for done in range(1 + self._settle_passes):
+                self._go_on(stopping, done)
+                alpha, state = self._run(FrameKind.SETTLE, state, replace(seen, mask=None))
+            return alpha, state
+
+        shown = self._shown(plate, holdout)
+        return self._located(shown, self._mask(mask, shown.geometry), frame, settled, predicts=True)
+
+    def _go_on(self, stopping: Callable[[], bool], done: int) -> None:
+        if stopping():
+            raise Interrupted(
+                expected=f"{1 + self._settle_passes} passes over the mask's frame",
+                came=f"a stop after {done}",
+                action="Seed the frame again.",
+            )
+
+    def assign(self, plate: Image, mask: Image, *, frame: int | None = None) -> Tensor:
         """Remember this plate with this mask as its alpha, without a prediction; the mask comes back.
 
         Raises PlateError, MaskError.
         """
-        return self._move(FrameKind.SEED, plate, mask)
+        return self._move(FrameKind.SEED, plate, mask, frame)
 
-    def settle(self, plate: Image) -> Tensor:
+    def settle(self, plate: Image, *, frame: int | None = None) -> Tensor:
         """Predict the frame just seen once more from its own last answer; memory restarts from the result."""
-        return self._move(FrameKind.SETTLE, plate)
+        return self._move(FrameKind.SETTLE, plate, None, frame)
 
-    def advance(self, plate: Image, holdout: Holdout = NO_HOLDOUT) -> Tensor:
+    def advance(self, plate: Image, holdout: Holdout = NO_HOLDOUT, *, frame: int | None = None) -> Tensor:
         """The alpha (H, W) of the next frame, within its holdout.
 
         Raises IllegalMove before a mask was given, PlateError, MaskError.
         """
-        return self._move(FrameKind.ADVANCE, plate, holdout=holdout)
+        return self._move(FrameKind.ADVANCE, plate, None, frame, holdout)
 
-    def finish(self, plate: Image, mask: Image | None = None) -> Tensor:
+    def finish(self, plate: Image, mask: Image | None = None, *, frame: int | None = None) -> Tensor:
         """The alpha of a last frame, which is not remembered; with a mask, the mask is the alpha."""
-        return self._move(FrameKind.FINISH if mask is None else FrameKind.FINISH_SEED, plate, mask)
+        return self._move(FrameKind.FINISH if mask is None else FrameKind.FINISH_SEED, plate, mask, frame)
 
     def snapshot(self, state: StreamState | None = None) -> bytes:
         """All that this session remembers (or remembered: any state it had), for restore().
 
         No pickle; damage is noticed on restore.
         """
-        about = {
-            "policy": self._policy.to_dict(),
+        options = {
             "settle_passes": self._settle_passes,
             "working_size": self._working_size,
-            "network": self._network_digest,
+            "refine": self._refine,
+            "region": str(self._region),
+            "hold_tolerance": self._hold_tolerance,
         }
+        about = {"policy": self._policy.to_dict(), "options": options, "network": self._network_digest}
         return to_bytes(state or self._state, about)
 
     @classmethod
@@ -172,12 +230,7 @@ class MattingSession:
         Raises SnapshotError for damaged bytes or another network's.
         """
         about = read_about(blob)
-        session = cls(
-            network,
-            MemoryPolicy.from_dict(about["policy"]),
-            settle_passes=about["settle_passes"],
-            working_size=about["working_size"],
-        )
+        session = cls(network, MemoryPolicy.from_dict(about["policy"]), **about["options"])
         session.recall(blob)
         return session
 
@@ -199,15 +252,20 @@ class MattingSession:
     def _network_digest(self) -> str:
         return network_digest(self._network)
 
-    def _move(self, kind: FrameKind, plate: Image, mask: Image | None = None, holdout: Holdout = NO_HOLDOUT) -> Tensor:
+    def _move(
+        self, kind: FrameKind, plate: Image, mask: Image | None, number: int | None, holdout: Holdout = NO_HOLDOUT
+    ) -> Tensor:
         check_move(kind, self._state.cursor.phase)
-        state, frame = self._entered(plate, holdout)
-        given = None if mask is None else self._mask(mask, frame.geometry)
-        alpha, state = self._run(kind, state, frame, given)
-        return self._commit(alpha, state, frame)
+        shown = self._shown(plate, holdout)
+        if kind in {FrameKind.ADVANCE, FrameKind.FINISH} and self._repeats(shown):
+            return self._held(shown)
+        given = None if mask is None else self._mask(mask, shown.geometry)
+        return self._located(
+            shown, given, number, lambda state, seen: self._run(kind, state, seen), predicts=given is None
+        )
 
-    def _entered(self, plate: Image, holdout: Holdout = NO_HOLDOUT) -> tuple[StreamState, _Frame]:
-        """Check plate and holdout, encode the plate, and note the shot's frame size if it is the first."""
+    def _shown(self, plate: Image, holdout: Holdout = NO_HOLDOUT) -> _Shown:
+        """Check plate and holdout, and bring them to the device."""
         image = _float_tensor(plate)
         size = _plate_size(image)
         known = self._state.frame
@@ -219,11 +277,12 @@ class MattingSession:
             )
         _check_values(image, "plate", PlateError)
         geometry = Geometry.of(size, self._working_size)
-        limits = self._limits(holdout, size)
+        self._region.check(geometry)
+        limits, tolerance = self._limits(holdout, size), self._hold_tolerance
         with _guarded():
-            shared = self._encoder
-            features = shared(plate, image, geometry) if shared else encode(self._network, image, geometry)
-        return replace(self._state, frame=size), _Frame(geometry, features, limits)
+            on_device = image.unsqueeze(0).to(self._network.device)
+            look = None if tolerance is None or limits is not None else look_of(image, tolerance)
+            return _Shown(plate, geometry, on_device, geometry.prepare(on_device), look, limits)
 
     def _limits(self, holdout: Holdout, size: Size) -> Limits | None:
         """What a holdout leaves to an alpha of the plate's size; None for an empty holdout."""
@@ -257,40 +316,137 @@ class MattingSession:
             )
         return geometry.prepare(given.clamp(0, 1)[None, None].to(self._network.device))
 
-    def _run(
-        self, kind: FrameKind, state: StreamState, frame: _Frame, mask: Tensor | None = None
-    ) -> tuple[Tensor, StreamState]:
-        plan = plan_frame(kind, state.cursor, self._policy)
-        with _guarded():
-            if mask is not None:
-                return step.assign(self._network, plan, state, frame.features, mask)
-            limits = frame.limits and frame.limits.prepared(frame.geometry)
-            return step.predict(
-                self._network, plan, state, frame.features, self._policy.top_k, self.block_bytes, limits
-            )
+    def _repeats(self, shown: _Shown) -> bool:
+        last, tolerance = self._state.answered, self._hold_tolerance
+        return (
+            last is not None
+            and tolerance is not None
+            and shown.look is not None
+            and is_repeat(shown.look, last.look, tolerance)
+        )
 
-    def _commit(self, alpha: Tensor, state: StreamState, frame: _Frame) -> Tensor:
-        """Check the answer, then keep the new state: an alpha that is not a number never leaves, nor is remembered."""
+    def _held(self, shown: _Shown) -> Tensor:
+        """The last answer once more; nothing that is remembered changes."""
+        state, geometry = self._state, shown.geometry
+        assert state.answered is not None
+        assert state.window is not None
+        box, answer = geometry.box_of(state.window), state.answered.alpha
+        if answer is None:
+            answer = shown.full_size(state.window.placed(state.known().alpha, geometry.whole), box, refine=False)
+        self._state = replace(state, held=state.held + 1)
+        self.report = FrameReport(box, held=True)
+        return answer.clone()
+
+    def _located(
+        self, shown: _Shown, given: Tensor | None, number: int | None, compute: Compute, *, predicts: bool
+    ) -> Tensor:
+        """Compute where the region says, again elsewhere as long as that would cut the subject, and commit."""
+        geometry, before = shown.geometry, replace(self._state, frame=shown.geometry.frame)
+        window, tries = self._region.window(geometry, number, before.window, self._subject(given, geometry)), 1
+        while True:
+            alpha, after = self._through(window, before, shown, given, compute)
+            found = subject_cells(alpha, window) if self._region.follows else None
+            wanted = self._region.after(geometry, window, found, first=tries == 1)
+            if wanted == window:
+                break
+            window, tries = wanted, tries + 1
+        cut = bool(self._region.boxes) and is_cut(alpha, window, geometry.whole)
+        report = FrameReport(geometry.box_of(window), tries=tries, cut=cut)
+        return self._commit(alpha, after, shown, report, refine=self._refine and predicts)
+
+    def _subject(self, given: Tensor | None, geometry: Geometry) -> Window | None:
+        """Where the subject is by its mask, or was on the last frame; asked for only where the window follows it."""
+        if not self._region.follows:
+            return None
+        if given is not None:
+            return subject_cells(given, geometry.whole)
+        window = self._state.window
+        return None if window is None else subject_cells(self._state.known().alpha, window)
+
+    def _through(
+        self, window: Window, before: StreamState, shown: _Shown, given: Tensor | None, compute: Compute
+    ) -> tuple[Tensor, StreamState]:
+        """One frame through one window: its alpha there, checked, and the state after it."""
+        mask = None if given is None else window.cut(given)
+        if mask is not None and not mask.max() > 0:
+            raise MaskError(
+                expected="a mask that shows some of the subject inside the region",
+                came=f"one that is empty in {shown.geometry.box_of(window)}",
+                action="Draw the region around the subject; it is in plate pixels from the top left.",
+            )
+        with _guarded():
+            seen = Seen(self._features(shown, window), mask, shown.limits_in(window))
+            alpha, after = compute(moved(self._network, before, window), seen)
         if not torch.isfinite(alpha).all():
             raise BadResult(
                 expected="an alpha of finite numbers",
                 came="NaN or Inf from the network",
                 action="Run matanyone-engine doctor; --device cpu tells a driver fault from bad weights.",
             )
+        return alpha, after
+
+    def _features(self, shown: _Shown, window: Window) -> ImageFeatures:
+        if self._encoder is None:
+            return encode(self._network, shown.padded, window)
+        return self._encoder(shown.given, shown.padded, shown.geometry, window)
+
+    def _run(self, kind: FrameKind, state: StreamState, seen: Seen) -> tuple[Tensor, StreamState]:
+        plan = plan_frame(kind, state.cursor, self._policy)
         with _guarded():
-            answer = frame.geometry.restore(alpha)
-            answer = (frame.limits.applied(answer) if frame.limits else answer)[0, 0]
-        self._state = state
+            if seen.mask is not None:
+                return step.assign(self._network, plan, state, seen.features, seen.mask)
+            return step.predict(
+                self._network, plan, state, seen.features, self._policy.top_k, self.block_bytes, seen.limits
+            )
+
+    def _commit(self, alpha: Tensor, state: StreamState, shown: _Shown, report: FrameReport, *, refine: bool) -> Tensor:
+        """Keep the new state, and with it what moving windows and repeats need of this frame."""
+        assert state.window is not None
+        refine = refine and shown.geometry.scaled
+        with _guarded():
+            answer = shown.full_size(state.window.placed(alpha, shown.geometry.whole), report.box, refine=refine)
+        self._state = replace(
+            state,
+            plate=shown.padded if self._region.moves else None,
+            answered=None if shown.look is None else Answered(shown.look, answer if refine else None),
+        )
+        self.report = report
         return answer.clone()  # outside inference mode: the caller may change it
 
 
-class _Frame:
-    """A plate inside the session: its features, how it came in, and what its alpha must keep to."""
+@dataclass(frozen=True)
+class _Shown:
+    """A plate inside the session."""
 
-    def __init__(self, geometry: Geometry, features: ImageFeatures, limits: Limits | None) -> None:
-        self.geometry = geometry
-        self.features = features
-        self.limits = limits
+    given: Image
+    """As the caller has it."""
+    geometry: Geometry
+    plate: Tensor
+    """(1, 3, H, W) on the device."""
+    padded: Tensor
+    """(1, 3, H, W) at working size, padded."""
+    look: Tensor | None
+    """What tells whether a later plate repeats it; None where every frame is computed."""
+    limits: Limits | None
+    """What its alpha must keep to, at the plate's size."""
+
+    def limits_in(self, window: Window) -> Limits | None:
+        """The limits at working size, in a window."""
+        return self.limits and self.limits.prepared(self.geometry).mapped(window.cut)
+
+    def full_size(self, alpha: Tensor, box: Box, *, refine: bool) -> Tensor:
+        """(1, 1, H, W) padded, 0 outside of the box -> (H, W) of the plate, within its limits, 0 outside of the box."""
+        answer = self._enlarged(alpha, box) if refine else self.geometry.restore(alpha)
+        if self.limits is not None:
+            height, width = self.geometry.frame
+            edges = (box.x0, width - box.x1, box.y0, height - box.y1)
+            limited = self.limits.applied(answer)[..., box.y0 : box.y1, box.x0 : box.x1]
+            answer = torch.nn.functional.pad(limited, edges)
+        return answer[0, 0]
+
+    def _enlarged(self, alpha: Tensor, box: Box) -> Tensor:
+        unpad = self.geometry.unpad
+        return refined(unpad(alpha), unpad(self.padded), self.plate, box)
 
 
 @contextmanager
@@ -351,11 +507,23 @@ def _check_values(image: Tensor, name: str, error: type[PlateError] | type[MaskE
         )
 
 
-def check_options(settle_passes: int, working_size: int | None) -> None:
+def check_options(
+    settle_passes: int,
+    working_size: int | None = None,
+    region: str | None = None,
+    hold_tolerance: float | None = None,
+) -> None:
     """Raise SettingError for options that no session takes."""
     _check_option("settle_passes", settle_passes, minimum=0)
     if working_size is not None:
         _check_option("working_size", working_size, minimum=16)
+    Region.parse(region)
+    if hold_tolerance is not None and not 0 <= hold_tolerance <= LARGEST_TOLERANCE:
+        raise SettingError(
+            expected=f"a hold tolerance from 0 to {LARGEST_TOLERANCE}, of display-referred 0..1",
+            came=str(hold_tolerance),
+            action="Leave it at 0 for exact repeats; 0.004 is one 8-bit step.",
+        )
 
 
 def _check_option(name: str, value: int, *, minimum: int) -> None:

@@ -21,7 +21,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from matanyone_engine.errors import SnapshotError
-from matanyone_engine.matting.geometry import Size
+from matanyone_engine.matting.geometry import Size, Window
 from matanyone_engine.matting.policy import LongTermPolicy, MemoryPolicy
 from matanyone_engine.matting.schedule import Cursor, Phase
 from matanyone_engine.memory.bank import LongTermLimits, MemoryBank, Tokens
@@ -30,6 +30,8 @@ _MAGIC = b"MATANYONE-SNAPSHOT-2\n"
 _HEADER = "header"
 _CARRIED = "carried."
 _TOKENS = "tokens."
+_ANSWERED = "answered."
+_PLATE = "plate"
 
 
 class Carried(NamedTuple):
@@ -47,6 +49,15 @@ class Carried(NamedTuple):
     """(B, Q, D + 1): object summary, added up."""
 
 
+class Answered(NamedTuple):
+    """The last frame that was computed, as far as a repeat of it needs it (holds.py)."""
+
+    look: Tensor
+    """What later plates are compared with."""
+    alpha: Tensor | None = None
+    """(H, W) of the plate: what was answered; None where it is the carried alpha at another size."""
+
+
 @dataclass(frozen=True)
 class StreamState:
     """One object at one moment of one shot."""
@@ -57,6 +68,14 @@ class StreamState:
     """Size of the shot's frames; None before the first mask."""
     carried: Carried | None = None
     """None before the first mask."""
+    window: Window | None = None
+    """What of the padded frame the carried maps show; None before the first mask."""
+    plate: Tensor | None = None
+    """(B, 3, H, W) of the last frame, padded, whole; None where windows do not move."""
+    answered: Answered | None = None
+    """None before the first mask, or where every frame is computed."""
+    held: int = 0
+    """Frames that were answered as repeats; nothing else in here knows of them."""
 
     @classmethod
     def empty(cls, policy: MemoryPolicy) -> StreamState:
@@ -82,11 +101,18 @@ def to_bytes(state: StreamState, about: dict[str, Any]) -> bytes:
         "about": about,
         "cursor": {**dataclasses.asdict(state.cursor), "phase": state.cursor.phase.value},
         "frame": state.frame,
+        "window": None if state.window is None else dataclasses.astuple(state.window),
+        "held": state.held,
         "bank": {"prototypes": bank.prototypes, "stored": bank.stored},
     }
     tensors = {_HEADER: torch.frombuffer(bytearray(json.dumps(header).encode()), dtype=torch.uint8)}
     if state.carried is not None:
         tensors |= {_CARRIED + name: tensor for name, tensor in state.carried._asdict().items()}
+    if state.answered is not None:
+        answered = state.answered._asdict()
+        tensors |= {_ANSWERED + name: tensor for name, tensor in answered.items() if tensor is not None}
+    if state.plate is not None:
+        tensors[_PLATE] = state.plate
     if bank.tokens is not None:
         tensors |= {_TOKENS + name: tensor for name, tensor in bank.tokens.tensors().items()}
     payload = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
@@ -105,6 +131,8 @@ def from_bytes(blob: bytes, policy: MemoryPolicy, device: torch.device) -> Strea
     del tensors[_HEADER]
     carried = _taken(tensors, _CARRIED, device)
     stored = _taken(tensors, _TOKENS, device)
+    answered = _taken(tensors, _ANSWERED, device)
+    plate = _taken(tensors, _PLATE, device).get("")
     if tensors:
         raise _not_ours(f"tensors nobody asked for: {', '.join(sorted(tensors))}")
     try:
@@ -115,8 +143,16 @@ def from_bytes(blob: bytes, policy: MemoryPolicy, device: torch.device) -> Strea
             prototypes=header["bank"]["prototypes"],
             stored=tuple(header["bank"]["stored"]),
         )
-        frame = tuple(header["frame"]) if header["frame"] else None
-        return StreamState(cursor, bank, frame, Carried(**carried) if carried else None)
+        return StreamState(
+            cursor,
+            bank,
+            frame=tuple(header["frame"]) if header["frame"] else None,
+            carried=Carried(**carried) if carried else None,
+            window=Window(*header["window"]) if header["window"] else None,
+            plate=plate,
+            answered=Answered(**answered) if answered else None,
+            held=header["held"],
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise _not_ours(f"a header that does not fit: {error}") from error
 

@@ -196,7 +196,7 @@ def test_an_answer_that_is_not_a_number_never_leaves() -> None:
     cursor = session.cursor
     network.mask_decoder.pred_mat.bias.fill_(float("nan"))
     with pytest.raises(BadResult, match="doctor"):
-        session.advance(plates(1)[0])
+        session.advance(plates(2)[1])
     assert session.cursor == cursor
 
 

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the network looks: the choice of a window, frame by frame (docs/decisions/DR004-regions.md).
+
+    off       the whole frame
+    boxes     what the artist drew: one box for the shot, or keyed ones with straight lines between them
+    follow    around the last alpha, checked against the alpha that comes out of it
+
+Rules of this file:
+1. Pure: boxes and cells in, a window out. How a session's memory moves with it is window_move.py's business.
+2. A window that follows keeps its size and its place as long as the subject stays clear of its sides.
+3. A box of the artist is kept as it is, even where it cuts the subject; the session says so.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from matanyone_engine.errors import SettingError
+from matanyone_engine.matting.geometry import Box, Geometry, Window
+from matanyone_engine.model.dims import STRIDE
+
+SUBJECT = 0.05
+"""Alpha from which on a pixel counts as the subject's when windows are placed."""
+TOUCHING_CELLS = 1
+"""An alpha that comes nearer to a side of a window that follows is not accepted: the frame is computed again."""
+GUARD_CELLS = 2
+"""A window moves before the next frame once the subject is nearer to one of its sides: cheaper than computing twice."""
+MARGIN_CELLS = 3
+"""Room around the subject where a window is placed anew, at least; and a quarter of the subject's size."""
+SMALLEST_CELLS = 12
+"""A side of a window that follows: the network was trained on crops of no less than twice that."""
+_STEP_CELLS = 2
+"""Sizes of windows that follow are multiples of this: few sizes, so few stretches."""
+_WORTH_SHRINKING = 0.5
+"""A window gets smaller once a fresh one would have this part of its cells."""
+
+_KEYED = re.compile(r"(?:(?P<frame>-?\d+):)?(?P<box>\d+(?:,\d+){3})")
+
+
+@dataclass(frozen=True)
+class KeyedBox:
+    """A box on one plate frame; without a frame, of the whole shot."""
+
+    frame: int | None
+    box: Box
+
+    def __str__(self) -> str:
+        return str(self.box) if self.frame is None else f"{self.frame}:{self.box}"
+
+
+@dataclass(frozen=True)
+class Region:
+    """Where the network looks in a shot; the default is everywhere."""
+
+    follows: bool = False
+    boxes: tuple[KeyedBox, ...] = ()
+    """In the order of their frames."""
+
+    @classmethod
+    def parse(cls, text: str | None) -> Region:
+        """'off', 'follow', 'x0,y0,x1,y1' or 'FRAME:x0,y0,x1,y1 FRAME:...'. Raises SettingError."""
+        if text is None or text == "off":
+            return cls()
+        if text == "follow":
+            return cls(follows=True)
+        found = [_KEYED.fullmatch(word) for word in text.split()]
+        if not found or not all(found):
+            raise _unreadable(text, "it cannot be read")
+        boxes = tuple(_keyed(match) for match in found if match)
+        if len(boxes) > 1 and any(keyed.frame is None for keyed in boxes):
+            raise _unreadable(text, "of several boxes each needs its frame")
+        frames = [keyed.frame or 0 for keyed in boxes]
+        if len(set(frames)) != len(frames):
+            raise _unreadable(text, "a frame has two boxes")
+        if any(k.box.x0 >= k.box.x1 or k.box.y0 >= k.box.y1 for k in boxes):
+            raise _unreadable(text, "a box is empty: x1 and y1 must be larger than x0 and y0")
+        return cls(boxes=tuple(sorted(boxes, key=lambda keyed: keyed.frame or 0)))
+
+    def __str__(self) -> str:
+        return "follow" if self.follows else " ".join(map(str, self.boxes)) or "off"
+
+    @property
+    def off(self) -> bool:
+        """Whether the whole frame is computed."""
+        return not self.follows and not self.boxes
+
+    @property
+    def moves(self) -> bool:
+        """Whether the window may change during the shot."""
+        return self.follows or len(self.boxes) > 1
+
+    def box(self, frame: int | None) -> Box:
+        """The artist's box on a plate frame: on the line between its neighbours, held before and after the keys.
+
+        Raises SettingError where keys are given and no frame number is.
+        """
+        if len(self.boxes) == 1:
+            return self.boxes[0].box
+        if frame is None:
+            raise SettingError(
+                expected="the plate's frame number, since the region has keys",
+                came="none",
+                action="Pass it: session.advance(plate, frame=1002).",
+            )
+        before = [keyed for keyed in self.boxes if (keyed.frame or 0) <= frame]
+        after = [keyed for keyed in self.boxes if (keyed.frame or 0) >= frame]
+        return _between((before or after[:1])[-1], (after or before[-1:])[0], frame)
+
+    def check(self, geometry: Geometry) -> None:
+        """Raise SettingError where a box shows nothing of the plate."""
+        for keyed in self.boxes:
+            if min(geometry.window_of(keyed.box).size) < 1:
+                height, width = geometry.frame
+                raise SettingError(
+                    expected=f"a region inside the plate of {width}x{height}",
+                    came=str(keyed),
+                    action="Give x0,y0,x1,y1 in plate pixels, counted from the top left.",
+                )
+
+    def largest(self, geometry: Geometry) -> Window:
+        """A window at least as large as any that will be computed: one that follows may grow to the whole frame."""
+        if not self.boxes:
+            return geometry.whole
+        rows, columns = zip(
+            *(geometry.window_of(keyed.box).grown(GUARD_CELLS).size for keyed in self.boxes), strict=True
+        )
+        return Window(0, 0, max(rows), max(columns)).within(geometry.whole)
+
+    def window(self, geometry: Geometry, frame: int | None, current: Window | None, subject: Window | None) -> Window:
+        """Where to look first on a frame. subject: cells of the mask, or of the last alpha; None where it is empty."""
+        if self.boxes:
+            asked = geometry.window_of(self.box(frame))
+            return asked if len(self.boxes) == 1 else _roomy(current, asked, geometry.whole)
+        return followed(current, subject, geometry.whole) if self.follows else geometry.whole
+
+    def after(self, geometry: Geometry, tried: Window, subject: Window | None, *, first: bool) -> Window:
+        """The window that was tried if its alpha stands, else where to compute the frame again.
+
+        A subject that reaches a side may go on behind it; one that is gone may be anywhere. The window is placed anew
+        around what was seen; where that was tried already, or there is nothing, the whole frame is looked through.
+        """
+        clear = subject is not None and not reaches_side(subject, tried, geometry.whole, TOUCHING_CELLS)
+        if clear or not self.follows:
+            return tried
+        if subject is None or not first:
+            return geometry.whole
+        anew = followed(tried, subject, geometry.whole)
+        return geometry.whole if anew == tried else anew
+
+
+def subject_cells(alpha: Tensor, window: Window) -> Window | None:
+    """The cells that the subject covers, of an alpha (1, 1, H, W) of this window; None where there is none."""
+    seen = F.max_pool2d(alpha, STRIDE)[0, 0] > SUBJECT
+    rows, columns = (seen.any(dim=axis).nonzero().flatten().tolist() for axis in (1, 0))
+    if not rows:
+        return None
+    return Window(rows[0], columns[0], rows[-1] + 1, columns[-1] + 1).shifted(window.top, window.left)
+
+
+def is_cut(alpha: Tensor, window: Window, whole: Window) -> bool:
+    """Whether a subject shows in the outermost pixels of the window, on a side that is not the frame's own."""
+    sides = (
+        (window.top > whole.top, alpha[..., 0, :]),
+        (window.left > whole.left, alpha[..., 0]),
+        (window.bottom < whole.bottom, alpha[..., -1, :]),
+        (window.right < whole.right, alpha[..., -1]),
+    )
+    return any(inner and bool((side > SUBJECT).any()) for inner, side in sides)
+
+
+def reaches_side(subject: Window, window: Window, whole: Window, cells: int = GUARD_CELLS) -> bool:
+    """Whether fewer than so many cells lie between the subject and a side that is not the frame's own."""
+    return not window.holds(subject.grown(cells).within(whole))
+
+
+def followed(current: Window | None, subject: Window | None, whole: Window) -> Window:
+    """The window around a subject: the current one if it will do, else the same size elsewhere, else a new one."""
+    if subject is None:
+        return whole
+    fresh = _around(subject, whole)
+    if current is None or current.cells * _WORTH_SHRINKING >= fresh.cells:
+        return fresh
+    if not reaches_side(subject, current, whole):
+        return current
+    moved = _centred(subject, current.size, whole)
+    return fresh if reaches_side(subject, moved, whole) else moved
+
+
+def _roomy(current: Window | None, asked: Window, whole: Window) -> Window:
+    """The window of a keyed box: the current one while it shows the box and little else, so that it moves seldom."""
+    if current is not None and current.holds(asked) and asked.grown(GUARD_CELLS).holds(current):
+        return current
+    return asked.grown(GUARD_CELLS // 2).within(whole)
+
+
+def _around(subject: Window, whole: Window) -> Window:
+    """A new window: the subject, room around it, sides of few different lengths."""
+    sides = (side + 2 * max(MARGIN_CELLS, -(-side // 4)) for side in subject.size)
+    rows, columns = (max(SMALLEST_CELLS, -(-side // _STEP_CELLS) * _STEP_CELLS) for side in sides)
+    return _centred(subject, (rows, columns), whole)
+
+
+def _centred(subject: Window, size: tuple[int, int], whole: Window) -> Window:
+    """A window of this size with the subject in its middle, pushed back into the frame where it sticks out."""
+    top, bottom = _span(subject.top, subject.bottom, size[0], whole.bottom)
+    left, right = _span(subject.left, subject.right, size[1], whole.right)
+    return Window(top, left, bottom, right)
+
+
+def _span(start: int, stop: int, length: int, limit: int) -> tuple[int, int]:
+    length = min(length, limit)
+    first = min(max(0, (start + stop - length) // 2), limit - length)
+    return first, first + length
+
+
+def _between(one: KeyedBox, other: KeyedBox, frame: int) -> Box:
+    """The box on the straight line from one key to the next, rounded outwards."""
+    start, stop = one.frame or 0, other.frame or 0
+    if start == stop:
+        return one.box
+    part = (frame - start) / (stop - start)
+    a, b = one.box, other.box
+    x0, y0 = (int(p + (q - p) * part // 1) for p, q in ((a.x0, b.x0), (a.y0, b.y0)))
+    x1, y1 = (-int(-(p + (q - p) * part) // 1) for p, q in ((a.x1, b.x1), (a.y1, b.y1)))
+    return Box(x0, y0, x1, y1)
+
+
+def _keyed(match: re.Match[str]) -> KeyedBox:
+    x0, y0, x1, y1 = map(int, match["box"].split(","))
+    return KeyedBox(int(match["frame"]) if match["frame"] else None, Box(x0, y0, x1, y1))
+
+
+def _unreadable(text: str, why: str) -> SettingError:
+    return SettingError(
+        expected="a region 'off', 'follow', 'x0,y0,x1,y1' or 'FRAME:x0,y0,x1,y1 FRAME:x0,y0,x1,y1'",
+        came=f"{text!r}: {why}",
+        action="Boxes are in plate pixels from the top left; x1 and y1 lie outside the box.",
+    )

@@ -9,6 +9,7 @@ from toy import disc, plates, toy_network
 
 from matanyone_engine import LongTermPolicy, MattingSession, MemoryPolicy
 from matanyone_engine.errors import SettingError
+from matanyone_engine.matting.holdout import Holdout
 from matanyone_engine.matting.holds import is_repeat, look_of
 from matanyone_engine.model.registry import load_network
 
@@ -124,3 +125,14 @@ def test_small_changes_do_not_add_up(network: Any) -> None:
 def test_impossible_tolerances_are_refused(network: Any, tolerance: float) -> None:
     with pytest.raises(SettingError, match="tolerance"):
         MattingSession(network, hold_tolerance=tolerance)
+
+
+def test_a_frame_with_a_holdout_is_computed(network: Any) -> None:
+    shot = plates(2)
+    session = run(network, shot)[2]
+    inside = torch.zeros(48, 64)
+    inside[:8] = 1
+    assert (session.advance(shot[1], Holdout(inside=inside))[:8] == 1).all()
+    assert not session.report.held
+    session.advance(shot[1])
+    assert not session.report.held

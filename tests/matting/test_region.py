@@ -11,6 +11,7 @@ from toy import disc, plates, toy_network
 from matanyone_engine import MattingSession, MemoryPolicy
 from matanyone_engine.errors import MaskError, SettingError
 from matanyone_engine.matting.geometry import Box, Geometry, Window
+from matanyone_engine.matting.holdout import Holdout
 from matanyone_engine.matting.region import Region, followed, subject_cells
 from matanyone_engine.matting.window_move import moved
 from matanyone_engine.model.registry import load_network
@@ -207,6 +208,18 @@ def test_a_mask_outside_the_region_and_a_region_outside_the_plate_are_named(netw
         run(network, plates(1, 96, 160), disc(96, 160, 10), region="0,0,16,16")
     with pytest.raises(SettingError, match="inside the plate of 160x96"):
         run(network, plates(1, 96, 160), disc(96, 160), region="400,0,416,16")
+
+
+@pytest.mark.parametrize("working", [None, 48])
+def test_holdouts_hold_inside_a_region_and_do_not_reach_out_of_it(network: Any, working: int | None) -> None:
+    shot, mask, inside = plates(2, 96, 160), disc(96, 160), torch.zeros(96, 160)
+    inside[:, 100:140] = 1
+    session = MattingSession(network, settle_passes=0, region="48,16,112,80", working_size=working)
+    session.seed(shot[0], mask)
+    alpha = session.advance(shot[1], Holdout(inside=inside))
+    box = session.report.box
+    assert (alpha[box.y0 : box.y1, 100 : box.x1] == 1).all()
+    assert not outside(alpha, box).any()
 
 
 def test_an_artist_s_box_that_cuts_the_subject_is_kept_and_said(mini: Any) -> None:

@@ -275,7 +275,8 @@ class MattingSession:
                 came=f"one of {_words(size)}",
                 action="Give every frame at one size, or start a new session.",
             )
-        _check_values(image, "plate", PlateError)
+        with _guarded():
+            _check_values(image, "plate", PlateError)
         geometry = Geometry.of(size, self._working_size)
         self._region.check(geometry)
         limits, tolerance = self._limits(holdout, size), self._hold_tolerance

@@ -8,7 +8,8 @@ no memory left                 once more with smaller blocks, then an error; nev
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -40,6 +41,19 @@ def again_if_out_of_memory(session: MattingSession, compute: Callable[[], Plane]
         session.block_bytes = _SMALL_BLOCK_BYTES
         give_back()
         return compute()
+
+
+@contextmanager
+def memory_named(work: str) -> Iterator[None]:
+    """Running out of main memory, away from the device, as an error of our family. Raises OutOfMemory."""
+    try:
+        yield
+    except MemoryError as error:
+        raise OutOfMemory(
+            expected=f"room in main memory to {work} a frame",
+            came=str(error) or "none left",
+            action="Close other programs; finished frames are kept.",
+        ) from error
 
 
 def give_back() -> None:

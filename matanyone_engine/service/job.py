@@ -3,7 +3,8 @@
 
 Rules of this file:
 1. plan_matte() finds every fault that can be found without the network: nothing is computed or written before.
-2. run_matte() holds one frame at a time; an alpha is on disk before the next plate is read.
+2. run_matte() reads and writes beside the network, a frame or two away from it (pipeline.py); what it says happens in
+   order, and a frame counts once its files are on disk.
 3. Whatever stops a run, finished frames stay and a resume point goes on from them exactly (resume.py).
 4. It prints nothing; whoever asked for the work shows its events.
 """
@@ -14,9 +15,10 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
@@ -27,8 +29,9 @@ from numpy.typing import NDArray
 from matanyone_engine.errors import MaskError, SettingError
 from matanyone_engine.matting.policy import MemoryPolicy
 from matanyone_engine.matting.session import SETTLE_PASSES, MattingSession, check_options
+from matanyone_engine.matting.state import StreamState
 from matanyone_engine.media.color import ColourChoice, NetworkView, choose_space, is_linear
-from matanyone_engine.media.images import read_mask
+from matanyone_engine.media.images import Plate, read_mask
 from matanyone_engine.media.layouts import SUBJECT, Delivery, FrameContent
 from matanyone_engine.media.masks import grow_mask
 from matanyone_engine.media.mattes import check_writable, least_bytes
@@ -38,7 +41,8 @@ from matanyone_engine.model.matanyone import MatAnyone
 from matanyone_engine.model.registry import VettedWeights
 from matanyone_engine.model.weights_file import measure
 from matanyone_engine.service.delivery import Outputs, plan_outputs
-from matanyone_engine.service.guard import again_if_out_of_memory, suspicions
+from matanyone_engine.service.guard import again_if_out_of_memory, memory_named, suspicions
+from matanyone_engine.service.pipeline import WriteBehind, read_ahead
 from matanyone_engine.service.provenance import describe_making
 from matanyone_engine.service.resume import (
     ResumePoint,
@@ -55,6 +59,12 @@ MOST_GROWTH = 200
 
 RESUME_INTERVAL = 60.0
 """Seconds between resume points: what a power cut costs at most."""
+
+_MOST_AHEAD = 2
+"""Frames that are read ahead of the network, and as many written behind it."""
+_MOST_AHEAD_BYTES = 1 << 30
+_BYTES_A_PIXEL = 28
+"""Of a frame on its way: the plate, what the network sees of it, its alpha, in float32."""
 
 Plane = NDArray[np.float32]
 
@@ -268,28 +278,137 @@ def run_matte(
     """
     about = provenance(plan, weights)
     session, used, done = _resumed(plan, network, about) if resume else (new_session(plan, network), [], 0)
-    state, left = session.state, time.monotonic()
-    try:
-        for step in plan.steps[done:]:
-            if stopping():
-                return
-            if step.seeds:
-                session = new_session(plan, network)
-            stamp = stamps(plan.source, step.frame)
-            seen, alpha, warnings = _matte(plan, session, step, about)
-            state, done, used = session.state, done + 1, used + stamp
-            if done == 1:
-                # An older run's point would vouch for alphas that are now written over.
-                resume_path(plan.outputs.main).unlink(missing_ok=True)
-            if time.monotonic() - left > RESUME_INTERVAL:
-                _leave_resume_point(plan, session, about, used, done)
-                left = time.monotonic()
-            if step.delivers:
-                yield FrameDone(step.frame, plan.paths(step.frame), seen, alpha, done, warnings)
-    finally:
-        # The state of the last alpha on disk, not of one that was lost on its way there.
-        session.rewind(state)
-        _leave_resume_point(plan, session, about, used, done)
+    kept = _Kept(plan, about, session, used, done)
+    depth = _depth(plan)
+    reads = (partial(_read, plan, step) for step in plan.steps[done:])
+    with closing(read_ahead(reads, depth)) as plates, WriteBehind[_Written](depth) as writes:
+        try:
+            for read in _until(stopping, plates):
+                if read.step.seeds:
+                    session = new_session(plan, network)
+                yield from kept.events(writes.put(_computed(plan, session, read, about)))
+            yield from kept.events(writes.drain())
+        except Exception:
+            yield from kept.events(writes.drain())  # frames before the one that failed are finished first
+            raise
+        finally:
+            kept.leave(writes)
+
+
+def _depth(plan: MattePlan) -> int:
+    """How many frames may wait on either side of the network."""
+    height, width = plan.mask.shape
+    return min(_MOST_AHEAD, _MOST_AHEAD_BYTES // (height * width * _BYTES_A_PIXEL))
+
+
+def _until(stopping: Callable[[], bool], plates: Iterator[_Read]) -> Iterator[_Read]:
+    """The plates until the wish to stop."""
+    while not stopping():
+        read = next(plates, None)
+        if read is None:
+            return
+        yield read
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A plate frame on its way to the network."""
+
+    step: Step
+    stamp: list[Stamp]
+    plate: Plate
+    seen: Plane
+    """(H, W, 3) 0..1: what the network is shown."""
+
+
+@dataclass(frozen=True)
+class _Written:
+    """A step whose files, if it has any, are on disk."""
+
+    stamp: list[Stamp]
+    state: StreamState
+    """The session after it."""
+    event: FrameDone | None
+
+
+def _read(plan: MattePlan, step: Step) -> _Read:
+    """Read a plate frame and show it as the network sees it. Raises PlateError, ColourError, OSError."""
+    stamp = stamps(plan.source, step.frame)
+    with memory_named("read"):
+        plate = plan.source.read(step.frame)
+        return _Read(step, stamp, plate, plan.view(plate.rgb))
+
+
+def _computed(
+    plan: MattePlan, session: MattingSession, read: _Read, about: Mapping[str, str]
+) -> Callable[[], _Written]:
+    """Send a plate through the network; what is left to do is to write it."""
+    planes = torch.from_numpy(read.seen).permute(2, 0, 1)
+
+    def compute() -> Plane:
+        return (session.seed(planes, plan.mask) if read.step.seeds else session.advance(planes)).cpu().numpy()
+
+    alpha = again_if_out_of_memory(session, compute)
+    return partial(_write, plan, read, alpha, session.state, about)
+
+
+def _write(plan: MattePlan, read: _Read, alpha: Plane, state: StreamState, about: Mapping[str, str]) -> _Written:
+    """Write the files of a step. Raises BadResult, OutputError."""
+    step, plate = read.step, read.plate
+    if step.delivers:
+        with memory_named("write"):
+            plan.outputs.write(step.frame, FrameContent(plate.header, {SUBJECT: alpha}, plate.canvas), about)
+    if step is plan.steps[0]:
+        # An older run's point would vouch for alphas that are now written over.
+        resume_path(plan.outputs.main).unlink(missing_ok=True)
+    if not step.delivers:
+        return _Written(read.stamp, state, None)
+    warnings = suspicions(black=not plate.rgb.any(), alpha=alpha)
+    return _Written(read.stamp, state, FrameDone(step.frame, plan.paths(step.frame), read.seen, alpha, 0, warnings))
+
+
+class _Kept:
+    """What of a run is on disk, and the way on from there."""
+
+    def __init__(
+        self, plan: MattePlan, about: Mapping[str, str], session: MattingSession, used: list[Stamp], done: int
+    ) -> None:
+        self._plan, self._about, self._session, self._used, self._done = plan, about, session, used, done
+        self._state, self._left = session.state, time.monotonic()
+
+    def events(self, results: Iterator[_Written]) -> Iterator[FrameDone]:
+        """Keep account of steps that are finished; those that deliver are events."""
+        for written in results:
+            self._state, self._done, self._used = written.state, self._done + 1, self._used + written.stamp
+            if time.monotonic() - self._left > RESUME_INTERVAL:
+                self._leave_point()
+                self._left = time.monotonic()
+            if written.event is not None:
+                yield replace(written.event, done=self._done)
+
+    def leave(self, writes: WriteBehind[_Written]) -> None:
+        """Wait for what is being written, and leave the point after the last alpha on disk."""
+        try:
+            for _ in self.events(writes.drain()):
+                pass
+        except Exception as error:  # whatever ends the run matters more
+            _log.warning("The last frame was not written: %s", error)
+        self._leave_point()
+
+    def _leave_point(self) -> None:
+        """Keep the way on from an unfinished run; a failure to do so must not hide why the run ended.
+
+        A run that finished nothing leaves an older point as it is.
+        """
+        file = resume_path(self._plan.outputs.main)
+        try:
+            if self._done == len(self._plan.steps):
+                file.unlink(missing_ok=True)
+            elif self._done:
+                identity = fingerprint(self._plan, self._about, self._used)
+                write_resume_point(file, ResumePoint(identity, self._done, self._session.snapshot(self._state)))
+        except Exception as error:  # whatever it is, the first error matters more
+            _log.warning("This run cannot be resumed: %s", error)
 
 
 def _resumed(plan: MattePlan, network: MatAnyone, about: Mapping[str, str]) -> tuple[MattingSession, list[Stamp], int]:
@@ -313,38 +432,3 @@ def new_session(plan: MattePlan, network: MatAnyone) -> MattingSession:
     """A session with the job's options that knows nothing yet."""
     job = plan.job
     return MattingSession(network, job.memory, settle_passes=job.settle_passes, working_size=job.working_size)
-
-
-def _matte(
-    plan: MattePlan, session: MattingSession, step: Step, about: Mapping[str, str]
-) -> tuple[Plane, Plane, tuple[str, ...]]:
-    """Read, compute and write one frame: what the network saw (H, W, 3), the alpha (H, W), what to look at."""
-    plate = plan.source.read(step.frame)
-    seen = plan.view(plate.rgb)
-    planes = torch.from_numpy(seen).permute(2, 0, 1)
-
-    def compute() -> Plane:
-        return (session.seed(planes, plan.mask) if step.seeds else session.advance(planes)).cpu().numpy()
-
-    alpha = again_if_out_of_memory(session, compute)
-    if step.delivers:
-        content = FrameContent(plate.header, {SUBJECT: alpha}, plate.canvas)
-        plan.outputs.write(step.frame, content, about)
-    return seen, alpha, suspicions(black=not plate.rgb.any(), alpha=alpha)
-
-
-def _leave_resume_point(
-    plan: MattePlan, session: MattingSession, about: Mapping[str, str], used: Sequence[Stamp], done: int
-) -> None:
-    """Keep the way on from an unfinished run; a failure to do so must not hide why the run ended.
-
-    A run that finished nothing leaves an older point as it is.
-    """
-    file = resume_path(plan.outputs.main)
-    try:
-        if done == len(plan.steps):
-            file.unlink(missing_ok=True)
-        elif done:
-            write_resume_point(file, ResumePoint(fingerprint(plan, about, used), done, session.snapshot()))
-    except Exception as error:  # whatever it is, the first error matters more
-        _log.warning("This run cannot be resumed: %s", error)

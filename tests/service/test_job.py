@@ -3,13 +3,18 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from shots import Shot, make_shot, read_image, write_image
 
-from matanyone_engine.errors import MaskError, SettingError
+from matanyone_engine.errors import MaskError, OutputError, PlateError, SettingError
+from matanyone_engine.matting.session import MattingSession
+from matanyone_engine.media.plates import SequencePlate
 from matanyone_engine.model.registry import load_vetted
+from matanyone_engine.service.delivery import Outputs
 from matanyone_engine.service.job import MatteJob, MattePlan, fingerprint, plan_matte, provenance, run_matte, stamps
 from matanyone_engine.service.resume import ResumePoint, read_resume_point, write_resume_point
 
@@ -68,16 +73,18 @@ def plates_of(plan: MattePlan) -> list[tuple[str, int, int]]:
     return [stamp for step in plan.steps for stamp in stamps(plan.source, step.frame)]
 
 
-def test_a_plate_that_was_not_used_yet_may_be_repaired_but_no_other(shot: Shot) -> None:
+def test_a_plate_that_was_not_used_yet_may_be_repaired_but_no_other(tmp_path: Path) -> None:
+    shot = make_shot(tmp_path, count=14)
     network, weights = load_vetted(shot.weights, "cpu")
     plan = plan_matte(job(shot))
     events = run_matte(plan, network, weights)
     for _ in range(3):
         next(events)
     events.close()
-    os.utime(shot.folder / "plate.1004.exr", (1, 1))
+    following = 1001 + read_resume_point(shot.out / ".a.exr.resume").done
+    os.utime(shot.folder / f"plate.{following}.exr", (1, 1))
     resumed = run_matte(plan, network, weights, resume=True)
-    assert next(resumed).frame == 1004
+    assert next(resumed).frame == following
     resumed.close()
     os.utime(shot.folder / "plate.1002.exr", (1, 1))
     with pytest.raises(SettingError, match="another job"):
@@ -115,13 +122,82 @@ def test_a_run_that_is_closed_early_leaves_its_point_and_goes_on_from_it(shot: S
     network, weights = load_vetted(shot.weights, "cpu")
     plan = plan_matte(job(shot))
     whole = [event.alpha for event in run_matte(plan, network, weights)]
+    for path in shot.out.iterdir():
+        path.unlink()
     events = run_matte(plan, network, weights)
     first = [next(events).alpha for _ in range(3)]
     events.close()
-    rest = [(event.frame, event.alpha) for event in run_matte(plan, network, weights, resume=True)]
-    assert [frame for frame, _ in rest] == [1004, 1005, 1006]
-    assert all((a == b).all() for a, b in zip(whole, [*first, *(alpha for _, alpha in rest)], strict=True))
+    done = read_resume_point(shot.out / ".a.exr.resume").done
+    assert 3 <= done <= 5, "what was on its way to the disk is finished too, and counts"
+    assert [path.name for path in sorted(shot.out.glob("a.*.exr"))] == [f"a.{1001 + n}.exr" for n in range(done)]
+    rest = {event.frame: event.alpha for event in run_matte(plan, network, weights, resume=True)}
+    assert sorted(rest) == list(range(1001 + done, 1007))
+    assert all((a == b).all() for a, b in zip(whole, first, strict=False))
+    assert all((whole[frame - 1001] == alpha).all() for frame, alpha in rest.items())
     assert not list(shot.out.glob(".*"))
+
+
+def test_a_frame_that_cannot_be_read_or_written_stops_there_and_those_before_it_are_told(
+    shot: Shot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, weights = load_vetted(shot.weights, "cpu")
+    plan = plan_matte(job(shot))
+    plate = shot.folder / "plate.1004.exr"
+    whole = plate.read_bytes()
+    plate.write_bytes(whole[:-300])
+    events = run_matte(plan, network, weights)
+    assert [next(events).frame for _ in range(3)] == [1001, 1002, 1003]
+    with pytest.raises(PlateError, match="1004"):
+        next(events)
+    assert len(list(shot.out.glob("a.*.exr"))) == 3
+    plate.write_bytes(whole)
+    write = Outputs.write
+
+    def full(self: Outputs, frame: int, *rest: Any) -> Any:
+        if frame == 1005:
+            raise OutputError(expected="room", came="none left", action="Free some.")
+        return write(self, frame, *rest)
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Outputs, "write", full)
+        events = run_matte(plan, network, weights, resume=True)
+        assert next(events).frame == 1004
+        with pytest.raises(OutputError, match="none left"):
+            next(events)
+    assert [event.frame for event in run_matte(plan, network, weights, resume=True)] == [1005, 1006]
+
+
+def test_plates_are_read_and_alphas_written_beside_the_network(shot: Shot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a frame is computed the next is read and the one before is written; without that, this waits for ever."""
+    network, weights = load_vetted(shot.weights, "cpu")
+    plan = plan_matte(job(shot))
+    read, written = threading.Event(), threading.Event()
+    read_one, write, advance = SequencePlate.read, Outputs.write, MattingSession.advance
+
+    def noted_read(self: SequencePlate, frame: int) -> Any:
+        if frame == 1004:
+            read.set()
+        return read_one(self, frame)
+
+    def noted_write(self: Outputs, frame: int, *rest: Any) -> Any:
+        result = write(self, frame, *rest)
+        if frame == 1002:
+            written.set()
+        return result
+
+    calls = []
+
+    def patient(self: MattingSession, plate: Any) -> Any:
+        calls.append(plate)
+        if len(calls) == 2:  # frame 1003
+            assert read.wait(10)
+            assert written.wait(10)
+        return advance(self, plate)
+
+    monkeypatch.setattr(SequencePlate, "read", noted_read)
+    monkeypatch.setattr(Outputs, "write", noted_write)
+    monkeypatch.setattr(MattingSession, "advance", patient)
+    assert [event.frame for event in run_matte(plan, network, weights)] == list(range(1001, 1007))
 
 
 def test_a_damaged_resume_point_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What reading, converting and writing cost a job beside its network: the pipeline's figure.
+
+    python benchmarks/overlap.py --size 3840x2160 --working-size 1080 --frames 8 --turns 3
+
+Half-float EXR plates (ZIP, grain) go through the same session twice, turn about: as views that are in memory already
+(the network alone), and as a job from files to files. The parts of the job are timed alone too. The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import OpenImageIO as oiio
+import torch
+from numpy.typing import NDArray
+
+from matanyone_engine.matting.session import MattingSession
+from matanyone_engine.model.matanyone import MatAnyone
+from matanyone_engine.model.registry import load_vetted
+from matanyone_engine.service.allocator import keep_freed_memory
+from matanyone_engine.service.job import MatteJob, MattePlan, new_session, plan_matte, run_matte
+
+Picture = NDArray[np.float32]
+
+
+def plate(width: int, height: int, frame: int) -> Picture:
+    """(H, W, 3) scene-linear: a bright disc over soft noise, with grain, as a camera would give it."""
+    generator = np.random.default_rng(frame)
+    noise = cv2.resize(np.random.default_rng(1).random((9, 16, 3), dtype=np.float32) * 0.4, (width, height))
+    cv2.circle(noise, (width // 2 + 6 * frame, height // 2), height // 5, (0.8, 0.5, 0.3), -1, cv2.LINE_AA)
+    return noise + generator.normal(0, 0.01, noise.shape).astype(np.float32)
+
+
+def write_exr(path: Path, pixels: Picture, channels: tuple[str, ...]) -> None:
+    """Half floats, ZIP."""
+    height, width, count = pixels.shape
+    spec = oiio.ImageSpec(width, height, count, oiio.HALF)
+    spec.channelnames = channels
+    spec.attribute("compression", "zip")
+    output = oiio.ImageOutput.create("openexr")
+    if not (output.open(str(path), spec) and output.write_image(pixels) and output.close()):
+        raise SystemExit(output.geterror())
+
+
+def make_shot(folder: Path, width: int, height: int, frames: int, working_size: int) -> MatteJob:
+    """Plates and a mask on disk."""
+    for frame in range(frames):
+        write_exr(folder / f"plate.{frame + 1:04d}.exr", plate(width, height, frame), ("R", "G", "B"))
+    mask = np.zeros((height, width), np.float32)
+    cv2.circle(mask, (width // 2, height // 2), height // 5, 1.0, -1, cv2.LINE_AA)
+    write_exr(folder / "mask.exr", mask[..., None], ("Y",))
+    return MatteJob(
+        plate=str(folder / "plate.####.exr"),
+        mask=str(folder / "mask.exr"),
+        out=str(folder / "out" / "alpha.####.exr"),
+        colorspace="ACEScg",
+        settle_passes=0,
+        working_size=working_size,
+    )
+
+
+def network_alone(session: MattingSession, views: list[Picture]) -> float:
+    """Seconds a frame."""
+    begun = time.perf_counter()
+    for view in views:
+        session.advance(torch.from_numpy(view).permute(2, 0, 1)).cpu().numpy()
+    return (time.perf_counter() - begun) / len(views)
+
+
+def whole_job(plan: MattePlan, network: MatAnyone, weights: object) -> float:
+    """Seconds a frame, from the first alpha on disk to the last: start and seed are not counted."""
+    stamps = [time.perf_counter() for _ in run_matte(plan, network, weights)]  # type: ignore[arg-type]
+    return (stamps[-1] - stamps[0]) / (len(stamps) - 1)
+
+
+def alone(work: Callable[[], object], times: int = 3) -> float:
+    """Seconds of one part of the job when nothing else runs; the best of a few."""
+    taken = []
+    for _ in range(times):
+        begun = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - begun)
+    return min(taken)
+
+
+def main() -> None:
+    """Make the shot, measure turn about, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", default="3840x2160")
+    parser.add_argument("--working-size", type=int, default=1080)
+    parser.add_argument("--frames", type=int, default=8)
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--model", default="mini")
+    parser.add_argument("--device", default="cpu")
+    args = parser.parse_args()
+    keep_freed_memory()
+    width, height = map(int, args.size.split("x"))
+    network, weights = load_vetted(args.model, args.device)
+    with tempfile.TemporaryDirectory() as folder:
+        plan = plan_matte(make_shot(Path(folder), width, height, args.frames, args.working_size))
+        views = [plan.view(plan.source.read(frame).rgb) for frame in plan.frames]
+        session = new_session(plan, network)
+        session.seed(torch.from_numpy(views[0]).permute(2, 0, 1), plan.mask)
+        turns = [(network_alone(session, views[1:]), whole_job(plan, network, weights)) for _ in range(args.turns)]
+        parts = _parts(plan, next(iter(run_matte(plan, network, weights))).alpha, weights)
+    bare, job = (statistics.median(each) for each in zip(*turns, strict=True))
+    for name, seconds in {"network alone": bare, "whole job": job, **parts}.items():
+        print(f"{name:>14} {seconds * 1e3:8.0f} ms a frame")
+    print(f"what files cost: {(job - bare) / job:.1%} of a frame's time")
+    print(json.dumps({"network_s": bare, "job_s": job, "share": (job - bare) / job, "parts_s": parts, "turns": turns}))
+
+
+def _parts(plan: MattePlan, alpha: Picture, weights: object) -> dict[str, float]:
+    from matanyone_engine.media.layouts import SUBJECT, FrameContent
+    from matanyone_engine.service.job import provenance
+
+    frame = plan.frames[0]
+    read = plan.source.read(frame)
+    about = provenance(plan, weights)  # type: ignore[arg-type]
+    content = FrameContent(read.header, {SUBJECT: alpha}, read.canvas)
+    return {
+        "read": alone(lambda: plan.source.read(frame)),
+        "view": alone(lambda: plan.view(read.rgb)),
+        "write": alone(lambda: plan.outputs.write(frame, content, about)),
+    }
+
+
+if __name__ == "__main__":
+    main()

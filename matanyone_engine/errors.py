@@ -46,6 +46,10 @@ class EngineError(Exception):
         self.action = action
         super().__init__(f"expected {expected}; got {came}. {action}")
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Errors travel between processes (service/pixels.py)."""
+        return _rebuilt, (type(self), self.expected, self.came, self.action)
+
 
 class BadInput(EngineError):
     """What was given cannot be used. Raised before any work starts wherever that can be known."""
@@ -125,3 +129,7 @@ class BadResult(EngineError):
 
 class Interrupted(EngineError):
     """The user stopped the work; finished frames are kept."""
+
+
+def _rebuilt(kind: type[EngineError], expected: str, came: str, action: str) -> EngineError:
+    return kind(expected=expected, came=came, action=action)

@@ -34,7 +34,7 @@ from matanyone_engine import __version__
 from matanyone_engine.errors import SettingError
 from matanyone_engine.matting.session import check_options
 from matanyone_engine.media.layouts import Delivery
-from matanyone_engine.media.plates import open_plate
+from matanyone_engine.media.plates import PlateSource, open_plate
 from matanyone_engine.model.checkpoint import read_checkpoint
 from matanyone_engine.model.device import choose_device
 from matanyone_engine.model.dims import Dims
@@ -42,6 +42,7 @@ from matanyone_engine.model.registry import locate
 from matanyone_engine.service import events as on
 from matanyone_engine.service.access import Access
 from matanyone_engine.service.admission import free_bytes, resident_bytes, session_bytes
+from matanyone_engine.service.apart import Apart, look_through
 from matanyone_engine.service.faults import as_told, as_wire_error
 from matanyone_engine.service.job import MatteJob, MattePlan, plan_matte
 from matanyone_engine.service.pixels import Asked, Decoder, Plane, encode_alpha
@@ -60,6 +61,8 @@ _RECENT_BYTES = 256 << 20
 """Answers kept in main memory too."""
 
 
+_LOOKING_S = 6 * 3600.0
+"""For all files of a job."""
 _GIVES_WAY = 5
 """Niceness of the pool's threads."""
 
@@ -125,13 +128,15 @@ class Engine:
         self._memory = settings.memory_bytes or free_bytes(self.device) * 4 // 5
         self.scheduler = Scheduler(self._limits())
         self._decoder = Decoder()
+        self._apart = Apart(_LOOKING_S)
         self._pool = ThreadPoolExecutor(3, thread_name_prefix="pool", initializer=_give_way)
         self._device_queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._device_thread = threading.Thread(target=self._run_device, name="device", daemon=True)
         self._recent: OrderedDict[tuple[str, int], tuple[say.Result, Payload, bytes]] = OrderedDict()
         self._journals: dict[str, dict[int, Answered]] = {}
         self._plans: dict[str, tuple[MattePlan, say.Job]] = {}
-        self._written: dict[str, int] = {}
+        self._written: dict[str, tuple[int, int]] = {}
+        """Of jobs: alphas written in this run, and the steps that are done."""
         self._started = self._busy_at = self._heard_at = time.monotonic()
         self._stepped_at: deque[float] = deque(maxlen=100_000)
         self._frames = 0
@@ -168,6 +173,7 @@ class Engine:
             if shot.is_job:
                 self.worker.end_job(shot.id)
         self._decoder.close()
+        self._apart.close()
         self._store.close()
 
     # ------------------------------------------------------------------------------------------------ requests
@@ -433,7 +439,8 @@ class Engine:
             job = _matte_job(order.job, self.settings.access)
             plate = open_plate(job.plate)
             self.settings.access.check(plate.paths(plate.frames))  # before a pixel is read: links may lead anywhere
-            plan = plan_matte(job, resume=order.job.resume)
+            self._look_through(job, plate)
+            plan = plan_matte(job, looked_through=True, resume=order.job.resume)
             self.settings.access.check(plan.paths(plan.frames[0]))
             height, width = plan.mask.shape
             need = session_bytes(self._dims[order.job.model], (width, height), order.job.options.working_size)
@@ -444,6 +451,13 @@ class Engine:
             self._post(on.Planned(order.session, fault=as_told(error)))
         else:
             self._post(on.Planned(order.session, accepted, need, (width, height)))
+
+    def _look_through(self, job: MatteJob, plate: PlateSource) -> None:
+        """Let a process that can be spared read every file of a job first. Raises PlateError, MaskError, WireError."""
+        ends = [*(job.frames or plate.frames), *([] if job.mask_frame is None else [job.mask_frame])]
+        between = [frame for frame in plate.frames if min(ends) <= frame <= max(ends)]
+        if between:
+            self._apart.run(look_through, job.plate, between, job.mask)
 
     # ------------------------------------------------------------------------------------------------ device
 
@@ -495,8 +509,7 @@ class Engine:
         begun = time.monotonic()
         plan, job = self._plans[order.session]
         progress = ended = None
-        halted = order.session in self.worker.halted
-        written = self._written.get(order.session, 0)
+        written, reached = self._written.get(order.session, (0, 0))
         try:
             done = self.worker.job_step(order.session, plan, job.model, resume=job.resume)
         except Exception as error:
@@ -504,10 +517,10 @@ class Engine:
             ended = say.JobEnded(order.session, "failed", written, problem.code.value, problem.message, problem.action)
         else:
             if done is None:
-                ended = say.JobEnded(order.session, "cancelled" if halted else "finished", written)
+                ended = say.JobEnded(order.session, "finished" if reached == len(plan.steps) else "cancelled", written)
             else:
                 self._count()
-                self._written[order.session] = written + 1
+                self._written[order.session] = (written + 1, done.done)
                 progress = say.Progress(
                     order.session, done.frame, str(done.paths[0]), done.done, len(plan.steps), done.warnings
                 )

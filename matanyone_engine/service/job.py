@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from matanyone_engine.errors import MaskError, SettingError
+from matanyone_engine.errors import Interrupted, MaskError, SettingError
 from matanyone_engine.matting.policy import MemoryPolicy
 from matanyone_engine.matting.session import SETTLE_PASSES, MattingSession, check_options
 from matanyone_engine.matting.state import StreamState
@@ -151,11 +151,16 @@ class FrameDone:
 
 
 def plan_matte(
-    job: MatteJob, checked: Callable[[int, int], None] = lambda _done, _of: None, *, resume: bool = False
+    job: MatteJob,
+    checked: Callable[[int, int], None] = lambda _done, _of: None,
+    *,
+    resume: bool = False,
+    looked_through: bool = False,
 ) -> MattePlan:
     """Check a job against the files it names; `checked` hears how many plates of how many were looked through.
 
     resume: it is to go on with an unfinished run, in the version that one writes.
+    looked_through: the plates were read before, in a process that could be spared (apart.py).
 
     Raises PlateError, MaskError, FrameRangeError, ColourError, SettingError, OutputError.
     """
@@ -173,7 +178,8 @@ def plan_matte(
     mask = _prepared_mask(job, first.size)
     for folder in outputs.folders:
         check_writable(folder, least_bytes(first, len(frames)))
-    check_plates(source, run, checked)
+    if not looked_through:
+        check_plates(source, run, checked)
     return MattePlan(job, source, frames, run, key, mask, colour, view, outputs)
 
 
@@ -273,7 +279,7 @@ def run_matte(
     """Matte the shot frame by frame; an event for each alpha that is on disk.
 
     resume: go on from the resume point beside the output, which must be this very job's.
-    stopping: asked before each frame; once it says yes the run ends.
+    stopping: asked before each frame and each pass over the mask's; once it says yes the run ends.
     A resume point is left every minute, and when the run ends early for whatever reason.
     """
     about = provenance(plan, weights)
@@ -286,7 +292,9 @@ def run_matte(
             for read in _until(stopping, plates):
                 if read.step.seeds:
                     session = new_session(plan, network)
-                yield from kept.events(writes.put(_computed(plan, session, read, about)))
+                yield from kept.events(writes.put(_computed(plan, session, read, about, stopping)))
+            yield from kept.events(writes.drain())
+        except Interrupted:  # between two passes over the mask's frame: as if before it
             yield from kept.events(writes.drain())
         except Exception:
             yield from kept.events(writes.drain())  # frames before the one that failed are finished first
@@ -340,13 +348,15 @@ def _read(plan: MattePlan, step: Step) -> _Read:
 
 
 def _computed(
-    plan: MattePlan, session: MattingSession, read: _Read, about: Mapping[str, str]
+    plan: MattePlan, session: MattingSession, read: _Read, about: Mapping[str, str], stopping: Callable[[], bool]
 ) -> Callable[[], _Written]:
-    """Send a plate through the network; what is left to do is to write it."""
+    """Send a plate through the network; what is left to do is to write it. Raises Interrupted, OutOfMemory."""
     planes = torch.from_numpy(read.seen).permute(2, 0, 1)
 
     def compute() -> Plane:
-        return (session.seed(planes, plan.mask) if read.step.seeds else session.advance(planes)).cpu().numpy()
+        seeds = read.step.seeds
+        alpha = session.seed(planes, plan.mask, stopping=stopping) if seeds else session.advance(planes)
+        return alpha.cpu().numpy()
 
     alpha = again_if_out_of_memory(session, compute)
     return partial(_write, plan, read, alpha, session.state, about)

@@ -13,14 +13,9 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures import TimeoutError as TookTooLong
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -31,8 +26,8 @@ from matanyone_engine.media.color import ColourChoice, NetworkView, choose_space
 from matanyone_engine.media.images import PlateHeader, check_bounds, read_header, read_mask, read_plate
 from matanyone_engine.media.masks import grow_mask
 from matanyone_engine.media.mattes import write_alpha
+from matanyone_engine.service.apart import Apart
 from matanyone_engine.wire.arrays import EXR, Payload, describe_file, describe_raw
-from matanyone_engine.wire.errors import Code, WireError
 
 Plane = NDArray[np.float32]
 _PATIENCE_S = 120.0
@@ -69,47 +64,24 @@ class Asked:
 
 
 class Decoder:
-    """Decodes payloads; the process for EXR files starts with the first one, and anew after a crash."""
+    """Decodes payloads: raw planes here, EXR files apart."""
 
     def __init__(self) -> None:
-        self._pool: ProcessPoolExecutor | None = None
-        self._lock = Lock()
+        self._apart = Apart(_PATIENCE_S)
 
     def __call__(self, asked: Asked, plate: tuple[Payload, Any], mask: tuple[Payload, Any] | None) -> Seen:
         """Raises BadInput, or WireError where a file has killed the process."""
         if all(payload.encoding != EXR for payload, _ in filter(None, (plate, mask))):
             return decode(asked, plate, mask)
-        with self._lock:
-            if self._pool is None:
-                self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
-            pool = self._pool
-        try:
-            return pool.submit(decode, asked, _copied(plate), mask and _copied(mask)).result(_PATIENCE_S)
-        except (BrokenProcessPool, TookTooLong) as error:
-            self._replace(pool)
-            raise WireError(
-                Code.BAD_INPUT,
-                "the image library died on this EXR file, or did not end with it",
-                "Write the plate again from your application; if that does not help, report it with the file.",
-            ) from error
-
-    def _replace(self, pool: ProcessPoolExecutor) -> None:
-        """End a process that cannot be trusted any more; the next file starts another."""
-        with self._lock:
-            if self._pool is pool:
-                for process in (pool._processes or {}).values():
-                    process.kill()
-                self._pool = None
-        pool.shutdown(wait=False, cancel_futures=True)
+        return self._apart.run(decode, asked, _copied(plate), mask and _copied(mask))
 
     def processes(self) -> list[int]:
         """Ids of the decoding processes."""
-        return [] if self._pool is None else list(self._pool._processes or ())
+        return self._apart.processes()
 
     def close(self) -> None:
         """End the process."""
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+        self._apart.close()
 
 
 def _copied(part: tuple[Payload, Any]) -> tuple[Payload, bytes]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import itertools
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
-from engines import FIRST, Engine, running
+from engines import FIRST, RAW, SIZE, Engine, expected, mask, numbers, pixels, plate, running
 from lossy import LossyWire
 from shots import HEIGHT, WIDTH, Shot, make_shot, read_image, write_image
 
@@ -133,8 +135,20 @@ def test_a_cancel_while_it_is_planned_and_while_it_runs(engine: Engine, shot: Sh
                 run.cancel()
         assert isinstance(event, say.JobEnded)
         assert event.outcome == "cancelled"
-        assert event.written <= 2
+        assert event.written <= 3, "told of the first, the second was computed and the third begun"
         assert len([name for name in shot.written() if name.endswith(".exr")]) == event.written
+
+
+def test_a_cancel_while_it_settles_on_the_mask(engine: Engine, shot: Shot) -> None:
+    with engine.client() as client:
+        run = JobRun(client, job(shot, options=say.Options(settle_passes=100_000)))
+        while not (client.pump.pong and client.pump.pong.activity == "stepping"):
+            client.next_event(0.05)
+        begun = time.monotonic()
+        run.cancel()
+        assert events(run)[1].outcome == "cancelled"
+        assert time.monotonic() - begun < 5
+    assert shot.written() == []
 
 
 def test_what_an_artist_should_look_at_is_said_once(
@@ -192,3 +206,17 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(engine: Engine, 
             JobRun(client, job(shot))
         assert shot.written() == []
         assert events(JobRun(client, job(shot, missing="skip")))[1].written == 5
+
+
+def test_a_plate_that_kills_the_image_library_costs_the_job_and_no_session(engine: Engine, shot: Shot) -> None:
+    with engine.client() as client:
+        session = client.open_shot(SIZE, RAW)
+        assert events(JobRun(client, job(shot)))[1].outcome == "finished"
+        assert engine.process is not None
+        for child in psutil.Process(engine.process.pid).children():
+            child.kill()
+        with pytest.raises(WireError, match="image library died"):
+            JobRun(client, job(shot))
+        assert pixels(session.matte(numbers(0, 3), plate, mask())) == {n: expected()[n] for n in numbers(0, 3)}
+        assert events(JobRun(client, job(shot)))[1].outcome == "finished"
+    check_files(shot)

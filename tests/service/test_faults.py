@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import pickle
 
 import pytest
 
@@ -24,6 +25,13 @@ def test_every_error_travels_with_its_three_parts(kind: type[errors.EngineError]
     assert "a whale" in told.message
     assert "a tree" in told.message
     assert told.action == "Look again."
+
+
+@pytest.mark.parametrize("kind", family(), ids=lambda kind: kind.__name__)
+def test_every_error_travels_between_processes(kind: type[errors.EngineError]) -> None:
+    error = pickle.loads(pickle.dumps(kind(expected="a whale", came="a tree", action="Look again.")))
+    assert type(error) is kind
+    assert (error.expected, error.came, error.action) == ("a whale", "a tree", "Look again.")
 
 
 def test_what_is_not_ours_is_told_apart() -> None:

@@ -69,6 +69,9 @@ def test_a_decoder_that_dies_is_an_answer_and_comes_back(tmp_path: Path) -> None
         seen = decoder(SRGB, plate, mask())
         assert seen.header is not None
         (process,) = decoder.processes()
+        with pytest.raises(PlateError, match="finished and not damaged"):
+            decoder(SRGB, (describe_file("plate", data[:400]), data[:400]), None)
+        assert decoder.processes() == [process], "a damaged file is an answer, and no end of the process"
         os.kill(process, signal.SIGKILL)
         with pytest.raises(WireError) as caught:
             decoder(SRGB, plate, None)

@@ -63,6 +63,8 @@ _RECENT_BYTES = 256 << 20
 
 _LOOKING_S = 6 * 3600.0
 """For all files of a job."""
+_MEASURED_EVERY_S = 600.0
+"""How often it is seen whether too much is on disk."""
 _GIVES_WAY = 5
 """Niceness of the pool's threads."""
 
@@ -137,7 +139,7 @@ class Engine:
         self._plans: dict[str, tuple[MattePlan, say.Job]] = {}
         self._written: dict[str, tuple[int, int]] = {}
         """Of jobs: alphas written in this run, and the steps that are done."""
-        self._started = self._busy_at = self._heard_at = time.monotonic()
+        self._started = self._busy_at = self._heard_at = self._measured_at = time.monotonic()
         self._stepped_at: deque[float] = deque(maxlen=100_000)
         self._frames = 0
         self._device_s = 0.0
@@ -290,11 +292,24 @@ class Engine:
         self.handle(on.Tick(now))
         if not self.scheduler.idle:
             self._busy_at = now
+        if now - self._measured_at > _MEASURED_EVERY_S:
+            self._measured_at = now
+            self._pool.submit(self._measure)
         idle = now - self._busy_at
         unload, leave = self.settings.idle_unload_s, self.settings.idle_exit_s
         if unload is not None and idle > unload and self.worker.loaded:
             self._device_queue.put(self.worker.unload)
         return leave is None or min(idle, now - self._heard_at) <= leave
+
+    def _measure(self) -> None:
+        """Look at what is on disk; files may come and go meanwhile, then the next look counts."""
+        try:
+            over = self._store.excess(self.settings.most_state_bytes)
+        except (OSError, ValueError, KeyError, WireError) as error:
+            _log.info("The state folder could not be measured: %s", error)
+            return
+        if over:
+            self._post(on.Crowded(tuple(over)))
 
     # -------------------------------------------------------------------------------------------- instructions
 

@@ -133,6 +133,13 @@ class Tick(Event):
 
 
 @dataclass(frozen=True)
+class Crowded(Event):
+    """The disk holds more than it may: these sessions were left alone longest."""
+
+    sessions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Closing(Event):
     """The engine is to end: no new work, every session to disk."""
 

@@ -24,6 +24,7 @@ from matanyone_engine.service.events import (
     Asked,
     Asker,
     Closing,
+    Crowded,
     Decode,
     Decoded,
     Discard,
@@ -573,6 +574,13 @@ class Scheduler:
             ):
                 shot.moving = True
                 yield Park(shot.id, shot.next_seq, leave=True)
+
+    def _on_crowded(self, event: Crowded) -> Iterator[Instruction]:
+        """Of sessions that were left alone too much is on disk; those on the device stay whatever they take."""
+        for session in event.sessions:
+            shot = self.shots.get(session)
+            if shot is not None and shot.phase is Phase.PARKED and not shot.moving:
+                yield from self._forget(shot)
 
     def _on_closing(self, _event: Closing) -> Iterator[Instruction]:
         self.closing = True

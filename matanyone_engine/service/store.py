@@ -197,6 +197,15 @@ class Store:
                 continue
             yield folder
 
+    def excess(self, most_bytes: int) -> list[str]:
+        """Sessions that were left alone longest, of those that go beyond so many bytes together."""
+        kept, over = 0, []
+        for path in sorted(self._folders(), key=_touched, reverse=True):
+            kept += sum(file.stat().st_size for file in path.glob("*"))
+            if kept > most_bytes:
+                over.append(SessionFolder(path).about()[0])
+        return over
+
     def prune(self, most_age_s: float, most_bytes: int) -> None:
         """Bound what is on disk: sessions left alone for long go, then those left alone longest of too many bytes.
 

@@ -90,6 +90,15 @@ def test_what_does_not_fit_is_refused_with_figures() -> None:
     assert code(scheduler.handle(event)) == "no-room"
 
 
+def test_a_crowded_disk_costs_parked_sessions_only() -> None:
+    scheduler = Scheduler(LIMITS)
+    opened(scheduler, "a", "p")
+    scheduler.adopt("b", say.Open("b" * 32, (64, 48)), 3, 10, 0.0)
+    (drop,) = scheduler.handle(on.Crowded(("a", "b", "c")))
+    assert isinstance(drop, on.Drop)
+    assert (drop.session, list(scheduler.shots)) == ("b", ["a"])
+
+
 def test_a_result_that_cannot_be_stored_takes_the_memory_back() -> None:
     scheduler = Scheduler(LIMITS)
     opened(scheduler, "a", "p")

@@ -98,6 +98,17 @@ def test_what_is_old_or_too_much_goes(tmp_path: Path) -> None:
     assert not list(store.sessions())
 
 
+def test_what_is_too_much_while_the_engine_runs_is_named_oldest_last(tmp_path: Path) -> None:
+    store = Store(tmp_path / "state")
+    for number in range(3):
+        made = store.create(f"{number:032x}", OPENING, 5)
+        for path in made.folder.iterdir():
+            os.utime(path, (1_000_000_000 + number, 1_000_000_000 + number))
+    one = sum(path.stat().st_size for path in made.folder.iterdir())
+    assert store.excess(3 * one) == []
+    assert store.excess(one) == [f"{1:032x}", f"{0:032x}"]
+
+
 def test_a_clock_that_leaps_forward_costs_no_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(tmp_path / "state")
     put(store.create("0" * 32, OPENING, 5), 0)

@@ -79,13 +79,23 @@ SKELETON = (
 )
 HEAD_CENTRE = Vector((0.0, -0.035, 1.675))
 
+DUSK = ((0.004, 0.006, 0.012), (0.015, 0.03, 0.07))
+"""Scene-linear Rec.709 of the composite's background at the bottom and the top edge of the frame."""
+
 
 def main() -> None:
     args = _arguments()
     look = Look(args.seed, *args.size, args.length, args.samples, args.alpha_samples, args.threads)
     frames = args.frames or list(range(FIRST_FRAME, FIRST_FRAME + look.length))
     scene = build_scene(look)
+    if args.composite:
+        hang_backdrop(scene)
     for frame in frames:
+        if args.composite:
+            write_plate(
+                args.out / "truth" / f"composite.{frame}.exr", render_composite(scene, look, frame, args.scratch), frame
+            )
+            continue
         beauty = render_beauty(scene, look, frame, args.scratch)
         alpha = render_alpha(scene, look, frame, args.scratch)
         write_plate(args.out / "plate" / f"plate.{frame}.exr", with_grain(beauty, look, frame), frame)
@@ -100,6 +110,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--scratch", type=Path, default=Path("/tmp/render_plate"), help="folder for single passes")
     parser.add_argument("--frames", type=int, nargs="+", help="only these frames")
+    parser.add_argument(
+        "--composite", action="store_true", help="only the subject over DUSK, lit by the set: truth/composite"
+    )
     parser.add_argument("--length", type=int, default=Look.length)
     parser.add_argument("--size", type=int, nargs=2, default=(Look.width, Look.height))
     parser.add_argument("--samples", type=int, default=Look.samples)
@@ -624,6 +637,30 @@ def build_camera(scene: bpy.types.Scene, look: Look) -> None:
     scene.camera = camera
 
 
+def hang_backdrop(scene: bpy.types.Scene) -> None:
+    """Let the camera see the subject over DUSK instead of the set, which still lights it and is mirrored in it."""
+    for thing in bpy.data.collections["set"].objects:
+        thing.visible_camera = False
+    tree = scene.world.node_tree
+    sky, output = tree.nodes["Background"], tree.nodes["World Output"]
+    place, height, mix, dusk, choice, path = (
+        tree.nodes.new(f"ShaderNode{kind}")
+        for kind in ("TexCoord", "SeparateXYZ", "Mix", "Background", "MixShader", "LightPath")
+    )
+    mix.data_type = "RGBA"
+    mix.inputs[6].default_value, mix.inputs[7].default_value = ((*colour, 1.0) for colour in DUSK)
+    for source, target in (
+        (place.outputs["Window"], height.inputs[0]),
+        (height.outputs["Y"], mix.inputs["Factor"]),
+        (mix.outputs[2], dusk.inputs["Color"]),
+        (path.outputs["Is Camera Ray"], choice.inputs[0]),
+        (sky.outputs[0], choice.inputs[1]),
+        (dusk.outputs[0], choice.inputs[2]),
+        (choice.outputs[0], output.inputs["Surface"]),
+    ):
+        tree.links.new(source, target)
+
+
 # Passes --------------------------------------------------------------------------------------------------------------
 
 
@@ -633,6 +670,14 @@ def render_beauty(scene: bpy.types.Scene, look: Look, frame: int, scratch: Path)
     scene.cycles.samples, scene.cycles.use_denoising, scene.cycles.max_bounces = look.samples, True, 4
     _show(stage=True)
     return _rendered(scene, frame, scratch / f"beauty.{frame}.exr")[..., :3]
+
+
+def render_composite(scene: bpy.types.Scene, look: Look, frame: int, scratch: Path) -> np.ndarray:
+    """(H, W, 3) scene-linear Rec.709: what a composite over DUSK should be. No grain; see hang_backdrop."""
+    scene.render.film_transparent = False
+    scene.cycles.samples, scene.cycles.use_denoising, scene.cycles.max_bounces = look.samples, True, 4
+    _show(stage=True)
+    return _rendered(scene, frame, scratch / f"composite.{frame}.exr")[..., :3]
 
 
 def render_alpha(scene: bpy.types.Scene, look: Look, frame: int, scratch: Path) -> np.ndarray:

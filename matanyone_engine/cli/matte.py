@@ -21,6 +21,7 @@ from matanyone_engine.cli.stopping import graceful_stop
 from matanyone_engine.errors import EngineError, Interrupted, MaskError, SettingError
 from matanyone_engine.matting.session import SETTLE_PASSES
 from matanyone_engine.media.contact_sheet import ContactSheet, choose_preview_frames
+from matanyone_engine.media.foreground import CORE_CHOKE
 from matanyone_engine.media.layouts import COMPRESSIONS, DEPTHS, LAYOUTS, Delivery
 from matanyone_engine.media.mattes import check_writable
 from matanyone_engine.media.sequence import describe_frames, parse_frames
@@ -85,6 +86,17 @@ def _add_delivery(parser: argparse.ArgumentParser) -> None:
         choices=DEPTHS,
         help="default: half, or float where half does not hold the plate's values; 16 bit else",
     )
+    group.add_argument(
+        "--foreground", action="store_true", help="add the subject's own colour, unmixed, as layer fg (straight)"
+    )
+    group.add_argument(
+        "--split",
+        type=int,
+        nargs="?",
+        const=CORE_CHOKE,
+        metavar="PIXELS",
+        help=f"add layers core and edge, whose sum is the alpha; the core is drawn in (default: {CORE_CHOKE})",
+    )
     group.add_argument("--shot", metavar="NAME", help="what {shot} stands for (default: the plate's name)")
     group.add_argument(
         "--version", type=int, metavar="N", help="what {version} stands for (default: the next that is free)"
@@ -140,7 +152,9 @@ def _job(args: argparse.Namespace) -> MatteJob:
         mask_grow=args.mask_grow,
         settle_passes=args.settle,
         working_size=args.working_size,
-        delivery=Delivery(args.layout, args.compression, args.depth, args.shot, args.version),
+        delivery=Delivery(
+            args.layout, args.compression, args.depth, args.shot, args.version, args.foreground, args.split
+        ),
     )
 
 

@@ -7,7 +7,7 @@ background it leaves a fringe of the old one. F is estimated here, straight (not
 The method is the multi-level one of Germer, Uelwer, Conrad and Harmeling, "Fast Multi-Level Foreground Estimation"
 (ICPR 2020): F and B that explain the plate and vary smoothly, solved from one pixel up to full size. Changed for
 scene-linear plates: nothing is clipped to 0..1, bright pixels weigh less (or a lamp behind hair would darken all hair
-around it), and only the soft band is solved at full size. docs/decisions/DR004-foreground.md has the comparison.
+around it), and only the soft band is solved at full size. docs/decisions/DR007-foreground.md has the comparison.
 
 Rules of this file:
 1. Light is mixed linearly: the plate must be in a scene-linear space, whichever its primaries are.
@@ -48,6 +48,8 @@ CORE_FROM, CORE_FULL = 0.90, 0.98
 # Core values are multiples of this, the spacing of half floats in 0.5..1, so that edge = alpha - core has no rounding.
 CORE_STEP = 1.0 / 2048.0
 MOST_CHOKE = 200
+CORE_CHOKE = 2
+"""Pixels by which a core is drawn in where nobody says."""
 
 
 def estimate_foreground(plate: FloatImage, alpha: FloatImage) -> FloatImage:
@@ -76,17 +78,27 @@ def split_matte(alpha: FloatImage, choke: int) -> tuple[FloatImage, FloatImage]:
     border of the solid are edge. alpha must already have the precision it is stored with for the sum to hold there.
     Raises SettingError for a choke that is not 0 to 200.
     """
+    check_choke(choke)
+    inside = np.clip((alpha - CORE_FROM) / (CORE_FULL - CORE_FROM), 0.0, 1.0, dtype=np.float32)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * choke + 1, 2 * choke + 1))
+    certain = np.asarray(cv2.erode(inside, disc), dtype=np.float32)
+    core = np.floor(alpha * certain / np.float32(CORE_STEP)) * np.float32(CORE_STEP)
+    return core, alpha - core
+
+
+def check_choke(choke: int) -> None:
+    """Raises SettingError for a core drawn in by less than 0 or more than 200 pixels."""
     if not 0 <= choke <= MOST_CHOKE:
         raise SettingError(
             expected=f"a core drawn in by 0 to {MOST_CHOKE} pixels",
             came=str(choke),
             action="Choose a number in between.",
         )
-    inside = np.clip((alpha - CORE_FROM) / (CORE_FULL - CORE_FROM), 0.0, 1.0, dtype=np.float32)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * choke + 1, 2 * choke + 1))
-    certain = np.asarray(cv2.erode(inside, disc), dtype=np.float32)
-    core = np.floor(alpha * certain / np.float32(CORE_STEP)) * np.float32(CORE_STEP)
-    return core, alpha - core
+
+
+def describe_split(choke: int) -> str:
+    """The formula of split_matte, for a file's header."""
+    return f"core = alpha * erode(ramp(alpha, {CORE_FROM:.2f}..{CORE_FULL:.2f}), {choke} px); edge = alpha - core"
 
 
 def _check(plate: FloatImage, alpha: FloatImage) -> None:

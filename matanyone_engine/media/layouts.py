@@ -8,6 +8,7 @@ Rules of this file:
    has the same ones. An object that is missing in a frame gives zeros.
 2. Alphas cover the plate's display window. Where a layout shows the plate, its overscan comes along, with alpha 0.
 3. The plate's values are never altered but by premultiplying, where that was asked for. docs/outputs.md has the table.
+4. Only what foreground.py estimates is called a foreground; plate times alpha is not.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import numpy as np
 
 from matanyone_engine.errors import BadResult, SettingError
 from matanyone_engine.media.cryptomatte import cryptomatte_attributes, cryptomatte_channels
+from matanyone_engine.media.foreground import METHOD, check_choke, describe_split, estimate_foreground, split_matte
 from matanyone_engine.media.headers import carried_attributes, provenance_attributes
 from matanyone_engine.media.images import FLOAT_FORMATS, Attribute, FloatImage, PlateHeader, Window, check_finite
 
@@ -59,6 +61,8 @@ class Delivery:
     depth:       'half' or 'float' (.exr, and 'float' also .tif); None is half, or what holds the plate exactly.
     shot:        what {shot} in the output name stands for; None takes it from the plate's name.
     version:     what {version} stands for; None is the next free one.
+    foreground:  whether the subject's unmixed colour is added to an .exr, straight, as fg.R, fg.G, fg.B.
+    split:       whether core.A and edge.A are added to an .exr: pixels by which the core is drawn in; None is neither.
     """
 
     layout: str = "matte"
@@ -66,6 +70,13 @@ class Delivery:
     depth: str | None = None
     shot: str | None = None
     version: int | None = None
+    foreground: bool = False
+    split: int | None = None
+
+    @property
+    def unmixes(self) -> bool:
+        """Whether a foreground is to be estimated."""
+        return self.foreground or self.layout == "foreground"
 
 
 @dataclass(frozen=True)
@@ -74,7 +85,7 @@ class FrameContent:
 
     header: of the plate's file.
     alphas: object -> (H, W) 0..1 over the display window; objects that are missing here are black.
-    plate:  (H, W, 3) the plate's own values over header.canvas; needed only where the layout shows the plate.
+    plate:  (H, W, 3) the plate's own values over header.canvas; needed only where the plate is shown or unmixed.
     """
 
     header: PlateHeader
@@ -145,6 +156,12 @@ def _premultiplied(content: FrameContent, objects: Sequence[str]) -> Channels:
     return {name: plane if name == "A" else plane * straight["A"] for name, plane in straight.items()}
 
 
+def _foreground(content: FrameContent, objects: Sequence[str]) -> Channels:
+    alpha = _on_canvas(union([alpha_of(content, name) for name in objects]), content.header)
+    unmixed = estimate_foreground(_plate(content), alpha)
+    return {**{name: unmixed[..., column] for column, name in enumerate("RGB")}, "A": alpha}
+
+
 def _layers(content: FrameContent, objects: Sequence[str]) -> Channels:
     layers = {f"{layer}.A": alpha_of(content, name) for name, layer in layer_names(objects).items()}
     return {**_matte(content, objects), **layers}
@@ -166,6 +183,13 @@ LAYOUTS: Mapping[str, Layout] = {
         suffixes=(*_EXR, ".png", *_TIFF),
     ),
     "premult": Layout("the plate's R, G, B times A, and A", _premultiplied, shows_plate=True, suffixes=(*_EXR, *_TIFF)),
+    "foreground": Layout(
+        "the subject's own colour as R, G, B, unmixed from the background, straight, and A",
+        _foreground,
+        shows_plate=True,
+        straight=True,
+        suffixes=(*_EXR, *_TIFF),
+    ),
     "layers": Layout("one layer NAME.A per object; R = G = B = A = all of them", _layers, holds_all=True),
     "cryptomatte": Layout("objects as Cryptomatte; R = G = B = A = all of them", _cryptomatte, holds_all=True),
 }
@@ -197,6 +221,22 @@ def check_delivery(delivery: Delivery, suffix: str, header: PlateHeader, *, line
             "a scene-linear plate to multiply by its alpha",
             "a plate in a space with a transfer curve",
             "Take --layout straight, and premultiply after the host has linearised it.",
+        )
+    _check_additions(delivery, suffix, linear=linear)
+
+
+def _check_additions(delivery: Delivery, suffix: str, *, linear: bool) -> None:
+    """What --foreground and --split need."""
+    for option, asked in (("--foreground", delivery.foreground), ("--split", delivery.split is not None)):
+        if asked and suffix != ".exr":
+            raise _cannot(f"{option} for .exr files, which have layers", suffix, "Name the output .exr.")
+    if delivery.split is not None:
+        check_choke(delivery.split)
+    if delivery.unmixes and not linear:
+        raise _cannot(
+            "a scene-linear plate to unmix the foreground from: light mixes linearly",
+            "a plate in a space with a transfer curve",
+            "Convert the plate to scene-linear first, and name that space with --colorspace.",
         )
 
 
@@ -255,7 +295,8 @@ def compose(
         _check_alpha(alpha_of(content, name), header)
     if layout.shows_plate:
         check_finite(_plate(content), header.path)
-    channels = layout.compose(content, objects)
+    depth = stored_depth(delivery, suffix, header)
+    channels = {**layout.compose(content, objects), **_additions(delivery, content, objects, depth)}
     if suffix.lower() != ".exr" and not layout.shows_plate:
         channels = {"Y": channels["A"]}
     said = {
@@ -263,12 +304,14 @@ def compose(
         "layout": delivery.layout,
         "alphaMode": "straight" if layout.straight else "premultiplied",
         "objects": json.dumps(_object_channels(delivery, objects), ensure_ascii=False),
+        **({"foreground": METHOD} if delivery.unmixes else {}),
+        **({"split": describe_split(delivery.split)} if delivery.split is not None else {}),
     }
     return Picture(
         channels=channels,
         display_window=header.display_window,
         data_window=header.canvas if layout.shows_plate else header.display_window,
-        depth=stored_depth(delivery, suffix, header),
+        depth=depth,
         compression=delivery.compression or "zips",
         straight=layout.straight,
         attributes=(
@@ -277,6 +320,28 @@ def compose(
             *(cryptomatte_attributes(objects) if delivery.layout == "cryptomatte" else ()),
         ),
     )
+
+
+def _additions(
+    delivery: Delivery, content: FrameContent, objects: Sequence[str], depth: Depth
+) -> dict[str, FloatImage]:
+    """fg, core and edge of all objects together, over the data window."""
+    alpha = union([alpha_of(content, name) for name in objects])
+    over_canvas = LAYOUTS[delivery.layout].shows_plate
+    added: dict[str, FloatImage] = {}
+    if delivery.foreground:
+        unmixed = (
+            estimate_foreground(_plate(content), _on_canvas(alpha, content.header))
+            if over_canvas
+            else estimate_foreground(_in_display(_plate(content), content.header), alpha)
+        )
+        added.update({f"fg.{name}": unmixed[..., column] for column, name in enumerate("RGB")})
+    if delivery.split is not None:
+        # Split as it is stored, so that the sum holds in the file.
+        stored = alpha.astype(np.float16).astype(np.float32) if depth == "half" else alpha
+        parts = zip(("core.A", "edge.A"), split_matte(stored, delivery.split), strict=True)
+        added.update({name: _on_canvas(part, content.header) if over_canvas else part for name, part in parts})
+    return added
 
 
 def _object_channels(delivery: Delivery, objects: Sequence[str]) -> dict[str, str]:
@@ -329,6 +394,13 @@ def _on_canvas(alpha: FloatImage, header: PlateHeader) -> FloatImage:
     top, left = display.y - canvas.y, display.x - canvas.x
     placed[top : top + display.height, left : left + display.width] = alpha
     return placed
+
+
+def _in_display(pixels: FloatImage, header: PlateHeader) -> FloatImage:
+    """What is over the canvas, (H, W, C), without the overscan."""
+    canvas, display = header.canvas, header.display_window
+    top, left = display.y - canvas.y, display.x - canvas.x
+    return pixels[top : top + display.height, left : left + display.width]
 
 
 def _check_alpha(alpha: FloatImage, header: PlateHeader) -> None:

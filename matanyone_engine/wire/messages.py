@@ -277,7 +277,7 @@ class Delivery:
     """How a job's alphas are written; every value is checked by the engine when it plans the job."""
 
     layout: str = "matte"
-    """'matte', 'alpha', 'straight', 'premult', 'layers' or 'cryptomatte'."""
+    """'matte', 'alpha', 'straight', 'premult', 'foreground', 'layers' or 'cryptomatte'."""
     compression: Optional[str] = None
     """Of .exr files: 'none', 'zips', 'zip', 'piz', 'dwaa' or 'dwab'; None is 'zips'."""
     depth: Optional[str] = None
@@ -286,6 +286,10 @@ class Delivery:
     """What {shot} in `out` stands for; None takes it from the plate's name."""
     version: Optional[int] = None
     """What {version} in `out` stands for; None is the next free one."""
+    foreground: bool = False
+    """Whether the subject's unmixed colour is added to an .exr, straight, as fg.R, fg.G, fg.B."""
+    split: Optional[int] = None
+    """Adds core.A and edge.A to an .exr: pixels by which the core is drawn in; None adds neither."""
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,19 @@ def test_an_alpha_says_how_it_was_made_and_fits_the_plate(shot: Shot) -> None:
     assert LINEAR in stated["plateColorspace"]
 
 
+def test_foreground_core_and_edge_on_demand(shot: Shot) -> None:
+    assert main(shot.arguments("--frames", "1002", "--foreground", "--split", "1")) == 0
+    image = oiio.ImageBuf(str(shot.alpha(1002)))
+    names, pixels = image.spec().channelnames, image.get_pixels(oiio.FLOAT)
+    layers = {name: pixels[..., column] for column, name in enumerate(names)}
+    assert set(names) == {*"RGBA", "fg.R", "fg.G", "fg.B", "core.A", "edge.A"}
+    np.testing.assert_array_equal(layers["core.A"] + layers["edge.A"], layers["A"])
+    plate = read_image(shot.folder / "plate.1002.exr")
+    inside = layers["A"] == 1
+    np.testing.assert_array_equal(layers["fg.G"][inside], plate[..., 1][inside])
+    assert image.spec().get_string_attribute("matanyone:foreground")
+
+
 def test_a_range_runs_only_those_frames(shot: Shot) -> None:
     assert main(shot.arguments("--frames", "1002-1003,1005")) == 0
     assert shot.written() == ["alpha.1002.exr", "alpha.1003.exr", "alpha.1005.exr"]

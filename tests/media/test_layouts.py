@@ -12,12 +12,14 @@ import OpenImageIO as oiio
 import pytest
 
 from matanyone_engine.errors import BadResult, OutputError, PlateError, SettingError
+from matanyone_engine.media.foreground import estimate_foreground
 from matanyone_engine.media.images import PlateHeader, read_plate
 from matanyone_engine.media.layouts import (
     COMPRESSIONS,
     LAYOUTS,
     LOSSLESS,
     LOSSY,
+    SUBJECT,
     Delivery,
     FrameContent,
     check_delivery,
@@ -71,17 +73,22 @@ def half(values: np.ndarray) -> np.ndarray:
     return values.astype(np.float16)
 
 
+def rgb_of(pixels: np.ndarray, layer: str = "") -> dict[str, np.ndarray]:
+    return {layer + name: pixels[..., column] for column, name in enumerate("RGB")}
+
+
 def expected_channels(layout: str, content: FrameContent) -> dict[str, np.ndarray]:
     """What a layout's file holds, written down independently of the code under test."""
     plate = content.plate
     assert plate is not None
-    rgb = {name: plate[..., column] for column, name in enumerate("RGB")}
+    rgb = rgb_of(plate)
     layers = dict(zip((f"{name}.A" for name in LAYERS), (*ALPHAS.values(), np.zeros_like(UNION)), strict=True))
     return {
         "matte": dict.fromkeys("RGBA", UNION),
         "alpha": {"A": UNION},
         "straight": {**rgb, "A": UNION},
         "premult": {**{name: plane * UNION for name, plane in rgb.items()}, "A": UNION},
+        "foreground": {**rgb_of(estimate_foreground(plate, UNION)), "A": UNION},
         "layers": {**dict.fromkeys("RGBA", UNION), **layers},
     }[layout]
 
@@ -139,7 +146,7 @@ def test_only_layouts_that_show_the_plate_speak_of_its_colour(tmp_path: Path, co
         assert ("chromaticities" in header) == layout.shows_plate, name
         assert (header.get("colorInteropID") == "data") != layout.shows_plate, name
         assert header["matanyone:layout"] == name
-        assert header["matanyone:alphaMode"] == ("straight" if name == "straight" else "premultiplied")
+        assert header["matanyone:alphaMode"] == ("straight" if layout.straight else "premultiplied")
 
 
 def test_overscan_comes_along_with_the_plate(write_image: Write, tmp_path: Path) -> None:
@@ -286,3 +293,51 @@ def test_every_compression_is_known_to_openexr(tmp_path: Path) -> None:
         for name in COMPRESSIONS
     }
     assert sizes["none"] > max(size for name, size in sizes.items() if name != "none")
+
+
+# ------------------------------------------------------------------------------------- foreground, core and edge
+
+
+@pytest.mark.parametrize("layout", [name for name in LAYOUTS if LAYOUTS[name].suffixes[0] == ".exr"])
+def test_foreground_core_and_edge_go_with_every_layout(tmp_path: Path, content: FrameContent, layout: str) -> None:
+    path = delivered(tmp_path / "a.exr", Delivery(layout, foreground=True, split=1), content)
+    channels, header = read_elsewhere(path)
+    plain, _ = read_elsewhere(delivered(tmp_path / "b.exr", Delivery(layout), content))
+    assert set(channels) - set(plain) == {"fg.R", "fg.G", "fg.B", "core.A", "edge.A"}
+    assert content.plate is not None
+    for name, values in rgb_of(estimate_foreground(content.plate, UNION), "fg.").items():
+        np.testing.assert_array_equal(channels[name], values.astype(channels[name].dtype), err_msg=name)
+    alpha = channels["A"].astype(np.float32)
+    np.testing.assert_array_equal(channels["core.A"].astype(np.float32) + channels["edge.A"], alpha)
+    assert channels["core.A"].max() == 1
+    assert "straight" in str(header["matanyone:foreground"])
+    assert "1 px" in str(header["matanyone:split"])
+
+
+def test_with_overscan_every_layer_has_the_files_window(tmp_path: Path, write_image: Write) -> None:
+    values = np.full((HEIGHT + 4, WIDTH + 6, 3), 0.25, np.float32)
+    plate = read_plate(write_image("o.exr", values, data_at=(-3, -2), display=(0, 0, WIDTH, HEIGHT)))
+    content = FrameContent(plate.header, {SUBJECT: disc(20)}, plate.canvas)
+    for layout, shape in (("matte", (HEIGHT, WIDTH)), ("foreground", values.shape[:2])):
+        path = delivered(tmp_path / f"{layout}.exr", Delivery(layout, foreground=True, split=0), content, (SUBJECT,))
+        channels, _ = read_elsewhere(path)
+        assert {plane.shape for plane in channels.values()} == {shape}
+        np.testing.assert_array_equal(channels["core.A"].astype(np.float32) + channels["edge.A"], channels["A"])
+        np.testing.assert_allclose(channels["fg.G"], 0.25, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("delivery", "suffix", "linear", "match"),
+    [
+        (Delivery("matte", foreground=True), ".png", True, "layers"),
+        (Delivery("matte", split=2), ".tif", True, "layers"),
+        (Delivery("matte", foreground=True), ".exr", False, "mixes linearly"),
+        (Delivery("foreground"), ".exr", False, "mixes linearly"),
+        (Delivery("matte", split=500), ".exr", True, "0 to 200"),
+    ],
+)
+def test_foreground_and_split_are_refused_where_they_cannot_be(
+    content: FrameContent, delivery: Delivery, suffix: str, linear: bool, match: str
+) -> None:
+    with pytest.raises(SettingError, match=match):
+        check_delivery(delivery, suffix, content.header, linear=linear)

@@ -57,7 +57,7 @@ def _as_message(job: MatteJob, args: argparse.Namespace) -> say.Job:
         frames=job.frames,
         missing=job.missing,
         model=args.model,
-        options=say.Options(job.settle_passes, job.working_size, job.colorspace, job.mask_grow),
+        options=say.Options(job.settle_passes, job.working_size, job.colorspace, job.mask_grow, exposure=job.exposure),
         delivery=say.Delivery(**asdict(job.delivery)),
         resume=args.resume,
         label=Path(job.out).name,

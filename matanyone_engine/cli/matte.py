@@ -45,7 +45,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--model", default="mini", metavar="NAME|PATH", help="default: mini")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
-    parser.add_argument("--colorspace", metavar="NAME", help="the plate's colour space, an OpenColorIO name")
+    parser.add_argument(
+        "--colorspace", metavar="NAME", help="the plate's colour space: ACEScg, LogC4, S-Log3, sRGB ..."
+    )
+    parser.add_argument(
+        "--exposure", type=float, default=0.0, metavar="STOPS", help="show the network a brighter plate (default: 0)"
+    )
     parser.add_argument(
         "--settle", type=int, default=SETTLE_PASSES, metavar="N", help="refinements of the mask's frame (default: 10)"
     )
@@ -149,6 +154,7 @@ def _job(args: argparse.Namespace) -> MatteJob:
         frames=parse_frames(args.frames) if args.frames else None,
         missing=args.missing,
         colorspace=args.colorspace,
+        exposure=args.exposure,
         mask_grow=args.mask_grow,
         settle_passes=args.settle,
         working_size=args.working_size,
@@ -176,11 +182,15 @@ def _describe(console: Console, plan: MattePlan, model: str) -> None:
     frames = describe_frames(plan.frames)
     height, width = plan.mask.shape
     console.print(f"plate   {plan.source.name}  {frames}  ({len(plan.frames)} frames, {width}x{height})")
-    console.print(f"colour  {plan.colour.space}  ({plan.colour.reason})")
+    console.print(f"colour  {plan.colour.space}  ({plan.colour.reason}){_exposed(plan)}")
     console.print(f"mask    {plan.job.mask}  on frame {plan.key}")
     console.print(f"model   {model}")
     for path in plan.paths(plan.frames[0]):
         console.print(f"out     {path}")
+
+
+def _exposed(plan: MattePlan) -> str:
+    return f"  exposure {plan.job.exposure:+g} stops" if plan.job.exposure else ""
 
 
 def _check_preview(path: Path) -> None:

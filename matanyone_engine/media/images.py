@@ -44,6 +44,7 @@ _ALPHA_NAMES = frozenset({"a", "alpha"})
 _LUMINANCE_NAMES = frozenset({"y", "l", "i", "luminance", "gray", "grey"})
 _COLOUR_ATTRIBUTES = (
     "colorInteropID",
+    "acesImageContainerFlag",
     "oiio:ColorSpace",
     "chromaticities",
     "oiio:Gamma",

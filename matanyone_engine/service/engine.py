@@ -33,6 +33,7 @@ import numpy as np
 from matanyone_engine import __version__
 from matanyone_engine.errors import SettingError
 from matanyone_engine.matting.session import check_options
+from matanyone_engine.media.color import check_exposure
 from matanyone_engine.media.layouts import Delivery
 from matanyone_engine.media.plates import PlateSource, open_plate
 from matanyone_engine.model.checkpoint import read_checkpoint
@@ -221,6 +222,7 @@ class Engine:
             raise WireError(Code.BAD_INPUT, problem, "Correct the request.")
         try:
             check_options(options.settle_passes, options.working_size)
+            check_exposure(options.exposure)
         except SettingError as error:
             raise as_wire_error(error) from error
 
@@ -378,7 +380,8 @@ class Engine:
             assert isinstance(packet, Packet)
             assert isinstance(opening, say.Open)
             verify(packet)
-            asked = Asked(opening.size, opening.options.colorspace, opening.options.mask_grow)
+            options = opening.options
+            asked = Asked(opening.size, options.colorspace, options.mask_grow, options.exposure)
             mask = packet.payload("mask") if isinstance(packet.message, say.Key) else None
             self.worker.seen[order.ticket] = self._decoder(asked, packet.payload("plate"), mask)
         except Exception as error:
@@ -586,6 +589,7 @@ def _matte_job(job: say.Job, access: Access) -> MatteJob:
         frames=job.frames,
         missing="skip" if job.missing == "skip" else "error",
         colorspace=job.options.colorspace,
+        exposure=job.options.exposure,
         mask_grow=job.options.mask_grow,
         settle_passes=job.options.settle_passes,
         working_size=job.options.working_size,

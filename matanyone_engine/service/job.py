@@ -30,13 +30,14 @@ from matanyone_engine.errors import Interrupted, MaskError, SettingError
 from matanyone_engine.matting.policy import MemoryPolicy
 from matanyone_engine.matting.session import SETTLE_PASSES, MattingSession, check_options
 from matanyone_engine.matting.state import StreamState
-from matanyone_engine.media.color import ColourChoice, NetworkView, choose_space, is_linear
+from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.images import Plate, read_mask
 from matanyone_engine.media.layouts import SUBJECT, Delivery, FrameContent
 from matanyone_engine.media.masks import grow_mask
 from matanyone_engine.media.mattes import check_writable, least_bytes
 from matanyone_engine.media.plates import PlateSource, check_plates, open_plate
 from matanyone_engine.media.sequence import describe_frames, find_sequence, select_frames
+from matanyone_engine.media.spaces import ColourChoice, choose_space, is_linear
 from matanyone_engine.model.matanyone import MatAnyone
 from matanyone_engine.model.registry import VettedWeights
 from matanyone_engine.model.weights_file import measure
@@ -82,6 +83,8 @@ class MatteJob:
     """None is every frame of the plate."""
     missing: Literal["error", "skip"] = "error"
     colorspace: str | None = None
+    exposure: float = 0.0
+    """Stops by which the network sees the plate brighter; nothing else changes."""
     mask_grow: int = 0
     """Pixels to grow the mask by before it is used; negative shrinks."""
     settle_passes: int = SETTLE_PASSES
@@ -174,7 +177,7 @@ def plan_matte(
     linear = is_linear(colour.space)
     outputs = plan_outputs(job.out, job.delivery, (SUBJECT,), source, first, linear=linear, resume=resume)
     outputs.check(frames, [*source.paths(run), Path(job.mask)])
-    view = NetworkView(colour.space)
+    view = NetworkView(colour.space, job.exposure)
     mask = _prepared_mask(job, first.size)
     for folder in outputs.folders:
         check_writable(folder, least_bytes(first, len(frames)))
@@ -240,6 +243,7 @@ def provenance(plan: MattePlan, weights: VettedWeights) -> dict[str, str]:
     return describe_making(
         weights,
         plan.colour,
+        plan.view,
         mask=Path(job.mask).name,
         mask_frame=plan.key,
         mask_sha256=measure(Path(job.mask)).sha256 or "unknown",

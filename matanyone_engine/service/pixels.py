@@ -22,10 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matanyone_engine.errors import ColourError, MaskError, PlateError
-from matanyone_engine.media.color import ColourChoice, NetworkView, choose_space
+from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.images import PlateHeader, check_bounds, read_header, read_mask, read_plate
 from matanyone_engine.media.masks import grow_mask
 from matanyone_engine.media.mattes import write_alpha
+from matanyone_engine.media.spaces import ColourChoice, choose_space
 from matanyone_engine.service.apart import Apart
 from matanyone_engine.wire.arrays import EXR, Payload, describe_file, describe_raw
 
@@ -61,6 +62,7 @@ class Asked:
     """Width, height."""
     colorspace: str | None
     mask_grow: int
+    exposure: float = 0.0
 
 
 class Decoder:
@@ -101,7 +103,7 @@ def decode(asked: Asked, plate: tuple[Payload, Any], mask: tuple[Payload, Any] |
             action="Shrink it less.",
         )
     sha256 = "" if mask is None else hashlib.sha256(mask[1]).hexdigest()
-    return Seen(NetworkView(colour.space)(rgb), given, header, colour, not rgb.any(), sha256)
+    return Seen(NetworkView(colour.space, asked.exposure)(rgb), given, header, colour, not rgb.any(), sha256)
 
 
 def _colour(asked: Asked, header: PlateHeader | None) -> ColourChoice:

@@ -7,13 +7,15 @@ import json
 
 from matanyone_engine import __version__
 from matanyone_engine.matting.policy import MemoryPolicy
-from matanyone_engine.media.color import ColourChoice, NetworkView
+from matanyone_engine.media.color import NetworkView
+from matanyone_engine.media.spaces import ColourChoice
 from matanyone_engine.model.registry import VettedWeights
 
 
 def describe_making(
     weights: VettedWeights,
     colour: ColourChoice,
+    view: NetworkView,
     *,
     mask: str,
     mask_frame: int,
@@ -34,7 +36,8 @@ def describe_making(
         "maskSha256": mask_sha256,
         "maskGrow": str(mask_grow),
         "plateColorspace": f"{colour.space} ({colour.reason})",
-        "networkView": NetworkView(colour.space).name,
+        "networkView": view.name,
+        "exposure": f"{view.exposure:g}",
         "settlePasses": str(settle_passes),
         "workingSize": "full" if working_size is None else str(working_size),
         "memory": json.dumps(memory.to_dict()),

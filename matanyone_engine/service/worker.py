@@ -20,8 +20,9 @@ from matanyone_engine.errors import SnapshotError
 from matanyone_engine.matting.policy import MemoryPolicy
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.matting.state import StreamState
-from matanyone_engine.media.color import ColourChoice
+from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.images import PlateHeader
+from matanyone_engine.media.spaces import ColourChoice
 from matanyone_engine.model.matanyone import MatAnyone
 from matanyone_engine.model.registry import VettedWeights, load_vetted
 from matanyone_engine.service.guard import again_if_out_of_memory, give_back, suspicions
@@ -226,6 +227,7 @@ def _provenance(live: Live, colour: ColourChoice) -> dict[str, str]:
     return describe_making(
         live.weights,
         colour,
+        NetworkView(colour.space, options.exposure),
         mask="sent with the frame",
         mask_frame=live.mask_frame,
         mask_sha256=live.mask_sha256,

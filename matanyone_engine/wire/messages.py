@@ -149,6 +149,8 @@ class Options:
     mask_grow: int = 0
     reply: str = "exr"
     """'exr' (the plate's header carried over), 'f2' or 'f4' (a raw plane)."""
+    exposure: float = 0.0
+    """Stops by which the network sees the plates brighter, at most 16 either way; nothing else changes."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,386 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names of colour: which space a plate is in, who said so, and what the OpenColorIO config in use calls it.
+
+Rules of this file:
+1. A space is named by the artist, stated by the file, or a default that is printed; logarithmic is never guessed.
+2. Names mean what the config in use says. PLAIN_NAMES only translates what people type; it defines no colour.
+3. No pixel is touched here: color.py does that.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import OpenImageIO as oiio
+
+from matanyone_engine.errors import ColourError
+from matanyone_engine.media.images import FLOAT_FORMATS, PlateHeader
+from matanyone_engine.media.sequence import MOVIE_SUFFIXES
+
+# Fixed, so that a name means the same next year; the newest one only where this one is not known.
+BUILT_IN_CONFIG = "ocio://studio-config-v4.0.0_aces-v2.0_ocio-v2.5"
+NEWEST_BUILT_IN_CONFIG = "ocio://studio-config-latest"
+
+
+class PlainName(NamedTuple):
+    """A name that people type, and what configs call that space."""
+
+    name: str
+    spellings: tuple[str, ...]
+    """Names in OCIO configs, of ACES 1.x and 2.0, Blender, nuke-default; the first that the config in use knows."""
+    also: tuple[str, ...] = ()
+    """Other things that people type."""
+    note: str = ""
+    """What is taken where the plain name leaves it open; printed with the choice."""
+
+
+SRGB = PlainName(
+    "sRGB",
+    (
+        "sRGB Encoded Rec.709 (sRGB)",
+        "srgb_rec709_scene",
+        "sRGB - Texture",
+        "srgb_tx",
+        "srgb_texture",
+        "Utility - sRGB - Texture",
+        "sRGB",
+    ),
+)
+LINEAR = PlainName(
+    "linear Rec.709",
+    (
+        "Linear Rec.709 (sRGB)",
+        "lin_rec709_scene",
+        "lin_rec709",
+        "lin_srgb",
+        "Utility - Linear - sRGB",
+        "Utility - Linear - Rec.709",
+        "scene-linear Rec.709-sRGB",
+        "Linear Rec.709",
+        "linear",
+    ),
+    ("linear", "linear sRGB", "scene-linear Rec.709", "lin rec709"),
+)
+
+PLAIN_NAMES = (
+    SRGB,
+    PlainName(
+        "Rec.709",
+        ("Camera Rec.709", "camera_rec709", "Utility - Rec.709 - Camera", "rec709"),
+        ("BT.709", "ITU-R BT.709"),
+        "the camera curve of ITU-R BT.709; a picture graded on a gamma 2.4 screen is 'Gamma 2.4'",
+    ),
+    PlainName(
+        "Gamma 2.4",
+        ("Gamma 2.4 Encoded Rec.709", "g24_rec709", "Gamma 2.4 Rec.709 - Texture", "Rec.1886 Rec.709 - Display"),
+        ("Rec.1886", "BT.1886", "Rec.709 Gamma 2.4"),
+    ),
+    PlainName("Gamma 2.2", ("Gamma 2.2 Encoded Rec.709", "g22_rec709", "Gamma 2.2 Rec.709 - Texture")),
+    LINEAR,
+    PlainName("linear Rec.2020", ("Linear Rec.2020", "lin_rec2020", "Utility - Linear - Rec.2020")),
+    PlainName("linear P3", ("Linear P3-D65", "lin_p3d65", "Utility - Linear - P3-D65"), ("linear P3-D65",)),
+    PlainName("ACEScg", ("ACEScg", "ACES - ACEScg", "lin_ap1"), ("AP1",)),
+    PlainName("ACES2065-1", ("ACES2065-1", "ACES - ACES2065-1", "lin_ap0"), ("AP0", "ACES", "ACES 2065")),
+    PlainName("ACEScct", ("ACEScct", "ACES - ACEScct", "acescct_ap1")),
+    PlainName("ACEScc", ("ACEScc", "ACES - ACEScc", "acescc_ap1")),
+    PlainName(
+        "ARRI LogC3",
+        ("ARRI LogC3 (EI800)", "arri_logc3_ei800", "Input - ARRI - V3 LogC (EI800) - Wide Gamut", "AlexaV3LogC"),
+        ("LogC3", "LogC", "ARRI LogC", "Alexa LogC", "ARRI LogC3 Wide Gamut 3", "AWG3 LogC3"),
+        "the curve of EI 800, ARRI Wide Gamut 3",
+    ),
+    PlainName("ARRI LogC4", ("ARRI LogC4", "arri_logc4"), ("LogC4", "ARRI LogC4 Wide Gamut 4", "AWG4 LogC4")),
+    PlainName(
+        "S-Log3",
+        ("S-Log3 S-Gamut3.Cine", "slog3_sgamut3cine", "Input - Sony - S-Log3 - S-Gamut3.Cine", "SLog3"),
+        ("Sony S-Log3", "S-Log3.Cine"),
+        "S-Gamut3.Cine; for the wide gamut name 'S-Log3 S-Gamut3'",
+    ),
+    PlainName(
+        "Log3G10",
+        ("Log3G10 REDWideGamutRGB", "log3g10_redwidegamutrgb", "Input - RED - REDLog3G10 - REDWideGamutRGB"),
+        ("RED Log3G10", "REDWideGamutRGB Log3G10", "RWG Log3G10"),
+    ),
+    PlainName(
+        "V-Log", ("V-Log V-Gamut", "vlog_vgamut", "Input - Panasonic - V-Log - V-Gamut", "VLog"), ("Panasonic V-Log",)
+    ),
+    PlainName("Apple Log", ("Apple Log", "apple_log")),
+    PlainName("D-Log", ("D-Log D-Gamut", "dlog_dgamut"), ("DJI D-Log",)),
+    PlainName(
+        "Canon Log 3",
+        ("CanonLog3 CinemaGamut D55", "canonlog3_cinemagamut_d55"),
+        ("C-Log3",),
+        "Cinema Gamut, daylight",
+    ),
+    PlainName(
+        "Canon Log 2",
+        ("CanonLog2 CinemaGamut D55", "canonlog2_cinemagamut_d55"),
+        ("C-Log2",),
+        "Cinema Gamut, daylight",
+    ),
+    PlainName("BMD Film Gen 5", ("BMDFilm WideGamut Gen5", "bmdfilm_widegamut_gen5"), ("Blackmagic Film Gen 5",)),
+    PlainName(
+        "DaVinci Intermediate",
+        ("DaVinci Intermediate WideGamut", "davinci_intermediate_widegamut"),
+        ("DWG Intermediate",),
+    ),
+)
+
+_LOG_SUFFIXES = (".dpx", ".cin")
+_FLOAT_SUFFIXES = (".exr", ".hdr")
+# Interop ids by which a file says that its pixels are not a known colour: as good as nothing said.
+_NO_COLOUR = frozenset({"data", "raw", "unknown"})
+
+# x and y of red, green, blue and white, in the order of OpenEXR's attribute, as their makers publish them. The pixels
+# of an OpenEXR file are linear light unless it says otherwise.
+_CHROMATICITIES = {
+    (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290): "lin_rec709_scene",
+    (0.7347, 0.2653, 0.0, 1.0, 0.0001, -0.077, 0.32168, 0.33767): "lin_ap0_scene",
+    (0.713, 0.293, 0.165, 0.830, 0.128, 0.044, 0.32168, 0.33767): "lin_ap1_scene",
+    (0.708, 0.292, 0.170, 0.797, 0.131, 0.046, 0.3127, 0.3290): "lin_rec2020_scene",
+    (0.680, 0.320, 0.265, 0.690, 0.150, 0.060, 0.3127, 0.3290): "lin_p3d65_scene",
+    (0.684, 0.313, 0.221, 0.848, 0.0861, -0.102, 0.3127, 0.3290): "Linear ARRI Wide Gamut 3",
+    (0.7347, 0.2653, 0.1424, 0.8576, 0.0991, -0.0308, 0.3127, 0.3290): "Linear ARRI Wide Gamut 4",
+    (0.730, 0.280, 0.140, 0.855, 0.100, -0.050, 0.3127, 0.3290): "Linear S-Gamut3",
+    (0.766, 0.275, 0.225, 0.800, 0.089, -0.087, 0.3127, 0.3290): "Linear S-Gamut3.Cine",
+    (0.780308, 0.304253, 0.121595, 1.493994, 0.095612, -0.084589, 0.3127, 0.3290): "Linear REDWideGamutRGB",
+    (0.730, 0.280, 0.165, 0.840, 0.100, -0.030, 0.3127, 0.3290): "Linear V-Gamut",
+}
+_DPX_TRANSFERS = {"Linear": "linear Rec.709", "ITU-R 709-4": "Rec.709"}
+_DPX_NOTHING_SAID = frozenset({"", "user defined", "undefined", "unspecified video", "z depth"})
+_ICC_PROFILES = {"srgb": "srgb_rec709_scene", "display p3": "srgb_p3d65_scene", "adobe rgb": "g22_adobergb_scene"}
+
+
+@dataclass(frozen=True)
+class ColourChoice:
+    """space: a name of the OCIO config in use; reason: who said so, for printing and for provenance."""
+
+    space: str
+    reason: str
+
+
+def choose_space(header: PlateHeader | None, asked: str | None, suffix: str) -> ColourChoice:
+    """The plate's colour space: the one asked for, else the one the file states, else the default of its format.
+
+    suffix: of the plate's files, '.exr'. Raises ColourError if a name is unknown, or if there is no default.
+    """
+    if asked is not None:
+        return ColourChoice(known_space(asked, "asked for"), _asked_for(asked))
+    stated = _stated_space(header) if header is not None else None
+    return stated or _default_space(header, suffix.lower())
+
+
+def known_space(name: str, who: str = "asked for") -> str:
+    """The config's own name for a space: given that, a role, an alias, an interop id, or a plain name.
+
+    Letters, digits and their order count; case, spaces, dots and dashes do not. `who` said it, for the message.
+    Raises ColourError for an unknown name, and for one that is data.
+    """
+    config = config_in_use()
+    resolved = _resolved(name, config)
+    if not resolved:
+        near = _near_names(name, config)
+        raise ColourError(
+            expected=f"a colour space of {config_name()}",
+            came=f"{name!r}, {who}",
+            action=(f"Perhaps {' or '.join(near)}? " if near else "")
+            + "Name it with --colorspace; docs/colour.md lists plain names.",
+        )
+    if config.isData(resolved):
+        raise ColourError(
+            expected="a colour space",
+            came=f"{name!r}, {who}: that is data, not colour",
+            action="Name the space that the plate's values are in.",
+        )
+    return resolved
+
+
+def engine_space(plain: PlainName) -> str:
+    """What the config calls a space that the engine itself needs (SRGB, LINEAR). Raises ColourError."""
+    space = _space_of(plain, config_in_use())
+    if not space:
+        raise ColourError(
+            expected=f"an OCIO config with a space for {plain.name}",
+            came=f"none under a known name in {config_name()}",
+            action="Unset OCIO to use the built-in config, or add an alias such as " + plain.spellings[1] + ".",
+        )
+    return space
+
+
+def plain_spaces() -> list[tuple[PlainName, str]]:
+    """The plain names that the config in use has a space for, and that space."""
+    config = config_in_use()
+    found = [(plain, _space_of(plain, config)) for plain in PLAIN_NAMES]
+    return [(plain, space) for plain, space in found if space]
+
+
+def config_spaces() -> list[str]:
+    """Every colour space of the config in use that is not data, by the config's own name."""
+    config = config_in_use()
+    return [space for space in config.getColorSpaceNames() if not config.isData(space)]
+
+
+def config_name() -> str:
+    """The OCIO config in use: $OCIO if it is set, else the fixed built-in studio config."""
+    return os.environ.get("OCIO") or _built_in_config()
+
+
+def config_in_use() -> Any:
+    """OpenImageIO's ColorConfig of that name. Raises ColourError where it cannot be read."""
+    return _config(config_name())
+
+
+def is_linear(space: str) -> bool:
+    """Whether values of this space are proportional to light, as the OCIO config in use knows it."""
+    return bool(config_in_use().isColorSpaceLinear(space))
+
+
+# --------------------------------------------------------------------------------------------- stated or default
+
+
+def _stated_space(header: PlateHeader) -> ColourChoice | None:
+    """What the file itself states. OpenImageIO adds an oiio:ColorSpace to formats that state nothing."""
+    for attribute, value in _statements(header):
+        if value.lower() not in _NO_COLOUR:
+            reason = f"stated by the file ({attribute})"
+            return ColourChoice(known_space(value, reason), reason)
+    return None
+
+
+def _statements(header: PlateHeader) -> Iterator[tuple[str, str]]:
+    """(attribute, space) of everything in the header that really was in the file, most telling first."""
+    colour = header.colour
+    if header.file_format == "openexr":
+        yield from _exr_statements(colour)
+    if header.file_format == "dpx":
+        transfer = colour.get("dpx:Transfer", "")
+        if transfer.lower() not in _DPX_NOTHING_SAID:
+            yield "dpx:Transfer", _DPX_TRANSFERS.get(transfer, transfer)
+    profile = colour.get("ICCProfile:profile_description", "").lower()
+    for beginning, space in _ICC_PROFILES.items():
+        if profile.startswith(beginning):
+            yield "ICC profile", space
+    if header.file_format == "png" and colour.get("oiio:ColorSpace", "srgb_rec709_scene") != "srgb_rec709_scene":
+        yield "PNG gamma or cICP", colour["oiio:ColorSpace"]
+    if "Exif:ColorSpace" in colour and colour["Exif:ColorSpace"] == "1":
+        yield "Exif:ColorSpace", "srgb_rec709_scene"
+
+
+def _exr_statements(colour: Any) -> Iterator[tuple[str, str]]:
+    if "colorInteropID" in colour:
+        yield "colorInteropID", colour["colorInteropID"]
+    if colour.get("acesImageContainerFlag") == "1":
+        yield "acesImageContainerFlag", "lin_ap0_scene"
+    if "oiio:ColorSpace" in colour:
+        yield "oiio:ColorSpace", colour["oiio:ColorSpace"]
+    if "chromaticities" in colour:
+        yield "chromaticities", _space_of_chromaticities(colour["chromaticities"])
+
+
+def _space_of_chromaticities(text: str) -> str:
+    stated = [float(number) for number in text.split()]
+    for known, space in _CHROMATICITIES.items():
+        if np.allclose(stated, known, atol=1e-3):
+            return space
+    raise ColourError(
+        expected="chromaticities of Rec.709, Rec.2020, P3, ACES2065-1, ACEScg or a known camera",
+        came=f"others in the plate's header: {text}",
+        action="Name the plate's colour space with --colorspace.",
+    )
+
+
+def _default_space(header: PlateHeader | None, suffix: str) -> ColourChoice:
+    if suffix in _LOG_SUFFIXES:
+        raise ColourError(
+            expected=f"a colour space for the {suffix} plate",
+            came="none, and none is stated in the file",
+            action="Name it with --colorspace: whether it is logarithmic, and of which camera, cannot be guessed.",
+        )
+    is_float = suffix in _FLOAT_SUFFIXES or (header is not None and header.pixel_format in FLOAT_FORMATS)
+    kind = "movies" if suffix in MOVIE_SUFFIXES else f"{'float' if is_float else 'integer'} {suffix} files"
+    return ColourChoice(engine_space(LINEAR if is_float else SRGB), f"default for {kind}; the file does not say")
+
+
+# -------------------------------------------------------------------------------------------------- OCIO configs
+
+
+def _bare(name: str) -> str:
+    """Letters and digits only, small: 'S-Log3' and 's log 3' are the same name."""
+    return "".join(character for character in name.lower() if character.isalnum())
+
+
+def _resolved(name: str, config: Any) -> str:
+    """A space of the config, or ''."""
+    spaces = config.getColorSpaceNames()
+    resolved: str = config.resolve(name)
+    if resolved in spaces:
+        return resolved
+    by_id = next((space for space in spaces if config.get_color_interop_id(space) == name), "")
+    return by_id or _plainly_named(name, config) or _loosely_named(name, config)
+
+
+def _plainly_named(name: str, config: Any) -> str:
+    plain = _plain_name(name)
+    return _space_of(plain, config) if plain else ""
+
+
+def _plain_name(name: str) -> PlainName | None:
+    return next((plain for plain in PLAIN_NAMES if _bare(name) in map(_bare, (plain.name, *plain.also))), None)
+
+
+def _loosely_named(name: str, config: Any) -> str:
+    """The only space that has this name or alias but for case and punctuation."""
+    meant = {space for known, space in _all_names(config) if _bare(known) == _bare(name)}
+    return meant.pop() if len(meant) == 1 else ""
+
+
+def _space_of(plain: PlainName, config: Any) -> str:
+    spaces = config.getColorSpaceNames()
+    return next((space for space in map(config.resolve, plain.spellings) if space in spaces), "")
+
+
+def _asked_for(name: str) -> str:
+    """The reason of a choice; where a plain name left something open, what was taken."""
+    plain = _plain_name(name)
+    return f"asked for as {name!r}: {plain.note}" if plain and plain.note else "asked for"
+
+
+def _near_names(name: str, config: Any) -> list[str]:
+    """Names that look like this one, at most four: plain names first, then the config's; of an alias, its space."""
+    names = {_bare(typed): plain.name for plain, _ in plain_spaces() for typed in (plain.name, *plain.also)}
+    for known, space in _all_names(config):
+        names.setdefault(_bare(known), space)
+    matches = difflib.get_close_matches(_bare(name), names, n=8, cutoff=0.6)
+    matches += [known for known in names if _bare(name) and _bare(name) in known]
+    return [repr(space) for space in dict.fromkeys(names[match] for match in matches)][:4]
+
+
+def _all_names(config: Any) -> Iterator[tuple[str, str]]:
+    """(name or alias, space) of everything in the config."""
+    for space in config.getColorSpaceNames():
+        for known in (space, *config.getAliases(space)):
+            yield known, space
+
+
+@lru_cache(maxsize=4)
+def _config(name: str) -> Any:
+    config = oiio.ColorConfig(name)
+    complaint = config.geterror()
+    if complaint:
+        raise ColourError(
+            expected="an OCIO config that can be read",
+            came=f"{name!r}: {complaint.strip()}",
+            action="Correct the environment variable OCIO, or unset it to use the built-in config.",
+        )
+    return config
+
+
+@lru_cache(maxsize=1)
+def _built_in_config() -> str:
+    return NEWEST_BUILT_IN_CONFIG if oiio.ColorConfig(BUILT_IN_CONFIG).geterror() else BUILT_IN_CONFIG

@@ -28,8 +28,17 @@ def test_the_same_job_gives_the_same_files_with_and_without_an_engine(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shot = make_shot(tmp_path / "shot")
+    options = ["--colorspace", "ACEScg", "--exposure", "-1.5"]
     with running(tmp_path, "--root", str(tmp_path)) as engine:
-        remote = ["--model", "toy", "--out", str(tmp_path / "remote" / "a.####.exr"), "--endpoint", str(engine.file)]
+        remote = [
+            *options,
+            "--model",
+            "toy",
+            "--out",
+            str(tmp_path / "remote" / "a.####.exr"),
+            "--endpoint",
+            str(engine.file),
+        ]
         assert main(shot.arguments(*remote)) == 0
         assert "6 alphas" in capsys.readouterr().err
         assert main(shot.arguments("--endpoint", str(engine.file), "--model", "huge")) == 2
@@ -42,7 +51,7 @@ def test_the_same_job_gives_the_same_files_with_and_without_an_engine(
         assert engine.process.wait(30) == 0
         assert main(["status", "--connection", str(engine.file)]) == 9
         assert main(shot.arguments("--endpoint", str(engine.file))) == 9
-    assert main(shot.arguments("--device", "cpu")) == 0
+    assert main(shot.arguments(*options, "--device", "cpu")) == 0
     for frame in range(1001, 1007):
         assert np.array_equal(read_image(tmp_path / "remote" / f"a.{frame}.exr"), read_image(shot.alpha(frame)))
 

@@ -162,7 +162,12 @@ def test_a_bad_mask_or_option_is_refused(shared: Engine) -> None:
             given = raw("mask", wrong)
             with refusal(Code.BAD_INPUT):
                 client.wait(client.pump.ask(say.Key(shot.session, 0, FIRST), (declared, given[0]), (data, given[1])))
-        for options in (say.Options(settle_passes=-1), say.Options(working_size=2), say.Options(reply="jpg")):
+        for options in (
+            say.Options(settle_passes=-1),
+            say.Options(working_size=2),
+            say.Options(reply="jpg"),
+            say.Options(exposure=99.0),
+        ):
             with refusal(Code.BAD_INPUT):
                 client.open_shot(SIZE, options)
         with refusal(Code.BAD_INPUT):

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from shots import Shot, make_shot, read_image, write_image
 
@@ -55,18 +56,33 @@ def test_the_mask_is_named_when_it_is_not_one_of_the_frames(shot: Shot) -> None:
         plan_matte(job(shot, mask_frame=1010))
 
 
-@pytest.mark.parametrize("change", ["settle_passes", "mask_grow", "working_size", "frames", "mask", "plate"])
+@pytest.mark.parametrize(
+    "change", ["settle_passes", "mask_grow", "working_size", "frames", "mask", "plate", "exposure", "colorspace"]
+)
 def test_whatever_changes_the_alphas_changes_the_fingerprint(shot: Shot, change: str) -> None:
     weights = load_vetted(shot.weights, "cpu")[1]
     before = plan_matte(job(shot))
     old = fingerprint(before, provenance(before, weights), plates_of(before))
     options = {"settle_passes": 3, "mask_grow": 2, "working_size": 32, "frames": (1001, 1002)}
+    options |= {"exposure": 0.5, "colorspace": "ACEScg"}
     if change == "mask":
         write_image(shot.mask, read_image(shot.mask) * 0.5, ("Y",))
     if change == "plate":
         os.utime(shot.folder / "plate.1004.exr", (1, 1))
     after = plan_matte(dataclasses.replace(job(shot), **{change: options[change]}) if change in options else job(shot))
     assert fingerprint(after, provenance(after, weights), plates_of(after)) != old
+
+
+def test_exposure_is_for_the_network_and_has_limits(shot: Shot) -> None:
+    network, weights = load_vetted(shot.weights, "cpu")
+    plain, brighter = plan_matte(job(shot, frames=(1001,))), plan_matte(job(shot, frames=(1001,), exposure=2.0))
+    first, second = next(run_matte(plain, network, weights)), next(run_matte(brighter, network, weights))
+    assert second.view.mean() > first.view.mean() + 0.1
+    assert not np.array_equal(first.alpha, second.alpha)
+    assert provenance(brighter, weights)["exposure"] == "2"
+    assert "exposure +2 stops" in provenance(brighter, weights)["networkView"]
+    with pytest.raises(SettingError, match="16 stops"):
+        plan_matte(job(shot, exposure=99.0))
 
 
 def plates_of(plan: MattePlan) -> list[tuple[str, int, int]]:

@@ -29,6 +29,12 @@ def test_raw_planes_arrive_as_they_are() -> None:
     assert np.array_equal(decode(SRGB, given, None).view, codes.astype(np.float32) / np.float32(65535))
 
 
+def test_exposure_is_the_session_s() -> None:
+    plate = raw("plate", shown()[0] * 0.5)
+    dark, bright = (decode(Asked((WIDTH, HEIGHT), "sRGB", 0, stops), plate, None).view for stops in (-1.0, 1.0))
+    assert bright.mean() > dark.mean() + 0.1
+
+
 def test_raw_planes_must_be_named() -> None:
     with pytest.raises(ColourError, match="raw planes"):
         decode(Asked((WIDTH, HEIGHT), None, 0), raw("plate", shown()[0]), None)

@@ -1,18 +1,79 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs inside Blender's Python: load an image as the Image node does and save its pixels, top row first.
+"""Runs inside Blender's Python: load files as an artist would, and save what the nodes give.
 
-python read_in_blender.py IMAGE OUT.npy
+python read_in_blender.py ORDERS.json, a list of
+    {"image": FILE, "alpha_mode": MODE, "pixels": OUT.npy}   the Image datablock's pixels, top row first
+    {"image": FILE, "sockets": FOLDER}                       each socket of an Image node, as FOLDER/<socket>.0001.exr
+    {"image": FILE, "cryptomatte": NAME, "sockets": FOLDER}  the matte of one object, by a Cryptomatte node
+It prints one JSON line for each.
 """
 
+import json
 import sys
+from pathlib import Path
 
 import bpy
 import numpy as np
 
-image = bpy.data.images.load(sys.argv[1])
-image.colorspace_settings.name = "Non-Color"
-width, height = image.size
-pixels = np.empty(width * height * image.channels, dtype=np.float32)
-image.pixels.foreach_get(pixels)
-np.save(sys.argv[2], pixels.reshape(height, width, image.channels)[::-1])
-print("type", image.type)
+
+def load(order):
+    image = bpy.data.images.load(order["image"], check_existing=False)
+    image.colorspace_settings.name = "Non-Color"
+    image.alpha_mode = order.get("alpha_mode", "PREMUL")
+    return image
+
+
+def save_pixels(image, path):
+    width, height = image.size
+    pixels = np.empty(width * height * image.channels, dtype=np.float32)
+    image.pixels.foreach_get(pixels)
+    np.save(path, pixels.reshape(height, width, image.channels)[::-1])
+
+
+def new_tree(order):
+    scene = bpy.data.scenes.new("scratch")
+    scene.use_nodes = True
+    scene.node_tree.nodes.clear()
+    scene.render.resolution_x, scene.render.resolution_y = order["size"]
+    scene.render.resolution_percentage = 100
+    return scene
+
+
+def save_socket(scene, socket, folder, name):
+    out = scene.node_tree.nodes.new("CompositorNodeOutputFile")
+    out.base_path = folder
+    out.format.file_format, out.format.color_depth, out.format.color_mode = "OPEN_EXR", "32", "RGBA"
+    out.file_slots[0].path = f"{name}.####."
+    scene.node_tree.links.new(socket, out.inputs[0])
+
+
+def image_sockets(scene, image, folder):
+    node = scene.node_tree.nodes.new("CompositorNodeImage")
+    node.image = image
+    for socket in node.outputs:
+        save_socket(scene, socket, folder, socket.name)
+    return [socket.name for socket in node.outputs]
+
+
+def crypto_matte(scene, image, name, folder):
+    node = scene.node_tree.nodes.new("CompositorNodeCryptomatteV2")
+    node.source, node.image = "IMAGE", image
+    node.layer_name, node.matte_id = "CryptoObject", name
+    save_socket(scene, node.outputs["Matte"], folder, "Matte")
+    return [entry.name for entry in node.entries]
+
+
+for order in json.loads(Path(sys.argv[1]).read_text()):
+    image = load(order)
+    said = {}
+    if "pixels" in order:
+        save_pixels(image, order["pixels"])
+    else:
+        scene = new_tree(order)
+        if "cryptomatte" in order:
+            said["entries"] = crypto_matte(scene, image, order["cryptomatte"], order["sockets"])
+        else:
+            said["sockets"] = image_sockets(scene, image, order["sockets"])
+        bpy.ops.render.render(scene=scene.name)
+    said["type"] = image.type  # known only once it was read
+    print("said", json.dumps(said))

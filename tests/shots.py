@@ -46,8 +46,9 @@ class Shot:
         return self.out / f"alpha.{frame:04d}.exr"
 
     def written(self) -> list[str]:
-        """Names in the output folder, hidden ones included."""
-        return sorted(path.name for path in self.out.iterdir()) if self.out.is_dir() else []
+        """Names in the output folder, hidden ones included, but for the run's record."""
+        names = sorted(path.name for path in self.out.iterdir()) if self.out.is_dir() else []
+        return [name for name in names if not name.endswith(".matanyone.json")]
 
 
 def write_image(

@@ -32,8 +32,9 @@ def run_on_engine(args: argparse.Namespace, job: MatteJob, console: Console) -> 
         accepted = job_run.accepted
         console.print(f"colour  {accepted.colour}")
         console.print(f"engine  {client.pump.connection.epoch}, model {accepted.model}: {accepted.frames} frames")
+        console.print(f"out     {accepted.out}")
         ended = _followed(job_run, console)
-    _conclude(ended, job, console, time.monotonic() - begun)
+    _conclude(ended, Path(accepted.out).parent, console, time.monotonic() - begun)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -81,7 +82,7 @@ def _followed(job_run: JobRun, console: Console) -> say.JobEnded:
     raise AssertionError("a job's events end with JobEnded")
 
 
-def _conclude(ended: say.JobEnded, job: MatteJob, console: Console, seconds: float) -> None:
+def _conclude(ended: say.JobEnded, folder: Path, console: Console, seconds: float) -> None:
     if ended.outcome == "cancelled":
         raise Interrupted(
             expected="all alphas",
@@ -92,4 +93,4 @@ def _conclude(ended: say.JobEnded, job: MatteJob, console: Console, seconds: flo
         came = f"{ended.message}, after {ended.written} alphas in this run, which are kept"
         raise as_engine_error(ended.code, came, ended.action)
     rate = ended.written / seconds if seconds else 0.0
-    console.print(f"done    {ended.written} alphas in {seconds:.1f} s ({rate:.2f} frames/s): {Path(job.out).parent}")
+    console.print(f"done    {ended.written} alphas in {seconds:.1f} s ({rate:.2f} frames/s): {folder}")

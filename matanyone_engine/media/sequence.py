@@ -412,6 +412,11 @@ class OutputPattern:
         return cls(path.parent, name[: token.start()], _token_padding(token), name[token.end() :], numbered=True)
 
     @property
+    def name(self) -> str:
+        """The pattern without its folder, as it would be written."""
+        return f"{self.prefix}{'#' * (self.padding or 1) if self.numbered else ''}{self.suffix}"
+
+    @property
     def file_suffix(self) -> str:
         """'.exr', as the files end."""
         return Path(f"_{self.suffix}").suffix

@@ -26,6 +26,7 @@ from matanyone_engine.media.mattes import write_picture
 from matanyone_engine.media.naming import shot_of, tokens_of, versions_taken, with_tokens
 from matanyone_engine.media.plates import PlateSource
 from matanyone_engine.media.sequence import OutputPattern
+from matanyone_engine.service.record import record_path, reserve
 
 ALL_OBJECTS = "all"
 """What {object} stands for where a file holds every object."""
@@ -41,6 +42,8 @@ class Outputs:
     """Pattern -> the objects in its files."""
     padding: int
     """The plate's, for a pattern that leaves it open."""
+    versioned: bool = False
+    """Whether the name has a version that is new with this run."""
 
     @property
     def main(self) -> OutputPattern:
@@ -62,6 +65,11 @@ class Outputs:
         for pattern in self.patterns:
             pattern.check_frames(frames)
             pattern.check_not_plate(frames, self.padding, inputs)
+
+    def reserve(self) -> None:
+        """Take a new version, so that no run planned meanwhile takes it too. Raises SettingError."""
+        if self.versioned:
+            reserve(record_path(self.main), self.main.name)
 
     def write(self, frame: int, content: FrameContent, about: Mapping[str, str]) -> list[Path]:
         """Write the files of a frame. Raises BadResult, OutputError."""
@@ -96,7 +104,8 @@ def plan_outputs(
         _check_one_object(delivery, named, objects)
         layers = layer_names(objects)
         patterns = {OutputPattern.parse(with_tokens(named, object=layers[name])): (name,) for name in objects}
-    return Outputs(delivery, tuple(objects), patterns, source.padding)
+    versioned = "version" in tokens_of(out) and not resume
+    return Outputs(delivery, tuple(objects), patterns, source.padding, versioned)
 
 
 def _named(out: str, delivery: Delivery, source: PlateSource, resume: bool) -> str:

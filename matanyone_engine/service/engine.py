@@ -464,7 +464,8 @@ class Engine:
             need = session_bytes(self._dims[order.job.model], (width, height), order.job.options.working_size)
             colour = f"{plan.colour.space} ({plan.colour.reason})"
             self._plans[order.session] = (plan, order.job)
-            accepted = say.Accepted(order.session, len(plan.frames), colour, order.job.model)
+            first = str(plan.paths(plan.frames[0])[0])
+            accepted = say.Accepted(order.session, len(plan.frames), colour, order.job.model, first)
         except Exception as error:
             self._post(on.Planned(order.session, fault=as_told(error)))
         else:

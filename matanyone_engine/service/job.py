@@ -45,6 +45,7 @@ from matanyone_engine.service.delivery import Outputs, plan_outputs
 from matanyone_engine.service.guard import again_if_out_of_memory, memory_named, suspicions
 from matanyone_engine.service.pipeline import WriteBehind, read_ahead
 from matanyone_engine.service.provenance import describe_making
+from matanyone_engine.service.record import RunRecord, record_path
 from matanyone_engine.service.resume import (
     ResumePoint,
     cannot_resume,
@@ -183,6 +184,7 @@ def plan_matte(
         check_writable(folder, least_bytes(first, len(frames)))
     if not looked_through:
         check_plates(source, run, checked)
+    outputs.reserve()
     return MattePlan(job, source, frames, run, key, mask, colour, view, outputs)
 
 
@@ -284,7 +286,7 @@ def run_matte(
 
     resume: go on from the resume point beside the output, which must be this very job's.
     stopping: asked before each frame and each pass over the mask's; once it says yes the run ends.
-    A resume point is left every minute, and when the run ends early for whatever reason.
+    A resume point is left every minute, and when the run ends early for whatever reason; so is the run's record.
     """
     about = provenance(plan, weights)
     session, used, done = _resumed(plan, network, about) if resume else (new_session(plan, network), [], 0)
@@ -389,13 +391,19 @@ class _Kept:
     ) -> None:
         self._plan, self._about, self._session, self._used, self._done = plan, about, session, used, done
         self._state, self._left = session.state, time.monotonic()
+        finished = [step.frame for step in plan.steps[:done]]
+        self._record = RunRecord(record_path(plan.outputs.main), asdict(plan.job), about, finished)
 
     def events(self, results: Iterator[_Written]) -> Iterator[FrameDone]:
         """Keep account of steps that are finished; those that deliver are events."""
         for written in results:
             self._state, self._done, self._used = written.state, self._done + 1, self._used + written.stamp
+            if written.event is not None:
+                event = written.event
+                self._record.add(event.frame, event.paths, {SUBJECT: event.alpha}, event.warnings)
             if time.monotonic() - self._left > RESUME_INTERVAL:
                 self._leave_point()
+                self._record.leave("running")
                 self._left = time.monotonic()
             if written.event is not None:
                 yield replace(written.event, done=self._done)
@@ -408,6 +416,8 @@ class _Kept:
         except Exception as error:  # whatever ends the run matters more
             _log.warning("The last frame was not written: %s", error)
         self._leave_point()
+        if self._done:
+            self._record.leave("finished" if self._done == len(self._plan.steps) else "stopped")
 
     def _leave_point(self) -> None:
         """Keep the way on from an unfinished run; a failure to do so must not hide why the run ended.

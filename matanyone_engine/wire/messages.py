@@ -326,6 +326,8 @@ class Accepted(Message):
     """The plate's colour space and why."""
     model: str
     """Label and licence of the weights."""
+    out: str = ""
+    """The first file it will write, every token of its name replaced."""
 
 
 @dataclass(frozen=True)

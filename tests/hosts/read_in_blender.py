@@ -4,6 +4,7 @@
 python read_in_blender.py ORDERS.json, a list of
     {"image": FILE, "alpha_mode": MODE, "pixels": OUT.npy}   the Image datablock's pixels, top row first
     {"image": FILE, "sockets": FOLDER}                       each socket of an Image node, as FOLDER/<socket>.0001.exr
+    {"image": FILE, "convert": true, "sockets": FOLDER}      the same through Alpha Convert, to premultiplied
     {"image": FILE, "cryptomatte": NAME, "sockets": FOLDER}  the matte of one object, by a Cryptomatte node
 It prints one JSON line for each.
 """
@@ -47,6 +48,14 @@ def save_socket(scene, socket, folder, name):
     scene.node_tree.links.new(socket, out.inputs[0])
 
 
+def converted(scene, image, folder):
+    nodes = scene.node_tree.nodes
+    node, convert = nodes.new("CompositorNodeImage"), nodes.new("CompositorNodePremulKey")
+    node.image, convert.mapping = image, "STRAIGHT_TO_PREMUL"
+    scene.node_tree.links.new(node.outputs["Image"], convert.inputs[0])
+    save_socket(scene, convert.outputs[0], folder, "Image")
+
+
 def image_sockets(scene, image, folder):
     node = scene.node_tree.nodes.new("CompositorNodeImage")
     node.image = image
@@ -72,6 +81,8 @@ for order in json.loads(Path(sys.argv[1]).read_text()):
         scene = new_tree(order)
         if "cryptomatte" in order:
             said["entries"] = crypto_matte(scene, image, order["cryptomatte"], order["sockets"])
+        elif "convert" in order:
+            converted(scene, image, order["sockets"])
         else:
             said["sockets"] = image_sockets(scene, image, order["sockets"])
         bpy.ops.render.render(scene=scene.name)

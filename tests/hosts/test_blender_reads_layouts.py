@@ -109,7 +109,7 @@ def seen(written: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
         if layout == "cryptomatte":
             for who in OBJECTS:
                 numbers[name, who] = blender.ask(path, cryptomatte=who)
-    numbers["straight zips", "STRAIGHT"] = blender.ask(written["straight zips"], alpha_mode="STRAIGHT")
+    numbers["straight zips", "convert"] = blender.ask(written["straight zips"], convert=True)
     blender.run()
     return blender, numbers
 
@@ -145,11 +145,11 @@ def test_flat_layouts_load_as_images(
         assert near(pixels[..., :3], rgb[layout], lossy)
 
 
-def test_straight_colours_are_multiplied_where_blender_is_told_so(
+def test_straight_colours_go_through_alpha_convert(
     plate: FrameContent, seen: tuple[Seen, dict[tuple[str, str], int]]
 ) -> None:
     blender, numbers = seen
-    image = blender.socket(numbers["straight zips", "STRAIGHT"], "Image")
+    image = blender.socket(numbers["straight zips", "convert"], "Image")
     assert plate.plate is not None
     assert near(image[..., :3], plate.plate * union(plate)[..., np.newaxis])
 

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""matanyone-engine info FILE [--json]: what a file says about itself, and how it was made if it is one of ours."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from matanyone_engine.media.facts import PartFacts, read_facts
+from matanyone_engine.media.headers import SOFTWARE
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add 'info' to the program's parser."""
+    parser = subparsers.add_parser("info", help="what a file says", description="What an image file says of itself.")
+    parser.add_argument("file", type=Path, metavar="FILE", help="an image: one of ours, a plate, a mask")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Read, show."""
+    facts = read_facts(args.file)
+    if args.json:
+        said = {**asdict(facts), "path": str(facts.path), "ours": bool(facts.provenance)}
+        print(json.dumps(said, ensure_ascii=False))
+        return
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console.print(f"{facts.path}  {facts.file_format}" + (f", {len(facts.parts)} parts" if facts.parts[1:] else ""))
+    for part in facts.parts:
+        console.print(_rows(_header(part)))
+    if facts.provenance:
+        console.print(f"\nmade by {SOFTWARE}")
+        console.print(_rows(facts.provenance))
+    else:
+        console.print(f"\nnot made by {SOFTWARE}, or its header was lost on the way")
+
+
+def _header(part: PartFacts) -> dict[str, str]:
+    """What is shown of a part, empty lines left out."""
+    display, data = part.display_window, part.data_window
+    kinds = sorted(set(part.channels.values()))
+    shown = {
+        "part": " ".join(filter(None, (part.name, part.view and f"(view {part.view})"))),
+        "size": f"{display.width}x{display.height} at {display.x},{display.y}",
+        "data window": "" if data == display else f"{data.width}x{data.height} at {data.x},{data.y}",
+        "channels": ", ".join(part.channels if len(kinds) == 1 else [f"{c} ({k})" for c, k in part.channels.items()]),
+        "pixels": f"{', '.join(kinds)}  {part.compression}",
+        "aspect": f"{part.pixel_aspect:g}",
+        "fps": part.fps,
+        "timecode": part.timecode,
+        **part.colour,
+        **part.attributes,
+    }
+    return {name: value for name, value in shown.items() if value}
+
+
+def _rows(said: dict[str, str]) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
+    for name, value in said.items():
+        table.add_row(name, Text(value, overflow="fold"))
+    return table

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an image file says about itself: windows, channels, colour, and how it was made if it is one of ours.
+
+Unlike images.py it takes any file: one of several parts, one without colour, one that is not ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import OpenImageIO as oiio
+
+from matanyone_engine.errors import PlateError
+from matanyone_engine.media.headers import PROVENANCE_PREFIX, SOFTWARE
+from matanyone_engine.media.images import Window, frame_rate
+
+
+@dataclass(frozen=True)
+class PartFacts:
+    """One part of a file; all of it where there are no parts.
+
+    channels: name -> 'half', 'float', 'uint16' ..., in the file's order.
+    fps:      as a fraction, '24000/1001'.
+    """
+
+    name: str
+    view: str
+    display_window: Window
+    data_window: Window
+    channels: dict[str, str]
+    compression: str
+    pixel_aspect: float
+    fps: str
+    timecode: str
+    colour: dict[str, str]
+    attributes: dict[str, str]
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """provenance: what stands under matanyone:<key>; empty in a file that is not ours."""
+
+    path: Path
+    file_format: str
+    parts: tuple[PartFacts, ...]
+    provenance: dict[str, str]
+
+
+_SHOWN_APART = frozenset({"compression", "pixelaspectratio", "framespersecond", "smpte:timecode", "name", "view"})
+_COLOUR = ("chromaticities", "colorInteropID", "adoptedNeutral", "whiteLuminance", "ICCProfile:profile_description")
+
+
+def read_facts(path: Path) -> FileFacts:
+    """Read the headers of an image file, no pixels. Raises PlateError if it is none."""
+    oiio.geterror()
+    image = oiio.ImageInput.open(str(path)) if path.is_file() else None
+    if image is None:
+        raise PlateError(
+            expected="an image file that can be read",
+            came=f"{str(path)!r}: {(oiio.geterror() or 'no such file').strip()}",
+            action="Check that the file is there and finished.",
+        )
+    try:
+        specs = [image.spec().copy()]
+        while image.seek_subimage(len(specs), 0):
+            specs.append(image.spec().copy())
+        image.geterror()  # that there is no further part was the question, not a fault
+        return FileFacts(path, image.format_name(), tuple(map(_part, specs)), _provenance(specs[0]))
+    finally:
+        image.close()
+
+
+def _part(spec: Any) -> PartFacts:
+    said = {item.name: item for item in spec.extra_attribs}
+    return PartFacts(
+        name=spec.get_string_attribute("oiio:subimagename") or spec.get_string_attribute("name"),
+        view=spec.get_string_attribute("view"),
+        display_window=Window(spec.full_x, spec.full_y, spec.full_width, spec.full_height),
+        data_window=Window(spec.x, spec.y, spec.width, spec.height),
+        channels={name: str(spec.channelformat(column)) for column, name in enumerate(spec.channelnames)},
+        compression=spec.get_string_attribute("compression"),
+        pixel_aspect=spec.get_float_attribute("PixelAspectRatio", 1.0),
+        fps=_fps(said["FramesPerSecond"].value) if "FramesPerSecond" in said else "",
+        timecode=spec.get_string_attribute("smpte:TimeCode"),
+        colour={name: _text(said[name].value) for name in _COLOUR if name in said},
+        attributes={name: _text(item.value) for name, item in said.items() if not _is_shown_apart(name)},
+    )
+
+
+def _is_shown_apart(name: str) -> bool:
+    lower = name.lower()
+    return (
+        name in _COLOUR
+        or lower in _SHOWN_APART
+        or lower.startswith(("oiio:", PROVENANCE_PREFIX))
+        or lower == "imagedescription"
+    )
+
+
+def _fps(value: Any) -> str:
+    rate = frame_rate(value) if isinstance(value, float) else None
+    return str(rate) if rate else _text(value).replace(" ", "/")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return " ".join(_text(item) for item in value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _provenance(spec: Any) -> dict[str, str]:
+    """From attributes, or from the description where a format has no attributes of any name."""
+    found = {item.name: str(item.value) for item in spec.extra_attribs if item.name.startswith(PROVENANCE_PREFIX)}
+    if not found and spec.get_string_attribute("Software") == SOFTWARE:
+        lines = spec.get_string_attribute("ImageDescription").splitlines()
+        found = dict(line.split("=", 1) for line in lines if line.startswith(PROVENANCE_PREFIX) and "=" in line)
+    return {name.removeprefix(PROVENANCE_PREFIX): value for name, value in found.items()}

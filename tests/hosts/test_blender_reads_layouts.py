@@ -104,7 +104,7 @@ def seen(written: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
         if layout in ("layers", "cryptomatte"):
             numbers[name, "sockets"] = blender.ask(path)
         else:
-            mode = "CHANNEL_PACKED" if layout == "straight" else "PREMUL"
+            mode = "CHANNEL_PACKED" if LAYOUTS[layout].straight else "PREMUL"
             numbers[name, mode] = blender.ask(path, alpha_mode=mode, pixels=True)
         if layout == "cryptomatte":
             for who in OBJECTS:
@@ -143,6 +143,15 @@ def test_flat_layouts_load_as_images(
     }
     if layout in rgb:  # of 'alpha', Blender's R, G, B are anything (DR002)
         assert near(pixels[..., :3], rgb[layout], lossy)
+
+
+def test_the_foreground_loads_as_it_was_written(
+    written: dict[str, Path], seen: tuple[Seen, dict[tuple[str, str], int]]
+) -> None:
+    blender, numbers = seen
+    number = numbers["foreground zips", "CHANNEL_PACKED"]
+    assert blender.said(number)["type"] == "IMAGE"
+    assert near(blender.pixels(number), read_image(written["foreground zips"]))
 
 
 def test_straight_colours_go_through_alpha_convert(

@@ -98,15 +98,24 @@ def test_two_jobs_planned_at_once_take_two_versions(shot: Shot) -> None:
     assert [plan_matte(job).paths(1001)[0].name[-13:-9] for _ in range(2)] == ["v001", "v002"]
 
 
-def test_a_run_goes_on_in_its_own_version(shot: Shot) -> None:
+def stopped_run(shot: Shot, out: str) -> MatteJob:
+    """A job that was stopped after some of its frames."""
     network, weights = load_vetted(shot.weights, "cpu")
-    job = MatteJob(shot.plate, str(shot.mask), str(shot.out / TOKENS), settle_passes=0)
+    job = MatteJob(shot.plate, str(shot.mask), str(shot.out / out), settle_passes=0)
     events = run_matte(plan_matte(job), network, weights)
     next(events)
     events.close()
-    plan = plan_matte(job, resume=True)
-    assert [event.frame for event in run_matte(plan, network, weights, resume=True)] == [1002, 1003]
-    assert len(shot.written()) == 3
+    return job
+
+
+def test_a_run_goes_on_in_its_own_version(tmp_path: Path) -> None:
+    shot = make_shot(tmp_path, count=9)
+    job = stopped_run(shot, TOKENS)
+    written = [int(name[-8:-4]) for name in shot.written() if name.endswith(".exr")]
+    assert 0 < len(written) < 9
+    resumed = run_matte(plan_matte(job, resume=True), *load_vetted(shot.weights, "cpu"), resume=True)
+    assert [event.frame for event in resumed] == [frame for frame in range(1001, 1010) if frame not in written]
+    assert len(shot.written()) == 9
 
 
 # ------------------------------------------------------------------------------------------------ jobs
@@ -180,19 +189,17 @@ def test_a_run_leaves_a_record_of_every_frame(shot: Shot) -> None:
         assert line["coverage"]["subject"] == pytest.approx(alpha.mean(), abs=1e-3)
 
 
-def test_a_run_that_goes_on_keeps_what_it_had_recorded(shot: Shot) -> None:
-    network, weights = load_vetted(shot.weights, "cpu")
-    job = MatteJob(shot.plate, str(shot.mask), str(shot.out / "a.####.exr"), settle_passes=0)
-    record = shot.out / "a.matanyone.json"
-    events = run_matte(plan_matte(job), network, weights)
-    next(events), next(events)
-    events.close()
-    stopped = read_record(record)
-    assert (stopped["state"], list(stopped["frames"])) == ("stopped", ["1001", "1002"])
-    list(run_matte(plan_matte(job, resume=True), network, weights, resume=True))
-    finished = read_record(record)
-    assert (finished["state"], list(finished["frames"])) == ("finished", ["1001", "1002", "1003"])
-    assert finished["frames"]["1001"] == stopped["frames"]["1001"]
+def test_a_run_that_goes_on_keeps_what_it_had_recorded(tmp_path: Path) -> None:
+    shot = make_shot(tmp_path, count=9)
+    job = stopped_run(shot, "a.####.exr")
+    stopped = read_record(shot.out / "a.matanyone.json")
+    assert stopped["state"] == "stopped"
+    assert [f"a.{frame}.exr" for frame in stopped["frames"]] == [n for n in shot.written() if not n.startswith(".")]
+    list(run_matte(plan_matte(job, resume=True), *load_vetted(shot.weights, "cpu"), resume=True))
+    finished = read_record(shot.out / "a.matanyone.json")
+    assert finished["state"] == "finished"
+    assert list(finished["frames"]) == [str(frame) for frame in range(1001, 1010)]
+    assert finished["frames"].items() >= stopped["frames"].items()
 
 
 def test_a_record_that_cannot_be_written_costs_no_alpha(shot: Shot, caplog: pytest.LogCaptureFixture) -> None:

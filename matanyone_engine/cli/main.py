@@ -21,6 +21,7 @@ from matanyone_engine.errors import EngineError, OutOfMemory
 # Command -> what it does. Its module is matanyone_engine.cli.<command>.
 COMMANDS = {
     "matte": "one mask on one frame -> an alpha for every frame of the shot",
+    "inspect": "what the network will see of a plate and a mask, as a picture",
     "serve": "run the engine: a service that hosts and farms talk to",
     "status": "what the running engine does: sessions, speed, memory, queue",
     "stop": "end the running engine; sessions are kept on disk",

@@ -42,6 +42,9 @@ _INFINITY = 0x7C00
 _GREATEST = 65504.0
 """The greatest half."""
 
+_PICTURES = ("sRGB", "lin_rec709_scene", "ocio://default")
+"""Encoded, linear, and the config that contact sheets are made with: they look the same in every studio."""
+
 _ROUNDING = 1e-4
 """What matrices in float may add to white or to black."""
 
@@ -135,6 +138,17 @@ def shoulder(encoded: FloatImage) -> FloatImage:
     over = np.maximum(np.float64(encoded) - KNEE, 0.0) / (1.0 - KNEE)
     bent = KNEE + (1.0 - KNEE) * over / (1.0 + over)
     return np.where(over > 0.0, bent, encoded).astype(np.float32)
+
+
+def decode_srgb(encoded: FloatImage) -> FloatImage:
+    """(H, W, 3) display-referred sRGB -> linear Rec.709, by the built-in config, whatever $OCIO says: for pictures."""
+    return _convert(encoded, *_PICTURES)
+
+
+def encode_srgb(linear: FloatImage) -> FloatImage:
+    """(H, W, 3) linear Rec.709 -> display-referred sRGB, by the built-in config, whatever $OCIO says: for pictures."""
+    source, target, config = _PICTURES
+    return _convert(linear, target, source, config)
 
 
 # ------------------------------------------------------------------------------------------ from space to display

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from matanyone_engine.atomic import whole_file
 from matanyone_engine.errors import OutputError
+from matanyone_engine.media.color import decode_srgb, encode_srgb
 
 Image = NDArray[np.float32]
 Sheet = NDArray[np.uint8]
@@ -38,9 +39,6 @@ _CHECKER_SQUARE = 16
 _MARGIN, _GAP, _GUTTER, _HEADER = 24, 10, 88, 30
 _NARROWEST_CELL = 110
 _FONT, _FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.6
-
-# The built-in configuration, so that a sheet looks the same under every studio's $OCIO.
-_CONFIG, _ENCODED, _LINEAR = "ocio://default", "sRGB", "lin_rec709_scene"
 
 
 @dataclass(frozen=True)
@@ -94,20 +92,20 @@ class ContactSheet:
                 came="none",
                 action="Run the shot again; the sheet is written from its frames.",
             )
-        _write_png(path, _lay_out(self._rows))
+        write_png(path, _lay_out(self._rows))
 
 
 def _thumbnails(rgb: Image, alpha: Image) -> _Row:
     height, width = alpha.shape
     size = _thumbnail_size(height, width)
-    linear = _convert(np.clip(rgb, 0, 1), _ENCODED, _LINEAR)
+    linear = decode_srgb(np.clip(rgb, 0, 1))
     opacity = np.clip(alpha, 0, 1)[..., None]
     # Premultiplied, so that shrinking mixes no background into the edges.
     subject, cover = _shrink(linear * opacity, size), _shrink(opacity, size)[..., None]
     composite = subject + (1 - cover) * _checker(size)
-    plate = _to_bytes(_convert(_shrink(linear, size), _LINEAR, _ENCODED))
+    plate = _to_bytes(encode_srgb(_shrink(linear, size)))
     matte = _to_bytes(np.repeat(cover, 3, axis=2))
-    return _Row((plate, matte, _to_bytes(_convert(composite, _LINEAR, _ENCODED))))
+    return _Row((plate, matte, _to_bytes(encode_srgb(composite))))
 
 
 def _thumbnail_size(height: int, width: int) -> tuple[int, int]:
@@ -128,15 +126,6 @@ def _checker(size: tuple[int, int]) -> Image:
     return np.asarray(_CHECKER, dtype=np.float32)[odd][..., None]
 
 
-def _convert(rgb: Image, source: str, target: str) -> Image:
-    """(h, w, 3) from one colour space of the built-in configuration to another."""
-    buffer = oiio.ImageBuf(np.ascontiguousarray(rgb, dtype=np.float32))
-    converted = oiio.ImageBufAlgo.colorconvert(buffer, source, target, colorconfig=_CONFIG)
-    if converted.has_error:
-        raise RuntimeError(f"colour conversion {source} -> {target}: {converted.geterror()}")
-    return np.asarray(converted.get_pixels(oiio.FLOAT), dtype=np.float32)
-
-
 def _to_bytes(image: Image) -> Sheet:
     return np.asarray(np.clip(image, 0, 1) * 255 + 0.5, dtype=np.uint8)
 
@@ -152,20 +141,20 @@ def _lay_out(rows: dict[int, _Row]) -> Sheet:
     sheet = np.full((height, width, 3), _BACKGROUND, dtype=np.uint8)
     lefts = [left + column * (cell_width + _GAP) for column in range(len(TITLES))]
     for title, x in zip(TITLES, lefts, strict=True):
-        _write_text(sheet, title, (x, top - 12), _TITLE_GREY)
+        write_text(sheet, title, (x, top - 12), _TITLE_GREY)
     for place, frame in enumerate(sorted(rows)):
         y = top + place * (row_height + _GAP)
-        _write_text(sheet, str(frame), (_MARGIN, y + cell_height // 2 + 6), _LABEL_GREY)
+        write_text(sheet, str(frame), (_MARGIN, y + cell_height // 2 + 6), _LABEL_GREY)
         for cell, x in zip(rows[frame].cells, lefts, strict=True):
             sheet[y : y + cell_height, x : x + thumbnail_width] = cell
     return sheet
 
 
-def _write_text(sheet: Sheet, text: str, baseline_left: tuple[int, int], grey: int) -> None:
+def write_text(sheet: Sheet, text: str, baseline_left: tuple[int, int], grey: int) -> None:
     cv2.putText(sheet, text, baseline_left, _FONT, _FONT_SCALE, (grey, grey, grey), 1, cv2.LINE_AA)
 
 
-def _write_png(path: Path, sheet: Sheet) -> None:
+def write_png(path: Path, sheet: Sheet) -> None:
     spec = oiio.ImageSpec(sheet.shape[1], sheet.shape[0], 3, oiio.UINT8)
     spec.attribute("oiio:ColorSpace", "sRGB")
     buffer = oiio.ImageBuf(spec)

@@ -190,7 +190,7 @@ def known_space(name: str, who: str = "asked for") -> str:
             expected=f"a colour space of {config_name()}",
             came=f"{name!r}, {who}",
             action=(f"Perhaps {' or '.join(near)}? " if near else "")
-            + "Name it with --colorspace; docs/colour.md lists plain names.",
+            + "Name it with --colorspace; 'matanyone-engine inspect --colorspaces' lists all.",
         )
     if config.isData(resolved):
         raise ColourError(

@@ -171,7 +171,7 @@ def plan_matte(
     check_options(job.settle_passes, job.working_size)
     source = open_plate(job.plate)
     frames = select_frames(source, job.frames, job.missing)
-    key = _key_frame(job, source, frames)
+    key = key_frame(job, source, frames)
     run = _frames_between(source, (key, *frames), job.missing)
     first = source.header(frames[0])
     colour = choose_space(first, job.colorspace, source.suffix)
@@ -179,7 +179,7 @@ def plan_matte(
     outputs = plan_outputs(job.out, job.delivery, (SUBJECT,), source, first, linear=linear, resume=resume)
     outputs.check(frames, [*source.paths(run), Path(job.mask)])
     view = NetworkView(colour.space, job.exposure)
-    mask = _prepared_mask(job, first.size)
+    mask = prepared_mask(job, first.size)
     for folder in outputs.folders:
         check_writable(folder, least_bytes(first, len(frames)))
     if not looked_through:
@@ -188,7 +188,7 @@ def plan_matte(
     return MattePlan(job, source, frames, run, key, mask, colour, view, outputs)
 
 
-def _key_frame(job: MatteJob, source: PlateSource, frames: tuple[int, ...]) -> int:
+def key_frame(job: MatteJob, source: PlateSource, frames: tuple[int, ...]) -> int:
     """The mask's frame: the one given, else the first that is asked for, unless the mask's own number says another."""
     key = frames[0] if job.mask_frame is None else job.mask_frame
     if key not in source.frames:
@@ -221,7 +221,7 @@ def _frames_between(source: PlateSource, ends: tuple[int, ...], missing: Literal
     return select_frames(source, tuple(n for n in known if min(ends) <= n <= max(ends)), missing)
 
 
-def _prepared_mask(job: MatteJob, size: tuple[int, int]) -> Plane:
+def prepared_mask(job: MatteJob, size: tuple[int, int]) -> Plane:
     """(H, W), grown or shrunk; size is the plate's (width, height)."""
     if abs(job.mask_grow) > MOST_GROWTH:
         raise SettingError(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -76,3 +77,38 @@ def test_functions_are_short(path: Path) -> None:
 def test_no_module_is_called_after_nothing() -> None:
     nameless = {"utils", "util", "helpers", "helper", "common", "misc"}
     assert not [path for path in PACKAGE.rglob("*.py") if path.stem in nameless]
+
+
+# What a transfer function or a colour conversion is written with: names of libraries, powers, the constants of curves.
+TRANSFER = re.compile(
+    r"colorconvert|ocio(file|look|display|named)\w*|colormatrix|cvtColor|PyOpenColorIO"
+    r"|\*\*\s*\(?\s*(1(\.0)?\s*/|2\.\d|0?\.4)|\bpow(er)?\(.*(2\.\d|0?\.4|gamma)"
+    r"|0\.003130\d|0\.04045|12\.92|1\.055|1\.099|0\.2471\d|5\.5555|10540|0\.41\d\d\d\d"
+)
+# Luminance is a weight for masks; a sample's random gamma is no colour space.
+NO_TRANSFER = {"training/augment.py": 1}
+
+
+def test_one_module_has_transfer_functions() -> None:
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = str(path.relative_to(PACKAGE))
+        lines = [line for line in path.read_text().splitlines() if TRANSFER.search(line) or "** look.gamma" in line]
+        if len(lines) > NO_TRANSFER.get(name, 0):
+            found[name] = lines
+    assert list(found) == ["media/color.py"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "encoded = linear ** (1 / 2.4)",
+        "plate = plate ** 2.2",
+        "np.power(plate, 1 / 2.2)",
+        "y = np.where(x <= 0.0031308, 12.92 * x, y)",
+        "cv2.cvtColor(image, cv2.COLOR_BGR2LAB)",
+        "oiio.ImageBufAlgo.colorconvert(a, b, c)",
+    ],
+)
+def test_the_search_for_transfer_functions_finds_them(line: str) -> None:
+    assert TRANSFER.search(line)

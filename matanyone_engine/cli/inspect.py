@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""matanyone-engine inspect PLATE [--mask FILE[@FRAME]] [--out look.png]: what the network will see.
+
+matanyone-engine inspect --colorspaces      the names that --colorspace takes
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from matanyone_engine.cli.matte import split_mask
+from matanyone_engine.errors import SettingError
+from matanyone_engine.media.color import KNEE
+from matanyone_engine.media.look import write_look
+from matanyone_engine.media.sequence import describe_frames
+from matanyone_engine.media.spaces import config_name, config_spaces, plain_spaces
+from matanyone_engine.service.inspection import Inspection, inspect_plate
+from matanyone_engine.service.job import MatteJob
+
+_NEGATIVE = 0.1
+"""Share of negative pixels that is pointed out."""
+_DARK, _BRIGHT = 0.15, 0.85
+"""Middle brightness outside of which a plate is pointed out: the network was trained on pictures between."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add 'inspect' to the program's parser."""
+    parser = subparsers.add_parser(
+        "inspect", help="what the network will see", description="Show what the network will see of a plate and a mask."
+    )
+    parser.add_argument("plate", metavar="PLATE", nargs="?", help="as for matte")
+    parser.add_argument("--mask", default="", metavar="FILE[@FRAME]", help="mask, and its frame (default: the first)")
+    parser.add_argument("--frame", type=int, metavar="N", help="plate frame to look at (default: the mask's)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the picture (PNG)")
+    parser.add_argument("--colorspace", metavar="NAME", help="as for matte")
+    parser.add_argument("--exposure", type=float, default=0.0, metavar="STOPS", help="as for matte")
+    parser.add_argument("--mask-grow", type=int, default=0, metavar="PIXELS", help="as for matte")
+    parser.add_argument("--working-size", type=int, metavar="PIXELS", help="as for matte")
+    parser.add_argument("--colorspaces", action="store_true", help="list the names that --colorspace takes, and end")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Look, print, and write the picture if asked to."""
+    if args.colorspaces:
+        print("\n".join(_colorspaces()))
+        return
+    if args.plate is None:
+        raise SettingError(
+            expected="a plate, or --colorspaces",
+            came="neither",
+            action="Write matanyone-engine inspect plate.####.exr.",
+        )
+    mask, mask_frame = split_mask(args.mask)
+    if args.out:
+        _check_out(args.out, [Path(mask)] if mask else [])
+    job = MatteJob(
+        plate=args.plate,
+        mask=mask,
+        out="",
+        mask_frame=mask_frame,
+        colorspace=args.colorspace,
+        exposure=args.exposure,
+        mask_grow=args.mask_grow,
+        working_size=args.working_size,
+    )
+    found = inspect_plate(job, args.frame)
+    facts = _facts(found, job)
+    print("\n".join(f"{name:8}{value}" for name, value in facts))
+    if args.out:
+        _check_out(args.out, found.source.paths(found.source.frames))
+        write_look(args.out, found.seen, found.mask, [f"{name}: {value}" for name, value in facts])
+        print(f"{'look':8}{args.out}")
+
+
+def _facts(found: Inspection, job: MatteJob) -> list[tuple[str, str]]:
+    """Name and sentence of everything worth knowing."""
+    facts = [
+        ("plate", f"{found.source.name}  frame {found.frame} of {describe_frames(found.source.frames)}"),
+        ("file", _file(found)),
+        ("colour", f"{found.colour.space}  ({found.colour.reason})"),
+        ("view", found.view.name),
+        ("levels", _levels(found)),
+        ("size", _size(found)),
+    ]
+    if found.mask is not None:
+        facts.append(("mask", _mask(found, job)))
+    return [*facts, *(("note", note) for note in _notes(found))]
+
+
+def _file(found: Inspection) -> str:
+    header = found.header
+    parts = [header.file_format, header.pixel_format, f"channels {','.join(header.channels)}"]
+    if header.data_window != header.display_window:
+        parts.append(f"data window {_window(header.data_window)} of display window {_window(header.display_window)}")
+    if header.pixel_aspect != 1.0:
+        parts.append(f"pixel aspect {header.pixel_aspect:g}")
+    if header.fps is not None:
+        parts.append(f"{float(header.fps):.6g} fps")
+    if header.timecode:
+        parts.append(f"timecode {header.timecode}")
+    return "  ".join(parts)
+
+
+def _window(window: tuple[int, int, int, int]) -> str:
+    x, y, width, height = window
+    return f"{width}x{height}{x:+d}{y:+d}"
+
+
+def _levels(found: Inspection) -> str:
+    above_knee, above_white, below = (f"{100 * share:.2g} %" for share in found.levels)
+    dark, middle, light = found.brightness
+    return (
+        f"{above_knee} above the knee ({KNEE}), {above_white} above white, {below} negative; "
+        f"shown from {dark:.2f} to {light:.2f}, middle {middle:.2f}"
+    )
+
+
+def _size(found: Inspection) -> str:
+    width, height = found.header.size
+    rows, columns = found.working
+    scaled = "" if (columns, rows) == (width, height) else f", computed at {columns}x{rows}"
+    return f"{width}x{height}{scaled}"
+
+
+def _mask(found: Inspection, job: MatteJob) -> str:
+    assert found.mask is not None
+    soft = float(((found.mask > 0.0) & (found.mask < 1.0)).mean())
+    grown = f", grown by {job.mask_grow} pixels" if job.mask_grow else ""
+    return f"{job.mask}  covers {100 * found.mask.mean():.3g} % of the frame, {100 * soft:.2g} % are soft{grown}"
+
+
+def _notes(found: Inspection) -> list[str]:
+    middle = found.brightness[1]
+    notes = []
+    if found.levels.below_black > _NEGATIVE:
+        notes.append("much of the plate is negative in linear light: is this its colour space?")
+    if middle < _DARK and not found.view.exposure:
+        notes.append("the plate is dark to the network: a wrong colour space, or try --exposure 2")
+    if middle > _BRIGHT and not found.view.exposure:
+        notes.append("the plate is bright to the network: a wrong colour space, or try --exposure -2")
+    return notes
+
+
+def _colorspaces() -> list[str]:
+    """Plain names with what they mean here, then every name of the config."""
+    plain = plain_spaces()
+    width = max(len(name.name) for name, _ in plain)
+    lines = [f"names in {config_name()}", ""]
+    lines += [f"  {name.name:{width}}  {space}{f'  ({name.note})' if name.note else ''}" for name, space in plain]
+    others = [space for space in config_spaces() if space not in {space for _, space in plain}]
+    return [
+        *lines,
+        "",
+        "and by the config's own names, its aliases and interop ids",
+        "",
+        *(f"  {name}" for name in others),
+    ]
+
+
+def _check_out(out: Path, inputs: list[Path]) -> None:
+    """The picture is a PNG and goes over no input."""
+    if out.suffix.lower() != ".png":
+        raise SettingError(expected="a .png file for the picture", came=str(out), action="Write --out look.png.")
+    if out.exists() and any(path.exists() and out.samefile(path) for path in inputs):
+        raise SettingError(
+            expected="a picture of its own name", came=f"{out}, which is an input", action="Choose another name."
+        )

@@ -33,7 +33,6 @@ class JobRun:
         self._client, self._asked, self._job = client, job, job
         self._cancelled = False
         self._ask(job)
-        self._epoch = client.pump.connection.epoch
 
     def events(self, poll_s: float = 0.5) -> Iterator[Optional[JobEvent]]:
         """What becomes of it, JobEnded last; None after poll_s without anything. Raises WireError."""
@@ -54,15 +53,17 @@ class JobRun:
 
     def _still_there(self) -> bool:
         """See to it that the engine works on the job; False where it was cancelled and the engine forgot it."""
-        epoch = self._client.pump.connection.epoch
-        if epoch != self._epoch:
-            if self._cancelled:
-                return False
-            # Another run of the engine knows nothing of the job; the disk does, if it came to a resume point.
-            self._epoch = epoch
-            self._ask(self._again(resume=True))
-        elif time.monotonic() - self._heard > SILENT_S:
+        changed = self._client.pump.connection.epoch != self._epoch
+        if not changed and time.monotonic() - self._heard <= SILENT_S:
+            return True
+        self._client.call(say.Status())  # an engine that is away is waited for; one that stays away is an error
+        if self._client.pump.connection.epoch == self._epoch:
             self._ask(self._job)
+            return True
+        if self._cancelled:
+            return False
+        # Another run of the engine knows nothing of the job; the disk does, if it came to a resume point.
+        self._ask(self._again(resume=True))
         return True
 
     def _begun_anew(self, ended: say.JobEnded) -> bool:
@@ -86,3 +87,4 @@ class JobRun:
         accepted = self._client.call(job)
         assert isinstance(accepted, say.Accepted)
         self._job, self.accepted, self._heard = job, accepted, time.monotonic()
+        self._epoch = self._client.pump.connection.epoch

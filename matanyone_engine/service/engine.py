@@ -45,7 +45,7 @@ from matanyone_engine.service.access import Access
 from matanyone_engine.service.admission import free_bytes, resident_bytes, session_bytes
 from matanyone_engine.service.apart import Apart, look_through
 from matanyone_engine.service.faults import as_told, as_wire_error
-from matanyone_engine.service.job import MatteJob, MattePlan, plan_matte
+from matanyone_engine.service.job import MatteJob, MattePlan, plan_matte, waiting_bytes
 from matanyone_engine.service.pixels import Asked, Decoder, Plane, encode_alpha
 from matanyone_engine.service.scheduler import Limits, Scheduler, fault
 from matanyone_engine.service.store import Answered, SessionFolder, Store, public_name
@@ -462,6 +462,8 @@ class Engine:
             self.settings.access.check(plan.paths(plan.frames[0]))
             height, width = plan.mask.shape
             need = session_bytes(self._dims[order.job.model], (width, height), order.job.options.working_size)
+            if self.device.type == "cpu":
+                need += waiting_bytes(plan)
             colour = f"{plan.colour.space} ({plan.colour.reason})"
             self._plans[order.session] = (plan, order.job)
             first = str(plan.paths(plan.frames[0])[0])

@@ -315,6 +315,12 @@ def _depth(plan: MattePlan) -> int:
     return min(_MOST_AHEAD, _MOST_AHEAD_BYTES // (height * width * _BYTES_A_PIXEL))
 
 
+def waiting_bytes(plan: MattePlan) -> int:
+    """Main memory of the frames that wait on either side of the network."""
+    height, width = plan.mask.shape
+    return 2 * _depth(plan) * height * width * _BYTES_A_PIXEL
+
+
 def _until(stopping: Callable[[], bool], plates: Iterator[_Read]) -> Iterator[_Read]:
     """The plates until the wish to stop."""
     while not stopping():

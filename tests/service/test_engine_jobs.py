@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,17 +64,24 @@ def check_files(shot: Shot) -> None:
         assert np.array_equal(read_image(alone / name), read_image(shot.out / name))
 
 
-def test_a_job_goes_on_after_kill_9(engine: Engine, shot: Shot) -> None:
+@pytest.mark.parametrize("away_s", [0.0, 2.0])
+def test_a_job_goes_on_after_kill_9(engine: Engine, shot: Shot, away_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_module, "SILENT_S", 0.5)
     engine.accident("predict", "sleep", **{"for": 0.05})
     with engine.client() as client:
         walk = (event for event in JobRun(client, job(shot)).events() if event is not None)
         for _ in range(3):
             assert isinstance(next(walk), say.Progress)
         engine.kill()
-        engine.start()
+        back = threading.Timer(away_s, engine.start)
+        back.start()
         *_, ended = walk
+        back.join()
         assert isinstance(ended, say.JobEnded)
         assert ended.outcome == "finished"
+        listed = client.call(say.ListSessions())
+        assert isinstance(listed, say.Sessions)
+        assert not listed.sessions, "it was given to the new engine once"
     check_files(shot)
 
 

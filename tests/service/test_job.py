@@ -16,7 +16,16 @@ from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.media.plates import SequencePlate
 from matanyone_engine.model.registry import load_vetted
 from matanyone_engine.service.delivery import Outputs
-from matanyone_engine.service.job import MatteJob, MattePlan, fingerprint, plan_matte, provenance, run_matte, stamps
+from matanyone_engine.service.job import (
+    MatteJob,
+    MattePlan,
+    fingerprint,
+    plan_matte,
+    provenance,
+    run_matte,
+    stamps,
+    waiting_bytes,
+)
 from matanyone_engine.service.resume import ResumePoint, read_resume_point, write_resume_point
 
 
@@ -181,6 +190,14 @@ def test_a_frame_that_cannot_be_read_or_written_stops_there_and_those_before_it_
         with pytest.raises(OutputError, match="none left"):
             next(events)
     assert [event.frame for event in run_matte(plan, network, weights, resume=True)] == [1005, 1006]
+
+
+def test_what_waits_beside_the_network_is_bounded_in_bytes(shot: Shot) -> None:
+    plan = plan_matte(job(shot))
+    for side, frames in ((2160, 2), (6000, 1), (8000, 0)):
+        large = dataclasses.replace(plan, mask=np.broadcast_to(np.float32(1), (side, side)))
+        assert waiting_bytes(large) == 2 * frames * side * side * 28
+        assert waiting_bytes(large) <= 2 << 30
 
 
 def test_plates_are_read_and_alphas_written_beside_the_network(shot: Shot, monkeypatch: pytest.MonkeyPatch) -> None:

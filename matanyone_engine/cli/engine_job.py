@@ -60,6 +60,9 @@ def _as_message(job: MatteJob, args: argparse.Namespace) -> say.Job:
         model=args.model,
         options=say.Options(job.settle_passes, job.working_size, job.colorspace, job.mask_grow, exposure=job.exposure),
         delivery=say.Delivery(**asdict(job.delivery)),
+        view=job.view,
+        part=job.part,
+        layer=job.layer,
         resume=args.resume,
         label=Path(job.out).name,
     )

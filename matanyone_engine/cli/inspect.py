@@ -34,6 +34,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--frame", type=int, metavar="N", help="plate frame to look at (default: the mask's)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the picture (PNG)")
     parser.add_argument("--colorspace", metavar="NAME", help="as for matte")
+    for option in ("--view", "--part", "--layer"):
+        parser.add_argument(option, metavar="NAME", help="as for matte; one view")
     parser.add_argument("--exposure", type=float, default=0.0, metavar="STOPS", help="as for matte")
     parser.add_argument("--mask-grow", type=int, default=0, metavar="PIXELS", help="as for matte")
     parser.add_argument("--working-size", type=int, metavar="PIXELS", help="as for matte")
@@ -59,6 +61,9 @@ def run(args: argparse.Namespace) -> None:
         plate=args.plate,
         mask=mask,
         out="",
+        view=args.view,
+        part=args.part,
+        layer=args.layer,
         mask_frame=mask_frame,
         colorspace=args.colorspace,
         exposure=args.exposure,

@@ -24,10 +24,15 @@ from matanyone_engine.media.contact_sheet import ContactSheet, choose_preview_fr
 from matanyone_engine.media.foreground import CORE_CHOKE
 from matanyone_engine.media.layouts import COMPRESSIONS, DEPTHS, LAYOUTS, Delivery
 from matanyone_engine.media.mattes import check_writable
+from matanyone_engine.media.plates import PLAIN_PICTURE, describe_picture
 from matanyone_engine.media.sequence import describe_frames, parse_frames
-from matanyone_engine.model.registry import load_vetted
+from matanyone_engine.media.views import has_view, with_view
+from matanyone_engine.model.matanyone import MatAnyone
+from matanyone_engine.model.registry import VettedWeights, load_vetted
 from matanyone_engine.service.allocator import keep_freed_memory
 from matanyone_engine.service.job import MatteJob, MattePlan, plan_matte, run_matte
+from matanyone_engine.service.resume import resume_path
+from matanyone_engine.service.stereo import jobs_of_views
 from matanyone_engine.wire.connection import default_path
 
 
@@ -73,8 +78,26 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--client-key", type=Path, metavar="FILE", help="this client's secret key, for encrypted engines"
     )
+    _add_picture(parser)
     _add_delivery(parser)
     parser.set_defaults(run=run)
+
+
+def _add_picture(parser: argparse.ArgumentParser) -> None:
+    """Which picture of a file with several (docs/cli.md)."""
+    group = parser.add_argument_group(
+        "views, parts and layers",
+        "%%V in PLATE, --mask and --out stands for the view's name, %%v for its first letter.",
+    )
+    group.add_argument(
+        "--view",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="view of a stereo plate; again for more, 'all' for all (default: the file's)",
+    )
+    group.add_argument("--part", metavar="NAME", help="part of a multi-part EXR (default: the only one with RGB)")
+    group.add_argument("--layer", metavar="NAME", help="layer, for NAME.R, NAME.G, NAME.B (default: R, G, B)")
 
 
 def _add_delivery(parser: argparse.ArgumentParser) -> None:
@@ -113,24 +136,40 @@ def run(args: argparse.Namespace) -> None:
     # Paths are printed as they are: brackets in a name are no markup, and no line is broken.
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     if args.endpoint is not None:
-        run_on_engine(args, _job(args), console)
+        for job in jobs_of_views(_job(args), args.view):
+            run_on_engine(args, job, console)
         return
     keep_freed_memory()
     if args.preview:
         _check_preview(args.preview)
     network, weights = load_vetted(args.model, args.device)
     with _checking(console) as checked:
-        plan = plan_matte(_job(args), checked, resume=args.resume)
-    if args.preview:
-        _check_not_an_input(args.preview, plan)
+        plans = [plan_matte(job, checked, resume=args.resume) for job in jobs_of_views(_job(args), args.view)]
+    previews = [_preview(args.preview, plan, len(plans)) for plan in plans]
+    for plan, preview in zip(plans, previews, strict=True):
+        # A view that was finished, or not begun, when the others were stopped has no resume point: it runs anew.
+        resume = args.resume and (len(plans) == 1 or resume_path(plan.outputs.main).is_file())
+        _run(console, plan, network, weights, preview, resume=resume)
+
+
+def _run(
+    console: Console,
+    plan: MattePlan,
+    network: MatAnyone,
+    weights: VettedWeights,
+    preview: Path | None,
+    *,
+    resume: bool,
+) -> None:
+    """One shot, or one view of a shot."""
     _describe(console, plan, f"{weights.label} ({weights.licence}) on {network.device}")
-    sheet = ContactSheet(choose_preview_frames(plan.frames)) if args.preview else None
+    sheet = ContactSheet(choose_preview_frames(plan.frames)) if preview else None
     begun = time.monotonic()
     with (
         graceful_stop(console, "this frame") as stop,
         MatteProgress(console, len(plan.steps)) as progress,
         _finished_frames_are_kept(console, progress),
-        closing(run_matte(plan, network, weights, resume=args.resume, stopping=stop.asked)) as events,
+        closing(run_matte(plan, network, weights, resume=resume, stopping=stop.asked)) as events,
     ):
         for event in events:
             progress.show(event)
@@ -139,9 +178,9 @@ def run(args: argparse.Namespace) -> None:
     progress.warn()
     if not progress.complete:
         raise _interrupted(plan, progress.alphas)
-    if sheet and sheet.filled:
-        sheet.write(args.preview)
-    _conclude(console, plan, progress.alphas, time.monotonic() - begun, args.preview)
+    if preview and sheet and sheet.filled:
+        sheet.write(preview)
+    _conclude(console, plan, progress.alphas, time.monotonic() - begun, preview)
 
 
 def _job(args: argparse.Namespace) -> MatteJob:
@@ -153,6 +192,8 @@ def _job(args: argparse.Namespace) -> MatteJob:
         out=args.out,
         frames=parse_frames(args.frames) if args.frames else None,
         missing=args.missing,
+        part=args.part,
+        layer=args.layer,
         colorspace=args.colorspace,
         exposure=args.exposure,
         mask_grow=args.mask_grow,
@@ -182,6 +223,9 @@ def _describe(console: Console, plan: MattePlan, model: str) -> None:
     frames = describe_frames(plan.frames)
     height, width = plan.mask.shape
     console.print(f"plate   {plan.source.name}  {frames}  ({len(plan.frames)} frames, {width}x{height})")
+    picture = describe_picture(plan.source.header(plan.frames[0]))
+    if picture != PLAIN_PICTURE:
+        console.print(f"picture {picture}")
     console.print(f"colour  {plan.colour.space}  ({plan.colour.reason}){_exposed(plan)}")
     console.print(f"mask    {plan.job.mask}  on frame {plan.key}")
     console.print(f"model   {model}")
@@ -198,6 +242,19 @@ def _check_preview(path: Path) -> None:
     if path.suffix.lower() != ".png":
         raise SettingError(expected="a .png file for the preview", came=str(path), action="Write --preview look.png.")
     check_writable(path.parent)
+
+
+def _preview(asked: Path | None, plan: MattePlan, views: int) -> Path | None:
+    """Where this plan's contact sheet goes."""
+    if asked is None:
+        return None
+    if views > 1 and not has_view(str(asked)):
+        raise SettingError(
+            expected=f"%V in the preview's name, for {views} views", came=str(asked), action="Write look.%V.png."
+        )
+    preview = Path(with_view(str(asked), plan.job.view))
+    _check_not_an_input(preview, plan)
+    return preview
 
 
 def _check_not_an_input(preview: Path, plan: MattePlan) -> None:

@@ -37,6 +37,8 @@ def carried_attributes(header: PlateHeader, *, colour: bool) -> list[Attribute]:
     """The plate's header as it goes into a file of ours; colour: whether the file shows the plate's own colours."""
     carried = [item for item in header.attributes if _is_carried(item.name, colour)]
     carried.append(Attribute("PixelAspectRatio", "float", header.pixel_aspect))
+    if header.view:
+        carried.append(Attribute("view", "string", header.view))
     if header.fps is not None:
         carried.append(Attribute("FramesPerSecond", "rational", _pair(header.fps)))
     if not colour:

@@ -3,14 +3,13 @@
 
 Rules of this file:
 1. The values that come out are the file's own: no colour conversion, no clamping, no un-premultiplying.
-2. Channels are found by name, never by position. Pixels come out in the display window.
+2. Which channels are the picture is found by their names (channels.py). Pixels come out in the display window.
 3. Whatever OpenImageIO complains about is an error, also where it returned pixels (a truncated JPEG).
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -22,6 +21,7 @@ import numpy.typing as npt
 import OpenImageIO as oiio
 
 from matanyone_engine.errors import BadInput, MaskError, PlateError
+from matanyone_engine.media.channels import ALPHA_NAMES, Part, Selection, find_picture, find_view, rgb_columns, views_of
 
 FloatImage = npt.NDArray[np.float32]
 
@@ -30,6 +30,7 @@ FloatImage = npt.NDArray[np.float32]
 BLACKEST_MASK = 1.5 / 255.0
 # What rounding to half or resampling may leave outside 0..1 in a float mask.
 MASK_ROUNDING = 1e-3
+ANY_PICTURE = Selection()
 REC709_LUMINANCE = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
 
 MOST_PARTS = 64
@@ -39,9 +40,6 @@ MOST_CHANNELS = 512
 FLOAT_FORMATS = frozenset({"half", "float", "double"})
 """Pixel formats that can hold NaN, and values outside 0..1."""
 
-_RGB_NAMES = (("r", "g", "b"), ("red", "green", "blue"))
-_ALPHA_NAMES = frozenset({"a", "alpha"})
-_LUMINANCE_NAMES = frozenset({"y", "l", "i", "luminance", "gray", "grey"})
 _COLOUR_ATTRIBUTES = (
     "colorInteropID",
     "acesImageContainerFlag",
@@ -78,6 +76,7 @@ class PlateHeader:
     display_window, data_window: in the file's own coordinates.
     colour:     the attributes that speak about colour, as text (see color.choose_space).
     attributes: every attribute as it was, for mattes.py to carry over.
+    view, part, layer: where in its file the picture is, as far as the file says.
     """
 
     path: Path
@@ -91,6 +90,9 @@ class PlateHeader:
     file_format: str
     pixel_format: str
     attributes: tuple[Attribute, ...] = ()
+    view: str | None = None
+    part: str | None = None
+    layer: str = ""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -130,10 +132,16 @@ class Plate:
         return self.rgb if self.overscanned is None else self.overscanned
 
 
-def read_header(path: Path) -> PlateHeader:
-    """The header of a plate frame. Raises PlateError if the file is not an image that has rgb."""
+def read_header(path: Path, wanted: Selection = ANY_PICTURE) -> PlateHeader:
+    """The header of a plate frame. Raises PlateError if the file is no image, or has not what is wanted."""
     with _open(path, PlateError) as image:
-        return _header(_find_rgb(path, image))
+        return _header(_find_rgb(path, image, wanted))
+
+
+def read_views(path: Path) -> list[str]:
+    """The views that a file speaks of, the default one first; none of a file that speaks of none. Raises PlateError."""
+    with _open(path, PlateError) as image:
+        return views_of([part for part, _ in _parts(image)])
 
 
 def check_bounds(path: Path, most_pixels: int) -> None:
@@ -155,19 +163,19 @@ def check_bounds(path: Path, most_pixels: int) -> None:
         image.geterror()  # that there is no further part was the question, not a fault
 
 
-def check_ends(path: Path) -> None:
+def check_ends(path: Path, wanted: Selection = ANY_PICTURE) -> None:
     """Make sure that a plate frame's file is all there: its last rows are read, the others are not.
 
     Cheap where rows can be reached directly (EXR, DPX, TIFF); the others are decoded. Raises PlateError.
     """
     with _open(path, PlateError) as image:
-        _read_end(_find_rgb(path, image), PlateError)
+        _read_end(_find_rgb(path, image, wanted), PlateError)
 
 
-def read_plate(path: Path) -> Plate:
+def read_plate(path: Path, wanted: Selection = ANY_PICTURE) -> Plate:
     """A plate frame. Raises PlateError if it cannot be read whole, has no rgb, or holds NaN or Inf in its display."""
     with _open(path, PlateError) as image:
-        channels = _find_rgb(path, image)
+        channels = _find_rgb(path, image, wanted)
         header = _header(channels)
         pixels = _into_window(_read_data(channels, PlateError), header.data_window, header.canvas)
     canvas = np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
@@ -175,22 +183,26 @@ def read_plate(path: Path) -> Plate:
     return Plate(rgb, header, None if rgb is canvas else canvas)
 
 
-def read_mask(path: Path, expected_size: tuple[int, int]) -> FloatImage:
+def read_mask(path: Path, expected_size: tuple[int, int], view: str | None = None) -> FloatImage:
     """A mask, (H, W) float32 0..1, soft edges kept. expected_size is the plate's (width, height).
+
+    view: which mask, of a file with several views; a file that speaks of no views has one mask for all.
 
     Which channel is the mask: `A` if there is one and it is not 1 everywhere; else `Y`; else, from R, G, B, the
     value they share or, where they differ, their Rec.709 luminance; else the only channel there is.
-    Raises MaskError: unreadable, another size, NaN, values outside 0..1, or black (nothing above 1.5/255).
+    Raises MaskError: unreadable, another size, NaN, values outside 0..1, black (nothing above 1.5/255), or without
+    that view.
     """
     with _open(path, MaskError) as image:
-        spec = image.spec()
+        part, columns = _of_view(path, image, view)
+        spec = part[1]
         if (spec.full_width, spec.full_height) != expected_size:
             raise MaskError(
                 expected=f"a mask of the plate's size, {expected_size[0]}x{expected_size[1]}",
                 came=f"{spec.full_width}x{spec.full_height} in {str(path)!r}",
                 action="Render the mask at the plate's size; it is never stretched.",
             )
-        mask, channel = _mask_channel(path, image, spec)
+        mask, channel = _mask_channel(path, image, part, columns)
     return _check_mask(mask, path, channel)
 
 
@@ -200,7 +212,7 @@ def read_alpha(path: Path) -> FloatImage:
     Raises MaskError: unreadable, NaN, or values outside 0..1.
     """
     with _open(path, MaskError) as image:
-        alpha, channel = _mask_channel(path, image, image.spec())
+        alpha, channel = _mask_channel(path, image, *_of_view(path, image, None))
     return _check_range(alpha, path, channel)
 
 
@@ -229,6 +241,9 @@ class _Channels:
     part: int
     spec: Any
     columns: tuple[int, ...]
+    view: str | None = None
+    part_name: str | None = None
+    layer: str = ""
 
 
 @contextmanager
@@ -290,6 +305,9 @@ def _header(channels: _Channels) -> PlateHeader:
         file_format=channels.image.format_name(),
         pixel_format=str(spec.channelformat(channels.columns[0])),
         attributes=attributes,
+        view=channels.view,
+        part=channels.part_name,
+        layer=channels.layer,
     )
 
 
@@ -317,48 +335,37 @@ def frame_rate(value: float) -> Fraction | None:
 # ----------------------------------------------------------------------------------------------------- channels
 
 
-def _find_rgb(path: Path, image: Any) -> _Channels:
-    """The first part of the file with R, G, B, with one layer of rgb, or with one luminance channel."""
-    names: list[str] = []
-    part = 0
-    while image.seek_subimage(part, 0):
-        spec = image.spec()
-        columns = _rgb_columns(spec.channelnames) or _luminance_column(spec.channelnames)
-        if columns:
-            return _Channels(path, image, part, spec, columns)
-        names.extend(spec.channelnames)
-        part += 1
-    image.geterror()  # that there is no further part was the question, not a fault
-    raise PlateError(
-        expected="channels R, G, B, one layer with them, or one luminance channel",
-        came=f"{', '.join(names)} in {str(path)!r}",
-        action="Write the plate as R, G, B; of several layers, only the one to matte.",
+def _find_rgb(path: Path, image: Any, wanted: Selection) -> _Channels:
+    """The picture of the file that is meant."""
+    parts = _parts(image)
+    picture = find_picture([part for part, _ in parts], wanted, path)
+    spec = parts[picture.part.number][1]
+    _check_flat_and_upright(path, spec, PlateError)
+    return _Channels(
+        path, image, picture.part.number, spec, picture.columns, picture.view, picture.part.name, picture.layer
     )
 
 
-def _rgb_columns(names: Sequence[str]) -> tuple[int, ...]:
-    """Where R, G, B are: those without a layer, else those of the only layer that has all three, else ()."""
-    layers: dict[str, dict[str, int]] = defaultdict(dict)
-    for column, name in enumerate(names):
-        layer, _, component = name.rpartition(".")
-        layers[layer][component.lower()] = column
-    found = {
-        layer: tuple(components[name] for name in triple)
-        for layer, components in layers.items()
-        for triple in _RGB_NAMES
-        if all(name in components for name in triple)
-    }
-    if "" in found:
-        return found[""]
-    return next(iter(found.values())) if len(found) == 1 else ()
-
-
-def _luminance_column(names: Sequence[str]) -> tuple[int, ...]:
-    """Where the luminance is, if that is all the colour there is."""
-    colours = [column for column, name in enumerate(names) if name.lower() not in _ALPHA_NAMES]
-    if len(colours) == 1 and names[colours[0]].lower() in _LUMINANCE_NAMES:
-        return (colours[0],)
-    return ()
+def _parts(image: Any) -> list[tuple[Part, Any]]:
+    """Every part of an open file, with OpenImageIO's description of it."""
+    parts: list[tuple[Part, Any]] = []
+    while image.seek_subimage(len(parts), 0):
+        spec = image.spec()
+        views = spec.getattribute("multiView") or ()
+        parts.append(
+            (
+                Part(
+                    len(parts),
+                    spec.get_string_attribute("oiio:subimagename") or None,
+                    spec.get_string_attribute("view") or None,
+                    (views,) if isinstance(views, str) else tuple(views),
+                    tuple(spec.channelnames),
+                ),
+                spec,
+            )
+        )
+    image.geterror()  # that there is no further part was the question, not a fault
+    return parts
 
 
 def _read(channels: _Channels, error: type[BadInput]) -> FloatImage:
@@ -415,29 +422,42 @@ def _into_window(pixels: FloatImage, from_window: Window, to_window: Window) -> 
 # -------------------------------------------------------------------------------------------------------- masks
 
 
-def _mask_channel(path: Path, image: Any, spec: Any) -> tuple[FloatImage, str]:
+def _of_view(path: Path, image: Any, view: str | None) -> tuple[tuple[Part, Any], list[int]]:
+    """The part that has a view's mask, and the numbers of the view's channels."""
+    parts = _parts(image)
+    part, columns = find_view([part for part, _ in parts], view, path, MaskError)
+    _check_flat_and_upright(path, parts[part.number][1], MaskError)
+    return parts[part.number], columns
+
+
+def _mask_channel(path: Path, image: Any, part: tuple[Part, Any], of_view: list[int]) -> tuple[FloatImage, str]:
     """The mask's values (H, W), not yet checked, and the name of the channel they are from."""
-    names = [name.lower() for name in spec.channelnames]
+    owned = [part[0].owner(part[0].channels[column]) for column in of_view]
+    names = [f"{layer}.{component}".lstrip(".").lower() for _, layer, component in owned]
 
     def read(*columns: int) -> FloatImage:
-        return _read(_Channels(path, image, 0, spec, columns), MaskError)
+        chosen = tuple(of_view[column] for column in columns)
+        return _read(_Channels(path, image, part[0].number, part[1], chosen), MaskError)
 
-    alpha = next((column for column, name in enumerate(names) if name in _ALPHA_NAMES), None)
+    def named(column: int) -> str:
+        return part[0].channels[of_view[column]]
+
+    alpha = next((column for column, name in enumerate(names) if name in ALPHA_NAMES), None)
     if alpha is not None:
         mask = read(alpha)[..., 0]
         if len(names) == 1 or not (mask == 1.0).all():
-            return mask, spec.channelnames[alpha]
+            return mask, named(alpha)
     if "y" in names:
         return read(names.index("y"))[..., 0], "Y"
-    rgb = _rgb_columns(names)
+    rgb = rgb_columns(names)
     if rgb:
         return _shared_value(read(*rgb)), "RGB"
     colours = [column for column in range(len(names)) if column != alpha]
     if len(colours) == 1:
-        return read(colours[0])[..., 0], spec.channelnames[colours[0]]
+        return read(colours[0])[..., 0], named(colours[0])
     raise MaskError(
         expected="a mask in channel A, in Y, in R, G, B, or alone in its file",
-        came=f"channels {', '.join(spec.channelnames)} in {str(path)!r}",
+        came=f"channels {', '.join(map(named, range(len(names))))} in {str(path)!r}",
         action="Write the mask as the alpha of its file.",
     )
 

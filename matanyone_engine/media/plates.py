@@ -8,9 +8,20 @@ from pathlib import Path
 from typing import Protocol
 
 from matanyone_engine.errors import PlateError
-from matanyone_engine.media.images import FLOAT_FORMATS, Plate, PlateHeader, check_ends, read_header, read_plate
+from matanyone_engine.media.channels import Selection
+from matanyone_engine.media.images import (
+    ANY_PICTURE,
+    FLOAT_FORMATS,
+    Plate,
+    PlateHeader,
+    check_ends,
+    read_header,
+    read_plate,
+)
 from matanyone_engine.media.movies import FIRST_FRAME, Movie
 from matanyone_engine.media.sequence import FrameSequence, find_sequence, is_movie
+
+PLAIN_PICTURE = "R, G, B"
 
 
 class PlateSource(Protocol):
@@ -45,10 +56,11 @@ class PlateSource(Protocol):
 
 
 class SequencePlate:
-    """A FrameSequence whose frames can be read."""
+    """A FrameSequence whose frames can be read; of files with several pictures, the one that is wanted."""
 
-    def __init__(self, sequence: FrameSequence) -> None:
+    def __init__(self, sequence: FrameSequence, wanted: Selection = ANY_PICTURE) -> None:
         self.sequence = sequence
+        self.wanted = wanted
 
     @property
     def frames(self) -> tuple[int, ...]:
@@ -71,24 +83,33 @@ class SequencePlate:
         return self.sequence.path(self.frames[0]).suffix
 
     def header(self, frame: int) -> PlateHeader:
-        return read_header(self.sequence.path(frame))
+        return read_header(self.sequence.path(frame), self.wanted)
 
     def check(self, frame: int) -> None:
-        check_ends(self.sequence.path(frame))
+        check_ends(self.sequence.path(frame), self.wanted)
 
     def read(self, frame: int) -> Plate:
-        return read_plate(self.sequence.path(frame))
+        return read_plate(self.sequence.path(frame), self.wanted)
 
     def paths(self, frames: Sequence[int]) -> list[Path]:
         return [self.sequence.path(frame) for frame in frames]
 
 
-def open_plate(text: str | Path, first_movie_frame: int = FIRST_FRAME) -> PlateSource:
-    """The plate that a pattern, a folder, an image or a movie means. Raises PlateError, FrameRangeError."""
+def open_plate(text: str | Path, first_movie_frame: int = FIRST_FRAME, wanted: Selection = ANY_PICTURE) -> PlateSource:
+    """The plate that a pattern, a folder, an image or a movie means; wanted: which picture, of files with several.
+
+    Raises PlateError, FrameRangeError.
+    """
     path = Path(text)
     if is_movie(path) and not path.is_dir():
+        if wanted.part or wanted.layer or (wanted.view and not wanted.by_path):
+            raise PlateError(
+                expected="a file with views, parts or layers to choose from",
+                came=f"the movie {path.name!r}",
+                action="Leave --view, --part and --layer out.",
+            )
         return Movie(path, first_movie_frame)
-    return SequencePlate(find_sequence(path))
+    return SequencePlate(find_sequence(path), wanted)
 
 
 def check_plates(
@@ -108,12 +129,29 @@ def check_plates(
                 came=f"{_size(header)} at frame {frame}",
                 action="Run the parts of the plate one by one, or bring them to one size.",
             )
+        _check_same_picture(plate, header, first, frame)
         if header.pixel_format in FLOAT_FORMATS:
             plate.read(frame)
         else:
             plate.check(frame)
         checked(done, len(frames))
     return first
+
+
+def _check_same_picture(plate: PlateSource, header: PlateHeader, first: PlateHeader, frame: int) -> None:
+    """A file that puts another view first must not slip in between the others."""
+    if (header.view, header.part, header.layer) != (first.view, first.part, first.layer):
+        raise PlateError(
+            expected=f"{describe_picture(first)} in every frame of {plate.name!r}",
+            came=f"{describe_picture(header)} at frame {frame}",
+            action="Choose one that all frames have: --view, --part or --layer.",
+        )
+
+
+def describe_picture(header: PlateHeader) -> str:
+    """'view left, layer beauty': where in its file the picture is; PLAIN_PICTURE where the file says no more."""
+    named = (("view", header.view), ("part", header.part), ("layer", header.layer))
+    return ", ".join(f"{what} {name}" for what, name in named if name) or PLAIN_PICTURE
 
 
 def _size(header: PlateHeader) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TypeVar
 
+from matanyone_engine.media.channels import Selection
 from matanyone_engine.media.images import read_mask
 from matanyone_engine.media.plates import check_plates, open_plate
 from matanyone_engine.wire.errors import Code, WireError
@@ -66,10 +67,10 @@ class Apart:
             self._pool.shutdown(cancel_futures=True)
 
 
-def look_through(plate: str, frames: Sequence[int], mask: str) -> None:
+def look_through(plate: str, wanted: Selection, frames: Sequence[int], mask: str) -> None:
     """Read everything that a job will read, once: whatever is wrong with a file shows here.
 
     Raises PlateError, MaskError.
     """
-    first = check_plates(open_plate(plate), frames)
-    read_mask(Path(mask), first.size)
+    first = check_plates(open_plate(plate, wanted=wanted), frames)
+    read_mask(Path(mask), first.size, wanted.view)

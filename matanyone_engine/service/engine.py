@@ -35,7 +35,7 @@ from matanyone_engine.errors import SettingError
 from matanyone_engine.matting.session import check_options
 from matanyone_engine.media.color import check_exposure
 from matanyone_engine.media.layouts import Delivery
-from matanyone_engine.media.plates import PlateSource, open_plate
+from matanyone_engine.media.plates import PlateSource
 from matanyone_engine.model.checkpoint import read_checkpoint
 from matanyone_engine.model.device import choose_device
 from matanyone_engine.model.dims import Dims
@@ -45,7 +45,7 @@ from matanyone_engine.service.access import Access
 from matanyone_engine.service.admission import free_bytes, resident_bytes, session_bytes
 from matanyone_engine.service.apart import Apart, look_through
 from matanyone_engine.service.faults import as_told, as_wire_error
-from matanyone_engine.service.job import MatteJob, MattePlan, plan_matte, waiting_bytes
+from matanyone_engine.service.job import MatteJob, MattePlan, open_source, plan_matte, waiting_bytes
 from matanyone_engine.service.pixels import Asked, Decoder, Plane, encode_alpha
 from matanyone_engine.service.scheduler import Limits, Scheduler, fault
 from matanyone_engine.service.store import Answered, SessionFolder, Store, public_name
@@ -455,7 +455,7 @@ class Engine:
     def _plan(self, order: on.Plan) -> None:
         try:
             job = _matte_job(order.job, self.settings.access)
-            plate = open_plate(job.plate)
+            plate = open_source(job)
             self.settings.access.check(plate.paths(plate.frames))  # before a pixel is read: links may lead anywhere
             self._look_through(job, plate)
             plan = plan_matte(job, looked_through=True, resume=order.job.resume)
@@ -478,7 +478,8 @@ class Engine:
         ends = [*(job.frames or plate.frames), *([] if job.mask_frame is None else [job.mask_frame])]
         between = [frame for frame in plate.frames if min(ends) <= frame <= max(ends)]
         if between:
-            self._apart.run(look_through, job.plate, between, job.mask)
+            named = job.named()
+            self._apart.run(look_through, named.plate, job.wanted, between, named.mask)
 
     # ------------------------------------------------------------------------------------------------ device
 
@@ -584,7 +585,7 @@ def _matte_job(job: say.Job, access: Access) -> MatteJob:
     """A job as this machine runs it. Raises SettingError for paths it may not use."""
     if job.missing not in ("error", "skip"):
         raise SettingError(expected="missing: 'error' or 'skip'", came=repr(job.missing), action="Correct the job.")
-    return MatteJob(
+    here = MatteJob(
         plate=access.here(job.plate),
         mask=access.here(job.mask),
         out=access.here(job.out),
@@ -597,7 +598,13 @@ def _matte_job(job: say.Job, access: Access) -> MatteJob:
         settle_passes=job.options.settle_passes,
         working_size=job.options.working_size,
         delivery=Delivery(**asdict(job.delivery)),
+        view=job.view,
+        part=job.part,
+        layer=job.layer,
     )
+    named = here.named()
+    access.check([Path(named.mask), Path(named.out)])
+    return here
 
 
 def _dims(model: str) -> Dims:

@@ -15,10 +15,10 @@ from matanyone_engine.matting.geometry import Geometry
 from matanyone_engine.matting.session import check_options
 from matanyone_engine.media.color import Levels, NetworkView
 from matanyone_engine.media.images import PlateHeader
-from matanyone_engine.media.plates import PlateSource, open_plate
+from matanyone_engine.media.plates import PlateSource
 from matanyone_engine.media.sequence import describe_frames
 from matanyone_engine.media.spaces import ColourChoice, choose_space
-from matanyone_engine.service.job import MatteJob, Plane, key_frame, prepared_mask
+from matanyone_engine.service.job import MatteJob, Plane, key_frame, open_source, prepared_mask
 
 SHADOWS, MIDDLE, LIGHTS = 0.01, 0.5, 0.99
 """Shares of the pixels that are darker than the brightness that is reported."""
@@ -51,7 +51,8 @@ def inspect_plate(job: MatteJob, frame: int | None = None) -> Inspection:
     SettingError.
     """
     check_options(job.settle_passes, job.working_size)
-    source = open_plate(job.plate)
+    source = open_source(job)
+    job = job.named()
     if frame is None:
         frame = key_frame(job, source, source.frames) if job.mask else source.frames[0]
     elif frame not in source.frames:

@@ -30,14 +30,16 @@ from matanyone_engine.errors import Interrupted, MaskError, SettingError
 from matanyone_engine.matting.policy import MemoryPolicy
 from matanyone_engine.matting.session import SETTLE_PASSES, MattingSession, check_options
 from matanyone_engine.matting.state import StreamState
+from matanyone_engine.media.channels import Selection
 from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.images import Plate, read_mask
 from matanyone_engine.media.layouts import SUBJECT, Delivery, FrameContent
 from matanyone_engine.media.masks import grow_mask
 from matanyone_engine.media.mattes import check_writable, least_bytes
-from matanyone_engine.media.plates import PlateSource, check_plates, open_plate
+from matanyone_engine.media.plates import PlateSource, check_plates, describe_picture, open_plate
 from matanyone_engine.media.sequence import describe_frames, find_sequence, select_frames
 from matanyone_engine.media.spaces import ColourChoice, choose_space, is_linear
+from matanyone_engine.media.views import has_view, with_view
 from matanyone_engine.model.matanyone import MatAnyone
 from matanyone_engine.model.registry import VettedWeights
 from matanyone_engine.model.weights_file import measure
@@ -93,6 +95,21 @@ class MatteJob:
     memory: MemoryPolicy = field(default_factory=MemoryPolicy)
     delivery: Delivery = field(default_factory=Delivery)
     """How the alphas are written."""
+    view: str | None = None
+    """Of a stereo plate; %V and %v in plate, mask and out stand for it. None is the file's default view."""
+    part: str | None = None
+    layer: str | None = None
+    """Of an EXR with several: the one to matte."""
+
+    @property
+    def wanted(self) -> Selection:
+        """Which picture of the plate's files."""
+        return Selection(self.view, self.part, self.layer, by_path=has_view(self.plate))
+
+    def named(self) -> MatteJob:
+        """With %V and %v replaced. Raises SettingError where no view is named."""
+        plate, mask, out = (with_view(name, self.view) for name in (self.plate, self.mask, self.out))
+        return replace(self, plate=plate, mask=mask, out=out)
 
 
 @dataclass(frozen=True)
@@ -169,7 +186,8 @@ def plan_matte(
     Raises PlateError, MaskError, FrameRangeError, ColourError, SettingError, OutputError.
     """
     check_options(job.settle_passes, job.working_size)
-    source = open_plate(job.plate)
+    source = open_source(job)
+    job = job.named()
     frames = select_frames(source, job.frames, job.missing)
     key = key_frame(job, source, frames)
     run = _frames_between(source, (key, *frames), job.missing)
@@ -186,6 +204,11 @@ def plan_matte(
         check_plates(source, run, checked)
     outputs.reserve()
     return MattePlan(job, source, frames, run, key, mask, colour, view, outputs)
+
+
+def open_source(job: MatteJob) -> PlateSource:
+    """The job's plate: the picture that its view, part and layer choose. Raises PlateError, FrameRangeError."""
+    return open_plate(job.named().plate, wanted=job.wanted)
 
 
 def key_frame(job: MatteJob, source: PlateSource, frames: tuple[int, ...]) -> int:
@@ -229,7 +252,7 @@ def prepared_mask(job: MatteJob, size: tuple[int, int]) -> Plane:
             came=str(job.mask_grow),
             action="Draw the mask closer to the subject.",
         )
-    mask = grow_mask(read_mask(Path(job.mask), size), job.mask_grow)
+    mask = grow_mask(read_mask(Path(job.mask), size, job.view), job.mask_grow)
     if not mask.any():
         raise MaskError(
             expected="a mask that still shows the subject",
@@ -242,7 +265,7 @@ def prepared_mask(job: MatteJob, size: tuple[int, int]) -> Plane:
 def provenance(plan: MattePlan, weights: VettedWeights) -> dict[str, str]:
     """What every alpha of this job says about how it was made."""
     job = plan.job
-    return describe_making(
+    made = describe_making(
         weights,
         plan.colour,
         plan.view,
@@ -254,6 +277,7 @@ def provenance(plan: MattePlan, weights: VettedWeights) -> dict[str, str]:
         working_size=job.working_size,
         memory=job.memory,
     )
+    return {**made, "picture": describe_picture(plan.source.header(plan.frames[0]))}
 
 
 Stamp = tuple[str, int, int]

@@ -309,6 +309,11 @@ class Job(Message):
     model: str = "mini"
     options: Options = field(default_factory=Options)
     delivery: Delivery = field(default_factory=Delivery)
+    view: Optional[str] = None
+    """Of a stereo plate; `plate`, `mask` and `out` may have %V (its name) or %v (its first letter). One job a view."""
+    part: Optional[str] = None
+    layer: Optional[str] = None
+    """Of an EXR with several parts or layers: the one to matte."""
     resume: bool = False
     """Go on with an unfinished run of exactly this job."""
     priority: str = "batch"

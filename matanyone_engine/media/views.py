@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Views of a stereo shot in file names: %V is a view's name, %v its first letter, as Nuke writes them.
+
+Rules of this file:
+1. A view's name is a plain word: it never leads into another folder.
+2. The only thing asked of the disk is folder listings.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from matanyone_engine.errors import SettingError
+
+_TOKEN = re.compile(r"%[Vv]")
+_NAME = re.compile(r"[^\W\d][\w-]*")
+
+
+def has_view(text: str) -> bool:
+    """Whether a name has %V or %v."""
+    return _TOKEN.search(text) is not None
+
+
+def with_view(text: str, view: str | None) -> str:
+    """The name with %V and %v replaced. Raises SettingError where there is a token and no view."""
+    if not has_view(text):
+        return text
+    if view is None:
+        raise SettingError(
+            expected=f"a view to stand for {_TOKEN.findall(text)[0]} in {text!r}",
+            came="none",
+            action="Name it: --view left, or --view all.",
+        )
+    check_view(view)
+    return text.replace("%V", view).replace("%v", view[0])
+
+
+def check_view(view: str) -> None:
+    """Raises SettingError for a name that is not letters, digits, _ and -."""
+    if not _NAME.fullmatch(view):
+        raise SettingError(
+            expected="a view's name: a letter, then letters, digits, _ and -", came=repr(view), action="Correct it."
+        )
+
+
+def views_on_disk(text: str) -> list[str]:
+    """What %V may stand for in this name, by the files and folders that are there, sorted.
+
+    Only the first part of the path that has %V is looked at. Raises SettingError for %v, which could be anything.
+    """
+    parts = Path(text).parts
+    depth = next(number for number, part in enumerate(parts) if has_view(part))
+    if "%V" not in parts[depth]:
+        raise SettingError(
+            expected="the views to be named", came=f"%v in {text!r}", action="Write --view left --view right."
+        )
+    folder = Path(*parts[:depth])
+    before, _, after = parts[depth].partition("%V")
+    last = depth == len(parts) - 1
+    # Of a file, what follows may hold a frame token: up to it is enough to tell a view.
+    after = re.split(r"[#%]", after)[0] if last else after
+    shape = re.compile(re.escape(before) + f"({_NAME.pattern})" + re.escape(after) + (".*" if last else ""))
+    listed = folder.iterdir() if folder.is_dir() else ()
+    found = (shape.fullmatch(path.name) for path in listed if path.is_dir() != last)
+    return sorted({match[1] for match in found if match})

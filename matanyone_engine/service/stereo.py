@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A stereo shot: one job, and so one session, per view; its files keep the views apart by %V in their names.
+
+Two views hold the same subject, but no pixel of one is a pixel of the other: nothing is shared between the sessions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from matanyone_engine.errors import SettingError
+from matanyone_engine.media.channels import Selection
+from matanyone_engine.media.images import read_views
+from matanyone_engine.media.plates import open_plate
+from matanyone_engine.media.views import has_view, views_on_disk
+from matanyone_engine.service.job import MatteJob
+
+ALL_VIEWS = "all"
+
+
+def jobs_of_views(job: MatteJob, views: Sequence[str]) -> list[MatteJob]:
+    """One job per view; views: as asked for, 'all' for every one there is; none leaves the choice to the file.
+
+    Raises SettingError: no views to be found, or names that several views would share.
+    """
+    named = list(dict.fromkeys(views))
+    if named == [ALL_VIEWS]:
+        named = _every_view(job)
+    if len(named) > 1:
+        _check_names(job, named)
+    return [replace(job, view=view) for view in named] or [job]
+
+
+def _every_view(job: MatteJob) -> list[str]:
+    """By the names of the files where they have %V, else by what the first file says."""
+    if has_view(job.plate):
+        views = views_on_disk(job.plate)
+    else:
+        source = open_plate(job.plate, wanted=Selection(part=job.part, layer=job.layer))
+        views = read_views(source.paths(source.frames[:1])[0])
+    if not views:
+        raise SettingError(
+            expected=f"views in {job.plate!r}", came="none", action="Leave --view out, or write %V where files differ."
+        )
+    return views
+
+
+def _check_names(job: MatteJob, views: Sequence[str]) -> None:
+    """What several views write must differ by view."""
+    if not has_view(job.out):
+        raise SettingError(
+            expected="%V in the output name, to stand for the view",
+            came=f"{job.out!r} for views {', '.join(views)}",
+            action="Write it where the view's name belongs: out/alpha.%V.####.exr.",
+        )
+    if not has_view(job.mask) and Path(job.mask).is_file() and not read_views(Path(job.mask)):
+        raise SettingError(
+            expected="a mask for each view: %V in its name, or a stereo file",
+            came=f"{job.mask!r} for views {', '.join(views)}",
+            action="Draw one on each view: the subject is not at the same place in them.",
+        )
+    if "%V" not in job.out and len({view[0] for view in views}) < len(views):
+        raise SettingError(
+            expected="views of different first letters for %v",
+            came=", ".join(views),
+            action="Write %V, the whole name, instead.",
+        )

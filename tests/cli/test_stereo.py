@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stereo shots on the command line: a session per view, and output files that keep the views."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import OpenImageIO as oiio
+import pytest
+from engines import running
+from shots import Shot, make_shot, read_image, write_image
+
+from matanyone_engine.cli.main import main
+
+FRAMES = ("1001", "1002")
+
+
+@pytest.fixture(scope="module")
+def shot(tmp_path_factory: pytest.TempPathFactory) -> Shot:
+    """Plates left.####, right.#### (mirrored), both.#### (one stereo file), a mask for each."""
+    shot = make_shot(tmp_path_factory.mktemp("stereo"), count=2)
+    mask = read_image(shot.mask)
+    for frame in FRAMES:
+        left = read_image(shot.folder / f"plate.{frame}.exr")
+        right = left[:, ::-1]
+        for view, pixels in (("left", left), ("right", right)):
+            write_image(shot.folder / f"{view}.{frame}.exr", pixels, ("R", "G", "B"))
+            write_image(shot.folder / f"mask.{view}.exr", mask if view == "left" else mask[:, ::-1], ("Y",), oiio.FLOAT)
+        write_stereo(shot.folder / f"both.{frame}.exr", left, right)
+    return shot
+
+
+def write_stereo(path: Path, left: np.ndarray, right: np.ndarray) -> None:
+    spec = oiio.ImageSpec(left.shape[1], left.shape[0], 6, oiio.HALF)
+    spec.channelnames = ("R", "G", "B", "right.R", "right.G", "right.B")
+    spec.attribute("multiView", oiio.TypeDesc("string[2]"), ("left", "right"))
+    output = oiio.ImageOutput.create(str(path))
+    assert output.open(str(path), spec), output.geterror()
+    assert output.write_image(np.ascontiguousarray(np.concatenate([left, right], axis=-1)))
+    output.close()
+
+
+def matte(shot: Shot, out: Path, plate: str, mask: str, *options: str) -> int:
+    paths = ["matte", str(shot.folder / plate), "--mask", str(shot.folder / mask), "--out", str(out)]
+    return main([*paths, "--model", str(shot.weights), "--settle", "1", *options])
+
+
+def test_each_view_is_as_if_it_were_alone(shot: Shot, tmp_path: Path) -> None:
+    assert matte(shot, tmp_path / "alone.%V.####.exr", "left.####.exr", "mask.left.exr") == 2  # %V, and no view
+    for view in ("left", "right"):
+        assert matte(shot, tmp_path / f"alone.{view}.####.exr", f"{view}.####.exr", f"mask.{view}.exr") == 0
+    assert matte(shot, tmp_path / "one/%V/a.####.exr", "both.####.exr", "mask.%V.exr", "--view", "all") == 0
+    two = ("--view", "left", "--view", "right")
+    assert matte(shot, tmp_path / "two/a.%v.####.exr", "%V.####.exr", "mask.%V.exr", *two) == 0
+    for view in ("left", "right"):
+        for frame in FRAMES:
+            alone = read_image(tmp_path / f"alone.{view}.{frame}.exr")
+            for name in (f"one/{view}/a.{frame}.exr", f"two/a.{view[0]}.{frame}.exr"):
+                np.testing.assert_array_equal(read_image(tmp_path / name), alone, err_msg=name)
+            spec = oiio.ImageBuf(str(tmp_path / f"one/{view}/a.{frame}.exr")).spec()
+            assert spec.get_string_attribute("view") == view
+            assert spec.get_string_attribute("matanyone:picture") == f"view {view}"
+
+
+def test_an_engine_runs_a_job_per_view(shot: Shot, tmp_path: Path) -> None:
+    options = ("--view", "all", "--frames", "1001")
+    assert matte(shot, tmp_path / "local.%V.####.exr", "both.####.exr", "mask.%V.exr", *options) == 0
+    with running(tmp_path, "--root", str(tmp_path), "--root", str(shot.folder)) as engine:
+        remote = (*options, "--endpoint", str(engine.file), "--model", "toy")
+        assert matte(shot, tmp_path / "remote.%V.####.exr", "both.####.exr", "mask.%V.exr", *remote) == 0
+        elsewhere = tmp_path.parent / "elsewhere"
+        elsewhere.mkdir()
+        (tmp_path / "right").symlink_to(elsewhere)
+        assert matte(shot, tmp_path / "%V/a.####.exr", "both.####.exr", "mask.%V.exr", *remote) == 2
+        assert not list(elsewhere.iterdir()), "a view must not lead out of the roots"
+    for view in ("left", "right"):
+        local, remote_alpha = (read_image(tmp_path / f"{where}.{view}.1001.exr") for where in ("local", "remote"))
+        np.testing.assert_array_equal(remote_alpha, local)
+
+
+def test_the_files_own_default_view_is_taken_and_said(
+    shot: Shot, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert matte(shot, tmp_path / "a.####.exr", "both.####.exr", "mask.left.exr", "--frames", "1001") == 0
+    assert "picture view left" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("out", "plate", "mask", "views", "said"),
+    [
+        ("a.####.exr", "both.####.exr", "mask.%V.exr", ("all",), "%V in the output name"),
+        ("a.%v.####.exr", "%V.####.exr", "mask.%V.exr", ("left", "low"), "first letters"),
+        ("a.%V.####.exr", "both.####.exr", "mask.%V.exr", ("left", "centre"), "--view left"),
+        ("a.%V.####.exr", "plate.####.exr", "mask.%V.exr", ("all",), "views"),
+        ("a.%V.####.exr", "both.####.exr", "mask.exr", ("all",), "a mask for each view"),
+    ],
+)
+def test_what_would_mix_the_views_up_is_refused_before_work_starts(
+    shot: Shot, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    out: str, plate: str, mask: str, views: tuple[str, ...], said: str,
+) -> None:  # fmt: skip
+    options = [option for view in views for option in ("--view", view)]
+    assert matte(shot, tmp_path / out, plate, mask, *options) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert not list(tmp_path.rglob("*.exr"))

@@ -39,7 +39,7 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
 def connected(args: argparse.Namespace, patience_s: float = 10.0) -> Iterator[EngineClient]:
     """A client of the engine that the arguments name; what it refuses becomes an error of our family."""
     try:
-        keys = _keys(args.client_key) if args.client_key else None
+        keys = client_keys(args)
         with EngineClient(lambda: find_engine(args.connection), "matanyone-engine", keys, patience_s) as client:
             yield client
     except WireError as error:
@@ -52,10 +52,23 @@ def as_engine_error(code: str, message: str, action: str) -> errors.EngineError:
     return family(expected="the engine to do it", came=message, action=action)
 
 
-def _keys(path: Path) -> ClientKeys:
+def client_keys(args: argparse.Namespace) -> ClientKeys | None:
+    """The keys of --client-key. Raises SettingError where the file has no secret one."""
+    if args.client_key is None:
+        return None
     import zmq.auth
 
-    public, secret = zmq.auth.load_certificate(path)
+    path: Path = args.client_key
+    try:
+        public, secret = zmq.auth.load_certificate(path)
+    except (OSError, ValueError) as error:
+        raise _no_key(f"{path}: {error}") from error
     if secret is None:
-        raise WireError(Code.UNAUTHORISED, f"expected a secret key in {path}, got a public one", "Name the other file.")
+        raise _no_key(f"{path}, which has the public key only")
     return ClientKeys(public.decode(), secret.decode())
+
+
+def _no_key(came: str) -> errors.SettingError:
+    return errors.SettingError(
+        expected="a client's secret key", came=came, action="Name the .key_secret file of matanyone-engine keys add."
+    )

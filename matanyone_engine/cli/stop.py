@@ -8,7 +8,7 @@ import time
 
 from rich.console import Console
 
-from matanyone_engine.cli.engines import add_connection, connected
+from matanyone_engine.cli.engines import add_connection, client_keys, connected
 from matanyone_engine.client.launcher import is_alive
 from matanyone_engine.errors import EngineUnreachable
 from matanyone_engine.wire import messages as say
@@ -26,10 +26,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> None:
     """Say shutdown, and wait until nobody answers."""
     with connected(args) as client:
-        connection = client.pump.connection
+        connection, keys = client.pump.connection, client_keys(args)
         client.call(say.Shutdown())
     deadline = time.monotonic() + _PATIENCE_S
-    while is_alive(connection, 1.0):
+    while is_alive(connection, 1.0, keys):
         if time.monotonic() > deadline:
             raise EngineUnreachable(
                 expected=f"the engine to end within {_PATIENCE_S:.0f} s",

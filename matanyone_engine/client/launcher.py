@@ -15,6 +15,7 @@ from ..wire.connection import Connection, default_path, read_connection
 from ..wire.errors import Code, WireError
 from ..wire.lock import try_lock
 from .pump import EnginePump, State
+from .transport import ClientKeys
 
 _ANSWER_S = 3.0
 
@@ -24,9 +25,12 @@ def find_engine(path: Optional[Path] = None) -> Connection:
     return read_connection(path or default_path())
 
 
-def is_alive(connection: Connection, timeout_s: float = _ANSWER_S) -> bool:
-    """Whether this very run of an engine answers: a stale file may name a port that something else has now."""
-    pump = EnginePump(lambda: connection, "launcher")
+def is_alive(connection: Connection, timeout_s: float = _ANSWER_S, keys: Optional[ClientKeys] = None) -> bool:
+    """Whether this very run of an engine answers: a stale file may name a port that something else has now.
+
+    Raises WireError where it takes keys and there are none.
+    """
+    pump = EnginePump(lambda: connection, "launcher", keys)
     try:
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:

@@ -102,6 +102,8 @@ class Server:
         self._control_of: dict[str, bytes] = {}
         self._ending = False
         self._authenticator: ThreadAuthenticator | None = None
+        self._clients = None if binding.curve is None else binding.curve / "clients"
+        self._clients_read = 0.0
         self.engine = Engine(settings, self._post, self._answer, self._tell)
         secrets = self._secure(binding)
         self._sockets = {
@@ -132,8 +134,20 @@ class Server:
             )
         self._authenticator = ThreadAuthenticator(self._context)
         self._authenticator.start()
-        self._authenticator.configure_curve(domain="*", location=str(binding.curve / "clients"))
+        self._read_clients()
         return public, secret
+
+    def _read_clients(self) -> None:
+        """Who may come, if the list has changed: `keys add` needs no restart, and who was taken off stays out."""
+        if self._clients is None or self._authenticator is None:
+            return
+        try:
+            changed = self._clients.stat().st_mtime
+        except OSError:  # a share that is away for a moment: the list that was read stands
+            return
+        if changed != self._clients_read:
+            self._clients_read = changed
+            self._authenticator.configure_curve(domain="*", location=str(self._clients))
 
     def _socket(self, endpoint: str, most_bytes: int, secrets: tuple[bytes, bytes] | None) -> zmq.Socket[bytes]:
         socket = self._context.socket(zmq.ROUTER)
@@ -174,6 +188,7 @@ class Server:
             if time.monotonic() >= next_tick:
                 next_tick = time.monotonic() + _TICK_MS / 1000
                 self._forget_silent()
+                self._read_clients()
                 self._ending = not self.engine.tick()
                 if self._publish is not None:
                     self._publish(self.engine.figures())

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,3 +96,26 @@ def test_a_plain_client_is_told_what_is_missing(engine: Engine) -> None:
     plain = dataclasses.replace(find_engine(engine.file), server_key=None)
     with EngineClient(lambda: plain) as client:
         refused(client, "the engine takes encrypted connections only")
+
+
+def test_a_client_that_is_listed_later_needs_no_restart_and_one_that_is_taken_off_stays_out(
+    engine: Engine, folder: Path
+) -> None:
+    assert main(["keys", "add", str(folder), "late"]) == 0
+    time.sleep(0.6)  # two ticks
+    keys = keys_of(folder / "late.key_secret")
+    with engine.client(keys=keys) as client:
+        assert isinstance(client.call(say.Status()), say.StatusReport)
+    (folder / "clients" / "late.key").unlink()
+    time.sleep(0.6)
+    with engine.client(keys=keys) as client:
+        refused(client, "the engine does not know this client's key")
+
+
+def test_the_engine_is_stopped_with_a_clients_key_only(engine: Engine, folder: Path) -> None:
+    secret = folder / "nuke-07.key_secret"
+    for wrong in (folder / "none.key_secret", folder / "clients" / "nuke-07.key"):
+        assert main(["status", "--connection", str(engine.file), "--client-key", str(wrong)]) == 2
+    assert main(["stop", "--connection", str(engine.file), "--client-key", str(secret)]) == 0
+    assert engine.process is not None
+    assert engine.process.wait(10) == 0

@@ -64,7 +64,7 @@ def test_make_demo_mattes_the_example(tmp_path: Path) -> None:
     mad = float(re.search(r"mean\D+([\d.]+)", said)[1])
     assert 0 < mad < 30, said
     plates = sorted(path.name.replace("plate", "alpha") for path in (ROOT / "examples" / "plate").iterdir())
-    assert sorted(path.name for path in tmp_path.glob("alpha.*")) == plates
+    assert sorted(path.name for path in tmp_path.glob("alpha.*.exr")) == plates
     assert read_image(tmp_path / "preview.png").std() > 0.05
 
 

@@ -458,8 +458,7 @@ class Engine:
             plate = open_source(job)
             self.settings.access.check(plate.paths(plate.frames))  # before a pixel is read: links may lead anywhere
             self._look_through(job, plate)
-            plan = plan_matte(job, looked_through=True, resume=order.job.resume)
-            self.settings.access.check(plan.paths(plan.frames[0]))
+            plan = plan_matte(job, looked_through=True, resume=order.job.resume, allowed=self.settings.access.check)
             height, width = plan.mask.shape
             need = session_bytes(self._dims[order.job.model], (width, height), order.job.options.working_size)
             if self.device.type == "cpu":

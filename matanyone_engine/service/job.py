@@ -177,11 +177,13 @@ def plan_matte(
     *,
     resume: bool = False,
     looked_through: bool = False,
+    allowed: Callable[[Sequence[Path]], None] = lambda _paths: None,
 ) -> MattePlan:
     """Check a job against the files it names; `checked` hears how many plates of how many were looked through.
 
     resume: it is to go on with an unfinished run, in the version that one writes.
     looked_through: the plates were read before, in a process that could be spared (apart.py).
+    allowed: raises where the job may not write; asked before anything is.
 
     Raises PlateError, MaskError, FrameRangeError, ColourError, SettingError, OutputError.
     """
@@ -198,6 +200,7 @@ def plan_matte(
     outputs.check(frames, [*source.paths(run), Path(job.mask)])
     view = NetworkView(colour.space, job.exposure)
     mask = prepared_mask(job, first.size)
+    allowed(outputs.paths(frames[0]))
     for folder in outputs.folders:
         check_writable(folder, least_bytes(first, len(frames)))
     if not looked_through:

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -138,6 +141,16 @@ def test_every_frame_has_the_same_channels_and_windows(tmp_path: Path, content: 
     for window in ("dataWindow", "displayWindow"):
         assert np.array_equal(full_header[window], none_header[window])
     assert not none["A"].any()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_oiiotool_reads_the_header(tmp_path: Path, content: FrameContent, layout: str) -> None:
+    path = delivered(tmp_path / "a.exr", Delivery(layout), content)
+    tool = Path(sys.executable).with_name("oiiotool")
+    done = subprocess.run([tool, "--info", "-v", str(path)], capture_output=True, text=True, check=True)
+    (listed,) = re.findall(r"channel list: (.*)", done.stdout)
+    assert set(listed.split(", ")) == set(read_elsewhere(path)[0])
+    assert f'matanyone:layout: "{layout}"' in done.stdout
 
 
 def test_only_layouts_that_show_the_plate_speak_of_its_colour(tmp_path: Path, content: FrameContent) -> None:

@@ -19,6 +19,7 @@ from matanyone_engine.media.images import PlateHeader
 from matanyone_engine.media.layouts import LAYOUTS, Delivery, FrameContent
 from matanyone_engine.media.plates import open_plate
 from matanyone_engine.model.registry import load_vetted
+from matanyone_engine.service.access import Access
 from matanyone_engine.service.delivery import Outputs, plan_outputs
 from matanyone_engine.service.job import MatteJob, fingerprint, plan_matte, provenance, run_matte
 from matanyone_engine.service.record import read_record
@@ -116,6 +117,16 @@ def test_a_run_goes_on_in_its_own_version(tmp_path: Path) -> None:
     resumed = run_matte(plan_matte(job, resume=True), *load_vetted(shot.weights, "cpu"), resume=True)
     assert [event.frame for event in resumed] == [frame for frame in range(1001, 1010) if frame not in written]
     assert len(shot.written()) == 9
+
+
+def test_a_link_does_not_lead_a_job_out_of_its_roots(shot: Shot, tmp_path_factory: pytest.TempPathFactory) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    shot.out.mkdir()
+    (shot.out / "subject").symlink_to(outside)
+    job = MatteJob(shot.plate, str(shot.mask), str(shot.out / "{object}" / "a_v{version}.####.exr"))
+    with pytest.raises(SettingError, match="roots"):
+        plan_matte(job, allowed=Access((shot.folder,)).check)
+    assert list(outside.iterdir()) == []
 
 
 # ------------------------------------------------------------------------------------------------ jobs

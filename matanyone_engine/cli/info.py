@@ -8,10 +8,6 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from matanyone_engine.media.facts import PartFacts, read_facts
 from matanyone_engine.media.headers import SOFTWARE
 
@@ -31,15 +27,14 @@ def run(args: argparse.Namespace) -> None:
         said = {**asdict(facts), "path": str(facts.path), "ours": bool(facts.provenance)}
         print(json.dumps(said, ensure_ascii=False))
         return
-    console = Console(highlight=False, markup=False, soft_wrap=True)
-    console.print(f"{facts.path}  {facts.file_format}" + (f", {len(facts.parts)} parts" if facts.parts[1:] else ""))
+    print(f"{facts.path}  {facts.file_format}" + (f", {len(facts.parts)} parts" if facts.parts[1:] else ""))
     for part in facts.parts:
-        console.print(_rows(_header(part)))
+        _show(_header(part))
     if facts.provenance:
-        console.print(f"\nmade by {SOFTWARE}")
-        console.print(_rows(facts.provenance))
+        print(f"\nmade by {SOFTWARE}")
+        _show(facts.provenance)
     else:
-        console.print(f"\nnot made by {SOFTWARE}, or its header was lost on the way")
+        print(f"\nnot made by {SOFTWARE}, or its header was lost on the way")
 
 
 def _header(part: PartFacts) -> dict[str, str]:
@@ -61,8 +56,8 @@ def _header(part: PartFacts) -> dict[str, str]:
     return {name: value for name, value in shown.items() if value}
 
 
-def _rows(said: dict[str, str]) -> Table:
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
+def _show(said: dict[str, str]) -> None:
+    """Name and value, a line each: never cut, so that a hash can be copied."""
+    width = max(map(len, said))
     for name, value in said.items():
-        table.add_row(name, Text(value, overflow="fold"))
-    return table
+        print(f"  {name:<{width}}  {value}")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 
 from matanyone_engine.errors import BadResult, OutputError, PlateError, SettingError
 from matanyone_engine.media.foreground import estimate_foreground
+from matanyone_engine.media import mattes
 from matanyone_engine.media.images import PlateHeader, read_plate
 from matanyone_engine.media.layouts import (
     COMPRESSIONS,
@@ -36,6 +38,7 @@ OBJECTS = ("alice", "böb 2", "3")
 LAYERS = ("alice", "bob_2", "object_3")
 
 Write = Callable[..., Path]
+WRITE = mattes._write
 
 
 def disc(at: float, radius: float = 8.0) -> np.ndarray:
@@ -121,6 +124,22 @@ def test_a_lossy_codec_keeps_every_alpha(tmp_path: Path, content: FrameContent, 
             np.testing.assert_array_equal(channels[name], half(values), err_msg=name)
         else:
             assert np.abs(channels[name] - values).mean() < 0.03 * np.abs(values).mean(), name
+
+
+def test_what_a_lossy_codec_cannot_have_made_is_found(
+    tmp_path: Path, content: FrameContent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that was written well, but of another picture: colours and alpha are held against what was meant."""
+    meant = compose(Delivery("straight", "dwaa"), content, OBJECTS, {}, ".exr")
+    for name, wrong in (("R", np.zeros_like(UNION)), ("A", UNION * np.float32(0.999))):
+        other = dataclasses.replace(meant, channels={**meant.channels, name: wrong})
+        real = mattes._as_stored(other, tmp_path)
+        monkeypatch.setattr(
+            mattes, "_write", lambda path, kind, spec, _pixels, real=real: WRITE(path, kind, spec, real)
+        )
+        with pytest.raises(OutputError, match="not what was written"):
+            write_picture(tmp_path / "a.exr", meant)
+        assert not (tmp_path / "a.exr").exists()
 
 
 @pytest.mark.parametrize("layout", SIMPLE)

@@ -16,8 +16,8 @@ import OpenImageIO as oiio
 import pytest
 
 from matanyone_engine.errors import BadResult, OutputError, PlateError, SettingError
-from matanyone_engine.media.foreground import estimate_foreground
 from matanyone_engine.media import mattes
+from matanyone_engine.media.foreground import estimate_foreground
 from matanyone_engine.media.images import PlateHeader, read_plate
 from matanyone_engine.media.layouts import (
     COMPRESSIONS,

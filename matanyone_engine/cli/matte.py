@@ -87,7 +87,7 @@ def _add_picture(parser: argparse.ArgumentParser) -> None:
     """Which picture of a file with several (docs/cli.md)."""
     group = parser.add_argument_group(
         "views, parts and layers",
-        "%%V in PLATE, --mask and --out stands for the view's name, %%v for its first letter.",
+        "%V in PLATE, --mask and --out stands for the view's name, %v for its first letter.",
     )
     group.add_argument(
         "--view",

@@ -36,6 +36,8 @@ REC709_LUMINANCE = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
 MOST_PARTS = 64
 MOST_CHANNELS = 512
 """Of files that come from elsewhere; renders with every AOV there is stay far below."""
+MOST_CANVAS_PIXELS = 16384 * 16384
+"""Of any plate: display and data window together."""
 
 FLOAT_FORMATS = frozenset({"half", "float", "double"})
 """Pixel formats that can hold NaN, and values outside 0..1."""
@@ -341,9 +343,28 @@ def _find_rgb(path: Path, image: Any, wanted: Selection) -> _Channels:
     picture = find_picture([part for part, _ in parts], wanted, path)
     spec = parts[picture.part.number][1]
     _check_flat_and_upright(path, spec, PlateError)
+    _check_canvas(path, spec)
+    if image.format_name() == "openexr" and any(str(spec.channelformat(at)) == "uint" for at in picture.columns):
+        raise PlateError(
+            expected="half or float colours",
+            came=f"32-bit integers, which EXR has for ids, in {str(path)!r}",
+            action="Write the plate as half or float, or choose another: --layer.",
+        )
     return _Channels(
         path, image, picture.part.number, spec, picture.columns, picture.view, picture.part.name, picture.layer
     )
+
+
+def _check_canvas(path: Path, spec: Any) -> None:
+    """A header of a few bytes must not make us allocate all the memory there is."""
+    width = max(spec.x + spec.width, spec.full_x + spec.full_width) - min(spec.x, spec.full_x)
+    height = max(spec.y + spec.height, spec.full_y + spec.full_height) - min(spec.y, spec.full_y)
+    if width * height > MOST_CANVAS_PIXELS:
+        raise PlateError(
+            expected=f"display and data window together of at most {MOST_CANVAS_PIXELS} pixels",
+            came=f"{width}x{height} in {str(path)!r}",
+            action="Crop the overscan, or correct the display window in the header.",
+        )
 
 
 def _parts(image: Any) -> list[tuple[Part, Any]]:

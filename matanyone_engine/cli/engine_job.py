@@ -16,6 +16,7 @@ from matanyone_engine.cli.progress import MatteProgress
 from matanyone_engine.cli.stopping import graceful_stop
 from matanyone_engine.client.job import JobRun
 from matanyone_engine.errors import Interrupted, SettingError
+from matanyone_engine.matting.options import keywords
 from matanyone_engine.service.job import MatteJob
 from matanyone_engine.wire import messages as say
 
@@ -58,7 +59,7 @@ def _as_message(job: MatteJob, args: argparse.Namespace) -> say.Job:
         frames=job.frames,
         missing=job.missing,
         model=args.model,
-        options=say.Options(job.settle_passes, job.working_size, job.colorspace, job.mask_grow, exposure=job.exposure),
+        options=say.Options(colorspace=job.colorspace, mask_grow=job.mask_grow, exposure=job.exposure, **keywords(job)),
         delivery=say.Delivery(**asdict(job.delivery)),
         view=job.view,
         part=job.part,
@@ -76,7 +77,7 @@ def _followed(job_run: JobRun, console: Console) -> say.JobEnded:
     ):
         for event in job_run.events(_POLL_S):
             if isinstance(event, say.JobEnded):
-                progress.warn()
+                progress.tell()
                 return event
             if isinstance(event, say.Progress):
                 progress.show(event)

@@ -19,6 +19,7 @@ from matanyone_engine.cli.engine_job import run_on_engine
 from matanyone_engine.cli.progress import MatteProgress
 from matanyone_engine.cli.stopping import graceful_stop
 from matanyone_engine.errors import EngineError, Interrupted, MaskError, SettingError
+from matanyone_engine.matting.options import describe_density
 from matanyone_engine.matting.session import SETTLE_PASSES
 from matanyone_engine.media.contact_sheet import ContactSheet, choose_preview_frames
 from matanyone_engine.media.foreground import CORE_CHOKE
@@ -62,9 +63,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--mask-grow", type=int, default=0, metavar="PIXELS", help="grow the mask first; negative shrinks (default: 0)"
     )
-    parser.add_argument(
-        "--working-size", type=int, metavar="PIXELS", help="limit of the shortest side that is computed (default: none)"
-    )
+    _add_economy(parser)
     parser.add_argument("--preview", type=Path, metavar="FILE", help="write a contact sheet (PNG)")
     parser.add_argument("--resume", action="store_true", help="go on with a run of this very job that was interrupted")
     parser.add_argument(
@@ -98,6 +97,48 @@ def _add_picture(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--part", metavar="NAME", help="part of a multi-part EXR (default: the only one with RGB)")
     group.add_argument("--layer", metavar="NAME", help="layer, for NAME.R, NAME.G, NAME.B (default: R, G, B)")
+
+
+def _add_economy(parser: argparse.ArgumentParser) -> None:
+    """What need not be computed (docs/cli.md)."""
+    parser.add_argument(
+        "--working-size", type=int, metavar="PIXELS", help="limit of the shortest side that is computed (default: none)"
+    )
+    parser.add_argument(
+        "--refine",
+        choices=("on", "off"),
+        default="on",
+        help="bring alphas of a working size back along the plate's detail, not bilinearly (default: on)",
+    )
+    parser.add_argument(
+        "--region",
+        action="append",
+        metavar="off|follow|BOX",
+        help="what is computed, 0 elsewhere: BOX is x0,y0,x1,y1 in plate pixels from the top left, or "
+        "FRAME:x0,y0,x1,y1, given several times (default: off)",
+    )
+    parser.add_argument(
+        "--holds",
+        type=parse_holds,
+        default=0.0,
+        metavar="exact|off|T",
+        help="answer frames that repeat the last one with its alpha: the same bits, never, or 8x8 block means that "
+        "differ by no more than T of 0..1 (default: exact)",
+    )
+
+
+def parse_holds(text: str) -> float | None:
+    """'exact', 'off' or a number -> a session's hold_tolerance."""
+    if text == "off":
+        return None
+    try:
+        return 0.0 if text == "exact" else float(text)
+    except ValueError as error:
+        raise SettingError(
+            expected="--holds exact, off, or a tolerance such as 0.01",
+            came=repr(text),
+            action="Leave it out for exact repeats.",
+        ) from error
 
 
 def _add_delivery(parser: argparse.ArgumentParser) -> None:
@@ -175,7 +216,7 @@ def _run(
             progress.show(event)
             if sheet:
                 sheet.add(event.frame, event.view, event.alpha)
-    progress.warn()
+    progress.tell()
     if not progress.complete:
         raise _interrupted(plan, progress.alphas)
     if preview and sheet and sheet.filled:
@@ -199,6 +240,9 @@ def _job(args: argparse.Namespace) -> MatteJob:
         mask_grow=args.mask_grow,
         settle_passes=args.settle,
         working_size=args.working_size,
+        refine=args.refine == "on",
+        region=" ".join(args.region) if args.region else None,
+        hold_tolerance=args.holds,
         delivery=Delivery(
             args.layout, args.compression, args.depth, args.shot, args.version, args.foreground, args.split
         ),
@@ -226,6 +270,9 @@ def _describe(console: Console, plan: MattePlan, model: str) -> None:
     picture = describe_picture(plan.source.header(plan.frames[0]))
     if picture != PLAIN_PICTURE:
         console.print(f"picture {picture}")
+    console.print(f"size    {describe_density(plan.job, width, height)}")
+    if plan.job.region:
+        console.print(f"region  {plan.job.region}")
     console.print(f"colour  {plan.colour.space}  ({plan.colour.reason}){_exposed(plan)}")
     console.print(f"mask    {plan.job.mask}  on frame {plan.key}")
     console.print(f"model   {model}")

@@ -37,6 +37,8 @@ class MatteProgress:
         self.alphas = 0
         self.complete = False
         self._warned: dict[str, list[int]] = {}
+        self._held: list[int] = []
+        self._windows: list[tuple[int, int, int, int]] = []
 
     def __enter__(self) -> MatteProgress:
         self._bar.start()
@@ -51,6 +53,7 @@ class MatteProgress:
         self.complete = event.done == self._steps
         for warning in event.warnings:
             self._warned.setdefault(warning, []).append(event.frame)
+        self._note(*_how(event), event.frame)
         now = time.monotonic()
         rate = self.alphas / max(now - self._begun, 1e-6)
         self._bar.update(self._task, completed=event.done, rate=f"{rate:.2f} frames/s", frame=event.frame)
@@ -61,7 +64,26 @@ class MatteProgress:
                 f"frame {event.frame}  {event.done}/{self._steps}  {rate:.2f} frames/s  ETA {left:.0f} s"
             )
 
-    def warn(self) -> None:
-        """Say once what an artist should look at, and on which frames."""
+    def _note(self, held: bool, window: tuple[int, int, int, int] | None, frame: int) -> None:
+        if held:
+            self._held.append(frame)
+        elif window is not None:
+            self._windows.append(window)
+
+    def tell(self) -> None:
+        """Say once what was not computed, and what an artist should look at, on which frames."""
+        if self._held:
+            repeats = describe_frames(sorted(self._held))
+            self._console.print(f"held    {len(self._held)} frames repeat another and got its alpha ({repeats})")
+        if self._windows:
+            width, height = (round(sum(b[i + 2] - b[i] for b in self._windows) / len(self._windows)) for i in (0, 1))
+            self._console.print(f"region  {len(set(self._windows))} windows, {width}x{height} on average")
         for warning, frames in self._warned.items():
             self._console.print(f"check   {warning} ({describe_frames(frames)})")
+
+
+def _how(event: FrameDone | say.Progress) -> tuple[bool, tuple[int, int, int, int] | None]:
+    """Whether a frame was held, and the box that was computed."""
+    if isinstance(event, say.Progress):
+        return event.held, event.region
+    return event.report.held, event.report.region

@@ -39,6 +39,9 @@ class Alpha:
     payload: Payload
     data: Any
     warnings: tuple[str, ...]
+    held: bool = False
+    region: Optional[tuple[int, int, int, int]] = None
+    """As in messages.Result."""
 
 
 class EngineClient:
@@ -253,7 +256,7 @@ class Shot:
 def _alpha(arrived: Arrived) -> Alpha:
     result = arrived.message
     assert isinstance(result, say.Result)
-    return Alpha(result.frame, arrived.payloads[0], arrived.data[0], result.warnings)
+    return Alpha(result.frame, arrived.payloads[0], arrived.data[0], result.warnings, result.held, result.region)
 
 
 def as_error(told: say.Fault) -> WireError:

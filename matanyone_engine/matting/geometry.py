@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -21,8 +22,7 @@ Size = tuple[int, int]
 """(height, width) in pixels."""
 
 
-@dataclass(frozen=True)
-class Box:
+class Box(NamedTuple):
     """A rectangle of plate pixels, counted from the plate's top left; x1 and y1 lie outside."""
 
     x0: int

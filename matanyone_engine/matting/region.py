@@ -38,7 +38,7 @@ _STEP_CELLS = 2
 _WORTH_SHRINKING = 0.5
 """A window gets smaller once a fresh one would have this part of its cells."""
 
-_KEYED = re.compile(r"(?:(?P<frame>-?\d+):)?(?P<box>\d+(?:,\d+){3})")
+_KEYED = re.compile(r"(?:(?P<frame>-?\d{1,9}):)?(?P<box>\d{1,6}(?:,\d{1,6}){3})")
 
 
 @dataclass(frozen=True)

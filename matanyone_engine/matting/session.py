@@ -24,14 +24,14 @@ from matanyone_engine.errors import (
     MaskError,
     OutOfMemory,
     PlateError,
-    SettingError,
     SnapshotError,
 )
 from matanyone_engine.matting import step
 from matanyone_engine.matting.encoder import SharedEncoder, encode
 from matanyone_engine.matting.geometry import Box, Geometry, Size, Window
 from matanyone_engine.matting.holdout import NO_HOLDOUT, Holdout, Image, Limits
-from matanyone_engine.matting.holds import LARGEST_TOLERANCE, is_repeat, look_of
+from matanyone_engine.matting.holds import is_repeat, look_of
+from matanyone_engine.matting.options import check_options
 from matanyone_engine.matting.policy import MemoryPolicy
 from matanyone_engine.matting.refine import refined
 from matanyone_engine.matting.region import Region, is_cut, subject_cells
@@ -53,8 +53,8 @@ _ROUNDING = 1e-3
 class FrameReport:
     """How a frame was answered."""
 
-    box: Box
-    """Plate pixels that were computed; outside of them the alpha is 0."""
+    region: Box | None = None
+    """Plate pixels that were computed, and outside of which the alpha is 0; None for sessions without a region."""
     held: bool = False
     """It repeats the frame before it and was not computed."""
     tries: int = 1
@@ -117,7 +117,7 @@ class MattingSession:
 
         Raises SettingError.
         """
-        check_options(settle_passes, working_size, region, hold_tolerance)
+        check_options(settle_passes, working_size, refine, region, hold_tolerance)
         self._network = network.eval()
         self._policy = policy or MemoryPolicy()
         self._settle_passes = settle_passes
@@ -129,8 +129,8 @@ class MattingSession:
         self._state = StreamState.empty(self._policy)
         self.block_bytes = DEFAULT_BLOCK_BYTES
         """Room for the largest matrix of a memory read; less is slower, and takes less memory."""
-        self.report: FrameReport | None = None
-        """How the last frame was answered; None before the first."""
+        self.report = FrameReport()
+        """How the last frame was answered."""
 
     @property
     def cursor(self) -> Cursor:
@@ -266,21 +266,20 @@ class MattingSession:
 
     def _shown(self, plate: Image, holdout: Holdout = NO_HOLDOUT) -> _Shown:
         """Check plate and holdout, and bring them to the device."""
-        image = _float_tensor(plate)
-        size = _plate_size(image)
-        known = self._state.frame
-        if known is not None and size != known:
-            raise PlateError(
-                expected=f"a plate of the shot's size {_words(known)}",
-                came=f"one of {_words(size)}",
-                action="Give every frame at one size, or start a new session.",
-            )
         with _guarded():
+            image = _float_tensor(plate)
+            size = _plate_size(image)
+            known = self._state.frame
+            if known is not None and size != known:
+                raise PlateError(
+                    expected=f"a plate of the shot's size {_words(known)}",
+                    came=f"one of {_words(size)}",
+                    action="Give every frame at one size, or start a new session.",
+                )
             _check_values(image, "plate", PlateError)
-        geometry = Geometry.of(size, self._working_size)
-        self._region.check(geometry)
-        limits, tolerance = self._limits(holdout, size), self._hold_tolerance
-        with _guarded():
+            geometry = Geometry.of(size, self._working_size)
+            self._region.check(geometry)
+            limits, tolerance = self._limits(holdout, size), self._hold_tolerance
             on_device = image.unsqueeze(0).to(self._network.device)
             look = None if tolerance is None or limits is not None else look_of(image, tolerance)
             return _Shown(plate, geometry, on_device, geometry.prepare(on_device), look, limits)
@@ -335,7 +334,7 @@ class MattingSession:
         if answer is None:
             answer = shown.full_size(state.window.placed(state.known().alpha, geometry.whole), box, refine=False)
         self._state = replace(state, held=state.held + 1)
-        self.report = FrameReport(box, held=True)
+        self.report = FrameReport(None if self._region.off else box, held=True)
         return answer.clone()
 
     def _located(
@@ -352,7 +351,7 @@ class MattingSession:
                 break
             window, tries = wanted, tries + 1
         cut = bool(self._region.boxes) and is_cut(alpha, window, geometry.whole)
-        report = FrameReport(geometry.box_of(window), tries=tries, cut=cut)
+        report = FrameReport(None if self._region.off else geometry.box_of(window), tries=tries, cut=cut)
         return self._commit(alpha, after, shown, report, refine=self._refine and predicts)
 
     def _subject(self, given: Tensor | None, geometry: Geometry) -> Window | None:
@@ -403,9 +402,10 @@ class MattingSession:
     def _commit(self, alpha: Tensor, state: StreamState, shown: _Shown, report: FrameReport, *, refine: bool) -> Tensor:
         """Keep the new state, and with it what moving windows and repeats need of this frame."""
         assert state.window is not None
-        refine = refine and shown.geometry.scaled
+        geometry, refine = shown.geometry, refine and shown.geometry.scaled
+        whole = state.window.placed(alpha, geometry.whole)
         with _guarded():
-            answer = shown.full_size(state.window.placed(alpha, shown.geometry.whole), report.box, refine=refine)
+            answer = shown.full_size(whole, geometry.box_of(state.window), refine=refine)
         self._state = replace(
             state,
             plate=shown.padded if self._region.moves else None,
@@ -467,8 +467,14 @@ def _guarded() -> Iterator[None]:
 
 
 def _ran_out_of_memory(error: Exception) -> bool:
-    """torch has a class for it on CUDA only; the CPU and Metal allocators say it in words."""
-    words = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
+    """torch has a class for it on CUDA only; the CPU and Metal allocators, and oneDNN, say it in words."""
+    words = (
+        "can't allocate memory",
+        "not enough memory",
+        "out of memory",
+        "ALLOC_FAILED",
+        "could not create a primitive",
+    )
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(word in str(error) for word in words)
 
 
@@ -506,30 +512,6 @@ def _check_values(image: Tensor, name: str, error: type[PlateError] | type[MaskE
             if name == "plate"
             else "Divide 8-bit values by 255.",
         )
-
-
-def check_options(
-    settle_passes: int,
-    working_size: int | None = None,
-    region: str | None = None,
-    hold_tolerance: float | None = None,
-) -> None:
-    """Raise SettingError for options that no session takes."""
-    _check_option("settle_passes", settle_passes, minimum=0)
-    if working_size is not None:
-        _check_option("working_size", working_size, minimum=16)
-    Region.parse(region)
-    if hold_tolerance is not None and not 0 <= hold_tolerance <= LARGEST_TOLERANCE:
-        raise SettingError(
-            expected=f"a hold tolerance from 0 to {LARGEST_TOLERANCE}, of display-referred 0..1",
-            came=str(hold_tolerance),
-            action="Leave it at 0 for exact repeats; 0.004 is one 8-bit step.",
-        )
-
-
-def _check_option(name: str, value: int, *, minimum: int) -> None:
-    if value < minimum:
-        raise SettingError(expected=f"{name} of at least {minimum}", came=str(value), action="Correct the option.")
 
 
 def _words(size: Size) -> str:

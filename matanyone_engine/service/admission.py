@@ -7,7 +7,9 @@ import psutil
 import torch
 
 from matanyone_engine.matting.geometry import Geometry
+from matanyone_engine.matting.options import SessionOptions
 from matanyone_engine.matting.policy import MemoryPolicy
+from matanyone_engine.matting.region import Region
 from matanyone_engine.model.dims import STRIDE, Dims
 
 _FLOAT = 4
@@ -18,16 +20,21 @@ _PLATES = 40
 """Bytes a plate pixel: the plate and its alpha in a few copies on their way in and out, in float32."""
 
 
-def session_bytes(dims: Dims, size: tuple[int, int], working_size: int | None) -> int:
-    """Estimated peak of one session, the weights not counted. size: width, height in pixels."""
-    height, width = Geometry.of((size[1], size[0]), working_size).working
-    cells = -(-height // STRIDE) * -(-width // STRIDE)
+def session_bytes(dims: Dims, size: tuple[int, int], options: SessionOptions) -> int:
+    """Estimated peak of one session, the weights not counted. size: width, height in pixels.
+
+    A region that follows may grow to the whole frame, and is counted so.
+    """
+    geometry, region = Geometry.of((size[1], size[0]), options.working_size), Region.parse(options.region)
+    cells = region.largest(geometry).cells
+    height, width = geometry.working
     stored = MemoryPolicy().bank_frames * cells * (dims.key_dim + 1 + dims.value_dim)
     carried = cells * (dims.sensory_dim + dims.pixel_dim + dims.value_dim)
     _, _, quarter, half, full = dims.decoder_dims
     at_half = half + dims.feature_dims[3] + dims.trunk_width
-    layers = height * width * (full + at_half / 4 + (quarter + dims.feature_dims[2]) / 16) * _LAYERS_AT_ONCE
-    return int((stored + carried + layers) * _FLOAT) + size[0] * size[1] * _PLATES
+    layers = cells * STRIDE**2 * (full + at_half / 4 + (quarter + dims.feature_dims[2]) / 16) * _LAYERS_AT_ONCE
+    seen = height * width * 3 * (1 + region.moves)
+    return int((stored + carried + layers + seen) * _FLOAT) + size[0] * size[1] * _PLATES
 
 
 def free_bytes(device: torch.device) -> int:

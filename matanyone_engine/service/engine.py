@@ -32,7 +32,8 @@ import numpy as np
 
 from matanyone_engine import __version__
 from matanyone_engine.errors import SettingError
-from matanyone_engine.matting.session import check_options
+from matanyone_engine.matting.options import check_options, check_size, keywords
+from matanyone_engine.matting.session import FrameReport
 from matanyone_engine.media.color import check_exposure
 from matanyone_engine.media.layouts import Delivery
 from matanyone_engine.media.plates import PlateSource
@@ -189,7 +190,7 @@ class Engine:
         if isinstance(message, (say.Open, say.Job)):
             self._check_opening(message)
         if isinstance(message, say.Open):
-            need = session_bytes(self._dims[message.model], message.size, message.options.working_size)
+            need = session_bytes(self._dims[message.model], message.size, message.options)
         self.handle(
             on.Asked(
                 who,
@@ -221,7 +222,9 @@ class Engine:
         if problem:
             raise WireError(Code.BAD_INPUT, problem, "Correct the request.")
         try:
-            check_options(options.settle_passes, options.working_size)
+            check_options(**keywords(options))
+            if isinstance(message, say.Open):
+                check_size(options, *message.size)
             check_exposure(options.exposure)
         except SettingError as error:
             raise as_wire_error(error) from error
@@ -416,10 +419,9 @@ class Engine:
         if earlier is not None and earlier.checksum != checksum:
             warnings = (*warnings, "it differs from the answer that was given before the engine restarted")
         line = Answered(order.seq, order.frame, order.digest, checksum, done.mask_sha256)
-        folder.put_result(line, payload, data, warnings)
-        self._remember(
-            (order.session, order.seq), (say.Result(order.session, order.seq, order.frame, warnings), payload, data)
-        )
+        result = say.Result(order.session, order.seq, order.frame, warnings, *_said(done.report))
+        folder.put_result(line, payload, data, result)
+        self._remember((order.session, order.seq), (result, payload, data))
         return order.snapshot and self._put_snapshot(folder, order, done.after)
 
     def _put_snapshot(self, folder: SessionFolder, order: on.Store, state: Any) -> bool:
@@ -460,7 +462,7 @@ class Engine:
             self._look_through(job, plate)
             plan = plan_matte(job, looked_through=True, resume=order.job.resume, allowed=self.settings.access.check)
             height, width = plan.mask.shape
-            need = session_bytes(self._dims[order.job.model], (width, height), order.job.options.working_size)
+            need = session_bytes(self._dims[order.job.model], (width, height), order.job.options)
             if self.device.type == "cpu":
                 need += waiting_bytes(plan)
             colour = f"{plan.colour.space} ({plan.colour.reason})"
@@ -542,9 +544,9 @@ class Engine:
             else:
                 self._count()
                 self._written[order.session] = (written + 1, done.done)
-                progress = say.Progress(
-                    order.session, done.frame, str(done.paths[0]), done.done, len(plan.steps), done.warnings
-                )
+                path, of = str(done.paths[0]), len(plan.steps)
+                said = _said(done.report)
+                progress = say.Progress(order.session, done.frame, path, done.done, of, done.warnings, *said)
         if ended is not None:
             self._written.pop(order.session, None)
         self._post(on.JobStepped(order.session, time.monotonic() - begun, progress, ended))
@@ -580,6 +582,11 @@ def _give_way() -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _GIVES_WAY)
 
 
+def _said(report: FrameReport) -> tuple[bool, tuple[int, int, int, int] | None]:
+    """How a frame was answered, in the last fields of Result and Progress."""
+    return report.held, report.region
+
+
 def _matte_job(job: say.Job, access: Access) -> MatteJob:
     """A job as this machine runs it. Raises SettingError for paths it may not use."""
     if job.missing not in ("error", "skip"):
@@ -594,8 +601,7 @@ def _matte_job(job: say.Job, access: Access) -> MatteJob:
         colorspace=job.options.colorspace,
         exposure=job.options.exposure,
         mask_grow=job.options.mask_grow,
-        settle_passes=job.options.settle_passes,
-        working_size=job.options.working_size,
+        **keywords(job.options),
         delivery=Delivery(**asdict(job.delivery)),
         view=job.view,
         part=job.part,

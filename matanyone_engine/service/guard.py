@@ -2,7 +2,8 @@
 """What is done about frames that go wrong, the same for sessions and jobs.
 
 no number in an alpha          an error, and the frame has not happened (matting/session.py)
-a black plate, an empty alpha  reported, and delivered as it is: a shot may fade out, a subject may leave the frame
+a black plate, an empty alpha, a subject that an artist's region cuts
+                               reported, and delivered as it is: a shot may fade out, a subject may leave the frame
 no memory left                 once more with smaller blocks, then an error; never at a smaller size
 """
 
@@ -21,15 +22,16 @@ from matanyone_engine.matting.session import MattingSession
 Plane = NDArray[np.float32]
 
 BLACK_PLATE = "the plate is black"
+CUT_SUBJECT = "the region cuts the subject: enlarge it, or let it follow"
 EMPTY_ALPHA = "the alpha is empty: the subject left the frame or was lost"
 
 _SMALL_BLOCK_BYTES = 4 << 20
 """Of a memory read, once memory has run out."""
 
 
-def suspicions(*, black: bool, alpha: Plane) -> tuple[str, ...]:
+def suspicions(*, black: bool, alpha: Plane, cut: bool = False) -> tuple[str, ...]:
     """What an artist should look at. black: nothing but 0 in the plate; alpha: (H, W) 0..1, all of the frame."""
-    found = ((black, BLACK_PLATE), (not alpha.max() > 0.5, EMPTY_ALPHA))
+    found = ((black, BLACK_PLATE), (not alpha.max() > 0.5, EMPTY_ALPHA), (cut, CUT_SUBJECT))
     return tuple(words for so, words in found if so)
 
 

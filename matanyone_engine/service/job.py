@@ -27,8 +27,9 @@ import torch
 from numpy.typing import NDArray
 
 from matanyone_engine.errors import Interrupted, MaskError, SettingError
+from matanyone_engine.matting.options import check_options, check_size, keywords
 from matanyone_engine.matting.policy import MemoryPolicy
-from matanyone_engine.matting.session import SETTLE_PASSES, MattingSession, check_options
+from matanyone_engine.matting.session import SETTLE_PASSES, FrameReport, MattingSession
 from matanyone_engine.matting.state import StreamState
 from matanyone_engine.media.channels import Selection
 from matanyone_engine.media.color import NetworkView
@@ -46,7 +47,7 @@ from matanyone_engine.model.weights_file import measure
 from matanyone_engine.service.delivery import Outputs, plan_outputs
 from matanyone_engine.service.guard import again_if_out_of_memory, memory_named, suspicions
 from matanyone_engine.service.pipeline import WriteBehind, read_ahead
-from matanyone_engine.service.provenance import describe_making
+from matanyone_engine.service.provenance import describe_frame, describe_making
 from matanyone_engine.service.record import RunRecord, record_path
 from matanyone_engine.service.resume import (
     ResumePoint,
@@ -92,6 +93,12 @@ class MatteJob:
     """Pixels to grow the mask by before it is used; negative shrinks."""
     settle_passes: int = SETTLE_PASSES
     working_size: int | None = None
+    refine: bool = True
+    """Alphas of a working size come back along the plate's detail; else bilinearly."""
+    region: str | None = None
+    """What of the plate is computed (matting/region.py)."""
+    hold_tolerance: float | None = 0.0
+    """Plates this close to the last computed one get its alpha (matting/holds.py); None computes every frame."""
     memory: MemoryPolicy = field(default_factory=MemoryPolicy)
     delivery: Delivery = field(default_factory=Delivery)
     """How the alphas are written."""
@@ -169,6 +176,7 @@ class FrameDone:
     """Steps of the plan that are finished, this one included."""
     warnings: tuple[str, ...] = ()
     """What an artist should look at (guard.py)."""
+    report: FrameReport = field(default_factory=FrameReport)
 
 
 def plan_matte(
@@ -187,7 +195,7 @@ def plan_matte(
 
     Raises PlateError, MaskError, FrameRangeError, ColourError, SettingError, OutputError.
     """
-    check_options(job.settle_passes, job.working_size)
+    check_options(**keywords(job))
     source = open_source(job)
     job = job.named()
     frames = select_frames(source, job.frames, job.missing)
@@ -199,6 +207,7 @@ def plan_matte(
     outputs = plan_outputs(job.out, job.delivery, (SUBJECT,), source, first, linear=linear, resume=resume)
     outputs.check(frames, [*source.paths(run), Path(job.mask)])
     view = NetworkView(colour.space, job.exposure)
+    check_size(job, *first.size)
     mask = prepared_mask(job, first.size)
     allowed(outputs.paths(frames[0]))
     for folder in outputs.folders:
@@ -276,8 +285,8 @@ def provenance(plan: MattePlan, weights: VettedWeights) -> dict[str, str]:
         mask_frame=plan.key,
         mask_sha256=measure(Path(job.mask)).sha256 or "unknown",
         mask_grow=job.mask_grow,
-        settle_passes=job.settle_passes,
-        working_size=job.working_size,
+        options=job,
+        size=(plan.mask.shape[1], plan.mask.shape[0]),
         memory=job.memory,
     )
     return {**made, "picture": describe_picture(plan.source.header(plan.frames[0]))}
@@ -369,6 +378,16 @@ class _Read:
 
 
 @dataclass(frozen=True)
+class _Answer:
+    """What the network made of a plate."""
+
+    alpha: Plane
+    state: StreamState
+    """The session after it."""
+    report: FrameReport
+
+
+@dataclass(frozen=True)
 class _Written:
     """A step whose files, if it has any, are on disk."""
 
@@ -393,27 +412,30 @@ def _computed(
     planes = torch.from_numpy(read.seen).permute(2, 0, 1)
 
     def compute() -> Plane:
-        seeds = read.step.seeds
-        alpha = session.seed(planes, plan.mask, stopping=stopping) if seeds else session.advance(planes)
-        return alpha.cpu().numpy()
+        number = read.step.frame
+        if read.step.seeds:
+            return session.seed(planes, plan.mask, stopping=stopping, frame=number).cpu().numpy()
+        return session.advance(planes, frame=number).cpu().numpy()
 
-    alpha = again_if_out_of_memory(session, compute)
-    return partial(_write, plan, read, alpha, session.state, about)
+    answer = _Answer(again_if_out_of_memory(session, compute), session.state, session.report)
+    return partial(_write, plan, read, answer, about)
 
 
-def _write(plan: MattePlan, read: _Read, alpha: Plane, state: StreamState, about: Mapping[str, str]) -> _Written:
+def _write(plan: MattePlan, read: _Read, answer: _Answer, about: Mapping[str, str]) -> _Written:
     """Write the files of a step. Raises BadResult, OutputError."""
-    step, plate = read.step, read.plate
+    step, plate, alpha, report = read.step, read.plate, answer.alpha, answer.report
     if step.delivers:
         with memory_named("write"):
-            plan.outputs.write(step.frame, FrameContent(plate.header, {SUBJECT: alpha}, plate.canvas), about)
+            content = FrameContent(plate.header, {SUBJECT: alpha}, plate.canvas)
+            plan.outputs.write(step.frame, content, {**about, **describe_frame(report)})
     if step is plan.steps[0]:
         # An older run's point would vouch for alphas that are now written over.
         resume_path(plan.outputs.main).unlink(missing_ok=True)
     if not step.delivers:
-        return _Written(read.stamp, state, None)
-    warnings = suspicions(black=not plate.rgb.any(), alpha=alpha)
-    return _Written(read.stamp, state, FrameDone(step.frame, plan.paths(step.frame), read.seen, alpha, 0, warnings))
+        return _Written(read.stamp, answer.state, None)
+    warnings = suspicions(black=not plate.rgb.any(), alpha=alpha, cut=report.cut)
+    done = FrameDone(step.frame, plan.paths(step.frame), read.seen, alpha, 0, warnings, report)
+    return _Written(read.stamp, answer.state, done)
 
 
 class _Kept:
@@ -487,5 +509,4 @@ def _resumed(plan: MattePlan, network: MatAnyone, about: Mapping[str, str]) -> t
 
 def new_session(plan: MattePlan, network: MatAnyone) -> MattingSession:
     """A session with the job's options that knows nothing yet."""
-    job = plan.job
-    return MattingSession(network, job.memory, settle_passes=job.settle_passes, working_size=job.working_size)
+    return MattingSession(network, plan.job.memory, **keywords(plan.job))

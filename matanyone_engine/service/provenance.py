@@ -6,7 +6,9 @@ from __future__ import annotations
 import json
 
 from matanyone_engine import __version__
+from matanyone_engine.matting.options import SessionOptions, describe_density
 from matanyone_engine.matting.policy import MemoryPolicy
+from matanyone_engine.matting.session import FrameReport
 from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.spaces import ColourChoice
 from matanyone_engine.model.registry import VettedWeights
@@ -21,11 +23,11 @@ def describe_making(
     mask_frame: int,
     mask_sha256: str,
     mask_grow: int,
-    settle_passes: int,
-    working_size: int | None,
+    options: SessionOptions,
+    size: tuple[int, int],
     memory: MemoryPolicy,
 ) -> dict[str, str]:
-    """Keys and values that mattes.write_alpha puts into the file as matanyone:<key>."""
+    """Keys and values that go into every file as matanyone:<key>. size: width, height of the plate."""
     return {
         "version": __version__,
         "model": weights.label,
@@ -38,7 +40,15 @@ def describe_making(
         "plateColorspace": f"{colour.space} ({colour.reason})",
         "networkView": view.name,
         "exposure": f"{view.exposure:g}",
-        "settlePasses": str(settle_passes),
-        "workingSize": "full" if working_size is None else str(working_size),
+        "settlePasses": str(options.settle_passes),
+        "workingSize": "full" if options.working_size is None else str(options.working_size),
+        "computed": describe_density(options, *size),
+        "holdTolerance": "off" if options.hold_tolerance is None else f"{options.hold_tolerance:g}",
         "memory": json.dumps(memory.to_dict()),
     }
+
+
+def describe_frame(report: FrameReport) -> dict[str, str]:
+    """What differs from frame to frame: the plate pixels that were computed, and whether they were."""
+    region = {} if report.region is None else {"region": str(report.region)}
+    return {**region, "held": "1"} if report.held else region

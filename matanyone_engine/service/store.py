@@ -83,9 +83,10 @@ class SessionFolder:
 
     # ------------------------------------------------------------------------------------------------- results
 
-    def put_result(self, line: Answered, payload: Payload, data: Any, warnings: tuple[str, ...]) -> None:
+    def put_result(self, line: Answered, payload: Payload, data: Any, result: say.Result) -> None:
         """Store an answer, then its line. Raises OSError."""
-        declared = json.dumps({"payload": dataclasses.asdict(payload), "frame": line.frame, "warnings": warnings})
+        said = {**dataclasses.asdict(result), "session": ""}
+        declared = json.dumps({"payload": dataclasses.asdict(payload), "result": said})
         _write(self._result(line.seq), [declared.encode(), b"\n", data])
         text = json.dumps(dataclasses.astuple(line), separators=(",", ":"))
         with (self.folder / "journal").open("ab") as journal:
@@ -100,7 +101,7 @@ class SessionFolder:
             payload = from_fields(Payload, fields["payload"])
             check_length(payload, data)
             check_content(payload, data)
-            return say.Result(session, seq, fields["frame"], tuple(fields["warnings"])), payload, data
+            return from_fields(say.Result, {**fields["result"], "session": session}), payload, data
         except (OSError, ValueError, KeyError, WireError) as error:
             raise WireError(
                 Code.RESULT_GONE,

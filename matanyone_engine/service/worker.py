@@ -17,8 +17,9 @@ from dataclasses import dataclass
 import torch
 
 from matanyone_engine.errors import SnapshotError
+from matanyone_engine.matting.options import keywords
 from matanyone_engine.matting.policy import MemoryPolicy
-from matanyone_engine.matting.session import MattingSession
+from matanyone_engine.matting.session import FrameReport, MattingSession
 from matanyone_engine.matting.state import StreamState
 from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.images import PlateHeader
@@ -28,7 +29,7 @@ from matanyone_engine.model.registry import VettedWeights, load_vetted
 from matanyone_engine.service.guard import again_if_out_of_memory, give_back, suspicions
 from matanyone_engine.service.job import FrameDone, MattePlan, run_matte
 from matanyone_engine.service.pixels import Plane, Seen
-from matanyone_engine.service.provenance import describe_making
+from matanyone_engine.service.provenance import describe_frame, describe_making
 from matanyone_engine.service.store import Answered, SessionFolder
 from matanyone_engine.wire import messages as say
 
@@ -56,6 +57,7 @@ class Done:
     provenance: dict[str, str]
     mask_sha256: str
     warnings: tuple[str, ...]
+    report: FrameReport
 
 
 @dataclass(frozen=True)
@@ -119,8 +121,7 @@ class Worker:
                 key = max(keys, key=_seq, default=Answered(0, 0, "", "", "unknown"))
                 self._live[session] = Live(restored, opening, weights, key.frame, key.mask)
                 return Standing(next_seq, True, tuple(journal.values()))
-        options = opening.options
-        fresh = MattingSession(network, settle_passes=options.settle_passes, working_size=options.working_size)
+        fresh = MattingSession(network, **keywords(opening.options))
         self._live[session] = Live(fresh, opening, weights)
         return Standing(0, False, tuple(journal.values()))
 
@@ -130,7 +131,7 @@ class Worker:
         planes = torch.from_numpy(seen.view).permute(2, 0, 1)
         before = live.session.state
         with self._doing("seeding" if key else "stepping", session):
-            alpha = again_if_out_of_memory(live.session, lambda: self._alpha(session, planes, seen, key=key))
+            alpha = again_if_out_of_memory(live.session, lambda: self._alpha(session, planes, seen, frame, key=key))
         if key:
             live.mask_frame, live.mask_sha256 = frame, seen.mask_sha256
         self.done[ticket] = Done(
@@ -138,17 +139,18 @@ class Worker:
             before,
             live.session.state,
             seen.header,
-            _provenance(live, seen.colour),
+            {**_provenance(live, seen.colour), **describe_frame(live.session.report)},
             seen.mask_sha256,
-            suspicions(black=seen.black, alpha=alpha),
+            suspicions(black=seen.black, alpha=alpha, cut=live.session.report.cut),
+            live.session.report,
         )
 
-    def _alpha(self, session: str, planes: torch.Tensor, seen: Seen, *, key: bool) -> Plane:
+    def _alpha(self, session: str, planes: torch.Tensor, seen: Seen, frame: int, *, key: bool) -> Plane:
         live = self._live[session]
         if not key:
-            return live.session.advance(planes).cpu().numpy()
+            return live.session.advance(planes, frame=frame).cpu().numpy()
         assert seen.mask is not None
-        return live.session.seed(planes, seen.mask, self._stopping(session)).cpu().numpy()
+        return live.session.seed(planes, seen.mask, self._stopping(session), frame=frame).cpu().numpy()
 
     def _stopping(self, session: str) -> Callable[[], bool]:
         def stopping() -> bool:
@@ -232,7 +234,7 @@ def _provenance(live: Live, colour: ColourChoice) -> dict[str, str]:
         mask_frame=live.mask_frame,
         mask_sha256=live.mask_sha256,
         mask_grow=options.mask_grow,
-        settle_passes=options.settle_passes,
-        working_size=options.working_size,
+        options=options,
+        size=live.opening.size,
         memory=MemoryPolicy(),
     )

@@ -143,7 +143,7 @@ class Options:
 
     settle_passes: int = 10
     working_size: Optional[int] = None
-    """Limit of the shortest side that is computed, in pixels; None is full size."""
+    """Limit of the shortest side that is computed, in pixels; None is full size. Alphas come back at the plate's."""
     colorspace: Optional[str] = None
     """OpenColorIO name; None takes what an EXR says about itself. Raw planes must be named."""
     mask_grow: int = 0
@@ -151,6 +151,12 @@ class Options:
     """'exr' (the plate's header carried over), 'f2' or 'f4' (a raw plane)."""
     exposure: float = 0.0
     """Stops by which the network sees the plates brighter, at most 16 either way; nothing else changes."""
+    refine: bool = True
+    """Alphas of a smaller working size come back along the plate's detail; else bilinearly."""
+    region: Optional[str] = None
+    """What is computed: 'off', 'follow', 'x0,y0,x1,y1' (plate pixels from the top left), or 'FRAME:x0,y0,x1,y1 ...'."""
+    hold_tolerance: Optional[float] = 0.0
+    """A frame this close to the last computed one gets its alpha: 0 the same bits only, null never."""
 
 
 @dataclass(frozen=True)
@@ -225,6 +231,10 @@ class Result(Message):
     frame: int
     warnings: tuple[str, ...] = ()
     """What to look at: 'the plate is black', 'the alpha is empty'."""
+    held: bool = False
+    """It repeats the frame before it, and was answered with its alpha."""
+    region: Optional[tuple[int, int, int, int]] = None
+    """x0, y0, x1, y1 in plate pixels: what was computed, and outside of which the alpha is 0; null without a region."""
 
 
 @dataclass(frozen=True)
@@ -346,6 +356,8 @@ class Progress(Message):
     of: int
     warnings: tuple[str, ...] = ()
     """As in Result."""
+    held: bool = False
+    region: Optional[tuple[int, int, int, int]] = None
 
 
 @dataclass(frozen=True)

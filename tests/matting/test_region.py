@@ -167,7 +167,7 @@ def test_windows_that_move_answer_alike_wherever_the_scene_lies(network: Any, mi
     here = run(chosen, [plate[:, 16:, 32:] for plate in scene], mask[16:, 32:], region=KEYED)
     away = run(chosen, scene, mask, region=there)
     assert same([alpha[16:, 32:] for alpha in away[0]], here[0])
-    assert here[1].report.box.x0 > 0
+    assert here[1].report.region.x0 > 0
 
 
 def test_a_window_that_moves_over_a_still_scene_is_that_scene_cropped_anew(network: Any) -> None:
@@ -217,7 +217,7 @@ def test_holdouts_hold_inside_a_region_and_do_not_reach_out_of_it(network: Any, 
     session = MattingSession(network, settle_passes=0, region="48,16,112,80", working_size=working)
     session.seed(shot[0], mask)
     alpha = session.advance(shot[1], Holdout(inside=inside))
-    box = session.report.box
+    box = session.report.region
     assert (alpha[box.y0 : box.y1, 100 : box.x1] == 1).all()
     assert not outside(alpha, box).any()
 
@@ -227,7 +227,7 @@ def test_an_artist_s_box_that_cuts_the_subject_is_kept_and_said(mini: Any) -> No
     session = MattingSession(mini, settle_passes=2, region="0,0,96,144")
     session.seed(shot[0], mask)
     assert session.report.cut
-    assert str(session.report.box) == "0,0,96,144"
+    assert str(session.report.region) == "0,0,96,144"
     session = MattingSession(mini, settle_passes=2, region="0,0,192,144")
     session.seed(shot[0], mask)
     assert not session.report.cut
@@ -267,8 +267,8 @@ def test_a_window_follows_a_subject_and_its_alphas_are_near_the_whole_frame_s(mi
         truth = disc_at(80 + ACROSS * number)
         assert float((other - truth).abs().mean()) < 0.02
         assert float((one - other).abs().mean()) < 0.01
-        assert not outside(truth, reports[-1].box).any()
-    boxes = [report.box for report in reports]
+        assert not outside(truth, reports[-1].region).any()
+    boxes = [report.region for report in reports]
     assert len({str(box) for box in boxes}) > 2
     assert all((box.x1 - box.x0) * (box.y1 - box.y0) < 0.5 * HEIGHT * WIDTH for box in boxes)
 
@@ -299,7 +299,7 @@ def test_a_subject_that_leaps_out_of_the_window_is_looked_for_in_the_whole_frame
     session.advance(shot[1])
     session.advance(shot[2])
     assert session.report.tries > 1
-    assert str(session.report.box) == f"0,0,{WIDTH},{HEIGHT}"
+    assert str(session.report.region) == f"0,0,{WIDTH},{HEIGHT}"
 
 
 def test_following_goes_on_from_a_snapshot_bit_for_bit(mini: Any) -> None:

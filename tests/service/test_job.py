@@ -3,11 +3,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import OpenImageIO as oiio
 import pytest
 from shots import Shot, make_shot, read_image, write_image
 
@@ -16,6 +18,7 @@ from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.media.plates import SequencePlate
 from matanyone_engine.model.registry import load_vetted
 from matanyone_engine.service.delivery import Outputs
+from matanyone_engine.service.guard import CUT_SUBJECT
 from matanyone_engine.service.job import (
     MatteJob,
     MattePlan,
@@ -66,14 +69,36 @@ def test_the_mask_is_named_when_it_is_not_one_of_the_frames(shot: Shot) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", ["settle_passes", "mask_grow", "working_size", "frames", "mask", "plate", "exposure", "colorspace"]
+    "change",
+    [
+        "settle_passes",
+        "mask_grow",
+        "working_size",
+        "refine",
+        "region",
+        "hold_tolerance",
+        "frames",
+        "mask",
+        "plate",
+        "exposure",
+        "colorspace",
+    ],
 )
 def test_whatever_changes_the_alphas_changes_the_fingerprint(shot: Shot, change: str) -> None:
     weights = load_vetted(shot.weights, "cpu")[1]
     before = plan_matte(job(shot))
     old = fingerprint(before, provenance(before, weights), plates_of(before))
-    options = {"settle_passes": 3, "mask_grow": 2, "working_size": 32, "frames": (1001, 1002)}
-    options |= {"exposure": 0.5, "colorspace": "ACEScg"}
+    options = {
+        "settle_passes": 3,
+        "mask_grow": 2,
+        "working_size": 32,
+        "refine": False,
+        "region": "follow",
+        "hold_tolerance": None,
+        "frames": (1001, 1002),
+        "exposure": 0.5,
+        "colorspace": "ACEScg",
+    }
     if change == "mask":
         write_image(shot.mask, read_image(shot.mask) * 0.5, ("Y",))
     if change == "plate":
@@ -220,12 +245,12 @@ def test_plates_are_read_and_alphas_written_beside_the_network(shot: Shot, monke
 
     calls = []
 
-    def patient(self: MattingSession, plate: Any) -> Any:
+    def patient(self: MattingSession, plate: Any, **options: Any) -> Any:
         calls.append(plate)
         if len(calls) == 2:  # frame 1003
             assert read.wait(10)
             assert written.wait(10)
-        return advance(self, plate)
+        return advance(self, plate, **options)
 
     monkeypatch.setattr(SequencePlate, "read", noted_read)
     monkeypatch.setattr(Outputs, "write", noted_write)
@@ -251,3 +276,59 @@ def test_a_run_whose_alphas_are_gone_is_not_resumed(shot: Shot) -> None:
     first[1].paths[0].unlink()
     with pytest.raises(SettingError, match=r"a\.1002\.exr"):
         next(run_matte(plan, network, weights, resume=True))
+
+
+def attributes(path: Path) -> dict[str, str]:
+    """matanyone:* of an EXR."""
+    spec = oiio.ImageBuf(str(path)).spec()
+    return {each.name.split(":")[1]: each.value for each in spec.extra_attribs if each.name.startswith("matanyone:")}
+
+
+def test_repeated_plates_are_held_forwards_and_backwards_and_say_so(shot: Shot) -> None:
+    for repeat, of in ((1002, 1001), (1004, 1003), (1006, 1005)):
+        shutil.copy(shot.folder / f"plate.{of}.exr", shot.folder / f"plate.{repeat}.exr")
+    network, weights = load_vetted(shot.weights, "cpu")
+    events = {e.frame: e for e in run_matte(plan_matte(job(shot, mask_frame=1003)), network, weights)}
+    assert sorted(frame for frame, event in events.items() if event.report.held) == [1001, 1004, 1006]
+    for repeat, of in ((1001, 1002), (1004, 1003), (1006, 1005)):
+        assert (events[repeat].alpha == events[of].alpha).all()
+        assert attributes(events[repeat].paths[0])["held"] == "1"
+        assert "held" not in attributes(events[of].paths[0])
+    every = run_matte(plan_matte(job(shot, mask_frame=1003, hold_tolerance=None)), network, weights)
+    assert not any(event.report.held for event in every)
+
+
+def test_an_alpha_says_what_was_computed_and_where(shot: Shot) -> None:
+    network, weights = load_vetted(shot.weights, "cpu")
+    small = next(run_matte(plan_matte(job(shot, working_size=32)), network, weights))
+    assert attributes(small.paths[0])["computed"] == "42x32 of 64x48, refined (guided, radius 1, epsilon 0.0001)"
+    parts = list(run_matte(plan_matte(job(shot, region="0,0,30,48")), network, weights))
+    part = parts[0]
+    assert attributes(part.paths[0])["computed"] == "64x48, every pixel"
+    assert attributes(part.paths[0])["region"] == "0,0,32,48"
+    assert [CUT_SUBJECT in each.warnings for each in parts] == [each.report.cut for each in parts]
+    assert any(each.report.cut for each in parts)
+
+
+def test_a_region_outside_the_plate_is_refused_before_any_work(shot: Shot) -> None:
+    with pytest.raises(SettingError, match="inside the plate of 64x48"):
+        plan_matte(job(shot, region="100,0,120,20"))
+    assert shot.written() == []
+
+
+def test_a_run_with_moving_windows_and_holds_goes_on_from_its_point_bit_for_bit(shot: Shot) -> None:
+    shutil.copy(shot.folder / "plate.1003.exr", shot.folder / "plate.1004.exr")
+    network, weights = load_vetted(shot.weights, "cpu")
+    plan = plan_matte(job(shot, region="1001:16,0,32,48 1003:16,0,32,48 1006:48,0,64,48"))
+    whole = {event.frame: event for event in run_matte(plan, network, weights)}
+    assert whole[1001].report.region != whole[1006].report.region
+    events = run_matte(plan, network, weights)
+    for _ in range(3):
+        next(events)
+    events.close()
+    rest = list(run_matte(plan, network, weights, resume=True))
+    assert rest
+    for event in rest:
+        assert (event.alpha == whole[event.frame].alpha).all()
+        assert event.report == whole[event.frame].report
+    assert whole[1004].report.held

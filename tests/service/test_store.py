@@ -20,8 +20,12 @@ OPENING = say.Open("0" * 32, (64, 48), options=say.Options(working_size=720))
 
 def put(folder: SessionFolder, seq: int) -> bytes:
     data = bytes([seq]) * 12
+    result = say.Result("", seq, 1001 + seq, ("w",), held=True, region=(0, 16, 32, 48))
     folder.put_result(
-        Answered(seq, 1001 + seq, f"d{seq}", "c"), describe_raw("alpha", data, "u1", (3, 4, 1)), data, ("w",)
+        Answered(seq, 1001 + seq, f"d{seq}", "c"),
+        describe_raw("alpha", data, "u1", (3, 4, 1)),
+        data,
+        result,
     )
     return data
 
@@ -34,7 +38,7 @@ def folder(tmp_path: Path) -> SessionFolder:
 def test_what_was_put_comes_back(folder: SessionFolder) -> None:
     data = put(folder, 0)
     result, payload, came = folder.get_result(SECRET, 0)
-    assert (result, came) == (say.Result(SECRET, 0, 1001, ("w",)), data)
+    assert (result, came) == (say.Result(SECRET, 0, 1001, ("w",), held=True, region=(0, 16, 32, 48)), data)
     assert payload.shape == (3, 4, 1)
     assert folder.about() == (SECRET, OPENING, 5)
     assert folder.journal() == {0: Answered(0, 1001, "d0", "c")}

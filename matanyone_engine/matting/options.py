@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What may be chosen about a session, wherever it is written down: a job, a message, a snapshot."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from matanyone_engine.errors import SettingError
+from matanyone_engine.matting.geometry import Geometry
+from matanyone_engine.matting.holds import LARGEST_TOLERANCE
+from matanyone_engine.matting.refine import GuidedFilter
+from matanyone_engine.matting.region import Region
+
+
+class SessionOptions(Protocol):
+    """The keywords of MattingSession, which says what they mean."""
+
+    @property
+    def settle_passes(self) -> int: ...
+    @property
+    def working_size(self) -> int | None: ...
+    @property
+    def refine(self) -> bool: ...
+    @property
+    def region(self) -> str | None: ...
+    @property
+    def hold_tolerance(self) -> float | None: ...
+
+
+def keywords(options: SessionOptions) -> dict[str, Any]:
+    """For MattingSession and check_options."""
+    return {
+        "settle_passes": options.settle_passes,
+        "working_size": options.working_size,
+        "refine": options.refine,
+        "region": options.region,
+        "hold_tolerance": options.hold_tolerance,
+    }
+
+
+def check_options(
+    settle_passes: int, working_size: int | None, refine: bool, region: str | None, hold_tolerance: float | None
+) -> None:
+    """Raise SettingError for options that no session takes."""
+    _check_option("settle_passes", settle_passes, minimum=0)
+    if working_size is not None:
+        _check_option("working_size", working_size, minimum=16)
+    Region.parse(region)
+    if hold_tolerance is not None and not 0 <= hold_tolerance <= LARGEST_TOLERANCE:
+        raise SettingError(
+            expected=f"a hold tolerance from 0 to {LARGEST_TOLERANCE}, of display-referred 0..1",
+            came=str(hold_tolerance),
+            action="Leave it at 0 for exact repeats; 0.004 is one 8-bit step.",
+        )
+
+
+def check_size(options: SessionOptions, width: int, height: int) -> None:
+    """Raise SettingError for a region that shows nothing of plates of this size."""
+    Region.parse(options.region).check(Geometry.of((height, width), options.working_size))
+
+
+def describe_density(options: SessionOptions, width: int, height: int) -> str:
+    """What is computed of plates of this size, and how it comes back: '1920x1080 of 3840x2160, refined (...)'."""
+    geometry = Geometry.of((height, width), options.working_size)
+    if not geometry.scaled:
+        return f"{width}x{height}, every pixel"
+    rows, columns = geometry.working
+    how = f"refined ({GuidedFilter().name})" if options.refine else "enlarged bilinearly"
+    return f"{columns}x{rows} of {width}x{height}, {how}"
+
+
+def _check_option(name: str, value: int, *, minimum: int) -> None:
+    if value < minimum:
+        raise SettingError(expected=f"{name} of at least {minimum}", came=str(value), action="Correct the option.")

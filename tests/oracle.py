@@ -133,7 +133,11 @@ def replay(case: Any, network: MatAnyone) -> dict[int, np.ndarray]:
         print("  note: our preparation of the raw masks differs from the recorded masks_in; replaying masks_in")
     internal = params.get("max_internal_size") or -1
     session = MattingSession(
-        network, memory_policy(params), working_size=internal if internal > 0 else None, refine=False
+        network,
+        memory_policy(params),
+        working_size=internal if internal > 0 else None,
+        refine=False,
+        hold_tolerance=None,
     )
     answers: dict[int, np.ndarray] = {}
     for op in json.loads(str(case["ops"])):

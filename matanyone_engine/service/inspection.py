@@ -12,7 +12,7 @@ import numpy as np
 
 from matanyone_engine.errors import FrameRangeError
 from matanyone_engine.matting.geometry import Geometry
-from matanyone_engine.matting.session import check_options
+from matanyone_engine.matting.options import check_options, keywords
 from matanyone_engine.media.color import Levels, NetworkView
 from matanyone_engine.media.images import PlateHeader
 from matanyone_engine.media.plates import PlateSource
@@ -50,7 +50,7 @@ def inspect_plate(job: MatteJob, frame: int | None = None) -> Inspection:
     frame: which; None is the mask's, or the first. Raises PlateError, MaskError, FrameRangeError, ColourError,
     SettingError.
     """
-    check_options(job.settle_passes, job.working_size)
+    check_options(**keywords(job))
     source = open_source(job)
     job = job.named()
     if frame is None:

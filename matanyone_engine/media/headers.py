@@ -33,16 +33,19 @@ _NOT_CARRIED_PREFIXES = (
 )  # fmt: skip
 
 
-def carried_attributes(header: PlateHeader, *, colour: bool) -> list[Attribute]:
-    """The plate's header as it goes into a file of ours; colour: whether the file shows the plate's own colours."""
+def carried_attributes(header: PlateHeader, *, colour: bool, colour_id: str = "") -> list[Attribute]:
+    """The plate's header as it goes into a file of ours.
+
+    colour: whether the file shows the plate's own colours; colour_id: their space, said where the plate does not.
+    """
     carried = [item for item in header.attributes if _is_carried(item.name, colour)]
     carried.append(Attribute("PixelAspectRatio", "float", header.pixel_aspect))
     if header.view:
         carried.append(Attribute("view", "string", header.view))
     if header.fps is not None:
         carried.append(Attribute("FramesPerSecond", "rational", _pair(header.fps)))
-    if not colour:
-        carried.append(Attribute("colorInteropID", "string", "data"))
+    if not colour or (colour_id and not any(item.name.lower() in _COLOUR for item in carried)):
+        carried.append(Attribute("colorInteropID", "string", colour_id if colour else "data"))
     return carried
 
 

@@ -86,11 +86,13 @@ class FrameContent:
     header: of the plate's file.
     alphas: object -> (H, W) 0..1 over the display window; objects that are missing here are black.
     plate:  (H, W, 3) the plate's own values over header.canvas; needed only where the plate is shown or unmixed.
+    colour_id: the interop id of the plate's colour space, for files that show it where its own header is silent.
     """
 
     header: PlateHeader
     alphas: Mapping[str, FloatImage]
     plate: FloatImage | None = None
+    colour_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -315,7 +317,7 @@ def compose(
         compression=delivery.compression or "zips",
         straight=layout.straight,
         attributes=(
-            *carried_attributes(header, colour=layout.shows_plate),
+            *carried_attributes(header, colour=layout.shows_plate, colour_id=content.colour_id),
             *provenance_attributes(said),
             *(cryptomatte_attributes(objects) if delivery.layout == "cryptomatte" else ()),
         ),

@@ -241,6 +241,11 @@ def is_linear(space: str) -> bool:
     return bool(config_in_use().isColorSpaceLinear(space))
 
 
+def interop_id(space: str) -> str:
+    """The name that files of any program may call this space by ('lin_ap1_scene'); '' where there is none."""
+    return str(config_in_use().get_color_interop_id(space) or "")
+
+
 # --------------------------------------------------------------------------------------------- stated or default
 
 

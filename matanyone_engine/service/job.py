@@ -39,7 +39,7 @@ from matanyone_engine.media.masks import grow_mask
 from matanyone_engine.media.mattes import check_writable, least_bytes
 from matanyone_engine.media.plates import PlateSource, check_plates, describe_picture, open_plate
 from matanyone_engine.media.sequence import describe_frames, find_sequence, select_frames
-from matanyone_engine.media.spaces import ColourChoice, choose_space, is_linear
+from matanyone_engine.media.spaces import ColourChoice, choose_space, interop_id, is_linear
 from matanyone_engine.media.views import has_view, with_view
 from matanyone_engine.model.matanyone import MatAnyone
 from matanyone_engine.model.registry import VettedWeights
@@ -426,7 +426,7 @@ def _write(plan: MattePlan, read: _Read, answer: _Answer, about: Mapping[str, st
     step, plate, alpha, report = read.step, read.plate, answer.alpha, answer.report
     if step.delivers:
         with memory_named("write"):
-            content = FrameContent(plate.header, {SUBJECT: alpha}, plate.canvas)
+            content = FrameContent(plate.header, {SUBJECT: alpha}, plate.canvas, interop_id(plan.colour.space))
             plan.outputs.write(step.frame, content, {**about, **describe_frame(report)})
     if step is plan.steps[0]:
         # An older run's point would vouch for alphas that are now written over.

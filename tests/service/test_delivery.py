@@ -184,6 +184,16 @@ def test_the_plate_is_in_the_file_as_it_was(in_every_layout: Shot) -> None:
     assert np.array_equal(straight[..., 3], alpha)
 
 
+@pytest.mark.parametrize(("space", "said"), [("sRGB", "srgb_rec709_scene"), ("ACEScg", "lin_ap1_scene")])
+def test_a_file_that_shows_the_plate_says_its_space(shot: Shot, space: str, said: str) -> None:
+    """Or a picture with a transfer curve in an EXR would be taken for linear light."""
+    options = ("--frames", "1001", "--colorspace", space)
+    assert main(shot.arguments(*options, "--layout", "straight")) == 0
+    assert header(shot.alpha(1001)).get_string_attribute("colorInteropID") == said
+    assert main(shot.arguments(*options, "--layout", "matte")) == 0
+    assert header(shot.alpha(1001)).get_string_attribute("colorInteropID") == "data"
+
+
 # ------------------------------------------------------------------------------------------------ the record
 
 

@@ -7,7 +7,7 @@ background it leaves a fringe of the old one. F is estimated here, straight (not
 The method is the multi-level one of Germer, Uelwer, Conrad and Harmeling, "Fast Multi-Level Foreground Estimation"
 (ICPR 2020): F and B that explain the plate and vary smoothly, solved from one pixel up to full size. Changed for
 scene-linear plates: nothing is clipped to 0..1, bright pixels weigh less (or a lamp behind hair would darken all hair
-around it), and only the soft band is solved at full size. docs/decisions/DR007-foreground.md has the comparison.
+around it), and only the soft band is solved at full size. docs/decisions/DR008-foreground.md has the comparison.
 
 Rules of this file:
 1. Light is mixed linearly: the plate must be in a scene-linear space, whichever its primaries are.

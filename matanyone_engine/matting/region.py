@@ -29,8 +29,8 @@ TOUCHING_CELLS = 1
 """An alpha that comes nearer to a side of a window that follows is not accepted: the frame is computed again."""
 GUARD_CELLS = 2
 """A window moves before the next frame once the subject is nearer to one of its sides: cheaper than computing twice."""
-MARGIN_CELLS = 3
-"""Room around the subject where a window is placed anew, at least; and a quarter of the subject's size."""
+MARGIN_CELLS = 4
+"""Room around the subject where a window is placed anew: what it may move before the window does, and context."""
 SMALLEST_CELLS = 12
 """A side of a window that follows: the network was trained on crops of no less than twice that."""
 _STEP_CELLS = 2
@@ -199,7 +199,7 @@ def _roomy(current: Window | None, asked: Window, whole: Window) -> Window:
 
 def _around(subject: Window, whole: Window) -> Window:
     """A new window: the subject, room around it, sides of few different lengths."""
-    sides = (side + 2 * max(MARGIN_CELLS, -(-side // 4)) for side in subject.size)
+    sides = (side + 2 * MARGIN_CELLS for side in subject.size)
     rows, columns = (max(SMALLEST_CELLS, -(-side // _STEP_CELLS) * _STEP_CELLS) for side in sides)
     return _centred(subject, (rows, columns), whole)
 

@@ -80,21 +80,21 @@ def test_a_window_shows_its_box_and_its_box_holds_all_of_it(working: int | None)
 
 def test_a_window_stays_until_the_subject_nears_a_side_then_moves_at_its_size() -> None:
     window = followed(None, Window(15, 20, 21, 26), WHOLE)
-    assert window.size == (12, 12)
+    assert window.size == (14, 14)
     seen = [window]
     for step in range(1, 25):
         seen.append(followed(seen[-1], Window(15, 20 + step, 21, 26 + step), WHOLE))
         assert seen[-1].holds(Window(15, 20 + step, 21, 26 + step).grown(2))
-    assert {each.size for each in seen} == {(12, 12)}
+    assert {each.size for each in seen} == {(14, 14)}
     assert len(set(seen)) < len(seen) * 0.6
 
 
 def test_a_window_grows_with_the_subject_and_shrinks_only_when_that_is_worth_it() -> None:
     small, large = Window(15, 20, 21, 26), Window(5, 10, 30, 40)
     grown = followed(followed(None, small, WHOLE), large, WHOLE)
-    assert grown.holds(large.grown(3))
+    assert grown.holds(large.grown(4))
     assert followed(grown, Window(8, 12, 27, 38), WHOLE) == grown
-    assert followed(grown, small, WHOLE).size == (12, 12)
+    assert followed(grown, small, WHOLE).size == (14, 14)
 
 
 def test_a_subject_that_is_gone_is_looked_for_everywhere() -> None:

@@ -52,11 +52,11 @@ def refined(
     how = how or GuidedFilter()
     full = alpha.new_zeros(1, 1, *size)
     reach = _Reach.of(box, size, (alpha.shape[-2], alpha.shape[-1]), margin=2 * how.radius + 1)
-    function = colour_functions(reach.cut(alpha), reach.cut(seen), how)
+    function = reach.columns(colour_functions(reach.cut(alpha), reach.cut(seen), how), box.x0, box.x1)
     strip = max(1, _STRIP_PIXELS // (box.x1 - box.x0))
     for top in range(box.y0, box.y1, strip):
         bottom = min(top + strip, box.y1)
-        enlarged = reach.enlarged(function, (top, bottom), (box.x0, box.x1))
+        enlarged = reach.rows(function, top, bottom)
         shown = plate[..., top:bottom, box.x0 : box.x1]
         answer = (enlarged[:, :3] * shown).sum(dim=1, keepdim=True) + enlarged[:, 3:]
         full[..., top:bottom, box.x0 : box.x1] = answer.clamp_(0, 1)
@@ -125,10 +125,13 @@ class _Reach:
     def cut(self, x: Tensor) -> Tensor:
         return x[..., self.top : self.bottom, self.left : self.right]
 
-    def enlarged(self, x: Tensor, rows: tuple[int, int], columns: tuple[int, int]) -> Tensor:
-        """Rows and columns of the plate out of a map of this part; the same as enlarging the whole bilinearly."""
-        x = _lines(x, -2, rows, self.top, self.working[0] / self.full[0])
-        return _lines(x, -1, columns, self.left, self.working[1] / self.full[1])
+    def columns(self, x: Tensor, start: int, stop: int) -> Tensor:
+        """Columns of the plate out of a map of this part; with rows(), the same as enlarging the whole bilinearly."""
+        return _lines(x, -1, (start, stop), self.left, self.working[1] / self.full[1])
+
+    def rows(self, x: Tensor, start: int, stop: int) -> Tensor:
+        """Rows of the plate out of a map of this part."""
+        return _lines(x, -2, (start, stop), self.top, self.working[0] / self.full[0])
 
 
 def _lines(x: Tensor, axis: int, span: tuple[int, int], first: int, scale: float) -> Tensor:

@@ -25,6 +25,8 @@ from matanyone_engine.model.dims import STRIDE
 
 SUBJECT = 0.05
 """Alpha from which on a pixel counts as the subject's when windows are placed."""
+PRESENT = 0.5
+"""An alpha that nowhere exceeds this shows a ghost: the subject is gone."""
 TOUCHING_CELLS = 1
 """An alpha that comes nearer to a side of a window that follows is not accepted: the frame is computed again."""
 GUARD_CELLS = 2
@@ -153,11 +155,11 @@ class Region:
 
 
 def subject_cells(alpha: Tensor, window: Window) -> Window | None:
-    """The cells that the subject covers, of an alpha (1, 1, H, W) of this window; None where there is none."""
-    seen = F.max_pool2d(alpha, STRIDE)[0, 0] > SUBJECT
-    rows, columns = (seen.any(dim=axis).nonzero().flatten().tolist() for axis in (1, 0))
-    if not rows:
+    """The cells that the subject covers, of an alpha (1, 1, H, W) of this window; None where it is gone."""
+    most = F.max_pool2d(alpha, STRIDE)[0, 0]
+    if not most.max() > PRESENT:
         return None
+    rows, columns = ((most > SUBJECT).any(dim=axis).nonzero().flatten().tolist() for axis in (1, 0))
     return Window(rows[0], columns[0], rows[-1] + 1, columns[-1] + 1).shifted(window.top, window.left)
 
 

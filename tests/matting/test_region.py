@@ -111,7 +111,8 @@ def test_the_frame_s_own_border_is_no_side_of_a_window() -> None:
 def test_the_subject_s_cells_are_counted_in_the_frame() -> None:
     alpha = torch.zeros(1, 1, 64, 48)
     assert subject_cells(alpha, Window(2, 3, 6, 6)) is None
-    alpha[..., 17, 40] = 0.5
+    alpha[..., 17, 40] = 0.6
+    alpha[..., 50, 3] = 0.04
     assert subject_cells(alpha, Window(2, 3, 6, 6)) == Window(3, 5, 4, 6)
 
 

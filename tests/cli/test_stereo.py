@@ -86,6 +86,20 @@ def test_the_files_own_default_view_is_taken_and_said(
     assert "picture view left" in capsys.readouterr().err
 
 
+def test_inspect_shows_the_view_that_is_asked_for(shot: Shot, tmp_path: Path) -> None:
+    for view in ("left", "right"):
+        plate, picture = str(shot.folder / "both.####.exr"), str(tmp_path / f"{view}.png")
+        assert main(["inspect", plate, "--view", view, "--out", picture]) == 0
+        alone = str(tmp_path / f"alone.{view}.png")
+        assert main(["inspect", str(shot.folder / f"{view}.####.exr"), "--out", alone]) == 0
+    pictures = {name: read_image(tmp_path / f"{name}.png") for name in ("left", "right", "alone.left", "alone.right")}
+    height = 48
+    for view in ("left", "right"):
+        shown, expected = (pictures[name][-height:] for name in (view, f"alone.{view}"))
+        np.testing.assert_array_equal(shown, expected)
+    assert not np.array_equal(pictures["left"][-height:], pictures["right"][-height:])
+
+
 @pytest.mark.parametrize(
     ("out", "plate", "mask", "views", "said"),
     [

@@ -160,7 +160,7 @@ def _premultiplied(content: FrameContent, objects: Sequence[str]) -> Channels:
 
 def _foreground(content: FrameContent, objects: Sequence[str]) -> Channels:
     alpha = _on_canvas(union([alpha_of(content, name) for name in objects]), content.header)
-    unmixed = estimate_foreground(_plate(content), alpha)
+    unmixed = _unmixed(_plate(content), alpha)
     return {**{name: unmixed[..., column] for column, name in enumerate("RGB")}, "A": alpha}
 
 
@@ -333,17 +333,27 @@ def _additions(
     added: dict[str, FloatImage] = {}
     if delivery.foreground:
         unmixed = (
-            estimate_foreground(_plate(content), _on_canvas(alpha, content.header))
+            _unmixed(_plate(content), _on_canvas(alpha, content.header))
             if over_canvas
-            else estimate_foreground(_in_display(_plate(content), content.header), alpha)
+            else _unmixed(_in_display(_plate(content), content.header), alpha)
         )
         added.update({f"fg.{name}": unmixed[..., column] for column, name in enumerate("RGB")})
     if delivery.split is not None:
         # Split as it is stored, so that the sum holds in the file.
-        stored = alpha.astype(np.float16).astype(np.float32) if depth == "half" else alpha
+        stored = _as_half(alpha) if depth == "half" else alpha
         parts = zip(("core.A", "edge.A"), split_matte(stored, delivery.split), strict=True)
         added.update({name: _on_canvas(part, content.header) if over_canvas else part for name, part in parts})
     return added
+
+
+def _unmixed(plate: FloatImage, alpha: FloatImage) -> FloatImage:
+    """The foreground, which is to be the plate wherever the alpha in the file, half or float, is 1."""
+    return estimate_foreground(plate, _as_half(alpha))
+
+
+def _as_half(alpha: FloatImage) -> FloatImage:
+    """With the precision of half floats."""
+    return alpha.astype(np.float16).astype(np.float32)
 
 
 def _object_channels(delivery: Delivery, objects: Sequence[str]) -> dict[str, str]:

@@ -94,7 +94,7 @@ def expected_channels(layout: str, content: FrameContent) -> dict[str, np.ndarra
         "alpha": {"A": UNION},
         "straight": {**rgb, "A": UNION},
         "premult": {**{name: plane * UNION for name, plane in rgb.items()}, "A": UNION},
-        "foreground": {**rgb_of(estimate_foreground(plate, UNION)), "A": UNION},
+        "foreground": {**rgb_of(estimate_foreground(plate, half(UNION).astype(np.float32))), "A": UNION},
         "layers": {**dict.fromkeys("RGBA", UNION), **layers},
     }[layout]
 
@@ -337,7 +337,7 @@ def test_foreground_core_and_edge_go_with_every_layout(tmp_path: Path, content: 
     plain, _ = read_elsewhere(delivered(tmp_path / "b.exr", Delivery(layout), content))
     assert set(channels) - set(plain) == {"fg.R", "fg.G", "fg.B", "core.A", "edge.A"}
     assert content.plate is not None
-    for name, values in rgb_of(estimate_foreground(content.plate, UNION), "fg.").items():
+    for name, values in rgb_of(estimate_foreground(content.plate, half(UNION).astype(np.float32)), "fg.").items():
         np.testing.assert_array_equal(channels[name], values.astype(channels[name].dtype), err_msg=name)
     alpha = channels["A"].astype(np.float32)
     np.testing.assert_array_equal(channels["core.A"].astype(np.float32) + channels["edge.A"], alpha)

@@ -1,0 +1,194 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The figures of docs/colour.md: one shot in several deliveries, over- and underexposed, and what the view costs.
+
+python benchmarks/colour.py shot      alphas with mini against the true ones (2 minutes)
+python benchmarks/colour.py speed     the view of a 4096x2160 plate, by tables and by OpenColorIO alone
+python benchmarks/colour.py grey      18 % grey of every named space, and the largest difference from OpenColorIO
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import OpenImageIO as oiio
+from numpy.typing import NDArray
+
+from matanyone_engine.media.color import NetworkView, shoulder
+from matanyone_engine.media.images import read_alpha
+from matanyone_engine.media.plates import open_plate
+from matanyone_engine.media.spaces import config_name, known_space, plain_spaces
+from matanyone_engine.model.registry import load_vetted
+from matanyone_engine.service.job import MatteJob, plan_matte, run_matte
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+FRAMES = tuple(range(1001, 1013))
+LINEAR, SRGB = known_space("linear"), known_space("sRGB")
+Image = NDArray[np.float32]
+
+
+def ocio(rgb: Image, source: str, target: str) -> Image:
+    """(H, W, 3) through OpenColorIO alone."""
+    buffer = oiio.ImageBuf(np.ascontiguousarray(rgb, dtype=np.float32))
+    done = oiio.ImageBufAlgo.colorconvert(buffer, source, target, unpremult=False, colorconfig=config_name())
+    assert not done.has_error, done.geterror()
+    return np.asarray(done.get_pixels(oiio.FLOAT), dtype=np.float32)
+
+
+# -- one shot, many deliveries -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """The example plate as somebody may hand it over, and how it is then matted."""
+
+    title: str
+    space: str
+    suffix: str = "exr"
+    kind: str = "half"
+    bits: int = 0
+    light: float = 1.0
+    """Linear light of the plate, times this."""
+    named: str = ""
+    """--colorspace; '' is the true one."""
+    exposure: float = 0.0
+    clipped: bool = False
+    """With the hard clip that was there before the shoulder."""
+
+
+DELIVERIES = (
+    Delivery("ACEScg EXR, half", "ACEScg"),
+    Delivery("ARRI LogC3 DPX, 10 bit", "LogC3", "dpx", "uint16", 10),
+    Delivery("sRGB PNG, 16 bit", "sRGB", "png", "uint16"),
+    Delivery("ACEScg EXR, hard clip", "ACEScg", clipped=True),
+    Delivery("linear EXR taken for sRGB (the mistake)", "linear", named="sRGB"),
+    Delivery("ACEScg EXR taken for sRGB (the mistake)", "ACEScg", named="sRGB"),
+    Delivery("LogC3 DPX taken for sRGB (the mistake)", "LogC3", "dpx", "uint16", 10, named="sRGB"),
+    Delivery("2 stops over, shoulder", "ACEScg", light=4),
+    Delivery("2 stops over, hard clip", "ACEScg", light=4, clipped=True),
+    Delivery("2 stops over, --exposure -2", "ACEScg", light=4, exposure=-2),
+    Delivery("3 stops over, shoulder", "ACEScg", light=8),
+    Delivery("3 stops over, hard clip", "ACEScg", light=8, clipped=True),
+    Delivery("3 stops over, --exposure -3", "ACEScg", light=8, exposure=-3),
+    Delivery("4 stops under", "ACEScg", light=1 / 16),
+    Delivery("4 stops under, --exposure 4", "ACEScg", light=1 / 16, exposure=4),
+)
+
+
+class ClippedView(NetworkView):
+    """The view with a hard clip at white."""
+
+    def __call__(self, rgb: Image) -> Image:
+        return np.clip(ocio(rgb, self._way.space, self._way.target), 0.0, 1.0)
+
+
+def write_delivery(delivery: Delivery, folder: Path) -> str:
+    """The plate in its space and format; its pattern."""
+    source = open_plate(EXAMPLES / "plate")
+    for frame in FRAMES:
+        rgb = ocio(source.read(frame).rgb * np.float32(delivery.light), LINEAR, known_space(delivery.space))
+        spec = oiio.ImageSpec(rgb.shape[1], rgb.shape[0], 3, delivery.kind)
+        if delivery.bits:
+            spec.attribute("oiio:BitsPerSample", delivery.bits)
+        image = oiio.ImageBuf(spec)
+        image.set_pixels(oiio.ROI.All, np.ascontiguousarray(rgb if delivery.kind == "half" else rgb.clip(0, 1)))
+        assert image.write(str(folder / f"p.{frame}.{delivery.suffix}")), image.geterror()
+    return str(folder / f"p.####.{delivery.suffix}")
+
+
+def alphas_of(delivery: Delivery) -> Image:
+    """(N, H, W): the alphas as they are written, in half, with mini at its defaults."""
+    network, weights = load_vetted("mini", "cpu")
+    with tempfile.TemporaryDirectory() as place:
+        pattern = write_delivery(delivery, Path(place))
+        job = MatteJob(
+            plate=pattern,
+            mask=str(EXAMPLES / "mask.1001.exr"),
+            mask_frame=1001,
+            frames=FRAMES,
+            out=str(Path(place) / "a.####.exr"),
+            colorspace=delivery.named or delivery.space,
+            exposure=delivery.exposure,
+        )
+        plan = plan_matte(job)
+        if delivery.clipped:
+            plan = replace(plan, view=ClippedView(plan.colour.space))
+        return np.stack(
+            [done.alpha.astype(np.float16).astype(np.float32) for done in run_matte(plan, network, weights)]
+        )
+
+
+def shot() -> None:
+    """Table of deliveries: error against the true alphas, difference from the first delivery."""
+    truth = np.stack([read_alpha(path) for path in (EXAMPLES / "truth" / f"alpha.{n}.exr" for n in FRAMES)])
+    print("| delivery | MAD against truth, x 1000 | from the first: mean, x 1000 | pixels that differ by over 0.05 |")
+    print("|---|---|---|---|")
+    first: Image | None = None
+    for delivery in DELIVERIES:
+        alphas = alphas_of(delivery)
+        first = alphas if first is None else first
+        off = np.abs(alphas - first)
+        mad = 1000 * np.abs(alphas - truth).mean()
+        print(
+            f"| {delivery.title} | {mad:.2f} | {1000 * off.mean():.3f} | {100 * (off > 0.05).mean():.3f} % |",
+            flush=True,
+        )
+
+
+# -- cost --------------------------------------------------------------------------------------------------------------
+
+
+def best_of(turns: int, work: Callable[[], object]) -> float:
+    """Milliseconds of the fastest turn."""
+    taken = []
+    for _ in range(turns):
+        begun = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - begun)
+    return 1000 * min(taken)
+
+
+def speed() -> None:
+    """Milliseconds for the view of a 4K plate, beside what it took by OpenColorIO and a clip."""
+    light = np.random.default_rng(0).random((2160, 4096, 3), dtype=np.float32) * np.float32(1.5)
+    print("| plate, 4096x2160 | OpenColorIO frame by frame | tables | ratio |\n|---|---|---|---|")
+    for name in ("ACEScg", "linear", "LogC3", "sRGB"):
+        space = known_space(name)
+        plate = light if name in ("ACEScg", "linear") else np.minimum(light, 1.0)
+        view = NetworkView(space)
+        view(plate)
+
+        def before(plate: Image = plate, space: str = space) -> Image:
+            return np.clip(ocio(plate, space, SRGB), 0.0, 1.0)
+
+        old, new = best_of(4, before), best_of(4, lambda view=view, plate=plate: view(plate))
+        print(f"| {name} | {old:.0f} ms | {new:.0f} ms | {old / new:.1f} |")
+
+
+def grey() -> None:
+    """18 % grey and a random set of natural colours through every plain name."""
+    rng = np.random.default_rng(0)
+    light = (0.18 * 2.0 ** rng.normal(0, 2.5, (64, 64, 1)) * 2.0 ** rng.normal(0, 0.5, (64, 64, 3))).astype(np.float32)
+    grey18 = np.full((1, 1, 3), 0.18, np.float32)
+    print(
+        "| name | space | code of 18 % grey | shown as | differs from OpenColorIO by at most |\n|---|---|---|---|---|"
+    )
+    for plain, space in plain_spaces():
+        view, code = NetworkView(space), ocio(grey18, LINEAR, space)
+        plate = ocio(light, LINEAR, space)
+        direct = np.maximum(ocio(plate, space, SRGB), 0)
+        expected = shoulder(direct) if "shoulder" in view.name else np.minimum(direct, 1)
+        off = np.abs(view(plate) - expected).max()
+        print(f"| {plain.name} | {space} | {code[0, 0, 1]:.4f} | {view(code)[0, 0, 1]:.4f} | {off:.5f} |")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("figures", choices=("shot", "speed", "grey"))
+    {"shot": shot, "speed": speed, "grey": grey}[parser.parse_args().figures]()

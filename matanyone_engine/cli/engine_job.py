@@ -18,6 +18,7 @@ from matanyone_engine.client.job import JobRun
 from matanyone_engine.errors import Interrupted, SettingError
 from matanyone_engine.matting.options import keywords
 from matanyone_engine.service.job import MatteJob
+from matanyone_engine.service.keys import ObjectOptions
 from matanyone_engine.wire import messages as say
 
 _POLL_S = 0.5
@@ -53,7 +54,7 @@ def _as_message(job: MatteJob, args: argparse.Namespace) -> say.Job:
     return say.Job(
         nonce=secrets.token_hex(16),
         plate=str(Path(job.plate).absolute()),
-        mask=str(Path(job.mask).absolute()),
+        mask=_absolute(job.mask) if job.mask else "",
         out=str(Path(job.out).absolute()),
         mask_frame=job.mask_frame,
         frames=job.frames,
@@ -66,14 +67,27 @@ def _as_message(job: MatteJob, args: argparse.Namespace) -> say.Job:
         layer=job.layer,
         resume=args.resume,
         label=Path(job.out).name,
+        keys=tuple(say.KeyMask(_absolute(key.file), key.frames, key.object) for key in job.keys),
+        objects=tuple(_object_options(each) for each in job.objects),
+        pin_keys=job.pin_keys,
+        separate=job.separate,
     )
+
+
+def _object_options(each: ObjectOptions) -> say.ObjectOptions:
+    inside, outside = (pattern and _absolute(pattern) for pattern in (each.inside, each.outside))
+    return say.ObjectOptions(each.name, each.first, each.last, each.rival, inside, outside)
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).absolute())
 
 
 def _followed(job_run: JobRun, console: Console) -> say.JobEnded:
     """Show the job's events until it ends."""
     with (
         graceful_stop(console, "this frame") as stop,
-        MatteProgress(console, job_run.accepted.frames) as progress,
+        MatteProgress(console) as progress,
     ):
         for event in job_run.events(_POLL_S):
             if isinstance(event, say.JobEnded):
@@ -96,5 +110,7 @@ def _conclude(ended: say.JobEnded, folder: Path, console: Console, seconds: floa
     if ended.outcome != "finished":
         came = f"{ended.message}, after {ended.written} alphas in this run, which are kept"
         raise as_engine_error(ended.code, came, ended.action)
+    if ended.unchanged:
+        console.print(f"kept    {ended.unchanged} alphas that nothing has changed")
     rate = ended.written / seconds if seconds else 0.0
     console.print(f"done    {ended.written} alphas in {seconds:.1f} s ({rate:.2f} frames/s): {folder}")

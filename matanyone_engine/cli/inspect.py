@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from matanyone_engine.cli.matte import split_mask
+from matanyone_engine.cli.masks import mask_of
 from matanyone_engine.errors import SettingError
 from matanyone_engine.media.color import KNEE
 from matanyone_engine.media.look import write_look
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> None:
             came="neither",
             action="Write matanyone-engine inspect plate.####.exr.",
         )
-    mask, mask_frame = split_mask(args.mask)
+    mask, mask_frame = mask_of(args.mask)
     if args.out:
         _check_out(args.out, [Path(mask)] if mask else [])
     job = MatteJob(

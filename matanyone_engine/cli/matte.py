@@ -16,9 +16,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from matanyone_engine.cli.engine_job import run_on_engine
+from matanyone_engine.cli.masks import add_masks, masks_of
 from matanyone_engine.cli.progress import MatteProgress
 from matanyone_engine.cli.stopping import graceful_stop
-from matanyone_engine.errors import EngineError, Interrupted, MaskError, SettingError
+from matanyone_engine.errors import EngineError, Interrupted, SettingError
 from matanyone_engine.matting.options import describe_density
 from matanyone_engine.matting.session import SETTLE_PASSES
 from matanyone_engine.media.contact_sheet import ContactSheet, choose_preview_frames
@@ -31,19 +32,23 @@ from matanyone_engine.media.views import has_view, with_view
 from matanyone_engine.model.matanyone import MatAnyone
 from matanyone_engine.model.registry import VettedWeights, load_vetted
 from matanyone_engine.service.allocator import keep_freed_memory
-from matanyone_engine.service.job import MatteJob, MattePlan, plan_matte, run_matte
+from matanyone_engine.service.cache import DEFAULT_LIMIT, DiskCache, default_folder
+from matanyone_engine.service.job import MatteJob, MattePlan, plan_matte
 from matanyone_engine.service.resume import resume_path
+from matanyone_engine.service.run import FrameDone, run_matte
 from matanyone_engine.service.stereo import jobs_of_views
 from matanyone_engine.wire.connection import default_path
+
+_GIB = 1 << 30
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add 'matte' to the program's parser."""
-    parser = subparsers.add_parser("matte", help="matte a shot", description="Matte a shot from one mask.")
-    parser.add_argument("plate", metavar="PLATE", help="plate.####.exr, plate.%%04d.exr, a folder, a movie or one file")
-    parser.add_argument(
-        "--mask", required=True, metavar="FILE[@FRAME]", help="mask, and its frame (default: the first)"
+    parser = subparsers.add_parser(
+        "matte", help="matte a shot", description="Matte a shot from masks on any of its frames."
     )
+    parser.add_argument("plate", metavar="PLATE", help="plate.####.exr, plate.%%04d.exr, a folder, a movie or one file")
+    add_masks(parser)
     parser.add_argument("--out", required=True, metavar="PATTERN", help="alpha.####.exr, .png or .tif; see below")
     parser.add_argument("--frames", metavar="RANGE", help="frames to matte, as 1001-1045,1050 (default: all)")
     parser.add_argument(
@@ -65,6 +70,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     _add_economy(parser)
     parser.add_argument("--preview", type=Path, metavar="FILE", help="write a contact sheet (PNG)")
+    parser.add_argument(
+        "--cache",
+        type=float,
+        default=DEFAULT_LIMIT / _GIB,
+        metavar="GIB",
+        help="room for results that a later run of this shot may use again; 0 keeps none (default: 20)",
+    )
     parser.add_argument("--resume", action="store_true", help="go on with a run of this very job that was interrupted")
     parser.add_argument(
         "--endpoint",
@@ -190,7 +202,7 @@ def run(args: argparse.Namespace) -> None:
     for plan, preview in zip(plans, previews, strict=True):
         # A view that was finished, or not begun, when the others were stopped has no resume point: it runs anew.
         resume = args.resume and (len(plans) == 1 or resume_path(plan.outputs.main).is_file())
-        _run(console, plan, network, weights, preview, resume=resume)
+        _run(console, plan, network, weights, preview, resume=resume, cache_limit=_cache_limit(args.cache))
 
 
 def _run(
@@ -201,6 +213,7 @@ def _run(
     preview: Path | None,
     *,
     resume: bool,
+    cache_limit: int,
 ) -> None:
     """One shot, or one view of a shot."""
     _describe(console, plan, f"{weights.label} ({weights.licence}) on {network.device}")
@@ -208,29 +221,31 @@ def _run(
     begun = time.monotonic()
     with (
         graceful_stop(console, "this frame") as stop,
-        MatteProgress(console, len(plan.steps)) as progress,
+        MatteProgress(console) as progress,
         _finished_frames_are_kept(console, progress),
-        closing(run_matte(plan, network, weights, resume=resume, stopping=stop.asked)) as events,
+        closing(DiskCache(default_folder(), cache_limit)) as cache,
+        closing(run_matte(plan, network, weights, resume=resume, stopping=stop.asked, cache=cache)) as events,
     ):
         for event in events:
             progress.show(event)
-            if sheet:
+            if sheet and isinstance(event, FrameDone):
                 sheet.add(event.frame, event.view, event.alpha)
     progress.tell()
     if not progress.complete:
         raise _interrupted(plan, progress.alphas)
     if preview and sheet and sheet.filled:
         sheet.write(preview)
+    if progress.unchanged:
+        frames = describe_frames(progress.unchanged)
+        console.print(f"kept    {len(progress.unchanged)} alphas that nothing has changed: {frames}")
     _conclude(console, plan, progress.alphas, time.monotonic() - begun, preview)
 
 
 def _job(args: argparse.Namespace) -> MatteJob:
-    mask, frame = split_mask(args.mask)
     return MatteJob(
         plate=args.plate,
-        mask=mask,
-        mask_frame=frame,
         out=args.out,
+        **masks_of(args),
         frames=parse_frames(args.frames) if args.frames else None,
         missing=args.missing,
         part=args.part,
@@ -249,23 +264,10 @@ def _job(args: argparse.Namespace) -> MatteJob:
     )
 
 
-def split_mask(text: str) -> tuple[str, int | None]:
-    """'roto.exr@1001' -> the file and its frame. A file whose own name has an @ is taken as it is."""
-    file, at, frame = text.rpartition("@")
-    if not at or Path(text).is_file():
-        return text, None
-    try:
-        return file, int(frame)
-    except ValueError as error:
-        raise MaskError(
-            expected="FILE or FILE@FRAME", came=repr(text), action="Give the plate frame as a number: mask.exr@1001."
-        ) from error
-
-
 def _describe(console: Console, plan: MattePlan, model: str) -> None:
     """What is about to happen, in five lines; nothing is assumed in silence."""
     frames = describe_frames(plan.frames)
-    height, width = plan.mask.shape
+    width, height = plan.size
     console.print(f"plate   {plan.source.name}  {frames}  ({len(plan.frames)} frames, {width}x{height})")
     picture = describe_picture(plan.source.header(plan.frames[0]))
     if picture != PLAIN_PICTURE:
@@ -274,7 +276,9 @@ def _describe(console: Console, plan: MattePlan, model: str) -> None:
     if plan.job.region:
         console.print(f"region  {plan.job.region}")
     console.print(f"colour  {plan.colour.space}  ({plan.colour.reason}){_exposed(plan)}")
-    console.print(f"mask    {plan.job.mask}  on frame {plan.key}")
+    for seed, file in plan.masks.keys.items():
+        name = f"{seed.subject}  " if len(plan.shot.subjects) > 1 else ""
+        console.print(f"mask    {name}{file.path}  on frame {seed.frame}")
     console.print(f"model   {model}")
     for path in plan.paths(plan.frames[0]):
         console.print(f"out     {path}")
@@ -282,6 +286,12 @@ def _describe(console: Console, plan: MattePlan, model: str) -> None:
 
 def _exposed(plan: MattePlan) -> str:
     return f"  exposure {plan.job.exposure:+g} stops" if plan.job.exposure else ""
+
+
+def _cache_limit(gib: float) -> int:
+    if gib < 0:
+        raise SettingError(expected="--cache of at least 0 GiB", came=f"{gib:g}", action="Give the room it may take.")
+    return int(gib * _GIB)
 
 
 def _check_preview(path: Path) -> None:
@@ -306,7 +316,7 @@ def _preview(asked: Path | None, plan: MattePlan, views: int) -> Path | None:
 
 def _check_not_an_input(preview: Path, plan: MattePlan) -> None:
     """The contact sheet never goes over the mask or a plate."""
-    inputs = [Path(plan.job.mask), *plan.source.paths(plan.run)]
+    inputs = [*(file.path for file in plan.masks.files()), *plan.source.paths(plan.shot.frames)]
     if preview.exists() and any(preview.samefile(path) for path in inputs):
         raise SettingError(
             expected="a preview of its own name", came=f"{preview}, which is an input", action="Choose another name."

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from matanyone_engine.media.sequence import describe_frames
-from matanyone_engine.service.job import FrameDone
+from matanyone_engine.service.run import FrameDone, StepDone, Unchanged
 from matanyone_engine.wire import messages as say
 
 _HEARTBEAT = 10.0
@@ -19,7 +19,7 @@ _HEARTBEAT = 10.0
 class MatteProgress:
     """A bar with frames per second and ETA on a terminal, a line now and then elsewhere."""
 
-    def __init__(self, console: Console, steps: int) -> None:
+    def __init__(self, console: Console) -> None:
         columns = (
             TextColumn("matte "),
             BarColumn(),
@@ -31,10 +31,10 @@ class MatteProgress:
         )
         self._console = console
         self._bar = Progress(*columns, console=console, disable=not console.is_terminal)
-        self._task = self._bar.add_task("matte", total=steps, rate="", frame="-")
-        self._steps = steps
+        self._task = self._bar.add_task("matte", total=None, rate="", frame="-")
         self._begun = self._spoken = time.monotonic()
         self.alphas = 0
+        self.unchanged: tuple[int, ...] = ()
         self.complete = False
         self._warned: dict[str, list[int]] = {}
         self._held: list[int] = []
@@ -47,22 +47,28 @@ class MatteProgress:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def show(self, event: FrameDone | say.Progress) -> None:
-        """One more alpha is on disk."""
-        self.alphas += 1
-        self.complete = event.done == self._steps
-        for warning in event.warnings:
-            self._warned.setdefault(warning, []).append(event.frame)
-        self._note(*_how(event), event.frame)
+    def show(self, event: StepDone | say.Progress) -> None:
+        """A step is done; with an alpha, that is on disk."""
+        self.complete = event.done == event.of
+        if isinstance(event, Unchanged):
+            self.unchanged = event.frames
+            for frame, warning in event.warnings:
+                self._warned.setdefault(warning, []).append(frame)
+            return
+        if isinstance(event, FrameDone) or (isinstance(event, say.Progress) and event.path):
+            self.alphas += 1
+            for warning in event.warnings:
+                self._warned.setdefault(warning, []).append(event.frame)
+            self._note(*_how(event), event.frame)
         now = time.monotonic()
-        rate = self.alphas / max(now - self._begun, 1e-6)
-        self._bar.update(self._task, completed=event.done, rate=f"{rate:.2f} frames/s", frame=event.frame)
+        rate = event.done / max(now - self._begun, 1e-6)
+        self._bar.update(
+            self._task, completed=event.done, total=event.of, rate=f"{rate:.2f} frames/s", frame=event.frame
+        )
         if not self._console.is_terminal and now - self._spoken >= _HEARTBEAT:
             self._spoken = now
-            left = (self._steps - event.done) / rate
-            self._console.print(
-                f"frame {event.frame}  {event.done}/{self._steps}  {rate:.2f} frames/s  ETA {left:.0f} s"
-            )
+            left = (event.of - event.done) / rate
+            self._console.print(f"frame {event.frame}  {event.done}/{event.of}  {rate:.2f} frames/s  ETA {left:.0f} s")
 
     def _note(self, held: bool, window: tuple[int, int, int, int] | None, frame: int) -> None:
         if held:

@@ -79,4 +79,5 @@ class Names:
         return names
 
     def _plate(self, subject: str, frame: int) -> list[str]:
-        return [self._inputs.plates[frame], self._inputs.holdouts.get((subject, frame), "")]
+        """With its number: regions move by it."""
+        return [str(frame), self._inputs.plates[frame], self._inputs.holdouts.get((subject, frame), "")]

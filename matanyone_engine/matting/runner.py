@@ -10,9 +10,10 @@ Rules of this file:
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import torch
@@ -21,9 +22,10 @@ from torch import Tensor
 
 from matanyone_engine.matting.blend import blend_weights, blended, disagreement, separated
 from matanyone_engine.matting.encoder import SharedEncoder
+from matanyone_engine.matting.geometry import Box
 from matanyone_engine.matting.holdout import NO_HOLDOUT, Holdout, Image
 from matanyone_engine.matting.names import Names
-from matanyone_engine.matting.session import MattingSession
+from matanyone_engine.matting.session import FrameReport, MattingSession
 from matanyone_engine.matting.shot import Answer, Kept, Move, Pass, Seed, Shot, Source, Step, Subject, plan_steps
 from matanyone_engine.matting.state import StreamState
 
@@ -32,6 +34,9 @@ STATES_EVERY = 25
 
 Store = MutableMapping[str, bytes]
 """Content name -> bytes. Entries may vanish at any time; what is there is what was put there."""
+
+Live = tuple[Pass, int, StreamState]
+"""A pass that is under way, the frame it has reached, and the state there."""
 
 
 class Vanished(LookupError):
@@ -60,11 +65,14 @@ class ShotRunner:
         masks: Callable[[Seed], Image],
         *,
         separate: bool = False,
+        attempt: Callable[[MattingSession, Callable[[], Tensor]], Tensor] = lambda _, compute: compute(),
         states_every: int = STATES_EVERY,
     ) -> None:
         """new_session: makes the session of one subject; all share the encoder. masks: the mask of a key.
 
         separate: mattes of different subjects add up to at most 1 (blend.separated); always so where one is a rival.
+
+        attempt: runs a computation of a session; it may try again, since one that fails has changed nothing.
         """
         self.shot = shot
         self.store = store
@@ -75,8 +83,9 @@ class ShotRunner:
         self._masks = masks
         self._sessions = {subject.name: new_session(subject) for subject in shot.subjects}
         self._separate = separate or any(subject.rival for subject in shot.subjects)
+        self._attempt = attempt
         self._every = states_every
-        self._live: dict[tuple[str, bool], tuple[Pass, int, StreamState]] = {}
+        self._live: dict[tuple[str, bool], Live] = {}
         self._weights: dict[tuple[Pass, ...], dict[int, float]] = {}
         self._disagreements: dict[tuple[Pass, ...], dict[int, float]] = {}
         self._size: tuple[int, int] | None = None
@@ -129,22 +138,29 @@ class ShotRunner:
     def _settle(self, seed: Seed, plate: Image, holdout: Holdout, stopping: Callable[[], bool]) -> None:
         session, name = self._sessions[seed.subject], self._names.seed(seed)
         session.forget()
-        alpha = session.seed(plate, self._masks(seed), stopping, holdout)
+        mask = self._masks(seed)
+        alpha = self._attempt(session, lambda: session.seed(plate, mask, stopping, holdout, frame=seed.frame))
         self.computed += 1
         self.store[_state_key(name)] = session.snapshot()
-        self.store[_alpha_key(name)] = packed(alpha)
+        self._keep(name, alpha, session.report)
 
     def _go(self, move: Move, plate: Image, holdout: Holdout) -> None:
         along, frame = move.along, move.frame
         session = self._sessions[along.seed.subject]
         session.rewind(self._before(move))
-        alpha = session.advance(plate, holdout)
+        alpha = self._attempt(session, lambda: session.advance(plate, holdout, frame=frame))
         self.computed += 1
         self._live[_lane(along)] = along, frame, session.state
         name = self._names.alpha(along, frame)
-        self.store[_alpha_key(name)] = packed(alpha)
+        self._keep(name, alpha, session.report)
         if abs(frame - along.seed.frame) % self._every == 0:
             self.store[_state_key(name)] = session.snapshot()
+
+    def _keep(self, name: str, alpha: Tensor, report: FrameReport) -> None:
+        """An alpha, and how it was answered where that is worth a word."""
+        if report != FrameReport():
+            self.store[_report_key(name)] = json.dumps(asdict(report)).encode()
+        self.store[_alpha_key(name)] = packed(alpha)
 
     def _before(self, move: Move) -> StreamState:
         """The state that a move goes on from."""
@@ -166,11 +182,17 @@ class ShotRunner:
         session.recall(self._kept(_state_key(name)))
         return session.state
 
-    def keep_states(self) -> None:
-        """Keep the state of every pass that goes on, so that another run can start from there."""
-        for along, frame, state in self._live.values():
-            session = self._sessions[along.seed.subject]
-            self.store[_state_key(self._names.alpha(along, frame))] = session.snapshot(state)
+    @property
+    def live(self) -> tuple[Live, ...]:
+        """Every pass that is under way."""
+        return tuple(self._live.values())
+
+    def going(self, live: tuple[Live, ...]) -> dict[str, bytes]:
+        """Store entries from which passes go on that are, or were, under way. Any thread may ask."""
+        return {
+            _state_key(self._names.alpha(along, frame)): self._sessions[along.seed.subject].snapshot(state)
+            for along, frame, state in live
+        }
 
     # --------------------------------------------------------------------------------------------------- answering
 
@@ -182,6 +204,21 @@ class ShotRunner:
         if self._separate:
             found = separated(found)
         return {subject.name: found[subject.name] for subject in self.shot.subjects if not subject.rival}
+
+    def report(self, frame: int) -> FrameReport:
+        """How a frame was answered: of its first subject that is there, in its forward pass where it has two."""
+        for subject in self.shot.subjects:
+            answer = self.shot.answer(subject.name, frame)
+            if answer.seed is not None:
+                return self._reported(self._names.seed(answer.seed))
+            if answer.passes:
+                return self._reported(self._names.alpha(answer.passes[0], frame))
+        return FrameReport()
+
+    def _reported(self, name: str) -> FrameReport:
+        said = json.loads(self.store.get(_report_key(name), b"{}"))
+        box = said.pop("region", None)
+        return FrameReport(**said, region=None if box is None else Box(*box))
 
     def disagreement(self, subject: str, frame: int) -> float | None:
         """How unlike the passes are that are blended on this frame, 0 to 1; None where there is one."""
@@ -237,6 +274,10 @@ def _alpha_key(name: str) -> str:
 
 def _state_key(name: str) -> str:
     return f"{name}.state"
+
+
+def _report_key(name: str) -> str:
+    return f"{name}.report"
 
 
 def packed(alpha: Tensor) -> bytes:

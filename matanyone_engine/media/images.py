@@ -195,6 +195,17 @@ def read_mask(path: Path, expected_size: tuple[int, int], view: str | None = Non
     Raises MaskError: unreadable, another size, NaN, values outside 0..1, black (nothing above 1.5/255), or without
     that view.
     """
+    return _check_mask(*_sized_mask(path, expected_size, view))
+
+
+def read_holdout(path: Path, expected_size: tuple[int, int], view: str | None = None) -> FloatImage:
+    """A mask that may be black: (H, W) float32 0..1, read as read_mask() does. Raises MaskError."""
+    mask, path, channel = _sized_mask(path, expected_size, view)
+    return _check_range(mask, path, channel)
+
+
+def _sized_mask(path: Path, expected_size: tuple[int, int], view: str | None) -> tuple[FloatImage, Path, str]:
+    """The mask's values, not yet checked, its file and its channel."""
     with _open(path, MaskError) as image:
         part, columns = _of_view(path, image, view)
         spec = part[1]
@@ -205,7 +216,7 @@ def read_mask(path: Path, expected_size: tuple[int, int], view: str | None = Non
                 action="Render the mask at the plate's size; it is never stretched.",
             )
         mask, channel = _mask_channel(path, image, part, columns)
-    return _check_mask(mask, path, channel)
+    return mask, path, channel
 
 
 def read_alpha(path: Path) -> FloatImage:

@@ -279,6 +279,11 @@ def _unreadable(path: Path, error: OSError) -> PlateError:
 # -------------------------------------------------------------------------------------------------- patterns
 
 
+def has_frame_token(name: str) -> bool:
+    """Whether a file name has ####, %04d or a range in place of a number."""
+    return _last_token(name) is not None
+
+
 def _last_token(name: str) -> re.Match[str] | None:
     """The rightmost ####, 1001-1100#, %04d or %d of a file name."""
     tokens = list(_TOKEN.finditer(name))

@@ -6,7 +6,7 @@ Image libraries are large and written in C++; a file that kills one must be an a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures import TimeoutError as TookTooLong
 from concurrent.futures.process import BrokenProcessPool
@@ -16,7 +16,7 @@ from threading import Lock
 from typing import TypeVar
 
 from matanyone_engine.media.channels import Selection
-from matanyone_engine.media.images import read_mask
+from matanyone_engine.media.images import read_holdout, read_mask
 from matanyone_engine.media.plates import check_plates, open_plate
 from matanyone_engine.wire.errors import Code, WireError
 
@@ -67,10 +67,15 @@ class Apart:
             self._pool.shutdown(cancel_futures=True)
 
 
-def look_through(plate: str, wanted: Selection, frames: Sequence[int], mask: str) -> None:
+def look_through(
+    plate: str, wanted: Selection, frames: Sequence[int], masks: Iterable[Path], holdouts: Iterable[Path]
+) -> None:
     """Read everything that a job will read, once: whatever is wrong with a file shows here.
 
     Raises PlateError, MaskError.
     """
     first = check_plates(open_plate(plate, wanted=wanted), frames)
-    read_mask(Path(mask), first.size, wanted.view)
+    for path in masks:
+        read_mask(path, first.size, wanted.view)
+    for path in holdouts:
+        read_holdout(path, first.size, wanted.view)

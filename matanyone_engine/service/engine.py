@@ -36,7 +36,6 @@ from matanyone_engine.matting.options import check_options, check_size, keywords
 from matanyone_engine.matting.session import FrameReport
 from matanyone_engine.media.color import check_exposure
 from matanyone_engine.media.layouts import Delivery
-from matanyone_engine.media.plates import PlateSource
 from matanyone_engine.model.checkpoint import read_checkpoint
 from matanyone_engine.model.device import choose_device
 from matanyone_engine.model.dims import Dims
@@ -46,8 +45,10 @@ from matanyone_engine.service.access import Access
 from matanyone_engine.service.admission import free_bytes, resident_bytes, session_bytes
 from matanyone_engine.service.apart import Apart, look_through
 from matanyone_engine.service.faults import as_told, as_wire_error
-from matanyone_engine.service.job import MatteJob, MattePlan, open_source, plan_matte, waiting_bytes
+from matanyone_engine.service.job import MatteJob, MattePlan, open_source, outline_matte, plan_matte
+from matanyone_engine.service.keys import KeyMask, ObjectOptions
 from matanyone_engine.service.pixels import Asked, Decoder, Plane, encode_alpha
+from matanyone_engine.service.run import Event, FrameDone, Unchanged, waiting_bytes
 from matanyone_engine.service.scheduler import Limits, Scheduler, fault
 from matanyone_engine.service.store import Answered, SessionFolder, Store, public_name
 from matanyone_engine.service.worker import Worker
@@ -115,6 +116,25 @@ TellPeer = Callable[[str, Packet], None]
 """Say something unasked on the control socket."""
 
 
+@dataclass
+class _Tally:
+    """How far a job is."""
+
+    written: int = 0
+    """Alphas of this run."""
+    unchanged: int = 0
+    complete: bool = False
+
+    def hear(self, event: Event | None) -> None:
+        """A step of it; None is its end."""
+        if event is None:
+            return
+        self.complete = event.done == event.of
+        self.written += isinstance(event, FrameDone)
+        if isinstance(event, Unchanged):
+            self.unchanged = len(event.frames)
+
+
 class Engine:
     """Scheduler, device and store, put together."""
 
@@ -139,8 +159,8 @@ class Engine:
         self._recent: OrderedDict[tuple[str, int], tuple[say.Result, Payload, bytes]] = OrderedDict()
         self._journals: dict[str, dict[int, Answered]] = {}
         self._plans: dict[str, tuple[MattePlan, say.Job]] = {}
-        self._written: dict[str, tuple[int, int]] = {}
-        """Of jobs: alphas written in this run, and the steps that are done."""
+        self._tallies: dict[str, _Tally] = {}
+        """Of jobs that run."""
         self._started = self._busy_at = self._heard_at = self._measured_at = time.monotonic()
         self._stepped_at: deque[float] = deque(maxlen=100_000)
         self._frames = 0
@@ -459,10 +479,13 @@ class Engine:
             job = _matte_job(order.job, self.settings.access)
             plate = open_source(job)
             self.settings.access.check(plate.paths(plate.frames))  # before a pixel is read: links may lead anywhere
-            self._look_through(job, plate)
+            outline = outline_matte(job, plate)
+            self.settings.access.check([*outline.masks, *outline.holdouts])
+            named = job.named()
+            self._apart.run(look_through, named.plate, job.wanted, outline.shot.frames, outline.masks, outline.holdouts)
             plan = plan_matte(job, looked_through=True, resume=order.job.resume, allowed=self.settings.access.check)
-            height, width = plan.mask.shape
-            need = session_bytes(self._dims[order.job.model], (width, height), order.job.options)
+            width, height = plan.size
+            need = len(plan.shot.subjects) * session_bytes(self._dims[order.job.model], plan.size, order.job.options)
             if self.device.type == "cpu":
                 need += waiting_bytes(plan)
             colour = f"{plan.colour.space} ({plan.colour.reason})"
@@ -473,14 +496,6 @@ class Engine:
             self._post(on.Planned(order.session, fault=as_told(error)))
         else:
             self._post(on.Planned(order.session, accepted, need, (width, height)))
-
-    def _look_through(self, job: MatteJob, plate: PlateSource) -> None:
-        """Let a process that can be spared read every file of a job first. Raises PlateError, MaskError, WireError."""
-        ends = [*(job.frames or plate.frames), *([] if job.mask_frame is None else [job.mask_frame])]
-        between = [frame for frame in plate.frames if min(ends) <= frame <= max(ends)]
-        if between:
-            named = job.named()
-            self._apart.run(look_through, named.plate, job.wanted, between, named.mask)
 
     # ------------------------------------------------------------------------------------------------ device
 
@@ -532,23 +547,23 @@ class Engine:
         begun = time.monotonic()
         plan, job = self._plans[order.session]
         progress = ended = None
-        written, reached = self._written.get(order.session, (0, 0))
+        tally = self._tallies.setdefault(order.session, _Tally())
         try:
-            done = self.worker.job_step(order.session, plan, job.model, resume=job.resume)
+            event = self.worker.job_step(order.session, plan, job.model, resume=job.resume)
         except Exception as error:
             problem = as_told(error)
-            ended = say.JobEnded(order.session, "failed", written, problem.code.value, problem.message, problem.action)
+            said = problem.code.value, problem.message, problem.action
+            ended = say.JobEnded(order.session, "failed", tally.written, *said, unchanged=tally.unchanged)
         else:
-            if done is None:
-                ended = say.JobEnded(order.session, "finished" if reached == len(plan.steps) else "cancelled", written)
-            else:
+            tally.hear(event)
+            if event is None:
+                outcome = "finished" if tally.complete else "cancelled"
+                ended = say.JobEnded(order.session, outcome, tally.written, unchanged=tally.unchanged)
+            elif not isinstance(event, Unchanged):
                 self._count()
-                self._written[order.session] = (written + 1, done.done)
-                path, of = str(done.paths[0]), len(plan.steps)
-                said = _said(done.report)
-                progress = say.Progress(order.session, done.frame, path, done.done, of, done.warnings, *said)
+                progress = _progress(order.session, event)
         if ended is not None:
-            self._written.pop(order.session, None)
+            self._tallies.pop(order.session, None)
         self._post(on.JobStepped(order.session, time.monotonic() - begun, progress, ended))
 
     def _count(self) -> None:
@@ -593,9 +608,13 @@ def _matte_job(job: say.Job, access: Access) -> MatteJob:
         raise SettingError(expected="missing: 'error' or 'skip'", came=repr(job.missing), action="Correct the job.")
     here = MatteJob(
         plate=access.here(job.plate),
-        mask=access.here(job.mask),
+        mask=access.here(job.mask) if job.mask else "",
         out=access.here(job.out),
         mask_frame=job.mask_frame,
+        keys=tuple(KeyMask(access.here(key.file), key.frames, key.object) for key in job.keys),
+        objects=tuple(_object_options(each, access) for each in job.objects),
+        pin_keys=job.pin_keys,
+        separate=job.separate,
         frames=job.frames,
         missing="skip" if job.missing == "skip" else "error",
         colorspace=job.options.colorspace,
@@ -608,8 +627,21 @@ def _matte_job(job: say.Job, access: Access) -> MatteJob:
         layer=job.layer,
     )
     named = here.named()
-    access.check([Path(named.mask), Path(named.out)])
+    access.check([Path(name) for name in (named.mask, named.out) if name])
     return here
+
+
+def _object_options(said: say.ObjectOptions, access: Access) -> ObjectOptions:
+    inside, outside = (pattern and access.here(pattern) for pattern in (said.inside, said.outside))
+    return ObjectOptions(said.name, said.first, said.last, said.rival, inside, outside)
+
+
+def _progress(session: str, event: Event) -> say.Progress:
+    """A step of a job, as it is told."""
+    if not isinstance(event, FrameDone):
+        return say.Progress(session, event.frame, "", event.done, event.of)
+    path, said = str(event.paths[0]), _said(event.report)
+    return say.Progress(session, event.frame, path, event.done, event.of, event.warnings, *said)
 
 
 def _dims(model: str) -> Dims:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from matanyone_engine.errors import OutOfMemory
 from matanyone_engine.matting.session import MattingSession
 
 Plane = NDArray[np.float32]
+T = TypeVar("T")
 
 BLACK_PLATE = "the plate is black"
 CUT_SUBJECT = "the region cuts the subject: enlarge it, or let it follow"
@@ -35,7 +37,7 @@ def suspicions(*, black: bool, alpha: Plane, cut: bool = False) -> tuple[str, ..
     return tuple(words for so, words in found if so)
 
 
-def again_if_out_of_memory(session: MattingSession, compute: Callable[[], Plane]) -> Plane:
+def again_if_out_of_memory(session: MattingSession, compute: Callable[[], T]) -> T:
     """With what we hold in reserve given back, and smaller blocks; never at a smaller size. Raises OutOfMemory."""
     try:
         return compute()

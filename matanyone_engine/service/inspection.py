@@ -18,7 +18,8 @@ from matanyone_engine.media.images import PlateHeader
 from matanyone_engine.media.plates import PlateSource
 from matanyone_engine.media.sequence import describe_frames
 from matanyone_engine.media.spaces import ColourChoice, choose_space
-from matanyone_engine.service.job import MatteJob, Plane, key_frame, open_source, prepared_mask
+from matanyone_engine.service.job import MatteJob, keys_of, open_source
+from matanyone_engine.service.keys import Plane, prepared_mask
 
 SHADOWS, MIDDLE, LIGHTS = 0.01, 0.5, 0.99
 """Shares of the pixels that are darker than the brightness that is reported."""
@@ -53,8 +54,9 @@ def inspect_plate(job: MatteJob, frame: int | None = None) -> Inspection:
     check_options(**keywords(job))
     source = open_source(job)
     job = job.named()
+    keys = keys_of(job, source, source.frames)
     if frame is None:
-        frame = key_frame(job, source, source.frames) if job.mask else source.frames[0]
+        frame = keys[0].seed.frame if keys else source.frames[0]
     elif frame not in source.frames:
         raise FrameRangeError(
             expected=f"one of the frames {describe_frames(source.frames)}", came=str(frame), action="Name one of them."
@@ -62,7 +64,7 @@ def inspect_plate(job: MatteJob, frame: int | None = None) -> Inspection:
     header = source.header(frame)
     colour = choose_space(header, job.colorspace, source.suffix)
     view = NetworkView(colour.space, job.exposure)
-    mask = prepared_mask(job, header.size) if job.mask else None
+    mask = prepared_mask(keys[0].path, header.size, job.mask_grow, job.view) if keys else None
     rgb = source.read(frame).rgb
     seen = view(rgb)
     brightness = np.quantile(seen.max(axis=-1), (SHADOWS, MIDDLE, LIGHTS))

@@ -20,7 +20,7 @@ def describe_making(
     view: NetworkView,
     *,
     mask: str,
-    mask_frame: int,
+    mask_frame: int | str,
     mask_sha256: str,
     mask_grow: int,
     options: SessionOptions,

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The way on from an unfinished run: how many steps are on disk, and the session's state after the last of them.
+"""The way on from an unfinished run: the state of every pass that was under way, beside the alphas.
 
-A file that exists proves nothing: a run goes on only from a point that names the very same job.
+A file that exists proves nothing: a run goes on only from a point that names the very same job. It may go on on
+another machine: what its cache (cache.py) lacks is computed again from these states, or from the keys.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,11 +22,9 @@ class ResumePoint:
     """Where an unfinished run stopped."""
 
     identity: str
-    """Fingerprint of the job up to there (job.fingerprint)."""
-    done: int
-    """Steps whose results are on disk."""
-    snapshot: bytes
-    """The session after them (MattingSession.snapshot)."""
+    """Digest of the job (run.identity); plates do not count, since states are named after what they come from."""
+    states: Mapping[str, bytes]
+    """Content name -> state, of every pass that was under way (matting/runner.py)."""
 
 
 def resume_path(output: OutputPattern) -> Path:
@@ -34,10 +34,11 @@ def resume_path(output: OutputPattern) -> Path:
 
 def write_resume_point(path: Path, point: ResumePoint) -> None:
     """Write atomically. Raises OutputError."""
-    header = json.dumps({"identity": point.identity, "done": point.done}).encode()
+    sizes = {name: len(blob) for name, blob in point.states.items()}
+    header = json.dumps({"identity": point.identity, "states": sizes}).encode()
     try:
         with whole_file(path) as temporary:
-            temporary.write_bytes(header + b"\n" + point.snapshot)
+            temporary.write_bytes(b"\n".join((header, b"".join(point.states.values()))))
     except OSError as error:
         raise OutputError(
             expected=f"to write the resume point {path}", came=str(error), action="Finished frames are kept."
@@ -48,11 +49,16 @@ def read_resume_point(path: Path) -> ResumePoint:
     """What an unfinished run left. Raises SettingError where there is nothing, or it is damaged."""
     if not path.is_file():
         raise cannot_resume(f"no resume point at {path}")
-    header, _, snapshot = path.read_bytes().partition(b"\n")
+    header, _, blobs = path.read_bytes().partition(b"\n")
     try:
         fields = json.loads(header)
-        return ResumePoint(str(fields["identity"]), int(fields["done"]), snapshot)
-    except (ValueError, KeyError, TypeError) as error:
+        states, at = {}, 0
+        for name, size in fields["states"].items():
+            states[str(name)], at = blobs[at : at + size], at + size
+        if at != len(blobs):
+            raise ValueError(f"{len(blobs)} bytes of states, not {at}")
+        return ResumePoint(str(fields["identity"]), states)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise cannot_resume(f"{path}, which is damaged ({error})") from error
 
 

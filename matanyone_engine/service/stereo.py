@@ -55,10 +55,12 @@ def _check_names(job: MatteJob, views: Sequence[str]) -> None:
             came=f"{job.out!r} for views {', '.join(views)}",
             action="Write it where the view's name belongs: out/alpha.%V.####.exr.",
         )
-    if not has_view(job.mask) and Path(job.mask).is_file() and not read_views(Path(job.mask)):
+    for mask in (job.mask, *(key.file for key in job.keys)):
+        if has_view(mask) or not Path(mask).is_file() or read_views(Path(mask)):
+            continue
         raise SettingError(
             expected="a mask for each view: %V in its name, or a stereo file",
-            came=f"{job.mask!r} for views {', '.join(views)}",
+            came=f"{mask!r} for views {', '.join(views)}",
             action="Draw one on each view: the subject is not at the same place in them.",
         )
     if "%V" not in job.out and len({view[0] for view in views}) < len(views):

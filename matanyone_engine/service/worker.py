@@ -27,9 +27,10 @@ from matanyone_engine.media.spaces import ColourChoice
 from matanyone_engine.model.matanyone import MatAnyone
 from matanyone_engine.model.registry import VettedWeights, load_vetted
 from matanyone_engine.service.guard import again_if_out_of_memory, give_back, suspicions
-from matanyone_engine.service.job import FrameDone, MattePlan, run_matte
+from matanyone_engine.service.job import MattePlan
 from matanyone_engine.service.pixels import Plane, Seen
 from matanyone_engine.service.provenance import describe_frame, describe_making
+from matanyone_engine.service.run import Event, run_matte
 from matanyone_engine.service.store import Answered, SessionFolder
 from matanyone_engine.wire import messages as say
 
@@ -78,7 +79,7 @@ class Worker:
         self._device = device
         self._networks: dict[str, tuple[MatAnyone, VettedWeights]] = {}
         self._live: dict[str, Live] = {}
-        self._jobs: dict[str, Generator[FrameDone, None, None]] = {}
+        self._jobs: dict[str, Generator[Event, None, None]] = {}
         self.seen: dict[int, Seen] = {}
         """By ticket: decoded, waiting for the device."""
         self.done: dict[int, Done] = {}
@@ -176,8 +177,8 @@ class Worker:
 
     # ---------------------------------------------------------------------------------------------------- jobs
 
-    def job_step(self, session: str, plan: MattePlan, model: str, *, resume: bool) -> FrameDone | None:
-        """The job's next alpha, or None at its end. Raises EngineError."""
+    def job_step(self, session: str, plan: MattePlan, model: str, *, resume: bool) -> Event | None:
+        """What the job did next, or None at its end. Raises EngineError."""
         network, weights = self.network(model)
         if session not in self._jobs:
             self._jobs[session] = run_matte(plan, network, weights, resume=resume, stopping=self._stopping(session))

@@ -305,12 +305,40 @@ class Delivery:
 
 
 @dataclass(frozen=True)
+class KeyMask:
+    """Masks of one object."""
+
+    file: str
+    """A file for one frame, or a pattern with #### for several."""
+    frames: tuple[int, ...] = ()
+    """Plate frames the masks belong to; none is the first frame that is run."""
+    object: str = "subject"
+
+
+@dataclass(frozen=True)
+class ObjectOptions:
+    """What else is said of one object."""
+
+    name: str = "subject"
+    first: Optional[int] = None
+    """First plate frame it is to be seen on; its alpha is 0 elsewhere."""
+    last: Optional[int] = None
+    rival: bool = False
+    """Followed only to keep the other objects off it; it is not written."""
+    inside: Optional[str] = None
+    """Masks of where it is, whatever the network thinks: a pattern by plate frame, or one file for all frames."""
+    outside: Optional[str] = None
+    """Masks of where it is not."""
+
+
+@dataclass(frozen=True)
 class Job(Message):
     """A whole shot from files to files, read and written by the engine under its roots."""
 
     nonce: str
     plate: str
     mask: str
+    """The mask of a job with one object and one key; '' where all masks are among keys."""
     out: str
     """A name with #### for the frame, and {shot}, {object}, {version:03d}."""
     mask_frame: Optional[int] = None
@@ -328,6 +356,13 @@ class Job(Message):
     """Go on with an unfinished run of exactly this job."""
     priority: str = "batch"
     label: str = ""
+    keys: tuple[KeyMask, ...] = ()
+    """Further masks: on other frames, of other objects. Frames between two keys are blended from both."""
+    objects: tuple[ObjectOptions, ...] = ()
+    pin_keys: bool = False
+    """Every pass keeps all keys of its object in memory."""
+    separate: bool = False
+    """Mattes of different objects add up to at most 1; always so where one is a rival."""
 
 
 @dataclass(frozen=True)
@@ -347,13 +382,16 @@ class Accepted(Message):
 
 @dataclass(frozen=True)
 class Progress(Message):
-    """An alpha of a job is on disk. May be left out when the client is slow; JobEnded is not."""
+    """A step of a job is done. May be left out when the client is slow; JobEnded is not."""
 
     session: str
     frame: int
     path: str
+    """The frame's alpha, which is on disk; '' where the step led to a frame that is written later, or not at all."""
     done: int
+    """Steps done."""
     of: int
+    """Steps in all."""
     warnings: tuple[str, ...] = ()
     """As in Result."""
     held: bool = False
@@ -371,6 +409,8 @@ class JobEnded(Message):
     code: str = ""
     message: str = ""
     action: str = ""
+    unchanged: int = 0
+    """Alphas that would have been written again the same, and were left alone."""
 
 
 # ------------------------------------------------------------------------------------------------ the end

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the alphas beside it were made from, so that a run leaves those alone that it would write again the same.
+
+A line a frame, added once its files are on disk. A file stands for a frame only if the frame would be made from the
+very same things and the file's bytes are those that were written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matanyone_engine.atomic import whole_file
+from matanyone_engine.errors import OutputError
+from matanyone_engine.media.sequence import OutputPattern
+
+_BLOCK = 1 << 20
+
+
+def ledger_path(output: OutputPattern) -> Path:
+    """Beside the alphas, hidden, one for each output pattern."""
+    return output.folder / f".{output.prefix}{output.suffix.removeprefix('.')}.made"
+
+
+class Ledger:
+    """Frame -> what it was made from, and its files' digests."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lines: dict[int, dict[str, Any]] = {}
+        for text in path.read_bytes().splitlines() if path.is_file() else ():
+            try:
+                line = json.loads(text)
+                self._lines[int(line["frame"])] = line
+            except (ValueError, KeyError, TypeError):
+                continue  # a line cut short by a crash: its frame is written again
+
+    def stands(self, frame: int, made_from: str, files: Sequence[Path]) -> bool:
+        """Whether the files of a frame are there, as they were written, and made from this."""
+        line = self._lines.get(frame, {})
+        if line.get("madeFrom") != made_from or line.get("files", {}).keys() != {path.name for path in files}:
+            return False
+        return all(path.is_file() and file_digest(path) == line["files"][path.name] for path in files)
+
+    def warnings(self, frame: int) -> tuple[str, ...]:
+        """What was to be looked at in a frame that stands."""
+        return tuple(self._lines[frame].get("warnings", ()))
+
+    def add(self, frame: int, made_from: str, files: Sequence[Path], warnings: Sequence[str] = ()) -> None:
+        """A frame's files are on disk. Raises OutputError."""
+        digests = {path.name: file_digest(path) for path in files}
+        line = {"frame": frame, "madeFrom": made_from, "files": digests, "warnings": list(warnings)}
+        self._lines[frame] = line
+        try:
+            with self._path.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise _not_written(self._path, error) from error
+
+    def tidy(self) -> None:
+        """One line a frame again. Raises OutputError."""
+        try:
+            with whole_file(self._path) as temporary:
+                temporary.write_text("".join(json.dumps(self._lines[frame]) + "\n" for frame in sorted(self._lines)))
+        except OSError as error:
+            raise _not_written(self._path, error) from error
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    sha256 = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            sha256.update(block)
+    return sha256.hexdigest()
+
+
+def _not_written(path: Path, error: OSError) -> OutputError:
+    return OutputError(
+        expected=f"to note in {str(path)!r} what was written",
+        came=error.strerror or str(error),
+        action="Check the room on the disk and the permissions of the folder; finished frames are kept.",
+    )

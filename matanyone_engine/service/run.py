@@ -1,0 +1,425 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a planned job: plates in, alphas on disk, an event for each step.
+
+Rules of this file:
+1. It reads and writes beside the network, a frame or two away from it (pipeline.py), whatever the length of the shot;
+   what it says happens in order, and a frame counts once its files are on disk.
+2. Whatever stops a run, finished frames stay, and what was computed for others is kept (cache.py, resume.py).
+3. A frame whose files are there, as written, made from the very same things, is left alone (ledger.py).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from matanyone_engine import __version__
+from matanyone_engine.errors import Interrupted, OutputError, PlateError
+from matanyone_engine.matting.encoder import SharedEncoder
+from matanyone_engine.matting.holdout import Holdout
+from matanyone_engine.matting.names import Inputs, Names, digest
+from matanyone_engine.matting.options import keywords
+from matanyone_engine.matting.runner import Live, ShotRunner, Vanished
+from matanyone_engine.matting.session import FrameReport, MattingSession
+from matanyone_engine.matting.shot import Step, Subject
+from matanyone_engine.media.images import Plate
+from matanyone_engine.media.layouts import FrameContent, union
+from matanyone_engine.media.plates import PlateSource
+from matanyone_engine.media.spaces import interop_id
+from matanyone_engine.model.checkpoint import network_digest
+from matanyone_engine.model.matanyone import MatAnyone
+from matanyone_engine.model.registry import VettedWeights
+from matanyone_engine.service.cache import DiskCache, default_folder
+from matanyone_engine.service.guard import again_if_out_of_memory, memory_named, suspicions
+from matanyone_engine.service.job import MattePlan, provenance, seeds_behind
+from matanyone_engine.service.ledger import Ledger, file_digest, ledger_path
+from matanyone_engine.service.pipeline import WriteBehind, read_ahead
+from matanyone_engine.service.provenance import describe_frame
+from matanyone_engine.service.record import RunRecord, record_path
+from matanyone_engine.service.resume import (
+    ResumePoint,
+    cannot_resume,
+    read_resume_point,
+    resume_path,
+    write_resume_point,
+)
+
+_log = logging.getLogger("matanyone_engine")
+
+RESUME_INTERVAL = 60.0
+"""Seconds between resume points: what a power cut costs at most."""
+
+_MOST_AHEAD = 2
+"""Frames that are read ahead of the network, and as many written behind it."""
+_MOST_AHEAD_BYTES = 1 << 30
+_BYTES_A_PIXEL = 28
+"""Of a frame on its way: the plate, what the network sees of it, its alpha, in float32."""
+
+Plane = NDArray[np.float32]
+
+# Of a job, what no alpha depends on, or what its name has by value: masks, plates and who is delivered how.
+_NOT_IN_NAMES = ("plate", "mask", "mask_frame", "out", "frames", "missing", "keys", "objects", "pin_keys", "separate")
+
+
+@dataclass(frozen=True)
+class StepDone:
+    """A step of the work is finished."""
+
+    frame: int
+    done: int
+    """Steps that are finished, this one included."""
+    of: int
+    """Steps there are in all."""
+
+
+@dataclass(frozen=True)
+class FrameDone(StepDone):
+    """So are the alphas of a frame: they are on disk."""
+
+    paths: list[Path]
+    view: Plane
+    """(H, W, 3) 0..1: what the network saw."""
+    alpha: Plane
+    """(H, W) 0..1: all objects in one."""
+    warnings: tuple[str, ...] = ()
+    """What an artist should look at (guard.py)."""
+    report: FrameReport = field(default_factory=FrameReport)
+    alphas: Mapping[str, Plane] = field(default_factory=dict)
+    """Object -> its alpha (H, W) 0..1."""
+
+
+@dataclass(frozen=True)
+class Unchanged(StepDone):
+    """Frames whose alphas would be written again the same, and are left alone."""
+
+    frames: tuple[int, ...]
+    warnings: tuple[tuple[int, str], ...] = ()
+    """(frame, what an artist should look at)."""
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A plate frame on its way to the network."""
+
+    step: Step
+    plate: Plate
+    seen: Plane
+    """(H, W, 3) 0..1: what the network is shown."""
+    holdouts: Mapping[str, Holdout]
+
+
+@dataclass(frozen=True)
+class _Written:
+    """A step whose files, if it has any, are on disk."""
+
+    event: StepDone
+    live: tuple[Live, ...]
+    """The passes under way after it."""
+
+
+Event = StepDone
+"""What a run tells; FrameDone and Unchanged are the ones about files."""
+
+
+def run_matte(
+    plan: MattePlan,
+    network: MatAnyone,
+    weights: VettedWeights,
+    *,
+    resume: bool = False,
+    stopping: Callable[[], bool] = lambda: False,
+    cache: MutableMapping[str, bytes] | None = None,
+) -> Generator[Event, None, None]:
+    """Matte the shot; an event for each step, and one for frames that are left alone.
+
+    resume: go on from the resume point beside the output, which must be this very job's.
+    stopping: asked before each step; once it says yes the run ends.
+    cache: where intermediate results are kept and looked for; None is this user's cache on disk.
+    A resume point is left every minute, and when the run ends early for whatever reason.
+    """
+    if cache is None:
+        with closing(DiskCache(default_folder())) as own:
+            yield from _Run(plan, network, weights, own, stopping).events(resume=resume)
+    else:
+        yield from _Run(plan, network, weights, cache, stopping).events(resume=resume)
+
+
+class _Run:
+    """One run of one job."""
+
+    def __init__(
+        self,
+        plan: MattePlan,
+        network: MatAnyone,
+        weights: VettedWeights,
+        cache: MutableMapping[str, bytes],
+        stopping: Callable[[], bool],
+    ) -> None:
+        self._plan, self._weights, self._cache, self._stopping = plan, weights, cache, stopping
+        self._contents = read_contents(plan.source, plan.shot.frames)
+        self._names = Names(plan.shot, _inputs(plan, network, self._contents))
+        self._runner = _runner(plan, network, self._names, cache)
+        self._identity = identity(plan, network)
+        self._point = resume_path(plan.outputs.main)
+        self._ledger = Ledger(ledger_path(plan.outputs.main))
+        self._left = time.monotonic()
+        self._live: tuple[Live, ...] = ()
+        self._worked = False
+
+    def events(self, *, resume: bool) -> Generator[Event, None, None]:
+        """Do the work."""
+        if resume:
+            self._resume()
+        asked = self._plan.frames
+        standing = tuple(frame for frame in asked if self._stands(frame))
+        waiting = set(asked) - set(standing)
+        self._open_record(standing)
+        if standing:
+            said = tuple((frame, words) for frame in standing for words in self._ledger.warnings(frame))
+            yield Unchanged(standing[-1], 0, len(waiting), standing, said)
+        done = 0
+        try:
+            while waiting and not self._stopping():
+                steps = self._runner.plan(waiting)
+                try:
+                    for event in self._steps(steps, done, waiting):
+                        done = event.done
+                        yield event
+                except Vanished as error:
+                    _log.info("%s has left the cache: planning again", error)
+                    continue
+                break
+        finally:
+            self._end(finished=not waiting)
+
+    def _steps(self, steps: tuple[Step, ...], before: int, waiting: set[int]) -> Iterator[Event]:
+        """Take the steps; frames that are on disk wait no more."""
+        done, depth = before, _depth(self._plan)
+        reads = (partial(self._read, step) for step in steps)
+        with closing(read_ahead(reads, depth)) as plates, WriteBehind[_Written](depth) as writes:
+
+            def told(results: Iterator[_Written]) -> Iterator[Event]:
+                nonlocal done
+                for written in results:
+                    done += 1
+                    self._keep(written, waiting)
+                    yield replace(written.event, done=done, of=before + len(steps))
+
+            try:
+                for read in self._until_stopped(plates):
+                    yield from told(writes.put(self._computed(read)))
+                yield from told(writes.drain())
+            except Interrupted:  # between two passes over a key: as if before it
+                yield from told(writes.drain())
+            except Exception:
+                yield from told(writes.drain())  # frames before the one that failed are finished first
+                raise
+            finally:
+                self._finish(writes, waiting)
+
+    def _until_stopped(self, plates: Iterator[_Read]) -> Iterator[_Read]:
+        while not self._stopping():
+            read = next(plates, None)
+            if read is None:
+                return
+            yield read
+
+    def _read(self, step: Step) -> _Read:
+        """A plate, the very one that results are named after. Raises PlateError, MaskError, OutOfMemory."""
+        with memory_named("read"):
+            plate = self._plan.source.read(step.frame)
+            if stamps(self._plan.source, step.frame) != self._contents.stamps[step.frame]:
+                raise PlateError(
+                    expected=f"plate frame {step.frame} as it was when the run began",
+                    came="a file that has changed since",
+                    action="Run again: only what the plate can change is computed anew.",
+                )
+            return _Read(step, plate, self._plan.view(plate.rgb), self._holdouts(step))
+
+    def _holdouts(self, step: Step) -> dict[str, Holdout]:
+        names = {seed.subject for seed in step.seeds} | {move.along.seed.subject for move in step.moves}
+        return {name: self._plan.masks.holdout(name, step.frame) for name in names}
+
+    def _computed(self, read: _Read) -> Callable[[], _Written]:
+        """Do the network's part of a step; what is left to do is to write it."""
+        step, planes = read.step, torch.from_numpy(read.seen).permute(2, 0, 1)
+        self._runner.take(step, planes, read.holdouts, self._stopping)
+        if not self._worked:
+            # An older run's point would vouch for another state of things.
+            self._point.unlink(missing_ok=True)
+            self._worked = True
+        alphas = self._runner.alphas(step.frame) if step.delivers else {}
+        planes_of = {name: alpha.cpu().numpy() for name, alpha in alphas.items()}
+        report = self._runner.report(step.frame) if step.delivers else FrameReport()
+        return partial(self._write, read, planes_of, report, self._runner.live)
+
+    def _write(self, read: _Read, alphas: dict[str, Plane], report: FrameReport, live: tuple[Live, ...]) -> _Written:
+        """Write the files of a step. Raises BadResult, OutputError, OutOfMemory."""
+        frame, plate = read.step.frame, read.plate
+        if not alphas:
+            return _Written(StepDone(frame, 0, 0), live)
+        with memory_named("write"):
+            about = {**self._about(frame), **describe_frame(report)}
+            content = FrameContent(plate.header, alphas, plate.canvas, interop_id(self._plan.colour.space))
+            paths = self._plan.outputs.write(frame, content, about)
+            alpha = union(list(alphas.values()))
+            warnings = suspicions(black=not plate.rgb.any(), alpha=alpha, cut=report.cut)
+            self._ledger.add(frame, self._made_from(frame), paths, warnings)
+        return _Written(FrameDone(frame, 0, 0, paths, read.seen, alpha, warnings, report, alphas), live)
+
+    def _keep(self, written: _Written, waiting: set[int]) -> None:
+        """Keep account of a step that is finished."""
+        self._live = written.live
+        event = written.event
+        if isinstance(event, FrameDone):
+            waiting.discard(event.frame)
+            self._record.add(event.frame, event.paths, event.alphas, event.warnings)
+        if time.monotonic() - self._left > RESUME_INTERVAL:
+            self._leave_point()
+            self._record.leave("running")
+
+    def _finish(self, writes: WriteBehind[_Written], waiting: set[int]) -> None:
+        """Wait for what is being written when a run is closed early."""
+        try:
+            for written in writes.drain():
+                self._keep(written, waiting)
+        except Exception as error:  # whatever ends the run matters more
+            _log.warning("The last frame was not written: %s", error)
+
+    # -------------------------------------------------------------------------------------------------- accounting
+
+    def _open_record(self, standing: tuple[int, ...]) -> None:
+        about = provenance(self._plan, self._weights, list(self._plan.masks.keys))
+        self._record = RunRecord(record_path(self._plan.outputs.main), asdict(self._plan.job), about, standing)
+
+    def _stands(self, frame: int) -> bool:
+        return self._ledger.stands(frame, self._made_from(frame), self._plan.outputs.paths(frame))
+
+    def _made_from(self, frame: int) -> str:
+        """Everything that the files of a frame depend on."""
+        job, shot = self._plan.job, self._plan.shot
+        answers = [(each.name, each.rival, self._names.answer(each.name, frame)) for each in shot.subjects]
+        return digest(answers, job.separate, asdict(job.delivery), self._about(frame), self._contents.digests[frame])
+
+    def _about(self, frame: int) -> dict[str, str]:
+        """What the files of a frame say: of the masks, only those that it depends on."""
+        return provenance(self._plan, self._weights, seeds_behind(self._plan.shot, frame))
+
+    def _resume(self) -> None:
+        """Take the states of an unfinished run of this very job. Raises SettingError."""
+        point = read_resume_point(self._point)
+        if point.identity != self._identity:
+            raise cannot_resume(f"{self._point} of another job (a mask, the model, a frame or an option differs)")
+        self._cache.update(point.states)
+
+    def _end(self, *, finished: bool) -> None:
+        if finished:
+            self._point.unlink(missing_ok=True)
+        elif self._worked:
+            self._leave_point()
+        if self._worked:
+            self._tidy()
+            self._record.leave("finished" if finished else "stopped")
+
+    def _tidy(self) -> None:
+        try:
+            self._ledger.tidy()
+        except OutputError as error:  # it is only longer than it need be
+            _log.warning("%s", error)
+
+    def _leave_point(self) -> None:
+        """Keep the way on from an unfinished run; a failure to do so must not hide why the run ended."""
+        self._left = time.monotonic()
+        try:
+            write_resume_point(self._point, ResumePoint(self._identity, self._runner.going(self._live)))
+        except Exception as error:  # whatever it is, the first error matters more
+            _log.warning("This run cannot be resumed: %s", error)
+
+
+def _depth(plan: MattePlan) -> int:
+    """How many frames may wait on either side of the network."""
+    width, height = plan.size
+    return min(_MOST_AHEAD, _MOST_AHEAD_BYTES // (height * width * _BYTES_A_PIXEL))
+
+
+def waiting_bytes(plan: MattePlan) -> int:
+    """Main memory of the frames that wait on either side of the network."""
+    width, height = plan.size
+    return 2 * _depth(plan) * height * width * _BYTES_A_PIXEL
+
+
+def identity(plan: MattePlan, network: MatAnyone) -> str:
+    """Tells whether two runs are of the same job: options, masks, model, frames. Plates are known by their names."""
+    files = sorted((str(file.path), file.sha256) for file in plan.masks.files())
+    return digest(asdict(plan.job), plan.frames, files, network_digest(network))
+
+
+def _inputs(plan: MattePlan, network: MatAnyone, contents: Contents) -> Inputs:
+    """Digests of all that alphas are made from. What is not known to be without effect has one."""
+    options = {name: value for name, value in asdict(plan.job).items() if name not in (*_NOT_IN_NAMES, "delivery")}
+    about = digest(
+        __version__, torch.__version__, network.device.type, network_digest(network), options, plan.view.name
+    )
+    masks = {seed: file.sha256 for seed, file in plan.masks.keys.items()}
+    return Inputs(about, contents.digests, masks, plan.masks.holdout_digests())
+
+
+def _runner(plan: MattePlan, network: MatAnyone, names: Names, cache: MutableMapping[str, bytes]) -> ShotRunner:
+    encoder = SharedEncoder(network)
+    job = plan.job
+
+    def new_session(_: Subject) -> MattingSession:
+        return MattingSession(network, job.memory, **keywords(job), encoder=encoder)
+
+    return ShotRunner(
+        plan.shot,
+        names,
+        cache,
+        encoder,
+        new_session,
+        plan.masks.mask,
+        separate=job.separate,
+        attempt=again_if_out_of_memory,
+    )
+
+
+# ------------------------------------------------------------------------------------------------ what plates are
+
+Stamp = tuple[str, int, int]
+"""A file as it was when it was read: path, bytes, time in nanoseconds."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What the plates of a run are."""
+
+    digests: Mapping[int, str]
+    stamps: Mapping[int, list[Stamp]]
+
+
+def stamps(source: PlateSource, frame: int) -> list[Stamp]:
+    """The file of one plate frame."""
+    return [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in source.paths((frame,))]
+
+
+def read_contents(source: PlateSource, frames: Iterable[int]) -> Contents:
+    """Digest every plate: by its file's bytes, and its number where a file holds many."""
+    known = {frame: stamps(source, frame) for frame in frames}
+    paths = sorted({path for each in known.values() for path, _, _ in each})
+    with ThreadPoolExecutor(4) as threads:
+        of_files = dict(zip(paths, threads.map(file_digest, map(Path, paths)), strict=True))
+    many = len(paths) < len(known)
+    digests = {
+        frame: digest([of_files[path] for path, _, _ in each], frame if many else None) for frame, each in known.items()
+    }
+    return Contents(digests, known)

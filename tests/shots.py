@@ -39,16 +39,17 @@ class Shot:
 
     def arguments(self, *options: str) -> list[str]:
         """A whole 'matte' command line; later options win."""
-        command = ["matte", self.plate, "--mask", str(self.mask), "--out", str(self.out / "alpha.####.exr")]
+        mask = [] if "--mask" in options else ["--mask", str(self.mask)]
+        command = ["matte", self.plate, *mask, "--out", str(self.out / "alpha.####.exr")]
         return [*command, "--model", str(self.weights), "--settle", "1", *options]
 
     def alpha(self, frame: int) -> Path:
         return self.out / f"alpha.{frame:04d}.exr"
 
     def written(self) -> list[str]:
-        """Names in the output folder, hidden ones included, but for the run's record."""
+        """Names in the output folder, hidden ones included, but for the run's record and ledger."""
         names = sorted(path.name for path in self.out.iterdir()) if self.out.is_dir() else []
-        return [name for name in names if not name.endswith(".matanyone.json")]
+        return [name for name in names if not name.endswith((".matanyone.json", ".made"))]
 
 
 def write_image(

@@ -70,6 +70,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     _add_economy(parser)
     parser.add_argument("--preview", type=Path, metavar="FILE", help="write a contact sheet (PNG)")
+    _add_running(parser)
+    _add_picture(parser)
+    _add_delivery(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_running(parser: argparse.ArgumentParser) -> None:
+    """Where and how the work is done; the alphas do not depend on it."""
     parser.add_argument(
         "--cache",
         type=float,
@@ -89,9 +97,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--client-key", type=Path, metavar="FILE", help="this client's secret key, for encrypted engines"
     )
-    _add_picture(parser)
-    _add_delivery(parser)
-    parser.set_defaults(run=run)
 
 
 def _add_picture(parser: argparse.ArgumentParser) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import signal
 import socket
 import subprocess
@@ -19,8 +20,9 @@ from toy import disc
 
 from matanyone_engine import MattingSession, load_network
 from matanyone_engine.cli.main import main
-from matanyone_engine.cli.matte import split_mask
+from matanyone_engine.cli.masks import add_masks, masks_of
 from matanyone_engine.media.color import NetworkView
+from matanyone_engine.service.keys import KeyMask
 
 LINEAR = "Linear Rec.709 (sRGB)"
 
@@ -154,10 +156,60 @@ def test_nothing_but_fetch_opens_a_connection(shot: Shot, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("a.exr", ("a.exr", None)), ("a.exr@1001", ("a.exr", 1001)), ("a@b.exr@-5", ("a@b.exr", -5))],
+    [
+        ("a.exr", KeyMask("a.exr")),
+        ("a.exr@1001", KeyMask("a.exr", (1001,))),
+        ("a@b.exr@-5", KeyMask("a@b.exr", (-5,))),
+        ("hero=a.exr@1001", KeyMask("a.exr", (1001,), "hero")),
+        ("the hero=roto.####.exr@1001,1047-1049", KeyMask("roto.####.exr", (1001, 1047, 1048, 1049), "the hero")),
+        ("shots=1/a.exr", KeyMask("1/a.exr", (), "shots")),
+        ("/mnt/v=2/a.exr@7", KeyMask("/mnt/v=2/a.exr", (7,))),
+    ],
 )
-def test_a_mask_may_name_its_frame(text: str, expected: tuple[str, int | None]) -> None:
-    assert split_mask(text) == expected
+def test_a_mask_may_name_its_object_and_frames(text: str, expected: KeyMask) -> None:
+    parser = argparse.ArgumentParser()
+    add_masks(parser)
+    asked = masks_of(parser.parse_args(["--mask", text]))
+    assert (asked["keys"] or (KeyMask(asked["mask"], tuple(filter(None, [asked["mask_frame"]]))),)) == (expected,)
+
+
+def test_keys_objects_and_holdouts_on_the_command_line(shot: Shot, capsys: pytest.CaptureFixture[str]) -> None:
+    garbage = np.zeros((HEIGHT, WIDTH, 1), np.float32)
+    garbage[:, :20] = 1.0
+    write_image(shot.folder / "garbage.exr", garbage, ("Y",), oiio.FLOAT)
+    write_image(shot.folder / "fix.1005.exr", read_image(shot.mask)[:, ::-1], ("Y",), oiio.FLOAT)
+    masks = [f"hero={shot.mask}@1001", f"dog={shot.mask}@1003", f"hero={shot.folder / 'fix.####.exr'}@1005"]
+    options = [text for mask in masks for text in ("--mask", mask)]
+    options += ["--rival", f"twin={shot.mask}@1002", "--life", "dog=1003-1005"]
+    options += ["--outside", f"dog={shot.folder}/garbage.exr"]
+    command = shot.arguments("--layout", "layers", *options)
+    assert main(command) == 0
+    assert "mask    hero  " in capsys.readouterr().err
+    image = oiio.ImageBuf(str(shot.alpha(1004)))
+    layers = dict(zip(image.spec().channelnames, np.moveaxis(image.get_pixels(oiio.FLOAT), -1, 0), strict=True))
+    assert {name for name in layers if "." in name} == {"hero.A", "dog.A"}
+    assert not layers["dog.A"][:, :20].any()
+    assert layers["dog.A"].any()
+    assert float((layers["hero.A"] + layers["dog.A"]).max()) <= 1.001  # rivals separate
+    assert main(command) == 0
+    assert "kept    6 alphas" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--life", "dog=1001-1003"], "dog"),
+        (["--rival", "mask.exr@1001", "--inside", "=a.exr"], "NAME=FILE"),
+        (["--cache", "-1"], "--cache"),
+        (["--life", "1001-1003", "--life", "1001-1002"], "twice"),
+    ],
+)
+def test_objects_that_cannot_be_are_refused(
+    shot: Shot, options: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(shot.arguments(*options)) == 2
+    assert words in capsys.readouterr().err
+    assert not [name for name in shot.written() if name.endswith(".exr")]
 
 
 # Bad input -----------------------------------------------------------------------------------------------------------

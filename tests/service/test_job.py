@@ -77,8 +77,21 @@ def test_the_mask_is_named_when_it_is_not_one_of_the_frames(shot: Shot) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    ["settle_passes", "mask_grow", "working_size", "frames", "mask", "separate", "pin_keys", "keys"]
-    + ["refine", "region", "hold_tolerance", "exposure", "colorspace"],
+    [
+        "settle_passes",
+        "mask_grow",
+        "working_size",
+        "frames",
+        "mask",
+        "separate",
+        "pin_keys",
+        "keys",
+        "refine",
+        "region",
+        "hold_tolerance",
+        "exposure",
+        "colorspace",
+    ],
 )
 def test_whatever_changes_the_job_changes_its_identity(shot: Shot, change: str) -> None:
     network, _ = load_vetted(shot.weights, "cpu")
@@ -371,100 +384,6 @@ def test_exposure_is_for_the_network_and_has_limits(shot: Shot) -> None:
     assert "exposure +2 stops" in attributes(second.paths[0])["networkView"]
     with pytest.raises(SettingError, match="16 stops"):
         plan_matte(job(shot, exposure=99.0))
-
-
-def plates_of(plan: MattePlan) -> list[tuple[str, int, int]]:
-    return [stamp for step in plan.steps for stamp in stamps(plan.source, step.frame)]
-
-
-def test_a_plate_that_was_not_used_yet_may_be_repaired_but_no_other(tmp_path: Path) -> None:
-    shot = make_shot(tmp_path, count=14)
-    plan = plan_matte(job(shot))
-    events = run_matte(plan, network, weights)
-    for _ in range(3):
-        next(events)
-    events.close()
-    following = 1001 + read_resume_point(shot.out / ".a.exr.resume").done
-    os.utime(shot.folder / f"plate.{following}.exr", (1, 1))
-    resumed = run_matte(plan, network, weights, resume=True)
-    assert next(resumed).frame == following
-    resumed.close()
-    os.utime(shot.folder / "plate.1002.exr", (1, 1))
-    with pytest.raises(SettingError, match="another job"):
-        next(run_matte(plan, network, weights, resume=True))
-
-
-def test_frames_between_are_run_but_not_written(shot: Shot) -> None:
-    whole = {event.frame: event.alpha for event in run_matte(plan_matte(job(shot)), network, weights)}
-    plan = plan_matte(job(shot, frames=(1003, 1006), mask_frame=1001))
-    assert [step.frame for step in plan.steps] == [1001, 1002, 1003, 1004, 1005, 1006]
-    some = {event.frame: event.alpha for event in run_matte(plan, network, weights)}
-    assert sorted(some) == [1003, 1006]
-    assert all((some[frame] == whole[frame]).all() for frame in some)
-
-
-def test_a_mask_numbered_for_another_frame_has_to_be_named(shot: Shot) -> None:
-    numbered = shot.mask.rename(shot.folder / "roto.1004.exr")
-    with pytest.raises(MaskError, match=r"roto\.1004\.exr@1004"):
-        plan_matte(job(shot, mask=str(numbered)))
-    assert plan_matte(job(shot, mask=str(numbered), mask_frame=1001)).key == 1001
-    assert plan_matte(job(shot, mask=str(numbered), frames=(1004, 1005))).key == 1004
-
-
-def test_a_resume_point_is_left_while_a_run_goes_on(shot: Shot, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("matanyone_engine.service.job.RESUME_INTERVAL", 0.0)
-    events = run_matte(plan_matte(job(shot)), *load_vetted(shot.weights, "cpu"))
-    for _ in range(3):
-        next(events)
-    assert read_resume_point(shot.out / ".a.exr.resume").done == 3
-    events.close()
-
-
-def test_a_run_that_is_closed_early_leaves_its_point_and_goes_on_from_it(shot: Shot) -> None:
-    plan = plan_matte(job(shot))
-    whole = [event.alpha for event in run_matte(plan, network, weights)]
-    for path in shot.out.iterdir():
-        path.unlink()
-    events = run_matte(plan, network, weights)
-    first = [next(events).alpha for _ in range(3)]
-    events.close()
-    done = read_resume_point(shot.out / ".a.exr.resume").done
-    assert 3 <= done <= 5, "what was on its way to the disk is finished too, and counts"
-    assert [path.name for path in sorted(shot.out.glob("a.*.exr"))] == [f"a.{1001 + n}.exr" for n in range(done)]
-    rest = {event.frame: event.alpha for event in run_matte(plan, network, weights, resume=True)}
-    assert sorted(rest) == list(range(1001 + done, 1007))
-    assert all((a == b).all() for a, b in zip(whole, first, strict=False))
-    assert all((whole[frame - 1001] == alpha).all() for frame, alpha in rest.items())
-    assert not list(shot.out.glob(".*"))
-
-
-def test_a_frame_that_cannot_be_read_or_written_stops_there_and_those_before_it_are_told(
-    shot: Shot, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plan = plan_matte(job(shot))
-    plate = shot.folder / "plate.1004.exr"
-    whole = plate.read_bytes()
-    plate.write_bytes(whole[:-300])
-    events = run_matte(plan, network, weights)
-    assert [next(events).frame for _ in range(3)] == [1001, 1002, 1003]
-    with pytest.raises(PlateError, match="1004"):
-        next(events)
-    assert len(list(shot.out.glob("a.*.exr"))) == 3
-    plate.write_bytes(whole)
-    write = Outputs.write
-
-    def full(self: Outputs, frame: int, *rest: Any) -> Any:
-        if frame == 1005:
-            raise OutputError(expected="room", came="none left", action="Free some.")
-        return write(self, frame, *rest)
-
-    with monkeypatch.context() as disk:
-        disk.setattr(Outputs, "write", full)
-        events = run_matte(plan, network, weights, resume=True)
-        assert next(events).frame == 1004
-        with pytest.raises(OutputError, match="none left"):
-            next(events)
-    assert [event.frame for event in run_matte(plan, network, weights, resume=True)] == [1005, 1006]
 
 
 def test_what_waits_beside_the_network_is_bounded_in_bytes(shot: Shot) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -87,6 +88,7 @@ def test_the_command_line_gives_the_same_through_an_engine_and_without(
         said = capsys.readouterr().err
         assert "1 frames repeat another and got its alpha (1003)" in said
         assert "windows" in said
+        shutil.rmtree(shot.out)
     assert all((one == other).all() for one, other in zip(*alphas, strict=True))
 
 

@@ -308,7 +308,11 @@ def _default_space(header: PlateHeader | None, suffix: str) -> ColourChoice:
             action="Name it with --colorspace: whether it is logarithmic, and of which camera, cannot be guessed.",
         )
     is_float = suffix in _FLOAT_SUFFIXES or (header is not None and header.pixel_format in FLOAT_FORMATS)
-    kind = "movies" if suffix in MOVIE_SUFFIXES else f"{'float' if is_float else 'integer'} {suffix} files"
+    kind = (
+        "movies (read at 8 bits per channel)"
+        if suffix in MOVIE_SUFFIXES
+        else f"{'float' if is_float else 'integer'} {suffix} files"
+    )
     return ColourChoice(engine_space(LINEAR if is_float else SRGB), f"default for {kind}; the file does not say")
 
 

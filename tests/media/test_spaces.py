@@ -156,7 +156,9 @@ def test_defaults_say_that_they_are(choose: Callable[..., Any], name: str, pixel
 
 
 def test_movies_default_to_srgb() -> None:
-    assert choose_space(None, None, ".mov").space == SRGB
+    choice = choose_space(None, None, ".mov")
+    assert choice.space == SRGB
+    assert "8 bits" in choice.reason
 
 
 @pytest.mark.parametrize(

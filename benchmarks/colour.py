@@ -25,7 +25,8 @@ from matanyone_engine.media.images import read_alpha
 from matanyone_engine.media.plates import open_plate
 from matanyone_engine.media.spaces import config_name, known_space, plain_spaces
 from matanyone_engine.model.registry import load_vetted
-from matanyone_engine.service.job import MatteJob, plan_matte, run_matte
+from matanyone_engine.service.job import MatteJob, plan_matte
+from matanyone_engine.service.run import run_matte
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 FRAMES = tuple(range(1001, 1013))

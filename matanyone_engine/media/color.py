@@ -184,13 +184,14 @@ def _shown(way: _Way, rgb: FloatImage) -> FloatImage:
 def _linear_stripes(way: _Way, rgb: FloatImage) -> Iterator[tuple[slice, FloatImage]]:
     """Linear Rec.709 before exposure, a few rows at a time."""
     tabled = way.matrix is not None and (way.curve is None or _are_codes(rgb))
+    matrix = way.matrix if tabled else None
     light = rgb if tabled else _convert(rgb, way.space, way.linear, way.config)
     for top in range(0, rgb.shape[0], _STRIPE_ROWS):
         rows = slice(top, top + _STRIPE_ROWS)
-        yield rows, _tabled(way.curve, way.matrix, light[rows]) if tabled else light[rows]
+        yield rows, light[rows] if matrix is None else _tabled(way.curve, matrix, light[rows])
 
 
-def _tabled(curve: Table | None, matrix: Table | None, rgb: FloatImage) -> FloatImage:
+def _tabled(curve: Table | None, matrix: Table, rgb: FloatImage) -> FloatImage:
     """Linear Rec.709 by curve and matrix."""
     light = rgb if curve is None else np.take(curve, (rgb * _CODES + 0.5).astype(np.uint16), mode="clip")
     return np.asarray(cv2.transform(np.ascontiguousarray(light, dtype=np.float32), matrix), dtype=np.float32)
@@ -232,10 +233,11 @@ def _find_tables(to_linear: Callable[[FloatImage], FloatImage]) -> tuple[Table |
     matrix = np.ascontiguousarray(to_linear(np.eye(3, dtype=np.float32)).T)
     if _agree(light @ matrix.T, to_linear(light)):
         return None, matrix
-    greys = to_linear(np.repeat(np.arange(_CODES + 1, dtype=np.float32)[:, None] / _CODES, 3, axis=1))
+    ramp = np.linspace(0.0, 1.0, _CODES + 1, dtype=np.float32)
+    greys = to_linear(np.repeat(ramp[:, None], 3, axis=1))
     curve = np.ascontiguousarray(greys[:, 1])
     codes = rng.integers(0, _CODES + 1, (4096, 3))
-    answers = to_linear(codes.astype(np.float32) / _CODES)
+    answers = to_linear(codes.astype(np.float32) / np.float32(_CODES))
     matrix = _fit_matrix(curve[codes], answers)
     if _agree(curve[codes] @ matrix.T, answers):
         return curve, matrix
@@ -257,7 +259,7 @@ def _agree(ours: FloatImage, theirs: FloatImage) -> bool:
 
 def _ends_at_white(to_linear: Callable[[FloatImage], FloatImage]) -> bool:
     """Whether a space is display-referred: its code 1 is display white, and it is no linear light."""
-    white, grey = to_linear(np.repeat(np.float32([[1.0], [0.5]]), 3, axis=1))
+    white, grey = to_linear(np.repeat(np.array([[1.0], [0.5]], dtype=np.float32), 3, axis=1))
     return bool(np.abs(white - 1.0).max() < 1e-3 and np.abs(grey - 0.5).max() > 0.05)
 
 

@@ -21,7 +21,7 @@ from matanyone_engine.media.images import FloatImage
 WIDEST = 1280
 """Pixels of each half; smaller plates keep their size."""
 
-_TINT = np.float32([1.0, 0.15, 0.1])
+_TINT = np.array([1.0, 0.15, 0.1], dtype=np.float32)
 _TINTED = 0.55
 _LINE = (255, 235, 60)
 _BACKGROUND, _GREY = 28, 215

@@ -11,7 +11,8 @@ import OpenImageIO as oiio
 from matanyone_engine.media.plates import open_plate
 from matanyone_engine.media.spaces import config_name, known_space
 from matanyone_engine.model.registry import load_vetted
-from matanyone_engine.service.job import MatteJob, plan_matte, run_matte
+from matanyone_engine.service.job import MatteJob, plan_matte
+from matanyone_engine.service.run import run_matte
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 FRAMES = (1001, 1002, 1003)
@@ -32,7 +33,7 @@ def alphas(folder: Path, space: str, suffix: str, named: str | None = None) -> n
     mask, out = str(EXAMPLES / "mask.1001.exr"), str(folder / "a.####.exr")
     job = MatteJob(str(folder / f"p.####.{suffix}"), mask, out, colorspace=named or space, settle_passes=2)
     network, weights = load_vetted("mini", "cpu")
-    return np.stack([done.alpha for done in run_matte(plan_matte(job), network, weights)])
+    return np.stack([done.alpha for done in run_matte(plan_matte(job), network, weights, cache={})])
 
 
 def test_one_shot_in_three_deliveries_gives_one_alpha(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from matanyone_engine.media.plates import open_plate
 from matanyone_engine.media.spaces import config_name, known_space, plain_spaces
 from matanyone_engine.model.registry import load_vetted
 from matanyone_engine.service.job import MatteJob, plan_matte
-from matanyone_engine.service.run import run_matte
+from matanyone_engine.service.run import FrameDone, run_matte
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 FRAMES = tuple(range(1001, 1013))
@@ -121,7 +121,11 @@ def alphas_of(delivery: Delivery) -> Image:
         if delivery.clipped:
             plan = replace(plan, view=ClippedView(plan.colour.space))
         return np.stack(
-            [done.alpha.astype(np.float16).astype(np.float32) for done in run_matte(plan, network, weights)]
+            [
+                done.alpha.astype(np.float16).astype(np.float32)
+                for done in run_matte(plan, network, weights, cache={})
+                if isinstance(done, FrameDone)
+            ]
         )
 
 

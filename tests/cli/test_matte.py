@@ -71,7 +71,8 @@ def test_foreground_core_and_edge_on_demand(shot: Shot) -> None:
     np.testing.assert_array_equal(layers["core.A"] + layers["edge.A"], layers["A"])
     plate = read_image(shot.folder / "plate.1002.exr")
     inside = layers["A"] == 1
-    np.testing.assert_array_equal(layers["fg.G"][inside], plate[..., 1][inside])
+    # The file's half floats round an alpha just below 1 up; its foreground was still estimated.
+    np.testing.assert_allclose(layers["fg.G"][inside], plate[..., 1][inside], atol=0.01)
     assert image.spec().get_string_attribute("matanyone:foreground")
 
 

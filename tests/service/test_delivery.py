@@ -21,8 +21,9 @@ from matanyone_engine.media.plates import open_plate
 from matanyone_engine.model.registry import load_vetted
 from matanyone_engine.service.access import Access
 from matanyone_engine.service.delivery import Outputs, plan_outputs
-from matanyone_engine.service.job import MatteJob, fingerprint, plan_matte, provenance, run_matte
+from matanyone_engine.service.job import MatteJob, plan_matte
 from matanyone_engine.service.record import read_record
+from matanyone_engine.service.run import FrameDone, identity, run_matte
 
 TOKENS = "{shot}_{object}_v{version:03d}.####.exr"
 
@@ -115,7 +116,8 @@ def test_a_run_goes_on_in_its_own_version(tmp_path: Path) -> None:
     written = [int(name[-8:-4]) for name in shot.written() if name.endswith(".exr")]
     assert 0 < len(written) < 9
     resumed = run_matte(plan_matte(job, resume=True), *load_vetted(shot.weights, "cpu"), resume=True)
-    assert [event.frame for event in resumed] == [frame for frame in range(1001, 1010) if frame not in written]
+    done = [event.frame for event in resumed if isinstance(event, FrameDone)]
+    assert done == [frame for frame in range(1001, 1010) if frame not in written]
     assert len(shot.written()) == 9
 
 
@@ -136,11 +138,11 @@ def test_a_link_does_not_lead_a_job_out_of_its_roots(shot: Shot, tmp_path_factor
     "change", [{"layout": "alpha"}, {"compression": "zip"}, {"depth": "float"}, {"shot": "x"}, {"version": 4}]
 )
 def test_another_delivery_is_another_job(shot: Shot, change: dict[str, object]) -> None:
-    weights = load_vetted(shot.weights, "cpu")[1]
+    network = load_vetted(shot.weights, "cpu")[0]
     job = MatteJob(shot.plate, str(shot.mask), str(shot.out / TOKENS))
     other = dataclasses.replace(job, delivery=Delivery(**change))  # type: ignore[arg-type]
     plans = plan_matte(job), plan_matte(other)
-    assert len({fingerprint(plan, provenance(plan, weights), []) for plan in plans}) == 2
+    assert len({identity(plan, network) for plan in plans}) == 2
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.images import read_alpha, read_mask, read_plate
 from matanyone_engine.model.registry import load_vetted
 from matanyone_engine.service.job import MatteJob, plan_matte
-from matanyone_engine.service.run import run_matte
+from matanyone_engine.service.run import FrameDone, run_matte
 
 HEIGHT, WIDTH = 64, 2048
 CODES = 1000
@@ -79,6 +79,7 @@ def test_the_network_s_own_alpha_is_what_is_written(tmp_path: Path) -> None:
     done = next(
         iter(run_matte(plan_matte(MatteJob(shot.plate, str(shot.mask), out, settle_passes=1)), network, weights))
     )
+    assert isinstance(done, FrameDone)
     written = read_alpha(tmp_path / "out" / "a.1001.exr")
     np.testing.assert_allclose(written, done.alpha, atol=2.0**-12)
     assert np.array_equal(written, done.alpha.astype(np.float16).astype(np.float32))

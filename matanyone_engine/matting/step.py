@@ -49,7 +49,7 @@ def predict(
         value, bank = _value_from_memory(network, carried, bank, features, top_k, block_bytes)
     pixel_readout = network.fuse(features, value, carried.sensory, carried.alpha)
     readout = network.transform(pixel_readout, normalised(carried.summary)).readout
-    maps = network.decode(features, readout)
+    maps = network.decode_in_strips(features, readout)
     if limits is not None:
         maps = maps._replace(raw_alpha=limits.applied(maps.raw_alpha))
     sensory = carried.sensory

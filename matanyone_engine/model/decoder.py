@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -10,8 +11,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from matanyone_engine.model.blocks import area_resize, conv1, conv3, gated_update
-from matanyone_engine.model.dims import Dims
+from matanyone_engine.model.dims import STRIDE, Dims
 from matanyone_engine.model.encoders import ImageFeatures
+
+
+STRIP_BYTES = 64 << 20
+"""Room for one full-size strip of the decoder's widest map: large enough for fast convolutions."""
+
+_REACH = 2
+"""Rows beyond its own that an output row of two 3x3 convolutions depends on."""
 
 
 class DecoderMaps(NamedTuple):
@@ -22,6 +30,7 @@ class DecoderMaps(NamedTuple):
     p4: Tensor
     p2: Tensor
     p1: Tensor
+    """At stride 1; averaged to stride 16 where the decoder ran in strips."""
     raw_alpha: Tensor
     """(B, 1, H, W); clamped to 0..1 it is the alpha."""
 
@@ -36,7 +45,8 @@ class ResidualUp(nn.Module):
         self.conv2 = conv3(outputs, outputs)
 
     def forward(self, g: Tensor) -> Tensor:
-        return self.conv2(F.relu(self.conv1(F.relu(g)))) + self.downsample(g)
+        # Full-size maps: each pass over one counts, so what a convolution has just made is changed in place.
+        return self.conv2(self.conv1(F.relu(g)).relu_()).add_(self.downsample(g))
 
 
 class UpsampleBlock(nn.Module):
@@ -48,8 +58,23 @@ class UpsampleBlock(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """(B, inputs, h, w), (B, inputs, 2 h, 2 w) -> (B, outputs, 2 h, 2 w)."""
-        up = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-        return self.out_conv(up + skip)
+        return self.out_conv(_doubled(x) + skip)
+
+    def rows(self, x: Tensor, skip: Callable[[int, int], Tensor], first: int, last: int) -> Tensor:
+        """Rows first to last of forward(), from no more than they depend on; skip(a, b) gives rows a to b of the skip."""
+        top, bottom = max(0, first - _REACH), min(2 * x.shape[2], last + _REACH)
+        refined = self.out_conv(skip(top, bottom).add_(_doubled_rows(x, top, bottom)))
+        return refined[:, :, first - top : last - top]
+
+
+def _doubled(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def _doubled_rows(x: Tensor, first: int, last: int) -> Tensor:
+    """Rows first to last of _doubled(x): each depends on two rows of x."""
+    top, bottom = max(0, first // 2 - 1), min(x.shape[2], (last + 1) // 2 + 1)
+    return _doubled(x[:, :, top:bottom])[:, :, first - 2 * top : last - 2 * top]
 
 
 class SkipProjection(nn.Module):
@@ -61,10 +86,13 @@ class SkipProjection(nn.Module):
             conv1(feature, width) for feature, width in zip(dims.feature_dims[1:], dims.decoder_dims[:-1], strict=True)
         )
 
-    def forward(self, features: ImageFeatures) -> list[Tensor]:
-        """Skips at strides 8, 4, 2, 1."""
-        maps = (features.f8, features.f4, features.f2, features.image)
-        return [transform(x) for transform, x in zip(self.transforms, maps, strict=True)]
+    def forward(self, f8: Tensor, f4: Tensor, f2: Tensor) -> list[Tensor]:
+        """Trunk features at strides 8, 4, 2 -> skips there. The one at stride 1 is the widest, and made where it is used."""
+        return [transform(x) for transform, x in zip(self.transforms[:3], (f8, f4, f2), strict=True)]
+
+    def full_size(self, image: Tensor) -> Tensor:
+        """Normalised plate (B, 3, H, W), or rows of it -> the skip at stride 1."""
+        return self.transforms[3](image)
 
 
 class DecoderSensoryUpdate(nn.Module):
@@ -83,13 +111,13 @@ class DecoderSensoryUpdate(nn.Module):
     def forward(self, maps: DecoderMaps, sensory: Tensor) -> Tensor:
         """Maps of one frame and (B, S, h, w) -> (B, S, h, w)."""
         size = sensory.shape[-2:]
-        p1 = torch.cat([maps.p1, maps.raw_alpha], dim=1)
+        p1 = torch.cat([area_resize(maps.p1, size), area_resize(maps.raw_alpha, size)], dim=1)
         g = (
             self.g16_conv(maps.p16)
             + self.g8_conv(area_resize(maps.p8, size))
             + self.g4_conv(area_resize(maps.p4, size))
             + self.g2_conv(area_resize(maps.p2, size))
-            + self.g1_conv(area_resize(p1, size))
+            + self.g1_conv(p1)
         )
         return gated_update(self.transform(torch.cat([g, sensory], dim=1)), sensory)
 
@@ -111,13 +139,41 @@ class MaskDecoder(nn.Module):
 
     def forward(self, features: ImageFeatures, readout: Tensor) -> DecoderMaps:
         """Image features and (B, D, h, w) -> DecoderMaps."""
-        skip8, skip4, skip2, skip1 = self.decoder_feat_proc(features)
-        p8 = self.up_16_8(readout, skip8)
-        p4 = self.up_8_4(p8, skip4)
-        p2 = self.up_4_2(p4, skip2)
-        p1 = self.up_2_1(p2, skip1)
+        p8 = self.up_16_8(readout, features.skip8)
+        p4 = self.up_8_4(p8, features.skip4)
+        p2 = self.up_4_2(p4, features.skip2)
+        p1 = self.up_2_1(p2, self.decoder_feat_proc.full_size(features.image))
         return DecoderMaps(readout, p8, p4, p2, p1, self.pred_mat(F.relu(p1)))
+
+    def in_strips(self, features: ImageFeatures, readout: Tensor, strip_bytes: int = STRIP_BYTES) -> DecoderMaps:
+        """The same answer with the full-size maps made strip by strip: they are never whole in memory."""
+        p8 = self.up_16_8(readout, features.skip8)
+        p4 = self.up_8_4(p8, features.skip4)
+        p2 = self.up_4_2(p4, features.skip2)
+        height = 2 * p2.shape[2]
+        rows = _strip_rows(p2, strip_bytes)
+        strips = [self._strip(features, p2, top, min(top + rows, height)) for top in range(0, height, rows)]
+        pooled, raw = (torch.cat(maps, dim=2) for maps in zip(*strips, strict=True))
+        return DecoderMaps(readout, p8, p4, p2, pooled, raw)
+
+    def _strip(self, features: ImageFeatures, p2: Tensor, first: int, last: int) -> tuple[Tensor, Tensor]:
+        """Rows first to last: p1 averaged to stride 16, and the raw alpha."""
+
+        def skip(top: int, bottom: int) -> Tensor:
+            return self.decoder_feat_proc.full_size(features.image[:, :, top:bottom])
+
+        top, bottom = max(0, first - 1), min(2 * p2.shape[2], last + 1)
+        p1 = self.up_2_1.rows(p2, skip, top, bottom)
+        own = slice(first - top, last - top)
+        pooled = F.avg_pool2d(p1[:, :, own], STRIDE)
+        return pooled, self.pred_mat(F.relu(p1))[:, :, own]
 
     def segmentation_logits(self, maps: DecoderMaps) -> Tensor:
         """(B, 1, H, W) log-odds of the training-only segmentation head."""
         return self.pred_seg(F.relu(maps.p1))
+
+
+def _strip_rows(p2: Tensor, strip_bytes: int) -> int:
+    """Rows of a strip at stride 1, in whole tokens, for a map of float32 as wide as p2."""
+    row_bytes = 2 * p2.shape[3] * p2.shape[1] * p2.shape[0] * 4
+    return max(1, strip_bytes // (row_bytes * STRIDE)) * STRIDE

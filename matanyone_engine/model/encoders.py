@@ -20,10 +20,10 @@ from matanyone_engine.model.dims import Dims
 class ImageFeatures(NamedTuple):
     """All that the network knows about one plate frame, whatever the object."""
 
-    f16: Tensor
-    f8: Tensor
-    f4: Tensor
-    f2: Tensor
+    skip8: Tensor
+    """The decoder's skips at strides 8, 4, 2: made once, however often the frame is decoded."""
+    skip4: Tensor
+    skip2: Tensor
     image: Tensor
     """(B, 3, H, W) normalised plate."""
     pix: Tensor

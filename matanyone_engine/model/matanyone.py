@@ -80,7 +80,8 @@ class MatAnyone(nn.Module):
         """Padded plate (B, 3, H, W), display-referred 0..1 -> ImageFeatures. Independent of the object."""
         image = (plate - self.mean) / self.std
         f16, f8, f4, f2 = self.pixel_encoder(image)
-        return ImageFeatures(f16, f8, f4, f2, image, self.pix_feat_proj(f16), *self.key_proj(f16))
+        skips = self.mask_decoder.decoder_feat_proc(f8, f4, f2)
+        return ImageFeatures(*skips, image, self.pix_feat_proj(f16), *self.key_proj(f16))
 
     def encode_mask(self, features: ImageFeatures, alpha: Tensor) -> Tensor:
         """Alpha (B, 1, H, W) 0..1 of that frame -> value (B, V, h, w)."""
@@ -111,6 +112,10 @@ class MatAnyone(nn.Module):
     def decode(self, features: ImageFeatures, readout: Tensor) -> DecoderMaps:
         """Transformer read-out (B, D, h, w) -> DecoderMaps; raw_alpha is not clamped."""
         return self.mask_decoder(features, readout)
+
+    def decode_in_strips(self, features: ImageFeatures, readout: Tensor) -> DecoderMaps:
+        """As decode(), never with a full-size map whole in memory: p1 comes averaged to stride 16."""
+        return self.mask_decoder.in_strips(features, readout)
 
     def update_sensory_from_decoder(self, maps: DecoderMaps, sensory: Tensor) -> Tensor:
         """The update after a prediction: (B, S, h, w) -> (B, S, h, w)."""

@@ -3,9 +3,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
-from matanyone_engine.memory.read import read, readout, similarity, softmax_weights, token_use
+from matanyone_engine.memory.read import Weights, largest, read, readout, similarity, softmax_weights, token_use
 
 
 def memory(tokens: int, queries: int, batch: int = 2) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -80,15 +82,24 @@ def test_gradients_reach_keys_values_and_queries_through_the_sparse_read() -> No
 
 
 def test_peak_memory_is_bounded_by_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    largest = 0
-    real = similarity
+    most = 0
+    real = softmax_weights
 
-    def watched(*arguments: Tensor) -> Tensor:
-        nonlocal largest
-        result = real(*arguments)
-        largest = max(largest, result.numel() * result.element_size())
-        return result
+    def watched(similar: Tensor, top_k: int | None) -> Weights:
+        nonlocal most
+        most = max(most, similar.numel() * similar.element_size())
+        return real(similar, top_k)
 
-    monkeypatch.setattr("matanyone_engine.memory.read.similarity", watched)
+    monkeypatch.setattr("matanyone_engine.memory.read.softmax_weights", watched)
     read(*memory(500, 400, batch=1), top_k=5, block_bytes=100_000)
-    assert 0 < largest <= 100_000
+    assert 0 < most <= 100_000
+
+
+@given(st.integers(1, 3000), st.integers(1, 40), st.integers(0, 2**31))
+@settings(max_examples=60, deadline=None)
+def test_the_largest_in_two_rounds_are_those_of_one(tokens: int, count: int, seed: int) -> None:
+    count = min(count, tokens)
+    similar = torch.randn(2, 3, tokens, generator=torch.Generator().manual_seed(seed))
+    values, token = largest(similar, count)
+    assert torch.equal(values.sort(dim=-1).values, similar.topk(count, dim=-1).values.flip(-1))
+    assert torch.equal(similar.gather(-1, token), values)

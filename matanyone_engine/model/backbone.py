@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from matanyone_engine.model.blocks import Conv2d
 from matanyone_engine.model.dims import Trunk
 
 
@@ -19,9 +20,9 @@ class BasicBlock(nn.Module):
 
     def __init__(self, inputs: int, width: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(inputs, width, 3, stride, padding=1, bias=False)
+        self.conv1 = Conv2d(inputs, width, 3, stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.conv2 = Conv2d(width, width, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.downsample = _shortcut(inputs, width, stride)
 
@@ -38,11 +39,11 @@ class Bottleneck(nn.Module):
     def __init__(self, inputs: int, width: int, stride: int) -> None:
         super().__init__()
         outputs = width * self.expansion
-        self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
+        self.conv1 = Conv2d(inputs, width, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, bias=False)
+        self.conv2 = Conv2d(width, width, 3, stride, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
-        self.conv3 = nn.Conv2d(width, outputs, 1, bias=False)
+        self.conv3 = Conv2d(width, outputs, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(outputs)
         self.downsample = _shortcut(inputs, outputs, stride)
 
@@ -56,7 +57,7 @@ def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
     """A projection where the shape changes, else the input itself (which has no keys in a checkpoint)."""
     if stride == 1 and inputs == outputs:
         return nn.Identity()
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+    return nn.Sequential(Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
 
 # Trunk -> its block and the number of blocks at strides 4, 8 and 16.
@@ -82,7 +83,7 @@ def trunk_stages(trunk: Trunk, width: int) -> tuple[nn.Sequential, nn.Sequential
 
 def stem(inputs: int, width: int) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
     """The 7x7 stride-2 convolution that opens a trunk, and its norm."""
-    return nn.Conv2d(inputs, width, 7, stride=2, padding=3, bias=False), nn.BatchNorm2d(width)
+    return Conv2d(inputs, width, 7, stride=2, padding=3, bias=False), nn.BatchNorm2d(width)
 
 
 def stem_pool(x: Tensor) -> Tensor:

@@ -30,14 +30,21 @@ def token_map(x: Tensor, size: Sequence[int]) -> Tensor:
     return x.transpose(1, 2).unflatten(2, list(size))
 
 
+class Conv2d(nn.Conv2d):
+    """A convolution that computes in the precision of its weights, whatever the precision of what comes."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x if torch.is_autocast_enabled(x.device.type) else x.to(self.weight.dtype))
+
+
 def conv3(inputs: int, outputs: int) -> nn.Conv2d:
     """3x3 convolution with bias that keeps the size."""
-    return nn.Conv2d(inputs, outputs, kernel_size=3, padding=1)
+    return Conv2d(inputs, outputs, kernel_size=3, padding=1)
 
 
 def conv1(inputs: int, outputs: int) -> nn.Conv2d:
     """1x1 convolution with bias."""
-    return nn.Conv2d(inputs, outputs, kernel_size=1)
+    return Conv2d(inputs, outputs, kernel_size=1)
 
 
 def attention_taps(channels: int) -> int:
@@ -59,7 +66,7 @@ class ChannelAttentionBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> same shape."""
         y = self.conv2(F.relu(self.conv1(F.relu(x))))
-        attention = torch.sigmoid(self.conv(y.mean(dim=(2, 3)).unsqueeze(1)))
+        attention = torch.sigmoid(self.conv(y.mean(dim=(2, 3)).to(self.conv.weight.dtype).unsqueeze(1)))
         return attention.squeeze(1)[..., None, None] * y + x
 
 

@@ -45,8 +45,8 @@ class ResidualUp(nn.Module):
         self.conv2 = conv3(outputs, outputs)
 
     def forward(self, g: Tensor) -> Tensor:
-        # Full-size maps: each pass over one counts, so what a convolution has just made is changed in place.
-        return self.conv2(self.conv1(F.relu(g)).relu_()).add_(self.downsample(g))
+        g = g.to(self.conv1.weight.dtype)
+        return self.conv2(self.conv1(F.relu(g)).relu_()) + self.downsample(g)
 
 
 class UpsampleBlock(nn.Module):
@@ -63,8 +63,14 @@ class UpsampleBlock(nn.Module):
     def rows(self, x: Tensor, skip: Callable[[int, int], Tensor], first: int, last: int) -> Tensor:
         """Rows first to last of forward(), from no more than they depend on; skip(a, b) gives rows a to b of the skip."""
         top, bottom = max(0, first - _REACH), min(2 * x.shape[2], last + _REACH)
-        refined = self.out_conv(skip(top, bottom).add_(_doubled_rows(x, top, bottom)))
+        refined = self.out_conv(_doubled_rows(x, top, bottom) + skip(top, bottom))
         return refined[:, :, first - top : last - top]
+
+    def by_strips(self, x: Tensor, skip: Tensor, strip_bytes: int) -> Tensor:
+        """forward(), with no more than strips of what lies between."""
+        height = 2 * x.shape[2]
+        strips = _strips(height, 2 * x.shape[3] * x.shape[1], strip_bytes)
+        return torch.cat([self.rows(x, lambda a, b: skip[:, :, a:b], *strip) for strip in strips], dim=2)
 
 
 def _doubled(x: Tensor) -> Tensor:
@@ -74,7 +80,14 @@ def _doubled(x: Tensor) -> Tensor:
 def _doubled_rows(x: Tensor, first: int, last: int) -> Tensor:
     """Rows first to last of _doubled(x): each depends on two rows of x."""
     top, bottom = max(0, first // 2 - 1), min(x.shape[2], (last + 1) // 2 + 1)
-    return _doubled(x[:, :, top:bottom])[:, :, first - 2 * top : last - 2 * top]
+    # In float32 whatever x is: torch's kernel is twice as fast there as in bfloat16.
+    return _doubled(x[:, :, top:bottom].float())[:, :, first - 2 * top : last - 2 * top]
+
+
+def _strips(height: int, row_floats: int, strip_bytes: int) -> list[tuple[int, int]]:
+    """First and last row of each strip: whole tokens, of at most strip_bytes of float32 where that is more than one."""
+    rows = max(1, strip_bytes // (4 * row_floats * STRIDE)) * STRIDE
+    return [(top, min(top + rows, height)) for top in range(0, height, rows)]
 
 
 class SkipProjection(nn.Module):
@@ -149,11 +162,10 @@ class MaskDecoder(nn.Module):
         """The same answer with the full-size maps made strip by strip: they are never whole in memory."""
         p8 = self.up_16_8(readout, features.skip8)
         p4 = self.up_8_4(p8, features.skip4)
-        p2 = self.up_4_2(p4, features.skip2)
-        height = 2 * p2.shape[2]
-        rows = _strip_rows(p2, strip_bytes)
-        strips = [self._strip(features, p2, top, min(top + rows, height)) for top in range(0, height, rows)]
-        pooled, raw = (torch.cat(maps, dim=2) for maps in zip(*strips, strict=True))
+        p2 = self.up_4_2.by_strips(p4, features.skip2, strip_bytes)
+        strips = _strips(2 * p2.shape[2], 2 * p2.shape[3] * p2.shape[1], strip_bytes)
+        parts = [self._strip(features, p2, *strip) for strip in strips]
+        pooled, raw = (torch.cat(maps, dim=2) for maps in zip(*parts, strict=True))
         return DecoderMaps(readout, p8, p4, p2, pooled, raw)
 
     def _strip(self, features: ImageFeatures, p2: Tensor, first: int, last: int) -> tuple[Tensor, Tensor]:
@@ -172,8 +184,3 @@ class MaskDecoder(nn.Module):
         """(B, 1, H, W) log-odds of the training-only segmentation head."""
         return self.pred_seg(F.relu(maps.p1))
 
-
-def _strip_rows(p2: Tensor, strip_bytes: int) -> int:
-    """Rows of a strip at stride 1, in whole tokens, for a map of float32 as wide as p2."""
-    row_bytes = 2 * p2.shape[3] * p2.shape[1] * p2.shape[0] * 4
-    return max(1, strip_bytes // (row_bytes * STRIDE)) * STRIDE

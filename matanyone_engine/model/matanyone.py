@@ -54,6 +54,10 @@ class MatAnyone(nn.Module):
 
     mean: Tensor
     std: Tensor
+    digest: str | None = None
+    """Of the weights as they were stored, once precision.py has changed them for speed; None before."""
+    precision: str = "exact"
+    """A precision.Precision's value."""
 
     def __init__(self, dims: Dims = MATANYONE) -> None:
         super().__init__()

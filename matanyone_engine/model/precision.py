@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a network as it is stored to one made for speed: norms folded, and half precision where that changes nothing seen.
+
+Rules of this file:
+1. 'exact' is float32 throughout and agrees with the spec; 'fast' computes the wide convolutions in half precision.
+2. What is remembered, compared or shown stays float32: keys, values, sensory map, summary, and the convolution that
+   writes the alpha, whose answer in half precision would be an 8-bit step.
+3. A prepared network answers under the digest of the weights it was made from: snapshots fit where weights fit.
+"""
+
+from __future__ import annotations
+
+import copy
+from enum import Enum
+
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from matanyone_engine.errors import SettingError
+from matanyone_engine.model.checkpoint import for_inference, network_digest
+from matanyone_engine.model.matanyone import MatAnyone
+
+CHOICES = ("auto", "exact", "fast")
+"""What a user may ask for."""
+
+
+class Precision(Enum):
+    """How a network computes."""
+
+    EXACT = "exact"
+    FAST = "fast"
+
+
+# Modules whose convolutions run in half precision in fast mode: nearly all of the arithmetic.
+_HALVED = (
+    "pixel_encoder",
+    "mask_encoder.conv1",
+    "mask_encoder.layer1",
+    "mask_encoder.layer2",
+    "mask_encoder.layer3",
+    "mask_encoder.fuser",
+    "pixel_fuser.fuser",
+    "object_transformer.blocks",
+    "mask_decoder.decoder_feat_proc.transforms.0",
+    "mask_decoder.decoder_feat_proc.transforms.1",
+    "mask_decoder.decoder_feat_proc.transforms.2",
+    "mask_decoder.up_16_8",
+    "mask_decoder.up_8_4",
+    "mask_decoder.up_4_2",
+    "mask_decoder.up_2_1",
+)
+
+# Convolution -> the norm that follows it in the same module.
+_FOLLOWED_BY = {"conv1": "bn1", "conv2": "bn2", "conv3": "bn3", "conv1x1_v2": "bn1", "conv3x3": "bn2"}
+
+
+def half_type(device: torch.device) -> torch.dtype | None:
+    """The half precision that this device computes faster than float32, or None."""
+    if device.type == "cpu":
+        return torch.bfloat16 if _cpu_has_bfloat16() else None
+    if device.type == "cuda":
+        # Tensor cores: bfloat16 from Ampere on; float16 before, whose range the folded trunks stay well within.
+        return torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float16
+    return torch.float16 if device.type == "mps" else None
+
+
+def _cpu_has_bfloat16() -> bool:
+    """Instructions for it, not mere emulation. A torch that cannot tell is taken to have none."""
+    probes = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(probe is not None and probe() for probe in probes)
+
+
+def choose_precision(asked: str, device: torch.device, verified: bool) -> Precision:
+    """'auto', 'exact' or 'fast' -> Precision. 'auto' is fast where the device gains and these weights were verified.
+
+    Raises SettingError for another word, or 'fast' on a device that has no fast half precision.
+    """
+    if asked not in CHOICES:
+        raise _no_precision(repr(asked), "Choose one of them.")
+    if asked == "fast" and half_type(device) is None:
+        raise _no_precision(
+            f"'fast' on {device}, which computes half precision no faster", "Leave it out, or say 'exact'."
+        )
+    fast = asked == "fast" or (asked == "auto" and verified and half_type(device) is not None)
+    return Precision.FAST if fast else Precision.EXACT
+
+
+def _no_precision(came: str, action: str) -> SettingError:
+    return SettingError(expected=f"a precision: {', '.join(CHOICES)}", came=came, action=action)
+
+
+def prepared(network: MatAnyone, precision: Precision) -> MatAnyone:
+    """A copy of the network for inference on its device; the network itself is left as it is.
+
+    Batch norms are folded into the convolutions before them, so it can neither be trained nor saved.
+    """
+    ready = for_inference(copy.deepcopy(network))
+    ready.digest = network_digest(network) if precision is Precision.EXACT else f"{precision.value}:{network_digest(network)}"
+    ready.precision = precision.value
+    _fold(ready)
+    if precision is Precision.FAST:
+        dtype = half_type(network.device)
+        assert dtype is not None, "choose_precision() refuses it"
+        for name in _HALVED:
+            _halve(ready.get_submodule(name), dtype)
+    return for_inference(ready)
+
+
+def _fold(network: nn.Module) -> None:
+    """Every batch norm becomes part of the convolution before it."""
+    for module in network.modules():
+        children = dict(module.named_children())
+        if isinstance(module, nn.Sequential):
+            names = list(children)
+            pairs = list(zip(names, names[1:], strict=False))
+        else:
+            pairs = [(conv, norm) for conv, norm in _FOLLOWED_BY.items() if conv in children and norm in children]
+        for conv, norm in pairs:
+            before, after = children[conv], children[norm]
+            if isinstance(before, nn.Conv2d) and isinstance(after, nn.BatchNorm2d):
+                setattr(module, conv, fuse_conv_bn_eval(before, after))
+                setattr(module, norm, nn.Identity())
+
+
+def _halve(module: nn.Module, dtype: torch.dtype) -> None:
+    """Its two-dimensional convolutions; each casts what comes to its own precision (blocks.Conv2d)."""
+    for each in module.modules():
+        if isinstance(each, nn.Conv2d):
+            each.to(dtype)

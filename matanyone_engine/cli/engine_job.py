@@ -41,8 +41,8 @@ def run_on_engine(args: argparse.Namespace, job: MatteJob, console: Console) -> 
 
 def _check(args: argparse.Namespace) -> None:
     """Options of this process mean nothing to an engine that runs already."""
-    for option, given in (("--preview", args.preview), ("--device", None if args.device == "auto" else args.device)):
-        if given:
+    for option, given in (("--preview", args.preview), ("--device", args.device), ("--precision", args.precision)):
+        if given not in (None, "auto"):
             raise SettingError(
                 expected=f"--endpoint without {option}",
                 came=f"{option} {given}",

@@ -15,6 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from matanyone_engine.cli.computing import add_computing
 from matanyone_engine.cli.engine_job import run_on_engine
 from matanyone_engine.cli.masks import add_masks, masks_of
 from matanyone_engine.cli.progress import MatteProgress
@@ -55,7 +56,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--missing", choices=("error", "skip"), default="error", help="what to do about missing plate frames"
     )
     parser.add_argument("--model", default="mini", metavar="NAME|PATH", help="default: mini")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+    add_computing(parser)
     parser.add_argument(
         "--colorspace", metavar="NAME", help="the plate's colour space: ACEScg, LogC4, S-Log3, sRGB ..."
     )
@@ -200,7 +201,7 @@ def run(args: argparse.Namespace) -> None:
     keep_freed_memory()
     if args.preview:
         _check_preview(args.preview)
-    network, weights = load_vetted(args.model, args.device)
+    network, weights = load_vetted(args.model, args.device, args.precision)
     with _checking(console) as checked:
         plans = [plan_matte(job, checked, resume=args.resume) for job in jobs_of_views(_job(args), args.view)]
     previews = [_preview(args.preview, plan, len(plans)) for plan in plans]

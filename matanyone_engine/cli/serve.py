@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 from rich.console import Console
 
+from matanyone_engine.cli.computing import add_computing
 from matanyone_engine.cli.stopping import graceful_stop
 from matanyone_engine.errors import OutputError, SettingError
 from matanyone_engine.service.access import Access
@@ -31,7 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--model", action="append", metavar="NAME|PATH", help="weights to serve, the default first (default: mini)"
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+    add_computing(parser)
     parser.add_argument("--connection", type=Path, metavar="FILE", help="connection file (default: this user's)")
     parser.add_argument("--state", type=Path, metavar="FOLDER", help="sessions on disk (default: this user's data)")
     parser.add_argument("--root", type=Path, action="append", default=[], help="folder that path jobs may use")
@@ -96,6 +97,7 @@ def _server(args: argparse.Namespace, file: Path, publish: Callable[[Figures], N
         state=args.state or _state_folder(file),
         models=tuple(args.model or ["mini"]),
         device=args.device,
+        precision=args.precision,
         access=Access(tuple(args.root), tuple(_mapping(text) for text in args.map)),
         memory_bytes=None if args.memory is None else int(args.memory * 1e9),
         window_frames=args.window,

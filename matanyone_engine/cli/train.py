@@ -23,7 +23,7 @@ from matanyone_engine.media.mattes import check_writable
 from matanyone_engine.model.device import choose_device
 from matanyone_engine.model.dims import MINI
 from matanyone_engine.model.matanyone import MatAnyone
-from matanyone_engine.model.registry import load_network
+from matanyone_engine.model.registry import load_trainable
 from matanyone_engine.training.loop import WEIGHTS, RunOptions, Share, Step, share_of_processes, train
 from matanyone_engine.training.recipe import MATANYONE_STAGES, STAGES, Stage
 
@@ -119,7 +119,7 @@ def chosen_stage(args: argparse.Namespace) -> Stage:
 def starting_network(init: str | None, stage: Stage) -> MatAnyone:
     """The network to train: from weights with their dims, or new ones drawn from the stage's seed."""
     if init is not None:
-        return load_network(init, "cpu")
+        return load_trainable(init)
     if stage.name in {published.name for published in MATANYONE_STAGES}:
         raise SettingError(
             expected=f"weights to start {stage.name} from: it freezes batch norm and hardly moves the image trunk",

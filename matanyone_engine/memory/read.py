@@ -84,7 +84,7 @@ def largest(similar: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """
     groups = similar.shape[-1] // _GROUP
     if groups < 4 * count:
-        return torch.topk(similar, count, dim=-1, sorted=False)  # type: ignore[return-value]  # a named pair
+        return torch.topk(similar, count, dim=-1, sorted=False)
     # A group is every groups-th token: its maximum is then taken over whole rows at once.
     whole = groups * _GROUP
     maxima = similar[..., :whole].unflatten(-1, (_GROUP, groups)).amax(dim=-2)

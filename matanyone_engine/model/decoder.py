@@ -14,7 +14,6 @@ from matanyone_engine.model.blocks import area_resize, conv1, conv3, gated_updat
 from matanyone_engine.model.dims import STRIDE, Dims
 from matanyone_engine.model.encoders import ImageFeatures
 
-
 STRIP_BYTES = 64 << 20
 """Room for one full-size strip of the decoder's widest map: large enough for fast convolutions."""
 
@@ -61,7 +60,7 @@ class UpsampleBlock(nn.Module):
         return self.out_conv(_doubled(x) + skip)
 
     def rows(self, x: Tensor, skip: Callable[[int, int], Tensor], first: int, last: int) -> Tensor:
-        """Rows first to last of forward(), from no more than they depend on; skip(a, b) gives rows a to b of the skip."""
+        """Rows first to last of forward(), from just what they depend on; skip(a, b) gives rows a to b of the skip."""
         top, bottom = max(0, first - _REACH), min(2 * x.shape[2], last + _REACH)
         refined = self.out_conv(_doubled_rows(x, top, bottom) + skip(top, bottom))
         return refined[:, :, first - top : last - top]
@@ -100,7 +99,7 @@ class SkipProjection(nn.Module):
         )
 
     def forward(self, f8: Tensor, f4: Tensor, f2: Tensor) -> list[Tensor]:
-        """Trunk features at strides 8, 4, 2 -> skips there. The one at stride 1 is the widest, and made where it is used."""
+        """Trunk features at strides 8, 4, 2 -> skips there; the one at stride 1 is made where it is used."""
         return [transform(x) for transform, x in zip(self.transforms[:3], (f8, f4, f2), strict=True)]
 
     def full_size(self, image: Tensor) -> Tensor:
@@ -183,4 +182,3 @@ class MaskDecoder(nn.Module):
     def segmentation_logits(self, maps: DecoderMaps) -> Tensor:
         """(B, 1, H, W) log-odds of the training-only segmentation head."""
         return self.pred_seg(F.relu(maps.p1))
-

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a network as it is stored to one made for speed: norms folded, and half precision where that changes nothing seen.
+"""From a network as it is stored to one made for speed: norms folded, half precision where nobody sees it.
 
 Rules of this file:
 1. 'exact' is float32 throughout and agrees with the spec; 'fast' computes the wide convolutions in half precision.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 from enum import Enum
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -96,7 +97,9 @@ def prepared(network: MatAnyone, precision: Precision) -> MatAnyone:
     Batch norms are folded into the convolutions before them, so it can neither be trained nor saved.
     """
     ready = for_inference(copy.deepcopy(network))
-    ready.digest = network_digest(network) if precision is Precision.EXACT else f"{precision.value}:{network_digest(network)}"
+    ready.digest = (
+        network_digest(network) if precision is Precision.EXACT else f"{precision.value}:{network_digest(network)}"
+    )
     ready.precision = precision.value
     _fold(ready)
     if precision is Precision.FAST:
@@ -113,7 +116,7 @@ def _fold(network: nn.Module) -> None:
         children = dict(module.named_children())
         if isinstance(module, nn.Sequential):
             names = list(children)
-            pairs = list(zip(names, names[1:], strict=False))
+            pairs = list(pairwise(names))
         else:
             pairs = [(conv, norm) for conv, norm in _FOLLOWED_BY.items() if conv in children and norm in children]
         for conv, norm in pairs:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -30,6 +30,8 @@ from matanyone_engine.model.weights_file import (
 )
 
 if TYPE_CHECKING:
+    import torch
+
     from matanyone_engine.model.matanyone import MatAnyone
 
 FOLDERS_VARIABLE = "MATANYONE_ENGINE_WEIGHTS"
@@ -64,6 +66,8 @@ class Model:
     """Address of the file for 'weights fetch'; None for a bundled model."""
     bundled: str | None = None
     """File name in the package's weights folder."""
+    verified_fast: bool = False
+    """Half precision was measured to be as good on clips with true alpha (benchmarks/README.md)."""
 
 
 _S_LAB_TERMS = (
@@ -89,6 +93,7 @@ MODELS: dict[str, Model] = {
                 sha256="e35c402460d6f1b34c32610ea6efdc2714ac054027133533ba33446f58e11afb", size=5_512_576
             ),
             bundled="mini.safetensors",
+            verified_fast=True,
         ),
         Model(
             name="matanyone",
@@ -137,6 +142,8 @@ class VettedWeights:
     model: Model | None
     found: Fingerprint
     standing: Standing
+    precision: str = "exact"
+    """How the network that was made from it computes: a precision.Precision's value."""
 
     @property
     def licence(self) -> str:
@@ -248,27 +255,45 @@ def mismatch(model: Model, path: Path, found: Fingerprint, action: str) -> Check
     )
 
 
-def load_network(name_or_path: str | os.PathLike[str], device: str = "auto") -> MatAnyone:
-    """A network ready to use, from a registered name or the path of a .pth or .safetensors file.
+def load_network(name_or_path: str | os.PathLike[str], device: str = "auto", precision: str = "auto") -> MatAnyone:
+    """A network ready to matte with, from a registered name or the path of a .pth or .safetensors file.
 
-    device: 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'.
-    Raises DeviceError, WeightsNotFound, LicenceRefused, CheckpointError, or SettingError for an unreadable policy.
+    device: 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'. precision: 'exact' is float32; 'fast' computes most of it in half
+    precision; 'auto' is fast where the device gains by it and these weights were verified to lose nothing.
+    Raises DeviceError, WeightsNotFound, LicenceRefused, CheckpointError, or SettingError for an unreadable policy or a
+    precision that is not to be had.
     """
-    return load_vetted(name_or_path, device)[0]
+    return load_vetted(name_or_path, device, precision)[0]
 
 
-def load_vetted(name_or_path: str | os.PathLike[str], device: str = "auto") -> tuple[MatAnyone, VettedWeights]:
+def load_vetted(
+    name_or_path: str | os.PathLike[str], device: str = "auto", precision: str = "auto"
+) -> tuple[MatAnyone, VettedWeights]:
     """As load_network, together with what is known about the file, for provenance."""
-    from matanyone_engine.model.checkpoint import build_network, read_checkpoint
+    from matanyone_engine.model.precision import choose_precision, prepared
 
     target = choose_device(device)
+    network, weights = _load(name_or_path, target)
+    verified = weights.standing == "verified" and weights.model is not None and weights.model.verified_fast
+    chosen = choose_precision(precision, target, verified)
+    return prepared(network, chosen), replace(weights, precision=chosen.value)
+
+
+def load_trainable(name_or_path: str | os.PathLike[str]) -> MatAnyone:
+    """A network on the CPU as it is stored, to be trained or saved. Raises as load_network does."""
+    return _load(name_or_path, choose_device("cpu"))[0]
+
+
+def _load(name_or_path: str | os.PathLike[str], device: torch.device) -> tuple[MatAnyone, VettedWeights]:
+    from matanyone_engine.model.checkpoint import build_network, read_checkpoint
+
     found = locate(name_or_path)
     weights = vet(found)
     read_policy().require(weights.licence, weights.label)
     if weights.standing == "unverified":
         _meet_unverified(weights, asked_by_name=found.model is not None)
     _announce_licence(weights)
-    return build_network(read_checkpoint(weights.path), target), weights
+    return build_network(read_checkpoint(weights.path), device), weights
 
 
 def _meet_unverified(weights: VettedWeights, asked_by_name: bool) -> None:

@@ -81,6 +81,8 @@ class EngineSettings:
     models: tuple[str, ...] = ("mini",)
     """Names or paths of weights; clients ask for them by name or file name, the first is the default."""
     device: str = "auto"
+    precision: str = "auto"
+    """Of every network: 'auto', 'exact' or 'fast' (registry.load_network)."""
     access: Access = field(default_factory=Access)
     memory_bytes: int | None = None
     """For sessions together; None is four fifths of what is free at the start."""
@@ -146,7 +148,7 @@ class Engine:
         self._models = {Path(model).stem if "/" in model else model: model for model in settings.models}
         self._dims = {name: _dims(model) for name, model in self._models.items()}
         self.device = choose_device(settings.device)
-        self.worker = Worker(self._models, settings.device)
+        self.worker = Worker(self._models, settings.device, settings.precision)
         self._store = Store(settings.state)
         self._store.prune(settings.most_age_s, settings.most_state_bytes)
         self._memory = settings.memory_bytes or free_bytes(self.device) * 4 // 5

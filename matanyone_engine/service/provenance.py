@@ -33,6 +33,7 @@ def describe_making(
         "model": weights.label,
         "modelLicence": weights.licence,
         "modelSha256": weights.found.sha256 or "unknown",
+        "precision": weights.precision,
         "mask": mask,
         "maskFrame": str(mask_frame),
         "maskSha256": mask_sha256,

@@ -73,10 +73,11 @@ class Standing:
 class Worker:
     """The device with everything on it."""
 
-    def __init__(self, models: dict[str, str], device: str) -> None:
-        """models: name that clients may ask for -> name or path of the weights. device: as --device."""
+    def __init__(self, models: dict[str, str], device: str, precision: str = "auto") -> None:
+        """models: name that clients may ask for -> name or path of the weights. device, precision: as load_network."""
         self._models = models
         self._device = device
+        self._precision = precision
         self._networks: dict[str, tuple[MatAnyone, VettedWeights]] = {}
         self._live: dict[str, Live] = {}
         self._jobs: dict[str, Generator[Event, None, None]] = {}
@@ -95,7 +96,7 @@ class Worker:
         """Loaded once, then shared by all sessions. Raises CheckpointError, LicenceRefused, DeviceError."""
         if name not in self._networks:
             with self._doing("loading", ""):
-                self._networks[name] = load_vetted(self._models[name], self._device)
+                self._networks[name] = load_vetted(self._models[name], self._device, self._precision)
         return self._networks[name]
 
     @property

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is done for speed equals the plain network within stated bounds, on random weights and on mini."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+from toy import disc, plates, toy_network
+
+from matanyone_engine import MattingSession, load_network
+from matanyone_engine.errors import SettingError
+from matanyone_engine.model import MatAnyone, network_digest
+from matanyone_engine.model.decoder import STRIP_BYTES
+from matanyone_engine.model.precision import Precision, choose_precision, half_type, prepared
+from matanyone_engine.model.registry import load_trainable
+
+CPU = torch.device("cpu")
+needs_half = pytest.mark.skipif(half_type(CPU) is None, reason="this CPU has no bfloat16 instructions")
+
+
+@pytest.fixture(scope="module")
+def mini() -> MatAnyone:
+    return load_trainable("mini")
+
+
+def matted(network: MatAnyone, frames: int = 7) -> Tensor:
+    session, shot = MattingSession(network, settle_passes=2), plates(frames)
+    return torch.stack([session.seed(shot[0], disc()), *(session.advance(plate) for plate in shot[1:])])
+
+
+def test_exact_is_the_plain_network_to_rounding(mini: MatAnyone) -> None:
+    for network in (toy_network(), mini):
+        ready = prepared(network, Precision.EXACT)
+        assert not any(isinstance(module, nn.BatchNorm2d) for module in ready.modules())
+        assert float((matted(ready) - matted(network)).abs().max()) < 1e-4
+
+
+@needs_half
+def test_fast_stays_near_exact_on_mini(mini: MatAnyone) -> None:
+    fast, exact = matted(prepared(mini, Precision.FAST)), matted(prepared(mini, Precision.EXACT))
+    assert float((fast - exact).abs().mean()) < 2e-3
+    assert not torch.equal(fast, exact)
+    assert fast.dtype == torch.float32
+
+
+@needs_half
+def test_fast_alphas_have_more_than_eight_bits(mini: MatAnyone) -> None:
+    alpha = matted(prepared(mini, Precision.FAST))[-1]
+    soft = alpha[(alpha > 0.5) & (alpha < 1)]
+    assert len(soft) > 300
+    # In bfloat16 all of these would lie on multiples of 1/256.
+    assert float(((soft * 256) % 1).std()) > 0.2
+
+
+@needs_half
+def test_what_is_remembered_is_float32(mini: MatAnyone) -> None:
+    session = MattingSession(prepared(mini, Precision.FAST), settle_passes=0)
+    session.seed(plates(1)[0], disc())
+    carried, stored = session.state.carried, session.state.bank.tokens
+    assert carried is not None
+    assert stored is not None
+    assert {x.dtype for x in (*carried, *stored.tensors().values())} == {torch.float32}
+
+
+def test_the_stored_network_is_left_as_it_is() -> None:
+    network = toy_network()
+    before, digest = matted(network), network_digest(network)
+    ready = prepared(network, Precision.EXACT)
+    assert network_digest(ready) == digest
+    assert torch.equal(matted(network), before)
+
+
+@needs_half
+def test_a_snapshot_goes_on_only_in_its_own_precision(mini: MatAnyone) -> None:
+    session = MattingSession(prepared(mini, Precision.FAST), settle_passes=0)
+    session.seed(plates(1)[0], disc())
+    blob = session.snapshot()
+    again = MattingSession.restore(prepared(mini, Precision.FAST), blob)
+    plate = plates(2)[1]
+    assert torch.equal(again.advance(plate), session.advance(plate))
+    with pytest.raises(Exception, match="another network"):
+        MattingSession.restore(prepared(mini, Precision.EXACT), blob)
+
+
+@pytest.mark.parametrize("strip_bytes", [1, 20_000, STRIP_BYTES])
+def test_strips_decode_the_same(strip_bytes: int) -> None:
+    network = toy_network()
+    with torch.inference_mode():
+        features = network.encode_image(torch.rand(1, 3, 80, 48))
+        readout = torch.randn(1, network.dims.embed_dim, 5, 3)
+        whole = network.decode(features, readout)
+        strips = network.mask_decoder.in_strips(features, readout, strip_bytes)
+    assert torch.allclose(strips.raw_alpha, whole.raw_alpha, atol=1e-5)
+    assert torch.allclose(strips.p2, whole.p2, atol=1e-5)
+    assert torch.allclose(strips.p1, nn.functional.avg_pool2d(whole.p1, 16), atol=1e-5)
+
+
+def test_auto_is_fast_only_where_verified() -> None:
+    half = half_type(CPU)
+    assert choose_precision("auto", CPU, verified=False) is Precision.EXACT
+    assert choose_precision("auto", CPU, verified=True) is (Precision.FAST if half else Precision.EXACT)
+    assert load_network("mini", "cpu").precision == ("fast" if half else "exact")
+    with pytest.raises(SettingError, match="auto, exact, fast"):
+        choose_precision("turbo", CPU, verified=True)
+
+
+def test_fast_is_refused_where_nothing_is_gained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("matanyone_engine.model.precision.half_type", lambda _device: None)
+    with pytest.raises(SettingError, match="no faster"):
+        choose_precision("fast", CPU, verified=True)
+    assert choose_precision("auto", CPU, verified=True) is Precision.EXACT
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("precision", list(Precision))
+def test_on_a_gpu(mini: MatAnyone, precision: Precision) -> None:
+    exact = matted(prepared(mini, Precision.EXACT))
+    assert float((matted(prepared(mini.to("cuda"), precision)).cpu() - exact).abs().mean()) < 2e-3

@@ -84,8 +84,8 @@ class MatAnyone(nn.Module):
         """Padded plate (B, 3, H, W), display-referred 0..1 -> ImageFeatures. Independent of the object."""
         image = (plate - self.mean) / self.std
         f16, f8, f4, f2 = self.pixel_encoder(image)
-        skips = self.mask_decoder.decoder_feat_proc(f8, f4, f2)
-        return ImageFeatures(*skips, image, self.pix_feat_proj(f16), *self.key_proj(f16))
+        skip8, skip4, skip2 = self.mask_decoder.decoder_feat_proc(f8, f4, f2)
+        return ImageFeatures(skip8, skip4, skip2, image, self.pix_feat_proj(f16), *self.key_proj(f16))
 
     def encode_mask(self, features: ImageFeatures, alpha: Tensor) -> Tensor:
         """Alpha (B, 1, H, W) 0..1 of that frame -> value (B, V, h, w)."""

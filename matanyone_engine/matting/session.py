@@ -300,21 +300,22 @@ class MattingSession:
 
     def _mask(self, mask: Image, geometry: Geometry) -> Tensor:
         """Checked, at working size, padded: (1, 1, H, W)."""
-        given = _float_tensor(mask)
-        if tuple(given.shape) != geometry.frame:
-            raise MaskError(
-                expected=f"a mask of the plate's size {_words(geometry.frame)}",
-                came=f"shape {tuple(given.shape)}",
-                action="Render the mask at the plate's format; it is never stretched to fit.",
-            )
-        _check_values(given, "mask", MaskError)
-        if not given.max() > 0:
-            raise MaskError(
-                expected="a mask that covers some of the subject",
-                came="an empty one (every pixel is 0)",
-                action="Check that the mask was drawn on this frame and its channel is the one that was read.",
-            )
-        return geometry.prepare(given.clamp(0, 1)[None, None].to(self._network.device))
+        with _guarded():
+            given = _float_tensor(mask)
+            if tuple(given.shape) != geometry.frame:
+                raise MaskError(
+                    expected=f"a mask of the plate's size {_words(geometry.frame)}",
+                    came=f"shape {tuple(given.shape)}",
+                    action="Render the mask at the plate's format; it is never stretched to fit.",
+                )
+            _check_values(given, "mask", MaskError)
+            if not given.max() > 0:
+                raise MaskError(
+                    expected="a mask that covers some of the subject",
+                    came="an empty one (every pixel is 0)",
+                    action="Check that the mask was drawn on this frame and its channel is the one that was read.",
+                )
+            return geometry.prepare(given.clamp(0, 1)[None, None].to(self._network.device))
 
     def _repeats(self, shown: _Shown) -> bool:
         last, tolerance = self._state.answered, self._hold_tolerance

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from matanyone_engine.matting.shot import Answer, Pass, Seed, Shot, Source
 
-_FORMAT = 1
+_FORMAT = 2
 """Raised when the same inputs give other alphas: a change of the network's code, of blending, of a policy."""
 
 

@@ -98,10 +98,13 @@ class ShotRunner:
 
     def _has_seed(self, seed: Seed) -> bool:
         name = self._names.seed(seed)
-        return _alpha_key(name) in self.store and _state_key(name) in self.store
+        return self._has_answer(name) and _state_key(name) in self.store
 
     def _has_alpha(self, along: Pass, frame: int) -> bool:
-        return _alpha_key(self._names.alpha(along, frame)) in self.store
+        return self._has_answer(self._names.alpha(along, frame))
+
+    def _has_answer(self, name: str) -> bool:
+        return _alpha_key(name) in self.store and _report_key(name) in self.store
 
     def _states(self, along: Pass) -> list[int]:
         return [frame for frame in along.frames if self._is_live(along, frame) or self._has_state(along, frame)]
@@ -157,9 +160,8 @@ class ShotRunner:
             self.store[_state_key(name)] = session.snapshot()
 
     def _keep(self, name: str, alpha: Tensor, report: FrameReport) -> None:
-        """An alpha, and how it was answered where that is worth a word."""
-        if report != FrameReport():
-            self.store[_report_key(name)] = json.dumps(asdict(report)).encode()
+        """An alpha, and how it was answered; one that is plain is noted too, or a lost report would read as plain."""
+        self.store[_report_key(name)] = json.dumps(asdict(report)).encode()
         self.store[_alpha_key(name)] = packed(alpha)
 
     def _before(self, move: Move) -> StreamState:
@@ -216,8 +218,8 @@ class ShotRunner:
         return FrameReport()
 
     def _reported(self, name: str) -> FrameReport:
-        said = json.loads(self.store.get(_report_key(name), b"{}"))
-        box = said.pop("region", None)
+        said = json.loads(self._kept(_report_key(name)))
+        box = said.pop("region")
         return FrameReport(**said, region=None if box is None else Box(*box))
 
     def disagreement(self, subject: str, frame: int) -> float | None:

@@ -13,6 +13,7 @@ import hashlib
 import os
 import shutil
 import time
+import uuid
 from collections.abc import Iterator, MutableMapping
 from contextlib import suppress
 from pathlib import Path
@@ -71,7 +72,8 @@ class DiskCache(MutableMapping[str, bytes]):
     def __setitem__(self, name: str, value: bytes) -> None:
         """Raises OutputError."""
         path = self._path(name)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        # Not by process: jobs of one process, and machines that share the folder, may write one entry at a time.
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
         try:
             path.parent.mkdir(exist_ok=True)
             temporary.write_bytes(hashlib.sha256(value).digest() + value)

@@ -30,13 +30,7 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lines: dict[int, dict[str, Any]] = {}
-        for text in path.read_bytes().splitlines() if path.is_file() else ():
-            try:
-                line = json.loads(text)
-                self._lines[int(line["frame"])] = line
-            except (ValueError, KeyError, TypeError):
-                continue  # a line cut short by a crash: its frame is written again
+        self._lines = _read(path)
 
     def stands(self, frame: int, made_from: str, files: Sequence[Path]) -> bool:
         """Whether the files of a frame are there, as they were written, and made from this."""
@@ -61,12 +55,25 @@ class Ledger:
             raise _not_written(self._path, error) from error
 
     def tidy(self) -> None:
-        """One line a frame again. Raises OutputError."""
+        """One line a frame again, also of frames that another run noted meanwhile. Raises OutputError."""
         try:
+            lines = _read(self._path)
             with whole_file(self._path) as temporary:
-                temporary.write_text("".join(json.dumps(self._lines[frame]) + "\n" for frame in sorted(self._lines)))
+                temporary.write_text("".join(json.dumps(lines[frame]) + "\n" for frame in sorted(lines)))
         except OSError as error:
             raise _not_written(self._path, error) from error
+
+
+def _read(path: Path) -> dict[int, dict[str, Any]]:
+    """Frame -> its last line."""
+    lines = {}
+    for text in path.read_bytes().splitlines() if path.is_file() else ():
+        try:
+            line = json.loads(text)
+            lines[int(line["frame"])] = line
+        except (ValueError, KeyError, TypeError):
+            continue  # a line cut short by a crash: its frame is written again
+    return lines
 
 
 def file_digest(path: Path) -> str:

@@ -8,6 +8,7 @@ another machine: what its cache (cache.py) lacks is computed again from these st
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from pathlib import Path
 from matanyone_engine.atomic import whole_file
 from matanyone_engine.errors import OutputError, SettingError
 from matanyone_engine.media.sequence import OutputPattern
+
+_STATE = re.compile(r"[0-9a-f]{32}\.state")
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,19 @@ def read_resume_point(path: Path) -> ResumePoint:
         fields = json.loads(header)
         states, at = {}, 0
         for name, size in fields["states"].items():
-            states[str(name)], at = blobs[at : at + size], at + size
+            states[_checked(name)], at = blobs[at : at + size], at + size
         if at != len(blobs):
             raise ValueError(f"{len(blobs)} bytes of states, not {at}")
         return ResumePoint(str(fields["identity"]), states)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise cannot_resume(f"{path}, which is damaged ({error})") from error
+
+
+def _checked(name: str) -> str:
+    """It becomes a file name of the cache, and whoever may write beside the alphas may have written it."""
+    if not _STATE.fullmatch(name):
+        raise ValueError(f"a state called {name!r}")
+    return name
 
 
 def cannot_resume(came: str) -> SettingError:

@@ -10,6 +10,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, MutableMapping
@@ -17,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -32,12 +34,14 @@ from matanyone_engine.matting.options import keywords
 from matanyone_engine.matting.runner import Live, ShotRunner, Vanished
 from matanyone_engine.matting.session import FrameReport, MattingSession
 from matanyone_engine.matting.shot import Step, Subject
+from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.images import Plate
 from matanyone_engine.media.layouts import FrameContent, union
 from matanyone_engine.media.plates import PlateSource
 from matanyone_engine.media.spaces import interop_id
 from matanyone_engine.model.checkpoint import network_digest
 from matanyone_engine.model.matanyone import MatAnyone
+from matanyone_engine.model.precision import Precision, half_type
 from matanyone_engine.model.registry import VettedWeights
 from matanyone_engine.service.cache import DiskCache, default_folder
 from matanyone_engine.service.guard import again_if_out_of_memory, memory_named, suspicions
@@ -64,6 +68,9 @@ _MOST_AHEAD = 2
 _MOST_AHEAD_BYTES = 1 << 30
 _BYTES_A_PIXEL = 28
 """Of a frame on its way: the plate, what the network sees of it, its alpha, in float32."""
+
+_VIEW_STEPS = 17
+"""A channel, of the colours by which views are told apart."""
 
 Plane = NDArray[np.float32]
 
@@ -367,11 +374,23 @@ def identity(plan: MattePlan, network: MatAnyone) -> str:
 def _inputs(plan: MattePlan, network: MatAnyone, contents: Contents) -> Inputs:
     """Digests of all that alphas are made from. What is not known to be without effect has one."""
     options = {name: value for name, value in asdict(plan.job).items() if name not in (*_NOT_IN_NAMES, "delivery")}
-    about = digest(
-        __version__, torch.__version__, network.device.type, network_digest(network), options, plan.view.name
-    )
+    code = (__version__, torch.__version__, version("OpenImageIO"))
+    about = digest(code, _arithmetic(network), options, plan.view.name, view_digest(plan.view))
     masks = {seed: file.sha256 for seed, file in plan.masks.keys.items()}
     return Inputs(about, contents.digests, masks, plan.masks.holdout_digests())
+
+
+def _arithmetic(network: MatAnyone) -> list[str]:
+    """Which numbers are computed with. Not on which machine: a farm may go on with a shot on another one."""
+    half = half_type(network.device) if network.precision == Precision.FAST.value else None
+    return [network_digest(network), network.precision, str(half), network.device.type]
+
+
+def view_digest(view: NetworkView) -> str:
+    """What a view makes of colours all over its range: an OCIO config of the same name may be another one."""
+    steps = np.linspace(0.0, 1.0, _VIEW_STEPS, dtype=np.float32)
+    colours = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(_VIEW_STEPS, -1, 3)
+    return hashlib.sha256(np.ascontiguousarray(view(colours)).tobytes()).hexdigest()
 
 
 def _runner(plan: MattePlan, network: MatAnyone, names: Names, cache: MutableMapping[str, bytes]) -> ShotRunner:

@@ -25,6 +25,7 @@ from matanyone_engine.service.delivery import Outputs
 from matanyone_engine.service.guard import CUT_SUBJECT
 from matanyone_engine.service.job import MatteJob, MattePlan, plan_matte, provenance, seeds_behind
 from matanyone_engine.service.keys import KeyMask, ObjectOptions
+from matanyone_engine.service.ledger import Ledger
 from matanyone_engine.service.resume import ResumePoint, read_resume_point, write_resume_point
 from matanyone_engine.service.run import FrameDone, StepDone, Unchanged, identity, run_matte, waiting_bytes
 
@@ -352,11 +353,29 @@ def test_plates_are_read_and_alphas_written_beside_the_network(shot: Shot, monke
 
 def test_a_damaged_resume_point_is_refused(tmp_path: Path) -> None:
     path = tmp_path / ".alpha.exr.resume"
-    write_resume_point(path, ResumePoint("job", {"a.state": b"state", "b.state": b"\n"}))
-    assert read_resume_point(path) == ResumePoint("job", {"a.state": b"state", "b.state": b"\n"})
+    point = ResumePoint("job", {f"{'a' * 32}.state": b"state", f"{'b' * 32}.state": b"\n"})
+    write_resume_point(path, point)
+    assert read_resume_point(path) == point
     path.write_bytes(path.read_bytes()[5:])
     with pytest.raises(SettingError, match="damaged"):
         read_resume_point(path)
+
+
+def test_a_resume_point_cannot_write_beside_the_cache(tmp_path: Path) -> None:
+    path = tmp_path / ".alpha.exr.resume"
+    write_resume_point(path, ResumePoint("job", {"../../evil.state": b"state"}))
+    with pytest.raises(SettingError, match="evil"):
+        read_resume_point(path)
+
+
+def test_a_ledger_keeps_what_another_run_noted_meanwhile(tmp_path: Path) -> None:
+    alpha = tmp_path / "a.1001.exr"
+    alpha.write_bytes(b"alpha")
+    one, other = Ledger(tmp_path / ".made"), Ledger(tmp_path / ".made")
+    one.add(1001, "this", [alpha])
+    other.add(1002, "that", [alpha])
+    one.tidy()
+    assert all(Ledger(tmp_path / ".made").stands(*line, [alpha]) for line in ((1001, "this"), (1002, "that")))
 
 
 def test_a_cache_keeps_to_its_limit_and_notices_damage(tmp_path: Path) -> None:

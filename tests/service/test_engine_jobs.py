@@ -228,3 +228,31 @@ def test_a_plate_that_kills_the_image_library_costs_the_job_and_no_session(engin
         assert pixels(session.matte(numbers(0, 3), plate, mask())) == {n: expected()[n] for n in numbers(0, 3)}
         assert events(JobRun(client, job(shot)))[1].outcome == "finished"
     check_files(shot)
+
+
+def test_keys_objects_and_rivals_are_those_of_a_run_without_an_engine(
+    engine: Engine, shot: Shot, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Pixel for pixel, each computing by itself; and a second run leaves all files alone."""
+    garbage = np.zeros((HEIGHT, WIDTH, 1), np.float32)
+    garbage[:, :16] = 1.0
+    write_image(shot.folder / "garbage.1003.exr", garbage, ("Y",))
+    keys = [f"hero={shot.mask}@{FIRST}", f"hero={shot.mask}@{FIRST + 4}", f"dog={shot.mask}@{FIRST + 1}"]
+    asked = [word for key in keys for word in ("--mask", key)]
+    asked += ["--rival", f"twin={shot.mask}@{FIRST + 2}", "--life", f"dog={FIRST + 1}-{FIRST + 3}"]
+    asked += ["--outside", f"hero={shot.folder / 'garbage.####.exr'}", "--layout", "layers"]
+    served = shot.arguments(*asked, "--model", "toy", "--endpoint", str(engine.file))
+    assert main(served) == 0
+    alone = shot.folder / "alone"
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("MATANYONE_ENGINE_CACHE", str(shot.folder / "cache of its own"))
+        assert main(shot.arguments(*asked, "--out", str(alone / "alpha.####.exr"), "--device", "cpu")) == 0
+    for frame in range(FIRST, FIRST + 6):
+        ours, theirs = read_image(shot.alpha(frame)), read_image(alone / f"alpha.{frame}.exr")
+        assert ours.shape[2] > 4
+        assert np.array_equal(ours, theirs)
+    written = {path: path.stat().st_mtime_ns for path in shot.out.glob("*.exr")}
+    capsys.readouterr()
+    assert main(served) == 0
+    assert "kept    6 alphas" in "".join(capsys.readouterr())
+    assert {path: path.stat().st_mtime_ns for path in shot.out.glob("*.exr")} == written

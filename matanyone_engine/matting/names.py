@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Content names: the name of an alpha is the digest of everything it was made from.
+"""Content names: the name of an alpha is the digest of everything it was made from (DR006).
 
 A pass is named frame by frame, each name made of the one before and the new plate: whatever changes on a frame
 changes the names from there on and no earlier ones. Two results of one name are the same result, so a result is used

@@ -1,0 +1,289 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What a frame costs inside the network: seconds a stage, peak memory, and how near the machine's limit that is.
+
+    python benchmarks/network.py --model mini --size 1280x720
+    python benchmarks/network.py --model matanyone --size 1920x1080 --turns 5 --json figures.json
+    python benchmarks/network.py --model mini --ways exact fast --sizes 640x360 1280x720 1920x1080 --plot sizes.png
+
+Ways: the spec read densely (dense.py), this engine in float32 (exact) and with half precision (fast); the same weights.
+Each is a process of its own, whose peak memory the kernel counted, with a full bank; they take turns frame by frame, so
+that whatever else the machine does falls on all of them. 'matanyone' has the published network's dims and random
+weights: what it answers is nothing, what it costs is the same. Operations are counted by torch, the limit is a large matrix
+product's, measured in the same run. The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import resource
+import statistics
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from dense import DenseSession
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from matanyone_engine.matting.policy import MemoryPolicy
+from matanyone_engine.matting.session import MattingSession
+from matanyone_engine.model import MATANYONE, MatAnyone, for_inference
+from matanyone_engine.model.device import choose_device
+from matanyone_engine.model.dims import STRIDE
+from matanyone_engine.model.precision import Precision, half_type, prepared
+from matanyone_engine.model.registry import load_trainable
+from matanyone_engine.service.allocator import keep_freed_memory
+
+WAYS = ("dense", "exact", "fast")
+STAGES = (
+    "encode_image", "change_logits", "fuse", "transform", "decode", "decode_in_strips", "update_sensory_from_decoder",
+    "encode_mask", "update_sensory_from_value", "summarize",
+)  # fmt: skip
+FILLED = 5
+"""Frames in a full bank."""
+
+
+class Clock:
+    """Seconds spent in each stage of a network."""
+
+    def __init__(self, network: MatAnyone) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.on_gpu = network.device.type == "cuda"
+        for stage in STAGES:
+            setattr(network, stage, self._timed(stage, getattr(network, stage)))
+
+    def _timed(self, stage: str, compute: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*arguments: Any) -> Any:
+            begun = self.now()
+            answer = compute(*arguments)
+            self.seconds[stage] += self.now() - begun
+            return answer
+
+        return timed
+
+    def now(self) -> float:
+        """Once the device has done what it was told."""
+        if self.on_gpu:
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+
+def stored_network(model: str) -> MatAnyone:
+    """The bundled model, or the published dims with random weights."""
+    if model != "matanyone":
+        return load_trainable(model)
+    torch.manual_seed(0)
+    return for_inference(MatAnyone(MATANYONE))
+
+
+def shot(width: int, height: int) -> tuple[Tensor, Tensor]:
+    """A plate of noise (3, H, W), and a box for its mask (H, W)."""
+    plate = torch.rand(3, height, width, generator=torch.Generator().manual_seed(1))
+    mask = torch.zeros(height, width)
+    mask[height // 4 : 3 * height // 4, width // 4 : 3 * width // 4] = 1
+    return plate, mask
+
+
+def dense_way(network: MatAnyone, plate: Tensor, mask: Tensor) -> tuple[Callable[[], object], Callable[[], object]]:
+    """A frame, and a settle pass. Sides are whole tokens, so nothing is padded."""
+    session = DenseSession(network, settle_passes=0)
+    padded = plate[None]
+    session.seed(padded, mask[None, None])
+    session.stored *= FILLED
+    return lambda: session.advance(padded), lambda: session.settle(padded)
+
+
+def engine_way(network: MatAnyone, plate: Tensor, mask: Tensor) -> tuple[Callable[[], object], Callable[[], object]]:
+    """The same, through the session that users get; frames that repeat are computed all the same."""
+    filling = MattingSession(network, MemoryPolicy(memory_every=1), settle_passes=0, hold_tolerance=None)
+    filling.seed(plate, mask)
+    seeded = filling.state
+    for _ in range(FILLED - 1):
+        filling.advance(plate)
+    session = MattingSession(network, settle_passes=0, hold_tolerance=None)
+    session.rewind(filling.state)
+    settling = MattingSession(network, settle_passes=0, hold_tolerance=None)
+    settling.rewind(seeded)
+    return lambda: session.advance(plate), lambda: settling.settle(plate)
+
+
+def serve(way: str, args: argparse.Namespace, size: tuple[int, int], pipe: Connection) -> None:
+    """A process for one way: computes a frame or a settle pass when it is told to."""
+    keep_freed_memory()
+    network = stored_network(args.model).to(choose_device(args.device))
+    if way != "dense":
+        network = prepared(network, Precision(way))
+    frame, settle = (dense_way if way == "dense" else engine_way)(network, *shot(*size))
+    clock = Clock(network)
+    frame()
+    pipe.send("ready")
+    while (asked := pipe.recv()) is not None:
+        clock.seconds.clear()
+        begun = clock.now()
+        (frame if asked == "frame" else settle)()
+        pipe.send({"seconds": clock.now() - begun, "stages": dict(clock.seconds), "peak": peak_bytes()})
+
+
+def peak_bytes() -> int:
+    """Most memory this process has held: on the CUDA device if there is one in use, else resident."""
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return torch.cuda.max_memory_allocated()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def measure(args: argparse.Namespace, size: tuple[int, int]) -> dict[str, dict[str, Any]]:
+    """Way -> figures, for one size."""
+    context = multiprocessing.get_context("spawn")
+    pipes, taken = {}, defaultdict(list)
+    for way in args.ways:
+        pipes[way], theirs = context.Pipe()
+        context.Process(target=serve, args=(way, args, size, theirs), daemon=True).start()
+        pipes[way].recv()  # one after the other: filling a bank is work, too
+    for _ in range(args.turns):
+        for kind in ("frame", "settle"):
+            for way, pipe in pipes.items():
+                pipe.send(kind)
+                taken[way, kind].append(pipe.recv())
+    for pipe in pipes.values():
+        pipe.send(None)
+    return {way: _figures(taken[way, "frame"], taken[way, "settle"]) for way in pipes}
+
+
+def _figures(frames: list[dict[str, Any]], settles: list[dict[str, Any]]) -> dict[str, Any]:
+    seconds = statistics.median(each["seconds"] for each in frames)
+    stages = {stage: statistics.median(each["stages"].get(stage, 0.0) for each in frames) for stage in STAGES}
+    stages = {stage: spent for stage, spent in stages.items() if spent}
+    stages["memory read, checks"] = max(0.0, seconds - sum(stages.values()))
+    return {
+        "seconds": seconds,
+        "frames_per_s": 1 / seconds,
+        "settle_seconds": statistics.median(each["seconds"] for each in settles),
+        "peak_GB": frames[-1]["peak"] / 1e9,
+        "stages": stages,
+    }
+
+
+def operations(model: str, size: tuple[int, int]) -> dict[str, float]:
+    """Stage -> operations of a frame, as torch counts the exact network's; a multiplication and an addition are two."""
+    network = prepared(stored_network(model), Precision.EXACT)
+    counted: dict[str, float] = {}
+    plate, mask = shot(*size)
+    for stage in STAGES:
+        setattr(network, stage, _counted(counted, stage, getattr(network, stage)))
+    frame, _ = engine_way(network, plate, mask)
+    counted.clear()
+    with FlopCounterMode(display=False) as counter:
+        frame()
+    counted["memory read, checks"] = counter.get_total_flops() - sum(counted.values())
+    return counted
+
+
+def _counted(counted: dict[str, float], stage: str, compute: Callable[..., Any]) -> Callable[..., Any]:
+    def counting(*arguments: Any) -> Any:
+        with FlopCounterMode(display=False) as counter:
+            answer = compute(*arguments)
+        counted[stage] = counted.get(stage, 0.0) + counter.get_total_flops()
+        return answer
+
+    return counting
+
+
+def ceiling(device: torch.device, dtype: torch.dtype) -> float:
+    """Operations a second of a large matrix product, the best of several."""
+    side = 2048 if device.type == "cpu" else 8192
+    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    best = float("inf")
+    for _ in range(6):
+        begun = time.perf_counter()
+        product = a @ b
+        float(product[0, 0])  # waits for the device
+        best = min(best, time.perf_counter() - begun)
+    return 2 * side**3 / best
+
+
+def report(size: str, figures: dict[str, dict[str, Any]], counted: dict[str, float], limits: dict[str, float]) -> None:
+    """A table to read."""
+    base = figures.get("dense") or next(iter(figures.values()))
+    print(f"\n{size}")
+    for way, each in figures.items():
+        speed, memory = base["seconds"] / each["seconds"], each["peak_GB"] / base["peak_GB"]
+        settles = 10 * each["settle_seconds"] / each["seconds"]
+        print(
+            f"{way:>6}  {each['seconds']:8.3f} s a frame  {each['frames_per_s']:6.2f} frames/s  x{speed:5.2f}  "
+            f"peak {each['peak_GB']:5.2f} GB  x{memory:4.2f}  ten settle passes = {settles:.1f} frames"
+        )
+    for way, each in figures.items():
+        limit = limits["half" if way == "fast" and "half" in limits else "float32"]
+        print(f"{way}: seconds, share of {limit / 1e9:.0f} G operations/s")
+        for stage, spent in each["stages"].items():
+            done = counted.get("decode_in_strips" if stage == "decode" else stage, 0.0)
+            print(f"    {stage:28} {spent:8.3f}  {done / spent / limit if spent else 0:6.1%}")
+
+
+def draw(path: Path, rows: dict[str, dict[str, dict[str, Any]]]) -> None:
+    """Seconds and memory against megapixels, a line a way."""
+    canvas = np.full((360, 1000, 3), 24, np.uint8)
+    sizes = {size: float(np.prod([int(side) for side in size.split("x")])) / 1e6 for size in rows}
+    ways = list(next(iter(rows.values())))
+    for panel, (figure, label) in enumerate((("seconds", "seconds a frame"), ("peak_GB", "peak memory, GB"))):
+        most = max(each[figure] for row in rows.values() for each in row.values())
+        left = 60 + 500 * panel
+        cv2.putText(canvas, f"{label}, 0 to {most:.2f}", (left, 30), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (230,) * 3, 1, 16)
+        cv2.line(canvas, (left, 310), (left + 400, 310), (110,) * 3, 1)
+        for number, way in enumerate(ways):
+            colour = ((120, 120, 255), (255, 200, 120), (120, 255, 160))[number % 3]
+            points = [
+                (int(left + 400 * sizes[size] / max(sizes.values())), int(310 - 250 * row[way][figure] / most))
+                for size, row in rows.items()
+            ]
+            cv2.polylines(canvas, [np.array(points)], isClosed=False, color=colour, thickness=2, lineType=cv2.LINE_AA)
+            for point in points:
+                cv2.circle(canvas, point, 4, colour, -1, cv2.LINE_AA)
+            cv2.putText(canvas, way, (left + 90 * number, 50), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, 1, cv2.LINE_AA)
+        for size, pixels in sizes.items():
+            at = (int(left + 400 * pixels / max(sizes.values())) - 40, 335)
+            cv2.putText(canvas, size, at, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (230,) * 3, 1, cv2.LINE_AA)
+    cv2.imwrite(str(path), canvas)
+
+
+def main() -> None:
+    """Measure, print, draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="mini", help="mini, matanyone (random weights), or a weights file")
+    parser.add_argument("--sizes", "--size", nargs="+", default=["1280x720"], help="WIDTHxHEIGHT, made whole tokens")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=None, help="default: all that this device has")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path)
+    args = parser.parse_args()
+    device = choose_device(args.device)
+    half = half_type(device)
+    args.ways = args.ways or [way for way in WAYS if way != "fast" or half]
+    limits = {"float32": ceiling(device, torch.float32)} | ({"half": ceiling(device, half)} if half else {})
+    rows = {}
+    for text in args.sizes:
+        width, height = (-(-int(side) // STRIDE) * STRIDE for side in text.split("x"))
+        rows[text] = measure(args, (width, height))
+        report(text, rows[text], operations(args.model, (width, height)), limits)
+    if args.plot:
+        draw(args.plot, rows)
+    result = json.dumps({"model": args.model, "device": str(device), "operations_per_s": limits, "sizes": rows})
+    if args.json:
+        args.json.write_text(result)
+    print(result)
+
+
+if __name__ == "__main__":
+    main()

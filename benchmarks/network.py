@@ -100,7 +100,9 @@ def dense_way(network: MatAnyone, plate: Tensor, mask: Tensor) -> tuple[Callable
     padded = plate[None]
     session.seed(padded, mask[None, None])
     session.stored *= FILLED
-    return lambda: session.advance(padded), lambda: session.settle(padded)
+    settling = DenseSession(network, settle_passes=0)
+    settling.seed(padded, mask[None, None])
+    return lambda: session.advance(padded), lambda: settling.settle(padded)
 
 
 def engine_way(network: MatAnyone, plate: Tensor, mask: Tensor) -> tuple[Callable[[], object], Callable[[], object]]:

@@ -9,8 +9,8 @@
 Ways: the spec read densely (dense.py), this engine in float32 (exact) and with half precision (fast); the same weights.
 Each is a process of its own, whose peak memory the kernel counted, with a full bank; they take turns frame by frame, so
 that whatever else the machine does falls on all of them. 'matanyone' has the published network's dims and random
-weights: what it answers is nothing, what it costs is the same. Operations are counted by torch, the limit is a large matrix
-product's, measured in the same run. The last line is JSON.
+weights: what it answers is nothing, what it costs is the same. Operations are counted by torch, the limit is a large
+matrix product's, measured in the same run. The last line is JSON.
 """
 
 from __future__ import annotations

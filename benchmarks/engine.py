@@ -88,11 +88,11 @@ def end(client: EngineClient, file: Path) -> None:
 def throughput(args: argparse.Namespace) -> dict[str, float]:
     """Seconds a frame both ways, in blocks turn about, so that whatever else the machine does meets both."""
     width, height = map(int, args.size.split("x"))
-    library = MattingSession(load_network("mini", args.device), settle_passes=1)
+    library = MattingSession(load_network("mini", args.device, args.precision), settle_passes=1)
     pixels = [picture(width, height, frame) for frame in range(args.frames)]
     mask = roto(width, height)
     with tempfile.TemporaryDirectory() as folder:
-        file = engine(Path(folder), "--device", args.device)
+        file = engine(Path(folder), "--device", args.device, "--precision", args.precision)
         with EngineClient(lambda: find_engine(file), "benchmark") as client:
             options = say.Options(1, colorspace="sRGB", reply="f2")
             shot = client.open_shot((width, height), options)
@@ -227,6 +227,7 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=60, help="frames of a shot of the soak")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", default="auto", help="of the throughput's network")
     parser.add_argument("--plot", type=Path)
     args = parser.parse_args()
     args.size = args.size or ("1920x1080" if args.what == "throughput" else "192x108")

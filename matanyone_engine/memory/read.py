@@ -79,7 +79,7 @@ def softmax_weights(similar: Tensor, top_k: int | None) -> Weights:
 def largest(similar: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The `count` largest of each row and where they stand, in any order: (B, P, N) -> (B, P, count) twice.
 
-    Exact in two rounds, six times faster than one over long rows: the best of a row lie in the `count` groups with
+    Exact in two rounds, which long rows gain by: the best of a row lie in the `count` groups with
     the largest maxima, so that only those groups are searched.
     """
     groups = similar.shape[-1] // _GROUP

@@ -67,8 +67,7 @@ class UpsampleBlock(nn.Module):
 
     def by_strips(self, x: Tensor, skip: Tensor, strip_bytes: int) -> Tensor:
         """forward(), with no more than strips of what lies between."""
-        height = 2 * x.shape[2]
-        strips = _strips(height, 2 * x.shape[3] * x.shape[1], strip_bytes)
+        strips = _strips(x, strip_bytes)
         return torch.cat([self.rows(x, lambda a, b: skip[:, :, a:b], *strip) for strip in strips], dim=2)
 
 
@@ -83,9 +82,11 @@ def _doubled_rows(x: Tensor, first: int, last: int) -> Tensor:
     return _doubled(x[:, :, top:bottom].float())[:, :, first - 2 * top : last - 2 * top]
 
 
-def _strips(height: int, row_floats: int, strip_bytes: int) -> list[tuple[int, int]]:
-    """First and last row of each strip: whole tokens, of at most strip_bytes of float32 where that is more than one."""
-    rows = max(1, strip_bytes // (4 * row_floats * STRIDE)) * STRIDE
+def _strips(x: Tensor, strip_bytes: int) -> list[tuple[int, int]]:
+    """First and last row of each strip of _doubled(x): whole tokens, of at most strip_bytes of float32 if it can be."""
+    _, channels, height, width = x.shape
+    height, row_bytes = 2 * height, 4 * 2 * width * channels
+    rows = max(1, strip_bytes // (row_bytes * STRIDE)) * STRIDE
     return [(top, min(top + rows, height)) for top in range(0, height, rows)]
 
 
@@ -162,8 +163,7 @@ class MaskDecoder(nn.Module):
         p8 = self.up_16_8(readout, features.skip8)
         p4 = self.up_8_4(p8, features.skip4)
         p2 = self.up_4_2.by_strips(p4, features.skip2, strip_bytes)
-        strips = _strips(2 * p2.shape[2], 2 * p2.shape[3] * p2.shape[1], strip_bytes)
-        parts = [self._strip(features, p2, *strip) for strip in strips]
+        parts = [self._strip(features, p2, *strip) for strip in _strips(p2, strip_bytes)]
         pooled, raw = (torch.cat(maps, dim=2) for maps in zip(*parts, strict=True))
         return DecoderMaps(readout, p8, p4, p2, pooled, raw)
 

@@ -115,8 +115,7 @@ def _fold(network: nn.Module) -> None:
     for module in network.modules():
         children = dict(module.named_children())
         if isinstance(module, nn.Sequential):
-            names = list(children)
-            pairs = list(pairwise(names))
+            pairs = list(pairwise(children))
         else:
             pairs = [(conv, norm) for conv, norm in _FOLLOWED_BY.items() if conv in children and norm in children]
         for conv, norm in pairs:

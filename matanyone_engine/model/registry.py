@@ -67,7 +67,7 @@ class Model:
     bundled: str | None = None
     """File name in the package's weights folder."""
     verified_fast: bool = False
-    """Half precision was measured to be as good on clips with true alpha (benchmarks/README.md)."""
+    """Half precision was measured to be as good on the example, whose true alpha is known (benchmarks/README.md)."""
 
 
 _S_LAB_TERMS = (

@@ -6,6 +6,7 @@
     pump.py        non-blocking: EnginePump.poll() for UI timers
     launcher.py    find this user's engine, or start one
     transport.py   the only file that knows ZeroMQ
+    vendor.py      copies this folder and wire/ into a host's add-on
 
 Rule of this folder: Python 3.9, its standard library, pyzmq in transport.py, and the wire package beside it. Both
 folders are copied into hosts as they are.

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Copies wire/ and client/ into a host's add-on, which then needs no matanyone_engine beside it.
+
+copy_client(Path("staging/my_addon/engine"))      then, in the add-on:  from .engine.client.pump import EnginePump
+
+Rules of this file:
+1. What is copied is not altered: the two folders import each other relatively, under whatever name they stand.
+2. Nothing is removed but an earlier copy, known by the first line of its __init__.py.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from .. import __version__
+
+FOLDERS = ("wire", "client")
+"""Of the package; their licence is Apache-2.0."""
+_HEAD = "# SPDX-License-Identifier: Apache-2.0\n"
+_MARK = '"""MatAnyone Engine client, copied by matanyone_engine.client.vendor: edit it there, not here."""\n'
+
+
+def copy_client(folder: Path) -> list[Path]:
+    """Make `folder` a package of wire/ and client/, in place of an earlier copy; the files, sorted.
+
+    The package has `__version__`, the engine's. Raises FileExistsError where `folder` holds anything else.
+    """
+    _clear(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    package = Path(__file__).resolve().parents[1]
+    for name in FOLDERS:
+        (folder / name).mkdir()
+        for source in sorted((package / name).glob("*.py")):
+            if source != Path(__file__).resolve():
+                shutil.copyfile(source, folder / name / source.name)
+    shutil.copyfile(package.parent / "LICENSE", folder / "LICENSE")
+    (folder / "__init__.py").write_text(f'{_HEAD}{_MARK}\n__version__ = "{__version__}"\n', encoding="utf-8")
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _clear(folder: Path) -> None:
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    init = folder / "__init__.py"
+    if not init.is_file() or not init.read_text(encoding="utf-8").startswith(_HEAD + _MARK):
+        raise FileExistsError(f"expected an earlier copy of the client or an empty folder, got {folder}")
+    shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    for path in copy_client(Path(sys.argv[1])):
+        print(path)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,12 @@ def read_image(path: Path) -> np.ndarray:
     pixels = image.get_pixels(oiio.FLOAT)
     assert not image.has_error, image.geterror()
     return pixels
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Name of each EXR file -> its bytes, but for the time at which it was written."""
+    date = re.compile(rb"2\d{3}:\d\d:\d\d \d\d:\d\d:\d\d")
+    return {path.name: date.sub(b"", path.read_bytes()) for path in folder.glob("*.exr")}
 
 
 def make_shot(folder: Path, first: int = 1001, count: int = 6) -> Shot:

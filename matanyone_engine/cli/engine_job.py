@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import secrets
 import time
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -16,21 +16,41 @@ from matanyone_engine.cli.progress import MatteProgress
 from matanyone_engine.cli.stopping import graceful_stop
 from matanyone_engine.client.job import JobRun
 from matanyone_engine.errors import Interrupted, SettingError
-from matanyone_engine.matting.options import keywords
-from matanyone_engine.service.job import MatteJob
-from matanyone_engine.service.keys import ObjectOptions
 from matanyone_engine.wire import messages as say
+from matanyone_engine.wire.connection import default_path
+from matanyone_engine.wire.jobfile import is_file_name
 
 _POLL_S = 0.5
 
 
-def run_on_engine(args: argparse.Namespace, job: MatteJob, console: Console) -> None:
-    """Send the job, show its progress; a stop by the user stops it on the engine too."""
+def add_endpoint(parser: argparse.ArgumentParser) -> None:
+    """--endpoint and --client-key."""
+    parser.add_argument(
+        "--endpoint",
+        type=Path,
+        nargs="?",
+        const=default_path(),
+        metavar="FILE",
+        help="let a running engine do it: its connection file (default: this user's); see matanyone-engine serve",
+    )
+    parser.add_argument(
+        "--client-key", type=Path, metavar="FILE", help="this client's secret key, for encrypted engines"
+    )
+
+
+def run_on_engine(args: argparse.Namespace, job: say.Job, console: Console, *, resume: bool | None) -> None:
+    """Send the job, show its progress; a stop by the user stops it on the engine too.
+
+    resume: True goes on with an unfinished run and refuses without one; None goes on where there is one of this job.
+    """
     _check(args)
     args.connection = args.endpoint
     begun = time.monotonic()
     with connected(args, patience_s=60.0) as client:
-        job_run = JobRun(client, _as_message(job, args))
+        # An engine knows the weights that it was started with by their bare names.
+        model = Path(job.model).stem if is_file_name(job.model) else job.model
+        asked = replace(job, nonce=secrets.token_hex(16), resume=bool(resume), model=model)
+        job_run = JobRun(client, asked, go_on=resume is None)
         accepted = job_run.accepted
         console.print(f"colour  {accepted.colour}")
         console.print(f"engine  {client.pump.connection.epoch}, model {accepted.model}: {accepted.frames} frames")
@@ -41,46 +61,14 @@ def run_on_engine(args: argparse.Namespace, job: MatteJob, console: Console) -> 
 
 def _check(args: argparse.Namespace) -> None:
     """Options of this process mean nothing to an engine that runs already."""
-    for option, given in (("--preview", args.preview), ("--device", args.device), ("--precision", args.precision)):
+    for name in ("preview", "device", "precision"):
+        option, given = f"--{name}", getattr(args, name, None)
         if given not in (None, "auto"):
             raise SettingError(
                 expected=f"--endpoint without {option}",
                 came=f"{option} {given}",
                 action="Leave it out, or run the job without --endpoint.",
             )
-
-
-def _as_message(job: MatteJob, args: argparse.Namespace) -> say.Job:
-    return say.Job(
-        nonce=secrets.token_hex(16),
-        plate=str(Path(job.plate).absolute()),
-        mask=_absolute(job.mask) if job.mask else "",
-        out=str(Path(job.out).absolute()),
-        mask_frame=job.mask_frame,
-        frames=job.frames,
-        missing=job.missing,
-        model=args.model,
-        options=say.Options(colorspace=job.colorspace, mask_grow=job.mask_grow, exposure=job.exposure, **keywords(job)),
-        delivery=say.Delivery(**asdict(job.delivery)),
-        view=job.view,
-        part=job.part,
-        layer=job.layer,
-        resume=args.resume,
-        label=Path(job.out).name,
-        keys=tuple(say.KeyMask(_absolute(key.file), key.frames, key.object) for key in job.keys),
-        objects=tuple(_object_options(each) for each in job.objects),
-        pin_keys=job.pin_keys,
-        separate=job.separate,
-    )
-
-
-def _object_options(each: ObjectOptions) -> say.ObjectOptions:
-    inside, outside = (pattern and _absolute(pattern) for pattern in (each.inside, each.outside))
-    return say.ObjectOptions(each.name, each.first, each.last, each.rival, inside, outside)
-
-
-def _absolute(path: str) -> str:
-    return str(Path(path).absolute())
 
 
 def _followed(job_run: JobRun, console: Console) -> say.JobEnded:

@@ -7,40 +7,24 @@ Reads the arguments, runs the job (service/job.py), and shows what happens.
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
 from matanyone_engine.cli.computing import add_computing
-from matanyone_engine.cli.engine_job import run_on_engine
+from matanyone_engine.cli.engine_job import add_endpoint, run_on_engine
+from matanyone_engine.cli.job_files import absolute, save_jobs
+from matanyone_engine.cli.local_job import Running, add_cache, run_here
 from matanyone_engine.cli.masks import add_masks, masks_of
-from matanyone_engine.cli.progress import MatteProgress
-from matanyone_engine.cli.stopping import graceful_stop
-from matanyone_engine.errors import EngineError, Interrupted, SettingError
-from matanyone_engine.matting.options import describe_density
+from matanyone_engine.cli.progress import plain_console
+from matanyone_engine.errors import SettingError
 from matanyone_engine.matting.session import SETTLE_PASSES
-from matanyone_engine.media.contact_sheet import ContactSheet, choose_preview_frames
 from matanyone_engine.media.foreground import CORE_CHOKE
 from matanyone_engine.media.layouts import COMPRESSIONS, DEPTHS, LAYOUTS, Delivery
-from matanyone_engine.media.mattes import check_writable
-from matanyone_engine.media.plates import PLAIN_PICTURE, describe_picture
-from matanyone_engine.media.sequence import describe_frames, parse_frames
-from matanyone_engine.media.views import has_view, with_view
-from matanyone_engine.model.matanyone import MatAnyone
-from matanyone_engine.model.registry import VettedWeights, load_vetted
-from matanyone_engine.service.allocator import keep_freed_memory
-from matanyone_engine.service.cache import DEFAULT_LIMIT, DiskCache, default_folder
-from matanyone_engine.service.job import MatteJob, MattePlan, plan_matte
-from matanyone_engine.service.resume import resume_path
-from matanyone_engine.service.run import FrameDone, run_matte
+from matanyone_engine.media.sequence import parse_frames
+from matanyone_engine.service.job import MatteJob
+from matanyone_engine.service.job_message import job_message
 from matanyone_engine.service.stereo import jobs_of_views
-from matanyone_engine.wire.connection import default_path
-
-_GIB = 1 << 30
+from matanyone_engine.wire import messages as say
+from matanyone_engine.wire.jobfile import LICENCES
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -79,24 +63,20 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _add_running(parser: argparse.ArgumentParser) -> None:
     """Where and how the work is done; the alphas do not depend on it."""
-    parser.add_argument(
-        "--cache",
-        type=float,
-        default=DEFAULT_LIMIT / _GIB,
-        metavar="GIB",
-        help="room for results that a later run of this shot may use again; 0 keeps none (default: 20)",
-    )
+    add_cache(parser)
     parser.add_argument("--resume", action="store_true", help="go on with a run of this very job that was interrupted")
+    add_endpoint(parser)
     parser.add_argument(
-        "--endpoint",
-        type=Path,
-        nargs="?",
-        const=default_path(),
-        metavar="FILE",
-        help="let a running engine do it: its connection file (default: this user's); see matanyone-engine serve",
+        "--licence",
+        choices=LICENCES,
+        default="any",
+        help="commercial: only weights that paid work may use (default: any)",
     )
     parser.add_argument(
-        "--client-key", type=Path, metavar="FILE", help="this client's secret key, for encrypted engines"
+        "--save-job",
+        type=Path,
+        metavar="FILE",
+        help="run nothing: write the job for matanyone-engine run (%%V: its view)",
     )
 
 
@@ -191,60 +171,21 @@ def _add_delivery(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Plan, load, matte, report."""
-    # Paths are printed as they are: brackets in a name are no markup, and no line is broken.
-    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    if args.endpoint is not None:
+    """Run it here, on an engine, or write it down."""
+    console = plain_console()
+    if args.save_job is not None:
+        save_jobs(args.save_job, [_said(job, args) for job in jobs_of_views(_job(args), args.view)], console)
+    elif args.endpoint is not None:
         for job in jobs_of_views(_job(args), args.view):
-            run_on_engine(args, job, console)
-        return
-    keep_freed_memory()
-    if args.preview:
-        _check_preview(args.preview)
-    network, weights = load_vetted(args.model, args.device, args.precision)
-    with _checking(console) as checked:
-        plans = [plan_matte(job, checked, resume=args.resume) for job in jobs_of_views(_job(args), args.view)]
-    previews = [_preview(args.preview, plan, len(plans)) for plan in plans]
-    for plan, preview in zip(plans, previews, strict=True):
-        # A view that was finished, or not begun, when the others were stopped has no resume point: it runs anew.
-        resume = args.resume and (len(plans) == 1 or resume_path(plan.outputs.main).is_file())
-        _run(console, plan, network, weights, preview, resume=resume, cache_limit=_cache_limit(args.cache))
+            run_on_engine(args, _said(job, args), console, resume=args.resume)
+    else:
+        how = Running(args.model, args.licence, args.device, args.precision, args.cache, args.preview)
+        run_here(how, lambda: jobs_of_views(_job(args), args.view), console, resume=args.resume)
 
 
-def _run(
-    console: Console,
-    plan: MattePlan,
-    network: MatAnyone,
-    weights: VettedWeights,
-    preview: Path | None,
-    *,
-    resume: bool,
-    cache_limit: int,
-) -> None:
-    """One shot, or one view of a shot."""
-    _describe(console, plan, f"{weights.label} ({weights.licence}) on {network.device}")
-    sheet = ContactSheet(choose_preview_frames(plan.frames)) if preview else None
-    begun = time.monotonic()
-    with (
-        graceful_stop(console, "this frame") as stop,
-        MatteProgress(console) as progress,
-        _finished_frames_are_kept(console, progress),
-        closing(DiskCache(default_folder(), cache_limit)) as cache,
-        closing(run_matte(plan, network, weights, resume=resume, stopping=stop.asked, cache=cache)) as events,
-    ):
-        for event in events:
-            progress.show(event)
-            if sheet and isinstance(event, FrameDone):
-                sheet.add(event.frame, event.view, event.alpha)
-    progress.tell()
-    if not progress.complete:
-        raise _interrupted(plan, progress.alphas)
-    if preview and sheet and sheet.filled:
-        sheet.write(preview)
-    if progress.unchanged:
-        frames = describe_frames(progress.unchanged)
-        console.print(f"kept    {len(progress.unchanged)} alphas that nothing has changed: {frames}")
-    _conclude(console, plan, progress.alphas, time.monotonic() - begun, preview)
+def _said(job: MatteJob, args: argparse.Namespace) -> say.Job:
+    """As it is sent or written down: for another machine, so with whole paths."""
+    return absolute(job_message(job, args.model, licence=args.licence, label=Path(job.out).name))
 
 
 def _job(args: argparse.Namespace) -> MatteJob:
@@ -268,100 +209,3 @@ def _job(args: argparse.Namespace) -> MatteJob:
             args.layout, args.compression, args.depth, args.shot, args.version, args.foreground, args.split
         ),
     )
-
-
-def _describe(console: Console, plan: MattePlan, model: str) -> None:
-    """What is about to happen, in five lines; nothing is assumed in silence."""
-    frames = describe_frames(plan.frames)
-    width, height = plan.size
-    console.print(f"plate   {plan.source.name}  {frames}  ({len(plan.frames)} frames, {width}x{height})")
-    picture = describe_picture(plan.source.header(plan.frames[0]))
-    if picture != PLAIN_PICTURE:
-        console.print(f"picture {picture}")
-    console.print(f"size    {describe_density(plan.job, width, height)}")
-    if plan.job.region:
-        console.print(f"region  {plan.job.region}")
-    console.print(f"colour  {plan.colour.space}  ({plan.colour.reason}){_exposed(plan)}")
-    for seed, file in plan.masks.keys.items():
-        name = f"{seed.subject}  " if len(plan.shot.subjects) > 1 else ""
-        console.print(f"mask    {name}{file.path}  on frame {seed.frame}")
-    console.print(f"model   {model}")
-    for path in plan.paths(plan.frames[0]):
-        console.print(f"out     {path}")
-
-
-def _exposed(plan: MattePlan) -> str:
-    return f"  exposure {plan.job.exposure:+g} stops" if plan.job.exposure else ""
-
-
-def _cache_limit(gib: float) -> int:
-    if gib < 0:
-        raise SettingError(expected="--cache of at least 0 GiB", came=f"{gib:g}", action="Give the room it may take.")
-    return int(gib * _GIB)
-
-
-def _check_preview(path: Path) -> None:
-    """Before hours of work: the contact sheet is a PNG in a folder that can be written."""
-    if path.suffix.lower() != ".png":
-        raise SettingError(expected="a .png file for the preview", came=str(path), action="Write --preview look.png.")
-    check_writable(path.parent)
-
-
-def _preview(asked: Path | None, plan: MattePlan, views: int) -> Path | None:
-    """Where this plan's contact sheet goes."""
-    if asked is None:
-        return None
-    if views > 1 and not has_view(str(asked)):
-        raise SettingError(
-            expected=f"%V in the preview's name, for {views} views", came=str(asked), action="Write look.%V.png."
-        )
-    preview = Path(with_view(str(asked), plan.job.view))
-    _check_not_an_input(preview, plan)
-    return preview
-
-
-def _check_not_an_input(preview: Path, plan: MattePlan) -> None:
-    """The contact sheet never goes over the mask or a plate."""
-    inputs = [*(file.path for file in plan.masks.files()), *plan.source.paths(plan.shot.frames)]
-    if preview.exists() and any(preview.samefile(path) for path in inputs):
-        raise SettingError(
-            expected="a preview of its own name", came=f"{preview}, which is an input", action="Choose another name."
-        )
-
-
-@contextmanager
-def _finished_frames_are_kept(console: Console, progress: MatteProgress) -> Iterator[None]:
-    """Say so when a run fails half-way; the error itself follows."""
-    try:
-        yield
-    except (EngineError, KeyboardInterrupt):
-        if progress.alphas:
-            console.print(
-                f"kept    {progress.alphas} finished alphas; once mended, --resume goes on exactly from there"
-            )
-        raise
-
-
-def _interrupted(plan: MattePlan, finished: int) -> Interrupted:
-    return Interrupted(
-        expected=f"{len(plan.frames)} alphas",
-        came=f"a stop by the user after {finished} of them in this run",
-        action="They are kept. The same command with --resume goes on exactly from there.",
-    )
-
-
-def _conclude(console: Console, plan: MattePlan, finished: int, seconds: float, preview: Path | None) -> None:
-    rate = finished / seconds if seconds else 0.0
-    console.print(f"done    {finished} alphas in {seconds:.1f} s ({rate:.2f} frames/s): {plan.outputs.main.folder}")
-    if preview:
-        console.print(f"look    {preview}")
-
-
-@contextmanager
-def _checking(console: Console) -> Iterator[Callable[[int, int], None]]:
-    """A bar while the plates are looked through."""
-    bar = Progress(TextColumn("check "), BarColumn(), MofNCompleteColumn(), console=console, transient=True)
-    bar.disable = not console.is_terminal
-    with bar:
-        task = bar.add_task("check", total=None)
-        yield lambda done, of: bar.update(task, completed=done, total=of)

@@ -16,6 +16,11 @@ _HEARTBEAT = 10.0
 """Seconds between lines of progress where there is no terminal to draw a bar on."""
 
 
+def plain_console() -> Console:
+    """For what commands say: paths are printed as they are (brackets in a name are no markup), no line is broken."""
+    return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+
 class MatteProgress:
     """A bar with frames per second and ETA on a terminal, a line now and then elsewhere."""
 

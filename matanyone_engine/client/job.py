@@ -28,11 +28,14 @@ JobEvent = Union[say.Progress, say.JobEnded]
 class JobRun:
     """One job of one engine, which may be restarted: the job then goes on from its resume point."""
 
-    def __init__(self, client: EngineClient, job: say.Job) -> None:
-        """Send it. Raises WireError where the engine does not take it."""
+    def __init__(self, client: EngineClient, job: say.Job, *, go_on: bool = False) -> None:
+        """Send it. go_on: with an unfinished run of this very job, if there is one; else it begins anew.
+
+        Raises WireError where the engine does not take it.
+        """
         self._client, self._asked, self._job = client, job, job
         self._cancelled = False
-        self._ask(job)
+        self._ask(self._again(resume=True) if go_on else job)
 
     def events(self, poll_s: float = 0.5) -> Iterator[Optional[JobEvent]]:
         """What becomes of it, JobEnded last; None after poll_s without anything. Raises WireError."""
@@ -67,7 +70,7 @@ class JobRun:
         return True
 
     def _begun_anew(self, ended: say.JobEnded) -> bool:
-        """Where a restarted engine found nothing to resume, the job as it was asked for."""
+        """Where an engine found nothing to resume, the job as it was asked for."""
         resumed = self._job.resume and not self._asked.resume
         if not resumed or self._cancelled or ended.code != Code.BAD_INPUT.value or ended.written:
             return False

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from matanyone_engine.errors import CheckpointError, WeightsNotFound
+from matanyone_engine.errors import CheckpointError, LicenceRefused, SettingError, WeightsNotFound
 from matanyone_engine.model.device import choose_device
 from matanyone_engine.model.dims import MATANYONE, MINI, Dims
 from matanyone_engine.model.licences import UNKNOWN, read_policy, show_terms_once, user_data_folder
@@ -294,6 +294,21 @@ def _load(name_or_path: str | os.PathLike[str], device: torch.device) -> tuple[M
         _meet_unverified(weights, asked_by_name=found.model is not None)
     _announce_licence(weights)
     return build_network(read_checkpoint(weights.path), device), weights
+
+
+def require_licence_class(weights: VettedWeights, wanted: str) -> None:
+    """Whether a job may use these weights: 'any' takes all, 'commercial' those alone that paid work may use.
+
+    Raises LicenceRefused, or SettingError for another class. The studio's policy holds besides (licences.py).
+    """
+    if wanted not in ("any", "commercial"):
+        raise SettingError(expected="licence: 'any' or 'commercial'", came=repr(wanted), action="Correct the job.")
+    if wanted == "commercial" and not (weights.model and weights.model.commercial):
+        raise LicenceRefused(
+            expected="weights whose licence allows paid work, as the job demands",
+            came=f"{weights.label}, whose licence is {weights.licence}",
+            action="Use --model mini, or licence 'any' in the job if you may use these weights for it.",
+        )
 
 
 def _meet_unverified(weights: VettedWeights, asked_by_name: bool) -> None:

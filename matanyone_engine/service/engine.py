@@ -24,7 +24,7 @@ import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +35,17 @@ from matanyone_engine.errors import SettingError
 from matanyone_engine.matting.options import check_options, check_size, keywords
 from matanyone_engine.matting.session import FrameReport
 from matanyone_engine.media.color import check_exposure
-from matanyone_engine.media.layouts import Delivery
 from matanyone_engine.model.checkpoint import read_checkpoint
 from matanyone_engine.model.device import choose_device
 from matanyone_engine.model.dims import Dims
-from matanyone_engine.model.registry import locate
+from matanyone_engine.model.registry import locate, require_licence_class, vet
 from matanyone_engine.service import events as on
 from matanyone_engine.service.access import Access
 from matanyone_engine.service.admission import free_bytes, resident_bytes, session_bytes
 from matanyone_engine.service.apart import Apart, look_through
 from matanyone_engine.service.faults import as_told, as_wire_error
 from matanyone_engine.service.job import MatteJob, MattePlan, open_source, outline_matte, plan_matte
-from matanyone_engine.service.keys import KeyMask, ObjectOptions
+from matanyone_engine.service.job_message import matte_job
 from matanyone_engine.service.pixels import Asked, Decoder, Plane, encode_alpha
 from matanyone_engine.service.run import Event, FrameDone, Unchanged, waiting_bytes
 from matanyone_engine.service.scheduler import Limits, Scheduler, fault
@@ -56,6 +55,7 @@ from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.arrays import EXR, Payload
 from matanyone_engine.wire.codec import Packet, verify
 from matanyone_engine.wire.errors import Code, WireError
+from matanyone_engine.wire.jobfile import with_paths
 
 _log = logging.getLogger("matanyone_engine")
 
@@ -479,6 +479,7 @@ class Engine:
     def _plan(self, order: on.Plan) -> None:
         try:
             job = _matte_job(order.job, self.settings.access)
+            _check_licence(self._models[order.job.model], order.job.licence)
             plate = open_source(job)
             self.settings.access.check(plate.paths(plate.frames))  # before a pixel is read: links may lead anywhere
             outline = outline_matte(job, plate)
@@ -604,38 +605,12 @@ def _said(report: FrameReport) -> tuple[bool, tuple[int, int, int, int] | None]:
     return report.held, report.region
 
 
-def _matte_job(job: say.Job, access: Access) -> MatteJob:
+def _matte_job(said: say.Job, access: Access) -> MatteJob:
     """A job as this machine runs it. Raises SettingError for paths it may not use."""
-    if job.missing not in ("error", "skip"):
-        raise SettingError(expected="missing: 'error' or 'skip'", came=repr(job.missing), action="Correct the job.")
-    here = MatteJob(
-        plate=access.here(job.plate),
-        mask=access.here(job.mask) if job.mask else "",
-        out=access.here(job.out),
-        mask_frame=job.mask_frame,
-        keys=tuple(KeyMask(access.here(key.file), key.frames, key.object) for key in job.keys),
-        objects=tuple(_object_options(each, access) for each in job.objects),
-        pin_keys=job.pin_keys,
-        separate=job.separate,
-        frames=job.frames,
-        missing="skip" if job.missing == "skip" else "error",
-        colorspace=job.options.colorspace,
-        exposure=job.options.exposure,
-        mask_grow=job.options.mask_grow,
-        **keywords(job.options),
-        delivery=Delivery(**asdict(job.delivery)),
-        view=job.view,
-        part=job.part,
-        layer=job.layer,
-    )
+    here = matte_job(with_paths(said, access.here))
     named = here.named()
     access.check([Path(name) for name in (named.mask, named.out) if name])
     return here
-
-
-def _object_options(said: say.ObjectOptions, access: Access) -> ObjectOptions:
-    inside, outside = (pattern and access.here(pattern) for pattern in (said.inside, said.outside))
-    return ObjectOptions(said.name, said.first, said.last, said.rival, inside, outside)
 
 
 def _progress(session: str, event: Event) -> say.Progress:
@@ -644,6 +619,12 @@ def _progress(session: str, event: Event) -> say.Progress:
         return say.Progress(session, event.frame, "", event.done, event.of)
     path, said = str(event.paths[0]), _said(event.report)
     return say.Progress(session, event.frame, path, event.done, event.of, event.warnings, *said)
+
+
+def _check_licence(model: str, wanted: str) -> None:
+    """Raise LicenceRefused before a job is taken whose weights it may not use. Looks into the file only if it must."""
+    if wanted != "any":
+        require_licence_class(vet(locate(model)), wanted)
 
 
 def _dims(model: str) -> Dims:

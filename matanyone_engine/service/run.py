@@ -26,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 
 from matanyone_engine import __version__
-from matanyone_engine.errors import Interrupted, OutputError, PlateError
+from matanyone_engine.errors import Interrupted, OutputError, PlateError, SettingError
 from matanyone_engine.matting.encoder import SharedEncoder
 from matanyone_engine.matting.holdout import Holdout
 from matanyone_engine.matting.names import Inputs, Names, digest
@@ -369,6 +369,14 @@ def identity(plan: MattePlan, network: MatAnyone) -> str:
     """Tells whether two runs are of the same job: options, masks, model, frames. Plates are known by their names."""
     files = sorted((str(file.path), file.sha256) for file in plan.masks.files())
     return digest(asdict(plan.job), plan.frames, files, network_digest(network))
+
+
+def may_resume(plan: MattePlan, network: MatAnyone) -> bool:
+    """Whether an unfinished run of this very job left a point to go on from."""
+    try:
+        return read_resume_point(resume_path(plan.outputs.main)).identity == identity(plan, network)
+    except SettingError:
+        return False
 
 
 def _inputs(plan: MattePlan, network: MatAnyone, contents: Contents) -> Inputs:

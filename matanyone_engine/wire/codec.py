@@ -57,16 +57,16 @@ class Packet:
 def encode(packet: Packet) -> list[Any]:
     """Packet -> parts to send. Raises WireError if its header is too large."""
     fields: dict[str, Any] = {"type": type_name(type(packet.message)), "id": packet.id}
-    fields.update(_said(packet.message))
+    fields.update(said(packet.message))
     if packet.payloads:
         fields["payloads"] = [dataclasses.asdict(payload) for payload in packet.payloads]
-    header = json.dumps(fields, allow_nan=False, separators=(",", ":"), default=_said).encode("utf-8")
+    header = json.dumps(fields, allow_nan=False, separators=(",", ":"), default=said).encode("utf-8")
     if len(header) > MOST_HEADER_BYTES:
         raise too_large(f"a header of at most {MOST_HEADER_BYTES} bytes", len(header))
     return [preamble(), header, *packet.data]
 
 
-def _said(value: Any) -> dict[str, Any]:
+def said(value: Any) -> dict[str, Any]:
     """A dataclass's fields but those at their default: an older receiver refuses an option only where it is used."""
     fields = {}
     for item in dataclasses.fields(value):
@@ -102,21 +102,29 @@ def verify(packet: Packet) -> None:
         check_content(payload, data)
 
 
-def from_fields(kind: Any, fields: Any) -> Any:
-    """A dataclass from dataclasses.asdict() of it that went through JSON. Raises WireError if it does not fit."""
-    return _build(kind, fields, CURRENT)
+def from_fields(kind: Any, fields: Any, where: str = "") -> Any:
+    """A dataclass from dataclasses.asdict() of it that went through JSON. Raises WireError if it does not fit.
+
+    where: what errors call it; '' is the dataclass's name.
+    """
+    return _build(kind, fields, CURRENT, where)
+
+
+def read_object(text: str) -> dict[str, Any]:
+    """A JSON object; no field twice, no NaN. Raises ValueError, RecursionError."""
+    fields = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+    if not isinstance(fields, dict):
+        raise ValueError("expected an object")
+    return fields
 
 
 def _read_header(data: Optional[bytes], length: int) -> dict[str, Any]:
     if data is None:
         raise too_large(f"a header of at most {MOST_HEADER_BYTES} bytes", length)
     try:
-        fields = json.loads(data.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        return read_object(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise malformed(f"the header is no JSON: {str(error)[:120]}") from error
-    if not isinstance(fields, dict):
-        raise malformed("expected the header to be an object")
-    return fields
+        raise malformed(f"the header is no JSON object: {str(error)[:120]}") from error
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

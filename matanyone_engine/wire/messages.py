@@ -363,6 +363,8 @@ class Job(Message):
     """Every pass keeps all keys of its object in memory."""
     separate: bool = False
     """Mattes of different objects add up to at most 1; always so where one is a rival."""
+    licence: str = "any"
+    """Which weights may be used: 'any', or 'commercial' for those alone whose licence allows paid work."""
 
 
 @dataclass(frozen=True)

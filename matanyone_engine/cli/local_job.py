@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Jobs that this process computes itself: planned, loaded, matted, reported. For 'matte' and 'run'."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from matanyone_engine.cli.progress import MatteProgress
+from matanyone_engine.cli.stopping import graceful_stop
+from matanyone_engine.errors import EngineError, Interrupted, SettingError
+from matanyone_engine.matting.options import describe_density
+from matanyone_engine.media.contact_sheet import ContactSheet, choose_preview_frames
+from matanyone_engine.media.mattes import check_writable
+from matanyone_engine.media.plates import PLAIN_PICTURE, describe_picture
+from matanyone_engine.media.sequence import describe_frames
+from matanyone_engine.media.views import has_view, with_view
+from matanyone_engine.model.matanyone import MatAnyone
+from matanyone_engine.model.registry import VettedWeights, load_vetted, require_licence_class
+from matanyone_engine.service.allocator import keep_freed_memory
+from matanyone_engine.service.cache import DEFAULT_LIMIT, DiskCache, default_folder
+from matanyone_engine.service.job import MatteJob, MattePlan, plan_matte
+from matanyone_engine.service.resume import resume_path
+from matanyone_engine.service.run import FrameDone, may_resume, run_matte
+
+_GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class Running:
+    """With what jobs are computed."""
+
+    model: str
+    licence: str = "any"
+    device: str = "auto"
+    precision: str = "auto"
+    cache_gib: float = DEFAULT_LIMIT / _GIB
+    preview: Path | None = None
+    """A contact sheet (PNG) to write."""
+
+
+def add_cache(parser: argparse.ArgumentParser) -> None:
+    """--cache."""
+    parser.add_argument(
+        "--cache",
+        type=float,
+        default=DEFAULT_LIMIT / _GIB,
+        metavar="GIB",
+        help="room for results that a later run of this shot may use again; 0 keeps none (default: 20)",
+    )
+
+
+def run_here(how: Running, jobs: Callable[[], Sequence[MatteJob]], console: Console, *, resume: bool | None) -> None:
+    """Plan all, then matte one after the other (the views of a shot).
+
+    resume: True goes on with an unfinished run and refuses without one; None goes on where there is one of this job.
+    """
+    keep_freed_memory()
+    if how.preview:
+        _check_preview(how.preview)
+    network, weights = load_vetted(how.model, how.device, how.precision)
+    require_licence_class(weights, how.licence)
+    with _checking(console) as checked:
+        plans = [plan_matte(job, checked, resume=bool(resume)) for job in jobs()]
+    previews = [_preview(how.preview, plan, len(plans)) for plan in plans]
+    for plan, preview in zip(plans, previews, strict=True):
+        # A view that was finished, or not begun, when the others were stopped has no resume point: it runs anew.
+        going_on = may_resume(plan, network) if resume is None else resume and _is_left(plan, len(plans))
+        _run(console, plan, network, weights, preview, resume=going_on, cache_limit=_cache_limit(how.cache_gib))
+
+
+def _is_left(plan: MattePlan, views: int) -> bool:
+    return views == 1 or resume_path(plan.outputs.main).is_file()
+
+
+def _run(
+    console: Console,
+    plan: MattePlan,
+    network: MatAnyone,
+    weights: VettedWeights,
+    preview: Path | None,
+    *,
+    resume: bool,
+    cache_limit: int,
+) -> None:
+    """One shot, or one view of a shot."""
+    _describe(console, plan, f"{weights.label} ({weights.licence}) on {network.device}")
+    sheet = ContactSheet(choose_preview_frames(plan.frames)) if preview else None
+    begun = time.monotonic()
+    with (
+        graceful_stop(console, "this frame") as stop,
+        MatteProgress(console) as progress,
+        _finished_frames_are_kept(console, progress),
+        closing(DiskCache(default_folder(), cache_limit)) as cache,
+        closing(run_matte(plan, network, weights, resume=resume, stopping=stop.asked, cache=cache)) as events,
+    ):
+        for event in events:
+            progress.show(event)
+            if sheet and isinstance(event, FrameDone):
+                sheet.add(event.frame, event.view, event.alpha)
+    progress.tell()
+    if not progress.complete:
+        raise _interrupted(plan, progress.alphas)
+    if preview and sheet and sheet.filled:
+        sheet.write(preview)
+    if progress.unchanged:
+        frames = describe_frames(progress.unchanged)
+        console.print(f"kept    {len(progress.unchanged)} alphas that nothing has changed: {frames}")
+    _conclude(console, plan, progress.alphas, time.monotonic() - begun, preview)
+
+
+def _describe(console: Console, plan: MattePlan, model: str) -> None:
+    """What is about to happen, in five lines; nothing is assumed in silence."""
+    frames = describe_frames(plan.frames)
+    width, height = plan.size
+    console.print(f"plate   {plan.source.name}  {frames}  ({len(plan.frames)} frames, {width}x{height})")
+    picture = describe_picture(plan.source.header(plan.frames[0]))
+    if picture != PLAIN_PICTURE:
+        console.print(f"picture {picture}")
+    console.print(f"size    {describe_density(plan.job, width, height)}")
+    if plan.job.region:
+        console.print(f"region  {plan.job.region}")
+    console.print(f"colour  {plan.colour.space}  ({plan.colour.reason}){_exposed(plan)}")
+    for seed, file in plan.masks.keys.items():
+        name = f"{seed.subject}  " if len(plan.shot.subjects) > 1 else ""
+        console.print(f"mask    {name}{file.path}  on frame {seed.frame}")
+    console.print(f"model   {model}")
+    for path in plan.paths(plan.frames[0]):
+        console.print(f"out     {path}")
+
+
+def _exposed(plan: MattePlan) -> str:
+    return f"  exposure {plan.job.exposure:+g} stops" if plan.job.exposure else ""
+
+
+def _cache_limit(gib: float) -> int:
+    if gib < 0:
+        raise SettingError(expected="--cache of at least 0 GiB", came=f"{gib:g}", action="Give the room it may take.")
+    return int(gib * _GIB)
+
+
+def _check_preview(path: Path) -> None:
+    """Before hours of work: the contact sheet is a PNG in a folder that can be written."""
+    if path.suffix.lower() != ".png":
+        raise SettingError(expected="a .png file for the preview", came=str(path), action="Write --preview look.png.")
+    check_writable(path.parent)
+
+
+def _preview(asked: Path | None, plan: MattePlan, views: int) -> Path | None:
+    """Where this plan's contact sheet goes."""
+    if asked is None:
+        return None
+    if views > 1 and not has_view(str(asked)):
+        raise SettingError(
+            expected=f"%V in the preview's name, for {views} views", came=str(asked), action="Write look.%V.png."
+        )
+    preview = Path(with_view(str(asked), plan.job.view))
+    _check_not_an_input(preview, plan)
+    return preview
+
+
+def _check_not_an_input(preview: Path, plan: MattePlan) -> None:
+    """The contact sheet never goes over the mask or a plate."""
+    inputs = [*(file.path for file in plan.masks.files()), *plan.source.paths(plan.shot.frames)]
+    if preview.exists() and any(preview.samefile(path) for path in inputs):
+        raise SettingError(
+            expected="a preview of its own name", came=f"{preview}, which is an input", action="Choose another name."
+        )
+
+
+@contextmanager
+def _finished_frames_are_kept(console: Console, progress: MatteProgress) -> Iterator[None]:
+    """Say so when a run fails half-way; the error itself follows."""
+    try:
+        yield
+    except (EngineError, KeyboardInterrupt):
+        if progress.alphas:
+            console.print(
+                f"kept    {progress.alphas} finished alphas; once mended, --resume goes on exactly from there"
+            )
+        raise
+
+
+def _interrupted(plan: MattePlan, finished: int) -> Interrupted:
+    return Interrupted(
+        expected=f"{len(plan.frames)} alphas",
+        came=f"a stop by the user after {finished} of them in this run",
+        action="They are kept. The same command with --resume goes on exactly from there.",
+    )
+
+
+def _conclude(console: Console, plan: MattePlan, finished: int, seconds: float, preview: Path | None) -> None:
+    rate = finished / seconds if seconds else 0.0
+    console.print(f"done    {finished} alphas in {seconds:.1f} s ({rate:.2f} frames/s): {plan.outputs.main.folder}")
+    if preview:
+        console.print(f"look    {preview}")
+
+
+@contextmanager
+def _checking(console: Console) -> Iterator[Callable[[int, int], None]]:
+    """A bar while the plates are looked through."""
+    bar = Progress(TextColumn("check "), BarColumn(), MofNCompleteColumn(), console=console, transient=True)
+    bar.disable = not console.is_terminal
+    with bar:
+        task = bar.add_task("check", total=None)
+        yield lambda done, of: bar.update(task, completed=done, total=of)

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Job files: the desk, an engine and `run` give the same bytes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from engines import running
+from shots import Shot, files, make_shot
+
+from matanyone_engine.cli.main import main
+
+
+@pytest.fixture
+def shot(tmp_path: Path) -> Shot:
+    return make_shot(tmp_path / "shot")
+
+
+def saved(shot: Shot, *options: str) -> Path:
+    """The shot as a job file, delivered to a folder of its own."""
+    file = shot.folder / "sh010.json"
+    assert main(shot.arguments("--save-job", str(file), *options)) == 0
+    return file
+
+
+def with_job(file: Path, **changes: object) -> None:
+    said = json.loads(file.read_text())
+    file.write_text(json.dumps({**said, "job": {**said["job"], **changes}}))
+
+
+def test_desk_run_and_engine_give_the_same_bytes(
+    shot: Shot, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--colorspace", "ACEScg", "--exposure", "-1.5", "--layout", "layers", "--mask", f"hero={shot.mask}@1003"]
+    assert main(shot.arguments(*options)) == 0
+    desk = files(shot.out)
+    assert len(desk) == 6
+    file = saved(shot, *options)
+    with_job(file, out=str(tmp_path / "ran" / "alpha.####.exr"))
+    assert main(["run", str(file), "--cache", "0"]) == 0
+    assert files(tmp_path / "ran") == desk
+    with_job(file, out=str(tmp_path / "remote" / "alpha.####.exr"))
+    with running(tmp_path, "--root", str(tmp_path)) as engine:
+        assert main(["run", str(file), "--endpoint", str(engine.file)]) == 0
+        assert files(tmp_path / "remote") == desk
+        with_job(file, licence="commercial")
+        assert main(["run", str(file), "--endpoint", str(engine.file)]) == 5
+    assert "allows paid work" in capsys.readouterr().err
+
+
+def test_saving_computes_nothing_and_looks_for_the_files(shot: Shot, capsys: pytest.CaptureFixture[str]) -> None:
+    file = saved(shot)
+    assert not shot.out.exists()
+    assert "6 frames" in capsys.readouterr().err
+    said = json.loads(file.read_text())
+    assert said["job"]["plate"] == shot.plate
+    assert said["job"]["options"] == {"settle_passes": 1}
+    assert main(shot.arguments("--save-job", str(file), "--mask", f"{shot.mask}@2000")) == 2
+    assert main(shot.arguments("--save-job", str(file), "--frames", "1001-1010")) == 2
+
+
+def test_a_job_beside_its_files_may_be_moved(shot: Shot) -> None:
+    file = saved(shot)
+    with_job(file, plate="plate.####.exr", mask="mask.exr", out="out/a.####.exr", model="./toy.safetensors")
+    moved = shot.folder.rename(shot.folder.with_name("moved"))
+    assert main(["run", str(moved / file.name)]) == 0
+    assert len(files(moved / "out")) == 6
+
+
+def test_weights_that_paid_work_may_not_use_are_refused(shot: Shot, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", str(saved(shot, "--licence", "commercial"))]) == 5
+    assert main(shot.arguments("--licence", "commercial")) == 5
+    assert "toy.safetensors, whose licence is unknown" in capsys.readouterr().err
+    assert not shot.out.exists()
+    assert main(["run", str(saved(shot, "--licence", "commercial", "--model", "mini", "--frames", "1001"))]) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"plate": "P:/show/p.####.exr"}, "what its folder is called here"),
+        ({"maks": 1}, "no field 'maks'"),
+        ({"missing": "maybe"}, "'error' or 'skip'"),
+    ],
+    ids=str,
+)
+def test_a_bad_job_is_a_sentence(
+    shot: Shot, change: dict[str, object], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = saved(shot)
+    with_job(file, **change)
+    assert main(["run", str(file)]) == 2
+    assert says in capsys.readouterr().err
+    assert main(["run", str(file.with_name("nothing.json"))]) == 2
+
+
+def test_every_view_gets_a_file(shot: Shot, tmp_path: Path) -> None:
+    for path in shot.folder.glob("plate.*.exr"):
+        for view in ("left", "right"):
+            path.with_name(f"{view}.{path.name}").write_bytes(path.read_bytes())
+            (shot.folder / f"{view}.mask.exr").write_bytes(shot.mask.read_bytes())
+    command = ["matte", str(shot.folder / "%V.plate.####.exr"), "--mask", str(shot.folder / "%V.mask.exr")]
+    command += ["--view", "all", "--out", str(tmp_path / "%V.####.exr"), "--settle", "1", "--model", str(shot.weights)]
+    assert main([*command, "--save-job", str(tmp_path / "job.json")]) == 2
+    assert main([*command, "--save-job", str(tmp_path / "job.%V.json")]) == 0
+    assert main(["run", str(tmp_path / "job.left.json")]) == 0
+    assert sorted(files(tmp_path)) == [f"left.{frame}.exr" for frame in range(1001, 1007)]

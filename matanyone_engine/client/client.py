@@ -53,13 +53,15 @@ class EngineClient:
         client: str = "",
         keys: Optional[ClientKeys] = None,
         patience_s: float = 60.0,
+        while_waiting: Callable[[], None] = lambda: None,
     ) -> None:
         """find: where the engine is (launcher.find_engine). patience_s: how long it may be unreachable.
 
+        while_waiting: called many times a second while an answer is waited for; what it raises ends the wait.
         Raises WireError where there is no engine.
         """
         self.pump = EnginePump(find, client, keys)
-        self._patience_s = patience_s
+        self._patience_s, self._while_waiting = patience_s, while_waiting
         self._arrived: dict[int, Arrived] = {}
         self.events: deque[say.Message] = deque(maxlen=10_000)
         """What the engine said unasked."""
@@ -131,6 +133,7 @@ class EngineClient:
         return self.pump.welcome.models[0]
 
     def _pump(self) -> None:
+        self._while_waiting()
         for arrived in self.pump.poll(_POLL_MS):
             if arrived.request == 0:
                 self.events.append(arrived.message)

@@ -45,7 +45,7 @@ class State(Enum):
     """The engine answers and its device does not move: wait, or restart it."""
     UNREACHABLE = "unreachable"
     REFUSED = "refused"
-    """The keys do not match."""
+    """The keys do not match, or the versions."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,8 @@ class EnginePump:
         self._pending: dict[int, _Pending] = {}
         self._health = _Health(heard=clock())
         self._faults: list[Arrived] = []
+        self._foreign: Optional[WireError] = None
+        """What answers speaks another version of the protocol."""
         self._greet()
 
     # --------------------------------------------------------------------------------------------------- asking
@@ -119,11 +121,12 @@ class EnginePump:
         arrived, self._faults = self._faults, []
         try:
             packets = self._transport.poll(timeout_ms)
-        except WireError:
+        except WireError as error:
             packets = []
             self._reconnect()
+            self._foreign = error if error.code is Code.VERSION else None
         for channel, packet in packets:
-            self._health.heard, self._health.lost = self._clock(), 0
+            self._health.heard, self._health.lost, self._foreign = self._clock(), 0, None
             arrived.extend(self._received(channel, packet))
         self._keep_alive()
         self._send_what_waits()
@@ -139,7 +142,7 @@ class EnginePump:
     def state(self) -> State:
         """How the engine is, as far as can be told."""
         now, health = self._clock(), self._health
-        if self._transport.refusal is not None:
+        if self.refusal is not None:
             return State.REFUSED
         if now - health.heard > PING_S * SILENT_PINGS:
             return State.UNREACHABLE
@@ -153,7 +156,7 @@ class EnginePump:
     @property
     def refusal(self) -> Optional[WireError]:
         """Why, where the state is REFUSED."""
-        return self._transport.refusal
+        return self._transport.refusal or self._foreign
 
     @property
     def connection(self) -> Connection:

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""MatAnyone for Blender: roto in, matte out, without leaving the compositor.
+
+    plan.py         what the panel says -> a job for the engine; which scene frame shows which plate frame     no bpy
+    bridge.py       one network thread, and the queue between it and Blender                                   no bpy
+    exr.py          is this EXR whole?; masks as EXR                                                           no bpy
+    target.py       which engine, and how to start it                                                          no bpy
+    engine/         the engine's own client, copied here by build.py                                           no bpy
+    scene.py        what Blender's datablocks say
+    session.py      the run at hand: the pump that brings the bridge's events into Blender
+    raster.py       Mask datablocks -> soft masks; runs in a second Blender
+    nodes.py        the compositor of Blender 4 and of Blender 5, behind one set of names
+    result.py       alphas on disk -> image datablock and node group
+    properties.py preferences.py operators.py panels.py
+
+Rules of this folder:
+1. bpy is touched on the main thread only; the network thread knows none of it.
+2. Nothing waits: what takes longer than a moment is done by the network thread, the engine or a second Blender.
+3. The scene keeps names and numbers; a file that is opened without this add-on loses the panel and nothing else.
+"""
+
+
+def register():
+    """Called by Blender when the add-on is enabled."""
+    from . import operators, panels, preferences, properties
+
+    for module in (preferences, properties, operators, panels):
+        module.register()
+
+
+def unregister():
+    """Called by Blender when it is disabled: the network thread ends, nothing is left behind."""
+    from . import operators, panels, preferences, properties, session
+
+    session.end()
+    for module in (panels, operators, properties, preferences):
+        module.unregister()

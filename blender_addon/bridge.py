@@ -1,0 +1,334 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One network thread, and the two queues between it and Blender.
+
+    bridge.matte(order)          a shot; Told, Taken, Landed ... and at last Over
+    bridge.call(work)            anything short: Answered or Failed
+    bridge.events(0.005)         what has come, for at most so many seconds; never waits
+
+Rules of this file:
+1. The thread sees values only: no bpy, nothing that belongs to Blender.
+2. Every order ends in exactly one Over, every call in exactly one Answered or Failed.
+3. A frame has landed when all its files are whole, here, on this machine's disk.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .engine.wire import messages as say
+from .engine.wire.errors import Code, WireError
+from .exr import is_whole
+from .plan import file_of
+from .target import Target
+
+if TYPE_CHECKING:
+    from .engine.client.client import EngineClient
+
+_POLL_S = 0.2
+_APPEARS_S = 5.0
+"""How long a file may take to show on a network drive after the engine has written it."""
+_JOIN_S = 2.0
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is being done, in words."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Taken:
+    """The engine has accepted the job."""
+
+    accepted: say.Accepted
+    patterns: dict[str, str]
+    """Object -> its files, with #### for the frame."""
+
+
+@dataclass(frozen=True)
+class Landed:
+    """A step is done; `frame` is None where it wrote nothing."""
+
+    frame: int | None
+    done: int
+    of: int
+    eta_s: float | None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Over:
+    """The end of an order: 'finished', 'cancelled' or 'failed'."""
+
+    outcome: str
+    written: int = 0
+    unchanged: int = 0
+    message: str = ""
+    action: str = ""
+    frames: tuple[int, ...] = ()
+    """Whole on disk, ascending; only of an order that the engine took."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A call is done."""
+
+    call: int
+    value: Any
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A call is not done."""
+
+    call: int
+    code: str
+    message: str
+    action: str
+
+
+Event = Told | Taken | Landed | Over | Answered | Failed
+
+
+class GivenUp(Exception):
+    """The artist has cancelled, or Blender leaves."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """A shot."""
+
+    job: say.Job
+    patterns: Callable[[say.Accepted], dict[str, str]]
+    """What the engine accepted -> object -> pattern of its files as this machine calls them."""
+    frames: Callable[[], tuple[int, ...]]
+    """Plate frames that are to have an alpha; asks the disk."""
+    prepare: Callable[[Control], None] = lambda control: None
+    """Done first, on the network thread: writes the masks."""
+
+
+@dataclass
+class Control:
+    """What a preparation may say and must ask."""
+
+    tell: Callable[[str], None]
+    check: Callable[[], None]
+    """Raises GivenUp. Ask several times a second."""
+
+
+@dataclass
+class _Call:
+    number: int
+    work: Callable[[Any], Any]
+    connected: bool
+
+
+@dataclass
+class _Pace:
+    """How long it may still take, from the last steps."""
+
+    times: list[tuple[float, int]] = field(default_factory=list)
+
+    def eta_s(self, done: int, of: int) -> float | None:
+        self.times = [*self.times[-19:], (time.monotonic(), done)]
+        (begun, before), (now, _) = self.times[0], self.times[-1]
+        return (of - done) * (now - begun) / (done - before) if done > before else None
+
+
+class Bridge:
+    """To one engine. Made, asked and closed on Blender's main thread."""
+
+    def __init__(self, target: Target) -> None:
+        """The thread starts with the first order."""
+        self.target = target
+        self._inbox: queue.SimpleQueue[Order | _Call | None] = queue.SimpleQueue()
+        self._outbox: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._cancel, self._leave = threading.Event(), threading.Event()
+        self._thread: threading.Thread | None = None
+        self._calls = 0
+        self.busy = False
+        """Whether an order is under way; False once its Over was fetched."""
+        self.waiting = 0
+        """Calls without an answer yet."""
+
+    def matte(self, order: Order) -> None:
+        """Begin. One order at a time: not while `busy`."""
+        assert not self.busy
+        self._cancel.clear()
+        self.busy = True
+        self._send(order)
+
+    def call(self, work: Callable[[Any], Any], connected: bool = True) -> int:
+        """Have work(client) done on the network thread; the number that its answer has.
+
+        connected: False gives it None for a client, and needs no engine.
+        """
+        self._calls += 1
+        self.waiting += 1
+        self._send(_Call(self._calls, work, connected))
+        return self._calls
+
+    def cancel(self) -> None:
+        """Stop the order within one frame; its Over says how far it came."""
+        self._cancel.set()
+
+    def events(self, budget_s: float = 0.005) -> Iterator[Event]:
+        """What has come, until there is no more or the time is over."""
+        deadline = time.monotonic() + budget_s
+        while time.monotonic() < deadline:
+            try:
+                event = self._outbox.get_nowait()
+            except queue.Empty:
+                return
+            if isinstance(event, Over):
+                self.busy = False
+            if isinstance(event, (Answered, Failed)):
+                self.waiting -= 1
+            yield event
+
+    def close(self) -> None:
+        """End the thread; a job that runs on the engine is cancelled there if that can be done in time."""
+        self._leave.set()
+        self._cancel.set()
+        self._inbox.put(None)
+        if self._thread is not None:
+            self._thread.join(_JOIN_S)
+
+    # ------------------------------------------------------------------------------------------------ the thread
+
+    def _send(self, what: Order | _Call) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="matanyone", daemon=True)
+            self._thread.start()
+        self._inbox.put(what)
+
+    def _run(self) -> None:
+        while (what := self._inbox.get()) is not None and not self._leave.is_set():
+            if isinstance(what, Order):
+                self._outbox.put(self._ended(what))
+            else:
+                self._answer(what, None)
+
+    def _answer(self, call: _Call, client: EngineClient | None) -> None:
+        try:
+            if client is None and call.connected:
+                with self.target.connect(self._check_leave) as own:
+                    value = call.work(own)
+            else:
+                value = call.work(client)
+        except Exception as error:
+            self._outbox.put(Failed(call.number, *_as_told(error)))
+        else:
+            self._outbox.put(Answered(call.number, value))
+
+    def _ended(self, order: Order) -> Over:
+        try:
+            return self._matte(order)
+        except GivenUp:
+            return Over("cancelled", message="cancelled before the engine had begun")
+        except Exception as error:
+            _, message, action = _as_told(error)
+            return Over("failed", message=message, action=action)
+
+    def _matte(self, order: Order) -> Over:
+        order.prepare(Control(lambda text: self._outbox.put(Told(text)), self._check_cancel))
+        self._outbox.put(Told("looking for the engine"))
+        with self.target.connect(self._check_away) as client:
+            self._client = client
+            run = self._taken(client, order)
+            patterns = order.patterns(run.accepted)
+            self._outbox.put(Taken(run.accepted, patterns))
+            try:
+                ended = self._followed(run, patterns)
+            except GivenUp:
+                ended = say.JobEnded("", "cancelled", 0, message="the engine was away and could not be told")
+        whole = tuple(frame for frame in order.frames() if _all_whole(patterns, frame))
+        return Over(ended.outcome, ended.written, ended.unchanged, ended.message, ended.action, whole)
+
+    def _taken(self, client: EngineClient, order: Order) -> Any:
+        from .engine.client.job import JobRun
+
+        self._check_cancel()
+        self._outbox.put(Told("the engine checks the shot"))
+        return JobRun(client, order.job)
+
+    def _followed(self, run: Any, patterns: dict[str, str]) -> say.JobEnded:
+        pace = _Pace()
+        for event in run.events(_POLL_S):
+            if isinstance(event, say.JobEnded):
+                return event
+            if isinstance(event, say.Progress):
+                frame = event.frame if event.path else None
+                if frame is not None and not _appeared(patterns, frame):
+                    run.cancel()
+                    raise _damaged(patterns, frame)
+                eta = pace.eta_s(event.done, event.of)
+                self._outbox.put(Landed(frame, event.done, event.of, eta, event.warnings))
+            if self._cancel.is_set():
+                run.cancel()
+            self._answer_calls()
+        raise AssertionError("a job's events end with JobEnded")
+
+    def _answer_calls(self) -> None:
+        """Calls that came while a shot is run; orders cannot come."""
+        while not self._inbox.empty():
+            what = self._inbox.get()
+            if isinstance(what, _Call):
+                self._answer(what, self._client)
+
+    def _check_leave(self) -> None:
+        if self._leave.is_set():
+            raise GivenUp
+
+    def _check_cancel(self) -> None:
+        if self._cancel.is_set():
+            raise GivenUp
+
+    def _check_away(self) -> None:
+        """While waiting for the engine: somebody who cancels does not wait for one that is away."""
+        from .engine.client.pump import State
+
+        gone = self._client.pump.state in (State.UNREACHABLE, State.CONNECTING, State.REFUSED)
+        if self._leave.is_set() or (self._cancel.is_set() and gone):
+            raise GivenUp
+
+
+def _as_told(error: Exception) -> tuple[str, str, str]:
+    """Code, message, action."""
+    if isinstance(error, WireError):
+        return error.code.value, error.message, error.action
+    if isinstance(error, GivenUp):
+        return Code.CANCELLED.value, "cancelled", ""
+    if isinstance(error, OSError):
+        return Code.OUTPUT.value, str(error), "Choose a folder that you may write to."
+    return Code.INTERNAL.value, f"{type(error).__name__}: {error}", "Please report this with Blender's console output."
+
+
+def _all_whole(patterns: dict[str, str], frame: int) -> bool:
+    return all(is_whole(Path(file_of(pattern, frame))) for pattern in patterns.values())
+
+
+def _appeared(patterns: dict[str, str], frame: int) -> bool:
+    """Whether a frame that was written is whole here, perhaps a moment later."""
+    deadline = time.monotonic() + _APPEARS_S
+    while not _all_whole(patterns, frame):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _damaged(patterns: dict[str, str], frame: int) -> WireError:
+    files = ", ".join(file_of(pattern, frame) for pattern in patterns.values())
+    return WireError(
+        Code.BAD_RESULT,
+        f"expected whole alphas of frame {frame}, got missing or damaged ones: {files}",
+        "Look whether the disk is full, and whether the engine and Blender see the same folder; then matte again.",
+    )

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Builds the extension: one zip for every Blender from 4.2 on, with the engine's client and pyzmq inside.
+
+    python blender_addon/build.py [--out dist] [--wheels .wheels] [--blender-ext PATH/TO/blender_ext.py]
+
+Blender's own tool builds and validates it (blender_ext.py of a Blender or of the bpy wheel, found or named); without
+one the zip is packed here and not validated, which is said. Rules that the tool does not know are checked here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+NOT_SHIPPED = {"build.py"}
+
+PYZMQ = "26.4.0"
+"""The newest with a wheel for each Python by itself: with cp311 and abi3 wheels together, Blender 5.1 refuses it."""
+PYTHONS = ("311", "313")
+"""Of Blender 4.2 to 5.0, and of 5.1 on."""
+PLATFORMS = {
+    "linux-x64": "manylinux2014_x86_64",
+    "macos-arm64": "macosx_10_15_universal2",
+    "macos-x64": "macosx_10_15_universal2",
+    "windows-x64": "win_amd64",
+    "windows-arm64": "win_arm64",
+}
+"""Blender's name -> pip's."""
+
+
+def main() -> int:
+    """Stage, fetch, check, build, validate."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=ROOT / "dist")
+    parser.add_argument("--wheels", type=Path, default=ROOT / ".wheels", help="fetched once, kept")
+    parser.add_argument("--blender-ext", type=Path, help="Blender's blender_ext.py")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        staged = stage(Path(folder) / "matanyone", fetch(args.wheels))
+        archive = build(staged, args.out, args.blender_ext or find_tool())
+    print(f"{archive} ({archive.stat().st_size / 1e6:.1f} MB)")
+    return 0
+
+
+def fetch(folder: Path) -> list[Path]:
+    """One unmodified pyzmq wheel of PyPI for each Python and platform."""
+    folder.mkdir(parents=True, exist_ok=True)
+    wheels = []
+    for python in PYTHONS:
+        for platform in sorted(set(PLATFORMS.values())):
+            pattern = f"pyzmq-{PYZMQ}-cp{python}-cp{python}-*{platform}*.whl"
+            if not list(folder.glob(pattern)):
+                command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+                command += ["--implementation=cp", f"--python-version={python}", f"--abi=cp{python}"]
+                subprocess.run([*command, f"--platform={platform}", f"--dest={folder}", f"pyzmq=={PYZMQ}"], check=True)
+            wheels += list(folder.glob(pattern))[:1]
+    return wheels
+
+
+def stage(folder: Path, wheels: list[Path]) -> Path:
+    """The extension as it is packed: our files, the client, wheels, a manifest that names them."""
+    sys.path.insert(0, str(ROOT))
+    from matanyone_engine.client.vendor import copy_client
+
+    folder.mkdir(parents=True)
+    for source in sorted(HERE.iterdir()):
+        if source.is_file() and source.name not in NOT_SHIPPED:
+            shutil.copyfile(source, folder / source.name)
+    copy_client(folder / "engine")
+    (folder / "wheels").mkdir()
+    for wheel in wheels:
+        shutil.copyfile(wheel, folder / "wheels" / wheel.name)
+    manifest = folder / "blender_manifest.toml"
+    manifest.write_text(_filled_in(manifest.read_text(encoding="utf-8"), wheels), encoding="utf-8")
+    check(manifest.read_text(encoding="utf-8"), [wheel.name for wheel in wheels])
+    return folder
+
+
+def _filled_in(text: str, wheels: list[Path]) -> str:
+    platforms = ", ".join(f'"{name}"' for name in PLATFORMS)
+    names = ", ".join(f'"./wheels/{wheel.name}"' for wheel in wheels)
+    return text.replace("platforms = []", f"platforms = [{platforms}]").replace("wheels = []", f"wheels = [{names}]")
+
+
+def check(manifest: str, wheels: list[str]) -> None:
+    """What Blender's validator lets through and Blender, or extensions.blender.org, then refuses. Raises SystemExit."""
+    if 'license = ["SPDX:GPL-3.0-or-later"]' not in manifest:
+        sys.exit("the manifest must say SPDX:GPL-3.0-or-later")
+    if any("abi3" in wheel for wheel in wheels):
+        sys.exit("an abi3 wheel beside others makes Blender 5.1 refuse the zip")
+    for platform, pip_name in PLATFORMS.items():
+        for python in PYTHONS:
+            if not any(re.search(f"-cp{python}-cp{python}-.*{pip_name}", wheel) for wheel in wheels):
+                sys.exit(f"no wheel for {platform} with Python {python}")
+
+
+def find_tool() -> Path | None:
+    """blender_ext.py of a bpy wheel in a virtual environment beside us, or of an installed Blender."""
+    inside = "scripts/addons_core/bl_pkg/cli/blender_ext.py"
+    places = [*sorted(ROOT.glob(".venv-blender-*")), Path("/usr/share/blender"), Path("/opt")]
+    for place in places:
+        for pattern in (f"lib/python3*/site-packages/bpy/*/{inside}", f"*/{inside}", inside):
+            found = sorted(place.glob(pattern)) if place.is_dir() else []
+            if found:
+                return found[-1]
+    return None
+
+
+def build(staged: Path, out: Path, tool: Path | None) -> Path:
+    """The zip, built and validated by Blender's tool where there is one."""
+    version = re.search(r'^version = "(.+)"', (staged / "blender_manifest.toml").read_text(), re.MULTILINE)
+    assert version
+    out.mkdir(parents=True, exist_ok=True)
+    archive = out / f"matanyone-{version[1]}.zip"
+    archive.unlink(missing_ok=True)
+    if tool is None:
+        _pack(staged, archive)
+        print("no blender_ext.py was found (make blender brings one): packed here, NOT validated")
+        return archive
+    for order in (["build", f"--source-dir={staged}", f"--output-filepath={archive}"], ["validate", str(archive)]):
+        done = subprocess.run([sys.executable, str(tool), *order], capture_output=True, text=True, check=False)
+        if done.returncode:
+            sys.exit(f"blender_ext.py {order[0]}: {done.stdout}{done.stderr}")
+    print(f"built and validated by {tool}")
+    return archive
+
+
+def _pack(staged: Path, archive: Path) -> None:
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        for path in sorted(staged.rglob("*")):
+            if path.is_file():
+                packed.write(path, path.relative_to(staged).as_posix())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

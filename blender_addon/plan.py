@@ -1,0 +1,404 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the panel says -> a job for the engine. No bpy, no pixels; of the disk only a folder listing.
+
+Rules of this file:
+1. Frames are plate frames, the numbers in the file names. Scene frames are turned into them by SceneTime, once.
+2. What cannot be right is refused here, before anything is sent, with what to do about it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from .engine.wire import messages as say
+from .engine.wire.errors import Code, WireError
+
+SUBJECT = "subject"
+MOVIES = frozenset({".mov", ".mp4", ".m4v", ".mkv", ".avi", ".mxf", ".webm", ".mpg", ".mpeg"})
+# The last field that is only a number, else the digits before the suffix; digits after a v are a version.
+_FIELD = re.compile(r"(?:^|(?<=\.))-?[0-9]+(?=\.)")
+_DIGITS = re.compile(r"(?<![0-9vV])[0-9]+(?=\.[^.]+$)")
+_HASHES = re.compile(r"#+")
+_VERSION = "[0-9]+"
+_UNKNOWN_SPACES = frozenset({"", "Non-Color", "Raw", "Generic Data", "Utility - Raw"})
+
+PRESETS = {
+    "DRAFT": ("Draft", "Half of HD, around the subject only: to see whether the masks do", 540, "follow", 3),
+    "HD": ("HD", "1080 lines at most, refined along the plate's detail", 1080, "off", 10),
+    "FULL": ("Full Size", "Every pixel of the plate: slow, and the most memory", 0, "off", 10),
+}
+"""Identifier -> name, what it is for, working size (0 full), region, settle passes."""
+
+LICENCES = {
+    "mini": "Apache-2.0: free for paid work",
+    "matanyone": "non-commercial research only",
+    "matanyone2": "non-commercial research only",
+}
+"""Of the engine's models, as its docs say."""
+
+
+def refused(message: str, action: str) -> WireError:
+    """Something on the panel that cannot be right."""
+    return WireError(Code.BAD_INPUT, message, action)
+
+
+# ------------------------------------------------------------------------------------------------ names and frames
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """A file of a sequence: the pattern of all of them, and its own number."""
+
+    pattern: str
+    frame: int
+
+
+def numbered(path: str) -> Numbered | None:
+    """'plate.1001.exr' -> 'plate.####.exr', 1001; None for a movie or a name without a number."""
+    name = re.split(r"[\\/]", path)[-1]
+    if Path(name).suffix.lower() in MOVIES:
+        return None
+    found = list(_FIELD.finditer(name))[-1:] or list(_DIGITS.finditer(name))
+    if not found:
+        return None
+    digits = found[0]
+    width = len(digits[0].lstrip("-"))
+    begin = len(path) - len(name)
+    pattern = path[: begin + digits.start()] + "#" * width + path[begin + digits.end() :]
+    return Numbered(pattern, int(digits[0]))
+
+
+def file_of(pattern: str, frame: int) -> str:
+    """The file of a frame: the last run of # is its number."""
+    hashes = list(_HASHES.finditer(pattern))[-1]
+    sign = "-" if frame < 0 else ""
+    return f"{pattern[: hashes.start()]}{sign}{abs(frame):0{len(hashes[0])}d}{pattern[hashes.end() :]}"
+
+
+def frames_on_disk(pattern: str) -> tuple[int, ...]:
+    """Numbers of the files that are there, ascending."""
+    folder, name = Path(pattern).parent, Path(pattern).name
+    hashes = list(_HASHES.finditer(name))[-1]
+    begins, ends = re.escape(name[: hashes.start()]), re.escape(name[hashes.end() :])
+    number = re.compile(f"{begins}(-?[0-9]{{{len(hashes[0])},}}){ends}")
+    if not folder.is_dir():
+        return ()
+    found = (number.fullmatch(path.name) for path in folder.iterdir())
+    return tuple(sorted(int(match[1]) for match in found if match))
+
+
+@dataclass(frozen=True)
+class SceneTime:
+    """Scene frame `scene_start` shows plate frame `first`."""
+
+    first: int
+    scene_start: int
+
+    def plate_frame(self, scene_frame: int) -> int:
+        return scene_frame - self.scene_start + self.first
+
+    def scene_frame(self, plate_frame: int) -> int:
+        return plate_frame - self.first + self.scene_start
+
+
+def longest_run(frames: tuple[int, ...]) -> tuple[int, int]:
+    """First and last of the longest stretch without a gap: what may be shown. frames: not empty."""
+    best = begin = frames[0]
+    longest, before = 0, frames[0] - 1
+    for frame in frames:
+        if frame != before + 1:
+            begin = frame
+        if frame - begin + 1 > longest:
+            longest, best = frame - begin + 1, begin
+        before = frame
+    return best, best + longest - 1
+
+
+# ------------------------------------------------------------------------------------------------ the shot
+
+
+@dataclass(frozen=True)
+class KeyState:
+    """A mask on one plate frame; its file need not be there before the job is sent."""
+
+    frame: int
+    file: str
+    object: str = SUBJECT
+
+
+@dataclass(frozen=True)
+class ObjectState:
+    """An object that is followed."""
+
+    name: str = SUBJECT
+    rival: bool = False
+    first: int | None = None
+    last: int | None = None
+
+
+@dataclass(frozen=True)
+class ShotState:
+    """All that the panel says. Paths are absolute."""
+
+    name: str
+    plate: str
+    """A pattern with #### or a movie."""
+    out: str
+    keys: tuple[KeyState, ...]
+    objects: tuple[ObjectState, ...] = (ObjectState(),)
+    frames: tuple[int, int] | None = None
+    """First and last plate frame; None is all there are."""
+    colorspace: str | None = None
+    """OpenColorIO name; None is what the file says of itself."""
+    model: str = "mini"
+    working_size: int = 0
+    """Shortest side that is computed; 0 is the plate's."""
+    region: str = "off"
+    settle_passes: int = 10
+    exposure: float = 0.0
+    mask_grow: int = 0
+    refine: bool = True
+    skip_missing: bool = False
+    version: int = 0
+    """What {version} stands for; 0 is the next free one."""
+
+
+def check(state: ShotState) -> None:
+    """Raise WireError for what the artist has to mend first."""
+    if not state.plate:
+        raise refused("expected a plate, got none", "Choose a movie clip or an image sequence in the panel.")
+    if not state.keys:
+        raise refused(
+            "expected a mask on at least one frame, got none",
+            "Draw the subject on the frame where it is seen best, and add that frame under Masks.",
+        )
+    if Path(state.out).suffix.lower() != ".exr" or "#" not in Path(state.out).name:
+        raise refused(
+            f"expected an output name such as {{shot}}.####.exr, got {Path(state.out).name!r}",
+            "Put #### where the frame number belongs, and end the name in .exr.",
+        )
+    twice = [key for key in state.keys if sum((key.object, key.frame) == (k.object, k.frame) for k in state.keys) > 1]
+    if twice:
+        raise refused(
+            f"expected one mask for an object and frame, got two of {twice[0].object} on {twice[0].frame}",
+            "Remove one of them.",
+        )
+    _check_objects(state)
+
+
+def _check_objects(state: ShotState) -> None:
+    names = [each.name for each in state.objects]
+    if len(set(names)) < len(names) or "" in names:
+        raise refused(f"expected a name of its own for each object, got {', '.join(names)}", "Rename one.")
+    without = [name for name in names if name not in {key.object for key in state.keys}]
+    if without:
+        raise refused(f"expected a mask of {without[0]}, got none", "Add one, or remove the object.")
+    if len(followed(state)) > 1 and "{object}" not in state.out:
+        raise refused(
+            "expected {object} in the output name, since several objects are followed",
+            "Write it where the object's name belongs: {shot}/{object}/{shot}_{object}.####.exr.",
+        )
+
+
+def followed(state: ShotState) -> tuple[str, ...]:
+    """Names of the objects that get a matte."""
+    return tuple(each.name for each in state.objects if not each.rival)
+
+
+def space_of(blender_name: str) -> str:
+    """Blender's name of a colour space as the engine takes it: OpenColorIO names are its own. Raises WireError."""
+    if blender_name in _UNKNOWN_SPACES:
+        raise refused(
+            f"expected the plate's colour space, got {blender_name or 'none'!r}, which says that it is unknown",
+            "Set the plate's Color Space in Blender, or name it in the panel under Color.",
+        )
+    return blender_name
+
+
+def job_of(state: ShotState) -> say.Job:
+    """The job, ready to be sent. Raises WireError."""
+    check(state)
+    frames = None if state.frames is None else tuple(range(state.frames[0], state.frames[1] + 1))
+    if frames == ():
+        first, last = state.frames or (0, 0)
+        raise refused(f"expected a frame range, got {first} to {last}", "Set the end after the start.")
+    only = state.keys[0]
+    plain = len(state.keys) == 1 and state.objects == (ObjectState(only.object),) and only.object == SUBJECT
+    return say.Job(
+        nonce=secrets.token_hex(16),
+        plate=state.plate,
+        mask=only.file if plain else "",
+        mask_frame=only.frame if plain else None,
+        out=state.out,
+        frames=frames,
+        missing="skip" if state.skip_missing else "error",
+        model=state.model,
+        options=_options(state),
+        delivery=_delivery(state),
+        keys=() if plain else tuple(say.KeyMask(key.file, (key.frame,), key.object) for key in state.keys),
+        objects=() if plain else tuple(say.ObjectOptions(o.name, o.first, o.last, o.rival) for o in state.objects),
+        label=state.name,
+        priority="interactive",
+    )
+
+
+def _delivery(state: ShotState) -> say.Delivery:
+    """What stands for tokens; the engine refuses a value that no token asks for."""
+    return say.Delivery(
+        shot=state.name if "{shot}" in state.out else None,
+        version=state.version or None if "{version" in state.out else None,
+    )
+
+
+def _options(state: ShotState) -> say.Options:
+    return say.Options(
+        settle_passes=state.settle_passes,
+        working_size=state.working_size or None,
+        colorspace=state.colorspace,
+        mask_grow=state.mask_grow,
+        exposure=state.exposure,
+        refine=state.refine,
+        region=None if state.region == "off" else state.region,
+    )
+
+
+def only_frame(state: ShotState, frame: int) -> ShotState:
+    """The same shot, of which one alpha is wanted."""
+    return replace(state, frames=(frame, frame))
+
+
+def masks_folder(out: str, shot: str) -> Path:
+    """Where the masks of a shot are written: beside its output, above the first folder that a token names."""
+    path = Path(out)
+    fixed = path.parent
+    for parent in reversed(path.parents):
+        if "{" in parent.name:
+            fixed = parent.parent
+            break
+    return fixed / "masks" / (re.sub(r"[^\w.-]+", "_", shot) or "shot")
+
+
+def patterns_of(state: ShotState, first_file: str) -> dict[str, str]:
+    """Object -> its files as this machine calls them. first_file: what the engine said that it writes first.
+
+    The engine chooses the version; everything else of the name is known here.
+    """
+    found = re.search(_named(Path(state.out).as_posix(), state), first_file.replace("\\", "/"))
+    version = int(found["version"]) if found and "version" in found.groupdict() else 0
+    return {name: _with_tokens(state.out, state.name, name, version) for name in followed(state)}
+
+
+def _named(out: str, state: ShotState) -> str:
+    """An expression for the end of the output's name, from its first token on; its first version has a name."""
+    pieces = [_piece(piece, state) for piece in re.split(r"(\{[^}]*\}|#+)", out)[1:]]
+    if _VERSION in pieces:
+        pieces[pieces.index(_VERSION)] = "(?P<version>[0-9]+)"
+    return "".join(pieces) + "$"
+
+
+def _piece(piece: str, state: ShotState) -> str:
+    if piece.startswith("{version"):
+        return _VERSION
+    if piece.startswith("#"):
+        return "-?[0-9]+"
+    return {"{shot}": re.escape(_plain(state.name)), "{object}": "[A-Za-z0-9_]+"}.get(piece, re.escape(piece))
+
+
+def _with_tokens(out: str, shot: str, name: str, version: int) -> str:
+    """As the engine does it (docs/outputs.md)."""
+
+    def replaced(match: re.Match[str]) -> str:
+        if match[1] == "version":
+            return f"{version:0{match[2] or 1}d}"
+        return {"shot": _plain(shot), "object": name}.get(match[1], match[0])
+
+    return re.sub(r"\{(\w+)(?::0([1-9])d)?\}", replaced, out)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", name).strip("._-")
+
+
+def supersampling(size: tuple[int, int]) -> int:
+    """How much finer than the plate a mask is rasterised: Blender's rasteriser has hard edges, memory has limits."""
+    pixels = size[0] * size[1]
+    return 8 if pixels <= 600_000 else 4 if pixels <= 2_400_000 else 2
+
+
+# ------------------------------------------------------------------------------------------------ what has become of it
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was run, kept in the scene: tells whether the matte is still that of this plate, mask and setting."""
+
+    job: str
+    """Digest of the settings."""
+    masks: str
+    """Digest of what the masks are drawn of."""
+    plate: str
+    """Digest of the plate's files: names, sizes, times."""
+
+    def text(self) -> str:
+        return json.dumps(asdict(self))
+
+
+def record_from(text: str) -> Record | None:
+    """The inverse of Record.text; None where there is none."""
+    try:
+        return Record(**json.loads(text))
+    except (ValueError, TypeError):
+        return None
+
+
+def digest_of_settings(state: ShotState) -> str:
+    """Changes whenever a setting does that changes alphas; the frame range does not."""
+    settings = asdict(replace(state, frames=None, version=0))
+    return _digest(json.dumps(settings, sort_keys=True))
+
+
+def digest_of_masks(drawn: object) -> str:
+    """drawn: numbers and names, of which the masks are made."""
+    return _digest(json.dumps(drawn))
+
+
+def digest_of_plate(plate: str) -> str:
+    """Names, sizes and times of the plate's files: asks the disk, so not for the main thread."""
+    files = [file_of(plate, frame) for frame in frames_on_disk(plate)] if "#" in plate else [plate]
+    facts = []
+    for file in files:
+        try:
+            told = Path(file).stat()
+        except OSError:
+            continue
+        facts.append((file, told.st_size, told.st_mtime_ns))
+    return _digest(json.dumps(facts))
+
+
+def stale_because(now: Record, then: Record) -> tuple[str, ...]:
+    """What has changed since; empty: the matte is up to date."""
+    pairs = (
+        ("the settings", now.job, then.job),
+        ("a mask", now.masks, then.masks),
+        ("the plate", now.plate, then.plate),
+    )
+    return tuple(what for what, one, other in pairs if one and other and one != other)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def tell_time(seconds: float) -> str:
+    """Seconds as people say them: '45 s', '3 min 20 s', '1 h 05 min'."""
+    whole = int(seconds + 0.5)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the scene keeps of a shot: it travels with the .blend. Tooltips say what a thing is for."""
+
+from __future__ import annotations
+
+import bpy
+from bpy.props import (
+    BoolProperty,
+    CollectionProperty,
+    EnumProperty,
+    FloatProperty,
+    IntProperty,
+    IntVectorProperty,
+    PointerProperty,
+    StringProperty,
+)
+
+from . import plan
+
+
+class MatAnyoneKey(bpy.types.PropertyGroup):
+    """A mask on one frame of the plate."""
+
+    frame: IntProperty(name="Frame", description="Plate frame that the mask was drawn on, as in the file's name")
+    source: EnumProperty(
+        name="Source",
+        items=(
+            ("MASK", "Mask", "A Mask datablock, drawn in the Clip or Image editor; feather and animation count", 0),
+            ("IMAGE", "Image", "A painted or loaded image: its alpha, or its grey value where it has none", 1),
+        ),
+    )
+    mask: PointerProperty(type=bpy.types.Mask, name="Mask", description="Roto of the subject on this frame")
+    image: PointerProperty(type=bpy.types.Image, name="Image", description="Image of the plate's size, white inside")
+
+
+class MatAnyoneObject(bpy.types.PropertyGroup):
+    """Somebody or something that is followed."""
+
+    name: StringProperty(name="Name", default=plan.SUBJECT, description="Letters, digits and _: part of file names")
+    rival: BoolProperty(
+        name="Rival",
+        description="Followed only to keep the other objects off it, such as a twin who crosses; gets no matte",
+    )
+    use_life: BoolProperty(
+        name="Limit", description="It is to be seen on a part of the shot only; the alpha is 0 elsewhere"
+    )
+    first: IntProperty(name="From", default=1, description="First plate frame it is to be seen on")
+    last: IntProperty(name="To", default=100, description="Last plate frame it is to be seen on")
+    keys: CollectionProperty(type=MatAnyoneKey)
+    key_index: IntProperty()
+
+
+class MatAnyoneShot(bpy.types.PropertyGroup):
+    """One plate and its mattes."""
+
+    name: StringProperty(name="Name", description="Names the output and the node group; {shot} in the output path")
+    plate: EnumProperty(
+        name="Plate",
+        items=(
+            ("CLIP", "Movie Clip", "A movie clip or image sequence of the Clip editor", 0),
+            ("IMAGE", "Image", "An image sequence or movie of the Image editor", 1),
+        ),
+    )
+    clip: PointerProperty(type=bpy.types.MovieClip, name="Clip", description="The plate, as the Clip editor has it")
+    image: PointerProperty(type=bpy.types.Image, name="Image", description="The plate, as the Image editor has it")
+    scene_start: IntProperty(
+        name="Starts At",
+        default=1,
+        description="Scene frame that shows the plate's first file. Plate frames keep the numbers of their files",
+    )
+    use_range: BoolProperty(name="Range", description="Write alphas of a part of the plate only")
+    first: IntProperty(name="Start", default=1, description="First plate frame to get an alpha")
+    last: IntProperty(name="End", default=100, description="Last plate frame to get an alpha")
+    skip_missing: BoolProperty(
+        name="Skip Missing", description="Run what is there where frames of the plate are missing"
+    )
+    objects: CollectionProperty(type=MatAnyoneObject)
+    object_index: IntProperty()
+    color: EnumProperty(
+        name="Color",
+        items=(
+            ("BLENDER", "As in Blender", "What the plate's Color Space is set to in Blender", 0),
+            ("FILE", "From File", "What the file says of itself, else linear Rec.709 for EXR and sRGB for the rest", 1),
+            ("NAME", "Named", "An OpenColorIO name, such as ACEScg or ARRI LogC4, that Blender may not know", 2),
+        ),
+        description="Colour space of the plate. It decides what the network sees; plate values are never changed",
+    )
+    color_name: StringProperty(name="Space", description="Name as 'matanyone-engine inspect --colorspaces' lists it")
+    model: StringProperty(name="Model", default="mini", description="Weights the engine has; Test lists them")
+    working_size: IntProperty(
+        name="Lines",
+        min=0,
+        default=1080,
+        description="Shortest side that is computed, 0 for the plate's. Alphas always come at the plate's size",
+    )
+    refine: BoolProperty(
+        name="Refine",
+        default=True,
+        description="Bring smaller alphas up along the plate's own detail, not just smoothly",
+    )
+    region: EnumProperty(
+        name="Region",
+        items=(
+            ("off", "Whole Frame", "Everything is computed", 0),
+            ("follow", "Follow Subject", "A window around the subject, which moves and grows with it: faster", 1),
+            ("box", "Box", "Your own box; the alpha is 0 outside of it", 2),
+        ),
+        default="off",
+    )
+    box: IntVectorProperty(
+        name="Box",
+        size=4,
+        default=(0, 0, 1920, 1080),
+        description="Left, top, right, bottom in plate pixels from the top left",
+    )
+    settle_passes: IntProperty(
+        name="Settle",
+        min=0,
+        max=50,
+        default=10,
+        description="Passes over a masked frame before the shot runs: 10 is right",
+    )
+    exposure: FloatProperty(
+        name="Exposure",
+        min=-16,
+        max=16,
+        description="Stops by which the network sees the plate brighter; nothing else changes",
+    )
+    mask_grow: IntProperty(
+        name="Grow Mask", min=-200, max=200, description="Pixels by which masks are grown; negative shrinks them"
+    )
+    out: StringProperty(
+        name="Output",
+        subtype="FILE_PATH",
+        default="//matte/{shot}/{shot}.####.exr",
+        description="#### is the plate's frame number. {shot}, {object} and {version:03d} are replaced",
+    )
+    record: StringProperty()
+    made: StringProperty()
+
+
+CLASSES = (MatAnyoneKey, MatAnyoneObject, MatAnyoneShot)
+
+
+def register():
+    for each in CLASSES:
+        bpy.utils.register_class(each)
+    bpy.types.Scene.matanyone = PointerProperty(type=MatAnyoneShot)
+
+
+def unregister():
+    del bpy.types.Scene.matanyone
+    for each in reversed(CLASSES):
+        bpy.utils.unregister_class(each)

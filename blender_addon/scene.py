@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What Blender's datablocks say, as values; and the masks, on their way to files. Main thread only."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import bpy
+
+from . import exr, plan, raster
+from .bridge import Control, Order
+from .engine.wire.errors import Code, WireError
+
+FIRST_OF_A_MOVIE = 1
+_RASTER_S = 600.0
+_IMAGE_CHANNELS = 4
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Plate:
+    """The plate, as the panel names it."""
+
+    path: str
+    """A pattern with #### or a movie; absolute."""
+    time: plan.SceneTime
+    size: tuple[int, int]
+    space: str
+    """Blender's name of its colour space."""
+    count: int
+    """Frames that Blender counts; of a sequence, the folder knows better."""
+
+    def frames(self):
+        """Numbers of the frames that there are; asks the disk."""
+        if "#" in self.path:
+            return plan.frames_on_disk(self.path)
+        return tuple(range(self.time.first, self.time.first + self.count))
+
+
+def work_folder():
+    """Where the add-on keeps files of a moment: nowhere else but beside the output."""
+    if hasattr(bpy.utils, "extension_path_user") and __package__.startswith("bl_ext."):
+        return Path(bpy.utils.extension_path_user(__package__, path="work", create=True))
+    return Path(bpy.app.tempdir) / "matanyone"
+
+
+def plate_of(shot):
+    """What is matted. Raises WireError where there is none, or its files are not there."""
+    source = shot.clip if shot.plate == "CLIP" else shot.image
+    if source is None:
+        raise plan.refused("expected a plate, got none", "Choose a movie clip or an image sequence in the panel.")
+    path = bpy.path.abspath(source.filepath, library=source.library)
+    found = plan.numbered(path) if source.source == "SEQUENCE" else None
+    first = found.frame if found else FIRST_OF_A_MOVIE
+    if shot.plate == "CLIP":
+        when = plan.SceneTime(first + source.frame_offset, source.frame_start)
+    else:
+        when = plan.SceneTime(first, shot.scene_start)
+    size = tuple(source.size)
+    if not Path(path).is_file() or 0 in size:
+        raise plan.refused(f"expected the plate's files, got none at {path}", "Mend the path of the clip or image.")
+    pattern = found.pattern if found else path
+    return Plate(pattern, when, size, source.colorspace_settings.name, source.frame_duration)
+
+
+def state_of(shot):
+    """All that the panel says. Raises WireError."""
+    plate = plate_of(shot)
+    out = _absolute(shot.out)
+    return plan.ShotState(
+        name=shot.name or "shot",
+        plate=plate.path,
+        out=out,
+        keys=tuple(_keys(shot, plan.masks_folder(out, shot.name))),
+        objects=tuple(_object(each) for each in shot.objects),
+        frames=(shot.first, shot.last) if shot.use_range else None,
+        colorspace=_space(shot, plate),
+        model=shot.model,
+        working_size=shot.working_size,
+        region=",".join(map(str, shot.box)) if shot.region == "box" else shot.region,
+        settle_passes=shot.settle_passes,
+        exposure=round(shot.exposure, 4),
+        mask_grow=shot.mask_grow,
+        refine=shot.refine,
+        skip_missing=shot.skip_missing,
+    )
+
+
+def _absolute(path):
+    if path.startswith("//") and not bpy.data.filepath:
+        raise plan.refused(
+            f"expected a saved .blend, since the output {path!r} is beside it", "Save it, or choose an absolute path."
+        )
+    return bpy.path.abspath(path)
+
+
+def _space(shot, plate):
+    if shot.color == "FILE":
+        return None
+    return plan.space_of(plate.space if shot.color == "BLENDER" else shot.color_name)
+
+
+def _object(each):
+    if not _NAME.fullmatch(each.name):
+        raise plan.refused(f"expected letters, digits and _ in an object's name, got {each.name!r}", "Rename it.")
+    return plan.ObjectState(
+        each.name, each.rival, each.first if each.use_life else None, each.last if each.use_life else None
+    )
+
+
+def _keys(shot, folder):
+    for each in shot.objects:
+        for key in each.keys:
+            if (key.mask if key.source == "MASK" else key.image) is None:
+                raise plan.refused(
+                    f"expected a mask of {each.name} for frame {key.frame}, got none",
+                    "Choose one, or remove the frame.",
+                )
+            yield plan.KeyState(key.frame, str(folder / f"{each.name}.{key.frame:04d}.exr"), each.name)
+
+
+# ------------------------------------------------------------------------------------------------ masks
+
+
+def drawn(shot):
+    """Numbers and names that the masks are made of: what digest_of_masks is taken of."""
+    return [[each.name, key.frame, *_drawn(key)] for each in shot.objects for key in each.keys]
+
+
+def _drawn(key):
+    if key.source == "IMAGE":
+        return [key.image.name_full, key.image.is_dirty, *_stamp(key.image)] if key.image else []
+    return [_layer(layer) for layer in key.mask.layers] if key.mask else []
+
+
+def _stamp(image):
+    path = Path(bpy.path.abspath(image.filepath, library=image.library))
+    return [path.stat().st_mtime_ns] if image.filepath and path.is_file() else []
+
+
+def _layer(layer):
+    looks = [layer.name, layer.alpha, layer.blend, layer.falloff, layer.invert, layer.hide_render]
+    return [*looks, [_spline(spline) for spline in layer.splines]]
+
+
+def _spline(spline):
+    numbers = []
+    for point in spline.points:
+        for vector in (point.co, point.handle_left, point.handle_right):
+            numbers += [round(value, 6) for value in vector]
+        numbers.append(round(point.weight, 6))
+    return [spline.use_cyclic, spline.use_fill, spline.offset_mode, spline.weight_interpolation, numbers]
+
+
+def preparation(shot, state):
+    """What writes the masks, to be run on the network thread. Reads all it needs of Blender now. Raises WireError."""
+    plate = plate_of(shot)
+    pairs = list(zip(_all_keys(shot), state.keys, strict=True))
+    masks = [(key.mask, plan_key) for key, plan_key in pairs if key.source == "MASK"]
+    images = [(_pixels(key.image, plate.size), plan_key.file) for key, plan_key in pairs if key.source == "IMAGE"]
+    orders = _raster_orders(masks, plate) if masks else None
+
+    def prepare(control: Control):
+        for rows, file in images:
+            control.check()
+            exr.write_mask(Path(file), plate.size, rows())
+        if orders is not None:
+            _run_raster(orders, len(masks), control)
+
+    return prepare
+
+
+def _all_keys(shot):
+    return [key for each in shot.objects for key in each.keys]
+
+
+def _raster_orders(masks, plate):
+    """Write the Mask datablocks to a file of their own, and what is to be made of them beside it."""
+    folder = work_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"masks_{time.time_ns()}"
+    library = folder / f"{name}.blend"
+    bpy.data.libraries.write(str(library), {mask for mask, _ in masks}, path_remap="ABSOLUTE", fake_user=True)
+    orders = folder / f"{name}.json"
+    wanted = [
+        {"mask": mask.name, "scene_frame": plate.time.scene_frame(key.frame), "file": key.file} for mask, key in masks
+    ]
+    factor = plan.supersampling(plate.size)
+    orders.write_text(
+        json.dumps({"library": str(library), "size": plate.size, "factor": factor, "masks": wanted}), encoding="utf-8"
+    )
+    return orders
+
+
+def _run_raster(orders, count, control):
+    """Let a second Blender draw the masks. Raises WireError, GivenUp."""
+    control.tell(f"drawing {count} mask{'s' if count > 1 else ''}")
+    program = bpy.app.binary_path
+    log = orders.with_suffix(".log")
+    try:
+        with log.open("wb") as output:
+            command = raster.command(program, "matanyone_raster", orders)
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        _wait(process, control)
+        if process.returncode:
+            raise WireError(
+                Code.BAD_INPUT,
+                f"expected the masks to be drawn; {log.read_text(errors='replace').strip()[-400:]}",
+                "Look at the Mask datablocks, and that the output folder can be written.",
+            )
+    finally:
+        for each in (orders, orders.with_suffix(".blend"), log):
+            each.unlink(missing_ok=True)
+
+
+def _wait(process, control):
+    deadline = time.monotonic() + _RASTER_S
+    try:
+        while process.poll() is None:
+            control.check()
+            if time.monotonic() > deadline:
+                raise WireError(Code.INTERNAL, f"masks took longer than {_RASTER_S:.0f} s", "Simplify them.")
+            time.sleep(0.05)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def _pixels(image, size):
+    """A painted image as rows of a mask, made when called: its alpha, or its grey value where that is 1 everywhere."""
+    import numpy as np
+
+    if tuple(image.size) != size:
+        raise plan.refused(
+            f"expected a mask image of the plate's size, {size[0]}x{size[1]}, got {image.size[0]}x{image.size[1]} "
+            f"in {image.name!r}",
+            "Paint or render it at the plate's size; it is never stretched.",
+        )
+    flat = np.empty(size[0] * size[1] * image.channels, dtype=np.float32)
+    image.pixels.foreach_get(flat)
+    channels = image.channels
+
+    def rows():
+        pixels = flat.reshape(size[1], size[0], channels)[::-1]
+        has_alpha = channels == _IMAGE_CHANNELS and float(pixels[..., 3].min()) < 1
+        mask = pixels[..., 3] if has_alpha else pixels[..., : min(channels, 3)].mean(axis=-1)
+        return [row.tobytes() for row in np.clip(mask, 0, 1).astype("<f4")]
+
+    return rows
+
+
+# ------------------------------------------------------------------------------------------------ orders
+
+
+def order_of(shot, only=None):
+    """The order for the engine, and the record of what it is made from. only: one plate frame. Raises WireError."""
+    state = state_of(shot)
+    job = plan.job_of(state if only is None else plan.only_frame(state, only))
+    plate, masks = plate_of(shot), preparation(shot, state)
+    record = {"job": plan.digest_of_settings(state), "masks": plan.digest_of_masks(drawn(shot)), "plate": ""}
+
+    def prepare(control):
+        record["plate"] = plan.digest_of_plate(state.plate)
+        masks(control)
+
+    def frames():
+        there = plate.frames()
+        if job.frames is None:
+            return there
+        return tuple(sorted(set(job.frames) & set(there))) if state.skip_missing else job.frames
+
+    return Order(job, lambda accepted: plan.patterns_of(state, accepted.out), frames, prepare), record
+
+
+def record_now(shot):
+    """What the matte would be made from now; the plate's part is left to the network thread. Raises WireError."""
+    return plan.Record(plan.digest_of_settings(state_of(shot)), plan.digest_of_masks(drawn(shot)), "")

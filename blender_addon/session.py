@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The run at hand: brings the bridge's events into Blender, from a timer, or in a loop where there is none.
+
+Rules of this file:
+1. A run knows its scene by name and its .blend by path: undo and another file may take every pointer away.
+2. pump() never waits; in background mode run_to_the_end() calls it until the run is over.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import bpy
+
+from . import plan, preferences, result, scene
+from .bridge import Answered, Bridge, Failed, Landed, Over, Taken, Told
+from .engine.wire.errors import WireError
+
+BUDGET_S = 0.005
+BUSY_S, IDLE_S = 0.1, 1.0
+_SHOW_EVERY_S = 2.0
+
+
+@dataclass
+class Run:
+    """One order, from the press of a button to its end."""
+
+    blend: str
+    scene: str
+    shot: str
+    when: plan.SceneTime
+    record: dict[str, str]
+    text: str = "starting"
+    patterns: dict[str, str] = field(default_factory=dict)
+    landed: set[int] = field(default_factory=set)
+    done: int = 0
+    of: int = 0
+    eta_s: float | None = None
+    warnings: list[str] = field(default_factory=list)
+    over: Over | None = None
+    cancelling: bool = False
+    shown: float = 0.0
+
+
+@dataclass
+class _Now:
+    """All that this module remembers."""
+
+    bridge: Bridge | None = None
+    run: Run | None = None
+    calls: dict[int, Callable[[Any], None]] = field(default_factory=dict)
+    test: str = ""
+    """What Test in the preferences found."""
+    models: tuple[str, ...] = ()
+    drawn: float = 0.0
+    """When a panel was last on the screen."""
+    plates: dict[str, tuple[float, str]] = field(default_factory=dict)
+    """Plate -> when it was looked at, and its digest."""
+    records: dict[str, tuple[float, plan.Record | None]] = field(default_factory=dict)
+
+
+now = _Now()
+
+
+def bridge():
+    """The bridge to the engine that the preferences name. Raises WireError where they cannot be right."""
+    target = preferences.target()
+    if now.bridge is not None and now.bridge.target != target and not now.bridge.busy:
+        now.bridge.close()
+        now.bridge = None
+    if now.bridge is None:
+        now.bridge = Bridge(target)
+    return now.bridge
+
+
+def active():
+    """The run that is under way, or None."""
+    return now.run if now.run is not None and now.run.over is None else None
+
+
+def start(of_scene, only=None):
+    """Send a scene's shot to the engine. only: one plate frame. Raises WireError for what cannot be right."""
+    shot = of_scene.matanyone
+    order, record = scene.order_of(shot, only)
+    link = bridge()
+    now.run = Run(bpy.data.filepath, of_scene.name, shot.name, scene.plate_of(shot).time, record)
+    link.matte(order)
+    keep_pumping()
+
+
+def cancel():
+    """Stop within one frame."""
+    if active():
+        now.run.cancelling = True
+        now.bridge.cancel()
+
+
+def ask(work, done, failed=None):
+    """Have work(client) done on the network thread; done(value) is called here, or failed(Failed)."""
+    number = bridge().call(work)
+    now.calls[number] = lambda event: done(event.value) if isinstance(event, Answered) else (failed or _tell)(event)
+    keep_pumping()
+
+
+def keep_pumping():
+    """See to it that the timer runs."""
+    if not bpy.app.background and not bpy.app.timers.is_registered(_tick):
+        bpy.app.timers.register(_tick, first_interval=BUSY_S, persistent=True)
+
+
+def _tick():
+    pump()
+    if now.bridge is not None and (now.bridge.busy or now.bridge.waiting):
+        return BUSY_S
+    watching = time.monotonic() - now.drawn < 3 * IDLE_S
+    if watching:
+        _look_at_plate()
+    return IDLE_S if watching else None
+
+
+def pump(budget_s=BUDGET_S):
+    """Take what has come. Never waits."""
+    if now.bridge is None:
+        return
+    came = False
+    for event in now.bridge.events(budget_s):
+        came = True
+        if isinstance(event, (Answered, Failed)):
+            now.calls.pop(event.call, lambda _: None)(event)
+        elif now.run is not None:
+            _take(now.run, event)
+    if came:
+        _redraw()
+
+
+def run_to_the_end(tell=print):
+    """Pump until the run is over, as a user would wait; tell: takes a line now and then. The Over."""
+    said = ""
+    while active():
+        pump(1.0)
+        line = status(now.run)
+        if line != said:
+            tell(line)
+            said = line
+        time.sleep(0.02)
+    return now.run.over
+
+
+def wait_for_calls():
+    """Pump until every call is answered: for background mode."""
+    while now.bridge is not None and now.bridge.waiting:
+        pump(1.0)
+        time.sleep(0.02)
+
+
+def status(run):
+    """A run in one line."""
+    if run.over is not None:
+        return _outcome(run.over)
+    if run.cancelling:
+        return "cancelling: the frame at hand is finished"
+    if not run.of:
+        return run.text
+    left = "" if run.eta_s is None else f", {plan.tell_time(run.eta_s)} left"
+    return f"{run.done} of {run.of}{left}"
+
+
+def _outcome(over):
+    if over.outcome == "finished":
+        kept = f", {over.unchanged} unchanged" if over.unchanged else ""
+        return f"finished: {over.written} mattes{kept}"
+    if over.outcome == "cancelled":
+        return f"cancelled: {len(over.frames)} mattes are kept"
+    return f"failed: {over.message}"
+
+
+def _take(run, event):
+    if isinstance(event, Told):
+        run.text = event.text
+    elif isinstance(event, Taken):
+        run.patterns = event.patterns
+        run.text = f"{event.accepted.frames} frames, {event.accepted.colour}"
+    elif isinstance(event, Landed):
+        run.done, run.of, run.eta_s = event.done, event.of, event.eta_s
+        run.warnings += [f"{warning} ({event.frame})" for warning in event.warnings]
+        if event.frame is not None:
+            run.landed.add(event.frame)
+            if time.monotonic() - run.shown > _SHOW_EVERY_S:
+                _show(run, sorted(run.landed))
+    elif isinstance(event, Over):
+        run.over = event
+        _conclude(run, event)
+
+
+def _home(run):
+    """The scene of a run, if its .blend is still the one at hand."""
+    return bpy.data.scenes.get(run.scene) if bpy.data.filepath == run.blend else None
+
+
+def _show(run, frames):
+    """Bring whole frames into Blender: the longest stretch without a gap."""
+    run.shown = time.monotonic()
+    home = _home(run)
+    if home is not None and frames and run.patterns:
+        first, last = plan.longest_run(tuple(frames))
+        return result.show(run.shot, run.patterns, first, last, run.when)
+    return []
+
+
+def _conclude(run, over):
+    groups = _show(run, over.frames)
+    home = _home(run)
+    if home is None or not groups:
+        return
+    shot = home.matanyone
+    with suppress(WireError):  # the plate was taken out of the panel meanwhile: the groups are there
+        result.wire(home, shot, groups, scene.plate_of(shot))
+    shot.made = json.dumps({"patterns": run.patterns, "frames": [over.frames[0], over.frames[-1]]})
+    shot.record = plan.Record(**run.record).text() if over.outcome == "finished" else ""
+    now.plates.clear()
+    if not bpy.app.background:
+        bpy.ops.ed.undo_push(message="MatAnyone matte")
+
+
+# ------------------------------------------------------------------------------------------------ up to date?
+
+
+def stale(shot):
+    """What has changed since the matte was made, for a panel; cheap enough for a draw function."""
+    now.drawn = time.monotonic()
+    keep_pumping()
+    then = plan.record_from(shot.record)
+    current = _record_now(shot) if then else None
+    if then is None or current is None:
+        return ()
+    seen = now.plates.get(shot.id_data.name, (0.0, ""))[1]
+    return plan.stale_because(plan.Record(current.job, current.masks, seen), then)
+
+
+def _record_now(shot):
+    """Taken at most once a second."""
+    key = shot.id_data.name
+    at, record = now.records.get(key, (0.0, None))
+    if time.monotonic() - at > IDLE_S:
+        try:
+            record = scene.record_now(shot)
+        except WireError:
+            record = None
+        now.records[key] = (time.monotonic(), record)
+    return record
+
+
+def _look_at_plate():
+    """Have the network thread look whether the plate has changed: disks can be slow."""
+    of_scene = getattr(bpy.context, "scene", None)
+    if of_scene is None or not of_scene.matanyone.record:
+        return
+    name = of_scene.name
+    if time.monotonic() - now.plates.get(name, (-100.0, ""))[0] < 10 * IDLE_S:
+        return
+    try:
+        path = scene.plate_of(of_scene.matanyone).path
+        link = bridge()
+    except WireError:
+        return
+    now.plates[name] = (time.monotonic(), now.plates.get(name, (0.0, ""))[1])
+
+    def seen(event):
+        if isinstance(event, Answered):
+            now.plates[name] = (time.monotonic(), event.value)
+
+    now.calls[link.call(lambda _: plan.digest_of_plate(path), connected=False)] = seen
+
+
+# ------------------------------------------------------------------------------------------------ the end
+
+
+def _tell(event):
+    print(f"MatAnyone: {event.message}. {event.action}", file=sys.stderr)
+
+
+def _redraw():
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type in {"CLIP_EDITOR", "IMAGE_EDITOR", "NODE_EDITOR", "PREFERENCES"}:
+                area.tag_redraw()
+
+
+def end():
+    """The add-on is disabled, or Blender ends."""
+    if bpy.app.timers.is_registered(_tick):
+        bpy.app.timers.unregister(_tick)
+    if now.bridge is not None:
+        now.bridge.close()
+    vars(now).update(vars(_Now()))

@@ -1,0 +1,406 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parts of the Blender extension that need no Blender: what is asked for, the network thread, whole files."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from blender_extension import NAME, import_extension
+from engines import Engine, running
+from shots import Shot, make_shot, read_image, write_image
+
+from matanyone_engine.cli.main import main
+from matanyone_engine.media.images import read_mask
+from matanyone_engine.media.naming import with_tokens
+
+SIZE = (64, 48)
+
+
+@pytest.fixture(scope="module")
+def addon(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
+    """Module of the extension, by name."""
+    import_extension(tmp_path_factory.mktemp("extension"))
+    return lambda name: importlib.import_module(f"{NAME}.{name}")
+
+
+@pytest.fixture(scope="module")
+def plan(addon: Callable[[str], Any]) -> Any:
+    return addon("plan")
+
+
+def state_of(plan: Any, **change: Any) -> Any:
+    return dataclasses.replace(
+        plan.ShotState("sh010", "/p/plate.####.exr", "/o/{shot}.####.exr", (plan.KeyState(1001, "/m.exr"),)), **change
+    )
+
+
+# ------------------------------------------------------------------------------------------------ names and frames
+
+
+@pytest.mark.parametrize(
+    ("path", "pattern", "frame"),
+    [
+        ("/p/plate.1001.exr", "/p/plate.####.exr", 1001),
+        ("/p/sh01_v002.0044.left2.exr", "/p/sh01_v002.####.left2.exr", 44),
+        ("/p/plate1001.exr", "/p/plate####.exr", 1001),
+        ("C:\\p\\a.-0010.exr", "C:\\p\\a.####.exr", -10),
+        ("/p/100/plate_v003.exr", None, None),
+        ("/p/take.1001.mov", None, None),
+    ],
+)
+def test_a_file_tells_its_sequence(plan: Any, path: str, pattern: str | None, frame: int | None) -> None:
+    found = plan.numbered(path)
+    if pattern is None:
+        assert found is None
+    else:
+        assert (found.pattern, found.frame) == (pattern, frame)
+        assert plan.file_of(pattern, frame) == path
+
+
+def test_frames_on_disk_are_those_of_the_pattern(plan: Any, tmp_path: Path) -> None:
+    for name in ("a.1001.exr", "a.1003.exr", "a.10000.exr", "a.-0002.exr", "b.1002.exr", "a.1004.exr.tmp", "a.12.exr"):
+        (tmp_path / name).touch()
+    assert plan.frames_on_disk(str(tmp_path / "a.####.exr")) == (-2, 1001, 1003, 10000)
+    assert plan.frames_on_disk(str(tmp_path / "gone" / "a.####.exr")) == ()
+
+
+def test_scene_time_goes_both_ways(plan: Any) -> None:
+    when = plan.SceneTime(first=1001, scene_start=1)
+    assert (when.plate_frame(1), when.plate_frame(24), when.scene_frame(1009)) == (1001, 1024, 9)
+
+
+@pytest.mark.parametrize(
+    ("frames", "run"), [((5,), (5, 5)), ((1, 2, 3, 7, 8), (1, 3)), ((1, 4, 5, 6, 9), (4, 6)), ((-1, 0, 1), (-1, 1))]
+)
+def test_what_is_shown_has_no_gap(plan: Any, frames: tuple[int, ...], run: tuple[int, int]) -> None:
+    assert plan.longest_run(frames) == run
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (59, "59 s"), (200, "3 min 20 s"), (3900, "1 h 05 min")])
+def test_times_are_said_as_people_do(plan: Any, seconds: float, text: str) -> None:
+    assert plan.tell_time(seconds) == text
+
+
+# ------------------------------------------------------------------------------------------------ jobs
+
+
+def test_one_mask_of_one_subject_is_the_plain_job(plan: Any) -> None:
+    job = plan.job_of(state_of(plan, frames=(1001, 1003), working_size=540, region="follow", colorspace="ACEScg"))
+    assert (job.mask, job.mask_frame, job.keys, job.objects) == ("/m.exr", 1001, (), ())
+    assert job.frames == (1001, 1002, 1003)
+    assert (job.options.working_size, job.options.region, job.options.colorspace) == (540, "follow", "ACEScg")
+    assert job.delivery.shot == "sh010"
+    assert plan.job_of(state_of(plan)).options.region is None
+
+
+def test_keys_and_objects_become_the_jobs_own(plan: Any) -> None:
+    keys = (plan.KeyState(1001, "/a", "hero"), plan.KeyState(1010, "/b", "hero"), plan.KeyState(1001, "/c", "twin"))
+    objects = (plan.ObjectState("hero", first=1001, last=1020), plan.ObjectState("twin", rival=True))
+    job = plan.job_of(state_of(plan, keys=keys, objects=objects))
+    assert job.mask == ""
+    assert [(key.file, key.frames, key.object) for key in job.keys] == [
+        ("/a", (1001,), "hero"), ("/b", (1010,), "hero"), ("/c", (1001,), "twin"),
+    ]  # fmt: skip
+    assert [(o.name, o.first, o.last, o.rival) for o in job.objects] == [
+        ("hero", 1001, 1020, False), ("twin", None, None, True),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("option", ["working_size", "region", "settle_passes", "exposure", "mask_grow", "refine"])
+def test_every_setting_reaches_the_job_and_makes_a_matte_stale(plan: Any, option: str) -> None:
+    other = {"region": "follow", "refine": False}.get(option, 7)
+    before, after = state_of(plan), state_of(plan, **{option: other})
+    assert plan.job_of(before).options != plan.job_of(after).options
+    assert plan.digest_of_settings(before) != plan.digest_of_settings(after)
+
+
+@pytest.mark.parametrize(
+    ("change", "came", "action"),
+    [
+        ({"plate": ""}, "expected a plate", "movie clip"),
+        ({"keys": ()}, "expected a mask on at least one frame", "Draw the subject"),
+        ({"out": "/o/a.exr"}, "expected an output name", "####"),
+        ({"out": "/o/a.####.png"}, "expected an output name", ".exr"),
+        ({"frames": (5, 4)}, "expected a frame range", "end after the start"),
+    ],
+)
+def test_what_cannot_be_right_is_refused_with_what_to_do(
+    plan: Any, change: dict[str, Any], came: str, action: str
+) -> None:
+    with pytest.raises(Exception, match=came) as caught:
+        plan.job_of(state_of(plan, **change))
+    assert caught.value.code.value == "bad-input"
+    assert action in caught.value.action
+
+
+def test_objects_without_masks_or_names_are_refused(plan: Any) -> None:
+    key = plan.KeyState(1, "/a", "hero")
+    two = (plan.ObjectState("hero"), plan.ObjectState("dog"))
+    with pytest.raises(Exception, match="expected a mask of dog"):
+        plan.job_of(state_of(plan, keys=(key,), objects=two))
+    with pytest.raises(Exception, match="a name of its own"):
+        plan.job_of(state_of(plan, keys=(key,), objects=(two[0], two[0])))
+    with pytest.raises(Exception, match="one mask for an object and frame"):
+        plan.job_of(state_of(plan, keys=(key, key), objects=two[:1]))
+    with pytest.raises(Exception, match=r"expected \{object\}"):
+        plan.job_of(state_of(plan, keys=(key, plan.KeyState(1, "/b", "dog")), objects=two))
+
+
+@pytest.mark.parametrize("name", ["Non-Color", "Raw", ""])
+def test_a_plate_of_unknown_colour_is_refused(plan: Any, name: str) -> None:
+    with pytest.raises(Exception, match="expected the plate's colour space"):
+        plan.space_of(name)
+    assert plan.space_of("ACEScg") == "ACEScg"
+
+
+# ------------------------------------------------------------------------------------------------ where files are
+
+
+@pytest.mark.parametrize(
+    "out", ["/o/{shot}.####.exr", "/o/{shot}/v{version:03d}/{shot}_{object}_v{version:03d}.####.exr", "/o/a.####.exr"]
+)
+def test_files_are_named_as_the_engine_names_them(plan: Any, out: str) -> None:
+    state = state_of(plan, name="sh 010/b", out=out)
+    named = with_tokens(out, shot="sh 010/b", object="subject", version=12)
+    accepted = "/mnt/elsewhere" + named.replace("####", "1001")  # the engine may call the folder something else
+    assert plan.patterns_of(state, accepted) == {"subject": named}
+
+
+@pytest.mark.parametrize(
+    ("out", "folder"),
+    [
+        ("/o/matte/{shot}/{shot}.####.exr", "/o/matte/masks/sh010"),
+        ("/o/{shot}_v{version}/x/a.####.exr", "/o/masks/sh010"),
+        ("/o/matte/a.####.exr", "/o/matte/masks/sh010"),
+    ],
+)
+def test_masks_lie_beside_the_output(plan: Any, out: str, folder: str) -> None:
+    assert plan.masks_folder(out, "sh010") == Path(folder)
+
+
+# ------------------------------------------------------------------------------------------------ stale
+
+
+def test_a_record_tells_what_has_changed(plan: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.1001.exr").write_bytes(b"x")
+    pattern = str(tmp_path / "a.####.exr")
+    then = plan.Record("s", "m", plan.digest_of_plate(pattern))
+    assert plan.record_from(then.text()) == then
+    assert plan.stale_because(then, then) == ()
+    (tmp_path / "a.1001.exr").write_bytes(b"yy")
+    now = plan.Record("s2", "m", plan.digest_of_plate(pattern))
+    assert plan.stale_because(now, then) == ("the settings", "the plate")
+    assert plan.stale_because(dataclasses.replace(now, plate=""), then) == ("the settings",)
+    assert plan.record_from("") is None
+    assert plan.digest_of_masks([1, 2.5]) != plan.digest_of_masks([1, 2.6])
+
+
+# ------------------------------------------------------------------------------------------------ files
+
+
+@pytest.mark.parametrize("compression", ["none", "zips", "zip", "piz", "dwaa", "dwab"])
+def test_a_file_cut_anywhere_is_not_whole(addon: Callable[[str], Any], tmp_path: Path, compression: str) -> None:
+    exr, path = addon("exr"), tmp_path / "a.exr"
+    write_image(path, np.random.default_rng(1).random((48, 64, 4)), ("R", "G", "B", "A"), compression=compression)
+    whole = path.read_bytes()
+    assert exr.is_whole(path)
+    for cut in (0, 3, 100, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:cut])
+        assert not exr.is_whole(path), cut
+    path.write_bytes(whole[:300] + bytes(len(whole) - 300))  # as a full disk may leave it
+    assert not exr.is_whole(path)
+    assert not exr.is_whole(tmp_path / "none.exr")
+
+
+def test_a_mask_that_the_add_on_writes_is_read_by_the_engine(addon: Callable[[str], Any], tmp_path: Path) -> None:
+    exr, values = addon("exr"), np.linspace(0, 1, 64 * 48, dtype=np.float32).reshape(48, 64)
+    exr.write_mask(tmp_path / "new" / "m.exr", SIZE, [row.astype("<f4").tobytes() for row in values])
+    assert exr.is_whole(tmp_path / "new" / "m.exr")
+    assert np.array_equal(read_mask(tmp_path / "new" / "m.exr", SIZE), values)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["m.exr"]
+
+
+# ------------------------------------------------------------------------------------------------ the network thread
+
+
+@pytest.fixture(scope="module")
+def shot(tmp_path_factory: pytest.TempPathFactory) -> Shot:
+    return make_shot(tmp_path_factory.mktemp("shot"), count=4)
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory, shot: Shot) -> Iterator[Engine]:
+    folder = tmp_path_factory.mktemp("engine")
+    with running(folder, "--root", str(shot.folder.parent), model=str(shot.weights)) as started:
+        yield started
+
+
+@pytest.fixture
+def bridge(addon: Callable[[str], Any], engine: Engine) -> Iterator[Any]:
+    made = addon("bridge").Bridge(addon("target").Target(engine.file, patience_s=10.0))
+    yield made
+    made.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "matanyone"]
+
+
+def order_of(addon: Callable[[str], Any], shot: Shot, out: str = "{shot}.####.exr", **more: Any) -> Any:
+    plan = addon("plan")
+    state = plan.ShotState(
+        "sh", shot.plate, str(shot.folder / "mattes" / out), (plan.KeyState(1001, str(shot.mask)),), settle_passes=1
+    )
+    job = dataclasses.replace(plan.job_of(state), model="toy")
+    frames = tuple(range(shot.first, shot.last + 1))
+    return addon("bridge").Order(job, lambda told: plan.patterns_of(state, told.out), lambda: frames, **more)
+
+
+def follow(bridge: Any, order: Any, each: Callable[[Any], None] = lambda event: None) -> list[Any]:
+    """All events of an order, as a timer would take them."""
+    came: list[Any] = []
+    bridge.matte(order)
+    deadline = time.monotonic() + 60
+    while bridge.busy and time.monotonic() < deadline:
+        for event in bridge.events():
+            came.append(event)
+            each(event)
+        time.sleep(0.01)
+    assert not bridge.busy
+    return came
+
+
+def test_an_order_gives_the_command_lines_alphas(addon: Callable[[str], Any], bridge: Any, shot: Shot) -> None:
+    prepared = []
+    events = follow(bridge, order_of(addon, shot, prepare=prepared.append))
+    over = events[-1]
+    assert (over.outcome, over.frames, len(prepared)) == ("finished", (1001, 1002, 1003, 1004), 1), over
+    landed = [event.frame for event in events if type(event).__name__ == "Landed" and event.frame is not None]
+    assert landed == [1001, 1002, 1003, 1004]
+    assert main(shot.arguments("--device", "cpu")) == 0
+    for frame in landed:
+        assert np.array_equal(read_image(shot.folder / "mattes" / f"sh.{frame}.exr"), read_image(shot.alpha(frame)))
+
+
+def test_polling_never_waits_whatever_comes(addon: Callable[[str], Any], bridge: Any) -> None:
+    for _ in range(10_000):
+        bridge._outbox.put(addon("bridge").Told("much"))
+    longest = 0.0
+    for _ in range(5):
+        begun = time.perf_counter()
+        list(bridge.events(0.002))
+        longest = max(longest, time.perf_counter() - begun)
+    assert longest < 0.05
+
+
+def test_what_a_preparation_raises_ends_the_order(addon: Callable[[str], Any], bridge: Any, shot: Shot) -> None:
+    def fail(control: Any) -> None:
+        raise PermissionError("read-only")
+
+    over = follow(bridge, order_of(addon, shot, prepare=fail))[-1]
+    assert (over.outcome, over.frames) == ("failed", ())
+    assert "read-only" in over.message
+    assert "write" in over.action
+
+
+def test_a_cancelled_preparation_sends_nothing(addon: Callable[[str], Any], bridge: Any, shot: Shot) -> None:
+    def wait(control: Any) -> None:
+        control.tell("waiting")
+        while True:
+            control.check()
+            time.sleep(0.01)
+
+    events = follow(bridge, order_of(addon, shot, prepare=wait), lambda event: bridge.cancel())
+    assert [type(event).__name__ for event in events] == ["Told", "Over"]
+    assert events[-1].outcome == "cancelled"
+
+
+def test_a_cancel_keeps_what_is_finished(addon: Callable[[str], Any], bridge: Any, shot: Shot) -> None:
+    order = order_of(addon, shot, "cut.####.exr")
+    job = dataclasses.replace(order.job, options=dataclasses.replace(order.job.options, settle_passes=40))
+    order = dataclasses.replace(order, job=job)
+    over = follow(bridge, order, lambda event: bridge.cancel() if type(event).__name__ == "Taken" else None)[-1]
+    assert over.outcome == "cancelled"
+    assert set(over.frames) < {1001, 1002, 1003, 1004}
+
+
+def test_the_engines_refusal_is_told_in_its_words(addon: Callable[[str], Any], bridge: Any, shot: Shot) -> None:
+    order = order_of(addon, shot)
+    order = dataclasses.replace(order, job=dataclasses.replace(order.job, frames=(1001, 1009)))
+    over = follow(bridge, order)[-1]
+    assert over.outcome == "failed"
+    assert "1009" in over.message
+
+
+def test_a_damaged_alpha_never_counts(addon: Callable[[str], Any], bridge: Any, shot: Shot) -> None:
+    order = order_of(addon, shot, "damaged.####.exr")
+    follow(bridge, order)
+    file = shot.folder / "mattes" / "damaged.1003.exr"
+    file.write_bytes(file.read_bytes()[:-100])
+    whole = addon("bridge")._all_whole
+    patterns = {"subject": str(shot.folder / "mattes" / "damaged.####.exr")}
+    assert [frame for frame in range(1001, 1005) if whole(patterns, frame)] == [1001, 1002, 1004]
+
+
+def test_calls_are_answered_or_fail(addon: Callable[[str], Any], bridge: Any, engine: Engine) -> None:
+    status = addon("engine.wire.messages").Status()
+    asked = bridge.call(lambda client: client.call(status).pid)
+    failed = bridge.call(lambda client: 1 / 0)
+    plain = bridge.call(lambda client: client, connected=False)
+    answers = {}
+    while bridge.waiting:
+        answers.update({event.call: event for event in bridge.events()})
+        time.sleep(0.01)
+    assert engine.process is not None
+    assert answers[asked].value == engine.process.pid
+    assert "ZeroDivisionError" in answers[failed].message
+    assert answers[plain].value is None
+
+
+def test_no_engine_is_said_at_once(addon: Callable[[str], Any], tmp_path: Path, shot: Shot) -> None:
+    made = addon("bridge").Bridge(addon("target").Target(tmp_path / "none.json"))
+    over = follow(made, order_of(addon, shot))[-1]
+    made.close()
+    assert over.outcome == "failed"
+    assert "connection file" in over.message
+    assert "matanyone-engine serve" in over.action
+
+
+# ------------------------------------------------------------------------------------------------ which engine
+
+
+def test_an_engine_elsewhere_needs_permission_to_go_online(addon: Callable[[str], Any], tmp_path: Path) -> None:
+    wire, file = addon("engine.wire.connection"), tmp_path / "engine.json"
+    wire.write_connection(file, wire.Connection("tcp://10.0.0.7:1", "tcp://10.0.0.7:2", "t", "e", 1, "0", "k" * 40))
+    target = addon("target").Target(file, online=False)
+    with pytest.raises(Exception, match="expected permission to go online") as caught:
+        target.find()
+    assert "Allow Online Access" in caught.value.action
+    assert dataclasses.replace(target, online=True).find().pid == 1
+    wire.write_connection(file, wire.Connection("tcp://127.0.0.1:1", "tcp://127.0.0.1:2", "t", "e", 2, "0"))
+    assert target.find().pid == 2
+
+
+def test_a_key_file_without_a_secret_is_said_to_be_one(addon: Callable[[str], Any], tmp_path: Path) -> None:
+    public = f'curve\n    public-key = "{"p" * 40}"\n'
+    (tmp_path / "a.key").write_text(public)
+    (tmp_path / "a.key_secret").write_text(public + f'    secret-key = "{"s" * 40}"\n')
+    target = addon("target").Target(client_key=tmp_path / "a.key_secret")
+    assert (target._keys().public, target._keys().secret) == ("p" * 40, "s" * 40)
+    for name in ("a.key", "none"):
+        with pytest.raises(Exception, match="expected this client's secret key"):
+            dataclasses.replace(target, client_key=tmp_path / name)._keys()
+
+
+def test_a_program_that_is_none_is_refused(addon: Callable[[str], Any], tmp_path: Path) -> None:
+    command_for = addon("target").command_for
+    with pytest.raises(Exception, match="which is no file"):
+        command_for(str(tmp_path / "python"))
+    for name, module in (("python3.11", True), ("matanyone-engine", False)):
+        (tmp_path / name).touch()
+        assert ("-m" in command_for(str(tmp_path / name))) is module

@@ -4,7 +4,8 @@
 A fast guided filter (He, Sun, "Fast Guided Filter", arXiv:1505.00996) with a colour guide: around every working pixel
 the alpha is fitted as a linear function of the plate's colour; the functions, not the alpha, are enlarged, and the
 plate at its full size goes through them. Where the alpha is flat the function is a constant, so nothing of the
-plate's texture comes through. Radius and epsilon were chosen by figures (benchmarks/README.md).
+plate's texture comes through; most of a matte is flat, and there it is only enlarged. Radius and epsilon were chosen by
+figures (benchmarks/README.md).
 
 Rules of this file:
 1. float32 throughout; no more than a strip of rows is held at the plate's size besides plate and answer.
@@ -13,6 +14,8 @@ Rules of this file:
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -23,6 +26,13 @@ from matanyone_engine.matting.geometry import Box, Size
 
 _STRIP_PIXELS = 1 << 19
 """Of the plate at a time."""
+
+FLAT = 2e-3
+"""Alphas that differ by no more than this are flat: half a step of 8 bits. The filter would change less there."""
+_CELL = 8
+"""Working pixels on each side of what is flat or not."""
+_BAND = 4
+"""Cells that are filtered together, from top to bottom."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,20 @@ def refined(
     box = box or Box(0, 0, size[1], size[0])
     how = how or GuidedFilter()
     full = alpha.new_zeros(1, 1, *size)
-    reach = _Reach.of(box, size, (alpha.shape[-2], alpha.shape[-1]), margin=2 * how.radius + 1)
+    # A GPU filters everything faster than it is asked for the parts.
+    parts = [box] if alpha.is_cuda else list(soft_parts(alpha[0, 0], size, box, how))
+    if parts != [box]:
+        smooth = F.interpolate(alpha, size=size, mode="bilinear", align_corners=False)
+        full[..., box.y0 : box.y1, box.x0 : box.x1] = smooth[..., box.y0 : box.y1, box.x0 : box.x1]
+    for part in parts:
+        _filter(full, alpha, seen, plate, part, how)
+    return full
+
+
+def _filter(full: Tensor, alpha: Tensor, seen: Tensor, plate: Tensor, box: Box, how: GuidedFilter) -> None:
+    """Write the answer of a box into full, (1, 1, H, W)."""
+    size, working = (plate.shape[-2], plate.shape[-1]), (alpha.shape[-2], alpha.shape[-1])
+    reach = _Reach.of(box, size, working, margin=2 * how.radius + 1)
     function = reach.columns(colour_functions(reach.cut(alpha), reach.cut(seen), how), box.x0, box.x1)
     strip = max(1, _STRIP_PIXELS // (box.x1 - box.x0))
     for top in range(box.y0, box.y1, strip):
@@ -60,36 +83,85 @@ def refined(
         shown = plate[..., top:bottom, box.x0 : box.x1]
         answer = (enlarged[:, :3] * shown).sum(dim=1, keepdim=True) + enlarged[:, 3:]
         full[..., top:bottom, box.x0 : box.x1] = answer.clamp_(0, 1)
-    return full
+
+
+def soft_parts(alpha: Tensor, full: Size, box: Box, how: GuidedFilter) -> Iterator[Box]:
+    """Where alpha (h, w) is not flat: boxes of the plate, of size `full`, within `box`, none over another.
+
+    Outside of them the alphas that an answer is made from differ by FLAT at most.
+    """
+    soft = _soft_cells(alpha, reach=math.ceil((2 * how.radius + 1) / _CELL))
+    down, across = alpha.shape[0] / full[0], alpha.shape[1] / full[1]
+    for first in range(0, soft.shape[0], _BAND):
+        top, bottom = _edge(first, down, box.y0, box.y1), _edge(first + _BAND, down, box.y0, box.y1)
+        for start, stop in _runs(soft[first : first + _BAND].any(dim=0).tolist()):
+            left, right = _edge(start, across, box.x0, box.x1), _edge(stop, across, box.x0, box.x1)
+            if top < bottom and left < right:
+                yield Box(left, top, right, bottom)
+
+
+def _soft_cells(alpha: Tensor, reach: int) -> Tensor:
+    """(rows, columns) of cells: whether alpha varies in one or its neighbours, `reach` cells around."""
+    rows, columns = (-(-side // _CELL) for side in alpha.shape)
+    spare = (0, columns * _CELL - alpha.shape[1], 0, rows * _CELL - alpha.shape[0])
+    cells = F.pad(alpha[None, None], spare, mode="replicate").view(rows, _CELL, columns, _CELL)
+    ends = torch.stack([cells.amax(dim=(1, 3)), -cells.amin(dim=(1, 3))])
+    highest, lowest = F.max_pool2d(ends[None], 2 * reach + 1, 1, reach)[0]
+    return highest + lowest > FLAT
+
+
+def _runs(soft: list[bool]) -> Iterator[tuple[int, int]]:
+    """(first, behind the last) of what is true on end."""
+    start = None
+    for at, is_soft in enumerate([*soft, False]):
+        if is_soft and start is None:
+            start = at
+        elif not is_soft and start is not None:
+            yield start, at
+            start = None
+
+
+def _edge(cell: int, scale: float, first: int, last: int) -> int:
+    """The first plate pixel whose centre lies in this cell or behind it, between two others."""
+    return min(max(math.ceil(cell * _CELL / scale - 0.5), first), last)
 
 
 def colour_functions(alpha: Tensor, guide: Tensor, how: GuidedFilter) -> Tensor:
     """(1, 1, h, w) and (1, 3, h, w) -> (1, 4, h, w): alpha is about f0 R + f1 G + f2 B + f3 around each pixel."""
-    r = how.radius
-    mean_a, mean_g = box_mean(alpha, r), box_mean(guide, r)
-    covariance = box_mean(guide * alpha, r) - mean_g * mean_a
-    slope = _solved(_variances(guide, mean_g, r), covariance, how.epsilon)
+    first, second = [0, 0, 0, 1, 1, 2], [0, 1, 2, 1, 2, 2]
+    products = guide[:, first] * guide[:, second]
+    means = box_mean(torch.cat([alpha, guide, guide * alpha, products], dim=1), how.radius)
+    mean_a, mean_g, mean_ga, mean_gg = means.split([1, 3, 3, 6], dim=1)
+    variances = mean_gg - mean_g[:, first] * mean_g[:, second]
+    slope = _solved(variances, mean_ga - mean_g * mean_a, how.epsilon)
     offset = mean_a - (slope * mean_g).sum(dim=1, keepdim=True)
-    return box_mean(torch.cat([slope, offset], dim=1), r)
+    return box_mean(torch.cat([slope, offset], dim=1), how.radius)
 
 
 def box_mean(x: Tensor, radius: int) -> Tensor:
     """Mean over (2 radius + 1) squared pixels; at the border over those that are there."""
-    side = 2 * radius + 1
-    rows = F.avg_pool2d(x, (1, side), 1, (0, radius), count_include_pad=False)
-    return F.avg_pool2d(rows, (side, 1), 1, (radius, 0), count_include_pad=False)
+    return _line_mean(_line_mean(x, -1, radius), -2, radius)
 
 
-def _variances(guide: Tensor, mean: Tensor, radius: int) -> list[Tensor]:
-    """Covariances of R G B with one another: RR, RG, RB, GG, GB, BB, each (1, 1, h, w)."""
-    first, second = [0, 0, 0, 1, 1, 2], [0, 1, 2, 1, 2, 2]
-    spread = box_mean(guide[:, first] * guide[:, second], radius) - mean[:, first] * mean[:, second]
-    return list(spread.split(1, dim=1))
+def _line_mean(x: Tensor, axis: int, radius: int) -> Tensor:
+    """Along one axis. Sums of shifted copies: for the few that are needed, many times faster than pooling."""
+    length = x.shape[axis]
+    total = x.clone()
+    for step in range(1, min(radius, length - 1) + 1):
+        rest = length - step
+        total.narrow(axis, step, rest).add_(x.narrow(axis, 0, rest))
+        total.narrow(axis, 0, rest).add_(x.narrow(axis, step, rest))
+    at = torch.arange(length, device=x.device)
+    there = at.clamp(max=radius) + (length - 1 - at).clamp(max=radius) + 1
+    return total.div_(there.view(-1, 1) if axis == -2 else there)
 
 
-def _solved(variances: list[Tensor], right: Tensor, epsilon: float) -> Tensor:
-    """x of (V + epsilon I) x = right, for the symmetric 3x3 matrix of every pixel, by cofactors."""
-    rr, rg, rb, gg, gb, bb = variances
+def _solved(variances: Tensor, right: Tensor, epsilon: float) -> Tensor:
+    """x of (V + epsilon I) x = right, for the symmetric 3x3 matrix of every pixel, by cofactors.
+
+    variances: (1, 6, h, w), of R G B with one another: RR, RG, RB, GG, GB, BB. right: (1, 3, h, w).
+    """
+    rr, rg, rb, gg, gb, bb = variances.split(1, dim=1)
     rr, gg, bb = (v + epsilon for v in (rr, gg, bb))
     c00, c01, c02 = gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg
     c11, c12, c22 = rr * bb - rb * rb, rg * rb - rr * gb, rr * gg - rg * rg

@@ -96,6 +96,42 @@ def test_a_box_is_that_part_of_the_whole_and_0_around() -> None:
     assert not part.any()
 
 
+def test_flat_parts_are_only_enlarged_and_nobody_can_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the small values that a network leaves in a background, against filtering every pixel."""
+    plate, truth = scene(192, 257)
+    small = half(truth) + 1e-3 * torch.rand(1, 1, 96, 128) * (half(truth) == 0)
+    seen = F.interpolate(plate, size=(96, 128), mode="bilinear")
+    filtered: list[Box] = []
+    filtering = refine._filter
+    monkeypatch.setattr(refine, "_filter", lambda *args: (filtered.append(args[4]), filtering(*args))[1])
+    ours = refined(small, seen, plate)
+    assert 0.1 < sum((box.x1 - box.x0) * (box.y1 - box.y0) for box in filtered) / (192 * 257) < 0.6
+    bound = refine.FLAT
+    monkeypatch.setattr(refine, "FLAT", -1.0)
+    every = refined(small, seen, plate)
+    assert float((ours - every).abs().max()) < bound
+    assert float((ours - every).abs().mean()) < bound / 10
+
+
+@pytest.mark.parametrize("box", [Box(0, 0, 201, 133), Box(17, 40, 150, 131)])
+def test_what_is_not_filtered_is_flat_as_far_as_a_function_looks(box: Box) -> None:
+    torch.manual_seed(1)
+    alpha = torch.zeros(67, 101)
+    alpha[10:14, 50:55], alpha[60, 3], alpha[40:, 90:] = torch.rand(4, 5), 0.1, 1.0
+    how, left_out = GuidedFilter(radius=2), torch.ones(133, 201, dtype=torch.bool)
+    for part in refine.soft_parts(alpha, (133, 201), box, how):
+        inside = left_out[part.y0 : part.y1, part.x0 : part.x1]
+        assert inside.all()  # no pixel twice
+        inside[:] = False
+    left_out = left_out[box.y0 : box.y1, box.x0 : box.x1]
+    reach = 2 * how.radius + 1
+    around = F.pad(alpha[None, None], (reach,) * 4, mode="replicate")
+    varies = F.max_pool2d(around, 2 * reach + 1, 1) + F.max_pool2d(-around, 2 * reach + 1, 1) > refine.FLAT
+    at_plate = F.interpolate(varies.float(), size=(133, 201), mode="bilinear")[0, 0] > 0
+    assert left_out.any()
+    assert not (left_out & at_plate[box.y0 : box.y1, box.x0 : box.x1]).any()
+
+
 def test_nothing_is_refined_where_nothing_was_made_smaller() -> None:
     shot, network = plates(3), toy_network()
     answers = []

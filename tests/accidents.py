@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-MOMENTS = ("load", "decode", "step", "predict", "before-store", "after-store", "in-snapshot", "plan")
+MOMENTS = ("load", "decode", "step", "predict", "before-store", "after-store", "in-snapshot", "plan", "mask")
 """As they are called in the file."""
 
 
@@ -45,6 +45,7 @@ class Accidents:
 
         self._before(pixels, "decode", "decode")
         self._before(engine, "plan_matte", "plan")
+        self._before(engine, "make_mask", "mask")
         self._before(step, "predict", "predict")
         self._before(worker, "load_vetted", "load")
         self._before(worker.Worker, "step", "step")

@@ -22,6 +22,7 @@ from matanyone_engine.errors import EngineError, OutOfMemory
 COMMANDS = {
     "matte": "one mask on one frame -> an alpha for every frame of the shot",
     "run": "run a job file, as matte --save-job and the add-ons write it; here, on an engine, on the farm",
+    "mask": "a first mask from a box and a few clicks on one frame",
     "inspect": "what the network will see of a plate and a mask, as a picture",
     "serve": "run the engine: a service that hosts and farms talk to",
     "status": "what the running engine does: sessions, speed, memory, queue",

@@ -125,6 +125,12 @@ class EngineClient:
         assert isinstance(opened, say.Opened)
         return Shot(self, opened)
 
+    def make_mask(self, prompt: say.Prompt) -> say.Masked:
+        """A first mask from a box and strokes, once it is on disk: seconds. Raises WireError."""
+        masked = self.call(prompt)
+        assert isinstance(masked, say.Masked)
+        return masked
+
     def _default_model(self) -> str:
         begun = time.monotonic()
         while self.pump.welcome is None:

@@ -126,6 +126,18 @@ def _edge(cell: int, scale: float, first: int, last: int) -> int:
     return min(max(math.ceil(cell * _CELL / scale - 0.5), first), last)
 
 
+SOFT_EDGE = GuidedFilter(radius=3, epsilon=1e-4)
+"""For rough masks, which are hard: their edge is looked for this far around the cut."""
+
+
+def soft_edge(rough: Tensor, seen: Tensor, plate: Tensor) -> Tensor:
+    """A rough mask, hard or not, as an alpha of the plate's size: soft where the picture's own edge is.
+
+    rough (1, 1, h, w), seen (1, 3, h, w): the plate at that size; plate (1, 3, H, W) -> (1, 1, H, W). All 0..1.
+    """
+    return refined(rough, seen, plate, how=SOFT_EDGE)
+
+
 def colour_functions(alpha: Tensor, guide: Tensor, how: GuidedFilter) -> Tensor:
     """(1, 1, h, w) and (1, 3, h, w) -> (1, 4, h, w): alpha is about f0 R + f1 G + f2 B + f3 around each pixel."""
     first, second = [0, 0, 0, 1, 1, 2], [0, 1, 2, 1, 2, 2]

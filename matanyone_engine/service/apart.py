@@ -16,7 +16,8 @@ from threading import Lock
 from typing import TypeVar
 
 from matanyone_engine.media.channels import Selection
-from matanyone_engine.media.images import read_holdout, read_mask
+from matanyone_engine.media.first_masks import check_replaceable
+from matanyone_engine.media.images import Plate, read_holdout, read_mask
 from matanyone_engine.media.plates import check_plates, open_plate
 from matanyone_engine.wire.errors import Code, WireError
 
@@ -79,3 +80,12 @@ def look_through(
         read_mask(path, first.size, wanted.view)
     for path in holdouts:
         read_holdout(path, first.size, wanted.view)
+
+
+def look_at(plate: str, wanted: Selection, frame: int, out: Path) -> Plate:
+    """The frame that a first mask is made of, once it is sure that the mask may be written.
+
+    Raises SettingError, PlateError.
+    """
+    check_replaceable(out)
+    return open_plate(plate, wanted=wanted).read(frame)

@@ -4,6 +4,7 @@
     I/O thread      handle(): scheduler.py decides, instructions go out to the threads below
     device thread   worker.py
     pool            decoding, storing, planning
+    prompt thread   first masks, one after the other, so that the pool is never full of them
 
 Rules of this file:
 1. handle() and everything marked 'at once' run on the I/O thread and never wait.
@@ -24,7 +25,7 @@ import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +43,13 @@ from matanyone_engine.model.registry import locate, require_licence_class, vet
 from matanyone_engine.service import events as on
 from matanyone_engine.service.access import Access
 from matanyone_engine.service.admission import free_bytes, resident_bytes, session_bytes
-from matanyone_engine.service.apart import Apart, look_through
+from matanyone_engine.service.apart import Apart, look_at, look_through
 from matanyone_engine.service.faults import as_told, as_wire_error
 from matanyone_engine.service.job import MatteJob, MattePlan, open_source, outline_matte, plan_matte
 from matanyone_engine.service.job_message import matte_job
 from matanyone_engine.service.pixels import Asked, Decoder, Plane, encode_alpha
+from matanyone_engine.service.prompt import make_mask, plan_mask
+from matanyone_engine.service.prompt_message import mask_job
 from matanyone_engine.service.run import Event, FrameDone, Unchanged, waiting_bytes
 from matanyone_engine.service.scheduler import Limits, Scheduler, fault
 from matanyone_engine.service.store import Answered, SessionFolder, Store, public_name
@@ -66,6 +69,8 @@ _RECENT_BYTES = 256 << 20
 
 _LOOKING_S = 6 * 3600.0
 """For all files of a job."""
+_PROMPT_S = 120.0
+"""For the one frame of a first mask."""
 _MEASURED_EVERY_S = 600.0
 """How often it is seen whether too much is on disk."""
 _GIVES_WAY = 5
@@ -155,6 +160,8 @@ class Engine:
         self.scheduler = Scheduler(self._limits())
         self._decoder = Decoder()
         self._apart = Apart(_LOOKING_S)
+        self._prompting = Apart(_PROMPT_S)
+        self._prompts = ThreadPoolExecutor(1, thread_name_prefix="prompt", initializer=_give_way)
         self._pool = ThreadPoolExecutor(3, thread_name_prefix="pool", initializer=_give_way)
         self._device_queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._device_thread = threading.Thread(target=self._run_device, name="device", daemon=True)
@@ -194,12 +201,14 @@ class Engine:
         """End the threads, once Closing was handled and the scheduler is idle (or waited for long enough)."""
         self._device_queue.put(None)
         self._device_thread.join(timeout=10)
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._pool, self._prompts):
+            pool.shutdown(wait=False, cancel_futures=True)
         for shot in self.scheduler.shots.values():
             if shot.is_job:
                 self.worker.end_job(shot.id)
         self._decoder.close()
         self._apart.close()
+        self._prompting.close()
         self._store.close()
 
     # ------------------------------------------------------------------------------------------------ requests
@@ -211,6 +220,8 @@ class Engine:
         need = 0
         if isinstance(message, (say.Open, say.Job)):
             self._check_opening(message)
+        if isinstance(message, say.Prompt) and not _HEX.fullmatch(message.nonce):
+            raise WireError(Code.BAD_INPUT, "nonce: expected 32 hexadecimal digits", "Correct the request.")
         if isinstance(message, say.Open):
             need = session_bytes(self._dims[message.model], message.size, message.options)
         self.handle(
@@ -499,6 +510,25 @@ class Engine:
             self._post(on.Planned(order.session, fault=as_told(error)))
         else:
             self._post(on.Planned(order.session, accepted, need, (width, height)))
+
+    # --------------------------------------------------------------------------------------------- first masks
+
+    def _do_makemask(self, order: on.MakeMask) -> None:
+        self._prompts.submit(self._make_mask, order.prompt)
+
+    def _make_mask(self, prompt: say.Prompt) -> None:
+        try:
+            access = self.settings.access
+            here = replace(prompt, plate=access.here(prompt.plate), out=access.here(prompt.out))
+            plan = plan_mask(mask_job(here))
+            access.check([*plan.source.paths([plan.frame]), plan.out])  # links may lead anywhere
+            made = make_mask(plan, lambda *names: self._prompting.run(look_at, *names))
+            colour = f"{made.colour.space} ({made.colour.reason})"
+            masked = say.Masked(str(made.path), made.frame, colour, made.backend, round(made.covers, 6))
+        except Exception as error:
+            self._post(on.MaskMade(prompt.nonce, fault=as_told(error)))
+        else:
+            self._post(on.MaskMade(prompt.nonce, masked))
 
     # ------------------------------------------------------------------------------------------------ device
 

@@ -118,6 +118,15 @@ class JobStepped(Event):
 
 
 @dataclass(frozen=True)
+class MaskMade(Event):
+    """A first mask is on disk, or could not be made."""
+
+    nonce: str
+    masked: say.Masked | None = None
+    fault: WireError | None = None
+
+
+@dataclass(frozen=True)
 class Heard(Event):
     """Any word of a client renews the leases of its sessions."""
 
@@ -255,6 +264,13 @@ class Plan(Instruction):
 
     session: str
     job: say.Job
+
+
+@dataclass(frozen=True)
+class MakeMask(Instruction):
+    """Beside everything else: a first mask from an artist's prompts."""
+
+    prompt: say.Prompt
 
 
 @dataclass(frozen=True)

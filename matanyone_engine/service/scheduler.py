@@ -37,6 +37,8 @@ from matanyone_engine.service.events import (
     JobStepped,
     Load,
     Loaded,
+    MakeMask,
+    MaskMade,
     Park,
     Parked,
     Plan,
@@ -138,6 +140,8 @@ class Limits:
     """A session that nobody asked for in so long is forgotten."""
     digests: int = 100_000
     """Frames of a session whose pixels are remembered for comparison."""
+    prompts: int = 16
+    """First masks that may wait to be made."""
 
 
 class Scheduler:
@@ -148,6 +152,10 @@ class Scheduler:
         self.shots: dict[str, Shot] = {}
         self.ended: dict[str, tuple[say.Accepted, say.JobEnded]] = {}
         """Jobs by nonce; a client may have missed the end."""
+        self.masks: dict[str, say.Masked] = {}
+        """First masks by nonce, for who asks again."""
+        self._prompts: dict[str, list[Asker]] = {}
+        """Who waits for which first mask."""
         self._nonces: dict[str, str] = {}
         self.closing = False
         self._device_work = 0
@@ -184,7 +192,8 @@ class Scheduler:
     @property
     def idle(self) -> bool:
         """Nothing to do, and nothing on the device."""
-        return not self._tasks and not any(shot.on_device or shot.moving or shot.is_job for shot in self.shots.values())
+        busy = bool(self._tasks or self._prompts)
+        return not busy and not any(shot.on_device or shot.moving or shot.is_job for shot in self.shots.values())
 
     # ------------------------------------------------------------------------------------------------ requests
 
@@ -386,6 +395,29 @@ class Scheduler:
         self._add(shot, message.nonce)
         yield Plan(shot.id, message)
 
+    def _ask_prompt(self, event: Asked, message: say.Prompt) -> Iterator[Instruction]:
+        if message.nonce in self.masks:
+            yield Reply(event.who, self.masks[message.nonce])
+        elif message.nonce in self._prompts:
+            self._prompts[message.nonce].append(event.who)
+        elif len(self._prompts) >= self.limits.prompts:
+            raise WireError(
+                Code.BUSY, f"expected fewer than {self.limits.prompts} masks to be made", "Try again in a moment."
+            )
+        else:
+            self._prompts[message.nonce] = [event.who]
+            yield MakeMask(message)
+
+    def _on_maskmade(self, event: MaskMade) -> Iterator[Instruction]:
+        askers = self._prompts.pop(event.nonce, [])  # none where the engine was told to end meanwhile
+        if event.masked is not None:
+            self.masks[event.nonce] = event.masked
+            while len(self.masks) > self.limits.sessions:
+                self.masks.pop(next(iter(self.masks)))
+            yield from (Reply(who, event.masked) for who in askers)
+        elif event.fault is not None:
+            yield from (Reply(who, fault(event.fault)) for who in askers)
+
     # -------------------------------------------------------------------------------------------- a frame's way
 
     def _on_decoded(self, event: Decoded) -> Iterator[Instruction]:
@@ -584,6 +616,8 @@ class Scheduler:
 
     def _on_closing(self, _event: Closing) -> Iterator[Instruction]:
         self.closing = True
+        waiting, self._prompts = self._prompts, {}
+        yield from (Reply(who, fault(_shutting_down())) for askers in waiting.values() for who in askers)
         for shot in list(self.shots.values()):
             yield Halt(shot.id)
             yield from self._flush(shot, _shutting_down())

@@ -7,6 +7,7 @@ a session     (none) -- Open/Opened --> waiting -- Key/Result --> following -- F
               any -- lease expires --> parked -- Reopen/Opened --> as before
 a job         (none) -- Job/Accepted --> running -- Progress ... JobEnded --> (none)
               running -- Cancel --> cancelling -- JobEnded, Cancelled --> (none)
+a first mask  Prompt/Masked, of no session
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ EXCHANGES: dict[type[Message], Exchange] = {
     say.Cancel: Exchange(_CONTROL, say.Cancelled, frozenset(Phase)),
     say.Snapshot: Exchange(_CONTROL, say.Snapshotted, _ALIVE),
     say.Job: Exchange(_CONTROL, say.Accepted),
+    say.Prompt: Exchange(_CONTROL, say.Masked),
     say.Shutdown: Exchange(_CONTROL, say.Goodbye),
     say.Open: Exchange(_DATA, say.Opened),
     say.Reopen: Exchange(_DATA, say.Opened, _ALIVE | {Phase.PARKED, Phase.CANCELLING}),

@@ -6,9 +6,9 @@ Rules of this file:
 2. A field with a default may be left out by the sender; one without may not.
 3. No behaviour: what a message does to an engine is decided in service/scheduler.py.
 
-    client -> engine, control   Hello Ping Status ListSessions Cancel Snapshot Job Shutdown
+    client -> engine, control   Hello Ping Status ListSessions Cancel Snapshot Job Prompt Shutdown
     client -> engine, data      Hello Open Reopen Key Frame Fetch Close
-    engine -> client            Welcome Pong StatusReport Sessions Cancelled Snapshotted Accepted Goodbye
+    engine -> client            Welcome Pong StatusReport Sessions Cancelled Snapshotted Accepted Masked Goodbye
                                 Opened Result Closed Fault, and unasked: Progress JobEnded
 """
 
@@ -413,6 +413,60 @@ class JobEnded(Message):
     action: str = ""
     unchanged: int = 0
     """Alphas that would have been written again the same, and were left alone."""
+
+
+# ------------------------------------------------------------------------------------------------ a first mask
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """What an artist has clicked or drawn on a plate."""
+
+    points: tuple[tuple[float, float], ...]
+    """x, y in plate pixels from the top left of the display window: one is a click, several are a line."""
+    subject: bool = True
+    """Whether it lies on the subject; else on what is not the subject."""
+
+
+@dataclass(frozen=True)
+class Prompt(Message):
+    """Make a first mask from a box and strokes on one frame; answered when it is on disk. Sessions go on meanwhile."""
+
+    nonce: str
+    """32 hexadecimal digits, drawn by the client: the same Prompt twice makes one mask."""
+    plate: str
+    out: str
+    """An .exr file under the engine's roots. One that is no longer as the engine wrote it is never written over."""
+    frame: Optional[int] = None
+    """Of the plate; None is its first."""
+    box: Optional[tuple[int, int, int, int]] = None
+    """x0, y0, x1, y1 around the subject in plate pixels from the top left, the last two outside."""
+    strokes: tuple[Stroke, ...] = ()
+    """Without a box at least one on the subject. Later ones go over earlier ones."""
+    brush: Optional[float] = None
+    """Width of strokes in plate pixels; None is a hundredth of the plate's shorter side."""
+    backend: str = "grabcut"
+    colorspace: Optional[str] = None
+    exposure: float = 0.0
+    view: Optional[str] = None
+    part: Optional[str] = None
+    layer: Optional[str] = None
+    """As of a Job."""
+
+
+@dataclass(frozen=True)
+class Masked(Message):
+    """The mask is on disk: soft, of the plate's size, for a Job or for an artist to mend."""
+
+    path: str
+    frame: int
+    """The plate frame it belongs to."""
+    colour: str
+    """The plate's colour space and why."""
+    backend: str
+    """What made it, in full."""
+    covers: float
+    """Share of the picture, 0..1."""
 
 
 # ------------------------------------------------------------------------------------------------ the end

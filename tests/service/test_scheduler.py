@@ -62,6 +62,28 @@ def test_a_frame_goes_its_way() -> None:
     assert code(asked(scheduler, "a", 5)) == "out-of-order"
 
 
+def test_a_first_mask_is_made_once_and_told_to_all_who_ask() -> None:
+    scheduler = Scheduler(Limits(memory_bytes=100, prompts=2))
+
+    def ask(nonce: str, number: int) -> list[on.Instruction]:
+        return scheduler.handle(on.Asked(on.Asker("p", number), say.Prompt(nonce, "plate", "out"), 0.0))
+
+    assert kinds(ask("a", 1)) == ["MakeMask"]
+    assert not ask("a", 1), "said again while it is made"
+    assert not scheduler.idle
+    assert kinds(ask("b", 2)) == ["MakeMask"]
+    assert code(ask("c", 3)) == "busy"
+    masked = say.Masked("out", 1001, "sRGB", "GrabCut", 0.3)
+    assert kinds(scheduler.handle(on.MaskMade("a", masked))) == ["Reply", "Reply"]
+    assert kinds(ask("a", 4)) == ["Reply"], "said again once it is made"
+    assert code(scheduler.handle(on.MaskMade("b", fault=BROKEN))) == "bad-input"
+    assert scheduler.idle
+    assert kinds(ask("b", 5)) == ["MakeMask"], "what failed may be tried again"
+    assert code(scheduler.handle(on.Closing())) == "shutting-down"
+    assert scheduler.idle
+    assert not scheduler.handle(on.MaskMade("b", masked)), "nobody waits for it any more"
+
+
 def test_interactive_goes_before_batch_and_equals_take_turns_by_time() -> None:
     scheduler = Scheduler(Limits(memory_bytes=100))
     for name, priority in (("a", "interactive"), ("b", "interactive"), ("c", "batch")):

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an artist says of a subject with a few clicks: a box around it, strokes on it and beside it.
+
+Rule of this file: everything is in plate pixels, counted from the top left of the display window, and checked against
+the plate before anything is computed. Back ends (grabcut.py, sam2 in model/) get prompts that make sense.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from matanyone_engine.errors import MaskError
+
+BRUSH = 0.01
+"""Width of strokes where nobody says, as a part of the plate's shorter side."""
+
+Point = tuple[float, float]
+"""x, y; the top left pixel reaches from 0, 0 to 1, 1."""
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """One point is a click, several are a line."""
+
+    points: tuple[Point, ...]
+    subject: bool = True
+    """Whether it lies on the subject; else on what is not the subject."""
+
+    def __str__(self) -> str:
+        along = " ".join(f"{x:g},{y:g}" for x, y in self.points)
+        return f"{along},{'+' if self.subject else '-'}"
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """A box around the subject and strokes; either may be left out, not both."""
+
+    box: tuple[int, int, int, int] | None = None
+    """x0, y0, x1, y1; x1 and y1 lie outside. What is outside of the box is not the subject."""
+    strokes: tuple[Stroke, ...] = ()
+    """In the order in which they were drawn: later ones go over earlier ones."""
+    brush: float | None = None
+    """Width of strokes in plate pixels; None is BRUSH of the plate's shorter side."""
+
+    def __str__(self) -> str:
+        box = () if self.box is None else (f"box {','.join(map(str, self.box))}",)
+        return "; ".join((*box, *(f"stroke {stroke}" for stroke in self.strokes)))
+
+    def on(self, size: tuple[int, int]) -> Prompts:
+        """As they apply to a plate of this (width, height): the box cut off at its border, the brush in pixels.
+
+        Raises MaskError: no box and nothing on the subject, a box that is empty or off the plate, points off the
+        plate, strokes on the subject outside of the box, a brush that is no width.
+        """
+        box = None if self.box is None else _cut(self.box, size)
+        if box is None and not any(stroke.subject for stroke in self.strokes):
+            raise _bad(
+                "a box around the subject, or a stroke on it", "neither", "Give --box x0,y0,x1,y1 or --point x,y,+"
+            )
+        for stroke in self.strokes:
+            _check_points(stroke.points, (0, 0, *size), f"points on the plate, {size[0]}x{size[1]} pixels")
+            if box is not None and stroke.subject:
+                _check_points(stroke.points, box, f"the subject inside the box {','.join(map(str, box))}")
+        brush = BRUSH * min(size) if self.brush is None else self.brush
+        if not 0.0 < brush <= min(size):
+            raise _bad(
+                f"a brush of more than 0 and at most {min(size)} pixels", f"{brush:g}", "Choose a width in between."
+            )
+        return replace(self, box=box, brush=brush)
+
+
+def _cut(box: tuple[int, int, int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """What of a box lies on the plate. Raises MaskError where nothing does."""
+    width, height = size
+    x0, y0, x1, y1 = box
+    if x0 >= x1 or y0 >= y1:
+        raise _bad("a box x0,y0,x1,y1 with x1 and y1 larger than x0 and y0", _said(box), "Draw it around the subject.")
+    if x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
+        raise _bad(f"a box on the plate, {width}x{height} pixels", _said(box), "Count from the plate's top left.")
+    return max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
+
+
+def _check_points(points: Sequence[Point], within: tuple[int, int, int, int], expected: str) -> None:
+    x0, y0, x1, y1 = within
+    if not points:
+        raise _bad("strokes of at least one point", "one without any", "Leave it out.")
+    for x, y in points:
+        if not (math.isfinite(x) and math.isfinite(y) and x0 <= x < x1 and y0 <= y < y1):
+            raise _bad(expected, f"a point at {x:g},{y:g}", "Move the point, or draw the box larger.")
+
+
+def _said(numbers: Iterable[float]) -> str:
+    return ",".join(f"{number:g}" for number in numbers)
+
+
+def _bad(expected: str, came: str, action: str) -> MaskError:
+    return MaskError(expected=expected, came=came, action=action)

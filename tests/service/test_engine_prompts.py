@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""First masks on a real engine: the file that is made without one, while sessions go on."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import prompted
+import pytest
+from engines import RAW, SIZE, Engine, expected, mask, numbers, pixels, plate, running
+from shots import read_image
+
+from matanyone_engine.cli.main import main
+from matanyone_engine.client.client import EngineClient
+from matanyone_engine.wire import messages as say
+from matanyone_engine.wire.errors import Code, WireError
+
+STROKES = (say.Stroke(prompted.ON.points),)
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    folder = tmp_path_factory.mktemp("engine")
+    with running(folder, "--root", str(folder), "--map", f"P:/shots={folder}") as started:
+        yield started
+
+
+@pytest.fixture
+def client(engine: Engine) -> Iterator[EngineClient]:
+    engine.accident()
+    with engine.client() as client:
+        yield client
+    engine.accident()
+
+
+def prompt(folder: Path, **changes: object) -> say.Prompt:
+    fields = {
+        "nonce": secrets.token_hex(16),
+        "plate": prompted.write_plate(folder),
+        "out": str(folder / "mask.exr"),
+        "box": prompted.BOX,
+        "strokes": STROKES,
+    }
+    return say.Prompt(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def test_the_mask_is_the_one_that_is_made_without_an_engine(engine: Engine, client: EngineClient) -> None:
+    folder = engine.folder / "same"
+    told = client.make_mask(prompt(folder, frame=1002, plate=f"P:/shots/{folder.name}/plate.####.exr"))
+    assert (told.path, told.frame) == (str(folder / "mask.exr"), 1002)
+    assert told.covers == pytest.approx(prompted.disc().mean(), rel=0.15)
+    x, y = prompted.ON.points
+    alone = folder / "alone.exr"
+    words = ["--box", "34,8,80,54", "--stroke", f"{x[0]},{x[1]} {y[0]},{y[1]},+", "--out", str(alone)]
+    assert main(["mask", f"{folder}/plate.####.exr@1002", *words]) == 0
+    assert np.array_equal(read_image(alone), read_image(folder / "mask.exr"))
+
+
+def test_said_again_it_is_answered_and_not_made_again(engine: Engine, client: EngineClient) -> None:
+    asked = prompt(engine.folder / "again")
+    first = client.make_mask(asked)
+    Path(first.path).unlink()
+    assert client.make_mask(asked) == first
+    assert not Path(first.path).exists()
+
+
+def test_sessions_go_on_while_masks_are_made(engine: Engine, client: EngineClient) -> None:
+    engine.accident("mask", "sleep", **{"for": 2.0})
+    requests = [client.pump.ask(prompt(engine.folder / f"beside {number}")) for number in range(2)]
+    begun = time.monotonic()
+    shot = client.open_shot(SIZE, RAW)
+    assert pixels(shot.matte(numbers(), plate, mask())) == expected()
+    assert time.monotonic() - begun < 2.0, "the session did not wait for the first mask"
+    answers = [client.wait(request).message for request in requests]
+    assert all(isinstance(answer, say.Masked) for answer in answers)
+    shot.close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"box": (200, 0, 300, 40)}, "a box on the plate, 96x64 pixels"),
+        ({"box": None, "strokes": ()}, "neither"),
+        ({"frame": 2000}, "2000"),
+        ({"out": "/tmp/elsewhere.exr"}, "roots"),
+        ({"plate": "/etc/plate.####.exr"}, "roots"),
+        ({"nonce": "no"}, "32 hexadecimal digits"),
+        ({"backend": "magic"}, "magic"),
+    ],
+)
+def test_what_cannot_be_is_told(client: EngineClient, engine: Engine, changes: dict[str, object], said: str) -> None:
+    asked = prompt(engine.folder / "bad", **changes)
+    with pytest.raises(WireError, match=said) as told:
+        client.make_mask(asked)
+    assert told.value.code is Code.BAD_INPUT
+    assert not list((engine.folder / "bad").glob("mask*"))
+
+
+def test_a_link_out_of_the_roots_is_refused(engine: Engine, client: EngineClient, tmp_path: Path) -> None:
+    prompted.write_plate(tmp_path)
+    folder = engine.folder / "links"
+    folder.mkdir()
+    (folder / "plate.1001.exr").symlink_to(tmp_path / "plate.1001.exr")
+    with pytest.raises(WireError, match="roots"):
+        client.make_mask(prompt(folder, plate=str(folder / "plate.1001.exr")))

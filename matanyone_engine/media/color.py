@@ -35,12 +35,13 @@ MOST_EXPOSURE = 16.0
 """Stops, either way: more than the range of any camera."""
 
 _CODES = 65535
-_HALVES = np.arange(65536, dtype=np.uint16).view(np.float16).astype(np.float32)
-"""Every half float, in the order of its bits."""
-_INFINITY = 0x7C00
-"""Bits of the half that is Inf; below it the bits rise with the value."""
+_DROPPED = 13
+"""Bits of a float that a step leaves out: a step has the ten digits of a half float, and the range of a float."""
+_STEPS = (np.arange(1 << (32 - _DROPPED), dtype=np.uint32) << np.uint32(_DROPPED)).view(np.float32)
+"""Every step, in the order of its bits: those that are not negative come first, and rise."""
+_INFINITY = 0x7F800000 >> _DROPPED
 _GREATEST = 65504.0
-"""The greatest half."""
+"""The greatest half: whatever is brighter is shown like it."""
 
 _PICTURES = ("sRGB", "lin_rec709_scene", "ocio://default")
 """Encoded, linear, and the config that contact sheets are made with: they look the same in every studio."""
@@ -99,10 +100,17 @@ class NetworkView:
         way = self._way
         if way.space == way.target and not way.exposure:
             return np.clip(rgb, 0.0, 1.0)
-        view = _shown(way, rgb)
-        if np.isnan(view.sum()):
-            raise _no_transform(self.name, f"NaN in {int(np.isnan(view).any(axis=-1).sum())} pixels")
+        view = np.empty(rgb.shape, dtype=np.float32)
+        for rows, linear in _linear_stripes(way, rgb):
+            self._check_numbers(linear)
+            np.take(way.tone, _nearest_steps(linear), out=view[rows], mode="clip")
         return view
+
+    def _check_numbers(self, linear: FloatImage) -> None:
+        with np.errstate(invalid="ignore"):  # Inf - Inf is asked about again
+            suspicious = np.isnan(linear.sum())
+        if suspicious and np.isnan(linear).any():
+            raise _no_transform(self.name, f"NaN in {int(np.isnan(linear).any(axis=-1).sum())} pixels")
 
     def levels(self, rgb: FloatImage) -> Levels:
         """How much of a plate, (H, W, 3) in its space, the view cannot show in full contrast."""
@@ -169,16 +177,9 @@ class _Way:
     """(3, 3), linear light of the space -> of Rec.709; None where only OpenColorIO knows the way."""
     shoulder: bool
     tone: Table
-    """(65536,): linear Rec.709 before exposure, as the bits of a half float -> display 0..1. NaN stays NaN."""
+    """(524288,): linear Rec.709 before exposure, by _nearest_steps -> display 0..1."""
     knee: float
     """KNEE in linear light, before exposure."""
-
-
-def _shown(way: _Way, rgb: FloatImage) -> FloatImage:
-    view = np.empty(rgb.shape, dtype=np.float32)
-    for rows, linear in _linear_stripes(way, rgb):
-        np.take(way.tone, _half_bits(linear), out=view[rows], mode="clip")
-    return view
 
 
 def _linear_stripes(way: _Way, rgb: FloatImage) -> Iterator[tuple[slice, FloatImage]]:
@@ -202,9 +203,10 @@ def _are_codes(rgb: FloatImage) -> bool:
     return bool(rgb.min() >= 0.0 and rgb.max() <= 1.0)
 
 
-def _half_bits(linear: FloatImage) -> NDArray[np.uint16]:
-    with np.errstate(over="ignore"):  # beyond the greatest half is Inf, which is shown as white
-        return linear.astype(np.float16).view(np.uint16)
+def _nearest_steps(linear: FloatImage) -> NDArray[np.uint32]:
+    """Numbers (no NaN) -> where they stand in _STEPS, rounded."""
+    bits = np.ascontiguousarray(linear, dtype=np.float32).view(np.uint32)
+    return (bits + np.uint32(1 << (_DROPPED - 1))) >> np.uint32(_DROPPED)
 
 
 # ------------------------------------------------------------------------------------------- probing OpenColorIO
@@ -219,10 +221,11 @@ def _find_way(space: str, exposure: float, config: str) -> _Way:
 
     curve, matrix = _find_tables(to_linear)
     shouldered = not _ends_at_white(to_linear) or exposure > 0
-    encoded = _encode_halves(exposure, linear, target, config)
-    tone = shoulder(encoded) if shouldered else np.minimum(encoded, 1.0)
-    tone[np.isinf(_HALVES) & (_HALVES > 0)] = 1.0
-    knee = float(_HALVES[:_INFINITY][np.searchsorted(encoded[:_INFINITY], KNEE)])
+    encoded = _encode_steps(exposure, linear, target, config)
+    tone = np.zeros(_STEPS.shape, dtype=np.float32)  # negative light is shown as 0
+    tone[:_INFINITY] = shoulder(encoded) if shouldered else np.minimum(encoded, 1.0)
+    tone[_INFINITY] = 1.0
+    knee = float(_STEPS[np.searchsorted(encoded, KNEE)])
     return _Way(space, linear, target, config, exposure, curve, matrix, shouldered, tone, knee)
 
 
@@ -263,14 +266,11 @@ def _ends_at_white(to_linear: Callable[[FloatImage], FloatImage]) -> bool:
     return bool(np.abs(white - 1.0).max() < 1e-3 and np.abs(grey - 0.5).max() > 0.05)
 
 
-def _encode_halves(exposure: float, linear: str, target: str, config: str) -> FloatImage:
-    """(65536,): every half float, exposed and encoded; 0 for negative ones, NaN for NaN. Rises throughout."""
-    light = np.clip(np.nan_to_num(_HALVES, posinf=_GREATEST), 0.0, None) * np.float32(2.0**exposure)
+def _encode_steps(exposure: float, linear: str, target: str, config: str) -> FloatImage:
+    """(_INFINITY,): every finite step that is not negative, exposed and encoded. Rises throughout."""
+    light = np.minimum(_STEPS[:_INFINITY], _GREATEST) * np.float32(2.0**exposure)
     encoded = _convert(np.repeat(light[None, :, None], 3, axis=2), linear, target, config)[0, :, 1]
-    encoded = np.maximum(encoded, 0.0)
-    encoded[:_INFINITY] = np.maximum.accumulate(encoded[:_INFINITY])
-    encoded[np.isnan(_HALVES)] = np.nan
-    return encoded
+    return np.asarray(np.maximum.accumulate(np.maximum(encoded, 0.0)), dtype=np.float32)
 
 
 def _convert(rgb: FloatImage, source: str, target: str, config: str) -> FloatImage:

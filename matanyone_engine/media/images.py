@@ -21,6 +21,7 @@ import numpy.typing as npt
 import OpenImageIO as oiio
 
 from matanyone_engine.errors import BadInput, MaskError, PlateError
+from matanyone_engine.media import exr
 from matanyone_engine.media.channels import ALPHA_NAMES, Part, Selection, find_picture, find_view, rgb_columns, views_of
 
 FloatImage = npt.NDArray[np.float32]
@@ -179,8 +180,8 @@ def read_plate(path: Path, wanted: Selection = ANY_PICTURE) -> Plate:
     with _open(path, PlateError) as image:
         channels = _find_rgb(path, image, wanted)
         header = _header(channels)
-        pixels = _into_window(_read_data(channels, PlateError), header.data_window, header.canvas)
-    canvas = np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
+        pixels = _into_window(_read_colours(channels, header), header.data_window, header.canvas)
+    canvas = np.ascontiguousarray(pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, axis=2))
     rgb = check_finite(_into_window(canvas, header.canvas, header.display_window), path)
     return Plate(rgb, header, None if rgb is canvas else canvas)
 
@@ -398,6 +399,15 @@ def _parts(image: Any) -> list[tuple[Part, Any]]:
         )
     image.geterror()  # that there is no further part was the question, not a fault
     return parts
+
+
+def _read_colours(channels: _Channels, header: PlateHeader) -> FloatImage:
+    """The plate's channels, (H, W, 3 or 1) float32, in the data window; the quick way where a file is plain."""
+    if header.file_format == "openexr" and header.part is None and not header.layer and len(channels.columns) == 3:
+        quick = exr.read_colours(channels.path, header.channels)
+        if quick is not None and quick.shape == (*header.data_window[:1:-1], 3):
+            return quick
+    return _read_data(channels, PlateError)
 
 
 def _read(channels: _Channels, error: type[BadInput]) -> FloatImage:

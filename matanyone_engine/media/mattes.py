@@ -3,7 +3,8 @@
 
 Rules of this file:
 1. Nothing half-written is ever seen under the final name: temporary file, read back, fsync, rename.
-2. What was read back must be what was written: bit for bit, or within the loss of the codec that was asked for.
+2. What was read back must be what was written: bit for bit, or within the loss of the codec that was asked for. An
+   .exr is read back by another library than the one that wrote it (exr.py).
 3. What goes into a file is decided in layouts.py; why the default looks as it does, in
    docs/decisions/DR002-output-layout.md.
 """
@@ -16,14 +17,15 @@ import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
+import cv2
 import numpy as np
-import numpy.typing as npt
 import OpenImageIO as oiio
 
 from matanyone_engine.atomic import whole_file
 from matanyone_engine.errors import OutputError
+from matanyone_engine.media.exr import Stored, read_planes
 from matanyone_engine.media.headers import PROVENANCE_PREFIX
 from matanyone_engine.media.images import FloatImage, PlateHeader
 from matanyone_engine.media.layouts import LOSSY, SUBJECT, Delivery, Depth, FrameContent, Picture, compose
@@ -40,7 +42,8 @@ SMALLEST_ROOM = 64 * 1024
 LARGEST_MEAN_LOSS = 0.15
 SMALLEST_SIGNAL = 1e-2
 
-Stored = npt.NDArray[np.float32] | npt.NDArray[np.float16] | npt.NDArray[np.uint16]
+LARGEST_HALF = 65520.0
+"""From here on a value rounds to Inf, as a half float."""
 
 _FORMATS = {".exr": "openexr", ".png": "png", ".tif": "tiff", ".tiff": "tiff"}
 _OIIO_TYPES = {"half": oiio.HALF, "float": oiio.FLOAT, "uint16": oiio.UINT16}
@@ -49,11 +52,11 @@ _OIIO_TYPES = {"half": oiio.HALF, "float": oiio.FLOAT, "uint16": oiio.UINT16}
 def write_picture(path: Path, picture: Picture) -> None:
     """Write a file of ours. Raises OutputError if it could not be written whole; then nothing is left."""
     file_format = _FORMATS[path.suffix.lower()]
-    pixels = _as_stored(picture, path)
+    planes = _as_stored(picture, path)
     try:
         with whole_file(path) as temporary:
-            _write(temporary, file_format, _spec(picture, file_format), pixels)
-            _verify(temporary, picture, pixels)
+            _write(temporary, file_format, _spec(picture, file_format), list(planes.values()))
+            _verify(temporary, file_format, picture, planes)
     except OSError as error:
         raise _not_written(path, error.strerror or str(error)) from error
 
@@ -125,14 +128,13 @@ def _spec(picture: Picture, file_format: str) -> Any:
     return spec
 
 
-def _as_stored(picture: Picture, path: Path) -> Stored:
-    """The file's own values, (H, W, channels), so that they can be compared when read back."""
-    planes: dict[int, Stored] = {}  # a layout may show one plane in several channels
+def _as_stored(picture: Picture, path: Path) -> dict[str, Stored]:
+    """Channel name -> (H, W), the file's own values, so that they can be compared when read back."""
+    stored: dict[int, Stored] = {}  # a layout may show one plane in several channels
     for name, plane in picture.channels.items():
-        if id(plane) not in planes:
-            planes[id(plane)] = _stored_plane(plane, picture.depth, name, path)
-    stacked: Any = np.stack([planes[id(plane)] for plane in picture.channels.values()], axis=-1)
-    return cast(Stored, stacked)
+        if id(plane) not in stored:
+            stored[id(plane)] = _stored_plane(plane, picture.depth, name, path)
+    return {name: stored[id(plane)] for name, plane in picture.channels.items()}
 
 
 def _stored_plane(plane: FloatImage, depth: Depth, name: str, path: Path) -> Stored:
@@ -140,24 +142,35 @@ def _stored_plane(plane: FloatImage, depth: Depth, name: str, path: Path) -> Sto
         return plane
     if depth == "uint16":
         return np.rint(plane * np.float32(65535.0)).astype(np.uint16)
-    with np.errstate(over="ignore"):
-        half = plane.astype(np.float16)
-    if not np.isfinite(half).all():
+    if not max(float(plane.max()), -float(plane.min())) < LARGEST_HALF:
         raise OutputError(
             expected=f"values that half floats hold (up to 65504) in channel {name}",
             came=f"{np.abs(plane).max():.6g} in the plate, for {str(path)!r}",
             action="Write 32-bit floats: --depth float.",
         )
-    return half
+    return plane.astype(np.float16)
 
 
-def _write(path: Path, file_format: str, spec: Any, pixels: Stored) -> None:
+def _interleaved(planes: Sequence[Stored]) -> Any:
+    """(H, W, channels)."""
+    if len(planes) > 4:  # OpenCV's limit depends on its version
+        return np.stack(planes, axis=-1)
+    bits = [_bits(plane) for plane in planes]
+    return np.asarray(cv2.merge(bits)).view(planes[0].dtype).reshape(*planes[0].shape, len(planes))
+
+
+def _bits(plane: Stored) -> Any:
+    """As unsigned integers, which OpenCV takes and which compare many times faster than half floats."""
+    return np.ascontiguousarray(plane).view(np.uint32 if plane.dtype == np.float32 else np.uint16)
+
+
+def _write(path: Path, file_format: str, spec: Any, planes: Sequence[Stored]) -> None:
     """Write through OpenImageIO, every answer checked. Raises OSError with its complaint."""
     path.write_bytes(b"")  # so that a folder that cannot be written says so in the system's words
     output = oiio.ImageOutput.create(file_format)
     if output is None:
         raise OSError(oiio.geterror())
-    written = output.open(str(path), spec) and output.write_image(pixels)
+    written = output.open(str(path), spec) and output.write_image(_interleaved(planes))
     complaint = output.geterror()
     closed = output.close()
     if not (written and closed):
@@ -167,43 +180,43 @@ def _write(path: Path, file_format: str, spec: Any, pixels: Stored) -> None:
 # ------------------------------------------------------------------------------------------------------ read back
 
 
-def _verify(path: Path, picture: Picture, pixels: Stored) -> None:
+def _verify(path: Path, file_format: str, picture: Picture, planes: Mapping[str, Stored]) -> None:
     """Read the file back: a disk that filled up while the file was closed may show only here. Raises OSError."""
+    if file_format == "openexr":
+        read = read_planes(path)
+        if read is None:
+            raise OSError(_reason(path, "the file cannot be read back"))
+    else:
+        read = dict(zip(planes, _read_back(path, picture.depth, len(planes)), strict=True))
+    if not _is_what_was_written(read, picture, planes):
+        raise OSError(_reason(path, "what was read back is not what was written"))
+
+
+def _read_back(path: Path, depth: Depth, channels: int) -> list[Stored]:
+    """The channels of a file, each (H, W). Raises OSError."""
     as_stored = oiio.ImageSpec()
     as_stored.attribute("oiio:UnassociatedAlpha", 1)  # or straight colours would come multiplied
     image = oiio.ImageInput.open(str(path), as_stored)
     if image is None:
         raise OSError(_reason(path, oiio.geterror()))
-    names = image.spec().channelnames
-    stored = image.read_image(_OIIO_TYPES[picture.depth])
+    stored = image.read_image(_OIIO_TYPES[depth])
     complaint = image.geterror()
     image.close()
-    if stored is None or complaint:
+    if stored is None or complaint or (stored.ndim > 2 and stored.shape[2] != channels):
         raise OSError(_reason(path, complaint))
-    if not _is_what_was_written(stored.reshape(pixels.shape), names, picture, pixels):
-        raise OSError(_reason(path, "what was read back is not what was written"))
+    return [stored] if stored.ndim == 2 else [stored[..., column] for column in range(channels)]
 
 
-def _is_what_was_written(stored: Stored, names: Sequence[str], picture: Picture, pixels: Stored) -> bool:
+def _is_what_was_written(read: Mapping[str, Stored], picture: Picture, planes: Mapping[str, Stored]) -> bool:
     """Bit for bit; where the codec is lossy, within what it is known to lose."""
-    written = tuple(picture.channels)
-    if picture.compression not in LOSSY and tuple(names) == written:
-        return _same_bits(stored, pixels)
-    if sorted(names) != sorted(written) and picture.depth != "uint16":
+    if read.keys() != planes.keys() or any(read[name].shape != plane.shape for name, plane in planes.items()):
         return False
-    allowed = LARGEST_MEAN_LOSS * max(float(np.abs(pixels).mean(dtype=np.float64)), SMALLEST_SIGNAL)
-    for column, name in enumerate(written):
-        read = stored[..., names.index(name)]
-        exact = picture.compression not in LOSSY or name.rpartition(".")[2] == "A"
-        if not (_same_bits(read, pixels[..., column]) if exact else _is_near(read, pixels[..., column], allowed)):
-            return False
-    return True
-
-
-def _same_bits(stored: Stored, pixels: Stored) -> bool:
-    """Equality of bits; as integers, which compare many times faster than half floats."""
-    bits = np.uint32 if pixels.dtype == np.float32 else np.uint16
-    return np.array_equal(np.ascontiguousarray(stored).view(bits), np.ascontiguousarray(pixels).view(bits))
+    exact = {name for name in planes if picture.compression not in LOSSY or name.rpartition(".")[2] == "A"}
+    if not all(np.array_equal(_bits(read[name]), _bits(planes[name])) for name in exact):
+        return False
+    mean = np.mean([np.abs(plane).mean(dtype=np.float64) for plane in planes.values()])
+    allowed = LARGEST_MEAN_LOSS * max(float(mean), SMALLEST_SIGNAL)
+    return all(_is_near(read[name], planes[name], allowed) for name in planes.keys() - exact)
 
 
 def _is_near(stored: Stored, pixels: Stored, allowed: float) -> bool:

@@ -133,9 +133,9 @@ def test_what_a_lossy_codec_cannot_have_made_is_found(
     meant = compose(Delivery("straight", "dwaa"), content, OBJECTS, {}, ".exr")
     for name, wrong in (("R", np.zeros_like(UNION)), ("A", UNION * np.float32(0.999))):
         other = dataclasses.replace(meant, channels={**meant.channels, name: wrong})
-        real = mattes._as_stored(other, tmp_path)
+        real = list(mattes._as_stored(other, tmp_path).values())
         monkeypatch.setattr(
-            mattes, "_write", lambda path, kind, spec, _pixels, real=real: WRITE(path, kind, spec, real)
+            mattes, "_write", lambda path, kind, spec, _planes, real=real: WRITE(path, kind, spec, real)
         )
         with pytest.raises(OutputError, match="not what was written"):
             write_picture(tmp_path / "a.exr", meant)

@@ -182,29 +182,28 @@ def _write(path: Path, file_format: str, spec: Any, planes: Sequence[Stored]) ->
 
 def _verify(path: Path, file_format: str, picture: Picture, planes: Mapping[str, Stored]) -> None:
     """Read the file back: a disk that filled up while the file was closed may show only here. Raises OSError."""
-    if file_format == "openexr":
-        read = read_planes(path)
-        if read is None:
-            raise OSError(_reason(path, "the file cannot be read back"))
-    else:
-        read = dict(zip(planes, _read_back(path, picture.depth, len(planes)), strict=True))
+    read = read_planes(path) if file_format == "openexr" else None
+    if read is None:
+        read = _read_back(path, picture.depth, named=file_format == "openexr", written=list(planes))
     if not _is_what_was_written(read, picture, planes):
         raise OSError(_reason(path, "what was read back is not what was written"))
 
 
-def _read_back(path: Path, depth: Depth, channels: int) -> list[Stored]:
-    """The channels of a file, each (H, W). Raises OSError."""
+def _read_back(path: Path, depth: Depth, *, named: bool, written: Sequence[str]) -> dict[str, Stored]:
+    """Channel name -> (H, W), by OpenImageIO; a format without names has them as written. Raises OSError."""
     as_stored = oiio.ImageSpec()
     as_stored.attribute("oiio:UnassociatedAlpha", 1)  # or straight colours would come multiplied
     image = oiio.ImageInput.open(str(path), as_stored)
     if image is None:
         raise OSError(_reason(path, oiio.geterror()))
+    names = image.spec().channelnames if named else written
     stored = image.read_image(_OIIO_TYPES[depth])
     complaint = image.geterror()
     image.close()
-    if stored is None or complaint or (stored.ndim > 2 and stored.shape[2] != channels):
+    if stored is None or complaint:
         raise OSError(_reason(path, complaint))
-    return [stored] if stored.ndim == 2 else [stored[..., column] for column in range(channels)]
+    columns = np.atleast_3d(stored)
+    return {name: columns[..., column] for column, name in enumerate(names) if column < columns.shape[2]}
 
 
 def _is_what_was_written(read: Mapping[str, Stored], picture: Picture, planes: Mapping[str, Stored]) -> bool:

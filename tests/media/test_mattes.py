@@ -13,6 +13,7 @@ import OpenImageIO as oiio
 import pytest
 
 from matanyone_engine.errors import BadResult, OutputError
+from matanyone_engine.media.exr import read_planes
 from matanyone_engine.media.images import PlateHeader, Window, read_header, read_mask
 from matanyone_engine.media.mattes import check_writable, least_bytes, write_alpha
 from matanyone_engine.media.sequence import find_sequence
@@ -109,6 +110,15 @@ def test_the_plates_header_is_carried_over_but_not_its_colour(write_image: Write
     assert after.get_string_attribute("colorInteropID") == "data"
     written = read_header(tmp_path / "a.exr")
     assert (written.timecode, written.fps, written.pixel_aspect) == ("10:20:30:17", Fraction(24000, 1001), 2.0)
+
+
+def test_a_header_that_the_second_reader_refuses_is_no_obstacle(write_image: Write, tmp_path: Path) -> None:
+    """A key code of 7 perforations is no key code; OpenEXR's package opens no such file, OpenImageIO does."""
+    attributes = {"smpte:KeyCode": ("keycode", (1, 2, 3, 4, 5, 6, 7))}
+    plate = write_image("p.exr", np.ones((4, 6, 3), np.float32), attributes=attributes)
+    assert read_planes(plate) is None
+    write_alpha(tmp_path / "a.exr", soft_alpha(4, 6), read_header(plate), {})
+    np.testing.assert_allclose(stored(tmp_path / "a.exr")[1][..., 3], soft_alpha(4, 6), atol=5e-4)
 
 
 def test_a_dpx_plate_passes_on_timecode_and_rate(write_image: Write, tmp_path: Path) -> None:
@@ -241,6 +251,7 @@ import resource, signal, sys
 from pathlib import Path
 import numpy as np
 from matanyone_engine.errors import OutputError
+from matanyone_engine.media.exr import read_planes
 from matanyone_engine.media.images import PlateHeader, Window
 from matanyone_engine.media.mattes import write_alpha
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -52,7 +52,7 @@ Plates = list[NDArray[np.float32]]
 Method = Callable[[Plates, Alpha], Iterator[Alpha]]
 """Display-referred plates (H, W, 3) and the first mask (H, W) -> an alpha a frame."""
 
-_CALM = Chances(**{**dict.fromkeys(asdict(Chances()), 0.0), "grain": 1.0, "compression": 0.3})
+CALM = Chances(**{**dict.fromkeys(asdict(Chances()), 0.0), "grain": 1.0, "compression": 0.3})
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Clip:
 
 
 CLIPS = tuple(
-    Clip(name, FIRST_NUMBER + number, kind, replace(_CALM, **dict.fromkeys(what, 1.0)))
+    Clip(name, FIRST_NUMBER + number, kind, replace(CALM, **dict.fromkeys(what, 1.0)))
     for name, number, kind, what in (
         ("hair", 3, "figure", ()),
         ("hair-camera", 4, "figure", ("camera",)),
@@ -123,9 +123,9 @@ def drawn(clip: Clip, backgrounds: list[Path]) -> tuple[Plates, list[Alpha]]:
     return list(shot.plates), list(shot.alphas)
 
 
-def cutout(number: int, kind: str, textures: list[Path]) -> Cutout:
+def cutout(number: int, kind: str, textures: list[Path], length: int = LENGTH) -> Cutout:
     """A drawn foreground as 8-bit straight colours and alphas."""
-    layers = list(draw_clip(number, LENGTH, textures, kind))
+    layers = list(draw_clip(number, length, textures, kind))
     return Cutout(
         [np.round(255 * np.clip(unpremultiplied(layer), 0, 1)).astype(np.uint8) for layer in layers],
         [np.round(255 * np.clip(layer.alpha, 0, 1)).astype(np.uint8) for layer in layers],

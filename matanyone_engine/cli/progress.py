@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from matanyone_engine.matting.confidence import DOUBTFUL
 from matanyone_engine.media.sequence import describe_frames
 from matanyone_engine.service.run import FrameDone, StepDone, Unchanged
 from matanyone_engine.wire import messages as say
@@ -44,6 +46,8 @@ class MatteProgress:
         self._warned: dict[str, list[int]] = {}
         self._held: list[int] = []
         self._windows: list[tuple[int, int, int, int]] = []
+        self._sure: dict[int, float] = {}
+        """Frame -> the confidence of its least sure object."""
 
     def __enter__(self) -> MatteProgress:
         self._bar.start()
@@ -57,13 +61,12 @@ class MatteProgress:
         self.complete = event.done == event.of
         if isinstance(event, Unchanged):
             self.unchanged = event.frames
-            for frame, warning in event.warnings:
-                self._warned.setdefault(warning, []).append(frame)
+            for frame, line in event.lines.items():
+                self._heed(frame, line["warnings"], [each["value"] for each in line["confidence"].values()])
             return
         if isinstance(event, FrameDone) or (isinstance(event, say.Progress) and event.path):
             self.alphas += 1
-            for warning in event.warnings:
-                self._warned.setdefault(warning, []).append(event.frame)
+            self._heed(event.frame, event.warnings, _sure(event))
             self._note(*_how(event), event.frame)
         now = time.monotonic()
         rate = event.done / max(now - self._begun, 1e-6)
@@ -74,6 +77,13 @@ class MatteProgress:
             self._spoken = now
             left = (event.of - event.done) / rate
             self._console.print(f"frame {event.frame}  {event.done}/{event.of}  {rate:.2f} frames/s  ETA {left:.0f} s")
+
+    def _heed(self, frame: int, warnings: Sequence[str], sure: Sequence[float]) -> None:
+        """What an artist should look at."""
+        for warning in warnings:
+            self._warned.setdefault(warning, []).append(frame)
+        if sure:
+            self._sure[frame] = min(sure)
 
     def _note(self, held: bool, window: tuple[int, int, int, int] | None, frame: int) -> None:
         if held:
@@ -91,6 +101,20 @@ class MatteProgress:
             self._console.print(f"region  {len(set(self._windows))} windows, {width}x{height} on average")
         for warning, frames in self._warned.items():
             self._console.print(f"check   {warning} ({describe_frames(frames)})")
+        doubtful = sorted(frame for frame, sure in self._sure.items() if sure < DOUBTFUL)
+        if doubtful:
+            worst = min(doubtful, key=lambda frame: self._sure[frame])
+            self._console.print(
+                f"doubt   {len(doubtful)} of {len(self._sure)} frames ({describe_frames(doubtful)}), "
+                f"most on {worst} (confidence {self._sure[worst]:.2f})"
+            )
+
+
+def _sure(event: FrameDone | say.Progress) -> list[float]:
+    """The confidence of each object."""
+    if isinstance(event, say.Progress):
+        return [each.value for each in event.confidences]
+    return [each.value for each in event.confidences.values()]
 
 
 def _how(event: FrameDone | say.Progress) -> tuple[bool, tuple[int, int, int, int] | None]:

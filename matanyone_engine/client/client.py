@@ -41,6 +41,7 @@ class Alpha:
     warnings: tuple[str, ...]
     held: bool = False
     region: Optional[tuple[int, int, int, int]] = None
+    confidence: Optional[float] = None
     """As in messages.Result."""
 
 
@@ -265,7 +266,8 @@ class Shot:
 def _alpha(arrived: Arrived) -> Alpha:
     result = arrived.message
     assert isinstance(result, say.Result)
-    return Alpha(result.frame, arrived.payloads[0], arrived.data[0], result.warnings, result.held, result.region)
+    said = result.warnings, result.held, result.region, result.confidence
+    return Alpha(result.frame, arrived.payloads[0], arrived.data[0], *said)
 
 
 def as_error(told: say.Fault) -> WireError:

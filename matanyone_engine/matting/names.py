@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 from matanyone_engine.matting.shot import Answer, Pass, Seed, Shot, Source
 
-_FORMAT = 2
-"""Raised when the same inputs give other alphas: a change of the network's code, of blending, of a policy."""
+_FORMAT = 3
+"""Raised when the same inputs give other alphas, or reports: a change of the network, of blending, a policy."""
 
 
 def digest(*parts: object) -> str:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from matanyone_engine.matting.blend import blend_weights, blended, disagreement, separated
+from matanyone_engine.matting.confidence import SURE, Confidence, Signals, confidence, mixed
 from matanyone_engine.matting.encoder import SharedEncoder
 from matanyone_engine.matting.geometry import Box
 from matanyone_engine.matting.holdout import NO_HOLDOUT, Holdout, Image
@@ -209,17 +210,40 @@ class ShotRunner:
     def report(self, frame: int) -> FrameReport:
         """How a frame was answered: of its first subject that is there, in its forward pass where it has two."""
         for subject in self.shot.subjects:
-            answer = self.shot.answer(subject.name, frame)
-            if answer.seed is not None:
-                return self._reported(self._names.seed(answer.seed))
-            if answer.passes:
-                return self._reported(self._names.alpha(answer.passes[0], frame))
+            reports = self._reports(self.shot.answer(subject.name, frame), frame)
+            if reports:
+                return reports[0]
         return FrameReport()
+
+    def confidences(self, frame: int) -> dict[str, Confidence]:
+        """Subject -> how far its alpha on a frame can be trusted, as alphas() gives them."""
+        return {
+            subject.name: self._confidence(self.shot.answer(subject.name, frame), frame)
+            for subject in self.shot.subjects
+            if not subject.rival
+        }
+
+    def _confidence(self, answer: Answer, frame: int) -> Confidence:
+        signals = [report.signals for report in self._reports(answer, frame) if report.signals is not None]
+        if not signals:
+            return SURE
+        if answer.source is Source.BLEND:
+            forward, backward = signals
+            both = mixed(forward, backward, self._weight(answer.passes, frame))
+            return confidence(both, self._unlike(answer.passes)[frame])
+        return confidence(signals[0])
+
+    def _reports(self, answer: Answer, frame: int) -> list[FrameReport]:
+        """Of the key, or of each pass; none of what is absent."""
+        own = [self._names.seed(answer.seed)] if answer.seed is not None else []
+        return [self._reported(name) for name in (*own, *(self._names.alpha(each, frame) for each in answer.passes))]
 
     def _reported(self, name: str) -> FrameReport:
         said = json.loads(self._kept(_report_key(name)))
-        box = said.pop("region")
-        return FrameReport(**said, region=None if box is None else Box(*box))
+        box, signals = said.pop("region"), said.pop("signals")
+        return FrameReport(
+            **said, region=None if box is None else Box(*box), signals=None if signals is None else Signals(**signals)
+        )
 
     def disagreement(self, subject: str, frame: int) -> float | None:
         """How unlike the passes are that are blended on this frame, 0 to 1; None where there is one."""

@@ -28,6 +28,7 @@ from matanyone_engine.errors import (
     SnapshotError,
 )
 from matanyone_engine.matting import step
+from matanyone_engine.matting.confidence import Signals, covered, measured
 from matanyone_engine.matting.encoder import SharedEncoder, encode
 from matanyone_engine.matting.geometry import Box, Geometry, Size, Window
 from matanyone_engine.matting.holdout import NO_HOLDOUT, Holdout, Image, Limits
@@ -38,6 +39,7 @@ from matanyone_engine.matting.refine import refined
 from matanyone_engine.matting.region import Region, is_cut, subject_cells
 from matanyone_engine.matting.schedule import Cursor, FrameKind, check_move, plan_frame
 from matanyone_engine.matting.state import Answered, StreamState, from_bytes, read_about, to_bytes
+from matanyone_engine.matting.step import Stepped
 from matanyone_engine.matting.window_move import moved
 from matanyone_engine.memory.read import DEFAULT_BLOCK_BYTES
 from matanyone_engine.model.checkpoint import network_digest
@@ -62,6 +64,8 @@ class FrameReport:
     """Windows that were computed until one held the whole subject."""
     cut: bool = False
     """The subject goes on behind a side of the artist's box."""
+    signals: Signals | None = None
+    """What confidence.py makes of it; a repeat has those of the frame it repeats."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,8 @@ class Seen:
     limits: Limits | None
 
 
-Compute = Callable[[StreamState, Seen], tuple[Tensor, StreamState]]
-"""State before a frame, at its window, and the frame -> alpha (1, 1, H, W) of the window, and the state after it."""
+Compute = Callable[[StreamState, Seen], Stepped]
+"""State before a frame, at its window, and the frame -> what comes of it in the window."""
 
 
 class MattingSession:
@@ -169,12 +173,12 @@ class MattingSession:
         Raises PlateError, MaskError, Interrupted.
         """
 
-        def settled(state: StreamState, seen: Seen) -> tuple[Tensor, StreamState]:
-            alpha, state = self._run(FrameKind.SEED, state, seen)
+        def settled(state: StreamState, seen: Seen) -> Stepped:
+            stepped = self._run(FrameKind.SEED, state, seen)
             for done in range(1 + self._settle_passes):
                 self._go_on(stopping, done)
-                alpha, state = self._run(FrameKind.SETTLE, state, replace(seen, mask=None))
-            return alpha, state
+                stepped = self._run(FrameKind.SETTLE, stepped.state, replace(seen, mask=None))
+            return stepped
 
         shown = self._shown(plate, holdout)
         return self._located(shown, self._mask(mask, shown.geometry), frame, settled, predicts=True)
@@ -336,7 +340,7 @@ class MattingSession:
         if answer is None:
             answer = shown.full_size(state.window.placed(state.known().alpha, geometry.whole), box, refine=False)
         self._state = replace(state, held=state.held + 1)
-        self.report = FrameReport(None if self._region.off else box, held=True)
+        self.report = FrameReport(None if self._region.off else box, held=True, signals=state.signals)
         return answer.clone()
 
     def _located(
@@ -346,15 +350,27 @@ class MattingSession:
         geometry, before = shown.geometry, replace(self._state, frame=shown.geometry.frame)
         window, tries = self._region.window(geometry, number, before.window, self._subject(given, geometry)), 1
         while True:
-            alpha, after = self._through(window, before, shown, given, compute)
-            found = subject_cells(alpha, window) if self._region.follows else None
+            stepped = self._through(window, before, shown, given, compute)
+            found = subject_cells(stepped.alpha, window) if self._region.follows else None
             wanted = self._region.after(geometry, window, found, first=tries == 1)
             if wanted == window:
                 break
             window, tries = wanted, tries + 1
-        cut = bool(self._region.boxes) and is_cut(alpha, window, geometry.whole)
-        report = FrameReport(None if self._region.off else geometry.box_of(window), tries=tries, cut=cut)
-        return self._commit(alpha, after, shown, report, refine=self._refine and predicts)
+        cut = bool(self._region.boxes) and is_cut(stepped.alpha, window, geometry.whole)
+        signals = self._signals(stepped, given, geometry)
+        report = FrameReport(
+            None if self._region.off else geometry.box_of(window), tries=tries, cut=cut, signals=signals
+        )
+        return self._commit(stepped, shown, report, refine=self._refine and predicts)
+
+    def _signals(self, stepped: Stepped, given: Tensor | None, geometry: Geometry) -> Signals:
+        """Of a frame that was computed: held against its mask, or else against the frame before."""
+        last = self._state.signals
+        before = None if last is None else last.area
+        with _guarded():
+            if given is not None:
+                before = covered(given, geometry.working)
+            return measured(stepped.alpha, stepped.change, before, geometry.working)
 
     def _subject(self, given: Tensor | None, geometry: Geometry) -> Window | None:
         """Where the subject is by its mask, or was on the last frame; asked for only where the window follows it."""
@@ -367,8 +383,8 @@ class MattingSession:
 
     def _through(
         self, window: Window, before: StreamState, shown: _Shown, given: Tensor | None, compute: Compute
-    ) -> tuple[Tensor, StreamState]:
-        """One frame through one window: its alpha there, checked, and the state after it."""
+    ) -> Stepped:
+        """One frame through one window, its alpha checked."""
         mask = None if given is None else window.cut(given)
         if mask is not None and not mask.max() > 0:
             raise MaskError(
@@ -378,21 +394,21 @@ class MattingSession:
             )
         with _guarded():
             seen = Seen(self._features(shown, window), mask, shown.limits_in(window))
-            alpha, after = compute(moved(self._network, before, window), seen)
-        if not torch.isfinite(alpha).all():
+            stepped = compute(moved(self._network, before, window), seen)
+        if not torch.isfinite(stepped.alpha).all():
             raise BadResult(
                 expected="an alpha of finite numbers",
                 came="NaN or Inf from the network",
                 action="Run matanyone-engine doctor; --device cpu tells a driver fault from bad weights.",
             )
-        return alpha, after
+        return stepped
 
     def _features(self, shown: _Shown, window: Window) -> ImageFeatures:
         if self._encoder is None:
             return encode(self._network, shown.padded, window)
         return self._encoder(shown.given, shown.padded, shown.geometry, window)
 
-    def _run(self, kind: FrameKind, state: StreamState, seen: Seen) -> tuple[Tensor, StreamState]:
+    def _run(self, kind: FrameKind, state: StreamState, seen: Seen) -> Stepped:
         plan = plan_frame(kind, state.cursor, self._policy)
         with _guarded():
             if seen.mask is not None:
@@ -401,17 +417,19 @@ class MattingSession:
                 self._network, plan, state, seen.features, self._policy.top_k, self.block_bytes, seen.limits
             )
 
-    def _commit(self, alpha: Tensor, state: StreamState, shown: _Shown, report: FrameReport, *, refine: bool) -> Tensor:
+    def _commit(self, stepped: Stepped, shown: _Shown, report: FrameReport, *, refine: bool) -> Tensor:
         """Keep the new state, and with it what moving windows and repeats need of this frame."""
+        state = stepped.state
         assert state.window is not None
         geometry, refine = shown.geometry, refine and shown.geometry.scaled
-        whole = state.window.placed(alpha, geometry.whole)
+        whole = state.window.placed(stepped.alpha, geometry.whole)
         with _guarded():
             answer = shown.full_size(whole, geometry.box_of(state.window), refine=refine)
         self._state = replace(
             state,
             plate=shown.padded if self._region.moves else None,
             answered=None if shown.look is None else Answered(shown.look, answer if refine else None),
+            signals=report.signals,
         )
         self.report = report
         return answer.clone()  # outside inference mode: the caller may change it

@@ -21,12 +21,13 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from matanyone_engine.errors import SnapshotError
+from matanyone_engine.matting.confidence import Signals
 from matanyone_engine.matting.geometry import Size, Window
 from matanyone_engine.matting.policy import LongTermPolicy, MemoryPolicy
 from matanyone_engine.matting.schedule import Cursor, Phase
 from matanyone_engine.memory.bank import LongTermLimits, MemoryBank, Tokens
 
-_MAGIC = b"MATANYONE-SNAPSHOT-2\n"
+_MAGIC = b"MATANYONE-SNAPSHOT-3\n"
 _HEADER = "header"
 _CARRIED = "carried."
 _TOKENS = "tokens."
@@ -76,6 +77,8 @@ class StreamState:
     """None before the first mask, or where every frame is computed."""
     held: int = 0
     """Frames that were answered as repeats; nothing else in here knows of them."""
+    signals: Signals | None = None
+    """Of the last frame that was computed; None before the first mask."""
 
     @classmethod
     def empty(cls, policy: MemoryPolicy) -> StreamState:
@@ -103,6 +106,7 @@ def to_bytes(state: StreamState, about: dict[str, Any]) -> bytes:
         "frame": state.frame,
         "window": None if state.window is None else dataclasses.astuple(state.window),
         "held": state.held,
+        "signals": None if state.signals is None else dataclasses.asdict(state.signals),
         "bank": {"prototypes": bank.prototypes, "stored": bank.stored},
     }
     tensors = {_HEADER: torch.frombuffer(bytearray(json.dumps(header).encode()), dtype=torch.uint8)}
@@ -152,6 +156,7 @@ def from_bytes(blob: bytes, policy: MemoryPolicy, device: torch.device) -> Strea
             plate=plate,
             answered=Answered(**answered) if answered else None,
             held=header["held"],
+            signals=Signals(**header["signals"]) if header["signals"] else None,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise _not_ours(f"a header that does not fit: {error}") from error

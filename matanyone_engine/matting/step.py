@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One frame through the network (spec section 4): (plan, state, plate) -> (alpha, new state), pure.
+"""One frame through the network (spec section 4): (plan, state, plate) -> (alpha, new state, change), pure.
 
 Axes: B batch (1), H W padded working size, h w stride 16.
 """
@@ -7,6 +7,7 @@ Axes: B batch (1), H W padded working size, h w stride 16.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,12 +23,21 @@ from matanyone_engine.model.encoders import ImageFeatures
 from matanyone_engine.model.matanyone import MatAnyone
 
 
-def assign(
-    network: MatAnyone, plan: FramePlan, state: StreamState, features: ImageFeatures, mask: Tensor
-) -> tuple[Tensor, StreamState]:
+class Stepped(NamedTuple):
+    """What came of a frame."""
+
+    alpha: Tensor
+    """(B, 1, H, W) 0..1."""
+    state: StreamState
+    """After it."""
+    change: Tensor | None = None
+    """(B, 1, h, w) 0..1: where the change head trusted memory over the last value; None where memory was not read."""
+
+
+def assign(network: MatAnyone, plan: FramePlan, state: StreamState, features: ImageFeatures, mask: Tensor) -> Stepped:
     """A frame whose alpha is the given mask (B, 1, H, W) 0..1."""
     sensory = _no_sensory(network, features) if state.carried is None else state.carried.sensory
-    return mask, _remembered(network, plan, state, features, mask, sensory)
+    return Stepped(mask, _remembered(network, plan, state, features, mask, sensory))
 
 
 def predict(
@@ -38,15 +48,15 @@ def predict(
     top_k: int | None,
     block_bytes: int = DEFAULT_BLOCK_BYTES,
     limits: Limits | None = None,
-) -> tuple[Tensor, StreamState]:
-    """A frame whose alpha the network answers, within the limits: (B, 1, H, W) 0..1.
+) -> Stepped:
+    """A frame whose alpha the network answers, within the limits.
 
     Limits hold before anything is remembered, so that what was kept out of one frame cannot come back in the next.
     """
     carried = state.known()
-    value, bank = carried.value, state.bank
+    value, bank, change = carried.value, state.bank, None
     if plan.source is ValueSource.MEMORY:
-        value, bank = _value_from_memory(network, carried, bank, features, top_k, block_bytes)
+        value, bank, change = _value_from_memory(network, carried, bank, features, top_k, block_bytes)
     pixel_readout = network.fuse(features, value, carried.sensory, carried.alpha)
     readout = network.transform(pixel_readout, normalised(carried.summary)).readout
     maps = network.decode_in_strips(features, readout)
@@ -56,7 +66,7 @@ def predict(
     if plan.updates_sensory:
         sensory = network.update_sensory_from_decoder(maps, sensory)
     alpha = maps.raw_alpha.clamp(0, 1)
-    return alpha, _remembered(network, plan, replace(state, bank=bank), features, alpha, sensory)
+    return Stepped(alpha, _remembered(network, plan, replace(state, bank=bank), features, alpha, sensory), change)
 
 
 def _value_from_memory(
@@ -66,12 +76,12 @@ def _value_from_memory(
     features: ImageFeatures,
     top_k: int | None,
     block_bytes: int,
-) -> tuple[Tensor, MemoryBank]:
+) -> tuple[Tensor, MemoryBank, Tensor]:
     """Read memory; keep the last value where the change head sees no change (spec 2.11)."""
     flat, bank = bank.read(tokens(features.key), tokens(features.selection), top_k=top_k, block_bytes=block_bytes)
     read = token_map(flat, features.key.shape[-2:])
     change = torch.sigmoid(network.change_logits(carried.pix, features, carried.alpha, read - carried.value))
-    return change * read + (1 - change) * carried.value, bank
+    return change * read + (1 - change) * carried.value, bank, change
 
 
 def _no_sensory(network: MatAnyone, features: ImageFeatures) -> Tensor:

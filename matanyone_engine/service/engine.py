@@ -452,7 +452,9 @@ class Engine:
         if earlier is not None and earlier.checksum != checksum:
             warnings = (*warnings, "it differs from the answer that was given before the engine restarted")
         line = Answered(order.seq, order.frame, order.digest, checksum, done.mask_sha256)
-        result = say.Result(order.session, order.seq, order.frame, warnings, *_said(done.report))
+        result = say.Result(
+            order.session, order.seq, order.frame, warnings, *_said(done.report), confidence=done.confidence.value
+        )
         folder.put_result(line, payload, data, result)
         self._remember((order.session, order.seq), (result, payload, data))
         return order.snapshot and self._put_snapshot(folder, order, done.after)
@@ -631,7 +633,7 @@ def _give_way() -> None:
 
 
 def _said(report: FrameReport) -> tuple[bool, tuple[int, int, int, int] | None]:
-    """How a frame was answered, in the last fields of Result and Progress."""
+    """How a frame was answered, as Result and Progress say it."""
     return report.held, report.region
 
 
@@ -648,7 +650,8 @@ def _progress(session: str, event: Event) -> say.Progress:
     if not isinstance(event, FrameDone):
         return say.Progress(session, event.frame, "", event.done, event.of)
     path, said = str(event.paths[0]), _said(event.report)
-    return say.Progress(session, event.frame, path, event.done, event.of, event.warnings, *said)
+    sure = tuple(say.ObjectConfidence(name, each.value, each.why) for name, each in event.confidences.items())
+    return say.Progress(session, event.frame, path, event.done, event.of, event.warnings, *said, confidences=sure)
 
 
 def _check_licence(model: str, wanted: str) -> None:

@@ -220,6 +220,21 @@ def provenance(plan: MattePlan, weights: VettedWeights, seeds: Sequence[Seed]) -
     return {**made, "picture": describe_picture(plan.source.header(plan.frames[0]))}
 
 
+def describe_shot(plan: MattePlan) -> dict[str, object]:
+    """What someone who looks at the alphas later needs: the plate from anywhere, its colour, each object's keys."""
+    objects = {
+        subject.name: {"keys": list(subject.keys), "first": subject.first, "last": subject.last, "rival": subject.rival}
+        for subject in plan.shot.subjects
+    }
+    return {
+        "plate": str(Path(plan.job.plate).absolute()),
+        "size": list(plan.size),
+        "colorspace": plan.colour.space,
+        "exposure": plan.job.exposure,
+        "objects": objects,
+    }
+
+
 def seeds_behind(shot: Shot, frame: int) -> list[Seed]:
     """The keys that the alphas of a frame depend on, subject by subject, ascending."""
     answers = [shot.answer(subject.name, frame) for subject in shot.subjects]

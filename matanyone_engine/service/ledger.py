@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +39,14 @@ class Ledger:
             return False
         return all(path.is_file() and file_digest(path) == line["files"][path.name] for path in files)
 
-    def warnings(self, frame: int) -> tuple[str, ...]:
-        """What was to be looked at in a frame that stands."""
-        return tuple(self._lines[frame].get("warnings", ()))
+    def said(self, frame: int) -> dict[str, Any]:
+        """The line of a run's record (record.py) for a frame that stands."""
+        return self._lines[frame]["said"]
 
-    def add(self, frame: int, made_from: str, files: Sequence[Path], warnings: Sequence[str] = ()) -> None:
-        """A frame's files are on disk. Raises OutputError."""
+    def add(self, frame: int, made_from: str, files: Sequence[Path], said: Mapping[str, Any]) -> None:
+        """A frame's files are on disk, and this is what the record says of it. Raises OutputError."""
         digests = {path.name: file_digest(path) for path in files}
-        line = {"frame": frame, "madeFrom": made_from, "files": digests, "warnings": list(warnings)}
+        line = {"frame": frame, "madeFrom": made_from, "files": digests, "said": dict(said)}
         self._lines[frame] = line
         try:
             with self._path.open("a") as file:

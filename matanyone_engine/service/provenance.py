@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from matanyone_engine import __version__
+from matanyone_engine.matting.confidence import Confidence
 from matanyone_engine.matting.options import SessionOptions, describe_density
 from matanyone_engine.matting.policy import MemoryPolicy
 from matanyone_engine.matting.session import FrameReport
@@ -49,7 +51,21 @@ def describe_making(
     }
 
 
-def describe_frame(report: FrameReport) -> dict[str, str]:
-    """What differs from frame to frame: the plate pixels that were computed, and whether they were."""
+def describe_frame(report: FrameReport, confidences: Mapping[str, Confidence]) -> dict[str, str]:
+    """What differs from frame to frame: the plate pixels that were computed, whether they were, and how surely."""
     region = {} if report.region is None else {"region": str(report.region)}
-    return {**region, "held": "1"} if report.held else region
+    held = {"held": "1"} if report.held else {}
+    return {**region, **held, **_describe_confidence(confidences)}
+
+
+def _describe_confidence(confidences: Mapping[str, Confidence]) -> dict[str, str]:
+    """The least as a bare number, which a host's expression can use; each object's where there are several."""
+    if not confidences:
+        return {}
+    worst = min(confidences.values(), key=lambda each: each.value)
+    said = {"confidence": f"{worst.value:.3f}"}
+    if worst.why:
+        said["confidenceWhy"] = worst.why
+    if len(confidences) > 1:
+        said["confidences"] = ", ".join(f"{name}={each.value:.3f}" for name, each in confidences.items())
+    return said

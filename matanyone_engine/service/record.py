@@ -3,15 +3,16 @@
 
     out/alpha.####.exr  ->  out/alpha.matanyone.json
 
-It is written with every resume point and at the end, and always whole. A run that goes on keeps the lines of the frames
-it finds done.
+It is written with every resume point and at the end, and always whole. Frames that a run leaves alone keep their lines
+(ledger.py has them too).
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from matanyone_engine.atomic import whole_file
 from matanyone_engine.errors import SettingError
+from matanyone_engine.matting.confidence import Confidence
 from matanyone_engine.media.headers import SOFTWARE
 from matanyone_engine.media.sequence import OutputPattern
 
@@ -28,6 +30,9 @@ FORMAT = 1
 SUFFIX = ".matanyone.json"
 
 _log = logging.getLogger("matanyone_engine")
+
+Line = Mapping[str, Any]
+"""What is said of a frame, as frame_line() says it."""
 
 
 def record_path(output: OutputPattern) -> Path:
@@ -51,34 +56,49 @@ def reserve(path: Path, name: str) -> None:
 class RunRecord:
     """Collects what a run does; leave() puts it on disk."""
 
-    def __init__(self, path: Path, job: Mapping[str, Any], about: Mapping[str, str], kept: Iterable[int] = ()) -> None:
-        """kept: frames that an earlier part of this run has finished: their lines stay."""
+    def __init__(
+        self,
+        path: Path,
+        job: Mapping[str, Any],
+        about: Mapping[str, str],
+        shot: Mapping[str, Any],
+        kept: Mapping[int, Line],
+    ) -> None:
+        """shot: where its pixels are and what its objects' keys are; kept: lines of frames that are left alone."""
         self.path = path
-        wanted = {str(frame) for frame in kept}
-        earlier = read_record(path).get("frames", {}) if wanted else {}
-        self._frames = {frame: line for frame, line in earlier.items() if frame in wanted}
-        self._said = {"software": SOFTWARE, "format": FORMAT, "job": dict(job), "made": dict(about)}
+        self._frames = dict(kept)
+        self._said = {"software": SOFTWARE, "format": FORMAT, "job": job, "shot": shot, "made": about}
         self._begun = _now()
 
-    def add(
-        self, frame: int, files: Sequence[Path], alphas: Mapping[str, NDArray[np.float32]], warnings: Sequence[str]
-    ) -> None:
-        """A frame whose files are on disk. alphas: object -> (H, W)."""
-        self._frames[str(frame)] = {
-            "files": [_beside(self.path, file) for file in files],
-            "coverage": {name: round(float(alpha.mean()), 6) for name, alpha in alphas.items()},
-            "warnings": list(warnings),
-        }
+    def add(self, frame: int, line: Line) -> None:
+        """A frame whose files are on disk."""
+        self._frames[frame] = line
 
     def leave(self, state: str) -> None:
         """Write it; a failure is a warning, since the alphas count more. state: 'running', 'finished' or 'stopped'."""
-        frames = dict(sorted(self._frames.items(), key=lambda item: int(item[0])))
+        frames = {str(frame): self._frames[frame] for frame in sorted(self._frames)}
         said = {**self._said, "state": state, "begun": self._begun, "written": _now(), "frames": frames}
         try:
             with whole_file(self.path) as temporary:
                 temporary.write_text(json.dumps(said, indent=1, ensure_ascii=False, default=str), encoding="utf-8")
         except OSError as error:
             _log.warning("The record of this run, %s, could not be written: %s", self.path, error)
+
+
+def frame_line(
+    record: Path,
+    files: Sequence[Path],
+    alphas: Mapping[str, NDArray[np.float32]],
+    warnings: Sequence[str],
+    confidences: Mapping[str, Confidence],
+) -> Line:
+    """A frame whose files are on disk. record: where the record is; alphas: object -> (H, W)."""
+    return {
+        "files": [_beside(record, file) for file in files],
+        "coverage": {name: round(float(alpha.mean()), 6) for name, alpha in alphas.items()},
+        "warnings": list(warnings),
+        "confidence": {name: asdict(each) for name, each in confidences.items()},
+    }
 
 
 def read_record(path: Path) -> dict[str, Any]:

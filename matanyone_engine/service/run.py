@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from matanyone_engine import __version__
 from matanyone_engine.errors import Interrupted, OutputError, PlateError, SettingError
+from matanyone_engine.matting.confidence import Confidence
 from matanyone_engine.matting.encoder import SharedEncoder
 from matanyone_engine.matting.holdout import Holdout
 from matanyone_engine.matting.names import Inputs, Names, digest
@@ -45,11 +46,11 @@ from matanyone_engine.model.precision import Precision, half_type
 from matanyone_engine.model.registry import VettedWeights
 from matanyone_engine.service.cache import DiskCache, default_folder
 from matanyone_engine.service.guard import again_if_out_of_memory, memory_named, suspicions
-from matanyone_engine.service.job import MattePlan, provenance, seeds_behind
+from matanyone_engine.service.job import MattePlan, describe_shot, provenance, seeds_behind
 from matanyone_engine.service.ledger import Ledger, file_digest, ledger_path
 from matanyone_engine.service.pipeline import WriteBehind, read_ahead
 from matanyone_engine.service.provenance import describe_frame
-from matanyone_engine.service.record import RunRecord, record_path
+from matanyone_engine.service.record import Line, RunRecord, frame_line, record_path
 from matanyone_engine.service.resume import (
     ResumePoint,
     cannot_resume,
@@ -103,6 +104,8 @@ class FrameDone(StepDone):
     report: FrameReport = field(default_factory=FrameReport)
     alphas: Mapping[str, Plane] = field(default_factory=dict)
     """Object -> its alpha (H, W) 0..1."""
+    confidences: Mapping[str, Confidence] = field(default_factory=dict)
+    """Object -> how far that can be trusted."""
 
 
 @dataclass(frozen=True)
@@ -110,8 +113,8 @@ class Unchanged(StepDone):
     """Frames whose alphas would be written again the same, and are left alone."""
 
     frames: tuple[int, ...]
-    warnings: tuple[tuple[int, str], ...] = ()
-    """(frame, what an artist should look at)."""
+    lines: Mapping[int, Line] = field(default_factory=dict)
+    """Frame -> what the run's record says of it."""
 
 
 @dataclass(frozen=True)
@@ -126,12 +129,23 @@ class _Read:
 
 
 @dataclass(frozen=True)
+class _Answers:
+    """What a step gives out; nothing where it only leads to others."""
+
+    alphas: Mapping[str, Plane] = field(default_factory=dict)
+    report: FrameReport = field(default_factory=FrameReport)
+    confidences: Mapping[str, Confidence] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class _Written:
     """A step whose files, if it has any, are on disk."""
 
     event: StepDone
     live: tuple[Live, ...]
     """The passes under way after it."""
+    line: Line = field(default_factory=dict)
+    """What the record says of them."""
 
 
 Event = StepDone
@@ -192,8 +206,7 @@ class _Run:
         waiting = set(asked) - set(standing)
         self._open_record(standing)
         if standing:
-            said = tuple((frame, words) for frame in standing for words in self._ledger.warnings(frame))
-            yield Unchanged(standing[-1], 0, len(waiting), standing, said)
+            yield Unchanged(standing[-1], 0, len(waiting), standing, self._lines(standing))
         done = 0
         try:
             while waiting and not self._stopping():
@@ -265,24 +278,30 @@ class _Run:
             # An older run's point would vouch for another state of things.
             self._point.unlink(missing_ok=True)
             self._worked = True
-        alphas = self._runner.alphas(step.frame) if step.delivers else {}
-        planes_of = {name: alpha.cpu().numpy() for name, alpha in alphas.items()}
-        report = self._runner.report(step.frame) if step.delivers else FrameReport()
-        return partial(self._write, read, planes_of, report, self._runner.live)
+        return partial(self._write, read, self._answers(step), self._runner.live)
 
-    def _write(self, read: _Read, alphas: dict[str, Plane], report: FrameReport, live: tuple[Live, ...]) -> _Written:
+    def _answers(self, step: Step) -> _Answers:
+        if not step.delivers:
+            return _Answers()
+        alphas = {name: alpha.cpu().numpy() for name, alpha in self._runner.alphas(step.frame).items()}
+        return _Answers(alphas, self._runner.report(step.frame), self._runner.confidences(step.frame))
+
+    def _write(self, read: _Read, answers: _Answers, live: tuple[Live, ...]) -> _Written:
         """Write the files of a step. Raises BadResult, OutputError, OutOfMemory."""
         frame, plate = read.step.frame, read.plate
+        alphas, report, confidences = answers.alphas, answers.report, answers.confidences
         if not alphas:
             return _Written(StepDone(frame, 0, 0), live)
         with memory_named("write"):
-            about = {**self._about(frame), **describe_frame(report)}
+            about = {**self._about(frame), **describe_frame(report, confidences)}
             content = FrameContent(plate.header, alphas, plate.canvas, interop_id(self._plan.colour.space))
             paths = self._plan.outputs.write(frame, content, about)
             alpha = union(list(alphas.values()))
             warnings = suspicions(black=not plate.rgb.any(), alpha=alpha, cut=report.cut)
-            self._ledger.add(frame, self._made_from(frame), paths, warnings)
-        return _Written(FrameDone(frame, 0, 0, paths, read.seen, alpha, warnings, report, alphas), live)
+            line = frame_line(record_path(self._plan.outputs.main), paths, alphas, warnings, confidences)
+            self._ledger.add(frame, self._made_from(frame), paths, line)
+        done = FrameDone(frame, 0, 0, paths, read.seen, alpha, warnings, report, alphas, confidences)
+        return _Written(done, live, line)
 
     def _keep(self, written: _Written, waiting: set[int]) -> None:
         """Keep account of a step that is finished."""
@@ -290,7 +309,7 @@ class _Run:
         event = written.event
         if isinstance(event, FrameDone):
             waiting.discard(event.frame)
-            self._record.add(event.frame, event.paths, event.alphas, event.warnings)
+            self._record.add(event.frame, written.line)
         if time.monotonic() - self._left > RESUME_INTERVAL:
             self._leave_point()
             self._record.leave("running")
@@ -307,7 +326,16 @@ class _Run:
 
     def _open_record(self, standing: tuple[int, ...]) -> None:
         about = provenance(self._plan, self._weights, list(self._plan.masks.keys))
-        self._record = RunRecord(record_path(self._plan.outputs.main), asdict(self._plan.job), about, standing)
+        self._record = RunRecord(
+            record_path(self._plan.outputs.main),
+            asdict(self._plan.job),
+            about,
+            describe_shot(self._plan),
+            self._lines(standing),
+        )
+
+    def _lines(self, standing: tuple[int, ...]) -> dict[int, Line]:
+        return {frame: self._ledger.said(frame) for frame in standing}
 
     def _stands(self, frame: int) -> bool:
         return self._ledger.stands(frame, self._made_from(frame), self._plan.outputs.paths(frame))

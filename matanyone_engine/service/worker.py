@@ -17,12 +17,14 @@ from dataclasses import dataclass
 import torch
 
 from matanyone_engine.errors import SnapshotError
+from matanyone_engine.matting.confidence import SURE, Confidence, confidence
 from matanyone_engine.matting.options import keywords
 from matanyone_engine.matting.policy import MemoryPolicy
 from matanyone_engine.matting.session import FrameReport, MattingSession
 from matanyone_engine.matting.state import StreamState
 from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.images import PlateHeader
+from matanyone_engine.media.layouts import SUBJECT
 from matanyone_engine.media.spaces import ColourChoice
 from matanyone_engine.model.matanyone import MatAnyone
 from matanyone_engine.model.registry import VettedWeights, load_vetted
@@ -59,6 +61,7 @@ class Done:
     mask_sha256: str
     warnings: tuple[str, ...]
     report: FrameReport
+    confidence: Confidence
 
 
 @dataclass(frozen=True)
@@ -136,15 +139,18 @@ class Worker:
             alpha = again_if_out_of_memory(live.session, lambda: self._alpha(session, planes, seen, frame, key=key))
         if key:
             live.mask_frame, live.mask_sha256 = frame, seen.mask_sha256
+        report = live.session.report
+        sure = SURE if report.signals is None else confidence(report.signals)
         self.done[ticket] = Done(
             alpha,
             before,
             live.session.state,
             seen.header,
-            {**_provenance(live, seen.colour), **describe_frame(live.session.report)},
+            {**_provenance(live, seen.colour), **describe_frame(report, {SUBJECT: sure})},
             seen.mask_sha256,
-            suspicions(black=seen.black, alpha=alpha, cut=live.session.report.cut),
-            live.session.report,
+            suspicions(black=seen.black, alpha=alpha, cut=report.cut),
+            report,
+            sure,
         )
 
     def _alpha(self, session: str, planes: torch.Tensor, seen: Seen, frame: int, *, key: bool) -> Plane:

@@ -235,6 +235,8 @@ class Result(Message):
     """It repeats the frame before it, and was answered with its alpha."""
     region: Optional[tuple[int, int, int, int]] = None
     """x0, y0, x1, y1 in plate pixels: what was computed, and outside of which the alpha is 0; null without a region."""
+    confidence: Optional[float] = None
+    """How far the alpha can be trusted, 0 (look here first) to 1; null of an engine that does not say."""
 
 
 @dataclass(frozen=True)
@@ -383,6 +385,17 @@ class Accepted(Message):
 
 
 @dataclass(frozen=True)
+class ObjectConfidence:
+    """How far the alpha of one object can be trusted on one frame."""
+
+    object: str
+    value: float
+    """0 (look here first) to 1."""
+    why: str = ""
+    """What lowers it most: 'edge', 'jump', 'change', 'disagreement' or 'empty'; '' where nothing does by much."""
+
+
+@dataclass(frozen=True)
 class Progress(Message):
     """A step of a job is done. May be left out when the client is slow; JobEnded is not."""
 
@@ -398,6 +411,8 @@ class Progress(Message):
     """As in Result."""
     held: bool = False
     region: Optional[tuple[int, int, int, int]] = None
+    confidences: tuple[ObjectConfidence, ...] = ()
+    """Of each object that is written, where this is a frame's alpha."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from toy import disc, plates, toy_network
 
 from matanyone_engine import MattingSession, MemoryPolicy
 from matanyone_engine.errors import MaskError
+from matanyone_engine.matting.confidence import SURE, Confidence, confidence
 from matanyone_engine.matting.encoder import SharedEncoder
 from matanyone_engine.matting.holdout import Holdout
 from matanyone_engine.matting.names import Inputs, Names
@@ -80,16 +81,27 @@ def test_a_single_key_is_what_a_session_answers(network: Any) -> None:
     assert all(torch.equal(answers[f]["hero"], alpha) for f, alpha in zip(FRAMES, expected, strict=True))
 
 
+@pytest.fixture(scope="module")
+def sure(network: Any) -> dict[int, dict[str, Confidence]]:
+    shot = runner(network)
+    run(shot)
+    return {frame: shot.confidences(frame) for frame in FRAMES}
+
+
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(asked=st.lists(st.sampled_from(FRAMES), min_size=1, max_size=8))
 def test_any_order_of_frames_gives_the_same_answers_bit_for_bit(
-    network: Any, sequence: dict[int, dict[str, torch.Tensor]], asked: list[int]
+    network: Any,
+    sequence: dict[int, dict[str, torch.Tensor]],
+    sure: dict[int, dict[str, Confidence]],
+    asked: list[int],
 ) -> None:
-    """And only what no earlier answer left, or could be started from, is computed."""
+    """As sure as ever; and only what no earlier answer left, or could be started from, is computed."""
     shot = runner(network)
     for frame in asked:
         before, planned = shot.computed, work(shot.plan([frame]))
         assert same(run(shot, [frame])[frame], sequence[frame])
+        assert shot.confidences(frame) == sure[frame]
         assert shot.computed - before == planned
         assert work(shot.plan([frame])) == 0
 
@@ -144,8 +156,11 @@ def test_subjects_share_the_encoded_plate_and_do_not_know_each_other(network: An
     assert both._encoder.encoded == sum(1 for step in steps if step.seeds or step.moves) < both.computed
 
 
-def test_outside_its_life_a_subject_is_zero(sequence: dict[int, dict[str, torch.Tensor]]) -> None:
+def test_outside_its_life_a_subject_is_zero_for_sure(
+    sequence: dict[int, dict[str, torch.Tensor]], sure: dict[int, dict[str, Confidence]]
+) -> None:
     assert float(sequence[1002]["dog"].max()) == 0
+    assert sure[1002]["dog"] == SURE
     assert float(sequence[1004]["dog"].max()) > 0
 
 
@@ -163,6 +178,14 @@ def test_rivals_take_their_share_and_have_no_output(network: Any) -> None:
     assert list(with_rival[1010]) == ["hero"]
     assert float((alone[1010]["hero"] - with_rival[1010]["hero"]).min()) >= -1e-6
     assert not torch.equal(alone[1010]["hero"], with_rival[1010]["hero"])
+
+
+def test_a_blend_is_doubted_where_its_passes_disagree(sure: dict[int, dict[str, Confidence]]) -> None:
+    between, beyond = sure[1006]["hero"], sure[1011]["hero"]
+    assert between.disagreement is not None
+    assert between.signals is not None
+    assert between.value < confidence(between.signals).value
+    assert beyond.disagreement is None
 
 
 def test_a_vanished_result_asks_for_a_new_plan(network: Any) -> None:

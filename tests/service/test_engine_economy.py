@@ -16,6 +16,7 @@ from shots import make_shot, read_image
 from toy import disc
 
 from matanyone_engine.cli.main import main
+from matanyone_engine.matting.confidence import confidence
 from matanyone_engine.matting.options import keywords
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.model.dims import MINI
@@ -40,10 +41,10 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         yield started
 
 
-def answers(engine: Engine, options: Options) -> tuple[list[np.ndarray], list[bool], list[object]]:
-    """What the library says: alphas, whether held, regions."""
+def answers(engine: Engine, options: Options) -> tuple[list[np.ndarray], list[bool], list[object], list[float]]:
+    """What the library says: alphas, whether held, regions, confidences."""
     session = MattingSession(load_network(toy_weights(engine.folder), "cpu"), **keywords(options))
-    alphas, held, regions = [], [], []
+    alphas, held, regions, sure = [], [], [], []
     for number, which in enumerate(SHOT):
         planes, frame = torch.from_numpy(shown()[which].transpose(2, 0, 1)), FIRST + number
         seeds = number == 0
@@ -51,12 +52,14 @@ def answers(engine: Engine, options: Options) -> tuple[list[np.ndarray], list[bo
         alphas.append((session.advance(planes, frame=frame) if alpha is None else alpha).numpy())
         held.append(session.report.held)
         regions.append(session.report.region)
-    return alphas, held, regions
+        assert session.report.signals is not None
+        sure.append(confidence(session.report.signals).value)
+    return alphas, held, regions, sure
 
 
 @pytest.mark.parametrize("options", CHOICES)
 def test_a_session_answers_as_the_library_and_says_what_it_did(engine: Engine, options: Options) -> None:
-    alphas, held, regions = answers(engine, options)
+    alphas, held, regions, sure = answers(engine, options)
     with engine.client() as client:
         shot = client.open_shot(SIZE, options)
         frames = range(FIRST, FIRST + len(SHOT))
@@ -65,6 +68,7 @@ def test_a_session_answers_as_the_library_and_says_what_it_did(engine: Engine, o
     assert [bytes(each.data) for each in told] == [alpha.tobytes() for alpha in alphas]
     assert [each.held for each in told] == held == [False, False, True, False, True, True, False]
     assert [each.region for each in told] == regions
+    assert [each.confidence for each in told] == sure
 
 
 @pytest.mark.parametrize(

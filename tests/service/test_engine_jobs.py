@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import OpenImageIO as oiio
 import psutil
 import pytest
 from engines import FIRST, RAW, SIZE, Engine, expected, mask, numbers, pixels, plate, running
@@ -64,6 +65,11 @@ def check_files(shot: Shot) -> None:
     assert [name for name in shot.written() if not name.startswith(".")] == names
     for name in names:
         assert np.array_equal(read_image(alone / name), read_image(shot.out / name))
+        assert confidence_in(alone / name) == confidence_in(shot.out / name) != ""
+
+
+def confidence_in(alpha: Path) -> str:
+    return str(oiio.ImageInput.open(str(alpha)).spec().get_string_attribute("matanyone:confidence"))
 
 
 @pytest.mark.parametrize("away_s", [0.0, 2.0])
@@ -170,6 +176,9 @@ def test_what_an_artist_should_look_at_is_said_once(
     with engine.client() as client:
         progress, _ = events(JobRun(client, job(shot)))
     assert [event.frame for event in progress if "the plate is black" in event.warnings] == [1003, 1004]
+    sure = {Path(event.path): event.confidences[0] for event in progress}
+    assert {each.object for each in sure.values()} == {"subject"}
+    assert all(confidence_in(path) == f"{each.value:.3f}" for path, each in sure.items())
     assert main(shot.arguments("--device", "cpu")) == 0
     assert capsys.readouterr().err.count("check   the plate is black (1003-1004)") == 1
 

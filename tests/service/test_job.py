@@ -2,11 +2,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import shutil
 import threading
 from collections.abc import Generator
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from matanyone_engine.service.guard import CUT_SUBJECT
 from matanyone_engine.service.job import MatteJob, MattePlan, plan_matte, provenance, seeds_behind
 from matanyone_engine.service.keys import KeyMask, ObjectOptions
 from matanyone_engine.service.ledger import Ledger
+from matanyone_engine.service.record import read_record, record_path
 from matanyone_engine.service.resume import ResumePoint, read_resume_point, write_resume_point
 from matanyone_engine.service.run import FrameDone, StepDone, Unchanged, identity, run_matte, waiting_bytes
 
@@ -135,8 +138,9 @@ def test_nothing_is_run_again_that_has_not_changed(shot: Shot) -> None:
     run(plan, shot)
     written = files(shot)
     os.utime(shot.folder / "plate.1004.exr")  # the same bytes
-    again = list(events(plan, shot))
-    assert again == [Unchanged(1006, 0, 0, (1001, 1002, 1003, 1004, 1005, 1006))]
+    (again,) = events(plan, shot)
+    assert isinstance(again, Unchanged)
+    assert (again.done, again.of, again.frames) == (0, 0, (1001, 1002, 1003, 1004, 1005, 1006))
     assert files(shot) == written
 
 
@@ -171,6 +175,59 @@ def test_a_changed_key_touches_its_stretch_and_nothing_else(tmp_path: Path) -> N
     # The key, the pass back to 1021 and the pass on to 1060 are computed; the pass from 1020 is not.
     # The last step of the pass back gives out its own frame; the other blends are a step each.
     assert done[-1].of == 1 + 19 + 20 + 18
+
+
+def confidence_in(path: Path) -> str:
+    return str(oiio.ImageInput.open(str(path)).spec().get_string_attribute("matanyone:confidence"))
+
+
+def test_how_sure_an_alpha_is_stands_in_its_file_its_record_and_its_event(shot: Shot) -> None:
+    plan = plan_matte(job(shot, keys=(KeyMask(str(shot.mask), (1004,)),)))
+    done = run(plan, shot)
+    lines = read_record(record_path(plan.outputs.main))["frames"]
+    for event in done:
+        sure, said = event.confidences["subject"], lines[str(event.frame)]["confidence"]["subject"]
+        assert 0 <= sure.value <= 1
+        assert said == json.loads(json.dumps(asdict(sure)))
+        assert confidence_in(event.paths[0]) == f"{sure.value:.3f}"
+    assert [lines[str(frame)]["confidence"]["subject"]["disagreement"] is None for frame in plan.frames] == [
+        frame not in (1002, 1003) for frame in plan.frames
+    ]
+
+
+def test_of_several_objects_a_file_says_the_least_and_each(shot: Shot) -> None:
+    keys = (KeyMask(str(shot.mask), (1001,), "hero"), KeyMask(str(shot.mask), (1004,), "dog"))
+    plan = plan_matte(
+        job(shot, mask="", keys=keys, objects=(ObjectOptions("dog", first=1003),), delivery=Delivery("layers"))
+    )
+    first = next(event for event in run(plan, shot) if event.frame == 1001)
+    assert first.confidences["dog"].value == 1.0  # it is not to be there
+    spec = oiio.ImageInput.open(str(first.paths[0])).spec()
+    hero = first.confidences["hero"].value
+    assert spec.get_string_attribute("matanyone:confidence") == f"{hero:.3f}"
+    assert spec.get_string_attribute("matanyone:confidences") == f"hero={hero:.3f}, dog=1.000"
+
+
+def test_frames_that_are_left_alone_keep_their_confidence_and_their_bytes(shot: Shot) -> None:
+    """In a run that changes others, of which the record is gone; and as sure as in one run that knew of no other."""
+    shutil.copy(shot.mask, shot.folder / "roto.1005.exr")
+    asked = job(shot, keys=(KeyMask(str(shot.folder / "roto.1005.exr"), (1005,)),))
+    plan = plan_matte(asked)
+    run(plan, shot)
+    record, written = record_path(plan.outputs.main), files(shot)
+    before = read_record(record)["frames"]
+    record.unlink()
+    write_image(shot.folder / "roto.1005.exr", np.roll(read_image(shot.mask), 6, axis=1), ("Y",), oiio.FLOAT)
+    told = list(events(plan_matte(asked), shot))
+    after = read_record(record)["frames"]
+    assert told[0].frames == (1001,)
+    assert told[0].lines[1001] == after["1001"] == before["1001"]
+    assert files(shot)["a.1001.exr"] == written["a.1001.exr"]
+    assert after.keys() == before.keys()
+    assert after["1006"]["confidence"] != before["1006"]["confidence"]
+    clear(shot)
+    run(plan_matte(asked), shot, cache={})
+    assert read_record(record)["frames"] == after
 
 
 def test_between_two_keys_alphas_say_both_and_beyond_them_one(shot: Shot) -> None:

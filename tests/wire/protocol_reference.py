@@ -74,6 +74,7 @@ def reference() -> str:
         (messages.Delivery, "delivery, of job"),
         (messages.Stroke, "one of a prompt's strokes"),
         (messages.SessionInfo, "one of sessions"),
+        (messages.ObjectConfidence, "one of confidences, of progress"),
         (arrays.Payload, "payload, of a header's payloads"),
     ):
         lines += ["", f"### ({title})", "", " ".join((kind.__doc__ or "").split()), "", *fields(kind)]

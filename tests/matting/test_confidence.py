@@ -56,7 +56,7 @@ def test_the_softer_the_less_sure() -> None:
 
 def test_a_part_that_is_lost_at_once_is_doubted_on_that_frame() -> None:
     half = CLEAN.clone()
-    half[..., :200] = 0
+    half[..., :250] = 0
     lost, later = judged(half), judged(half, before=half)
     assert lost.why == "jump"
     assert lost.value < 0.3

@@ -369,7 +369,9 @@ def test_a_frame_that_cannot_be_read_or_written_stops_there_and_those_before_it_
     with monkeypatch.context() as disk:
         disk.setattr(Outputs, "write", full)
         going = events(plan, shot, resume=True)
-        assert next(going) == Unchanged(1003, 0, 3, (1001, 1002, 1003))
+        standing = next(going)
+        assert isinstance(standing, Unchanged)
+        assert (standing.frame, standing.of, standing.frames) == (1003, 3, (1001, 1002, 1003))
         assert next(going).frame == 1004
         with pytest.raises(OutputError, match="none left"):
             next(going)
@@ -429,8 +431,8 @@ def test_a_ledger_keeps_what_another_run_noted_meanwhile(tmp_path: Path) -> None
     alpha = tmp_path / "a.1001.exr"
     alpha.write_bytes(b"alpha")
     one, other = Ledger(tmp_path / ".made"), Ledger(tmp_path / ".made")
-    one.add(1001, "this", [alpha])
-    other.add(1002, "that", [alpha])
+    one.add(1001, "this", [alpha], {})
+    other.add(1002, "that", [alpha], {})
     one.tidy()
     assert all(Ledger(tmp_path / ".made").stands(*line, [alpha]) for line in ((1001, "this"), (1002, "that")))
 

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Holdouts: where an artist says the subject is, or is not, whatever the network thinks.
+"""Holdouts: where an artist says the subject is, or is not, whatever the network thinks; and where a rival is.
 
 Axes: B batch (1), H W full, working or padded size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,17 @@ class Holdout:
 
     inside: Image | None = None
     outside: Image | None = None
+
+    def beside(self, rivals: Sequence[Tensor]) -> Holdout:
+        """It, and off the alphas (H, W) 0..1 of rivals, but for where the artist says that the subject is."""
+        if not rivals:
+            return self
+        taken = torch.stack(tuple(rivals)).amax(dim=0)
+        if self.inside is not None:
+            taken = torch.minimum(taken, 1 - torch.as_tensor(self.inside, device=taken.device))
+        if self.outside is not None:
+            taken = torch.maximum(taken, torch.as_tensor(self.outside, device=taken.device))
+        return replace(self, outside=taken)
 
 
 NO_HOLDOUT = Holdout()

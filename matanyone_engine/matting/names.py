@@ -75,8 +75,13 @@ class Names:
             name = digest("pinned", name, pins)
         names = {}
         for frame in along.frames:
-            name = names[frame] = digest("next", name, self._plate(along.seed.subject, frame))
+            name = names[frame] = digest("next", name, *self._seen(along.seed.subject, frame))
         return names
+
+    def _seen(self, subject: str, frame: int) -> list[list[str]]:
+        """The plate, and what the rivals answer on it."""
+        rivals = [self.answer(rival.name, frame) for rival in self._shot.rivals_of(subject)]
+        return [self._plate(subject, frame), *([rivals] if rivals else [])]
 
     def _plate(self, subject: str, frame: int) -> list[str]:
         """With its number: regions move by it."""

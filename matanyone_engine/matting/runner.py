@@ -70,7 +70,8 @@ class ShotRunner:
     ) -> None:
         """new_session: makes the session of one subject; all share the encoder. masks: the mask of a key.
 
-        separate: mattes of different subjects add up to at most 1 (blend.separated); always so where one is a rival.
+        separate: mattes of different subjects add up to at most 1 (blend.separated); always so where one is a rival,
+        which the others keep off before they remember a frame.
 
         attempt: runs a computation of a session; it may try again, since one that fails has changed nothing.
         """
@@ -151,13 +152,19 @@ class ShotRunner:
         along, frame = move.along, move.frame
         session = self._sessions[along.seed.subject]
         session.rewind(self._before(move))
-        alpha = self._attempt(session, lambda: session.advance(plate, holdout, frame=frame))
+        limits = holdout.beside(self._rivals(along.seed.subject, frame))
+        alpha = self._attempt(session, lambda: session.advance(plate, limits, frame=frame))
         self.computed += 1
         self._live[_lane(along)] = along, frame, session.state
         name = self._names.alpha(along, frame)
         self._keep(name, alpha, session.report)
         if abs(frame - along.seed.frame) % self._every == 0:
             self.store[_state_key(name)] = session.snapshot()
+
+    def _rivals(self, subject: str, frame: int) -> list[Tensor]:
+        """What the rivals of a subject that are there answer on a frame."""
+        answers = [self.shot.answer(rival.name, frame) for rival in self.shot.rivals_of(subject)]
+        return [self._answer(answer, frame) for answer in answers if answer.source is not Source.ABSENT]
 
     def _keep(self, name: str, alpha: Tensor, report: FrameReport) -> None:
         """An alpha, and how it was answered; one that is plain is noted too, or a lost report would read as plain."""

@@ -7,22 +7,26 @@
     answers         [key]   blended     [key]     blended            [key]
 
 Between two keys both passes run and are blended (blend.py); before the first key and after the last there is one.
+Work goes from stretch to stretch: forwards over it, then back, so that its alphas are known before the next begins.
 
 Rules of this file:
 1. Pure and without tensors: the plan of a shot can be printed and asserted on without a network.
 2. A pass starts from its key alone and ends before the next key: no frame depends on a key beyond its own stretch,
    except on pinned ones, which every pass of their subject remembers.
 3. Frames are the plate's own numbers; a pass goes over every plate frame there is, since a session must not leap.
+4. Passes keep off the rivals' answers on their frames (DR017); rivals know nobody.
 """
 
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
+from typing import TypeVar
 
 from matanyone_engine.errors import MaskError, SettingError
 
@@ -143,16 +147,46 @@ class Shot:
         subject = self.subject(of.seed.subject)
         return tuple(Seed(subject.name, key) for key in sorted(subject.pinned) if key != of.seed.frame)
 
-    def seeds_for(self, answer: Answer) -> tuple[Seed, ...]:
-        """All keys that an answer depends on."""
-        own = [answer.seed] if answer.seed else []
+    def rivals_of(self, name: str) -> tuple[Subject, ...]:
+        """Those that a subject keeps off."""
+        if self.subject(name).rival:
+            return ()
+        return tuple(subject for subject in self.subjects if subject.rival)
+
+    def seeds_for(self, name: str, frame: int) -> tuple[Seed, ...]:
+        """All keys that a subject's alpha on a frame depends on, those of rivals too, ascending."""
+        answer = self.answer(name, frame)
+        whole = answer.source is Source.BLEND
+        met = (self._met[each][each.frames[-1] if whole else frame] for each in answer.passes)
+        return tuple(sorted(self._behind(answer).union(*met), key=lambda seed: (seed.frame, seed.subject)))
+
+    def _behind(self, answer: Answer) -> frozenset[Seed]:
+        """The keys of an answer's own subject."""
         started = [seed for each in answer.passes for seed in (each.seed, *self.pins(each))]
-        return tuple(sorted({*own, *started}, key=lambda seed: seed.frame))
+        return frozenset([answer.seed] if answer.seed else started)
+
+    @cached_property
+    def _met(self) -> dict[Pass, dict[int, frozenset[Seed]]]:
+        """Pass -> frame -> keys of the rivals that it has kept off so far."""
+        found = {}
+        for each in self.passes:
+            rivals, met, found[each] = (
+                self.rivals_of(each.seed.subject),
+                frozenset[Seed](),
+                dict[int, frozenset[Seed]](),
+            )
+            for frame in each.frames:
+                met = met.union(*(self._behind(self.answer(rival.name, frame)) for rival in rivals))
+                found[each][frame] = met
+        return found
 
     def reach(self, seed: Seed) -> tuple[int, ...]:
-        """Frames whose alpha a change of this key can change, ascending."""
-        name = seed.subject
-        return tuple(frame for frame in self.frames if seed in self.seeds_for(self.answer(name, frame)))
+        """Frames on which a change of this key can change an alpha, ascending."""
+        return tuple(
+            frame
+            for frame in self.frames
+            if any(seed in self.seeds_for(subject.name, frame) for subject in self.subjects)
+        )
 
     def describe(self) -> str:
         """The plan in lines, one for each run of frames made alike."""
@@ -232,19 +266,71 @@ NOTHING_KEPT = Kept()
 
 
 def plan_steps(shot: Shot, asked: Iterable[int], kept: Kept = NOTHING_KEPT) -> tuple[Step, ...]:
-    """The work for these frames, in order: pinned keys, a sweep forwards, a sweep back; answers as soon as known.
+    """The work for these frames, in order: pinned keys, then each stretch forwards and back; answers as soon as known.
 
-    All subjects go over a plate together, so that it is read and encoded once for each sweep.
+    All subjects go over a plate together, so that it is read and encoded once for each sweep; but rivals that need a
+    sweep back go first, since the others keep off what they answer.
     """
     frames = sorted(set(asked))
-    answers = [(frame, [shot.answer(subject.name, frame) for subject in shot.subjects]) for frame in frames]
-    moves = [move for each, wanted in _wanted(answers).items() for move in _moves(each, wanted, kept)]
-    seeds = _seeds(shot, answers, moves, kept)
-    work = [*_pinned(shot, moves, seeds), *_sweep(moves, seeds, backward=False), *_sweep(moves, [], backward=True)]
-    return tuple(_delivered(_once(work), answers))
+    answers = _answers_on(shot, frames, rivals=False)
+    moves = _moves_for(answers, kept)
+    met = _answers_on(shot, sorted({*frames, *(move.frame for move in moves)}), rivals=True)
+    moves_of_rivals = _moves_for(met, kept)
+    needed = [*answers, *met]
+    seeds = _seeds(shot, needed, [*moves_of_rivals, *moves], kept)
+    work = _pinned(shot, [*moves_of_rivals, *moves], seeds)
+    for rivals, others, keys in _stretches(moves_of_rivals, moves, seeds):
+        apart = any(move.along.backward or _is_blended(shot, move) for move in rivals)
+        for together in [rivals, others] if apart else [[*rivals, *others]]:
+            work += [*_sweep(together, keys, backward=False), *_sweep(together, [], backward=True)]
+    given = [(frame, [shot.answer(subject.name, frame) for subject in shot.subjects]) for frame in frames]
+    return tuple(_delivered(_once(work), given))
 
 
-def _wanted(answers: list[tuple[int, list[Answer]]]) -> dict[Pass, list[int]]:
+def _is_blended(shot: Shot, move: Move) -> bool:
+    return shot.answer(move.along.seed.subject, move.frame).source is Source.BLEND
+
+
+Answers = list[tuple[int, list[Answer]]]
+"""Frames, and how subjects are answered there."""
+
+Placed = TypeVar("Placed", Move, Seed)
+
+
+def _answers_on(shot: Shot, frames: Iterable[int], *, rivals: bool) -> Answers:
+    subjects = [subject for subject in shot.subjects if subject.rival == rivals]
+    return [(frame, [shot.answer(subject.name, frame) for subject in subjects]) for frame in frames]
+
+
+def _moves_for(answers: Answers, kept: Kept) -> list[Move]:
+    return [move for each, wanted in _wanted(answers).items() for move in _moves(each, wanted, kept)]
+
+
+def _stretches(
+    rivals: list[Move], others: list[Move], seeds: list[Seed]
+) -> Iterator[tuple[list[Move], list[Move], list[Seed]]]:
+    """The work from one frame that no backward pass goes over to the next such, in order."""
+    ends = _ends({move.along for move in (*rivals, *others) if move.along.backward})
+
+    def part(number: int, whole: list[Placed]) -> list[Placed]:
+        return [each for each in whole if bisect_left(ends, each.frame) == number]
+
+    for number in range(len(ends) + 1):
+        yield part(number, rivals), part(number, others), part(number, seeds)
+
+
+def _ends(backward: Iterable[Pass]) -> list[int]:
+    """Key frames that backward passes start from and no other one goes over, ascending."""
+    ends: list[int] = []
+    for first, last in sorted((each.frames[-1], each.seed.frame) for each in backward):
+        if ends and first <= ends[-1]:
+            ends[-1] = max(ends[-1], last)
+        else:
+            ends.append(last)
+    return ends
+
+
+def _wanted(answers: Answers) -> dict[Pass, list[int]]:
     """Pass -> the frames whose alpha is needed: a blend needs the whole of both."""
     wanted: dict[Pass, list[int]] = {}
     for frame, of_subjects in answers:
@@ -275,7 +361,7 @@ def _moves(along: Pass, wanted: list[int], kept: Kept) -> Iterator[Move]:
         at = max(at, target)
 
 
-def _seeds(shot: Shot, answers: list[tuple[int, list[Answer]]], moves: list[Move], kept: Kept) -> list[Seed]:
+def _seeds(shot: Shot, answers: Answers, moves: list[Move], kept: Kept) -> list[Seed]:
     """Keys that must be settled on: those asked for, and those that passes start from or are pinned to."""
     asked = {answer.seed for _, of_subjects in answers for answer in of_subjects if answer.seed}
     begun = [move.along for move in moves if move.starts == move.along.seed.frame]
@@ -315,7 +401,7 @@ def _once(work: list[Step]) -> list[Step]:
     return steps
 
 
-def _delivered(work: list[Step], answers: list[tuple[int, list[Answer]]]) -> Iterator[Step]:
+def _delivered(work: list[Step], answers: Answers) -> Iterator[Step]:
     """The work, with every frame asked for given out as soon as all its subjects are known."""
     finished: dict[Seed | Pass, int] = {}
     moved: dict[tuple[Pass, int], int] = {}

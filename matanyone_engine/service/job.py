@@ -15,7 +15,7 @@ from typing import Literal
 from matanyone_engine.matting.options import check_options, check_size, keywords
 from matanyone_engine.matting.policy import MemoryPolicy
 from matanyone_engine.matting.session import SETTLE_PASSES
-from matanyone_engine.matting.shot import Seed, Shot, Source
+from matanyone_engine.matting.shot import Seed, Shot
 from matanyone_engine.media.channels import Selection
 from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.layouts import Delivery
@@ -237,5 +237,4 @@ def describe_shot(plan: MattePlan) -> dict[str, object]:
 
 def seeds_behind(shot: Shot, frame: int) -> list[Seed]:
     """The keys that the alphas of a frame depend on, subject by subject, ascending."""
-    answers = [shot.answer(subject.name, frame) for subject in shot.subjects]
-    return [seed for answer in answers if answer.source is not Source.ABSENT for seed in shot.seeds_for(answer)]
+    return list(dict.fromkeys(seed for subject in shot.subjects for seed in shot.seeds_for(subject.name, frame)))

@@ -172,12 +172,56 @@ def test_a_pinned_key_changes_what_the_other_passes_answer(network: Any) -> None
     assert torch.equal(before[1010]["hero"], after[1010]["hero"])  # a pass does not remember its own key twice
 
 
-def test_rivals_take_their_share_and_have_no_output(network: Any) -> None:
-    rival = Subject("dog", (1006,), rival=True)
-    with_rival, alone = run(runner(network, HERO, rival)), run(runner(network, HERO))
-    assert list(with_rival[1010]) == ["hero"]
-    assert float((alone[1010]["hero"] - with_rival[1010]["hero"]).min()) >= -1e-6
-    assert not torch.equal(alone[1010]["hero"], with_rival[1010]["hero"])
+RIVAL = Subject("dog", (1006,), first=1004, rival=True)
+
+
+@pytest.fixture(scope="module")
+def contested(network: Any) -> dict[int, dict[str, torch.Tensor]]:
+    """The hero beside a rival."""
+    return run(runner(network, HERO, RIVAL))
+
+
+def test_a_rival_is_kept_off_before_memory_and_has_no_output(
+    network: Any, contested: dict[int, dict[str, torch.Tensor]], sequence: dict[int, dict[str, torch.Tensor]]
+) -> None:
+    """Not only trimmed afterwards: where the rival is not, the hero changes too."""
+    assert list(contested[1010]) == ["hero"]
+    rival, alone, hero = (each[1011] for each in (sequence, run(runner(network, HERO)), contested))
+    assert float((hero["hero"] + rival["dog"] - 1).max()) <= 1e-6
+    elsewhere = rival["dog"] < 1e-3
+    assert not torch.allclose(alone["hero"][elsewhere], hero["hero"][elsewhere], atol=1e-4)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(asked=st.lists(st.sampled_from(FRAMES), min_size=1, max_size=6))
+def test_any_order_of_frames_gives_the_same_answers_beside_a_rival(
+    network: Any, contested: dict[int, dict[str, torch.Tensor]], asked: list[int]
+) -> None:
+    shot = runner(network, HERO, RIVAL)
+    for frame in asked:
+        assert same(run(shot, [frame])[frame], contested[frame])
+        assert work(shot.plan([frame])) == 0
+
+
+def test_a_changed_rival_changes_what_keeps_off_it_and_a_changed_hero_no_rival(network: Any) -> None:
+    store: Store = {}
+    run(runner(network, HERO, RIVAL, store=store))
+    moved = runner(network, HERO, RIVAL, store=store, masks={Seed("dog", 1006): "another disc"})
+    run(moved)
+    # The rival itself; of the hero neither keys nor 1002 and 1001, which are before the rival's life.
+    assert moved.computed == 9 + 5 + 5 + 3
+    repaired = runner(network, HERO, RIVAL, store=store, masks={Seed("hero", 1009): "another disc"})
+    run(repaired)
+    assert repaired.computed == 1 + 5 + 3
+
+
+def test_what_the_artist_says_is_inside_is_not_left_to_a_rival(network: Any) -> None:
+    left = torch.zeros(32, 48)
+    left[:, :24] = 1.0
+    limits = Holdout(inside=left, outside=left.roll(4, 0) * 0.25).beside([torch.full((32, 48), 0.75), left])
+    assert torch.equal(limits.outside[:, 24:], torch.full((32, 24), 0.75))
+    assert float(limits.outside[:, :24].max()) == 0.25
+    assert Holdout(inside=left).beside([]) == Holdout(inside=left)
 
 
 def test_a_blend_is_doubted_where_its_passes_disagree(sure: dict[int, dict[str, Confidence]]) -> None:
@@ -191,11 +235,12 @@ def test_a_blend_is_doubted_where_its_passes_disagree(sure: dict[int, dict[str, 
 def test_a_vanished_result_asks_for_a_new_plan(network: Any) -> None:
     shot = runner(network)
     steps = shot.plan(FRAMES)
-    for step in steps[:5]:
+    second_key = next(number for number, step in enumerate(steps) if Seed("hero", 1009) in step.seeds)
+    for step in steps[: second_key + 1]:
         shot.take(step, PLATES[step.frame])
     shot.store.clear()
     with pytest.raises(Vanished):
-        [shot.take(step, PLATES[step.frame]) for step in steps[5:]]
+        [shot.take(step, PLATES[step.frame]) for step in steps[second_key + 1 :]]
     assert run(shot).keys() == set(FRAMES)
 
 

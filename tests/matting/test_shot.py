@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matanyone_engine.errors import MaskError, SettingError
-from matanyone_engine.matting.shot import Kept, Seed, Shot, Source, Step, Subject, plan_steps
+from matanyone_engine.matting.shot import Answer, Kept, Seed, Shot, Source, Step, Subject, plan_steps
 
 TEN = tuple(range(1, 11))
 
@@ -24,13 +24,13 @@ def order(steps: tuple[Step, ...]) -> str:
     ("keys", "expected"),
     [
         ((1,), "[1]! 2>! 3>! 4>! 5>! 6>!"),
-        ((3,), "[3]! 4>! 5>! 6>! 2<! 1<!"),
+        ((3,), "[3]! 2<! 1<! 4>! 5>! 6>!"),
         ((6,), "[6]! 5<! 4<! 3<! 2<! 1<!"),
-        ((1, 4), "[1]! 2> 3> [4]! 5>! 6>! 3< 2<! 3!"),
-        ((2, 3), "[2]! [3]! 4>! 5>! 6>! 1<!"),
+        ((1, 4), "[1]! 2> 3> [4]! 3< 2<! 3! 5>! 6>!"),
+        ((2, 3), "[2]! 1<! [3]! 4>! 5>! 6>!"),
     ],
 )
-def test_a_shot_runs_forwards_then_back_and_gives_each_answer_once_it_is_known(
+def test_a_stretch_is_run_forwards_then_back_and_each_answer_given_once_it_is_known(
     keys: tuple[int, ...], expected: str
 ) -> None:
     assert order(plan_steps(Shot(TEN[:6], (Subject("hero", keys),)), TEN[:6])) == expected
@@ -38,7 +38,37 @@ def test_a_shot_runs_forwards_then_back_and_gives_each_answer_once_it_is_known(
 
 def test_subjects_go_over_a_plate_together() -> None:
     shot = Shot(TEN[:4], (Subject("a", (1,)), Subject("b", (2,))))
-    assert order(plan_steps(shot, TEN[:4])) == "[1] [2]>! 3>>! 4>>! 1<!"
+    assert order(plan_steps(shot, TEN[:4])) == "[1] [2]>! 1<! 3>>! 4>>!"
+
+
+def test_a_sweep_back_ends_where_no_subject_has_more_to_do_there() -> None:
+    shot = Shot(TEN, (Subject("a", (1, 4, 8)), Subject("b", (6,), first=3)))
+    # 5 to 7 belong to one stretch with 3 and 4, since b goes back from 6 to 3.
+    assert order(plan_steps(shot, TEN)) == (
+        "[1]! 2> 3> [4] 5> [6]> 7>> [8]>! 7< 6< 5<<! 6! 7! 4<! 3<< 2<! 3! 9>>! 10>>!"
+    )
+
+
+def test_rivals_go_first_over_a_plate_and_first_over_a_stretch_where_they_come_back() -> None:
+    hero, rival = Subject("hero", (1,)), Subject("rival", (1,), rival=True)
+    steps = plan_steps(Shot(TEN[:4], (hero, rival)), TEN[:4])
+    assert order(steps) == "[[1]]! 2>>! 3>>! 4>>!"
+    assert [move.along.seed.subject for move in steps[1].moves] == ["rival", "hero"]
+    late = Subject("rival", (3,), rival=True)
+    assert order(plan_steps(Shot(TEN[:4], (hero, late)), TEN[:4])) == "[1] [3] 2< 1<! 2>! 3>! 4>>!"
+    both = Subject("rival", (1, 4), rival=True)
+    kept = Kept(alphas=lambda along, _: along.backward)  # what is left of a blend is still needed as a whole
+    steps = plan_steps(Shot(TEN[:4], (hero, both)), (2, 3), kept)
+    assert order(steps) == "[[1]] 2> 3> 2>! 3>!"
+
+
+def test_what_a_rival_s_key_changes() -> None:
+    shot = Shot(TEN, (Subject("hero", (1, 6)), Subject("rival", (1, 4), rival=True)))
+    # The hero's passes to 6 and back blend over 2-5, all of which they keep off the rival on; so does the last one.
+    assert shot.reach(Seed("rival", 4)) == tuple(range(2, 11))
+    assert shot.reach(Seed("hero", 6)) == tuple(range(2, 11))
+    assert shot.seeds_for("hero", 1) == (Seed("hero", 1),)
+    assert shot.seeds_for("rival", 8) == (Seed("rival", 4),)
 
 
 def test_the_plan_reads_as_text() -> None:
@@ -107,7 +137,8 @@ def test_every_plan_is_whole(data: st.DataObject) -> None:
     for name in names:
         keys = tuple(sorted(data.draw(some)))
         pinned = frozenset(data.draw(st.sets(st.sampled_from(keys))))
-        subjects.append(Subject(name, keys, data.draw(st.sampled_from([None, keys[0]])), None, pinned))
+        rival = name == "b" and data.draw(st.booleans())
+        subjects.append(Subject(name, keys, data.draw(st.sampled_from([None, keys[0]])), None, pinned, rival))
     shot = Shot(frames, tuple(subjects))
     asked = sorted(data.draw(some))
     known: set[object] = set()
@@ -121,13 +152,19 @@ def test_every_plan_is_whole(data: st.DataObject) -> None:
             assert {move.along.seed, *shot.pins(move.along)} <= known
             assert all((move.along, frame) in known for frame in before)
             assert (move.along, move.frame) not in known
+            for rival in shot.rivals_of(move.along.seed.subject):
+                assert behind(shot.answer(rival.name, move.frame), move.frame) <= known
             known.add((move.along, move.frame))
         if step.delivers:
             given.append(step.frame)
             for subject in shot.subjects:
-                answer = shot.answer(subject.name, step.frame)
-                needed = {answer.seed} if answer.seed else set()
-                for each in answer.passes:
-                    needed |= {(each, f) for f in (each.frames if answer.source is Source.BLEND else [step.frame])}
-                assert needed <= known
+                assert behind(shot.answer(subject.name, step.frame), step.frame) <= known
     assert sorted(given) == asked
+
+
+def behind(answer: Answer, frame: int) -> set[object]:
+    """What must have been computed for an answer."""
+    needed: set[object] = {answer.seed} if answer.seed else set()
+    for each in answer.passes:
+        needed |= {(each, f) for f in (each.frames if answer.source is Source.BLEND else [frame])}
+    return needed

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""EXR without a library, for two things only: is a file whole, and write a mask.
+"""EXR without a library, for three things only: how large is a file, is it whole, and write a mask.
 
 Blender 5.0.1 crashes on a truncated EXR, and other versions show zeros: nothing that is_whole() doubts is loaded.
 The layout is that of openexr.com's "OpenEXR File Layout".
@@ -17,6 +17,7 @@ _NO_SCANLINES = 0x200 | 0x800
 """Tiles, deep data: not what the engine writes."""
 _LINES = {0: 1, 1: 1, 2: 1, 3: 16, 4: 32, 5: 16, 6: 32, 7: 32, 8: 32, 9: 256}
 """Compression -> scanlines in a chunk."""
+_MOST_HEADER = 1 << 20
 
 
 def is_whole(path: Path) -> bool:
@@ -26,6 +27,19 @@ def is_whole(path: Path) -> bool:
         return data[:4] == MAGIC and _chunks_fit(data)
     except (OSError, struct.error, ValueError, IndexError, KeyError):
         return False
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Width and height of the display window, from the first part's header. Raises OSError, ValueError."""
+    with path.open("rb") as file:
+        data = file.read(_MOST_HEADER)
+    try:
+        if data[:4] != MAGIC:
+            raise ValueError(f"{path} is no EXR")
+        left, top, right, bottom = struct.unpack("<4i", _header(data, 8)[0]["displayWindow"])
+    except (struct.error, IndexError, KeyError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    return right - left + 1, bottom - top + 1
 
 
 def _chunks_fit(data: bytes) -> bool:

@@ -98,7 +98,15 @@ class MATANYONE_OT_matte_frame(_Matte, bpy.types.Operator):
     bl_label = "Matte Current Frame"
 
     def only(self, context):
-        return scene.plate_of(context.scene.matanyone).time.plate_frame(context.scene.frame_current)
+        plate = scene.plate_of(context.scene.matanyone)
+        frame = plate.time.plate_frame(context.scene.frame_current)
+        if frame not in (frames := plate.frames()):
+            raise plan.refused(
+                f"expected a frame of the plate, {frames[0]} to {frames[-1]}, got scene frame "
+                f"{context.scene.frame_current}, which is plate frame {frame}",
+                "Go to a frame that shows the plate.",
+            )
+        return frame
 
 
 class MATANYONE_OT_rerun(_Matte, bpy.types.Operator):

@@ -325,9 +325,12 @@ def _plain(name: str) -> str:
 
 
 def supersampling(size: tuple[int, int]) -> int:
-    """How much finer than the plate a mask is rasterised: Blender's rasteriser has hard edges, memory has limits."""
+    """How much finer than the plate a mask is rasterised: Blender's rasteriser has hard edges, memory has limits.
+
+    It also draws clockwise splines without feather 0.42 of its own pixels too large, which this makes small.
+    """
     pixels = size[0] * size[1]
-    return 8 if pixels <= 600_000 else 4 if pixels <= 2_400_000 else 2
+    return next((factor for factor, most in ((16, 160_000), (8, 600_000), (4, 2_400_000)) if pixels <= most), 2)
 
 
 # ------------------------------------------------------------------------------------------------ what has become of it

@@ -61,11 +61,27 @@ def plate_of(shot):
         when = plan.SceneTime(first + source.frame_offset, source.frame_start)
     else:
         when = plan.SceneTime(first, shot.scene_start)
-    size = tuple(source.size)
-    if not Path(path).is_file() or 0 in size:
+    if not Path(path).is_file():
         raise plan.refused(f"expected the plate's files, got none at {path}", "Mend the path of the clip or image.")
+    size = _size(source, path)
     pattern = found.pattern if found else path
     return Plate(pattern, when, size, source.colorspace_settings.name, source.frame_duration)
+
+
+def _size(source, path):
+    """Of the plate. Blender knows it of clips; of an image sequence only once an editor has shown a frame of it."""
+    if 0 not in source.size:
+        return tuple(source.size)
+    if path.lower().endswith(".exr"):
+        try:
+            return exr.size_of(Path(path))
+        except (OSError, ValueError) as error:
+            raise plan.refused(f"expected a readable plate; {error}", "Mend the file.") from error
+    first = bpy.data.images.load(path, check_existing=False)
+    try:
+        return tuple(first.size)
+    finally:
+        bpy.data.images.remove(first)
 
 
 def state_of(shot):
@@ -166,6 +182,8 @@ def preparation(shot, state):
     orders = _raster_orders(masks, plate) if masks else None
 
     def prepare(control: Control):
+        for key in state.keys:
+            Path(key.file).parent.mkdir(parents=True, exist_ok=True)  # said plainly where that may not be
         for rows, file in images:
             control.check()
             exr.write_mask(Path(file), plate.size, rows())

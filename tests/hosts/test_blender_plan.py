@@ -212,6 +212,7 @@ def test_a_file_cut_anywhere_is_not_whole(addon: Callable[[str], Any], tmp_path:
     write_image(path, np.random.default_rng(1).random((48, 64, 4)), ("R", "G", "B", "A"), compression=compression)
     whole = path.read_bytes()
     assert exr.is_whole(path)
+    assert exr.size_of(path) == SIZE
     for cut in (0, 3, 100, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:cut])
         assert not exr.is_whole(path), cut

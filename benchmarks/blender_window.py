@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Blender extension in a window: pictures of its panels for docs/, and how long the UI stands still meanwhile.
+
+    apt-get install blender xvfb python3-numpy imagemagick
+    python benchmarks/blender_window.py --out docs/images
+
+Debian's Blender (3.4) has no extension system: the staged extension is run as an add-on of the old kind, with pyzmq
+beside it. Newer Blenders come as the bpy module only, which has no window. Prints the longest times between two ticks
+of a timer, idle and while a matte runs, and the longest time spent in the add-on's own code on the main thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+INSIDE = ROOT / "benchmarks" / "blender_window_inside.py"
+SCREEN = "1280x800x24"
+PICTURES = ("blender_roto", "blender_running", "blender_result", "blender_preferences")
+
+
+def main() -> None:
+    """Stage, start an engine and a Blender, keep what they leave."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--blender", default="blender")
+    parser.add_argument("--out", type=Path, default=Path("docs/images"))
+    parser.add_argument("--frames", type=int, default=12)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _stage(folder / "scripts" / "addons" / "matanyone", folder / "libraries")
+        engine = _engine(folder)
+        try:
+            told = _blender(args, folder)
+        finally:
+            engine.terminate()
+            engine.wait(60)
+        args.out.mkdir(parents=True, exist_ok=True)
+        for picture in PICTURES:
+            _small(folder / f"{picture}.png", args.out / f"{picture}.png")
+    print(json.dumps(told, indent=1))
+
+
+def _stage(addon: Path, libraries: Path) -> None:
+    sys.path.insert(0, str(ROOT / "blender_addon"))
+    import build
+
+    wheels = build.fetch(ROOT / ".wheels")
+    build.stage(addon, wheels)
+    ours = next(wheel for wheel in wheels if "cp311" in wheel.name and "manylinux" in wheel.name)
+    zipfile.ZipFile(ours).extractall(libraries)
+
+
+def _engine(folder: Path) -> subprocess.Popen[bytes]:
+    """One with a thread, so that what is measured is not a fight over cores."""
+    (folder / "run").mkdir(mode=0o700)
+    file = folder / "run" / "engine.json"
+    command = [sys.executable, "-m", "matanyone_engine", "serve", "--device", "cpu", "--root", "/"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MATANYONE_ENGINE_CACHE": str(folder / "cache")}
+    engine = subprocess.Popen([*command, f"--connection={file}", f"--state={folder / 'state'}"], env=environment)
+    deadline = time.monotonic() + 60
+    while not file.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return engine
+
+
+def _blender(args: argparse.Namespace, folder: Path) -> object:
+    command = ["xvfb-run", "-a", "-s", f"-screen 0 {SCREEN}", args.blender, "--factory-startup", "--no-window-focus"]
+    command += ["--window-geometry", "0", "0", "1280", "800", "--python", str(INSIDE), "--"]
+    orders = {"folder": str(folder), "root": str(ROOT), "frames": args.frames}
+    environment = {
+        **os.environ,
+        "BLENDER_USER_SCRIPTS": str(folder / "scripts"),
+        "PYTHONPATH": str(folder / "libraries"),
+    }
+    environment |= {"LIBGL_ALWAYS_SOFTWARE": "1", "LP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*command, json.dumps(orders)], env=environment, capture_output=True, text=True, check=False, timeout=400
+    )
+    told = folder / "told.json"
+    if not told.exists():
+        sys.exit(done.stdout[-4000:] + done.stderr[-4000:])
+    return json.loads(told.read_text())
+
+
+def _small(picture: Path, out: Path) -> None:
+    """A picture of a UI has few colours."""
+    if shutil.which("convert"):
+        subprocess.run(
+            ["convert", str(picture), "-strip", "-dither", "None", "-colors", "200", f"PNG8:{out}"], check=True
+        )
+    else:
+        shutil.copyfile(picture, out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs inside a Blender with a window, for blender_window.py: what an artist does, one step a timer call."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import addon_utils
+import bpy
+
+ORDERS = json.loads(sys.argv[sys.argv.index("--") + 1])
+FOLDER, ROOT = Path(ORDERS["folder"]), Path(ORDERS["root"])
+SIZE = (640, 360)
+IDLE_S = 4.0
+TICK_S = 0.002
+CENTRE, RADII, POINTS = (318.0, 190.0), (66.0, 150.0), 16
+
+gaps: dict[str, list[float]] = {"idle": [], "matting": []}
+own: list[float] = []
+state = {"phase": "", "last": 0.0}
+
+
+def measure():
+    """Tick as often as Blender lets it: what lies between is the UI standing still."""
+    now = time.perf_counter()
+    if state["phase"] and state["last"]:
+        gaps[state["phase"]].append(now - state["last"])
+    state["last"] = now
+    return TICK_S
+
+
+def timed(function):
+    """The same function; how long it took is kept."""
+
+    def wrapped(*arguments, **named):
+        begun = time.perf_counter()
+        try:
+            return function(*arguments, **named)
+        finally:
+            own.append(time.perf_counter() - begun)
+
+    return wrapped
+
+
+def area_of(kind):
+    """The largest area of the window, as an editor of this kind, its sidebar open with our panels only."""
+    area = max(bpy.context.window_manager.windows[0].screen.areas, key=lambda each: each.width * each.height)
+    area.type = kind
+    for name in dir(bpy.types):
+        panel = getattr(bpy.types, name)
+        theirs = getattr(panel, "bl_space_type", "") == kind and getattr(panel, "bl_region_type", "") == "UI"
+        if theirs and getattr(panel, "bl_category", "") != "MatAnyone" and "MATANYONE" not in name:
+            bpy.utils.unregister_class(panel)
+    area.spaces.active.show_region_ui = True
+    return area
+
+
+def override(area):
+    window = bpy.context.window_manager.windows[0]
+    region = next(region for region in area.regions if region.type == "WINDOW")
+    return bpy.context.temp_override(window=window, screen=window.screen, area=area, region=region)
+
+
+def picture(name):
+    with override(area := max(bpy.context.window_manager.windows[0].screen.areas, key=lambda a: a.width * a.height)):
+        bpy.ops.screen.screenshot(filepath=str(FOLDER / f"{name}.png"), check_existing=False)
+    return area
+
+
+def set_up():
+    """The clip, a mask around the person, a key: as in the tutorial."""
+    from matanyone import operators, session
+
+    session.pump, session._tick = timed(session.pump), session._tick
+    addon = bpy.context.preferences.addons["matanyone"].preferences
+    addon.connection = str(FOLDER / "run" / "engine.json")
+    area = area_of("CLIP_EDITOR")
+    clip = bpy.data.movieclips.load(str(ROOT / "examples/plate/plate.1001.exr"))
+    clip.colorspace_settings.name = "Linear"
+    area.spaces.active.clip = clip
+    operators.take_plate(bpy.context.scene.matanyone, clip, None)
+    shot = bpy.context.scene.matanyone
+    shot.use_range, shot.first, shot.last = True, 1001, 1000 + ORDERS["frames"]
+    shot.color, shot.color_name = "NAME", "linear Rec.709"
+    shot.out = str(FOLDER / "matte/{shot}.####.exr")
+    mask = draw()
+    area.spaces.active.mode, area.spaces.active.mask = "MASK", mask
+    bpy.context.scene.frame_set(1)
+    with override(area):
+        bpy.ops.matanyone.key_add()
+        bpy.ops.clip.view_all()
+
+
+def draw():
+    mask = bpy.data.masks.new("person")
+    layer = mask.layers.new()
+    spline = layer.splines.new()
+    spline.points.add(POINTS - 1)
+    spline.use_cyclic = True
+    for number, point in enumerate(spline.points):
+        angle = 2 * math.pi * number / POINTS
+        x, y = CENTRE[0] + RADII[0] * math.cos(angle), SIZE[1] - (CENTRE[1] + RADII[1] * math.sin(angle))
+        point.handle_type = "AUTO"
+        spot = (0.5 + (x - SIZE[0] / 2) / SIZE[0], 0.5 + (y - SIZE[1] / 2) / SIZE[0])
+        point.co = point.handle_left = point.handle_right = spot
+    return mask
+
+
+def redraw():
+    """What a running matte makes Blender do, without one."""
+    for area in bpy.context.window_manager.windows[0].screen.areas:
+        area.tag_redraw()
+
+
+def steps():
+    """Each yields how long Blender is to go on by itself."""
+    bpy.context.preferences.view.show_splash = False
+    addon_utils.enable("matanyone", default_set=True)
+    from matanyone import session
+
+    yield 1.0
+    set_up()
+    yield 1.5
+    picture("blender_roto")
+    yield 0.5
+    bpy.app.timers.register(measure)
+    state.update(phase="idle", last=0.0)
+    until = time.monotonic() + IDLE_S
+    while time.monotonic() < until:
+        redraw()
+        yield 0.1
+    with override(max(bpy.context.window_manager.windows[0].screen.areas, key=lambda a: a.width * a.height)):
+        bpy.ops.matanyone.matte("INVOKE_DEFAULT")
+    state.update(phase="matting", last=0.0)
+    shown = False
+    while session.active():
+        if not shown and session.now.run.done >= ORDERS["frames"] // 2:
+            state.update(phase="")
+            picture("blender_running")
+            shown = True
+            yield 0.5
+            state.update(phase="matting", last=0.0)
+        yield 0.1
+    state.update(phase="")
+    yield 2.5
+    area = area_of("NODE_EDITOR")
+    area.ui_type = "CompositorNodeTree"
+    area.spaces.active.show_region_ui = True
+    yield 0.5
+    with override(area):
+        bpy.ops.node.view_all()
+    yield 1.0
+    picture("blender_result")
+    bpy.ops.matanyone.engine(what="TEST")
+    area.type = "PREFERENCES"
+    bpy.context.preferences.active_section = "ADDONS"
+    bpy.context.window_manager.addon_search = "matanyone"
+    addon_utils.module_bl_info(sys.modules["matanyone"])["show_expanded"] = True
+    yield 2.0
+    picture("blender_preferences")
+    yield 0.2
+    finish(session.now.run.over.outcome)
+
+
+def finish(outcome):
+    from matanyone import session
+
+    told = {"blender": bpy.app.version_string, "outcome": outcome, "said": session.status(session.now.run)}
+    for phase, values in gaps.items():
+        ordered = sorted(values)
+        told[phase] = {
+            "ticks": len(values),
+            "longest_ms": round(1000 * ordered[-1], 1),
+            "p99_ms": round(1000 * ordered[int(0.99 * len(ordered))], 1),
+        }
+    told["longest_in_our_code_ms"] = round(1000 * max(own), 1)
+    (FOLDER / "told.json").write_text(json.dumps(told))
+    bpy.ops.wm.quit_blender()
+
+
+work = steps()
+
+
+def go_on():
+    try:
+        return next(work)
+    except StopIteration:
+        return None
+    except Exception:
+        traceback.print_exc()
+        bpy.ops.wm.quit_blender()
+        return None
+
+
+bpy.app.timers.register(go_on, first_interval=1.0)

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs inside Blender's Python: what an artist does with the extension, in orders; one JSON line for each.
+
+python blender_artist.py ORDERS.json      [["install", {"zip": ...}], ["plate", {...}], ["matte", {}], ...]
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import threading
+from pathlib import Path
+
+import bpy
+
+ID = "bl_ext.user_default.matanyone"
+
+
+def shot():
+    return bpy.context.scene.matanyone
+
+
+def install(zip):
+    bpy.ops.extensions.package_install_files(filepath=zip, repo="user_default", enable_on_install=True)
+    import zmq
+
+    return {"enabled": ID in bpy.context.preferences.addons, "pyzmq": zmq.__version__, "at": zmq.__file__}
+
+
+def preferences(**values):
+    chosen = bpy.context.preferences.addons[ID].preferences
+    for name, value in values.items():
+        setattr(chosen, name, value)
+
+
+def scene(blend=None):
+    """A new file, or an old one."""
+    if blend:
+        bpy.ops.wm.open_mainfile(filepath=blend)
+    else:
+        bpy.ops.wm.read_homefile(use_empty=True)
+
+
+def plate(file, starts, space="Linear Rec.709", image=False):
+    """Load it and take it as the panel's button does."""
+    operators = importlib.import_module(f"{ID}.operators")
+    if image:
+        loaded = bpy.data.images.load(file)
+        loaded.source = "SEQUENCE"
+        shot().scene_start = starts
+    else:
+        loaded = bpy.data.movieclips.load(file)
+        loaded.frame_start = starts
+    loaded.colorspace_settings.name = space
+    operators.take_plate(shot(), None if image else loaded, loaded if image else None)
+    return {"size": list(loaded.size), "name": shot().name}
+
+
+def mask(points, size, name="roto", feather=0.0, falloff="LINEAR"):
+    """Draw a closed spline. points: (x, y, handle x, y, other handle x, y) in pixels, from the top left."""
+    drawn = bpy.data.masks.new(name)
+    layer = drawn.layers.new()
+    layer.falloff = falloff
+    spline = layer.splines.new()
+    spline.points.add(len(points) - 1)
+    spline.use_cyclic = True
+    largest = max(size)
+    for point, numbers in zip(spline.points, points, strict=True):
+        point.handle_left_type = point.handle_right_type = "FREE"
+        x, y = numbers[::2], numbers[1::2]
+        spots = [
+            (0.5 + (h - size[0] / 2) / largest, 0.5 + (size[1] / 2 - v) / largest) for h, v in zip(x, y, strict=True)
+        ]
+        point.co, point.handle_left, point.handle_right = (spots * 3)[:3]
+        point.weight = feather / largest
+
+
+def painted(values, size, name="painted"):
+    """A float image that exists in Blender only. values: rows of grey from the top."""
+    image = bpy.data.images.new(name, *size, float_buffer=True, is_data=True)
+    flat = [channel for row in reversed(values) for value in row for channel in (value, value, value, 1.0)]
+    image.pixels.foreach_set(flat)
+
+
+def key(frame, mask=None, image=None, object=0):
+    while len(shot().objects) <= object:
+        bpy.ops.matanyone.object_add()
+    added = shot().objects[object].keys.add()
+    added.frame = frame
+    if mask:
+        added.mask = bpy.data.masks[mask]
+    else:
+        added.source, added.image = "IMAGE", bpy.data.images[image]
+
+
+def move(mask, by):
+    """Edit a mask: every point, in mask units."""
+    for point in bpy.data.masks[mask].layers[0].splines[0].points:
+        for part in ("co", "handle_left", "handle_right"):
+            getattr(point, part).x += by
+
+
+def at(frame):
+    """Move the playhead."""
+    bpy.context.scene.frame_set(frame)
+
+
+def name_objects(names):
+    for each, name in zip(shot().objects, names, strict=True):
+        each.name = name
+
+
+def setting(**values):
+    for name, value in values.items():
+        setattr(shot(), name, value)
+
+
+def run(operator, **options):
+    """Press a button."""
+    category, name = operator.split(".")
+    session = importlib.import_module(f"{ID}.session")
+    ended = getattr(getattr(bpy.ops, category), name)(**options)
+    over = session.now.run.over if session.now.run else None
+    return {
+        "ended": sorted(ended),
+        "outcome": over.outcome if over else "",
+        "written": over.written if over else 0,
+        "unchanged": over.unchanged if over else 0,
+        "frames": list(over.frames) if over else [],
+        "test": session.now.test,
+        "made": shot().made,
+    }
+
+
+def stale():
+    session = importlib.import_module(f"{ID}.session")
+    session.now.records.clear()
+    return {"stale": session.stale(shot())}
+
+
+def render(frame, file, size):
+    """What the compositor makes of one frame, in scene-linear floats."""
+    settings = bpy.context.scene.render
+    settings.resolution_x, settings.resolution_y = size
+    settings.resolution_percentage = 100
+    settings.image_settings.file_format = "OPEN_EXR"
+    settings.image_settings.color_mode, settings.image_settings.color_depth = "RGBA", "32"
+    settings.filepath = file
+    bpy.context.scene.frame_set(frame)
+    bpy.ops.render.render(write_still=True)
+
+
+def save(file):
+    bpy.ops.wm.save_as_mainfile(filepath=file)
+
+
+def datablocks():
+    return {
+        "images": sorted(image.name for image in bpy.data.images),
+        "groups": sorted(group.name for group in bpy.data.node_groups if group.name.startswith("MatAnyone")),
+    }
+
+
+def disable():
+    bpy.ops.preferences.addon_disable(module=ID)
+    return left()
+
+
+def uninstall():
+    repos = bpy.context.preferences.extensions.repos
+    index = next(number for number, repo in enumerate(repos) if repo.module == "user_default")
+    bpy.ops.extensions.package_uninstall(repo_index=index, pkg_id="matanyone")
+    root = Path(bpy.utils.resource_path("USER"))
+    return {**left(), "files": sorted(str(path) for path in root.rglob("*matanyone*"))}
+
+
+def left():
+    """Anything of ours that Blender still knows."""
+    return {
+        "types": [name for name in dir(bpy.types) if "MATANYONE" in name.upper()],
+        "scene": hasattr(bpy.types.Scene, "matanyone"),
+        "threads": [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()],
+        "operators": list(dir(bpy.ops.matanyone)),
+    }
+
+
+def main(file):
+    for name, options in json.loads(Path(file).read_text()):
+        try:
+            told = {"ok": True, **(globals()[name](**options) or {})}
+        except Exception as error:
+            told = {"ok": False, "error": f"{type(error).__name__}: {error}"}
+        print("said", json.dumps({"order": name, **told}), flush=True)
+
+
+main(sys.argv[1])

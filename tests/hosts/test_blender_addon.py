@@ -1,0 +1,405 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The extension in a real Blender, from its zip, with a real engine: `make test`, `make test-blender` install one."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import zmq
+from blender_extension import ROOT, extension_zip
+from engines import running
+from shots import HEIGHT, WIDTH, Shot, make_shot, read_image
+from toy import disc
+
+from matanyone_engine.cli.main import main
+from matanyone_engine.client.launcher import find_engine
+from matanyone_engine.wire.connection import Connection, write_connection
+
+BLENDER_PYTHON = os.environ.get("MATANYONE_BLENDER_PYTHON")
+ARTIST = Path(__file__).parent / "blender_artist.py"
+EXAMPLE = (640, 360)
+FRAMES = (1001, 1002, 1003)
+SMALL = (WIDTH, HEIGHT)
+
+pytestmark = pytest.mark.skipif(not BLENDER_PYTHON, reason="no Blender named: run make test-blender")
+
+Order = tuple[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def zip_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return extension_zip(tmp_path_factory.mktemp("dist"), Path(str(BLENDER_PYTHON)))
+
+
+def blender(folder: Path, zip_file: Path, *orders: Order, **environment: str) -> list[dict[str, Any]]:
+    """What became of the orders, in a Blender with a clean user folder and our extension in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "orders.json"
+    file.write_text(json.dumps([("install", {"zip": str(zip_file)}), *orders]))
+    done = subprocess.run(
+        [str(BLENDER_PYTHON), str(ARTIST), str(file)],
+        env={**os.environ, "BLENDER_USER_RESOURCES": str(folder / "user"), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    (folder / "blender.log").write_text(done.stdout + done.stderr)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = [json.loads(line[5:]) for line in done.stdout.splitlines() if line.startswith("said ")]
+    assert told[0]["ok"], told[0]
+    return told[1:]
+
+
+def contour(mask: np.ndarray, every: int = 6) -> list[tuple[float, ...]]:
+    """Points around the largest blob of a mask, in pixels, straight handles."""
+    found, _ = cv2.findContours((mask > 0.5).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    largest = max(found, key=cv2.contourArea)[:, 0, :]
+    return [(float(x) + 0.5, float(y) + 0.5) for x, y in largest[::every]]
+
+
+def circle(centre: tuple[float, float], radius: float, clockwise: bool = True) -> list[tuple[float, ...]]:
+    """Eight bezier points that are a circle to 4 parts in a million of its radius."""
+    points, steps = [], 8
+    reach = 4 / 3 * math.tan(math.pi / (2 * steps)) * radius
+    for step in range(steps):
+        angle = 2 * math.pi * step / steps * (1 if clockwise else -1)
+        x, y = centre[0] + radius * math.cos(angle), centre[1] + radius * math.sin(angle)
+        dx, dy = -math.sin(angle) * reach, math.cos(angle) * reach
+        dx, dy = (dx, dy) if clockwise else (-dx, -dy)
+        points.append((x, y, x - dx, y - dy, x + dx, y + dy))
+    return points
+
+
+# ------------------------------------------------------------------------------------------------ the whole way, once
+
+
+@pytest.fixture(scope="module")
+def artist(zip_file: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """An artist mattes the example with mini, renders, edits, runs again, and takes the extension off."""
+    folder = tmp_path_factory.mktemp("artist")
+    drawn = contour(read_image(ROOT / "examples/mask.1001.exr")[..., 0])
+    plate = str(ROOT / "examples/plate/plate.1001.exr")
+    with running(folder / "engine", "--root", "/", model="mini") as engine:
+        told = blender(
+            folder, zip_file,
+            ("preferences", {"connection": str(engine.file)}),
+            ("scene", {}),
+            ("plate", {"file": plate, "starts": 1}),
+            ("mask", {"points": drawn, "size": EXAMPLE}),
+            ("key", {"frame": 1001, "mask": "roto"}),
+            ("setting", {"settle_passes": 2, "use_range": True, "first": FRAMES[0], "last": FRAMES[-1]}),
+            ("setting", {"out": str(folder / "mattes/{shot}/v{version:03d}/{shot}.####.exr")}),
+            ("run", {"operator": "matanyone.engine", "what": "TEST"}),
+            ("run", {"operator": "matanyone.matte"}),
+            ("datablocks", {}),
+            ("stale", {}),
+            ("render", {"frame": 3, "file": str(folder / "comp.exr"), "size": EXAMPLE}),
+            ("move", {"mask": "roto", "by": 0.01}),
+            ("stale", {}),
+            ("save", {"file": str(folder / "shot.blend")}),
+            ("disable", {}),
+            ("scene", {"blend": str(folder / "shot.blend")}),
+            ("render", {"frame": 3, "file": str(folder / "without.exr"), "size": EXAMPLE}),
+            ("uninstall", {}),
+        )  # fmt: skip
+    assert not [line for line in told if not line["ok"]], told
+    steps = ["preferences", "scene", "plate", "mask", "key", "range", "out", "test", "matte", "datablocks", "stale"]
+    steps += ["render", "move", "stale after", "save", "disable", "open", "render without", "uninstall"]
+    return folder, dict(zip(steps, told, strict=True))
+
+
+@pytest.fixture(scope="module")
+def by_hand(artist: tuple[Path, dict[str, Any]]) -> Path:
+    """The same run from the command line, with the mask that Blender drew: alphas, and plates times alpha."""
+    folder, _ = artist
+    mask = folder / "mattes/masks/plate/subject.1001.exr"
+    command = ["matte", str(ROOT / "examples/plate/plate.####.exr"), "--mask", f"{mask}@1001", "--settle", "2"]
+    command += ["--colorspace", "Linear Rec.709", "--frames", f"{FRAMES[0]}-{FRAMES[-1]}", "--working-size", "1080"]
+    command += ["--device", "cpu"]
+    assert main([*command, "--out", str(folder / "cli/alpha.####.exr")]) == 0
+    assert main([*command, "--out", str(folder / "cli/premult.####.exr"), "--layout", "premult"]) == 0
+    return folder / "cli"
+
+
+def test_the_engine_says_how_it_is(artist: tuple[Path, dict[str, Any]]) -> None:
+    assert "models: mini" in artist[1]["test"]["test"]
+
+
+def test_alphas_are_those_of_the_command_line(artist: tuple[Path, dict[str, Any]], by_hand: Path) -> None:
+    folder, told = artist
+    assert (told["matte"]["outcome"], told["matte"]["frames"]) == ("finished", list(FRAMES))
+    for frame in FRAMES:
+        ours = read_image(folder / f"mattes/plate/v001/plate.{frame}.exr")
+        assert np.array_equal(ours, read_image(by_hand / f"alpha.{frame}.exr"))
+
+
+def test_alphas_are_near_the_true_ones(artist: tuple[Path, dict[str, Any]]) -> None:
+    errors = []
+    for frame in FRAMES:
+        ours = read_image(artist[0] / f"mattes/plate/v001/plate.{frame}.exr")[..., 3]
+        truth = read_image(ROOT / f"examples/truth/alpha.{frame}.exr")[..., -1]
+        errors.append(float(np.abs(ours - truth).mean()))
+    print("mean absolute error by frame", [round(error, 5) for error in errors])
+    assert max(errors) < 0.02
+
+
+def test_the_compositor_makes_what_the_command_line_makes(artist: tuple[Path, dict[str, Any]], by_hand: Path) -> None:
+    folder, told = artist
+    assert told["datablocks"]["groups"] == ["MatAnyone: plate"]
+    assert "MatAnyone: plate" in told["datablocks"]["images"]
+    composite, expected = read_image(folder / "comp.exr"), read_image(by_hand / "premult.1003.exr")
+    assert expected[..., :3].max() > 0.05
+    assert np.abs(composite - expected).max() <= 2**-10 * max(1.0, float(expected.max()))
+
+
+def test_the_file_opens_and_renders_without_the_add_on(artist: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = artist
+    assert np.array_equal(read_image(folder / "without.exr"), read_image(folder / "comp.exr"))
+
+
+def test_a_matte_says_when_it_is_out_of_date(artist: tuple[Path, dict[str, Any]]) -> None:
+    assert artist[1]["stale"]["stale"] == []
+    assert artist[1]["stale after"]["stale"] == ["a mask"]
+
+
+def test_nothing_is_left_behind(artist: tuple[Path, dict[str, Any]]) -> None:
+    folder, told = artist
+    for step in ("disable", "uninstall"):
+        assert told[step]["types"] == []
+        assert told[step]["operators"] == []
+        assert told[step]["threads"] == []
+        assert not told[step]["scene"]
+    assert told["uninstall"]["files"] == []
+    written = {path.relative_to(folder).parts[0] for path in folder.rglob("*") if path.is_file()}
+    ours = {"mattes", "comp.exr", "without.exr", "shot.blend"}
+    assert written - {"user", "engine", "cli", "orders.json", "blender.log"} == ours
+
+
+# ------------------------------------------------------------------------------------------------ masks
+
+
+def coverage(radius: float, feather: float, grid: int = 16) -> np.ndarray:
+    """How much of each pixel a disc covers, with a linear ramp outside of it: averaged over grid x grid points."""
+    at = (np.arange(WIDTH * grid) + 0.5) / grid, (np.arange(HEIGHT * grid) + 0.5) / grid
+    away = np.hypot(at[0][None, :] - WIDTH / 2, at[1][:, None] - HEIGHT / 2) - radius
+    value = np.clip(1 - away / feather, 0, 1) if feather else (away < 0).astype(np.float64)
+    return value.reshape(HEIGHT, grid, WIDTH, grid).mean(axis=(1, 3))
+
+
+def set_up(shot: Shot, out: Path, **plate: Any) -> list[Order]:
+    """A new scene with the small shot as its plate."""
+    return [
+        ("scene", {}),
+        ("plate", {"file": str(shot.folder / "plate.1001.exr"), "starts": 1001, **plate}),
+        ("setting", {"model": "toy", "settle_passes": 1, "out": str(out / "{shot}.####.exr")}),
+    ]
+
+
+def test_masks_are_soft_and_where_they_were_drawn(zip_file: Path, tmp_path: Path) -> None:
+    shot, centre = make_shot(tmp_path / "shot", count=4), (WIDTH / 2, HEIGHT / 2)
+    painted = disc(HEIGHT, WIDTH).numpy()
+    with running(tmp_path / "engine", "--root", str(tmp_path)) as engine:
+        told = blender(
+            tmp_path / "blender", zip_file,
+            ("preferences", {"connection": str(engine.file)}),
+            *set_up(shot, tmp_path / "mattes"),
+            ("mask", {"points": circle(centre, 12.3), "size": SMALL, "name": "hard"}),
+            ("mask", {"points": circle(centre, 12.3), "size": SMALL, "name": "soft", "feather": 5.0}),
+            ("painted", {"values": painted.tolist(), "size": SMALL}),
+            ("key", {"frame": 1001, "mask": "hard"}),
+            ("key", {"frame": 1003, "mask": "soft"}),
+            ("key", {"frame": 1004, "image": "painted"}),
+            ("run", {"operator": "matanyone.matte"}),
+        )  # fmt: skip
+    assert told[-1].get("outcome") == "finished", told
+    masks = tmp_path / "mattes/masks/plate"
+    hard, soft, image = (read_image(masks / f"subject.{frame}.exr")[..., 0] for frame in (1001, 1003, 1004))
+    assert np.array_equal(image, painted.astype(np.float32))
+    errors = {}
+    for name, drawn, feather in (("hard", hard, 0.0), ("soft", soft, 5.0)):
+        error = np.abs(drawn - coverage(12.3, feather))
+        edge = error[(coverage(12.3, feather) > 0) & (coverage(12.3, feather) < 1)]
+        errors[name] = (float(error.max()), float(edge.mean()))
+    print("mask against an analytic circle: name -> (largest, mean on the edge)", errors)
+    assert errors["hard"][0] < 0.06
+    assert errors["hard"][1] < 0.03
+    assert errors["soft"][0] < 0.002
+
+
+# ------------------------------------------------------------------------------------------------ what goes wrong
+
+
+@contextmanager
+def foreign_engine(folder: Path) -> Iterator[Path]:
+    """Something that speaks version 2 of the protocol; its connection file."""
+    context: zmq.Context[Any] = zmq.Context()
+    sockets = [context.socket(zmq.ROUTER) for _ in range(2)]
+    data, control = (f"tcp://127.0.0.1:{socket.bind_to_random_port('tcp://127.0.0.1')}" for socket in sockets)
+    file, over = folder / "foreign.json", threading.Event()
+    write_connection(file, Connection(data, control, "t", "e", os.getpid(), "9.0"))
+
+    def answer() -> None:
+        while not over.is_set():
+            for socket in sockets:
+                if socket.poll(10):
+                    socket.send_multipart([socket.recv_multipart()[0], b"", b"MAE1\x02\x00", b"{}"])
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    try:
+        yield file
+    finally:
+        over.set()
+        thread.join()
+        context.destroy(linger=0)
+
+
+def keys(folder: Path) -> tuple[Path, Path]:
+    """Keys of an engine, and those of a client that it does not know."""
+    for name in ("known", "strange"):
+        assert main(["keys", "new", str(folder / name)]) == 0
+        assert main(["keys", "add", str(folder / name), "artist"]) == 0
+    return folder / "known", next((folder / "strange").rglob("artist.key_secret"))
+
+
+MASK: Order = ("mask", {"points": circle((WIDTH / 2, HEIGHT / 2), 12), "size": SMALL})
+KEY: Order = ("key", {"frame": 1001, "mask": "roto"})
+MATTE: Order = ("run", {"operator": "matanyone.matte"})
+
+
+def test_what_goes_wrong_is_said_and_blender_stays_usable(zip_file: Path, tmp_path: Path) -> None:
+    shot, holed = make_shot(tmp_path / "shot", count=4), make_shot(tmp_path / "holed", count=4)
+    (holed.folder / "plate.1003.exr").unlink()
+    mattes, good = tmp_path / "mattes", set_up(shot, tmp_path / "mattes")
+    ready = [*good, MASK, KEY]
+    engine_keys, strange = keys(tmp_path)
+    with (
+        running(tmp_path / "engine", "--root", str(tmp_path)) as engine,
+        running(tmp_path / "locked", "--root", str(tmp_path), "--keys", str(engine_keys)) as locked,
+        foreign_engine(tmp_path) as foreign,
+    ):
+        told = blender(
+            tmp_path / "blender", zip_file,
+            *ready,
+            ("preferences", {"connection": str(tmp_path / "none.json")}), MATTE,
+            ("preferences", {"program": str(tmp_path / "python")}), MATTE,
+            ("preferences", {"program": "", "connection": str(foreign)}), MATTE,
+            ("preferences", {"engine": "REMOTE", "connection": str(locked.file)}), MATTE,
+            ("preferences", {"client_key": str(strange)}), MATTE,
+            ("preferences", {"engine": "LOCAL", "connection": str(engine.file)}),
+            *set_up(holed, mattes), MASK, KEY, MATTE,
+            *good, MATTE,
+            *good, MASK, ("key", {"frame": 1044, "mask": "roto"}), MATTE,
+            *ready, ("setting", {"out": str(shot.mask / "under_a_file/{shot}.####.exr")}), MATTE,
+            *set_up(shot, mattes, space="Non-Color"), MASK, KEY, MATTE,
+            ("setting", {"color": "NAME", "color_name": "Nonsense Log"}), MATTE,
+            *ready, ("painted", {"values": [[0.0, 1.0]] * 2, "size": (2, 2)}),
+            ("key", {"frame": 1002, "image": "painted"}), MATTE,
+            *ready, ("at", {"frame": 44}), ("run", {"operator": "matanyone.matte_frame"}),
+            *ready, MATTE,
+        )  # fmt: skip
+    ended = [line for line in told if line["order"] == "run"]
+    print("\n".join(line.get("error", line.get("outcome", "")) for line in ended))
+    said = [
+        "expected the connection file of an engine", "which is no file", "protocol 1.x; the other side speaks 2.0",
+        "expected this client's keys", "the engine does not know this client's key", "1003",
+        "expected a mask on at least one frame", "1044", "Not a directory",
+        "expected the plate's colour space", "Nonsense Log",
+        "expected a mask image of the plate's size, 64x48, got 2x2", "expected a frame of the plate, 1001 to 1004",
+    ]  # fmt: skip
+    for line, words in zip(ended, said, strict=False):
+        assert not line["ok"], words
+        assert words in line["error"]
+    assert ended[-1].get("outcome") == "finished", ended[-1]
+    assert len(ended) == len(said) + 1
+    others = [line for line in told if line["order"] != "run"]
+    assert all(line["ok"] for line in others), others
+
+
+def test_an_engine_that_is_killed_is_started_again_and_the_shot_goes_on(
+    zip_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The add-on starts the engine itself; it is killed when the first alphas are there."""
+    shot = make_shot(tmp_path / "shot", count=16)
+    connection = tmp_path / "run" / "engine.json"
+    monkeypatch.setenv("MATANYONE_CONNECTION", str(connection))
+    monkeypatch.setenv("MATANYONE_ENGINE_CACHE", str(tmp_path / "cache"))
+    killed: list[int] = []
+
+    def kill() -> None:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and not (tmp_path / "mattes/plate.1003.exr").exists():
+            time.sleep(0.01)
+        killed.append(find_engine(connection).pid)
+        os.kill(killed[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    told = blender(
+        tmp_path / "blender", zip_file,
+        ("preferences", {"program": sys.executable}),
+        *set_up(shot, tmp_path / "mattes"), ("setting", {"model": "mini", "working_size": 0}), MASK, KEY, MATTE,
+        ("run", {"operator": "matanyone.engine", "what": "STOP"}),
+    )  # fmt: skip
+    killer.join()
+    assert (told[-2].get("outcome"), told[-2].get("frames")) == ("finished", list(range(1001, 1017))), told
+    assert "on disk" in told[-1]["test"]
+    mask = tmp_path / "mattes/masks/plate/subject.1001.exr"
+    command = ["matte", shot.plate, "--mask", f"{mask}@1001", "--settle", "1", "--colorspace", "Linear Rec.709"]
+    assert main([*command, "--device", "cpu", "--out", str(tmp_path / "cli/a.####.exr")]) == 0
+    for frame in range(1001, 1017):
+        ours = read_image(tmp_path / f"mattes/plate.{frame}.exr")
+        assert np.array_equal(ours, read_image(tmp_path / f"cli/a.{frame}.exr")), frame
+
+
+def test_several_objects_a_fixed_mask_and_one_frame(zip_file: Path, tmp_path: Path) -> None:
+    """Two objects get a matte each; a mask that is mended re-runs the stretch it can reach, and no more."""
+    shot = make_shot(tmp_path / "shot", count=6)
+    with running(tmp_path / "engine", "--root", str(tmp_path)) as engine:
+        told = blender(
+            tmp_path / "blender", zip_file,
+            ("preferences", {"connection": str(engine.file)}),
+            *set_up(shot, tmp_path / "mattes", image=True),
+            ("setting", {"out": str(tmp_path / "mattes/{object}/{shot}_{object}.####.exr")}),
+            MASK,
+            ("mask", {"points": circle((40.0, 20.0), 8), "size": SMALL, "name": "dog"}),
+            ("mask", {"points": circle((WIDTH / 2, HEIGHT / 2), 11), "size": SMALL, "name": "fix"}),
+            KEY,
+            ("key", {"frame": 1001, "mask": "dog", "object": 1}),
+            ("name_objects", {"names": ["hero", "dog"]}),
+            ("at", {"frame": 1002}),
+            ("run", {"operator": "matanyone.matte_frame"}),
+            MATTE,
+            ("datablocks", {}),
+            ("key", {"frame": 1004, "mask": "fix"}),
+            ("key", {"frame": 1006, "mask": "fix"}),
+            ("stale", {}),
+            ("run", {"operator": "matanyone.rerun"}),
+            ("move", {"mask": "fix", "by": 0.02}),
+            ("run", {"operator": "matanyone.rerun"}),
+        )  # fmt: skip
+    assert not [line for line in told if not line["ok"]]
+    runs = [line for line in told if line["order"] == "run"]
+    assert [run["outcome"] for run in runs] == ["finished"] * 4
+    assert (runs[0]["frames"], runs[1]["frames"]) == ([1002], list(range(1001, 1007)))
+    groups = next(line["groups"] for line in told if line["order"] == "datablocks")
+    assert groups == ["MatAnyone: plate dog", "MatAnyone: plate hero"]
+    assert [line["stale"] for line in told if line["order"] == "stale"] == [["the settings", "a mask"]]
+    assert (tmp_path / "mattes/dog/plate_dog.1006.exr").is_file()
+    print("written, unchanged by run", [(run["written"], run["unchanged"]) for run in runs])
+    assert runs[3]["unchanged"] > 0

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-import math
+import subprocess
 import sys
 import time
 import traceback
@@ -18,8 +18,10 @@ FOLDER, ROOT = Path(ORDERS["folder"]), Path(ORDERS["root"])
 SIZE = (640, 360)
 IDLE_S = 4.0
 TICK_S = 0.002
-CENTRE, RADII, POINTS = (318.0, 190.0), (66.0, 150.0), 16
 
+TAB_OF_CLIP_EDITOR, TAB_OF_COMPOSITOR, ARROW_OF_ADDON = (1044, 305), (1044, 190), (189, 129)
+
+bpy.context.preferences.view.show_splash = False
 gaps: dict[str, list[float]] = {"idle": [], "matting": []}
 own: list[float] = []
 state = {"phase": "", "last": 0.0}
@@ -48,16 +50,16 @@ def timed(function):
 
 
 def area_of(kind):
-    """The largest area of the window, as an editor of this kind, its sidebar open with our panels only."""
-    area = max(bpy.context.window_manager.windows[0].screen.areas, key=lambda each: each.width * each.height)
+    """The largest area of the window, as an editor of this kind, with its sidebar open."""
+    area = largest()
     area.type = kind
-    for name in dir(bpy.types):
-        panel = getattr(bpy.types, name)
-        theirs = getattr(panel, "bl_space_type", "") == kind and getattr(panel, "bl_region_type", "") == "UI"
-        if theirs and getattr(panel, "bl_category", "") != "MatAnyone" and "MATANYONE" not in name:
-            bpy.utils.unregister_class(panel)
     area.spaces.active.show_region_ui = True
     return area
+
+
+def click(x, y):
+    """Only a mouse can choose a tab of a sidebar in this Blender."""
+    subprocess.run(["xdotool", "mousemove", str(x), str(y), "click", "1"], check=True)
 
 
 def override(area):
@@ -66,10 +68,16 @@ def override(area):
     return bpy.context.temp_override(window=window, screen=window.screen, area=area, region=region)
 
 
+def fit(operator, **options):
+    """View all of the largest area, if that is to be had now."""
+    with override(largest()):
+        if operator.poll():
+            operator(**options)
+
+
 def picture(name):
-    with override(area := max(bpy.context.window_manager.windows[0].screen.areas, key=lambda a: a.width * a.height)):
+    with override(largest()):
         bpy.ops.screen.screenshot(filepath=str(FOLDER / f"{name}.png"), check_existing=False)
-    return area
 
 
 def set_up():
@@ -93,20 +101,18 @@ def set_up():
     bpy.context.scene.frame_set(1)
     with override(area):
         bpy.ops.matanyone.key_add()
-        bpy.ops.clip.view_all()
 
 
 def draw():
+    """The mask of the example as a spline: ORDERS["points"] go around it, in pixels from the top left."""
     mask = bpy.data.masks.new("person")
     layer = mask.layers.new()
     spline = layer.splines.new()
-    spline.points.add(POINTS - 1)
+    spline.points.add(len(ORDERS["points"]) - 1)
     spline.use_cyclic = True
-    for number, point in enumerate(spline.points):
-        angle = 2 * math.pi * number / POINTS
-        x, y = CENTRE[0] + RADII[0] * math.cos(angle), SIZE[1] - (CENTRE[1] + RADII[1] * math.sin(angle))
-        point.handle_type = "AUTO"
-        spot = (0.5 + (x - SIZE[0] / 2) / SIZE[0], 0.5 + (y - SIZE[1] / 2) / SIZE[0])
+    for point, (x, y) in zip(spline.points, ORDERS["points"], strict=True):
+        point.handle_type = "VECTOR"
+        spot = (0.5 + (x - SIZE[0] / 2) / SIZE[0], 0.5 + (SIZE[1] / 2 - y) / SIZE[0])
         point.co = point.handle_left = point.handle_right = spot
     return mask
 
@@ -117,24 +123,43 @@ def redraw():
         area.tag_redraw()
 
 
+def largest():
+    return max(bpy.context.window_manager.windows[0].screen.areas, key=lambda area: area.width * area.height)
+
+
 def steps():
-    """Each yields how long Blender is to go on by itself."""
-    bpy.context.preferences.view.show_splash = False
+    """Each part yields how long Blender is to go on by itself."""
     addon_utils.enable("matanyone", default_set=True)
     from matanyone import session
 
     yield 1.0
+    yield from roto()
+    yield from matte(session)
+    yield from result()
+    yield from preferences()
+    finish(session.now.run.over.outcome)
+
+
+def roto():
     set_up()
-    yield 1.5
+    yield 0.5
+    click(*TAB_OF_CLIP_EDITOR)
+    yield 0.5
+    fit(bpy.ops.clip.view_all, fit_view=True)
+    yield 1.0
     picture("blender_roto")
     yield 0.5
+
+
+def matte(session):
+    """First a while of redrawing without a matte, to compare with."""
     bpy.app.timers.register(measure)
     state.update(phase="idle", last=0.0)
-    until = time.monotonic() + IDLE_S
+    until = time.monotonic() + (0 if ORDERS.get("dry") else IDLE_S)
     while time.monotonic() < until:
         redraw()
         yield 0.1
-    with override(max(bpy.context.window_manager.windows[0].screen.areas, key=lambda a: a.width * a.height)):
+    with override(largest()):
         bpy.ops.matanyone.matte("INVOKE_DEFAULT")
     state.update(phase="matting", last=0.0)
     shown = False
@@ -148,28 +173,39 @@ def steps():
         yield 0.1
     state.update(phase="")
     yield 2.5
+
+
+def result():
     area = area_of("NODE_EDITOR")
     area.ui_type = "CompositorNodeTree"
+    yield 0.5
     area.spaces.active.show_region_ui = True
     yield 0.5
-    with override(area):
-        bpy.ops.node.view_all()
+    click(*TAB_OF_COMPOSITOR)
+    yield 0.5
+    fit(bpy.ops.node.view_all)
     yield 1.0
     picture("blender_result")
+
+
+def preferences():
     bpy.ops.matanyone.engine(what="TEST")
-    area.type = "PREFERENCES"
+    yield 0.5
+    largest().type = "PREFERENCES"
     bpy.context.preferences.active_section = "ADDONS"
     bpy.context.window_manager.addon_search = "matanyone"
-    addon_utils.module_bl_info(sys.modules["matanyone"])["show_expanded"] = True
-    yield 2.0
+    yield 1.0
+    click(*ARROW_OF_ADDON)
+    yield 1.0
     picture("blender_preferences")
     yield 0.2
-    finish(session.now.run.over.outcome)
 
 
 def finish(outcome):
     from matanyone import session
 
+    if ORDERS.get("dry"):
+        gaps["idle"], gaps["matting"] = [0.0], [0.0]
     told = {"blender": bpy.app.version_string, "outcome": outcome, "said": session.status(session.now.run)}
     for phase, values in gaps.items():
         ordered = sorted(values)

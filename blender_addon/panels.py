@@ -136,12 +136,14 @@ def _draw_object(layout, each):
         row.prop(each, "first")
         row.prop(each, "last")
     for index, key in enumerate(each.keys):
-        row = layout.row(align=True)
-        row.prop(key, "frame", text="")
-        row.prop(key, "source", text="", icon_only=True)
-        row.prop(key, "mask" if key.source == "MASK" else "image", text="")
+        pair = layout.column(align=True)
+        row = pair.row(align=True)
+        row.prop(key, "frame")
         row.operator("matanyone.key_jump", icon="TRACKING_FORWARDS_SINGLE", text="").frame = key.frame
         row.operator("matanyone.key_remove", icon="X", text="").index = index
+        row = pair.row(align=True)
+        row.prop(key, "source", text="", icon_only=True)
+        row.prop(key, "mask" if key.source == "MASK" else "image", text="")
 
 
 class _Settings(_Panel):

@@ -25,8 +25,14 @@ class MatAnyoneKey(bpy.types.PropertyGroup):
     source: EnumProperty(
         name="Source",
         items=(
-            ("MASK", "Mask", "A Mask datablock, drawn in the Clip or Image editor; feather and animation count", 0),
-            ("IMAGE", "Image", "A painted or loaded image: its alpha, or its grey value where it has none", 1),
+            (
+                "MASK",
+                "Mask",
+                "A Mask datablock of the Clip or Image editor: feather and animation count",
+                "MOD_MASK",
+                0,
+            ),
+            ("IMAGE", "Image", "A painted or loaded image: its alpha, or its grey where it has none", "IMAGE_DATA", 1),
         ),
     )
     mask: PointerProperty(type=bpy.types.Mask, name="Mask", description="Roto of the subject on this frame")

@@ -69,9 +69,8 @@ def rasterise(mask, scene_frame, size, factor, scratch):
     node.mask = bpy.data.masks[mask]
     out = nodes.new_file_output(tree, str(scratch), "mask.####.")
     tree.links.new(node.outputs[0], out.inputs[0])
-    scene.frame_start = scene.frame_end = scene_frame
     scene.frame_set(scene_frame)
-    bpy.ops.render.render(animation=True, scene=scene.name)
+    bpy.ops.render.render(scene=scene.name)  # not an animation, which writes a picture of its own as well
     drawn = next(scratch.glob("mask.*.exr"))
     rows = _averaged(drawn, size, factor)
     drawn.unlink()

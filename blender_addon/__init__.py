@@ -11,6 +11,7 @@
     raster.py       Mask datablocks -> soft masks; runs in a second Blender
     nodes.py        the compositor of Blender 4 and of Blender 5, behind one set of names
     result.py       alphas on disk -> image datablock and node group
+    pointer.py      the mouse of Mask by Box and Clicks
     properties.py preferences.py operators.py panels.py
 
 Rules of this folder:

@@ -219,7 +219,7 @@ class Bridge:
     def _answer(self, call: _Call, client: EngineClient | None) -> None:
         try:
             if client is None and call.connected:
-                with self.target.connect(self._check_leave) as own:
+                with self.target.connect(self.check_leave) as own:
                     value = call.work(own)
             else:
                 value = call.work(client)
@@ -283,7 +283,8 @@ class Bridge:
             if isinstance(what, _Call):
                 self._answer(what, self._client)
 
-    def _check_leave(self) -> None:
+    def check_leave(self) -> None:
+        """Raises GivenUp once Blender leaves: for what takes long on the network thread."""
         if self._leave.is_set():
             raise GivenUp
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import bpy
-from bpy.props import EnumProperty, IntProperty
+from bpy.props import EnumProperty, FloatVectorProperty, IntProperty, StringProperty
 
-from . import plan, preferences, scene, session
+from . import plan, pointer, preferences, scene, session
 from .engine.wire import messages as say
 from .engine.wire.errors import WireError
 
@@ -17,8 +17,19 @@ _TICK_S = 0.2
 
 def _report(operator, error):
     """A fault as Blender shows it; the operator did nothing."""
-    operator.report({"ERROR"}, f"{error.message}. {error.action}")
+    operator.report({"ERROR"}, session.told(error))
     return {"CANCELLED"}
+
+
+def _asked(operator):
+    """The end of an operator that has asked the network thread: in background mode the answer is waited for."""
+    if not bpy.app.background:
+        return {"FINISHED"}
+    failure = session.wait_for_calls()
+    if failure is not None:
+        return _report(operator, failure)
+    print(f"MatAnyone: {session.now.test}", flush=True)
+    return {"FINISHED"}
 
 
 class _Matte:
@@ -78,7 +89,7 @@ class _Matte:
     def finished(self, over):
         """Report the end of a run."""
         if over.outcome == "failed":
-            self.report({"ERROR"}, f"{over.message}. {over.action}")
+            self.report({"ERROR"}, session.told(over))
             return {"CANCELLED"}
         self.report({"INFO"}, f"MatAnyone {session.status(session.now.run)}")
         return {"FINISHED"} if over.outcome == "finished" else {"CANCELLED"}
@@ -281,6 +292,80 @@ class MATANYONE_OT_preset(bpy.types.Operator):
         return {"FINISHED"}
 
 
+class MATANYONE_OT_point(bpy.types.Operator):
+    """Let the engine draw the first mask: drag a box around the subject, click what belongs to it and Ctrl-click what
+    does not, then press Enter"""
+
+    bl_idname = "matanyone.point"
+    bl_label = "Mask by Box and Clicks"
+    bl_options = {"REGISTER"}
+    box: FloatVectorProperty(size=4, description="Two corners, 0..1 across the picture from the bottom left")
+    click: FloatVectorProperty(size=2, default=(-1.0, -1.0), description="A point on the subject, likewise")
+
+    def execute(self, context):
+        corners = ((*self.box[:2],), (*self.box[2:],)) if any(self.box) else None
+        clicks = (tuple(self.click),) if self.click[0] >= 0 else ()
+        return self.send(context, plan.Pointing(corners, clicks))
+
+    def send(self, context, pointing):
+        shot = context.scene.matanyone
+        try:
+            if not shot.objects:
+                shot.objects.add()
+            frame = scene.plate_of(shot).time.plate_frame(context.scene.frame_current)
+            session.point(context.scene, pointing, frame)
+        except WireError as error:
+            return _report(self, error)
+        return _asked(self)
+
+    def invoke(self, context, event):
+        self.pointing, self.pressed = plan.Pointing(), None
+        self.space = type(context.space_data)
+        self.drawing = self.space.draw_handler_add(pointer.draw, (self,), "WINDOW", "POST_PIXEL")
+        self.area, self.region = context.area, next(r for r in context.area.regions if r.type == "WINDOW")
+        context.window_manager.modal_handler_add(self)
+        context.workspace.status_text_set(
+            "Drag a box, click the subject, Ctrl-click the rest; Enter makes it, ESC leaves"
+        )
+        return {"RUNNING_MODAL"}
+
+    def modal(self, context, event):
+        if event.type == "ESC":
+            return self.leave(context, {"CANCELLED"})
+        if event.type in {"RET", "NUMPAD_ENTER"} and event.value == "PRESS":
+            return self.leave(context, self.send(context, self.pointing))
+        taken = pointer.take(self, event)
+        self.area.tag_redraw()
+        return {"RUNNING_MODAL" if taken else "PASS_THROUGH"}
+
+    def leave(self, context, ended):
+        self.space.draw_handler_remove(self.drawing, "WINDOW")
+        context.workspace.status_text_set(None)
+        self.area.tag_redraw()
+        return ended
+
+
+class MATANYONE_OT_save_job(bpy.types.Operator):
+    """Write the masks and a job file that 'matanyone-engine run' computes on any machine that has these folders"""
+
+    bl_idname = "matanyone.save_job"
+    bl_label = "Save Job File"
+    filepath: StringProperty(subtype="FILE_PATH")
+    filter_glob: StringProperty(default="*.json", options={"HIDDEN"})
+
+    def invoke(self, context, event):
+        self.filepath = f"{context.scene.matanyone.name or 'shot'}.json"
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context):
+        try:
+            session.save_job(context.scene, bpy.path.abspath(self.filepath))
+        except WireError as error:
+            return _report(self, error)
+        return _asked(self)
+
+
 # ------------------------------------------------------------------------------------------------ the engine
 
 
@@ -309,14 +394,11 @@ class MATANYONE_OT_engine(bpy.types.Operator):
             return {"CANCELLED"}
         session.now.test = "asking ..."
         try:
-            session.ask(lambda client: (client.call(message), client.pump.welcome), _answered, _failed)
+            session.ask(lambda client: (client.call(message), client.pump.welcome), _answered)
         except WireError as error:
-            session.now.test = f"{error.message}. {error.action}"
+            session.now.test = session.told(error)
             return _report(self, error)
-        if bpy.app.background:
-            session.wait_for_calls()
-            print(f"MatAnyone: {session.now.test}", flush=True)
-        return {"FINISHED"}
+        return _asked(self)
 
 
 def _answered(value):
@@ -331,10 +413,6 @@ def _answered(value):
         session.now.test = "the engine ends; every session is on disk"
 
 
-def _failed(event):
-    session.now.test = f"{event.message}. {event.action}"
-
-
 CLASSES = (
     MATANYONE_OT_matte,
     MATANYONE_OT_matte_frame,
@@ -347,6 +425,8 @@ CLASSES = (
     MATANYONE_OT_key_remove,
     MATANYONE_OT_key_jump,
     MATANYONE_OT_preset,
+    MATANYONE_OT_point,
+    MATANYONE_OT_save_job,
     MATANYONE_OT_engine,
 )
 

@@ -126,6 +126,10 @@ class _Masks(_Panel):
         if 0 <= shot.object_index < len(shot.objects):
             _draw_object(layout, shot.objects[shot.object_index])
         layout.operator("matanyone.key_add", icon="MOD_MASK")
+        if context.space_data.type != "NODE_EDITOR":
+            layout.operator("matanyone.point", icon="SELECT_SET")
+        if session.now.test:
+            _lines(layout, session.now.test, "INFO")
 
 
 def _draw_object(layout, each):
@@ -162,6 +166,7 @@ class _Settings(_Panel):
         _draw_input(layout, shot)
         _draw_quality(layout, shot)
         layout.prop(shot, "out")
+        layout.operator("matanyone.save_job", icon="FILE_TICK")
 
 
 def _draw_input(layout, shot):

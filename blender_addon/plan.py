@@ -333,6 +333,44 @@ def supersampling(size: tuple[int, int]) -> int:
     return next((factor for factor, most in ((16, 160_000), (8, 600_000), (4, 2_400_000)) if pixels <= most), 2)
 
 
+# ------------------------------------------------------------------------------------------------ prompts
+
+
+@dataclass(frozen=True)
+class Pointing:
+    """What an artist has pointed at: positions 0..1 across the picture, from the bottom left, as Blender has them."""
+
+    corners: tuple[tuple[float, float], tuple[float, float]] | None = None
+    subject: tuple[tuple[float, float], ...] = ()
+    other: tuple[tuple[float, float], ...] = ()
+
+    def __bool__(self) -> bool:
+        return self.corners is not None or bool(self.subject)
+
+
+def prompt_of(
+    pointing: Pointing, plate: str, frame: int, size: tuple[int, int], out: str, colorspace: str | None
+) -> say.Prompt:
+    """What is asked of the engine's mask service. size: the plate's width and height. Raises WireError."""
+    if not pointing:
+        raise refused("expected a box around the subject, or a click on it, got none", "Drag a box, or click.")
+    strokes = [say.Stroke((_pixel(at, size),)) for at in pointing.subject]
+    strokes += [say.Stroke((_pixel(at, size),), subject=False) for at in pointing.other]
+    box = None if pointing.corners is None else _box(pointing.corners, size)
+    return say.Prompt(secrets.token_hex(16), plate, out, frame, box, tuple(strokes), colorspace=colorspace)
+
+
+def _pixel(at: tuple[float, float], size: tuple[int, int]) -> tuple[float, float]:
+    """From the top left, within the picture."""
+    x, y = at[0] * size[0], (1 - at[1]) * size[1]
+    return min(max(x, 0.0), size[0] - 0.001), min(max(y, 0.0), size[1] - 0.001)
+
+
+def _box(corners: tuple[tuple[float, float], tuple[float, float]], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    (ax, ay), (bx, by) = (_pixel(corner, size) for corner in corners)
+    return int(min(ax, bx)), int(min(ay, by)), int(max(ax, bx)) + 1, int(max(ay, by)) + 1
+
+
 # ------------------------------------------------------------------------------------------------ what has become of it
 
 

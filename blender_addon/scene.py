@@ -15,6 +15,7 @@ import bpy
 from . import exr, plan, raster
 from .bridge import Control, Order
 from .engine.wire.errors import Code, WireError
+from .engine.wire.jobfile import JobFile, write_job_file
 
 FIRST_OF_A_MOVIE = 1
 _RASTER_S = 600.0
@@ -299,3 +300,28 @@ def order_of(shot, only=None):
 def record_now(shot):
     """What the matte would be made from now; the plate's part is left to the network thread. Raises WireError."""
     return plan.Record(plan.digest_of_settings(state_of(shot)), plan.digest_of_masks(drawn(shot)), "")
+
+
+def prompt_for(shot, pointing, frame):
+    """What is asked of the mask service for the selected object on a plate frame. Raises WireError."""
+    plate = plate_of(shot)
+    folder = plan.masks_folder(_absolute(shot.out), shot.name)
+    number = 1
+    while (file := folder / f"{shot.objects[shot.object_index].name}.{frame:04d}.pointed{number}.exr").exists():
+        number += 1  # one mask a file: an artist may have mended the last one
+    return plan.prompt_of(pointing, plate.path, frame, plate.size, str(file), _space(shot, plate))
+
+
+def take_mask(shot, frame, file):
+    """A mask on disk as the key of the selected object on a frame, in place of one that is there."""
+    image = bpy.data.images.load(file, check_existing=False)
+    image.name, image.colorspace_settings.name = Path(file).name, "Non-Color"
+    each = shot.objects[shot.object_index]
+    key = next((key for key in each.keys if key.frame == frame), None) or each.keys.add()
+    key.frame, key.source, key.image = frame, "IMAGE", image
+    each.key_index = len(each.keys) - 1
+
+
+def job_file_of(order, written_by):
+    """The text of a job file for the farm: what Matte would send, for any machine that has the folders."""
+    return write_job_file(JobFile(order.job, written_by=written_by))

@@ -9,18 +9,19 @@ Rules of this file:
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import bpy
 
 from . import plan, preferences, result, scene
-from .bridge import Answered, Bridge, Failed, Landed, Over, Taken, Told
+from .bridge import Answered, Bridge, Control, Failed, Landed, Over, Taken, Told
 from .engine.wire.errors import WireError
+from .exr import is_whole
 
 BUDGET_S = 0.005
 BUSY_S, IDLE_S = 0.1, 1.0
@@ -56,7 +57,9 @@ class _Now:
     run: Run | None = None
     calls: dict[int, Callable[[Any], None]] = field(default_factory=dict)
     test: str = ""
-    """What Test in the preferences found."""
+    """What the last call has found, in words."""
+    failure: Failed | None = None
+    """Why, where it was not done."""
     models: tuple[str, ...] = ()
     drawn: float = 0.0
     """When a panel was last on the screen."""
@@ -94,6 +97,41 @@ def start(of_scene, only=None):
     keep_pumping()
 
 
+def point(of_scene, pointing, frame):
+    """Have the engine make a mask of what was pointed at; it becomes a key of the selected object. Raises WireError."""
+    prompt = scene.prompt_for(of_scene.matanyone, pointing, frame)
+    blend, name = bpy.data.filepath, of_scene.name
+    now.test = "making a mask ..."
+
+    def made(masked):
+        now.test = f"a mask on frame {masked.frame}, {100 * masked.covers:.0f} % of the picture"
+        if bpy.data.filepath == blend and name in bpy.data.scenes and is_whole(Path(masked.path)):
+            scene.take_mask(bpy.data.scenes[name].matanyone, masked.frame, prompt.out)
+
+    def make(client):
+        Path(prompt.out).parent.mkdir(parents=True, exist_ok=True)
+        return client.make_mask(prompt)
+
+    ask(make, made)
+
+
+def save_job(of_scene, file):
+    """Write the masks, and the job for `matanyone-engine run`, on the network thread. Raises WireError."""
+    order, _ = scene.order_of(of_scene.matanyone)
+    text = scene.job_file_of(order, f"Blender {bpy.app.version_string}")
+    link = bridge()
+    now.test = "writing the masks ..."
+
+    def write(_):
+        order.prepare(Control(lambda line: None, link.check_leave))
+        Path(file).write_text(text, encoding="utf-8")
+
+    def done(_):
+        now.test = f"wrote {file}: matanyone-engine run {Path(file).name}"
+
+    ask(write, done, connected=False)
+
+
 def cancel():
     """Stop within one frame."""
     if active():
@@ -101,11 +139,16 @@ def cancel():
         now.bridge.cancel()
 
 
-def ask(work, done, failed=None):
-    """Have work(client) done on the network thread; done(value) is called here, or failed(Failed)."""
-    number = bridge().call(work)
-    now.calls[number] = lambda event: done(event.value) if isinstance(event, Answered) else (failed or _tell)(event)
+def ask(work, done, connected=True):
+    """Have work(client) done on the network thread; done(value) is called here. A fault is in now.failure and test."""
+    now.failure = None
+    number = bridge().call(work, connected)
+    now.calls[number] = lambda event: done(event.value) if isinstance(event, Answered) else _fail(event)
     keep_pumping()
+
+
+def _fail(event):
+    now.failure, now.test = event, told(event)
 
 
 def keep_pumping():
@@ -153,10 +196,11 @@ def run_to_the_end(tell=print):
 
 
 def wait_for_calls():
-    """Pump until every call is answered: for background mode."""
+    """Pump until every call is answered: for background mode. The Failed of the last one, or None."""
     while now.bridge is not None and now.bridge.waiting:
         pump(1.0)
         time.sleep(0.02)
+    return now.failure
 
 
 def status(run):
@@ -281,8 +325,9 @@ def _look_at_plate():
 # ------------------------------------------------------------------------------------------------ the end
 
 
-def _tell(event):
-    print(f"MatAnyone: {event.message}. {event.action}", file=sys.stderr)
+def told(fault):
+    """A fault as one text."""
+    return f"{fault.message}. {fault.action}"
 
 
 def _redraw():

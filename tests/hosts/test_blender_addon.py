@@ -403,3 +403,36 @@ def test_several_objects_a_fixed_mask_and_one_frame(zip_file: Path, tmp_path: Pa
     assert (tmp_path / "mattes/dog/plate_dog.1006.exr").is_file()
     print("written, unchanged by run", [(run["written"], run["unchanged"]) for run in runs])
     assert runs[3]["unchanged"] > 0
+
+
+def test_a_mask_by_box_and_a_job_for_the_farm(zip_file: Path, tmp_path: Path) -> None:
+    """The engine draws the first mask; the job file gives the alphas that Matte gives."""
+    drawn = read_image(ROOT / "examples/mask.1001.exr")[..., 0] > 0.5
+    rows, columns = np.nonzero(drawn.any(axis=1))[0], np.nonzero(drawn.any(axis=0))[0]
+    box = [columns[0] / 640, 1 - rows[-1] / 360, columns[-1] / 640, 1 - rows[0] / 360]
+    with running(tmp_path / "engine", "--root", "/", model="mini") as engine:
+        told = blender(
+            tmp_path / "blender", zip_file,
+            ("preferences", {"connection": str(engine.file)}),
+            ("scene", {}),
+            ("plate", {"file": str(ROOT / "examples/plate/plate.1001.exr"), "starts": 1001}),
+            ("setting", {"out": str(tmp_path / "mattes/{shot}.####.exr"), "settle_passes": 1, "working_size": 180}),
+            ("setting", {"use_range": True, "first": 1001, "last": 1002}),
+            ("at", {"frame": 1001}),
+            ("run", {"operator": "matanyone.point", "box": [float(value) for value in box]}),
+            ("run", {"operator": "matanyone.save_job", "filepath": str(tmp_path / "job.json")}),
+            MATTE,
+        )  # fmt: skip
+    assert not [line for line in told if not line["ok"]]
+    mask = read_image(tmp_path / "mattes/masks/plate/subject.1001.exr")[..., 0] > 0.5
+    overlap = float((mask & drawn).sum() / (mask | drawn).sum())
+    print("overlap of the mask by box with the artist's", round(overlap, 3), told[-3]["test"])
+    assert overlap > 0.5
+    job = json.loads((tmp_path / "job.json").read_text())
+    assert job["job"]["plate"].endswith("plate.####.exr")
+    job["job"]["out"] = str(tmp_path / "farm/{shot}.####.exr")
+    (tmp_path / "job.json").write_text(json.dumps(job))
+    assert main(["run", str(tmp_path / "job.json"), "--device", "cpu"]) == 0
+    for frame in (1001, 1002):
+        ours = read_image(tmp_path / f"mattes/plate.{frame}.exr")
+        assert np.array_equal(ours, read_image(tmp_path / f"farm/plate.{frame}.exr"))

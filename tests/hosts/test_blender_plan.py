@@ -161,6 +161,18 @@ def test_a_plate_of_unknown_colour_is_refused(plan: Any, name: str) -> None:
     assert plan.space_of("ACEScg") == "ACEScg"
 
 
+def test_what_was_pointed_at_is_in_plate_pixels(plan: Any) -> None:
+    pointing = plan.Pointing(((0.75, 0.25), (0.25, 1.2)), ((0.5, 0.5),), ((0.0, 0.0),))
+    prompt = plan.prompt_of(pointing, "/p.####.exr", 1007, SIZE, "/m.exr", "ACEScg")
+    assert prompt.box == (16, 0, 49, 37)
+    assert [(stroke.points, stroke.subject) for stroke in prompt.strokes] == [
+        (((32.0, 24.0),), True), (((0.0, 47.999),), False),
+    ]  # fmt: skip
+    assert (prompt.frame, prompt.colorspace, prompt.out) == (1007, "ACEScg", "/m.exr")
+    with pytest.raises(Exception, match="expected a box around the subject"):
+        plan.prompt_of(plan.Pointing(other=((0.5, 0.5),)), "/p", 1, SIZE, "/m.exr", None)
+
+
 # ------------------------------------------------------------------------------------------------ where files are
 
 

@@ -2,7 +2,8 @@
 """The Blender extension in a window: pictures of its panels for docs/, and how long the UI stands still meanwhile.
 
     apt-get install blender xvfb xdotool python3-numpy imagemagick
-    python benchmarks/blender_window.py --out docs/images
+    python benchmarks/blender_window.py --out docs/images      # pictures
+    python benchmarks/blender_window.py --frames 24            # times, in a small window: software draws it here
 
 Debian's Blender (3.4) has no extension system: the staged extension is run as an add-on of the old kind, with pyzmq
 beside it. Newer Blenders come as the bpy module only, which has no window. Prints the longest times between two ticks
@@ -37,7 +38,7 @@ def main() -> None:
     """Stage, start an engine and a Blender, keep what they leave."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--blender", default="blender")
-    parser.add_argument("--out", type=Path, default=Path("docs/images"))
+    parser.add_argument("--out", type=Path, help="make pictures, there")
     parser.add_argument("--frames", type=int, default=12)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -49,8 +50,8 @@ def main() -> None:
         finally:
             engine.terminate()
             engine.wait(60)
-        args.out.mkdir(parents=True, exist_ok=True)
-        for picture in PICTURES:
+        for picture in PICTURES if args.out else ():
+            args.out.mkdir(parents=True, exist_ok=True)
             _small(folder / f"{picture}.png", args.out / f"{picture}.png")
     print(json.dumps(told, indent=1))
 
@@ -82,8 +83,10 @@ def _engine(folder: Path) -> subprocess.Popen[bytes]:
 
 def _blender(args: argparse.Namespace, folder: Path) -> object:
     command = ["xvfb-run", "-a", "-s", f"-screen 0 {SCREEN}", args.blender, "--factory-startup", "--no-window-focus"]
-    command += ["--window-geometry", "0", "0", "1280", "800", "--python", str(INSIDE), "--"]
+    command += ["--window-geometry", "0", "0", *(("1280", "800") if args.out else ("480", "320"))]
+    command += ["--python", str(INSIDE), "--"]
     orders = {"folder": str(folder), "root": str(ROOT), "frames": args.frames, "points": _outline()}
+    orders |= {"pictures": args.out is not None}
     environment = {
         **os.environ,
         "BLENDER_USER_SCRIPTS": str(folder / "scripts"),

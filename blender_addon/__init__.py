@@ -20,11 +20,14 @@ Rules of this folder:
 3. The scene keeps names and numbers; a file that is opened without this add-on loses the panel and nothing else.
 """
 
+import atexit
+
 
 def register():
     """Called by Blender when the add-on is enabled."""
-    from . import operators, panels, preferences, properties
+    from . import operators, panels, preferences, properties, session
 
+    atexit.register(session.leave)
     for module in (preferences, properties, operators, panels):
         module.register()
 
@@ -33,6 +36,7 @@ def unregister():
     """Called by Blender when it is disabled: the network thread ends, nothing is left behind."""
     from . import operators, panels, preferences, properties, session
 
+    atexit.unregister(session.leave)
     session.end()
     for module in (panels, operators, properties, preferences):
         module.unregister()

@@ -65,10 +65,16 @@ def new_file_output(tree, folder, name, depth="32"):
     return node
 
 
-def show_frames(node, image, first, last, scene_first):
-    """Let an Image node show the files `first` to `last`, the first one on scene frame scene_first."""
-    node.image = image
-    if image.source == "SEQUENCE":
-        node.frame_duration = last - first + 1
-        node.frame_start, node.frame_offset = scene_first, first - 1
-        node.use_auto_refresh = True
+def set_image(node, image):
+    """Let an Image node use an image without Blender reading its file at once, half a second of a UHD frame."""
+    stand_in = bpy.data.images.new("stand-in", 1, 1)
+    node.image = stand_in
+    stand_in.user_remap(image)
+    bpy.data.images.remove(stand_in)
+
+
+def show_frames(node, first, last, scene_first):
+    """Let the Image node of a sequence show the files `first` to `last`, the first one on scene frame scene_first."""
+    node.frame_duration = last - first + 1
+    node.frame_start, node.frame_offset = scene_first, first - 1
+    node.use_auto_refresh = True

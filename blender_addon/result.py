@@ -19,32 +19,40 @@ def label(shot_name, name):
     return f"MatAnyone: {shot_name}" + ("" if name == plan.SUBJECT else f" {name}")
 
 
-def show(shot_name, patterns, first, last, when):
-    """Image and node group of each object, on plate frames first to last. when: plan.SceneTime. The groups."""
-    groups = []
-    for name, pattern in patterns.items():
-        image = _image(label(shot_name, name), plan.file_of(pattern, first))
-        group = bpy.data.node_groups.get(label(shot_name, name)) or _new_group(label(shot_name, name))
-        node = group.nodes[_ALPHA]
-        nodes.show_frames(node, image, first, last, when.scene_frame(first))
-        groups.append(group)
-    return groups
+def show(shot_name, patterns, first, last, when, renew):
+    """Image and node group of each object, on plate frames first to last; the groups.
+
+    when: plan.SceneTime. renew: whether Blender is to forget what it has read of the files; at the start and the end of
+    a run. Reads no pixel, so that nothing stands still.
+    """
+    return [_shown(label(shot_name, name), pattern, (first, last), when, renew) for name, pattern in patterns.items()]
 
 
-def _image(name, file):
+def _shown(name, pattern, frames, when, renew):
+    first, last = frames
     image = bpy.data.images.get(name)
-    if image is None:
-        image = bpy.data.images.load(file, check_existing=False)
-        image.name = name
-        image.colorspace_settings.name = "Non-Color"
-        image.source = "SEQUENCE"
-    if image.filepath != file:
-        image.filepath = file
-    image.reload()
-    return image
+    if image is None or renew:
+        image = _renewed(name, plan.file_of(pattern, first))
+    group = bpy.data.node_groups.get(name)
+    if group is None or _ALPHA not in group.nodes:  # an artist may have rebuilt it
+        group = _new_group(name, image)
+    nodes.show_frames(group.nodes[_ALPHA], first, last, when.scene_frame(first))
+    return group
 
 
-def _new_group(name):
+def _renewed(name, file):
+    """The image anew, for all that use the old one. image.reload() would read a frame for each node, at once."""
+    fresh, old = bpy.data.images.load(file, check_existing=False), bpy.data.images.get(name)
+    fresh.colorspace_settings.name = "Non-Color"
+    fresh.source = "SEQUENCE"
+    if old is not None:
+        old.user_remap(fresh)
+        bpy.data.images.remove(old)
+    fresh.name = name
+    return fresh
+
+
+def _new_group(name, image):
     """Image in; image premultiplied by the alpha, and the alpha, out."""
     group = bpy.data.node_groups.new(name, nodes.GROUP)
     nodes.new_socket(group, "Image", "INPUT", "NodeSocketColor")
@@ -53,6 +61,7 @@ def _new_group(name):
     enter, leave = group.nodes.new("NodeGroupInput"), group.nodes.new("NodeGroupOutput")
     alpha, mix = group.nodes.new("CompositorNodeImage"), nodes.new_set_alpha(group)
     alpha.name = alpha.label = _ALPHA
+    nodes.set_image(alpha, image)
     mix.name = _SET
     enter.location, alpha.location, leave.location = (_LEFT, 100), (_LEFT, -100), (_RIGHT, 0)
     group.links.new(enter.outputs["Image"], mix.inputs["Image"])
@@ -102,7 +111,8 @@ def _plate_node(tree, shot, plate):
     else:
         node = tree.nodes.new("CompositorNodeImage")
         frames = plate.frames() or (plate.time.first,)
-        nodes.show_frames(node, shot.image, plate.time.first, frames[-1], plate.time.scene_start)
+        nodes.set_image(node, shot.image)
+        nodes.show_frames(node, plate.time.first, frames[-1], plate.time.scene_start)
     node.name = node.label = name
     node.location = (_LEFT, 0)
     return node

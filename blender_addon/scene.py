@@ -30,7 +30,6 @@ class Plate:
     path: str
     """A pattern with #### or a movie; absolute."""
     time: plan.SceneTime
-    size: tuple[int, int]
     space: str
     """Blender's name of its colour space."""
     count: int
@@ -64,15 +63,19 @@ def plate_of(shot):
         when = plan.SceneTime(first, shot.scene_start)
     if not Path(path).is_file():
         raise plan.refused(f"expected the plate's files, got none at {path}", "Mend the path of the clip or image.")
-    size = _size(source, path)
     pattern = found.pattern if found else path
-    return Plate(pattern, when, size, source.colorspace_settings.name, source.frame_duration)
+    return Plate(pattern, when, source.colorspace_settings.name, source.frame_duration)
 
 
-def _size(source, path):
-    """Of the plate. Blender knows it of clips; of an image sequence only once an editor has shown a frame of it."""
+def size_of(shot):
+    """Width and height of the plate. Raises WireError.
+
+    Blender knows it of clips; of an image sequence only once an editor has shown a frame of it.
+    """
+    source = shot.clip if shot.plate == "CLIP" else shot.image
     if 0 not in source.size:
         return tuple(source.size)
+    path = bpy.path.abspath(source.filepath, library=source.library)
     if path.lower().endswith(".exr"):
         try:
             return exr.size_of(Path(path))
@@ -176,18 +179,18 @@ def _spline(spline):
 
 def preparation(shot, state):
     """What writes the masks, to be run on the network thread. Reads all it needs of Blender now. Raises WireError."""
-    plate = plate_of(shot)
+    plate, size = plate_of(shot), size_of(shot)
     pairs = list(zip(_all_keys(shot), state.keys, strict=True))
     masks = [(key.mask, plan_key) for key, plan_key in pairs if key.source == "MASK"]
-    images = [(_pixels(key.image, plate.size), plan_key.file) for key, plan_key in pairs if key.source == "IMAGE"]
-    orders = _raster_orders(masks, plate) if masks else None
+    images = [(_pixels(key.image, size), plan_key.file) for key, plan_key in pairs if key.source == "IMAGE"]
+    orders = _raster_orders(masks, plate, size) if masks else None
 
     def prepare(control: Control):
         for key in state.keys:
             Path(key.file).parent.mkdir(parents=True, exist_ok=True)  # said plainly where that may not be
         for rows, file in images:
             control.check()
-            exr.write_mask(Path(file), plate.size, rows())
+            exr.write_mask(Path(file), size, rows())
         if orders is not None:
             _run_raster(orders, len(masks), control)
 
@@ -198,7 +201,7 @@ def _all_keys(shot):
     return [key for each in shot.objects for key in each.keys]
 
 
-def _raster_orders(masks, plate):
+def _raster_orders(masks, plate, size):
     """Write the Mask datablocks to a file of their own, and what is to be made of them beside it."""
     folder = work_folder()
     folder.mkdir(parents=True, exist_ok=True)
@@ -209,9 +212,9 @@ def _raster_orders(masks, plate):
     wanted = [
         {"mask": mask.name, "scene_frame": plate.time.scene_frame(key.frame), "file": key.file} for mask, key in masks
     ]
-    factor = plan.supersampling(plate.size)
+    factor = plan.supersampling(size)
     orders.write_text(
-        json.dumps({"library": str(library), "size": plate.size, "factor": factor, "masks": wanted}), encoding="utf-8"
+        json.dumps({"library": str(library), "size": size, "factor": factor, "masks": wanted}), encoding="utf-8"
     )
     return orders
 
@@ -290,7 +293,7 @@ def order_of(shot, only=None):
 
     def frames():
         there = plate.frames()
-        if job.frames is None:
+        if job.frames is None or only is not None:  # one more frame beside those that are there already
             return there
         return tuple(sorted(set(job.frames) & set(there))) if state.skip_missing else job.frames
 
@@ -309,7 +312,7 @@ def prompt_for(shot, pointing, frame):
     number = 1
     while (file := folder / f"{shot.objects[shot.object_index].name}.{frame:04d}.pointed{number}.exr").exists():
         number += 1  # one mask a file: an artist may have mended the last one
-    return plan.prompt_of(pointing, plate.path, frame, plate.size, str(file), _space(shot, plate))
+    return plan.prompt_of(pointing, plate.path, frame, size_of(shot), str(file), _space(shot, plate))
 
 
 def take_mask(shot, frame, file):

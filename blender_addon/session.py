@@ -2,7 +2,7 @@
 """The run at hand: brings the bridge's events into Blender, from a timer, or in a loop where there is none.
 
 Rules of this file:
-1. A run knows its scene by name and its .blend by path: undo and another file may take every pointer away.
+1. A run knows its scene by number and name: undo and another file may take every pointer away.
 2. pump() never waits; in background mode run_to_the_end() calls it until the run is over.
 """
 
@@ -32,11 +32,12 @@ _SHOW_EVERY_S = 2.0
 class Run:
     """One order, from the press of a button to its end."""
 
-    blend: str
-    scene: str
+    scene: tuple[int, str, str]
+    """As _identity() says."""
     shot: str
     when: plan.SceneTime
-    record: dict[str, str]
+    record: dict[str, str] | None
+    """What the matte is made from; None of a run that makes a part of it only."""
     text: str = "starting"
     patterns: dict[str, str] = field(default_factory=dict)
     landed: set[int] = field(default_factory=set)
@@ -92,7 +93,8 @@ def start(of_scene, only=None):
     shot = of_scene.matanyone
     order, record = scene.order_of(shot, only)
     link = bridge()
-    now.run = Run(bpy.data.filepath, of_scene.name, shot.name, scene.plate_of(shot).time, record)
+    whole = record if only is None else None
+    now.run = Run(_identity(of_scene), shot.name, scene.plate_of(shot).time, whole)
     link.matte(order)
     keep_pumping()
 
@@ -100,13 +102,14 @@ def start(of_scene, only=None):
 def point(of_scene, pointing, frame):
     """Have the engine make a mask of what was pointed at; it becomes a key of the selected object. Raises WireError."""
     prompt = scene.prompt_for(of_scene.matanyone, pointing, frame)
-    blend, name = bpy.data.filepath, of_scene.name
+    identity = _identity(of_scene)
     now.test = "making a mask ..."
 
     def made(masked):
         now.test = f"a mask on frame {masked.frame}, {100 * masked.covers:.0f} % of the picture"
-        if bpy.data.filepath == blend and name in bpy.data.scenes and is_whole(Path(masked.path)):
-            scene.take_mask(bpy.data.scenes[name].matanyone, masked.frame, prompt.out)
+        home = _found(identity)
+        if home is not None and is_whole(Path(prompt.out)):
+            scene.take_mask(home.matanyone, masked.frame, prompt.out)
 
     def make(client):
         Path(prompt.out).parent.mkdir(parents=True, exist_ok=True)
@@ -177,7 +180,7 @@ def pump(budget_s=BUDGET_S):
         if isinstance(event, (Answered, Failed)):
             now.calls.pop(event.call, lambda _: None)(event)
         elif now.run is not None:
-            _take(now.run, event)
+            _take_safely(now.run, event)
     if came:
         _redraw()
 
@@ -224,6 +227,14 @@ def _outcome(over):
     return f"failed: {over.message}"
 
 
+def _take_safely(run, event):
+    """A timer that raises is never called again: what Blender cannot show is said, and the run goes on."""
+    try:
+        _take(run, event)
+    except Exception as error:
+        run.warnings.append(f"the result could not be shown: {error}")
+
+
 def _take(run, event):
     if isinstance(event, Told):
         run.text = event.text
@@ -242,34 +253,44 @@ def _take(run, event):
         _conclude(run, event)
 
 
-def _home(run):
-    """The scene of a run, if its .blend is still the one at hand."""
-    return bpy.data.scenes.get(run.scene) if bpy.data.filepath == run.blend else None
+def _identity(of_scene):
+    """What a scene is found by again: its number in this session, which saving keeps; its file and its name."""
+    return getattr(of_scene, "session_uid", 0), bpy.data.filepath, of_scene.name
+
+
+def _found(identity):
+    """The scene, or None where another file is open."""
+    number, blend, name = identity
+    by_number = [each for each in bpy.data.scenes if number and getattr(each, "session_uid", 0) == number]
+    return by_number[0] if by_number else bpy.data.scenes.get(name) if bpy.data.filepath == blend else None
 
 
 def _show(run, frames):
     """Bring whole frames into Blender: the longest stretch without a gap."""
+    renew = run.over is not None or not run.shown
     run.shown = time.monotonic()
-    home = _home(run)
+    home = _found(run.scene)
     if home is not None and frames and run.patterns:
         first, last = plan.longest_run(tuple(frames))
-        return result.show(run.shot, run.patterns, first, last, run.when)
+        return result.show(run.shot, run.patterns, first, last, run.when, renew)
     return []
 
 
 def _conclude(run, over):
     groups = _show(run, over.frames)
-    home = _home(run)
+    home = _found(run.scene)
     if home is None or not groups:
         return
     shot = home.matanyone
     with suppress(WireError):  # the plate was taken out of the panel meanwhile: the groups are there
         result.wire(home, shot, groups, scene.plate_of(shot))
     shot.made = json.dumps({"patterns": run.patterns, "frames": [over.frames[0], over.frames[-1]]})
-    shot.record = plan.Record(**run.record).text() if over.outcome == "finished" else ""
+    if run.record is not None:
+        shot.record = plan.Record(**run.record).text() if over.outcome == "finished" else ""
     now.plates.clear()
     if not bpy.app.background:
-        bpy.ops.ed.undo_push(message="MatAnyone matte")
+        with suppress(RuntimeError):  # Blender takes no undo step just now: the next one has it
+            bpy.ops.ed.undo_push(message="MatAnyone matte")
 
 
 # ------------------------------------------------------------------------------------------------ up to date?
@@ -337,10 +358,15 @@ def _redraw():
                 area.tag_redraw()
 
 
-def end():
-    """The add-on is disabled, or Blender ends."""
-    if bpy.app.timers.is_registered(_tick):
-        bpy.app.timers.unregister(_tick)
+def leave():
+    """Blender ends: so does the thread."""
     if now.bridge is not None:
         now.bridge.close()
+
+
+def end():
+    """The add-on is disabled."""
+    if bpy.app.timers.is_registered(_tick):
+        bpy.app.timers.unregister(_tick)
+    leave()
     vars(now).update(vars(_Now()))

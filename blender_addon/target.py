@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +36,7 @@ class Target:
     """This client's .key_secret file, for an engine on another machine."""
     online: bool = True
     """Whether Blender may go online: asked for any engine that is not on this machine."""
-    client: str = "Blender"
+    client: str = field(default="Blender", compare=False)
     patience_s: float = 60.0
 
     def connect(self, while_waiting: Callable[[], None]) -> EngineClient:

@@ -16,7 +16,6 @@ from matanyone_engine.cli.local_job import Running, add_cache, run_here
 from matanyone_engine.cli.masks import add_masks, masks_of
 from matanyone_engine.cli.progress import plain_console
 from matanyone_engine.errors import SettingError
-from matanyone_engine.matting.session import SETTLE_PASSES
 from matanyone_engine.media.foreground import CORE_CHOKE
 from matanyone_engine.media.layouts import COMPRESSIONS, DEPTHS, LAYOUTS, Delivery
 from matanyone_engine.media.sequence import parse_frames
@@ -48,7 +47,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--exposure", type=float, default=0.0, metavar="STOPS", help="show the network a brighter plate (default: 0)"
     )
     parser.add_argument(
-        "--settle", type=int, default=SETTLE_PASSES, metavar="N", help="refinements of the mask's frame (default: 10)"
+        "--settle", type=int, metavar="N", help="refinements of the mask's frame (default: what suits the model)"
     )
     parser.add_argument(
         "--mask-grow", type=int, default=0, metavar="PIXELS", help="grow the mask first; negative shrinks (default: 0)"

@@ -16,7 +16,7 @@ class SessionOptions(Protocol):
     """The keywords of MattingSession, which says what they mean."""
 
     @property
-    def settle_passes(self) -> int: ...
+    def settle_passes(self) -> int | None: ...
     @property
     def working_size(self) -> int | None: ...
     @property
@@ -39,10 +39,15 @@ def keywords(options: SessionOptions) -> dict[str, Any]:
 
 
 def check_options(
-    settle_passes: int, working_size: int | None, refine: bool, region: str | None, hold_tolerance: float | None
+    settle_passes: int | None,
+    working_size: int | None,
+    refine: bool,
+    region: str | None,
+    hold_tolerance: float | None,
 ) -> None:
     """Raise SettingError for options that no session takes."""
-    _check_option("settle_passes", settle_passes, minimum=0)
+    if settle_passes is not None:
+        _check_option("settle_passes", settle_passes, minimum=0)
     if working_size is not None:
         _check_option("working_size", working_size, minimum=16)
     Region.parse(region)

@@ -46,8 +46,6 @@ from matanyone_engine.model.checkpoint import network_digest
 from matanyone_engine.model.encoders import ImageFeatures
 from matanyone_engine.model.matanyone import MatAnyone
 
-SETTLE_PASSES = 10
-"""The published default (spec section 5.3)."""
 _ROUNDING = 1e-3
 """How far outside 0..1 a value may lie: resampling and half floats overshoot by less."""
 
@@ -85,7 +83,7 @@ Compute = Callable[[StreamState, Seen], Stepped]
 class MattingSession:
     """Follows one object, frame by frame, forwards or backwards, but without leaps.
 
-        session = MattingSession(network, MemoryPolicy(), settle_passes=10)
+        session = MattingSession(network, MemoryPolicy(), settle_passes=5)
         alpha = session.seed(plate, mask)
         alpha = session.advance(plate)
 
@@ -99,7 +97,7 @@ class MattingSession:
         network: MatAnyone,
         policy: MemoryPolicy | None = None,
         *,
-        settle_passes: int = SETTLE_PASSES,
+        settle_passes: int | None = None,
         working_size: int | None = None,
         refine: bool = True,
         region: str | None = None,
@@ -108,7 +106,8 @@ class MattingSession:
     ) -> None:
         """network: put into evaluation mode, since batch norm must run on its stored statistics.
 
-        settle_passes: how often the seeded frame is predicted again after its first prediction.
+        settle_passes: how often the seeded frame is predicted again after its first prediction; None is what suits the
+        network's weights.
 
         working_size: limit of the shortest side that is computed, in pixels; None computes at full size. Alphas come
         back at the plate's size either way: along the plate's detail (refine.py), or bilinearly without `refine`.
@@ -125,7 +124,7 @@ class MattingSession:
         check_options(settle_passes, working_size, refine, region, hold_tolerance)
         self._network = network.eval()
         self._policy = policy or MemoryPolicy()
-        self._settle_passes = settle_passes
+        self._settle_passes = network.settle_passes if settle_passes is None else settle_passes
         self._working_size = working_size
         self._refine = refine
         self._region = Region.parse(region)
@@ -141,6 +140,11 @@ class MattingSession:
     def cursor(self) -> Cursor:
         """Where the session stands."""
         return self._state.cursor
+
+    @property
+    def settle_passes(self) -> int:
+        """How often seed() predicts its frame again."""
+        return self._settle_passes
 
     @property
     def state(self) -> StreamState:

@@ -47,6 +47,42 @@ def conv1(inputs: int, outputs: int) -> nn.Conv2d:
     return Conv2d(inputs, outputs, kernel_size=1)
 
 
+class OneChannelConv3(Conv2d):
+    """A 3x3 convolution to a single channel, with bias, that keeps the size.
+
+    Inference on a CPU makes it one product, an output a tap, and nine shifted sums: torch's own kernel computes a
+    block of output channels whether or not they are there, and takes three times as long.
+    """
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__(inputs, 1, kernel_size=3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, 1, H, W)."""
+        if x.device.type != "cpu" or torch.is_grad_enabled():
+            return super().forward(x)
+        size = x.shape[:1] + x.shape[2:]
+        pixels = x.to(self.weight.dtype).permute(0, 2, 3, 1).flatten(0, 2)
+        taps = (self.weight[0].flatten(1).t().contiguous() @ pixels.t()).unflatten(1, size)
+        return self._shifted_sum(taps).unsqueeze(1)
+
+    def _shifted_sum(self, taps: Tensor) -> Tensor:
+        """(9, B, H, W), what each tap adds to a pixel that lies where the tap looks from -> (B, H, W)."""
+        assert self.bias is not None
+        height, width = taps.shape[2:]
+        total = self.bias.expand(taps.shape[1:]).clone()
+        for number, tap in enumerate(taps):
+            down, right = number // 3 - 1, number % 3 - 1
+            here = (..., _inner(height, -down), _inner(width, -right))
+            total[here] += tap[..., _inner(height, down), _inner(width, right)]
+        return total
+
+
+def _inner(length: int, shift: int) -> slice:
+    """Of a row of that length, the part that is still inside once it is moved by -shift."""
+    return slice(max(0, shift), length + min(0, shift))
+
+
 def attention_taps(channels: int) -> int:
     """Taps of the channel-attention convolution: grows with log2 of the width, always odd (spec 2.5)."""
     taps = int((math.log2(channels) + 1) / 2)
@@ -102,7 +138,7 @@ def gated_update(gates: Tensor, sensory: Tensor) -> Tensor:
 
     gates (B, 3 S, h, w) in thirds forget, update, new value; sensory (B, S, h, w) -> (B, S, h, w).
     """
-    forget, update, new = gates.chunk(3, dim=1)
+    forget, update, new = gates.to(sensory.dtype).chunk(3, dim=1)
     update = torch.sigmoid(update)
     return torch.sigmoid(forget) * sensory * (1 - update) + update * torch.tanh(new)
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from matanyone_engine.model.blocks import area_resize, conv1, conv3, gated_update
+from matanyone_engine.model.blocks import OneChannelConv3, area_resize, conv1, conv3, gated_update
 from matanyone_engine.model.dims import STRIDE, Dims
 from matanyone_engine.model.encoders import ImageFeatures
 
@@ -32,6 +32,10 @@ class DecoderMaps(NamedTuple):
     """At stride 1; averaged to stride 16 where the decoder ran in strips."""
     raw_alpha: Tensor
     """(B, 1, H, W); clamped to 0..1 it is the alpha."""
+
+
+AddSkip = Callable[[Tensor, int, int], Tensor]
+"""(B, C, rows, W) float32 that may be written into, first and last row -> the same rows with their skip added."""
 
 
 class ResidualUp(nn.Module):
@@ -59,16 +63,16 @@ class UpsampleBlock(nn.Module):
         """(B, inputs, h, w), (B, inputs, 2 h, 2 w) -> (B, outputs, 2 h, 2 w)."""
         return self.out_conv(_doubled(x) + skip)
 
-    def rows(self, x: Tensor, skip: Callable[[int, int], Tensor], first: int, last: int) -> Tensor:
-        """Rows first to last of forward(), from just what they depend on; skip(a, b) gives rows a to b of the skip."""
+    def rows(self, x: Tensor, add_skip: AddSkip, first: int, last: int) -> Tensor:
+        """Rows first to last of forward(), from just what they depend on."""
         top, bottom = max(0, first - _REACH), min(2 * x.shape[2], last + _REACH)
-        refined = self.out_conv(_doubled_rows(x, top, bottom) + skip(top, bottom))
+        refined = self.out_conv(add_skip(_doubled_rows(x, top, bottom), top, bottom))
         return refined[:, :, first - top : last - top]
 
     def by_strips(self, x: Tensor, skip: Tensor, strip_bytes: int) -> Tensor:
         """forward(), with no more than strips of what lies between."""
         strips = _strips(x, strip_bytes)
-        return torch.cat([self.rows(x, lambda a, b: skip[:, :, a:b], *strip) for strip in strips], dim=2)
+        return torch.cat([self.rows(x, lambda up, a, b: up.add_(skip[:, :, a:b]), *strip) for strip in strips], dim=2)
 
 
 def _doubled(x: Tensor) -> Tensor:
@@ -104,8 +108,19 @@ class SkipProjection(nn.Module):
         return [transform(x) for transform, x in zip(self.transforms[:3], (f8, f4, f2), strict=True)]
 
     def full_size(self, image: Tensor) -> Tensor:
-        """Normalised plate (B, 3, H, W), or rows of it -> the skip at stride 1."""
+        """Normalised plate (B, 3, H, W) -> the skip at stride 1."""
         return self.transforms[3](image)
+
+    def add_full_size(self, x: Tensor, image: Tensor) -> Tensor:
+        """x (1, C, H, W) float32 + full_size(image), written into x where it lies channels-last."""
+        transform = self.transforms[3]
+        assert isinstance(transform, nn.Conv2d)
+        assert transform.bias is not None
+        assert len(x) == 1, "strips are made for one plate"
+        x.add_(transform.bias[:, None, None])
+        rows, pixels = (each.permute(0, 2, 3, 1).flatten(0, 2) for each in (x, image))
+        rows.addmm_(pixels, transform.weight.flatten(1).t())
+        return rows.view(1, *x.shape[2:], -1).permute(0, 3, 1, 2)
 
 
 class DecoderSensoryUpdate(nn.Module):
@@ -148,7 +163,7 @@ class MaskDecoder(nn.Module):
         self.up_4_2 = UpsampleBlock(d4, d2)
         self.up_2_1 = UpsampleBlock(d2, d1)
         self.pred_seg = conv3(d1, 1)
-        self.pred_mat = conv3(d1, 1)
+        self.pred_mat = OneChannelConv3(d1)
 
     def forward(self, features: ImageFeatures, readout: Tensor) -> DecoderMaps:
         """Image features and (B, D, h, w) -> DecoderMaps."""
@@ -170,11 +185,11 @@ class MaskDecoder(nn.Module):
     def _strip(self, features: ImageFeatures, p2: Tensor, first: int, last: int) -> tuple[Tensor, Tensor]:
         """Rows first to last: p1 averaged to stride 16, and the raw alpha."""
 
-        def skip(top: int, bottom: int) -> Tensor:
-            return self.decoder_feat_proc.full_size(features.image[:, :, top:bottom])
+        def add_skip(up: Tensor, top: int, bottom: int) -> Tensor:
+            return self.decoder_feat_proc.add_full_size(up, features.image[:, :, top:bottom])
 
         top, bottom = max(0, first - 1), min(2 * p2.shape[2], last + 1)
-        p1 = self.up_2_1.rows(p2, skip, top, bottom)
+        p1 = self.up_2_1.rows(p2, add_skip, top, bottom)
         own = slice(first - top, last - top)
         pooled = F.avg_pool2d(p1[:, :, own], STRIDE)
         return pooled, self.pred_mat(F.relu(p1))[:, :, own]

@@ -24,6 +24,8 @@ from matanyone_engine.model.fusion import PixelFuser
 from matanyone_engine.model.object_summarizer import ObjectSummarizer
 from matanyone_engine.model.object_transformer import ObjectTransformer, TransformerReadout
 
+SETTLE_PASSES = 10
+"""The published default (spec section 5.3)."""
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
 
@@ -58,6 +60,8 @@ class MatAnyone(nn.Module):
     """Of the weights as they were stored, once precision.py has changed them for speed; None before."""
     precision: str = "exact"
     """A precision.Precision's value."""
+    settle_passes: int = SETTLE_PASSES
+    """How often a seeded frame is predicted again where nobody says: the paper's figure, or what suits the weights."""
 
     def __init__(self, dims: Dims = MATANYONE) -> None:
         super().__init__()

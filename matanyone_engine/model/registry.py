@@ -67,7 +67,9 @@ class Model:
     bundled: str | None = None
     """File name in the package's weights folder."""
     verified_fast: bool = False
-    """Half precision was measured to be as good on the example, whose true alpha is known (benchmarks/README.md)."""
+    """Half precision was measured to be as good on clips whose true alpha is known (benchmarks/README.md)."""
+    settle_passes: int | None = None
+    """How often a key's frame is best predicted again, where that was measured (benchmarks/README.md)."""
 
 
 _S_LAB_TERMS = (
@@ -94,6 +96,7 @@ MODELS: dict[str, Model] = {
             ),
             bundled="mini.safetensors",
             verified_fast=True,
+            settle_passes=2,
         ),
         Model(
             name="matanyone",
@@ -293,7 +296,10 @@ def _load(name_or_path: str | os.PathLike[str], device: torch.device) -> tuple[M
     if weights.standing == "unverified":
         _meet_unverified(weights, asked_by_name=found.model is not None)
     _announce_licence(weights)
-    return build_network(read_checkpoint(weights.path), device), weights
+    network = build_network(read_checkpoint(weights.path), device)
+    if weights.model is not None and weights.model.settle_passes is not None:
+        network.settle_passes = weights.model.settle_passes
+    return network, weights
 
 
 def require_licence_class(weights: VettedWeights, wanted: str) -> None:

@@ -14,8 +14,12 @@ from typing import Literal
 
 from matanyone_engine.matting.options import check_options, check_size, keywords
 from matanyone_engine.matting.policy import MemoryPolicy
+<<<<<<< HEAD
 from matanyone_engine.matting.session import SETTLE_PASSES
 from matanyone_engine.matting.shot import Seed, Shot
+=======
+from matanyone_engine.matting.shot import Seed, Shot, Source
+>>>>>>> d7900f0 (Write a single channel by taps, halve the gates, let each model say how often it settles)
 from matanyone_engine.media.channels import Selection
 from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.layouts import Delivery
@@ -65,7 +69,8 @@ class MatteJob:
     """Stops by which the network sees the plate brighter; nothing else changes."""
     mask_grow: int = 0
     """Pixels to grow the mask by before it is used; negative shrinks."""
-    settle_passes: int = SETTLE_PASSES
+    settle_passes: int | None = None
+    """How often a key's frame is predicted again; None is what suits the model."""
     working_size: int | None = None
     refine: bool = True
     """Alphas of a working size come back along the plate's detail; else bilinearly."""

@@ -186,6 +186,7 @@ class _Run:
         cache: MutableMapping[str, bytes],
         stopping: Callable[[], bool],
     ) -> None:
+        plan = _settled(plan, network)
         self._plan, self._weights, self._cache, self._stopping = plan, weights, cache, stopping
         self._contents = read_contents(plan.source, plan.shot.frames)
         self._names = Names(plan.shot, _inputs(plan, network, self._contents))
@@ -391,6 +392,13 @@ def waiting_bytes(plan: MattePlan) -> int:
     """Main memory of the frames that wait on either side of the network."""
     width, height = plan.size
     return 2 * _depth(plan) * height * width * _BYTES_A_PIXEL
+
+
+def _settled(plan: MattePlan, network: MatAnyone) -> MattePlan:
+    """With the settle passes that suit the network where the job leaves them open: they are part of what it names."""
+    if plan.job.settle_passes is not None:
+        return plan
+    return replace(plan, job=replace(plan.job, settle_passes=network.settle_passes))
 
 
 def identity(plan: MattePlan, network: MatAnyone) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -233,7 +233,7 @@ def _restored(network: MatAnyone, folder: SessionFolder, next_seq: int) -> Matti
 
 
 def _provenance(live: Live, colour: ColourChoice) -> dict[str, str]:
-    options = live.opening.options
+    options = replace(live.opening.options, settle_passes=live.session.settle_passes)
     return describe_making(
         live.weights,
         colour,

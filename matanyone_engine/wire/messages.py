@@ -141,7 +141,8 @@ class Sessions(Message):
 class Options:
     """How a shot is computed. Results depend on nothing else but plates, mask and weights."""
 
-    settle_passes: int = 10
+    settle_passes: Optional[int] = None
+    """How often a key's frame is predicted again; null is what suits the model."""
     working_size: Optional[int] = None
     """Limit of the shortest side that is computed, in pixels; None is full size. Alphas come back at the plate's."""
     colorspace: Optional[str] = None

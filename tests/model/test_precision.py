@@ -11,6 +11,7 @@ from toy import disc, plates, toy_network
 from matanyone_engine import MattingSession, load_network
 from matanyone_engine.errors import SettingError
 from matanyone_engine.model import MatAnyone, network_digest
+from matanyone_engine.model.blocks import OneChannelConv3
 from matanyone_engine.model.decoder import STRIP_BYTES
 from matanyone_engine.model.precision import Precision, choose_precision, half_type, prepared
 from matanyone_engine.model.registry import load_trainable
@@ -94,6 +95,16 @@ def test_strips_decode_the_same(strip_bytes: int) -> None:
     assert torch.allclose(strips.raw_alpha, whole.raw_alpha, atol=1e-5)
     assert torch.allclose(strips.p2, whole.p2, atol=1e-5)
     assert torch.allclose(strips.p1, nn.functional.avg_pool2d(whole.p1, 16), atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(2, 3, 5, 7), (1, 16, 1, 9), (1, 4, 33, 1), (1, 24, 40, 48)])
+def test_a_convolution_to_one_channel_is_what_torch_computes(size: tuple[int, int, int, int]) -> None:
+    layer, x = OneChannelConv3(size[1]), torch.randn(size)
+    with torch.inference_mode():
+        own = layer(x)
+        as_torch = nn.functional.conv2d(x, layer.weight, layer.bias, padding=1)
+    assert torch.allclose(own, as_torch, atol=1e-5)
+    assert torch.equal(layer(x), as_torch), "training keeps torch's own, with its gradients"
 
 
 def test_auto_is_fast_only_where_verified() -> None:

@@ -12,10 +12,12 @@ import pytest
 import torch
 
 from matanyone_engine.errors import CheckpointError, DeviceError, LicenceRefused, WeightsNotFound
+from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.model import MINI, MatAnyone, load_upstream_state, read_checkpoint, save_checkpoint
 from matanyone_engine.model.device import choose_device
 from matanyone_engine.model.install import import_file
 from matanyone_engine.model.licences import ALLOWED_VARIABLE
+from matanyone_engine.model.matanyone import SETTLE_PASSES
 from matanyone_engine.model.registry import (
     FOLDERS_VARIABLE,
     MODELS,
@@ -82,6 +84,12 @@ def test_mini_is_bundled_verified_and_loads():
     assert network.dims == MINI
     assert not network.training
     assert (weights.standing, weights.licence, weights.label) == ("verified", "Apache-2.0", "mini")
+
+
+def test_settle_passes_are_what_suits_the_weights(weights):
+    assert load_network("mini", "cpu").settle_passes == MODELS["mini"].settle_passes == 2
+    assert MattingSession(load_network("mini", "cpu")).settle_passes == 2
+    assert load_network(weights, "cpu").settle_passes == SETTLE_PASSES, "the published default"
 
 
 def test_the_model_card_names_the_file_it_describes():

@@ -109,6 +109,12 @@ def test_nothing_changed(again: Again) -> None:
     assert again() == (0, [])
 
 
+def test_settle_passes_left_open_are_what_suits_the_network(again: Again, shot: Shot) -> None:
+    network, _ = load_vetted(shot.weights, "cpu")
+    network.settle_passes = 0
+    assert again(network, settle_passes=None) == (0, [])
+
+
 def test_alphas_that_were_deleted_come_from_the_cache(shot: Shot, again: Again) -> None:
     shutil.rmtree(shot.out)
     assert again() == (0, list(range(1001, 1007)))

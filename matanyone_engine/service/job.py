@@ -14,12 +14,7 @@ from typing import Literal
 
 from matanyone_engine.matting.options import check_options, check_size, keywords
 from matanyone_engine.matting.policy import MemoryPolicy
-<<<<<<< HEAD
-from matanyone_engine.matting.session import SETTLE_PASSES
 from matanyone_engine.matting.shot import Seed, Shot
-=======
-from matanyone_engine.matting.shot import Seed, Shot, Source
->>>>>>> d7900f0 (Write a single channel by taps, halve the gates, let each model say how often it settles)
 from matanyone_engine.media.channels import Selection
 from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.layouts import Delivery

@@ -45,6 +45,7 @@ def test_the_readme_names_these_commands_and_no_others() -> None:
         ["make", "test"],
         ["pip", "install"],
         ["matanyone-engine", "matte"],
+        ["matanyone-engine", "review"],
         ["matanyone-engine", "doctor"],
         ["matanyone-engine", "serve"],
         ["matanyone-engine", "matte"],
@@ -83,6 +84,9 @@ def test_the_main_command_runs_as_written(tmp_path: Path, monkeypatch: pytest.Mo
     command = next(line for line in commands() if line.startswith("matanyone-engine matte"))
     assert main(shlex.split(command)[1:]) == 0
     assert len(list((tmp_path / "out").glob("alpha.*.exr"))) == 3
+    review = next(line for line in commands() if line.startswith("matanyone-engine review"))
+    assert main(shlex.split(review)[1:]) == 0
+    assert (tmp_path / "out" / "review.html").is_file()
     header = oiio.ImageInput.open("out/alpha.1002.exr").spec()
     assert header.get_string_attribute("smpte:TimeCode") == "01:00:00:01"
     assert header.getattribute("FramesPerSecond") == (24, 1)

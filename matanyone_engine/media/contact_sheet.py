@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A contact sheet: plate, alpha and composite of a few frames in one PNG, for a look at a shot without a viewer.
 
-Rules of this file:
-1. Fed while a shot runs; it keeps thumbnails of the chosen frames and nothing else.
-2. The composite is mixed in linear light and encoded last: hair edges look as they will in comp.
+It is fed while a shot runs, and keeps thumbnails of the chosen frames and nothing else.
 """
 
 from __future__ import annotations
@@ -15,14 +13,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import OpenImageIO as oiio
-from numpy.typing import NDArray
 
 from matanyone_engine.atomic import whole_file
 from matanyone_engine.errors import OutputError
-from matanyone_engine.media.color import decode_srgb, encode_srgb
-
-Image = NDArray[np.float32]
-Sheet = NDArray[np.uint8]
+from matanyone_engine.media.images import FloatImage
+from matanyone_engine.media.thumbnails import Sheet, Thumbnails
 
 THUMBNAIL_WIDTH = 480
 """Widest thumbnail, in pixels; smaller plates keep their size."""
@@ -31,10 +26,6 @@ TITLES = ("plate", "alpha", "composite")
 
 # Display-referred 8-bit greys of the sheet.
 _BACKGROUND, _TITLE_GREY, _LABEL_GREY = 28, 150, 215
-
-_CHECKER = (0.15, 0.21)
-"""Linear light: two greys around 18 %, far enough apart to show through, too close to distract."""
-_CHECKER_SQUARE = 16
 
 _MARGIN, _GAP, _GUTTER, _HEADER = 24, 10, 88, 30
 _NARROWEST_CELL = 110
@@ -73,7 +64,7 @@ class ContactSheet:
         """Whether add would keep anything of this frame."""
         return frame in self._chosen
 
-    def add(self, frame: int, rgb: Image, alpha: Image) -> None:
+    def add(self, frame: int, rgb: FloatImage, alpha: FloatImage) -> None:
         """Keep thumbnails of a frame the sheet wants; other frames leave no trace.
 
         rgb (H, W, 3) float, display-referred sRGB; alpha (H, W) float. Both 0 to 1; what lies outside is clipped.
@@ -95,39 +86,9 @@ class ContactSheet:
         write_png(path, _lay_out(self._rows))
 
 
-def _thumbnails(rgb: Image, alpha: Image) -> _Row:
-    height, width = alpha.shape
-    size = _thumbnail_size(height, width)
-    linear = decode_srgb(np.clip(rgb, 0, 1))
-    opacity = np.clip(alpha, 0, 1)[..., None]
-    # Premultiplied, so that shrinking mixes no background into the edges.
-    subject, cover = _shrink(linear * opacity, size), _shrink(opacity, size)[..., None]
-    composite = subject + (1 - cover) * _checker(size)
-    plate = _to_bytes(encode_srgb(_shrink(linear, size)))
-    matte = _to_bytes(np.repeat(cover, 3, axis=2))
-    return _Row((plate, matte, _to_bytes(encode_srgb(composite))))
-
-
-def _thumbnail_size(height: int, width: int) -> tuple[int, int]:
-    """(width, height) in the same proportions, never larger than the plate."""
-    scale = min(1.0, THUMBNAIL_WIDTH / width)
-    return max(1, round(width * scale)), max(1, round(height * scale))
-
-
-def _shrink(image: Image, size: tuple[int, int]) -> Image:
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
-
-
-def _checker(size: tuple[int, int]) -> Image:
-    """(h, w, 1) linear light."""
-    width, height = size
-    rows, columns = np.ogrid[:height, :width]
-    odd = (rows // _CHECKER_SQUARE + columns // _CHECKER_SQUARE) % 2
-    return np.asarray(_CHECKER, dtype=np.float32)[odd][..., None]
-
-
-def _to_bytes(image: Image) -> Sheet:
-    return np.asarray(np.clip(image, 0, 1) * 255 + 0.5, dtype=np.uint8)
+def _thumbnails(rgb: FloatImage, alpha: FloatImage) -> _Row:
+    small = Thumbnails.of(rgb, alpha, THUMBNAIL_WIDTH)
+    return _Row((small.plate(), small.alpha(), small.over_checker()))
 
 
 def _lay_out(rows: dict[int, _Row]) -> Sheet:

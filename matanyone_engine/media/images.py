@@ -230,6 +230,22 @@ def read_alpha(path: Path) -> FloatImage:
     return _check_range(alpha, path, channel)
 
 
+def read_channel(path: Path, name: str) -> FloatImage:
+    """One channel of a file's first part by its name, (H, W) float32, in the display window.
+
+    Raises PlateError: unreadable, or without that channel.
+    """
+    with _open(path, PlateError) as image:
+        spec = image.spec()
+        if name not in spec.channelnames:
+            raise PlateError(
+                expected=f"a channel {name} in {str(path)!r}",
+                came=", ".join(spec.channelnames),
+                action="Check that all files are of one run.",
+            )
+        return _read(_Channels(path, image, 0, spec, (spec.channelnames.index(name),)), PlateError)[..., 0]
+
+
 def check_finite(rgb: FloatImage, path: Path) -> FloatImage:
     """rgb as it is, or PlateError that counts the pixels that are not numbers and places the first."""
     if np.isfinite(rgb).all():

@@ -15,8 +15,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from matanyone_engine.media.contact_sheet import Sheet, write_png, write_text
+from matanyone_engine.media.contact_sheet import write_png, write_text
 from matanyone_engine.media.images import FloatImage
+from matanyone_engine.media.thumbnails import Sheet
 
 WIDEST = 1280
 """Pixels of each half; smaller plates keep their size."""

@@ -43,6 +43,10 @@ class Ledger:
         """The line of a run's record (record.py) for a frame that stands."""
         return self._lines[frame]["said"]
 
+    def lines(self) -> dict[int, dict[str, Any]]:
+        """What the record says of every frame that was ever noted here, ascending."""
+        return {frame: self._lines[frame]["said"] for frame in sorted(self._lines) if "said" in self._lines[frame]}
+
     def add(self, frame: int, made_from: str, files: Sequence[Path], said: Mapping[str, Any]) -> None:
         """A frame's files are on disk, and this is what the record says of it. Raises OutputError."""
         digests = {path.name: file_digest(path) for path in files}

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""matanyone-engine review RUN [--out FILE]: one page to look a finished run over, worst frames first."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from matanyone_engine.atomic import whole_file
+from matanyone_engine.errors import OutputError, SettingError
+from matanyone_engine.media.mattes import check_writable
+from matanyone_engine.media.sequence import describe_frames
+from matanyone_engine.service.review import Review, RunFiles, find_run, look_through
+from matanyone_engine.service.review_page import page
+
+MOST_PICTURES = 60
+"""Frames shown large: more than anybody looks at, and a page of some 20 MB."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add 'review' to the program's parser."""
+    parser = subparsers.add_parser(
+        "review",
+        help="look a run over",
+        description="Write one HTML page about a finished run: confidence, flicker, worst frames first.",
+    )
+    parser.add_argument("run_files", metavar="RUN", help="its output pattern, its folder, or its NAME.matanyone.json")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the page (default: review.html beside the alphas)")
+    parser.add_argument("--plate", metavar="PATTERN", help="where the plate is now (default: where the record says)")
+    parser.add_argument(
+        "--pictures",
+        type=int,
+        default=24,
+        metavar="N",
+        help=f"frames shown large, up to {MOST_PICTURES} (default: 24)",
+    )
+    parser.add_argument("--width", type=int, default=640, metavar="PIXELS", help="of these (default: 640)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Find, look, write."""
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    _check(args)
+    found = find_run(args.run_files)
+    out = args.out or next(iter(found.files.values()))[0].parent / "review.html"
+    _check_out(out)
+    with _looking(console) as seen:
+        review = look_through(found, plate=args.plate, most=args.pictures, widest=args.width, seen=seen)
+    _write(out, page(review))
+    _tell(console, review, found)
+    console.print(f"page    {out}  ({out.stat().st_size / 1e6:.1f} MB)")
+
+
+def _check(args: argparse.Namespace) -> None:
+    for option, given, least, most in (
+        ("--pictures", args.pictures, 1, MOST_PICTURES),
+        ("--width", args.width, 64, 1920),
+    ):
+        if not least <= given <= most:
+            raise SettingError(
+                expected=f"{option} from {least} to {most}", came=str(given), action="Leave it out for the default."
+            )
+
+
+def _check_out(out: Path) -> None:
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise SettingError(expected="an .html file for the page", came=str(out), action="Write --out review.html.")
+    check_writable(out.parent)
+
+
+def _write(out: Path, text: str) -> None:
+    try:
+        with whole_file(out) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(
+            expected=f"to write the page {str(out)!r}",
+            came=error.strerror or str(error),
+            action="Choose a folder with room in which you may write: --out.",
+        ) from error
+
+
+def _tell(console: Console, review: Review, found: RunFiles) -> None:
+    """The same in a few lines, for a terminal."""
+    console.print(f"run     {found.title}  {describe_frames(review.frames)}  ({len(review.frames)} frames)")
+    for note in review.notes:
+        console.print(f"note    {note}")
+    for words, frames in review.warnings.items():
+        console.print(f"check   {words} ({describe_frames(frames)})")
+    for stretch in review.stretches[:5]:
+        where = describe_frames(range(stretch.first, stretch.last + 1))
+        why = f" ({stretch.why})" if stretch.why else ""
+        console.print(f"doubt   {stretch.object} {where}: {stretch.confidence:.2f} at {stretch.worst}{why}")
+    if len(review.stretches) > 5:
+        console.print(f"        and {len(review.stretches) - 5} more")
+
+
+@contextmanager
+def _looking(console: Console) -> Iterator[Callable[[int, int], None]]:
+    """A bar while alphas are read."""
+    columns = (TextColumn("look  "), BarColumn(), MofNCompleteColumn(), TextColumn("ETA"), TimeRemainingColumn())
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    with bar:
+        task = bar.add_task("look", total=None)
+        yield lambda done, of: bar.update(task, completed=done, total=of)

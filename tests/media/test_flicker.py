@@ -16,9 +16,9 @@ def bar(left: float, width: float = 20.0) -> np.ndarray:
     return np.repeat(across[None], 32, axis=0)
 
 
-@given(start=st.floats(2, 20), speed=st.floats(0, 10))
+@given(start=st.floats(2, 20), speed=st.floats(0, 9))
 def test_what_moves_one_way_does_not_flicker(start: float, speed: float) -> None:
-    assert flicker(bar(start), bar(start + speed), bar(start + 2 * speed)) < 0.03  # the corners of a soft edge
+    assert flicker(bar(start), bar(start + speed), bar(start + 2 * speed)) < 0.01
 
 
 def test_a_pop_of_one_frame_is_its_part_of_the_subject() -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from matanyone_engine.errors import BadInput, PlateError, SettingError
 from matanyone_engine.matting.confidence import DOUBTFUL
@@ -39,6 +39,8 @@ _GREEN = (0.06, 0.36, 0.10)
 """Linear Rec.709: fringes of any colour show on it."""
 _PICTURE_QUALITY, _STRIP_QUALITY = 82, 70
 _STRIP_WIDTH = 160
+_FINER = 3
+"""Times as wide as its picture is what a picture is mixed from, at most."""
 _MOST_IN_STRIP = 160
 """Frames that have a small picture."""
 _MOST_BYTES = 12 << 20
@@ -47,6 +49,7 @@ _JOINED = 2
 """Frames that may lie between two doubtful ones of one stretch."""
 
 ALL_OBJECTS = "all objects"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -206,15 +209,17 @@ def look_through(
     """Read all alphas of a run, and the plate where pictures are wanted.
 
     plate: where it is now, if not where the record says; most: how many frames are shown large at most, widest: how
-    large, in pixels; seen: hears how many alphas of how many were read. Raises PlateError, MaskError.
+    large, in pixels; seen: hears how many looks of how many were taken. Raises PlateError, MaskError.
     """
     notes: list[str] = []
     showing = _Showing(run, _open_plate(run, plate, notes))
     frames = tuple(run.files)
-    tracks = _tracks(run, showing, frames, seen)
+    in_strip = choose_preview_frames(frames, _MOST_IN_STRIP)
+    looked = _Counter(seen, len(frames) + len(in_strip) + min(most, len(frames)))
+    tracks = _tracks(run, showing, frames, looked)
     stretches = _stretches(tracks)
-    pictures = _large(showing, _worst(tracks, stretches, most), widest)
-    strip = {frame: showing.small(frame) for frame in choose_preview_frames(frames, _MOST_IN_STRIP)}
+    pictures = _large(showing, _worst(tracks, stretches, most), widest, looked)
+    strip = {frame: looked.after(showing.small(frame)) for frame in in_strip}
     if not any(each.confidence is not None for track in tracks for each in track.frames.values()):
         notes.append("This run says nothing about confidence: worst are the frames that flicker most.")
     return Review(
@@ -233,12 +238,25 @@ def look_through(
     )
 
 
-def _large(showing: _Showing, frames: Sequence[int], widest: int) -> dict[int, Pictures]:
+class _Counter:
+    """How far a review is."""
+
+    def __init__(self, seen: Callable[[int, int], None], of: int) -> None:
+        self._seen, self._of, self._done = seen, of, 0
+
+    def after(self, made: T) -> T:
+        """Count what was made."""
+        self._done += 1
+        self._seen(self._done, self._of)
+        return made
+
+
+def _large(showing: _Showing, frames: Sequence[int], widest: int, looked: _Counter) -> dict[int, Pictures]:
     """Large pictures of frames, the first ones first, as long as there is room."""
     found: dict[int, Pictures] = {}
     taken = 0
     for frame in frames:
-        pictures = showing.large(frame, widest)
+        pictures = looked.after(showing.large(frame, widest))
         taken += pictures.size
         if found and taken > _MOST_BYTES:
             showing.notes.append(f"There was room for {len(found)} large pictures: --width makes them smaller.")
@@ -308,7 +326,8 @@ class _Showing:
         alpha = union(list(self.alphas(frame).values()))
         rgb = self._plate_of(frame, alpha)
         shown = alpha[..., None].repeat(3, axis=2) if rgb is None else rgb
-        return Thumbnails.of(shown, alpha, widest), rgb is not None
+        size = fitting(alpha.shape, _FINER * widest)  # large plates: what no eye will tell need not be converted
+        return Thumbnails.of(shrunk(shown, size), shrunk(alpha, size), widest), rgb is not None
 
     def _plate_of(self, frame: int, alpha: FloatImage) -> FloatImage | None:
         """The plate as the network saw it; None, and a note, where it is not to be had."""
@@ -334,19 +353,16 @@ def _objects_in(path: Path) -> dict[str, str]:
     return {ALL_OBJECTS: ""}  # Cryptomatte, or objects that share one alpha
 
 
-def _tracks(
-    run: RunFiles, showing: _Showing, frames: tuple[int, ...], seen: Callable[[int, int], None]
-) -> tuple[Track, ...]:
+def _tracks(run: RunFiles, showing: _Showing, frames: tuple[int, ...], looked: _Counter) -> tuple[Track, ...]:
     """What is said of each object on each frame, and how it flickers."""
     facts: dict[str, dict[int, Seen]] = {name: {} for name in showing.objects}
     around: list[tuple[int, dict[str, FloatImage]]] = []
-    for done, (frame, alphas) in enumerate(_read_through(showing, frames), start=1):
+    for frame, alphas in map(looked.after, _read_through(showing, frames)):
         small = {name: shrunk(alpha, fitting(alpha.shape, _MEASURED_WIDTH)) for name, alpha in alphas.items()}
         for name, alpha in alphas.items():
             facts[name][frame] = _said(run.lines.get(frame, {}), name, float(alpha.mean()), len(facts))
         around = [*around[-2:], (frame, small)]
         _add_flicker(facts, around)
-        seen(done, len(frames))
     keys = {name: tuple(said["keys"]) for name, said in run.record.get("shot", {}).get("objects", {}).items()}
     only = next(iter(keys.values())) if len(keys) == 1 else ()
     return tuple(Track(name, found, keys.get(name, only)) for name, found in facts.items())

@@ -39,7 +39,7 @@ class Axis:
         """Round frame numbers, and the first one."""
         span = self.last - self.first
         step = next(step for k in range(8) for n in (1, 2, 5) if span / (step := n * 10**k) <= _MOST_TICKS)
-        numbers = [n for n in range(self.first, self.last + 1) if n % step == 0 and n - self.first > step / 2]
+        numbers = [n for n in range(self.first, self.last + 1) if n % step == 0 and n - self.first >= step]
         marks = "".join(f'<span style="left:{self.percent(n)}%">{n}</span>' for n in (self.first, *numbers))
         return f'<div class="axis">{marks}</div>'
 

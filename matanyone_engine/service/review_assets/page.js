@@ -105,6 +105,15 @@
     showCursor();
   }
 
+  /** As many small pictures as have room, spread over the shot. */
+  function fitStrip() {
+    const images = all(".strip img");
+    const box = document.querySelector(".strip").getBoundingClientRect();
+    const each = (box.height * images[0].naturalWidth) / images[0].naturalHeight;
+    const every = Math.max(1, Math.ceil((images.length * each) / box.width / 1.4));
+    images.forEach((image, number) => (image.hidden = number % every !== 0));
+  }
+
   // -------------------------------------------------------------------------------------------------- moving about
 
   function step(by) {
@@ -180,6 +189,8 @@
   });
   byId("theme").addEventListener("click", turn);
   byId("help").addEventListener("click", () => byId("keys").showModal());
+  addEventListener("load", fitStrip);
+  addEventListener("resize", fitStrip);
   if (matchMedia("(prefers-color-scheme: light)").matches) turn();
   show(frame);
 })();

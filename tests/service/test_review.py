@@ -57,7 +57,8 @@ def review(shot: Shot) -> Review:
 
 
 def record_of(shot: Shot) -> dict[str, Any]:
-    return read_record(shot.out / "a.matanyone.json")
+    (record,) = shot.out.glob("*.matanyone.json")
+    return read_record(record)
 
 
 def test_a_run_is_found_by_its_pattern_its_folder_and_its_record(shot: Shot) -> None:
@@ -215,3 +216,27 @@ def test_pictures_have_a_budget(shot: Shot, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_pictures_in_the_page_are_those_of_the_review(review: Review) -> None:
     assert base64.b64encode(review.pictures[review.worst[0]].checker).decode() in page(review)
+
+
+@pytest.mark.parametrize(
+    ("layout", "out", "names"),
+    [
+        ("matte", "{object}.####.exr", ["hero", "dog"]),
+        ("straight", "{object}.####.exr", ["hero", "dog"]),
+        ("alpha", "{object}.####.png", ["hero", "dog"]),
+        ("cryptomatte", "{object}.####.exr", ["all objects"]),
+    ],
+)
+def test_every_layout_is_looked_through(tmp_path: Path, layout: str, out: str, names: list[str]) -> None:
+    made = make_shot(tmp_path, count=3)
+    keys = tuple(KeyMask(str(made.mask), (1001,), name) for name in ("hero", "dog"))
+    job = MatteJob(made.plate, "", str(made.out / out), keys=keys, settle_passes=0, delivery=Delivery(layout))
+    list(run_matte(plan_matte(job), *load_vetted(made.weights, "cpu"), cache={}))
+    said = record_of(made)["frames"]
+    review = look_through(find_run(str(made.out)), widest=48)
+    assert [track.name for track in review.tracks] == names
+    for track in review.tracks:
+        for frame, seen in track.frames.items():
+            told = {name: each["value"] for name, each in said[str(frame)]["confidence"].items()}
+            assert seen.confidence == told.get(track.name, min(told.values()))
+            assert seen.coverage > 0

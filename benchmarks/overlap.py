@@ -139,7 +139,7 @@ def _parts(plan: MattePlan, alpha: Picture, weights: object) -> dict[str, float]
     return {
         "read": alone(lambda: plan.source.read(frame)),
         "view": alone(lambda: plan.view(read.rgb)),
-        "write": alone(lambda: plan.outputs.write(frame, content, about)),
+        "write": alone(lambda: plan.outputs.write(frame, content, about, {})),
     }
 
 

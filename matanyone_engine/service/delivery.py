@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matanyone_engine.errors import SettingError
+from matanyone_engine.matting.confidence import Confidence
 from matanyone_engine.media.images import PlateHeader
 from matanyone_engine.media.layouts import (
     LAYOUTS,
@@ -26,6 +27,7 @@ from matanyone_engine.media.mattes import write_picture
 from matanyone_engine.media.naming import shot_of, tokens_of, versions_taken, with_tokens
 from matanyone_engine.media.plates import PlateSource
 from matanyone_engine.media.sequence import OutputPattern
+from matanyone_engine.service.provenance import describe_confidence
 from matanyone_engine.service.record import record_path, reserve
 
 ALL_OBJECTS = "all"
@@ -71,12 +73,16 @@ class Outputs:
         if self.versioned:
             reserve(record_path(self.main), self.main.name)
 
-    def write(self, frame: int, content: FrameContent, about: Mapping[str, str]) -> list[Path]:
-        """Write the files of a frame. Raises BadResult, OutputError."""
+    def write(
+        self, frame: int, content: FrameContent, about: Mapping[str, str], confidences: Mapping[str, Confidence]
+    ) -> list[Path]:
+        """Write the files of a frame, each with the confidences of its own objects. Raises BadResult, OutputError."""
         written = []
         for pattern, objects in self.patterns.items():
             path = pattern.path(frame, self.padding)
-            write_picture(path, compose(self.delivery, content, objects, about, path.suffix))
+            sure = {name: confidences[name] for name in objects if name in confidences}
+            said = {**about, **describe_confidence(sure)}
+            write_picture(path, compose(self.delivery, content, objects, said, path.suffix))
             written.append(path)
         return written
 

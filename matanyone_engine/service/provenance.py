@@ -51,15 +51,14 @@ def describe_making(
     }
 
 
-def describe_frame(report: FrameReport, confidences: Mapping[str, Confidence]) -> dict[str, str]:
-    """What differs from frame to frame: the plate pixels that were computed, whether they were, and how surely."""
+def describe_frame(report: FrameReport) -> dict[str, str]:
+    """What differs from frame to frame: the plate pixels that were computed, and whether they were."""
     region = {} if report.region is None else {"region": str(report.region)}
-    held = {"held": "1"} if report.held else {}
-    return {**region, **held, **_describe_confidence(confidences)}
+    return {**region, "held": "1"} if report.held else region
 
 
-def _describe_confidence(confidences: Mapping[str, Confidence]) -> dict[str, str]:
-    """The least as a bare number, which a host's expression can use; each object's where there are several."""
+def describe_confidence(confidences: Mapping[str, Confidence]) -> dict[str, str]:
+    """Of the objects in a file: the least as a bare number, which a host's expression can use, and each of several."""
     if not confidences:
         return {}
     worst = min(confidences.values(), key=lambda each: each.value)

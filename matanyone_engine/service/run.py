@@ -294,9 +294,9 @@ class _Run:
         if not alphas:
             return _Written(StepDone(frame, 0, 0), live)
         with memory_named("write"):
-            about = {**self._about(frame), **describe_frame(report, confidences)}
+            about = {**self._about(frame), **describe_frame(report)}
             content = FrameContent(plate.header, alphas, plate.canvas, interop_id(self._plan.colour.space))
-            paths = self._plan.outputs.write(frame, content, about)
+            paths = self._plan.outputs.write(frame, content, about, confidences)
             alpha = union(list(alphas.values()))
             warnings = suspicions(black=not plate.rgb.any(), alpha=alpha, cut=report.cut)
             line = frame_line(record_path(self._plan.outputs.main), paths, alphas, warnings, confidences)

@@ -31,7 +31,7 @@ from matanyone_engine.model.registry import VettedWeights, load_vetted
 from matanyone_engine.service.guard import again_if_out_of_memory, give_back, suspicions
 from matanyone_engine.service.job import MattePlan
 from matanyone_engine.service.pixels import Plane, Seen
-from matanyone_engine.service.provenance import describe_frame, describe_making
+from matanyone_engine.service.provenance import describe_confidence, describe_frame, describe_making
 from matanyone_engine.service.run import Event, run_matte
 from matanyone_engine.service.store import Answered, SessionFolder
 from matanyone_engine.wire import messages as say
@@ -146,7 +146,7 @@ class Worker:
             before,
             live.session.state,
             seen.header,
-            {**_provenance(live, seen.colour), **describe_frame(report, {SUBJECT: sure})},
+            {**_provenance(live, seen.colour), **describe_frame(report), **describe_confidence({SUBJECT: sure})},
             seen.mask_sha256,
             suspicions(black=seen.black, alpha=alpha, cut=report.cut),
             report,

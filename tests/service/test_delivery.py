@@ -66,7 +66,7 @@ def test_every_object_is_written_with_its_own_alpha(shot: Shot) -> None:
         folder.mkdir(parents=True)
     alphas = {"alice": np.full((HEIGHT, WIDTH), 0.25, np.float32), "bob": np.ones((HEIGHT, WIDTH), np.float32)}
     content = FrameContent(PlateHeader.plain(Path("p"), WIDTH, HEIGHT), alphas)
-    planned.write(1001, content, {})
+    planned.write(1001, content, {}, {})
     assert (read_image(shot.out / "alice" / "a.1001.exr") == 0.25).all()
     assert (read_image(shot.out / "bob" / "a.1001.exr") == 1).all()
 

@@ -208,6 +208,14 @@ def test_of_several_objects_a_file_says_the_least_and_each(shot: Shot) -> None:
     assert spec.get_string_attribute("matanyone:confidences") == f"hero={hero:.3f}, dog=1.000"
 
 
+def test_a_file_of_one_object_says_its_own(shot: Shot) -> None:
+    keys = (KeyMask(str(shot.mask), (1001,), "hero"), KeyMask(str(shot.mask), (1004,), "dog"))
+    plan = plan_matte(job(shot, mask="", keys=keys, out=str(shot.out / "{object}.####.exr")))
+    for event in run(plan, shot):
+        said = [confidence_in(path) for path in event.paths]
+        assert said == [f"{event.confidences[name].value:.3f}" for name in ("hero", "dog")]
+
+
 def test_frames_that_are_left_alone_keep_their_confidence_and_their_bytes(shot: Shot) -> None:
     """In a run that changes others, of which the record is gone; and as sure as in one run that knew of no other."""
     shutil.copy(shot.mask, shot.folder / "roto.1005.exr")

@@ -33,6 +33,7 @@ COMMANDS = {
     "evaluate": "how far alphas are from the true ones: a table, JSON, a plot",
     "train": "train a network by one stage of the recipe",
     "draw": "draw clips with true alpha to train on",
+    "nuke": "put the add-on for Nuke where Nuke finds it",
     "weights": "list, fetch, import and verify models",
     "doctor": "what this machine has, and whether the engine answers right on it",
 }

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""matanyone-engine nuke install --nuke-path DIR [--wheels FOLDER]
+
+Puts the Nuke add-on into a folder of its own, with a copy of the client and pyzmq for each Python. Nothing is fetched:
+wheels are given as files, and without them the add-on talks through this Python (docs/nuke.md).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import re
+import shutil
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+from matanyone_engine import __version__
+from matanyone_engine.atomic import whole_file
+from matanyone_engine.client.vendor import copy_client
+from matanyone_engine.errors import OutputError, SettingError
+
+PACKAGE = "matanyone_nuke"
+RECORD = "install.json"
+TOP = ("init.py", "menu.py", "MatAnyone.gizmo", "ToolSets/MatAnyone.nk")
+PYZMQ = "26.4.0"
+"""The last with wheels for Python 3.9 to 3.11 that ask for glibc 2.17 only."""
+_WHEEL = re.compile(r"pyzmq-(?P<version>[^-]+)-(?P<python>cp\d+)-cp\d+-(?P<platform>.+)\.whl")
+_PLATFORMS = {"linux": "manylinux", "darwin": "macosx", "win32": "win"}
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add 'nuke' to the program's parser."""
+    parser = subparsers.add_parser("nuke", help="put the add-on where Nuke finds it", description=__doc__)
+    commands = parser.add_subparsers(dest="nuke_command", required=True, metavar="install")
+    install = commands.add_parser("install", help="install or update the add-on")
+    install.add_argument(
+        "--nuke-path", type=Path, required=True, metavar="DIR", help="a folder of its own, to be named in NUKE_PATH"
+    )
+    install.add_argument("--wheels", type=Path, metavar="FOLDER", help="pyzmq wheels; without them nothing is compiled")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Install, and say what was done and what is left to do."""
+    target = args.nuke_path.absolute()
+    wheels = [] if args.wheels is None else fitting_wheels(args.wheels)
+    files = install(target, wheels)
+    pythons = sorted(_WHEEL.fullmatch(wheel.name)["python"] for wheel in wheels)  # type: ignore[index]
+    print(f"installed {len(files)} files of version {__version__} in {target}")
+    print(f"python    {sys.executable} runs the engine, and the companion where there is no pyzmq")
+    print(f"pyzmq     {', '.join(pythons) or 'none: Nuke talks through the companion'}")
+    if not wheels:
+        print(f"          pip download --no-deps --only-binary=:all: --python-version 3.9 -d wheels pyzmq=={PYZMQ}")
+        print("          (3.10 and 3.11 too), then again with --wheels wheels")
+    print(f"next      add {target} to NUKE_PATH, or nuke.pluginAddPath({str(target)!r}) to your init.py")
+
+
+def plugin_source() -> Path:
+    """The add-on as it came with this package: beside it in a checkout, under share/ where it was installed."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package.parent / "nuke_plugin", Path(sys.prefix) / "share" / "matanyone-engine" / "nuke_plugin"):
+        if (folder / PACKAGE / "plan.py").is_file():
+            return folder
+    raise SettingError(
+        expected="the Nuke add-on beside this package",
+        came="none",
+        action="Install matanyone-engine from its wheel or its checkout.",
+    )
+
+
+def fitting_wheels(folder: Path) -> list[Path]:
+    """One pyzmq wheel for each Python, for this system. Raises SettingError where there is none."""
+    here = next(name for system, name in _PLATFORMS.items() if sys.platform.startswith(system))
+    found: dict[str, Path] = {}
+    for path in sorted(folder.glob("pyzmq-*.whl")) if folder.is_dir() else ():
+        match = _WHEEL.fullmatch(path.name)
+        if match is not None and here in match["platform"]:
+            found[match["python"]] = path
+    if not found:
+        raise SettingError(
+            expected=f"wheels of pyzmq {PYZMQ} for this system",
+            came=f"none in {folder}",
+            action="pip download --no-deps --only-binary=:all: --python-version 3.9 -d FOLDER pyzmq==" + PYZMQ,
+        )
+    return list(found.values())
+
+
+def install(target: Path, wheels: list[Path]) -> list[str]:
+    """The add-on whole in `target`, in place of an earlier one; its files. Raises SettingError, OutputError."""
+    _check_ours(target)
+    source = plugin_source()
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target, prefix=".matanyone-") as staging:
+            fresh = Path(staging) / PACKAGE
+            shutil.copytree(source / PACKAGE, fresh, ignore=shutil.ignore_patterns("__pycache__", "engine", "wheels"))
+            copy_client(fresh / "engine")
+            for wheel in wheels:
+                _unpack(wheel, fresh / "wheels")
+            for name in TOP:
+                (target / name).parent.mkdir(exist_ok=True)
+                _write(target / name, (source / name).read_bytes())
+            if (target / PACKAGE).exists():
+                (target / PACKAGE).rename(Path(staging) / "old")
+            fresh.rename(target / PACKAGE)
+        return _write_record(target, wheels)
+    except OSError as error:
+        raise OutputError(
+            expected="a folder that can be written", came=str(error), action="Choose another --nuke-path."
+        ) from error
+
+
+def _write(path: Path, data: bytes) -> None:
+    with whole_file(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def _check_ours(target: Path) -> None:
+    """Never over somebody's own init.py."""
+    theirs = [name for name in TOP if (target / name).exists()]
+    if theirs and not (target / PACKAGE / RECORD).is_file():
+        raise SettingError(
+            expected="a folder of its own for the add-on",
+            came=f"{target}, which has a {theirs[0]} of somebody else",
+            action=f"Name another, such as {target / 'matanyone'}.",
+        )
+
+
+def _unpack(wheel: Path, folder: Path) -> None:
+    """pyzmq of one Python, in a folder of its own: the end of sys.path, not the beginning."""
+    match = _WHEEL.fullmatch(wheel.name)
+    assert match is not None
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder / match["python"])
+
+
+def _write_record(target: Path, wheels: list[Path]) -> list[str]:
+    """What was installed, with digests, for whoever audits it; the files."""
+    made = [target / name for name in TOP] + sorted(path for path in (target / PACKAGE).rglob("*") if path.is_file())
+    files = {path.relative_to(target).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in made}
+    record = {
+        "version": __version__,
+        "engine_python": [sys.executable],
+        "wheels": {wheel.name: hashlib.sha256(wheel.read_bytes()).hexdigest() for wheel in wheels},
+        "files": files,
+    }
+    _write(target / PACKAGE / RECORD, json.dumps(record, indent=1).encode())
+    return list(files)

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The client as a process of its own, for hosts whose Python has no pyzmq: one JSON object a line on stdin and stdout.
+
+    in    {"job": {fields of messages.Job}}      {"cancel": true}      the end of stdin: leave
+    out   {"say": "welcome", ...}  {"say": "accepted", ...}  {"say": "progress", ...}  {"say": "job-ended", ...}
+          {"say": "fault", "code": ..., "message": ..., "action": ...}
+
+python -m matanyone_engine.client.companion [--connection FILE] [--client NAME] [--start COMMAND_AS_JSON]
+
+Rules of this file:
+1. Nothing but such lines goes to stdout. What else there is to say goes to stderr.
+2. When the host is gone, so is this; the engine goes on with what it was asked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import queue
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Optional
+
+from ..wire import messages as say
+from ..wire.codec import from_fields
+from ..wire.connection import Connection, default_path
+from ..wire.errors import Code, WireError
+from .client import EngineClient
+from .job import JobRun
+from .launcher import ensure_engine, find_engine
+
+POLL_S = 0.2
+_END: dict[str, Any] = {}
+
+
+class Asked:
+    """What the host says, read beside everything else; never waited for while a job runs."""
+
+    def __init__(self) -> None:
+        self._lines: queue.Queue[dict[str, Any]] = queue.Queue()
+        threading.Thread(target=self._read, name="asked", daemon=True).start()
+
+    def _read(self) -> None:
+        for line in sys.stdin.buffer:
+            try:
+                self._lines.put(dict(json.loads(line.decode("utf-8"))))
+            except (ValueError, TypeError) as error:
+                self._lines.put({"bad": str(error)[:120]})
+        self._lines.put(_END)
+
+    def next(self, *, wait: bool) -> Optional[dict[str, Any]]:
+        """The next object; the empty one at the end; None where there is none yet."""
+        try:
+            return self._lines.get(block=wait)
+        except queue.Empty:
+            return None
+
+
+def tell(kind: str, fields: dict[str, Any]) -> None:
+    """One line for the host."""
+    sys.stdout.write(json.dumps({"say": kind, **fields}, allow_nan=False) + "\n")
+    sys.stdout.flush()
+
+
+def tell_fault(error: WireError) -> None:
+    """What went wrong, with the engine's code."""
+    tell("fault", {"code": error.code.value, "message": error.message, "action": error.action})
+
+
+def converse(find: Callable[[], Connection], client_name: str, asked: Asked) -> None:
+    """Jobs, one after another, until the host is gone. Raises WireError where there is no engine."""
+    with EngineClient(find, client_name) as client:
+        while client.pump.welcome is None:
+            client.next_event(POLL_S)
+        tell("welcome", dataclasses.asdict(client.pump.welcome))
+        while True:
+            line = asked.next(wait=True)
+            if not line:
+                return
+            try:
+                if not _did(client, line, asked):
+                    return
+            except WireError as error:
+                tell_fault(error)
+
+
+def _did(client: EngineClient, line: dict[str, Any], asked: Asked) -> bool:
+    """Run the job of a line; whether the host is still there. A cancel that came too late means nothing."""
+    if "cancel" in line:
+        return True
+    if "job" not in line:
+        raise WireError(Code.MALFORMED, f"expected a job, got {sorted(line)}", "This is a defect of the host's add-on.")
+    run = JobRun(client, from_fields(say.Job, line["job"]))
+    tell("accepted", dataclasses.asdict(run.accepted))
+    for event in run.events(POLL_S):
+        if event is not None:
+            tell(say.type_name(type(event)), dataclasses.asdict(event))
+        said = asked.next(wait=False)
+        if said is not None and not said:
+            return False
+        if said is not None and "cancel" in said:
+            run.cancel()
+    return True
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """The process; 0 also after faults, which the host was told of."""
+    parser = argparse.ArgumentParser(prog="matanyone_engine.client.companion", description=__doc__)
+    parser.add_argument("--connection", type=Path)
+    parser.add_argument("--client", default="companion")
+    parser.add_argument("--start", type=json.loads, default=[])
+    args = parser.parse_args(argv)
+    path = args.connection or default_path()
+    try:
+        if args.start:
+            ensure_engine(path, args.start)
+        converse(lambda: find_engine(path), args.client, Asked())
+    except WireError as error:
+        tell_fault(error)
+    except BrokenPipeError:
+        pass
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

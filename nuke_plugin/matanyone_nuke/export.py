@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Renders what the engine needs into files, and deletes them again. Main thread only.
+
+Rules of this file:
+1. Every file is looked for after it was rendered: a render that left one out is an error that names it.
+2. Only files listed in our own list are ever deleted, and no folder that holds anything else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from typing import Any, Iterator, List, Optional
+
+import nuke
+
+from . import knobs, plan, shape
+from .run import Cancelled
+
+LIST = ".matanyone_export.json"
+"""In the folder of rendered inputs: the files that are ours."""
+
+
+class ExportError(Exception):
+    """Nuke could not render what the engine needs."""
+
+
+def export_chunk(identity: str, planned: plan.Plan, chunk: plan.Chunk) -> None:
+    """Render all of a chunk's files. Raises ExportError, Cancelled."""
+    node = knobs.find(identity)
+    if node is None:
+        raise Cancelled
+    views = [view or planned.scene.view for view in planned.views]
+    with undisturbed():
+        for export in chunk.exports:
+            _render(node, export, views)
+
+
+def _render(node: Any, export: plan.Export, views: List[str]) -> None:
+    write = node.node(shape.WRITES[export.what])
+    if export.what in shape.PICKS:
+        node.node(shape.PICKS[export.what])["from0"].setValue(export.channel)
+    for view in views:
+        folder = plan.with_view(export.folder, view)
+        os.makedirs(folder, exist_ok=True)
+        _remember(folder, [plan.with_view(plan.frame_file(export.file, frame), view) for frame in export.frames])
+    write["disable"].setValue(False)
+    try:
+        for first, last in _stretches(export):
+            # Nuke pads a negative number in its own way: such frames are rendered by their full name.
+            write["file"].setValue(plan.frame_file(export.file, first) if first < 0 else export.file)
+            _execute(write, first, last, views)
+    finally:
+        write["disable"].setValue(True)
+    _check_there(export, views)
+
+
+def _stretches(export: plan.Export) -> Iterator[Any]:
+    for frame in export.frames:
+        if frame < 0:
+            yield frame, frame
+    for stretch in plan.stretches(frame for frame in export.frames if frame >= 0):
+        yield stretch
+
+
+def _execute(write: Any, first: int, last: int, views: List[str]) -> None:
+    try:
+        nuke.execute(write, first, last, 1, views, continueOnError=False)
+    except nuke.CancelledError:
+        raise Cancelled
+    except RuntimeError as error:
+        if "ancelled" in str(error):
+            raise Cancelled
+        raise ExportError("Nuke could not render %s, frames %d-%d: %s" % (write.fullName(), first, last, error))
+
+
+def _check_there(export: plan.Export, views: List[str]) -> None:
+    for view in views:
+        for frame in export.frames:
+            path = plan.with_view(plan.frame_file(export.file, frame), view)
+            if not os.path.isfile(path):
+                raise ExportError("Nuke rendered frame %d without an error, but there is no %s" % (frame, path))
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Full size whatever the proxy switch says; nothing of it in the artist's undo, nor in the modified flag."""
+    root = nuke.root()
+    proxy, modified = bool(root["proxy"].value()), root.modified()
+    nuke.Undo.disable()
+    try:
+        if proxy:
+            root["proxy"].setValue(False)
+        yield
+    finally:
+        if proxy:
+            root["proxy"].setValue(True)
+        nuke.Undo.enable()
+        root.setModified(modified)
+
+
+# ------------------------------------------------------------------------------------------------ our own files
+
+
+def _remember(folder: str, paths: List[str]) -> None:
+    """Before they are written, so that none is forgotten."""
+    names = sorted(set(_listed(folder) or []) | {os.path.basename(path) for path in paths})
+    temporary = os.path.join(folder, LIST + ".tmp")
+    with open(temporary, "w", encoding="utf-8") as file:
+        json.dump(names, file)
+    os.replace(temporary, os.path.join(folder, LIST))
+
+
+def _listed(folder: str) -> Optional[List[str]]:
+    try:
+        with open(os.path.join(folder, LIST), encoding="utf-8") as file:
+            return [name for name in json.load(file) if os.path.basename(name) == name]
+    except (OSError, ValueError):
+        return None
+
+
+def delete_rendered(folder: str) -> int:
+    """Delete the files of our list, and the folder if that leaves it empty; how many there were."""
+    names = _listed(folder)
+    if names is None:
+        return 0
+    there = [os.path.join(folder, name) for name in names]
+    there = [path for path in there if os.path.isfile(path) and not os.path.islink(path)]
+    for path in there:
+        os.remove(path)
+    os.remove(os.path.join(folder, LIST))
+    if not os.listdir(folder):
+        os.rmdir(folder)
+    return len(there)

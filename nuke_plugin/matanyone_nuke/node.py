@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The MatAnyone node in Nuke: built, looked at, run, converted. Main thread only, but for what stage.py calls.
+
+Rules of this file:
+1. Callbacks only look at knobs and remember: nothing is evaluated, rendered or connected to in them.
+2. A run finds its node by id each time it comes to the main thread: the node may be renamed, or gone.
+3. What a run changes for a moment (proxy, Writes, undo, the modified flag) is put back in `finally`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Any, Iterator, List, Optional, Tuple
+
+import nuke
+
+from . import host, knobs, plan, shape
+from .scene import look_around
+from .stage import GuiRun, run_now
+
+RUNS = {}  # id of a node -> its GuiRun
+_BAD_INPUT = 2
+
+
+# --------------------------------------------------------------------------------------------------- building
+
+
+def create() -> Any:
+    """A new MatAnyone node: a plain group that Nuke draws without this add-on."""
+    nuke.Undo.begin("Create MatAnyone")
+    try:
+        node = nuke.createNode("Group", inpanel=False)
+        node.setName(shape.CLASS + "1", uncollide=True)
+        build(node)
+        knobs.identify(node)
+    finally:
+        nuke.Undo.end()
+    return node
+
+
+def build(node: Any) -> None:
+    """Fill an empty group with what shape.py says."""
+    node.begin()
+    try:
+        made = {}
+        for inner in shape.INSIDE:
+            made[inner.name] = one = getattr(nuke.nodes, inner.kind)()
+            one.setName(inner.name)
+            for name, value in inner.knobs:
+                one[name].fromScript(value)
+            for name, text in inner.expressions:
+                one[name].setExpression(text)
+            for number, source in enumerate(inner.inputs):
+                one.setInput(number, made[source])
+            one.setXYpos(*inner.place)
+    finally:
+        node.end()
+    knobs.add_knobs(node)
+
+
+# ---------------------------------------------------------------------------------------------------- buttons
+
+
+def press(node: Any, action: str) -> None:
+    """What a button of the panel does. Anything that goes wrong becomes a sentence."""
+    try:
+        _ACTIONS[action](node)
+    except plan.PlanError as error:
+        host.say("MatAnyone: expected %s; got %s.\n\n%s" % (error.expected, error.came, error.action))
+
+
+def _matte_range(node: Any) -> None:
+    start(node)
+
+
+def _matte_frame(node: Any) -> None:
+    start(node, only=(int(nuke.frame()),))
+
+
+def _rerun(node: Any) -> None:
+    """The frames of the last run; the engine finds out which of them a change can reach."""
+    frames = knobs.record(node).get("frames", "")
+    start(node, only=plan.parse_frames(frames) if frames else None)
+
+
+def _cancel(node: Any) -> None:
+    run = RUNS.get(node[shape.ID].value())
+    if run is not None:
+        run.cancel()
+
+
+def _test_engine(node: Any) -> None:
+    """Asked on a thread of its own, so that a dead engine freezes nothing."""
+    from .stage import ask_engine
+
+    ask_engine(knobs.identify(node), node.fullName(), node["engine"].value(), bool(node["start_engine"].value()))
+
+
+def _show_record(node: Any) -> None:
+    said = knobs.record(node)
+    text = plan.staleness(knobs.settings(node), said)
+    host.say("\n".join(["MatAnyone: " + text, ""] + ["%s: %s" % pair for pair in said.items()]))
+
+
+def _delete_export(node: Any) -> None:
+    from . import export
+
+    count = export.delete_rendered(plan.export_folder(node["matte"].getEvaluatedValue() or ""))
+    host.say("MatAnyone: %d rendered files deleted." % count)
+
+
+def _convert(node: Any) -> None:
+    convert(node)
+
+
+_ACTIONS = {
+    "matte_range": _matte_range,
+    "matte_frame": _matte_frame,
+    "rerun": _rerun,
+    "cancel": _cancel,
+    "test_engine": _test_engine,
+    "show_record": _show_record,
+    "delete_export": _delete_export,
+    "convert": _convert,
+}
+
+
+# -------------------------------------------------------------------------------------------------------- runs
+
+
+def start(node: Any, only: Optional[Tuple[int, ...]] = None) -> None:
+    """Matte beside the artist's work (GUI), or now (nuke -t). Raises PlanError before anything is rendered."""
+    if not nuke.GUI:
+        matte(node, only)
+        return
+    identity = knobs.identify(node)
+    if identity in RUNS and RUNS[identity].running():
+        raise plan.PlanError(
+            "one run of a node at a time", "a run that is not finished", "Wait for it, or press Cancel."
+        )
+    run = GuiRun(identity, plan.plan_run(knobs.settings(node), look_around(node), only), _where_of(node))
+    RUNS[identity] = run
+    knobs.show_status(node, "running")
+    run.start()
+
+
+def matte(node: Any, only: Optional[Tuple[int, ...]] = None) -> int:
+    """Matte now, and come back when it is done: for nuke -t. The exit code, as docs/nuke.md lists them."""
+    identity = knobs.identify(node)
+    try:
+        planned = plan.plan_run(knobs.settings(node), look_around(node), only)
+    except plan.PlanError as error:
+        host.log("not begun: expected %s; got %s. %s" % (error.expected, error.came, error.action))
+        return _BAD_INPUT
+    return run_now(identity, planned, _where_of(node)).exit_code
+
+
+def _where_of(node: Any) -> Any:
+    from .bridge import installed_where
+
+    script = os.path.basename(nuke.root().name())
+    client = "Nuke %s, %s %s" % (nuke.NUKE_VERSION_STRING, script, node.fullName())
+    return installed_where(node["engine"].value() or "", bool(node["start_engine"].value()), client)
+
+
+# --------------------------------------------------------------------------------------------------- converting
+
+
+def convert(node: Any) -> Any:
+    """Plain Read and Copy in its place, which any Nuke draws; the Copy."""
+    with one_undo("Convert MatAnyone"):
+        inner = {name: node.node(name) for name in (shape.MATTE_READ, shape.MATTE_COPY)}
+        with _inside(node.parent()):
+            read, copy = nuke.nodes.Read(), nuke.nodes.Copy()
+        _copy_knobs(inner[shape.MATTE_READ], read, ("file", "first", "last", "origfirst", "origlast", "raw"))
+        read["on_error"].setExpression(shape.ON_ERROR)
+        _copy_knobs(inner[shape.MATTE_COPY], copy, ("from0", "to0"))
+        copy.setInput(0, node.input(0))
+        copy.setInput(1, read)
+        read.setXYpos(node.xpos() - 150, node.ypos())
+        copy.setXYpos(node.xpos(), node.ypos())
+        last = _copy_objects(node, copy, read)
+        for user, number in _users(node):
+            user.setInput(number, last)
+        nuke.delete(node)
+    return last
+
+
+def _copy_knobs(source: Any, target: Any, names: Tuple[str, ...]) -> None:
+    for name in names:
+        value = source[name].getText() if name == "file" else source[name].value()
+        target[name].setValue(value)
+
+
+def _copy_objects(node: Any, copy: Any, read: Any) -> Any:
+    """A further Copy for each four objects, as inside the node; the last one."""
+    for inner in object_copies(node):
+        with _inside(node.parent()):
+            more = nuke.nodes.Copy()
+        _copy_knobs(inner, more, tuple("%s%d" % (side, slot) for slot in range(4) for side in ("from", "to")))
+        more.setInput(0, copy)
+        more.setInput(1, read)
+        more.setXYpos(copy.xpos(), copy.ypos() + 40)
+        copy = more
+    return copy
+
+
+def _users(node: Any) -> List[Tuple[Any, int]]:
+    """(node, input) of everything that this one is connected to."""
+    found = []
+    for user in node.dependent(nuke.INPUTS | nuke.HIDDEN_INPUTS):
+        found += [(user, number) for number in range(user.inputs()) if user.input(number) == node]
+    return found
+
+
+def object_copies(node: Any) -> List[Any]:
+    """The Copies for objects inside the node, in order."""
+    found = (node.node("ObjectCopy%d" % number) for number in range(1, 100))
+    return [copy for copy in found if copy is not None]
+
+
+def show_objects(node: Any, objects: Tuple[str, ...]) -> None:
+    """Each object's layer comes out of the node: a Copy for each four, between MatteCopy and Output."""
+    for name in objects:
+        nuke.Layer(name, [name + ".alpha"])
+    with _inside(node):
+        for copy in object_copies(node):
+            nuke.delete(copy)
+        last, read = node.node(shape.MATTE_COPY), node.node(shape.MATTE_READ)
+        for number in range(0, len(objects), 4):
+            copy = nuke.nodes.Copy()
+            copy.setName("ObjectCopy%d" % (number // 4 + 1))
+            copy["from0"].setValue("none")
+            copy["to0"].setValue("none")
+            for slot, name in enumerate(objects[number : number + 4]):
+                copy["from%d" % slot].setValue(name + ".alpha")
+                copy["to%d" % slot].setValue(name + ".alpha")
+            copy.setInput(0, last)
+            copy.setInput(1, read)
+            last = copy
+        node.node("Output1").setInput(0, last)
+
+
+@contextlib.contextmanager
+def _inside(group: Any) -> Iterator[None]:
+    """New nodes go into this group."""
+    group.begin()
+    try:
+        yield
+    finally:
+        group.end()
+
+
+@contextlib.contextmanager
+def one_undo(name: str) -> Iterator[None]:
+    """All of it is one step for the artist's undo."""
+    nuke.Undo.begin(name)
+    try:
+        yield
+    finally:
+        nuke.Undo.end()
+
+
+# -------------------------------------------------------------------------------------------------- callbacks
+
+
+def on_create() -> None:
+    """A node was made, pasted or loaded: it gets an id of its own."""
+    node = nuke.thisNode()
+    if knobs.is_ours(node):
+        knobs.identify(node)
+        knobs.show_staleness(node)
+
+
+def on_destroy() -> None:
+    """A node is deleted: its run has nothing left to run for."""
+    node = nuke.thisNode()
+    if knobs.is_ours(node) and node[shape.ID].value() in RUNS:
+        RUNS.pop(node[shape.ID].value()).cancel()
+
+
+def on_knob_changed() -> None:
+    """Remember; the Read follows the knob that names it."""
+    node, knob = nuke.thisNode(), nuke.thisKnob()
+    if not knobs.is_ours(node):
+        return
+    if knob.name() == "matte":
+        knobs.follow_matte(node)
+    if knob.name() in shape.SETTINGS:
+        knobs.show_staleness(node)
+    if knob.name() == "inputChange":
+        knobs.show_status(node, "an input has changed since the last look: press Re-run changed stretch")
+
+
+def on_script_close() -> None:
+    """The script goes: so do its runs."""
+    for identity in list(RUNS):
+        RUNS.pop(identity).cancel()
+
+
+def register() -> None:
+    """Callbacks for groups and gizmos; also under nuke -t."""
+    for kind in ("Group", shape.CLASS):
+        nuke.addOnCreate(on_create, nodeClass=kind)
+        nuke.addOnDestroy(on_destroy, nodeClass=kind)
+        nuke.addKnobChanged(on_knob_changed, nodeClass=kind)
+    nuke.addOnScriptClose(on_script_close)

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run from its plan to its end: export a chunk, hand it over, export the next while the engine computes.
+
+Rules of this file:
+1. It imports no nuke. What has to happen in Nuke it asks of its Stage.
+2. It is the same code on a thread of its own (GUI) and on the only one (nuke -t), where a Stage does things at once.
+3. The outcome is counted from what the engine said of each frame; a run with a failed frame is never 'finished'.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Callable, List, Optional, Set, Tuple
+
+from .bridge import EXIT_CODES, REFUSED, Link, LinkError
+from .engine.wire import messages as say
+from .plan import Chunk, Plan
+
+
+class Cancelled(Exception):
+    """The artist stopped the run."""
+
+
+class Stage:
+    """What a run asks of its host; every method may be called from the run's thread."""
+
+    def export(self, plan: Plan, chunk: Chunk) -> Any:
+        """Begin to render a chunk's files; something whose wait() returns once they are there, or raises."""
+        raise NotImplementedError
+
+    def show(self, frame: int, path: str, done: int, of: int) -> None:
+        """A frame is finished; path is '' where nothing was written."""
+        raise NotImplementedError
+
+    def note(self, text: str) -> None:
+        """One line about what goes on."""
+        raise NotImplementedError
+
+    def cancelled(self) -> bool:
+        """Whether the artist wants it to stop, or what it was for is gone."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    state: str
+    """'finished', 'cancelled' or 'failed'."""
+    written: int = 0
+    unchanged: int = 0
+    engine: str = ""
+    code: str = ""
+    message: str = ""
+    action: str = ""
+    warnings: Tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """What a farm is told."""
+        if self.state == "finished":
+            return 0
+        return EXIT_CODES["cancelled"] if self.state == "cancelled" else EXIT_CODES.get(self.code, REFUSED)
+
+
+class Run:
+    """One plan, carried out."""
+
+    def __init__(self, plan: Plan, connect: Callable[[], Link], stage: Stage) -> None:
+        self.plan, self._connect, self._stage = plan, connect, stage
+        self._done: Set[Tuple[Optional[str], int]] = set()
+        self._written = self._unchanged = 0
+        self._warnings: List[str] = []
+        self._engine = ""
+
+    def go(self) -> Outcome:
+        """All of it. Raises what a Stage raises that is no refusal of the engine: a defect, or Nuke's own error."""
+        try:
+            with self._connect() as link:
+                self._engine = link.engine.version
+                self._stage.note("engine %s on %s, by %s" % (link.engine.version, link.engine.device, link.engine.link))
+                return self._chunks(link)
+        except LinkError as error:
+            return self._outcome("failed", error.code, error.message, error.action)
+        except Cancelled:
+            return self._outcome("cancelled")
+
+    def _chunks(self, link: Link) -> Outcome:
+        chunks = self.plan.chunks
+        exported = self._stage.export(self.plan, chunks[0])
+        for number, chunk in enumerate(chunks):
+            exported.wait()
+            self._check_cancel()
+            if number + 1 < len(chunks):
+                exported = self._stage.export(self.plan, chunks[number + 1])
+            last = number + 1 == len(chunks)
+            ended = self._views(link, chunk, last) if chunk.frames else None
+            if ended is not None and ended.outcome != "finished":
+                return self._outcome(ended.outcome, ended.code, ended.message, ended.action)
+        return self._outcome("finished")
+
+    def _views(self, link: Link, chunk: Chunk, last: bool) -> Optional[say.JobEnded]:
+        """The chunk's job for each view; the first end that is none that was wished for, else the last."""
+        ended = None
+        for view in self.plan.views:
+            ended = self._follow(link, chunk, view)
+            self._written += ended.written
+            self._unchanged += ended.unchanged if last else 0
+            if ended.outcome != "finished":
+                break
+        return ended
+
+    def _follow(self, link: Link, chunk: Chunk, view: Optional[str]) -> say.JobEnded:
+        accepted = link.ask(self.plan.job(chunk, view))
+        self._stage.note("%d frames, colour %s" % (accepted.frames, accepted.colour))
+        told = False
+        for event in link.events():
+            if isinstance(event, say.JobEnded):
+                return event
+            if isinstance(event, say.Progress):
+                self._progress(event, view)
+            if not told and self._stage.cancelled():
+                told = True
+                link.cancel()
+        raise LinkError("internal", "the job's events ended without an end", "Please report this.")
+
+    def _progress(self, event: say.Progress, view: Optional[str]) -> None:
+        if event.path:
+            self._done.add((view, event.frame))
+        self._warnings.extend("frame %d: %s" % (event.frame, text) for text in event.warnings)
+        self._stage.show(event.frame, event.path, len(self._done), len(self.plan.frames) * len(self.plan.views))
+
+    def _check_cancel(self) -> None:
+        if self._stage.cancelled():
+            raise Cancelled
+
+    def _outcome(self, state: str, code: str = "", message: str = "", action: str = "") -> Outcome:
+        warnings = tuple(dict.fromkeys(self._warnings))
+        return Outcome(state, self._written, self._unchanged, self._engine, code, message, action, warnings)
+
+
+def describe(outcome: Outcome, plan: Plan) -> str:
+    """The outcome in a sentence or two, for a panel or a log; no word in it trips a farm's error patterns."""
+    wanted = len(plan.frames) * len(plan.views)
+    counts = "%d written" % outcome.written + (", %d unchanged" % outcome.unchanged if outcome.unchanged else "")
+    if outcome.state == "finished":
+        text = "finished: %s of %d frames" % (counts, wanted)
+    elif outcome.state == "cancelled":
+        text = "stopped: %s of %d frames; they are kept" % (counts, wanted)
+    else:
+        text = "not finished (%s): %s. %s" % (outcome.code, outcome.message, outcome.action)
+    checks = ["check " + warning for warning in outcome.warnings[:5]]
+    return "\n".join([text] + checks)

@@ -96,13 +96,14 @@ def _did(client: EngineClient, line: dict[str, Any], asked: Asked) -> bool:
     run = JobRun(client, from_fields(say.Job, line["job"]))
     tell("accepted", dataclasses.asdict(run.accepted))
     for event in run.events(POLL_S):
-        if event is not None:
-            tell(say.type_name(type(event)), dataclasses.asdict(event))
+        # Asked first: after its end is told, the host's next line is another job.
         said = asked.next(wait=False)
         if said is not None and not said:
             return False
         if said is not None and "cancel" in said:
             run.cancel()
+        if event is not None:
+            tell(say.type_name(type(event)), dataclasses.asdict(event))
     return True
 
 

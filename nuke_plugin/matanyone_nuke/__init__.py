@@ -3,7 +3,7 @@
 
     shape.py     the node as data: its knobs and what is inside     script.py  the same as .gizmo and toolset
     plan.py      what a run will do                                 bridge.py  the way to the engine
-    run.py       a run from its plan to its end
+    run.py       a run from its plan to its end                     exr.py     whether a rendered file has changed
     host.py      the line between threads                           knobs.py, node.py, batch.py  Nuke itself
     engine/      a copy of the engine's client; wheels/  pyzmq for each Python
 

@@ -8,6 +8,7 @@ Mattes without a GUI, one node after another, and ends with an exit code (docs/n
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from typing import Optional, Sequence
 
@@ -33,6 +34,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if not nodes:
         host.log("not begun: expected a MatAnyone node%s in %s" % (" " + args.node if args.node else "", args.script))
         return 2
+    signal.signal(signal.SIGTERM, lambda *_: node.on_script_close())
     codes = [node.matte(each, only) for each in nodes]
     return next((code for code in codes if code), 0)
 

@@ -15,11 +15,15 @@ from typing import Any, Iterator, List, Optional
 
 import nuke
 
-from . import knobs, plan, shape
+from . import exr, knobs, plan, shape
 from .run import Cancelled
 
 LIST = ".matanyone_export.json"
 """In the folder of rendered inputs: the files that are ours."""
+
+
+EARLIER = ".earlier.tmp"
+"""Added to a file's name while it is rendered again."""
 
 
 class ExportError(Exception):
@@ -44,16 +48,50 @@ def _render(node: Any, export: plan.Export, views: List[str]) -> None:
     for view in views:
         folder = plan.with_view(export.folder, view)
         os.makedirs(folder, exist_ok=True)
-        _remember(folder, [plan.with_view(plan.frame_file(export.file, frame), view) for frame in export.frames])
+        _remember(folder, _paths(export, view))
     write["disable"].setValue(False)
     try:
-        for first, last in _stretches(export):
-            # Nuke pads a negative number in its own way: such frames are rendered by their full name.
-            write["file"].setValue(plan.frame_file(export.file, first) if first < 0 else export.file)
-            _execute(write, first, last, views)
+        with _unchanged_kept([path for view in views for path in _paths(export, view)]):
+            _render_stretches(write, export, views)
     finally:
         write["disable"].setValue(True)
     _check_there(export, views)
+
+
+def _paths(export: plan.Export, view: str) -> List[str]:
+    return [plan.with_view(plan.frame_file(export.file, frame), view) for frame in export.frames]
+
+
+def _render_stretches(write: Any, export: plan.Export, views: List[str]) -> None:
+    for first, last in _stretches(export):
+        # Nuke pads a negative number in its own way: such frames are rendered by their full name.
+        write["file"].setValue(plan.frame_file(export.file, first) if first < 0 else export.file)
+        _execute(write, first, last, views)
+
+
+@contextlib.contextmanager
+def _unchanged_kept(paths: List[str]) -> Iterator[None]:
+    """Files that come out as they were, but for the time in their header, stay what they were."""
+    for path in paths:
+        if os.path.isfile(path):
+            os.replace(path, path + EARLIER)
+    try:
+        yield
+    finally:
+        for path in paths:
+            _settle(path, path + EARLIER)
+
+
+def _settle(path: str, earlier: str) -> None:
+    """The earlier file again if there is no new one, or one of the same picture."""
+    if not os.path.isfile(earlier):
+        return
+    if os.path.isfile(path):
+        with open(path, "rb") as new, open(earlier, "rb") as old:
+            if not exr.same_picture(new.read(), old.read()):
+                os.remove(earlier)
+                return
+    os.replace(earlier, path)
 
 
 def _stretches(export: plan.Export) -> Iterator[Any]:
@@ -77,8 +115,7 @@ def _execute(write: Any, first: int, last: int, views: List[str]) -> None:
 
 def _check_there(export: plan.Export, views: List[str]) -> None:
     for view in views:
-        for frame in export.frames:
-            path = plan.with_view(plan.frame_file(export.file, frame), view)
+        for frame, path in zip(export.frames, _paths(export, view)):
             if not os.path.isfile(path):
                 raise ExportError("Nuke rendered frame %d without an error, but there is no %s" % (frame, path))
 

@@ -17,9 +17,9 @@ import nuke
 
 from . import host, knobs, plan, shape
 from .scene import look_around
-from .stage import GuiRun, run_now
+from .stage import NodeRun, ask_engine
 
-RUNS = {}  # id of a node -> its GuiRun
+RUNS = {}  # id of a node -> its NodeRun
 _BAD_INPUT = 2
 
 
@@ -92,8 +92,6 @@ def _cancel(node: Any) -> None:
 
 def _test_engine(node: Any) -> None:
     """Asked on a thread of its own, so that a dead engine freezes nothing."""
-    from .stage import ask_engine
-
     ask_engine(knobs.identify(node), node.fullName(), node["engine"].value(), bool(node["start_engine"].value()))
 
 
@@ -139,7 +137,7 @@ def start(node: Any, only: Optional[Tuple[int, ...]] = None) -> None:
         raise plan.PlanError(
             "one run of a node at a time", "a run that is not finished", "Wait for it, or press Cancel."
         )
-    run = GuiRun(identity, plan.plan_run(knobs.settings(node), look_around(node), only), _where_of(node))
+    run = NodeRun(identity, plan.plan_run(knobs.settings(node), look_around(node), only), _where_of(node))
     RUNS[identity] = run
     knobs.show_status(node, "running")
     run.start()
@@ -153,7 +151,11 @@ def matte(node: Any, only: Optional[Tuple[int, ...]] = None) -> int:
     except plan.PlanError as error:
         host.log("not begun: expected %s; got %s. %s" % (error.expected, error.came, error.action))
         return _BAD_INPUT
-    return run_now(identity, planned, _where_of(node)).exit_code
+    RUNS[identity] = run = NodeRun(identity, planned, _where_of(node))
+    try:
+        return run.run_here().exit_code
+    finally:
+        RUNS.pop(identity, None)
 
 
 def _where_of(node: Any) -> Any:

@@ -80,15 +80,8 @@ def _go(planned: plan.Plan, where: bridge.Where, stage: NukeStage) -> Outcome:
         stage.close()
 
 
-def run_now(identity: str, planned: plan.Plan, where: bridge.Where) -> Outcome:
-    """On this thread, to the end."""
-    outcome = _go(planned, where, NukeStage(identity, planned))
-    on_main_finish(identity, planned, outcome)
-    return outcome
-
-
-class GuiRun:
-    """A run beside the artist's work."""
+class NodeRun:
+    """A run of one node: beside the artist's work, or here and now."""
 
     def __init__(self, identity: str, planned: plan.Plan, where: bridge.Where) -> None:
         self._identity, self._plan, self._where = identity, planned, where
@@ -97,15 +90,21 @@ class GuiRun:
         self.outcome: Optional[Outcome] = None
 
     def start(self) -> None:
-        """Begin."""
+        """Begin, on a thread of its own."""
         self._thread.start()
+
+    def run_here(self) -> Outcome:
+        """On this thread, to the end: for nuke -t."""
+        self.outcome = _go(self._plan, self._where, self._stage)
+        on_main_finish(self._identity, self._plan, self.outcome)
+        return self.outcome
 
     def running(self) -> bool:
         """Whether it has not ended yet."""
         return self._thread.is_alive()
 
     def cancel(self) -> None:
-        """Stop within one frame; does not wait."""
+        """Stop within one frame; does not wait. Any thread."""
         self._stage.stop()
 
     def _run(self) -> None:

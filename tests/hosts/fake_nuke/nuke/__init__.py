@@ -180,6 +180,14 @@ def scriptSave(filename: str | None = None) -> bool:
     return True
 
 
+def scriptSaveAs(filename: str, overwrite: bool = False) -> None:
+    from pathlib import Path
+
+    if Path(filename).exists() and not overwrite:
+        raise RuntimeError(f"{filename} is there already")
+    scriptSave(filename)
+
+
 def scriptOpen(filename: str) -> None:
     from . import _script
 
@@ -301,7 +309,7 @@ def execute(
     continueOnError: bool = False,
 ) -> None:
     """Renders a Write. Raises RuntimeError as Nuke does."""
-    from . import _pixels
+    from . import _images
 
     session.need_evaluation("execute()")
     node = toNode(nameOrNode) if isinstance(nameOrNode, str) else nameOrNode
@@ -320,7 +328,7 @@ def execute(
                     session.cancel_execute_after = None
                     raise RuntimeError("Cancelled")
                 session.cancel_execute_after -= 1
-            _pixels.write(node, number, view)
+            _images.write(node, number, view)
 
 
 class Undo:

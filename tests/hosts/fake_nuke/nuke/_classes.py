@@ -115,6 +115,14 @@ CLASSES: dict[str, NodeClass] = {
     ),
     "Roto": NodeClass((0, 5), {"curves": k.CurveKnob, "output": k.ChannelMask_Knob}),
 }
+FRESH: dict[str, dict[str, Any]] = {
+    "Copy": {"from0": "rgba.alpha", "to0": "rgba.alpha", "mix": 1.0},
+    "Multiply": {"value": 1.0, "mix": 1.0, "channels": "all"},
+    "Retime": {"speed": 1.0},
+    "Write": {"channels": "rgb"},
+    "Read": {"first": 1, "last": 1, "origfirst": 1, "origlast": 1},
+}
+"""What a new node's knobs are, where that is not their type's own default."""
 WRITE_EXR: dict[str, Callable[[str], Any]] = {
     "datatype": _choice("16 bit half", "32 bit float"),
     "compression": _choice("none", "Zip (1 scanline)", "Zip (16 scanlines)", "PIZ Wavelet (32 scanlines)", "DWAA"),

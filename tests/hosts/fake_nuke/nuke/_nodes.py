@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -38,8 +39,8 @@ class Node:
         self._user: list[Any] = []
         for knob in _classes.make_knobs(kind).values():
             self._own(knob)
-        if kind == "Copy":
-            self._knobs["from0"]._value = self._knobs["to0"]._value = "rgba.alpha"
+        for name, value in _classes.FRESH.get(kind, {}).items():
+            self._knobs[name]._value = value
 
     def _own(self, knob: Any) -> None:
         knob._node = self
@@ -189,16 +190,15 @@ class Node:
 
     @evaluates
     def channels(self) -> list[str]:
-        from ._pixels import render
+        from ._images import describe
 
-        return sorted(render(self, session.frame, session.view).planes)
+        return describe(self, session.frame, session.view)[0]
 
     @evaluates
     def format(self) -> Format:
-        from ._pixels import render
+        from ._images import describe
 
-        image = render(self, self._any_frame(), session.view)
-        return Format(image.width, image.height, image.aspect)
+        return Format(*describe(self, self._any_frame(), session.view)[1])
 
     @evaluates
     def firstFrame(self) -> int:
@@ -224,11 +224,18 @@ class Node:
             offset = self._knobs["time_offset"]._value
             return first + offset, last + offset
         if self._kind == "Retime":
-            from ._pixels import retimed
-
             inside = [frame for frame in range(-100, 3000) if first <= retimed(self, frame) <= last]
             return inside[0], inside[-1]
         return first, last
+
+
+def retimed(node: Any, frame: float) -> int:
+    """The input's frame that a Retime shows on a frame."""
+    knobs = node._knobs
+    if knobs["filter"]._value == "box":
+        raise Refused("this fake's Retime does not blend frames: set its filter to none")
+    first, begin = knobs["input.first"]._value, knobs["output.first"]._value
+    return math.floor(first + (frame - begin) * knobs["speed"]._value)
 
 
 class Group(Node):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import OpenImageIO as oiio
 
+from ._nodes import retimed
 from ._session import Refused
 
 _RASTER = {"R": "rgba.red", "G": "rgba.green", "B": "rgba.blue", "A": "rgba.alpha"}
@@ -203,15 +204,6 @@ def _multiply(node: Any, frame: float, view: str) -> Image:
 
 def _time_offset(node: Any, frame: float, view: str) -> Image:
     return render(_input(node, 0), frame - node._knobs["time_offset"]._value, view)
-
-
-def retimed(node: Any, frame: float) -> int:
-    """The input's frame that a Retime shows on a frame."""
-    knobs = node._knobs
-    if knobs["filter"]._value == "box":
-        raise Refused("this fake's Retime does not blend frames: set its filter to none")
-    first, begin = knobs["input.first"]._value, knobs["output.first"]._value
-    return int(np.floor(first + (frame - begin) * knobs["speed"]._value))
 
 
 def _retime(node: Any, frame: float, view: str) -> Image:

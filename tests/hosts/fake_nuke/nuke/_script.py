@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,10 @@ def script_text(root: Any, nodes: list[Node] | None = None) -> str:
     lines = ["version 14.0 v1\n"]
     if nodes is None:
         lines.append("Root {\n" + "".join(f" {name} {_value(root._knobs[name])}\n" for name in _ROOT_KNOBS) + "}\n")
+    layers = sorted(session.layers.items())
+    lines += [
+        f"add_layer {{{name} {' '.join(channels)}}}\n" for name, channels in layers if name not in ("rgba", "depth")
+    ]
     return "".join(lines) + "".join(_node_text(node) for node in _in_order(nodes or root._nodes))
 
 
@@ -112,6 +117,8 @@ def load(text: str, into: Any) -> list[Node]:
     """Make a script's nodes in a group; callbacks run node by node, knobs set. Raises NkError, Refused."""
     made: dict[int, Node] = {}
     fresh = []
+    for match in re.finditer(r"^add_layer \{(\w+) ([^{}]*)\}$", text, re.MULTILINE):
+        session.layers.setdefault(match[1], match[2].split())
     for saved in nk.read_script(text):
         if saved.kind == "Root":
             session.loading = True

@@ -12,8 +12,7 @@ from __future__ import annotations
 import functools
 import queue
 import threading
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Callable, TypeVar
 
 Call = TypeVar("Call", bound=Callable[..., Any])
 

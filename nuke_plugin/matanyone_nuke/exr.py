@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether two EXR files hold the same picture, without reading a pixel: so that a rendered input that has not changed
+keeps its bytes, and the engine what it has computed from them.
+
+A renderer writes the time of day into each header, and the engine tells files apart by their bytes.
+
+Rule of this file: the standard library only; a file it does not understand is another picture.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Dict, Optional, Tuple
+
+_MAGIC = b"\x76\x2f\x31\x01"
+_MULTIPART = 0x1000
+_MOST_HEADER = 1 << 20
+OF_A_RENDER = ("DateTime", "capDate", "nuke/node_hash", "nuke/full_layer_names", "input/ctime", "input/mtime")
+"""Attributes that say when and by what a file was written, not what is in it."""
+
+
+def same_picture(one: bytes, other: bytes) -> bool:
+    """Whether they differ in nothing but attributes of their render."""
+    mine, theirs = _split(one), _split(other)
+    if mine is None or theirs is None:
+        return False
+    return mine == theirs and len(one) == len(other)
+
+
+def _split(data: bytes) -> Optional[Tuple[Dict[bytes, bytes], bytes]]:
+    """Attributes that count, and everything after the header; None for what is no plain EXR."""
+    if data[:4] != _MAGIC or len(data) < 8 or struct.unpack("<I", data[4:8])[0] & _MULTIPART:
+        return None
+    attributes, at = {}, 8
+    while at < min(len(data), _MOST_HEADER):
+        if data[at] == 0:
+            return attributes, data[at + 1 :]
+        name, _, rest = data[at : at + 512].partition(b"\0")
+        kind, _, _ = rest.partition(b"\0")
+        start = at + len(name) + 1 + len(kind) + 1
+        if start + 4 > len(data):
+            return None
+        length = struct.unpack("<I", data[start : start + 4])[0]
+        if name.decode("latin-1") not in OF_A_RENDER:
+            attributes[name] = kind + b"\0" + data[start + 4 : start + 4 + length]
+        at = start + 4 + length
+    return None

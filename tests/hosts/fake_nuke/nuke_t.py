@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""nuke -t, faked: python nuke_t.py SCRIPT.py ARGUMENTS runs init.py of every NUKE_PATH folder, then the script."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    """As Nuke does: the folders of NUKE_PATH are on sys.path."""
+    import nuke
+
+    nuke.fake_start(gui=False)
+    for folder in os.environ.get("NUKE_PATH", "").split(os.pathsep):
+        sys.path.append(folder)
+        init = Path(folder) / "init.py"
+        exec(compile(init.read_text(encoding="utf-8"), str(init), "exec"), {})
+    del sys.argv[0]
+    runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()

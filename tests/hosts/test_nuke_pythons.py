@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""tests/in_nuke.py, the list for whoever has a licence, under nuke -t as faked, on the Pythons of Nuke 13 to 16.
+
+Those Pythons are bare: no numpy, no pyzmq. The add-on goes through the companion there, and the fake has its pixels
+drawn by this Python. MATANYONE_PYZMQ_WHEELS names a folder of pyzmq wheels, with which it goes without the companion.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from engines import Engine, running
+from nuke_host import FAKE, FIRST, LAST, make_mask, make_plate
+
+from matanyone_engine.cli.exit_codes import EXIT_CODES, REFUSED
+from matanyone_engine.cli.nuke import fitting_wheels, install
+
+ROOT = Path(__file__).resolve().parents[2]
+VERSIONS = ("3.7", "3.9", "3.10", "3.11")
+WHEELS = os.environ.get("MATANYONE_PYZMQ_WHEELS")
+FARM_ERRORS = (".*ERROR:.*", ".*Error:.*", ".*Error :.*", r".*Eddy\[ERROR\].*", r"(?i)\berror\b.*:", r"Traceback")
+"""The first four are those of Deadline Cloud's adaptor for Nuke; the rest, what other farms are set to look for."""
+
+
+def python(version: str) -> str | None:
+    """An interpreter of this version, from the path or from pyenv."""
+    if f"{sys.version_info[0]}.{sys.version_info[1]}" == version:
+        return sys.executable
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    found = sorted(pyenv.glob(f"{version}.*/bin/python")) if pyenv.is_dir() else []
+    if found:
+        return str(found[-1])
+    path = shutil.which(f"python{version}")
+    works = path is not None and subprocess.run([path, "-V"], capture_output=True, check=False).returncode == 0
+    return path if works else None
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    folder = tmp_path_factory.mktemp("nuke_t")
+    with running(folder / "engine", "--root", str(folder), model="mini") as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def nuke_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("nuke_path")
+    install(folder, fitting_wheels(Path(WHEELS)) if WHEELS else [])
+    return folder
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_everything_under_nuke_t(engine: Engine, nuke_path: Path, version: str) -> None:
+    interpreter = python(version)
+    if interpreter is None:
+        pytest.skip(f"no Python {version} on this machine")
+    base = engine.folder.parent
+    plate = base / "plate" / "plate.####.exr"
+    if not plate.parent.exists():
+        make_plate(plate.parent)
+        make_mask(base / "mask.exr")
+    command = [interpreter, str(FAKE / "nuke_t.py"), str(ROOT / "tests" / "in_nuke.py"), f"--plate={plate}"]
+    command += [f"--mask={base / 'mask.exr'}", f"--first={FIRST}", f"--last={LAST}", f"--out={base / version}"]
+    command += [f"--connection={engine.file}"]
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
+        "NUKE_PATH": str(nuke_path),
+        "FAKE_NUKE_PYTHON": sys.executable,
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(rf"(\d+) of \1 ok: .* Python {version}", done.stdout)
+    link = "pyzmq" if version == f"{sys.version_info[0]}.{sys.version_info[1]}" or (WHEELS and version != "3.7") else ""
+    assert f"by {link or 'companion'}" in done.stderr
+    lines = done.stderr.splitlines()
+    assert len(lines) > 50
+    assert all(line.startswith("matanyone: ") for line in lines)
+    assert not [line for line in lines for pattern in FARM_ERRORS if re.match(pattern, line)]
+
+
+def test_a_farm_is_told_the_command_lines_exit_codes(nuke_path: Path) -> None:
+    from matanyone_engine.cli.engines import _FAMILY
+
+    code = "import json, matanyone_nuke.bridge as b; print(json.dumps([b.EXIT_CODES, b.REFUSED]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=nuke_path, capture_output=True, text=True, check=True
+    ).stdout
+    import json
+
+    theirs, refused = json.loads(done)
+    ours = {code: EXIT_CODES[family] for code, family in _FAMILY.items() if family in EXIT_CODES}
+    assert {**ours, "cancelled": 130} == theirs
+    assert refused == REFUSED
+
+
+@pytest.mark.parametrize("line", ["x Error: y", "Traceback (most recent call last):", "ERROR: no"])
+def test_the_patterns_find_what_they_are_for(line: str) -> None:
+    assert [pattern for pattern in FARM_ERRORS if re.match(pattern, line)]

@@ -282,7 +282,7 @@ class CompanionLink(Link):
         if said is None:
             return None
         fields = {name: tuple(value) if isinstance(value, list) else value for name, value in said.items()}
-        return say.MESSAGES[fields.pop("say")](**fields)
+        return say.MESSAGES[str(fields.pop("say"))](**fields)
 
     def _lost(self) -> LinkError:
         said = b"".join(self._said).decode("utf-8", "replace").strip()[-400:]

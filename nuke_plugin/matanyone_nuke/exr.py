@@ -31,7 +31,8 @@ def _split(data: bytes) -> Optional[Tuple[Dict[bytes, bytes], bytes]]:
     """Attributes that count, and everything after the header; None for what is no plain EXR."""
     if data[:4] != _MAGIC or len(data) < 8 or struct.unpack("<I", data[4:8])[0] & _MULTIPART:
         return None
-    attributes, at = {}, 8
+    attributes: Dict[bytes, bytes] = {}
+    at = 8
     while at < min(len(data), _MOST_HEADER):
         if data[at] == 0:
             return attributes, data[at + 1 :]

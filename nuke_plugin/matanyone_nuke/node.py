@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import Any, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import nuke
 
@@ -19,7 +19,8 @@ from . import host, knobs, plan, shape
 from .scene import look_around
 from .stage import NodeRun, ask_engine
 
-RUNS = {}  # id of a node -> its NodeRun
+RUNS: Dict[str, NodeRun] = {}
+"""Id of a node -> its run."""
 _BAD_INPUT = 2
 
 

@@ -19,7 +19,7 @@ import os
 import re
 import secrets
 from dataclasses import dataclass
-from typing import Dict, Iterable, List, Optional, Tuple
+from typing import Dict, Iterable, List, Optional, Set, Tuple
 
 from .engine.wire import messages as say
 
@@ -171,7 +171,7 @@ class Plan:
 
 def parse_frames(text: str) -> Tuple[int, ...]:
     """'1001-1045x2, -5--1' -> frame numbers, ascending, each once. Raises PlanError."""
-    frames = set()
+    frames: Set[int] = set()
     for part in text.split(","):
         match = _PART.fullmatch(part.strip())
         if match is None:
@@ -455,7 +455,8 @@ def _holdouts(name: str, exports: Tuple[Export, ...]) -> Dict[str, str]:
 
 
 def _object(name: str, exports: Tuple[Export, ...]) -> say.ObjectOptions:
-    return say.ObjectOptions(name=name, **_holdouts(name, exports))
+    held = _holdouts(name, exports)
+    return say.ObjectOptions(name=name, inside=held.get("inside"), outside=held.get("outside"))
 
 
 def _options(plan: Plan) -> say.Options:

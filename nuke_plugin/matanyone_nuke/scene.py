@@ -136,7 +136,8 @@ def animated_frames(node: Any) -> Tuple[int, ...]:
 
 def _upstream(node: Optional[Any]) -> Iterator[Any]:
     """The node and what feeds it, each once, nearest first."""
-    waiting, seen = [node], set()
+    waiting = [node]
+    seen: Set[str] = set()
     while waiting and len(seen) < _MOST_NODES:
         node = waiting.pop(0)
         if node is None or node.fullName() in seen:

@@ -44,7 +44,7 @@ class Shape:
         while len(self.points) < len(polygon):
             self.points.append(ShapeControlPoint())
         for point, place in zip(self.points, polygon):
-            point.center.keys[frame] = place
+            point.center.keys[float(frame)] = place
 
 
 class Layer:

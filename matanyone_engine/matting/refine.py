@@ -126,8 +126,9 @@ def _edge(cell: int, scale: float, first: int, last: int) -> int:
     return min(max(math.ceil(cell * _CELL / scale - 0.5), first), last)
 
 
-SOFT_EDGE = GuidedFilter(radius=3, epsilon=1e-4)
-"""For rough masks, which are hard: their edge is looked for this far around the cut."""
+SOFT_EDGE = GuidedFilter(radius=2, epsilon=1e-4)
+"""For rough masks, which are hard: their edge is looked for a little farther. Of the example's true alphas, made hard,
+it takes 43 % of the error back at the plate's size, and 32 % at half of it; radius 3 49 % and 23 %."""
 
 
 def soft_edge(rough: Tensor, seen: Tensor, plate: Tensor) -> Tensor:

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A first mask without any weights: GrabCut (Rother, Kolmogorov, Blake, SIGGRAPH 2004) through OpenCV.
+"""A first mask without any weights, from OpenCV: strokes give a shape, colours give its edge.
 
-Subject and surroundings are two mixtures of colours, learned from what the artist has marked; the cut between them is
-the cheapest one along edges of the picture.
+    strokes -> watershed (Meyer 1991): what each stroke reaches before a stroke of the other side does
+            -> GrabCut (Rother, Kolmogorov, Blake, SIGGRAPH 2004) in a band around that shape
+
+GrabCut alone learns the colours of all that is in the box, the wall behind the subject too; where both have the same
+colours a further stroke may then turn everything over. Around a shape that strokes have made each stroke helps
+(benchmarks/README.md). With a box and no stroke on the subject there is no shape yet: GrabCut gets the whole box.
 
 Rules of this file:
 1. The same prompts give the same mask: OpenCV's random numbers start anew each time.
-2. OpenCV's GrabCut takes 8-bit pictures. It decides about whole pixels only, at a small size; the soft edge is made
+2. OpenCV takes 8-bit pictures here. It decides about whole pixels only, at a small size; the soft edge is made
    afterwards from the float plate (matting/refine.py).
 """
 
@@ -21,18 +25,27 @@ from matanyone_engine.media.images import FloatImage
 from matanyone_engine.media.prompts import Prompts, Stroke
 
 SHORTEST_SIDE = 360
-"""Of the picture that is cut, at most: GrabCut takes seconds there, and on larger ones it sees texture, not shapes."""
-ROUNDS = 5
+"""Of the picture that is cut, at most: it takes seconds there, and on larger ones it sees texture, not shapes."""
+BAND = 0.1
+"""Of the shorter side: how far the edge may lie from the shape that strokes have made."""
+ROUNDS, ROUNDS_OF_A_BOX = 2, 5
+"""In which colours are learned and the cut is made anew."""
+SMOOTHED = 1.5
+"""Standard deviation in pixels: the watershed shall not see grain."""
 SMALLEST_PART = 0.02
-"""Islands and holes smaller than this part of the largest one are noise, unless the artist has marked them."""
+"""Islands and holes smaller than this part of the subject are noise, unless the artist has marked them."""
 
-METHOD = f"GrabCut of OpenCV {cv2.__version__}, {ROUNDS} rounds, shorter side at most {SHORTEST_SIDE}"
+METHOD = f"watershed and GrabCut of OpenCV {cv2.__version__}, shorter side at most {SHORTEST_SIDE}"
 """For a file's header."""
 
 Labels = npt.NDArray[np.uint8]
+"""OpenCV's: GC_BGD, GC_FGD, GC_PR_BGD, GC_PR_FGD."""
+Where = npt.NDArray[np.bool_]
 
 _SHIFT = 4
 """Binary digits after the point of coordinates that are drawn."""
+_LEAST_SAMPLES = 5
+"""Of colours on either side: each mixture has so many."""
 
 
 def grabcut(seen: FloatImage, prompts: Prompts) -> FloatImage:
@@ -45,31 +58,32 @@ def grabcut(seen: FloatImage, prompts: Prompts) -> FloatImage:
     scale = min(1.0, SHORTEST_SIDE / min(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     picture = np.rint(255.0 * cv2.resize(seen, size, interpolation=cv2.INTER_AREA)).astype(np.uint8)
-    labels = marked(prompts, (width, height), size)
-    if not _is(labels, cv2.GC_BGD).any() and not _is(labels, cv2.GC_PR_BGD).any():
-        raise MaskError(
-            expected="some of the plate outside of the box, to learn what is not the subject",
-            came="a box around all of it",
-            action="Draw the box closer, or add a stroke beside the subject: --point x,y,-.",
-        )
-    certain = labels.copy()
-    models = np.zeros((1, 65)), np.zeros((1, 65))
+    known = marked(prompts, (width, height), size)
+    on_subject = known == cv2.GC_FGD
+    if on_subject.any():
+        labels, rounds = around(shape(picture, known), known), ROUNDS
+    else:
+        labels, rounds = known.copy(), ROUNDS_OF_A_BOX
+    _check_both_sides(labels)
     cv2.setRNGSeed(0)
     unused = (0, 0, 0, 0)
-    cv2.grabCut(picture, labels, unused, *models, ROUNDS, cv2.GC_INIT_WITH_MASK)
-    inside = _is(labels, cv2.GC_FGD) | _is(labels, cv2.GC_PR_FGD)
-    return cleaned(inside, certain).astype(np.float32)
+    cv2.grabCut(picture, labels, unused, np.zeros((1, 65)), np.zeros((1, 65)), rounds, cv2.GC_INIT_WITH_MASK)
+    inside = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
+    return cleaned(inside, on_subject, known == cv2.GC_BGD).astype(np.float32)
+
+
+# ------------------------------------------------------------------------------------------- what the artist said
 
 
 def marked(prompts: Prompts, full: tuple[int, int], size: tuple[int, int]) -> Labels:
-    """What is known and likely before the first round, as OpenCV's labels (h, w). full, size: (width, height)."""
+    """What prompts say of each pixel, (h, w). full, size: (width, height) of the plate and of the answer."""
     across, down = size[0] / full[0], size[1] / full[1]
     labels = np.full(size[::-1], cv2.GC_PR_BGD, np.uint8)
     if prompts.box is not None:
         x0, y0, x1, y1 = prompts.box
+        left, top = int(x0 * across), int(y0 * down)
         labels[:] = cv2.GC_BGD
-        rows = slice(int(y0 * down), max(int(y0 * down) + 1, round(y1 * down)))
-        labels[rows, int(x0 * across) : max(int(x0 * across) + 1, round(x1 * across))] = cv2.GC_PR_FGD
+        labels[top : max(top + 1, round(y1 * down)), left : max(left + 1, round(x1 * across))] = cv2.GC_PR_FGD
     assert prompts.brush is not None
     for stroke in prompts.strokes:
         _draw(labels, stroke, (across, down), prompts.brush)
@@ -77,40 +91,88 @@ def marked(prompts: Prompts, full: tuple[int, int], size: tuple[int, int]) -> La
 
 
 def _draw(labels: Labels, stroke: Stroke, scale: tuple[float, float], brush: float) -> None:
-    """A stroke as a line with round ends, at least one pixel wide."""
+    """A stroke as a line with round ends; three pixels wide at least, so that there are colours to learn."""
     value = cv2.GC_FGD if stroke.subject else cv2.GC_BGD
     # OpenCV counts from the middle of the first pixel.
     at = [np.rint((np.array(point) * scale - 0.5) * (1 << _SHIFT)).astype(int) for point in stroke.points]
-    thickness = max(1, round(brush * min(scale)))
+    thickness = max(3, round(brush * min(scale)))
     for start, end in zip(at, at[1:] or at, strict=False):
         cv2.line(labels, start.tolist(), end.tolist(), int(value), thickness, cv2.LINE_8, _SHIFT)
 
 
-def cleaned(inside: npt.NDArray[np.bool_], certain: Labels) -> npt.NDArray[np.bool_]:
+def _check_both_sides(labels: Labels) -> None:
+    inside = int(((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)).sum())
+    if inside < _LEAST_SAMPLES:
+        raise MaskError(
+            expected="a box and strokes that leave some of the subject",
+            came=f"{inside} pixels of {labels.shape[1]}x{labels.shape[0]}",
+            action="Draw the box larger, or the strokes beside the subject thinner: --brush.",
+        )
+    if labels.size - inside < _LEAST_SAMPLES:
+        raise MaskError(
+            expected="some of the plate outside of the box, to learn what is not the subject",
+            came="a box around all of it",
+            action="Draw the box closer, or add a stroke beside the subject: --point x,y,-.",
+        )
+
+
+# ------------------------------------------------------------------------------------------------------ the shape
+
+
+def shape(picture: npt.NDArray[np.uint8], known: Labels) -> Where:
+    """(h, w): what strokes on the subject reach before what is beside it does.
+
+    Beside it are strokes that say so, what is outside of the box, and the picture's border but for the lower one, on
+    which people stand.
+    """
+    markers = np.zeros(known.shape, np.int32)
+    markers[0], markers[:, 0], markers[:, -1] = 2, 2, 2
+    if (known == cv2.GC_PR_FGD).any():  # a box, which may reach the border
+        markers[:] = 0
+    markers[known == cv2.GC_BGD], markers[known == cv2.GC_FGD] = 2, 1
+    smooth = cv2.GaussianBlur(picture, (0, 0), SMOOTHED)
+    # OpenCV takes the outermost pixels for itself.
+    padded = cv2.copyMakeBorder(smooth, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.watershed(padded, np.pad(markers, 1))[1:-1, 1:-1] == 1)
+
+
+def around(inside: Where, known: Labels) -> Labels:
+    """Labels for GrabCut: open in a band around the shape's edge, certain elsewhere and where the artist said so."""
+    reach = max(1, round(BAND * min(inside.shape)))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    solid = inside.astype(np.uint8)
+    labels = np.where(inside, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    labels[cv2.erode(solid, disc) > 0] = cv2.GC_FGD
+    labels[cv2.dilate(solid, disc) == 0] = cv2.GC_BGD
+    certain = (known == cv2.GC_BGD) | (known == cv2.GC_FGD)
+    return np.where(certain, known, labels)
+
+
+# ------------------------------------------------------------------------------------------------------- cleaning
+
+
+def cleaned(inside: Where, on_subject: Where, beside: Where) -> Where:
     """Without islands and holes that are small and that nobody has marked. Raises MaskError where nothing is left."""
-    kept = _without_small(inside, _is(certain, cv2.GC_FGD))
-    if not kept.any():
+    islands = _large_or_marked(inside, on_subject, _largest(inside))
+    if not islands.any():
         raise MaskError(
             expected="a subject that differs from what is around it",
             came="nothing that could be told from its surroundings",
             action="Draw strokes on the subject (--point x,y,+) and beside it (--point x,y,-).",
         )
-    holes = ~kept
-    return ~_without_small(holes, _is(certain, cv2.GC_BGD), of=kept)
+    return ~_large_or_marked(~islands, beside, int(islands.sum()))
 
 
-def _without_small(
-    parts: npt.NDArray[np.bool_], marks: npt.NDArray[np.bool_], of: npt.NDArray[np.bool_] | None = None
-) -> npt.NDArray[np.bool_]:
-    """Connected parts that are marked or large. of: what large is measured by; None is the parts themselves."""
-    count, numbers, stats, _ = cv2.connectedComponentsWithStats(parts.astype(np.uint8), connectivity=4)
-    areas = stats[:, cv2.CC_STAT_AREA]
-    largest = areas[1:].max(initial=0) if of is None else of.sum()
-    keep = areas >= max(1.0, SMALLEST_PART * largest)
+def _large_or_marked(parts: Where, marks: Where, whole: int) -> Where:
+    """Connected parts that are marked, or no smaller than SMALLEST_PART of `whole` pixels."""
+    _, numbers, stats, _ = cv2.connectedComponentsWithStats(parts.astype(np.uint8), connectivity=4)
+    keep = stats[:, cv2.CC_STAT_AREA] >= max(1.0, SMALLEST_PART * whole)
     keep[np.unique(numbers[marks & parts])] = True
-    keep[0] = False
-    return np.asarray(keep[numbers], dtype=np.bool_) if count > 1 else np.zeros_like(parts)
+    keep[0] = False  # what is no part
+    return np.asarray(keep[numbers], dtype=np.bool_)
 
 
-def _is(labels: Labels, value: int) -> npt.NDArray[np.bool_]:
-    return np.asarray(labels == value)
+def _largest(parts: Where) -> int:
+    """Pixels of the largest connected part."""
+    _, _, stats, _ = cv2.connectedComponentsWithStats(parts.astype(np.uint8), connectivity=4)
+    return int(stats[1:, cv2.CC_STAT_AREA].max(initial=0))

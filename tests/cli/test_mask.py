@@ -40,7 +40,7 @@ def test_the_mask_is_soft_and_carries_the_plate(plate: str, tmp_path: Path, caps
     assert header["PixelAspectRatio"] == 2.0
     assert header["scene"] == "12", "the plate's header comes along"
     assert header["matanyone:maskPrompts"] == "box 34,8,80,54; stroke 50,30,+; stroke 6,60 90,60,-"
-    assert header["matanyone:maskBackend"].startswith("GrabCut of OpenCV")
+    assert header["matanyone:maskBackend"].startswith("watershed and GrabCut of OpenCV")
     assert header["matanyone:maskFrame"] == "1002"
     assert "default for float .exr files" in header["matanyone:plateColorspace"]
 

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import prompted
+import pytest
+
+from matanyone_engine.errors import MaskError
+from matanyone_engine.media.grabcut import SHORTEST_SIDE, cleaned, grabcut, marked
+from matanyone_engine.media.prompts import Prompts, Stroke
+
+SIZE = (prompted.WIDTH, prompted.HEIGHT)
+ON = Stroke(((56.0, 30.0),))
+
+
+def cut(prompts: Prompts, seen: np.ndarray | None = None) -> np.ndarray:
+    return grabcut(prompted.picture() if seen is None else seen, prompts.on(SIZE))
+
+
+@pytest.mark.parametrize(
+    "prompts",
+    [
+        Prompts(prompted.BOX),
+        Prompts(prompted.BOX, (ON,)),
+        Prompts(None, (ON,)),
+        Prompts(None, (ON, prompted.BESIDE)),
+        Prompts((0, 0, *SIZE), (ON, prompted.BESIDE)),
+    ],
+    ids=["box", "box and click", "click", "both clicks", "box around all"],
+)
+def test_the_subject_is_found(prompts: Prompts) -> None:
+    assert prompted.overlap(cut(prompts), prompted.disc()) > 0.9
+
+
+def test_each_side_of_a_plate_in_two_colours_is_a_subject() -> None:
+    """Where colours say nothing, strokes decide: the left or the right one of two equal discs."""
+    twins = np.full((prompted.HEIGHT, prompted.WIDTH, 3), 0.2, np.float32)
+    rng = np.random.default_rng(1)
+    truths = []
+    for x in (26, 70):
+        one = np.zeros(SIZE[::-1], np.uint8)
+        cv2.circle(one, (x, 32), 14, 1, -1)
+        twins[one > 0] = (0.8, 0.4, 0.1)
+        truths.append(one)
+    twins += rng.normal(0, 0.02, twins.shape).astype(np.float32)
+    for x, truth, other in ((26.0, truths[0], 70.0), (70.0, truths[1], 26.0)):
+        strokes = (Stroke(((x, 32.0),)), Stroke(((other, 32.0),), subject=False))
+        assert prompted.overlap(cut(Prompts(None, strokes), twins.clip(0, 1)), truth) > 0.9
+
+
+def test_the_same_prompts_give_the_same_bits_whatever_ran_before() -> None:
+    first = cut(prompted.PROMPTS)
+    cv2.setRNGSeed(99)
+    cv2.kmeans(np.random.default_rng(0).random((50, 3)).astype(np.float32), 3, None, (3, 5, 1.0), 3, 0)  # type: ignore[call-overload]
+    assert np.array_equal(cut(prompted.PROMPTS), first)
+    assert set(np.unique(first)) == {0.0, 1.0}
+
+
+def test_large_plates_are_cut_at_a_bounded_size() -> None:
+    large = cv2.resize(prompted.picture(), (1440, 960), interpolation=cv2.INTER_CUBIC).clip(0, 1)
+    box = tuple(15 * side for side in prompted.BOX)
+    rough = grabcut(large, Prompts((box[0], box[1], box[2], box[3])).on((1440, 960)))
+    assert rough.shape == (SHORTEST_SIDE, 540)
+    assert prompted.overlap(cv2.resize(rough, SIZE, interpolation=cv2.INTER_AREA), prompted.disc()) > 0.9
+
+
+def test_strokes_are_where_they_are_drawn() -> None:
+    prompts = Prompts((10, 10, 40, 40), (Stroke(((20.5, 20.5),)), Stroke(((12.5, 38.5), (30.5, 38.5)), False)), brush=3)
+    labels = marked(prompts.on(SIZE), SIZE, SIZE)
+    on_subject, beside = labels == cv2.GC_FGD, labels == cv2.GC_BGD
+    assert labels[20, 20] == cv2.GC_FGD
+    assert 5 <= on_subject.sum() <= 13
+    assert not on_subject[:, :17].any()
+    assert labels[10, 10] == labels[39, 39] == cv2.GC_PR_FGD
+    assert labels[9, 10] == labels[40, 39] == cv2.GC_BGD, "outside of the box"
+    assert beside[38, 12:31].all()
+    assert not beside[30, 10:40].any()
+    later = Prompts(None, (Stroke(((20.5, 20.5),)), Stroke(((20.5, 20.5),), False)), brush=3).on(SIZE)
+    assert not (marked(later, SIZE, SIZE) == cv2.GC_FGD).any(), "later strokes go over earlier ones"
+
+
+def test_noise_goes_and_what_is_marked_stays() -> None:
+    inside = np.zeros((60, 60), bool)
+    inside[10:50, 10:50] = True
+    inside[30, 30] = inside[20, 20] = False
+    inside[2, 2] = inside[2, 57] = True
+    marked_on, marked_beside = np.zeros_like(inside), np.zeros_like(inside)
+    marked_on[2, 57] = marked_beside[20, 20] = True
+    kept = cleaned(inside, marked_on, marked_beside)
+    assert not kept[2, 2], "an island"
+    assert kept[30, 30], "a hole"
+    assert kept[2, 57], "a marked island"
+    assert not kept[20, 20], "a marked hole"
+
+
+@pytest.mark.parametrize(
+    ("prompts", "said"),
+    [
+        (Prompts((0, 0, *SIZE)), "a box around all of it"),
+        (Prompts((10, 10, 12, 12)), "4 pixels of 96x64"),
+    ],
+)
+def test_prompts_that_leave_nothing_to_learn(prompts: Prompts, said: str) -> None:
+    with pytest.raises(MaskError, match=said):
+        cut(prompts)

@@ -21,7 +21,7 @@ from matanyone_engine.media.look import write_look
 from matanyone_engine.media.mattes import check_writable
 from matanyone_engine.media.prompts import Prompts, Stroke
 from matanyone_engine.media.sequence import parse_frames
-from matanyone_engine.service.prompt import BACKENDS, GRABCUT, FirstMask, MaskJob, make_mask, plan_mask
+from matanyone_engine.service.prompt import BACKENDS, GRABCUT, SAM2, FirstMask, MaskJob, Weights, make_mask, plan_mask
 from matanyone_engine.service.prompt_message import prompt_message
 
 _NUMBER = r"-?\d{1,6}(?:\.\d{1,6})?"
@@ -50,7 +50,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--point", action=_AddStroke, metavar="X,Y,+|-", help="on the subject (+), or beside it (-)")
     parser.add_argument("--stroke", action=_AddStroke, metavar='"X,Y X,Y ...,+|-"', help="the same along a line")
     parser.add_argument("--brush", type=float, metavar="PIXELS", help="width of strokes (default: 1/100 of the plate)")
-    parser.add_argument("--backend", choices=BACKENDS, default=GRABCUT, help="default: grabcut")
+    parser.add_argument("--backend", choices=BACKENDS, help="default: grabcut, or sam2 where --sam2 is given")
+    parser.add_argument("--sam2", type=Path, metavar="FOLDER", help="SAM 2's weights, your own (docs/masks.md)")
+    parser.add_argument("--device", default="auto", help="of sam2: auto, cpu, cuda, cuda:N or mps (default: auto)")
     parser.add_argument("--colorspace", metavar="NAME", help="as for matte")
     for option in ("--view", "--part", "--layer"):
         parser.add_argument(option, metavar="NAME", help="as for matte; one view")
@@ -63,8 +65,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> None:
     """Make it, here or by a running engine, and say what to do with it."""
     job = _job(args)
-    if args.look:
-        _check_look(args)
+    _check(args)
     said = _by_engine(args, job) if args.endpoint is not None else _here(args, job)
     width = max(len(name) for name, _ in said)
     print("\n".join(f"{name:{width}}  {value}" for name, value in said))
@@ -77,7 +78,7 @@ def _job(args: argparse.Namespace) -> MaskJob:
         out=args.out,
         prompts=Prompts(parse_box(args.box), tuple(args.strokes), args.brush),
         frame=frame,
-        backend=args.backend,
+        backend=args.backend or (SAM2 if args.sam2 else GRABCUT),
         colorspace=args.colorspace,
         exposure=args.exposure,
         view=args.view,
@@ -87,7 +88,7 @@ def _job(args: argparse.Namespace) -> MaskJob:
 
 
 def _here(args: argparse.Namespace, job: MaskJob) -> list[tuple[str, str]]:
-    plan = plan_mask(job)
+    plan = plan_mask(job, Weights(args.sam2, args.device) if args.sam2 else None)
     check_writable(plan.out.parent)
     made = make_mask(plan)
     colour = f"{made.colour.space}  ({made.colour.reason})"
@@ -128,10 +129,15 @@ def _said(job: MaskJob, path: str, frame: int, colour: str, backend: str, covers
     ]
 
 
-def _check_look(args: argparse.Namespace) -> None:
-    """Before any work: a PNG, and made here."""
-    if args.endpoint is not None:
-        raise SettingError(expected="--endpoint without --look", came=f"--look {args.look}", action="Leave it out.")
+def _check(args: argparse.Namespace) -> None:
+    """Before any work: what means nothing to an engine that runs already, and a picture that cannot be written."""
+    for option, given in (("--look", args.look), ("--sam2", args.sam2)):
+        if args.endpoint is not None and given is not None:
+            raise SettingError(
+                expected=f"--endpoint without {option}", came=f"{option} {given}", action="Leave one of them out."
+            )
+    if args.look is None:
+        return
     if args.look.suffix.lower() != ".png":
         raise SettingError(expected="a .png file for the picture", came=str(args.look), action="Write --look look.png.")
     check_writable(args.look.parent)

@@ -33,6 +33,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--model", action="append", metavar="NAME|PATH", help="weights to serve, the default first (default: mini)"
     )
     add_computing(parser)
+    parser.add_argument("--sam2", type=Path, metavar="FOLDER", help="SAM 2's weights, for first masks by prompt")
     parser.add_argument("--connection", type=Path, metavar="FILE", help="connection file (default: this user's)")
     parser.add_argument("--state", type=Path, metavar="FOLDER", help="sessions on disk (default: this user's data)")
     parser.add_argument("--root", type=Path, action="append", default=[], help="folder that path jobs may use")
@@ -98,6 +99,7 @@ def _server(args: argparse.Namespace, file: Path, publish: Callable[[Figures], N
         models=tuple(args.model or ["mini"]),
         device=args.device,
         precision=args.precision,
+        sam2=args.sam2,
         access=Access(tuple(args.root), tuple(_mapping(text) for text in args.map)),
         memory_bytes=None if args.memory is None else int(args.memory * 1e9),
         window_frames=args.window,

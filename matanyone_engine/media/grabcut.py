@@ -22,10 +22,8 @@ import numpy.typing as npt
 
 from matanyone_engine.errors import MaskError
 from matanyone_engine.media.images import FloatImage
-from matanyone_engine.media.prompts import Prompts, Stroke
+from matanyone_engine.media.prompts import SHORTEST_SIDE, Prompts, Stroke, rough_size
 
-SHORTEST_SIDE = 360
-"""Of the picture that is cut, at most: it takes seconds there, and on larger ones it sees texture, not shapes."""
 BAND = 0.1
 """Of the shorter side: how far the edge may lie from the shape that strokes have made."""
 ROUNDS, ROUNDS_OF_A_BOX = 2, 5
@@ -51,12 +49,12 @@ _LEAST_SAMPLES = 5
 def grabcut(seen: FloatImage, prompts: Prompts) -> FloatImage:
     """seen: (H, W, 3) sRGB 0..1; prompts: as they apply to it (Prompts.on) -> (h, w) float32, 0 or 1.
 
-    h and w are at most SHORTEST_SIDE on the shorter side. Raises MaskError where the prompts leave no background, or
+    h and w are rough_size(). Raises MaskError where the prompts leave no background, or
     nothing is found.
     """
     height, width = seen.shape[:2]
-    scale = min(1.0, SHORTEST_SIDE / min(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
+    rows, columns = rough_size(height, width)
+    size = columns, rows
     picture = np.rint(255.0 * cv2.resize(seen, size, interpolation=cv2.INTER_AREA)).astype(np.uint8)
     known = marked(prompts, (width, height), size)
     on_subject = known == cv2.GC_FGD

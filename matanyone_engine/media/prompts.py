@@ -11,10 +11,17 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from matanyone_engine.errors import MaskError
 
 BRUSH = 0.01
 """Width of strokes where nobody says, as a part of the plate's shorter side."""
+
+SHORTEST_SIDE = 360
+"""Of a rough mask, at most. GrabCut takes seconds there, and on larger pictures it sees texture, not shapes."""
+MOST_POINTS = 8
+"""Of one stroke, for back ends that take points."""
 
 Point = tuple[float, float]
 """x, y; the top left pixel reaches from 0, 0 to 1, 1."""
@@ -27,6 +34,18 @@ class Stroke:
     points: tuple[Point, ...]
     subject: bool = True
     """Whether it lies on the subject; else on what is not the subject."""
+
+    @property
+    def samples(self) -> tuple[Point, ...]:
+        """A click itself; MOST_POINTS evenly along a line."""
+        at = np.array(self.points)
+        if len(at) == 1:
+            return self.points
+        steps = np.hypot(*np.diff(at, axis=0).T)
+        along = np.concatenate([[0.0], np.cumsum(steps)])
+        wanted = np.linspace(0.0, along[-1], MOST_POINTS)
+        xs, ys = (np.interp(wanted, along, at[:, axis]) for axis in (0, 1))
+        return tuple((float(x), float(y)) for x, y in zip(xs, ys, strict=True))
 
     def __str__(self) -> str:
         along = " ".join(f"{x:g},{y:g}" for x, y in self.points)
@@ -69,6 +88,12 @@ class Prompts:
                 f"a brush of more than 0 and at most {min(size)} pixels", f"{brush:g}", "Choose a width in between."
             )
         return replace(self, box=box, brush=brush)
+
+
+def rough_size(height: int, width: int) -> tuple[int, int]:
+    """(height, width) of a rough mask for a plate: its shape, SHORTEST_SIDE on the shorter side at most."""
+    scale = min(1.0, SHORTEST_SIDE / min(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def _cut(box: tuple[int, int, int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:

@@ -48,7 +48,7 @@ from matanyone_engine.service.faults import as_told, as_wire_error
 from matanyone_engine.service.job import MatteJob, MattePlan, open_source, outline_matte, plan_matte
 from matanyone_engine.service.job_message import matte_job
 from matanyone_engine.service.pixels import Asked, Decoder, Plane, encode_alpha
-from matanyone_engine.service.prompt import make_mask, plan_mask
+from matanyone_engine.service.prompt import GRABCUT, SAM2, Weights, make_mask, plan_mask
 from matanyone_engine.service.prompt_message import mask_job
 from matanyone_engine.service.run import Event, FrameDone, Unchanged, waiting_bytes
 from matanyone_engine.service.scheduler import Limits, Scheduler, fault
@@ -98,6 +98,8 @@ class EngineSettings:
     snapshot_every: int = 25
     idle_unload_s: float | None = 900.0
     """Weights leave the device after so long without a session; None never."""
+    sam2: Path | None = None
+    """Folder of SAM 2's weights, for first masks; loaded for each and given back. None has GrabCut only."""
     idle_exit_s: float | None = None
     """The process ends after so long without anything to do and without a word of a client; None never."""
     most_age_s: float = 7 * 86400.0
@@ -322,6 +324,7 @@ class Engine:
             most_message_bytes=self.settings.most_message_bytes,
             lease_s=self.settings.lease_s,
             roots=tuple(str(root) for root in self.settings.access.roots),
+            backends=(GRABCUT, SAM2) if self.settings.sam2 else (GRABCUT,),
         )
 
     def tick(self) -> bool:
@@ -522,7 +525,8 @@ class Engine:
         try:
             access = self.settings.access
             here = replace(prompt, plate=access.here(prompt.plate), out=access.here(prompt.out))
-            plan = plan_mask(mask_job(here))
+            sam2 = self.settings.sam2
+            plan = plan_mask(mask_job(here), None if sam2 is None else Weights(sam2, str(self.device)))
             access.check([*plan.source.paths([plan.frame]), plan.out])  # links may lead anywhere
             made = make_mask(plan, lambda *names: self._prompting.run(look_at, *names))
             colour = f"{made.colour.space} ({made.colour.reason})"

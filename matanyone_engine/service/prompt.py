@@ -27,14 +27,15 @@ from matanyone_engine.media.first_masks import write_first_mask
 from matanyone_engine.media.grabcut import METHOD, grabcut
 from matanyone_engine.media.images import FloatImage, Plate
 from matanyone_engine.media.plates import PlateSource, describe_picture, open_plate
-from matanyone_engine.media.prompts import Prompts
+from matanyone_engine.media.prompts import Prompts, rough_size
 from matanyone_engine.media.sequence import describe_frames
 from matanyone_engine.media.spaces import ColourChoice, choose_space
 from matanyone_engine.media.views import has_view, with_view
+from matanyone_engine.model.sam2 import Sam2
 from matanyone_engine.service.apart import look_at
 
-GRABCUT = "grabcut"
-BACKENDS = (GRABCUT,)
+GRABCUT, SAM2 = "grabcut", "sam2"
+BACKENDS = (GRABCUT, SAM2)
 
 Look = Callable[[str, Selection, int, Path], Plate]
 
@@ -63,6 +64,15 @@ class MaskJob:
 
 
 @dataclass(frozen=True)
+class Weights:
+    """What SAM 2 needs, where it is to be used."""
+
+    folder: Path
+    """As transformers writes it; the user's own."""
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
 class MaskPlan:
     """A job whose names are good; no pixel was read yet."""
 
@@ -71,6 +81,7 @@ class MaskPlan:
     source: PlateSource
     frame: int
     out: Path
+    sam2: Weights | None
 
 
 @dataclass(frozen=True)
@@ -93,12 +104,9 @@ class FirstMask:
         return float(self.mask.mean(dtype=np.float64))
 
 
-def plan_mask(job: MaskJob) -> MaskPlan:
-    """Raises PlateError, FrameRangeError, SettingError."""
-    if job.backend not in BACKENDS:
-        raise SettingError(
-            expected=f"one of the back ends {', '.join(BACKENDS)}", came=repr(job.backend), action="Name one of them."
-        )
+def plan_mask(job: MaskJob, sam2: Weights | None = None) -> MaskPlan:
+    """sam2: the weights of that back end. Raises PlateError, FrameRangeError, SettingError."""
+    _check_backend(job.backend, sam2)
     plate = with_view(job.plate, job.view)
     source = open_plate(plate, wanted=job.wanted)
     frame = source.frames[0] if job.frame is None else job.frame
@@ -111,13 +119,14 @@ def plan_mask(job: MaskJob) -> MaskPlan:
         raise SettingError(
             expected="a name of its own for the mask", came=f"{out}, which is the plate", action="Choose another name."
         )
-    return MaskPlan(job, plate, source, frame, out)
+    return MaskPlan(job, plate, source, frame, out, sam2)
 
 
 def make_mask(plan: MaskPlan, look: Look = look_at) -> FirstMask:
     """Read, cut, soften, write. look: reads the plate's frame (apart.py), in another process where one asks for that.
 
-    The same plan gives the same file. Raises PlateError, ColourError, MaskError, SettingError, OutputError.
+    The same plan gives the same file. Raises PlateError, ColourError, MaskError, SettingError, CheckpointError,
+    DeviceError, OutputError.
     """
     job = plan.job
     plate = look(plan.plate, job.wanted, plan.frame, plan.out)
@@ -125,11 +134,12 @@ def make_mask(plan: MaskPlan, look: Look = look_at) -> FirstMask:
     colour = choose_space(plate.header, job.colorspace, plan.source.suffix)
     view = NetworkView(colour.space, job.exposure)
     seen = view(plate.rgb)
-    mask = softened(grabcut(seen, prompts), seen)
+    rough, made_by = _rough(plan, seen, prompts)
+    mask = softened(rough, seen)
     _check_there(mask)
     about = {
         "version": __version__,
-        "maskBackend": METHOD,
+        "maskBackend": made_by,
         "maskPrompts": str(prompts),
         "maskFrame": str(plan.frame),
         "plateColorspace": f"{colour.space} ({colour.reason})",
@@ -137,7 +147,44 @@ def make_mask(plan: MaskPlan, look: Look = look_at) -> FirstMask:
         "picture": describe_picture(plate.header),
     }
     write_first_mask(plan.out, mask, plate.header, about)
-    return FirstMask(plan.out, plan.frame, mask, seen, colour, METHOD)
+    return FirstMask(plan.out, plan.frame, mask, seen, colour, made_by)
+
+
+def _check_backend(name: str, sam2: Weights | None) -> None:
+    if name not in BACKENDS:
+        raise SettingError(
+            expected=f"one of the back ends {', '.join(BACKENDS)}", came=repr(name), action="Name one of them."
+        )
+    if name == SAM2 and sam2 is None:
+        raise SettingError(
+            expected="the folder of SAM 2's weights",
+            came="none",
+            action="Give it to this command, or to the engine when it is started: --sam2 FOLDER.",
+        )
+
+
+def _rough(plan: MaskPlan, seen: FloatImage, prompts: Prompts) -> tuple[FloatImage, str]:
+    """The back end's mask, (h, w) 0 or 1, and what made it."""
+    if plan.job.backend == GRABCUT or plan.sam2 is None:
+        return grabcut(seen, prompts), METHOD
+    network = Sam2(plan.sam2.folder, plan.sam2.device)
+    return by_sam2(network, seen, prompts), network.name
+
+
+def by_sam2(network: Sam2, seen: FloatImage, prompts: Prompts) -> FloatImage:
+    """seen: (H, W, 3) sRGB 0..1 -> (h, w) 0 or 1, nothing outside of the box."""
+    height, width = seen.shape[:2]
+    points = [(x, y, stroke.subject) for stroke in prompts.strokes for x, y in stroke.samples]
+    planes = torch.from_numpy(np.ascontiguousarray(seen.transpose(2, 0, 1)))[None]
+    logits = network(planes, prompts.box, points)[0, 0].numpy()
+    rows, columns = rough_size(height, width)
+    rough = np.asarray(cv2.resize(logits, (columns, rows), interpolation=cv2.INTER_LINEAR) > 0.0, dtype=np.float32)
+    if prompts.box is not None:
+        x0, y0, x1, y1 = prompts.box
+        inside = np.zeros_like(rough)
+        inside[y0 * rows // height : -(-y1 * rows // height), x0 * columns // width : -(-x1 * columns // width)] = 1.0
+        rough *= inside
+    return rough
 
 
 def softened(rough: FloatImage, seen: FloatImage) -> FloatImage:

@@ -55,6 +55,8 @@ class Welcome(Message):
     """A client unheard of for so long loses its device memory, not its sessions."""
     roots: tuple[str, ...] = ()
     """Folders a Job may read and write under."""
+    backends: tuple[str, ...] = ()
+    """Names that Prompt takes, the default first."""
 
 
 @dataclass(frozen=True)
@@ -462,6 +464,7 @@ class Prompt(Message):
     brush: Optional[float] = None
     """Width of strokes in plate pixels; None is a hundredth of the plate's shorter side."""
     backend: str = "grabcut"
+    """One of Welcome's."""
     colorspace: Optional[str] = None
     exposure: float = 0.0
     view: Optional[str] = None

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,8 @@ from matanyone_engine.errors import FrameRangeError, MaskError
 from matanyone_engine.media.images import read_header, read_mask
 from matanyone_engine.media.prompts import Stroke
 
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENT = (ROOT / "docs" / "masks.md").read_text()
 WORDS = ("--box", "34,8,80,54", "--point", "50,30,+", "--stroke", "6,60 90,60,-")
 
 
@@ -116,6 +120,20 @@ def test_a_subject_that_nothing_tells_apart(tmp_path: Path, capsys: pytest.Captu
 def test_the_picture_shows_the_mask(plate: str, tmp_path: Path) -> None:
     assert make(plate, *WORDS, "--look", str(tmp_path / "look.png")) == 0
     assert read_image(tmp_path / "look.png").shape[1] >= 2 * prompted.WIDTH
+
+
+def test_the_commands_of_the_document_run_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    command, code = (re.findall(rf"```{language}\n(.*?)```", DOCUMENT, re.DOTALL)[0] for language in ("bash", "python"))
+    assert main(shlex.split(command.replace("\\\n", " "))[1:]) == 0
+    given = read_mask(ROOT / "examples" / "mask.1001.exr", (640, 360))
+    ours = read_mask(tmp_path / "mask.exr", (640, 360))
+    assert prompted.overlap(ours, given) > 0.95, "as the document says"
+    names: dict[str, object] = {}
+    exec(compile(code, "masks.md", "exec"), names)
+    again = read_mask(tmp_path / "mask.exr", (640, 360))
+    assert not np.array_equal(again, ours), "new prompts replace it"
 
 
 def test_words_are_read(tmp_path: Path) -> None:

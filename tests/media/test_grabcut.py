@@ -7,8 +7,8 @@ import prompted
 import pytest
 
 from matanyone_engine.errors import MaskError
-from matanyone_engine.media.grabcut import SHORTEST_SIDE, cleaned, grabcut, marked
-from matanyone_engine.media.prompts import Prompts, Stroke
+from matanyone_engine.media.grabcut import cleaned, grabcut, marked
+from matanyone_engine.media.prompts import SHORTEST_SIDE, Prompts, Stroke
 
 SIZE = (prompted.WIDTH, prompted.HEIGHT)
 ON = Stroke(((56.0, 30.0),))

@@ -20,6 +20,14 @@ def test_a_box_is_cut_off_at_the_border_and_the_brush_goes_with_the_plate() -> N
     assert Prompts(None, (ON,), brush=12).on(SIZE).brush == 12
 
 
+def test_a_line_is_points_evenly_along_it() -> None:
+    assert ON.samples == ON.points
+    bent = Stroke(((0.0, 0.0), (30.0, 0.0), (30.0, 40.0))).samples
+    assert bent[0] == (0.0, 0.0)
+    assert bent[-1] == (30.0, 40.0)
+    assert bent[3] == (30.0, 0.0), "after 30 of 70 pixels"
+
+
 @pytest.mark.parametrize(
     ("prompts", "said"),
     [

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SAM 2 (Ravi et al., arXiv:2408.00714) for first masks: one image, a box and points in, a rough mask out.
+
+The network is the one of the package transformers; the weights are a folder that the user gives, in that package's
+format (config.json, model.safetensors). Nothing is ever downloaded, and nothing that is pickled is opened.
+
+Rules of this file:
+1. transformers is imported when weights are loaded, and never otherwise.
+2. Pixels are prepared as SAM 2 was trained: stretched to its square, normalised by ImageNet's statistics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from torch import Tensor
+
+from matanyone_engine.errors import CheckpointError, SettingError
+from matanyone_engine.model.device import choose_device
+from matanyone_engine.model.weights_file import measure
+
+_CONFIG, _WEIGHTS = "config.json", "model.safetensors"
+_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Sam2:
+    """Loaded weights."""
+
+    def __init__(self, folder: Path, device: str = "auto") -> None:
+        """Raises SettingError without transformers; CheckpointError for a folder that is not SAM 2's; DeviceError."""
+        model_class = _model_class()
+        _check_folder(folder)
+        self._device = choose_device(device)
+        try:
+            network, found = model_class.from_pretrained(
+                str(folder), local_files_only=True, use_safetensors=True, output_loading_info=True
+            )
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            raise _not_sam2(folder, f"{type(error).__name__}: {str(error)[:200]}") from error
+        if found["missing_keys"]:  # transformers fills them with noise
+            raise _not_sam2(
+                folder, f"{len(found['missing_keys'])} weights missing, such as {min(found['missing_keys'])}"
+            )
+        self._network: Any = network.to(self._device).eval()
+        self._side = _side(network.config)
+        self.name = f"SAM 2, {folder.name}, sha256 {(measure(folder / _WEIGHTS).sha256 or '')[:16]}"
+        """For a file's header."""
+
+    @torch.inference_mode()
+    def __call__(
+        self, image: Tensor, box: Sequence[float] | None, points: Sequence[tuple[float, float, bool]]
+    ) -> Tensor:
+        """image: (1, 3, H, W) sRGB 0..1 -> (1, 1, h, w) logits, above 0 on the subject, on SAM 2's stretched square.
+
+        box: x0, y0, x1, y1; points: x, y, whether on the subject; pixels from the top left. One of them at least.
+        """
+        height, width = image.shape[-2:]
+        across, down = self._side / width, self._side / height
+        asked: dict[str, Any] = {"pixel_values": self._prepared(image)}
+        if box is not None:
+            scaled = [box[0] * across, box[1] * down, box[2] * across, box[3] * down]
+            asked["input_boxes"] = torch.tensor([[scaled]], device=self._device)
+        if points:
+            at = [[x * across, y * down] for x, y, _ in points]
+            asked["input_points"] = torch.tensor([[at]], device=self._device)
+            asked["input_labels"] = torch.tensor([[[int(subject) for *_, subject in points]]], device=self._device)
+        # A single click may mean a button, a coat or a person: SAM 2 offers all three. More prompts mean one thing.
+        several = box is None and len(points) == 1
+        said = self._network(**asked, multimask_output=several)
+        best = int(said.iou_scores[0, 0].argmax()) if several else 0
+        return said.pred_masks[:, 0, best : best + 1].float().cpu()
+
+    def _prepared(self, image: Tensor) -> Tensor:
+        square = F.interpolate(image, size=(self._side, self._side), mode="bilinear", antialias=True)
+        mean, deviation = (square.new_tensor(values).view(1, 3, 1, 1) for values in (_MEAN, _DEVIATION))
+        return ((square - mean) / deviation).to(self._device)
+
+
+def _model_class() -> Any:
+    try:
+        from transformers import Sam2Model
+    except ImportError as error:
+        raise SettingError(
+            expected="the package transformers (4.56 or later) for SAM 2",
+            came=str(error),
+            action="Install it: pip install 'matanyone-engine[sam2]'; or use --backend grabcut, which needs nothing.",
+        ) from error
+    return Sam2Model
+
+
+def _check_folder(folder: Path) -> None:
+    """A name that is no folder must not become the name of a download."""
+    absent = [name for name in (_CONFIG, _WEIGHTS) if not (folder / name).is_file()]
+    if absent:
+        raise _not_sam2(folder, f"no {' and no '.join(absent)}")
+
+
+def _side(config: Any) -> int:
+    """Pixels of the square that the network takes."""
+    size = config.vision_config.backbone_config.image_size
+    return int(size if isinstance(size, int) else size[0])
+
+
+def _not_sam2(folder: Path, came: str) -> CheckpointError:
+    return CheckpointError(
+        expected=f"SAM 2's {_CONFIG} and {_WEIGHTS}, as transformers writes them, in {str(folder)!r}",
+        came=came,
+        action="Name the folder of SAM 2's weights: --sam2 FOLDER. They are never downloaded.",
+    )

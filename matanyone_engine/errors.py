@@ -60,7 +60,7 @@ class PlateError(BadInput):
 
 
 class MaskError(BadInput):
-    """A mask is empty, of another size, or unreadable."""
+    """A mask, or what one is to be made from, is empty, of another size, or unreadable."""
 
 
 class FrameRangeError(BadInput):

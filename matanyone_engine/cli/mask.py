@@ -89,7 +89,6 @@ def _job(args: argparse.Namespace) -> MaskJob:
 
 def _here(args: argparse.Namespace, job: MaskJob) -> list[tuple[str, str]]:
     plan = plan_mask(job, Weights(args.sam2, args.device) if args.sam2 else None)
-    check_writable(plan.out.parent)
     made = make_mask(plan)
     colour = f"{made.colour.space}  ({made.colour.reason})"
     said = _said(job, str(made.path), made.frame, colour, made.backend, made.covers)

@@ -26,6 +26,7 @@ from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.first_masks import write_first_mask
 from matanyone_engine.media.grabcut import METHOD, grabcut
 from matanyone_engine.media.images import FloatImage, Plate
+from matanyone_engine.media.mattes import check_writable
 from matanyone_engine.media.plates import PlateSource, describe_picture, open_plate
 from matanyone_engine.media.prompts import Prompts, rough_size
 from matanyone_engine.media.sequence import describe_frames
@@ -129,6 +130,7 @@ def make_mask(plan: MaskPlan, look: Look = look_at) -> FirstMask:
     DeviceError, OutputError.
     """
     job = plan.job
+    check_writable(plan.out.parent)
     plate = look(plan.plate, job.wanted, plan.frame, plan.out)
     prompts = job.prompts.on(plate.header.size)
     colour = choose_space(plate.header, job.colorspace, plan.source.suffix)

@@ -63,6 +63,23 @@ def test_overscan_and_windows_are_kept(tmp_path: Path) -> None:
     assert prompted.overlap(read_image(tmp_path / "mask.exr")[..., 3], prompted.disc()) > 0.9
 
 
+def test_each_view_of_a_stereo_plate_has_its_mask(tmp_path: Path) -> None:
+    left = prompted.picture()
+    both = np.concatenate([left, left[:, ::-1]], axis=-1)
+    spec = oiio.ImageSpec(prompted.WIDTH, prompted.HEIGHT, 6, oiio.HALF)
+    spec.channelnames = ("R", "G", "B", "right.R", "right.G", "right.B")
+    spec.attribute("multiView", oiio.TypeDesc("string[2]"), ("left", "right"))
+    output = oiio.ImageOutput.create("both.exr")
+    assert output.open(str(tmp_path / "both.exr"), spec)
+    assert output.write_image(np.ascontiguousarray(both))
+    output.close()
+    for view, words in (("left", ("--point", "56,30,+")), ("right", ("--point", "40,30,+"))):
+        for _ in range(2):  # made again it takes its own place
+            assert make(str(tmp_path / "both.exr"), *words, "--view", view, out="new/mask.%V.exr") == 0
+    masks = [read_image(tmp_path / "new" / f"mask.{view}.exr")[..., 3] for view in ("left", "right")]
+    assert prompted.overlap(masks[0], masks[1][:, ::-1]) > 0.9
+
+
 def test_made_again_it_is_the_same_and_hand_work_is_kept(plate: str, tmp_path: Path) -> None:
     assert make(plate) == 0
     first = read_image(tmp_path / "mask.exr")

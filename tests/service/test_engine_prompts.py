@@ -63,6 +63,18 @@ def test_the_mask_is_the_one_that_is_made_without_an_engine(engine: Engine, clie
     assert np.array_equal(read_image(alone), read_image(folder / "mask.exr"))
 
 
+def test_the_command_hands_it_to_an_engine(engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = engine.folder / "command"
+    words = ["mask", prompted.write_plate(folder), "--out", str(folder / "new" / "mask.exr")]
+    words += ["--endpoint", str(engine.file)]
+    assert main([*words, "--box", "34,8,80,54"]) == 0
+    assert f"--mask {folder}/new/mask.exr@1001" in capsys.readouterr().out
+    assert prompted.overlap(read_image(folder / "new" / "mask.exr")[..., 3], prompted.disc()) > 0.9
+    assert main([*words, "--point", "6,60,-"]) == 2
+    assert "a stroke on it" in capsys.readouterr().err
+    assert main([*words, "--box", "34,8,80,54", "--sam2", str(folder)]) == 2
+
+
 def test_said_again_it_is_answered_and_not_made_again(engine: Engine, client: EngineClient) -> None:
     asked = prompt(engine.folder / "again")
     first = client.make_mask(asked)

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: E402
 """What reading, converting and writing cost a job beside its network: the pipeline's figure.
 
     python benchmarks/overlap.py --size 3840x2160 --working-size 1080 --frames 8 --turns 3
@@ -17,6 +18,10 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from matanyone_engine.service.threads import sleep_while_waiting
+
+sleep_while_waiting()  # as the command does, before torch is imported
 
 import cv2
 import numpy as np

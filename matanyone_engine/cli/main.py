@@ -17,6 +17,7 @@ from importlib import import_module
 from matanyone_engine import __version__
 from matanyone_engine.cli.exit_codes import BAD_INPUT, INTERRUPTED, OK, OUT_OF_MEMORY, exit_code
 from matanyone_engine.errors import EngineError, OutOfMemory
+from matanyone_engine.service.threads import sleep_while_waiting
 
 # Command -> what it does. Its module is matanyone_engine.cli.<command>.
 COMMANDS = {
@@ -47,6 +48,7 @@ exit codes: 0 ok, 2 bad input, 3 out of memory, 4 no such device, 5 licence refu
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the process's exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    sleep_while_waiting()
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     try:
         options = _parser(arguments).parse_args(arguments)

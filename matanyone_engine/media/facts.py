@@ -14,7 +14,7 @@ import OpenImageIO as oiio
 
 from matanyone_engine.errors import PlateError
 from matanyone_engine.media.headers import PROVENANCE_PREFIX, SOFTWARE
-from matanyone_engine.media.images import Window, frame_rate
+from matanyone_engine.media.images import FRAME_RATE, Window, frame_rate
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _part(spec: Any) -> PartFacts:
         channels={name: str(spec.channelformat(column)) for column, name in enumerate(spec.channelnames)},
         compression=spec.get_string_attribute("compression"),
         pixel_aspect=spec.get_float_attribute("PixelAspectRatio", 1.0),
-        fps=_fps(said["FramesPerSecond"].value) if "FramesPerSecond" in said else "",
+        fps=next((_fps(item.value) for name, item in said.items() if name.lower() == FRAME_RATE), ""),
         timecode=spec.get_string_attribute("smpte:TimeCode"),
         colour={name: _text(said[name].value) for name in _COLOUR if name in said},
         attributes={name: _text(item.value) for name, item in said.items() if not _is_shown_apart(name)},

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 
-from matanyone_engine.media.images import Attribute, PlateHeader
+from matanyone_engine.media.images import FRAME_RATE, Attribute, PlateHeader
 
 SOFTWARE = "MatAnyone Engine"
 PROVENANCE_PREFIX = "matanyone:"
@@ -43,7 +43,7 @@ def carried_attributes(header: PlateHeader, *, colour: bool, colour_id: str = ""
     if header.view:
         carried.append(Attribute("view", "string", header.view))
     if header.fps is not None:
-        carried.append(Attribute("FramesPerSecond", "rational", _pair(header.fps)))
+        carried.append(Attribute("framesPerSecond", "rational", _pair(header.fps)))
     if not colour or (colour_id and not any(item.name.lower() in _COLOUR for item in carried)):
         carried.append(Attribute("colorInteropID", "string", colour_id if colour else "data"))
     return carried
@@ -59,7 +59,7 @@ def _is_carried(name: str, colour: bool) -> bool:
     lower = name.lower()
     if lower in _COLOUR:
         return colour
-    return lower not in _NOT_CARRIED and not lower.startswith(_NOT_CARRIED_PREFIXES)
+    return lower not in (*_NOT_CARRIED, FRAME_RATE) and not lower.startswith(_NOT_CARRIED_PREFIXES)
 
 
 def _pair(rate: Fraction) -> tuple[int, int]:

@@ -43,6 +43,9 @@ MOST_CANVAS_PIXELS = 16384 * 16384
 FLOAT_FORMATS = frozenset({"half", "float", "double"})
 """Pixel formats that can hold NaN, and values outside 0..1."""
 
+FRAME_RATE = "framespersecond"
+"""In small letters: OpenEXR's framesPerSecond, which OpenImageIO calls FramesPerSecond in formats other than EXR."""
+
 _COLOUR_ATTRIBUTES = (
     "colorInteropID",
     "acesImageContainerFlag",
@@ -328,7 +331,7 @@ def _header(channels: _Channels) -> PlateHeader:
         display_window=Window(spec.full_x, spec.full_y, spec.full_width, spec.full_height),
         data_window=Window(spec.x, spec.y, spec.width, spec.height),
         pixel_aspect=spec.get_float_attribute("PixelAspectRatio", 1.0),
-        fps=_fps(found.get("FramesPerSecond")),
+        fps=_fps(next((value for name, value in found.items() if name.lower() == FRAME_RATE), None)),
         timecode=spec.get_string_attribute("smpte:TimeCode") or None,
         channels=tuple(spec.channelnames),
         colour={name: _text(found[name]) for name in _COLOUR_ATTRIBUTES if name in found},

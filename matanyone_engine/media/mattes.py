@@ -141,7 +141,8 @@ def _stored_plane(plane: FloatImage, depth: Depth, name: str, path: Path) -> Sto
     if depth == "float":
         return plane
     if depth == "uint16":
-        return np.rint(plane * np.float32(65535.0)).astype(np.uint16)
+        # A movie's colours may lie outside of 0..1.
+        return np.rint(np.clip(plane, 0.0, 1.0) * np.float32(65535.0)).astype(np.uint16)
     if not max(float(plane.max()), -float(plane.min())) < LARGEST_HALF:
         raise OutputError(
             expected=f"values that half floats hold (up to 65504) in channel {name}",

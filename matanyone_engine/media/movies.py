@@ -1,31 +1,54 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Movies as plates, through OpenCV. Input only.
+"""Movies as plates: through PyAV at the depth they have (deep_movies.py), or through OpenCV at 8 bits. Input only.
 
 Rules of this file:
 1. Frames are counted by going through the file, not believed from its header.
-2. OpenCV hands out 8 bits per channel, whatever the codec holds: for more, a shot is converted to EXR first.
+2. OpenCV hands out 8 bits per channel, whatever the codec holds, and says nothing of colour or timecode: of a deeper
+   movie a warning says so.
 3. Frames come one after the other; going back means starting again from the first.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 
 from matanyone_engine.errors import PlateError
-from matanyone_engine.media.images import Plate, PlateHeader, Window, frame_rate
+from matanyone_engine.media import deep_movies
+from matanyone_engine.media.deep_movies import at_frame, unreadable
+from matanyone_engine.media.images import FloatImage, Plate, PlateHeader, Window, frame_rate
 
 FIRST_FRAME = 1
 """Frame number of a movie's first frame, unless another one is given."""
 
-# These store the number of frames; of the others OpenCV derives it from the duration, so that a few too few prove
-# nothing.
+# These store the number of frames; of the others it is derived from the duration, so that a few too few prove nothing.
 _CONTAINERS_THAT_COUNT = frozenset({".mov", ".mp4", ".m4v", ".avi"})
+
+_log = logging.getLogger("matanyone_engine")
+
+
+class Stream(Protocol):
+    """An open movie, whose frames come in order. header: of its first frame. claimed: frames its header promises."""
+
+    header: PlateHeader
+
+    @property
+    def claimed(self) -> int: ...
+
+    def skip(self) -> bool:
+        """Pass over a frame; False behind the last, or where one cannot be decoded."""
+
+    def read(self) -> FloatImage | None:
+        """(H, W, 3) float32; None where skip() is False."""
+
+    def close(self) -> None:
+        """Let go of the file."""
 
 
 class Movie:
@@ -38,17 +61,18 @@ class Movie:
     """Digits of the frame numbers of what is made from a movie."""
 
     def __init__(self, path: Path, first_frame: int = FIRST_FRAME) -> None:
+        """Raises PlateError."""
         self.path = path
-        self._capture = self._start()
-        count = _count_frames(self._capture)
-        claimed = _claimed_frames(path, self._capture)
+        self._stream = self._start()
+        count = 0
+        while self._stream.skip():
+            count += 1
+        claimed = _least(path, self._stream.claimed)
         if count < max(claimed, 1):
-            raise _unreadable(path, f"only {count} of {claimed} frames can be decoded")
+            raise unreadable(path, f"only {count} of {claimed} frames can be decoded")
         self.frames = tuple(range(first_frame, first_frame + count))
         self.missing: tuple[int, ...] = ()
-        self._capture = self._start()
-        self._next = first_frame
-        self._header = _header(path, self._capture)
+        self._restart()
 
     @property
     def name(self) -> str:
@@ -63,37 +87,37 @@ class Movie:
         return [self.path] if frames else []
 
     def header(self, frame: int) -> PlateHeader:
-        """The same for every frame of the movie."""
+        """The same for every frame of the movie, but for its timecode."""
         self._check_frame(frame)
-        return self._header
+        return at_frame(self._stream.header, frame - self.frames[0])
 
     def read(self, frame: int) -> Plate:
-        """A frame, 8-bit values as 0..1. Forward is streamed; a frame before the last one read starts again."""
-        self._check_frame(frame)
+        """A frame, codes as 0..1. Forward is streamed; a frame before the last one read starts again."""
+        header = self.header(frame)
         if frame < self._next:
-            self._capture = self._start()
-            self._next = self.frames[0]
+            self._restart()
         while self._next < frame:
-            if not self._capture.grab():
-                raise _unreadable(self.path, f"frame {self._next} cannot be decoded")
+            if not self._stream.skip():
+                raise unreadable(self.path, f"frame {self._next} cannot be decoded")
             self._next += 1
-        decoded, bgr = self._capture.read()
-        if not decoded:
-            raise _unreadable(self.path, f"frame {frame} cannot be decoded")
+        rgb = self._stream.read()
+        if rgb is None:
+            raise unreadable(self.path, f"frame {frame} cannot be decoded")
         self._next += 1
-        return Plate(_rgb(bgr), self._header)
+        return Plate(rgb, header)
 
     def check(self, frame: int) -> None:
         """Nothing is left to find: every frame was decoded once when the movie was opened."""
         self._check_frame(frame)
 
-    def _start(self) -> Any:
+    def _restart(self) -> None:
+        self._stream.close()
+        self._stream, self._next = self._start(), self.frames[0]
+
+    def _start(self) -> Stream:
         if not self.path.is_file():
-            raise _unreadable(self.path, "there is no such file")
-        capture = cv2.VideoCapture(str(self.path), cv2.CAP_FFMPEG)
-        if not capture.isOpened():
-            raise _unreadable(self.path, "not a movie that OpenCV can read")
-        return capture
+            raise unreadable(self.path, "there is no such file")
+        return deep_movies.DeepStream(self.path) if deep_movies.is_available() else EightBitStream(self.path)
 
     def _check_frame(self, frame: int) -> None:
         if not self.frames[0] <= frame <= self.frames[-1]:
@@ -104,23 +128,64 @@ class Movie:
             )
 
 
-def _claimed_frames(path: Path, capture: Any) -> int:
+def _least(path: Path, claimed: int) -> int:
     """The least number of frames that the header promises: a movie with fewer was cut off."""
-    claimed = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     if path.suffix.lower() in _CONTAINERS_THAT_COUNT:
         return claimed
     return claimed - max(2, claimed // 50)
 
 
-def _count_frames(capture: Any) -> int:
-    count = 0
-    while capture.grab():
-        count += 1
-    return count
+# ------------------------------------------------------------------------------------------------------- OpenCV
 
 
-def _rgb(bgr: Any) -> Any:
-    return np.ascontiguousarray(bgr[..., ::-1]).astype(np.float32) / np.float32(255.0)
+class EightBitStream:
+    """A movie through OpenCV."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises PlateError."""
+        self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+        if not self._capture.isOpened():
+            raise unreadable(path, "not a movie that OpenCV can read")
+        self.header = _header(path, self._capture)
+        bits = _stored_bits(self._capture)
+        if bits > 8:
+            _warn_once(path, bits)
+
+    @property
+    def claimed(self) -> int:
+        return int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+
+    def skip(self) -> bool:
+        return bool(self._capture.grab())
+
+    def read(self) -> FloatImage | None:
+        decoded, bgr = self._capture.read()
+        return np.ascontiguousarray(bgr[..., ::-1]).astype(np.float32) / np.float32(255.0) if decoded else None
+
+    def close(self) -> None:
+        self._capture.release()
+
+
+_warned: set[Path] = set()
+
+
+def _warn_once(path: Path, bits: int) -> None:
+    """A job opens its movie more than once."""
+    if path not in _warned:
+        _warned.add(path)
+        _log.warning(
+            "%s holds %d bits per channel and is read at 8: pip install 'matanyone-engine[movies]' reads them all, "
+            "or convert it to EXR.",
+            path.name,
+            bits,
+        )
+
+
+def _stored_bits(capture: Any) -> int:
+    """Bits per channel, by the last byte of FFmpeg's code for a planar pixel format; 8 where it has none."""
+    code = int(capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT))
+    kind, bits = code & 0xFF, code >> 24 & 0xFF
+    return bits if chr(kind) in "YG" and 8 < bits <= 16 else 8
 
 
 def _header(path: Path, capture: Any) -> PlateHeader:
@@ -143,11 +208,3 @@ def _pixel_aspect(capture: Any) -> float:
     """Width over height of a pixel; 1 where the movie does not say (OpenCV then gives 0 or -1)."""
     width, height = capture.get(cv2.CAP_PROP_SAR_NUM), capture.get(cv2.CAP_PROP_SAR_DEN)
     return float(Fraction(int(width), int(height))) if width > 0 and height > 0 else 1.0
-
-
-def _unreadable(path: Path, why: str) -> PlateError:
-    return PlateError(
-        expected="a movie that can be read to its end",
-        came=f"{str(path)!r}: {why}",
-        action="Check the file, or convert it to an image sequence first.",
-    )

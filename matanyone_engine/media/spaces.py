@@ -263,6 +263,8 @@ def _statements(header: PlateHeader) -> Iterator[tuple[str, str]]:
     colour = header.colour
     if header.file_format == "openexr":
         yield from _exr_statements(colour)
+    if "movie:transfer" in colour:
+        yield "transfer characteristics", colour["movie:transfer"]
     if header.file_format == "dpx":
         transfer = colour.get("dpx:Transfer", "")
         if transfer.lower() not in _DPX_NOTHING_SAID:
@@ -308,11 +310,9 @@ def _default_space(header: PlateHeader | None, suffix: str) -> ColourChoice:
             action="Name it with --colorspace: whether it is logarithmic, and of which camera, cannot be guessed.",
         )
     is_float = suffix in _FLOAT_SUFFIXES or (header is not None and header.pixel_format in FLOAT_FORMATS)
-    kind = (
-        "movies (read at 8 bits per channel)"
-        if suffix in MOVIE_SUFFIXES
-        else f"{'float' if is_float else 'integer'} {suffix} files"
-    )
+    kind = f"{'float' if is_float else 'integer'} {suffix} files"
+    if suffix in MOVIE_SUFFIXES:
+        kind = "movies (read at 8 bits per channel)" if header and header.pixel_format == "uint8" else "movies"
     return ColourChoice(engine_space(LINEAR if is_float else SRGB), f"default for {kind}; the file does not say")
 
 

@@ -9,11 +9,13 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import OpenEXR
 import OpenImageIO as oiio
 import pytest
 
 from matanyone_engine.errors import BadResult, OutputError
 from matanyone_engine.media.exr import read_planes
+from matanyone_engine.media.facts import read_facts
 from matanyone_engine.media.images import PlateHeader, Window, read_header, read_mask
 from matanyone_engine.media.mattes import check_writable, least_bytes, write_alpha
 from matanyone_engine.media.sequence import find_sequence
@@ -110,6 +112,21 @@ def test_the_plates_header_is_carried_over_but_not_its_colour(write_image: Write
     assert after.get_string_attribute("colorInteropID") == "data"
     written = read_header(tmp_path / "a.exr")
     assert (written.timecode, written.fps, written.pixel_aspect) == ("10:20:30:17", Fraction(24000, 1001), 2.0)
+
+
+def test_the_frame_rate_has_the_name_that_hosts_know(tmp_path: Path) -> None:
+    """OpenEXR's own, in plates (OpenImageIO has another name for it) and in alphas, and once."""
+    planes = {name: np.ones((4, 6), np.float16) for name in "RGB"}
+    rate = Fraction(24000, 1001)
+    OpenEXR.File({"framesPerSecond": rate, "type": OpenEXR.scanlineimage}, planes).write(str(tmp_path / "p.exr"))
+    header = read_header(tmp_path / "p.exr")
+    assert header.fps == rate
+    assert read_facts(tmp_path / "p.exr").parts[0].fps == "24000/1001"
+    write_alpha(tmp_path / "a.exr", soft_alpha(4, 6), header, {})
+    written = OpenEXR.File(str(tmp_path / "a.exr")).header()
+    assert [(name, value) for name, value in written.items() if name.lower() == "framespersecond"] == [
+        ("framesPerSecond", rate)
+    ]
 
 
 def test_a_header_that_the_second_reader_refuses_is_no_obstacle(write_image: Write, tmp_path: Path) -> None:
@@ -252,6 +269,7 @@ from pathlib import Path
 import numpy as np
 from matanyone_engine.errors import OutputError
 from matanyone_engine.media.exr import read_planes
+from matanyone_engine.media.facts import read_facts
 from matanyone_engine.media.images import PlateHeader, Window
 from matanyone_engine.media.mattes import write_alpha
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

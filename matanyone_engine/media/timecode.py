@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SMPTE timecode (ST 12-1): the one of a movie's first frame -> that of any other, and the two integers EXR keeps."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+_TEXT = re.compile(r"([0-9]{2}):([0-9]{2}):([0-9]{2})([:;.])([0-9]{2})")
+_MOST_PACKED = 39
+"""The greatest frame of a second that two binary digits of tens hold."""
+
+
+@dataclass(frozen=True)
+class Timecode:
+    """frames: since midnight, counted, not labelled; rate: labels a second; drop: some labels are left out (29.97)."""
+
+    frames: int
+    rate: int
+    drop: bool
+
+    @classmethod
+    def parse(cls, text: str, fps: Fraction | None) -> Timecode | None:
+        """'01:00:00:00', with ; or . before the frame where labels are dropped. None where it says nothing."""
+        match = _TEXT.fullmatch(text.strip())
+        rate = round(fps) if fps else 0
+        if match is None or not rate:
+            return None
+        hours, minutes, seconds, frame = (int(match[part]) for part in (1, 2, 3, 5))
+        drop = match[4] != ":" and rate % 30 == 0
+        labelled = ((hours * 60 + minutes) * 60 + seconds) * rate + frame
+        whole = hours * 60 + minutes
+        return cls(labelled - (labels_dropped(rate) * (whole - whole // 10) if drop else 0), rate, drop)
+
+    def later(self, frames: int) -> Timecode:
+        """So many frames on, past midnight from 0 again."""
+        day = 24 * 60 * 60 * self.rate - (labels_dropped(self.rate) * 24 * 54 if self.drop else 0)
+        return Timecode((self.frames + frames) % day, self.rate, self.drop)
+
+    @property
+    def fields(self) -> tuple[int, int, int, int]:
+        """(hours, minutes, seconds, frame), as labelled."""
+        count, rate = self.frames, self.rate
+        if self.drop:  # the first labels of every minute are left out, but for every tenth
+            left_out = labels_dropped(rate)
+            tens, rest = divmod(count, 600 * rate - 9 * left_out)
+            minutes = max(0, rest - left_out) // (60 * rate - left_out)
+            count += left_out * (9 * tens + minutes)
+        seconds, frame = divmod(count, rate)
+        return seconds // 3600, seconds // 60 % 60, seconds % 60, frame
+
+    def __str__(self) -> str:
+        hours, minutes, seconds, frame = self.fields
+        return f"{hours:02}:{minutes:02}:{seconds:02}{';' if self.drop else ':'}{frame:02}"
+
+    @property
+    def packed(self) -> tuple[int, int] | None:
+        """OpenEXR's timecode attribute: time and flags, user data; None for a frame above 39, which does not fit."""
+        hours, minutes, seconds, frame = self.fields
+        if frame > _MOST_PACKED:
+            return None
+        flags = 1 << 6 if self.drop else 0
+        return flags | _bcd(frame) | _bcd(seconds) << 8 | _bcd(minutes) << 16 | _bcd(hours) << 24, 0
+
+
+def labels_dropped(rate: int) -> int:
+    """Labels that are left out at the start of a minute: 2 of 30, 4 of 60."""
+    return rate // 15
+
+
+def _bcd(number: int) -> int:
+    return number // 10 << 4 | number % 10

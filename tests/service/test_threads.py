@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+LOOK = "import sys, os; sys.argv = ['m', 'info', 'none.exr']; from matanyone_engine.cli.main import main; "
+LOOK += "loaded = 'torch' in sys.modules; main(); print(loaded, os.environ.get('GOMP_SPINCOUNT'))"
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [({}, "False 0"), ({"GOMP_SPINCOUNT": "7"}, "False 7"), ({"OMP_WAIT_POLICY": "active"}, "False None")],
+)
+def test_the_command_lets_threads_sleep_before_torch_is_there_unless_told_otherwise(
+    said: dict[str, str], expected: str
+) -> None:
+    quiet = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK], env={**quiet, **said}, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.split("\n")[-2] == expected

@@ -25,17 +25,14 @@ from torch import Tensor
 from matanyone_engine.matting.geometry import Box, Size
 
 _STRIP_PIXELS = 1 << 19
-"""Of the plate at a time, on a GPU."""
-_SERIAL_PIXELS = 8000
-"""Of the plate at a time, elsewhere. Torch shares out what is larger among threads, which then wait for one another,
-and for whoever reads and writes files meanwhile, longer than these small steps take."""
+"""Of the plate at a time."""
 
 FLAT = 2e-3
 """Alphas that differ by no more than this are flat: half a step of 8 bits. The filter would change less there."""
 _CELL = 8
 """Working pixels on each side of what is flat or not."""
-_TILE = 3, 8
-"""Cells that are filtered together at most, rows and columns: few enough for one thread, as above."""
+_BAND = 4
+"""Cells that are filtered together, from top to bottom."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +76,7 @@ def _filter(full: Tensor, alpha: Tensor, seen: Tensor, plate: Tensor, box: Box, 
     size, working = (plate.shape[-2], plate.shape[-1]), (alpha.shape[-2], alpha.shape[-1])
     reach = _Reach.of(box, size, working, margin=2 * how.radius + 1)
     function = reach.columns(colour_functions(reach.cut(alpha), reach.cut(seen), how), box.x0, box.x1)
-    strip = max(1, (_STRIP_PIXELS if plate.is_cuda else _SERIAL_PIXELS) // (box.x1 - box.x0))
+    strip = max(1, _STRIP_PIXELS // (box.x1 - box.x0))
     for top in range(box.y0, box.y1, strip):
         bottom = min(top + strip, box.y1)
         enlarged = reach.rows(function, top, bottom)
@@ -95,10 +92,9 @@ def soft_parts(alpha: Tensor, full: Size, box: Box, how: GuidedFilter) -> Iterat
     """
     soft = _soft_cells(alpha, reach=math.ceil((2 * how.radius + 1) / _CELL))
     down, across = alpha.shape[0] / full[0], alpha.shape[1] / full[1]
-    rows, columns = _TILE
-    for first in range(0, soft.shape[0], rows):
-        top, bottom = _edge(first, down, box.y0, box.y1), _edge(first + rows, down, box.y0, box.y1)
-        for start, stop in _runs(soft[first : first + rows].any(dim=0).tolist(), columns):
+    for first in range(0, soft.shape[0], _BAND):
+        top, bottom = _edge(first, down, box.y0, box.y1), _edge(first + _BAND, down, box.y0, box.y1)
+        for start, stop in _runs(soft[first : first + _BAND].any(dim=0).tolist()):
             left, right = _edge(start, across, box.x0, box.x1), _edge(stop, across, box.x0, box.x1)
             if top < bottom and left < right:
                 yield Box(left, top, right, bottom)
@@ -114,15 +110,15 @@ def _soft_cells(alpha: Tensor, reach: int) -> Tensor:
     return highest + lowest > FLAT
 
 
-def _runs(soft: list[bool], longest: int) -> Iterator[tuple[int, int]]:
-    """(first, behind the last) of what is true on end, in pieces."""
+def _runs(soft: list[bool]) -> Iterator[tuple[int, int]]:
+    """(first, behind the last) of what is true on end."""
     start = None
     for at, is_soft in enumerate([*soft, False]):
-        if start is not None and (not is_soft or at - start == longest):
-            yield start, at
-            start = None
         if is_soft and start is None:
             start = at
+        elif not is_soft and start is not None:
+            yield start, at
+            start = None
 
 
 def _edge(cell: int, scale: float, first: int, last: int) -> int:

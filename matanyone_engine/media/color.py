@@ -51,6 +51,9 @@ _PICTURES = ("sRGB", "lin_rec709_scene", "ocio://default")
 _ROUNDING = 1e-4
 """What matrices in float may add to white or to black."""
 
+_WAY_BACK = 1e-3
+"""What a value 0..1 may differ by after a way to linear light and back: a quarter of a code of 8 bits."""
+
 _STRIPE_ROWS = 64
 """Rows that are converted together: what lies between the steps stays in the cache."""
 
@@ -126,6 +129,30 @@ class NetworkView:
             below_black += int((linear.min(axis=-1) < -_ROUNDING).sum())
         pixels = rgb.shape[0] * rgb.shape[1]
         return Levels(above_knee / pixels if way.shoulder else 0.0, above_white / pixels, below_black / pixels)
+
+
+class LinearLight:
+    """A plate's values as scene-linear light, and back: for what must be computed where light adds up.
+
+    The light has Rec.709's primaries; colours outside of them are negative there and come back all the same.
+    """
+
+    def __init__(self, space: str) -> None:
+        """space: a name as in spaces.known_space. Raises ColourError where the config knows no way back."""
+        self.space = known_space(space)
+        self._linear, self._config = engine_space(LINEAR), config_name()
+        # Muted colours: where one channel is light and another dark by a factor of a million, floats know no way back.
+        codes = np.linspace(0.1, 0.8, 4096, dtype=np.float32).reshape(64, 64, 1) + np.float32([0.1, 0.0, 0.05])
+        if not np.abs(self.back(self.of(codes)) - codes).max() < _WAY_BACK:
+            raise _no_transform(f"{self.space} -> {self._linear} and back ({self._config})", "other values")
+
+    def of(self, rgb: FloatImage) -> FloatImage:
+        """(H, W, 3) float32 in the plate's space -> (H, W, 3) float32 scene-linear. Raises ColourError."""
+        return _convert(rgb, self.space, self._linear, self._config)
+
+    def back(self, light: FloatImage) -> FloatImage:
+        """The inverse of of(). Raises ColourError."""
+        return _convert(light, self._linear, self.space, self._config)
 
 
 def check_exposure(stops: float) -> float:

@@ -23,6 +23,7 @@ from typing import Literal
 import numpy as np
 
 from matanyone_engine.errors import BadResult, SettingError
+from matanyone_engine.media.color import LinearLight
 from matanyone_engine.media.cryptomatte import cryptomatte_attributes, cryptomatte_channels
 from matanyone_engine.media.foreground import METHOD, check_choke, describe_split, estimate_foreground, split_matte
 from matanyone_engine.media.headers import carried_attributes, provenance_attributes
@@ -87,12 +88,14 @@ class FrameContent:
     alphas: object -> (H, W) 0..1 over the display window; objects that are missing here are black.
     plate:  (H, W, 3) the plate's own values over header.canvas; needed only where the plate is shown or unmixed.
     colour_id: the interop id of the plate's colour space, for files that show it where its own header is silent.
+    light: of a plate with a transfer curve, the way to linear light and back; None where its values are linear light.
     """
 
     header: PlateHeader
     alphas: Mapping[str, FloatImage]
     plate: FloatImage | None = None
     colour_id: str = ""
+    light: LinearLight | None = None
 
 
 @dataclass(frozen=True)
@@ -160,7 +163,7 @@ def _premultiplied(content: FrameContent, objects: Sequence[str]) -> Channels:
 
 def _foreground(content: FrameContent, objects: Sequence[str]) -> Channels:
     alpha = _on_canvas(union([alpha_of(content, name) for name in objects]), content.header)
-    unmixed = _unmixed(_plate(content), alpha)
+    unmixed = _unmixed(_plate(content), alpha, content.light)
     return {**{name: unmixed[..., column] for column, name in enumerate("RGB")}, "A": alpha}
 
 
@@ -224,22 +227,16 @@ def check_delivery(delivery: Delivery, suffix: str, header: PlateHeader, *, line
             "a plate in a space with a transfer curve",
             "Take --layout straight, and premultiply after the host has linearised it.",
         )
-    _check_additions(delivery, suffix, linear=linear)
+    _check_additions(delivery, suffix)
 
 
-def _check_additions(delivery: Delivery, suffix: str, *, linear: bool) -> None:
+def _check_additions(delivery: Delivery, suffix: str) -> None:
     """What --foreground and --split need."""
     for option, asked in (("--foreground", delivery.foreground), ("--split", delivery.split is not None)):
         if asked and suffix != ".exr":
             raise _cannot(f"{option} for .exr files, which have layers", suffix, "Name the output .exr.")
     if delivery.split is not None:
         check_choke(delivery.split)
-    if delivery.unmixes and not linear:
-        raise _cannot(
-            "a scene-linear plate to unmix the foreground from: light mixes linearly",
-            "a plate in a space with a transfer curve",
-            "Convert the plate to scene-linear first, and name that space with --colorspace.",
-        )
 
 
 def _check_choice(option: str, asked: str | None, choices: Iterable[str]) -> None:
@@ -306,7 +303,7 @@ def compose(
         "layout": delivery.layout,
         "alphaMode": "straight" if layout.straight else "premultiplied",
         "objects": json.dumps(_object_channels(delivery, objects), ensure_ascii=False),
-        **({"foreground": METHOD} if delivery.unmixes else {}),
+        **({"foreground": _method(content.light)} if delivery.unmixes else {}),
         **({"split": describe_split(delivery.split)} if delivery.split is not None else {}),
     }
     return Picture(
@@ -333,9 +330,9 @@ def _additions(
     added: dict[str, FloatImage] = {}
     if delivery.foreground:
         unmixed = (
-            _unmixed(_plate(content), _on_canvas(alpha, content.header))
+            _unmixed(_plate(content), _on_canvas(alpha, content.header), content.light)
             if over_canvas
-            else _unmixed(_in_display(_plate(content), content.header), alpha)
+            else _unmixed(_in_display(_plate(content), content.header), alpha, content.light)
         )
         added.update({f"fg.{name}": unmixed[..., column] for column, name in enumerate("RGB")})
     if delivery.split is not None:
@@ -346,9 +343,17 @@ def _additions(
     return added
 
 
-def _unmixed(plate: FloatImage, alpha: FloatImage) -> FloatImage:
-    """The foreground, which is to be the plate wherever the alpha in the file, half or float, is 1."""
-    return estimate_foreground(plate, _as_half(alpha))
+def _unmixed(plate: FloatImage, alpha: FloatImage, light: LinearLight | None) -> FloatImage:
+    """The foreground in the plate's space, which is to be the plate wherever the alpha in the file is 1."""
+    stored = _as_half(alpha)  # or as float: 1 is the same in both
+    if light is None:
+        return estimate_foreground(plate, stored)
+    unmixed = light.back(estimate_foreground(light.of(plate), stored))
+    return np.where(stored[..., np.newaxis] >= 1.0, plate, unmixed)
+
+
+def _method(light: LinearLight | None) -> str:
+    return METHOD if light is None else f"{METHOD}; estimated in linear light, stored in {light.space}"
 
 
 def _as_half(alpha: FloatImage) -> FloatImage:

@@ -16,7 +16,7 @@ from matanyone_engine.matting.options import check_options, check_size, keywords
 from matanyone_engine.matting.policy import MemoryPolicy
 from matanyone_engine.matting.shot import Seed, Shot
 from matanyone_engine.media.channels import Selection
-from matanyone_engine.media.color import NetworkView
+from matanyone_engine.media.color import LinearLight, NetworkView
 from matanyone_engine.media.layouts import Delivery
 from matanyone_engine.media.mattes import check_writable, least_bytes
 from matanyone_engine.media.plates import PlateSource, check_plates, describe_picture, open_plate
@@ -112,6 +112,8 @@ class MattePlan:
     view: NetworkView
     """What the network sees of a plate."""
     outputs: Outputs
+    light: LinearLight | None = None
+    """How the plate's values become linear light, where a foreground is estimated and they are not."""
 
     def paths(self, frame: int) -> list[Path]:
         """Where the alphas of a frame go."""
@@ -168,6 +170,7 @@ def plan_matte(
     outputs = plan_outputs(job.out, job.delivery, written, source, first, linear=linear, resume=resume)
     outputs.check(about.frames, [*source.paths(about.shot.frames), *about.masks, *about.holdouts])
     view = NetworkView(colour.space, job.exposure)
+    light = LinearLight(colour.space) if job.delivery.unmixes and not linear else None
     check_size(job, *first.size)
     masks = read_masks(about.keys, job.objects, about.shot.frames, MaskReading(first.size, job.mask_grow, job.view))
     allowed(outputs.paths(about.frames[0]))
@@ -176,7 +179,7 @@ def plan_matte(
     if not looked_through:
         check_plates(source, about.shot.frames, checked)
     outputs.reserve()
-    return MattePlan(job, source, about.frames, about.shot, masks, first.size, colour, view, outputs)
+    return MattePlan(job, source, about.frames, about.shot, masks, first.size, colour, view, outputs, light)
 
 
 def open_source(job: MatteJob) -> PlateSource:

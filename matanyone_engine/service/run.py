@@ -295,7 +295,8 @@ class _Run:
             return _Written(StepDone(frame, 0, 0), live)
         with memory_named("write"):
             about = {**self._about(frame), **describe_frame(report)}
-            content = FrameContent(plate.header, alphas, plate.canvas, interop_id(self._plan.colour.space))
+            colour_id = interop_id(self._plan.colour.space)
+            content = FrameContent(plate.header, alphas, plate.canvas, colour_id, self._plan.light)
             paths = self._plan.outputs.write(frame, content, about, confidences)
             alpha = union(list(alphas.values()))
             warnings = suspicions(black=not plate.rgb.any(), alpha=alpha, cut=report.cut)

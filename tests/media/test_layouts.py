@@ -363,8 +363,6 @@ def test_with_overscan_every_layer_has_the_files_window(tmp_path: Path, write_im
     [
         (Delivery("matte", foreground=True), ".png", True, "layers"),
         (Delivery("matte", split=2), ".tif", True, "layers"),
-        (Delivery("matte", foreground=True), ".exr", False, "mixes linearly"),
-        (Delivery("foreground"), ".exr", False, "mixes linearly"),
         (Delivery("matte", split=500), ".exr", True, "0 to 200"),
     ],
 )

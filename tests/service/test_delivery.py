@@ -77,6 +77,22 @@ def test_an_option_that_would_do_nothing_is_refused(shot: Shot, option: str, val
         outputs(shot, "a.####.exr", ("alice",), **{option: value})
 
 
+def test_a_foreground_of_a_display_plate_is_in_its_own_code(shot: Shot) -> None:
+    """The plate's values wherever the alpha is 1, and no longer the plate's on the soft edge."""
+    delivery = Delivery("foreground", depth="float")
+    job = MatteJob(
+        shot.plate, str(shot.mask), str(shot.out / "f.####.exr"), colorspace="sRGB", settle_passes=1, delivery=delivery
+    )
+    network, weights = load_vetted(str(shot.weights), "cpu")
+    done = next(
+        event for event in run_matte(plan_matte(job), network, weights, cache={}) if isinstance(event, FrameDone)
+    )
+    written, plate = read_image(done.paths[0]), open_plate(shot.plate).read(done.frame).rgb
+    inside = written[..., 3] >= 1
+    np.testing.assert_array_equal(written[inside][:, :3], plate[inside])
+    assert "stored in sRGB" in header(done.paths[0]).get_string_attribute("matanyone:foreground")
+
+
 def test_a_version_is_never_written_over(shot: Shot) -> None:
     out = ("--out", str(shot.out / TOKENS))
     assert main(shot.arguments(*out)) == 0

@@ -30,6 +30,7 @@ COMMANDS = {
     "stop": "end the running engine; sessions are kept on disk",
     "keys": "make keys for an engine that others reach over the network",
     "review": "a page about a finished run: confidence, flicker, worst frames first",
+    "join": "views of a stereo shot into one multi-part EXR a frame",
     "info": "what an image file says about itself, and how it was made",
     "evaluate": "how far alphas are from the true ones: a table, JSON, a plot",
     "train": "train a network by one stage of the recipe",

@@ -2,19 +2,22 @@
 """A stereo shot: one job, and so one session, per view; its files keep the views apart by %V in their names.
 
 Two views hold the same subject, but no pixel of one is a pixel of the other: nothing is shared between the sessions.
+When all are finished, their files can be joined into one a frame.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from matanyone_engine.errors import SettingError
+from matanyone_engine.errors import FrameRangeError, SettingError
 from matanyone_engine.media.channels import Selection
 from matanyone_engine.media.images import read_views
+from matanyone_engine.media.mattes import check_writable
 from matanyone_engine.media.plates import open_plate
-from matanyone_engine.media.views import has_view, views_on_disk
+from matanyone_engine.media.sequence import OutputPattern, describe_frames, find_sequence
+from matanyone_engine.media.views import has_view, views_on_disk, with_view
 from matanyone_engine.service.job import MatteJob
 
 ALL_VIEWS = "all"
@@ -69,3 +72,50 @@ def _check_names(job: MatteJob, views: Sequence[str]) -> None:
             came=", ".join(views),
             action="Write %V, the whole name, instead.",
         )
+
+
+@dataclass(frozen=True)
+class Joining:
+    """Files of views that are to become one file a frame."""
+
+    views: tuple[str, ...]
+    frames: tuple[int, ...]
+    sources: dict[int, dict[str, Path]]
+    """Frame -> view -> its file, the first view first."""
+    targets: dict[int, Path]
+
+
+def plan_joining(text: str, out: str, views: Sequence[str] = ()) -> Joining:
+    """Find the files of each view and check that they fit each other; nothing is written but the folder.
+
+    text: 'out/alpha.%V.####.exr'; views: in the order of the parts, none for all there are, left first.
+    Raises SettingError, PlateError, FrameRangeError, OutputError.
+    """
+    if not has_view(text):
+        raise SettingError(
+            expected="%V in the name of the views' files", came=repr(text), action="Write out/alpha.%V.####.exr."
+        )
+    named = tuple(dict.fromkeys(views)) or tuple(sorted(views_on_disk(text), key=lambda view: (view != "left", view)))
+    if len(named) < 2:
+        raise SettingError(
+            expected="two views or more", came=", ".join(named) or "none", action="Run the other view first."
+        )
+    sequences = {view: find_sequence(Path(with_view(text, view))) for view in named}
+    frames = sequences[named[0]].frames
+    for view, sequence in sequences.items():
+        if sequence.frames != frames:
+            only = sorted(set(sequence.frames) ^ set(frames))
+            raise FrameRangeError(
+                expected=f"the same frames of {named[0]} and {view}",
+                came=f"{describe_frames(only)} of one of them only",
+                action="Finish both views first.",
+            )
+    pattern = OutputPattern.parse(out)
+    if pattern.file_suffix.lower() != ".exr":
+        raise SettingError(expected="an .exr, which has parts", came=repr(out), action="Name the output .exr.")
+    sources = {frame: {view: each.path(frame) for view, each in sequences.items()} for frame in frames}
+    pattern.check_frames(frames)
+    padding = sequences[named[0]].padding
+    pattern.check_not_plate(frames, padding, [path for each in sources.values() for path in each.values()])
+    check_writable(pattern.folder)
+    return Joining(named, frames, sources, {frame: pattern.path(frame, padding) for frame in frames})

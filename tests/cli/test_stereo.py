@@ -6,12 +6,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import OpenEXR
 import OpenImageIO as oiio
 import pytest
 from engines import running
 from shots import Shot, make_shot, read_image, write_image
 
 from matanyone_engine.cli.main import main
+from matanyone_engine.media.channels import Selection
+from matanyone_engine.media.images import read_plate
 
 FRAMES = ("1001", "1002")
 
@@ -61,6 +64,43 @@ def test_each_view_is_as_if_it_were_alone(shot: Shot, tmp_path: Path) -> None:
             spec = oiio.ImageBuf(str(tmp_path / f"one/{view}/a.{frame}.exr")).spec()
             assert spec.get_string_attribute("view") == view
             assert spec.get_string_attribute("matanyone:picture") == f"view {view}"
+
+
+def test_views_are_joined_into_one_file_that_others_read(shot: Shot, tmp_path: Path) -> None:
+    """Part by part against the files of the views, by OpenEXR's own package; and it can be matted from again."""
+    apart, joined = tmp_path / "a.%V.####.exr", tmp_path / "a.####.exr"
+    assert matte(shot, apart, "both.####.exr", "mask.%V.exr", "--view", "all", "--layout", "straight") == 0
+    assert main(["join", str(apart), "--out", str(joined)]) == 0
+    for frame in FRAMES:
+        path = tmp_path / f"a.{frame}.exr"
+        parts = OpenEXR.File(str(path), separate_channels=True).parts
+        assert [(part.header["view"], part.header["name"]) for part in parts] == [("left", "left"), ("right", "right")]
+        for part in parts:
+            view = part.header["view"]
+            alone = OpenEXR.File(str(tmp_path / f"a.{view}.{frame}.exr"), separate_channels=True)
+            assert set(part.channels) == set(alone.channels()) == set("RGBA")
+            for name, channel in alone.channels().items():
+                np.testing.assert_array_equal(part.channels[name].pixels, channel.pixels, err_msg=f"{view} {name}")
+            said = {key: value for key, value in alone.header().items() if key.startswith("matanyone:")}
+            assert {key: part.header[key] for key in said} == said
+            plain = read_image(tmp_path / f"a.{view}.{frame}.exr")[..., :3]
+            np.testing.assert_array_equal(read_plate(path, Selection(view=view)).rgb, plain)
+    assert main(["join", str(tmp_path / "a.exr"), "--out", str(joined)]) == 2  # no %V
+
+
+def test_joining_refuses_what_does_not_fit(shot: Shot, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for view, frames in (("left", FRAMES), ("right", FRAMES[:1])):
+        for frame in frames:
+            write_image(tmp_path / f"a.{view}.{frame}.exr", np.zeros((4, 6, 1)), ("A",), view=view)
+    pattern = str(tmp_path / "a.%V.####.exr")
+    assert main(["join", pattern, "--out", str(tmp_path / "b.####.exr")]) == 2
+    assert "1002 of one of them only" in capsys.readouterr().err
+    assert main(["join", pattern, "--out", str(tmp_path / "b.####.exr"), "--view", "left"]) == 2
+    write_image(tmp_path / "a.right.1002.exr", np.zeros((4, 6, 1)), ("A",), view="left")
+    assert main(["join", pattern, "--out", pattern.replace("%V", "left")]) == 2
+    assert main(["join", pattern, "--out", str(tmp_path / "b.####.exr")]) == 2
+    assert "says that it is view left" in capsys.readouterr().err
+    assert not (tmp_path / "b.1002.exr").exists()
 
 
 def test_an_engine_runs_a_job_per_view(shot: Shot, tmp_path: Path) -> None:

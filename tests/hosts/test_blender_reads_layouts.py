@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import OpenEXR
 import pytest
 from shots import HEIGHT, WIDTH, make_shot, read_image
 
@@ -91,6 +92,10 @@ def written(plate: FrameContent, tmp_path_factory: pytest.TempPathFactory) -> di
             path = folder / f"{layout}_{compression}.exr"
             write_picture(path, compose(Delivery(layout, compression), plate, OBJECTS, {"model": "mini"}, ".exr"))
             files[f"{layout} {compression}"] = path
+    for layout in ("matte", "layers"):
+        path = folder / f"{layout}_parts.exr"
+        write_picture(path, compose(Delivery(layout, foreground=True, split=2), plate, OBJECTS, {}, ".exr"))
+        files[f"{layout} parts"] = path
     return files
 
 
@@ -101,7 +106,7 @@ def seen(written: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
     numbers = {}
     for name, path in written.items():
         layout = name.partition(" ")[0]
-        if layout in ("layers", "cryptomatte"):
+        if layout in ("layers", "cryptomatte") or name.endswith(" parts"):
             numbers[name, "sockets"] = blender.ask(path)
         else:
             mode = "CHANNEL_PACKED" if LAYOUTS[layout].straight else "PREMUL"
@@ -152,6 +157,28 @@ def test_the_foreground_loads_as_it_was_written(
     number = numbers["foreground zips", "CHANNEL_PACKED"]
     assert blender.said(number)["type"] == "IMAGE"
     assert near(blender.pixels(number), read_image(written["foreground zips"]))
+
+
+@pytest.mark.parametrize("layout", ["matte", "layers"])
+def test_foreground_core_and_edge_are_sockets_of_the_image_node(
+    plate: FrameContent, written: dict[str, Path], seen: tuple[Seen, dict[tuple[str, str], int]], layout: str
+) -> None:
+    """As written, by OpenEXR's own package; and core and edge add up to the alpha in Blender too."""
+    blender, numbers = seen
+    number = numbers[f"{layout} parts", "sockets"]
+    assert blender.said(number)["type"] == "MULTILAYER"
+    assert {"Combined", "fg", "core", "edge"} <= set(blender.said(number)["sockets"])
+    stored = {
+        name: each.pixels for name, each in OpenEXR.File(str(written[f"{layout} parts"]), True).channels().items()
+    }
+    foreground = np.stack([stored[f"fg.{name}"] for name in "RGB"], axis=-1).astype(np.float32)
+    core, edge = (blender.socket(number, name)[..., 0] for name in ("core", "edge"))
+    assert foreground.std() > 0.01
+    assert near(blender.socket(number, "fg")[..., :3], foreground)
+    assert near(core, stored["core.A"].astype(np.float32))
+    assert near(edge, stored["edge.A"].astype(np.float32))
+    assert core.max() == 1
+    assert near(core + edge, union(plate))
 
 
 def test_straight_colours_go_through_alpha_convert(

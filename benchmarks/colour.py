@@ -3,6 +3,7 @@
 """The figures of docs/colour.md: one shot in several deliveries, over- and underexposed, and what the view costs.
 
 python benchmarks/colour.py shot      alphas with mini against the true ones (2 minutes)
+python benchmarks/colour.py drawn     the mistake of a wrong space on drawn clips with true alpha (4 minutes)
 python benchmarks/colour.py speed     the view of a 4096x2160 plate, by tables and by OpenColorIO alone
 python benchmarks/colour.py grey      18 % grey of every named space, and the largest difference from OpenColorIO
 """
@@ -16,17 +17,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import OpenImageIO as oiio
+import torch
 from numpy.typing import NDArray
 
-from matanyone_engine.media.color import NetworkView, shoulder
+from matanyone_engine.matting.session import MattingSession
+from matanyone_engine.media.color import NetworkView, decode_srgb, shoulder
 from matanyone_engine.media.images import read_alpha
 from matanyone_engine.media.plates import open_plate
 from matanyone_engine.media.spaces import config_name, known_space, plain_spaces
+from matanyone_engine.model.matanyone import MatAnyone
 from matanyone_engine.model.registry import load_vetted
 from matanyone_engine.service.job import MatteJob, plan_matte
 from matanyone_engine.service.run import FrameDone, run_matte
+from matanyone_engine.training.synthetic import HEIGHT, WIDTH, draw_clip, unpremultiplied
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 FRAMES = tuple(range(1001, 1013))
@@ -146,6 +152,59 @@ def shot() -> None:
         )
 
 
+# -- the mistake, on more than one clip --------------------------------------------------------------------------------
+
+DRAWN = tuple(range(900_000, 900_012))
+"""Numbers of drawn clips: far behind those that mini was trained on."""
+DRAWN_FRAMES = 8
+MISTAKES = ("linear", "ACEScg", "LogC3")
+
+
+def drawn_plate(number: int) -> tuple[list[Image], list[Image]]:
+    """(plates (H, W, 3) in linear Rec.709, true alphas): a drawn figure in light before a ground that drifts."""
+    rng = np.random.default_rng([3, number])
+    coarse = [rng.random((size, size, 3), dtype=np.float32) for size in (4, 16, 64)]
+    wide = [cv2.resize(each, (WIDTH + 64, HEIGHT), interpolation=cv2.INTER_CUBIC) for each in coarse]
+    ground = np.maximum(wide[0] + 0.5 * wide[1] + 0.25 * wide[2], 0.0) / 1.75
+    ground = decode_srgb(ground) * np.float32(2.0 ** rng.uniform(-2, 2))
+    plates, alphas = [], []
+    for frame, layer in enumerate(draw_clip(number, DRAWN_FRAMES)):
+        alpha = layer.alpha[..., None]
+        figure = decode_srgb(np.ascontiguousarray(unpremultiplied(layer).clip(0, 1)))
+        behind = ground[:, 4 * frame : 4 * frame + WIDTH]
+        grain = rng.normal(0, 0.003, behind.shape).astype(np.float32)
+        plates.append(np.maximum(alpha * figure + (1 - alpha) * behind + grain, 0.0).astype(np.float32))
+        alphas.append(layer.alpha)
+    return plates, alphas
+
+
+def mad_of(plates: list[Image], alphas: list[Image], space: str, named: str, network: MatAnyone) -> float:
+    """MAD x 1000 of mini, over all frames, where the plate is in `space` and taken for `named`."""
+    view, session = NetworkView(named), MattingSession(network, settle_passes=3)
+    off = []
+    for number, (plate, truth) in enumerate(zip(plates, alphas, strict=True)):
+        shown = torch.from_numpy(view(ocio(plate, LINEAR, known_space(space)))).permute(2, 0, 1)
+        answer = session.seed(shown, truth) if number == 0 else session.advance(shown)
+        off.append(float(np.abs(answer.numpy() - truth).mean()))
+    return 1000 * float(np.mean(off))
+
+
+def drawn() -> None:
+    """A line a clip: the right space, and each taken for sRGB."""
+    network, _ = load_vetted("mini", "cpu")
+    print("| clip | right | " + " | ".join(f"{name} taken for sRGB" for name in MISTAKES) + " |\n|---|---|---|---|---|")
+    rows = []
+    for number in DRAWN:
+        plates, alphas = drawn_plate(number)
+        right = mad_of(plates, alphas, "linear", "linear", network)
+        rows.append([right, *(mad_of(plates, alphas, name, "sRGB", network) for name in MISTAKES)])
+        print(f"| {number} | " + " | ".join(f"{value:.2f}" for value in rows[-1]) + " |", flush=True)
+    table = np.array(rows)
+    print("| mean | " + " | ".join(f"{value:.2f}" for value in table.mean(axis=0)) + " |")
+    worse = (table[:, 1:] > table[:, :1]).sum(axis=0)
+    print("| worse than right | | " + " | ".join(f"{count} of {len(table)}" for count in worse) + " |")
+
+
 # -- cost --------------------------------------------------------------------------------------------------------------
 
 
@@ -195,5 +254,5 @@ def grey() -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("figures", choices=("shot", "speed", "grey"))
-    {"shot": shot, "speed": speed, "grey": grey}[parser.parse_args().figures]()
+    parser.add_argument("figures", choices=("shot", "drawn", "speed", "grey"))
+    {"shot": shot, "drawn": drawn, "speed": speed, "grey": grey}[parser.parse_args().figures]()

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
+import OpenEXR
 import OpenImageIO as oiio
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from matanyone_engine.errors import PlateError
 from matanyone_engine.media import exr
@@ -55,3 +59,76 @@ def test_a_damaged_file_gets_no_answer_and_then_a_reason(tmp_path: Path) -> None
     assert exr.read_planes(path) is None
     with pytest.raises(PlateError, match=r"a\.exr"):
         read_plate(path)
+
+
+# ------------------------------------------------------------------------------------------ checksums of a ZIPS file
+
+
+def planes_of(channels: str = "RGBA", kind: type = np.float16, rows: int = 70) -> dict[str, np.ndarray]:
+    """Soft, so that rows compress; two channels are one array, as in a matte."""
+    y, x = np.mgrid[:rows, :56]
+    made = {name: ((x + number * y) / 200).astype(kind) for number, name in enumerate(channels)}
+    return {**made, "B": made["R"]} if "B" in made else made
+
+
+def zips(path: Path, planes: dict[str, np.ndarray], **header: object) -> Path:
+    window = (np.array([0, 0], np.int32), np.array([55, 69], np.int32))
+    said = {"compression": OpenEXR.ZIPS_COMPRESSION, "type": OpenEXR.scanlineimage, "dataWindow": window, **header}
+    exr.write_planes(path, said, planes)
+    return path
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32])
+@pytest.mark.parametrize("channels", ["A", "RGBA", "RGBAXYZ"])
+def test_a_whole_file_is_vouched_for_and_reads_as_it_was_meant(tmp_path: Path, channels: str, kind: type) -> None:
+    planes = planes_of(channels, kind)
+    origin = (np.array([-7, 30], np.int32), np.array([0, 0], np.int32))
+    path = zips(tmp_path / "a.exr", planes, dataWindow=origin, long_name_of_more_than_31_characters="x" * 5000)
+    assert exr.holds(path, planes)
+    read = exr.read_planes(path)
+    assert read is not None
+    for name, plane in planes.items():
+        np.testing.assert_array_equal(read[name], plane)
+
+
+def test_one_bit_of_one_pixel_that_is_not_what_was_meant_is_noticed(tmp_path: Path) -> None:
+    path = zips(tmp_path / "a.exr", planes_of())
+    for name, at in (("R", (0, 0)), ("A", (69, 55)), ("G", (31, 17))):
+        meant = {channel: plane.copy() for channel, plane in planes_of().items()}
+        meant[name].view(np.uint16)[at] ^= 1
+        assert not exr.holds(path, meant)
+    meant = planes_of()
+    assert not exr.holds(path, {**meant, "Z": meant["R"]})
+    assert not exr.holds(path, {"X" if name == "A" else name: plane for name, plane in meant.items()})
+    assert not exr.holds(path, {name: plane[:-1] for name, plane in meant.items()})
+    assert not exr.holds(path, {name: plane.astype(np.float32) for name, plane in meant.items()})
+
+
+@settings(max_examples=60, deadline=None)
+@given(cut=st.floats(0, 1))
+def test_a_file_that_ends_too_early_is_never_vouched_for(cut: float) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = zips(Path(folder) / "a.exr", planes_of())
+        data = path.read_bytes()
+        path.write_bytes(data[: int(cut * (len(data) - 1))])
+        assert not exr.holds(path, planes_of())
+        path.write_bytes(data[: int(cut * (len(data) - 1))].ljust(len(data), b"\0"))  # its end was never written
+        assert not exr.holds(path, planes_of())
+
+
+def test_what_zips_left_as_it_was_is_left_to_reading_it(tmp_path: Path) -> None:
+    """Rows of noise do not shrink: OpenEXR stores them plainly, without a checksum."""
+    noise = np.random.default_rng(0).integers(0, 0x7C00, (70, 56)).astype(np.uint16).view(np.float16)
+    path = zips(tmp_path / "a.exr", {"A": noise})
+    assert not exr.holds(path, {"A": noise})
+    read = exr.read_planes(path)
+    assert read is not None
+    np.testing.assert_array_equal(read["A"], noise)
+
+
+@pytest.mark.parametrize(
+    "junk", [b"", b"v/1\1", b"v/1\1\2\0\0\0", b"v/1\1\2\0\0\0channels\0chlist\0\xff\xff\xff\x7f" * 9]
+)
+def test_junk_is_not_vouched_for(tmp_path: Path, junk: bytes) -> None:
+    (tmp_path / "a.exr").write_bytes(junk)
+    assert not exr.holds(tmp_path / "a.exr", planes_of())

@@ -133,7 +133,7 @@ def test_what_a_lossy_codec_cannot_have_made_is_found(
     meant = compose(Delivery("straight", "dwaa"), content, OBJECTS, {}, ".exr")
     for name, wrong in (("R", np.zeros_like(UNION)), ("A", UNION * np.float32(0.999))):
         other = dataclasses.replace(meant, channels={**meant.channels, name: wrong})
-        real = list(mattes._as_stored(other, tmp_path).values())
+        real = mattes._as_stored(other, tmp_path)
         monkeypatch.setattr(
             mattes, "_write", lambda path, kind, spec, _planes, real=real: WRITE(path, kind, spec, real)
         )

@@ -142,7 +142,9 @@ class LinearLight:
         self.space = known_space(space)
         self._linear, self._config = engine_space(LINEAR), config_name()
         # Muted colours: where one channel is light and another dark by a factor of a million, floats know no way back.
-        codes = np.linspace(0.1, 0.8, 4096, dtype=np.float32).reshape(64, 64, 1) + np.float32([0.1, 0.0, 0.05])
+        codes = np.linspace(0.1, 0.8, 4096, dtype=np.float32).reshape(64, 64, 1) + np.array(
+            [0.1, 0.0, 0.05], np.float32
+        )
         if not np.abs(self.back(self.of(codes)) - codes).max() < _WAY_BACK:
             raise _no_transform(f"{self.space} -> {self._linear} and back ({self._config})", "other values")
 

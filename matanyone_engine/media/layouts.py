@@ -17,7 +17,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -319,6 +319,16 @@ def compose(
             *(cryptomatte_attributes(objects) if delivery.layout == "cryptomatte" else ()),
         ),
     )
+
+
+def raw_bytes(delivery: Delivery, objects: Sequence[str], header: PlateHeader, suffix: str) -> int:
+    """Bytes that a pixel takes in a file without compression; 0 where there is one."""
+    if delivery.compression != "none":
+        return 0
+    point = replace(PlateHeader.plain(header.path, 1, 1), pixel_format=header.pixel_format)
+    content = FrameContent(point, {}, np.zeros((1, 1, 3), np.float32))
+    picture = compose(delivery, content, objects, {}, suffix)
+    return len(picture.channels) * (4 if picture.depth == "float" else 2)
 
 
 def _additions(

@@ -98,10 +98,13 @@ def check_writable(folder: Path, expected_bytes: int = 0) -> int:
     return free
 
 
-def least_bytes(header: PlateHeader, frames: int) -> int:
-    """What this many alphas take at the very least, in bytes: with less room the work need not start."""
+def least_bytes(header: PlateHeader, frames: int, raw: int = 0) -> int:
+    """What this many files take at the very least, in bytes: with less room the work need not start.
+
+    raw: bytes of a pixel where nothing is compressed, which is then no estimate (layouts.raw_bytes).
+    """
     width, height = header.size
-    return int(width * height * frames * LEAST_BYTES_PER_PIXEL)
+    return int(width * height * frames * (raw or LEAST_BYTES_PER_PIXEL))
 
 
 # ------------------------------------------------------------------------------------------------------- writing

@@ -76,7 +76,7 @@ def _no_view(view: str, path: Path, why: str) -> PlateError:
 def _write(path: Path, parts: list[tuple[Any, Any]]) -> None:
     """Every answer checked. Raises OSError."""
     path.write_bytes(b"")  # so that a folder that cannot be written says so in the system's words
-    output = oiio.ImageOutput.create("openexr")
+    output: Any = oiio.ImageOutput.create("openexr")
     specs = tuple(spec for spec, _ in parts)
     good = output.open(str(path), specs)
     for number, (spec, pixels) in enumerate(parts):

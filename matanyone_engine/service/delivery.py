@@ -22,8 +22,9 @@ from matanyone_engine.media.layouts import (
     check_delivery,
     compose,
     layer_names,
+    raw_bytes,
 )
-from matanyone_engine.media.mattes import write_picture
+from matanyone_engine.media.mattes import least_bytes, write_picture
 from matanyone_engine.media.naming import shot_of, tokens_of, versions_taken, with_tokens
 from matanyone_engine.media.plates import PlateSource
 from matanyone_engine.media.sequence import OutputPattern
@@ -67,6 +68,15 @@ class Outputs:
         for pattern in self.patterns:
             pattern.check_frames(frames)
             pattern.check_not_plate(frames, self.padding, inputs)
+
+    def least_bytes(self, frames: Sequence[int], header: PlateHeader) -> dict[Path, int]:
+        """Folder -> what the files take there at the very least; one that is written over needs no more room."""
+        needed = dict.fromkeys(self.folders, 0)
+        for pattern, objects in self.patterns.items():
+            new = sum(not pattern.path(frame, self.padding).exists() for frame in frames)
+            raw = raw_bytes(self.delivery, objects, header, pattern.file_suffix)
+            needed[pattern.folder] += least_bytes(header, new, raw)
+        return needed
 
     def reserve(self) -> None:
         """Take a new version, so that no run planned meanwhile takes it too. Raises SettingError."""

@@ -18,7 +18,7 @@ from matanyone_engine.matting.shot import Seed, Shot
 from matanyone_engine.media.channels import Selection
 from matanyone_engine.media.color import LinearLight, NetworkView
 from matanyone_engine.media.layouts import Delivery
-from matanyone_engine.media.mattes import check_writable, least_bytes
+from matanyone_engine.media.mattes import check_writable
 from matanyone_engine.media.plates import PlateSource, check_plates, describe_picture, open_plate
 from matanyone_engine.media.sequence import select_frames
 from matanyone_engine.media.spaces import ColourChoice, choose_space, is_linear
@@ -174,8 +174,8 @@ def plan_matte(
     check_size(job, *first.size)
     masks = read_masks(about.keys, job.objects, about.shot.frames, MaskReading(first.size, job.mask_grow, job.view))
     allowed(outputs.paths(about.frames[0]))
-    for folder in outputs.folders:
-        check_writable(folder, least_bytes(first, len(about.frames)))
+    for folder, least in outputs.least_bytes(about.frames, first).items():
+        check_writable(folder, least)
     if not looked_through:
         check_plates(source, about.shot.frames, checked)
     outputs.reserve()

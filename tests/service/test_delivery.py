@@ -71,6 +71,22 @@ def test_every_object_is_written_with_its_own_alpha(shot: Shot) -> None:
     assert (read_image(shot.out / "bob" / "a.1001.exr") == 1).all()
 
 
+def test_room_is_asked_for_by_layout_and_only_for_new_files(shot: Shot) -> None:
+    """Without compression it is no estimate: the files are that large, but for their headers."""
+    plate = open_plate(shot.plate).header(1001)
+    for layout, channels in (("matte", 4), ("layers", 6), ("straight", 4)):
+        planned = outputs(
+            shot, f"{layout}.####.exr", ("alice", "bob")[: 1 + (layout == "layers")], layout=layout, compression="none"
+        )
+        needed = planned.least_bytes((1001, 1002, 1003), plate)
+        assert needed == {shot.out: 3 * channels * 2 * WIDTH * HEIGHT}
+        shot.out.mkdir(exist_ok=True)
+        content = FrameContent(plate, {}, open_plate(shot.plate).read(1001).canvas)
+        (path,) = planned.write(1001, content, {})
+        assert needed[shot.out] / 3 < path.stat().st_size < needed[shot.out] / 3 + 12 * HEIGHT + 4096
+        assert planned.least_bytes((1001, 1002, 1003), plate) == {shot.out: needed[shot.out] * 2 // 3}
+
+
 @pytest.mark.parametrize(("option", "value"), [("shot", "sh010"), ("version", 3)])
 def test_an_option_that_would_do_nothing_is_refused(shot: Shot, option: str, value: object) -> None:
     with pytest.raises(SettingError, match=option):

@@ -13,7 +13,7 @@ LOOK += "loaded = 'torch' in sys.modules; main(); print(loaded, os.environ.get('
 
 @pytest.mark.parametrize(
     ("said", "expected"),
-    [({}, "False 0"), ({"GOMP_SPINCOUNT": "7"}, "False 7"), ({"OMP_WAIT_POLICY": "active"}, "False None")],
+    [({}, "False 1000"), ({"GOMP_SPINCOUNT": "7"}, "False 7"), ({"OMP_WAIT_POLICY": "active"}, "False None")],
 )
 def test_the_command_lets_threads_sleep_before_torch_is_there_unless_told_otherwise(
     said: dict[str, str], expected: str

@@ -90,22 +90,20 @@ class DeepStream:
 
     def skip(self) -> bool:
         """Pass over a frame; False behind the last, or where one cannot be decoded."""
-        return self._taken() is not None
+        return self.take() is not None
 
-    def read(self) -> FloatImage | None:
-        """(H, W, 3) float32 R'G'B', 0..1 from black to white; None where skip() is False."""
-        frame = self._taken()
-        if frame is None:
-            return None
-        return np.ascontiguousarray(np.rot90(_rgb(frame, self._path), -self._turns))
+    def take(self) -> Any:
+        """The next frame, as decoded; None where skip() is False."""
+        frame, self._ahead = (self._ahead, None) if self._ahead is not None else (self._next(), None)
+        return frame
+
+    def rgb(self, decoded: Any) -> FloatImage:
+        """(H, W, 3) float32 R'G'B' of what take() gave, 0..1 from black to white."""
+        return np.ascontiguousarray(np.rot90(_rgb(decoded, self._path), -self._turns))
 
     def close(self) -> None:
         """Let go of the file."""
         self._container.close()
-
-    def _taken(self) -> Any:
-        frame, self._ahead = (self._ahead, None) if self._ahead is not None else (self._next(), None)
-        return frame
 
     def _next(self) -> Any:
         try:

@@ -5,7 +5,8 @@ Rules of this file:
 1. Frames are counted by going through the file, not believed from its header.
 2. OpenCV hands out 8 bits per channel, whatever the codec holds, and says nothing of colour or timecode: of a deeper
    movie a warning says so.
-3. Frames come one after the other; going back means starting again from the first.
+3. Frames come one after the other; going back means starting again from the first, so some frames before the one that
+   was asked for are then kept.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ FIRST_FRAME = 1
 # These store the number of frames; of the others it is derived from the duration, so that a few too few prove nothing.
 _CONTAINERS_THAT_COUNT = frozenset({".mov", ".mp4", ".m4v", ".avi"})
 
+_KEPT_BYTES = 1 << 28
+"""Of decoded frames that are kept on the way back, 6 bytes a pixel."""
+
 _log = logging.getLogger("matanyone_engine")
 
 
@@ -44,8 +48,11 @@ class Stream(Protocol):
     def skip(self) -> bool:
         """Pass over a frame; False behind the last, or where one cannot be decoded."""
 
-    def read(self) -> FloatImage | None:
-        """(H, W, 3) float32; None where skip() is False."""
+    def take(self) -> Any:
+        """The next frame, as decoded; None where skip() is False."""
+
+    def rgb(self, decoded: Any) -> FloatImage:
+        """(H, W, 3) float32 of what take() gave."""
 
     def close(self) -> None:
         """Let go of the file."""
@@ -54,7 +61,7 @@ class Stream(Protocol):
 class Movie:
     """A movie file as a plate: the first frame is number 1 (or first_frame), none is missing.
 
-    Opening goes through the whole file once to count the frames that can be decoded; nothing is kept in memory.
+    Opening goes through the whole file once to count the frames that can be decoded.
     """
 
     padding = 4
@@ -72,6 +79,7 @@ class Movie:
             raise unreadable(path, f"only {count} of {claimed} frames can be decoded")
         self.frames = tuple(range(first_frame, first_frame + count))
         self.missing: tuple[int, ...] = ()
+        self._kept: dict[int, Any] = {}
         self._restart()
 
     @property
@@ -92,19 +100,26 @@ class Movie:
         return at_frame(self._stream.header, frame - self.frames[0])
 
     def read(self, frame: int) -> Plate:
-        """A frame, codes as 0..1. Forward is streamed; a frame before the last one read starts again."""
+        """A frame, codes as 0..1. Forward is streamed; going back starts again now and then."""
         header = self.header(frame)
+        if frame not in self._kept:
+            self._decode(frame)
+        return Plate(self._stream.rgb(self._kept.pop(frame)), header)
+
+    def _decode(self, frame: int) -> None:
+        """Keep this frame; on the way back, those before it too, as far as there is room."""
+        self._kept, first = {}, frame
         if frame < self._next:
             self._restart()
-        while self._next < frame:
-            if not self._stream.skip():
+            width, height = self._stream.header.size
+            first = frame - _KEPT_BYTES // (6 * width * height)
+        while self._next <= frame:
+            decoded = self._stream.take() if self._next >= first else self._stream.skip() or None
+            if decoded is None:
                 raise unreadable(self.path, f"frame {self._next} cannot be decoded")
+            if self._next >= first:
+                self._kept[self._next] = decoded
             self._next += 1
-        rgb = self._stream.read()
-        if rgb is None:
-            raise unreadable(self.path, f"frame {frame} cannot be decoded")
-        self._next += 1
-        return Plate(rgb, header)
 
     def check(self, frame: int) -> None:
         """Nothing is left to find: every frame was decoded once when the movie was opened."""
@@ -158,9 +173,12 @@ class EightBitStream:
     def skip(self) -> bool:
         return bool(self._capture.grab())
 
-    def read(self) -> FloatImage | None:
+    def take(self) -> Any:
         decoded, bgr = self._capture.read()
-        return np.ascontiguousarray(bgr[..., ::-1]).astype(np.float32) / np.float32(255.0) if decoded else None
+        return bgr if decoded else None
+
+    def rgb(self, decoded: Any) -> FloatImage:
+        return np.ascontiguousarray(decoded[..., ::-1]).astype(np.float32) / np.float32(255.0)
 
     def close(self) -> None:
         self._capture.release()

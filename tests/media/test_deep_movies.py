@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -143,6 +144,24 @@ def test_a_transfer_that_is_not_for_sdr_displays_is_followed(tmp_path: Path) -> 
     assert "stated by the file" in choice.reason
     plain = Movie(make_movie(tmp_path / "b.mkv", chart()))
     assert "8 bits" not in choose_space(plain.header(1), None, ".mkv").reason
+
+
+def test_a_phones_upright_movie_comes_upright(tmp_path: Path) -> None:
+    """Stored lying, with a matrix in its track header that turns it: as OpenCV shows it, which turns it too."""
+    rgb = np.zeros((24, 32, 3))
+    rgb[:8, :8], rgb[:8, 24:] = (1, 0, 0), (0, 1, 0)
+    path = make_movie(tmp_path / "a.mov", rgb, "prores_ks", layout="422")
+    data = bytearray(path.read_bytes())
+    matrix = data.index(b"tkhd") + 4 + 40  # version 0: 40 bytes of times, layer and volume before it
+    for turned in ((0, 1, -1, 0), (0, -1, 1, 0), (-1, 0, 0, -1)):
+        a, b, c, d = (value << 16 for value in turned)
+        data[matrix : matrix + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+        path.write_bytes(data)
+        shown = cv2.VideoCapture(str(path)).read()[1][..., ::-1] / 255
+        movie = Movie(path)
+        assert movie.header(1).size == (shown.shape[1], shown.shape[0])
+        assert np.abs(movie.read(1).rgb - shown).mean() < 0.02  # the chroma is enlarged in another way
+        assert np.abs(np.rot90(movie.read(1).rgb, 2) - shown).mean() > 0.1
 
 
 # ---------------------------------------------------------------------------------------- timecode, camera, rate

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from matanyone_engine.errors import PlateError
+from matanyone_engine.media import deep_movies, movies
 from matanyone_engine.media.movies import Movie
 from matanyone_engine.media.plates import check_plates, open_plate
 from matanyone_engine.media.sequence import select_frames
@@ -51,6 +52,23 @@ def test_values_are_rgb_between_0_and_1(tmp_path: Path) -> None:
 def test_any_order_gives_the_same_frames(tmp_path: Path) -> None:
     movie = Movie(make_movie(tmp_path / "a.avi"))
     assert [frame_in(movie.read(frame).rgb) for frame in (5, 6, 9, 2, 2, 12, 1)] == [5, 6, 9, 2, 2, 12, 1]
+
+
+@pytest.mark.parametrize("deep", [True, False])
+def test_going_back_does_not_start_again_for_every_frame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deep: bool
+) -> None:
+    """A mask on the last frame has the whole movie read backwards."""
+    monkeypatch.setattr(deep_movies, "is_available", lambda: deep)
+    movie = Movie(make_movie(tmp_path / "a.avi"))
+    monkeypatch.setattr(movies, "_KEPT_BYTES", 3 * 6 * 64 * 48)
+    starts, start = [], movie._start
+    monkeypatch.setattr(movie, "_start", lambda: (starts.append(1), start())[1])
+    back = list(reversed(movie.frames))
+    assert [frame_in(movie.read(frame).rgb) for frame in back] == back
+    assert len(starts) == FRAMES // 4
+    assert len(movie._kept) == 0
+    assert [frame_in(movie.read(frame).rgb) for frame in (7, 6, 9, 8, 12)] == [7, 6, 9, 8, 12]
 
 
 def test_the_first_frame_can_have_another_number(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from fractions import Fraction
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,6 +36,13 @@ _KEPT_BYTES = 1 << 28
 """Of decoded frames that are kept on the way back, 6 bytes a pixel."""
 
 _log = logging.getLogger("matanyone_engine")
+
+
+def decoder() -> str:
+    """Which library reads movies here, and its version: another one gives other values."""
+    if deep_movies.is_available():
+        return f"PyAV {version('av')}"
+    return f"OpenCV {cv2.__version__}"
 
 
 class Stream(Protocol):

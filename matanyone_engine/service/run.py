@@ -38,7 +38,9 @@ from matanyone_engine.matting.shot import Step, Subject
 from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.images import Plate
 from matanyone_engine.media.layouts import FrameContent, union
+from matanyone_engine.media.movies import decoder
 from matanyone_engine.media.plates import PlateSource
+from matanyone_engine.media.sequence import MOVIE_SUFFIXES
 from matanyone_engine.media.spaces import interop_id
 from matanyone_engine.model.checkpoint import network_digest
 from matanyone_engine.model.matanyone import MatAnyone
@@ -419,7 +421,8 @@ def may_resume(plan: MattePlan, network: MatAnyone) -> bool:
 def _inputs(plan: MattePlan, network: MatAnyone, contents: Contents) -> Inputs:
     """Digests of all that alphas are made from. What is not known to be without effect has one."""
     options = {name: value for name, value in asdict(plan.job).items() if name not in (*_NOT_IN_NAMES, "delivery")}
-    code = (__version__, torch.__version__, version("OpenImageIO"))
+    reader = decoder() if plan.source.suffix.lower() in MOVIE_SUFFIXES else f"OpenImageIO {version('OpenImageIO')}"
+    code = (__version__, torch.__version__, reader)
     about = digest(code, _arithmetic(network), options, plan.view.name, view_digest(plan.view))
     masks = {seed: file.sha256 for seed, file in plan.masks.keys.items()}
     return Inputs(about, contents.digests, masks, plan.masks.holdout_digests())

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import OpenImageIO as oiio
 import pytest
@@ -17,6 +18,7 @@ from shots import HEIGHT, WIDTH, Shot, make_shot, read_image, write_image
 
 from matanyone_engine.matting.policy import MemoryPolicy
 from matanyone_engine.matting.session import MattingSession
+from matanyone_engine.media import deep_movies
 from matanyone_engine.media.color import NetworkView
 from matanyone_engine.model import save_checkpoint
 from matanyone_engine.model.precision import Precision, prepared
@@ -226,3 +228,26 @@ def test_keyed_boxes_move_with_the_plate_s_frames_in_both_directions(shot: Shot)
             alpha = session.seed(plate, seed, frame=frame) if frame == 1004 else session.advance(plate, frame=frame)
             assert np.array_equal(found[frame].alpha, alpha.numpy())
             assert found[frame].report.region == session.report.region
+
+
+def test_a_movie_read_by_another_library_is_another_plate(
+    finished: Before, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At 8 bits, then at the depth it has: PyAV was installed in between."""
+    movie = tmp_path / "m.avi"
+    writer = cv2.VideoWriter(str(movie), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*"FFV1"), 24.0, (WIDTH, HEIGHT))
+    for frame in range(3):
+        writer.write(np.random.default_rng(frame).integers(0, 255, (HEIGHT, WIDTH, 3)).astype(np.uint8))
+    writer.release()
+    cache: dict[str, bytes] = {}
+    computed = []
+    for deep in (False, False, True):
+        monkeypatch.setattr(deep_movies, "is_available", lambda deep=deep: deep)
+        out = tmp_path / str(len(computed)) / "a.####.exr"
+        job = MatteJob(str(movie), str(finished.shot.mask), str(out), settle_passes=0)
+        before = set(cache)
+        list(run_matte(plan_matte(job), *load_vetted(finished.shot.weights, "cpu"), cache=cache))
+        computed.append(len(set(cache) - before))
+    assert computed[0] > 0
+    assert computed[1] == 0
+    assert computed[2] == computed[0]

@@ -54,7 +54,7 @@ _ROUNDING = 1e-4
 _WAY_BACK = 1e-3
 """What a value 0..1 may differ by after a way to linear light and back: a quarter of a code of 8 bits."""
 
-_STRIPE_ROWS = 64
+_STRIPE_ROWS = 16
 """Rows that are converted together: what lies between the steps stays in the cache."""
 
 

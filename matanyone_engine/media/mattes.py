@@ -46,6 +46,8 @@ LARGEST_HALF = 65520.0
 """From here on a value rounds to Inf, as a half float."""
 
 _FORMATS = {".exr": "openexr", ".png": "png", ".tif": "tiff", ".tiff": "tiff"}
+_WRITTEN_AS = {"vectori": "int[3]", "vector2i": "int[2]", "vector2i[2]": "box2i", "vector2[2]": "box2f"}
+"""Types that OpenImageIO reads from an .exr by one name and writes by another."""
 _OIIO_TYPES = {"half": oiio.HALF, "float": oiio.FLOAT, "uint16": oiio.UINT16}
 
 
@@ -118,7 +120,8 @@ def _spec(picture: Picture, file_format: str) -> Any:
     spec.full_x, spec.full_y, spec.full_width, spec.full_height = picture.display_window
     for attribute in picture.attributes:
         if file_format == "openexr" or not attribute.name.startswith(PROVENANCE_PREFIX):
-            spec.attribute(attribute.name, oiio.TypeDesc(attribute.type), attribute.value)
+            kind = _WRITTEN_AS.get(attribute.type, attribute.type)
+            spec.attribute(attribute.name, oiio.TypeDesc(kind), attribute.value)
     if file_format == "openexr":
         spec.attribute("compression", picture.compression)
         return spec

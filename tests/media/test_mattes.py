@@ -114,6 +114,28 @@ def test_the_plates_header_is_carried_over_but_not_its_colour(write_image: Write
     assert (written.timecode, written.fps, written.pixel_aspect) == ("10:20:30:17", Fraction(24000, 1001), 2.0)
 
 
+def test_attributes_of_every_type_go_on(write_image: Write, tmp_path: Path) -> None:
+    """Their types too, of those that OpenImageIO writes: what it makes of them OpenEXR's package is given to write."""
+    attributes = {
+        "a:int": 5, "a:float": 1.5, "a:text": "ümlaut", "a:long": "q" * 3000,
+        "a:int2": ("int2", (1, 2)), "a:int3": ("int[3]", (1, 2, 3)), "a:float2": ("float2", (1.0, 2.0)),
+        "a:floats": ("float[5]", (1.0, 2.0, 3.0, 4.0, 5.0)), "a:vector": ("vector", (1.0, 2.0, 3.0)),
+        "a:texts": ("string[2]", ("left", "right")), "a:m33": ("matrix33", tuple(map(float, range(9)))),
+        "worldToCamera": ("matrix", tuple(map(float, range(16)))), "a:box": ("box2i", (0, 0, 1, 1)),
+        "a:rational": ("rational", (2, 3)),
+        "smpte:KeyCode": ("keycode", (1, 2, 3, 4, 5, 4, 64)), "smpte:TimeCode": ("timecode", (0x10203017, 0)),
+    }  # fmt: skip
+    plate = write_image("p.exr", np.ones((4, 6, 3), np.float32), attributes=attributes)
+    write_alpha(tmp_path / "a.exr", soft_alpha(4, 6), read_header(plate), {})
+    before, after = (
+        {item.name: (str(item.type), item.value) for item in stored(path)[0].extra_attribs}
+        for path in (plate, tmp_path / "a.exr")
+    )
+    assert len(before.keys() & attributes) >= 12
+    for name in before.keys() & attributes:
+        assert after.get(name) == before[name], name
+
+
 def test_the_frame_rate_has_the_name_that_hosts_know(tmp_path: Path) -> None:
     """OpenEXR's own, in plates (OpenImageIO has another name for it) and in alphas, and once."""
     planes = {name: np.ones((4, 6), np.float16) for name in "RGB"}

@@ -82,7 +82,7 @@ def test_room_is_asked_for_by_layout_and_only_for_new_files(shot: Shot) -> None:
         assert needed == {shot.out: 3 * channels * 2 * WIDTH * HEIGHT}
         shot.out.mkdir(exist_ok=True)
         content = FrameContent(plate, {}, open_plate(shot.plate).read(1001).canvas)
-        (path,) = planned.write(1001, content, {})
+        (path,) = planned.write(1001, content, {}, {})
         assert needed[shot.out] / 3 < path.stat().st_size < needed[shot.out] / 3 + 12 * HEIGHT + 4096
         assert planned.least_bytes((1001, 1002, 1003), plate) == {shot.out: needed[shot.out] * 2 // 3}
 

@@ -86,6 +86,9 @@ class Track:
     name: str
     frames: Mapping[int, Seen]
     keys: tuple[int, ...] = ()
+    first: int | None = None
+    """First frame it was to be seen on; None is the shot's."""
+    last: int | None = None
 
 
 @dataclass(frozen=True)
@@ -363,9 +366,12 @@ def _tracks(run: RunFiles, showing: _Showing, frames: tuple[int, ...], looked: _
             facts[name][frame] = _said(run.lines.get(frame, {}), name, float(alpha.mean()), len(facts))
         around = [*around[-2:], (frame, small)]
         _add_flicker(facts, around)
-    keys = {name: tuple(said["keys"]) for name, said in run.record.get("shot", {}).get("objects", {}).items()}
-    only = next(iter(keys.values())) if len(keys) == 1 else ()
-    return tuple(Track(name, found, keys.get(name, only)) for name, found in facts.items())
+    said = run.record.get("shot", {}).get("objects", {})
+    return tuple(_track(name, found, said.get(name)) for name, found in facts.items())
+
+
+def _track(name: str, found: Mapping[int, Seen], said: Mapping[str, Any] | None) -> Track:
+    return Track(name, found) if said is None else Track(name, found, tuple(said["keys"]), said["first"], said["last"])
 
 
 def _read_through(showing: _Showing, frames: tuple[int, ...]) -> Iterator[tuple[int, dict[str, FloatImage]]]:

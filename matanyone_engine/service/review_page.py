@@ -272,10 +272,16 @@ def _passes(track: Track, frames: Sequence[int]) -> str:
     if not track.keys:
         return "how its frames came about is not known"
     first, last = track.keys[0], track.keys[-1]
-    said = [f"{a} to {b} blended from both" for a, b in zip(track.keys, track.keys[1:], strict=False) if b > a + 1]
-    before = [f"{frames[0]} to {first - 1} run backwards"] if frames[0] < first else []
-    after = [f"{last + 1} to {frames[-1]} run forwards"] if frames[-1] > last else []
-    return ", ".join((*before, *said, *after)) or "no frame beside its keys"
+    begins = frames[0] if track.first is None else max(track.first, frames[0])
+    ends = frames[-1] if track.last is None else min(track.last, frames[-1])
+    between = zip(track.keys, track.keys[1:], strict=False)
+    ranges = (
+        (begins, first - 1, "run backwards"),
+        *((a + 1, b - 1, f"blended from {a} and {b}") for a, b in between),
+        (last + 1, ends, "run forwards"),
+    )
+    said = [f"{describe_frames(range(a, b + 1))} {how}" for a, b, how in ranges if a <= b]
+    return ", ".join(said) or "no frame beside its keys"
 
 
 def _footer(review: Review) -> str:
@@ -325,6 +331,7 @@ def _data(review: Review) -> str:
         {
             "name": track.name,
             "keys": track.keys,
+            "life": [track.first, track.last],
             "frames": {n: _told(each) for n, each in track.frames.items()},
         }
         for track in review.tracks

@@ -89,6 +89,7 @@ def test_every_object_has_its_own_confidence_flicker_area_and_keys(shot: Shot, r
             assert seen.coverage == pytest.approx(said[str(frame)]["coverage"][track.name], abs=1e-3)
             assert (seen.flicker is None) == (frame in (1001, 1008))
     assert review.tracks[1].frames[1001].coverage == 0
+    assert (review.tracks[1].first, review.tracks[1].last) == (1003, None)
     assert review.warnings["the plate is black"] == (1004,)
 
 
@@ -184,6 +185,12 @@ def test_the_page_holds_all_it_shows_and_says_no_name_as_html(review: Review) ->
     data = json.loads(text.split('id="data">')[1].split("</script>")[0])
     assert data["worst"] == list(review.worst)
     assert data["objects"][1]["name"] == DRAMA
+
+
+def test_the_page_says_which_frames_came_from_which_keys(review: Review) -> None:
+    text = page(review)
+    assert "1001 run backwards, 1003-1005 blended from 1002 and 1006, 1007-1008 run forwards" in text
+    assert "1003-1004 run backwards, 1006-1008 run forwards" in text
 
 
 def test_the_page_says_which_mask_would_help(review: Review) -> None:

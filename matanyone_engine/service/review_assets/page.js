@@ -50,14 +50,14 @@
   }
 
   function percent(value) {
-    return `${(100 * value).toPrecision(2)} %`;
+    return `${value < 0.0995 ? (100 * value).toPrecision(2) : Math.round(100 * value)} %`;
   }
 
   function factsOf(object) {
     const box = element("div", undefined, "object");
     const [confidence, why, flicker, coverage, signals] = object.frames[frame];
     box.append(element("b", object.name), " ", pill(confidence));
-    box.append(element("p", origin(object.keys), "hint"));
+    box.append(element("p", origin(object), "hint"));
     const list = element("dl");
     const line = (name, value, low) => {
       const kind = low ? "why" : undefined;
@@ -73,8 +73,9 @@
   }
 
   /** Which keys a frame comes from. */
-  function origin(keys) {
+  function origin({ keys, life: [first, last] }) {
     if (!keys.length) return "";
+    if ((first !== null && frame < first) || (last !== null && frame > last)) return "not to be there";
     if (keys.includes(frame)) return "a key: its mask, settled on";
     const before = keys.filter((key) => key < frame).pop();
     const after = keys.find((key) => key > frame);

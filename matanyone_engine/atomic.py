@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -17,7 +18,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     temporary name is hidden and ends in .tmp, so that nothing takes it for a frame of a sequence.
     Raises OSError where the system cannot write, and whatever the caller raises.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Not by process: machines that share a folder may count theirs alike.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
     try:
         yield temporary
         with temporary.open("rb+") as file:
@@ -26,3 +28,15 @@ def whole_file(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # where nothing could be written there is nothing to remove
             temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(paths: Iterable[Path]) -> None:
+    """Remove temporary files that a killed process left of these files. Only for whom nobody else writes them now."""
+    wanted: dict[Path, set[str]] = {}
+    for path in paths:
+        wanted.setdefault(path.parent, set()).add(path.name)
+    for folder, names in wanted.items():
+        with suppress(OSError):
+            for found in folder.glob(".*.tmp"):
+                if found.name[1:].rsplit(".", 2)[0] in names:
+                    found.unlink(missing_ok=True)

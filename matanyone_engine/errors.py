@@ -20,6 +20,8 @@
     ├── FetchError              weights could not be downloaded
     ├── EngineUnreachable       there is no running engine, or it does not move
     ├── RefusedByEngine         the running engine would not, or could not, do it
+    ├── AlreadyRunning          another worker is at the very same frames
+    ├── PartlyDone              some shots of a batch failed; the others are finished
     ├── BadResult               the network answered with something that must not be shown as an alpha
     └── Interrupted             the user stopped the work; finished frames are kept
 
@@ -41,6 +43,8 @@ class EngineError(Exception):
     """
 
     def __init__(self, *, expected: str, came: str, action: str) -> None:
+        self.frame: int | None = None
+        """Where a run stopped, for errors that stop one."""
         self.expected = expected
         self.came = came
         self.action = action
@@ -121,6 +125,14 @@ class EngineUnreachable(EngineError):
 
 class RefusedByEngine(EngineError):
     """The running engine would not, or could not, do what was asked."""
+
+
+class AlreadyRunning(EngineError):
+    """Another worker is at the very same frames; nothing was computed."""
+
+
+class PartlyDone(EngineError):
+    """Some shots of a batch failed; the others are finished."""
 
 
 class BadResult(EngineError):

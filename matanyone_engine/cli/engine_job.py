@@ -13,6 +13,7 @@ from rich.console import Console
 
 from matanyone_engine.cli.engines import as_engine_error, connected
 from matanyone_engine.cli.progress import MatteProgress
+from matanyone_engine.cli.reporting import Reporter
 from matanyone_engine.cli.stopping import graceful_stop
 from matanyone_engine.client.job import JobRun
 from matanyone_engine.errors import Interrupted, SettingError
@@ -38,7 +39,9 @@ def add_endpoint(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run_on_engine(args: argparse.Namespace, job: say.Job, console: Console, *, resume: bool | None) -> None:
+def run_on_engine(
+    args: argparse.Namespace, job: say.Job, console: Console, reporter: Reporter, *, resume: bool | None
+) -> None:
     """Send the job, show its progress; a stop by the user stops it on the engine too.
 
     resume: True goes on with an unfinished run and refuses without one; None goes on where there is one of this job.
@@ -55,7 +58,8 @@ def run_on_engine(args: argparse.Namespace, job: say.Job, console: Console, *, r
         console.print(f"colour  {accepted.colour}")
         console.print(f"engine  {client.pump.connection.epoch}, model {accepted.model}: {accepted.frames} frames")
         console.print(f"out     {accepted.out}")
-        ended = _followed(job_run, console)
+        reporter.planned(frames=accepted.frames, colour=accepted.colour, model=accepted.model, out=accepted.out)
+        ended = _followed(job_run, console, reporter)
     _conclude(ended, Path(accepted.out).parent, console, time.monotonic() - begun)
 
 
@@ -71,7 +75,7 @@ def _check(args: argparse.Namespace) -> None:
             )
 
 
-def _followed(job_run: JobRun, console: Console) -> say.JobEnded:
+def _followed(job_run: JobRun, console: Console, reporter: Reporter) -> say.JobEnded:
     """Show the job's events until it ends."""
     with (
         graceful_stop(console, "this frame") as stop,
@@ -80,9 +84,12 @@ def _followed(job_run: JobRun, console: Console) -> say.JobEnded:
         for event in job_run.events(_POLL_S):
             if isinstance(event, say.JobEnded):
                 progress.tell()
+                if event.unchanged:
+                    reporter.unchanged(event.unchanged)
                 return event
             if isinstance(event, say.Progress):
                 progress.show(event)
+                reporter.show(event)
             if stop.asked():
                 job_run.cancel()
     raise AssertionError("a job's events end with JobEnded")

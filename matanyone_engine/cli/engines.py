@@ -22,6 +22,7 @@ _FAMILY: dict[str, type[errors.EngineError]] = {
     Code.LICENCE.value: errors.LicenceRefused,
     Code.OUTPUT.value: errors.OutputError,
     Code.BAD_RESULT.value: errors.BadResult,
+    Code.CLAIMED.value: errors.AlreadyRunning,
     Code.UNREACHABLE.value: errors.EngineUnreachable,
     Code.STALLED.value: errors.EngineUnreachable,
 }

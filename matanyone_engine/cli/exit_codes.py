@@ -16,6 +16,8 @@ FETCH_FAILED = 7
 BAD_RESULT = 8
 UNREACHABLE = 9
 REFUSED = 10
+ALREADY_RUNNING = 11
+PARTLY_DONE = 12
 INTERRUPTED = 130
 
 # The most specific ancestor of an error that stands here decides.
@@ -31,6 +33,8 @@ EXIT_CODES: dict[type[errors.EngineError], int] = {
     errors.BadResult: BAD_RESULT,
     errors.EngineUnreachable: UNREACHABLE,
     errors.RefusedByEngine: REFUSED,
+    errors.AlreadyRunning: ALREADY_RUNNING,
+    errors.PartlyDone: PARTLY_DONE,
     errors.Interrupted: INTERRUPTED,
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +14,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from matanyone_engine.cli.progress import MatteProgress
-from matanyone_engine.cli.stopping import graceful_stop
+from matanyone_engine.cli.reporting import Reporter
+from matanyone_engine.cli.stopping import Stop, graceful_stop
 from matanyone_engine.errors import EngineError, Interrupted, SettingError
 from matanyone_engine.matting.options import describe_density
 from matanyone_engine.media.contact_sheet import ContactSheet, choose_preview_frames
 from matanyone_engine.media.mattes import check_writable
+from matanyone_engine.media.naming import tokens_of
 from matanyone_engine.media.plates import PLAIN_PICTURE, describe_picture
 from matanyone_engine.media.sequence import describe_frames
 from matanyone_engine.media.views import has_view, with_view
@@ -27,10 +29,13 @@ from matanyone_engine.model.registry import VettedWeights, load_vetted, require_
 from matanyone_engine.service.allocator import keep_freed_memory
 from matanyone_engine.service.cache import DEFAULT_LIMIT, DiskCache, default_folder
 from matanyone_engine.service.job import MatteJob, MattePlan, plan_matte
-from matanyone_engine.service.resume import resume_path
-from matanyone_engine.service.run import FrameDone, may_resume, run_matte
+from matanyone_engine.service.run import FrameDone, StepDone, is_of, may_resume, run_matte
 
 _GIB = 1 << 30
+
+
+Networks = dict[str, tuple[MatAnyone, VettedWeights]]
+"""Model, as a job names it -> loaded."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,8 @@ class Running:
     cache_gib: float = DEFAULT_LIMIT / _GIB
     preview: Path | None = None
     """A contact sheet (PNG) to write."""
+    resume_interval_s: float | None = None
+    """Between resume points; None is a minute."""
 
 
 def add_cache(parser: argparse.ArgumentParser) -> None:
@@ -57,63 +64,115 @@ def add_cache(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run_here(how: Running, jobs: Callable[[], Sequence[MatteJob]], console: Console, *, resume: bool | None) -> None:
+def run_here(
+    how: Running,
+    jobs: Callable[[], Sequence[MatteJob]],
+    console: Console,
+    reporter: Reporter,
+    *,
+    resume: bool | None,
+    networks: Networks | None = None,
+) -> None:
     """Plan all, then matte one after the other (the views of a shot).
 
     resume: True goes on with an unfinished run and refuses without one; None goes on where there is one of this job.
+    networks: those that are loaded already; what is loaded is added.
     """
     keep_freed_memory()
     if how.preview:
         _check_preview(how.preview)
-    network, weights = load_vetted(how.model, how.device, how.precision)
+    network, weights = _loaded(how, {} if networks is None else networks)
     require_licence_class(weights, how.licence)
     with _checking(console) as checked:
-        plans = [plan_matte(job, checked, resume=bool(resume)) for job in jobs()]
+        plans = [_planned(job, network, checked, resume) for job in jobs()]
     previews = [_preview(how.preview, plan, len(plans)) for plan in plans]
     for plan, preview in zip(plans, previews, strict=True):
         # A view that was finished, or not begun, when the others were stopped has no resume point: it runs anew.
         going_on = may_resume(plan, network) if resume is None else resume and _is_left(plan, len(plans))
-        _run(console, plan, network, weights, preview, resume=going_on, cache_limit=_cache_limit(how.cache_gib))
+        _Here(how, plan, network, weights, console, reporter).run(preview, resume=going_on)
+
+
+def _loaded(how: Running, networks: Networks) -> tuple[MatAnyone, VettedWeights]:
+    if how.model not in networks:
+        networks[how.model] = load_vetted(how.model, how.device, how.precision)
+    return networks[how.model]
+
+
+def _planned(job: MatteJob, network: MatAnyone, checked: Callable[[int, int], None], resume: bool | None) -> MattePlan:
+    """With resume None: in the last version if that is of this very job, else in a new one."""
+    plan = plan_matte(job, checked, resume=resume is not False)
+    if resume is None and "version" in tokens_of(job.out) and not is_of(plan, network):
+        return plan_matte(job, checked)
+    return plan
 
 
 def _is_left(plan: MattePlan, views: int) -> bool:
-    return views == 1 or resume_path(plan.outputs.main).is_file()
+    return views == 1 or plan.papers.resume.is_file()
 
 
-def _run(
-    console: Console,
-    plan: MattePlan,
-    network: MatAnyone,
-    weights: VettedWeights,
-    preview: Path | None,
-    *,
-    resume: bool,
-    cache_limit: int,
-) -> None:
-    """One shot, or one view of a shot."""
-    _describe(console, plan, f"{weights.label} ({weights.licence}) on {network.device}")
-    sheet = ContactSheet(choose_preview_frames(plan.frames)) if preview else None
-    begun = time.monotonic()
-    with (
-        graceful_stop(console, "this frame") as stop,
-        MatteProgress(console) as progress,
-        _finished_frames_are_kept(console, progress),
-        closing(DiskCache(default_folder(), cache_limit)) as cache,
-        closing(run_matte(plan, network, weights, resume=resume, stopping=stop.asked, cache=cache)) as events,
-    ):
-        for event in events:
-            progress.show(event)
-            if sheet and isinstance(event, FrameDone):
-                sheet.add(event.frame, event.view, event.alpha)
-    progress.tell()
-    if not progress.complete:
-        raise _interrupted(plan, progress.alphas)
-    if preview and sheet and sheet.filled:
-        sheet.write(preview)
-    if progress.unchanged:
-        frames = describe_frames(progress.unchanged)
-        console.print(f"kept    {len(progress.unchanged)} alphas that nothing has changed: {frames}")
-    _conclude(console, plan, progress.alphas, time.monotonic() - begun, preview)
+@dataclass(frozen=True)
+class _Here:
+    """One shot, or one view of a shot, on its way."""
+
+    how: Running
+    plan: MattePlan
+    network: MatAnyone
+    weights: VettedWeights
+    console: Console
+    reporter: Reporter
+
+    def run(self, preview: Path | None, *, resume: bool) -> None:
+        """Matte it, show it, say how it ended. Raises EngineError."""
+        console, plan = self.console, self.plan
+        self._announce()
+        sheet = ContactSheet(choose_preview_frames(plan.frames)) if preview else None
+        begun = time.monotonic()
+        with (
+            graceful_stop(console, "this frame") as stop,
+            MatteProgress(console) as progress,
+            _finished_frames_are_kept(console, progress),
+            closing(self._events(stop, resume)) as events,
+        ):
+            for event in events:
+                progress.show(event)
+                self.reporter.show(event)
+                if sheet and isinstance(event, FrameDone):
+                    sheet.add(event.frame, event.view, event.alpha)
+        progress.tell()
+        if not progress.complete:
+            raise _interrupted(plan, progress.alphas)
+        if preview and sheet and sheet.filled:
+            sheet.write(preview)
+        if progress.unchanged:
+            frames = describe_frames(progress.unchanged)
+            console.print(f"kept    {len(progress.unchanged)} alphas that nothing has changed: {frames}")
+        _conclude(console, plan, progress.alphas, time.monotonic() - begun, preview)
+
+    def _events(self, stop: Stop, resume: bool) -> Generator[StepDone, None, None]:
+        with closing(DiskCache(default_folder(), _cache_limit(self.how.cache_gib))) as cache:
+            yield from run_matte(
+                self.plan,
+                self.network,
+                self.weights,
+                resume=resume,
+                stopping=stop.asked,
+                cache=cache,
+                resume_interval_s=self.how.resume_interval_s,
+            )
+
+    def _announce(self) -> None:
+        plan, weights = self.plan, self.weights
+        _describe(self.console, plan, f"{weights.label} ({weights.licence}) on {self.network.device}")
+        self.reporter.planned(
+            frames=len(plan.frames),
+            range=describe_frames(plan.frames),
+            size=list(plan.size),
+            colour=plan.colour.space,
+            model=weights.label,
+            licence=weights.licence,
+            device=str(self.network.device),
+            out=str(plan.paths(plan.frames[0])[0]),
+        )
 
 
 def _describe(console: Console, plan: MattePlan, model: str) -> None:

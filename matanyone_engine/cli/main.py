@@ -24,6 +24,9 @@ COMMANDS = {
     "matte": "one mask on one frame -> an alpha for every frame of the shot",
     "run": "run a job file, as matte --save-job and the add-ons write it; here, on an engine, on the farm",
     "mask": "a first mask from a box and a few clicks on one frame",
+    "plan": "split a job file into segments for several workers, with the very same alphas",
+    "merge": "after the segments: one output, one record",
+    "batch": "every shot of a folder, and a page that says how it went",
     "inspect": "what the network will see of a plate and a mask, as a picture",
     "serve": "run the engine: a service that hosts and farms talk to",
     "status": "what the running engine does: sessions, speed, memory, queue",
@@ -42,7 +45,8 @@ COMMANDS = {
 
 _EPILOGUE = """\
 exit codes: 0 ok, 2 bad input, 3 out of memory, 4 no such device, 5 licence refused, 6 output failed,
-7 fetch failed, 8 bad result, 9 engine unreachable, 10 refused by the engine, 130 interrupted, 1 anything else
+7 fetch failed, 8 bad result, 9 engine unreachable, 10 refused by the engine, 11 another worker is at it,
+12 some shots of a batch failed, 130 interrupted, 1 anything else
 """
 
 

@@ -15,6 +15,7 @@ from matanyone_engine.cli.job_files import absolute, save_jobs
 from matanyone_engine.cli.local_job import Running, add_cache, run_here
 from matanyone_engine.cli.masks import add_masks, masks_of
 from matanyone_engine.cli.progress import plain_console
+from matanyone_engine.cli.reporting import add_reporting, reporting
 from matanyone_engine.errors import SettingError
 from matanyone_engine.media.foreground import CORE_CHOKE
 from matanyone_engine.media.layouts import COMPRESSIONS, DEPTHS, LAYOUTS, Delivery
@@ -65,6 +66,7 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
     add_cache(parser)
     parser.add_argument("--resume", action="store_true", help="go on with a run of this very job that was interrupted")
     add_endpoint(parser)
+    add_reporting(parser)
     parser.add_argument(
         "--licence",
         choices=LICENCES,
@@ -174,12 +176,14 @@ def run(args: argparse.Namespace) -> None:
     console = plain_console()
     if args.save_job is not None:
         save_jobs(args.save_job, [_said(job, args) for job in jobs_of_views(_job(args), args.view)], console)
-    elif args.endpoint is not None:
-        for job in jobs_of_views(_job(args), args.view):
-            run_on_engine(args, _said(job, args), console, resume=args.resume)
-    else:
-        how = Running(args.model, args.licence, args.device, args.precision, args.cache, args.preview)
-        run_here(how, lambda: jobs_of_views(_job(args), args.view), console, resume=args.resume)
+        return
+    with reporting(args) as reporter:
+        if args.endpoint is not None:
+            for job in jobs_of_views(_job(args), args.view):
+                run_on_engine(args, _said(job, args), console, reporter, resume=args.resume)
+        else:
+            how = Running(args.model, args.licence, args.device, args.precision, args.cache, args.preview)
+            run_here(how, lambda: jobs_of_views(_job(args), args.view), console, reporter, resume=args.resume)
 
 
 def _said(job: MatteJob, args: argparse.Namespace) -> say.Job:

@@ -12,10 +12,13 @@ from pathlib import Path
 
 from matanyone_engine.cli.computing import add_computing
 from matanyone_engine.cli.engine_job import add_endpoint, run_on_engine
-from matanyone_engine.cli.job_files import load_job
+from matanyone_engine.cli.job_files import load_job, read_plan
 from matanyone_engine.cli.local_job import Running, add_cache, run_here
 from matanyone_engine.cli.progress import plain_console
+from matanyone_engine.cli.reporting import add_reporting, reporting
+from matanyone_engine.errors import SettingError
 from matanyone_engine.service.job_message import matte_job
+from matanyone_engine.service.run import RESUME_INTERVAL
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -23,19 +26,53 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "run", help="run a job file", description="Run a job file; again after an interruption, it goes on."
     )
-    parser.add_argument("job", type=Path, metavar="JOB", help="the file, as matte --save-job writes it")
+    parser.add_argument(
+        "job", type=Path, metavar="JOB", help="the file, as matte --save-job writes it, or a .plan.json"
+    )
+    parser.add_argument("--segment", type=int, metavar="N", help="of a plan: which one, from 1; none there, none run")
+    parser.add_argument("--scout", action="store_true", help="of a plan: the fast pass that makes keys, if it has one")
     add_computing(parser)
     add_cache(parser)
     add_endpoint(parser)
+    add_reporting(parser)
+    parser.add_argument(
+        "--resume-interval",
+        type=float,
+        default=RESUME_INTERVAL,
+        metavar="SECONDS",
+        help="how much a killed process may lose (default: 60)",
+    )
+    parser.add_argument(
+        "--path-rules", type=Path, metavar="FILE", help="a farm's path mapping rules (Open Job Description's JSON)"
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
     """Read, run, report."""
     console = plain_console()
-    job = load_job(args.job)
-    if args.endpoint is not None:
-        run_on_engine(args, job, console, resume=None)
-    else:
-        how = Running(job.model, job.licence, args.device, args.precision, args.cache)
-        run_here(how, lambda: [matte_job(job)], console, resume=None)
+    with reporting(args) as reporter:
+        file = _chosen(args)
+        if file is None:
+            console.print(f"none    {args.job} has no such part: there is nothing to do")
+            return
+        job = load_job(file, args.path_rules)
+        if args.endpoint is not None:
+            run_on_engine(args, job, console, reporter, resume=None)
+        else:
+            every = args.resume_interval
+            how = Running(job.model, job.licence, args.device, args.precision, args.cache, resume_interval_s=every)
+            run_here(how, lambda: [matte_job(job)], console, reporter, resume=None)
+
+
+def _chosen(args: argparse.Namespace) -> Path | None:
+    """A plan may have fewer segments than a queue has tasks for it, and no scout. Raises SettingError."""
+    if args.scout:
+        return read_plan(args.job).scout
+    if args.segment is None:
+        path: Path = args.job
+        return path
+    segments, number = read_plan(args.job).segments, args.segment
+    if number < 1:
+        raise SettingError(expected="--segment of at least 1", came=str(number), action="Count segments from 1.")
+    return segments[number - 1] if number <= len(segments) else None

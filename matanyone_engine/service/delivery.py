@@ -28,8 +28,9 @@ from matanyone_engine.media.mattes import least_bytes, write_picture
 from matanyone_engine.media.naming import shot_of, tokens_of, versions_taken, with_tokens
 from matanyone_engine.media.plates import PlateSource
 from matanyone_engine.media.sequence import OutputPattern
+from matanyone_engine.service.papers import Papers
 from matanyone_engine.service.provenance import describe_confidence
-from matanyone_engine.service.record import record_path, reserve
+from matanyone_engine.service.record import reserve
 
 ALL_OBJECTS = "all"
 """What {object} stands for where a file holds every object."""
@@ -52,6 +53,11 @@ class Outputs:
     def main(self) -> OutputPattern:
         """The first pattern: what is printed, and where a run keeps its papers."""
         return next(iter(self.patterns))
+
+    @property
+    def papers(self) -> Papers:
+        """What a run of all frames leaves beside them."""
+        return Papers(self.main)
 
     @property
     def folders(self) -> list[Path]:
@@ -81,7 +87,7 @@ class Outputs:
     def reserve(self) -> None:
         """Take a new version, so that no run planned meanwhile takes it too. Raises SettingError."""
         if self.versioned:
-            reserve(record_path(self.main), self.main.name)
+            reserve(self.papers.record, self.main.name)
 
     def write(
         self, frame: int, content: FrameContent, about: Mapping[str, str], confidences: Mapping[str, Confidence]
@@ -162,3 +168,12 @@ def _check_one_object(delivery: Delivery, named: str, objects: Sequence[str]) ->
             came=f"{len(objects)} objects for {named!r}",
             action="Write {object} where its name belongs, or take --layout layers or cryptomatte.",
         )
+
+
+def next_version(out: str, delivery: Delivery, source: PlateSource) -> int | None:
+    """The version that a run of this output would take now; None where its name has none. Raises SettingError."""
+    if "version" not in tokens_of(out):
+        return None
+    folder = source.paths(source.frames[:1])[0].parent
+    named = with_tokens(out, shot=delivery.shot or shot_of(source.name, folder))
+    return _version(named, delivery.version, resume=False)

@@ -23,6 +23,8 @@ CODES: dict[type[errors.EngineError], Code] = {
     errors.EngineUnreachable: Code.UNREACHABLE,
     errors.RefusedByEngine: Code.NOT_ALLOWED,
     errors.BadResult: Code.BAD_RESULT,
+    errors.AlreadyRunning: Code.CLAIMED,
+    errors.PartlyDone: Code.BAD_INPUT,
     errors.Interrupted: Code.CANCELLED,
 }
 

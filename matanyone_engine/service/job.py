@@ -35,6 +35,7 @@ from matanyone_engine.service.keys import (
     read_masks,
     subjects_of,
 )
+from matanyone_engine.service.papers import Papers
 from matanyone_engine.service.provenance import describe_making
 
 
@@ -119,6 +120,11 @@ class MattePlan:
         """Where the alphas of a frame go."""
         return self.outputs.paths(frame)
 
+    @property
+    def papers(self) -> Papers:
+        """What a run of it leaves beside its alphas."""
+        return Papers.of(self.outputs.main, self.job.frames)
+
 
 @dataclass(frozen=True)
 class Outline:
@@ -165,12 +171,11 @@ def plan_matte(
     about = outline_matte(job, source)
     first = source.header(about.frames[0])
     colour = choose_space(first, job.colorspace, source.suffix)
-    written = tuple(subject.name for subject in about.shot.subjects if not subject.rival)
-    linear = is_linear(colour.space)
-    outputs = plan_outputs(job.out, job.delivery, written, source, first, linear=linear, resume=resume)
+    outputs = plan_outputs_of(job, source, about, resume=resume)
     outputs.check(about.frames, [*source.paths(about.shot.frames), *about.masks, *about.holdouts])
     view = NetworkView(colour.space, job.exposure)
-    light = LinearLight(colour.space) if job.delivery.unmixes and not linear else None
+    unmixing = job.delivery.unmixes and not is_linear(colour.space)
+    light = LinearLight(colour.space) if unmixing else None
     check_size(job, *first.size)
     masks = read_masks(about.keys, job.objects, about.shot.frames, MaskReading(first.size, job.mask_grow, job.view))
     allowed(outputs.paths(about.frames[0]))
@@ -180,6 +185,15 @@ def plan_matte(
         check_plates(source, about.shot.frames, checked)
     outputs.reserve()
     return MattePlan(job, source, about.frames, about.shot, masks, first.size, colour, view, outputs, light)
+
+
+def plan_outputs_of(job: MatteJob, source: PlateSource, about: Outline, *, resume: bool = False) -> Outputs:
+    """Where its alphas go; nothing is looked at but one header. Raises PlateError, SettingError, ColourError."""
+    job = job.named()
+    first = source.header(about.frames[0])
+    written = tuple(subject.name for subject in about.shot.subjects if not subject.rival)
+    linear = is_linear(choose_space(first, job.colorspace, source.suffix).space)
+    return plan_outputs(job.out, job.delivery, written, source, first, linear=linear, resume=resume)
 
 
 def open_source(job: MatteJob) -> PlateSource:

@@ -9,43 +9,47 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from matanyone_engine.atomic import whole_file
 from matanyone_engine.errors import OutputError
-from matanyone_engine.media.sequence import OutputPattern
 
 _BLOCK = 1 << 20
-
-
-def ledger_path(output: OutputPattern) -> Path:
-    """Beside the alphas, hidden, one for each output pattern."""
-    return output.folder / f".{output.prefix}{output.suffix.removeprefix('.')}.made"
 
 
 class Ledger:
     """Frame -> what it was made from, and its files' digests."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, others: Iterable[Path] = ()) -> None:
+        """others: ledgers of runs over other parts of the same output; they are read only."""
         self._path = path
-        self._lines = _read(path)
+        self._known = [_read(each) for each in dict.fromkeys((path, *others))]
+        self._lines = self._known[0]
+        self._standing: dict[int, dict[str, Any]] = {}
 
     def stands(self, frame: int, made_from: str, files: Sequence[Path]) -> bool:
         """Whether the files of a frame are there, as they were written, and made from this."""
-        line = self._lines.get(frame, {})
-        if line.get("madeFrom") != made_from or line.get("files", {}).keys() != {path.name for path in files}:
-            return False
-        return all(path.is_file() and file_digest(path) == line["files"][path.name] for path in files)
+        names = {path.name for path in files}
+        for lines in self._known:
+            line = lines.get(frame, {})
+            if line.get("madeFrom") != made_from or line.get("files", {}).keys() != names:
+                continue
+            if all(path.is_file() and file_digest(path) == line["files"][path.name] for path in files):
+                self._standing[frame] = line
+                return True
+        return False
 
     def said(self, frame: int) -> dict[str, Any]:
         """The line of a run's record (record.py) for a frame that stands."""
-        return self._lines[frame]["said"]
+        said: dict[str, Any] = self._standing[frame]["said"]
+        return said
 
     def lines(self) -> dict[int, dict[str, Any]]:
         """What the record says of every frame that was ever noted here, ascending."""
-        return {frame: self._lines[frame]["said"] for frame in sorted(self._lines) if "said" in self._lines[frame]}
+        noted = {frame: line for lines in reversed(self._known) for frame, line in lines.items()}
+        return {frame: noted[frame]["said"] for frame in sorted(noted) if "said" in noted[frame]}
 
     def add(self, frame: int, made_from: str, files: Sequence[Path], said: Mapping[str, Any]) -> None:
         """A frame's files are on disk, and this is what the record says of it. Raises OutputError."""
@@ -55,6 +59,20 @@ class Ledger:
         try:
             with self._path.open("a") as file:
                 file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise _not_written(self._path, error) from error
+
+    def is_whole(self, frame: int, files: Sequence[Path]) -> bool:
+        """Whether the files of a frame are there as some run has noted them."""
+        noted = [line["madeFrom"] for lines in self._known if (line := lines.get(frame)) and "madeFrom" in line]
+        return any(self.stands(frame, made_from, files) for made_from in noted)
+
+    def join(self) -> None:
+        """Take what stands from the other ledgers into this one. Raises OutputError."""
+        self._lines.update(self._standing)
+        try:
+            with whole_file(self._path) as temporary:
+                temporary.write_text("".join(json.dumps(self._lines[frame]) + "\n" for frame in sorted(self._lines)))
         except OSError as error:
             raise _not_written(self._path, error) from error
 

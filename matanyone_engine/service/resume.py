@@ -7,6 +7,7 @@ another machine: what its cache (cache.py) lacks is computed again from these st
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -15,7 +16,6 @@ from pathlib import Path
 
 from matanyone_engine.atomic import whole_file
 from matanyone_engine.errors import OutputError, SettingError
-from matanyone_engine.media.sequence import OutputPattern
 
 _STATE = re.compile(r"[0-9a-f]{32}\.state")
 
@@ -30,18 +30,14 @@ class ResumePoint:
     """Content name -> state, of every pass that was under way (matting/runner.py)."""
 
 
-def resume_path(output: OutputPattern) -> Path:
-    """Beside the alphas, hidden, one for each output pattern."""
-    return output.folder / f".{output.prefix}{output.suffix.removeprefix('.')}.resume"
-
-
 def write_resume_point(path: Path, point: ResumePoint) -> None:
     """Write atomically. Raises OutputError."""
     sizes = {name: len(blob) for name, blob in point.states.items()}
-    header = json.dumps({"identity": point.identity, "states": sizes}).encode()
+    blobs = b"".join(point.states.values())
+    header = {"identity": point.identity, "states": sizes, "sha256": hashlib.sha256(blobs).hexdigest()}
     try:
         with whole_file(path) as temporary:
-            temporary.write_bytes(b"\n".join((header, b"".join(point.states.values()))))
+            temporary.write_bytes(b"\n".join((json.dumps(header).encode(), blobs)))
     except OSError as error:
         raise OutputError(
             expected=f"to write the resume point {path}", came=str(error), action="Finished frames are kept."
@@ -60,9 +56,20 @@ def read_resume_point(path: Path) -> ResumePoint:
             states[_checked(name)], at = blobs[at : at + size], at + size
         if at != len(blobs):
             raise ValueError(f"{len(blobs)} bytes of states, not {at}")
+        if hashlib.sha256(blobs).hexdigest() != fields["sha256"]:
+            raise ValueError("states that are not what was written")
         return ResumePoint(str(fields["identity"]), states)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise cannot_resume(f"{path}, which is damaged ({error})") from error
+
+
+def point_identity(path: Path) -> str:
+    """Which job the point at this place is of; '' where there is none, or no telling."""
+    try:
+        with path.open("rb") as file:
+            return str(json.loads(file.readline())["identity"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _checked(name: str) -> str:

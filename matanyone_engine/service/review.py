@@ -30,8 +30,9 @@ from matanyone_engine.media.plates import PlateSource, open_plate
 from matanyone_engine.media.sequence import OutputPattern, find_sequence, has_frame_token
 from matanyone_engine.media.thumbnails import Thumbnails, as_webp, fitting, shrunk
 from matanyone_engine.media.views import has_view
-from matanyone_engine.service.ledger import Ledger, ledger_path
-from matanyone_engine.service.record import SUFFIX, Line, read_record, record_path
+from matanyone_engine.service.ledger import Ledger
+from matanyone_engine.service.papers import RECORD, Papers
+from matanyone_engine.service.record import Line, read_record
 
 _MEASURED_WIDTH = 640
 """Pixels: flicker is measured on alphas no wider than this, as a viewer would see it."""
@@ -147,33 +148,36 @@ class Review:
 def find_run(text: str) -> RunFiles:
     """A run by its output pattern, its folder or its record. Raises PlateError, SettingError, FrameRangeError."""
     path = Path(text)
-    if path.name.endswith(SUFFIX):
-        return _of_record(path)
+    if path.name.endswith(RECORD):
+        return _of_records([path])
     if path.is_dir():
-        records = sorted(path.glob(f"*{SUFFIX}"))
-        if len(records) > 1:
+        records = sorted(path.glob(f"*{RECORD}"))
+        if len({str(read_record(record).get("job", {}).get("out")) for record in records}) > 1:
             raise SettingError(
                 expected=f"one run in {text!r}",
                 came=f"{len(records)}: {', '.join(record.name for record in records[:10])}",
                 action="Name the record of the one you mean.",
             )
-        return _of_record(records[0]) if records else _of_files(path)
+        return _of_records(records) if records else _of_files(path)
     if has_frame_token(path.name):
-        record = record_path(OutputPattern.parse(path))
-        if record.is_file():
-            return _of_record(record)
+        records = Papers(OutputPattern.parse(path)).records()
+        if records:
+            return _of_records(records)
     return _of_files(path)
 
 
-def _of_record(path: Path) -> RunFiles:
-    record = read_record(path)
+def _of_records(paths: Sequence[Path]) -> RunFiles:
+    """Of one output: runs over parts of its frames have records of their own, and the latest word on a frame counts."""
+    path = paths[0]
+    records = sorted(map(read_record, paths), key=lambda record: str(record.get("written", "")))
+    record = records[-1]
     if not record:
         raise SettingError(
             expected="the record of a run of this engine",
             came=f"{str(path)!r}, which is none" if path.exists() else f"{str(path)!r}, which is not there",
             action="Name the record (NAME.matanyone.json), the folder or the output pattern of a run.",
         )
-    lines = {int(frame): line for frame, line in record.get("frames", {}).items()}
+    lines = {int(frame): line for each in records for frame, line in each.get("frames", {}).items()}
     files = {frame: [path.parent / name for name in line["files"]] for frame, line in sorted(lines.items())}
     there = {frame: found for frame, found in files.items() if all(file.is_file() for file in found)}
     if not there:
@@ -189,7 +193,8 @@ def _of_files(path: Path) -> RunFiles:
     """Alphas without a record: what a ledger beside them says counts."""
     found = find_sequence(path)
     files = {frame: [found.path(frame)] for frame in found.frames}
-    ledger = Ledger(ledger_path(OutputPattern.parse(found.folder / found.name)))
+    papers = Papers(OutputPattern.parse(found.folder / found.name))
+    ledger = Ledger(papers.ledger, papers.ledgers())
     return RunFiles(_title(found.folder / found.name), {}, files, ledger.lines())
 
 

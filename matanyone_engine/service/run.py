@@ -15,7 +15,7 @@ import logging
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
@@ -26,7 +26,8 @@ import torch
 from numpy.typing import NDArray
 
 from matanyone_engine import __version__
-from matanyone_engine.errors import Interrupted, OutputError, PlateError, SettingError
+from matanyone_engine.atomic import remove_leftovers
+from matanyone_engine.errors import AlreadyRunning, EngineError, Interrupted, OutputError, PlateError, SettingError
 from matanyone_engine.matting.confidence import Confidence
 from matanyone_engine.matting.encoder import SharedEncoder
 from matanyone_engine.matting.holdout import Holdout
@@ -47,17 +48,19 @@ from matanyone_engine.model.matanyone import MatAnyone
 from matanyone_engine.model.precision import Precision, half_type
 from matanyone_engine.model.registry import VettedWeights
 from matanyone_engine.service.cache import DiskCache, default_folder
+from matanyone_engine.service.claim import Claim
 from matanyone_engine.service.guard import again_if_out_of_memory, memory_named, suspicions
 from matanyone_engine.service.job import MattePlan, describe_shot, provenance, seeds_behind
-from matanyone_engine.service.ledger import Ledger, file_digest, ledger_path
+from matanyone_engine.service.ledger import Ledger, file_digest
+from matanyone_engine.service.patience import patiently, read_through, write_something
 from matanyone_engine.service.pipeline import WriteBehind, read_ahead
 from matanyone_engine.service.provenance import describe_frame
-from matanyone_engine.service.record import Line, RunRecord, frame_line, record_path
+from matanyone_engine.service.record import Line, RunRecord, frame_line, read_record
 from matanyone_engine.service.resume import (
     ResumePoint,
     cannot_resume,
+    point_identity,
     read_resume_point,
-    resume_path,
     write_resume_point,
 )
 
@@ -76,6 +79,9 @@ _VIEW_STEPS = 17
 """A channel, of the colours by which views are told apart."""
 
 Plane = NDArray[np.float32]
+
+# Of a job, what names files or has its own place in its identity.
+_PATHS = ("plate", "mask", "mask_frame", "out", "keys", "objects")
 
 # Of a job, what no alpha depends on, or what its name has by value: masks, plates and who is delivered how.
 _NOT_IN_NAMES = ("plate", "mask", "mask_frame", "out", "frames", "missing", "keys", "objects", "pin_keys", "separate")
@@ -162,19 +168,29 @@ def run_matte(
     resume: bool = False,
     stopping: Callable[[], bool] = lambda: False,
     cache: MutableMapping[str, bytes] | None = None,
+    resume_interval_s: float | None = None,
 ) -> Generator[Event, None, None]:
     """Matte the shot; an event for each step, and one for frames that are left alone.
 
     resume: go on from the resume point beside the output, which must be this very job's.
     stopping: asked before each step; once it says yes the run ends.
     cache: where intermediate results are kept and looked for; None is this user's cache on disk.
-    A resume point is left every minute, and when the run ends early for whatever reason.
+    resume_interval_s: between resume points; None is RESUME_INTERVAL.
+    A resume point is left at that interval, and when the run ends early for whatever reason.
+    Raises AlreadyRunning where another worker is at any of these frames.
     """
-    if cache is None:
-        with closing(DiskCache(default_folder())) as own:
-            yield from _Run(plan, network, weights, own, stopping).events(resume=resume)
-    else:
-        yield from _Run(plan, network, weights, cache, stopping).events(resume=resume)
+    interval = RESUME_INTERVAL if resume_interval_s is None else resume_interval_s
+    with Claim(plan.papers, plan.frames) as claim:
+        remove_leftovers([*_files(plan), plan.papers.resume, plan.papers.record, plan.papers.ledger])
+        if cache is None:
+            with closing(DiskCache(default_folder())) as own:
+                yield from _Run(plan, network, weights, own, stopping, claim, interval).events(resume=resume)
+        else:
+            yield from _Run(plan, network, weights, cache, stopping, claim, interval).events(resume=resume)
+
+
+def _files(plan: MattePlan) -> list[Path]:
+    return [path for frame in plan.frames for path in plan.paths(frame)]
 
 
 class _Run:
@@ -187,15 +203,20 @@ class _Run:
         weights: VettedWeights,
         cache: MutableMapping[str, bytes],
         stopping: Callable[[], bool],
+        claim: Claim,
+        interval: float,
     ) -> None:
         plan = _settled(plan, network)
-        self._plan, self._weights, self._cache, self._stopping = plan, weights, cache, stopping
-        self._contents = read_contents(plan.source, plan.shot.frames)
+        self._interval = interval
+        self._plan, self._weights, self._cache, self._claim = plan, weights, cache, claim
+        self._asked_to_stop = stopping
+        self._contents = _contents(plan)
         self._names = Names(plan.shot, _inputs(plan, network, self._contents))
         self._runner = _runner(plan, network, self._names, cache)
         self._identity = identity(plan, network)
-        self._point = resume_path(plan.outputs.main)
-        self._ledger = Ledger(ledger_path(plan.outputs.main))
+        self._papers = plan.papers
+        self._point = self._papers.resume
+        self._ledger = Ledger(self._papers.ledger, self._papers.ledgers())
         self._left = time.monotonic()
         self._live: tuple[Live, ...] = ()
         self._worked = False
@@ -210,6 +231,12 @@ class _Run:
         self._open_record(standing)
         if standing:
             yield Unchanged(standing[-1], 0, len(waiting), standing, self._lines(standing))
+        if waiting:
+            self._record.leave("running")
+            yield from self._work(waiting)
+
+    def _work(self, waiting: set[int]) -> Iterator[Event]:
+        """Until no frame waits any more."""
         done = 0
         try:
             while waiting and not self._stopping():
@@ -222,6 +249,9 @@ class _Run:
                     _log.info("%s has left the cache: planning again", error)
                     continue
                 break
+        except EngineError as error:
+            self._record.fail(error)
+            raise
         finally:
             self._end(finished=not waiting)
 
@@ -250,6 +280,16 @@ class _Run:
             finally:
                 self._finish(writes, waiting)
 
+    def _stopping(self) -> bool:
+        """Whether to end early. Raises AlreadyRunning where this process was away for long and another took over."""
+        if self._claim.lost:
+            raise AlreadyRunning(
+                expected="this worker's claim on its frames to stand",
+                came="another worker's: this one did not reach its storage for a while",
+                action="Let the other one finish; nothing is lost.",
+            )
+        return self._asked_to_stop()
+
     def _until_stopped(self, plates: Iterator[_Read]) -> Iterator[_Read]:
         while not self._stopping():
             read = next(plates, None)
@@ -259,8 +299,8 @@ class _Run:
 
     def _read(self, step: Step) -> _Read:
         """A plate, the very one that results are named after. Raises PlateError, MaskError, OutOfMemory."""
-        with memory_named("read"):
-            plate = self._plan.source.read(step.frame)
+        with memory_named("read"), _on(step.frame):
+            plate = self._plate(step.frame)
             if stamps(self._plan.source, step.frame) != self._contents.stamps[step.frame]:
                 raise PlateError(
                     expected=f"plate frame {step.frame} as it was when the run began",
@@ -269,6 +309,15 @@ class _Run:
                 )
             return _Read(step, plate, self._plan.view(plate.rgb), self._holdouts(step))
 
+    def _plate(self, frame: int) -> Plate:
+        source = self._plan.source
+
+        def look() -> None:
+            for path in source.paths((frame,)):
+                read_through(path)
+
+        return patiently(lambda: source.read(frame), look)
+
     def _holdouts(self, step: Step) -> dict[str, Holdout]:
         names = {seed.subject for seed in step.seeds} | {move.along.seed.subject for move in step.moves}
         return {name: self._plan.masks.holdout(name, step.frame) for name in names}
@@ -276,10 +325,10 @@ class _Run:
     def _computed(self, read: _Read) -> Callable[[], _Written]:
         """Do the network's part of a step; what is left to do is to write it."""
         step, planes = read.step, torch.from_numpy(read.seen).permute(2, 0, 1)
-        self._runner.take(step, planes, read.holdouts, self._stopping)
+        with _on(step.frame):
+            self._runner.take(step, planes, read.holdouts, self._stopping)
         if not self._worked:
-            # An older run's point would vouch for another state of things.
-            self._point.unlink(missing_ok=True)
+            self._drop_foreign_point()
             self._worked = True
         return partial(self._write, read, self._answers(step), self._runner.live)
 
@@ -295,17 +344,23 @@ class _Run:
         alphas, report, confidences = answers.alphas, answers.report, answers.confidences
         if not alphas:
             return _Written(StepDone(frame, 0, 0), live)
-        with memory_named("write"):
+        with memory_named("write"), _on(frame):
             about = {**self._about(frame), **describe_frame(report)}
             colour_id = interop_id(self._plan.colour.space)
             content = FrameContent(plate.header, alphas, plate.canvas, colour_id, self._plan.light)
-            paths = self._plan.outputs.write(frame, content, about, confidences)
+            write = partial(self._plan.outputs.write, frame, content, about, confidences)
+            paths = patiently(write, self._look_at_folders)
             alpha = union(list(alphas.values()))
             warnings = suspicions(black=not plate.rgb.any(), alpha=alpha, cut=report.cut)
-            line = frame_line(record_path(self._plan.outputs.main), paths, alphas, warnings, confidences)
-            self._ledger.add(frame, self._made_from(frame), paths, line)
+            line = frame_line(self._papers.record, paths, alphas, warnings, confidences)
+            made_from = self._made_from(frame)
+            patiently(lambda: self._ledger.add(frame, made_from, paths, line), self._look_at_folders)
         done = FrameDone(frame, 0, 0, paths, read.seen, alpha, warnings, report, alphas, confidences)
         return _Written(done, live, line)
+
+    def _look_at_folders(self) -> None:
+        for folder in self._plan.outputs.folders:
+            write_something(folder)
 
     def _keep(self, written: _Written, waiting: set[int]) -> None:
         """Keep account of a step that is finished."""
@@ -314,7 +369,7 @@ class _Run:
         if isinstance(event, FrameDone):
             waiting.discard(event.frame)
             self._record.add(event.frame, written.line)
-        if time.monotonic() - self._left > RESUME_INTERVAL:
+        if time.monotonic() - self._left > self._interval:
             self._leave_point()
             self._record.leave("running")
 
@@ -331,7 +386,8 @@ class _Run:
     def _open_record(self, standing: tuple[int, ...]) -> None:
         about = provenance(self._plan, self._weights, list(self._plan.masks.keys))
         self._record = RunRecord(
-            record_path(self._plan.outputs.main),
+            self._papers.record,
+            self._identity,
             asdict(self._plan.job),
             about,
             describe_shot(self._plan),
@@ -361,6 +417,11 @@ class _Run:
             raise cannot_resume(f"{self._point} of another job (a mask, the model, a frame or an option differs)")
         self._cache.update(point.states)
 
+    def _drop_foreign_point(self) -> None:
+        """Another job's point is of no more use. Our own stands until a better one does: its states have true names."""
+        if point_identity(self._point) != self._identity:
+            self._point.unlink(missing_ok=True)
+
     def _end(self, *, finished: bool) -> None:
         if finished:
             self._point.unlink(missing_ok=True)
@@ -368,7 +429,7 @@ class _Run:
             self._leave_point()
         if self._worked:
             self._tidy()
-            self._record.leave("finished" if finished else "stopped")
+        self._record.leave("finished" if finished else "stopped")
 
     def _tidy(self) -> None:
         try:
@@ -405,17 +466,41 @@ def _settled(plan: MattePlan, network: MatAnyone) -> MattePlan:
 
 
 def identity(plan: MattePlan, network: MatAnyone) -> str:
-    """Tells whether two runs are of the same job: options, masks, model, frames. Plates are known by their names."""
-    files = sorted((str(file.path), file.sha256) for file in plan.masks.files())
-    return digest(asdict(plan.job), plan.frames, files, network_digest(network))
+    """Tells whether two runs are of the same job: options, masks, model, frames. Not by paths: machines differ in them.
+
+    Plates do not count: what was computed of them is named after their bytes.
+    """
+    job = _settled(plan, network).job
+    options = {name: value for name, value in asdict(job).items() if name not in _PATHS}
+    masks = sorted((seed.frame, seed.subject, file.sha256) for seed, file in plan.masks.keys.items())
+    held = sorted([*place, sha] for place, sha in plan.masks.holdout_digests().items())
+    subjects = [(each.name, each.first, each.last, each.rival) for each in plan.shot.subjects]
+    return digest(options, plan.frames, masks, held, subjects, plan.outputs.main.name, network_digest(network))
 
 
 def may_resume(plan: MattePlan, network: MatAnyone) -> bool:
-    """Whether an unfinished run of this very job left a point to go on from."""
+    """Whether an unfinished run of this very job left a point to go on from, and nothing has damaged it."""
     try:
-        return read_resume_point(resume_path(plan.outputs.main)).identity == identity(plan, network)
-    except SettingError:
+        return read_resume_point(plan.papers.resume).identity == identity(plan, network)
+    except SettingError as error:
+        if plan.papers.resume.is_file():
+            _log.warning("This run does not go on from %s: %s", plan.papers.resume, error.came)
         return False
+
+
+def is_of(plan: MattePlan, network: MatAnyone) -> bool:
+    """Whether what stands where the plan would write was made, or begun, by this very job."""
+    return read_record(plan.papers.record).get("identity") == identity(plan, network)
+
+
+@contextmanager
+def _on(frame: int) -> Iterator[None]:
+    """Errors say on which frame they happened."""
+    try:
+        yield
+    except EngineError as error:
+        error.frame = frame if error.frame is None else error.frame
+        raise
 
 
 def _inputs(plan: MattePlan, network: MatAnyone, contents: Contents) -> Inputs:
@@ -477,6 +562,24 @@ class Contents:
 def stamps(source: PlateSource, frame: int) -> list[Stamp]:
     """The file of one plate frame."""
     return [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in source.paths((frame,))]
+
+
+def _contents(plan: MattePlan) -> Contents:
+    """Of all plates that are run. Raises PlateError."""
+    frames = plan.shot.frames
+
+    def look() -> None:
+        for path in plan.source.paths(frames):
+            path.stat()
+
+    try:
+        return patiently(lambda: read_contents(plan.source, frames), look)
+    except OSError as error:
+        raise PlateError(
+            expected=f"plates of {plan.source.name} that can be read",
+            came=str(error),
+            action="Render or copy the frame again, or see to the storage.",
+        ) from error
 
 
 def read_contents(source: PlateSource, frames: Iterable[int]) -> Contents:

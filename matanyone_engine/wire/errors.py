@@ -35,6 +35,7 @@ class Code(Enum):
     DEVICE = "device"
     OUT_OF_MEMORY = "out-of-memory"
     OUTPUT = "output"
+    CLAIMED = "claimed"
     CANCELLED = "cancelled"
     SHUTTING_DOWN = "shutting-down"
     INTERNAL = "internal"
@@ -43,7 +44,7 @@ class Code(Enum):
     """These two never travel: a client finds them out by itself."""
 
 
-RETRYABLE = frozenset({Code.CHECKSUM, Code.BUSY, Code.NO_ROOM, Code.OUT_OF_MEMORY, Code.SHUTTING_DOWN})
+RETRYABLE = frozenset({Code.CHECKSUM, Code.BUSY, Code.NO_ROOM, Code.OUT_OF_MEMORY, Code.CLAIMED, Code.SHUTTING_DOWN})
 """Trying the very same request again can succeed."""
 
 

@@ -167,6 +167,19 @@ def is_file_name(model: str) -> bool:
     return "/" in model or "\\" in model
 
 
+def read_path_rules(text: str) -> tuple[PathRule, ...]:
+    """Path mapping rules as Open Job Description has them (pathmapping-1.0). Raises WireError (bad-input)."""
+    try:
+        rules = json.loads(text).get("path_mapping_rules", [])
+        return tuple(PathRule(str(rule["source_path"]), str(rule["destination_path"])) for rule in rules)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WireError(
+            Code.BAD_INPUT,
+            f"expected path mapping rules, got something else ({type(error).__name__}: {error})",
+            "Give the file that {{Session.PathMappingRulesFile}} names.",
+        ) from error
+
+
 def _through_roots(path: str, roots: Sequence[Root], system: str) -> Optional[str]:
     for root in roots:
         ours = getattr(root, system)

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from engines import running
 from shots import Shot, files, make_shot
 
 from matanyone_engine.cli.main import main
+from matanyone_engine.errors import OutputError
+from matanyone_engine.service.delivery import Outputs
 
 
 @pytest.fixture
@@ -107,3 +110,72 @@ def test_every_view_gets_a_file(shot: Shot, tmp_path: Path) -> None:
     assert main([*command, "--save-job", str(tmp_path / "job.%V.json")]) == 0
     assert main(["run", str(tmp_path / "job.left.json")]) == 0
     assert sorted(files(tmp_path)) == [f"left.{frame}.exr" for frame in range(1001, 1007)]
+
+
+# ------------------------------------------------------------------------------------------------ what a queue reads
+
+
+def events(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_each_event_is_a_line_of_json(shot: Shot, capsys: pytest.CaptureFixture[str]) -> None:
+    file = saved(shot)
+    assert main(["run", str(file), "--json"]) == 0
+    said = events(capsys.readouterr().out)
+    assert [each["event"] for each in said] == ["planned", *["frame"] * 6, "ended"]
+    assert (said[0]["frames"], said[0]["size"], said[0]["licence"]) == (6, [64, 48], "unknown")
+    assert [each["frame"] for each in said[1:-1]] == list(range(1001, 1007))
+    assert all(Path(each["files"][0]).is_file() and each["of"] == 6 for each in said[1:-1])
+    assert (said[-1]["outcome"], said[-1]["written"]) == ("finished", 6)
+    assert main(["run", str(file), "--json"]) == 0
+    said = events(capsys.readouterr().out)
+    assert [each["event"] for each in said] == ["planned", "reused", "ended"]
+    assert said[1]["frames"] == "1001-1006"
+
+
+def test_a_frame_that_fails_is_named_in_the_lines_and_the_record(
+    shot: Shot, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Outputs.write
+
+    def full(self: Outputs, frame: int, *rest: Any) -> Any:
+        if frame == 1003:
+            raise OutputError(expected="room", came="none left", action="Free some.")
+        return write(self, frame, *rest)
+
+    monkeypatch.setattr(Outputs, "write", full)
+    file = saved(shot)
+    assert main(["run", str(file), "--json"]) == 6
+    failed, ended = events(capsys.readouterr().out)[-2:]
+    assert (failed["event"], failed["frame"], failed["state"]) == ("frame", 1003, "failed")
+    assert (ended["exit"], ended["error"]["kind"], ended["error"]["got"]) == (6, "OutputError", "none left")
+    record = json.loads((shot.out / "alpha.matanyone.json").read_text())
+    assert (record["state"], record["run"]["done"], record["run"]["failed"]["frame"]) == ("stopped", "1001-1002", 1003)
+    monkeypatch.undo()
+    assert main(["run", str(file), "--report", "openjd"]) == 0
+    assert "openjd_status: 2 alphas stood already" in capsys.readouterr().out
+    record = json.loads((shot.out / "alpha.matanyone.json").read_text())
+    assert (record["state"], record["run"]["done"], record["run"]["reused"]) == ("finished", "1003-1006", "1001-1002")
+
+
+def test_a_job_that_takes_long_beats(
+    shot: Shot, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("matanyone_engine.cli.reporting.HEARTBEAT_S", 0.005)
+    assert main(["run", str(saved(shot)), "--json"]) == 0
+    beats = [each for each in events(capsys.readouterr().out) if each["event"] == "heartbeat"]
+    assert beats
+    assert all(each["silent_s"] >= 0 for each in beats)
+
+
+def test_a_farms_path_rules_are_followed(shot: Shot, tmp_path: Path) -> None:
+    file, rules = saved(shot), tmp_path / "rules.json"
+    with_job(file, plate="P:\\show\\plate.####.exr", out="P:/show/out/alpha.####.exr", mask="P:/show/mask.exr")
+    said = {"source_path_format": "WINDOWS", "source_path": "P:\\show", "destination_path": str(shot.folder)}
+    rules.write_text(json.dumps({"version": "pathmapping-1.0", "path_mapping_rules": [said]}))
+    assert main(["run", str(file)]) == 2
+    assert main(["run", str(file), "--path-rules", str(rules)]) == 0
+    assert len(files(shot.out)) == 6
+    rules.write_text("[]")
+    assert main(["run", str(file), "--path-rules", str(rules)]) == 2

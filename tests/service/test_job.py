@@ -28,7 +28,7 @@ from matanyone_engine.service.guard import CUT_SUBJECT
 from matanyone_engine.service.job import MatteJob, MattePlan, plan_matte, provenance, seeds_behind
 from matanyone_engine.service.keys import KeyMask, ObjectOptions
 from matanyone_engine.service.ledger import Ledger
-from matanyone_engine.service.record import read_record, record_path
+from matanyone_engine.service.record import read_record
 from matanyone_engine.service.resume import ResumePoint, read_resume_point, write_resume_point
 from matanyone_engine.service.run import FrameDone, StepDone, Unchanged, identity, run_matte, waiting_bytes
 
@@ -184,7 +184,7 @@ def confidence_in(path: Path) -> str:
 def test_how_sure_an_alpha_is_stands_in_its_file_its_record_and_its_event(shot: Shot) -> None:
     plan = plan_matte(job(shot, keys=(KeyMask(str(shot.mask), (1004,)),)))
     done = run(plan, shot)
-    lines = read_record(record_path(plan.outputs.main))["frames"]
+    lines = read_record(plan.papers.record)["frames"]
     for event in done:
         sure, said = event.confidences["subject"], lines[str(event.frame)]["confidence"]["subject"]
         assert 0 <= sure.value <= 1
@@ -222,7 +222,7 @@ def test_frames_that_are_left_alone_keep_their_confidence_and_their_bytes(shot: 
     asked = job(shot, keys=(KeyMask(str(shot.folder / "roto.1005.exr"), (1005,)),))
     plan = plan_matte(asked)
     run(plan, shot)
-    record, written = record_path(plan.outputs.main), files(shot)
+    record, written = plan.papers.record, files(shot)
     before = read_record(record)["frames"]
     record.unlink()
     write_image(shot.folder / "roto.1005.exr", np.roll(read_image(shot.mask), 6, axis=1), ("Y",), oiio.FLOAT)
@@ -423,9 +423,11 @@ def test_a_damaged_resume_point_is_refused(tmp_path: Path) -> None:
     point = ResumePoint("job", {f"{'a' * 32}.state": b"state", f"{'b' * 32}.state": b"\n"})
     write_resume_point(path, point)
     assert read_resume_point(path) == point
-    path.write_bytes(path.read_bytes()[5:])
-    with pytest.raises(SettingError, match="damaged"):
-        read_resume_point(path)
+    whole = path.read_bytes()
+    for damaged in (whole[5:], whole[:-1], whole[:-1] + b"?"):
+        path.write_bytes(damaged)
+        with pytest.raises(SettingError, match="damaged"):
+            read_resume_point(path)
 
 
 def test_a_resume_point_cannot_write_beside_the_cache(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def schema() -> dict[str, Any]:
     versions = {"format": {"const": FORMAT}, "version": {"type": "integer", "minimum": 1, "maximum": VERSION}}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$comment": "SPDX-License-Identifier: Apache-2.0. Made from wire/jobfile.py by tests/wire/job_schema.py.",
+        "$comment": "Made from wire/jobfile.py by tests/wire/job_schema.py.",
         "title": "A matting job of MatAnyone Engine",
         **top,
         "properties": {**versions, **top["properties"]},

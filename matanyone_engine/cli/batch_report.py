@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a batch went: a table on the terminal, and a page with a picture of each shot for the morning after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from matanyone_engine.atomic import whole_file
+from matanyone_engine.errors import EngineError, OutputError
+from matanyone_engine.media.sequence import describe_frames
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; background: #1c1c1c; color: #d7d7d7; margin: 2rem auto; max-width: 72rem }
+h1 { font-size: 1.4rem } h2 { font-size: 1.1rem; margin: 0 }
+table { border-collapse: collapse; width: 100% } td, th { text-align: left; padding: .3rem .8rem; vertical-align: top }
+tr { border-top: 1px solid #333 } .failed { color: #ff8a80 } .look { color: #ffd180 } .done { color: #a5d6a7 }
+figure { margin: 2rem 0 } img { max-width: 100%; border: 1px solid #333 } a { color: inherit }
+"""
+_HEADINGS = ("shot", "state", "written", "kept", "frames/s", "to look at, or what is wrong")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one shot."""
+
+    name: str
+    written: int
+    """Alphas of this run."""
+    reused: int
+    """Alphas that stood already."""
+    suspicious: tuple[int, ...]
+    """Frames that an artist should look at."""
+    seconds: float
+    error: EngineError | None = None
+    picture: Path | None = None
+
+    @property
+    def state(self) -> str:
+        """'done', 'look' or 'failed'."""
+        if self.error is not None:
+            return "failed"
+        return "look" if self.suspicious else "done"
+
+    def cells(self) -> list[str]:
+        """In the order of the headings."""
+        rate = f"{self.written / self.seconds:.2f}" if self.written and self.seconds else "-"
+        return [self.name, self.state, str(self.written), str(self.reused), rate, self.remark()]
+
+    def remark(self) -> str:
+        """In one line."""
+        if self.error is None:
+            return describe_frames(self.suspicious)
+        frame = f"frame {self.error.frame}: " if self.error.frame is not None else ""
+        return f"{frame}{self.error.came} (expected {self.error.expected})"
+
+
+def show_table(outcomes: list[Outcome]) -> None:
+    """On standard error, as everything for people: standard output is the queue's."""
+    table = Table(*_HEADINGS)
+    for each in outcomes:
+        table.add_row(*(cell.replace("[", r"\[") for cell in each.cells()))
+    Console(stderr=True, highlight=False, soft_wrap=True).print(table)
+
+
+def write_page(path: Path, title: str, outcomes: list[Outcome]) -> Path:
+    """Write the page; pictures are named relative to it. Raises OutputError."""
+    counts = {state: sum(each.state == state for each in outcomes) for state in ("done", "look", "failed")}
+    summary = ", ".join(f'<span class="{state}">{count} {state}</span>' for state, count in counts.items() if count)
+    text = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
+        f"<h1>{escape(title)}</h1><p>{summary}</p>{_table(outcomes)}{''.join(map(_figure, outcomes))}</html>\n"
+    )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(
+            expected=f"to write the report {path}", came=error.strerror or str(error), action="The alphas are there."
+        ) from error
+    return path
+
+
+def _table(outcomes: list[Outcome]) -> str:
+    head = "".join(f"<th>{heading}</th>" for heading in _HEADINGS)
+    return f"<table><tr>{head}</tr>{''.join(map(_row, outcomes))}</table>"
+
+
+def _row(each: Outcome) -> str:
+    name, *rest = each.cells()
+    linked = f'<a href="#{escape(name)}">{escape(name)}</a>' if each.picture else escape(name)
+    cells = "".join(f"<td>{cell}</td>" for cell in (linked, *map(escape, rest)))
+    return f'<tr class="{each.state}">{cells}</tr>'
+
+
+def _figure(each: Outcome) -> str:
+    if each.picture is None:
+        return ""
+    name = escape(each.name)
+    return f'<figure id="{name}"><h2>{name}</h2><img src="{escape(each.picture.name)}" alt="{name}"></figure>'

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Segments on several workers come to the files of one run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from shots import Shot, files, make_shot
+
+from matanyone_engine.cli.main import main
+
+
+@pytest.fixture(scope="module")
+def shot(tmp_path_factory: pytest.TempPathFactory) -> Shot:
+    return make_shot(tmp_path_factory.mktemp("plan"), count=14)
+
+
+def saved(shot: Shot, folder: Path, *options: str) -> Path:
+    file = folder / "sh010.json"
+    masks = ["--mask", f"hero={shot.mask}@1003", "--mask", f"hero={shot.mask}@1009", "--mask", f"dog={shot.mask}@1009"]
+    masks += ["--rival", f"twin={shot.mask}@1003", "--rival", f"twin={shot.mask}@1009"]
+    life = ["--life", "dog=1009-1014", "--layout", "layers"]
+    assert main(shot.arguments(*masks, *life, "--save-job", str(file), *options)) == 0
+    return file
+
+
+def test_segments_come_to_the_files_of_one_run(shot: Shot, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = saved(shot, tmp_path, "--out", str(tmp_path / "whole" / "a.####.exr"))
+    assert main(["run", str(whole), "--cache", "0"]) == 0
+    job = saved(shot, tmp_path, "--out", str(tmp_path / "parts" / "a.####.exr"))
+    assert main(["plan", str(job), "--segments", "3"]) == 0
+    plan = json.loads((tmp_path / "sh010.plan.json").read_text())
+    assert len(plan["segments"]) == 3
+    segments = [tmp_path / each["file"] for each in plan["segments"]]
+    assert main(["run", str(segments[0]), "--cache", "0"]) == 0
+    assert main(["merge", str(tmp_path / "sh010.plan.json")]) == 2
+    assert plan["segments"][1]["frames"].split("-")[0] in capsys.readouterr().err
+    for segment in segments[1:]:
+        assert main(["run", str(segment), "--cache", "0"]) == 0
+    assert len([path for path in (tmp_path / "parts").iterdir() if path.name.endswith(".matanyone.json")]) == 3
+    assert main(["merge", str(tmp_path / "sh010.plan.json"), "--json"]) == 0
+    assert files(tmp_path / "parts") == files(tmp_path / "whole")
+    left = sorted(path.name for path in (tmp_path / "parts").iterdir() if path.suffix != ".exr")
+    assert left == [".a.exr.made", "a.matanyone.json"]
+    record = json.loads((tmp_path / "parts" / "a.matanyone.json").read_text())
+    assert (record["state"], len(record["frames"]), len(record["parts"])) == ("finished", 14, 3)
+
+
+def test_the_whole_job_afterwards_finds_every_frame_standing(
+    shot: Shot, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = saved(shot, tmp_path, "--out", str(tmp_path / "parts" / "a.####.exr"))
+    assert main(["plan", str(job), "--segments", "2"]) == 0
+    for number in (1, 2):
+        assert main(["run", str(tmp_path / f"sh010.segment{number}.json")]) == 0
+    for _ in range(2):  # again is no harm
+        assert main(["merge", str(tmp_path / "sh010.plan.json")]) == 0
+    capsys.readouterr()
+    assert main(["run", str(job), "--json"]) == 0
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [each["event"] for each in said] == ["planned", "reused", "ended"]
+    assert said[1]["count"] == 14
+
+
+def test_a_split_between_keys_meets_at_the_keys_of_the_scout(
+    shot: Shot, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("matanyone_engine.service.segments.SHORTEST_SPLIT", 3)
+    job, out = tmp_path / "sh010.json", ["--out", str(tmp_path / "parts" / "a.####.exr")]
+    masks = ["--mask", f"hero={shot.mask}@1001", "--rival", f"twin={shot.mask}@1001"]
+    assert main(shot.arguments(*masks, *out, "--save-job", str(job))) == 0
+    assert main(["plan", str(job), "--segments", "2"]) == 0
+    assert "so does --split" in capsys.readouterr().err
+    assert main(["plan", str(job), "--segments", "2", "--split"]) == 0
+    assert "run it first" in capsys.readouterr().err
+    plan = tmp_path / "sh010.plan.json"
+    assert main(["run", str(plan), "--segment", "1"]) == 2, "its key is not there yet"
+    assert main(["run", str(plan), "--scout"]) == 0
+    for segment in ("1", "2"):
+        assert main(["run", str(plan), "--segment", segment]) == 0
+    assert main(["merge", str(plan)]) == 0
+    assert len(files(tmp_path / "parts")) == 14
+    said = [json.loads((tmp_path / f"sh010.segment{number}.json").read_text())["job"] for number in (1, 2)]
+    keys = [{(key["object"], *key["frames"]) for key in each["keys"]} for each in said]
+    assert len(keys[0] & keys[1]) == 2, "both objects' keys of the scout"
+    assert main(shot.arguments(*masks, *out, "--mask-grow", "2", "--save-job", str(job))) == 0
+    assert main(["plan", str(job), "--segments", "2", "--split"]) == 2
+
+
+def test_every_segment_goes_into_one_version(shot: Shot, tmp_path: Path) -> None:
+    out = str(tmp_path / "v{version:03d}" / "{shot}_v{version:03d}.####.exr")
+    job = saved(shot, tmp_path, "--out", out, "--shot", "sh010")
+    assert main(["plan", str(job), "--segments", "2"]) == 0
+    assert main(["run", str(tmp_path / "sh010.segment2.json")]) == 0
+    assert main(["run", str(tmp_path / "sh010.segment1.json")]) == 0
+    assert main(["merge", str(tmp_path / "sh010.plan.json")]) == 0
+    assert len(files(tmp_path / "v001")) == 14
+    assert main(["plan", str(job), "--segments", "2"]) == 0
+    assert "v002" in (tmp_path / "sh010.segment1.json").read_text()
+
+
+def test_an_altered_alpha_is_not_merged(shot: Shot, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    job = saved(shot, tmp_path, "--out", str(tmp_path / "parts" / "a.####.exr"))
+    assert main(["plan", str(job), "--segments", "1"]) == 0
+    assert main(["run", str(tmp_path / "sh010.segment1.json")]) == 0
+    alpha = tmp_path / "parts" / "a.1005.exr"
+    alpha.write_bytes(alpha.read_bytes()[:-20])
+    assert main(["merge", str(tmp_path / "sh010.plan.json")]) == 2
+    assert "none for 1005" in capsys.readouterr().err
+    assert main(["merge", str(job)]) == 2

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -164,3 +165,26 @@ def test_polling_never_waits(engine: Any) -> None:
         assert pump.poll() == []
     assert pump.state is State.UNREACHABLE
     pump.close()
+
+
+def test_an_engine_of_another_version_is_said_to_be_one(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, scripted = encode, engine(closed)
+    monkeypatch.setattr(sys.modules[__name__], "encode", lambda packet: [b"MAE1\x09\x00", *ours(packet)[1:]])
+    with EngineClient(lambda: scripted.connection, patience_s=20) as client, pytest.raises(WireError) as caught:
+        client.call(say.Close("s"))
+    assert caught.value.code is Code.VERSION
+    assert "9.0" in caught.value.message
+
+
+def test_whoever_waits_may_give_up(engine: Any) -> None:
+    """A host that is left, an artist who cancels: nobody waits for an engine that does not answer."""
+
+    def leave() -> None:
+        raise KeyboardInterrupt
+
+    scripted = engine(lambda _packet: [])
+    with (
+        EngineClient(lambda: scripted.connection, while_waiting=leave) as client,
+        pytest.raises(KeyboardInterrupt),
+    ):
+        client.call(say.Close("s"))

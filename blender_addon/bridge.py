@@ -61,6 +61,8 @@ class Landed:
     of: int
     eta_s: float | None
     warnings: tuple[str, ...] = ()
+    confidence: float | None = None
+    """How far its alphas can be trusted, 0 (look here first) to 1: the least of its objects; None is not known."""
 
 
 @dataclass(frozen=True)
@@ -270,7 +272,8 @@ class Bridge:
                     run.cancel()
                     raise _damaged(patterns, frame)
                 eta = pace.eta_s(event.done, event.of)
-                self._outbox.put(Landed(frame, event.done, event.of, eta, event.warnings))
+                sure = min((each.value for each in event.confidences), default=None)
+                self._outbox.put(Landed(frame, event.done, event.of, eta, event.warnings, sure))
             if self._cancel.is_set():
                 run.cancel()
             self._answer_calls()

@@ -260,10 +260,10 @@ class MATANYONE_OT_key_remove(bpy.types.Operator):
 
 
 class MATANYONE_OT_key_jump(bpy.types.Operator):
-    """Go to the frame of this mask"""
+    """Go to this frame of the plate"""
 
     bl_idname = "matanyone.key_jump"
-    bl_label = "Go to Mask"
+    bl_label = "Go to Frame"
     frame: IntProperty()
 
     def execute(self, context):
@@ -275,7 +275,7 @@ class MATANYONE_OT_key_jump(bpy.types.Operator):
 
 
 class MATANYONE_OT_preset(bpy.types.Operator):
-    """Set size, region and passes together"""
+    """Set size and region together"""
 
     bl_idname = "matanyone.preset"
     bl_label = "Quality Preset"
@@ -288,7 +288,7 @@ class MATANYONE_OT_preset(bpy.types.Operator):
 
     def execute(self, context):
         shot = context.scene.matanyone
-        _, _, shot.working_size, shot.region, shot.settle_passes = plan.PRESETS[self.preset]
+        _, _, shot.working_size, shot.region = plan.PRESETS[self.preset]
         return {"FINISHED"}
 
 

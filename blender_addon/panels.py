@@ -97,6 +97,12 @@ def _draw_last(layout, run):
         _lines(layout, run.over.action, "BLANK1")
     for warning in run.warnings[:3]:
         _lines(layout, warning, "ERROR")
+    doubtful = plan.doubtful(run.sure)
+    if doubtful:
+        row = layout.row(align=True)
+        row.label(text="Look at", icon="VIEWZOOM")
+        for frame in doubtful:
+            row.operator("matanyone.key_jump", text=str(frame)).frame = frame
 
 
 def _lines(layout, text, icon, width=46):

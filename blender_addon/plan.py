@@ -27,12 +27,15 @@ _HASHES = re.compile(r"#+")
 _VERSION = "[0-9]+"
 _UNKNOWN_SPACES = frozenset({"", "Non-Color", "Raw", "Generic Data", "Utility - Raw"})
 
+DOUBTFUL = 0.5
+"""Alphas that are trusted less are pointed out, as the command line does (docs/confidence.md)."""
+
 PRESETS = {
-    "DRAFT": ("Draft", "Half of HD, around the subject only: to see whether the masks do", 540, "follow", 3),
-    "HD": ("HD", "1080 lines at most, refined along the plate's detail", 1080, "off", 10),
-    "FULL": ("Full Size", "Every pixel of the plate: slow, and the most memory", 0, "off", 10),
+    "DRAFT": ("Draft", "Half of HD, around the subject only: to see whether the masks do", 540, "follow"),
+    "HD": ("HD", "1080 lines at most, refined along the plate's detail", 1080, "off"),
+    "FULL": ("Full Size", "Every pixel of the plate: slow, and the most memory", 0, "off"),
 }
-"""Identifier -> name, what it is for, working size (0 full), region, settle passes."""
+"""Identifier -> name, what it is for, working size (0 full), region."""
 
 LICENCES = {
     "mini": "Apache-2.0: free for paid work",
@@ -159,7 +162,8 @@ class ShotState:
     working_size: int = 0
     """Shortest side that is computed; 0 is the plate's."""
     region: str = "off"
-    settle_passes: int = 10
+    settle_passes: int | None = None
+    """Over a masked frame before the shot runs; None is what suits the model."""
     exposure: float = 0.0
     mask_grow: int = 0
     refine: bool = True
@@ -433,6 +437,11 @@ def stale_because(now: Record, then: Record) -> tuple[str, ...]:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def doubtful(sure: dict[int, float], most: int = 3) -> tuple[int, ...]:
+    """Frames to look at, the worst first. sure: frame -> how far its alphas can be trusted, 0 to 1."""
+    return tuple(sorted((frame for frame in sure if sure[frame] < DOUBTFUL), key=lambda frame: sure[frame])[:most])
 
 
 def tell_time(seconds: float) -> str:

@@ -121,10 +121,10 @@ class MatAnyoneShot(bpy.types.PropertyGroup):
     )
     settle_passes: IntProperty(
         name="Settle",
-        min=0,
+        min=-1,
         max=50,
-        default=10,
-        description="Passes over a masked frame before the shot runs: 10 is right",
+        default=-1,
+        description="Passes over a masked frame before the shot runs; -1 is what suits the model",
     )
     exposure: FloatProperty(
         name="Exposure",

@@ -103,7 +103,7 @@ def state_of(shot):
         model=shot.model,
         working_size=shot.working_size,
         region=",".join(map(str, shot.box)) if shot.region == "box" else shot.region,
-        settle_passes=shot.settle_passes,
+        settle_passes=None if shot.settle_passes < 0 else shot.settle_passes,
         exposure=round(shot.exposure, 4),
         mask_grow=shot.mask_grow,
         refine=shot.refine,

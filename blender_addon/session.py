@@ -45,6 +45,8 @@ class Run:
     of: int = 0
     eta_s: float | None = None
     warnings: list[str] = field(default_factory=list)
+    sure: dict[int, float] = field(default_factory=dict)
+    """Frame -> how far its alphas can be trusted."""
     over: Over | None = None
     cancelling: bool = False
     shown: float = 0.0
@@ -246,6 +248,8 @@ def _take(run, event):
         run.warnings += [f"{warning} ({event.frame})" for warning in event.warnings]
         if event.frame is not None:
             run.landed.add(event.frame)
+            if event.confidence is not None:
+                run.sure[event.frame] = event.confidence
             if time.monotonic() - run.shown > _SHOW_EVERY_S:
                 _show(run, sorted(run.landed))
     elif isinstance(event, Over):

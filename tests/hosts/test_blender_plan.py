@@ -99,6 +99,7 @@ def test_one_mask_of_one_subject_is_the_plain_job(plan: Any) -> None:
     assert (job.options.working_size, job.options.region, job.options.colorspace) == (540, "follow", "ACEScg")
     assert job.delivery.shot == "sh010"
     assert plan.job_of(state_of(plan)).options.region is None
+    assert plan.job_of(state_of(plan)).options.settle_passes is None
 
 
 def test_keys_and_objects_become_the_jobs_own(plan: Any) -> None:
@@ -198,7 +199,12 @@ def test_masks_lie_beside_the_output(plan: Any, out: str, folder: str) -> None:
     assert plan.masks_folder(out, "sh010") == Path(folder)
 
 
-# ------------------------------------------------------------------------------------------------ stale
+# ------------------------------------------------------------------------------------------------ what has become of it
+
+
+def test_doubtful_frames_are_pointed_out_the_worst_first(plan: Any) -> None:
+    assert plan.doubtful({1: 0.4, 2: 0.9, 3: 0.1, 4: 0.2, 5: 0.3}) == (3, 4, 5)
+    assert plan.doubtful({1: 0.5}) == ()
 
 
 def test_a_record_tells_what_has_changed(plan: Any, tmp_path: Path) -> None:
@@ -295,6 +301,7 @@ def test_an_order_gives_the_command_lines_alphas(addon: Callable[[str], Any], br
     assert (over.outcome, over.frames, len(prepared)) == ("finished", (1001, 1002, 1003, 1004), 1), over
     landed = [event.frame for event in events if type(event).__name__ == "Landed" and event.frame is not None]
     assert landed == [1001, 1002, 1003, 1004]
+    assert all(0 <= event.confidence <= 1 for event in events if type(event).__name__ == "Landed" and event.frame)
     assert main(shot.arguments("--device", "cpu")) == 0
     for frame in landed:
         assert np.array_equal(read_image(shot.folder / "mattes" / f"sh.{frame}.exr"), read_image(shot.alpha(frame)))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import time
@@ -49,12 +50,17 @@ def work_folder():
     return Path(bpy.app.tempdir) / "matanyone"
 
 
+def full(path, library=None):
+    """A path as Blender has it -> absolute, without the '..' of paths beside a .blend, which the engine refuses."""
+    return os.path.normpath(bpy.path.abspath(path, library=library))
+
+
 def plate_of(shot):
     """What is matted. Raises WireError where there is none, or its files are not there."""
     source = shot.clip if shot.plate == "CLIP" else shot.image
     if source is None:
         raise plan.refused("expected a plate, got none", "Choose a movie clip or an image sequence in the panel.")
-    path = bpy.path.abspath(source.filepath, library=source.library)
+    path = full(source.filepath, source.library)
     found = plan.numbered(path) if source.source == "SEQUENCE" else None
     first = found.frame if found else FIRST_OF_A_MOVIE
     if shot.plate == "CLIP":
@@ -75,7 +81,7 @@ def size_of(shot):
     source = shot.clip if shot.plate == "CLIP" else shot.image
     if 0 not in source.size:
         return tuple(source.size)
-    path = bpy.path.abspath(source.filepath, library=source.library)
+    path = full(source.filepath, source.library)
     if path.lower().endswith(".exr"):
         try:
             return exr.size_of(Path(path))
@@ -116,7 +122,7 @@ def _absolute(path):
         raise plan.refused(
             f"expected a saved .blend, since the output {path!r} is beside it", "Save it, or choose an absolute path."
         )
-    return bpy.path.abspath(path)
+    return full(path)
 
 
 def _space(shot, plate):
@@ -159,7 +165,7 @@ def _drawn(key):
 
 
 def _stamp(image):
-    path = Path(bpy.path.abspath(image.filepath, library=image.library))
+    path = Path(full(image.filepath, image.library))
     return [path.stat().st_mtime_ns] if image.filepath and path.is_file() else []
 
 

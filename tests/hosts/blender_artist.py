@@ -155,6 +155,14 @@ def save(file):
     bpy.ops.wm.save_as_mainfile(filepath=file)
 
 
+def found_after(file):
+    """Whether a run would find its scene again once the .blend is saved under another name."""
+    session = importlib.import_module(f"{ID}.session")
+    identity = session._identity(bpy.context.scene)
+    bpy.ops.wm.save_as_mainfile(filepath=file)
+    return {"found": session._found(identity) == bpy.context.scene}
+
+
 def datablocks():
     return {
         "images": sorted(image.name for image in bpy.data.images),

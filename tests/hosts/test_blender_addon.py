@@ -376,6 +376,7 @@ def test_an_engine_that_is_killed_is_started_again_and_the_shot_goes_on(
 def test_several_objects_a_fixed_mask_and_one_frame(zip_file: Path, tmp_path: Path) -> None:
     """Two objects get a matte each; a mask that is mended re-runs the stretch it can reach, and no more."""
     shot = make_shot(tmp_path / "shot", count=6)
+    (tmp_path / "deep").mkdir()
     with running(tmp_path / "engine", "--root", str(tmp_path)) as engine:
         told = blender(
             tmp_path / "blender", zip_file,
@@ -397,6 +398,7 @@ def test_several_objects_a_fixed_mask_and_one_frame(zip_file: Path, tmp_path: Pa
             ("stale", {}),
             ("run", {"operator": "matanyone.rerun"}),
             ("move", {"mask": "fix", "by": 0.02}),
+            ("found_after", {"file": str(tmp_path / "deep" / "saved.blend")}),  # from now on its paths are relative
             ("run", {"operator": "matanyone.rerun"}),
         )  # fmt: skip
     assert not [line for line in told if not line["ok"]]
@@ -406,6 +408,7 @@ def test_several_objects_a_fixed_mask_and_one_frame(zip_file: Path, tmp_path: Pa
     groups = next(line["groups"] for line in told if line["order"] == "datablocks")
     assert groups == ["MatAnyone: plate dog", "MatAnyone: plate hero"]
     assert [line["stale"] for line in told if line["order"] == "stale"] == [["the settings", "a mask"]]
+    assert next(line["found"] for line in told if line["order"] == "found_after")
     assert (tmp_path / "mattes/dog/plate_dog.1006.exr").is_file()
     print("written, unchanged by run", [(run["written"], run["unchanged"]) for run in runs])
     assert runs[3]["unchanged"] > 0

@@ -23,7 +23,7 @@ from matanyone_engine.model.licences import read_policy
 from matanyone_engine.model.registry import MODELS, locate, weights_folders
 from matanyone_engine.service.self_test import MODEL, TOLERANCE, run_self_test
 
-_LIBRARIES = ("torch", "numpy", "OpenImageIO", "opencv-python-headless", "safetensors")
+_LIBRARIES = ("torch", "numpy", "OpenImageIO", "OpenEXR", "opencv-python-headless", "av", "safetensors")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -75,6 +75,10 @@ def _version(library: str) -> str | None:
         return None
 
 
+def _without(library: str) -> str:
+    return "(none: movies are read at 8 bits)" if library == "av" else "MISSING"
+
+
 def _devices() -> list[dict[str, Any]]:
     devices: list[dict[str, Any]] = [{"name": "cpu", "title": platform.processor() or platform.machine()}]
     if torch.cuda.is_available():
@@ -117,7 +121,8 @@ def _show(report: dict[str, Any]) -> None:
     table = Table(Column("MatAnyone Engine", no_wrap=True), Column("", overflow="fold"), box=SIMPLE_HEAD)
     table.add_row("engine", report["engine"])
     table.add_row("python", f"{report['python']} on {report['platform']}")
-    table.add_row("libraries", ", ".join(f"{name} {found or 'MISSING'}" for name, found in report["libraries"].items()))
+    libraries = report["libraries"].items()
+    table.add_row("libraries", ", ".join(f"{name} {found or _without(name)}" for name, found in libraries))
     for device in report["devices"]:
         table.add_row("device", _device_line(device))
     memory = report["memory_bytes"]

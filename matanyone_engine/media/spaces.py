@@ -312,7 +312,7 @@ def _default_space(header: PlateHeader | None, suffix: str) -> ColourChoice:
     is_float = suffix in _FLOAT_SUFFIXES or (header is not None and header.pixel_format in FLOAT_FORMATS)
     kind = f"{'float' if is_float else 'integer'} {suffix} files"
     if suffix in MOVIE_SUFFIXES:
-        kind = "movies (read at 8 bits per channel)" if header and header.pixel_format == "uint8" else "movies"
+        kind = "movies" if header and header.pixel_format != "uint8" else "movies (read at 8 bits per channel)"
     return ColourChoice(engine_space(LINEAR if is_float else SRGB), f"default for {kind}; the file does not say")
 
 

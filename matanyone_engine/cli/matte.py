@@ -36,6 +36,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_masks(parser)
     parser.add_argument("--out", required=True, metavar="PATTERN", help="alpha.####.exr, .png or .tif; see below")
     parser.add_argument("--frames", metavar="RANGE", help="frames to matte, as 1001-1045,1050 (default: all)")
+    parser.add_argument("--first", metavar="RANGE", help="of these frames, those to make before all others")
     parser.add_argument(
         "--missing", choices=("error", "skip"), default="error", help="what to do about missing plate frames"
     )
@@ -197,6 +198,7 @@ def _job(args: argparse.Namespace) -> MatteJob:
         out=args.out,
         **masks_of(args),
         frames=parse_frames(args.frames) if args.frames else None,
+        first=parse_frames(args.first) if args.first else (),
         missing=args.missing,
         part=args.part,
         layer=args.layer,

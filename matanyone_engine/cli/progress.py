@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from matanyone_engine.matting.confidence import DOUBTFUL
 from matanyone_engine.media.sequence import describe_frames
-from matanyone_engine.service.run import FrameDone, StepDone, Unchanged
+from matanyone_engine.service.run import FrameDone, Looking, StepDone, Unchanged
 from matanyone_engine.wire import messages as say
 
 _HEARTBEAT = 10.0
@@ -58,6 +58,9 @@ class MatteProgress:
 
     def show(self, event: StepDone | say.Progress) -> None:
         """A step is done; with an alpha, that is on disk."""
+        if isinstance(event, Looking) or (isinstance(event, say.Progress) and event.looking):
+            self._look(event.done, event.of)
+            return
         self.complete = event.done == event.of
         if isinstance(event, Unchanged):
             self.unchanged = event.frames
@@ -73,10 +76,23 @@ class MatteProgress:
         self._bar.update(
             self._task, completed=event.done, total=event.of, rate=f"{rate:.2f} frames/s", frame=event.frame
         )
-        if not self._console.is_terminal and now - self._spoken >= _HEARTBEAT:
-            self._spoken = now
+        if self._due(now):
             left = (event.of - event.done) / rate
             self._console.print(f"frame {event.frame}  {event.done}/{event.of}  {rate:.2f} frames/s  ETA {left:.0f} s")
+
+    def _look(self, done: int, of: int) -> None:
+        """Files are read, to know what has changed; the work has not begun."""
+        self._begun = now = time.monotonic()
+        self._bar.update(self._task, completed=done, total=of, rate="reading files", frame="-")
+        if self._due(now):
+            self._console.print(f"look    {done} of {of} files read, to know what has changed")
+
+    def _due(self, now: float) -> bool:
+        """Whether a line is due, where there is no terminal."""
+        if self._console.is_terminal or now - self._spoken < _HEARTBEAT:
+            return False
+        self._spoken = now
+        return True
 
     def _heed(self, frame: int, warnings: Sequence[str], sure: Sequence[float]) -> None:
         """What an artist should look at."""

@@ -80,6 +80,12 @@ class JobRun:
     def _again(self, resume: bool) -> say.Job:
         return dataclasses.replace(self._asked, nonce=secrets.token_hex(16), resume=resume)
 
+    def show(self, frame: int) -> str:
+        """The file of a frame, made before all others that are not there yet; waits for it. Raises WireError."""
+        shown = self._client.call(say.Show(self.accepted.session, frame))
+        assert isinstance(shown, say.Shown)
+        return shown.path
+
     def cancel(self) -> None:
         """Stop within one frame; JobEnded says how far it came. Raises WireError."""
         if not self._cancelled:

@@ -47,7 +47,7 @@ class Names:
     def seed(self, seed: Seed) -> str:
         """Of a key, settled on."""
         return digest(
-            "seed", _FORMAT, self._inputs.about, self._inputs.masks[seed], self._plate(seed.subject, seed.frame)
+            "seed", _FORMAT, self._inputs.about, self._inputs.masks[seed], *self._seen(seed.subject, seed.frame)
         )
 
     def alpha(self, along: Pass, frame: int) -> str:

@@ -90,12 +90,55 @@ class ShotRunner:
         self._weights: dict[tuple[Pass, ...], dict[int, float]] = {}
         self._disagreements: dict[tuple[Pass, ...], dict[int, float]] = {}
         self._size: tuple[int, int] | None = None
+        self._taken = 0
+        self._last_use: dict[str, int] = {}
 
     # ---------------------------------------------------------------------------------------------------- planning
 
     def plan(self, asked: Iterable[int]) -> tuple[Step, ...]:
         """The steps that give these frames their alphas, from what is kept now."""
-        return plan_steps(self.shot, asked, Kept(self._has_seed, self._has_alpha, self._states))
+        steps = plan_steps(self.shot, asked, Kept(self._has_seed, self._has_alpha, self._states))
+        self._taken, self._last_use = 0, self._last_uses(steps)
+        return steps
+
+    def needs(self, key: str) -> bool:
+        """Whether the steps that were planned last, as far as they were not taken, still take this from the store."""
+        return self._last_use.get(key, 0) >= self._taken
+
+    def _last_uses(self, steps: tuple[Step, ...]) -> dict[str, int]:
+        """Store entry -> the last step, counted from 1, that takes it."""
+        last: dict[str, int] = {}
+        blended_before: set[tuple[Pass, ...]] = set()
+        for number, step in enumerate(steps, 1):
+            for answer in self._answers_of(step):
+                if answer.source is Source.BLEND and answer.passes not in blended_before:
+                    blended_before.add(answer.passes)  # its weights come from the whole stretch
+                    whole = (self._names.alpha(each, frame) for each in answer.passes for frame in each.frames)
+                    last.update(dict.fromkeys(map(_alpha_key, whole), number))
+                for name in self._names_of(answer, step.frame):
+                    last[_alpha_key(name)] = last[_report_key(name)] = number
+            last.update(
+                dict.fromkeys((_state_key(name) for move in step.moves for name in self._origins(move)), number)
+            )
+        return last
+
+    def _answers_of(self, step: Step) -> list[Answer]:
+        """The answers that a step takes: of rivals that are kept off, and all where it delivers."""
+        moved = {move.along.seed.subject for move in step.moves} | {seed.subject for seed in step.seeds}
+        rivals = {rival.name for name in moved for rival in self.shot.rivals_of(name)}
+        names = [subject.name for subject in self.shot.subjects if step.delivers or subject.name in rivals]
+        return [self.shot.answer(name, step.frame) for name in names]
+
+    def _names_of(self, answer: Answer, frame: int) -> list[str]:
+        own = [self._names.seed(answer.seed)] if answer.seed else []
+        return own + [self._names.alpha(each, frame) for each in answer.passes]
+
+    def _origins(self, move: Move) -> list[str]:
+        """Names of the states that a move starts from, where none is live."""
+        along = move.along
+        if move.starts == along.seed.frame:
+            return [self._names.seed(seed) for seed in (along.seed, *self.shot.pins(along))]
+        return [] if move.starts is None else [self._names.alpha(along, move.starts)]
 
     def _has_seed(self, seed: Seed) -> bool:
         name = self._names.seed(seed)
@@ -129,13 +172,18 @@ class ShotRunner:
 
         Raises PlateError, MaskError, BadResult, OutOfMemory, Interrupted (asked before each pass over a key); Vanished.
         """
+        self._taken += 1
         self._size = int(plate.shape[-2]), int(plate.shape[-1])
         held = holdouts or {}
         try:
-            for seed in step.seeds:
-                self._settle(seed, plate, held.get(seed.subject, NO_HOLDOUT), stopping)
-            for move in step.moves:
-                self._go(move, plate, held.get(move.along.seed.subject, NO_HOLDOUT))
+            for rival in (True, False):  # rivals first: the others keep off what they answer
+                for seed in step.seeds:
+                    if self.shot.subject(seed.subject).rival == rival:
+                        self._settle(seed, plate, self._limits(seed.subject, step.frame, held), stopping)
+                for move in step.moves:
+                    name = move.along.seed.subject
+                    if self.shot.subject(name).rival == rival:
+                        self._go(move, plate, self._limits(name, step.frame, held))
         finally:
             self._encoder.forget()
 
@@ -152,8 +200,7 @@ class ShotRunner:
         along, frame = move.along, move.frame
         session = self._sessions[along.seed.subject]
         session.rewind(self._before(move))
-        limits = holdout.beside(self._rivals(along.seed.subject, frame))
-        alpha = self._attempt(session, lambda: session.advance(plate, limits, frame=frame))
+        alpha = self._attempt(session, lambda: session.advance(plate, holdout, frame=frame))
         self.computed += 1
         self._live[_lane(along)] = along, frame, session.state
         name = self._names.alpha(along, frame)
@@ -161,10 +208,11 @@ class ShotRunner:
         if abs(frame - along.seed.frame) % self._every == 0:
             self.store[_state_key(name)] = session.snapshot()
 
-    def _rivals(self, subject: str, frame: int) -> list[Tensor]:
-        """What the rivals of a subject that are there answer on a frame."""
+    def _limits(self, subject: str, frame: int, holdouts: Mapping[str, Holdout]) -> Holdout:
+        """The subject's holdout, and off the rivals that are there."""
         answers = [self.shot.answer(rival.name, frame) for rival in self.shot.rivals_of(subject)]
-        return [self._answer(answer, frame) for answer in answers if answer.source is not Source.ABSENT]
+        rivals = [self._answer(answer, frame) for answer in answers if answer.source is not Source.ABSENT]
+        return holdouts.get(subject, NO_HOLDOUT).beside(rivals)
 
     def _keep(self, name: str, alpha: Tensor, report: FrameReport) -> None:
         """An alpha, and how it was answered; one that is plain is noted too, or a lost report would read as plain."""

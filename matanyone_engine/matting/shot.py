@@ -14,7 +14,7 @@ Rules of this file:
 2. A pass starts from its key alone and ends before the next key: no frame depends on a key beyond its own stretch,
    except on pinned ones, which every pass of their subject remembers.
 3. Frames are the plate's own numbers; a pass goes over every plate frame there is, since a session must not leap.
-4. Passes keep off the rivals' answers on their frames (DR017); rivals know nobody.
+4. Keys and passes keep off the rivals' answers on their frames (DR017); rivals know nobody.
 """
 
 from __future__ import annotations
@@ -157,27 +157,28 @@ class Shot:
         """All keys that a subject's alpha on a frame depends on, those of rivals too, ascending."""
         answer = self.answer(name, frame)
         whole = answer.source is Source.BLEND
-        met = (self._met[each][each.frames[-1] if whole else frame] for each in answer.passes)
-        return tuple(sorted(self._behind(answer).union(*met), key=lambda seed: (seed.frame, seed.subject)))
+        met = [self._met[each][each.frames[-1] if whole else frame] for each in answer.passes]
+        at_key = [self._kept_off(name, frame)] if answer.seed else []
+        return tuple(sorted(self._behind(answer).union(*met, *at_key), key=lambda seed: (seed.frame, seed.subject)))
 
     def _behind(self, answer: Answer) -> frozenset[Seed]:
         """The keys of an answer's own subject."""
         started = [seed for each in answer.passes for seed in (each.seed, *self.pins(each))]
         return frozenset([answer.seed] if answer.seed else started)
 
+    def _kept_off(self, name: str, frame: int) -> frozenset[Seed]:
+        """Keys of the rivals that a subject keeps off on a frame."""
+        return frozenset[Seed]().union(*(self._behind(self.answer(r.name, frame)) for r in self.rivals_of(name)))
+
     @cached_property
     def _met(self) -> dict[Pass, dict[int, frozenset[Seed]]]:
         """Pass -> frame -> keys of the rivals that it has kept off so far."""
         found = {}
         for each in self.passes:
-            rivals, met, found[each] = (
-                self.rivals_of(each.seed.subject),
-                frozenset[Seed](),
-                dict[int, frozenset[Seed]](),
-            )
+            name, found[each] = each.seed.subject, dict[int, frozenset[Seed]]()
+            met = frozenset[Seed]().union(*(self._kept_off(name, key.frame) for key in (each.seed, *self.pins(each))))
             for frame in each.frames:
-                met = met.union(*(self._behind(self.answer(rival.name, frame)) for rival in rivals))
-                found[each][frame] = met
+                met = found[each][frame] = met | self._kept_off(name, frame)
         return found
 
     def reach(self, seed: Seed) -> tuple[int, ...]:
@@ -272,19 +273,35 @@ def plan_steps(shot: Shot, asked: Iterable[int], kept: Kept = NOTHING_KEPT) -> t
     sweep back go first, since the others keep off what they answer.
     """
     frames = sorted(set(asked))
-    answers = _answers_on(shot, frames, rivals=False)
-    moves = _moves_for(answers, kept)
-    met = _answers_on(shot, sorted({*frames, *(move.frame for move in moves)}), rivals=True)
-    moves_of_rivals = _moves_for(met, kept)
-    needed = [*answers, *met]
-    seeds = _seeds(shot, needed, [*moves_of_rivals, *moves], kept)
-    work = _pinned(shot, [*moves_of_rivals, *moves], seeds)
-    for rivals, others, keys in _stretches(moves_of_rivals, moves, seeds):
-        apart = any(move.along.backward or _is_blended(shot, move) for move in rivals)
-        for together in [rivals, others] if apart else [[*rivals, *others]]:
-            work += [*_sweep(together, keys, backward=False), *_sweep(together, [], backward=True)]
+    others = _work_for(shot, _answers_on(shot, frames, rivals=False), kept)
+    met = {*frames, *(move.frame for move in others.moves), *(seed.frame for seed in others.seeds)}
+    rivals = _work_for(shot, _answers_on(shot, sorted(met), rivals=True), kept)
     given = [(frame, [shot.answer(subject.name, frame) for subject in shot.subjects]) for frame in frames]
-    return tuple(_delivered(_once(work), given))
+    return tuple(_delivered(_once(_in_order(shot, rivals, others)), given))
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Of some subjects; each list in the order in which it is done within a sweep."""
+
+    moves: list[Move] = field(default_factory=list)
+    seeds: list[Seed] = field(default_factory=list)
+
+    def __add__(self, other: _Work) -> _Work:
+        return _Work(self.moves + other.moves, self.seeds + other.seeds)
+
+
+def _in_order(shot: Shot, rivals: _Work, others: _Work) -> list[Step]:
+    """Whatever keeps off rivals comes after what they answer there."""
+    pins = _pinned(shot, others)
+    if pins and (rivals.moves or rivals.seeds):  # pinned keys may lie on any frame
+        return [*_in_order(shot, rivals, _Work()), *_in_order(shot, _Work(), others)]
+    steps = [*_pinned(shot, rivals), *pins]
+    for before, after in _stretches(rivals, others):
+        apart = any(move.along.backward or _is_blended(shot, move) for move in before.moves)
+        for together in [before, after] if apart else [before + after]:
+            steps += [*_sweep(together, backward=False), *_sweep(together, backward=True)]
+    return steps
 
 
 def _is_blended(shot: Shot, move: Move) -> bool:
@@ -302,21 +319,21 @@ def _answers_on(shot: Shot, frames: Iterable[int], *, rivals: bool) -> Answers:
     return [(frame, [shot.answer(subject.name, frame) for subject in subjects]) for frame in frames]
 
 
-def _moves_for(answers: Answers, kept: Kept) -> list[Move]:
-    return [move for each, wanted in _wanted(answers).items() for move in _moves(each, wanted, kept)]
+def _work_for(shot: Shot, answers: Answers, kept: Kept) -> _Work:
+    moves = [move for each, wanted in _wanted(answers).items() for move in _moves(each, wanted, kept)]
+    return _Work(moves, _seeds(shot, answers, moves, kept))
 
 
-def _stretches(
-    rivals: list[Move], others: list[Move], seeds: list[Seed]
-) -> Iterator[tuple[list[Move], list[Move], list[Seed]]]:
+def _stretches(rivals: _Work, others: _Work) -> Iterator[tuple[_Work, _Work]]:
     """The work from one frame that no backward pass goes over to the next such, in order."""
-    ends = _ends({move.along for move in (*rivals, *others) if move.along.backward})
+    ends = _ends({move.along for move in (*rivals.moves, *others.moves) if move.along.backward})
 
-    def part(number: int, whole: list[Placed]) -> list[Placed]:
+    def placed(whole: list[Placed], number: int) -> list[Placed]:
         return [each for each in whole if bisect_left(ends, each.frame) == number]
 
     for number in range(len(ends) + 1):
-        yield part(number, rivals), part(number, others), part(number, seeds)
+        before, after = (_Work(placed(each.moves, number), placed(each.seeds, number)) for each in (rivals, others))
+        yield before, after
 
 
 def _ends(backward: Iterable[Pass]) -> list[int]:
@@ -370,20 +387,20 @@ def _seeds(shot: Shot, answers: Answers, moves: list[Move], kept: Kept) -> list[
     return sorted((seed for seed in needed if not kept.seeds(seed)), key=lambda seed: (seed.frame, order[seed.subject]))
 
 
-def _pinned(shot: Shot, moves: list[Move], seeds: list[Seed]) -> list[Step]:
+def _pinned(shot: Shot, work: _Work) -> list[Step]:
     """Pinned keys come before anything that keeps them in mind."""
-    pinned = {pin for move in moves if move.starts == move.along.seed.frame for pin in shot.pins(move.along)}
-    return [Step(seed.frame, seeds=(seed,)) for seed in seeds if seed in pinned]
+    pinned = {pin for move in work.moves if move.starts == move.along.seed.frame for pin in shot.pins(move.along)}
+    return [Step(seed.frame, seeds=(seed,)) for seed in work.seeds if seed in pinned]
 
 
-def _sweep(moves: list[Move], seeds: list[Seed], *, backward: bool) -> list[Step]:
-    """One direction over the plates; on each, keys first."""
+def _sweep(work: _Work, *, backward: bool) -> list[Step]:
+    """One direction over the plates; on each, keys first, which are settled on on the way forwards."""
     here: dict[int, list[Move]] = defaultdict(list)
-    for move in moves:
+    for move in work.moves:
         if move.along.backward == backward:
             here[move.frame].append(move)
     keys: dict[int, list[Seed]] = defaultdict(list)
-    for seed in seeds:
+    for seed in [] if backward else work.seeds:
         keys[seed.frame].append(seed)
     frames = sorted({*here, *keys}, reverse=backward)
     return [Step(frame, tuple(keys[frame]), tuple(here[frame])) for frame in frames]

@@ -4,17 +4,19 @@
 Rules of this file:
 1. An entry is whole or not there: it carries a digest of its own bytes, and one that does not match is removed.
 2. Entries may go at any time, also by another process; whoever wants one that is gone computes it again.
-3. What this process has used stays until it closes: a run needs room for one stretch whatever the limit says.
+3. The limit holds while a run goes on; only what the run still needs (a stretch between two keys) may go beyond it.
+4. A cache that cannot be written stops nobody: what is needed is held in memory then (RunStore).
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,8 +24,12 @@ from platformdirs import user_cache_path
 
 from matanyone_engine.errors import OutputError
 
+_log = logging.getLogger("matanyone_engine")
+
 DEFAULT_LIMIT = 20 << 30
 """Bytes."""
+_ROOM_WITHOUT = 1 << 30
+"""Bytes of a run that leaves nothing behind."""
 _DIGEST = 32
 _STALE_S = 24 * 3600.0
 """Age at which a half-written file is nobody's any more."""
@@ -42,16 +48,15 @@ class DiskCache(MutableMapping[str, bytes]):
     """
 
     def __init__(self, folder: Path, limit: int = DEFAULT_LIMIT) -> None:
-        """Raises OutputError if the folder cannot be made."""
+        """A folder that cannot be made shows when something is written."""
         self._folder = folder
         self._limit = limit
-        self._used: set[str] = set()
         self._written: set[str] = set()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise _no_cache(folder, error) from error
-        self._size = sum(size for _, size, _ in self._entries())
+        self.needed: Callable[[str], bool] = lambda _: False
+        """Of entries beyond the limit: which stay all the same."""
+        self._size = sum(size for _, size, _ in self._removable())
+        self._most = limit or _ROOM_WITHOUT
+        """Bytes at which it is looked for what can go."""
 
     def __contains__(self, name: object) -> bool:
         return self._path(str(name)).is_file()
@@ -66,7 +71,6 @@ class DiskCache(MutableMapping[str, bytes]):
         if hashlib.sha256(memoryview(blob)[_DIGEST:]).digest() != blob[:_DIGEST]:
             path.unlink(missing_ok=True)
             raise KeyError(name)
-        self._used.add(name)
         return blob[_DIGEST:]
 
     def __setitem__(self, name: str, value: bytes) -> None:
@@ -75,17 +79,17 @@ class DiskCache(MutableMapping[str, bytes]):
         # Not by process: jobs of one process, and machines that share the folder, may write one entry at a time.
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
         try:
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             temporary.write_bytes(hashlib.sha256(value).digest() + value)
             temporary.replace(path)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
             raise _no_cache(self._folder, error) from error
-        self._used.add(name)
         self._written.add(name)
         self._size += _DIGEST + len(value)
-        if self._limit and self._size > self._limit:
-            self._trim(spare=self._used)
+        if self._size > self._most:
+            self._trim(lambda other: other == name or self.needed(other))
 
     def __delitem__(self, name: str) -> None:
         try:
@@ -102,7 +106,7 @@ class DiskCache(MutableMapping[str, bytes]):
     def close(self) -> None:
         """Keep to the limit."""
         if self._limit:
-            self._trim(spare=set())
+            self._trim(lambda _: False)
         else:
             for name in self._written:
                 self._path(name).unlink(missing_ok=True)
@@ -110,16 +114,23 @@ class DiskCache(MutableMapping[str, bytes]):
     def _path(self, name: str) -> Path:
         return self._folder / name[:2] / name
 
-    def _trim(self, spare: set[str]) -> None:
-        """Remove what was not used for the longest time until a tenth of the limit is free."""
-        entries = sorted(self._entries())
+    def _trim(self, spared: Callable[[str], bool]) -> None:
+        """Remove what was not used for the longest time until a tenth of the room is free."""
+        room, entries = self._limit or _ROOM_WITHOUT, sorted(self._removable())
         self._size = sum(size for _, size, _ in entries)
         for _, size, path in entries:
-            if self._size <= self._limit * 0.9:
-                return
-            if path.name not in spare:
-                path.unlink(missing_ok=True)
+            if self._size <= room * 0.9:
+                break
+            if not spared(path.name):
+                with suppress(OSError):
+                    path.unlink()
                 self._size -= size
+        # Where all that is left is needed, looking again for every entry would cost more than it frees.
+        self._most = max(room, self._size + room // 20)
+
+    def _removable(self) -> list[tuple[float, int, Path]]:
+        """Entries that may go: all, or with a limit of 0 this process's own."""
+        return [entry for entry in self._entries() if self._limit or entry[2].name in self._written]
 
     def _entries(self) -> list[tuple[float, int, Path]]:
         """(last used, bytes, file) of each; half-written files that somebody left are removed."""
@@ -132,6 +143,67 @@ class DiskCache(MutableMapping[str, bytes]):
                 elif time.time() - status.st_mtime > _STALE_S:
                     path.unlink()
         return found
+
+
+class RunStore(MutableMapping[str, bytes]):
+    """A run's view of a cache: what the run still needs is there, whatever becomes of the cache."""
+
+    def __init__(self, cache: MutableMapping[str, bytes]) -> None:
+        self._cache = cache
+        self._own: dict[str, bytes] = {}
+        """What the cache did not take, or is not trusted with."""
+        self._needed: Callable[[str], bool] = lambda _: True
+        self._alone = self._warned = False
+        self._purge_at = 64
+
+    def need(self, needed: Callable[[str], bool]) -> None:
+        """Say what is still needed, from now on."""
+        self._needed = needed
+        if isinstance(self._cache, DiskCache):
+            self._cache.needed = needed
+
+    def rely_on_nobody(self) -> None:
+        """What was kept keeps going: take nothing more from the cache, and hold what is needed in memory."""
+        self._alone = True
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._own or (not self._alone and name in self._cache)
+
+    def __getitem__(self, name: str) -> bytes:
+        if name in self._own or self._alone:
+            return self._own[name]
+        return self._cache[name]
+
+    def __setitem__(self, name: str, value: bytes) -> None:
+        if not self._cached(name, value) or self._alone:
+            self._own[name] = value
+            self._purge()
+
+    def __delitem__(self, name: str) -> None:
+        if self._own.pop(name, None) is None:
+            del self._cache[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({*self._own, *(() if self._alone else self._cache)})
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def _cached(self, name: str, value: bytes) -> bool:
+        try:
+            self._cache[name] = value
+        except OutputError as error:
+            if not self._warned:
+                _log.warning("Intermediate results are not kept, so that a later run computes them again: %s", error)
+            self._warned = True
+            return False
+        return True
+
+    def _purge(self) -> None:
+        """Now and then: forget what is needed no more."""
+        if len(self._own) > self._purge_at:
+            self._own = {name: value for name, value in self._own.items() if self._needed(name)}
+            self._purge_at = 2 * len(self._own) + 64
 
 
 def _no_cache(folder: Path, error: OSError) -> OutputError:

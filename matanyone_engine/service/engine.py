@@ -50,7 +50,7 @@ from matanyone_engine.service.job_message import matte_job
 from matanyone_engine.service.pixels import Asked, Decoder, Plane, encode_alpha
 from matanyone_engine.service.prompt import GRABCUT, SAM2, Weights, make_mask, plan_mask
 from matanyone_engine.service.prompt_message import mask_job
-from matanyone_engine.service.run import Event, FrameDone, Unchanged, waiting_bytes
+from matanyone_engine.service.run import Event, FrameDone, Looking, Unchanged, waiting_bytes
 from matanyone_engine.service.scheduler import Limits, Scheduler, fault
 from matanyone_engine.service.store import Answered, SessionFolder, Store, public_name
 from matanyone_engine.service.worker import Worker
@@ -136,7 +136,7 @@ class _Tally:
 
     def hear(self, event: Event | None) -> None:
         """A step of it; None is its end."""
-        if event is None:
+        if event is None or isinstance(event, Looking):
             return
         self.complete = event.done == event.of
         self.written += isinstance(event, FrameDone)
@@ -397,6 +397,10 @@ class Engine:
     def _do_halt(self, order: on.Halt) -> None:
         self.worker.halted.add(order.session)
 
+    def _do_want(self, order: on.Want) -> None:
+        others = (frame for frame in self.worker.wanted.get(order.session, ()) if frame != order.frame)
+        self.worker.wanted[order.session] = (order.frame, *others)
+
     def _do_allow(self, order: on.Allow) -> None:
         self.worker.halted.discard(order.session)
 
@@ -514,7 +518,7 @@ class Engine:
         except Exception as error:
             self._post(on.Planned(order.session, fault=as_told(error)))
         else:
-            self._post(on.Planned(order.session, accepted, need, (width, height)))
+            self._post(on.Planned(order.session, accepted, need, (width, height), plan.frames))
 
     # --------------------------------------------------------------------------------------------- first masks
 
@@ -586,6 +590,7 @@ class Engine:
         begun = time.monotonic()
         plan, job = self._plans[order.session]
         progress = ended = None
+        standing: tuple[tuple[int, str], ...] = ()
         tally = self._tallies.setdefault(order.session, _Tally())
         try:
             event = self.worker.job_step(order.session, plan, job.model, resume=job.resume)
@@ -598,12 +603,15 @@ class Engine:
             if event is None:
                 outcome = "finished" if tally.complete else "cancelled"
                 ended = say.JobEnded(order.session, outcome, tally.written, unchanged=tally.unchanged)
-            elif not isinstance(event, Unchanged):
-                self._count()
+            elif isinstance(event, Unchanged):
+                standing = tuple((frame, str(plan.paths(frame)[0])) for frame in event.frames)
+            else:
+                if not isinstance(event, Looking):
+                    self._count()
                 progress = _progress(order.session, event)
         if ended is not None:
             self._tallies.pop(order.session, None)
-        self._post(on.JobStepped(order.session, time.monotonic() - begun, progress, ended))
+        self._post(on.JobStepped(order.session, time.monotonic() - begun, progress, standing, ended))
 
     def _count(self) -> None:
         self._frames += 1
@@ -652,7 +660,8 @@ def _matte_job(said: say.Job, access: Access) -> MatteJob:
 def _progress(session: str, event: Event) -> say.Progress:
     """A step of a job, as it is told."""
     if not isinstance(event, FrameDone):
-        return say.Progress(session, event.frame, "", event.done, event.of)
+        looking = isinstance(event, Looking)
+        return say.Progress(session, event.frame, "", event.done, event.of, looking=looking)
     path, said = str(event.paths[0]), _said(event.report)
     sure = tuple(say.ObjectConfidence(name, each.value, each.why) for name, each in event.confidences.items())
     return say.Progress(session, event.frame, path, event.done, event.of, event.warnings, *said, confidences=sure)

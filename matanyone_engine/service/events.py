@@ -104,6 +104,8 @@ class Planned(Event):
     accepted: say.Accepted | None = None
     need: int = 0
     size: tuple[int, int] = (0, 0)
+    frames: tuple[int, ...] = ()
+    """That it will make."""
     fault: WireError | None = None
 
 
@@ -114,6 +116,8 @@ class JobStepped(Event):
     session: str
     seconds: float
     progress: say.Progress | None = None
+    standing: tuple[tuple[int, str], ...] = ()
+    """(frame, file) of alphas that were there already."""
     ended: say.JobEnded | None = None
 
 
@@ -278,6 +282,14 @@ class JobStep(Instruction):
     """Device: the next frame of a job."""
 
     session: str
+
+
+@dataclass(frozen=True)
+class Want(Instruction):
+    """At once: this frame of a job goes before all others."""
+
+    session: str
+    frame: int
 
 
 @dataclass(frozen=True)

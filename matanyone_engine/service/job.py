@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from matanyone_engine.errors import SettingError
 from matanyone_engine.matting.options import check_options, check_size, keywords
 from matanyone_engine.matting.policy import MemoryPolicy
 from matanyone_engine.matting.shot import Seed, Shot
@@ -20,7 +21,7 @@ from matanyone_engine.media.color import LinearLight, NetworkView
 from matanyone_engine.media.layouts import Delivery
 from matanyone_engine.media.mattes import check_writable
 from matanyone_engine.media.plates import PlateSource, check_plates, describe_picture, open_plate
-from matanyone_engine.media.sequence import select_frames
+from matanyone_engine.media.sequence import describe_frames, select_frames
 from matanyone_engine.media.spaces import ColourChoice, choose_space, is_linear
 from matanyone_engine.media.views import has_view, with_view
 from matanyone_engine.model.registry import VettedWeights
@@ -59,6 +60,8 @@ class MatteJob:
     """Mattes of different objects add up to at most 1; always so where one is a rival."""
     frames: tuple[int, ...] | None = None
     """None is every frame of the plate."""
+    first: tuple[int, ...] = ()
+    """Frames that are made before all others, in this order."""
     missing: Literal["error", "skip"] = "error"
     colorspace: str | None = None
     exposure: float = 0.0
@@ -143,11 +146,22 @@ def outline_matte(job: MatteJob, source: PlateSource) -> Outline:
     check_options(**keywords(job))
     job = job.named()
     frames = select_frames(source, job.frames, job.missing)
+    _check_first(job.first, frames)
     keys = keys_of(job, source, frames)
     run = _frames_between(source, (*(key.seed.frame for key in keys), *frames), job.missing)
     shot = Shot(run, subjects_of(keys, job.objects, pinned=job.pin_keys))
     held = frozenset(path for options in job.objects for path in options.holdouts(run).values())
     return Outline(frames, keys, shot, frozenset(key.path for key in keys), held)
+
+
+def _check_first(first: Sequence[int], frames: Sequence[int]) -> None:
+    others = sorted(set(first) - set(frames))
+    if others:
+        raise SettingError(
+            expected="frames to begin with among those that are matted",
+            came=describe_frames(others),
+            action="Leave them out of --first, or matte them too.",
+        )
 
 
 def plan_matte(

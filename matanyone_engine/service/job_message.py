@@ -25,6 +25,7 @@ def matte_job(job: say.Job) -> MatteJob:
         keys=tuple(KeyMask(key.file, key.frames, key.object) for key in job.keys),
         objects=tuple(ObjectOptions(**asdict(each)) for each in job.objects),
         pin_keys=job.pin_keys,
+        first=job.first,
         separate=job.separate,
         frames=job.frames,
         missing="skip" if job.missing == "skip" else "error",
@@ -59,6 +60,7 @@ def job_message(job: MatteJob, model: str, *, licence: str = "any", label: str =
         keys=tuple(say.KeyMask(key.file, key.frames, key.object) for key in job.keys),
         objects=tuple(say.ObjectOptions(**asdict(each)) for each in job.objects),
         pin_keys=job.pin_keys,
+        first=job.first,
         separate=job.separate,
         licence=licence,
     )

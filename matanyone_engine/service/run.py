@@ -13,8 +13,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, MutableMapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -40,18 +39,18 @@ from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.images import Plate
 from matanyone_engine.media.layouts import FrameContent, union
 from matanyone_engine.media.movies import decoder
-from matanyone_engine.media.plates import PlateSource
 from matanyone_engine.media.sequence import MOVIE_SUFFIXES
 from matanyone_engine.media.spaces import interop_id
 from matanyone_engine.model.checkpoint import network_digest
 from matanyone_engine.model.matanyone import MatAnyone
 from matanyone_engine.model.precision import Precision, half_type
 from matanyone_engine.model.registry import VettedWeights
-from matanyone_engine.service.cache import DiskCache, default_folder
+from matanyone_engine.service.cache import DiskCache, RunStore, default_folder
 from matanyone_engine.service.claim import Claim
+from matanyone_engine.service.contents import Clock, Contents, Look, read_contents, stamps
 from matanyone_engine.service.guard import again_if_out_of_memory, memory_named, suspicions
 from matanyone_engine.service.job import MattePlan, describe_shot, provenance, seeds_behind
-from matanyone_engine.service.ledger import Ledger, file_digest
+from matanyone_engine.service.ledger import Ledger
 from matanyone_engine.service.patience import patiently, read_through, write_something
 from matanyone_engine.service.pipeline import WriteBehind, read_ahead
 from matanyone_engine.service.provenance import describe_frame
@@ -75,6 +74,9 @@ _MOST_AHEAD_BYTES = 1 << 30
 _BYTES_A_PIXEL = 28
 """Of a frame on its way: the plate, what the network sees of it, its alpha, in float32."""
 
+_MOST_REPLANS = 3
+"""Plans that may come to nothing, one after the other, because of what left the cache."""
+
 _VIEW_STEPS = 17
 """A channel, of the colours by which views are told apart."""
 
@@ -84,7 +86,19 @@ Plane = NDArray[np.float32]
 _PATHS = ("plate", "mask", "mask_frame", "out", "keys", "objects")
 
 # Of a job, what no alpha depends on, or what its name has by value: masks, plates and who is delivered how.
-_NOT_IN_NAMES = ("plate", "mask", "mask_frame", "out", "frames", "missing", "keys", "objects", "pin_keys", "separate")
+_NOT_IN_NAMES = (
+    "plate",
+    "mask",
+    "mask_frame",
+    "out",
+    "frames",
+    "missing",
+    "keys",
+    "objects",
+    "pin_keys",
+    "separate",
+    "first",
+)
 
 
 @dataclass(frozen=True)
@@ -123,6 +137,11 @@ class Unchanged(StepDone):
     frames: tuple[int, ...]
     lines: Mapping[int, Line] = field(default_factory=dict)
     """Frame -> what the run's record says of it."""
+
+
+@dataclass(frozen=True)
+class Looking(StepDone):
+    """Files are read, to know what need not be computed or written again: `done` and `of` count files, not steps."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +186,7 @@ def run_matte(
     *,
     resume: bool = False,
     stopping: Callable[[], bool] = lambda: False,
+    wanted: Callable[[], Sequence[int]] = lambda: (),
     cache: MutableMapping[str, bytes] | None = None,
     resume_interval_s: float | None = None,
 ) -> Generator[Event, None, None]:
@@ -174,19 +194,42 @@ def run_matte(
 
     resume: go on from the resume point beside the output, which must be this very job's.
     stopping: asked before each step; once it says yes the run ends.
+    wanted: asked before each step: frames that somebody waits for, the most urgent first. They go before all others,
+    also before the job's own `first`; alphas are the same in any order.
     cache: where intermediate results are kept and looked for; None is this user's cache on disk.
     resume_interval_s: between resume points; None is RESUME_INTERVAL.
     A resume point is left at that interval, and when the run ends early for whatever reason.
     Raises AlreadyRunning where another worker is at any of these frames.
     """
     interval = RESUME_INTERVAL if resume_interval_s is None else resume_interval_s
-    with Claim(plan.papers, plan.frames) as claim:
+    with Claim(plan.papers, plan.frames) as claim, _cache(cache) as store:
         remove_leftovers([*_files(plan), plan.papers.resume, plan.papers.record, plan.papers.ledger])
-        if cache is None:
-            with closing(DiskCache(default_folder())) as own:
-                yield from _Run(plan, network, weights, own, stopping, claim, interval).events(resume=resume)
-        else:
-            yield from _Run(plan, network, weights, cache, stopping, claim, interval).events(resume=resume)
+        contents = yield from _told(read_contents(plan.source, plan.shot.frames, stopping))
+        if contents is not None:
+            run = _Run(plan, network, weights, store, stopping, wanted, claim, interval, contents)
+            yield from run.events(resume=resume)
+
+
+@contextmanager
+def _cache(given: MutableMapping[str, bytes] | None) -> Iterator[MutableMapping[str, bytes]]:
+    """The one that was given, or this user's."""
+    if given is not None:
+        yield given
+        return
+    with closing(DiskCache(default_folder())) as own:
+        yield own
+
+
+def _told(looks: Generator[Look, None, Contents | None]) -> Generator[Event, None, Contents | None]:
+    """Looks as events."""
+    with closing(looks):
+        while True:
+            try:
+                look = next(looks)
+            except StopIteration as end:
+                contents: Contents | None = end.value
+                return contents
+            yield Looking(look.frame, look.done, look.of)
 
 
 def _files(plan: MattePlan) -> list[Path]:
@@ -203,16 +246,18 @@ class _Run:
         weights: VettedWeights,
         cache: MutableMapping[str, bytes],
         stopping: Callable[[], bool],
+        wanted: Callable[[], Sequence[int]],
         claim: Claim,
         interval: float,
+        contents: Contents,
     ) -> None:
         plan = _settled(plan, network)
         self._interval = interval
-        self._plan, self._weights, self._cache, self._claim = plan, weights, cache, claim
+        self._plan, self._weights, self._claim, self._contents = plan, weights, claim, contents
         self._asked_to_stop = stopping
-        self._contents = _contents(plan)
+        self._store = RunStore(cache)
         self._names = Names(plan.shot, _inputs(plan, network, self._contents))
-        self._runner = _runner(plan, network, self._names, cache)
+        self._runner = _runner(plan, network, self._names, self._store)
         self._identity = identity(plan, network)
         self._papers = plan.papers
         self._point = self._papers.resume
@@ -220,44 +265,80 @@ class _Run:
         self._left = time.monotonic()
         self._live: tuple[Live, ...] = ()
         self._worked = False
+        self._wanted = wanted
 
     def events(self, *, resume: bool) -> Generator[Event, None, None]:
         """Do the work."""
         if resume:
             self._resume()
-        asked = self._plan.frames
-        standing = tuple(frame for frame in asked if self._stands(frame))
-        waiting = set(asked) - set(standing)
+        standing = yield from self._standing()
+        waiting = set(self._plan.frames) - set(standing)
         self._open_record(standing)
         if standing:
             yield Unchanged(standing[-1], 0, len(waiting), standing, self._lines(standing))
         if waiting:
             self._record.leave("running")
-            yield from self._work(waiting)
+            yield from self._all(waiting)
 
-    def _work(self, waiting: set[int]) -> Iterator[Event]:
-        """Until no frame waits any more."""
-        done = 0
+    def _all(self, waiting: set[int]) -> Iterator[Event]:
+        """Work, and account for how it ended."""
         try:
-            while waiting and not self._stopping():
-                steps = self._runner.plan(waiting)
-                try:
-                    for event in self._steps(steps, done, waiting):
-                        done = event.done
-                        yield event
-                except Vanished as error:
-                    _log.info("%s has left the cache: planning again", error)
-                    continue
-                break
+            yield from self._work(waiting)
         except EngineError as error:
             self._record.fail(error)
             raise
         finally:
             self._end(finished=not waiting)
 
-    def _steps(self, steps: tuple[Step, ...], before: int, waiting: set[int]) -> Iterator[Event]:
-        """Take the steps; frames that are on disk wait no more."""
-        done, depth = before, _depth(self._plan)
+    def _standing(self) -> Generator[Event, None, tuple[int, ...]]:
+        """Frames whose files stand, which are read to know."""
+        found, asked, clock = [], self._plan.frames, Clock()
+        for done, frame in enumerate(asked, 1):
+            if self._stopping():
+                break
+            if self._stands(frame):
+                found.append(frame)
+            if clock.due():
+                yield Looking(frame, done, len(asked))
+        return tuple(found)
+
+    def _work(self, waiting: set[int]) -> Iterator[Event]:
+        """Plan and take steps until nothing waits, or the user stops."""
+        done = in_vain = 0
+        while waiting and not self._stopping():
+            before, aims = len(waiting), self._aims(waiting)
+            steps, of = self._planned(aims[:1] or waiting, waiting)
+            try:
+                for event in self._steps(steps, done, done + of, waiting, aims):
+                    done = event.done
+                    yield event
+            except Vanished as error:
+                _log.info("%s has left the cache: planning again", error)
+                in_vain = in_vain + 1 if len(waiting) == before else 0
+                if in_vain > _MOST_REPLANS:
+                    raise  # nobody but this run could have taken it away: a fault of our own
+                if in_vain == _MOST_REPLANS:
+                    _log.warning("The cache does not keep what this run needs; it goes on without it.")
+                    self._store.rely_on_nobody()
+
+    def _aims(self, waiting: set[int]) -> list[int]:
+        """Frames that go before all others, in order."""
+        return [frame for frame in dict.fromkeys((*self._wanted(), *self._plan.job.first)) if frame in waiting]
+
+    def _planned(self, aims: Collection[int], waiting: set[int]) -> tuple[tuple[Step, ...], int]:
+        """The steps to these frames, and how many there are to all that waits."""
+        self._store.need(lambda _: True)
+        self._store.update(self._runner.going(self._live))  # where other passes go on later
+        whole = self._runner.plan(waiting)
+        steps = whole if len(aims) == len(waiting) else self._runner.plan(aims)
+        self._store.need(self._runner.needs)
+        return steps, max(len(whole), len(steps))
+
+    def _steps(
+        self, steps: tuple[Step, ...], done: int, of: int, waiting: set[int], aims: list[int]
+    ) -> Iterator[Event]:
+        """Take the steps, until others are more urgent; frames that are on disk wait no more."""
+        depth = _depth(self._plan)
         reads = (partial(self._read, step) for step in steps)
         with closing(read_ahead(reads, depth)) as plates, WriteBehind[_Written](depth) as writes:
 
@@ -266,10 +347,10 @@ class _Run:
                 for written in results:
                     done += 1
                     self._keep(written, waiting)
-                    yield replace(written.event, done=done, of=before + len(steps))
+                    yield replace(written.event, done=done, of=max(of, done + bool(waiting)))
 
             try:
-                for read in self._until_stopped(plates):
+                for read in self._undisturbed(plates, waiting, aims):
                     yield from told(writes.put(self._computed(read)))
                 yield from told(writes.drain())
             except Interrupted:  # between two passes over a key: as if before it
@@ -290,8 +371,9 @@ class _Run:
             )
         return self._asked_to_stop()
 
-    def _until_stopped(self, plates: Iterator[_Read]) -> Iterator[_Read]:
-        while not self._stopping():
+    def _undisturbed(self, plates: Iterator[_Read], waiting: set[int], aims: list[int]) -> Iterator[_Read]:
+        """Plates, until the user stops or wants another frame first."""
+        while not self._stopping() and self._aims(waiting)[:1] == aims[:1]:
             read = next(plates, None)
             if read is None:
                 return
@@ -415,7 +497,7 @@ class _Run:
         point = read_resume_point(self._point)
         if point.identity != self._identity:
             raise cannot_resume(f"{self._point} of another job (a mask, the model, a frame or an option differs)")
-        self._cache.update(point.states)
+        self._store.update(point.states)
 
     def _drop_foreign_point(self) -> None:
         """Another job's point is of no more use. Our own stands until a better one does: its states have true names."""
@@ -471,7 +553,7 @@ def identity(plan: MattePlan, network: MatAnyone) -> str:
     Plates do not count: what was computed of them is named after their bytes.
     """
     job = _settled(plan, network).job
-    options = {name: value for name, value in asdict(job).items() if name not in _PATHS}
+    options = {name: value for name, value in asdict(job).items() if name not in (*_PATHS, "first")}
     masks = sorted((seed.frame, seed.subject, file.sha256) for seed, file in plan.masks.keys.items())
     held = sorted([*place, sha] for place, sha in plan.masks.holdout_digests().items())
     subjects = [(each.name, each.first, each.last, each.rival) for each in plan.shot.subjects]
@@ -543,53 +625,3 @@ def _runner(plan: MattePlan, network: MatAnyone, names: Names, cache: MutableMap
         separate=job.separate,
         attempt=again_if_out_of_memory,
     )
-
-
-# ------------------------------------------------------------------------------------------------ what plates are
-
-Stamp = tuple[str, int, int]
-"""A file as it was when it was read: path, bytes, time in nanoseconds."""
-
-
-@dataclass(frozen=True)
-class Contents:
-    """What the plates of a run are."""
-
-    digests: Mapping[int, str]
-    stamps: Mapping[int, list[Stamp]]
-
-
-def stamps(source: PlateSource, frame: int) -> list[Stamp]:
-    """The file of one plate frame."""
-    return [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in source.paths((frame,))]
-
-
-def _contents(plan: MattePlan) -> Contents:
-    """Of all plates that are run. Raises PlateError."""
-    frames = plan.shot.frames
-
-    def look() -> None:
-        for path in plan.source.paths(frames):
-            path.stat()
-
-    try:
-        return patiently(lambda: read_contents(plan.source, frames), look)
-    except OSError as error:
-        raise PlateError(
-            expected=f"plates of {plan.source.name} that can be read",
-            came=str(error),
-            action="Render or copy the frame again, or see to the storage.",
-        ) from error
-
-
-def read_contents(source: PlateSource, frames: Iterable[int]) -> Contents:
-    """Digest every plate: by its file's bytes, and its number where a file holds many."""
-    known = {frame: stamps(source, frame) for frame in frames}
-    paths = sorted({path for each in known.values() for path, _, _ in each})
-    with ThreadPoolExecutor(4) as threads:
-        of_files = dict(zip(paths, threads.map(file_digest, map(Path, paths)), strict=True))
-    many = len(paths) < len(known)
-    digests = {
-        frame: digest([of_files[path] for path, _, _ in each], frame if many else None) for frame, each in known.items()
-    }
-    return Contents(digests, known)

@@ -52,6 +52,7 @@ from matanyone_engine.service.events import (
     Stored,
     Tell,
     Tick,
+    Want,
 )  # fmt: skip
 from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.conversation import Phase, check_phase
@@ -113,6 +114,10 @@ class Shot:
     stepping: bool = False
     accepted: say.Accepted | None = None
     size: tuple[int, int] = (0, 0)
+    frames: frozenset[int] = frozenset()
+    """Of a job that is planned."""
+    landed: dict[int, str] = field(default_factory=dict)
+    """Of a job: frame -> its alpha's file."""
 
     @property
     def is_job(self) -> bool:
@@ -418,6 +423,26 @@ class Scheduler:
         elif event.fault is not None:
             yield from (Reply(who, fault(event.fault)) for who in askers)
 
+    def _ask_show(self, event: Asked, message: say.Show) -> Iterator[Instruction]:
+        shot = self._shot(message.session, event.who.peer)
+        check_phase(message, shot.phase)
+        shot.waiting.append((event.who, message))
+        yield from self._shown(shot)
+        if (event.who, message) in shot.waiting:
+            yield Want(shot.id, message.frame)
+
+    def _shown(self, shot: Shot) -> Iterator[Instruction]:
+        """Answer who waits for frames that have landed, or that the job does not make."""
+        for who, message in self._taken(shot, say.Show):
+            assert isinstance(message, say.Show)
+            if message.frame in shot.landed:
+                yield Reply(who, say.Shown(shot.id, message.frame, shot.landed[message.frame]))
+            elif shot.planned and message.frame not in shot.frames:
+                problem = f"expected a frame that the job makes, got {message.frame}"
+                yield Reply(who, fault(WireError(Code.BAD_INPUT, problem, "Ask for one of its frames.")))
+            else:
+                shot.waiting.append((who, message))
+
     # -------------------------------------------------------------------------------------------- a frame's way
 
     def _on_decoded(self, event: Decoded) -> Iterator[Instruction]:
@@ -542,6 +567,8 @@ class Scheduler:
                 yield Reply(who, say.Closed(shot.id))
             elif isinstance(message, say.Cancel):
                 yield Reply(who, say.Cancelled(shot.id, shot.next_seq))
+            elif isinstance(message, say.Show):
+                yield Reply(who, fault(WireError(Code.CANCELLED, "the job ended before this frame", "Start it again.")))
             else:
                 yield Reply(who, fault(WireError(Code.UNKNOWN_SESSION, "the session was closed", "Open a new one.")))
 
@@ -641,19 +668,25 @@ class Scheduler:
             yield from self._forget(shot)
             return
         shot.planned, shot.accepted, shot.need, shot.size = True, event.accepted, event.need, event.size
+        shot.frames = frozenset(event.frames)
         shot.on_device, shot.used_s = True, self._least_used()
         if event.accepted is not None:
             for who, _ in waiting:
                 yield Reply(who, event.accepted)
+        yield from self._shown(shot)
 
     def _on_jobstepped(self, event: JobStepped) -> Iterator[Instruction]:
         self._device_work -= 1
         shot = self.shots[event.session]
         shot.stepping = False
         shot.used_s += event.seconds
+        shot.landed.update(event.standing)
         if event.progress is not None:
             shot.next_seq = event.progress.done
+            if event.progress.path:
+                shot.landed[event.progress.frame] = event.progress.path
             yield Tell(shot.owner, event.progress)
+        yield from self._shown(shot)
         if event.ended is not None and shot.accepted is not None:
             ended = self._as_told(event.ended)
             self.ended[shot.opening.nonce] = (shot.accepted, ended)

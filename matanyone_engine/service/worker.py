@@ -89,6 +89,8 @@ class Worker:
         self.done: dict[int, Done] = {}
         """By ticket: computed, waiting for the store."""
         self.halted: set[str] = set()
+        self.wanted: dict[str, tuple[int, ...]] = {}
+        """Frames of jobs that somebody waits for, the last one asked for first."""
         self.activity = "idle"
         self.activity_of = ""
         self.progress_at = time.monotonic()
@@ -188,7 +190,14 @@ class Worker:
         """What the job did next, or None at its end. Raises EngineError."""
         network, weights = self.network(model)
         if session not in self._jobs:
-            self._jobs[session] = run_matte(plan, network, weights, resume=resume, stopping=self._stopping(session))
+            self._jobs[session] = run_matte(
+                plan,
+                network,
+                weights,
+                resume=resume,
+                stopping=self._stopping(session),
+                wanted=lambda: self.wanted.get(session, ()),
+            )
         with self._doing("stepping", session):
             try:
                 event = next(self._jobs[session], None)
@@ -205,6 +214,7 @@ class Worker:
         if events is not None:
             events.close()
         self.halted.discard(session)
+        self.wanted.pop(session, None)
 
     @contextmanager
     def _doing(self, what: str, session: str) -> Iterator[None]:

@@ -6,6 +6,7 @@ a session     (none) -- Open/Opened --> waiting -- Key/Result --> following -- F
               waiting, following -- Cancel --> cancelling -- Cancelled --> as before
               any -- lease expires --> parked -- Reopen/Opened --> as before
 a job         (none) -- Job/Accepted --> running -- Progress ... JobEnded --> (none)
+              running -- Show/Shown --> running
               running -- Cancel --> cancelling -- JobEnded, Cancelled --> (none)
 a first mask  Prompt/Masked, of no session
 """
@@ -62,6 +63,7 @@ EXCHANGES: dict[type[Message], Exchange] = {
     say.Cancel: Exchange(_CONTROL, say.Cancelled, frozenset(Phase)),
     say.Snapshot: Exchange(_CONTROL, say.Snapshotted, _ALIVE),
     say.Job: Exchange(_CONTROL, say.Accepted),
+    say.Show: Exchange(_CONTROL, say.Shown, frozenset({Phase.RUNNING})),
     say.Prompt: Exchange(_CONTROL, say.Masked),
     say.Shutdown: Exchange(_CONTROL, say.Goodbye),
     say.Open: Exchange(_DATA, say.Opened),

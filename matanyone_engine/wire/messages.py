@@ -6,10 +6,10 @@ Rules of this file:
 2. A field with a default may be left out by the sender; one without may not.
 3. No behaviour: what a message does to an engine is decided in service/scheduler.py.
 
-    client -> engine, control   Hello Ping Status ListSessions Cancel Snapshot Job Prompt Shutdown
+    client -> engine, control   Hello Ping Status ListSessions Cancel Snapshot Job Show Prompt Shutdown
     client -> engine, data      Hello Open Reopen Key Frame Fetch Close
-    engine -> client            Welcome Pong StatusReport Sessions Cancelled Snapshotted Accepted Masked Goodbye
-                                Opened Result Closed Fault, and unasked: Progress JobEnded
+    engine -> client            Welcome Pong StatusReport Sessions Cancelled Snapshotted Accepted Shown Masked
+                                Goodbye Opened Result Closed Fault, and unasked: Progress JobEnded
 """
 
 from __future__ import annotations
@@ -368,6 +368,8 @@ class Job(Message):
     """Every pass keeps all keys of its object in memory."""
     separate: bool = False
     """Mattes of different objects add up to at most 1; always so where one is a rival."""
+    first: tuple[int, ...] = ()
+    """Frames that are made before all others, in this order."""
     licence: str = "any"
     """Which weights may be used: 'any', or 'commercial' for those alone whose licence allows paid work."""
 
@@ -416,6 +418,25 @@ class Progress(Message):
     region: Optional[tuple[int, int, int, int]] = None
     confidences: tuple[ObjectConfidence, ...] = ()
     """Of each object that is written, where this is a frame's alpha."""
+    looking: bool = False
+    """Before the first step: `done` and `of` count files that are read to know what has changed."""
+
+
+@dataclass(frozen=True)
+class Show(Message):
+    """Make a frame of a job that runs before all others, as a viewer asks for it; the last one asked for goes first."""
+
+    session: str
+    frame: int
+
+
+@dataclass(frozen=True)
+class Shown(Message):
+    """The alpha of that frame is on disk: at once, or when it lands. It is the same as in any other order."""
+
+    session: str
+    frame: int
+    path: str
 
 
 @dataclass(frozen=True)

@@ -208,8 +208,8 @@ def test_a_changed_rival_changes_what_keeps_off_it_and_a_changed_hero_no_rival(n
     run(runner(network, HERO, RIVAL, store=store))
     moved = runner(network, HERO, RIVAL, store=store, masks={Seed("dog", 1006): "another disc"})
     run(moved)
-    # The rival itself; of the hero neither keys nor 1002 and 1001, which are before the rival's life.
-    assert moved.computed == 9 + 5 + 5 + 3
+    # The rival itself; of the hero not what is before the rival's life: the key of 1003 and what leads back from it.
+    assert moved.computed == 9 + 5 + 1 + 5 + 3
     repaired = runner(network, HERO, RIVAL, store=store, masks={Seed("hero", 1009): "another disc"})
     run(repaired)
     assert repaired.computed == 1 + 5 + 3

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matanyone_engine.errors import MaskError, SettingError
-from matanyone_engine.matting.shot import Answer, Kept, Seed, Shot, Source, Step, Subject, plan_steps
+from matanyone_engine.matting.shot import Answer, Kept, Move, Seed, Shot, Source, Step, Subject, plan_steps
 
 TEN = tuple(range(1, 11))
 
@@ -55,11 +55,11 @@ def test_rivals_go_first_over_a_plate_and_first_over_a_stretch_where_they_come_b
     assert order(steps) == "[[1]]! 2>>! 3>>! 4>>!"
     assert [move.along.seed.subject for move in steps[1].moves] == ["rival", "hero"]
     late = Subject("rival", (3,), rival=True)
-    assert order(plan_steps(Shot(TEN[:4], (hero, late)), TEN[:4])) == "[1] [3] 2< 1<! 2>! 3>! 4>>!"
+    assert order(plan_steps(Shot(TEN[:4], (hero, late)), TEN[:4])) == "[3] 2< 1< [1]! 2>! 3>! 4>>!"
     both = Subject("rival", (1, 4), rival=True)
     kept = Kept(alphas=lambda along, _: along.backward)  # what is left of a blend is still needed as a whole
     steps = plan_steps(Shot(TEN[:4], (hero, both)), (2, 3), kept)
-    assert order(steps) == "[[1]] 2> 3> 2>! 3>!"
+    assert order(steps) == "[1] 2> 3> [1] 2>! 3>!"
 
 
 def test_what_a_rival_s_key_changes() -> None:
@@ -67,7 +67,7 @@ def test_what_a_rival_s_key_changes() -> None:
     # The hero's passes to 6 and back blend over 2-5, all of which they keep off the rival on; so does the last one.
     assert shot.reach(Seed("rival", 4)) == tuple(range(2, 11))
     assert shot.reach(Seed("hero", 6)) == tuple(range(2, 11))
-    assert shot.seeds_for("hero", 1) == (Seed("hero", 1),)
+    assert shot.seeds_for("hero", 1) == (Seed("hero", 1), Seed("rival", 1))
     assert shot.seeds_for("rival", 8) == (Seed("rival", 4),)
 
 
@@ -144,22 +144,28 @@ def test_every_plan_is_whole(data: st.DataObject) -> None:
     known: set[object] = set()
     given: list[int] = []
     for step in plan_steps(shot, asked):
-        for seed in step.seeds:
-            assert seed not in known
-            known.add(seed)
-        for move in step.moves:
+        for each in sorted((*step.seeds, *step.moves), key=lambda each: not shot.subject(of(each)).rival):
+            for rival in shot.rivals_of(of(each)):
+                assert behind(shot.answer(rival.name, step.frame), step.frame) <= known
+            if isinstance(each, Seed):
+                assert each not in known
+                known.add(each)
+                continue
+            move = each
             before = move.along.frames[: move.along.frames.index(move.frame)]
             assert {move.along.seed, *shot.pins(move.along)} <= known
             assert all((move.along, frame) in known for frame in before)
             assert (move.along, move.frame) not in known
-            for rival in shot.rivals_of(move.along.seed.subject):
-                assert behind(shot.answer(rival.name, move.frame), move.frame) <= known
             known.add((move.along, move.frame))
         if step.delivers:
             given.append(step.frame)
             for subject in shot.subjects:
                 assert behind(shot.answer(subject.name, step.frame), step.frame) <= known
     assert sorted(given) == asked
+
+
+def of(work: Seed | Move) -> str:
+    return work.subject if isinstance(work, Seed) else work.along.seed.subject
 
 
 def behind(answer: Answer, frame: int) -> set[object]:

@@ -93,6 +93,31 @@ def test_a_job_goes_on_after_kill_9(engine: Engine, shot: Shot, away_s: float, m
     check_files(shot)
 
 
+def test_a_viewer_asks_for_frames_of_a_job_in_any_order(engine: Engine, shot: Shot) -> None:
+    engine.accident("predict", "sleep", **{"for": 0.1})
+    fix = say.KeyMask(str(shot.mask), (FIRST + 4,))
+    with engine.client() as client:
+        going = JobRun(client, job(shot, mask_frame=FIRST, keys=(fix,)))
+        asked = [FIRST + 5, FIRST + 2, FIRST + 5]
+        assert [Path(going.show(frame)) for frame in asked] == [shot.alpha(frame) for frame in asked]
+        with pytest.raises(WireError, match="1099"):
+            going.show(1099)
+        progress, ended = events(going)
+        landed = [event.frame for event in progress if event.path]
+        assert landed[0] == asked[0]  # else 1001 is the first
+        assert landed.index(asked[1]) < landed.index(FIRST + 1)  # else 1002 is the first of what is blended
+        assert sorted(landed) == list(range(FIRST, FIRST + 6))
+        assert (ended.outcome, ended.written) == ("finished", 6)
+        with pytest.raises(WireError, match="no session"):
+            going.show(FIRST)
+    in_order = {frame: read_image(shot.alpha(frame)) for frame in range(FIRST, FIRST + 6)}
+    alone = shot.folder / "alone"
+    masks = [f"{shot.mask}@{frame}" for frame in (FIRST, FIRST + 4)]
+    options = ["--mask", masks[0], "--mask", masks[1], "--out", str(alone / "alpha.####.exr"), "--device", "cpu"]
+    assert main(shot.arguments(*options, "--cache", "0")) == 0
+    assert all(np.array_equal(read_image(alone / shot.alpha(f).name), alpha) for f, alpha in in_order.items())
+
+
 def test_an_orderly_end_is_said_and_the_job_resumes(engine: Engine, shot: Shot) -> None:
     engine.accident("predict", "sleep", **{"for": 0.05})
     with engine.client() as client:

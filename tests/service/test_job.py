@@ -30,7 +30,7 @@ from matanyone_engine.service.keys import KeyMask, ObjectOptions
 from matanyone_engine.service.ledger import Ledger
 from matanyone_engine.service.record import read_record
 from matanyone_engine.service.resume import ResumePoint, read_resume_point, write_resume_point
-from matanyone_engine.service.run import FrameDone, StepDone, Unchanged, identity, run_matte, waiting_bytes
+from matanyone_engine.service.run import FrameDone, Looking, StepDone, Unchanged, identity, run_matte, waiting_bytes
 
 
 @pytest.fixture
@@ -449,9 +449,15 @@ def test_a_ledger_keeps_what_another_run_noted_meanwhile(tmp_path: Path) -> None
 
 def test_a_cache_keeps_to_its_limit_and_notices_damage(tmp_path: Path) -> None:
     with closing(DiskCache(tmp_path, limit=1000)) as first:
+        first.needed = lambda name: name < "02"
         for number in range(20):
             first[f"{number:02d}.alpha"] = bytes(100)
-        assert len(first) == 20  # what a run has used stays until it ends
+            assert len(first) <= 8  # also while a run goes on
+        assert {"00.alpha", "01.alpha", "19.alpha"} <= set(first)
+        first.needed = lambda _: True
+        for number in range(20, 40):
+            first[f"{number:02d}.alpha"] = bytes(100)
+        assert len(first) >= 20  # only what is needed may go beyond it
     left = DiskCache(tmp_path, limit=1000)
     assert 0 < len(left) <= 7
     name = next(iter(left))
@@ -461,6 +467,95 @@ def test_a_cache_keeps_to_its_limit_and_notices_damage(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         left[name]
     assert name not in left
+
+
+def test_a_long_run_keeps_to_the_cache_s_limit(tmp_path: Path) -> None:
+    """Also what is kept of a blend is one stretch; and alphas are those of a run with room for everything."""
+    shot = make_shot(tmp_path, count=40)
+    keys = tuple(KeyMask(str(shot.mask), (frame,)) for frame in (1010, 1020, 1030, 1040))
+    plan = plan_matte(job(shot, mask_frame=1001, keys=keys))
+    roomy: dict[str, bytes] = {}
+    expected = {event.frame: event.alpha for event in run(plan, shot, cache=roomy)}
+    clear(shot)
+    limit = sum(map(len, roomy.values())) // 3
+    with closing(DiskCache(tmp_path / "cache", limit)) as cache:
+        found, most = {}, 0
+        for event in run(plan, shot, cache=cache):
+            found[event.frame] = event.alpha
+            most = max(most, sum(path.stat().st_size for path in (tmp_path / "cache").glob("??/*")))
+    assert most < 1.3 * limit
+    assert all((found[frame] == expected[frame]).all() for frame in expected)
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(shot: Shot, caplog: pytest.LogCaptureFixture) -> None:
+    plan = plan_matte(job(shot, mask_frame=1001, keys=(KeyMask(str(shot.mask), (1006,)),)))
+    expected = {event.frame: event.alpha for event in run(plan, shot, cache={})}
+    clear(shot)
+    (shot.folder / "cache").write_text("no folder")
+    with closing(DiskCache(shot.folder / "cache")) as cache:
+        found = {event.frame: event.alpha for event in run(plan, shot, cache=cache)}
+    assert all((found[frame] == expected[frame]).all() for frame in expected)
+    assert sum("not kept" in record.message for record in caplog.records) == 1
+
+
+class Sieve(dict[str, bytes]):
+    """A cache in which nothing stays, as one that many fill at once."""
+
+    def __setitem__(self, name: str, value: bytes) -> None:
+        super().__setitem__(name, value)
+        if len(self) > 6:
+            del self[next(iter(self))]
+
+
+def test_a_cache_that_keeps_nothing_is_given_up(shot: Shot, caplog: pytest.LogCaptureFixture) -> None:
+    plan = plan_matte(job(shot, mask_frame=1001, keys=(KeyMask(str(shot.mask), (1006,)),)))
+    expected = {event.frame: event.alpha for event in run(plan, shot, cache={})}
+    clear(shot)
+    found = {event.frame: event.alpha for event in run(plan, shot, cache=Sieve())}
+    assert all((found[frame] == expected[frame]).all() for frame in expected)
+    assert any("goes on without it" in record.message for record in caplog.records)
+
+
+def test_files_that_are_read_first_are_told_and_a_stop_ends_it(shot: Shot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("matanyone_engine.service.contents._SAID_EVERY_S", 0.0)
+    plan = plan_matte(job(shot))
+    said = [event for event in events(plan, shot) if isinstance(event, Looking)]
+    assert [(event.done, event.of) for event in said] == [(n, 6) for n in (*range(1, 7), *range(1, 7))]
+    clear(shot)
+    told: list[object] = []
+    for event in events(plan, shot, stopping=lambda: len(told) >= 2):
+        told.append(event)
+    assert [type(event) for event in told] == [Looking, Looking]
+    assert shot.written() == []
+
+
+def test_frames_that_somebody_waits_for_go_first_and_are_the_same(shot: Shot) -> None:
+    mask = (KeyMask(str(shot.mask), (1004,)),)
+    expected = {
+        event.frame: event.alpha for event in run(plan_matte(job(shot, mask_frame=1001, keys=mask)), shot, cache={})
+    }
+    clear(shot)
+    plan = plan_matte(job(shot, mask_frame=1001, keys=mask, first=(1006,)))
+    wishes = {1: [1003], 2: [1005, 1003]}  # after so many alphas somebody asks, and asks again
+    found: dict[int, Any] = {}
+
+    def wanted() -> list[int]:
+        return wishes.get(len(found), [])
+
+    steps = []
+    for event in events(plan, shot, cache={}, wanted=wanted):
+        steps.append(event)
+        if isinstance(event, FrameDone):
+            found[event.frame] = event.alpha
+    assert list(found)[:3] == [1006, 1003, 1005]
+    assert all((found[frame] == expected[frame]).all() for frame in expected)
+    assert [event.done == event.of for event in steps] == [False] * (len(steps) - 1) + [True]
+    assert len(steps) <= 2 + 6 + 6  # keys, passes and alphas given out: nothing is computed twice
+
+
+def test_frames_to_begin_with_are_frames_of_the_job(shot: Shot) -> None:
+    with pytest.raises(SettingError, match="1099"):
+        plan_matte(job(shot, first=(1099,)))
 
 
 def test_exposure_is_for_the_network_and_has_limits(shot: Shot) -> None:

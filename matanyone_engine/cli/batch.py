@@ -111,7 +111,7 @@ class _Batch:
         begun = time.monotonic()
         error = _caught(lambda: self._work(shot, name))
         if error is not None:
-            self._console.print(f"failed  {name}: {error.came} (expected {error.expected}). {error.action}")
+            self._console.print(f"failed  {name}: expected {error.expected}; got {error.came}. {error.action}")
         self._reporter.end_shot(error)
         picture = self._picture(name)
         return Outcome(

@@ -56,7 +56,7 @@ class Outcome:
         if self.error is None:
             return describe_frames(self.suspicious)
         frame = f"frame {self.error.frame}: " if self.error.frame is not None else ""
-        return f"{frame}{self.error.came} (expected {self.error.expected})"
+        return f"{frame}expected {self.error.expected}; got {self.error.came}"
 
 
 def show_table(outcomes: list[Outcome]) -> None:

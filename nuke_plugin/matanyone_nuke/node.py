@@ -15,7 +15,9 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import nuke
 
-from . import host, knobs, plan, shape
+from . import export, farm, host, knobs, layers, plan, shape
+from .layers import inside
+from .run import Cancelled
 from .scene import look_around
 from .stage import NodeRun, ask_engine
 
@@ -69,6 +71,10 @@ def press(node: Any, action: str) -> None:
         _ACTIONS[action](node)
     except plan.PlanError as error:
         host.say("MatAnyone: expected %s; got %s.\n\n%s" % (error.expected, error.came, error.action))
+    except export.ExportError as error:
+        host.say("MatAnyone: %s" % error)
+    except Cancelled:
+        host.say("MatAnyone: stopped.")
 
 
 def _matte_range(node: Any) -> None:
@@ -103,10 +109,15 @@ def _show_record(node: Any) -> None:
 
 
 def _delete_export(node: Any) -> None:
-    from . import export
-
     count = export.delete_rendered(plan.export_folder(node["matte"].getEvaluatedValue() or ""))
     host.say("MatAnyone: %d rendered files deleted." % count)
+
+
+def _save_job(node: Any) -> None:
+    identity = knobs.identify(node)
+    planned = plan.plan_run(knobs.settings(node), look_around(node))
+    paths = farm.save_job_files(identity, planned, _client(node))
+    host.say("MatAnyone: saved for the farm:\n%s\n\nmatanyone-engine run FILE needs no Nuke." % "\n".join(paths))
 
 
 def _convert(node: Any) -> None:
@@ -121,6 +132,7 @@ _ACTIONS = {
     "test_engine": _test_engine,
     "show_record": _show_record,
     "delete_export": _delete_export,
+    "save_job": _save_job,
     "convert": _convert,
 }
 
@@ -162,9 +174,12 @@ def matte(node: Any, only: Optional[Tuple[int, ...]] = None) -> int:
 def _where_of(node: Any) -> Any:
     from .bridge import installed_where
 
-    script = os.path.basename(nuke.root().name())
-    client = "Nuke %s, %s %s" % (nuke.NUKE_VERSION_STRING, script, node.fullName())
-    return installed_where(node["engine"].value() or "", bool(node["start_engine"].value()), client)
+    return installed_where(node["engine"].value() or "", bool(node["start_engine"].value()), _client(node))
+
+
+def _client(node: Any) -> str:
+    """Who asks, for people."""
+    return "Nuke %s, %s %s" % (nuke.NUKE_VERSION_STRING, os.path.basename(nuke.root().name()), node.fullName())
 
 
 # --------------------------------------------------------------------------------------------------- converting
@@ -174,7 +189,7 @@ def convert(node: Any) -> Any:
     """Plain Read and Copy in its place, which any Nuke draws; the Copy."""
     with one_undo("Convert MatAnyone"):
         inner = {name: node.node(name) for name in (shape.MATTE_READ, shape.MATTE_COPY)}
-        with _inside(node.parent()):
+        with inside(node.parent()):
             read, copy = nuke.nodes.Read(), nuke.nodes.Copy()
         _copy_knobs(inner[shape.MATTE_READ], read, ("file", "first", "last", "origfirst", "origlast", "raw"))
         read["on_error"].setExpression(shape.ON_ERROR)
@@ -198,8 +213,8 @@ def _copy_knobs(source: Any, target: Any, names: Tuple[str, ...]) -> None:
 
 def _copy_objects(node: Any, copy: Any, read: Any) -> Any:
     """A further Copy for each four objects, as inside the node; the last one."""
-    for inner in object_copies(node):
-        with _inside(node.parent()):
+    for inner in layers.object_copies(node):
+        with inside(node.parent()):
             more = nuke.nodes.Copy()
         _copy_knobs(inner, more, tuple("%s%d" % (side, slot) for slot in range(4) for side in ("from", "to")))
         more.setInput(0, copy)
@@ -215,44 +230,6 @@ def _users(node: Any) -> List[Tuple[Any, int]]:
     for user in node.dependent(nuke.INPUTS | nuke.HIDDEN_INPUTS):
         found += [(user, number) for number in range(user.inputs()) if user.input(number) == node]
     return found
-
-
-def object_copies(node: Any) -> List[Any]:
-    """The Copies for objects inside the node, in order."""
-    found = (node.node("ObjectCopy%d" % number) for number in range(1, 100))
-    return [copy for copy in found if copy is not None]
-
-
-def show_objects(node: Any, objects: Tuple[str, ...]) -> None:
-    """Each object's layer comes out of the node: a Copy for each four, between MatteCopy and Output."""
-    for name in objects:
-        nuke.Layer(name, [name + ".alpha"])
-    with _inside(node):
-        for copy in object_copies(node):
-            nuke.delete(copy)
-        last, read = node.node(shape.MATTE_COPY), node.node(shape.MATTE_READ)
-        for number in range(0, len(objects), 4):
-            copy = nuke.nodes.Copy()
-            copy.setName("ObjectCopy%d" % (number // 4 + 1))
-            copy["from0"].setValue("none")
-            copy["to0"].setValue("none")
-            for slot, name in enumerate(objects[number : number + 4]):
-                copy["from%d" % slot].setValue(name + ".alpha")
-                copy["to%d" % slot].setValue(name + ".alpha")
-            copy.setInput(0, last)
-            copy.setInput(1, read)
-            last = copy
-        node.node("Output1").setInput(0, last)
-
-
-@contextlib.contextmanager
-def _inside(group: Any) -> Iterator[None]:
-    """New nodes go into this group."""
-    group.begin()
-    try:
-        yield
-    finally:
-        group.end()
 
 
 @contextlib.contextmanager

@@ -208,6 +208,12 @@ KNOBS: Tuple[Knob, ...] = (
         on=True,
     ),
     _button(
+        "save_job",
+        "Save job for the farm",
+        "Render what the engine needs, and write a job file beside the matte: matanyone-engine run FILE mattes it "
+        "anywhere, without Nuke and without its licence.",
+    ),
+    _button(
         "delete_export",
         "Delete rendered inputs",
         "Delete the plates and masks that were rendered for the engine: those files only, and never a folder.",

@@ -16,7 +16,7 @@ from typing import Any, List, Optional
 
 import nuke
 
-from . import bridge, export, host, knobs, plan, shape
+from . import bridge, export, host, knobs, layers, plan, shape
 from .run import Cancelled, Outcome, Run, Stage, describe
 
 REFRESH_S = 1.0
@@ -158,14 +158,12 @@ def on_main_finish(identity: str, planned: plan.Plan, outcome: Outcome) -> None:
 
 
 def _keep_record(node: Any, identity: str, planned: plan.Plan, outcome: Outcome) -> None:
-    from .node import show_objects
-
     if outcome.written or outcome.unchanged:
         on_main_show_frames(identity, planned)
         nuke.Undo.disable()
         try:
             if planned.settings.objects:
-                show_objects(node, planned.objects)
+                layers.show_objects(node, planned.objects)
             text = plan.record_text(planned, outcome.engine, outcome.written, outcome.unchanged, outcome.state)
             node[shape.RECORD].setValue(text)
         finally:

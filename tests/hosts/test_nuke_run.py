@@ -411,3 +411,17 @@ def test_proxy_is_put_back(host: Host, node: Any) -> None:
     host.nuke.root()["proxy"].setValue(True)
     assert host.matted(node).state == "finished", host.session.messages
     assert host.nuke.root()["proxy"].value() is True
+
+
+def test_a_job_for_the_farm_is_the_run_without_nuke(host: Host, node: Any) -> None:
+    host.press(node, "save_job")
+    saved = host.folder(node) / "alpha.job.json"
+    assert str(saved) in host.session.messages[-1]
+    assert not alphas(host.folder(node)), "nothing is matted here"
+    assert main(["run", str(saved), "--device", "cpu", "--cache", "0"]) == 0
+    by_farm = written(host, node)
+    assert len(by_farm) == len(FRAMES)
+    for path in host.folder(node).glob("*.exr"):
+        path.unlink()
+    assert host.matted(node).written == len(FRAMES)
+    assert written(host, node) == by_farm

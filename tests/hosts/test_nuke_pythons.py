@@ -7,6 +7,7 @@ drawn by this Python. MATANYONE_PYZMQ_WHEELS names a folder of pyzmq wheels, wit
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -19,11 +20,13 @@ import pytest
 from engines import Engine, running
 from nuke_host import FAKE, FIRST, LAST, make_mask, make_plate
 
+from matanyone_engine.cli.engines import _FAMILY
 from matanyone_engine.cli.exit_codes import EXIT_CODES, REFUSED
 from matanyone_engine.cli.nuke import fitting_wheels, install
 
 ROOT = Path(__file__).resolve().parents[2]
-VERSIONS = ("3.7", "3.9", "3.10", "3.11")
+OWN = f"{sys.version_info[0]}.{sys.version_info[1]}"
+VERSIONS = tuple(dict.fromkeys(("3.7", "3.9", "3.10", "3.11", OWN)))
 WHEELS = os.environ.get("MATANYONE_PYZMQ_WHEELS")
 FARM_ERRORS = (".*ERROR:.*", ".*Error:.*", ".*Error :.*", r".*Eddy\[ERROR\].*", r"(?i)\berror\b.*:", r"Traceback")
 """The first four are those of Deadline Cloud's adaptor for Nuke; the rest, what other farms are set to look for."""
@@ -31,7 +34,7 @@ FARM_ERRORS = (".*ERROR:.*", ".*Error:.*", ".*Error :.*", r".*Eddy\[ERROR\].*", 
 
 def python(version: str) -> str | None:
     """An interpreter of this version, from the path or from pyenv."""
-    if f"{sys.version_info[0]}.{sys.version_info[1]}" == version:
+    if version == OWN:
         return sys.executable
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     found = sorted(pyenv.glob(f"{version}.*/bin/python")) if pyenv.is_dir() else []
@@ -78,8 +81,8 @@ def test_everything_under_nuke_t(engine: Engine, nuke_path: Path, version: str) 
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(rf"(\d+) of \1 ok: .* Python {version}", done.stdout)
-    link = "pyzmq" if version == f"{sys.version_info[0]}.{sys.version_info[1]}" or (WHEELS and version != "3.7") else ""
-    assert f"by {link or 'companion'}" in done.stderr
+    link = "pyzmq" if version == OWN or (WHEELS and version != "3.7") else "companion"
+    assert f"by {link}" in done.stderr
     lines = done.stderr.splitlines()
     assert len(lines) > 50
     assert all(line.startswith("matanyone: ") for line in lines)
@@ -87,14 +90,10 @@ def test_everything_under_nuke_t(engine: Engine, nuke_path: Path, version: str) 
 
 
 def test_a_farm_is_told_the_command_lines_exit_codes(nuke_path: Path) -> None:
-    from matanyone_engine.cli.engines import _FAMILY
-
     code = "import json, matanyone_nuke.bridge as b; print(json.dumps([b.EXIT_CODES, b.REFUSED]))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=nuke_path, capture_output=True, text=True, check=True
     ).stdout
-    import json
-
     theirs, refused = json.loads(done)
     ours = {code: EXIT_CODES[family] for code, family in _FAMILY.items() if family in EXIT_CODES}
     assert {**ours, "cancelled": 130} == theirs

@@ -66,9 +66,9 @@ def blender(folder: Path, zip_file: Path, *orders: Order, **environment: str) ->
 
 
 def command_line(*arguments: str) -> None:
-    """The program in a process of its own, with the threads that the engine has."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, "-m", "matanyone_engine", *arguments], check=True, cwd=ROOT, env=environment)
+    """The program in a process of its own, with the threads that the engine has, and nothing from a user's cache."""
+    command = [sys.executable, "-m", "matanyone_engine", *arguments, "--cache", "0"]
+    subprocess.run(command, check=True, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
 def contour(mask: np.ndarray, every: int = 6) -> list[tuple[float, ...]]:

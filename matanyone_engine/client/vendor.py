@@ -10,6 +10,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import importlib.metadata
 import shutil
 import sys
 from pathlib import Path
@@ -35,9 +36,18 @@ def copy_client(folder: Path) -> list[Path]:
         for source in sorted((package / name).glob("*.py")):
             if source != Path(__file__).resolve():
                 shutil.copyfile(source, folder / name / source.name)
-    shutil.copyfile(package.parent / "LICENSE", folder / "LICENSE")
+    shutil.copyfile(_licence(package), folder / "LICENSE")
     (folder / "__init__.py").write_text(f'{_HEAD}{_MARK}\n__version__ = "{__version__}"\n', encoding="utf-8")
     return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _licence(package: Path) -> Path:
+    """Beside the package in a checkout; among the distribution's own files where it was installed."""
+    beside = package.parent / "LICENSE"
+    if beside.is_file():
+        return beside
+    files = importlib.metadata.files("matanyone-engine") or ()
+    return Path(next(file.locate() for file in files if file.name == "LICENSE"))
 
 
 def _clear(folder: Path) -> None:

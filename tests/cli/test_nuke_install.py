@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -53,3 +55,22 @@ def test_it_says_what_wheels_it_wants(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main(["nuke", "install", "--nuke-path", str(tmp_path / "nuke"), "--wheels", str(tmp_path)]) == 2
     assert "pip download" in capsys.readouterr().err
     assert not (tmp_path / "nuke").exists()
+
+
+def test_the_client_is_copied_from_an_installed_package_too(tmp_path: Path) -> None:
+    """Where the licence lies among the distribution's files, not beside the package."""
+    site, root = tmp_path / "site", Path(__file__).resolve().parents[2]
+    shutil.copytree(
+        root / "matanyone_engine", site / "matanyone_engine", ignore=shutil.ignore_patterns("*.safetensors")
+    )
+    about = site / "matanyone_engine-0.1.0.dist-info"
+    (about / "licenses").mkdir(parents=True)
+    shutil.copy(root / "LICENSE", about / "licenses")
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: matanyone-engine\nVersion: 0.1.0\n")
+    (about / "RECORD").write_text(f"{about.name}/METADATA,,\n{about.name}/licenses/LICENSE,,\n")
+    command = [sys.executable, "-m", "matanyone_engine.client.vendor", str(tmp_path / "copy")]
+    done = subprocess.run(
+        command, env={"PYTHONPATH": str(site)}, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "copy" / "LICENSE").read_bytes() == (root / "LICENSE").read_bytes()

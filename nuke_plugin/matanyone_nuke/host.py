@@ -6,7 +6,7 @@ never runs under nuke -t, and swallows what goes wrong; so it is called in one p
 
 Rules of this file:
 1. post() does at once what it is asked on the main thread, else queues it; an error comes back to whoever waits.
-2. nothing waits for the main thread without a way out: the caller says when to give up.
+2. Nothing waits for the main thread without a way out: the caller says when to give up.
 3. No GUI call under nuke -t.
 """
 

@@ -154,7 +154,10 @@ def on_main_finish(identity: str, planned: plan.Plan, outcome: Outcome) -> None:
     if node is not None:
         _keep_record(node, identity, planned, outcome)
         knobs.show_status(node, text.splitlines()[0])
-    host.log(text) if not nuke.GUI or outcome.state != "failed" else host.say("MatAnyone: " + text)
+    if nuke.GUI and outcome.state == "failed":
+        host.say("MatAnyone: " + text)
+    else:
+        host.log(text)
 
 
 def _keep_record(node: Any, identity: str, planned: plan.Plan, outcome: Outcome) -> None:

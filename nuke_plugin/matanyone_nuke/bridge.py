@@ -41,6 +41,7 @@ EXIT_CODES = {
     "bad-result": 8,
     "unreachable": 9,
     "stalled": 9,
+    "claimed": 11,
     "cancelled": 130,
 }
 """What a farm is told, by the engine's code; the command line's own (docs/cli.md). REFUSED for any other."""

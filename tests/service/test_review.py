@@ -75,7 +75,9 @@ def test_what_is_no_run_is_refused(shot: Shot, tmp_path: Path) -> None:
     shutil.copy(shot.out / "a.matanyone.json", tmp_path)
     with pytest.raises(PlateError, match="alphas"):
         find_run(str(tmp_path / "a.matanyone.json"))
-    shutil.copy(shot.out / "a.matanyone.json", tmp_path / "b.matanyone.json")
+    other = json.loads((tmp_path / "a.matanyone.json").read_text())
+    other["job"]["out"] = str(tmp_path / "b.####.exr")
+    (tmp_path / "b.matanyone.json").write_text(json.dumps(other))
     with pytest.raises(SettingError, match="2: a"):
         find_run(str(tmp_path))
 

@@ -266,18 +266,23 @@ class Bridge:
         for event in run.events(_POLL_S):
             if isinstance(event, say.JobEnded):
                 return event
-            if isinstance(event, say.Progress):
-                frame = event.frame if event.path else None
-                if frame is not None and not _appeared(patterns, frame):
-                    run.cancel()
-                    raise _damaged(patterns, frame)
-                eta = pace.eta_s(event.done, event.of)
-                sure = min((each.value for each in event.confidences), default=None)
-                self._outbox.put(Landed(frame, event.done, event.of, eta, event.warnings, sure))
+            if isinstance(event, say.Progress) and event.looking:
+                self._outbox.put(Told(f"looks what has changed: {event.done} of {event.of} files"))
+            elif isinstance(event, say.Progress):
+                self._outbox.put(self._landed(run, event, patterns, pace))
             if self._cancel.is_set():
                 run.cancel()
             self._answer_calls()
         raise AssertionError("a job's events end with JobEnded")
+
+    def _landed(self, run: Any, event: say.Progress, patterns: dict[str, str], pace: _Pace) -> Landed:
+        """A step is done; its frame, if it has one, is whole on this machine. Cancels, and raises WireError, if not."""
+        frame = event.frame if event.path else None
+        if frame is not None and not _appeared(patterns, frame):
+            run.cancel()
+            raise _damaged(patterns, frame)
+        sure = min((each.value for each in event.confidences), default=None)
+        return Landed(frame, event.done, event.of, pace.eta_s(event.done, event.of), event.warnings, sure)
 
     def _answer_calls(self) -> None:
         """Calls that came while a shot is run; orders cannot come."""

@@ -307,6 +307,18 @@ def test_an_order_gives_the_command_lines_alphas(addon: Callable[[str], Any], br
         assert np.array_equal(read_image(shot.folder / "mattes" / f"sh.{frame}.exr"), read_image(shot.alpha(frame)))
 
 
+def test_files_that_are_read_first_are_no_frames(addon: Callable[[str], Any], bridge: Any) -> None:
+    say = addon("bridge").say
+
+    class Run:
+        def events(self, _seconds: float) -> Iterator[Any]:
+            yield say.Progress("s", 1001, "", 3, 8, looking=True)
+            yield say.JobEnded("s", "finished", 0)
+
+    assert bridge._followed(Run(), {}).outcome == "finished"
+    assert [event.text for event in bridge.events()] == ["looks what has changed: 3 of 8 files"]
+
+
 def test_polling_never_waits_whatever_comes(addon: Callable[[str], Any], bridge: Any) -> None:
     for _ in range(10_000):
         bridge._outbox.put(addon("bridge").Told("much"))

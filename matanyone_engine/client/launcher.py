@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Optional
 
@@ -18,6 +19,8 @@ from .pump import EnginePump, State
 from .transport import ClientKeys
 
 _ANSWER_S = 3.0
+_NICER = 5
+"""How far an engine that a host starts gives way to it: on a plain CPU, the host's window goes first."""
 
 
 def find_engine(path: Optional[Path] = None) -> Connection:
@@ -100,7 +103,9 @@ def _start(file: Path, command: list[str], timeout_s: float) -> Connection:
             stdout=output,
             stderr=output,
             start_new_session=True,  # a Ctrl-C in the host's terminal is not meant for it
+            creationflags=getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0),
         )
+    _give_way(process.pid)
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -110,6 +115,13 @@ def _start(file: Path, command: list[str], timeout_s: float) -> Connection:
             return connection
         time.sleep(0.1)
     raise _not_started(f"it was not ready after {timeout_s:.0f} s", log)
+
+
+def _give_way(pid: int) -> None:
+    """Where the system has niceness: before the engine has threads, which inherit it."""
+    if hasattr(os, "setpriority"):
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, pid, min(19, os.getpriority(os.PRIO_PROCESS, 0) + _NICER))
 
 
 def _connection_of(file: Path, pid: int) -> Optional[Connection]:

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -575,6 +577,22 @@ def test_a_stale_connection_file_is_not_believed(engine: Engine) -> None:
     assert engine.file.exists()
     with pytest.raises(WireError, match="exit code 1"):
         ensure_engine(engine.file, command)
+
+
+def test_a_started_engine_gives_way_to_its_host(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "matanyone_engine", "serve", "--device", "cpu", "--state", str(tmp_path / "state")]
+    started = ensure_engine(tmp_path / "engine.json", command)
+    try:
+        ours = os.getpriority(os.PRIO_PROCESS, 0)
+        assert {os.getpriority(os.PRIO_PROCESS, pid) for pid in threads(started.pid)} == {min(19, ours + 5)}
+    finally:
+        os.kill(started.pid, signal.SIGTERM)
+
+
+def threads(pid: int) -> list[int]:
+    """Where each can be told (Linux), else the process."""
+    tasks = Path(f"/proc/{pid}/task")
+    return [int(task.name) for task in tasks.iterdir()] if tasks.exists() else [pid]
 
 
 def test_another_engine_behind_the_file_is_not_believed(engine: Engine) -> None:

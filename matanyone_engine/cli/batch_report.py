@@ -10,8 +10,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from matanyone_engine.atomic import whole_file
-from matanyone_engine.errors import EngineError, OutputError
+from matanyone_engine.cli.job_files import write_text
+from matanyone_engine.errors import EngineError
 from matanyone_engine.media.sequence import describe_frames
 
 _STYLE = """
@@ -75,14 +75,7 @@ def write_page(path: Path, title: str, outcomes: list[Outcome]) -> Path:
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
         f"<h1>{escape(title)}</h1><p>{summary}</p>{_table(outcomes)}{''.join(map(_figure, outcomes))}</html>\n"
     )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(
-            expected=f"to write the report {path}", came=error.strerror or str(error), action="The alphas are there."
-        ) from error
+    write_text(path, text)
     return path
 
 

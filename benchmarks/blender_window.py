@@ -16,15 +16,16 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-import time
 import zipfile
 from pathlib import Path
 
 import cv2
 
+from matanyone_engine.client.launcher import ensure_engine
 from matanyone_engine.media.images import read_mask
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,8 +50,7 @@ def main() -> None:
         try:
             told = _blender(args, folder)
         finally:
-            engine.terminate()
-            engine.wait(60)
+            os.kill(engine, signal.SIGTERM)
         for picture in PICTURES if args.out else ():
             args.out.mkdir(parents=True, exist_ok=True)
             _small(folder / f"{picture}.png", args.out / f"{picture}.png")
@@ -69,17 +69,12 @@ def _stage(addon: Path, libraries: Path) -> None:
     zipfile.ZipFile(ours).extractall(libraries)
 
 
-def _engine(folder: Path) -> subprocess.Popen[bytes]:
-    """One with a thread, so that what is measured is not a fight over cores."""
-    (folder / "run").mkdir(mode=0o700)
+def _engine(folder: Path) -> int:
+    """As the add-on starts one, with a single thread: what is measured is not a fight over cores. Its process."""
     file = folder / "run" / "engine.json"
+    os.environ.update(OMP_NUM_THREADS="1", MATANYONE_ENGINE_CACHE=str(folder / "cache"))
     command = [sys.executable, "-m", "matanyone_engine", "serve", "--device", "cpu", "--root", "/"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MATANYONE_ENGINE_CACHE": str(folder / "cache")}
-    engine = subprocess.Popen([*command, f"--connection={file}", f"--state={folder / 'state'}"], env=environment)
-    deadline = time.monotonic() + 60
-    while not file.exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return engine
+    return ensure_engine(file, [*command, f"--state={folder / 'state'}"]).pid
 
 
 def _blender(args: argparse.Namespace, folder: Path) -> object:

@@ -195,14 +195,14 @@ class EnginePump:
             return [Arrived(0, message)]
         pending = self._pending.get(packet.id)
         if pending is None:
-            return self._about_hello(message)
+            return self._about_hello(message) if packet.id == 0 else []  # else late, for what was given up
         if isinstance(message, Fault) and message.code == Code.UNAUTHORISED.value:
             self._greet()  # another run of the engine behind the same port
             return []
         return self._answered(pending, packet)
 
     def _about_hello(self, message: Message) -> list[Arrived]:
-        """An answer to nothing we wait for: late, or the engine refuses our hello."""
+        """An answer to hello or ping. A Fault before both sides have met: the engine refuses us."""
         if not isinstance(message, Fault) or len(self._health.welcomes) == len(Channel):
             return []
         gone, self._pending = self._pending, {}

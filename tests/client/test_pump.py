@@ -18,6 +18,7 @@ from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.arrays import describe_raw
 from matanyone_engine.wire.codec import Packet, decode, encode
 from matanyone_engine.wire.connection import Connection
+from matanyone_engine.wire.conversation import Channel
 from matanyone_engine.wire.errors import Code, WireError
 
 WELCOME = say.Welcome("epoch", "0", ("toy",), "cpu", 1 << 20, 30.0)
@@ -94,6 +95,19 @@ def test_a_second_or_late_answer_is_dropped(engine: Any) -> None:
         for _ in range(3):
             assert client.call(say.Close("s")) == say.Closed("s")
         assert not client.events
+
+
+def test_a_late_fault_fails_nothing_while_the_two_meet_again(engine: Any) -> None:
+    scripted = engine(lambda _packet: [])
+    pump = EnginePump(lambda: scripted.connection, "test")
+    try:
+        wanted, gone = pump.ask(say.Close("s")), pump.ask(say.Close("t"))
+        pump.give_up(gone)
+        refusal = say.Fault(Code.OUT_OF_ORDER.value, "late", "", True)
+        assert pump._received(Channel.DATA, Packet(gone, refusal)) == []
+        assert [each.request for each in pump._received(Channel.DATA, Packet(0, refusal))] == [wanted]
+    finally:
+        pump.close()
 
 
 def test_an_answer_that_does_not_fit_its_request_is_a_fault(engine: Any) -> None:

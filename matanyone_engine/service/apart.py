@@ -6,13 +6,14 @@ Image libraries are large and written in C++; a file that kills one must be an a
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures import TimeoutError as TookTooLong
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 from typing import TypeVar
 
 from matanyone_engine.media.channels import Selection
@@ -37,7 +38,7 @@ class Apart:
         """What work(*arguments) returns or raises there; all of it is pickled. Raises WireError if that killed it."""
         with self._lock:
             if self._pool is None:
-                self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+                self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_end_with_the_engine)
             pool = self._pool
         try:
             return pool.submit(work, *arguments).result(self._patience_s)
@@ -66,6 +67,18 @@ class Apart:
         """End the process."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
+
+
+def _end_with_the_engine() -> None:
+    """In the new process: an engine that is killed cannot end it, and it would wait for work for ever."""
+    engine = parent_process()
+    assert engine is not None
+
+    def watch() -> None:
+        engine.join()
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 def look_through(

@@ -68,7 +68,8 @@ class Settings:
     """'off', 'follow' or 'box'."""
     region_box: Tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     """x, y, r, t in Nuke's pixels, from the bottom left."""
-    settle: int = 10
+    settle: int = -1
+    """Below 0: what suits the model."""
     mask_grow: int = 0
     exposure: float = 0.0
     pin_keys: bool = False
@@ -462,7 +463,7 @@ def _object(name: str, exports: Tuple[Export, ...]) -> say.ObjectOptions:
 def _options(plan: Plan) -> say.Options:
     settings = plan.settings
     return say.Options(
-        settle_passes=settings.settle,
+        settle_passes=settings.settle if settings.settle >= 0 else None,
         working_size=QUALITIES[settings.quality],
         colorspace=plan.colorspace,
         mask_grow=settings.mask_grow,

@@ -180,7 +180,12 @@ KNOBS: Tuple[Knob, ...] = (
     ),
     Knob("region_box", "BBox_Knob", 15, "box", "The region for 'box', in pixels of the plate.", default="0 0 0 0"),
     Knob(
-        "settle", "Int_Knob", 3, "settle", "How often the network refines a key frame before it goes on.", default="10"
+        "settle",
+        "Int_Knob",
+        3,
+        "settle",
+        "How often the network refines a key frame first; -1 is what suits the model.",
+        default="-1",
     ),
     Knob(
         "mask_grow", "Int_Knob", 3, "grow mask", "Pixels by which masks are grown first; negative shrinks.", default="0"

@@ -218,7 +218,7 @@ def test_a_node_that_is_renamed_or_deleted_while_it_runs(host: Host, engine: Eng
 
 
 def test_a_script_that_is_closed_while_it_runs(host: Host, engine: Engine, node: Any) -> None:
-    engine.accident("predict", "sleep", **{"for": 0.1})
+    engine.accident("predict", "sleep", **{"for": 0.4})
     host.press(node, "matte_range")
     run = host.run_of(node)
     host.until(lambda: host.session.tasks and host.session.tasks[-1].progress > 0)

@@ -22,10 +22,10 @@ from torch import Tensor
 
 from matanyone_engine.errors import CheckpointError, SettingError
 from matanyone_engine.model.device import choose_device
+from matanyone_engine.model.matanyone import IMAGE_MEAN, IMAGE_STD
 from matanyone_engine.model.weights_file import measure
 
 _CONFIG, _WEIGHTS = "config.json", "model.safetensors"
-_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Sam2:
@@ -77,7 +77,7 @@ class Sam2:
 
     def _prepared(self, image: Tensor) -> Tensor:
         square = F.interpolate(image, size=(self._side, self._side), mode="bilinear", antialias=True)
-        mean, deviation = (square.new_tensor(values).view(1, 3, 1, 1) for values in (_MEAN, _DEVIATION))
+        mean, deviation = (square.new_tensor(values).view(1, 3, 1, 1) for values in (IMAGE_MEAN, IMAGE_STD))
         return ((square - mean) / deviation).to(self._device)
 
 
@@ -86,7 +86,7 @@ def _model_class() -> Any:
         from transformers import Sam2Model
     except ImportError as error:
         raise SettingError(
-            expected="the package transformers (4.56 or later) for SAM 2",
+            expected="the package transformers (5.0 or later) for SAM 2",
             came=str(error),
             action="Install it: pip install 'matanyone-engine[sam2]'; or use --backend grabcut, which needs nothing.",
         ) from error

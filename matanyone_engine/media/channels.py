@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matanyone_engine.errors import BadInput, PlateError
+from matanyone_engine.media.views import has_view
 
 ALPHA_NAMES = frozenset({"a", "alpha"})
 _RGB_NAMES = (("r", "g", "b"), ("red", "green", "blue"))
@@ -36,6 +37,11 @@ class Selection:
     part: str | None = None
     layer: str | None = None
     by_path: bool = False
+
+    @classmethod
+    def of(cls, plate: str, view: str | None, part: str | None, layer: str | None) -> Selection:
+        """As asked for with this plate's name, in which %V may stand for the view."""
+        return cls(view, part, layer, by_path=has_view(plate))
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from matanyone_engine.media.mattes import check_writable
 from matanyone_engine.media.plates import PlateSource, check_plates, describe_picture, open_plate
 from matanyone_engine.media.sequence import describe_frames, select_frames
 from matanyone_engine.media.spaces import ColourChoice, choose_space, is_linear
-from matanyone_engine.media.views import has_view, with_view
+from matanyone_engine.media.views import with_view
 from matanyone_engine.model.registry import VettedWeights
 from matanyone_engine.service.delivery import Outputs, plan_outputs
 from matanyone_engine.service.keys import (
@@ -89,7 +89,7 @@ class MatteJob:
     @property
     def wanted(self) -> Selection:
         """Which picture of the plate's files."""
-        return Selection(self.view, self.part, self.layer, by_path=has_view(self.plate))
+        return Selection.of(self.plate, self.view, self.part, self.layer)
 
     def named(self) -> MatteJob:
         """With %V and %v replaced. Raises SettingError where no view is named."""

@@ -31,7 +31,7 @@ from matanyone_engine.media.plates import PlateSource, describe_picture, open_pl
 from matanyone_engine.media.prompts import Prompts, rough_size
 from matanyone_engine.media.sequence import describe_frames
 from matanyone_engine.media.spaces import ColourChoice, choose_space
-from matanyone_engine.media.views import has_view, with_view
+from matanyone_engine.media.views import with_view
 from matanyone_engine.model.sam2 import Sam2
 from matanyone_engine.service.apart import look_at
 
@@ -61,7 +61,7 @@ class MaskJob:
     @property
     def wanted(self) -> Selection:
         """Which picture of the plate's file."""
-        return Selection(self.view, self.part, self.layer, by_path=has_view(self.plate))
+        return Selection.of(self.plate, self.view, self.part, self.layer)
 
 
 @dataclass(frozen=True)

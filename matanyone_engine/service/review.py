@@ -29,7 +29,6 @@ from matanyone_engine.media.layouts import union
 from matanyone_engine.media.plates import PlateSource, open_plate
 from matanyone_engine.media.sequence import OutputPattern, find_sequence, has_frame_token
 from matanyone_engine.media.thumbnails import Thumbnails, as_webp, fitting, shrunk
-from matanyone_engine.media.views import has_view
 from matanyone_engine.service.ledger import Ledger
 from matanyone_engine.service.papers import RECORD, Papers
 from matanyone_engine.service.record import Line, read_record
@@ -280,7 +279,7 @@ def _open_plate(run: RunFiles, given: str | None, notes: list[str]) -> PlateSour
         notes.append("Without a record the plate is not known: name it with --plate to see composites.")
         return None
     job = run.record.get("job", {})
-    wanted = Selection(job.get("view"), job.get("part"), job.get("layer"), by_path=has_view(job.get("plate", "")))
+    wanted = Selection.of(job.get("plate", ""), job.get("view"), job.get("part"), job.get("layer"))
     try:
         return open_plate(named, wanted=wanted)
     except BadInput as error:

@@ -5,10 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 OUT := demo_out
-# A Blender for the tests of the extension: any bpy wheel of PyPI, and the Python that it was built for.
+# A Blender for the tests of the extension: any bpy wheel of PyPI, and the Python that it was built for. In those of
+# BPY_ALSO, of the same Python, the tests take the main way only: CI names two.
 BPY ?= 4.5.15
+BPY_ALSO ?=
 BPY_PYTHON ?= python3.11
 BLENDER := .venv-blender-$(BPY)
+BLENDERS := $(BLENDER) $(BPY_ALSO:%=.venv-blender-%)
+PYTEST = MATANYONE_BLENDERS="$(BLENDERS)" $(BIN)/python -m pytest
 
 .PHONY: demo test test-blender blender check clean
 
@@ -17,9 +21,9 @@ demo: $(VENV)/engine
 	  --colorspace lin_rec709_scene --out "$(OUT)/alpha.####.exr" --preview $(OUT)/preview.png
 	$(BIN)/matanyone-engine evaluate "$(OUT)/alpha.####.exr" "examples/truth/alpha.####.exr" --plot $(OUT)/scores.png
 
-# With one real Blender (20 s, 1 GB) where there is a Python for it; without, its tests are skipped and say so.
+# With one real Blender (20 s, 1 GB), installed beside the rest; without a Python for it its tests are skipped and say so.
 test:
-	-$(BPY_PYTHON) -c "" && $(MAKE) $(BLENDER)/ready
+	$(MAKE) -j2 $(VENV)/test $(BLENDERS)
 	$(MAKE) check
 
 check: $(VENV)/test
@@ -27,23 +31,22 @@ check: $(VENV)/test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	MATANYONE_BLENDER_PYTHON=$(and $(wildcard $(BLENDER)/ready),$(BLENDER)/bin/python) $(BIN)/python -m pytest
+	$(PYTEST)
 
 # make test-blender BPY=5.0.1, make test-blender BPY=5.2.3 BPY_PYTHON=python3.13
-test-blender: $(VENV)/test $(BLENDER)/ready
-	MATANYONE_BLENDER_PYTHON=$(BLENDER)/bin/python $(BIN)/python -m pytest tests/hosts
+test-blender: $(VENV)/test $(BLENDERS)
+	$(PYTEST) tests/hosts
 
 # The Blender extension as one zip in dist/, built and validated by Blender's own tool.
-blender: $(VENV)/test $(BLENDER)/ready
+blender: $(VENV)/test $(BLENDER)
 	$(BIN)/python blender_addon/build.py
 
 clean:
 	rm -rf $(VENV) .venv-blender-* .wheels dist $(OUT)
 
-$(BLENDER)/ready:
-	$(BPY_PYTHON) -m venv $(BLENDER)
-	$(BLENDER)/bin/python -m pip --disable-pip-version-check install --quiet bpy==$(BPY)
-	touch $@
+.PHONY: $(BLENDERS)
+$(BLENDERS):
+	$(PYTHON) tests/install_blender.py $@ $(@:.venv-blender-%=%) $(BPY_PYTHON)
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

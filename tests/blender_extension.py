@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Blender extension for tests: staged as its build does it, importable without bpy, and the zip itself."""
+"""The Blender extension for tests: staged as its build does it, importable without bpy, the zip itself, and Blenders.
+
+MATANYONE_BLENDERS: folders that tests/install_blender.py has made, as the Makefile names them. The first one is tested
+in all ways, the others in the main one.
+"""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -33,11 +39,42 @@ def import_extension(folder: Path) -> ModuleType:
     return package
 
 
+@dataclass(frozen=True)
+class Blender:
+    """One release of it, as a Python module in a virtual environment."""
+
+    folder: Path
+
+    @property
+    def version(self) -> str:
+        return self.folder.name.rpartition("-")[2]
+
+    @property
+    def python(self) -> Path:
+        return self.folder / "bin" / "python"
+
+    @property
+    def missing(self) -> str:
+        """Why it cannot be used; '' if it can."""
+        if (self.folder / "ready").exists():
+            return ""
+        why = self.folder / "skipped"
+        return why.read_text() if why.exists() else f"no Blender {self.version} here: make test installs it"
+
+    @property
+    def extension_tool(self) -> Path:
+        """Its blender_ext.py, which any Python runs."""
+        return next(self.folder.glob("lib/python3*/site-packages/bpy/*/scripts/**/cli/blender_ext.py"))
+
+
+BLENDERS = tuple(Blender((ROOT / name).resolve()) for name in os.environ.get("MATANYONE_BLENDERS", "").split())
+
+
 @cache
-def extension_zip(out: Path, bpy_python: Path) -> Path:
-    """What `make blender` builds, validated by Blender's tool. Wheels are fetched once."""
-    tools = sorted(bpy_python.parent.parent.glob("lib/python3*/site-packages/bpy/*/scripts/**/cli/blender_ext.py"))
-    command = [sys.executable, str(SOURCE / "build.py"), "--out", str(out), "--blender-ext", str(tools[0])]
+def extension_zip(out: Path) -> Path:
+    """What `make blender` builds. Wheels are fetched once. Validated by the tool of the first Blender that is here."""
+    tool = next(each.extension_tool for each in BLENDERS if not each.missing)
+    command = [sys.executable, str(SOURCE / "build.py"), "--out", str(out), "--blender-ext", str(tool)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "built and validated" in done.stdout

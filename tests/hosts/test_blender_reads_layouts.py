@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real Blender loads every layout. `make test-blender` installs one (the bpy wheel) and names its Python."""
+"""A real Blender loads every layout. `make test` installs one (the bpy wheel)."""
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import OpenEXR
 import pytest
+from blender_extension import BLENDERS
 from shots import HEIGHT, WIDTH, make_shot, read_image
 
 from matanyone_engine.cli.main import main
@@ -18,10 +18,10 @@ from matanyone_engine.media.images import read_plate
 from matanyone_engine.media.layouts import COMPRESSIONS, LAYOUTS, LOSSY, Delivery, FrameContent, compose
 from matanyone_engine.media.mattes import write_picture
 
-BLENDER_PYTHON = os.environ.get("MATANYONE_BLENDER_PYTHON")
 READER = Path(__file__).parent / "read_in_blender.py"
+WHY_NOT = BLENDERS[0].missing if BLENDERS else "no Blender named: run make test-blender"
 
-pytestmark = pytest.mark.skipif(not BLENDER_PYTHON, reason="no Blender named: run make test-blender")
+pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 
 OBJECTS = ("alice", "böb 2", "gone")
 
@@ -49,7 +49,7 @@ class Seen:
         orders = self.folder / "orders.json"
         orders.write_text(json.dumps(self._orders))
         done = subprocess.run(
-            [str(BLENDER_PYTHON), str(READER), str(orders)], capture_output=True, text=True, check=True
+            [str(BLENDERS[0].python), str(READER), str(orders)], capture_output=True, text=True, check=True
         )
         self._said = [json.loads(line[5:]) for line in done.stdout.splitlines() if line.startswith("said ")]
 

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-MOMENTS = ("load", "decode", "step", "predict", "before-store", "after-store", "in-snapshot", "plan", "mask")
+MOMENTS = ("load", "decode", "step", "predict", "before-store", "after-store", "in-snapshot", "plan", "mask", "look")
 """As they are called in the file."""
 
 
@@ -41,11 +41,12 @@ class Accidents:
     def install(self) -> None:
         """Into this process."""
         from matanyone_engine.matting import step
-        from matanyone_engine.service import engine, pixels, store, worker
+        from matanyone_engine.service import contents, engine, pixels, store, worker
 
         self._before(pixels, "decode", "decode")
         self._before(engine, "plan_matte", "plan")
         self._before(engine, "make_mask", "mask")
+        self._before(contents, "_digest_of", "look")
         self._before(step, "predict", "predict")
         self._before(worker, "load_vetted", "load")
         self._before(worker.Worker, "step", "step")

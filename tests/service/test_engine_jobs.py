@@ -118,6 +118,18 @@ def test_a_viewer_asks_for_frames_of_a_job_in_any_order(engine: Engine, shot: Sh
     assert all(np.array_equal(read_image(alone / shot.alpha(f).name), alpha) for f, alpha in in_order.items())
 
 
+def test_plates_that_are_read_first_are_told_as_such(engine: Engine, shot: Shot) -> None:
+    """A host shows that something goes on while a long shot is read from a slow server, and never as frames done."""
+    engine.accident("look", "sleep", **{"for": 0.6})
+    with engine.client() as client:
+        progress, ended = events(JobRun(client, job(shot)))
+    looked = [event for event in progress if event.looking]
+    assert progress[: len(looked)] == looked != []
+    assert all(0 < event.done <= event.of == 6 and event.path == "" for event in looked)
+    assert [event.path for event in progress[len(looked) :]] == [str(shot.alpha(n)) for n in range(FIRST, FIRST + 6)]
+    assert (ended.outcome, ended.written) == ("finished", 6)
+
+
 def test_an_orderly_end_is_said_and_the_job_resumes(engine: Engine, shot: Shot) -> None:
     engine.accident("predict", "sleep", **{"for": 0.05})
     with engine.client() as client:

@@ -3,11 +3,13 @@
 """What keys, rivals, holdouts and one pass for all objects are worth, on drawn scenes with true alpha (scenes.py).
 
     python benchmarks/shot.py keys --plot keys.png --sheet keys_look.png
+    python benchmarks/shot.py ends --people 1 2 3 4 5 7
     python benchmarks/shot.py rivals --sheet rivals.png
     python benchmarks/shot.py holdouts
     python benchmarks/shot.py objects
 
-keys: one mask on the first frame, and one more where that is worst. rivals: a look-alike that nobody follows, that is
+keys: one mask on the first frame, and one more where that is worst. ends: the same, with passes that remember one key,
+both or all (DR018). rivals: a look-alike that nobody follows, that is
 taken from what is written, and that is kept off before memory. holdouts: a garbage matte on a third of the frames,
 before memory and afterwards only. objects: three in one pass, and one after the other, in processes of their own.
 Masks are the truth above a half. The last line is JSON.
@@ -30,11 +32,13 @@ import torch
 from numpy.typing import NDArray
 from scenes import FIRST, Scene, crowd, look_alike, occlusion, re_entry
 
+from matanyone_engine.matting import blend
+from matanyone_engine.matting import runner as running
 from matanyone_engine.matting.blend import separated
 from matanyone_engine.matting.encoder import SharedEncoder
 from matanyone_engine.matting.holdout import NO_HOLDOUT, Holdout
 from matanyone_engine.matting.names import Inputs, Names
-from matanyone_engine.matting.runner import ShotRunner
+from matanyone_engine.matting.runner import OTHER_KEYS_FARTHER, ShotRunner, Store
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.matting.shot import Seed, Shot, Subject
 from matanyone_engine.model.matanyone import MatAnyone
@@ -56,11 +60,15 @@ SCENES: dict[str, Callable[[int, int], Scene]] = {
 
 
 def follow(
-    network: MatAnyone, scene: Scene, *subjects: Subject, holdouts: Mapping[int, Holdout] | None = None
+    network: MatAnyone,
+    scene: Scene,
+    *subjects: Subject,
+    holdouts: Mapping[int, Holdout] | None = None,
+    store: Store | None = None,
 ) -> Alphas:
     """Run subjects over a scene, keyed with its truth; holdouts are the first subject's, by frame."""
     plates = dict(zip(scene.frames, map(_planes, scene.plates), strict=True))
-    runner = _runner(network, scene, Shot(scene.frames, subjects))
+    runner = _runner(network, scene, Shot(scene.frames, subjects), {} if store is None else store)
     found: Alphas = [{} for _ in scene.frames]
     for step in runner.plan(scene.frames):
         runner.take(step, plates[step.frame], {subjects[0].name: (holdouts or {}).get(step.frame, NO_HOLDOUT)})
@@ -73,7 +81,7 @@ def _planes(plate: Alpha) -> torch.Tensor:
     return torch.from_numpy(plate).permute(2, 0, 1)
 
 
-def _runner(network: MatAnyone, scene: Scene, shot: Shot) -> ShotRunner:
+def _runner(network: MatAnyone, scene: Scene, shot: Shot, store: Store) -> ShotRunner:
     encoder = SharedEncoder(network)
     seeds = [Seed(subject.name, key) for subject in shot.subjects for key in subject.keys]
     names = Names(
@@ -83,7 +91,7 @@ def _runner(network: MatAnyone, scene: Scene, shot: Shot) -> ShotRunner:
     def mask(seed: Seed) -> Alpha:
         return (scene.truth[seed.subject][seed.frame - FIRST] > 0.5).astype(np.float32)
 
-    return ShotRunner(shot, names, {}, encoder, lambda _: MattingSession(network, encoder=encoder), mask)
+    return ShotRunner(shot, names, store, encoder, lambda _: MattingSession(network, encoder=encoder), mask)
 
 
 def scored(alphas: Alphas, scene: Scene) -> list[FrameScores]:
@@ -104,7 +112,7 @@ def keys(network: MatAnyone, args: argparse.Namespace) -> list[Row]:
     print("scene       person  key at  one key  two keys  factor | dtSSD: median  at keys  hand-over  (one key: there)")
     rows, plots = [], {}
     for name, make in SCENES.items():
-        for person in PEOPLE:
+        for person in args.people:
             scene = make(person, args.length)
             one = follow(network, scene, Subject("hero", (FIRST,)))
             worst = worst_frame(scored(one, scene), scene.truth["hero"])
@@ -158,6 +166,63 @@ def _say_keys(row: Row) -> None:
     )
 
 
+# -- what a pass remembers --------------------------------------------------------------------------------------------
+
+
+def ends(network: MatAnyone, args: argparse.Namespace) -> list[Row]:
+    """The second key again, with passes that know their own key, both of their stretch, or all."""
+    print(f"scene       person {'  '.join(ENDS)}")
+    rows = []
+    for name, make in SCENES.items():
+        for person in args.people:
+            rows.append({"scene": name, "person": person, **_by_ends(network, make(person, args.length))})
+            print(f"{name:11} {person:6} {_figures(rows[-1])}", flush=True)
+        whole = [row for row in rows if row["scene"] == name]
+        mean = {way: float(np.exp(np.mean([np.log(row[way]) for row in whole]))) for way in ENDS}
+        print(f"{name:11}   mean {_figures(mean)}")
+    return rows
+
+
+ENDS = ("one key", "own, old blend", "own", "both alike", "both", "all")
+
+
+def _figures(row: Row) -> str:
+    return "  ".join(f"{row[way]:{len(way)}.1f}" for way in ENDS)
+
+
+def _by_ends(network: MatAnyone, scene: Scene) -> dict[str, float]:
+    one = follow(network, scene, Subject("hero", (FIRST,)))
+    keyed = (FIRST, FIRST + worst_frame(scored(one, scene), scene.truth["hero"]))
+    hero, taught = Subject("hero", keyed), Subject("hero", keyed, pinned=frozenset(keyed))
+    alone: Store = {}
+    ways = {"one key": one, "own": _remembering(_NEVER_READ, lambda: follow(network, scene, hero, store=alone))}
+    ways["own, old blend"] = _handing_over_slowly(lambda: follow(network, scene, hero, store=alone))
+    ways["both alike"] = _remembering(1.0, lambda: follow(network, scene, hero))
+    ways["both"], ways["all"] = (follow(network, scene, each) for each in (hero, taught))
+    return {way: error(scored(found, scene)) for way, found in ways.items()}
+
+
+_NEVER_READ = 1e6
+
+
+def _remembering(farther: float, run: Callable[[], Alphas]) -> Alphas:
+    """With other keys' memory that much farther away."""
+    running.OTHER_KEYS_FARTHER = farther
+    try:
+        return run()
+    finally:
+        running.OTHER_KEYS_FARTHER = OTHER_KEYS_FARTHER
+
+
+def _handing_over_slowly(run: Callable[[], Alphas]) -> Alphas:
+    """With the blend of before DR018."""
+    prior, blend._prior = blend._prior, lambda t: t * (1 - t)
+    try:
+        return run()
+    finally:
+        blend._prior = prior
+
+
 # -- rivals -----------------------------------------------------------------------------------------------------------
 
 
@@ -166,7 +231,7 @@ def rivals(network: MatAnyone, args: argparse.Namespace) -> list[Row]:
     print("scene       person | MAD: alone  written  before memory | leak: alone  written  before memory")
     rows = []
     for name in ("look-alike", "re-entry"):
-        for person in PEOPLE:
+        for person in args.people:
             scene = SCENES[name](person, args.length)
             apart = follow(network, scene, Subject("hero", (FIRST,)), Subject("twin", (FIRST,)))
             ways = {
@@ -182,7 +247,7 @@ def rivals(network: MatAnyone, args: argparse.Namespace) -> list[Row]:
                 f" {leaks[0]:11.3f} {leaks[1]:8.3f} {leaks[2]:14.3f}",
                 flush=True,
             )
-            if args.sheet and (name, person) == ("re-entry", PEOPLE[-1]):
+            if args.sheet and (name, person) == ("re-entry", args.people[-1]):
                 write_sheet(args.sheet, scene, ways, [1, args.length // 2, args.length - 1])
     return rows
 
@@ -206,7 +271,7 @@ def holdouts(network: MatAnyone, args: argparse.Namespace) -> list[Row]:
     print("scene       person | MAD: none  afterwards  before memory | on frames without one: none  before memory")
     rows = []
     for name in ("look-alike", "re-entry"):
-        for person in PEOPLE:
+        for person in args.people:
             scene = SCENES[name](person, args.length)
             drawn = {frame: Holdout(outside=_garbage(scene, frame - FIRST)) for frame in scene.frames[2::3]}
             free = follow(network, scene, Subject("hero", (FIRST,)))
@@ -295,14 +360,15 @@ def _cell(picture: Alpha) -> NDArray[np.uint8]:
 def main() -> None:
     """Run one of them and print it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("keys", "rivals", "holdouts", "objects"))
+    parser.add_argument("what", choices=("keys", "ends", "rivals", "holdouts", "objects"))
     parser.add_argument("--model", default="mini")
     parser.add_argument("--length", type=int, default=40)
     parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--people", type=int, nargs="+", default=PEOPLE)
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--sheet", type=Path)
     args = parser.parse_args()
-    ways = {"keys": keys, "rivals": rivals, "holdouts": holdouts, "objects": objects}
+    ways = {"keys": keys, "ends": ends, "rivals": rivals, "holdouts": holdouts, "objects": objects}
     print(json.dumps(ways[args.what](load_network(args.model), args)))
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from matanyone_engine.matting.shot import Answer, Pass, Seed, Shot, Source
 
-_FORMAT = 3
+_FORMAT = 4
 """Raised when the same inputs give other alphas, or reports: a change of the network, of blending, a policy."""
 
 

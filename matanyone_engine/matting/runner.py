@@ -32,6 +32,10 @@ from matanyone_engine.matting.state import StreamState
 STATES_EVERY = 25
 """Frames between kept states: what reaching a frame out of order costs at most."""
 
+OTHER_KEYS_FARTHER = 2.0
+"""Squared distances to other keys' memory, times this: it shows what the pass's own key does not, but a look-alike in
+the pose of a distant key should not take its place (DR018)."""
+
 Store = MutableMapping[str, bytes]
 """Content name -> bytes. Entries may vanish at any time; what is there is what was put there."""
 
@@ -229,10 +233,10 @@ class ShotRunner:
         return self._recalled(along.seed.subject, self._names.alpha(along, move.starts))
 
     def _begun(self, along: Pass) -> StreamState:
-        """The state of a pass's own key, with the pinned ones in its permanent memory."""
+        """The state of a pass's own key, with the others that it keeps in mind in its permanent memory."""
         own = self._recalled(along.seed.subject, self._names.seed(along.seed))
         pins = [self._recalled(pin.subject, self._names.seed(pin)).bank for pin in self.shot.pins(along)]
-        return replace(own, bank=own.bank.pinned(pins)) if pins else own
+        return replace(own, bank=own.bank.pinned(pins, farther=OTHER_KEYS_FARTHER)) if pins else own
 
     def _recalled(self, subject: str, name: str) -> StreamState:
         session = self._sessions[subject]

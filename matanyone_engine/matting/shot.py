@@ -11,8 +11,8 @@ Work goes from stretch to stretch: forwards over it, then back, so that its alph
 
 Rules of this file:
 1. Pure and without tensors: the plan of a shot can be printed and asserted on without a network.
-2. A pass starts from its key alone and ends before the next key: no frame depends on a key beyond its own stretch,
-   except on pinned ones, which every pass of their subject remembers.
+2. A pass starts from its key, ends before the next key, and remembers that one, too (DR018): no frame depends on a key
+   beyond its own stretch, except on pinned ones, which every pass of their subject remembers.
 3. Frames are the plate's own numbers; a pass goes over every plate frame there is, since a session must not leap.
 4. Keys and passes keep off the rivals' answers on their frames (DR017); rivals know nobody.
 """
@@ -142,10 +142,17 @@ class Shot:
         """How this subject's alpha on this frame is made."""
         return self._answers.get((subject, frame), Answer(Source.ABSENT))
 
+    def ahead_of(self, along: Pass) -> Seed | None:
+        """The key that a pass goes towards; None where it goes to the end of its subject's life."""
+        keys = self.subject(along.seed.subject).keys
+        place = keys.index(along.seed.frame) + (-1 if along.backward else 1)
+        return Seed(along.seed.subject, keys[place]) if 0 <= place < len(keys) else None
+
     def pins(self, of: Pass) -> tuple[Seed, ...]:
-        """Other keys that a pass keeps in mind, ascending."""
-        subject = self.subject(of.seed.subject)
-        return tuple(Seed(subject.name, key) for key in sorted(subject.pinned) if key != of.seed.frame)
+        """Other keys that a pass keeps in mind, ascending: the one it goes towards, and pinned ones."""
+        subject, ahead = self.subject(of.seed.subject), self.ahead_of(of)
+        kept = subject.pinned | ({ahead.frame} if ahead else set())
+        return tuple(Seed(subject.name, key) for key in sorted(kept) if key != of.seed.frame)
 
     def rivals_of(self, name: str) -> tuple[Subject, ...]:
         """Those that a subject keeps off."""
@@ -267,10 +274,10 @@ NOTHING_KEPT = Kept()
 
 
 def plan_steps(shot: Shot, asked: Iterable[int], kept: Kept = NOTHING_KEPT) -> tuple[Step, ...]:
-    """The work for these frames, in order: pinned keys, then each stretch forwards and back; answers as soon as known.
+    """The work for these frames, in order: of each stretch its keys, then forwards and back; answers as soon as known.
 
-    All subjects go over a plate together, so that it is read and encoded once for each sweep; but rivals that need a
-    sweep back go first, since the others keep off what they answer.
+    All subjects go over a plate together, so that it is read and encoded once for each sweep; but rivals go first where
+    they need a sweep back, or where a key of the others comes early, since these keep off what rivals answer.
     """
     frames = sorted(set(asked))
     others = _work_for(shot, _answers_on(shot, frames, rivals=False), kept)
@@ -293,15 +300,22 @@ class _Work:
 
 def _in_order(shot: Shot, rivals: _Work, others: _Work) -> list[Step]:
     """Whatever keeps off rivals comes after what they answer there."""
-    pins = _pinned(shot, others)
-    if pins and (rivals.moves or rivals.seeds):  # pinned keys may lie on any frame
-        return [*_in_order(shot, rivals, _Work()), *_in_order(shot, _Work(), others)]
-    steps = [*_pinned(shot, rivals), *pins]
-    for before, after in _stretches(rivals, others):
-        apart = any(move.along.backward or _is_blended(shot, move) for move in before.moves)
-        for together in [before, after] if apart else [before + after]:
-            steps += [*_sweep(together, backward=False), *_sweep(together, backward=True)]
+    pinned = any(subject.pinned for subject in shot.subjects if not subject.rival)
+    if pinned and (rivals.moves or rivals.seeds) and (others.moves or others.seeds):
+        return [*_in_order(shot, rivals, _Work()), *_in_order(shot, _Work(), others)]  # pinned keys lie on any frame
+    steps: list[Step] = []
+    for before, after in _stretches(shot, rivals, others):
+        early = _early(shot, before, rivals), _early(shot, after, others)
+        apart = bool(early[1]) or any(move.along.backward or _is_blended(shot, move) for move in before.moves)
+        for keys, together in zip(early, [before, after], strict=True) if apart else [(early[0], before + after)]:
+            steps += [*keys, *_sweep(together, backward=False), *_sweep(together, backward=True)]
     return steps
+
+
+def _early(shot: Shot, here: _Work, work: _Work) -> list[Step]:
+    """Keys that passes of a stretch keep in mind come before these."""
+    pinned = {pin for move in here.moves if move.starts == move.along.seed.frame for pin in shot.pins(move.along)}
+    return [Step(seed.frame, seeds=(seed,)) for seed in work.seeds if seed in pinned]
 
 
 def _is_blended(shot: Shot, move: Move) -> bool:
@@ -324,9 +338,9 @@ def _work_for(shot: Shot, answers: Answers, kept: Kept) -> _Work:
     return _Work(moves, _seeds(shot, answers, moves, kept))
 
 
-def _stretches(rivals: _Work, others: _Work) -> Iterator[tuple[_Work, _Work]]:
-    """The work from one frame that no backward pass goes over to the next such, in order."""
-    ends = _ends({move.along for move in (*rivals.moves, *others.moves) if move.along.backward})
+def _stretches(shot: Shot, rivals: _Work, others: _Work) -> Iterator[tuple[_Work, _Work]]:
+    """The work from one frame that nothing reaches across to the next such, in order."""
+    ends = _ends(shot, {move.along for move in (*rivals.moves, *others.moves)})
 
     def placed(whole: list[Placed], number: int) -> list[Placed]:
         return [each for each in whole if bisect_left(ends, each.frame) == number]
@@ -336,15 +350,23 @@ def _stretches(rivals: _Work, others: _Work) -> Iterator[tuple[_Work, _Work]]:
         yield before, after
 
 
-def _ends(backward: Iterable[Pass]) -> list[int]:
-    """Key frames that backward passes start from and no other one goes over, ascending."""
+def _ends(shot: Shot, passes: Iterable[Pass]) -> list[int]:
+    """Key frames that passes come back from, or go towards, and no other one goes over, ascending."""
     ends: list[int] = []
-    for first, last in sorted((each.frames[-1], each.seed.frame) for each in backward):
+    for first, last in sorted(_span(shot, each) for each in passes if each.backward or shot.ahead_of(each)):
         if ends and first <= ends[-1]:
             ends[-1] = max(ends[-1], last)
         else:
             ends.append(last)
     return ends
+
+
+def _span(shot: Shot, along: Pass) -> tuple[int, int]:
+    """The first frame of a pass in the order of the plate, and the key after it."""
+    if along.backward:
+        return along.frames[-1], along.seed.frame
+    ahead = shot.ahead_of(along)
+    return along.frames[0], ahead.frame if ahead else along.frames[-1]
 
 
 def _wanted(answers: Answers) -> dict[Pass, list[int]]:
@@ -385,12 +407,6 @@ def _seeds(shot: Shot, answers: Answers, moves: list[Move], kept: Kept) -> list[
     needed = asked | {seed for along in begun for seed in (along.seed, *shot.pins(along))}
     order = {subject.name: number for number, subject in enumerate(shot.subjects)}
     return sorted((seed for seed in needed if not kept.seeds(seed)), key=lambda seed: (seed.frame, order[seed.subject]))
-
-
-def _pinned(shot: Shot, work: _Work) -> list[Step]:
-    """Pinned keys come before anything that keeps them in mind."""
-    pinned = {pin for move in work.moves if move.starts == move.along.seed.frame for pin in shot.pins(move.along)}
-    return [Step(seed.frame, seeds=(seed,)) for seed in work.seeds if seed in pinned]
 
 
 def _sweep(work: _Work, *, backward: bool) -> list[Step]:

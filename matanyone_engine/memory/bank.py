@@ -121,14 +121,15 @@ class MemoryBank:
         kept = None if self.tokens is None or not self.prototypes else self.tokens.part(0, self.prototypes)
         return replace(self, tokens=kept, stored=())
 
-    def pinned(self, others: list[MemoryBank]) -> MemoryBank:
-        """The permanent frame of each of the others made permanent here, too.
+    def pinned(self, others: list[MemoryBank], *, farther: float = 1.0) -> MemoryBank:
+        """The permanent frame of each of the others made permanent here, too, its squared distances times `farther`.
 
         Raises LookupError unless all banks hold one frame of working memory, as after a seed.
         """
         if any(len(bank.stored) != 1 or bank.prototypes for bank in (self, *others)):
             raise LookupError("frames are pinned to a bank, and taken from banks, that hold one frame each")
-        tokens = Tokens.joined([self._stored(), *(bank._stored() for bank in others)])
+        moved = [replace(bank._stored(), shrinkage=bank._stored().shrinkage * farther) for bank in others]
+        tokens = Tokens.joined([self._stored(), *moved])
         return replace(self, tokens=tokens, stored=(len(tokens),))
 
     def read(

@@ -25,10 +25,10 @@ def test_weights_read_backwards_are_those_of_the_shot_read_backwards(unlike: lis
     assert blend_weights(unlike) == pytest.approx(turned, abs=1e-9)
 
 
-def test_passes_that_agree_are_blended_by_a_smoothstep() -> None:
+def test_passes_that_agree_are_blended_by_a_smoothstep_of_seventh_order() -> None:
     count = 99
     weights = blend_weights([0.0] * count)
-    expected = [3 * t**2 - 2 * t**3 for t in ((n + 1) / (count + 1) for n in range(count))]
+    expected = [35 * t**4 - 84 * t**5 + 70 * t**6 - 20 * t**7 for t in ((n + 1) / (count + 1) for n in range(count))]
     assert weights == pytest.approx(expected, abs=1e-4)
 
 

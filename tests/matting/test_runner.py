@@ -126,16 +126,26 @@ def test_a_changed_key_changes_its_own_stretches_and_nothing_else(network: Any) 
     run(runner(network, HERO, store=store))
     changed = runner(network, HERO, store=store, masks={Seed("hero", 1009): "another disc"})
     run(changed)
-    # Its key, the backward pass 1008-1004 and the forward pass 1010-1012; the forward pass from 1003 stays.
-    assert changed.computed == 1 + 5 + 3
+    # Its key, the passes over 1004-1008, both of which remember it, and 1010-1012; the other key and 1001-1002 stay.
+    assert changed.computed == 1 + 5 + 5 + 3
 
 
-def test_one_more_key_keeps_the_pass_that_led_up_to_it(network: Any) -> None:
+def test_one_more_key_leaves_the_stretches_that_it_does_not_divide(network: Any) -> None:
     store: Store = {}
-    run(runner(network, Subject("hero", (1001,)), store=store))
-    more = runner(network, Subject("hero", (1001, 1007)), store=store)
-    run(more)
-    assert more.computed == 1 + 5 + 5
+    before = run(runner(network, Subject("hero", (1001, 1005)), store=store))
+    more = runner(network, Subject("hero", (1001, 1005, 1009)), store=store)
+    after = run(more)
+    assert more.computed == 1 + 3 + 3 + 3
+    assert all(same(before[frame], after[frame]) for frame in range(1001, 1006))
+    assert not any(same(before[frame], after[frame]) for frame in range(1006, 1013))
+
+
+def test_a_pass_remembers_the_key_that_it_goes_towards(network: Any) -> None:
+    """From its first frame on, so that what only the other mask shows is known."""
+    one, two = runner(network, Subject("hero", (1001,))), runner(network, Subject("hero", (1001, 1007)))
+    run(one), run(two)
+    alone, towards = (each._alpha(each._names.alpha(each.shot.passes[0], 1002)) for each in (one, two))
+    assert not torch.equal(alone, towards)
 
 
 def test_a_changed_plate_changes_the_passes_from_there_on(network: Any) -> None:
@@ -165,11 +175,13 @@ def test_outside_its_life_a_subject_is_zero_for_sure(
 
 
 def test_a_pinned_key_changes_what_the_other_passes_answer(network: Any) -> None:
-    loose, pinned = Subject("hero", (1001, 1008)), Subject("hero", (1001, 1008), pinned=frozenset({1008}))
+    keys = (1001, 1005, 1009)
+    loose, pinned = Subject("hero", keys), Subject("hero", keys, pinned=frozenset({1009}))
     before, after = run(runner(network, loose)), run(runner(network, pinned))
     assert torch.equal(before[1001]["hero"], after[1001]["hero"])
-    assert not torch.equal(before[1004]["hero"], after[1004]["hero"])
-    assert torch.equal(before[1010]["hero"], after[1010]["hero"])  # a pass does not remember its own key twice
+    assert not torch.equal(before[1003]["hero"], after[1003]["hero"])
+    assert torch.equal(before[1007]["hero"], after[1007]["hero"])  # both passes there remember it anyway, and once
+    assert torch.equal(before[1011]["hero"], after[1011]["hero"])
 
 
 RIVAL = Subject("dog", (1006,), first=1004, rival=True)
@@ -212,7 +224,7 @@ def test_a_changed_rival_changes_what_keeps_off_it_and_a_changed_hero_no_rival(n
     assert moved.computed == 9 + 5 + 1 + 5 + 3
     repaired = runner(network, HERO, RIVAL, store=store, masks={Seed("hero", 1009): "another disc"})
     run(repaired)
-    assert repaired.computed == 1 + 5 + 3
+    assert repaired.computed == 1 + 5 + 5 + 3
 
 
 def test_what_the_artist_says_is_inside_is_not_left_to_a_rival(network: Any) -> None:

@@ -26,11 +26,11 @@ def order(steps: tuple[Step, ...]) -> str:
         ((1,), "[1]! 2>! 3>! 4>! 5>! 6>!"),
         ((3,), "[3]! 2<! 1<! 4>! 5>! 6>!"),
         ((6,), "[6]! 5<! 4<! 3<! 2<! 1<!"),
-        ((1, 4), "[1]! 2> 3> [4]! 3< 2<! 3! 5>! 6>!"),
+        ((1, 4), "[1]! [4]! 2> 3> 3< 2<! 3! 5>! 6>!"),
         ((2, 3), "[2]! 1<! [3]! 4>! 5>! 6>!"),
     ],
 )
-def test_a_stretch_is_run_forwards_then_back_and_each_answer_given_once_it_is_known(
+def test_a_stretch_is_keyed_at_both_ends_then_run_forwards_and_back_and_each_answer_given_once_it_is_known(
     keys: tuple[int, ...], expected: str
 ) -> None:
     assert order(plan_steps(Shot(TEN[:6], (Subject("hero", keys),)), TEN[:6])) == expected
@@ -45,7 +45,7 @@ def test_a_sweep_back_ends_where_no_subject_has_more_to_do_there() -> None:
     shot = Shot(TEN, (Subject("a", (1, 4, 8)), Subject("b", (6,), first=3)))
     # 5 to 7 belong to one stretch with 3 and 4, since b goes back from 6 to 3.
     assert order(plan_steps(shot, TEN)) == (
-        "[1]! 2> 3> [4] 5> [6]> 7>> [8]>! 7< 6< 5<<! 6! 7! 4<! 3<< 2<! 3! 9>>! 10>>!"
+        "[1]! [4] [8] 2> 3> 5> [6]> 7>> 8>! 7< 6< 5<<! 6! 7! 4<! 3<< 2<! 3! 9>>! 10>>!"
     )
 
 
@@ -59,7 +59,9 @@ def test_rivals_go_first_over_a_plate_and_first_over_a_stretch_where_they_come_b
     both = Subject("rival", (1, 4), rival=True)
     kept = Kept(alphas=lambda along, _: along.backward)  # what is left of a blend is still needed as a whole
     steps = plan_steps(Shot(TEN[:4], (hero, both)), (2, 3), kept)
-    assert order(steps) == "[1] 2> 3> [1] 2>! 3>!"
+    assert order(steps) == "[4] [1] 2> 3> [1] 2>! 3>!"
+    keyed = Subject("hero", (1, 4))  # remembers 4 from 2 on, and keeps off the rival there
+    assert order(plan_steps(Shot(TEN[:4], (keyed, rival)), TEN[:4])) == "[1] 2> 3> 4> [1]! [4]! 2> 3> 3< 2<! 3!"
 
 
 def test_what_a_rival_s_key_changes() -> None:
@@ -87,6 +89,19 @@ def test_the_plan_reads_as_text() -> None:
     ]
 
 
+def test_a_pass_keeps_in_mind_the_key_it_goes_towards_and_none_beyond() -> None:
+    shot = Shot(TEN, (Subject("hero", (2, 5, 8)),))
+    assert {str(each): [pin.frame for pin in shot.pins(each)] for each in shot.passes} == {
+        "hero@2 <- 1": [],
+        "hero@2 -> 4": [5],
+        "hero@5 <- 3": [2],
+        "hero@5 -> 7": [8],
+        "hero@8 <- 6": [5],
+        "hero@8 -> 10": [],
+    }
+    assert shot.seeds_for("hero", 3) == (Seed("hero", 2), Seed("hero", 5))
+
+
 def test_a_key_reaches_to_the_next_keys_and_a_pinned_one_everywhere() -> None:
     loose = Shot(TEN, (Subject("hero", (2, 5, 8)),))
     assert loose.reach(Seed("hero", 5)) == (3, 4, 5, 6, 7)
@@ -105,7 +120,7 @@ def test_only_what_is_asked_for_and_not_kept_is_run() -> None:
 
 def test_a_blend_needs_the_whole_of_both_passes() -> None:
     shot = Shot(TEN, (Subject("hero", (2, 6)),))
-    assert order(plan_steps(shot, [4])) == "[2] 3> 4> 5> [6] 5< 4< 3< 4!"
+    assert order(plan_steps(shot, [4])) == "[2] [6] 3> 4> 5> 5< 4< 3< 4!"
 
 
 @pytest.mark.parametrize(

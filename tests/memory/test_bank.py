@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from matanyone_engine.memory.bank import FRESH_LIFE, LongTermLimits, MemoryBank, Tokens, potentiated
+from matanyone_engine.memory.read import similarity
 from matanyone_engine.memory.summary import accumulated, normalised
 
 FRAME = 4
@@ -54,6 +55,21 @@ def test_forgetting_makes_the_next_frame_permanent() -> None:
     bank = filled(MemoryBank(3), 4).forgotten()
     assert bank.tokens is None
     assert frames_in(bank.added(frame(7)).added(frame(8)).added(frame(9)).added(frame(10))) == [7, 9, 10]
+
+
+def test_what_is_pinned_stays_and_may_be_made_to_match_less_readily() -> None:
+    one, other = filled(MemoryBank(3), 1), MemoryBank(3).added(frame(5))
+    bank = one.pinned([other], farther=2.0)
+    for number in range(6, 10):
+        bank = bank.added(frame(number))
+    assert frames_in(bank) == [0, 5, 8, 9]
+    near, far = (bank.tokens.part(start, start + FRAME) for start in (0, FRAME))
+    query = frame(7).key, frame(7).selection
+    alike = [similarity(each.key, each.shrinkage, *query) for each in (frame(0), frame(5))]
+    assert torch.equal(similarity(near.key, near.shrinkage, *query), alike[0])
+    assert torch.allclose(similarity(far.key, far.shrinkage, *query), 2 * alike[1])
+    with pytest.raises(LookupError, match="one frame each"):
+        filled(MemoryBank(3), 2).pinned([other])
 
 
 def test_a_bank_is_a_value() -> None:

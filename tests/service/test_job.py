@@ -172,9 +172,9 @@ def test_a_changed_key_touches_its_stretch_and_nothing_else(tmp_path: Path) -> N
     done = list(events(plan_matte(asked), shot))
     changed = {frame_of(name) for name, file in files(shot).items() if file != written[name]}
     assert changed == set(range(1021, 1061))
-    # The key, the pass back to 1021 and the pass on to 1060 are computed; the pass from 1020 is not.
+    # The key, the passes from 1021 and back to it, both of which remember the key, and the pass on to 1060.
     # The last step of the pass back gives out its own frame; the other blends are a step each.
-    assert done[-1].of == 1 + 19 + 20 + 18
+    assert done[-1].of == 1 + 19 + 19 + 20 + 18
 
 
 def confidence_in(path: Path) -> str:

@@ -1,13 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Blender extension in a window: pictures of its panels for docs/, and how long the UI stands still meanwhile.
+"""The Blender extension in a window: how long the UI stands still, pictures for docs/, and what a mouse and keys do.
 
-    apt-get install blender xvfb xdotool python3-numpy imagemagick
-    python benchmarks/blender_window.py --out docs/images      # pictures
-    python benchmarks/blender_window.py --frames 24            # times, in a small window: software draws it here
+    python benchmarks/blender_window.py times --frames 24          # in a small window: software draws it here
+    python benchmarks/blender_window.py hands                      # box and clicks, ESC, windows closed, undo, quitting
+    python benchmarks/blender_window.py pictures --out docs/images
 
-Debian's Blender (3.4) has no extension system: the staged extension is run as an add-on of the old kind, with pyzmq
-beside it. Newer Blenders come as the bpy module only, which has no window. Prints the longest times between two ticks
-of a timer, idle and while a matte runs, and the longest time spent in the add-on's own code on the main thread.
+The bpy module has no window, so this needs a Blender of 4.2 or later, xvfb, xdotool and imagemagick. Debian's newest
+is 4.3.2, of trixie; on an older Debian, as root, with 3 GB:
+
+    apt-get install debootstrap xvfb
+    debootstrap trixie /opt/trixie http://deb.debian.org/debian
+    chroot /opt/trixie apt-get install blender python3-numpy xdotool imagemagick
+    for each in /dev /proc /tmp /work; do mkdir -p /opt/trixie$each; mount --bind $each /opt/trixie$each; done
+    python benchmarks/blender_window.py --blender "chroot /opt/trixie blender" times
+
+The zip is built, and installed into an empty user folder. `times` prints what lies between two ticks of a timer, when
+nothing happens, with the redrawing of a run but no run, and while a matte runs; and how long our own code took.
 """
 
 from __future__ import annotations
@@ -15,104 +23,102 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
+import shlex
 import signal
 import subprocess
 import sys
 import tempfile
-import zipfile
+import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 
-from matanyone_engine.client.launcher import ensure_engine
+from matanyone_engine.client.client import EngineClient
+from matanyone_engine.client.launcher import ensure_engine, find_engine
 from matanyone_engine.media.images import read_mask
+from matanyone_engine.wire.messages import Status
 
 ROOT = Path(__file__).resolve().parents[1]
 INSIDE = ROOT / "benchmarks" / "blender_window_inside.py"
-MOST_S = 180
-SCREEN = "1280x800x24"
-OLD_KIND = {"name": "MatAnyone", "blender": (3, 4, 0), "version": (0, 1, 0), "category": "Compositing"}
-PICTURES = ("blender_roto", "blender_running", "blender_result", "blender_preferences")
+MOST_S = 240
+SIZE = {"times": (640, 480), "hands": (1280, 800), "pictures": (1280, 800)}
+EXAMPLE = (640, 360)
 
 
 def main() -> None:
-    """Stage, start an engine and a Blender, keep what they leave."""
+    """Build, start an engine and a Blender, tell what they did."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--blender", default="blender")
-    parser.add_argument("--out", type=Path, help="make pictures, there")
+    parser.add_argument("what", choices=sorted(SIZE))
+    parser.add_argument("--blender", default="blender", help="how to call it")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images", help="where pictures go")
     parser.add_argument("--frames", type=int, default=12)
+    parser.add_argument("--size", default="", help="of the window, such as 1280x800")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        _stage(folder / "scripts" / "addons" / "matanyone", folder / "libraries")
+        subprocess.run([sys.executable, str(ROOT / "blender_addon/build.py"), "--out", str(folder)], check=True)
         engine = _engine(folder)
         try:
             told = _blender(args, folder)
+            if args.what == "hands":
+                told |= _afterwards(folder)
         finally:
             os.kill(engine, signal.SIGTERM)
-        for picture in PICTURES if args.out else ():
-            args.out.mkdir(parents=True, exist_ok=True)
-            _small(folder / f"{picture}.png", args.out / f"{picture}.png")
+        for picture in sorted(folder.glob("blender_*.png")) if args.what == "pictures" else ():
+            _small(picture, args.out / picture.name)
     print(json.dumps(told, indent=1))
-
-
-def _stage(addon: Path, libraries: Path) -> None:
-    sys.path.insert(0, str(ROOT / "blender_addon"))
-    import build
-
-    wheels = build.fetch(ROOT / ".wheels")
-    build.stage(addon, wheels)
-    with (addon / "__init__.py").open("a") as init:
-        init.write(f"\nbl_info = {OLD_KIND}\n")
-    ours = next(wheel for wheel in wheels if "cp311" in wheel.name and "manylinux" in wheel.name)
-    zipfile.ZipFile(ours).extractall(libraries)
 
 
 def _engine(folder: Path) -> int:
     """As the add-on starts one, with a single thread: what is measured is not a fight over cores. Its process."""
-    file = folder / "run" / "engine.json"
     os.environ.update(OMP_NUM_THREADS="1", MATANYONE_ENGINE_CACHE=str(folder / "cache"))
     command = [sys.executable, "-m", "matanyone_engine", "serve", "--device", "cpu", "--root", "/"]
-    return ensure_engine(file, [*command, f"--state={folder / 'state'}"]).pid
+    return ensure_engine(folder / "run" / "engine.json", [*command, f"--state={folder / 'state'}"]).pid
 
 
-def _blender(args: argparse.Namespace, folder: Path) -> object:
-    command = ["xvfb-run", "-a", "-s", f"-screen 0 {SCREEN}", args.blender, "--factory-startup", "--no-window-focus"]
-    command += ["--window-geometry", "0", "0", *(("1280", "800") if args.out else ("480", "320"))]
-    command += ["--python", str(INSIDE), "--"]
-    orders = {"folder": str(folder), "root": str(ROOT), "frames": args.frames, "points": _outline()}
-    orders |= {"pictures": args.out is not None}
-    environment = {
-        **os.environ,
-        "BLENDER_USER_SCRIPTS": str(folder / "scripts"),
-        "PYTHONPATH": str(folder / "libraries"),
-    }
+def _blender(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    width, height = map(int, args.size.split("x")) if args.size else SIZE[args.what]
+    command = ["timeout", str(MOST_S), "xvfb-run", "-a", "-s", f"-screen 0 {width}x{height}x24"]
+    command += [*shlex.split(args.blender), "--factory-startup", "--window-geometry", "0", "0", str(width), str(height)]
+    orders = {"folder": str(folder), "root": str(ROOT), "frames": args.frames, "points": _outline(), "what": args.what}
+    orders["zip"] = str(next(folder.glob("matanyone-*.zip")))
+    environment = {**os.environ, "BLENDER_USER_RESOURCES": str(folder / "user")}
     environment |= {"LIBGL_ALWAYS_SOFTWARE": "1", "LP_NUM_THREADS": "1"}
     log, told = folder / "blender.log", folder / "told.json"
     with log.open("wb") as said:
-        limited = ["timeout", str(MOST_S), *command, json.dumps(orders)]
-        subprocess.run(limited, env=environment, stdout=said, stderr=said, check=False)
+        arguments = [*command, "--python", str(INSIDE), "--", json.dumps(orders)]
+        ended = subprocess.run(arguments, env=environment, stdout=said, stderr=said, check=False)
     if not told.exists():
         sys.exit(log.read_text()[-4000:])
-    return json.loads(told.read_text())
+    return {**json.loads(told.read_text()), "exit code": ended.returncode}
+
+
+def _afterwards(folder: Path) -> dict[str, Any]:
+    """Of the run that Blender left behind when it was quit, and of the mask by box."""
+    client = EngineClient(lambda: find_engine(folder / "run" / "engine.json"), "benchmark")
+    with client:
+        deadline = time.monotonic() + 20
+        while (report := client.call(Status())).activity != "idle" and time.monotonic() < deadline:
+            time.sleep(0.2)
+    made = next((folder / "matte" / "masks").rglob("*.pointed1.exr"))
+    ours, drawn = (read_mask(file, EXAMPLE) > 0.5 for file in (made, ROOT / "examples" / "mask.1001.exr"))
+    overlap = float((ours & drawn).sum() / (ours | drawn).sum())
+    return {"engine after quitting": report.activity, "overlap of the mask by box with the artist's": round(overlap, 3)}
 
 
 def _outline() -> list[list[float]]:
     """Points around the example's mask, every 14 pixels: what an artist would draw."""
-    mask = read_mask(ROOT / "examples" / "mask.1001.exr", (640, 360))
+    mask = read_mask(ROOT / "examples" / "mask.1001.exr", EXAMPLE)
     found, _ = cv2.findContours((mask > 0.5).astype("uint8"), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     return [[float(x) + 0.5, float(y) + 0.5] for x, y in max(found, key=cv2.contourArea)[::14, 0, :]]
 
 
 def _small(picture: Path, out: Path) -> None:
     """A picture of a UI has few colours."""
-    if shutil.which("convert"):
-        subprocess.run(
-            ["convert", str(picture), "-strip", "-dither", "None", "-colors", "200", f"PNG8:{out}"], check=True
-        )
-    else:
-        shutil.copyfile(picture, out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    command = ["convert", str(picture), "-strip", "-dither", "None", "-colors", "256", f"PNG8:{out}"]
+    subprocess.run(command, check=True)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from . import plan, pointer, preferences, scene, session
 from .engine.wire import messages as say
 from .engine.wire.errors import WireError
 
-_TICK_S = 0.2
+_TICK_S = 0.5
 
 
 def _report(operator, error):
@@ -60,7 +60,7 @@ class _Matte:
         started = self.execute(context)
         if bpy.app.background or started != {"FINISHED"}:
             return started
-        self.timer = context.window_manager.event_timer_add(_TICK_S, window=context.window)
+        self.timer, self.said = context.window_manager.event_timer_add(_TICK_S, window=context.window), ""
         context.window_manager.progress_begin(0, 100)
         context.window_manager.modal_handler_add(self)
         return {"RUNNING_MODAL"}
@@ -74,10 +74,17 @@ class _Matte:
             session.cancel()
             return {"RUNNING_MODAL"}
         if event.type == "TIMER":
-            context.window_manager.progress_update(100 * run.done / max(run.of, 1))
-            if context.workspace:
-                context.workspace.status_text_set(f"MatAnyone: {session.status(run)}   ESC cancels")
+            self.tell(context, run)
         return {"PASS_THROUGH"}
+
+    def tell(self, context, run):
+        """Only what is new: saying it makes Blender draw."""
+        text = f"MatAnyone: {session.status(run)}   ESC cancels"
+        if text == self.said or context.workspace is None:
+            return
+        self.said = text
+        context.window_manager.progress_update(100 * run.done / max(run.of, 1))
+        context.workspace.status_text_set(text)
 
     def leave(self, context, run):
         context.window_manager.event_timer_remove(self.timer)

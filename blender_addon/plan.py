@@ -444,6 +444,13 @@ def doubtful(sure: dict[int, float], most: int = 3) -> tuple[int, ...]:
     return tuple(sorted((frame for frame in sure if sure[frame] < DOUBTFUL), key=lambda frame: sure[frame])[:most])
 
 
+def fault_in(log: str) -> str:
+    """Of what a program has said, the line that tells why it failed: Python's last exception, else the end."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    faults = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Exit)\b", line)]
+    return [*lines[-1:], *faults][-1] if lines else "it said nothing"
+
+
 def tell_time(seconds: float) -> str:
     """Seconds as people say them: '45 s', '3 min 20 s', '1 h 05 min'."""
     whole = int(seconds + 0.5)

@@ -238,7 +238,7 @@ def _run_raster(orders, count, control):
         if process.returncode:
             raise WireError(
                 Code.BAD_INPUT,
-                f"expected the masks to be drawn; {log.read_text(errors='replace').strip()[-400:]}",
+                f"expected the masks to be drawn; {plan.fault_in(log.read_text(errors='replace'))}",
                 "Look at the Mask datablocks, and that the output folder can be written.",
             )
     finally:

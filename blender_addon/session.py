@@ -26,6 +26,10 @@ from .exr import is_whole
 BUDGET_S = 0.005
 BUSY_S, IDLE_S = 0.1, 1.0
 _SHOW_EVERY_S = 2.0
+_SHOWN_IN = {"CLIP_EDITOR": "UI", "IMAGE_EDITOR": "UI", "NODE_EDITOR": "UI", "PREFERENCES": "WINDOW"}
+"""Editor -> its region that shows something of ours."""
+_TOLD_EVERY_S = 0.5
+"""How often a panel is drawn again only to say how far a run is."""
 
 
 @dataclass
@@ -66,6 +70,8 @@ class _Now:
     models: tuple[str, ...] = ()
     drawn: float = 0.0
     """When a panel was last on the screen."""
+    told: float = 0.0
+    """When it was last asked to be drawn again."""
     plates: dict[str, tuple[float, str]] = field(default_factory=dict)
     """Plate -> when it was looked at, and its digest."""
     records: dict[str, tuple[float, plan.Record | None]] = field(default_factory=dict)
@@ -176,15 +182,16 @@ def pump(budget_s=BUDGET_S):
     """Take what has come. Never waits."""
     if now.bridge is None:
         return
-    came = False
+    came = ended = False
     for event in now.bridge.events(budget_s):
-        came = True
+        came, ended = True, ended or isinstance(event, (Answered, Failed, Over))
         if isinstance(event, (Answered, Failed)):
             now.calls.pop(event.call, lambda _: None)(event)
         elif now.run is not None:
             _take_safely(now.run, event)
-    if came:
-        _redraw()
+    if ended or (came and time.monotonic() - now.told > _TOLD_EVERY_S):
+        now.told = time.monotonic()
+        _redraw_panels()
 
 
 def run_to_the_end(tell=print):
@@ -276,7 +283,10 @@ def _show(run, frames):
     home = _found(run.scene)
     if home is not None and frames and run.patterns:
         first, last = plan.longest_run(tuple(frames))
-        return result.show(run.shot, run.patterns, first, last, run.when, renew)
+        groups = result.show(run.shot, run.patterns, first, last, run.when, renew)
+        _redraw_results()
+        now.told = time.monotonic()  # new datablocks make Blender draw a lot: panels have their turn after that
+        return groups
     return []
 
 
@@ -355,11 +365,22 @@ def told(fault):
     return f"{fault.message}. {fault.action}"
 
 
-def _redraw():
+def _redraw_results():
+    """Editors that may show an alpha."""
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
-            if area.type in {"CLIP_EDITOR", "IMAGE_EDITOR", "NODE_EDITOR", "PREFERENCES"}:
+            if area.type in {"IMAGE_EDITOR", "NODE_EDITOR"}:
                 area.tag_redraw()
+
+
+def _redraw_panels():
+    """Only what says how a run goes: to draw an editor's picture again costs more than all the rest of this add-on."""
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            shown = _SHOWN_IN.get(area.type)
+            for region in area.regions if shown else ():
+                if region.type == shown:  # whichever its tab is: 4.3 crashes when asked that of a window just opened
+                    region.tag_redraw()
 
 
 def leave():

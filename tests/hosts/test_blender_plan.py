@@ -92,6 +92,19 @@ def test_times_are_said_as_people_do(plan: Any, seconds: float, text: str) -> No
 # ------------------------------------------------------------------------------------------------ jobs
 
 
+@pytest.mark.parametrize(
+    ("log", "said"),
+    [
+        ("Saved: 'a.exr'\nModuleNotFoundError: No module named 'numpy'\nError: script failed\n\nBlender quit\n",
+         "ModuleNotFoundError: No module named 'numpy'"),
+        ("killed\n", "killed"),
+        ("", "it said nothing"),
+    ],
+)  # fmt: skip
+def test_of_a_log_the_fault_is_told(plan: Any, log: str, said: str) -> None:
+    assert plan.fault_in(log) == said
+
+
 def test_one_mask_of_one_subject_is_the_plain_job(plan: Any) -> None:
     job = plan.job_of(state_of(plan, frames=(1001, 1003), working_size=540, region="follow", colorspace="ACEScg"))
     assert (job.mask, job.mask_frame, job.keys, job.objects) == ("/m.exr", 1001, (), ())

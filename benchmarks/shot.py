@@ -7,22 +7,29 @@
     python benchmarks/shot.py rivals --sheet rivals.png
     python benchmarks/shot.py holdouts
     python benchmarks/shot.py objects
+    python benchmarks/shot.py rerun --length 200
 
 keys: one mask on the first frame, and one more where that is worst. ends: the same, with passes that remember one key,
 both or all (DR018). rivals: a look-alike that nobody follows, that is
 taken from what is written, and that is kept off before memory. holdouts: a garbage matte on a third of the frames,
 before memory and afterwards only. objects: three in one pass, and one after the other, in processes of their own.
+rerun: a shot of EXR files, and what the same command does after a mask on 1047 was mended.
 Masks are the truth above a half. The last line is JSON.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import multiprocessing
+import os
 import resource
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +39,8 @@ import torch
 from numpy.typing import NDArray
 from scenes import FIRST, Scene, crowd, look_alike, occlusion, re_entry
 
+from farm import write
+from matanyone_engine.cli.main import main as engine
 from matanyone_engine.matting import blend
 from matanyone_engine.matting import runner as running
 from matanyone_engine.matting.blend import separated
@@ -41,9 +50,10 @@ from matanyone_engine.matting.names import Inputs, Names
 from matanyone_engine.matting.runner import OTHER_KEYS_FARTHER, ShotRunner, Store
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.matting.shot import Seed, Shot, Subject
+from matanyone_engine.media.sequence import describe_frames
 from matanyone_engine.model.matanyone import MatAnyone
 from matanyone_engine.model.registry import load_network
-from matanyone_engine.training.metrics import FrameScores, score
+from matanyone_engine.training.metrics import FrameScores, dtssd, score
 from matanyone_engine.training.score_plot import write_score_plot
 
 Alpha = NDArray[np.float32]
@@ -67,11 +77,16 @@ def follow(
     store: Store | None = None,
 ) -> Alphas:
     """Run subjects over a scene, keyed with its truth; holdouts are the first subject's, by frame."""
-    plates = dict(zip(scene.frames, map(_planes, scene.plates), strict=True))
     runner = _runner(network, scene, Shot(scene.frames, subjects), {} if store is None else store)
+    return _taken(runner, scene, holdouts or {})
+
+
+def _taken(runner: ShotRunner, scene: Scene, holdouts: Mapping[int, Holdout]) -> Alphas:
+    plates = dict(zip(scene.frames, map(_planes, scene.plates), strict=True))
+    first = runner.shot.subjects[0].name
     found: Alphas = [{} for _ in scene.frames]
     for step in runner.plan(scene.frames):
-        runner.take(step, plates[step.frame], {subjects[0].name: (holdouts or {}).get(step.frame, NO_HOLDOUT)})
+        runner.take(step, plates[step.frame], {first: holdouts.get(step.frame, NO_HOLDOUT)})
         if step.delivers:
             found[step.frame - FIRST] = {name: alpha.numpy() for name, alpha in runner.alphas(step.frame).items()}
     return found
@@ -108,18 +123,22 @@ def error(rows: list[FrameScores]) -> float:
 
 
 def keys(network: MatAnyone, args: argparse.Namespace) -> list[Row]:
-    """One key, and one more at the worst frame."""
-    print("scene       person  key at  one key  two keys  factor | dtSSD: median  at keys  hand-over  (one key: there)")
+    """One key, one more at the worst frame, and one more on an ordinary frame instead."""
+    print("scene       person | MAD: one key  two  factor | dtSSD: median  keys (one key: there)  seam  pop |", end="")
+    print(" of motion: median  keys | ordinary key at: median  there")
     rows, plots = [], {}
     for name, make in SCENES.items():
         for person in args.people:
             scene = make(person, args.length)
             one = follow(network, scene, Subject("hero", (FIRST,)))
             worst = worst_frame(scored(one, scene), scene.truth["hero"])
-            two = follow(network, scene, Subject("hero", (FIRST, FIRST + worst)))
-            rows.append(_compared(name, person, worst, scored(one, scene), scored(two, scene), scene))
-            plots[name, person] = scene, one, two, worst
-            _say_keys(rows[-1])
+            two = _keyed_twice(network, scene, worst)
+            usual = ordinary_frame(scene.truth["hero"])
+            three = _keyed_twice(network, scene, usual).alphas
+            rows.append({"scene": name, "person": person, **_compared(scene, one, two, worst)})
+            rows[-1] |= {"usual": FIRST + usual, **_at_usual(scored(three, scene), usual, scene.truth["hero"])}
+            plots[name, person] = scene, one, two.alphas, worst
+            print(_KEYS_LINE.format(**rows[-1]), flush=True)
     best = max(rows, key=lambda row: row["factor"])
     scene, one, two, worst = plots[best["scene"], best["person"]]
     if args.plot:
@@ -131,39 +150,98 @@ def keys(network: MatAnyone, args: argparse.Namespace) -> list[Row]:
     return rows
 
 
+_KEYS_LINE = (
+    "{scene:11} {person:6} | {one:12.1f} {two:4.1f} {factor:7.2f} | {median:13.1f} {keys:5.1f} {one_there:16.1f}"
+    " {seam:5.1f} {pop:4.1f} | {rate_median:17.2f} {rate_keys:5.2f} | {usual} {usual_median:18.1f} {usual_key:6.1f}"
+)
+
+SHOWN = 0.4
+"""Of the subject's largest area: less of it is not enough to draw, or to flicker."""
+
+
 def worst_frame(rows: list[FrameScores], truth: list[Alpha]) -> int:
     """Index of the frame an artist would repair: the largest error where there is enough of the subject to draw."""
-    room = 0.4 * max(float(alpha.sum()) for alpha in truth)
-    errors = [row.mad if alpha.sum() > room else 0.0 for row, alpha in zip(rows, truth, strict=True)]
-    return int(np.argmax(errors))
+    shown = _shown(truth)
+    return int(np.argmax([row.mad if there else 0.0 for row, there in zip(rows, shown, strict=True)]))
 
 
-def _compared(name: str, person: int, worst: int, one: list[FrameScores], two: list[FrameScores], scene: Scene) -> Row:
-    seen = [i for i in range(1, len(two)) if scene.truth["hero"][i].max() > 0.5]
-    at_keys = [i for i in (1, worst, worst + 1) if i < len(two)]
-    # Where the answer changes most from the one-key run's towards the other pass's: the hand-over.
-    moved = [abs(a.mad - b.mad) for a, b in zip(one, two, strict=True)]
-    over = 1 + int(np.argmax(np.abs(np.diff(moved[: worst + 1])))) if worst > 1 else 1
+def ordinary_frame(truth: list[Alpha]) -> int:
+    """Index of the frame around which the truth moves most like it does on the median one; not near the ends."""
+    shown, moves = _shown(truth), motion(truth)
+    usual = float(np.median([moves[i] for i in _pairs(truth)]))
+    inner = [i for i in range(8, len(truth) - 4) if shown[i - 1] and shown[i] and shown[i + 1]]
+    return min(inner, key=lambda i: abs(np.log(moves[i] / usual)) + abs(np.log(moves[i + 1] / usual)))
+
+
+def motion(truth: list[Alpha]) -> list[float]:
+    """Frame -> how much the truth changes since the frame before, root mean square x 100, as dtSSD."""
+    changes = [float(np.square(b.astype(np.float64) - a).mean()) for a, b in itertools.pairwise(truth)]
+    return [0.0, *(100 * change**0.5 for change in changes)]
+
+
+def _shown(truth: list[Alpha]) -> list[bool]:
+    areas = [float(alpha.sum()) for alpha in truth]
+    return [area > SHOWN * max(areas) for area in areas]
+
+
+def _pairs(truth: list[Alpha]) -> list[int]:
+    """Frames that show the subject, as the one before them does."""
+    shown = _shown(truth)
+    return [i for i in range(1, len(truth)) if shown[i] and shown[i - 1]]
+
+
+@dataclass(frozen=True)
+class KeyedTwice:
+    """A run with a second key."""
+
+    alphas: Alphas
+    seam: int
+    """Index of the first frame that is more the second key's than the first one's."""
+    pop: float
+    """dtSSD of the blend less the larger one of its passes', where that is most: what blending adds."""
+
+
+def _keyed_twice(network: MatAnyone, scene: Scene, second: int) -> KeyedTwice:
+    runner = _runner(network, scene, Shot(scene.frames, (Subject("hero", (FIRST, FIRST + second)),)), {})
+    found, passes = _taken(runner, scene, {}), runner.shot.answer("hero", FIRST + 1).passes
+    parts = [{f: runner._alpha(runner._names.alpha(each, f)).numpy() for f in each.frames} for each in passes]
+
+    def flicker(alphas: Mapping[int, Alpha], frame: int) -> float:
+        here, before = (scene.truth["hero"][frame - at - FIRST] for at in (0, 1))
+        return dtssd(alphas[frame], here, alphas[frame - 1], before)
+
+    whole = {frame: each["hero"] for frame, each in zip(scene.frames, found, strict=True)}
+    inner = sorted(parts[0])[1:]
+    pop = max(flicker(whole, frame) - max(flicker(part, frame) for part in parts) for frame in inner)
+    seam = next((frame for frame in inner if runner._weight(passes, frame) > 0.5), FIRST + second)
+    return KeyedTwice(found, seam - FIRST, pop)
+
+
+def _compared(scene: Scene, one: Alphas, two: KeyedTwice, worst: int) -> Row:
+    truth, before, after = scene.truth["hero"], scored(one, scene), scored(two.alphas, scene)
+    at_keys = [i for i in (1, worst, worst + 1) if i < len(after)]
+    moves, flicker = motion(truth), [row.dtssd for row in after]
+    rates = [row / max(move, 1e-6) for row, move in zip(flicker, moves, strict=True)]
     return {
-        "scene": name,
-        "person": person,
         "key": FIRST + worst,
-        "one": error(one),
-        "two": error(two),
-        "factor": error(one) / error(two),
-        "median": float(np.median([two[i].dtssd for i in seen])),
-        "at_keys": max(two[i].dtssd for i in at_keys),
-        "one_there": max(one[i].dtssd for i in at_keys),
-        "hand_over": two[over].dtssd,
+        "one": error(before),
+        "two": error(after),
+        "factor": error(before) / error(after),
+        "median": float(np.median([flicker[i] for i in _pairs(truth)])),
+        "keys": float(np.mean([flicker[i] for i in at_keys])),
+        "one_there": float(np.mean([before[i].dtssd for i in at_keys])),
+        "seam": flicker[two.seam],
+        "pop": two.pop,
+        "rate_median": float(np.median([rates[i] for i in _pairs(truth)])),
+        "rate_keys": float(np.mean([rates[i] for i in at_keys])),
     }
 
 
-def _say_keys(row: Row) -> None:
-    print(
-        f"{row['scene']:11} {row['person']:6} {row['key']:7} {row['one']:8.1f} {row['two']:9.1f} {row['factor']:7.2f} |"
-        f" {row['median']:13.1f} {row['at_keys']:8.1f} {row['hand_over']:10.1f} {row['one_there']:10.1f}",
-        flush=True,
-    )
+def _at_usual(rows: list[FrameScores], usual: int, truth: list[Alpha]) -> Row:
+    return {
+        "usual_median": float(np.median([rows[i].dtssd for i in _pairs(truth)])),
+        "usual_key": float(np.mean([rows[i].dtssd for i in (usual, usual + 1)])),
+    }
 
 
 # -- what a pass remembers --------------------------------------------------------------------------------------------
@@ -337,6 +415,89 @@ def _measured(model: str, length: int, parts: list[tuple[str, ...]]) -> tuple[fl
     return time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+# -- run again --------------------------------------------------------------------------------------------------------
+
+KEYS = (FIRST, 1047, 1100)
+
+
+def rerun(network: MatAnyone, args: argparse.Namespace) -> list[Row]:
+    """Three runs of one command: on nothing, on what it has made, and after the mask of 1047 was changed."""
+    del network
+    scene, rows = crowd(args.people[0], args.length), []
+    print("run               computed  files written  bytes changed  time stamps changed  seconds")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.environ["MATANYONE_ENGINE_CACHE"] = str(folder / "cache")
+        _write_shot(folder, scene)
+        mended = cv2.dilate(scene.truth["hero"][KEYS[1] - FIRST], np.ones((5, 5), np.uint8))
+        for run, change in (
+            ("first", lambda: None),
+            ("nothing changed", lambda: None),
+            (f"{KEYS[1]} mended", lambda: write(folder / f"roto.{KEYS[1]}.exr", mended[..., None], ("Y",))),
+        ):
+            change()
+            rows.append({"run": run, **_run_again(folder, args.model)})
+            print("{run:17} {computed:8}  {written:>13}  {bytes:>13}  {stamps:>19}  {seconds:7.1f}".format(**rows[-1]))
+    return rows
+
+
+def _write_shot(folder: Path, scene: Scene) -> None:
+    (folder / "out").mkdir()
+    for frame, plate, truth in zip(scene.frames, scene.plates, scene.truth["hero"], strict=True):
+        write(folder / f"plate.{frame}.exr", plate, ("R", "G", "B"))
+        if frame in KEYS:
+            write(folder / f"roto.{frame}.exr", truth[..., None], ("Y",))
+
+
+def _run_again(folder: Path, model: str) -> Row:
+    """The command, and what of its files is not as it was before."""
+    before, begun = _files(folder / "out"), time.perf_counter()
+    with _counted() as calls:
+        words = [f"--mask={folder / f'roto.{key}.exr'}@{key}" for key in KEYS]
+        plate, out = str(folder / "plate.####.exr"), str(folder / "out" / "alpha.####.exr")
+        if engine(["matte", plate, *words, "--out", out, "--colorspace", "sRGB", "--model", model]):
+            raise SystemExit("the command failed")
+    seconds, after = time.perf_counter() - begun, _files(folder / "out")
+    changed = [
+        [frame for frame, now in after.items() if before.get(frame, (None, None))[part] != now[part]] for part in (0, 1)
+    ]
+    return {
+        "computed": len(calls),
+        "written": len(changed[1]),
+        "bytes": describe_frames(changed[0]) or "-",
+        "stamps": describe_frames(changed[1]) or "-",
+        "seconds": seconds,
+    }
+
+
+def _files(folder: Path) -> dict[int, tuple[bytes, int]]:
+    """Frame -> the bytes and the time stamp of its alpha."""
+    paths = sorted(folder.glob("alpha.*.exr"))
+    return {int(path.name.split(".")[1]): (path.read_bytes(), path.stat().st_mtime_ns) for path in paths}
+
+
+@contextmanager
+def _counted() -> Iterator[list[str]]:
+    """Every key and frame that goes through the network meanwhile."""
+    calls: list[str] = []
+    real = {name: getattr(MattingSession, name) for name in ("seed", "advance")}
+    for name, method in real.items():
+        setattr(MattingSession, name, _noting(method, name, calls))
+    try:
+        yield calls
+    finally:
+        for name, method in real.items():
+            setattr(MattingSession, name, method)
+
+
+def _noting(method: Callable[..., Any], name: str, calls: list[str]) -> Callable[..., Any]:
+    def noting(*args: Any, **named: Any) -> Any:
+        calls.append(name)
+        return method(*args, **named)
+
+    return noting
+
+
 # -- pictures ---------------------------------------------------------------------------------------------------------
 
 
@@ -360,7 +521,7 @@ def _cell(picture: Alpha) -> NDArray[np.uint8]:
 def main() -> None:
     """Run one of them and print it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("keys", "ends", "rivals", "holdouts", "objects"))
+    parser.add_argument("what", choices=("keys", "ends", "rivals", "holdouts", "objects", "rerun"))
     parser.add_argument("--model", default="mini")
     parser.add_argument("--length", type=int, default=40)
     parser.add_argument("--turns", type=int, default=3)
@@ -368,7 +529,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--sheet", type=Path)
     args = parser.parse_args()
-    ways = {"keys": keys, "ends": ends, "rivals": rivals, "holdouts": holdouts, "objects": objects}
+    ways = {"keys": keys, "ends": ends, "rivals": rivals, "holdouts": holdouts, "objects": objects, "rerun": rerun}
     print(json.dumps(ways[args.what](load_network(args.model), args)))
 
 

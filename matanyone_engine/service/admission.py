@@ -10,6 +10,7 @@ from matanyone_engine.matting.geometry import Geometry
 from matanyone_engine.matting.options import SessionOptions
 from matanyone_engine.matting.policy import MemoryPolicy
 from matanyone_engine.matting.region import Region
+from matanyone_engine.matting.shot import Shot
 from matanyone_engine.model.dims import STRIDE, Dims
 
 _FLOAT = 4
@@ -20,15 +21,24 @@ _PLATES = 40
 """Bytes a plate pixel: the plate and its alpha in a few copies on their way in and out, in float32."""
 
 
-def session_bytes(dims: Dims, size: tuple[int, int], options: SessionOptions) -> int:
+def shot_bytes(dims: Dims, size: tuple[int, int], options: SessionOptions, shot: Shot) -> int:
+    """Estimated peak of a shot's sessions: one a subject, with the most other keys that a pass of it remembers."""
+    most = {subject.name: 0 for subject in shot.subjects}
+    for each in shot.passes:
+        most[each.seed.subject] = max(most[each.seed.subject], len(shot.pins(each)))
+    return sum(session_bytes(dims, size, options, other_keys=keys) for keys in most.values())
+
+
+def session_bytes(dims: Dims, size: tuple[int, int], options: SessionOptions, *, other_keys: int = 0) -> int:
     """Estimated peak of one session, the weights not counted. size: width, height in pixels.
 
-    A region that follows may grow to the whole frame, and is counted so.
+    other_keys: frames that it remembers besides those of its own working memory. A region that follows may grow to the
+    whole frame, and is counted so.
     """
     geometry, region = Geometry.of((size[1], size[0]), options.working_size), Region.parse(options.region)
     cells = region.largest(geometry).cells
     height, width = geometry.working
-    stored = MemoryPolicy().bank_frames * cells * (dims.key_dim + 1 + dims.value_dim)
+    stored = (MemoryPolicy().bank_frames + other_keys) * cells * (dims.key_dim + 1 + dims.value_dim)
     carried = cells * (dims.sensory_dim + dims.pixel_dim + dims.value_dim)
     _, _, quarter, half, full = dims.decoder_dims
     at_half = half + dims.feature_dims[3] + dims.trunk_width

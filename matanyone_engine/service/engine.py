@@ -42,7 +42,7 @@ from matanyone_engine.model.dims import Dims
 from matanyone_engine.model.registry import locate, require_licence_class, vet
 from matanyone_engine.service import events as on
 from matanyone_engine.service.access import Access
-from matanyone_engine.service.admission import free_bytes, resident_bytes, session_bytes
+from matanyone_engine.service.admission import free_bytes, resident_bytes, session_bytes, shot_bytes
 from matanyone_engine.service.apart import Apart, look_at, look_through
 from matanyone_engine.service.faults import as_told, as_wire_error
 from matanyone_engine.service.job import MatteJob, MattePlan, open_source, outline_matte, plan_matte
@@ -508,7 +508,7 @@ class Engine:
             self._apart.run(look_through, named.plate, job.wanted, outline.shot.frames, outline.masks, outline.holdouts)
             plan = plan_matte(job, looked_through=True, resume=order.job.resume, allowed=self.settings.access.check)
             width, height = plan.size
-            need = len(plan.shot.subjects) * session_bytes(self._dims[order.job.model], plan.size, order.job.options)
+            need = shot_bytes(self._dims[order.job.model], plan.size, order.job.options, plan.shot)
             if self.device.type == "cpu":
                 need += waiting_bytes(plan)
             colour = f"{plan.colour.space} ({plan.colour.reason})"

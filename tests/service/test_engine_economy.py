@@ -19,9 +19,10 @@ from matanyone_engine.cli.main import main
 from matanyone_engine.matting.confidence import confidence
 from matanyone_engine.matting.options import keywords
 from matanyone_engine.matting.session import MattingSession
+from matanyone_engine.matting.shot import Shot, Subject
 from matanyone_engine.model.dims import MINI
 from matanyone_engine.model.registry import load_network
-from matanyone_engine.service.admission import session_bytes
+from matanyone_engine.service.admission import session_bytes, shot_bytes
 from matanyone_engine.wire.errors import WireError
 from matanyone_engine.wire.messages import Options
 
@@ -102,6 +103,19 @@ def test_a_session_with_a_small_region_is_counted_smaller() -> None:
     )
     assert box < 0.35 * whole
     assert follows >= whole
+
+
+def test_a_shot_is_counted_with_its_subjects_and_the_keys_that_they_remember() -> None:
+    def counted(*subjects: Subject) -> int:
+        return shot_bytes(MINI, (1920, 1080), Options(), Shot(tuple(range(1, 41)), subjects))
+
+    keys = tuple(range(1, 41, 4))
+    one = counted(Subject("hero", (1,)))
+    assert one == session_bytes(MINI, (1920, 1080), Options())
+    assert counted(Subject("hero", (1,)), Subject("dog", (1,))) == 2 * one
+    loose, pinned = counted(Subject("hero", keys)), counted(Subject("hero", keys, pinned=frozenset(keys)))
+    assert pinned - one == pytest.approx(9 * (loose - one), abs=9)
+    assert loose > one
 
 
 def test_a_working_size_is_counted_smaller(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@
     engine/         the engine's own client, copied here by build.py                                           no bpy
     scene.py        what Blender's datablocks say
     session.py      the run at hand: the pump that brings the bridge's events into Blender
+    outline.py      what a Mask datablock is drawn of, by which a change is seen
     raster.py       Mask datablocks -> soft masks; runs in a second Blender
     nodes.py        the compositor of Blender 4 and of Blender 5, behind one set of names
     result.py       alphas on disk -> image datablock and node group

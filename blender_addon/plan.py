@@ -12,7 +12,8 @@ import hashlib
 import json
 import re
 import secrets
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Container, Iterable
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from .engine.wire import messages as say
@@ -388,6 +389,10 @@ class Record:
     """Digest of what the masks are drawn of."""
     plate: str
     """Digest of the plate's files: names, sizes, times."""
+    moving: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Of masks that are animated: name -> scene frame -> digest of what it is there."""
+    keys: tuple[tuple[str, int], ...] = ()
+    """Masks, and the scene frames on which they are used."""
 
     def text(self) -> str:
         return json.dumps(asdict(self))
@@ -396,7 +401,8 @@ class Record:
 def record_from(text: str) -> Record | None:
     """The inverse of Record.text; None where there is none."""
     try:
-        return Record(**json.loads(text))
+        found = Record(**json.loads(text))
+        return replace(found, keys=tuple((name, frame) for name, frame in found.keys))
     except (ValueError, TypeError):
         return None
 
@@ -404,12 +410,49 @@ def record_from(text: str) -> Record | None:
 def digest_of_settings(state: ShotState) -> str:
     """Changes whenever a setting does that changes alphas; the frame range does not."""
     settings = asdict(replace(state, frames=None, version=0))
-    return _digest(json.dumps(settings, sort_keys=True))
+    return digest(settings)
 
 
-def digest_of_masks(drawn: object) -> str:
-    """drawn: numbers and names, of which the masks are made."""
-    return _digest(json.dumps(drawn))
+@dataclass(frozen=True)
+class Drawn:
+    """What the mask of a key is made of."""
+
+    object: str
+    frame: int
+    """Of the plate."""
+    scene_frame: int
+    mask: str = ""
+    """Name of the Mask datablock; '' is an image."""
+    looks: str = ""
+    """Digest of the datablock as it is on the playhead's frame."""
+    rest: tuple[object, ...] = ()
+    """All else, which does not depend on the playhead."""
+
+
+def digest_of_masks(drawn: Iterable[Drawn], moving: Container[str] = ()) -> str:
+    """moving: masks of which Record.moving tells; what they are at the playhead says nothing."""
+    return digest([asdict(replace(each, looks="") if each.mask in moving else each) for each in drawn])
+
+
+def keys_of(drawn: Iterable[Drawn]) -> tuple[tuple[str, int], ...]:
+    """As Record has them."""
+    return tuple((each.mask, each.scene_frame) for each in drawn if each.mask)
+
+
+def with_what_is_seen(
+    moving: dict[str, dict[str, str]], frame: int, seen: dict[str, str]
+) -> tuple[dict[str, dict[str, str]], bool]:
+    """Movements with what masks are at the playhead, and whether that is news: then the rest may be old, too.
+
+    seen: name of a mask -> its digest at the scene frame.
+    """
+    at, found, news = str(frame), dict(moving), False
+    for name, digest_now in seen.items():
+        frames = moving.get(name, {})
+        news = news or frames.get(at, digest_now) != digest_now
+        if at in frames:
+            found[name] = {**frames, at: digest_now}
+    return found, news
 
 
 def digest_of_plate(plate: str) -> str:
@@ -422,21 +465,28 @@ def digest_of_plate(plate: str) -> str:
         except OSError:
             continue
         facts.append((file, told.st_size, told.st_mtime_ns))
-    return _digest(json.dumps(facts))
+    return digest(facts)
 
 
 def stale_because(now: Record, then: Record) -> tuple[str, ...]:
     """What has changed since; empty: the matte is up to date."""
     pairs = (
         ("the settings", now.job, then.job),
-        ("a mask", now.masks, then.masks),
+        ("a mask", _masks(now, then), _masks(then, then)),
         ("the plate", now.plate, then.plate),
     )
     return tuple(what for what, one, other in pairs if one and other and one != other)
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def _masks(record: Record, then: Record) -> str:
+    """A digest of masks where they are used: what an animated mask is between its keys does not matter."""
+    used = [record.moving.get(mask, {}).get(str(frame), "") for mask, frame in then.keys if mask in then.moving]
+    return digest([record.masks, used])
+
+
+def digest(what: object) -> str:
+    """Of anything that JSON can say."""
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def doubtful(sure: dict[int, float], most: int = 3) -> tuple[int, ...]:

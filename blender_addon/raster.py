@@ -15,16 +15,6 @@ from pathlib import Path
 
 from .exr import write_mask
 
-# The package under a name of its own: without the extension system, and without the other add-ons of the artist.
-_CODE = """
-import importlib.util, sys
-spec = importlib.util.spec_from_file_location({module!r}, {init!r}, submodule_search_locations=[{folder!r}])
-sys.modules[{module!r}] = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(sys.modules[{module!r}])
-from {module} import raster
-raster.main({orders!r})
-"""
-
 
 def command(program, module, orders):
     """What runs main() in another Blender. program: Blender's binary, or '' inside the bpy module."""
@@ -40,12 +30,19 @@ def command(program, module, orders):
 
 
 def main(orders_file):
-    """Do the orders: {"library", "size", "factor", "masks": [{"mask", "scene_frame", "file"}]}; a line for each."""
+    """Do the orders: {"library", "size", "factor", "frames", "masks": [{"mask", "scene_frame", "file"}]}.
+
+    Prints a line for each mask. How they move is left beside the orders, as outline.movement() tells it.
+    """
     import bpy
+
+    from . import outline
 
     orders = json.loads(Path(orders_file).read_text(encoding="utf-8"))
     with bpy.data.libraries.load(orders["library"], link=False) as (there, here):
         here.masks = list(there.masks)
+    moves = {mask.name: outline.movement(bpy.context.scene, mask, orders["frames"]) for mask in here.masks}
+    Path(orders_file).with_suffix(".moving").write_text(json.dumps({name: at for name, at in moves.items() if at}))
     for order in orders["masks"]:
         scratch = Path(orders_file).with_suffix(f".{order['scene_frame']}.scratch")
         rows = rasterise(order["mask"], order["scene_frame"], orders["size"], orders["factor"], scratch)
@@ -70,6 +67,7 @@ def rasterise(mask, scene_frame, size, factor, scratch):
     out = nodes.new_file_output(tree, str(scratch), "mask.####.")
     tree.links.new(node.outputs[0], out.inputs[0])
     scene.frame_set(scene_frame)
+    bpy.context.scene.frame_set(scene_frame)  # only the active scene's frame moves the points that the node draws
     bpy.ops.render.render(scene=scene.name)  # not an animation, which writes a picture of its own as well
     drawn = next(scratch.glob("mask.*.exr"))
     rows = _averaged(drawn, size, factor)

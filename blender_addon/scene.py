@@ -13,7 +13,7 @@ from pathlib import Path
 
 import bpy
 
-from . import exr, plan, raster
+from . import exr, outline, plan, raster
 from .bridge import Control, Order
 from .engine.wire.errors import Code, WireError
 from .engine.wire.jobfile import JobFile, write_job_file
@@ -154,14 +154,19 @@ def _keys(shot, folder):
 
 
 def drawn(shot):
-    """Numbers and names that the masks are made of: what digest_of_masks is taken of."""
-    return [[each.name, key.frame, *_drawn(key)] for each in shot.objects for key in each.keys]
+    """A plan.Drawn for each key. Raises WireError where there is no plate."""
+    when = plate_of(shot).time
+    return [_drawn(each.name, key, when.scene_frame(key.frame)) for each in shot.objects for key in each.keys]
 
 
-def _drawn(key):
+def _drawn(name, key, scene_frame):
     if key.source == "IMAGE":
-        return [key.image.name_full, key.image.is_dirty, *_stamp(key.image)] if key.image else []
-    return [_layer(layer) for layer in key.mask.layers] if key.mask else []
+        facts = (key.image.name_full, key.image.is_dirty, *_stamp(key.image)) if key.image else ()
+        return plan.Drawn(name, key.frame, scene_frame, rest=facts)
+    if key.mask is None:
+        return plan.Drawn(name, key.frame, scene_frame)
+    ties = tuple(outline.ties(key.mask, scene_frame))
+    return plan.Drawn(name, key.frame, scene_frame, key.mask.name, outline.looks(key.mask), ties)
 
 
 def _stamp(image):
@@ -169,22 +174,11 @@ def _stamp(image):
     return [path.stat().st_mtime_ns] if image.filepath and path.is_file() else []
 
 
-def _layer(layer):
-    looks = [layer.name, layer.alpha, layer.blend, layer.falloff, layer.invert, layer.hide_render]
-    return [*looks, [_spline(spline) for spline in layer.splines]]
-
-
-def _spline(spline):
-    numbers = []
-    for point in spline.points:
-        for vector in (point.co, point.handle_left, point.handle_right):
-            numbers += [round(value, 6) for value in vector]
-        numbers.append(round(point.weight, 6))
-    return [spline.use_cyclic, spline.use_fill, spline.offset_mode, spline.weight_interpolation, numbers]
-
-
 def preparation(shot, state):
-    """What writes the masks, to be run on the network thread. Reads all it needs of Blender now. Raises WireError."""
+    """What writes the masks, to be run on the network thread; it returns how they move, as plan.Record has it.
+
+    Reads all it needs of Blender now. Raises WireError.
+    """
     plate, size = plate_of(shot), size_of(shot)
     pairs = list(zip(_all_keys(shot), state.keys, strict=True))
     masks = [(key.mask, plan_key) for key, plan_key in pairs if key.source == "MASK"]
@@ -197,39 +191,59 @@ def preparation(shot, state):
         for rows, file in images:
             control.check()
             exr.write_mask(Path(file), size, rows())
-        if orders is not None:
-            _run_raster(orders, len(masks), control)
+        if orders is None:
+            return {}
+        control.tell(f"drawing {len(masks)} mask{'s' if len(masks) > 1 else ''}")
+        return _run_raster(orders, control)
 
     return prepare
+
+
+def look_at_movements(shot, names):
+    """What tells how masks move, as preparation() does, without drawing them; to be run on the network thread.
+
+    Reads all it needs of Blender now. Raises WireError.
+    """
+    orders = _raster_orders([], plate_of(shot), (0, 0), [bpy.data.masks[name] for name in names])
+    return lambda control: _run_raster(orders, control)
 
 
 def _all_keys(shot):
     return [key for each in shot.objects for key in each.keys]
 
 
-def _raster_orders(masks, plate, size):
-    """Write the Mask datablocks to a file of their own, and what is to be made of them beside it."""
+def _raster_orders(masks, plate, size, also=()):
+    """Write the Mask datablocks to a file of their own, and what is to be made of them beside it.
+
+    masks: pairs of a datablock and its plan.KeyState. also: those of which only the movement is asked.
+    """
     folder = work_folder()
     folder.mkdir(parents=True, exist_ok=True)
     name = f"masks_{time.time_ns()}"
     library = folder / f"{name}.blend"
-    bpy.data.libraries.write(str(library), {mask for mask, _ in masks}, path_remap="ABSOLUTE", fake_user=True)
+    blocks = {mask for mask, _ in masks} | set(also)
+    bpy.data.libraries.write(str(library), blocks, path_remap="ABSOLUTE", fake_user=True)
     orders = folder / f"{name}.json"
     wanted = [
         {"mask": mask.name, "scene_frame": plate.time.scene_frame(key.frame), "file": key.file} for mask, key in masks
     ]
-    factor = plan.supersampling(size)
-    orders.write_text(
-        json.dumps({"library": str(library), "size": size, "factor": factor, "masks": wanted}), encoding="utf-8"
-    )
+    frames = _frames_of(bpy.context.scene, plate, [each["scene_frame"] for each in wanted])
+    facts = {"library": str(library), "size": size, "factor": plan.supersampling(size), "masks": wanted}
+    orders.write_text(json.dumps({**facts, "frames": frames}), encoding="utf-8")
     return orders
 
 
-def _run_raster(orders, count, control):
-    """Let a second Blender draw the masks. Raises WireError, GivenUp."""
-    control.tell(f"drawing {count} mask{'s' if count > 1 else ''}")
+def _frames_of(scene, plate, keys):
+    """First and last scene frame on which an artist may look at a mask: of the plate, the keys, the timeline."""
+    of_plate = [plate.time.scene_start, plate.time.scene_start + plate.count - 1]
+    every = [*of_plate, *keys, scene.frame_start, scene.frame_end]
+    return min(every), max(every)
+
+
+def _run_raster(orders, control):
+    """Let a second Blender draw the masks; how they move. Raises WireError, GivenUp."""
     program = bpy.app.binary_path
-    log = orders.with_suffix(".log")
+    log, moving = orders.with_suffix(".log"), orders.with_suffix(".moving")
     try:
         with log.open("wb") as output:
             command = raster.command(program, "matanyone_raster", orders)
@@ -241,8 +255,9 @@ def _run_raster(orders, count, control):
                 f"expected the masks to be drawn; {plan.fault_in(log.read_text(errors='replace'))}",
                 "Look at the Mask datablocks, and that the output folder can be written.",
             )
+        return json.loads(moving.read_text(encoding="utf-8"))
     finally:
-        for each in (orders, orders.with_suffix(".blend"), log):
+        for each in (orders, orders.with_suffix(".blend"), log, moving):
             each.unlink(missing_ok=True)
 
 
@@ -291,11 +306,13 @@ def order_of(shot, only=None):
     state = state_of(shot)
     job = plan.job_of(state if only is None else plan.only_frame(state, only))
     plate, masks = plate_of(shot), preparation(shot, state)
-    record = {"job": plan.digest_of_settings(state), "masks": plan.digest_of_masks(drawn(shot)), "plate": ""}
+    made_of = drawn(shot)
+    record = {"job": plan.digest_of_settings(state), "keys": plan.keys_of(made_of)}
 
     def prepare(control):
         record["plate"] = plan.digest_of_plate(state.plate)
-        masks(control)
+        record["moving"] = masks(control)
+        record["masks"] = plan.digest_of_masks(made_of, record["moving"])
 
     def frames():
         there = plate.frames()
@@ -306,9 +323,16 @@ def order_of(shot, only=None):
     return Order(job, lambda accepted: plan.patterns_of(state, accepted.out), frames, prepare), record
 
 
-def record_now(shot):
-    """What the matte would be made from now; the plate's part is left to the network thread. Raises WireError."""
-    return plan.Record(plan.digest_of_settings(state_of(shot)), plan.digest_of_masks(drawn(shot)), "")
+def record_now(shot, moving):
+    """What the matte would be made from now, and whether masks are not what `moving` says that they are.
+
+    moving: as plan.Record has it. The plate's part is left to the network thread. Raises WireError.
+    """
+    made_of = drawn(shot)
+    seen = {each.mask: each.looks for each in made_of if each.mask in moving}
+    found, news = plan.with_what_is_seen(moving, shot.id_data.frame_current, seen)
+    masks = plan.digest_of_masks(made_of, moving)
+    return plan.Record(plan.digest_of_settings(state_of(shot)), masks, "", found), news
 
 
 def prompt_for(shot, pointing, frame):

@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,13 @@ class _Now:
     """When it was last asked to be drawn again."""
     plates: dict[str, tuple[float, str]] = field(default_factory=dict)
     """Plate -> when it was looked at, and its digest."""
-    records: dict[str, tuple[float, plan.Record | None]] = field(default_factory=dict)
+    records: dict[Any, tuple[float, plan.Record | None]] = field(default_factory=dict)
+    moving: dict[Any, dict[str, dict[str, str]]] = field(default_factory=dict)
+    """Scene -> how its animated masks were found to move, as plan.Record has it."""
+    doubted: dict[Any, plan.Record] = field(default_factory=dict)
+    """Scene -> what was seen of its masks that is not as it was."""
+    looked: dict[Any, plan.Record] = field(default_factory=dict)
+    """Scene -> what it was that a second Blender was asked about last: not twice the same."""
 
 
 now = _Now()
@@ -175,6 +181,7 @@ def _tick():
     watching = time.monotonic() - now.drawn < 3 * IDLE_S
     if watching:
         _look_at_plate()
+        look_at_masks()
     return IDLE_S if watching else None
 
 
@@ -301,7 +308,9 @@ def _conclude(run, over):
     shot.made = json.dumps({"patterns": run.patterns, "frames": [over.frames[0], over.frames[-1]]})
     if run.record is not None:
         shot.record = plan.Record(**run.record).text() if over.outcome == "finished" else ""
-    now.plates.clear()
+        now.moving[_number(home)] = run.record["moving"]
+    for known in (now.plates, now.records, now.doubted, now.looked):
+        known.clear()
     if not bpy.app.background:
         with suppress(RuntimeError):  # Blender takes no undo step just now: the next one has it
             bpy.ops.ed.undo_push(message="MatAnyone matte")
@@ -315,24 +324,58 @@ def stale(shot):
     now.drawn = time.monotonic()
     keep_pumping()
     then = plan.record_from(shot.record)
-    current = _record_now(shot) if then else None
+    current = _record_now(shot, then) if then else None
     if then is None or current is None:
         return ()
     seen = now.plates.get(shot.id_data.name, (0.0, ""))[1]
-    return plan.stale_because(plan.Record(current.job, current.masks, seen), then)
+    return plan.stale_because(replace(current, plate=seen), then)
 
 
-def _record_now(shot):
+def _record_now(shot, then):
     """Taken at most once a second."""
-    key = shot.id_data.name
-    at, record = now.records.get(key, (0.0, None))
+    number = _number(shot.id_data)
+    at, record = now.records.get(number, (0.0, None))
     if time.monotonic() - at > IDLE_S:
         try:
-            record = scene.record_now(shot)
+            record, news = scene.record_now(shot, now.moving.get(number, then.moving))
         except WireError:
-            record = None
-        now.records[key] = (time.monotonic(), record)
+            record, news = None, False
+        if news or (
+            record and then.moving and number not in now.moving
+        ):  # a file just opened: only this frame is known
+            now.doubted[number] = record
+        now.records[number] = (time.monotonic(), record)
     return record
+
+
+def look_at_masks():
+    """Have a second Blender play animated masks through, if one of them is not what it was."""
+    of_scene = getattr(bpy.context, "scene", None)
+    if of_scene is None or active() or _number(of_scene) not in now.doubted:
+        return
+    number, then = _number(of_scene), plan.record_from(of_scene.matanyone.record)
+    doubted = now.doubted.pop(number)
+    masks = [mask for mask in (then.moving if then else ()) if mask in bpy.data.masks]
+    if not masks or now.looked.get(number) == doubted:
+        return
+    now.looked[number] = doubted
+    try:
+        look, link = scene.look_at_movements(of_scene.matanyone, masks), bridge()
+    except WireError:
+        return
+
+    def seen(event):
+        if isinstance(event, Answered):
+            now.moving[number] = event.value
+            now.records.pop(number, None)
+
+    control = Control(lambda line: None, link.check_leave)
+    now.calls[link.call(lambda _: look(control), connected=False)] = seen
+
+
+def _number(of_scene):
+    """What a scene is known by here: undo keeps it, another file has others."""
+    return getattr(of_scene, "session_uid", 0) or (bpy.data.filepath, of_scene.name)
 
 
 def _look_at_plate():

@@ -94,6 +94,48 @@ def key(frame, mask=None, image=None, object=0):
         added.source, added.image = "IMAGE", bpy.data.images[image]
 
 
+def clip_editor(clip, mask):
+    """What mask operators need: a window with a Movie Clip editor."""
+    window = bpy.context.window_manager.windows[0]
+    area = window.screen.areas[0]
+    area.ui_type = "CLIP_EDITOR"
+    space = area.spaces.active
+    space.clip, space.mode, space.mask = clip, "MASK", mask
+    region = next(region for region in area.regions if region.type == "WINDOW")
+    return bpy.context.temp_override(window=window, screen=window.screen, area=area, region=region)
+
+
+def animate(mask, frame, by):
+    """Go to a frame, move the mask, Insert Key."""
+    bpy.context.scene.frame_set(frame)
+    move(mask, by)
+    drawn = bpy.data.masks[mask]
+    for point in drawn.layers[0].splines[0].points:
+        point.select = True
+    with clip_editor(shot().clip, drawn):
+        return {"ended": sorted(bpy.ops.mask.shape_key_insert())}
+
+
+def track(mask, places):
+    """A tracked point, and the mask's points tied to it. places: clip frame -> x, y, 0..1 from the bottom left."""
+    clip, drawn = shot().clip, bpy.data.masks[mask]
+    tracks = clip.tracking.tracks
+    added = tracks.new(name="nose", frame=1)
+    for frame, place in places.items():
+        added.markers.insert_frame(int(frame), co=place)
+    tracks.active = added
+    bpy.context.scene.frame_set(clip.frame_start)
+    for point in drawn.layers[0].splines[0].points:
+        point.select = True
+    with clip_editor(clip, drawn):
+        return {"ended": sorted(bpy.ops.mask.parent_set())}
+
+
+def track_again(frame, place):
+    """The point is found somewhere else."""
+    shot().clip.tracking.tracks["nose"].markers.insert_frame(frame, co=place)
+
+
 def move(mask, by):
     """Edit a mask: every point, in mask units."""
     for point in bpy.data.masks[mask].layers[0].splines[0].points:
@@ -134,9 +176,14 @@ def run(operator, **options):
 
 
 def stale():
+    """What the panel says, at first and once the second Blender has been asked."""
     session = importlib.import_module(f"{ID}.session")
     session.now.records.clear()
-    return {"stale": session.stale(shot())}
+    at_once = session.stale(shot())
+    session.look_at_masks()
+    asked = session.now.bridge is not None and session.now.bridge.waiting > 0
+    session.wait_for_calls()
+    return {"at once": at_once, "asked": asked, "stale": session.stale(shot())}
 
 
 def render(frame, file, size):

@@ -278,6 +278,57 @@ def test_masks_are_soft_and_where_they_were_drawn(each_host: Host, tmp_path: Pat
     assert errors["soft"][0] < 0.002
 
 
+def test_masks_move_and_a_change_of_their_movement_is_seen(each_host: Host, tmp_path: Path) -> None:
+    """One that is animated and one that hangs on a track, each used on two frames."""
+    shot, (x, y) = make_shot(tmp_path / "shot", count=6), (WIDTH / 2, HEIGHT / 2)
+    with running(tmp_path / "engine", "--root", str(tmp_path)) as engine:
+        told = each_host.does(
+            tmp_path / "blender",
+            ("preferences", {"connection": str(engine.file)}),
+            *set_up(shot, tmp_path / "mattes"),
+            ("setting", {"out": str(tmp_path / "mattes/{object}/{object}.####.exr")}),
+            ("mask", {"points": circle((x - 10, y), 8), "size": SMALL, "name": "walks"}),
+            ("animate", {"mask": "walks", "frame": 1001, "by": 0.0}),
+            ("animate", {"mask": "walks", "frame": 1005, "by": 20 / WIDTH}),
+            ("mask", {"points": circle((x, y), 8), "size": SMALL, "name": "hangs"}),
+            ("track", {"mask": "hangs", "places": {1: (0.5, 0.5), 5: (0.5 + 10 / WIDTH, 0.5)}}),
+            ("key", {"frame": 1001, "mask": "walks"}), ("key", {"frame": 1003, "mask": "walks"}),
+            ("key", {"frame": 1001, "mask": "hangs", "object": 1}),
+            ("key", {"frame": 1005, "mask": "hangs", "object": 1}),
+            ("name_objects", {"names": ["one", "two"]}),
+            MATTE,
+            *(step for frame in (1001, 1002, 1005, 1006) for step in (("at", {"frame": frame}), ("stale", {}))),
+            ("animate", {"mask": "walks", "frame": 1006, "by": 0.1}), ("stale", {}),
+            ("animate", {"mask": "walks", "frame": 1003, "by": 0.1}), ("stale", {}),
+            ("at", {"frame": 1006}), ("stale", {}),
+            MATTE, ("stale", {}),
+            ("track_again", {"frame": 3, "place": (0.4, 0.4)}), ("stale", {}),
+            ("track_again", {"frame": 5, "place": (0.4, 0.4)}), ("stale", {}),
+            ("save", {"file": str(tmp_path / "shot.blend")}),
+            ("scene", {"blend": str(tmp_path / "shot.blend")}), ("stale", {}),
+        )  # fmt: skip
+    assert not [line for line in told if not line["ok"]], told
+    masks, centres = tmp_path / "mattes/masks/plate", {}
+    for name, frame in (("one", 1001), ("one", 1003), ("two", 1001), ("two", 1005)):
+        drawn = read_image(masks / f"{name}.{frame}.exr")[..., 0]
+        centres[name, frame] = float((drawn.sum(axis=0) * (np.arange(WIDTH) + 0.5)).sum() / drawn.sum())
+    print("centres of the masks", {key: round(value, 3) for key, value in centres.items()})
+    edited = x + 0.1 * WIDTH  # half of the way from x - 10 to x + 10, and what was added at last
+    expected = {("one", 1001): x - 10, ("one", 1003): edited, ("two", 1001): x, ("two", 1005): x + 10}
+    assert all(abs(centres[key] - expected[key]) < 0.01 for key in expected)
+    nothing, changed = [[], False, []], ["a mask"]
+    assert [[line["at once"], line["asked"], line["stale"]] for line in told if line["order"] == "stale"] == [
+        *[nothing] * 4,  # wherever the playhead is
+        [[], True, []],  # moved on a frame on which it is not used: the second Blender says so
+        [changed, True, changed],
+        [changed, False, changed],  # and the playhead is elsewhere
+        nothing,
+        nothing,  # the track, likewise
+        [changed, False, changed],
+        [changed, True, changed],  # in a file just opened it is asked once
+    ]
+
+
 # ------------------------------------------------------------------------------------------------ what goes wrong
 
 

@@ -231,7 +231,21 @@ def test_a_record_tells_what_has_changed(plan: Any, tmp_path: Path) -> None:
     assert plan.stale_because(now, then) == ("the settings", "the plate")
     assert plan.stale_because(dataclasses.replace(now, plate=""), then) == ("the settings",)
     assert plan.record_from("") is None
-    assert plan.digest_of_masks([1, 2.5]) != plan.digest_of_masks([1, 2.6])
+
+
+def test_an_animated_mask_counts_where_it_is_used(plan: Any) -> None:
+    """What it is at the playhead, and between its keys, does not make a matte stale."""
+    drawn = [plan.Drawn("subject", 1001, 1, "walks", looks) for looks in ("a", "b")]
+    one, other = (plan.digest_of_masks([each]) for each in drawn)
+    assert one != other
+    assert plan.digest_of_masks(drawn[:1], {"walks"}) == plan.digest_of_masks(drawn[1:], {"walks"})
+    moving = {"walks": {"1": "a", "2": "b", "3": "c"}}
+    then = plan.Record("s", "m", "", moving, plan.keys_of([*drawn[:1], plan.Drawn("subject", 1003, 3, "walks")]))
+    assert plan.record_from(then.text()) == then
+    for frame, seen, news, stale in ((2, "b", False, ()), (2, "x", True, ()), (3, "x", True, ("a mask",))):
+        found, told = plan.with_what_is_seen(moving, frame, {"walks": seen})
+        assert told is news
+        assert plan.stale_because(dataclasses.replace(then, moving=found), then) == stale
 
 
 # ------------------------------------------------------------------------------------------------ files

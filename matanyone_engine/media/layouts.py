@@ -26,6 +26,7 @@ from matanyone_engine.errors import BadResult, SettingError
 from matanyone_engine.media.color import LinearLight
 from matanyone_engine.media.cryptomatte import cryptomatte_attributes, cryptomatte_channels
 from matanyone_engine.media.foreground import METHOD, check_choke, describe_split, estimate_foreground, split_matte
+from matanyone_engine.media.half import halves
 from matanyone_engine.media.headers import carried_attributes, provenance_attributes
 from matanyone_engine.media.images import FLOAT_FORMATS, Attribute, FloatImage, PlateHeader, Window, check_finite
 
@@ -368,7 +369,7 @@ def _method(light: LinearLight | None) -> str:
 
 def _as_half(alpha: FloatImage) -> FloatImage:
     """With the precision of half floats."""
-    return alpha.astype(np.float16).astype(np.float32)
+    return halves(alpha).astype(np.float32)
 
 
 def _object_channels(delivery: Delivery, objects: Sequence[str]) -> dict[str, str]:

@@ -26,6 +26,7 @@ import OpenImageIO as oiio
 from matanyone_engine.atomic import whole_file
 from matanyone_engine.errors import OutputError
 from matanyone_engine.media.exr import Planes, Stored, holds, read_header, read_planes, write_planes
+from matanyone_engine.media.half import halves
 from matanyone_engine.media.headers import PROVENANCE_PREFIX
 from matanyone_engine.media.images import FloatImage, PlateHeader
 from matanyone_engine.media.layouts import LOSSY, SUBJECT, Delivery, Depth, FrameContent, Picture, compose
@@ -155,7 +156,7 @@ def _stored_plane(plane: FloatImage, depth: Depth, name: str, path: Path) -> Sto
             came=f"{np.abs(plane).max():.6g} in the plate, for {str(path)!r}",
             action="Write 32-bit floats: --depth float.",
         )
-    return plane.astype(np.float16)
+    return halves(plane)
 
 
 def _interleaved(planes: Sequence[Stored]) -> Any:

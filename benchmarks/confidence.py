@@ -31,7 +31,6 @@ from held_out import CALM, SIZE, Alpha, Plates, cutout, rendered
 from numpy.typing import NDArray
 
 from matanyone_engine.matting.confidence import Confidence, measured
-from matanyone_engine.matting.encoder import SharedEncoder
 from matanyone_engine.matting.names import Inputs, Names
 from matanyone_engine.matting.runner import ShotRunner
 from matanyone_engine.matting.session import MattingSession
@@ -145,15 +144,13 @@ def judged(
     network: MatAnyone, clip: str, plates: Plates, alphas: list[Alpha], keys: tuple[int, ...]
 ) -> Iterable[Judged]:
     """All frames but the keys'."""
-    encoder = SharedEncoder(network)
     shot = Shot(tuple(range(len(plates))), (Subject("it", keys),))
     inputs = Inputs("benchmark", {n: str(n) for n in shot.frames}, {Seed("it", key): str(key) for key in keys})
     runner = ShotRunner(
         shot,
         Names(shot, inputs),
         {},
-        encoder,
-        lambda _: MattingSession(network, encoder=encoder),
+        lambda _: MattingSession(network),
         lambda seed: torch.from_numpy((alphas[seed.frame] > 0.5).astype(np.float32)),
     )
     for step in runner.plan(shot.frames):

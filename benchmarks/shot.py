@@ -44,7 +44,6 @@ from matanyone_engine.cli.main import main as engine
 from matanyone_engine.matting import blend
 from matanyone_engine.matting import runner as running
 from matanyone_engine.matting.blend import separated
-from matanyone_engine.matting.encoder import SharedEncoder
 from matanyone_engine.matting.holdout import NO_HOLDOUT, Holdout
 from matanyone_engine.matting.names import Inputs, Names
 from matanyone_engine.matting.runner import OTHER_KEYS_FARTHER, ShotRunner, Store
@@ -97,7 +96,6 @@ def _planes(plate: Alpha) -> torch.Tensor:
 
 
 def _runner(network: MatAnyone, scene: Scene, shot: Shot, store: Store) -> ShotRunner:
-    encoder = SharedEncoder(network)
     seeds = [Seed(subject.name, key) for subject in shot.subjects for key in subject.keys]
     names = Names(
         shot, Inputs("benchmark", {frame: str(frame) for frame in shot.frames}, dict.fromkeys(seeds, "truth"))
@@ -106,7 +104,7 @@ def _runner(network: MatAnyone, scene: Scene, shot: Shot, store: Store) -> ShotR
     def mask(seed: Seed) -> Alpha:
         return (scene.truth[seed.subject][seed.frame - FIRST] > 0.5).astype(np.float32)
 
-    return ShotRunner(shot, names, store, encoder, lambda _: MattingSession(network, encoder=encoder), mask)
+    return ShotRunner(shot, names, store, lambda _: MattingSession(network), mask)
 
 
 def scored(alphas: Alphas, scene: Scene) -> list[FrameScores]:

@@ -21,10 +21,10 @@ from torch import Tensor
 
 from matanyone_engine.matting.blend import blend_weights, blended, disagreement, separated
 from matanyone_engine.matting.confidence import SURE, Confidence, Signals, confidence, mixed
-from matanyone_engine.matting.encoder import SharedEncoder
 from matanyone_engine.matting.geometry import Box
 from matanyone_engine.matting.holdout import NO_HOLDOUT, Holdout, Image
 from matanyone_engine.matting.names import Names
+from matanyone_engine.matting.plate import AnyPlate, ReadyPlate
 from matanyone_engine.matting.session import FrameReport, MattingSession
 from matanyone_engine.matting.shot import Answer, Kept, Move, Pass, Seed, Shot, Source, Step, Subject, plan_steps
 from matanyone_engine.matting.state import StreamState
@@ -50,7 +50,7 @@ class Vanished(LookupError):
 class ShotRunner:
     """Computes the alphas of a shot.
 
-        runner = ShotRunner(shot, names, store, encoder, new_session, masks)
+        runner = ShotRunner(shot, names, store, new_session, masks)
         for step in runner.plan(frames):
             runner.take(step, plate_of(step.frame))
             if step.delivers:
@@ -64,7 +64,6 @@ class ShotRunner:
         shot: Shot,
         names: Names,
         store: Store,
-        encoder: SharedEncoder,
         new_session: Callable[[Subject], MattingSession],
         masks: Callable[[Seed], Image],
         *,
@@ -72,7 +71,7 @@ class ShotRunner:
         attempt: Callable[[MattingSession, Callable[[], Tensor]], Tensor] = lambda _, compute: compute(),
         states_every: int = STATES_EVERY,
     ) -> None:
-        """new_session: makes the session of one subject; all share the encoder. masks: the mask of a key.
+        """new_session: makes the session of one subject; their options are the same. masks: the mask of a key.
 
         separate: mattes of different subjects add up to at most 1 (blend.separated); always so where one is a rival,
         which the others keep off before they remember a frame.
@@ -84,7 +83,6 @@ class ShotRunner:
         self.computed = 0
         """Keys and frames of passes that went through the network."""
         self._names = names
-        self._encoder = encoder
         self._masks = masks
         self._sessions = {subject.name: new_session(subject) for subject in shot.subjects}
         self._separate = separate or any(subject.rival for subject in shot.subjects)
@@ -96,6 +94,7 @@ class ShotRunner:
         self._size: tuple[int, int] | None = None
         self._taken = 0
         self._last_use: dict[str, int] = {}
+        self._look_ahead: Tensor | None = None
 
     # ---------------------------------------------------------------------------------------------------- planning
 
@@ -165,33 +164,50 @@ class ShotRunner:
 
     # --------------------------------------------------------------------------------------------------- computing
 
+    def ready(self, step: Step, plate: Image) -> AnyPlate:
+        """A plate made ready before its step is taken, on any one thread; as it is where nothing will be computed.
+
+        Raises PlateError, OutOfMemory.
+        """
+        if not (step.seeds or step.moves):
+            return plate
+        session = next(iter(self._sessions.values()))
+        ready = session.ready(plate)
+        repeats = ready.repeats(self._look_ahead)
+        self._look_ahead = ready.look
+        if session.sees_all and not repeats:  # a repeat is answered without the network
+            ready.encode_ahead()
+        return ready
+
     def take(
         self,
         step: Step,
-        plate: Image,
+        plate: AnyPlate,
         holdouts: Mapping[str, Holdout] | None = None,
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Do a step's work on its plate; holdouts by subject.
+        """Do a step's work on its plate, which may have been made ready; holdouts by subject.
 
         Raises PlateError, MaskError, BadResult, OutOfMemory, Interrupted (asked before each pass over a key); Vanished.
         """
         self._taken += 1
-        self._size = int(plate.shape[-2]), int(plate.shape[-1])
+        self._size = plate.geometry.frame if isinstance(plate, ReadyPlate) else (plate.shape[-2], plate.shape[-1])
+        shown = plate if isinstance(plate, ReadyPlate) else self.ready(step, plate)
         held = holdouts or {}
         try:
             for rival in (True, False):  # rivals first: the others keep off what they answer
                 for seed in step.seeds:
                     if self.shot.subject(seed.subject).rival == rival:
-                        self._settle(seed, plate, self._limits(seed.subject, step.frame, held), stopping)
+                        self._settle(seed, shown, self._limits(seed.subject, step.frame, held), stopping)
                 for move in step.moves:
                     name = move.along.seed.subject
                     if self.shot.subject(name).rival == rival:
-                        self._go(move, plate, self._limits(name, step.frame, held))
+                        self._go(move, shown, self._limits(name, step.frame, held))
         finally:
-            self._encoder.forget()
+            if isinstance(shown, ReadyPlate):
+                shown.forget()
 
-    def _settle(self, seed: Seed, plate: Image, holdout: Holdout, stopping: Callable[[], bool]) -> None:
+    def _settle(self, seed: Seed, plate: AnyPlate, holdout: Holdout, stopping: Callable[[], bool]) -> None:
         session, name = self._sessions[seed.subject], self._names.seed(seed)
         session.forget()
         mask = self._masks(seed)
@@ -200,7 +216,7 @@ class ShotRunner:
         self.store[_state_key(name)] = session.snapshot()
         self._keep(name, alpha, session.report)
 
-    def _go(self, move: Move, plate: Image, holdout: Holdout) -> None:
+    def _go(self, move: Move, plate: AnyPlate, holdout: Holdout) -> None:
         along, frame = move.along, move.frame
         session = self._sessions[along.seed.subject]
         session.rewind(self._before(move))

@@ -9,13 +9,10 @@ Rules of this file:
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,17 +20,16 @@ from matanyone_engine.errors import (
     BadResult,
     Interrupted,
     MaskError,
-    OutOfMemory,
     PlateError,
     SnapshotError,
 )
 from matanyone_engine.matting import step
 from matanyone_engine.matting.confidence import Signals, covered, measured
-from matanyone_engine.matting.encoder import SharedEncoder, encode
 from matanyone_engine.matting.geometry import Box, Geometry, Size, Window
 from matanyone_engine.matting.holdout import NO_HOLDOUT, Holdout, Image, Limits
-from matanyone_engine.matting.holds import is_repeat, look_of
+from matanyone_engine.matting.inference import inference
 from matanyone_engine.matting.options import check_options
+from matanyone_engine.matting.plate import AnyPlate, ReadyPlate, check_values, float_tensor
 from matanyone_engine.matting.policy import MemoryPolicy
 from matanyone_engine.matting.refine import refined
 from matanyone_engine.matting.region import Region, is_cut, subject_cells
@@ -45,9 +41,6 @@ from matanyone_engine.memory.read import DEFAULT_BLOCK_BYTES
 from matanyone_engine.model.checkpoint import network_digest
 from matanyone_engine.model.encoders import ImageFeatures
 from matanyone_engine.model.matanyone import MatAnyone
-
-_ROUNDING = 1e-3
-"""How far outside 0..1 a value may lie: resampling and half floats overshoot by less."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +81,8 @@ class MattingSession:
         alpha = session.advance(plate)
 
     Plates are (3, H, W), display-referred 0..1; masks and alphas are (H, W), 0..1. Tensors or numpy arrays are taken;
-    alphas come back as float32 tensors on the network's device. The network may serve any number of sessions.
+    alphas come back as float32 tensors on the network's device. The network may serve any number of sessions, and what
+    ready() makes of a plate any session of this network with the same options, in the plate's place.
     `frame`, the plate's own number, is needed only where the region has keys.
     """
 
@@ -102,7 +96,6 @@ class MattingSession:
         refine: bool = True,
         region: str | None = None,
         hold_tolerance: float | None = 0.0,
-        encoder: SharedEncoder | None = None,
     ) -> None:
         """network: put into evaluation mode, since batch norm must run on its stored statistics.
 
@@ -117,8 +110,6 @@ class MattingSession:
         hold_tolerance: a plate that is this close to the last computed one is answered with its alpha (holds.py);
         0 takes the very same bits only, None computes every frame. Frames with a holdout are always computed.
 
-        encoder: given to several sessions of one network, a plate is encoded once for all that look at the same window.
-
         Raises SettingError.
         """
         check_options(settle_passes, working_size, refine, region, hold_tolerance)
@@ -129,7 +120,6 @@ class MattingSession:
         self._refine = refine
         self._region = Region.parse(region)
         self._hold_tolerance = hold_tolerance
-        self._encoder = encoder
         self._state = StreamState.empty(self._policy)
         self.block_bytes = DEFAULT_BLOCK_BYTES
         """Room for the largest matrix of a memory read; less is slower, and takes less memory."""
@@ -161,7 +151,7 @@ class MattingSession:
 
     def seed(
         self,
-        plate: Image,
+        plate: AnyPlate,
         mask: Image,
         stopping: Callable[[], bool] = lambda: False,
         holdout: Holdout = NO_HOLDOUT,
@@ -195,25 +185,25 @@ class MattingSession:
                 action="Seed the frame again.",
             )
 
-    def assign(self, plate: Image, mask: Image, *, frame: int | None = None) -> Tensor:
+    def assign(self, plate: AnyPlate, mask: Image, *, frame: int | None = None) -> Tensor:
         """Remember this plate with this mask as its alpha, without a prediction; the mask comes back.
 
         Raises PlateError, MaskError.
         """
         return self._move(FrameKind.SEED, plate, mask, frame)
 
-    def settle(self, plate: Image, *, frame: int | None = None) -> Tensor:
+    def settle(self, plate: AnyPlate, *, frame: int | None = None) -> Tensor:
         """Predict the frame just seen once more from its own last answer; memory restarts from the result."""
         return self._move(FrameKind.SETTLE, plate, None, frame)
 
-    def advance(self, plate: Image, holdout: Holdout = NO_HOLDOUT, *, frame: int | None = None) -> Tensor:
+    def advance(self, plate: AnyPlate, holdout: Holdout = NO_HOLDOUT, *, frame: int | None = None) -> Tensor:
         """The alpha (H, W) of the next frame, within its holdout.
 
         Raises IllegalMove before a mask was given, PlateError, MaskError.
         """
         return self._move(FrameKind.ADVANCE, plate, None, frame, holdout)
 
-    def finish(self, plate: Image, mask: Image | None = None, *, frame: int | None = None) -> Tensor:
+    def finish(self, plate: AnyPlate, mask: Image | None = None, *, frame: int | None = None) -> Tensor:
         """The alpha of a last frame, which is not remembered; with a mask, the mask is the alpha."""
         return self._move(FrameKind.FINISH if mask is None else FrameKind.FINISH_SEED, plate, mask, frame)
 
@@ -262,7 +252,7 @@ class MattingSession:
         return network_digest(self._network)
 
     def _move(
-        self, kind: FrameKind, plate: Image, mask: Image | None, number: int | None, holdout: Holdout = NO_HOLDOUT
+        self, kind: FrameKind, plate: AnyPlate, mask: Image | None, number: int | None, holdout: Holdout = NO_HOLDOUT
     ) -> Tensor:
         check_move(kind, self._state.cursor.phase)
         shown = self._shown(plate, holdout)
@@ -273,30 +263,39 @@ class MattingSession:
             shown, given, number, lambda state, seen: self._run(kind, state, seen), predicts=given is None
         )
 
-    def _shown(self, plate: Image, holdout: Holdout = NO_HOLDOUT) -> _Shown:
+    def ready(self, plate: Image) -> ReadyPlate:
+        """Check a plate and prepare it, perhaps before its turn and on another thread; the session plays no part.
+
+        Raises PlateError, OutOfMemory.
+        """
+        with inference():
+            return ReadyPlate.of(self._network, plate, self._working_size, self._hold_tolerance)
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether every frame is computed whole, so that its window is known before its turn."""
+        return self._region.off
+
+    def _shown(self, plate: AnyPlate, holdout: Holdout = NO_HOLDOUT) -> _Shown:
         """Check plate and holdout, and bring them to the device."""
-        with _guarded():
-            image = _float_tensor(plate)
-            size = _plate_size(image)
-            known = self._state.frame
+        with inference():
+            ready = plate if isinstance(plate, ReadyPlate) else self.ready(plate)
+            if not ready.suits(self._network, self._working_size, self._hold_tolerance):
+                raise ValueError("a plate was made ready for a session with other options, or of another network")
+            size, known = ready.geometry.frame, self._state.frame
             if known is not None and size != known:
                 raise PlateError(
                     expected=f"a plate of the shot's size {_words(known)}",
                     came=f"one of {_words(size)}",
                     action="Give every frame at one size, or start a new session.",
                 )
-            _check_values(image, "plate", PlateError)
-            geometry = Geometry.of(size, self._working_size)
-            self._region.check(geometry)
-            limits, tolerance = self._limits(holdout, size), self._hold_tolerance
-            on_device = image.unsqueeze(0).to(self._network.device)
-            look = None if tolerance is None or limits is not None else look_of(image, tolerance)
-            return _Shown(plate, geometry, on_device, geometry.prepare(on_device), look, limits)
+            self._region.check(ready.geometry)
+            return _Shown(ready, self._limits(holdout, size))
 
     def _limits(self, holdout: Holdout, size: Size) -> Limits | None:
         """What a holdout leaves to an alpha of the plate's size; None for an empty holdout."""
         masks = {"inside": holdout.inside, "outside": holdout.outside}
-        given = {name: _float_tensor(mask) for name, mask in masks.items() if mask is not None}
+        given = {name: float_tensor(mask) for name, mask in masks.items() if mask is not None}
         for name, mask in given.items():
             if tuple(mask.shape) != size:
                 raise MaskError(
@@ -304,20 +303,20 @@ class MattingSession:
                     came=f"shape {tuple(mask.shape)}",
                     action="Render it at the plate's format; it is never stretched to fit.",
                 )
-            _check_values(mask, f"holdout ({name})", MaskError)
+            check_values(mask, f"holdout ({name})", MaskError)
         return Limits.of(given, self._network.device) if given else None
 
     def _mask(self, mask: Image, geometry: Geometry) -> Tensor:
         """Checked, at working size, padded: (1, 1, H, W)."""
-        with _guarded():
-            given = _float_tensor(mask)
+        with inference():
+            given = float_tensor(mask)
             if tuple(given.shape) != geometry.frame:
                 raise MaskError(
                     expected=f"a mask of the plate's size {_words(geometry.frame)}",
                     came=f"shape {tuple(given.shape)}",
                     action="Render the mask at the plate's format; it is never stretched to fit.",
                 )
-            _check_values(given, "mask", MaskError)
+            check_values(given, "mask", MaskError)
             if not given.max() > 0:
                 raise MaskError(
                     expected="a mask that covers some of the subject",
@@ -327,13 +326,8 @@ class MattingSession:
             return geometry.prepare(given.clamp(0, 1)[None, None].to(self._network.device))
 
     def _repeats(self, shown: _Shown) -> bool:
-        last, tolerance = self._state.answered, self._hold_tolerance
-        return (
-            last is not None
-            and tolerance is not None
-            and shown.look is not None
-            and is_repeat(shown.look, last.look, tolerance)
-        )
+        last = self._state.answered
+        return last is not None and shown.limits is None and shown.ready.repeats(last.look)
 
     def _held(self, shown: _Shown) -> Tensor:
         """The last answer once more; nothing that is remembered changes."""
@@ -371,7 +365,7 @@ class MattingSession:
         """Of a frame that was computed: held against its mask, or else against the frame before."""
         last = self._state.signals
         before = None if last is None else last.area
-        with _guarded():
+        with inference():
             if given is not None:
                 before = covered(given, geometry.working)
             return measured(stepped.alpha, stepped.change, before, geometry.working)
@@ -396,8 +390,8 @@ class MattingSession:
                 came=f"one that is empty in {shown.geometry.box_of(window)}",
                 action="Draw the region around the subject; it is in plate pixels from the top left.",
             )
-        with _guarded():
-            seen = Seen(self._features(shown, window), mask, shown.limits_in(window))
+        with inference():
+            seen = Seen(shown.ready.features(window), mask, shown.limits_in(window))
             stepped = compute(moved(self._network, before, window), seen)
         if not torch.isfinite(stepped.alpha).all():
             raise BadResult(
@@ -407,14 +401,9 @@ class MattingSession:
             )
         return stepped
 
-    def _features(self, shown: _Shown, window: Window) -> ImageFeatures:
-        if self._encoder is None:
-            return encode(self._network, shown.padded, window)
-        return self._encoder(shown.given, shown.padded, shown.geometry, window)
-
     def _run(self, kind: FrameKind, state: StreamState, seen: Seen) -> Stepped:
         plan = plan_frame(kind, state.cursor, self._policy)
-        with _guarded():
+        with inference():
             if seen.mask is not None:
                 return step.assign(self._network, plan, state, seen.features, seen.mask)
             return step.predict(
@@ -427,11 +416,11 @@ class MattingSession:
         assert state.window is not None
         geometry, refine = shown.geometry, refine and shown.geometry.scaled
         whole = state.window.placed(stepped.alpha, geometry.whole)
-        with _guarded():
+        with inference():
             answer = shown.full_size(whole, geometry.box_of(state.window), refine=refine)
         self._state = replace(
             state,
-            plate=shown.padded if self._region.moves else None,
+            plate=shown.ready.padded if self._region.moves else None,
             answered=None if shown.look is None else Answered(shown.look, answer if refine else None),
             signals=report.signals,
         )
@@ -443,17 +432,19 @@ class MattingSession:
 class _Shown:
     """A plate inside the session."""
 
-    given: Image
-    """As the caller has it."""
-    geometry: Geometry
-    plate: Tensor
-    """(1, 3, H, W) on the device."""
-    padded: Tensor
-    """(1, 3, H, W) at working size, padded."""
-    look: Tensor | None
-    """What tells whether a later plate repeats it; None where every frame is computed."""
+    ready: ReadyPlate
     limits: Limits | None
     """What its alpha must keep to, at the plate's size."""
+
+    @property
+    def geometry(self) -> Geometry:
+        """Of the plate."""
+        return self.ready.geometry
+
+    @property
+    def look(self) -> Tensor | None:
+        """What later plates are compared with; None where every frame is computed."""
+        return None if self.limits is not None else self.ready.look
 
     def limits_in(self, window: Window) -> Limits | None:
         """The limits at working size, in a window."""
@@ -471,71 +462,7 @@ class _Shown:
 
     def _enlarged(self, alpha: Tensor, box: Box) -> Tensor:
         unpad = self.geometry.unpad
-        return refined(unpad(alpha), unpad(self.padded), self.plate, box)
-
-
-@contextmanager
-def _guarded() -> Iterator[None]:
-    """Run without autograd; running out of memory becomes an error of our family."""
-    try:
-        with torch.inference_mode():
-            yield
-    except (MemoryError, RuntimeError) as error:
-        if not _ran_out_of_memory(error):
-            raise
-        raise OutOfMemory(
-            expected="room for one frame",
-            came=str(error).splitlines()[0] if str(error) else "no memory left",
-            action="Set a smaller working size (--working-size 720), or free memory on the device.",
-        ) from error
-
-
-def _ran_out_of_memory(error: Exception) -> bool:
-    """torch has a class for it on CUDA only; the CPU and Metal allocators, and oneDNN, say it in words."""
-    words = (
-        "can't allocate memory",
-        "not enough memory",
-        "out of memory",
-        "ALLOC_FAILED",
-        "could not create a primitive",
-    )
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(word in str(error) for word in words)
-
-
-def _float_tensor(image: Image) -> Tensor:
-    """float32; a numpy array is copied where torch could not share it safely."""
-    if isinstance(image, np.ndarray):
-        image = torch.from_numpy(np.array(image, dtype=np.float32))
-    return image.detach().to(torch.float32)
-
-
-def _plate_size(plate: Tensor) -> Size:
-    if plate.dim() != 3 or plate.shape[0] != 3 or 0 in plate.shape:
-        raise PlateError(
-            expected="a plate of shape (3, height, width)",
-            came=f"shape {tuple(plate.shape)}",
-            action="Pass RGB planes first; an (H, W, 3) image needs .permute(2, 0, 1).",
-        )
-    return int(plate.shape[1]), int(plate.shape[2])
-
-
-def _check_values(image: Tensor, name: str, error: type[PlateError] | type[MaskError]) -> None:
-    low, high = (float(end) for end in torch.aminmax(image))  # one pass; either end is NaN where any pixel is
-    if not (math.isfinite(low) and math.isfinite(high)):
-        bad = int((~torch.isfinite(image)).sum())
-        raise error(
-            expected=f"a {name} of finite numbers",
-            came=f"{bad} values that are NaN or Inf",
-            action=f"Repair the {name} (a NaN would spread through the shot's memory).",
-        )
-    if low < -_ROUNDING or high > 1 + _ROUNDING:
-        raise error(
-            expected=f"a {name} with values in 0..1",
-            came=f"values from {low:g} to {high:g}",
-            action="Divide 8-bit values by 255; encode scene-linear plates for display first (media.color.NetworkView)."
-            if name == "plate"
-            else "Divide 8-bit values by 255.",
-        )
+        return refined(unpad(alpha), unpad(self.ready.padded), self.ready.plate, box)
 
 
 def _words(size: Size) -> str:

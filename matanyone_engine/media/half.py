@@ -17,8 +17,8 @@ _SIGN = 15
 def halves(plane: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
     """The nearest half floats: bit for bit what astype() makes, several times faster for mattes.
 
-    A matte's background is full of values just above 0, and numpy raises a flag for each that it rounds, which takes 25 times
-    as long as a conversion.
+    A matte's background is full of values just above 0, and numpy raises a flag for each that it rounds, which takes
+    25 times as long as a conversion.
     """
     small = np.flatnonzero(np.abs(plane) < _SMALLEST_NORMAL)
     if not small.size:

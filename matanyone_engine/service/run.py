@@ -28,10 +28,10 @@ from matanyone_engine import __version__
 from matanyone_engine.atomic import remove_leftovers
 from matanyone_engine.errors import AlreadyRunning, EngineError, Interrupted, OutputError, PlateError, SettingError
 from matanyone_engine.matting.confidence import Confidence
-from matanyone_engine.matting.encoder import SharedEncoder
 from matanyone_engine.matting.holdout import Holdout
 from matanyone_engine.matting.names import Inputs, Names, digest
 from matanyone_engine.matting.options import keywords
+from matanyone_engine.matting.plate import AnyPlate
 from matanyone_engine.matting.runner import Live, ShotRunner, Vanished
 from matanyone_engine.matting.session import FrameReport, MattingSession
 from matanyone_engine.matting.shot import Step, Subject
@@ -152,6 +152,8 @@ class _Read:
     plate: Plate
     seen: Plane
     """(H, W, 3) 0..1: what the network is shown."""
+    ready: AnyPlate
+    """The same, for the network."""
     holdouts: Mapping[str, Holdout]
 
 
@@ -389,7 +391,9 @@ class _Run:
                     came="a file that has changed since",
                     action="Run again: only what the plate can change is computed anew.",
                 )
-            return _Read(step, plate, self._plan.view(plate.rgb), self._holdouts(step))
+            seen = self._plan.view(plate.rgb)
+            ready = self._runner.ready(step, torch.from_numpy(seen).permute(2, 0, 1))
+            return _Read(step, plate, seen, ready, self._holdouts(step))
 
     def _plate(self, frame: int) -> Plate:
         source = self._plan.source
@@ -406,9 +410,9 @@ class _Run:
 
     def _computed(self, read: _Read) -> Callable[[], _Written]:
         """Do the network's part of a step; what is left to do is to write it."""
-        step, planes = read.step, torch.from_numpy(read.seen).permute(2, 0, 1)
+        step = read.step
         with _on(step.frame):
-            self._runner.take(step, planes, read.holdouts, self._stopping)
+            self._runner.take(step, read.ready, read.holdouts, self._stopping)
         if not self._worked:
             self._drop_foreign_point()
             self._worked = True
@@ -609,17 +613,15 @@ def view_digest(view: NetworkView) -> str:
 
 
 def _runner(plan: MattePlan, network: MatAnyone, names: Names, cache: MutableMapping[str, bytes]) -> ShotRunner:
-    encoder = SharedEncoder(network)
     job = plan.job
 
     def new_session(_: Subject) -> MattingSession:
-        return MattingSession(network, job.memory, **keywords(job), encoder=encoder)
+        return MattingSession(network, job.memory, **keywords(job))
 
     return ShotRunner(
         plan.shot,
         names,
         cache,
-        encoder,
         new_session,
         plan.masks.mask,
         separate=job.separate,

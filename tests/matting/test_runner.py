@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -12,7 +13,6 @@ from toy import disc, plates, toy_network
 from matanyone_engine import MattingSession, MemoryPolicy
 from matanyone_engine.errors import MaskError
 from matanyone_engine.matting.confidence import SURE, Confidence, confidence
-from matanyone_engine.matting.encoder import SharedEncoder
 from matanyone_engine.matting.holdout import Holdout
 from matanyone_engine.matting.names import Inputs, Names
 from matanyone_engine.matting.runner import ShotRunner, Store, Vanished, packed, unpacked
@@ -46,13 +46,12 @@ def runner(
     shot = Shot(FRAMES, subjects or (HERO, DOG))
     seeds = [Seed(subject.name, key) for subject in shot.subjects for key in subject.keys]
     inputs = Inputs("toy", plates or CONTENTS, {**dict.fromkeys(seeds, "disc"), **(masks or {})})
-    encoder = SharedEncoder(network)
 
     def session(_: Subject) -> MattingSession:
-        return MattingSession(network, POLICY, settle_passes=1, encoder=encoder)
+        return MattingSession(network, POLICY, settle_passes=1)
 
     store = {} if store is None else store
-    return ShotRunner(shot, Names(shot, inputs), store, encoder, session, mask, states_every=3, **options)
+    return ShotRunner(shot, Names(shot, inputs), store, session, mask, states_every=3, **options)
 
 
 def run(shot: ShotRunner, asked: Any = FRAMES) -> dict[int, dict[str, torch.Tensor]]:
@@ -158,12 +157,45 @@ def test_a_changed_plate_changes_the_passes_from_there_on(network: Any) -> None:
     assert repaired.computed == 5 + 5
 
 
-def test_subjects_share_the_encoded_plate_and_do_not_know_each_other(network: Any) -> None:
+@pytest.fixture
+def encoded(network: Any, monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
+    """Every plate that goes through the image encoder."""
+    seen, encode = [], network.encode_image
+    monkeypatch.setattr(network, "encode_image", lambda plate: (seen.append(plate), encode(plate))[1])
+    return seen
+
+
+def test_subjects_share_the_encoded_plate_and_do_not_know_each_other(network: Any, encoded: list[torch.Tensor]) -> None:
     both, alone = runner(network, HERO, DOG), runner(network, DOG)
     together = run(both)
+    shared = len(encoded)
     assert all(torch.equal(run(alone, [frame])[frame]["dog"], together[frame]["dog"]) for frame in FRAMES)
     steps = runner(network).plan(FRAMES)
-    assert both._encoder.encoded == sum(1 for step in steps if step.seeds or step.moves) < both.computed
+    assert shared == sum(1 for step in steps if step.seeds or step.moves) < both.computed
+
+
+def test_plates_made_ready_on_another_thread_give_the_same_alphas_and_are_encoded_once(
+    network: Any, encoded: list[torch.Tensor]
+) -> None:
+    ahead, found = runner(network, HERO), {}
+    with ThreadPoolExecutor(1) as thread:
+        steps = ahead.plan(FRAMES)
+        plates = [thread.submit(ahead.ready, step, PLATES[step.frame]) for step in steps]
+        for step, plate in zip(steps, plates, strict=True):
+            ahead.take(step, plate.result())
+            found[step.frame] = ahead.alphas(step.frame)["hero"] if step.delivers else None
+    assert len(encoded) == sum(1 for step in steps if step.seeds or step.moves)
+    in_turn = run(runner(network, HERO))
+    assert all(alpha is None or torch.equal(alpha, in_turn[frame]["hero"]) for frame, alpha in found.items())
+
+
+def test_a_plate_that_repeats_the_one_before_is_not_encoded_ahead(network: Any, encoded: list[torch.Tensor]) -> None:
+    held = runner(network, HERO)
+    first, second = held.plan(FRAMES)[:2]
+    assert held.ready(first, PLATES[1001]).encoded
+    repeat = held.ready(second, PLATES[1001].clone())
+    assert not repeat.encoded
+    assert len(encoded) == 1
 
 
 def test_outside_its_life_a_subject_is_zero_for_sure(

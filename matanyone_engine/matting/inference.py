@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How whatever a session computes is run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from matanyone_engine.errors import OutOfMemory
+
+
+@contextmanager
+def inference() -> Iterator[None]:
+    """Run without autograd; running out of memory becomes an error of our family."""
+    try:
+        with torch.inference_mode():
+            yield
+    except (MemoryError, RuntimeError) as error:
+        if not _ran_out_of_memory(error):
+            raise
+        raise OutOfMemory(
+            expected="room for one frame",
+            came=str(error).splitlines()[0] if str(error) else "no memory left",
+            action="Set a smaller working size (--working-size 720), or free memory on the device.",
+        ) from error
+
+
+def _ran_out_of_memory(error: Exception) -> bool:
+    """torch has a class for it on CUDA only; the CPU and Metal allocators, and oneDNN, say it in words."""
+    words = (
+        "can't allocate memory",
+        "not enough memory",
+        "out of memory",
+        "ALLOC_FAILED",
+        "could not create a primitive",
+    )
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(word in str(error) for word in words)

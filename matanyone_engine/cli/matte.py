@@ -166,6 +166,11 @@ def _add_delivery(parser: argparse.ArgumentParser) -> None:
         metavar="PIXELS",
         help=f"add layers core and edge, whose sum is the alpha; the core is drawn in (default: {CORE_CHOKE})",
     )
+    group.add_argument(
+        "--crop",
+        action="store_true",
+        help="draw the data window of .exr files around what is not 0, which compositors need not compute then",
+    )
     group.add_argument("--shot", metavar="NAME", help="what {shot} stands for (default: the plate's name)")
     group.add_argument(
         "--version", type=int, metavar="N", help="what {version} stands for (default: the next that is free)"
@@ -211,6 +216,6 @@ def _job(args: argparse.Namespace) -> MatteJob:
         region=" ".join(args.region) if args.region else None,
         hold_tolerance=args.holds,
         delivery=Delivery(
-            args.layout, args.compression, args.depth, args.shot, args.version, args.foreground, args.split
+            args.layout, args.compression, args.depth, args.shot, args.version, args.foreground, args.split, args.crop
         ),
     )

@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from matanyone_engine.errors import BadResult, SettingError
 from matanyone_engine.media.color import LinearLight
@@ -65,6 +66,7 @@ class Delivery:
     version:     what {version} stands for; None is the next free one.
     foreground:  whether the subject's unmixed colour is added to an .exr, straight, as fg.R, fg.G, fg.B.
     split:       whether core.A and edge.A are added to an .exr: pixels by which the core is drawn in; None is neither.
+    crop:        whether an .exr's data window holds only what is not 0: what a compositor need not compute.
     """
 
     layout: str = "matte"
@@ -74,6 +76,7 @@ class Delivery:
     version: int | None = None
     foreground: bool = False
     split: int | None = None
+    crop: bool = False
 
     @property
     def unmixes(self) -> bool:
@@ -232,10 +235,15 @@ def check_delivery(delivery: Delivery, suffix: str, header: PlateHeader, *, line
 
 
 def _check_additions(delivery: Delivery, suffix: str) -> None:
-    """What --foreground and --split need."""
-    for option, asked in (("--foreground", delivery.foreground), ("--split", delivery.split is not None)):
+    """What --foreground, --split and --crop need."""
+    additions = {
+        "--foreground for .exr files, which have layers": delivery.foreground,
+        "--split for .exr files, which have layers": delivery.split is not None,
+        "--crop for .exr files, which have a data window": delivery.crop,
+    }
+    for expected, asked in additions.items():
         if asked and suffix != ".exr":
-            raise _cannot(f"{option} for .exr files, which have layers", suffix, "Name the output .exr.")
+            raise _cannot(expected, suffix, "Name the output .exr.")
     if delivery.split is not None:
         check_choke(delivery.split)
 
@@ -307,7 +315,7 @@ def compose(
         **({"foreground": _method(content.light)} if delivery.unmixes else {}),
         **({"split": describe_split(delivery.split)} if delivery.split is not None else {}),
     }
-    return Picture(
+    picture = Picture(
         channels=channels,
         display_window=header.display_window,
         data_window=header.canvas if layout.shows_plate else header.display_window,
@@ -320,6 +328,28 @@ def compose(
             *(cryptomatte_attributes(objects) if delivery.layout == "cryptomatte" else ()),
         ),
     )
+    return cropped(picture) if delivery.crop else picture
+
+
+def cropped(picture: Picture) -> Picture:
+    """With the smallest data window that holds all that is not 0; one pixel where everything is."""
+    planes = {id(plane): plane for plane in picture.channels.values()}  # a layout may show one in several channels
+    there = np.any([plane != 0 for plane in planes.values()], axis=0)
+    top, bottom = _span(there.any(axis=1))
+    left, right = _span(there.any(axis=0))
+    cut = {number: np.ascontiguousarray(plane[top:bottom, left:right]) for number, plane in planes.items()}
+    x, y = picture.data_window[:2]
+    return replace(
+        picture,
+        channels={name: cut[id(plane)] for name, plane in picture.channels.items()},
+        data_window=Window(x + left, y + top, right - left, bottom - top),
+    )
+
+
+def _span(there: npt.NDArray[np.bool_]) -> tuple[int, int]:
+    """First and behind the last that is true; the first alone where none is."""
+    found = np.flatnonzero(there)
+    return (int(found[0]), int(found[-1]) + 1) if found.size else (0, 1)
 
 
 def raw_bytes(delivery: Delivery, objects: Sequence[str], header: PlateHeader, suffix: str) -> int:

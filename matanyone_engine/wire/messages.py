@@ -307,6 +307,8 @@ class Delivery:
     """Whether the subject's unmixed colour is added to an .exr, straight, as fg.R, fg.G, fg.B."""
     split: Optional[int] = None
     """Adds core.A and edge.A to an .exr: pixels by which the core is drawn in; None adds neither."""
+    crop: bool = False
+    """Whether an .exr's data window holds only what is not 0."""
 
 
 @dataclass(frozen=True)

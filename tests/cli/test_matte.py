@@ -22,6 +22,7 @@ from matanyone_engine import MattingSession, load_network
 from matanyone_engine.cli.main import main
 from matanyone_engine.cli.masks import add_masks, masks_of
 from matanyone_engine.media.color import NetworkView
+from matanyone_engine.media.images import read_alpha
 from matanyone_engine.service.keys import KeyMask
 
 LINEAR = "Linear Rec.709 (sRGB)"
@@ -74,6 +75,18 @@ def test_foreground_core_and_edge_on_demand(shot: Shot) -> None:
     # The file's half floats round an alpha just below 1 up; its foreground was still estimated.
     np.testing.assert_allclose(layers["fg.G"][inside], plate[..., 1][inside], atol=0.01)
     assert image.spec().get_string_attribute("matanyone:foreground")
+
+
+def test_cropped_alphas_are_drawn_within_the_region(shot: Shot) -> None:
+    region = ("--frames", "1003", "--region", "0,0,20,16")
+    assert main(shot.arguments(*region)) == 0
+    whole = read_image(shot.alpha(1003))
+    assert main(shot.arguments(*region, "--crop")) == 0
+    spec = oiio.ImageInput.open(str(shot.alpha(1003))).spec()
+    assert (spec.full_width, spec.full_height) == (WIDTH, HEIGHT)
+    assert spec.width * spec.height < WIDTH * HEIGHT
+    assert spec.x + spec.width <= 32  # cells of 16
+    np.testing.assert_array_equal(read_alpha(shot.alpha(1003)), whole[..., 3])
 
 
 def test_a_range_runs_only_those_frames(shot: Shot) -> None:

@@ -18,7 +18,7 @@ import pytest
 from matanyone_engine.errors import BadResult, OutputError, PlateError, SettingError
 from matanyone_engine.media import mattes
 from matanyone_engine.media.foreground import estimate_foreground
-from matanyone_engine.media.images import PlateHeader, read_plate
+from matanyone_engine.media.images import PlateHeader, read_alpha, read_plate
 from matanyone_engine.media.layouts import (
     COMPRESSIONS,
     LAYOUTS,
@@ -112,6 +112,33 @@ def test_a_layout_is_what_openexr_reads(tmp_path: Path, content: FrameContent, l
     assert str(header["compression"]).rpartition(".")[2].lower() == f"{compression}_compression".replace("none", "no")
     for name, values in expected.items():
         np.testing.assert_array_equal(channels[name], half(values), err_msg=name)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_cropped_file_holds_the_same_picture(tmp_path: Path, content: FrameContent, layout: str) -> None:
+    whole, cropped = (
+        delivered(tmp_path / f"{crop}.exr", Delivery(layout, crop=crop), content) for crop in (False, True)
+    )
+    (expected, _), (found, header) = read_elsewhere(whole), read_elsewhere(cropped)
+    (x0, y0), (x1, y1) = (tuple(int(side) for side in corner) for corner in header["dataWindow"])
+    assert [list(corner) for corner in header["displayWindow"]] == [[0, 0], [WIDTH - 1, HEIGHT - 1]]
+    there = np.any([plane != 0 for plane in expected.values()], axis=0)
+    rows, columns = np.flatnonzero(there.any(axis=1)), np.flatnonzero(there.any(axis=0))
+    assert (y0, y1, x0, x1) == (rows[0], rows[-1], columns[0], columns[-1])
+    assert found.keys() == expected.keys()
+    for name, plane in expected.items():
+        placed = np.zeros_like(plane)
+        placed[y0 : y1 + 1, x0 : x1 + 1] = found[name]
+        np.testing.assert_array_equal(placed, plane, err_msg=name)
+    np.testing.assert_array_equal(read_alpha(cropped), read_alpha(whole))
+
+
+def test_an_empty_frame_is_cropped_to_one_pixel(tmp_path: Path, content: FrameContent) -> None:
+    empty = delivered(tmp_path / "a.exr", Delivery(crop=True), dataclasses.replace(content, alphas={}))
+    channels, _ = read_elsewhere(empty)
+    assert {plane.shape for plane in channels.values()} == {(1, 1)}
+    assert read_alpha(empty).shape == (HEIGHT, WIDTH)
+    assert not read_alpha(empty).any()
 
 
 @pytest.mark.parametrize("compression", LOSSY)
@@ -241,6 +268,7 @@ REFUSED = {
     "TIFF has no half": (Delivery(depth="half"), ".tif"),
     "16 bit clip a linear plate": (Delivery("straight"), ".tif"),
     "ids are 32 bits": (Delivery("cryptomatte", depth="half"), ".exr"),
+    "TIFF has no data window": (Delivery(crop=True), ".tif"),
     "ids are exact": (Delivery("cryptomatte", "dwaa"), ".exr"),
 }
 

@@ -16,6 +16,9 @@ from pathlib import Path
 import bpy
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "blender_addon"))
+import nodes  # the extension's own: the compositor of every Blender
+
 
 def load(order):
     image = bpy.data.images.load(order["image"], check_existing=False)
@@ -33,42 +36,40 @@ def save_pixels(image, path):
 
 def new_tree(order):
     scene = bpy.data.scenes.new("scratch")
-    scene.use_nodes = True
-    scene.node_tree.nodes.clear()
     scene.render.resolution_x, scene.render.resolution_y = order["size"]
     scene.render.resolution_percentage = 100
-    return scene
+    return scene, nodes.new_tree_of(scene)
 
 
-def save_socket(scene, socket, folder, name):
-    out = scene.node_tree.nodes.new("CompositorNodeOutputFile")
-    out.base_path = folder
-    out.format.file_format, out.format.color_depth, out.format.color_mode = "OPEN_EXR", "32", "RGBA"
-    out.file_slots[0].path = f"{name}.####."
-    scene.node_tree.links.new(socket, out.inputs[0])
+def save_socket(tree, socket, folder, name):
+    out = nodes.new_file_output(tree, folder, f"{name}.####.")
+    tree.links.new(socket, out.inputs[0])
 
 
-def converted(scene, image, folder):
-    nodes = scene.node_tree.nodes
-    node, convert = nodes.new("CompositorNodeImage"), nodes.new("CompositorNodePremulKey")
-    node.image, convert.mapping = image, "STRAIGHT_TO_PREMUL"
-    scene.node_tree.links.new(node.outputs["Image"], convert.inputs[0])
-    save_socket(scene, convert.outputs[0], folder, "Image")
+def converted(tree, image, folder):
+    node, convert = tree.nodes.new("CompositorNodeImage"), tree.nodes.new("CompositorNodePremulKey")
+    node.image = image
+    if hasattr(convert, "mapping"):
+        convert.mapping = "STRAIGHT_TO_PREMUL"
+    else:
+        convert.inputs["Type"].default_value = "To Premultiplied"
+    tree.links.new(node.outputs["Image"], convert.inputs[0])
+    save_socket(tree, convert.outputs[0], folder, "Image")
 
 
-def image_sockets(scene, image, folder):
-    node = scene.node_tree.nodes.new("CompositorNodeImage")
+def image_sockets(tree, image, folder):
+    node = tree.nodes.new("CompositorNodeImage")
     node.image = image
     for socket in node.outputs:
-        save_socket(scene, socket, folder, socket.name)
+        save_socket(tree, socket, folder, socket.name)
     return [socket.name for socket in node.outputs]
 
 
-def crypto_matte(scene, image, name, folder):
-    node = scene.node_tree.nodes.new("CompositorNodeCryptomatteV2")
+def crypto_matte(tree, image, name, folder):
+    node = tree.nodes.new("CompositorNodeCryptomatteV2")
     node.source, node.image = "IMAGE", image
     node.layer_name, node.matte_id = "CryptoObject", name
-    save_socket(scene, node.outputs["Matte"], folder, "Matte")
+    save_socket(tree, node.outputs["Matte"], folder, "Matte")
     return [entry.name for entry in node.entries]
 
 
@@ -78,13 +79,13 @@ for order in json.loads(Path(sys.argv[1]).read_text()):
     if "pixels" in order:
         save_pixels(image, order["pixels"])
     else:
-        scene = new_tree(order)
+        scene, tree = new_tree(order)
         if "cryptomatte" in order:
-            said["entries"] = crypto_matte(scene, image, order["cryptomatte"], order["sockets"])
+            said["entries"] = crypto_matte(tree, image, order["cryptomatte"], order["sockets"])
         elif "convert" in order:
-            converted(scene, image, order["sockets"])
+            converted(tree, image, order["sockets"])
         else:
-            said["sockets"] = image_sockets(scene, image, order["sockets"])
+            said["sockets"] = image_sockets(tree, image, order["sockets"])
         bpy.ops.render.render(scene=scene.name)
     said["type"] = image.type  # known only once it was read
     print("said", json.dumps(said))

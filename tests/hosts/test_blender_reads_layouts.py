@@ -61,9 +61,8 @@ class Seen:
         return np.load(self.folder / f"{number}.npy")
 
     def socket(self, number: int, name: str) -> np.ndarray:
-        """(H, W) or (H, W, 4) that a socket gave."""
-        values = read_image(self.folder / str(number) / f"{name}.0001.exr")
-        return values if values.shape[-1] == 4 else values[..., 0]
+        """(H, W, C) that a socket gave; Blender 4.2 writes one channel of a number, later ones four."""
+        return read_image(next((self.folder / str(number)).glob(f"{name}.0001.*exr")))
 
 
 def alphas() -> dict[str, np.ndarray]:

@@ -81,7 +81,9 @@ def _filter(full: Tensor, alpha: Tensor, seen: Tensor, plate: Tensor, box: Box, 
         bottom = min(top + strip, box.y1)
         enlarged = reach.rows(function, top, bottom)
         shown = plate[..., top:bottom, box.x0 : box.x1]
-        answer = (enlarged[:, :3] * shown).sum(dim=1, keepdim=True) + enlarged[:, 3:]
+        answer = enlarged[:, 3:]
+        for colour in range(3):
+            answer.addcmul_(enlarged[:, colour : colour + 1], shown[:, colour : colour + 1])
         full[..., top:bottom, box.x0 : box.x1] = answer.clamp_(0, 1)
 
 

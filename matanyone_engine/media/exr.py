@@ -141,16 +141,21 @@ def _channel_kinds(listed: bytes) -> Iterator[tuple[str, int]]:
 
 def _stored_checksums(data: bytes, table: int, rows: range) -> list[int] | None:
     """Of each row's stream; None unless the rows lie one behind the other to the end of the file."""
-    at, found = table + 8 * len(rows), []
-    for row, offset in zip(rows, np.frombuffer(data, "<u8", len(rows), table).tolist(), strict=True):
-        if offset != at or at + _LEADER > len(data):
-            return None
-        number, length = struct.unpack_from("<ii", data, at)
-        at += _LEADER + length
-        if number != row or length < 4 or at > len(data):
-            return None
-        found.append(struct.unpack_from(">I", data, at - 4)[0])
-    return found if at == len(data) else None
+    starts = np.frombuffer(data, "<u8", len(rows), table).astype(np.int64)
+    if starts[0] != table + 8 * len(rows) or starts.min() < starts[0] or starts.max() + _LEADER > len(data):
+        return None
+    numbers, lengths = _bytes_at(data, starts, _LEADER).view("<i4").T
+    ends = starts + _LEADER + lengths
+    joined = np.array_equal(ends, [*starts[1:], len(data)])
+    if not joined or not np.array_equal(numbers, rows) or lengths.min() < 4:
+        return None
+    checksums: list[int] = _bytes_at(data, ends - 4, 4).view(">u4")[:, 0].tolist()
+    return checksums
+
+
+def _bytes_at(data: bytes, starts: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.uint8]:
+    """(starts, count): so many bytes from each start on."""
+    return np.frombuffer(data, np.uint8)[starts[:, None] + np.arange(count)]
 
 
 def _checksums(planes: Planes) -> Iterator[int]:

@@ -172,6 +172,7 @@ class _Settings(_Panel):
         _draw_input(layout, shot)
         _draw_quality(layout, shot)
         layout.prop(shot, "out")
+        layout.prop(shot, "foreground")
         layout.operator("matanyone.save_job", icon="FILE_TICK")
 
 

@@ -169,6 +169,8 @@ class ShotState:
     mask_grow: int = 0
     refine: bool = True
     skip_missing: bool = False
+    foreground: bool = False
+    """Whether files hold the subject's own colour, straight, beside the alpha."""
     version: int = 0
     """What {version} stands for; 0 is the next free one."""
 
@@ -255,6 +257,7 @@ def job_of(state: ShotState) -> say.Job:
 def _delivery(state: ShotState) -> say.Delivery:
     """What stands for tokens; the engine refuses a value that no token asks for."""
     return say.Delivery(
+        layout="foreground" if state.foreground else "matte",
         shot=state.name if "{shot}" in state.out else None,
         version=state.version or None if "{version" in state.out else None,
     )

@@ -135,6 +135,11 @@ class MatAnyoneShot(bpy.types.PropertyGroup):
     mask_grow: IntProperty(
         name="Grow Mask", min=-200, max=200, description="Pixels by which masks are grown; negative shrinks them"
     )
+    foreground: BoolProperty(
+        name="Own Color",
+        description="Write the subject's own color beside the alpha, without the old background's light in soft edges; "
+        "the node group gives that instead of the plate's. An estimate: it wants a good alpha, and takes longer",
+    )
     out: StringProperty(
         name="Output",
         subtype="FILE_PATH",

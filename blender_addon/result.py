@@ -10,7 +10,7 @@ import bpy
 
 from . import nodes, plan
 
-_PLATE, _ALPHA, _SET = "Plate", "Alpha", "Set Alpha"
+_PLATE, _ALPHA, _SET, _RESULT = "Plate", "Alpha", "Set Alpha", "Result"
 _LEFT, _RIGHT = -400, 300
 
 
@@ -19,31 +19,35 @@ def label(shot_name, name):
     return f"MatAnyone: {shot_name}" + ("" if name == plan.SUBJECT else f" {name}")
 
 
-def show(shot_name, patterns, first, last, when, renew):
+def show(shot_name, patterns, frames, when, space, renew):
     """Image and node group of each object, on plate frames first to last; the groups.
 
-    when: plan.SceneTime. renew: whether Blender is to forget what it has read of the files; at the start and the end of
-    a run. Reads no pixel, so that nothing stands still.
+    when: plan.SceneTime. space: the colour space of the subject's own colour, which files then hold; '' of alphas.
+    renew: whether Blender is to forget what it has read of the files; at the start and the end of a run. Reads no
+    pixel, so that nothing stands still.
     """
-    return [_shown(label(shot_name, name), pattern, (first, last), when, renew) for name, pattern in patterns.items()]
+    return [_shown(label(shot_name, name), pattern, frames, when, space, renew) for name, pattern in patterns.items()]
 
 
-def _shown(name, pattern, frames, when, renew):
+def _shown(name, pattern, frames, when, space, renew):
     first, last = frames
     image = bpy.data.images.get(name)
     if image is None or renew:
-        image = _renewed(name, plan.file_of(pattern, first))
+        image = _renewed(name, plan.file_of(pattern, first), space)
     group = bpy.data.node_groups.get(name)
     if group is None or _ALPHA not in group.nodes:  # an artist may have rebuilt it
         group = _new_group(name, image)
+    _choose_colour(group, own=bool(space))
     nodes.show_frames(group.nodes[_ALPHA], first, last, when.scene_frame(first))
     return group
 
 
-def _renewed(name, file):
+def _renewed(name, file, space):
     """The image anew, for all that use the old one. image.reload() would read a frame for each node, at once."""
     fresh, old = bpy.data.images.load(file, check_existing=False), bpy.data.images.get(name)
-    fresh.colorspace_settings.name = "Non-Color"
+    fresh.colorspace_settings.name = space or "Non-Color"
+    if space:
+        fresh.alpha_mode = "STRAIGHT"  # Blender multiplies by the alpha when it reads it
     fresh.source = "SEQUENCE"
     if old is not None:
         old.user_remap(fresh)
@@ -61,15 +65,25 @@ def _new_group(name, image):
     enter, leave = group.nodes.new("NodeGroupInput"), group.nodes.new("NodeGroupOutput")
     alpha, mix = group.nodes.new("CompositorNodeImage"), nodes.new_set_alpha(group)
     alpha.name = alpha.label = _ALPHA
+    leave.name = _RESULT
     nodes.set_image(alpha, image)
     mix.name = _SET
     enter.location, alpha.location, leave.location = (_LEFT, 100), (_LEFT, -100), (_RIGHT, 0)
     group.links.new(enter.outputs["Image"], mix.inputs["Image"])
     group.links.new(alpha.outputs["Alpha"], mix.inputs["Alpha"])
-    group.links.new(mix.outputs["Image"], leave.inputs["Image"])
     group.links.new(alpha.outputs["Alpha"], leave.inputs["Alpha"])
     group.use_fake_user = True
     return group
+
+
+def _choose_colour(group, own):
+    """What comes out: the plate times alpha, or the subject's own colour, which Blender has premultiplied."""
+    alpha, mix, leave = (group.nodes.get(name) for name in (_ALPHA, _SET, _RESULT))
+    if None in (alpha, mix, leave):  # an artist has rebuilt it
+        return
+    wanted, taken = (alpha if own else mix).outputs["Image"], leave.inputs["Image"]
+    if not taken.links or (taken.links[0].from_node in (alpha, mix) and taken.links[0].from_socket != wanted):
+        group.links.new(wanted, taken)
 
 
 def wire(scene, shot, groups, plate):

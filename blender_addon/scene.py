@@ -114,6 +114,7 @@ def state_of(shot):
         mask_grow=shot.mask_grow,
         refine=shot.refine,
         skip_missing=shot.skip_missing,
+        foreground=shot.foreground,
     )
 
 

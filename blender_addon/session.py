@@ -40,6 +40,8 @@ class Run:
     """As _identity() says."""
     shot: str
     when: plan.SceneTime
+    space: str
+    """Blender's name of the colour space of the subject's own colour; '' where files hold the alpha only."""
     record: dict[str, str] | None
     """What the matte is made from; None of a run that makes a part of it only."""
     text: str = "starting"
@@ -108,7 +110,8 @@ def start(of_scene, only=None):
     order, record = scene.order_of(shot, only)
     link = bridge()
     whole = record if only is None else None
-    now.run = Run(_identity(of_scene), shot.name, scene.plate_of(shot).time, whole)
+    plate = scene.plate_of(shot)
+    now.run = Run(_identity(of_scene), shot.name, plate.time, plate.space if shot.foreground else "", whole)
     link.matte(order)
     keep_pumping()
 
@@ -290,7 +293,7 @@ def _show(run, frames):
     home = _found(run.scene)
     if home is not None and frames and run.patterns:
         first, last = plan.longest_run(tuple(frames))
-        groups = result.show(run.shot, run.patterns, first, last, run.when, renew)
+        groups = result.show(run.shot, run.patterns, (first, last), run.when, run.space, renew)
         _redraw_results()
         now.told = time.monotonic()  # new datablocks make Blender draw a lot: panels have their turn after that
         return groups

@@ -329,6 +329,33 @@ def test_masks_move_and_a_change_of_their_movement_is_seen(each_host: Host, tmp_
     ]
 
 
+def test_the_group_gives_the_subjects_own_colour_where_asked(each_host: Host, tmp_path: Path) -> None:
+    """And the plate's again, once that is asked; the file opens without the add-on."""
+    shot = make_shot(tmp_path / "shot", count=2)
+    out, comp = tmp_path / "mattes", {name: tmp_path / f"{name}.exr" for name in ("own", "without", "plate")}
+    with running(tmp_path / "engine", "--root", str(tmp_path)) as engine:
+        told = each_host.does(
+            tmp_path / "blender",
+            ("preferences", {"connection": str(engine.file)}),
+            *set_up(shot, out), ("setting", {"foreground": True}), MASK, KEY, MATTE,
+            ("render", {"frame": 1002, "file": str(comp["own"]), "size": SMALL}),
+            ("save", {"file": str(tmp_path / "shot.blend")}),
+            ("setting", {"foreground": False, "out": str(tmp_path / "alphas/{shot}.####.exr")}), MATTE,
+            ("render", {"frame": 1002, "file": str(comp["plate"]), "size": SMALL}),
+            ("disable", {}), ("scene", {"blend": str(tmp_path / "shot.blend")}),
+            ("render", {"frame": 1002, "file": str(comp["without"]), "size": SMALL}),
+        )  # fmt: skip
+    assert not [line for line in told if not line["ok"]], told
+    written, plate = read_image(out / "plate.1002.exr"), read_image(shot.folder / "plate.1002.exr")
+    own, alpha = written[..., :3], written[..., 3:]
+    soft = (alpha > 0.05) & (alpha < 0.95)
+    assert np.abs(own - plate)[soft[..., 0]].max() > 0.01  # else nothing would be tested
+    seen = {name: read_image(file) for name, file in comp.items()}
+    for name, colour in (("own", own), ("without", own), ("plate", plate)):
+        expected = np.concatenate([colour * alpha, alpha], axis=-1)
+        assert np.abs(seen[name] - expected).max() <= 2**-10 * max(1.0, float(expected.max())), name
+
+
 # ------------------------------------------------------------------------------------------------ what goes wrong
 
 

@@ -136,6 +136,12 @@ def test_every_setting_reaches_the_job_and_makes_a_matte_stale(plan: Any, option
     assert plan.digest_of_settings(before) != plan.digest_of_settings(after)
 
 
+def test_the_subjects_own_colour_is_a_layout(plan: Any) -> None:
+    before, after = state_of(plan), state_of(plan, foreground=True)
+    assert (plan.job_of(before).delivery.layout, plan.job_of(after).delivery.layout) == ("matte", "foreground")
+    assert plan.digest_of_settings(before) != plan.digest_of_settings(after)
+
+
 @pytest.mark.parametrize(
     ("change", "came", "action"),
     [

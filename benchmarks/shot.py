@@ -3,17 +3,17 @@
 """What keys, rivals, holdouts and one pass for all objects are worth, on drawn scenes with true alpha (scenes.py).
 
     python benchmarks/shot.py keys --plot keys.png --sheet keys_look.png
-    python benchmarks/shot.py ends --people 1 2 3 4 5 7
+    python benchmarks/shot.py ends --people 1 2 3 4 5 7 --drawn 20
     python benchmarks/shot.py rivals --sheet rivals.png
     python benchmarks/shot.py holdouts
     python benchmarks/shot.py objects
     python benchmarks/shot.py rerun --length 200
 
 keys: one mask on the first frame, and one more where that is worst. ends: the same, with passes that remember one key,
-both or all (DR018). rivals: a look-alike that nobody follows, that is
-taken from what is written, and that is kept off before memory. holdouts: a garbage matte on a third of the frames,
-before memory and afterwards only. objects: three in one pass, and one after the other, in processes of their own.
-rerun: a shot of EXR files, and what the same command does after a mask on 1047 was mended.
+both or all (DR018); and on clips of confidence.py, keyed on their first and last frames. rivals: a look-alike that
+nobody follows, that is taken from what is written, and that is kept off before memory. holdouts: a garbage matte on a
+third of the frames, before memory and afterwards only. objects: three in one pass, and one after the other, in
+processes of their own. rerun: a shot of EXR files, and what the same command does after a mask on 1047 was mended.
 Masks are the truth above a half. The last line is JSON.
 """
 
@@ -36,6 +36,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from confidence import drawn as varied_clip
 from numpy.typing import NDArray
 from scenes import FIRST, Scene, crowd, look_alike, occlusion, re_entry
 
@@ -247,16 +248,24 @@ def _at_usual(rows: list[FrameScores], usual: int, truth: list[Alpha]) -> Row:
 
 def ends(network: MatAnyone, args: argparse.Namespace) -> list[Row]:
     """The second key again, with passes that know their own key, both of their stretch, or all."""
-    print(f"scene       person {'  '.join(ENDS)}")
+    print(f"scene       number {'  '.join(ENDS)}")
     rows = []
-    for name, make in SCENES.items():
-        for person in args.people:
-            rows.append({"scene": name, "person": person, **_by_ends(network, make(person, args.length))})
-            print(f"{name:11} {person:6} {_figures(rows[-1])}", flush=True)
-        whole = [row for row in rows if row["scene"] == name]
-        mean = {way: float(np.exp(np.mean([np.log(row[way]) for row in whole]))) for way in ENDS}
-        print(f"{name:11}   mean {_figures(mean)}")
+    kinds = {name: (make, args.people) for name, make in SCENES.items()} | {"drawn": (_ordinary, range(args.drawn))}
+    for name, (make, numbers) in kinds.items():
+        whole = [{"scene": name, "number": n, **_by_ends(network, make(n, args.length))} for n in numbers]
+        for row in whole:
+            print(f"{name:11} {row['number']:6} {_figures(row)}")
+        if whole:
+            mean = {way: float(np.exp(np.mean([np.log(row[way]) for row in whole]))) for way in ENDS}
+            print(f"{name:11}   mean {_figures(mean)}", flush=True)
+        rows += whole
     return rows
+
+
+def _ordinary(number: int, _: int) -> Scene:
+    """A clip of many kinds and difficulties, as confidence.py draws them."""
+    plates, alphas = varied_clip(number, 24)
+    return Scene("drawn", [np.asarray(plate, np.float32) for plate in plates], {"hero": alphas})
 
 
 ENDS = ("one key", "own, old blend", "own", "both alike", "both", "all")
@@ -268,7 +277,8 @@ def _figures(row: Row) -> str:
 
 def _by_ends(network: MatAnyone, scene: Scene) -> dict[str, float]:
     one = follow(network, scene, Subject("hero", (FIRST,)))
-    keyed = (FIRST, FIRST + worst_frame(scored(one, scene), scene.truth["hero"]))
+    last = len(scene.plates) - 1 if scene.name == "drawn" else worst_frame(scored(one, scene), scene.truth["hero"])
+    keyed = (FIRST, FIRST + last)
     hero, taught = Subject("hero", keyed), Subject("hero", keyed, pinned=frozenset(keyed))
     alone: Store = {}
     ways = {"one key": one, "own": _remembering(_NEVER_READ, lambda: follow(network, scene, hero, store=alone))}
@@ -524,6 +534,7 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=40)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--people", type=int, nargs="+", default=PEOPLE)
+    parser.add_argument("--drawn", type=int, default=0)
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--sheet", type=Path)
     args = parser.parse_args()

@@ -130,6 +130,27 @@ def test_plates_that_are_read_first_are_told_as_such(engine: Engine, shot: Shot)
     assert (ended.outcome, ended.written) == ("finished", 6)
 
 
+def test_a_mended_mask_rewrites_its_stretch_through_an_engine_too(engine: Engine, shot: Shot) -> None:
+    fix = shot.folder / f"fix.{FIRST + 4}.exr"
+    shutil.copy(shot.mask, fix)
+    keys = (say.KeyMask(str(shot.mask), (FIRST + 2,)), say.KeyMask(str(fix), (FIRST + 4,)))
+    with engine.client() as client:
+        _, first = events(JobRun(client, job(shot, mask_frame=FIRST, keys=keys)))
+        before = files(shot)
+        write_image(fix, np.roll(read_image(shot.mask), 6, axis=1), ("Y",), oiio.FLOAT)
+        progress, again = events(JobRun(client, job(shot, mask_frame=FIRST, keys=keys)))
+    assert (first.written, first.unchanged, again.written, again.unchanged) == (6, 0, 3, 3)
+    assert {event.frame for event in progress if event.path} == {FIRST + 3, FIRST + 4, FIRST + 5}
+    after = files(shot)
+    assert {frame for frame in after if after[frame] != before[frame]} == {FIRST + 3, FIRST + 4, FIRST + 5}
+
+
+def files(shot: Shot) -> dict[int, tuple[bytes, int]]:
+    """Frame -> the bytes and the time stamp of its alpha."""
+    paths = {frame: shot.alpha(frame) for frame in range(FIRST, FIRST + 6)}
+    return {frame: (path.read_bytes(), path.stat().st_mtime_ns) for frame, path in paths.items()}
+
+
 def test_an_orderly_end_is_said_and_the_job_resumes(engine: Engine, shot: Shot) -> None:
     engine.accident("predict", "sleep", **{"for": 0.05})
     with engine.client() as client:

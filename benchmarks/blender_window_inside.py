@@ -301,7 +301,7 @@ def pointed():
 
 def hands():
     """Everything that a mouse, a key or another window can do to a run."""
-    for part in (by_mouse, escape, window_closed, undone, another_file, quitted):
+    for part in (by_mouse, escape, window_closed, undone, animated, another_file, quitted):
         print("hands:", part.__name__, flush=True)
         yield from part()
 
@@ -354,6 +354,45 @@ def undone():
     alpha = bpy.data.node_groups["MatAnyone: plate"].nodes["Alpha"]
     told["undo"] = [over().outcome, alpha.frame_duration, ours("session").now.run.warnings]
     yield 1.0
+
+
+def animated():
+    """A mask that moves, on two frames: what the panel says where the playhead goes, and after edits."""
+    shot, said = bpy.context.scene.matanyone, {}
+    shot.mask_grow = 0
+    key = shot.objects[0].keys[0]
+    key.source, key.mask = "MASK", bpy.data.masks["person"]
+    moved(1, 0.0)
+    moved(9, 0.05)
+    with within(largest()):
+        bpy.ops.matanyone.key_add()
+    matte()
+    yield from until(over)
+    for name, frame, by in (
+        ("at a key", 1, 0),
+        ("between", 4, 0),
+        ("edited between", 4, 0.02),
+        ("edited at a key", 9, 0.02),
+    ):
+        moved(frame, by) if by else bpy.context.scene.frame_set(frame)
+        largest().tag_redraw()
+        yield 4.0  # the panel looks once a second, the second Blender takes another
+        said[name] = list(ours("session").stale(bpy.context.scene.matanyone))
+    bpy.context.scene.frame_set(4)
+    yield 2.0
+    said["and away from it"] = list(ours("session").stale(bpy.context.scene.matanyone))
+    told["animated mask"] = said
+
+
+def moved(frame, by):
+    """Go to a frame, move the mask, Insert Key."""
+    bpy.context.scene.frame_set(frame)
+    for point in bpy.data.masks["person"].layers[0].splines[0].points:
+        point.select = True
+        for part in ("co", "handle_left", "handle_right"):
+            getattr(point, part).x += by
+    with within(largest()):
+        bpy.ops.mask.shape_key_insert()
 
 
 def another_file():

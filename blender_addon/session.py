@@ -280,10 +280,10 @@ def _identity(of_scene):
 
 
 def _found(identity):
-    """The scene, or None where another file is open."""
+    """The scene, or None where another file is open. Files that were never saved have no name to tell them by."""
     number, blend, name = identity
     by_number = [each for each in bpy.data.scenes if number and getattr(each, "session_uid", 0) == number]
-    return by_number[0] if by_number else bpy.data.scenes.get(name) if bpy.data.filepath == blend else None
+    return by_number[0] if by_number else bpy.data.scenes.get(name) if blend and bpy.data.filepath == blend else None
 
 
 def _show(run, frames):

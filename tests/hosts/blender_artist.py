@@ -210,6 +210,14 @@ def found_after(file):
     return {"found": session._found(identity) == bpy.context.scene}
 
 
+def found_in_another_file():
+    """Whether a run of a file that was never saved would take a new file for its own."""
+    session = importlib.import_module(f"{ID}.session")
+    identity = session._identity(bpy.context.scene)
+    bpy.ops.wm.read_homefile(use_empty=True)
+    return {"found": session._found(identity) is not None}
+
+
 def datablocks():
     return {
         "images": sorted(image.name for image in bpy.data.images),

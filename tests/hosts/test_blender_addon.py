@@ -262,8 +262,10 @@ def test_masks_are_soft_and_where_they_were_drawn(each_host: Host, tmp_path: Pat
         ("key", {"frame": 1003, "mask": "soft"}),
         ("key", {"frame": 1004, "image": "painted"}),
         ("run", {"operator": "matanyone.save_job", "filepath": str(tmp_path / "job.json")}),
+        ("found_in_another_file", {}),
     )  # fmt: skip
     assert all(line["ok"] for line in told), told
+    assert not told[-1]["found"]
     masks = tmp_path / "mattes/masks/plate"
     hard, soft, image = (read_image(masks / f"subject.{frame}.exr")[..., 0] for frame in (1001, 1003, 1004))
     assert np.array_equal(image, painted.astype(np.float32))

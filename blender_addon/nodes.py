@@ -27,9 +27,7 @@ def new_tree_of(scene):
 
 def new_socket(group, name, direction, kind):
     """A socket of a node group. direction: 'INPUT' or 'OUTPUT'; kind: 'NodeSocketColor' or 'NodeSocketFloat'."""
-    if hasattr(group, "interface"):
-        return group.interface.new_socket(name=name, in_out=direction, socket_type=kind)
-    return (group.inputs if direction == "INPUT" else group.outputs).new(kind, name)
+    return group.interface.new_socket(name=name, in_out=direction, socket_type=kind)
 
 
 def new_output(tree, scene):

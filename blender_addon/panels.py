@@ -81,10 +81,7 @@ def _draw_run(layout, shot):
 def _draw_progress(column, run):
     text = session.status(run)
     factor = run.done / run.of if run.of else 0.0
-    if hasattr(column, "progress"):
-        column.progress(factor=factor, text=text)
-    else:
-        column.label(text=text, icon="TIME")
+    column.progress(factor=factor, text=text)
 
 
 def _draw_last(layout, run):

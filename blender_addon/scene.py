@@ -45,9 +45,7 @@ class Plate:
 
 def work_folder():
     """Where the add-on keeps files of a moment: nowhere else but beside the output."""
-    if hasattr(bpy.utils, "extension_path_user") and __package__.startswith("bl_ext."):
-        return Path(bpy.utils.extension_path_user(__package__, path="work", create=True))
-    return Path(bpy.app.tempdir) / "matanyone"
+    return Path(bpy.utils.extension_path_user(__package__, path="work", create=True))
 
 
 def full(path, library=None):

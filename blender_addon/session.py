@@ -74,14 +74,14 @@ class _Now:
     """When a panel was last on the screen."""
     told: float = 0.0
     """When it was last asked to be drawn again."""
-    plates: dict[str, tuple[float, str]] = field(default_factory=dict)
-    """Plate -> when it was looked at, and its digest."""
-    records: dict[Any, tuple[float, plan.Record | None]] = field(default_factory=dict)
-    moving: dict[Any, dict[str, dict[str, str]]] = field(default_factory=dict)
+    plates: dict[int, tuple[float, str]] = field(default_factory=dict)
+    """Scene, by its session_uid, which no other file has -> when its plate was looked at, and its digest."""
+    records: dict[int, tuple[float, plan.Record | None]] = field(default_factory=dict)
+    moving: dict[int, dict[str, dict[str, str]]] = field(default_factory=dict)
     """Scene -> how its animated masks were found to move, as plan.Record has it."""
-    doubted: dict[Any, plan.Record] = field(default_factory=dict)
+    doubted: dict[int, plan.Record] = field(default_factory=dict)
     """Scene -> what was seen of its masks that is not as it was."""
-    looked: dict[Any, plan.Record] = field(default_factory=dict)
+    looked: dict[int, plan.Record] = field(default_factory=dict)
     """Scene -> what it was that a second Blender was asked about last: not twice the same."""
 
 
@@ -276,13 +276,13 @@ def _take(run, event):
 
 def _identity(of_scene):
     """What a scene is found by again: its number in this session, which saving keeps; its file and its name."""
-    return getattr(of_scene, "session_uid", 0), bpy.data.filepath, of_scene.name
+    return of_scene.session_uid, bpy.data.filepath, of_scene.name
 
 
 def _found(identity):
     """The scene, or None where another file is open. Files that were never saved have no name to tell them by."""
     number, blend, name = identity
-    by_number = [each for each in bpy.data.scenes if number and getattr(each, "session_uid", 0) == number]
+    by_number = [each for each in bpy.data.scenes if each.session_uid == number]
     return by_number[0] if by_number else bpy.data.scenes.get(name) if blend and bpy.data.filepath == blend else None
 
 
@@ -311,7 +311,7 @@ def _conclude(run, over):
     shot.made = json.dumps({"patterns": run.patterns, "frames": [over.frames[0], over.frames[-1]]})
     if run.record is not None:
         shot.record = plan.Record(**run.record).text() if over.outcome == "finished" else ""
-        now.moving[_number(home)] = run.record["moving"]
+        now.moving[home.session_uid] = run.record["moving"]
     for known in (now.plates, now.records, now.doubted, now.looked):
         known.clear()
     if not bpy.app.background:
@@ -330,13 +330,13 @@ def stale(shot):
     current = _record_now(shot, then) if then else None
     if then is None or current is None:
         return ()
-    seen = now.plates.get(shot.id_data.name, (0.0, ""))[1]
+    seen = now.plates.get(shot.id_data.session_uid, (0.0, ""))[1]
     return plan.stale_because(replace(current, plate=seen), then)
 
 
 def _record_now(shot, then):
     """Taken at most once a second."""
-    number = _number(shot.id_data)
+    number = shot.id_data.session_uid
     at, record = now.records.get(number, (0.0, None))
     if time.monotonic() - at > IDLE_S:
         try:
@@ -354,9 +354,9 @@ def _record_now(shot, then):
 def look_at_masks():
     """Have a second Blender play animated masks through, if one of them is not what it was."""
     of_scene = getattr(bpy.context, "scene", None)
-    if of_scene is None or active() or _number(of_scene) not in now.doubted:
+    if of_scene is None or active() or of_scene.session_uid not in now.doubted:
         return
-    number, then = _number(of_scene), plan.record_from(of_scene.matanyone.record)
+    number, then = of_scene.session_uid, plan.record_from(of_scene.matanyone.record)
     doubted = now.doubted.pop(number)
     masks = [mask for mask in (then.moving if then else ()) if mask in bpy.data.masks]
     if not masks or now.looked.get(number) == doubted:
@@ -376,29 +376,24 @@ def look_at_masks():
     now.calls[link.call(lambda _: look(control), connected=False)] = seen
 
 
-def _number(of_scene):
-    """What a scene is known by here: undo keeps it, another file has others."""
-    return getattr(of_scene, "session_uid", 0) or (bpy.data.filepath, of_scene.name)
-
-
 def _look_at_plate():
     """Have the network thread look whether the plate has changed: disks can be slow."""
     of_scene = getattr(bpy.context, "scene", None)
     if of_scene is None or not of_scene.matanyone.record:
         return
-    name = of_scene.name
-    if time.monotonic() - now.plates.get(name, (-100.0, ""))[0] < 10 * IDLE_S:
+    number = of_scene.session_uid
+    if time.monotonic() - now.plates.get(number, (-100.0, ""))[0] < 10 * IDLE_S:
         return
     try:
         path = scene.plate_of(of_scene.matanyone).path
         link = bridge()
     except WireError:
         return
-    now.plates[name] = (time.monotonic(), now.plates.get(name, (0.0, ""))[1])
+    now.plates[number] = (time.monotonic(), now.plates.get(number, (0.0, ""))[1])
 
     def seen(event):
         if isinstance(event, Answered):
-            now.plates[name] = (time.monotonic(), event.value)
+            now.plates[number] = (time.monotonic(), event.value)
 
     now.calls[link.call(lambda _: plan.digest_of_plate(path), connected=False)] = seen
 

@@ -178,19 +178,25 @@ def _figures(way: str, frames: list[dict[str, Any]], settles: list[dict[str, Any
     }
 
 
-def operations(model: str, size: tuple[int, int]) -> dict[str, float]:
-    """Stage -> operations of a frame, as torch counts the exact network's; a multiplication and an addition are two."""
+def operations(model: str, size: tuple[int, int]) -> tuple[dict[str, float], float]:
+    """Stage -> operations of a frame, and those of a settle pass, whose plate is encoded already.
+
+    As torch counts the exact network's; a multiplication and an addition are two.
+    """
     network = prepared(stored_network(model), Precision.EXACT)
     counted: dict[str, float] = {}
     plate, mask = shot(*size)
     for stage in STAGES:
         setattr(network, stage, _counted(counted, stage, getattr(network, stage)))
-    frame, _ = engine_way(network, plate, mask)
+    frame, settle = engine_way(network, plate, mask)
+    counted.clear()
+    settle()
+    settling = sum(done for stage, done in counted.items() if stage != "encode_image")
     counted.clear()
     with FlopCounterMode(display=False) as counter:
         frame()
     counted["memory read, checks"] = counter.get_total_flops() - sum(counted.values())
-    return counted
+    return counted, settling
 
 
 def _counted(counted: dict[str, float], stage: str, compute: Callable[..., Any]) -> Callable[..., Any]:
@@ -216,8 +222,11 @@ def ceiling(device: torch.device, dtype: torch.dtype) -> float:
     return 2 * side**3 / best
 
 
-def report(size: str, figures: dict[str, dict[str, Any]], counted: dict[str, float], limits: dict[str, float]) -> None:
+def report(
+    size: str, figures: dict[str, dict[str, Any]], counts: tuple[dict[str, float], float], limits: dict[str, float]
+) -> None:
     """A table to read."""
+    counted, settling = counts
     base = figures.get("dense") or next(iter(figures.values()))
     print(f"\n{size}")
     for way, each in figures.items():
@@ -227,6 +236,7 @@ def report(size: str, figures: dict[str, dict[str, Any]], counted: dict[str, flo
             f"{way:>6}  {each['seconds']:8.3f} s a frame  {each['frames_per_s']:6.2f} frames/s  x{speed:5.2f}  "
             f"peak {each['peak_GB']:5.2f} GB  x{memory:4.2f}  ten settle passes = {settles:.1f} frames"
         )
+    print(f"by operations, ten settle passes = {10 * settling / sum(counted.values()):.1f} frames")
     for way, each in figures.items():
         limit = limits["half" if way == "fast" and "half" in limits else "float32"]
         print(f"{way}: seconds, share of {limit / 1e9:.0f} G operations/s")

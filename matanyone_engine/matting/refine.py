@@ -31,7 +31,7 @@ FLAT = 2e-3
 """Alphas that differ by no more than this are flat: half a step of 8 bits. The filter would change less there."""
 _CELL = 8
 """Working pixels on each side of what is flat or not."""
-_BAND = 4
+_BAND = 8
 """Cells that are filtered together, from top to bottom."""
 
 

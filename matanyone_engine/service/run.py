@@ -62,6 +62,7 @@ from matanyone_engine.service.resume import (
     read_resume_point,
     write_resume_point,
 )
+from matanyone_engine.service.threads import compute_beside
 
 _log = logging.getLogger("matanyone_engine")
 
@@ -342,7 +343,7 @@ class _Run:
         """Take the steps, until others are more urgent; frames that are on disk wait no more."""
         depth = _depth(self._plan)
         reads = (partial(self._read, step) for step in steps)
-        with closing(read_ahead(reads, depth)) as plates, WriteBehind[_Written](depth) as writes:
+        with closing(read_ahead(reads, depth, compute_beside)) as plates, WriteBehind[_Written](depth) as writes:
 
             def told(results: Iterator[_Written]) -> Iterator[Event]:
                 nonlocal done

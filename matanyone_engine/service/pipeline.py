@@ -22,8 +22,8 @@ def read_ahead(
 ) -> Generator[T, None, None]:
     """What the reads return, in order; up to `depth` are done or under way before they are asked for.
 
-    begin: done once on their thread, before the first. Raises what a read raises, in its turn. Close it to leave early: a
-    read under way is waited for, no other is begun.
+    begin: done once on their thread, before the first.
+    Raises what a read raises, in its turn. Close it to leave early: a read under way is waited for, no other is begun.
     """
     waiting: deque[Future[T]] = deque()
     with ThreadPoolExecutor(1, "read-ahead", initializer=begin) as thread:

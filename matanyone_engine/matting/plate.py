@@ -79,19 +79,23 @@ class ReadyPlate:
         return self.encoded[window]
 
     def encode_ahead(self) -> None:
-        """Encode the whole of it, where that keeps cores busy that a frame alone does not; never an error.
-
-        An accelerator has one queue for all; and where pixels are many, a frame has enough for every core, and its
-        features take room that two of them need not take at once.
-        """
-        whole = self.geometry.whole
-        if self.network.device.type == "cpu" and whole.cells <= _MOST_CELLS_AHEAD:
+        """Encode the whole of it, where that pays; never an error."""
+        if encodes_ahead(self.network.device, self.geometry):
             with suppress(OutOfMemory), inference():  # in its turn there may be room
-                self.features(whole)
+                self.features(self.geometry.whole)
 
     def forget(self) -> None:
         """Give the memory of what was encoded back."""
         self.encoded.clear()
+
+
+def encodes_ahead(device: torch.device, geometry: Geometry) -> bool:
+    """Whether encoding plates before their turn keeps cores busy that a frame alone does not.
+
+    An accelerator has one queue for all; and where pixels are many, a frame has enough for every core, and its features
+    take room that two of them need not take at once.
+    """
+    return device.type == "cpu" and geometry.whole.cells <= _MOST_CELLS_AHEAD
 
 
 AnyPlate = Image | ReadyPlate

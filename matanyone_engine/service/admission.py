@@ -8,6 +8,7 @@ import torch
 
 from matanyone_engine.matting.geometry import Geometry
 from matanyone_engine.matting.options import SessionOptions
+from matanyone_engine.matting.plate import encodes_ahead
 from matanyone_engine.matting.policy import MemoryPolicy
 from matanyone_engine.matting.region import Region
 from matanyone_engine.matting.shot import Shot
@@ -45,6 +46,17 @@ def session_bytes(dims: Dims, size: tuple[int, int], options: SessionOptions, *,
     layers = cells * STRIDE**2 * (full + at_half / 4 + (quarter + dims.feature_dims[2]) / 16) * _LAYERS_AT_ONCE
     seen = height * width * 3 * (1 + region.moves)
     return int((stored + carried + layers + seen) * _FLOAT) + size[0] * size[1] * _PLATES
+
+
+def ahead_bytes(dims: Dims, size: tuple[int, int], options: SessionOptions, plates: int, device: torch.device) -> int:
+    """Of what the network knows of plates that wait for their turn. size: width, height in pixels."""
+    geometry = Geometry.of((size[1], size[0]), options.working_size)
+    if not (Region.parse(options.region).off and encodes_ahead(device, geometry)):
+        return 0
+    skip8, skip4, skip2, *_ = dims.decoder_dims
+    skips = STRIDE**2 * (skip8 / 64 + skip4 / 16 + skip2 / 4)
+    cell = skips + STRIDE**2 * 3 + dims.pixel_dim + 2 * dims.key_dim + 1
+    return int(plates * geometry.whole.cells * cell * _FLOAT)
 
 
 def free_bytes(device: torch.device) -> int:

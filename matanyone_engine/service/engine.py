@@ -42,7 +42,7 @@ from matanyone_engine.model.dims import Dims
 from matanyone_engine.model.registry import locate, require_licence_class, vet
 from matanyone_engine.service import events as on
 from matanyone_engine.service.access import Access
-from matanyone_engine.service.admission import free_bytes, resident_bytes, session_bytes, shot_bytes
+from matanyone_engine.service.admission import ahead_bytes, free_bytes, resident_bytes, session_bytes, shot_bytes
 from matanyone_engine.service.apart import Apart, look_at, look_through
 from matanyone_engine.service.faults import as_told, as_wire_error
 from matanyone_engine.service.job import MatteJob, MattePlan, open_source, outline_matte, plan_matte
@@ -50,7 +50,7 @@ from matanyone_engine.service.job_message import matte_job
 from matanyone_engine.service.pixels import Asked, Decoder, Plane, encode_alpha
 from matanyone_engine.service.prompt import GRABCUT, SAM2, Weights, make_mask, plan_mask
 from matanyone_engine.service.prompt_message import mask_job
-from matanyone_engine.service.run import Event, FrameDone, Looking, Unchanged, waiting_bytes
+from matanyone_engine.service.run import Event, FrameDone, Looking, Unchanged, most_waiting, waiting_bytes
 from matanyone_engine.service.scheduler import Limits, Scheduler, fault
 from matanyone_engine.service.store import Answered, SessionFolder, Store, public_name
 from matanyone_engine.service.worker import Worker
@@ -508,9 +508,10 @@ class Engine:
             self._apart.run(look_through, named.plate, job.wanted, outline.shot.frames, outline.masks, outline.holdouts)
             plan = plan_matte(job, looked_through=True, resume=order.job.resume, allowed=self.settings.access.check)
             width, height = plan.size
-            need = shot_bytes(self._dims[order.job.model], plan.size, order.job.options, plan.shot)
+            dims, options = self._dims[order.job.model], order.job.options
+            need = shot_bytes(dims, plan.size, options, plan.shot)
             if self.device.type == "cpu":
-                need += waiting_bytes(plan)
+                need += waiting_bytes(plan) + ahead_bytes(dims, plan.size, options, most_waiting(plan), self.device)
             colour = f"{plan.colour.space} ({plan.colour.reason})"
             self._plans[order.session] = (plan, order.job)
             first = str(plan.paths(plan.frames[0])[0])

@@ -341,7 +341,7 @@ class _Run:
         self, steps: tuple[Step, ...], done: int, of: int, waiting: set[int], aims: list[int]
     ) -> Iterator[Event]:
         """Take the steps, until others are more urgent; frames that are on disk wait no more."""
-        depth = _depth(self._plan)
+        depth = most_waiting(self._plan)
         reads = (partial(self._read, step) for step in steps)
         with closing(read_ahead(reads, depth, compute_beside)) as plates, WriteBehind[_Written](depth) as writes:
 
@@ -533,7 +533,7 @@ class _Run:
             _log.warning("This run cannot be resumed: %s", error)
 
 
-def _depth(plan: MattePlan) -> int:
+def most_waiting(plan: MattePlan) -> int:
     """How many frames may wait on either side of the network."""
     width, height = plan.size
     return min(_MOST_AHEAD, _MOST_AHEAD_BYTES // (height * width * _BYTES_A_PIXEL))
@@ -542,7 +542,7 @@ def _depth(plan: MattePlan) -> int:
 def waiting_bytes(plan: MattePlan) -> int:
     """Main memory of the frames that wait on either side of the network."""
     width, height = plan.size
-    return 2 * _depth(plan) * height * width * _BYTES_A_PIXEL
+    return 2 * most_waiting(plan) * height * width * _BYTES_A_PIXEL
 
 
 def _settled(plan: MattePlan, network: MatAnyone) -> MattePlan:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from engines import FIRST, RAW, SIZE, Engine, mask, raw, running, shown, toy_weights
 from shots import make_shot, read_image
-from toy import disc
+from toy import TOY, disc, toy_network
 
 from matanyone_engine.cli.main import main
 from matanyone_engine.matting.confidence import confidence
@@ -22,7 +22,7 @@ from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.matting.shot import Shot, Subject
 from matanyone_engine.model.dims import MINI
 from matanyone_engine.model.registry import load_network
-from matanyone_engine.service.admission import session_bytes, shot_bytes
+from matanyone_engine.service.admission import ahead_bytes, session_bytes, shot_bytes
 from matanyone_engine.wire.errors import WireError
 from matanyone_engine.wire.messages import Options
 
@@ -116,6 +116,18 @@ def test_a_shot_is_counted_with_its_subjects_and_the_keys_that_they_remember() -
     loose, pinned = counted(Subject("hero", keys)), counted(Subject("hero", keys, pinned=frozenset(keys)))
     assert pinned - one == pytest.approx(9 * (loose - one), abs=9)
     assert loose > one
+
+
+def test_plates_that_are_encoded_ahead_are_counted_where_they_are() -> None:
+    cpu, session = torch.device("cpu"), MattingSession(toy_network(), working_size=64)
+    ready = session.ready(torch.zeros(3, 96, 128))
+    ready.encode_ahead()
+    (features,) = ready.encoded.values()
+    held = sum(tensor.numel() * tensor.element_size() for tensor in features)
+    assert ahead_bytes(TOY, (128, 96), Options(working_size=64), 2, cpu) == 2 * held
+    assert not ahead_bytes(TOY, (128, 96), Options(region="follow"), 2, cpu)
+    assert not ahead_bytes(TOY, (3840, 2160), Options(), 2, cpu)
+    assert not ahead_bytes(TOY, (128, 96), Options(), 2, torch.device("cuda"))
 
 
 def test_a_working_size_is_counted_smaller(tmp_path: Path) -> None:

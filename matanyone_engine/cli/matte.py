@@ -169,7 +169,7 @@ def _add_delivery(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--crop",
         action="store_true",
-        help="draw the data window of .exr files around what is not 0, which compositors need not compute then",
+        help="draw the data window of .exr files around what is not 0 (with --region: the region), for compositors",
     )
     group.add_argument("--shot", metavar="NAME", help="what {shot} stands for (default: the plate's name)")
     group.add_argument(

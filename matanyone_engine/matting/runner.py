@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from matanyone_engine.errors import OutOfMemory
 from matanyone_engine.matting.blend import blend_weights, blended, disagreement, separated
 from matanyone_engine.matting.confidence import SURE, Confidence, Signals, confidence, mixed
 from matanyone_engine.matting.geometry import Box
@@ -167,12 +168,15 @@ class ShotRunner:
     def ready(self, step: Step, plate: Image) -> AnyPlate:
         """A plate made ready before its step is taken, on any one thread; as it is where nothing will be computed.
 
-        Raises PlateError, OutOfMemory.
+        As it is, too, where there was no room for it: in its turn there may be some. Raises PlateError.
         """
         if not (step.seeds or step.moves):
             return plate
         session = next(iter(self._sessions.values()))
-        ready = session.ready(plate)
+        try:
+            ready = session.ready(plate)
+        except OutOfMemory:
+            return plate
         repeats = ready.repeats(self._look_ahead)
         self._look_ahead = ready.look
         if session.sees_all and not repeats:  # a repeat is answered without the network

@@ -81,27 +81,29 @@ def write_planes(path: Path, header: Mapping[str, Any], planes: Planes) -> None:
 # -------------------------------------------------------------------------------------------------- read back
 
 
-def holds(path: Path, planes: Planes) -> bool:
+def holds(path: Path, planes: Planes, corner: tuple[int, int]) -> bool:
     """Whether a ZIPS file is all there and has these very bits; False may also mean that this cannot tell.
+
+    corner: x and y of the data window's first pixel.
 
     A row of ZIPS is a zlib stream, whose last bytes are a checksum that the encoder made of the row it was given. So
     every row is where the file's table says, the last one ends where the file does, and each has the checksum of the
     row that was meant: all but decoding it, in a sixth of the time.
     """
     try:
-        return _holds(path.read_bytes(), planes)
+        return _holds(path.read_bytes(), planes, corner)
     except (IndexError, ValueError, struct.error):  # no header, or one without an end
         return False
 
 
-def _holds(data: bytes, planes: Planes) -> bool:
+def _holds(data: bytes, planes: Planes, corner: tuple[int, int]) -> bool:
     height, width = next(iter(planes.values())).shape
     said, table = _header(data)
     x0, y0, x1, y1 = struct.unpack("<4i", said.get("dataWindow", bytes(16)))
     meant = {name: _KINDS[plane.dtype] for name, plane in planes.items()}
     return (
         said.get("compression") == _ZIPS
-        and (x1 - x0 + 1, y1 - y0 + 1) == (width, height)
+        and (x0, y0, x1 - x0 + 1, y1 - y0 + 1) == (*corner, width, height)
         and dict(_channel_kinds(said.get("channels", b"\0"))) == meant
         and _stored_checksums(data, table, range(y0, y1 + 1)) == list(_checksums(planes))
     )

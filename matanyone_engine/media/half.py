@@ -10,6 +10,8 @@ _SMALLEST_NORMAL = np.float32(2.0**-14)
 """Below it a half is a whole number of steps, and its bits are that number."""
 _STEPS = np.float32(2.0**24)
 """In 1."""
+LARGEST_LOST = np.float32(2.0**-25)
+"""Up to here, half a step, a value becomes 0."""
 _SIGN = 15
 """The bit."""
 
@@ -20,7 +22,7 @@ def halves(plane: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
     A matte's background is full of values just above 0, and numpy raises a flag for each that it rounds, which takes
     25 times as long as a conversion.
     """
-    small = np.flatnonzero(np.abs(plane) < _SMALLEST_NORMAL)
+    small = np.flatnonzero((np.abs(plane) < _SMALLEST_NORMAL) & (plane != 0))
     if not small.size:
         return plane.astype(np.float16)
     rest = plane.flatten()

@@ -27,7 +27,7 @@ from matanyone_engine.errors import BadResult, SettingError
 from matanyone_engine.media.color import LinearLight
 from matanyone_engine.media.cryptomatte import cryptomatte_attributes, cryptomatte_channels
 from matanyone_engine.media.foreground import METHOD, check_choke, describe_split, estimate_foreground, split_matte
-from matanyone_engine.media.half import halves
+from matanyone_engine.media.half import LARGEST_LOST, halves
 from matanyone_engine.media.headers import carried_attributes, provenance_attributes
 from matanyone_engine.media.images import FLOAT_FORMATS, Attribute, FloatImage, PlateHeader, Window, check_finite
 
@@ -332,9 +332,10 @@ def compose(
 
 
 def cropped(picture: Picture) -> Picture:
-    """With the smallest data window that holds all that is not 0; one pixel where everything is."""
+    """With the smallest data window that holds all that is not 0 in the file; one pixel where everything is."""
     planes = {id(plane): plane for plane in picture.channels.values()}  # a layout may show one in several channels
-    there = np.any([plane != 0 for plane in planes.values()], axis=0)
+    nothing = LARGEST_LOST if picture.depth == "half" else 0.0
+    there = np.any([np.abs(plane) > nothing for plane in planes.values()], axis=0)
     top, bottom = _span(there.any(axis=1))
     left, right = _span(there.any(axis=0))
     cut = {number: np.ascontiguousarray(plane[top:bottom, left:right]) for number, plane in planes.items()}

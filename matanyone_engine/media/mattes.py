@@ -210,7 +210,7 @@ def _write_slowly(path: Path, file_format: str, spec: Any, planes: Planes) -> No
 
 def _verify(path: Path, file_format: str, picture: Picture, planes: Planes) -> None:
     """Make sure of the file: a disk that filled up while it was closed may show only here. Raises OSError."""
-    if file_format == "openexr" and holds(path, planes):
+    if file_format == "openexr" and holds(path, planes, picture.data_window[:2]):
         return
     read = read_planes(path) if file_format == "openexr" else None
     if read is None:

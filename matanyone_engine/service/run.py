@@ -62,7 +62,6 @@ from matanyone_engine.service.resume import (
     read_resume_point,
     write_resume_point,
 )
-from matanyone_engine.service.threads import compute_beside
 
 _log = logging.getLogger("matanyone_engine")
 
@@ -343,7 +342,7 @@ class _Run:
         """Take the steps, until others are more urgent; frames that are on disk wait no more."""
         depth = most_waiting(self._plan)
         reads = (partial(self._read, step) for step in steps)
-        with closing(read_ahead(reads, depth, compute_beside)) as plates, WriteBehind[_Written](depth) as writes:
+        with closing(read_ahead(reads, depth)) as plates, WriteBehind[_Written](depth) as writes:
 
             def told(results: Iterator[_Written]) -> Iterator[Event]:
                 nonlocal done
@@ -417,7 +416,7 @@ class _Run:
         if not self._worked:
             self._drop_foreign_point()
             self._worked = True
-        return partial(self._write, read, self._answers(step), self._runner.live)
+        return partial(self._write, step, read.plate, read.seen, self._answers(step), self._runner.live)
 
     def _answers(self, step: Step) -> _Answers:
         if not step.delivers:
@@ -425,9 +424,9 @@ class _Run:
         alphas = {name: alpha.cpu().numpy() for name, alpha in self._runner.alphas(step.frame).items()}
         return _Answers(alphas, self._runner.report(step.frame), self._runner.confidences(step.frame))
 
-    def _write(self, read: _Read, answers: _Answers, live: tuple[Live, ...]) -> _Written:
+    def _write(self, step: Step, plate: Plate, seen: Plane, answers: _Answers, live: tuple[Live, ...]) -> _Written:
         """Write the files of a step. Raises BadResult, OutputError, OutOfMemory."""
-        frame, plate = read.step.frame, read.plate
+        frame = step.frame
         alphas, report, confidences = answers.alphas, answers.report, answers.confidences
         if not alphas:
             return _Written(StepDone(frame, 0, 0), live)
@@ -442,7 +441,7 @@ class _Run:
             line = frame_line(self._papers.record, paths, alphas, warnings, confidences)
             made_from = self._made_from(frame)
             patiently(lambda: self._ledger.add(frame, made_from, paths, line), self._look_at_folders)
-        done = FrameDone(frame, 0, 0, paths, read.seen, alpha, warnings, report, alphas, confidences)
+        done = FrameDone(frame, 0, 0, paths, seen, alpha, warnings, report, alphas, confidences)
         return _Written(done, live, line)
 
     def _look_at_folders(self) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the threads of a computation wait for one another, and how many there are.
+"""How the threads of a computation wait for one another.
 
 GNU OpenMP, which torch brings on Linux, lets a thread that waits for the others spin for milliseconds first. Beside
 threads that read and write files, or other programs, it then burns the very core that the awaited thread needs
@@ -9,7 +9,6 @@ threads that read and write files, or other programs, it then burns the very cor
 from __future__ import annotations
 
 import os
-from threading import Thread
 
 _TURNS = 1000
 """Of spinning before a thread sleeps: some 20 microseconds, of the default's milliseconds."""
@@ -26,18 +25,3 @@ def sleep_while_waiting() -> bool:
         return False
     os.environ[_SPINS] = str(_TURNS)
     return True
-
-
-def compute_beside() -> None:
-    """Have torch compute with half of the cores on the calling thread, beside another that computes. Changes no result.
-
-    Two threads that both divide their work among all cores wait for each other's shares (DR010).
-    """
-    import torch  # not before sleep_while_waiting()
-
-    usual = torch.get_num_threads()
-    torch.set_num_threads(max(1, usual // 2))
-    # torch takes the last number set anywhere as the default of threads to come: give them back the usual one.
-    restore = Thread(target=torch.set_num_threads, args=(usual,))
-    restore.start()
-    restore.join()

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from toy import disc, plates, toy_network
 
 from matanyone_engine import MattingSession, MemoryPolicy
-from matanyone_engine.errors import MaskError
+from matanyone_engine.errors import MaskError, OutOfMemory
 from matanyone_engine.matting.confidence import SURE, Confidence, confidence
 from matanyone_engine.matting.holdout import Holdout
 from matanyone_engine.matting.names import Inputs, Names
+from matanyone_engine.matting.plate import ReadyPlate
 from matanyone_engine.matting.runner import ShotRunner, Store, Vanished, packed, unpacked
 from matanyone_engine.matting.shot import Seed, Shot, Step, Subject
 
@@ -187,6 +188,24 @@ def test_plates_made_ready_on_another_thread_give_the_same_alphas_and_are_encode
     assert len(encoded) == sum(1 for step in steps if step.seeds or step.moves)
     in_turn = run(runner(network, HERO))
     assert all(alpha is None or torch.equal(alpha, in_turn[frame]["hero"]) for frame, alpha in found.items())
+
+
+def test_a_plate_that_found_no_room_before_its_turn_is_tried_again_in_it(
+    network: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tight = runner(network, HERO)
+    first = tight.plan([1003])[0]
+
+    def full(*_: object) -> None:
+        raise MemoryError("no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ReadyPlate, "of", full)
+        assert tight.ready(first, PLATES[1003]) is PLATES[1003]
+        with pytest.raises(OutOfMemory):
+            tight.take(first, PLATES[1003])
+    tight.take(first, PLATES[1003])
+    assert torch.equal(tight.alphas(1003)["hero"], run(runner(network, HERO), [1003])[1003]["hero"])
 
 
 def test_a_plate_that_repeats_the_one_before_is_not_encoded_ahead(network: Any, encoded: list[torch.Tensor]) -> None:

@@ -84,7 +84,9 @@ def test_a_whole_file_is_vouched_for_and_reads_as_it_was_meant(tmp_path: Path, c
     planes = planes_of(channels, kind)
     origin = (np.array([-7, 30], np.int32), np.array([0, 0], np.int32))
     path = zips(tmp_path / "a.exr", planes, dataWindow=origin, long_name_of_more_than_31_characters="x" * 5000)
-    assert exr.holds(path, planes)
+    assert exr.holds(path, planes, (-7, 30))
+    assert not exr.holds(path, planes, (0, 30))
+    assert not exr.holds(path, planes, (-7, 0))
     read = exr.read_planes(path)
     assert read is not None
     for name, plane in planes.items():
@@ -96,12 +98,12 @@ def test_one_bit_of_one_pixel_that_is_not_what_was_meant_is_noticed(tmp_path: Pa
     for name, at in (("R", (0, 0)), ("A", (69, 55)), ("G", (31, 17))):
         meant = {channel: plane.copy() for channel, plane in planes_of().items()}
         meant[name].view(np.uint16)[at] ^= 1
-        assert not exr.holds(path, meant)
+        assert not exr.holds(path, meant, (0, 0))
     meant = planes_of()
-    assert not exr.holds(path, {**meant, "Z": meant["R"]})
-    assert not exr.holds(path, {"X" if name == "A" else name: plane for name, plane in meant.items()})
-    assert not exr.holds(path, {name: plane[:-1] for name, plane in meant.items()})
-    assert not exr.holds(path, {name: plane.astype(np.float32) for name, plane in meant.items()})
+    assert not exr.holds(path, {**meant, "Z": meant["R"]}, (0, 0))
+    assert not exr.holds(path, {"X" if name == "A" else name: plane for name, plane in meant.items()}, (0, 0))
+    assert not exr.holds(path, {name: plane[:-1] for name, plane in meant.items()}, (0, 0))
+    assert not exr.holds(path, {name: plane.astype(np.float32) for name, plane in meant.items()}, (0, 0))
 
 
 @settings(max_examples=60, deadline=None)
@@ -111,16 +113,16 @@ def test_a_file_that_ends_too_early_is_never_vouched_for(cut: float) -> None:
         path = zips(Path(folder) / "a.exr", planes_of())
         data = path.read_bytes()
         path.write_bytes(data[: int(cut * (len(data) - 1))])
-        assert not exr.holds(path, planes_of())
+        assert not exr.holds(path, planes_of(), (0, 0))
         path.write_bytes(data[: int(cut * (len(data) - 1))].ljust(len(data), b"\0"))  # its end was never written
-        assert not exr.holds(path, planes_of())
+        assert not exr.holds(path, planes_of(), (0, 0))
 
 
 def test_what_zips_left_as_it_was_is_left_to_reading_it(tmp_path: Path) -> None:
     """Rows of noise do not shrink: OpenEXR stores them plainly, without a checksum."""
     noise = np.random.default_rng(0).integers(0, 0x7C00, (70, 56)).astype(np.uint16).view(np.float16)
     path = zips(tmp_path / "a.exr", {"A": noise})
-    assert not exr.holds(path, {"A": noise})
+    assert not exr.holds(path, {"A": noise}, (0, 0))
     read = exr.read_planes(path)
     assert read is not None
     np.testing.assert_array_equal(read["A"], noise)
@@ -131,4 +133,4 @@ def test_what_zips_left_as_it_was_is_left_to_reading_it(tmp_path: Path) -> None:
 )
 def test_junk_is_not_vouched_for(tmp_path: Path, junk: bytes) -> None:
     (tmp_path / "a.exr").write_bytes(junk)
-    assert not exr.holds(tmp_path / "a.exr", planes_of())
+    assert not exr.holds(tmp_path / "a.exr", planes_of(), (0, 0))

@@ -133,6 +133,14 @@ def test_a_cropped_file_holds_the_same_picture(tmp_path: Path, content: FrameCon
     np.testing.assert_array_equal(read_alpha(cropped), read_alpha(whole))
 
 
+def test_what_becomes_0_in_the_file_is_cropped(tmp_path: Path, content: FrameContent) -> None:
+    alpha = np.full((HEIGHT, WIDTH), 2.0**-25, np.float32)
+    alpha[5:7, 11] = 2.0**-24
+    nearly = dataclasses.replace(content, alphas={"alice": alpha})
+    _, header = read_elsewhere(delivered(tmp_path / "a.exr", Delivery(crop=True), nearly))
+    assert np.array(header["dataWindow"]).tolist() == [[11, 5], [11, 6]]
+
+
 def test_an_empty_frame_is_cropped_to_one_pixel(tmp_path: Path, content: FrameContent) -> None:
     empty = delivered(tmp_path / "a.exr", Delivery(crop=True), dataclasses.replace(content, alphas={}))
     channels, _ = read_elsewhere(empty)

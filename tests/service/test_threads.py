@@ -4,12 +4,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-import torch
-
-from matanyone_engine.service.threads import compute_beside
 
 LOOK = "import sys, os; sys.argv = ['m', 'info', 'none.exr']; from matanyone_engine.cli.main import main; "
 LOOK += "loaded = 'torch' in sys.modules; main(); print(loaded, os.environ.get('GOMP_SPINCOUNT'))"
@@ -27,16 +23,3 @@ def test_the_command_lets_threads_sleep_before_torch_is_there_unless_told_otherw
         [sys.executable, "-c", LOOK], env={**quiet, **said}, capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.split("\n")[-2] == expected
-
-
-def test_beside_the_network_half_of_the_threads_compute_and_others_keep_theirs() -> None:
-    usual = torch.get_num_threads()
-    torch.set_num_threads(4)
-    try:
-        with ThreadPoolExecutor(1, initializer=compute_beside) as beside:
-            assert beside.submit(torch.get_num_threads).result() == 2
-        with ThreadPoolExecutor(1) as later:
-            assert later.submit(torch.get_num_threads).result() == 4
-        assert torch.get_num_threads() == 4
-    finally:
-        torch.set_num_threads(usual)

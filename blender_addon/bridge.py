@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from .engine.wire import messages as say
 from .engine.wire.errors import Code, WireError
-from .exr import is_whole
+from .exr import is_whole, layout_of
 from .plan import file_of
 from .target import Target
 
@@ -75,7 +75,9 @@ class Over:
     message: str = ""
     action: str = ""
     frames: tuple[int, ...] = ()
-    """Whole on disk, ascending; only of an order that the engine took."""
+    """Whole on disk in the layout that was ordered, ascending; only of an order that the engine took."""
+    other_layout: int = 0
+    """Frames that are whole on disk, but of an earlier order's layout: what they hold means something else."""
 
 
 @dataclass(frozen=True)
@@ -251,8 +253,10 @@ class Bridge:
                 ended = self._followed(run, patterns)
             except GivenUp:
                 ended = say.JobEnded("", "cancelled", 0, message="the engine was away and could not be told")
-        whole = tuple(frame for frame in order.frames() if _all_whole(patterns, frame))
-        return Over(ended.outcome, ended.written, ended.unchanged, ended.message, ended.action, whole)
+        whole = [frame for frame in order.frames() if _all_whole(patterns, frame)]
+        ours = tuple(frame for frame in whole if _all_of_layout(patterns, frame, order.job.delivery.layout))
+        told = (ended.outcome, ended.written, ended.unchanged, ended.message, ended.action)
+        return Over(*told, ours, len(whole) - len(ours))
 
     def _taken(self, client: EngineClient, order: Order) -> Any:
         from .engine.client.job import JobRun
@@ -322,6 +326,10 @@ def _as_told(error: Exception) -> tuple[str, str, str]:
 
 def _all_whole(patterns: dict[str, str], frame: int) -> bool:
     return all(is_whole(Path(file_of(pattern, frame))) for pattern in patterns.values())
+
+
+def _all_of_layout(patterns: dict[str, str], frame: int, layout: str) -> bool:
+    return all(layout_of(Path(file_of(pattern, frame))) == layout for pattern in patterns.values())
 
 
 def _appeared(patterns: dict[str, str], frame: int) -> bool:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""EXR without a library, for three things only: how large is a file, is it whole, and write a mask.
+"""EXR without a library, for four things only: how large is a file, is it whole, what does it hold, and write a mask.
 
 Blender 5.0.1 crashes on a truncated EXR, and other versions show zeros: nothing that is_whole() doubts is loaded.
 The layout is that of openexr.com's "OpenEXR File Layout".
@@ -31,15 +31,31 @@ def is_whole(path: Path) -> bool:
 
 def size_of(path: Path) -> tuple[int, int]:
     """Width and height of the display window, from the first part's header. Raises OSError, ValueError."""
-    with path.open("rb") as file:
-        data = file.read(_MOST_HEADER)
     try:
-        if data[:4] != MAGIC:
-            raise ValueError(f"{path} is no EXR")
-        left, top, right, bottom = struct.unpack("<4i", _header(data, 8)[0]["displayWindow"])
-    except (struct.error, IndexError, KeyError) as error:
+        left, top, right, bottom = struct.unpack("<4i", _first_header(path)["displayWindow"])
+    except (struct.error, KeyError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
     return right - left + 1, bottom - top + 1
+
+
+def layout_of(path: Path) -> str:
+    """The engine's layout of a file that it wrote (docs/outputs.md), such as 'matte'; '' of any other file."""
+    try:
+        return _first_header(path).get("matanyone:layout", b"").decode("latin-1")
+    except (OSError, ValueError):
+        return ""
+
+
+def _first_header(path: Path) -> dict[str, bytes]:
+    """Attributes of the first part. Raises OSError, ValueError."""
+    with path.open("rb") as file:
+        data = file.read(_MOST_HEADER)
+    if data[:4] != MAGIC:
+        raise ValueError(f"{path} is no EXR")
+    try:
+        return _header(data, 8)[0]
+    except (struct.error, IndexError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
 
 
 def _chunks_fit(data: bytes) -> bool:

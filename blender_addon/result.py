@@ -6,6 +6,8 @@ Rule of this file: it is told which frames are whole on disk, and shows no other
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import bpy
 
 from . import nodes, plan
@@ -39,6 +41,8 @@ def _shown(name, pattern, frames, when, space, renew):
         group = _new_group(name, image)
     _choose_colour(group, own=bool(space))
     nodes.show_frames(group.nodes[_ALPHA], first, last, when.scene_frame(first))
+    # Left of its first frame Blender shows the file before it, which may be of an older run, unless it goes round.
+    group.nodes[_ALPHA].use_cyclic = Path(plan.file_of(pattern, first - 1)).exists()
     return group
 
 

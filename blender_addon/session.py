@@ -74,6 +74,8 @@ class _Now:
     """When a panel was last on the screen."""
     told: float = 0.0
     """When it was last asked to be drawn again."""
+    untold: bool = False
+    """Whether something came since then: put off, never dropped."""
     plates: dict[int, tuple[float, str]] = field(default_factory=dict)
     """Scene, by its session_uid, which no other file has -> when its plate was looked at, and its digest."""
     records: dict[int, tuple[float, plan.Record | None]] = field(default_factory=dict)
@@ -192,15 +194,15 @@ def pump(budget_s=BUDGET_S):
     """Take what has come. Never waits."""
     if now.bridge is None:
         return
-    came = ended = False
+    ended = False
     for event in now.bridge.events(budget_s):
-        came, ended = True, ended or isinstance(event, (Answered, Failed, Over))
+        now.untold, ended = True, ended or isinstance(event, (Answered, Failed, Over))
         if isinstance(event, (Answered, Failed)):
             now.calls.pop(event.call, lambda _: None)(event)
         elif now.run is not None:
             _take_safely(now.run, event)
-    if ended or (came and time.monotonic() - now.told > _TOLD_EVERY_S):
-        now.told = time.monotonic()
+    if ended or (now.untold and time.monotonic() - now.told > _TOLD_EVERY_S):
+        now.told, now.untold = time.monotonic(), False
         _redraw_panels()
 
 
@@ -238,11 +240,12 @@ def status(run):
 
 
 def _outcome(over):
+    left_out = f"; {over.other_layout} older ones of another layout are not shown" if over.other_layout else ""
     if over.outcome == "finished":
         kept = f", {over.unchanged} unchanged" if over.unchanged else ""
-        return f"finished: {over.written} mattes{kept}"
+        return f"finished: {over.written} mattes{kept}{left_out}"
     if over.outcome == "cancelled":
-        return f"cancelled: {len(over.frames)} mattes are kept"
+        return f"cancelled: {len(over.frames)} mattes are kept{left_out}"
     return f"failed: {over.message}"
 
 
@@ -364,16 +367,24 @@ def look_at_masks():
     now.looked[number] = doubted
     try:
         look, link = scene.look_at_movements(of_scene.matanyone, masks), bridge()
-    except WireError:
+    except (WireError, OSError, RuntimeError, ValueError) as error:  # what is to be looked at is written to disk first
+        _could_not_look(error)
         return
 
     def seen(event):
-        if isinstance(event, Answered):
+        if isinstance(event, Failed):
+            _could_not_look(told(event))
+        else:
             now.moving[number] = event.value
             now.records.pop(number, None)
 
     control = Control(lambda line: None, link.check_leave)
     now.calls[link.call(lambda _: look(control), connected=False)] = seen
+
+
+def _could_not_look(why):
+    """A timer that raises is never called again, so it is said: what the panel tells of masks may be old."""
+    now.test, now.untold = f"could not look whether animated masks have changed: {why}", True
 
 
 def _look_at_plate():
@@ -387,7 +398,7 @@ def _look_at_plate():
     try:
         path = scene.plate_of(of_scene.matanyone).path
         link = bridge()
-    except WireError:
+    except (WireError, OSError):  # whoever presses a button is told
         return
     now.plates[number] = (time.monotonic(), now.plates.get(number, (0.0, ""))[1])
 

@@ -344,10 +344,18 @@ def test_the_group_gives_the_subjects_own_colour_where_asked(each_host: Host, tm
             ("save", {"file": str(tmp_path / "shot.blend")}),
             ("setting", {"foreground": False, "out": str(tmp_path / "alphas/{shot}.####.exr")}), MATTE,
             ("render", {"frame": 1002, "file": str(comp["plate"]), "size": SMALL}),
+            # One frame in the subject's own colour, beside alphas only: 1001 would come out white.
+            ("setting", {"foreground": True}), ("at", {"frame": 1002}),
+            ("run", {"operator": "matanyone.matte_frame"}),
+            ("render", {"frame": 1001, "file": str(tmp_path / "other.exr"), "size": SMALL}),
             ("disable", {}), ("scene", {"blend": str(tmp_path / "shot.blend")}),
             ("render", {"frame": 1002, "file": str(comp["without"]), "size": SMALL}),
         )  # fmt: skip
     assert not [line for line in told if not line["ok"]], told
+    assert [line["frames"] for line in told if line["order"] == "run"] == [[1001, 1002], [1001, 1002], [1002]]
+    older, shown = read_image(tmp_path / "alphas/plate.1001.exr"), read_image(tmp_path / "other.exr")
+    assert np.array_equal(older[..., 0], older[..., 3])
+    assert np.abs(shown[..., :3] - older[..., :3] * older[..., 3:]).max() > 0.1
     written, plate = read_image(out / "plate.1002.exr"), read_image(shot.folder / "plate.1002.exr")
     own, alpha = written[..., :3], written[..., 3:]
     soft = (alpha > 0.05) & (alpha < 0.95)

@@ -394,6 +394,19 @@ def test_a_cancel_keeps_what_is_finished(addon: Callable[[str], Any], bridge: An
     assert set(over.frames) < {1001, 1002, 1003, 1004}
 
 
+def test_frames_of_another_layout_are_not_this_runs(addon: Callable[[str], Any], bridge: Any, shot: Shot) -> None:
+    """The subject's own colour for one frame, beside alphas that an earlier run left: they would show as white."""
+    assert follow(bridge, order_of(addon, shot, "own.####.exr"))[-1].other_layout == 0
+    order, own = order_of(addon, shot, "own.####.exr"), addon("engine.wire.messages").Delivery(layout="foreground")
+    order = dataclasses.replace(order, job=dataclasses.replace(order.job, delivery=own, frames=(1002,)))
+    over = follow(bridge, order)[-1]
+    assert (over.outcome, over.frames, over.other_layout) == ("finished", (1002,), 3), over
+    layout_of = addon("exr").layout_of
+    files = [shot.folder / "mattes" / f"own.{frame}.exr" for frame in (1001, 1002)]
+    assert [layout_of(file) for file in files] == ["matte", "foreground"]
+    assert layout_of(shot.mask) == layout_of(shot.folder / "none.exr") == ""
+
+
 def test_the_engines_refusal_is_told_in_its_words(addon: Callable[[str], Any], bridge: Any, shot: Shot) -> None:
     order = order_of(addon, shot)
     order = dataclasses.replace(order, job=dataclasses.replace(order.job, frames=(1001, 1009)))

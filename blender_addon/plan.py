@@ -398,11 +398,17 @@ class Record:
     """Masks, and the scene frames on which they are used."""
 
     def text(self) -> str:
-        return json.dumps(asdict(self))
+        """What is saved. Of movements the frames on which masks are used: it does not grow with the timeline."""
+        used = {(name, str(frame)) for name, frame in self.keys}
+        moving = {
+            name: {frame: looks for frame, looks in frames.items() if (name, frame) in used}
+            for name, frames in self.moving.items()
+        }
+        return json.dumps({**asdict(self), "moving": moving})
 
 
 def record_from(text: str) -> Record | None:
-    """The inverse of Record.text; None where there is none."""
+    """What Record.text has saved; None where there is none."""
     try:
         found = Record(**json.loads(text))
         return replace(found, keys=tuple((name, frame) for name, frame in found.keys))
@@ -433,8 +439,13 @@ class Drawn:
 
 
 def digest_of_masks(drawn: Iterable[Drawn], moving: Container[str] = ()) -> str:
-    """moving: masks of which Record.moving tells; what they are at the playhead says nothing."""
-    return digest([asdict(replace(each, looks="") if each.mask in moving else each) for each in drawn])
+    """Changes whenever alphas would. moving: masks of which Record.moving tells."""
+    return digest([_facts(each, each.mask in moving) for each in drawn])
+
+
+def _facts(each: Drawn, moves: bool) -> dict[str, object]:
+    """What a mask is at the playhead says nothing of one that moves, its name and scene frame nothing of another."""
+    return asdict(replace(each, looks="") if moves else replace(each, mask="", scene_frame=0))
 
 
 def keys_of(drawn: Iterable[Drawn]) -> tuple[tuple[str, int], ...]:

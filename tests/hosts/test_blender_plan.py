@@ -247,11 +247,39 @@ def test_an_animated_mask_counts_where_it_is_used(plan: Any) -> None:
     assert plan.digest_of_masks(drawn[:1], {"walks"}) == plan.digest_of_masks(drawn[1:], {"walks"})
     moving = {"walks": {"1": "a", "2": "b", "3": "c"}}
     then = plan.Record("s", "m", "", moving, plan.keys_of([*drawn[:1], plan.Drawn("subject", 1003, 3, "walks")]))
-    assert plan.record_from(then.text()) == then
+    saved = plan.record_from(then.text())
+    assert saved == dataclasses.replace(then, moving={"walks": {"1": "a", "3": "c"}})
+    assert plan.stale_because(then, saved) == ()
     for frame, seen, news, stale in ((2, "b", False, ()), (2, "x", True, ()), (3, "x", True, ("a mask",))):
         found, told = plan.with_what_is_seen(moving, frame, {"walks": seen})
         assert told is news
         assert plan.stale_because(dataclasses.replace(then, moving=found), then) == stale
+
+
+def test_a_still_mask_is_told_by_its_looks_only(plan: Any) -> None:
+    """Renaming the datablock, or moving the clip on the timeline, changes no alpha; of one that moves, both may."""
+    still = plan.Drawn("subject", 1001, 1, "roto", "a", ("track: nowhere",))
+    for change, same in (
+        ({"mask": "hero"}, True),
+        ({"scene_frame": 101}, True),
+        ({"looks": "b"}, False),
+        ({"frame": 1002}, False),
+        ({"object": "dog"}, False),
+        ({"rest": ()}, False),
+    ):
+        other = dataclasses.replace(still, **change)
+        assert (plan.digest_of_masks([other]) == plan.digest_of_masks([still])) is same, change
+    for change in ({"mask": "runs"}, {"scene_frame": 101}):
+        other = dataclasses.replace(still, **change)
+        assert plan.digest_of_masks([other], {"roto", "runs"}) != plan.digest_of_masks([still], {"roto", "runs"})
+
+
+def test_a_saved_record_does_not_grow_with_the_timeline(plan: Any) -> None:
+    def saved(frames: int) -> int:
+        moving = {"walks": {str(frame): "0123456789abcdef" for frame in range(frames)}}
+        return len(plan.Record("s", "m", "p", moving, (("walks", 3), ("walks", 7))).text())
+
+    assert saved(10_000) == saved(10) < 300
 
 
 # ------------------------------------------------------------------------------------------------ files

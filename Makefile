@@ -34,7 +34,9 @@ check: $(VENV)/test
 	$(PYTEST)
 
 # make test-blender BPY=5.0.1, make test-blender BPY=5.2.3 BPY_PYTHON=python3.13
+# A Blender that is asked for by name and cannot be had is a failure here, where `make test` skips its tests.
 test-blender: $(VENV)/test $(BLENDERS)
+	@for each in $(BLENDERS); do test -f $$each/ready || { cat $$each/skipped; echo; exit 1; } >&2; done
 	$(PYTEST) tests/hosts
 
 # The Blender extension as one zip in dist/, built and validated by Blender's own tool.

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import install_blender
+import pytest
 
 
 def install(folder: Path, python: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -50,3 +52,24 @@ def test_without_its_python_it_is_skipped_but_not_in_ci(tmp_path: Path) -> None:
     assert install(tmp_path / "venv", "python3.0").returncode == 0
     assert "python3.0" in (tmp_path / "venv" / "skipped").read_text()
     assert install(tmp_path / "venv", "python3.0", CI="true").returncode == 1
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_a_blender_that_is_asked_for_is_tested_or_a_failure(tmp_path: Path, ready: bool) -> None:
+    """`make test-blender`, beside an environment whose tests would pass."""
+    for name in ("tests", ".venv/bin", ".venv-blender-5.2.3"):
+        (tmp_path / name).mkdir(parents=True)
+    shutil.copy(install_blender.__file__, tmp_path / "tests")
+    tested = tmp_path / "tested"
+    (tmp_path / ".venv/bin/python").write_text(f"#!/bin/sh\ntouch '{tested}'\n")
+    (tmp_path / ".venv/bin/python").chmod(0o755)
+    (tmp_path / ".venv/test").touch()
+    if ready:
+        (tmp_path / ".venv-blender-5.2.3/ready").touch()
+    command = ["make", f"--makefile={Path(install_blender.__file__).parents[1] / 'Makefile'}", "--old-file=.venv/test"]
+    command += ["test-blender", f"PYTHON={sys.executable}", "BPY=5.2.3", "BPY_PYTHON=python3.0"]
+    plain = {name: value for name, value in os.environ.items() if name not in ("CI", "MAKEFLAGS", "MFLAGS")}
+    ended = subprocess.run(command, cwd=tmp_path, env=plain, capture_output=True, text=True, check=False)
+    assert (ended.returncode == 0) is ready, ended.stderr
+    assert tested.exists() is ready
+    assert ("no python3.0 here, which Blender 5.2.3 needs" in ended.stderr) is not ready

@@ -44,8 +44,11 @@ class Plate:
 
 
 def work_folder():
-    """Where the add-on keeps files of a moment: nowhere else but beside the output."""
-    return Path(bpy.utils.extension_path_user(__package__, path="work", create=True))
+    """Where the add-on keeps files of a moment: nowhere else but beside the output. Raises OSError."""
+    folder = bpy.utils.extension_path_user(__package__, path="work", create=True)
+    if not folder:  # Blender has printed why; '' would be the folder that Blender was started in
+        raise NotADirectoryError(f"{bpy.utils.extension_path_user(__package__, path='work')} cannot be made")
+    return Path(folder)
 
 
 def full(path, library=None):
@@ -214,21 +217,30 @@ def _all_keys(shot):
 def _raster_orders(masks, plate, size, also=()):
     """Write the Mask datablocks to a file of their own, and what is to be made of them beside it.
 
-    masks: pairs of a datablock and its plan.KeyState. also: those of which only the movement is asked.
+    masks: pairs of a datablock and its plan.KeyState. also: those of which only the movement is asked. Raises
+    WireError.
     """
-    folder = work_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    name = f"masks_{time.time_ns()}"
-    library = folder / f"{name}.blend"
-    blocks = {mask for mask, _ in masks} | set(also)
-    bpy.data.libraries.write(str(library), blocks, path_remap="ABSOLUTE", fake_user=True)
-    orders = folder / f"{name}.json"
     wanted = [
         {"mask": mask.name, "scene_frame": plate.time.scene_frame(key.frame), "file": key.file} for mask, key in masks
     ]
     frames = _frames_of(bpy.context.scene, plate, [each["scene_frame"] for each in wanted])
-    facts = {"library": str(library), "size": size, "factor": plan.supersampling(size), "masks": wanted}
-    orders.write_text(json.dumps({**facts, "frames": frames}), encoding="utf-8")
+    facts = {"size": size, "factor": plan.supersampling(size), "masks": wanted, "frames": frames}
+    try:
+        return _written({mask for mask, _ in masks} | set(also), facts)
+    except (OSError, RuntimeError) as error:  # Blender's own writer raises the latter
+        raise WireError(
+            Code.OUTPUT,
+            f"expected to write masks into the extension's user folder; {error}",
+            "Make room on its disk, and see that it can be written.",
+        ) from error
+
+
+def _written(blocks, facts):
+    """A .blend with these datablocks, and the orders beside it, whose file this gives."""
+    orders = work_folder() / f"masks_{time.time_ns()}.json"
+    library = orders.with_suffix(".blend")
+    bpy.data.libraries.write(str(library), blocks, path_remap="ABSOLUTE", fake_user=True)
+    orders.write_text(json.dumps({**facts, "library": str(library)}), encoding="utf-8")
     return orders
 
 

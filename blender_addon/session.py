@@ -20,7 +20,7 @@ import bpy
 
 from . import plan, preferences, result, scene
 from .bridge import Answered, Bridge, Control, Failed, Landed, Over, Taken, Told
-from .engine.wire.errors import WireError
+from .engine.wire.errors import Code, WireError
 from .exr import is_whole
 
 BUDGET_S = 0.005
@@ -198,7 +198,7 @@ def pump(budget_s=BUDGET_S):
     for event in now.bridge.events(budget_s):
         now.untold, ended = True, ended or isinstance(event, (Answered, Failed, Over))
         if isinstance(event, (Answered, Failed)):
-            now.calls.pop(event.call, lambda _: None)(event)
+            _answer_safely(event)
         elif now.run is not None:
             _take_safely(now.run, event)
     if ended or (now.untold and time.monotonic() - now.told > _TOLD_EVERY_S):
@@ -247,6 +247,14 @@ def _outcome(over):
     if over.outcome == "cancelled":
         return f"cancelled: {len(over.frames)} mattes are kept{left_out}"
     return f"failed: {over.message}"
+
+
+def _answer_safely(event):
+    """As _take_safely()."""
+    try:
+        now.calls.pop(event.call, lambda _: None)(event)
+    except Exception as error:
+        _fail(Failed(event.call, Code.INTERNAL.value, f"Blender could not take the answer: {error}", "Try again."))
 
 
 def _take_safely(run, event):

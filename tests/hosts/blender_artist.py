@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 import sys
 import threading
 from pathlib import Path
@@ -146,6 +147,17 @@ def move(mask, by):
 def at(frame):
     """Move the playhead."""
     bpy.context.scene.frame_set(frame)
+
+
+def work_folder(blocked):
+    """Whether the extension's own folder can be written: a file stands where it should be."""
+    folder = Path(bpy.utils.extension_path_user(ID, path="work"))
+    if blocked:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.touch()
+    else:
+        folder.unlink()
 
 
 def name_objects(names):

@@ -436,7 +436,8 @@ def test_what_goes_wrong_is_said_and_blender_stays_usable(host: Host, tmp_path: 
             *ready, ("painted", {"values": [[0.0, 1.0]] * 2, "size": (2, 2)}),
             ("key", {"frame": 1002, "image": "painted"}), MATTE,
             *ready, ("at", {"frame": 44}), ("run", {"operator": "matanyone.matte_frame"}),
-            *ready, MATTE,
+            *ready, ("work_folder", {"blocked": True}), MATTE,
+            ("work_folder", {"blocked": False}), MATTE,
         )  # fmt: skip
     ended = [line for line in told if line["order"] == "run"]
     print("\n".join(line.get("error", line.get("outcome", "")) for line in ended))
@@ -446,6 +447,7 @@ def test_what_goes_wrong_is_said_and_blender_stays_usable(host: Host, tmp_path: 
         "expected a mask on at least one frame", "1044", "Not a directory",
         "expected the plate's colour space", "Nonsense Log",
         "expected a mask image of the plate's size, 64x48, got 2x2", "expected a frame of the plate, 1001 to 1004",
+        "expected to write masks into the extension's user folder",
     ]  # fmt: skip
     for line, words in zip(ended, said, strict=False):
         assert not line["ok"], words

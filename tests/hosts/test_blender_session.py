@@ -119,6 +119,14 @@ def test_a_mask_that_could_not_be_looked_at_is_said(
     assert 1 not in session.now.moving
 
 
+def test_an_answer_that_blender_cannot_take_does_not_end_the_timer(session: Any, clock: list[float]) -> None:
+    session.now.calls[3] = MagicMock(side_effect=RuntimeError("Error: Cannot read '/m.exr'"))
+    session.now.bridge._outbox.put(session.Answered(3, "mask"))
+    assert len(redraws(session, clock, 1.0)) == 1
+    assert session.now.test == "Blender could not take the answer: Error: Cannot read '/m.exr'. Try again."
+    assert session.now.failure.call == 3
+
+
 def test_frames_that_are_left_out_are_said(session: Any) -> None:
     for outcome in ("finished", "cancelled"):
         over = session.Over(outcome, frames=(1001, 1002), other_layout=7)

@@ -10,6 +10,7 @@ Rules of this file:
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -34,6 +35,15 @@ _MOST_CELLS_AHEAD = 1920 // STRIDE * 1088 // STRIDE
 """Of a plate that is encoded before its turn."""
 
 
+EncodeOn = Callable[[Callable[[], ImageFeatures]], ImageFeatures]
+"""Has something computed on a thread of its choice."""
+
+
+def at_once(encode: Callable[[], ImageFeatures]) -> ImageFeatures:
+    """On the thread that asks."""
+    return encode()
+
+
 @dataclass(frozen=True, eq=False)
 class ReadyPlate:
     """One plate, for sessions of one network."""
@@ -48,18 +58,27 @@ class ReadyPlate:
     """(1, 3, H, W) at working size, padded."""
     look: Tensor | None
     """What tells whether another plate repeats it; None where every frame is computed."""
+    encode_on: EncodeOn
+    """Runs the encoder where that may be before the plate's turn, and whenever it might have been."""
     encoded: dict[Window, ImageFeatures] = field(default_factory=dict)
     """Windows into it that went through the image encoder."""
 
     @classmethod
-    def of(cls, network: MatAnyone, plate: Image, working_size: int | None, tolerance: float | None) -> ReadyPlate:
+    def of(
+        cls,
+        network: MatAnyone,
+        plate: Image,
+        working_size: int | None,
+        tolerance: float | None,
+        encode_on: EncodeOn = at_once,
+    ) -> ReadyPlate:
         """plate (3, H, W), display-referred 0..1; working_size, tolerance as in MattingSession. Raises PlateError."""
         image = float_tensor(plate)
         geometry = Geometry.of(_plate_size(image), working_size)
         check_values(image, "plate", PlateError)
         on_device = image.unsqueeze(0).to(network.device)
         look = None if tolerance is None else look_of(image, tolerance)
-        return cls(network, geometry, tolerance, on_device, geometry.prepare(on_device), look)
+        return cls(network, geometry, tolerance, on_device, geometry.prepare(on_device), look, encode_on)
 
     def suits(self, network: MatAnyone, working_size: int | None, tolerance: float | None) -> bool:
         """Whether it is what of() would make with these."""
@@ -75,13 +94,19 @@ class ReadyPlate:
     def features(self, window: Window) -> ImageFeatures:
         """What the network knows of a window into it, whatever the object; encoded once."""
         if window not in self.encoded:
-            self.encoded[window] = self.network.encode_image(window.cut(self.padded))
+            may_be_ahead = window == self.geometry.whole and encodes_ahead(self.network.device, self.geometry)
+            run = self.encode_on if may_be_ahead else at_once
+            self.encoded[window] = run(lambda: self._encode(window))
         return self.encoded[window]
+
+    def _encode(self, window: Window) -> ImageFeatures:
+        with inference():
+            return self.network.encode_image(window.cut(self.padded))
 
     def encode_ahead(self) -> None:
         """Encode the whole of it, where that pays; never an error."""
         if encodes_ahead(self.network.device, self.geometry):
-            with suppress(OutOfMemory), inference():  # in its turn there may be room
+            with suppress(OutOfMemory):  # in its turn there may be room
                 self.features(self.geometry.whole)
 
     def forget(self) -> None:

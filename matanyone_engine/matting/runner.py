@@ -25,7 +25,7 @@ from matanyone_engine.matting.confidence import SURE, Confidence, Signals, confi
 from matanyone_engine.matting.geometry import Box
 from matanyone_engine.matting.holdout import NO_HOLDOUT, Holdout, Image
 from matanyone_engine.matting.names import Names
-from matanyone_engine.matting.plate import AnyPlate, ReadyPlate
+from matanyone_engine.matting.plate import AnyPlate, EncodeOn, ReadyPlate, at_once
 from matanyone_engine.matting.session import FrameReport, MattingSession
 from matanyone_engine.matting.shot import Answer, Kept, Move, Pass, Seed, Shot, Source, Step, Subject, plan_steps
 from matanyone_engine.matting.state import StreamState
@@ -71,6 +71,7 @@ class ShotRunner:
         separate: bool = False,
         attempt: Callable[[MattingSession, Callable[[], Tensor]], Tensor] = lambda _, compute: compute(),
         states_every: int = STATES_EVERY,
+        encode_on: EncodeOn = at_once,
     ) -> None:
         """new_session: makes the session of one subject; their options are the same. masks: the mask of a key.
 
@@ -78,6 +79,8 @@ class ShotRunner:
         which the others keep off before they remember a frame.
 
         attempt: runs a computation of a session; it may try again, since one that fails has changed nothing.
+
+        encode_on: has plates encoded that ready() may encode before their turn, in their turn too.
         """
         self.shot = shot
         self.store = store
@@ -89,6 +92,7 @@ class ShotRunner:
         self._separate = separate or any(subject.rival for subject in shot.subjects)
         self._attempt = attempt
         self._every = states_every
+        self._encode_on = encode_on
         self._live: dict[tuple[str, bool], Live] = {}
         self._weights: dict[tuple[Pass, ...], dict[int, float]] = {}
         self._disagreements: dict[tuple[Pass, ...], dict[int, float]] = {}
@@ -174,7 +178,7 @@ class ShotRunner:
             return plate
         session = next(iter(self._sessions.values()))
         try:
-            ready = session.ready(plate)
+            ready = session.ready(plate, self._encode_on)
         except OutOfMemory:
             return plate
         repeats = ready.repeats(self._look_ahead)

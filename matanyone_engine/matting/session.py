@@ -29,7 +29,7 @@ from matanyone_engine.matting.geometry import Box, Geometry, Size, Window
 from matanyone_engine.matting.holdout import NO_HOLDOUT, Holdout, Image, Limits
 from matanyone_engine.matting.inference import inference
 from matanyone_engine.matting.options import check_options
-from matanyone_engine.matting.plate import AnyPlate, ReadyPlate, check_values, float_tensor
+from matanyone_engine.matting.plate import AnyPlate, EncodeOn, ReadyPlate, at_once, check_values, float_tensor
 from matanyone_engine.matting.policy import MemoryPolicy
 from matanyone_engine.matting.refine import refined
 from matanyone_engine.matting.region import Region, is_cut, subject_cells
@@ -263,13 +263,13 @@ class MattingSession:
             shown, given, number, lambda state, seen: self._run(kind, state, seen), predicts=given is None
         )
 
-    def ready(self, plate: Image) -> ReadyPlate:
+    def ready(self, plate: Image, encode_on: EncodeOn = at_once) -> ReadyPlate:
         """Check a plate and prepare it, perhaps before its turn and on another thread; the session plays no part.
 
-        Raises PlateError, OutOfMemory.
+        encode_on: what has it encoded, before its turn or in it. Raises PlateError, OutOfMemory.
         """
         with inference():
-            return ReadyPlate.of(self._network, plate, self._working_size, self._hold_tolerance)
+            return ReadyPlate.of(self._network, plate, self._working_size, self._hold_tolerance, encode_on)
 
     @property
     def sees_all(self) -> bool:

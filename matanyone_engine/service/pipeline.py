@@ -17,13 +17,16 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-def read_ahead(reads: Iterable[Callable[[], T]], depth: int) -> Generator[T, None, None]:
+def read_ahead(
+    reads: Iterable[Callable[[], T]], depth: int, begin: Callable[[], None] = lambda: None
+) -> Generator[T, None, None]:
     """What the reads return, in order; up to `depth` are done or under way before they are asked for.
 
+    begin: done once on their thread, before the first.
     Raises what a read raises, in its turn. Close it to leave early: a read under way is waited for, no other is begun.
     """
     waiting: deque[Future[T]] = deque()
-    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as thread:
+    with ThreadPoolExecutor(1, "read-ahead", initializer=begin) as thread:
         try:
             for read in reads:
                 waiting.append(thread.submit(read))

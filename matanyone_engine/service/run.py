@@ -62,6 +62,7 @@ from matanyone_engine.service.resume import (
     read_resume_point,
     write_resume_point,
 )
+from matanyone_engine.service.threads import beside, take_half_of_the_cores
 
 _log = logging.getLogger("matanyone_engine")
 
@@ -342,7 +343,10 @@ class _Run:
         """Take the steps, until others are more urgent; frames that are on disk wait no more."""
         depth = most_waiting(self._plan)
         reads = (partial(self._read, step) for step in steps)
-        with closing(read_ahead(reads, depth)) as plates, WriteBehind[_Written](depth) as writes:
+        with (
+            closing(read_ahead(reads, depth, take_half_of_the_cores)) as plates,
+            WriteBehind[_Written](depth) as writes,
+        ):
 
             def told(results: Iterator[_Written]) -> Iterator[Event]:
                 nonlocal done
@@ -626,4 +630,5 @@ def _runner(plan: MattePlan, network: MatAnyone, names: Names, cache: MutableMap
         plan.masks.mask,
         separate=job.separate,
         attempt=again_if_out_of_memory,
+        encode_on=beside,
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the threads of a computation wait for one another.
+"""How the threads of a computation wait for one another, and how many there are.
 
 GNU OpenMP, which torch brings on Linux, lets a thread that waits for the others spin for milliseconds first. Beside
 threads that read and write files, or other programs, it then burns the very core that the awaited thread needs
@@ -9,6 +9,13 @@ threads that read and write files, or other programs, it then burns the very cor
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from threading import Thread
+from typing import TypeVar
+
+T = TypeVar("T")
 
 _TURNS = 1000
 """Of spinning before a thread sleeps: some 20 microseconds, of the default's milliseconds."""
@@ -25,3 +32,29 @@ def sleep_while_waiting() -> bool:
         return False
     os.environ[_SPINS] = str(_TURNS)
     return True
+
+
+def beside(compute: Callable[[], T]) -> T:
+    """What compute() returns, from a thread that has half of the cores: for work beside a thread that has all of them.
+
+    Two threads that both divide their work among all cores wait for each other's shares (DR010). How many share a
+    convolution may change its last bits: whatever is computed here sometimes is to be computed here always.
+    """
+    return _with_half_of_the_cores().submit(compute).result()
+
+
+@cache
+def _with_half_of_the_cores() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "beside", take_half_of_the_cores)
+
+
+def take_half_of_the_cores() -> None:
+    """Have torch compute with half of the cores on the calling thread; others keep theirs."""
+    import torch  # not before sleep_while_waiting()
+
+    usual = torch.get_num_threads()
+    torch.set_num_threads(max(1, usual // 2))
+    # torch takes the last number set anywhere as the default of threads to come: give them back the usual one.
+    restore = Thread(target=torch.set_num_threads, args=(usual,))
+    restore.start()
+    restore.join()

@@ -18,6 +18,7 @@ from matanyone_engine.matting.names import Inputs, Names
 from matanyone_engine.matting.plate import ReadyPlate
 from matanyone_engine.matting.runner import ShotRunner, Store, Vanished, packed, unpacked
 from matanyone_engine.matting.shot import Seed, Shot, Step, Subject
+from matanyone_engine.service.threads import beside
 
 FRAMES = tuple(range(1001, 1013))
 PLATES = dict(zip(FRAMES, plates(len(FRAMES), 32, 48), strict=True))
@@ -188,6 +189,27 @@ def test_plates_made_ready_on_another_thread_give_the_same_alphas_and_are_encode
     assert len(encoded) == sum(1 for step in steps if step.seeds or step.moves)
     in_turn = run(runner(network, HERO))
     assert all(alpha is None or torch.equal(alpha, in_turn[frame]["hero"]) for frame, alpha in found.items())
+
+
+def test_plates_are_encoded_with_as_many_threads_before_their_turn_as_in_it(
+    network: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual, encode, had = torch.get_num_threads(), network.encode_image, []
+    monkeypatch.setattr(network, "encode_image", lambda plate: (had.append(torch.get_num_threads()), encode(plate))[1])
+    ahead = runner(network, HERO, encode_on=beside)
+    torch.set_num_threads(4)
+    try:
+        with ThreadPoolExecutor(1) as thread:
+            steps = ahead.plan(FRAMES)
+            for number, step in enumerate(steps):
+                plate = PLATES[step.frame]
+                ahead.take(step, thread.submit(ahead.ready, step, plate).result() if number % 2 else plate)
+            assert thread.submit(torch.get_num_threads).result() == 4
+        assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(usual)
+    assert len(set(had)) == 1
+    assert had[0] < 4
 
 
 def test_a_plate_that_found_no_room_before_its_turn_is_tried_again_in_it(

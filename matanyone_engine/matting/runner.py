@@ -178,7 +178,7 @@ class ShotRunner:
             return plate
         session = next(iter(self._sessions.values()))
         try:
-            ready = session.ready(plate, self._encode_on)
+            ready = session.ready(plate, self._encode_on if session.sees_all else at_once)
         except OutOfMemory:
             return plate
         repeats = ready.repeats(self._look_ahead)

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from threading import Thread
+from threading import Lock, Thread
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -20,6 +20,9 @@ T = TypeVar("T")
 _TURNS = 1000
 """Of spinning before a thread sleeps: some 20 microseconds, of the default's milliseconds."""
 _SPINS, _POLICY = "GOMP_SPINCOUNT", "OMP_WAIT_POLICY"
+
+_SETTING = Lock()
+"""Held while torch's number of threads is not the usual one."""
 
 
 def sleep_while_waiting() -> bool:
@@ -52,9 +55,10 @@ def take_half_of_the_cores() -> None:
     """Have torch compute with half of the cores on the calling thread; others keep theirs."""
     import torch  # not before sleep_while_waiting()
 
-    usual = torch.get_num_threads()
-    torch.set_num_threads(max(1, usual // 2))
-    # torch takes the last number set anywhere as the default of threads to come: give them back the usual one.
-    restore = Thread(target=torch.set_num_threads, args=(usual,))
-    restore.start()
-    restore.join()
+    with _SETTING:  # or another that begins would take half of the half
+        usual = torch.get_num_threads()
+        torch.set_num_threads(max(1, usual // 2))
+        # torch takes the last number set anywhere as the default of threads to come: give them back the usual one.
+        restore = Thread(target=torch.set_num_threads, args=(usual,))
+        restore.start()
+        restore.join()

@@ -114,12 +114,12 @@ def make_set(out: Path, backgrounds: Path) -> None:
     print("rendered")
 
 
-def drawn(clip: Clip, backgrounds: list[Path]) -> tuple[Plates, list[Alpha]]:
-    """Plates and true alphas of one drawn clip."""
+def drawn(clip: Clip, backgrounds: list[Path], size: tuple[int, int] = SIZE) -> tuple[Plates, list[Alpha]]:
+    """Plates and true alphas of one drawn clip, (height, width)."""
     rng = np.random.default_rng(clip.number)
     picture = cv2.imread(str(backgrounds[clip.number % len(backgrounds)]))[..., ::-1]
     others = [cutout(clip.number + k, clip.kind if k == 1 else "thing", backgrounds) for k in (1, 2)]
-    shot = augment.compose(rng, cutout(clip.number, clip.kind, backgrounds), others, [picture], SIZE, clip.chances)
+    shot = augment.compose(rng, cutout(clip.number, clip.kind, backgrounds), others, [picture], size, clip.chances)
     return list(shot.plates), list(shot.alphas)
 
 
@@ -132,15 +132,17 @@ def cutout(number: int, kind: str, textures: list[Path], length: int = LENGTH) -
     )
 
 
-def rendered() -> tuple[Plates, list[Alpha]]:
-    """The committed example, rendered in Blender's Cycles, at the set's size."""
-    plates = [
-        cv2.resize(plate, SIZE[::-1], interpolation=cv2.INTER_AREA)
-        for plate in shown(EXAMPLES / "plate", "lin_rec709_scene")
-    ]
+def rendered(size: tuple[int, int] = SIZE) -> tuple[Plates, list[Alpha]]:
+    """The committed example, rendered in Blender's Cycles, at this (height, width)."""
     truth = find_sequence(EXAMPLES / "truth/alpha.####.exr")
-    alphas = [cv2.resize(read_alpha(truth.path(n)), SIZE[::-1], interpolation=cv2.INTER_AREA) for n in truth.frames]
-    return plates, alphas
+    plates = [_at(size, plate) for plate in shown(EXAMPLES / "plate", "lin_rec709_scene")]
+    return plates, [_at(size, read_alpha(truth.path(number))) for number in truth.frames]
+
+
+def _at(size: tuple[int, int], picture: Alpha) -> Alpha:
+    smaller = size[0] < picture.shape[0]
+    resized = cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+    return np.asarray(resized, np.float32)
 
 
 def write_shot(folder: Path, plates: Plates, alphas: list[Alpha]) -> None:

@@ -4,6 +4,7 @@
 
     python benchmarks/model_defaults.py --backgrounds /data/photographs
     python benchmarks/model_defaults.py --backgrounds /data/photographs --only settle --frames 8
+    python benchmarks/model_defaults.py --backgrounds /data/photographs --only precision --height 1080 --frames 12
 
 On the held-out set's clips, whose true alpha is known (held_out.py): exact against fast precision over whole clips;
 and 0, 2, 5 and 10 settle passes for first masks as artists draw them: the true edge, 4 pixels too wide, 4 too narrow,
@@ -20,7 +21,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from held_out import CLIPS, Plates, drawn, rendered
+from held_out import CLIPS, SIZE, Plates, drawn, rendered
 
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.model import MatAnyone
@@ -28,6 +29,8 @@ from matanyone_engine.model.registry import load_network
 from matanyone_engine.training.metrics import Alpha, FrameScores, mean_scores, score
 
 PASSES = (0, 2, 5, 10)
+Shot = tuple[str, Plates, list[Alpha]]
+"""Name, plates, true alphas."""
 _OFF_BY = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
 
 
@@ -51,11 +54,21 @@ def matted(network: MatAnyone, plates: Plates, mask: Alpha, passes: int | None =
         yield alpha.numpy()
 
 
-def compare_precisions(model: str, clips: dict[str, tuple[Plates, list[Alpha]]]) -> None:
+def held_out(backgrounds: Path, height: int, frames: int | None) -> Iterator[Shot]:
+    """Every clip of the set at this height, up to so many frames; one at a time, since large ones fill the memory."""
+    pictures, size = sorted(backgrounds.glob("*.jpg")), (height, height * SIZE[1] // SIZE[0])
+    for clip in CLIPS:
+        plates, truth = drawn(clip, pictures, size)
+        yield clip.name, plates[:frames], truth[:frames]
+    plates, truth = rendered(size)
+    yield "rendered", plates[:frames], truth[:frames]
+
+
+def compare_precisions(model: str, clips: Iterator[Shot]) -> None:
     """A line a clip, and the means."""
     networks = {precision: load_network(model, "cpu", precision) for precision in ("exact", "fast")}
     rows: dict[str, list[FrameScores]] = {precision: [] for precision in networks}
-    for name, (plates, truth) in clips.items():
+    for name, plates, truth in clips:
         answers = {each: list(matted(network, plates, masks(truth[0])["exact"])) for each, network in networks.items()}
         for precision, alphas in answers.items():
             rows[precision].append(mean_scores(score(zip(alphas, truth, strict=True))))
@@ -67,19 +80,19 @@ def compare_precisions(model: str, clips: dict[str, tuple[Plates, list[Alpha]]])
         print(f"mean of {len(each)} clips, {precision}: MAD {mean.mad:.3f}, dtSSD {mean.dtssd:.4f}")
 
 
-def compare_passes(model: str, clips: dict[str, tuple[Plates, list[Alpha]]], frames: int) -> None:
+def compare_passes(model: str, clips: Iterator[Shot]) -> None:
     """For each way to draw the mask: MAD over the frames, by number of settle passes."""
     network = load_network(model, "cpu")
     table: dict[tuple[str, int], list[float]] = {}
-    for plates, truth in clips.values():
+    for _, plates, truth in clips:
         for drawn_how, mask in masks(truth[0]).items():
             for passes in PASSES:
-                alphas = matted(network, plates[:frames], mask, passes)
-                mad = mean_scores(score(zip(alphas, truth[:frames], strict=True))).mad
+                mad = mean_scores(score(zip(matted(network, plates, mask, passes), truth, strict=True))).mad
                 table.setdefault((drawn_how, passes), []).append(mad)
-    print(f"\nmean MAD over {len(clips)} clips of {frames} frames, by settle passes (and clips where it is the best)")
-    for drawn_how in masks(next(iter(clips.values()))[1][0]):
-        best = [min(PASSES, key=lambda p: table[drawn_how, p][clip]) for clip in range(len(clips))]
+    print("\nmean MAD by settle passes (and clips where it is the best)")
+    for drawn_how in dict.fromkeys(how for how, _ in table):
+        count = len(table[drawn_how, PASSES[0]])
+        best = [min(PASSES, key=lambda p: table[drawn_how, p][clip]) for clip in range(count)]
         cells = (f"{p}: {statistics.mean(table[drawn_how, p]):6.2f} ({best.count(p)})" for p in PASSES)
         print(f"{drawn_how:12}", "   ".join(cells), flush=True)
 
@@ -90,14 +103,13 @@ def main() -> None:
     parser.add_argument("--model", default="mini")
     parser.add_argument("--backgrounds", type=Path, required=True, help="a folder of photographs (.jpg)")
     parser.add_argument("--only", choices=("precision", "settle"))
-    parser.add_argument("--frames", type=int, default=8, help="of each clip, for the settle passes (default: 8)")
+    parser.add_argument("--height", type=int, default=SIZE[0], help="of the plates (default: %(default)s)")
+    parser.add_argument("--frames", type=int, help="of each clip (default: all, and 8 for the settle passes)")
     args = parser.parse_args()
-    pictures = sorted(args.backgrounds.glob("*.jpg"))
-    clips = {clip.name: drawn(clip, pictures) for clip in CLIPS} | {"rendered": rendered()}
     if args.only != "settle":
-        compare_precisions(args.model, clips)
+        compare_precisions(args.model, held_out(args.backgrounds, args.height, args.frames))
     if args.only != "precision":
-        compare_passes(args.model, clips, args.frames)
+        compare_passes(args.model, held_out(args.backgrounds, args.height, args.frames or 8))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import multiprocessing
 import resource
 import statistics
@@ -51,6 +52,22 @@ STAGES = (
 )  # fmt: skip
 FILLED = 5
 """Frames in a full bank."""
+
+
+def _convolution(_x: object, weight: list[int], *_rest: object, out_shape: list[int], **_more: object) -> int:
+    """Operations of a convolution, from the shapes of what goes in and out."""
+    return 2 * math.prod(out_shape) * math.prod(weight[1:])
+
+
+def _convolution_onto(_base: object, *rest: Any, **more: Any) -> int:
+    return _convolution(*rest, **more)
+
+
+FUSED = {
+    torch.ops.mkldnn._convolution_pointwise: _convolution,
+    torch.ops.mkldnn._convolution_pointwise_: _convolution_onto,
+}
+"""What torch's counter does not know (matanyone_engine/model/fused.py)."""
 
 
 class Clock:
@@ -193,7 +210,7 @@ def operations(model: str, size: tuple[int, int]) -> tuple[dict[str, float], flo
     settle()
     settling = sum(done for stage, done in counted.items() if stage != "encode_image")
     counted.clear()
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False, custom_mapping=FUSED) as counter:
         frame()
     counted["memory read, checks"] = counter.get_total_flops() - sum(counted.values())
     return counted, settling
@@ -201,7 +218,7 @@ def operations(model: str, size: tuple[int, int]) -> tuple[dict[str, float], flo
 
 def _counted(counted: dict[str, float], stage: str, compute: Callable[..., Any]) -> Callable[..., Any]:
     def counting(*arguments: Any) -> Any:
-        with FlopCounterMode(display=False) as counter:
+        with FlopCounterMode(display=False, custom_mapping=FUSED) as counter:
             answer = compute(*arguments)
         counted[stage] = counted.get(stage, 0.0) + counter.get_total_flops()
         return answer

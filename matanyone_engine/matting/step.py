@@ -78,7 +78,13 @@ def _value_from_memory(
     block_bytes: int,
 ) -> tuple[Tensor, MemoryBank, Tensor]:
     """Read memory; keep the last value where the change head sees no change (spec 2.11)."""
-    flat, bank = bank.read(tokens(features.key), tokens(features.selection), top_k=top_k, block_bytes=block_bytes)
+    flat, bank = bank.read(
+        tokens(features.key),
+        tokens(features.selection),
+        top_k=top_k,
+        block_bytes=block_bytes,
+        half_search=network.half_search,
+    )
     read = token_map(flat, features.key.shape[-2:])
     change = torch.sigmoid(network.change_logits(carried.pix, features, carried.alpha, read - carried.value))
     return change * read + (1 - change) * carried.value, bank, change

@@ -133,7 +133,13 @@ class MemoryBank:
         return replace(self, tokens=tokens, stored=(len(tokens),))
 
     def read(
-        self, query: Tensor, selection: Tensor, *, top_k: int | None, block_bytes: int = DEFAULT_BLOCK_BYTES
+        self,
+        query: Tensor,
+        selection: Tensor,
+        *,
+        top_k: int | None,
+        block_bytes: int = DEFAULT_BLOCK_BYTES,
+        half_search: bool = False,
     ) -> tuple[Tensor, MemoryBank]:
         """Values for the queries (B, P, K) -> (B, P, V), and the bank with this read counted."""
         tokens = self._stored()
@@ -146,6 +152,7 @@ class MemoryBank:
             top_k=top_k,
             count_use=self.long_term is not None,
             block_bytes=block_bytes,
+            half_search=half_search,
         )
         return reading.value, self._counted(reading)
 

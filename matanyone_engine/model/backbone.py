@@ -27,8 +27,9 @@ class BasicBlock(nn.Module):
         self.downsample = _shortcut(inputs, width, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.bn1(self.conv1(x)))
-        return F.relu(self.bn2(self.conv2(y)) + self.downsample(x))
+        """(B, inputs, H, W) -> (B, width, H / stride, W / stride). Inference may write into x."""
+        y = normed_relu(self.conv1, self.bn1, x)
+        return _closed(self.conv2, self.bn2, y, self.downsample(x))
 
 
 class Bottleneck(nn.Module):
@@ -48,9 +49,19 @@ class Bottleneck(nn.Module):
         self.downsample = _shortcut(inputs, outputs, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.bn1(self.conv1(x)))
-        y = F.relu(self.bn2(self.conv2(y)))
-        return F.relu(self.bn3(self.conv3(y)) + self.downsample(x))
+        """(B, inputs, H, W) -> (B, 4 width, H / stride, W / stride). Inference may write into x."""
+        y = normed_relu(self.conv2, self.bn2, normed_relu(self.conv1, self.bn1, x))
+        return _closed(self.conv3, self.bn3, y, self.downsample(x))
+
+
+def normed_relu(conv: Conv2d, norm: nn.Module, x: Tensor) -> Tensor:
+    """relu(norm(conv(x))); a norm that was folded into the convolution (precision.py) lets ReLU join it."""
+    return conv.then_relu(x) if isinstance(norm, nn.Identity) else F.relu(norm(conv(x)))
+
+
+def _closed(conv: Conv2d, norm: nn.Module, y: Tensor, shortcut: Tensor) -> Tensor:
+    """The end of a residual block: relu(norm(conv(y)) + shortcut); inference may write into the shortcut."""
+    return conv.onto(shortcut, y, relu=True) if isinstance(norm, nn.Identity) else F.relu(norm(conv(y)) + shortcut)
 
 
 def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
@@ -81,7 +92,7 @@ def trunk_stages(trunk: Trunk, width: int) -> tuple[nn.Sequential, nn.Sequential
     return stages[0], stages[1], stages[2]
 
 
-def stem(inputs: int, width: int) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
+def stem(inputs: int, width: int) -> tuple[Conv2d, nn.BatchNorm2d]:
     """The 7x7 stride-2 convolution that opens a trunk, and its norm."""
     return Conv2d(inputs, width, 7, stride=2, padding=3, bias=False), nn.BatchNorm2d(width)
 

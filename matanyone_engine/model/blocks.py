@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from matanyone_engine.model import fused
+
 
 def area_resize(x: Tensor, size: Sequence[int]) -> Tensor:
     """(B, C, H, W) -> (B, C, *size) by area averaging (spec section 1)."""
@@ -36,13 +38,26 @@ class Conv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x if torch.is_autocast_enabled(x.device.type) else x.to(self.weight.dtype))
 
+    def then_relu(self, x: Tensor) -> Tensor:
+        """relu(self(x)), in one pass over memory where the machine can."""
+        if not fused.possible(x):
+            return F.relu(self(x))
+        return fused.convolved(self, x.to(self.weight.dtype), relu=True)
 
-def conv3(inputs: int, outputs: int) -> nn.Conv2d:
+    def onto(self, base: Tensor, x: Tensor, *, relu: bool = False) -> Tensor:
+        """self(x) + base, then ReLU if asked for, in one pass where the machine can. Inference may write into base."""
+        if not fused.possible(x):
+            total = self(x) + base
+            return F.relu(total) if relu else total
+        return fused.convolved_onto(self, base, x.to(self.weight.dtype), relu=relu)
+
+
+def conv3(inputs: int, outputs: int) -> Conv2d:
     """3x3 convolution with bias that keeps the size."""
     return Conv2d(inputs, outputs, kernel_size=3, padding=1)
 
 
-def conv1(inputs: int, outputs: int) -> nn.Conv2d:
+def conv1(inputs: int, outputs: int) -> Conv2d:
     """1x1 convolution with bias."""
     return Conv2d(inputs, outputs, kernel_size=1)
 
@@ -101,9 +116,9 @@ class ChannelAttentionBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> same shape."""
-        y = self.conv2(F.relu(self.conv1(F.relu(x))))
+        y = self.conv2(self.conv1.then_relu(F.relu(x)))
         attention = torch.sigmoid(self.conv(y.mean(dim=(2, 3)).to(self.conv.weight.dtype).unsqueeze(1)))
-        return attention.squeeze(1)[..., None, None] * y + x
+        return torch.addcmul(x, attention.squeeze(1)[..., None, None], y)
 
 
 class Distributor(nn.Module):
@@ -116,7 +131,7 @@ class Distributor(nn.Module):
 
     def forward(self, x: Tensor, g: Tensor) -> Tensor:
         """(B, x_dim, h, w), (B, g_dim, h, w) -> (B, out_dim, h, w)."""
-        return self.x_transform(x) + self.g_transform(g)
+        return self.g_transform.onto(self.x_transform(x), g)
 
 
 class FusionBlock(nn.Module):

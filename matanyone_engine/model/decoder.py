@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from matanyone_engine.model.blocks import OneChannelConv3, area_resize, conv1, conv3, gated_update
 from matanyone_engine.model.dims import STRIDE, Dims
+from matanyone_engine.model.doubling import doubled, doubled_rows
 from matanyone_engine.model.encoders import ImageFeatures
 
 STRIP_BYTES = 64 << 20
@@ -48,8 +49,13 @@ class ResidualUp(nn.Module):
         self.conv2 = conv3(outputs, outputs)
 
     def forward(self, g: Tensor) -> Tensor:
+        """(B, inputs, H, W) -> (B, outputs, H, W)."""
         g = g.to(self.conv1.weight.dtype)
-        return self.conv2(self.conv1(F.relu(g)).relu_()) + self.downsample(g)
+        return self.refined(g, F.relu(g))
+
+    def refined(self, g: Tensor, cut: Tensor) -> Tensor:
+        """The same from g and relu(g). Inference may write into g."""
+        return self.conv2.onto(self.downsample(g), self.conv1.then_relu(cut))
 
 
 class UpsampleBlock(nn.Module):
@@ -61,13 +67,27 @@ class UpsampleBlock(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """(B, inputs, h, w), (B, inputs, 2 h, 2 w) -> (B, outputs, 2 h, 2 w)."""
-        return self.out_conv(_doubled(x) + skip)
+        return self.out_conv(doubled(x) + skip)
 
     def rows(self, x: Tensor, add_skip: AddSkip, first: int, last: int) -> Tensor:
         """Rows first to last of forward(), from just what they depend on."""
         top, bottom = max(0, first - _REACH), min(2 * x.shape[2], last + _REACH)
-        refined = self.out_conv(add_skip(_doubled_rows(x, top, bottom), top, bottom))
-        return refined[:, :, first - top : last - top]
+        return self.out_conv.refined(*self._entered(x, add_skip, top, bottom))[:, :, first - top : last - top]
+
+    def _entered(self, x: Tensor, add_skip: AddSkip, top: int, bottom: int) -> tuple[Tensor, Tensor]:
+        """Rows of what enters the convolutions, and of its ReLU; a few at a time, so that steps meet in the cache."""
+        size = (1, x.shape[1], bottom - top, 2 * x.shape[3])
+        entering = torch.empty(
+            size, dtype=self.out_conv.conv1.weight.dtype, device=x.device, memory_format=torch.channels_last
+        )
+        cut = torch.empty_like(entering)
+        for first, rows in doubled_rows(x, top, bottom):
+            last = first + rows.shape[2]
+            here = (..., slice(first - top, last - top), slice(None))
+            added = add_skip(rows, first, last)
+            entering[here] = added
+            cut[here] = added.relu_()
+        return entering, cut
 
     def by_strips(self, x: Tensor, skip: Tensor, strip_bytes: int) -> Tensor:
         """forward(), with no more than strips of what lies between."""
@@ -75,19 +95,8 @@ class UpsampleBlock(nn.Module):
         return torch.cat([self.rows(x, lambda up, a, b: up.add_(skip[:, :, a:b]), *strip) for strip in strips], dim=2)
 
 
-def _doubled(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-
-
-def _doubled_rows(x: Tensor, first: int, last: int) -> Tensor:
-    """Rows first to last of _doubled(x): each depends on two rows of x."""
-    top, bottom = max(0, first // 2 - 1), min(x.shape[2], (last + 1) // 2 + 1)
-    # In float32 whatever x is: torch's kernel is twice as fast there as in bfloat16.
-    return _doubled(x[:, :, top:bottom].float())[:, :, first - 2 * top : last - 2 * top]
-
-
 def _strips(x: Tensor, strip_bytes: int) -> list[tuple[int, int]]:
-    """First and last row of each strip of _doubled(x): whole tokens, of at most strip_bytes of float32 if it can be."""
+    """First and last row of each strip of doubled(x): whole tokens, of at most strip_bytes of float32 if it can be."""
     _, channels, height, width = x.shape
     height, row_bytes = 2 * height, 4 * 2 * width * channels
     rows = max(1, strip_bytes // (row_bytes * STRIDE)) * STRIDE
@@ -117,9 +126,10 @@ class SkipProjection(nn.Module):
         assert isinstance(transform, nn.Conv2d)
         assert transform.bias is not None
         assert len(x) == 1, "strips are made for one plate"
-        x.add_(transform.bias[:, None, None])
         rows, pixels = (each.permute(0, 2, 3, 1).flatten(0, 2) for each in (x, image))
-        rows.addmm_(pixels, transform.weight.flatten(1).t())
+        # The bias as what a fourth colour, always 1, adds: one pass over x less.
+        weight = torch.cat([transform.weight.flatten(1), transform.bias[:, None]], dim=1)
+        rows.addmm_(F.pad(pixels, (0, 1), value=1.0), weight.t())
         return rows.view(1, *x.shape[2:], -1).permute(0, 3, 1, 2)
 
 
@@ -175,8 +185,8 @@ class MaskDecoder(nn.Module):
 
     def in_strips(self, features: ImageFeatures, readout: Tensor, strip_bytes: int = STRIP_BYTES) -> DecoderMaps:
         """The same answer with the full-size maps made strip by strip: they are never whole in memory."""
-        p8 = self.up_16_8(readout, features.skip8)
-        p4 = self.up_8_4(p8, features.skip4)
+        p8 = self.up_16_8.by_strips(readout, features.skip8, strip_bytes)
+        p4 = self.up_8_4.by_strips(p8, features.skip4, strip_bytes)
         p2 = self.up_4_2.by_strips(p4, features.skip2, strip_bytes)
         parts = [self._strip(features, p2, *strip) for strip in _strips(p2, strip_bytes)]
         pooled, raw = (torch.cat(maps, dim=2) for maps in zip(*parts, strict=True))

@@ -60,6 +60,8 @@ class MatAnyone(nn.Module):
     """Of the weights as they were stored, once precision.py has changed them for speed; None before."""
     precision: str = "exact"
     """A precision.Precision's value."""
+    half_search: bool = False
+    """Whether memory's tokens are looked for in bfloat16 (memory.read.HalfSearch)."""
     settle_passes: int = SETTLE_PASSES
     """How often a seeded frame is predicted again where nobody says: the paper's figure, or what suits the weights."""
 

@@ -3,8 +3,8 @@
 
 Rules of this file:
 1. 'exact' is float32 throughout and agrees with the spec; 'fast' computes the wide convolutions in half precision.
-2. What is remembered, compared or shown stays float32: keys, values, sensory map, summary, and the convolution that
-   writes the alpha, whose answer in half precision would be an 8-bit step.
+2. What is remembered, weighed or shown stays float32: keys, values, sensory map, summary, and the convolution that
+   writes the alpha, whose answer in half precision would be an 8-bit step. Where in memory to look may be half.
 3. A prepared network answers under the digest of the weights it was made from: snapshots fit where weights fit.
 """
 
@@ -109,6 +109,8 @@ def prepared(network: MatAnyone, precision: Precision) -> MatAnyone:
         assert dtype is not None, "choose_precision() refuses it"
         for name in _HALVED:
             _halve(ready.get_submodule(name), dtype)
+        # Distances leave float16's range; and only on CPUs was this measured.
+        ready.half_search = dtype is torch.bfloat16 and network.device.type == "cpu"
     return for_inference(ready)
 
 

@@ -5,9 +5,24 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toy import disc, plates
 from torch import Tensor
 
-from matanyone_engine.memory.read import Weights, largest, read, readout, similarity, softmax_weights, token_use
+from matanyone_engine.matting.policy import MemoryPolicy
+from matanyone_engine.matting.session import MattingSession
+from matanyone_engine.memory.read import (
+    ExactSearch,
+    HalfSearch,
+    Weights,
+    extreme,
+    read,
+    readout,
+    similarity,
+    softmax_weights,
+    token_use,
+)
+from matanyone_engine.model.registry import load_network
+from matanyone_engine.model.blocks import tokens as flat
 
 
 def memory(tokens: int, queries: int, batch: int = 2) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -95,11 +110,72 @@ def test_peak_memory_is_bounded_by_the_block(monkeypatch: pytest.MonkeyPatch) ->
     assert 0 < most <= 100_000
 
 
-@given(st.integers(1, 3000), st.integers(1, 40), st.integers(0, 2**31))
+@given(st.integers(1, 3000), st.integers(1, 40), st.booleans(), st.integers(0, 2**31))
 @settings(max_examples=60, deadline=None)
-def test_the_largest_in_two_rounds_are_those_of_one(tokens: int, count: int, seed: int) -> None:
+def test_the_extreme_in_two_rounds_are_those_of_one(tokens: int, count: int, largest: bool, seed: int) -> None:
     count = min(count, tokens)
-    similar = torch.randn(2, 3, tokens, generator=torch.Generator().manual_seed(seed))
-    values, token = largest(similar, count)
-    assert torch.equal(values.sort(dim=-1).values, similar.topk(count, dim=-1).values.flip(-1))
-    assert torch.equal(similar.gather(-1, token), values)
+    x = torch.randn(2, 3, tokens, generator=torch.Generator().manual_seed(seed))
+    found = x.gather(-1, extreme(x, count, largest=largest))
+    assert torch.equal(found.sort(dim=-1).values, x.topk(count, dim=-1, largest=largest).values.sort(dim=-1).values)
+
+
+# -- looking for tokens in half precision -----------------------------------------------------------------------------
+
+
+def test_what_half_precision_finds_is_weighed_exactly() -> None:
+    """With no more tokens than it brings to the comparison, nothing can be missed."""
+    arguments = memory(13, 20)
+    exact, half = (read(*arguments, top_k=10, half_search=each, count_use=True) for each in (False, True))
+    assert torch.allclose(half.value, exact.value, atol=1e-5)
+    assert torch.allclose(half.use, exact.use, atol=1e-4)
+
+
+def test_a_search_in_half_precision_is_the_same_in_blocks_and_for_every_object() -> None:
+    arguments = memory(3000, 50)
+    whole = read(*arguments, top_k=9, half_search=True)
+    assert torch.allclose(read(*arguments, top_k=9, half_search=True, block_bytes=200_000).value, whole.value, atol=1e-5)
+    one = read(*(each[1:] for each in arguments), top_k=9, half_search=True)
+    assert torch.allclose(one.value, whole.value[1:], atol=1e-2)
+
+
+def test_half_precision_finds_nearly_all_tokens_and_loses_next_to_nothing() -> None:
+    """On keys that a network made, most of them far from 0 and near each other."""
+    key, shrinkage, value, query, selection = remembered_by_mini()
+    everything = slice(0, query.shape[1])
+    exact = ExactSearch(key, shrinkage, query, selection, 30).weights(everything)
+    half = HalfSearch(key, shrinkage, query, selection, 30).weights(everything)
+    assert exact.token is not None
+    assert half.token is not None
+    found = (exact.token.unsqueeze(-1) == half.token.unsqueeze(-2)).any(dim=-1)
+    assert 0.93 < float(found.float().mean()) < 1
+    lost = (readout(half, value) - readout(exact, value)).abs().mean() / readout(exact, value).abs().mean()
+    assert float(lost) < 2e-3
+
+
+def test_keys_far_from_nothing_are_found_as_well() -> None:
+    """Distances do not change when everything moves; what half precision rounds off would."""
+    key, shrinkage, value, query, selection = remembered_by_mini()
+    there = read(key, shrinkage, value, query, selection, top_k=30, half_search=True).value
+    moved = read(key + 50, shrinkage, value, query + 50, selection, top_k=30, half_search=True).value
+    assert float((moved - there).abs().mean() / there.abs().mean()) < 2e-3
+
+
+def test_numbers_that_are_none_are_never_passed_over() -> None:
+    key, shrinkage, value, query, selection = memory(3000, 5, batch=1)
+    key[0, 1234, 0] = float("nan")
+    assert read(key, shrinkage, value, query, selection, top_k=9, half_search=True).value.isnan().all()
+
+
+def remembered_by_mini() -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Keys, shrinkage and values of five frames, and the queries of the next."""
+    network = load_network("mini", "cpu", "exact")
+    shot = plates(7, 320, 480)
+    session = MattingSession(network, MemoryPolicy(memory_every=1), settle_passes=0)
+    session.seed(shot[0], disc(320, 480, 90))
+    for plate in shot[1:6]:
+        session.advance(plate)
+    with torch.inference_mode():
+        features = network.encode_image(shot[6][None])
+    stored = session.state.bank.tokens
+    assert stored is not None
+    return stored.key, stored.shrinkage, stored.value, flat(features.key), flat(features.selection)

@@ -110,9 +110,10 @@ class ExactSearch:
         self, key: Tensor, shrinkage: Tensor, query: Tensor, selection: Tensor, top_k: int | None
     ) -> None:
         """key (B, N, K), shrinkage (B, N): the stored tokens; query, selection (B, P, K)."""
-        self._stored = token_side(key, shrinkage).transpose(1, 2)
+        self._stored = token_side(key, shrinkage).transpose(1, 2).contiguous()
         self._asked = query_side(query, selection)
         self._top_k = top_k
+        self.similarity_bytes = key.element_size()
 
     def weights(self, queries: slice) -> Weights:
         """Weights of these queries."""
@@ -134,6 +135,7 @@ class HalfSearch:
         self._stored = token_side(self._key, shrinkage).bfloat16().transpose(1, 2).contiguous()
         self._asked = -query_side(self._query, selection).bfloat16()
         self._top_k, self._found = top_k, round(top_k * (1 + _SPARE))
+        self.similarity_bytes = self._asked.element_size()
 
     def weights(self, queries: slice) -> Weights:
         """Weights of these queries."""
@@ -200,7 +202,7 @@ def read(
         if top_k is None or not half_search
         else HalfSearch(key, shrinkage, query, selection, top_k)
     )
-    block = max(1, block_bytes // (batch * count * key.element_size()))
+    block = max(1, block_bytes // (batch * count * search.similarity_bytes))
     values, use = [], (value.new_zeros(batch, count) if count_use else None)
     for start in range(0, query.shape[1], block):
         weights = search.weights(slice(start, start + block))

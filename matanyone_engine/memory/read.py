@@ -106,9 +106,7 @@ def _topk(x: Tensor, count: int, largest: bool) -> Tensor:
 class ExactSearch:
     """Compares every query with every token in their own precision."""
 
-    def __init__(
-        self, key: Tensor, shrinkage: Tensor, query: Tensor, selection: Tensor, top_k: int | None
-    ) -> None:
+    def __init__(self, key: Tensor, shrinkage: Tensor, query: Tensor, selection: Tensor, top_k: int | None) -> None:
         """key (B, N, K), shrinkage (B, N): the stored tokens; query, selection (B, P, K)."""
         self._stored = token_side(key, shrinkage).transpose(1, 2).contiguous()
         self._asked = query_side(query, selection)

@@ -5,8 +5,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy import disc, plates
 from torch import Tensor
+from toy import disc, plates
 
 from matanyone_engine.matting.policy import MemoryPolicy
 from matanyone_engine.matting.session import MattingSession
@@ -21,8 +21,8 @@ from matanyone_engine.memory.read import (
     softmax_weights,
     token_use,
 )
-from matanyone_engine.model.registry import load_network
 from matanyone_engine.model.blocks import tokens as flat
+from matanyone_engine.model.registry import load_network
 
 
 def memory(tokens: int, queries: int, batch: int = 2) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -133,7 +133,9 @@ def test_what_half_precision_finds_is_weighed_exactly() -> None:
 def test_a_search_in_half_precision_is_the_same_in_blocks_and_for_every_object() -> None:
     arguments = memory(3000, 50)
     whole = read(*arguments, top_k=9, half_search=True)
-    assert torch.allclose(read(*arguments, top_k=9, half_search=True, block_bytes=200_000).value, whole.value, atol=1e-5)
+    assert torch.allclose(
+        read(*arguments, top_k=9, half_search=True, block_bytes=200_000).value, whole.value, atol=1e-5
+    )
     one = read(*(each[1:] for each in arguments), top_k=9, half_search=True)
     assert torch.allclose(one.value, whole.value[1:], atol=1e-2)
 

@@ -8,8 +8,8 @@ import itertools
 import pytest
 import torch
 import torch.nn.functional as F
-from toy import disc, plates, toy_network
 from torch import Tensor, nn
+from toy import disc, plates, toy_network
 
 from matanyone_engine import MattingSession
 from matanyone_engine.model import MatAnyone, fused
@@ -89,7 +89,9 @@ def test_training_takes_the_single_steps_with_their_gradients() -> None:
     assert torch.equal(base, before), "what training adds to is still needed for its gradients"
 
 
-@pytest.mark.parametrize("block", [BasicBlock(8, 8, 1), BasicBlock(8, 16, 2), Bottleneck(16, 4, 1), Bottleneck(8, 4, 2)])
+@pytest.mark.parametrize(
+    "block", [BasicBlock(8, 8, 1), BasicBlock(8, 16, 2), Bottleneck(16, 4, 1), Bottleneck(8, 4, 2)]
+)
 def test_a_folded_block_equals_the_plain_one(block: nn.Module) -> None:
     from matanyone_engine.model.precision import _fold
 

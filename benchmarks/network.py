@@ -9,15 +9,17 @@
 Ways: the spec read densely (dense.py), this engine in float32 (exact) and with half precision (fast); the same weights.
 Each is a process of its own, whose peak memory the kernel counted, with a full bank; they take turns frame by frame, so
 that whatever else the machine does falls on all of them. 'matanyone' has the published network's dims and random
-weights: what it answers is nothing, what it costs is the same. Operations are counted by torch, the limit is a large
-matrix product's, measured in the same run. The last line is JSON.
+weights: what it answers is nothing, what it costs is the same.
+
+Operations are counted by torch; bytes are what all operators' operands and answers come to. Their limits are a large
+matrix product's and a large copy's, measured in the same run: a stage that is far below both waits for something else,
+one that moves more bytes than a copy could finds them in the cores' caches. The last line is JSON.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import multiprocessing
 import resource
 import statistics
@@ -34,6 +36,8 @@ import numpy as np
 import torch
 from dense import DenseSession
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from matanyone_engine.matting.policy import MemoryPolicy
@@ -52,22 +56,8 @@ STAGES = (
 )  # fmt: skip
 FILLED = 5
 """Frames in a full bank."""
-
-
-def _convolution(_x: object, weight: list[int], *_rest: object, out_shape: list[int], **_more: object) -> int:
-    """Operations of a convolution, from the shapes of what goes in and out."""
-    return 2 * math.prod(out_shape) * math.prod(weight[1:])
-
-
-def _convolution_onto(_base: object, *rest: Any, **more: Any) -> int:
-    return _convolution(*rest, **more)
-
-
-FUSED = {
-    torch.ops.mkldnn._convolution_pointwise: _convolution,
-    torch.ops.mkldnn._convolution_pointwise_: _convolution_onto,
-}
-"""What torch's counter does not know (matanyone_engine/model/fused.py)."""
+REST = "memory read, checks"
+"""What is in no stage."""
 
 
 class Clock:
@@ -93,6 +83,57 @@ class Clock:
         if self.on_gpu:
             torch.cuda.synchronize()
         return time.perf_counter()
+
+
+class Counter(TorchDispatchMode):
+    """Operations and bytes of each stage of a network, for as long as it is entered."""
+
+    def __init__(self, network: MatAnyone) -> None:
+        super().__init__()
+        self.operations: dict[str, float] = defaultdict(float)
+        self.bytes: dict[str, float] = defaultdict(float)
+        self._stage, self._network = REST, network
+        self._operations = FlopCounterMode(display=False)
+        self._plain = {stage: getattr(network, stage) for stage in STAGES}
+
+    def __enter__(self) -> Counter:
+        self._operations.__enter__()
+        for stage, compute in self._plain.items():
+            setattr(self._network, stage, self._counted(stage, compute))
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        for stage, compute in self._plain.items():
+            setattr(self._network, stage, compute)
+        self._enter(REST)
+        self._operations.__exit__(*error)
+
+    def _counted(self, stage: str, compute: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*arguments: Any) -> Any:
+            self._enter(stage)
+            answer = compute(*arguments)
+            self._enter(REST)
+            return answer
+
+        return counted
+
+    def _enter(self, stage: str) -> None:
+        self.operations[self._stage] += self._operations.get_total_flops() - sum(self.operations.values())
+        self._stage = stage
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        answer = func(*args, **(kwargs or {}))
+        given, made = ([x for x in tree_leaves(each) if isinstance(x, Tensor)] for each in ((args, kwargs), answer))
+        if func._schema.is_mutable or not _shared(given, made):  # a view moves nothing
+            self.bytes[self._stage] += sum(x.numel() * x.element_size() for x in (*given, *made))
+        return answer
+
+
+def _shared(given: list[Tensor], made: list[Tensor]) -> bool:
+    blocks = {x.untyped_storage().data_ptr() for x in given}
+    return any(x.untyped_storage().data_ptr() in blocks for x in made)
 
 
 def stored_network(model: str) -> MatAnyone:
@@ -143,9 +184,13 @@ def serve(way: str, args: argparse.Namespace, size: tuple[int, int], pipe: Conne
     if way != "dense":
         network = prepared(network, Precision(way))
     frame, settle = (dense_way if way == "dense" else engine_way)(network, *shot(*size))
+    counts = []
+    for compute in (frame, settle):  # which warms up, too
+        with Counter(network) as counter:
+            compute()
+        counts.append({"operations": dict(counter.operations), "bytes": dict(counter.bytes)})
+    pipe.send(counts)
     clock = Clock(network)
-    frame()
-    pipe.send("ready")
     while (asked := pipe.recv()) is not None:
         clock.seconds.clear()
         begun = clock.now()
@@ -164,11 +209,11 @@ def peak_bytes() -> int:
 def measure(args: argparse.Namespace, size: tuple[int, int]) -> dict[str, dict[str, Any]]:
     """Way -> figures, for one size."""
     context = multiprocessing.get_context("spawn")
-    pipes, taken = {}, defaultdict(list)
+    pipes, counts, taken = {}, {}, defaultdict(list)
     for way in args.ways:
         pipes[way], theirs = context.Pipe()
         context.Process(target=serve, args=(way, args, size, theirs), daemon=True).start()
-        pipes[way].recv()  # one after the other: filling a bank is work, too
+        counts[way] = pipes[way].recv()  # one after the other: filling a bank is work, too
     for _ in range(args.turns):
         for kind in ("frame", "settle"):
             for way, pipe in pipes.items():
@@ -176,54 +221,29 @@ def measure(args: argparse.Namespace, size: tuple[int, int]) -> dict[str, dict[s
                 taken[way, kind].append(pipe.recv())
     for pipe in pipes.values():
         pipe.send(None)
-    return {way: _figures(way, taken[way, "frame"], taken[way, "settle"]) for way in pipes}
+    return {way: _figures(way, counts[way], taken[way, "frame"], taken[way, "settle"]) for way in pipes}
 
 
-def _figures(way: str, frames: list[dict[str, Any]], settles: list[dict[str, Any]]) -> dict[str, Any]:
+def _figures(
+    way: str, counts: list[dict[str, Any]], frames: list[dict[str, Any]], settles: list[dict[str, Any]]
+) -> dict[str, Any]:
     """Medians. seed() encodes the plate once for all its passes, where the dense reading does it for each."""
     shared = 0.0 if way == "dense" else statistics.median(each["stages"]["encode_image"] for each in settles)
     seconds = statistics.median(each["seconds"] for each in frames)
     stages = {stage: statistics.median(each["stages"].get(stage, 0.0) for each in frames) for stage in STAGES}
     stages = {stage: spent for stage, spent in stages.items() if spent}
-    stages["memory read, checks"] = max(0.0, seconds - sum(stages.values()))
+    stages[REST] = max(0.0, seconds - sum(stages.values()))
     return {
         "seconds": seconds,
         "frames_per_s": 1 / seconds,
         "settle_seconds": statistics.median(each["seconds"] for each in settles) - shared,
+        "settle_operations": sum(
+            done for stage, done in counts[1]["operations"].items() if way == "dense" or stage != "encode_image"
+        ),
         "peak_GB": frames[-1]["peak"] / 1e9,
         "stages": stages,
+        **counts[0],
     }
-
-
-def operations(model: str, size: tuple[int, int]) -> tuple[dict[str, float], float]:
-    """Stage -> operations of a frame, and those of a settle pass, whose plate is encoded already.
-
-    As torch counts the exact network's; a multiplication and an addition are two.
-    """
-    network = prepared(stored_network(model), Precision.EXACT)
-    counted: dict[str, float] = {}
-    plate, mask = shot(*size)
-    for stage in STAGES:
-        setattr(network, stage, _counted(counted, stage, getattr(network, stage)))
-    frame, settle = engine_way(network, plate, mask)
-    counted.clear()
-    settle()
-    settling = sum(done for stage, done in counted.items() if stage != "encode_image")
-    counted.clear()
-    with FlopCounterMode(display=False, custom_mapping=FUSED) as counter:
-        frame()
-    counted["memory read, checks"] = counter.get_total_flops() - sum(counted.values())
-    return counted, settling
-
-
-def _counted(counted: dict[str, float], stage: str, compute: Callable[..., Any]) -> Callable[..., Any]:
-    def counting(*arguments: Any) -> Any:
-        with FlopCounterMode(display=False, custom_mapping=FUSED) as counter:
-            answer = compute(*arguments)
-        counted[stage] = counted.get(stage, 0.0) + counter.get_total_flops()
-        return answer
-
-    return counting
 
 
 def ceiling(device: torch.device, dtype: torch.dtype) -> float:
@@ -239,27 +259,40 @@ def ceiling(device: torch.device, dtype: torch.dtype) -> float:
     return 2 * side**3 / best
 
 
-def report(
-    size: str, figures: dict[str, dict[str, Any]], counts: tuple[dict[str, float], float], limits: dict[str, float]
-) -> None:
+def bandwidth(device: torch.device) -> float:
+    """Bytes a second of a large copy, read and written, the best of several."""
+    source = torch.rand(1 << 26, device=device)
+    target = torch.empty_like(source)
+    best = float("inf")
+    for _ in range(6):
+        begun = time.perf_counter()
+        target.copy_(source)
+        float(target[0])  # waits for the device
+        best = min(best, time.perf_counter() - begun)
+    return 2 * source.numel() * source.element_size() / best
+
+
+def report(size: str, figures: dict[str, dict[str, Any]], limits: dict[str, float]) -> None:
     """A table to read."""
-    counted, settling = counts
     base = figures.get("dense") or next(iter(figures.values()))
     print(f"\n{size}")
     for way, each in figures.items():
         speed, memory = base["seconds"] / each["seconds"], each["peak_GB"] / base["peak_GB"]
         settles = 10 * each["settle_seconds"] / each["seconds"]
+        counted = 10 * each["settle_operations"] / sum(each["operations"].values())
         print(
             f"{way:>6}  {each['seconds']:8.3f} s a frame  {each['frames_per_s']:6.2f} frames/s  x{speed:5.2f}  "
-            f"peak {each['peak_GB']:5.2f} GB  x{memory:4.2f}  ten settle passes = {settles:.1f} frames"
+            f"peak {each['peak_GB']:5.2f} GB  x{memory:4.2f}  ten settle passes = {settles:.1f} frames "
+            f"({counted:.1f} by operations)"
         )
-    print(f"by operations, ten settle passes = {10 * settling / sum(counted.values()):.1f} frames")
     for way, each in figures.items():
         limit = limits["half" if way == "fast" and "half" in limits else "float32"]
-        print(f"{way}: seconds, share of {limit / 1e9:.0f} G operations/s")
+        print(f"{way}: seconds, G operations, share of {limit / 1e9:.0f} a second, ", end="")
+        print(f"GB, share of {limits['copied'] / 1e9:.0f} a second")
         for stage, spent in each["stages"].items():
-            done = counted.get("decode_in_strips" if stage == "decode" else stage, 0.0)
-            print(f"    {stage:28} {spent:8.3f}  {done / spent / limit if spent else 0:6.1%}")
+            done, moved = (each[kind].get(stage, 0.0) for kind in ("operations", "bytes"))
+            print(f"    {stage:28} {spent:8.3f}  {done / 1e9:7.1f} {done / spent / limit:6.1%}", end="")
+            print(f"  {moved / 1e9:7.2f} {moved / spent / limits['copied']:6.1%}")
 
 
 def draw(path: Path, rows: dict[str, dict[str, dict[str, Any]]]) -> None:
@@ -302,15 +335,18 @@ def main() -> None:
     device = choose_device(args.device)
     half = half_type(device)
     args.ways = args.ways or [way for way in WAYS if way != "fast" or half]
-    limits = {"float32": ceiling(device, torch.float32)} | ({"half": ceiling(device, half)} if half else {})
     rows = {}
     for text in args.sizes:
         width, height = (-(-int(side) // STRIDE) * STRIDE for side in text.split("x"))
         rows[text] = measure(args, (width, height))
-        report(text, rows[text], operations(args.model, (width, height)), limits)
+    # Last: what this process has held would count as held by those that it starts.
+    limits = {"float32": ceiling(device, torch.float32), "copied": bandwidth(device)}
+    limits |= {"half": ceiling(device, half)} if half else {}
+    for text, figures in rows.items():
+        report(text, figures, limits)
     if args.plot:
         draw(args.plot, rows)
-    result = json.dumps({"model": args.model, "device": str(device), "operations_per_s": limits, "sizes": rows})
+    result = json.dumps({"model": args.model, "device": str(device), "limits_per_s": limits, "sizes": rows})
     if args.json:
         args.json.write_text(result)
     print(result)

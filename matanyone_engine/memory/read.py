@@ -111,7 +111,7 @@ class ExactSearch:
         self._stored = token_side(key, shrinkage).transpose(1, 2).contiguous()
         self._asked = query_side(query, selection)
         self._top_k = top_k
-        self.similarity_bytes = key.element_size()
+        self.query_bytes = key.shape[1] * key.element_size()
 
     def weights(self, queries: slice) -> Weights:
         """Weights of these queries."""
@@ -121,8 +121,8 @@ class ExactSearch:
 class HalfSearch:
     """Looks for tokens by a product in bfloat16, and compares those it finds in their own precision.
 
-    Half the time of an exact search. At 1080p it finds 94 of 100 tokens that an exact search finds; the others lie
-    at the end of the row, where one weighs as much as the next (benchmarks/README.md).
+    Half the time of an exact search. It finds most of the tokens that one finds, and others as near to within what
+    half precision tells apart (DR010; benchmarks/README.md).
     """
 
     def __init__(self, key: Tensor, shrinkage: Tensor, query: Tensor, selection: Tensor, top_k: int) -> None:
@@ -132,14 +132,17 @@ class HalfSearch:
         self._key, self._shrinkage, self._query, self._selection = key - middle, shrinkage, query - middle, selection
         self._stored = token_side(self._key, shrinkage).bfloat16().transpose(1, 2).contiguous()
         self._asked = -query_side(self._query, selection).bfloat16()
-        self._top_k, self._found = top_k, round(top_k * (1 + _SPARE))
-        self.similarity_bytes = self._asked.element_size()
+        self._top_k, self._found = top_k, min(math.ceil(top_k * (1 + _SPARE)), key.shape[1])
+        candidates = torch.int64.itemsize * _GROUP * self._found
+        compared = 2 * key.element_size() * key.shape[2] * self._found
+        self.query_bytes = torch.int16.itemsize * key.shape[1] + max(candidates, compared)
 
     def weights(self, queries: slice) -> Weights:
         """Weights of these queries."""
-        # The order of bfloat16 numbers of at least 0 is that of their bits as integers, which compare faster.
+        # The order of bfloat16 numbers of at least 0 is that of their bits as integers, which compare faster. What
+        # rounding brought below 0 comes first, too, in no order: it is nearer than half precision can tell.
         distance = (self._asked[:, queries] @ self._stored).view(torch.int16)
-        token = extreme(distance, min(self._found, distance.shape[-1]), largest=False)
+        token = extreme(distance, self._found, largest=False)
         similar = self._similarity(queries, token)
         best = torch.topk(similar, min(self._top_k, token.shape[-1]), dim=-1, sorted=False)
         return Weights(torch.softmax(best.values, dim=-1), token.gather(-1, best.indices))
@@ -200,7 +203,7 @@ def read(
         if top_k is None or not half_search
         else HalfSearch(key, shrinkage, query, selection, top_k)
     )
-    block = max(1, block_bytes // (batch * count * search.similarity_bytes))
+    block = max(1, block_bytes // (batch * search.query_bytes))
     values, use = [], (value.new_zeros(batch, count) if count_use else None)
     for start in range(0, query.shape[1], block):
         weights = search.weights(slice(start, start + block))

@@ -27,9 +27,9 @@ class BasicBlock(nn.Module):
         self.downsample = _shortcut(inputs, width, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs, H, W) -> (B, width, H / stride, W / stride). Inference may write into x."""
+        """(B, inputs, H, W) -> (B, width, H / stride, W / stride)."""
         y = normed_relu(self.conv1, self.bn1, x)
-        return _closed(self.conv2, self.bn2, y, self.downsample(x))
+        return self.bn2(self.conv2(y)).add_(self.downsample(x)).relu_()
 
 
 class Bottleneck(nn.Module):
@@ -49,19 +49,14 @@ class Bottleneck(nn.Module):
         self.downsample = _shortcut(inputs, outputs, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs, H, W) -> (B, 4 width, H / stride, W / stride). Inference may write into x."""
+        """(B, inputs, H, W) -> (B, 4 width, H / stride, W / stride)."""
         y = normed_relu(self.conv2, self.bn2, normed_relu(self.conv1, self.bn1, x))
-        return _closed(self.conv3, self.bn3, y, self.downsample(x))
+        return self.bn3(self.conv3(y)).add_(self.downsample(x)).relu_()
 
 
 def normed_relu(conv: Conv2d, norm: nn.Module, x: Tensor) -> Tensor:
-    """relu(norm(conv(x))); a norm that was folded into the convolution (precision.py) lets ReLU join it."""
-    return conv.then_relu(x) if isinstance(norm, nn.Identity) else F.relu(norm(conv(x)))
-
-
-def _closed(conv: Conv2d, norm: nn.Module, y: Tensor, shortcut: Tensor) -> Tensor:
-    """The end of a residual block: relu(norm(conv(y)) + shortcut); inference may write into the shortcut."""
-    return conv.onto(shortcut, y, relu=True) if isinstance(norm, nn.Identity) else F.relu(norm(conv(y)) + shortcut)
+    """relu(norm(conv(x))), without a second map."""
+    return norm(conv(x)).relu_()
 
 
 def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:

@@ -14,8 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from matanyone_engine.model import fused
-
 
 def area_resize(x: Tensor, size: Sequence[int]) -> Tensor:
     """(B, C, H, W) -> (B, C, *size) by area averaging (spec section 1)."""
@@ -39,17 +37,12 @@ class Conv2d(nn.Conv2d):
         return super().forward(x if torch.is_autocast_enabled(x.device.type) else x.to(self.weight.dtype))
 
     def then_relu(self, x: Tensor) -> Tensor:
-        """relu(self(x)), in one pass over memory where the machine can."""
-        if not fused.possible(x):
-            return F.relu(self(x))
-        return fused.convolved(self, x.to(self.weight.dtype), relu=True)
+        """relu(self(x)), without a second map."""
+        return self(x).relu_()
 
-    def onto(self, base: Tensor, x: Tensor, *, relu: bool = False) -> Tensor:
-        """self(x) + base, then ReLU if asked for, in one pass where the machine can. Inference may write into base."""
-        if not fused.possible(x):
-            total = self(x) + base
-            return F.relu(total) if relu else total
-        return fused.convolved_onto(self, base, x.to(self.weight.dtype), relu=relu)
+    def onto(self, base: Tensor, x: Tensor) -> Tensor:
+        """self(x) + base, both of one precision, without a third map. base stays as it is."""
+        return self(x).add_(base)
 
 
 def conv3(inputs: int, outputs: int) -> Conv2d:

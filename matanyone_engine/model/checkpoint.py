@@ -50,7 +50,8 @@ def load_upstream_state(network: MatAnyone, state: Mapping[str, Tensor]) -> None
     Accepts what the published tools write: the flat dict itself, a training checkpoint that wraps it in 'weights',
     and single-object use of multi-object weights (the extra input channel is dropped, spec section 6).
 
-    Raises CheckpointError naming the keys that are missing, unknown or of another shape; the network is then as it was.
+    Raises CheckpointError naming the keys that are missing, unknown, of another shape or hold infinities or NaN; the
+    network is then as it was.
     """
     given = _without_object_channel(_unwrap(state), network)
     wanted = network.state_dict()
@@ -58,6 +59,7 @@ def load_upstream_state(network: MatAnyone, state: Mapping[str, Tensor]) -> None
         *_named("missing", [key for key in wanted if key not in given]),
         *_named("unknown", [key for key in given if key not in wanted]),
         *_named("of another shape", _reshaped(wanted, given)),
+        *_named("with numbers that are not finite", [key for key in wanted if key in given and _broken(given[key])]),
     ]
     if problems:
         raise CheckpointError(
@@ -81,6 +83,10 @@ def _without_object_channel(state: Mapping[str, Tensor], network: MatAnyone) -> 
         if key in trimmed and trimmed[key].dim() == 4 and trimmed[key].shape[1] == wanted[key].shape[1] + 1:
             trimmed[key] = trimmed[key][:, :-1]
     return trimmed
+
+
+def _broken(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() and not bool(torch.isfinite(tensor).all())
 
 
 def _reshaped(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:

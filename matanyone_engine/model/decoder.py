@@ -54,7 +54,7 @@ class ResidualUp(nn.Module):
         return self.refined(g, F.relu(g))
 
     def refined(self, g: Tensor, cut: Tensor) -> Tensor:
-        """The same from g and relu(g). Inference may write into g."""
+        """The same from g and relu(g)."""
         return self.conv2.onto(self.downsample(g), self.conv1.then_relu(cut))
 
 

@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-CHUNK_BYTES = 8 << 20
-"""Room for the rows doubled at a time: small enough for the cores' cache, where whoever made them finds them again."""
+PART_BYTES = 4 << 20
+"""Room for a part, which one core doubles: small enough for the caches, where the caller finds it again."""
 
-_MOST_PARTS = 8
-"""Each part doubles two source rows that its neighbours double, too."""
+_LEAST_ROWS, _MOST_PARTS = 4, 8
+"""Source rows of a part, which doubles one row on either side besides; and parts at a time."""
 
 
 def doubled(x: Tensor) -> Tensor:
@@ -25,7 +25,7 @@ def doubled(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
-def doubled_rows(x: Tensor, top: int, bottom: int, chunk_bytes: int = CHUNK_BYTES) -> Iterator[tuple[int, Tensor]]:
+def doubled_rows(x: Tensor, top: int, bottom: int, part_bytes: int = PART_BYTES) -> Iterator[tuple[int, Tensor]]:
     """Rows top to bottom of doubled(x) in float32, part by part: the part's first row, and the part (1, C, rows, 2 w).
 
     x (1, C, h, w). Parts lie channels-last and may be written into.
@@ -33,7 +33,7 @@ def doubled_rows(x: Tensor, top: int, bottom: int, chunk_bytes: int = CHUNK_BYTE
     assert len(x) == 1, "rows are made for one plate"
     rows = x[0].permute(1, 2, 0)
     last_row = len(rows) - 1
-    parts, height = _parts(x, top, bottom, chunk_bytes)
+    parts, height = _parts(x, top, bottom, part_bytes)
     reach = torch.arange(-1, height + 1, device=x.device) + height * torch.arange(parts, device=x.device)[:, None]
     for first in range(top // 2, (bottom + 1) // 2, parts * height):
         # Beyond the border the border's row goes on, which is what the kernel itself takes there.
@@ -46,12 +46,12 @@ def doubled_rows(x: Tensor, top: int, bottom: int, chunk_bytes: int = CHUNK_BYTE
                 yield begins + inner.start, chunk[number : number + 1, :, 2:-2][:, :, inner]
 
 
-def _parts(x: Tensor, top: int, bottom: int, chunk_bytes: int) -> tuple[int, int]:
-    """Parts of a chunk, and source rows of a part."""
+def _parts(x: Tensor, top: int, bottom: int, part_bytes: int) -> tuple[int, int]:
+    """Parts that are doubled at a time, and source rows of each."""
     wanted = (bottom + 1) // 2 - top // 2
     if x.device.type != "cpu":
         return 1, wanted
-    parts = min(torch.get_num_threads(), _MOST_PARTS)
     _, channels, _, width = x.shape
-    fitting = chunk_bytes // (parts * channels * 2 * 2 * width * 4)
-    return parts, max(2, min(fitting, -(-wanted // parts)))
+    fitting = part_bytes // (channels * 2 * 2 * width * torch.float32.itemsize)
+    height = min(max(_LEAST_ROWS, fitting), wanted)
+    return min(torch.get_num_threads(), _MOST_PARTS, -(-wanted // height)), height

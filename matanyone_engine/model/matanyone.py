@@ -61,7 +61,7 @@ class MatAnyone(nn.Module):
     precision: str = "exact"
     """A precision.Precision's value."""
     half_search: bool = False
-    """Whether memory's tokens are looked for in bfloat16 (memory.read.HalfSearch)."""
+    """Whether what is remembered may be looked for in half precision (precision.py)."""
     settle_passes: int = SETTLE_PASSES
     """How often a seeded frame is predicted again where nobody says: the paper's figure, or what suits the weights."""
 

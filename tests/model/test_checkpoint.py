@@ -47,6 +47,15 @@ def test_another_shape_is_named() -> None:
         load_upstream_state(MatAnyone(TOY), state)
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_numbers_that_are_not_finite_are_named(number: float) -> None:
+    """As a training run that diverged leaves them: some would only ever be compared, and never be seen in an alpha."""
+    state = toy_network().state_dict()
+    state["object_transformer.mask_pred.0.1.weight"][0, 0] = number
+    with pytest.raises(CheckpointError, match=r"1 with numbers that are not finite: .*mask_pred\.0\.1"):
+        load_upstream_state(MatAnyone(TOY), state)
+
+
 def test_pth_files_load_plain_and_wrapped(tmp_path: Path) -> None:
     state = toy_network(3).state_dict()
     torch.save(state, tmp_path / "plain.pth")

@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 import torch
 from torch import Tensor, nn
 from toy import disc, plates, toy_network
 
 from matanyone_engine import MattingSession, load_network
-from matanyone_engine.errors import SettingError
+from matanyone_engine.errors import BadResult, SettingError
 from matanyone_engine.model import MatAnyone, network_digest
 from matanyone_engine.model.blocks import OneChannelConv3
 from matanyone_engine.model.decoder import STRIP_BYTES
@@ -105,6 +107,27 @@ def test_a_convolution_to_one_channel_is_what_torch_computes(size: tuple[int, in
         as_torch = nn.functional.conv2d(x, layer.weight, layer.bias, padding=1)
     assert torch.allclose(own, as_torch, atol=1e-5)
     assert torch.equal(layer(x), as_torch), "training keeps torch's own, with its gradients"
+
+
+@pytest.mark.parametrize("precision", [Precision.EXACT, pytest.param(Precision.FAST, marks=needs_half)])
+def test_a_number_that_is_none_never_becomes_an_alpha(precision: Precision) -> None:
+    """Wherever in the network it arises: a step that dropped it would hide it behind plausible pixels."""
+    # These train only, or say no more than yes and no; whoever loads weights refuses numbers that are none.
+    silent = ("aux_computer", "mask_decoder.pred_seg", "object_transformer.mask_pred")
+    layers = [
+        name
+        for name, module in toy_network().named_modules()
+        if isinstance(module, nn.Conv2d | nn.Conv1d | nn.Linear) and not name.startswith(silent)
+    ]
+    assert len(layers) > 50
+    hidden = []
+    for layer in layers:
+        network = toy_network()
+        network.get_submodule(layer).weight[(0, ...)] = float("nan")
+        with contextlib.suppress(BadResult):
+            matted(prepared(network, precision), 4)
+            hidden.append(layer)
+    assert not hidden
 
 
 def test_auto_is_fast_only_where_verified() -> None:

@@ -5,10 +5,12 @@
     python benchmarks/model_defaults.py --backgrounds /data/photographs
     python benchmarks/model_defaults.py --backgrounds /data/photographs --only settle --frames 8
     python benchmarks/model_defaults.py --backgrounds /data/photographs --only precision --height 1080 --frames 12
+    python benchmarks/model_defaults.py --backgrounds /data/photographs --only search --height 720 --frames 8
 
 On the held-out set's clips, whose true alpha is known (held_out.py): exact against fast precision over whole clips;
 and 0, 2, 5 and 10 settle passes for first masks as artists draw them: the true edge, 4 pixels too wide, 4 too narrow,
-and rounded off. MAD is x 1000, dtSSD x 100, lower is better.
+and rounded off; and memory searched in half precision or not, on plates that make that hard: dark ones with noise, and
+a green screen, where thousands of tokens are alike. MAD is x 1000, dtSSD x 100, lower is better.
 """
 
 from __future__ import annotations
@@ -80,6 +82,43 @@ def compare_precisions(model: str, clips: Iterator[Shot]) -> None:
         print(f"mean of {len(each)} clips, {precision}: MAD {mean.mad:.3f}, dtSSD {mean.dtssd:.4f}")
 
 
+def looks(plates: Plates, truth: list[Alpha]) -> Iterator[tuple[str, Plates]]:
+    """The plates as they are, dark with noise (in 8 bits), and before a green screen with noise."""
+    noise = np.random.default_rng(0)
+    yield "as it is", plates
+    for darker in (10, 33):
+        dark = (np.round(255 * (plate / darker + noise.normal(0, 0.004, plate.shape))) / 255 for plate in plates)
+        yield f"{darker} times darker", [np.clip(plate, 0, 1).astype(np.float32) for plate in dark]
+    screens = (
+        plate * alpha[..., None] + np.array([0.1, 0.6, 0.15]) * (1 - alpha[..., None])
+        for plate, alpha in zip(plates, truth, strict=True)
+    )
+    noisy = (screen + noise.normal(0, 0.008, screen.shape) for screen in screens)
+    yield "green screen", [np.clip(plate, 0, 1).astype(np.float32) for plate in noisy]
+
+
+def compare_searches(model: str, clips: Iterator[Shot]) -> None:
+    """A line a clip and look, and the means of each look: all in half precision, but for the search."""
+    network = load_network(model, "cpu", "fast")
+    rows: dict[str, list[tuple[float, ...]]] = {}
+    for name, plates, truth in clips:
+        for look, seen in looks(plates, truth):
+            answers = []
+            for network.half_search in (False, True):
+                answers.append(list(matted(network, seen, masks(truth[0])["exact"])))
+            scores = [mean_scores(score(zip(alphas, truth, strict=True))) for alphas in answers]
+            apart = [np.abs(a - b) for a, b in zip(*answers, strict=True)]
+            figures = (*(x for each in scores for x in (each.mad, each.dtssd)), 1e3 * float(np.mean(apart)))
+            rows.setdefault(look, []).append(figures)
+            print(f"{name:14} {look:15}", _searched(figures), f"at most {np.max(apart):.3f}", flush=True)
+    for look, each in rows.items():
+        print(f"mean of {len(each)} clips, {look:15}", _searched(tuple(np.mean(each, axis=0))))
+
+
+def _searched(figures: tuple[float, ...]) -> str:
+    return "exactly {:.3f} / {:.4f}  in half precision {:.3f} / {:.4f}  apart {:.2f}".format(*figures)
+
+
 def compare_passes(model: str, clips: Iterator[Shot]) -> None:
     """For each way to draw the mask: MAD over the frames, by number of settle passes."""
     network = load_network(model, "cpu")
@@ -102,13 +141,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="mini")
     parser.add_argument("--backgrounds", type=Path, required=True, help="a folder of photographs (.jpg)")
-    parser.add_argument("--only", choices=("precision", "settle"))
+    parser.add_argument("--only", choices=("precision", "settle", "search"))
     parser.add_argument("--height", type=int, default=SIZE[0], help="of the plates (default: %(default)s)")
     parser.add_argument("--frames", type=int, help="of each clip (default: all, and 8 for the settle passes)")
     args = parser.parse_args()
-    if args.only != "settle":
+    if args.only in (None, "precision"):
         compare_precisions(args.model, held_out(args.backgrounds, args.height, args.frames))
-    if args.only != "precision":
+    if args.only in (None, "search"):
+        compare_searches(args.model, held_out(args.backgrounds, args.height, args.frames))
+    if args.only in (None, "settle"):
         compare_passes(args.model, held_out(args.backgrounds, args.height, args.frames or 8))
 
 

@@ -28,6 +28,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -177,20 +178,34 @@ def engine_way(network: MatAnyone, plate: Tensor, mask: Tensor) -> tuple[Callabl
     return lambda: session.advance(plate), lambda: settling.settle(plate)
 
 
-def serve(way: str, args: argparse.Namespace, size: tuple[int, int], pipe: Connection) -> None:
-    """A process for one way: computes a frame or a settle pass when it is told to."""
+def prepared_way(
+    way: str, args: argparse.Namespace, size: tuple[int, int]
+) -> tuple[MatAnyone, Callable[[], object], Callable[[], object]]:
+    """The network of a way, a frame with a full bank, and a settle pass."""
     keep_freed_memory()
     network = stored_network(args.model).to(choose_device(args.device))
     if way != "dense":
         network = prepared(network, Precision(way))
-    frame, settle = (dense_way if way == "dense" else engine_way)(network, *shot(*size))
+    return network, *(dense_way if way == "dense" else engine_way)(network, *shot(*size))
+
+
+def count(way: str, args: argparse.Namespace, size: tuple[int, int], pipe: Connection) -> None:
+    """Sends the operations and bytes of a frame and of a settle pass. Whoever counts holds more than who computes."""
+    network, *both = prepared_way(way, args, size)
     counts = []
-    for compute in (frame, settle):  # which warms up, too
+    for compute in both:
         with Counter(network) as counter:
             compute()
         counts.append({"operations": dict(counter.operations), "bytes": dict(counter.bytes)})
     pipe.send(counts)
+
+
+def serve(way: str, args: argparse.Namespace, size: tuple[int, int], pipe: Connection) -> None:
+    """Computes a frame or a settle pass when it is told to."""
+    network, frame, settle = prepared_way(way, args, size)
     clock = Clock(network)
+    frame()
+    pipe.send("ready")
     while (asked := pipe.recv()) is not None:
         clock.seconds.clear()
         begun = clock.now()
@@ -207,21 +222,31 @@ def peak_bytes() -> int:
 
 
 def measure(args: argparse.Namespace, size: tuple[int, int]) -> dict[str, dict[str, Any]]:
-    """Way -> figures, for one size."""
+    """Way -> figures, for one size; each way is a process of its own."""
     context = multiprocessing.get_context("spawn")
-    pipes, counts, taken = {}, {}, defaultdict(list)
+
+    def begun(task: Callable[..., None], way: str) -> tuple[BaseProcess, Connection, Any]:
+        ours, theirs = context.Pipe()
+        process = context.Process(target=task, args=(way, args, size, theirs), daemon=True)
+        process.start()
+        return process, ours, ours.recv()  # one after the other: filling a bank is work, too
+
+    counts, working, taken = {}, {}, defaultdict(list)
     for way in args.ways:
-        pipes[way], theirs = context.Pipe()
-        context.Process(target=serve, args=(way, args, size, theirs), daemon=True).start()
-        counts[way] = pipes[way].recv()  # one after the other: filling a bank is work, too
+        counter, _, counts[way] = begun(count, way)
+        counter.join()
+    for way in args.ways:
+        process, pipe, _ = begun(serve, way)
+        working[way] = process, pipe
     for _ in range(args.turns):
         for kind in ("frame", "settle"):
-            for way, pipe in pipes.items():
+            for way, (_, pipe) in working.items():
                 pipe.send(kind)
                 taken[way, kind].append(pipe.recv())
-    for pipe in pipes.values():
+    for process, pipe in working.values():
         pipe.send(None)
-    return {way: _figures(way, counts[way], taken[way, "frame"], taken[way, "settle"]) for way in pipes}
+        process.join()
+    return {way: _figures(way, counts[way], taken[way, "frame"], taken[way, "settle"]) for way in args.ways}
 
 
 def _figures(

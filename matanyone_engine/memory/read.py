@@ -204,10 +204,16 @@ def read(
         else HalfSearch(key, shrinkage, query, selection, top_k)
     )
     block = max(1, block_bytes // (batch * search.query_bytes))
-    values, use = [], (value.new_zeros(batch, count) if count_use else None)
+    answer, use = None, (value.new_zeros(batch, count) if count_use else None)
     for start in range(0, query.shape[1], block):
-        weights = search.weights(slice(start, start + block))
-        values.append(readout(weights, value))
+        queries = slice(start, start + block)
+        weights = search.weights(queries)
+        part = readout(weights, value)
+        if answer is None:
+            # At once: small parts kept one by one would lie between blocks' large ones and keep them from being joined.
+            answer = part.new_empty(batch, query.shape[1], part.shape[-1])
+        answer[:, queries] = part
         if use is not None:
             use = use + token_use(weights, count)
-    return Reading(torch.cat(values, dim=1), use)
+    assert answer is not None, "there is a query"
+    return Reading(answer, use)

@@ -139,6 +139,15 @@ def test_auto_is_fast_only_where_verified() -> None:
         choose_precision("turbo", CPU, verified=True)
 
 
+@needs_half
+def test_memory_is_searched_in_half_precision_only_where_that_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert prepared(toy_network(), Precision.FAST).half_search
+    assert not prepared(toy_network(), Precision.EXACT).half_search
+    # As on a GPU before bfloat16, where distances would leave the range.
+    monkeypatch.setattr("matanyone_engine.model.precision.half_type", lambda _device: torch.float16)
+    assert not prepared(toy_network(), Precision.FAST).half_search
+
+
 def test_fast_is_refused_where_nothing_is_gained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("matanyone_engine.model.precision.half_type", lambda _device: None)
     with pytest.raises(SettingError, match="no faster"):

@@ -12,8 +12,9 @@ that whatever else the machine does falls on all of them. 'matanyone' has the pu
 weights: what it answers is nothing, what it costs is the same.
 
 Operations are counted by torch; bytes are what all operators' operands and answers come to. Their limits are a large
-matrix product's and a large copy's, measured in the same run: a stage that is far below both waits for something else,
-one that moves more bytes than a copy could finds them in the cores' caches. The last line is JSON.
+matrix product's and a large copy's, measured in the same run. Operators come one after another, and most either compute
+or move: where both shares add up to 100 %, nothing but fewer operations or bytes would make a stage faster; more finds
+its bytes in the cores' caches, less waits for something else. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -126,15 +127,25 @@ class Counter(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         answer = func(*args, **(kwargs or {}))
-        given, made = ([x for x in tree_leaves(each) if isinstance(x, Tensor)] for each in ((args, kwargs), answer))
-        if func._schema.is_mutable or not _shared(given, made):  # a view moves nothing
-            self.bytes[self._stage] += sum(x.numel() * x.element_size() for x in (*given, *made))
+        self.bytes[self._stage] += _moved(func, (args, kwargs), answer)
         return answer
 
 
-def _shared(given: list[Tensor], made: list[Tensor]) -> bool:
+def _moved(func: Any, arguments: Any, answer: Any) -> int:
+    """Bytes of what an operator reads and writes."""
+    given, made = ([x for x in tree_leaves(each) if isinstance(x, Tensor)] for each in (arguments, answer))
     blocks = {x.untyped_storage().data_ptr() for x in given}
-    return any(x.untyped_storage().data_ptr() in blocks for x in made)
+    is_view = not func._schema.is_mutable and any(x.untyped_storage().data_ptr() in blocks for x in made)
+    name = func._schema.name.removeprefix("aten::")
+    if is_view or name.startswith(("empty", "new_empty")):
+        return 0
+    # Who picks entries reads as much as it writes.
+    read = made if name in PICKING else given
+    return sum(x.numel() * x.element_size() for x in (*read, *made))
+
+
+PICKING = ("index", "index_select", "gather", "embedding", "_embedding_bag", "_embedding_bag_forward_only")
+"""Operators that read only some of what they are given."""
 
 
 def stored_network(model: str) -> MatAnyone:
@@ -313,11 +324,12 @@ def report(size: str, figures: dict[str, dict[str, Any]], limits: dict[str, floa
     for way, each in figures.items():
         limit = limits["half" if way == "fast" and "half" in limits else "float32"]
         print(f"{way}: seconds, G operations, share of {limit / 1e9:.0f} a second, ", end="")
-        print(f"GB, share of {limits['copied'] / 1e9:.0f} a second")
+        print(f"GB, share of {limits['copied'] / 1e9:.0f} a second, both shares")
         for stage, spent in each["stages"].items():
             done, moved = (each[kind].get(stage, 0.0) for kind in ("operations", "bytes"))
-            print(f"    {stage:28} {spent:8.3f}  {done / 1e9:7.1f} {done / spent / limit:6.1%}", end="")
-            print(f"  {moved / 1e9:7.2f} {moved / spent / limits['copied']:6.1%}")
+            computing, moving = done / spent / limit, moved / spent / limits["copied"]
+            print(f"    {stage:28} {spent:8.3f}  {done / 1e9:7.1f} {computing:6.1%}", end="")
+            print(f"  {moved / 1e9:7.2f} {moving:6.1%}  {computing + moving:7.1%}")
 
 
 def draw(path: Path, rows: dict[str, dict[str, dict[str, Any]]]) -> None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import cv2
@@ -56,7 +56,7 @@ def matted(network: MatAnyone, plates: Plates, mask: Alpha, passes: int | None =
         yield alpha.numpy()
 
 
-def held_out(backgrounds: Path, height: int, frames: int | None) -> Iterator[Shot]:
+def held_out_clips(backgrounds: Path, height: int, frames: int | None) -> Iterator[Shot]:
     """Every clip of the set at this height, up to so many frames; one at a time, since large ones fill the memory."""
     pictures, size = sorted(backgrounds.glob("*.jpg")), (height, height * SIZE[1] // SIZE[0])
     for clip in CLIPS:
@@ -66,7 +66,7 @@ def held_out(backgrounds: Path, height: int, frames: int | None) -> Iterator[Sho
     yield "rendered", plates[:frames], truth[:frames]
 
 
-def compare_precisions(model: str, clips: Iterator[Shot]) -> None:
+def compare_precisions(model: str, clips: Iterable[Shot]) -> None:
     """A line a clip, and the means."""
     networks = {precision: load_network(model, "cpu", precision) for precision in ("exact", "fast")}
     rows: dict[str, list[FrameScores]] = {precision: [] for precision in networks}
@@ -97,14 +97,15 @@ def looks(plates: Plates, truth: list[Alpha]) -> Iterator[tuple[str, Plates]]:
     yield "green screen", [np.clip(plate, 0, 1).astype(np.float32) for plate in noisy]
 
 
-def compare_searches(model: str, clips: Iterator[Shot]) -> None:
+def compare_searches(model: str, clips: Iterable[Shot]) -> None:
     """A line a clip and look, and the means of each look: all in half precision, but for the search."""
     network = load_network(model, "cpu", "fast")
     rows: dict[str, list[tuple[float, ...]]] = {}
     for name, plates, truth in clips:
         for look, seen in looks(plates, truth):
             answers = []
-            for network.half_search in (False, True):
+            for half in (False, True):
+                network.half_search = half
                 answers.append(list(matted(network, seen, masks(truth[0])["exact"])))
             scores = [mean_scores(score(zip(alphas, truth, strict=True))) for alphas in answers]
             apart = [np.abs(a - b) for a, b in zip(*answers, strict=True)]
@@ -119,16 +120,17 @@ def _searched(figures: tuple[float, ...]) -> str:
     return "exactly {:.3f} / {:.4f}  in half precision {:.3f} / {:.4f}  apart {:.2f}".format(*figures)
 
 
-def compare_passes(model: str, clips: Iterator[Shot]) -> None:
+def compare_passes(model: str, clips: Iterable[Shot], frames: int) -> None:
     """For each way to draw the mask: MAD over the frames, by number of settle passes."""
     network = load_network(model, "cpu")
     table: dict[tuple[str, int], list[float]] = {}
     for _, plates, truth in clips:
         for drawn_how, mask in masks(truth[0]).items():
             for passes in PASSES:
-                mad = mean_scores(score(zip(matted(network, plates, mask, passes), truth, strict=True))).mad
+                alphas = matted(network, plates[:frames], mask, passes)
+                mad = mean_scores(score(zip(alphas, truth[:frames], strict=True))).mad
                 table.setdefault((drawn_how, passes), []).append(mad)
-    print("\nmean MAD by settle passes (and clips where it is the best)")
+    print(f"\nmean MAD of {frames} frames by settle passes (and clips where it is the best)")
     for drawn_how in dict.fromkeys(how for how, _ in table):
         count = len(table[drawn_how, PASSES[0]])
         best = [min(PASSES, key=lambda p: table[drawn_how, p][clip]) for clip in range(count)]
@@ -145,12 +147,15 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=SIZE[0], help="of the plates (default: %(default)s)")
     parser.add_argument("--frames", type=int, help="of each clip (default: all, and 8 for the settle passes)")
     args = parser.parse_args()
+    clips: Iterable[Shot] = held_out_clips(args.backgrounds, args.height, args.frames)
+    if args.only is None:
+        clips = list(clips)  # drawn once for all
     if args.only in (None, "precision"):
-        compare_precisions(args.model, held_out(args.backgrounds, args.height, args.frames))
+        compare_precisions(args.model, clips)
     if args.only in (None, "search"):
-        compare_searches(args.model, held_out(args.backgrounds, args.height, args.frames))
+        compare_searches(args.model, clips)
     if args.only in (None, "settle"):
-        compare_passes(args.model, held_out(args.backgrounds, args.height, args.frames or 8))
+        compare_passes(args.model, clips, args.frames or 8)
 
 
 if __name__ == "__main__":

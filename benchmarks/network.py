@@ -11,7 +11,7 @@ Each is a process of its own, whose peak memory the kernel counted, with a full 
 that whatever else the machine does falls on all of them. 'matanyone' has the published network's dims and random
 weights: what it answers is nothing, what it costs is the same.
 
-Operations are counted by torch; bytes are what all operators' operands and answers come to. Their limits are a large
+Operations are counted by torch; bytes are what all operators read and write. Their limits are a large
 matrix product's and a large copy's, measured in the same run. Operators come one after another, and most either compute
 or move: where both shares add up to 100 %, nothing but fewer operations or bytes would make a stage faster; more finds
 its bytes in the cores' caches, less waits for something else. The last line is JSON.

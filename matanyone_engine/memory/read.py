@@ -199,9 +199,9 @@ def read(
     """
     batch, count, _ = key.shape
     search = (
-        ExactSearch(key, shrinkage, query, selection, top_k)
-        if top_k is None or not half_search
-        else HalfSearch(key, shrinkage, query, selection, top_k)
+        HalfSearch(key, shrinkage, query, selection, top_k)
+        if half_search and top_k is not None
+        else ExactSearch(key, shrinkage, query, selection, top_k)
     )
     block = max(1, block_bytes // (batch * search.query_bytes))
     answer, use = None, (value.new_zeros(batch, count) if count_use else None)

@@ -28,7 +28,7 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) -> (B, width, H / stride, W / stride)."""
-        y = normed_relu(self.conv1, self.bn1, x)
+        y = self.bn1(self.conv1(x)).relu_()
         return self.bn2(self.conv2(y)).add_(self.downsample(x)).relu_()
 
 
@@ -50,13 +50,9 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) -> (B, 4 width, H / stride, W / stride)."""
-        y = normed_relu(self.conv2, self.bn2, normed_relu(self.conv1, self.bn1, x))
+        y = self.bn1(self.conv1(x)).relu_()
+        y = self.bn2(self.conv2(y)).relu_()
         return self.bn3(self.conv3(y)).add_(self.downsample(x)).relu_()
-
-
-def normed_relu(conv: Conv2d, norm: nn.Module, x: Tensor) -> Tensor:
-    """relu(norm(conv(x))), without a second map."""
-    return norm(conv(x)).relu_()
 
 
 def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
@@ -87,7 +83,7 @@ def trunk_stages(trunk: Trunk, width: int) -> tuple[nn.Sequential, nn.Sequential
     return stages[0], stages[1], stages[2]
 
 
-def stem(inputs: int, width: int) -> tuple[Conv2d, nn.BatchNorm2d]:
+def stem(inputs: int, width: int) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
     """The 7x7 stride-2 convolution that opens a trunk, and its norm."""
     return Conv2d(inputs, width, 7, stride=2, padding=3, bias=False), nn.BatchNorm2d(width)
 

@@ -36,21 +36,13 @@ class Conv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x if torch.is_autocast_enabled(x.device.type) else x.to(self.weight.dtype))
 
-    def then_relu(self, x: Tensor) -> Tensor:
-        """relu(self(x)), without a second map."""
-        return self(x).relu_()
 
-    def onto(self, base: Tensor, x: Tensor) -> Tensor:
-        """self(x) + base, both of one precision, without a third map. base stays as it is."""
-        return self(x).add_(base)
-
-
-def conv3(inputs: int, outputs: int) -> Conv2d:
+def conv3(inputs: int, outputs: int) -> nn.Conv2d:
     """3x3 convolution with bias that keeps the size."""
     return Conv2d(inputs, outputs, kernel_size=3, padding=1)
 
 
-def conv1(inputs: int, outputs: int) -> Conv2d:
+def conv1(inputs: int, outputs: int) -> nn.Conv2d:
     """1x1 convolution with bias."""
     return Conv2d(inputs, outputs, kernel_size=1)
 
@@ -109,7 +101,7 @@ class ChannelAttentionBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> same shape."""
-        y = self.conv2(self.conv1.then_relu(F.relu(x)))
+        y = self.conv2(self.conv1(F.relu(x)).relu_())
         attention = torch.sigmoid(self.conv(y.mean(dim=(2, 3)).to(self.conv.weight.dtype).unsqueeze(1)))
         return torch.addcmul(x, attention.squeeze(1)[..., None, None], y)
 
@@ -124,7 +116,7 @@ class Distributor(nn.Module):
 
     def forward(self, x: Tensor, g: Tensor) -> Tensor:
         """(B, x_dim, h, w), (B, g_dim, h, w) -> (B, out_dim, h, w)."""
-        return self.g_transform.onto(self.x_transform(x), g)
+        return self.g_transform(g).add_(self.x_transform(x))
 
 
 class FusionBlock(nn.Module):

@@ -55,7 +55,7 @@ class ResidualUp(nn.Module):
 
     def refined(self, g: Tensor, cut: Tensor) -> Tensor:
         """The same from g and relu(g)."""
-        return self.conv2.onto(self.downsample(g), self.conv1.then_relu(cut))
+        return self.conv2(self.conv1(cut).relu_()).add_(self.downsample(g))
 
 
 class UpsampleBlock(nn.Module):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from matanyone_engine.model.backbone import normed_relu, stem, stem_pool, trunk_stages
+from matanyone_engine.model.backbone import stem, stem_pool, trunk_stages
 from matanyone_engine.model.blocks import FusionBlock, conv1, conv3, gated_update
 from matanyone_engine.model.dims import Dims
 
@@ -45,7 +45,7 @@ class PixelEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Normalised (B, 3, H, W) -> features at strides 16, 8, 4, 2."""
-        f2 = normed_relu(self.conv1, self.bn1, image)
+        f2 = self.bn1(self.conv1(image)).relu_()
         f4 = self.res2(stem_pool(f2))
         f8 = self.layer2(f4)
         return self.layer3(f8), f8, f4, f2
@@ -91,6 +91,6 @@ class MaskEncoder(nn.Module):
 
     def forward(self, image: Tensor, pix: Tensor, alpha: Tensor) -> Tensor:
         """Normalised (B, 3, H, W), (B, pixel_dim, h, w), (B, 1, H, W) 0..1 -> value (B, V, h, w)."""
-        # The spec's order is pool, ReLU; the two commute.
-        x = stem_pool(normed_relu(self.conv1, self.bn1, torch.cat([image, alpha], dim=1)))
+        x = self.bn1(self.conv1(torch.cat([image, alpha], dim=1)))
+        x = stem_pool(x).relu_()
         return self.fuser(pix, self.layer3(self.layer2(self.layer1(x))))

@@ -11,6 +11,7 @@ from matanyone_engine.errors import CheckpointError
 from matanyone_engine.model import MATANYONE, MINI, Dims, MatAnyone
 from matanyone_engine.model.blocks import PositionCode, attention_taps, gated_update
 from matanyone_engine.model.object_transformer import Attention, FewKeys, FewQueries, visible_pixels
+from matanyone_engine.model.registry import load_trainable
 
 
 def parameters(network: MatAnyone) -> int:
@@ -68,20 +69,33 @@ def test_a_query_that_would_see_nothing_sees_everything() -> None:
     assert allowed[0, 3].tolist() == [False, True, False, True]
 
 
-@pytest.mark.parametrize("few", [Attention, FewQueries, FewKeys])
-def test_attention_equals_torch_multihead_attention(few: type[Attention]) -> None:
+@pytest.mark.parametrize("kind", [Attention, FewQueries, FewKeys])
+def test_attention_equals_torch_multihead_attention(kind: type[Attention]) -> None:
     torch.manual_seed(0)
-    ours, theirs = few(16, 4), torch.nn.MultiheadAttention(16, 4, batch_first=True)
+    ours, theirs = kind(16, 4).double(), torch.nn.MultiheadAttention(16, 4, batch_first=True).double()
     torch.nn.init.normal_(ours.in_proj_bias)
     torch.nn.init.normal_(ours.out_proj.bias)
     theirs.load_state_dict(ours.state_dict())
-    query, key, value = torch.randn(2, 5, 16), torch.randn(2, 7, 16), torch.randn(2, 7, 16)
-    assert torch.allclose(ours(query, key, value), theirs(query, key, value)[0], atol=1e-5)
-    if few is not FewKeys:
+    query, key, value = (torch.randn(2, length, 16, dtype=torch.float64) for length in (5, 7, 7))
+    assert torch.allclose(ours(query, key, value), theirs(query, key, value)[0], atol=1e-6)
+    if kind is not FewKeys:
         allowed = torch.rand(2, 5, 7) > 0.3
         allowed[..., 0] = True
         expected = theirs(query, key, value, attn_mask=~allowed.repeat_interleave(4, 0))[0]
-        assert torch.allclose(ours(query, key, value, allowed), expected, atol=1e-5)
+        assert torch.allclose(ours(query, key, value, allowed), expected, atol=1e-6)
+
+
+def test_attention_on_its_few_side_is_the_plain_one_in_mini() -> None:
+    transformer = load_trainable("mini").object_transformer
+    with torch.inference_mode():
+        readout, summary = torch.randn(1, MINI.embed_dim, 6, 9), torch.randn(1, MINI.num_queries, MINI.embed_dim)
+        on_few = transformer(readout, summary).readout
+        for block in transformer.blocks:
+            for reader in (block.read_from_pixel, block.read_from_query):
+                plain = Attention(MINI.embed_dim, MINI.transformer_heads)
+                plain.load_state_dict(reader.cross_attn.state_dict())
+                reader.cross_attn = plain
+        assert torch.allclose(on_few, transformer(readout, summary).readout, atol=1e-4)
 
 
 def test_the_network_keeps_nothing_between_calls() -> None:

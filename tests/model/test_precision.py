@@ -87,8 +87,9 @@ def test_a_snapshot_goes_on_only_in_its_own_precision(mini: MatAnyone) -> None:
 
 
 @pytest.mark.parametrize("strip_bytes", [1, 20_000, STRIP_BYTES])
-def test_strips_decode_the_same(strip_bytes: int) -> None:
-    network = toy_network()
+@pytest.mark.parametrize("name", ["toy", "mini"])
+def test_strips_decode_the_same(name: str, strip_bytes: int, mini: MatAnyone) -> None:
+    network = mini if name == "mini" else toy_network()
     with torch.inference_mode():
         features = network.encode_image(torch.rand(1, 3, 80, 48))
         readout = torch.randn(1, network.dims.embed_dim, 5, 3)

@@ -31,7 +31,7 @@ from held_out import CALM, SIZE, Alpha, Plates, cutout, rendered
 from numpy.typing import NDArray
 
 from matanyone_engine.matting.confidence import Confidence, measured
-from matanyone_engine.matting.names import Inputs, Names
+from matanyone_engine.matting.content_keys import Inputs, Names
 from matanyone_engine.matting.runner import ShotRunner
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.matting.shot import Seed, Shot, Subject

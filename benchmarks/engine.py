@@ -31,9 +31,9 @@ from numpy.typing import NDArray
 
 from matanyone_engine.client.client import EngineClient, Plate, Shot
 from matanyone_engine.client.launcher import ensure_engine, find_engine
+from matanyone_engine.jobs.allocator import keep_freed_memory
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.model.registry import load_network
-from matanyone_engine.service.allocator import keep_freed_memory
 from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.arrays import describe_raw
 

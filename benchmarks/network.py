@@ -42,14 +42,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from matanyone_engine.matting.policy import MemoryPolicy
+from matanyone_engine.jobs.allocator import keep_freed_memory
+from matanyone_engine.matting.memory_policy import MemoryPolicy
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.model import MATANYONE, MatAnyone, for_inference
 from matanyone_engine.model.device import choose_device
 from matanyone_engine.model.dims import STRIDE
 from matanyone_engine.model.precision import Precision, half_type, prepared
 from matanyone_engine.model.registry import load_trainable
-from matanyone_engine.service.allocator import keep_freed_memory
 
 WAYS = ("dense", "exact", "fast")
 STAGES = (

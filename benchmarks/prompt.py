@@ -29,6 +29,7 @@ import numpy as np
 import torch
 
 from matanyone_engine.errors import MaskError
+from matanyone_engine.jobs.first_mask import softened
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.contact_sheet import Sheet, write_png
@@ -38,7 +39,6 @@ from matanyone_engine.media.plates import open_plate
 from matanyone_engine.media.prompts import Prompts, Stroke
 from matanyone_engine.media.sequence import find_sequence
 from matanyone_engine.model.registry import load_network
-from matanyone_engine.service.prompt import softened
 from matanyone_engine.training.metrics import mean_scores, score
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"

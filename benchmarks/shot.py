@@ -45,8 +45,8 @@ from matanyone_engine.cli.main import main as engine
 from matanyone_engine.matting import blend
 from matanyone_engine.matting import runner as running
 from matanyone_engine.matting.blend import separated
-from matanyone_engine.matting.holdout import NO_HOLDOUT, Holdout
-from matanyone_engine.matting.names import Inputs, Names
+from matanyone_engine.matting.content_keys import Inputs, Names
+from matanyone_engine.matting.inside_outside import NO_HOLDOUT, Holdout
 from matanyone_engine.matting.runner import OTHER_KEYS_FARTHER, ShotRunner, Store
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.matting.shot import Seed, Shot, Subject

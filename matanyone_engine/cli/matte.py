@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """matanyone-engine matte PLATE --mask FILE[@FRAME] --out PATTERN [options]
 
-Reads the arguments, runs the job (service/job.py), and shows what happens.
+Reads the arguments, runs the job (jobs/job.py), and shows what happens.
 """
 
 from __future__ import annotations
@@ -9,20 +9,20 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from matanyone_engine.cli.computing import add_computing
+from matanyone_engine.cli.device_options import add_computing
 from matanyone_engine.cli.engine_job import add_endpoint, run_on_engine
-from matanyone_engine.cli.job_files import absolute, save_jobs
 from matanyone_engine.cli.local_job import Running, add_cache, run_here
-from matanyone_engine.cli.masks import add_masks, masks_of
+from matanyone_engine.cli.mask_options import add_masks, masks_of
 from matanyone_engine.cli.progress import plain_console
 from matanyone_engine.cli.reporting import add_reporting, reporting
 from matanyone_engine.errors import SettingError
+from matanyone_engine.jobs.job import MatteJob
+from matanyone_engine.jobs.job_files import absolute, save_jobs
+from matanyone_engine.jobs.job_message import job_message
+from matanyone_engine.jobs.stereo import jobs_of_views
 from matanyone_engine.media.foreground import CORE_CHOKE
 from matanyone_engine.media.layouts import COMPRESSIONS, DEPTHS, LAYOUTS, Delivery
 from matanyone_engine.media.sequence import parse_frames
-from matanyone_engine.service.job import MatteJob
-from matanyone_engine.service.job_message import job_message
-from matanyone_engine.service.stereo import jobs_of_views
 from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.jobfile import LICENCES
 
@@ -181,7 +181,9 @@ def run(args: argparse.Namespace) -> None:
     """Run it here, on an engine, or write it down."""
     console = plain_console()
     if args.save_job is not None:
-        save_jobs(args.save_job, [_said(job, args) for job in jobs_of_views(_job(args), args.view)], console)
+        jobs = [_said(job, args) for job in jobs_of_views(_job(args), args.view)]
+        for path, frames in save_jobs(args.save_job, jobs):
+            console.print(f"job     {path}  {frames} frames")
         return
     with reporting(args) as reporter:
         if args.endpoint is not None:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from matanyone_engine.errors import SettingError
 from matanyone_engine.matting.geometry import Geometry
-from matanyone_engine.matting.holds import LARGEST_TOLERANCE
+from matanyone_engine.matting.held_frames import LARGEST_TOLERANCE
 from matanyone_engine.matting.refine import GuidedFilter
 from matanyone_engine.matting.region import Region
 

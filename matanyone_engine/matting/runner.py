@@ -2,8 +2,8 @@
 """Runs a shot's plan: steps in, alphas out, in any order of frames.
 
 Rules of this file:
-1. Whatever is computed goes into the store under its content name (names.py) and is taken from there: in sequence, on
-   demand and after a change of keys, an answer is made the same way, bit for bit.
+1. Whatever is computed goes into the store under its content name (content_keys.py) and is taken from there: in
+   sequence, on demand and after a change of keys, an answer is made the same way, bit for bit.
 2. It holds a few states and a few alphas, never the clip.
 3. It reads no plates: whoever runs the steps gives them.
 """
@@ -22,10 +22,10 @@ from torch import Tensor
 from matanyone_engine.errors import OutOfMemory
 from matanyone_engine.matting.blend import blend_weights, blended, disagreement, separated
 from matanyone_engine.matting.confidence import SURE, Confidence, Signals, confidence, mixed
+from matanyone_engine.matting.content_keys import Names
 from matanyone_engine.matting.geometry import Box
-from matanyone_engine.matting.holdout import NO_HOLDOUT, Holdout, Image
-from matanyone_engine.matting.names import Names
-from matanyone_engine.matting.plate import AnyPlate, EncodeOn, ReadyPlate, at_once
+from matanyone_engine.matting.inside_outside import NO_HOLDOUT, Holdout, Image
+from matanyone_engine.matting.prepared_plate import AnyPlate, EncodeOn, ReadyPlate, at_once
 from matanyone_engine.matting.session import FrameReport, MattingSession
 from matanyone_engine.matting.shot import Answer, Kept, Move, Pass, Seed, Shot, Source, Step, Subject, plan_steps
 from matanyone_engine.matting.state import StreamState

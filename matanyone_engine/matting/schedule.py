@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from matanyone_engine.errors import IllegalMove
-from matanyone_engine.matting.policy import MemoryPolicy
+from matanyone_engine.matting.memory_policy import MemoryPolicy
 
 
 class Phase(Enum):

@@ -26,17 +26,17 @@ from matanyone_engine.errors import (
 from matanyone_engine.matting import step
 from matanyone_engine.matting.confidence import Signals, covered, measured
 from matanyone_engine.matting.geometry import Box, Geometry, Size, Window
-from matanyone_engine.matting.holdout import NO_HOLDOUT, Holdout, Image, Limits
 from matanyone_engine.matting.inference import inference
+from matanyone_engine.matting.inside_outside import NO_HOLDOUT, Holdout, Image, Limits
+from matanyone_engine.matting.memory_policy import MemoryPolicy
 from matanyone_engine.matting.options import check_options
-from matanyone_engine.matting.plate import AnyPlate, EncodeOn, ReadyPlate, at_once, check_values, float_tensor
-from matanyone_engine.matting.policy import MemoryPolicy
+from matanyone_engine.matting.prepared_plate import AnyPlate, EncodeOn, ReadyPlate, at_once, check_values, float_tensor
 from matanyone_engine.matting.refine import refined
 from matanyone_engine.matting.region import Region, is_cut, subject_cells
 from matanyone_engine.matting.schedule import Cursor, FrameKind, check_move, plan_frame
+from matanyone_engine.matting.shift_window import moved
 from matanyone_engine.matting.state import Answered, StreamState, from_bytes, read_about, to_bytes
 from matanyone_engine.matting.step import Stepped
-from matanyone_engine.matting.window_move import moved
 from matanyone_engine.memory.read import DEFAULT_BLOCK_BYTES
 from matanyone_engine.model.checkpoint import network_digest
 from matanyone_engine.model.encoders import ImageFeatures
@@ -107,7 +107,7 @@ class MattingSession:
 
         region: what of the plate is computed, in the words of Region.parse(); the alpha is 0 elsewhere.
 
-        hold_tolerance: a plate that is this close to the last computed one is answered with its alpha (holds.py);
+        hold_tolerance: a plate that is this close to the last computed one is answered with its alpha (held_frames.py);
         0 takes the very same bits only, None computes every frame. Frames with a holdout are always computed.
 
         Raises SettingError.

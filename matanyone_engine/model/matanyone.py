@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from matanyone_engine.model.blocks import conv1
-from matanyone_engine.model.change import ChangeHead
+from matanyone_engine.model.change_head import ChangeHead
 from matanyone_engine.model.decoder import DecoderMaps, MaskDecoder
 from matanyone_engine.model.dims import MATANYONE, Dims
 from matanyone_engine.model.encoders import ImageFeatures, KeyProjection, MaskEncoder, PixelEncoder

@@ -4,7 +4,7 @@
 Rules of this file:
 1. One frozen dataclass per message; its fields are the fields of the header, so types are what JSON has.
 2. A field with a default may be left out by the sender; one without may not.
-3. No behaviour: what a message does to an engine is decided in service/scheduler.py.
+3. No behaviour: what a message does to an engine is decided in engine/scheduler.py.
 
     client -> engine, control   Hello Ping Status ListSessions Cancel Snapshot Job Show Prompt Shutdown
     client -> engine, data      Hello Open Reopen Key Frame Fetch Close

@@ -20,10 +20,10 @@ from toy import disc
 
 from matanyone_engine import MattingSession, load_network
 from matanyone_engine.cli.main import main
-from matanyone_engine.cli.masks import add_masks, masks_of
+from matanyone_engine.cli.mask_options import add_masks, masks_of
+from matanyone_engine.jobs.masks import KeyMask
 from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.images import read_alpha
-from matanyone_engine.service.keys import KeyMask
 
 LINEAR = "Linear Rec.709 (sRGB)"
 
@@ -374,7 +374,7 @@ def test_a_full_disk_leaves_no_half_written_frame_and_can_be_resumed(shot: Shot)
     code = (
         "import resource, signal, sys\n"
         "from matanyone_engine.cli.main import main\n"
-        "import matanyone_engine.service.delivery as delivery\n"
+        "import matanyone_engine.jobs.delivery as delivery\n"
         "real, count = delivery.write_picture, [0]\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "def full_after_two(*arguments):\n"

@@ -67,7 +67,7 @@ def test_the_whole_job_afterwards_finds_every_frame_standing(
 def test_a_split_between_keys_meets_at_the_keys_of_the_scout(
     shot: Shot, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("matanyone_engine.service.segments.SHORTEST_SPLIT", 3)
+    monkeypatch.setattr("matanyone_engine.jobs.segments.SHORTEST_SPLIT", 3)
     job, out = tmp_path / "sh010.json", ["--out", str(tmp_path / "parts" / "a.####.exr")]
     masks = ["--mask", f"hero={shot.mask}@1001", "--rival", f"twin={shot.mask}@1001"]
     assert main(shot.arguments(*masks, *out, "--save-job", str(job))) == 0

@@ -13,7 +13,7 @@ from shots import Shot, files, make_shot
 
 from matanyone_engine.cli.main import main
 from matanyone_engine.errors import OutputError
-from matanyone_engine.service.delivery import Outputs
+from matanyone_engine.jobs.delivery import Outputs
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from shots import Shot, make_shot, read_image, write_image
 
 from matanyone_engine.cli.main import main
 from matanyone_engine.media.images import read_mask
-from matanyone_engine.media.naming import with_tokens
+from matanyone_engine.media.output_names import with_tokens
 
 SIZE = (64, 48)
 

@@ -11,9 +11,9 @@ from toy import disc, plates, toy_network
 from matanyone_engine import MattingSession, MemoryPolicy
 from matanyone_engine.errors import MaskError, SettingError
 from matanyone_engine.matting.geometry import Box, Geometry, Window
-from matanyone_engine.matting.holdout import Holdout
+from matanyone_engine.matting.inside_outside import Holdout
 from matanyone_engine.matting.region import Region, followed, subject_cells
-from matanyone_engine.matting.window_move import moved
+from matanyone_engine.matting.shift_window import moved
 from matanyone_engine.model.registry import load_network
 
 WHOLE = Window(0, 0, 40, 60)

@@ -12,13 +12,13 @@ from toy import disc, plates, toy_network
 
 from matanyone_engine import MattingSession, MemoryPolicy
 from matanyone_engine.errors import MaskError, OutOfMemory
+from matanyone_engine.jobs.threads import beside
 from matanyone_engine.matting.confidence import SURE, Confidence, confidence
-from matanyone_engine.matting.holdout import Holdout
-from matanyone_engine.matting.names import Inputs, Names
-from matanyone_engine.matting.plate import ReadyPlate
+from matanyone_engine.matting.content_keys import Inputs, Names
+from matanyone_engine.matting.inside_outside import Holdout
+from matanyone_engine.matting.prepared_plate import ReadyPlate
 from matanyone_engine.matting.runner import ShotRunner, Store, Vanished, packed, unpacked
 from matanyone_engine.matting.shot import Seed, Shot, Step, Subject
-from matanyone_engine.service.threads import beside
 
 FRAMES = tuple(range(1001, 1013))
 PLATES = dict(zip(FRAMES, plates(len(FRAMES), 32, 48), strict=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 
 from matanyone_engine.errors import IllegalMove, SettingError
-from matanyone_engine.matting.policy import LongTermPolicy, MemoryPolicy
+from matanyone_engine.matting.memory_policy import LongTermPolicy, MemoryPolicy
 from matanyone_engine.matting.schedule import (
     MOVES,
     Cursor,

@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from toy import disc, plates
 
-from matanyone_engine.matting.policy import MemoryPolicy
+from matanyone_engine.matting.memory_policy import MemoryPolicy
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.memory.read import (
     ExactSearch,

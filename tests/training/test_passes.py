@@ -10,7 +10,7 @@ import pytest
 import torch
 from toy import disc, plates, toy_network
 
-from matanyone_engine.matting.policy import MemoryPolicy
+from matanyone_engine.matting.memory_policy import MemoryPolicy
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.training import passes
 from matanyone_engine.training.passes import Batch

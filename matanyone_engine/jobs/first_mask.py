@@ -124,7 +124,8 @@ def plan_mask(job: MaskJob, sam2: Weights | None = None) -> MaskPlan:
 
 
 def make_mask(plan: MaskPlan, look: Look = look_at) -> FirstMask:
-    """Read, cut, soften, write. look: reads the plate's frame (sandbox.py), in another process where one asks for that.
+    """Read, cut, soften, write. look: reads the plate's frame; the engine does that in a process of its own
+    (engine/sandbox.py).
 
     The same plan gives the same file. Raises PlateError, ColourError, MaskError, SettingError, CheckpointError,
     DeviceError, OutputError.

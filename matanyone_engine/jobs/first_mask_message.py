@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A first mask as it is said (wire.messages.Prompt) <-> as it is planned (prompt.MaskJob)."""
+"""A first mask as it is said (wire.messages.Prompt) <-> as it is planned (first_mask.MaskJob)."""
 
 from __future__ import annotations
 

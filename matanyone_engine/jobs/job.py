@@ -175,7 +175,7 @@ def plan_matte(
     """Check a job against the files it names; `checked` hears how many plates of how many were looked through.
 
     resume: it is to go on with an unfinished run, in the version that one writes.
-    looked_through: the plates were read before, in a process that could be spared (sandbox.py).
+    looked_through: the plates were read before, in a process that could be spared (engine/sandbox.py).
     allowed: raises where the job may not write; asked before anything is.
 
     Raises PlateError, MaskError, FrameRangeError, ColourError, SettingError, OutputError.

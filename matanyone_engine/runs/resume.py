@@ -2,7 +2,7 @@
 """The way on from an unfinished run: the state of every pass that was under way, beside the alphas.
 
 A file that exists proves nothing: a run goes on only from a point that names the very same job. It may go on on
-another machine: what its cache (cache.py) lacks is computed again from these states, or from the keys.
+another machine: what its cache (jobs/cache.py) lacks is computed again from these states, or from the keys.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from matanyone_engine.jobs.delivery import Outputs
 from matanyone_engine.jobs.job import MatteJob, MattePlan, plan_matte, provenance, seeds_behind
 from matanyone_engine.jobs.masks import KeyMask, ObjectOptions
 from matanyone_engine.jobs.run import FrameDone, Looking, StepDone, Unchanged, identity, run_matte, waiting_bytes
-from matanyone_engine.matting.out_of_memory import CUT_SUBJECT
+from matanyone_engine.matting.frame_warnings import CUT_SUBJECT
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.media.layouts import Delivery
 from matanyone_engine.media.plates import SequencePlate

@@ -180,7 +180,7 @@ def drawn_plate(number: int) -> tuple[list[Image], list[Image]]:
 
 def mad_of(plates: list[Image], alphas: list[Image], space: str, named: str, network: MatAnyone) -> float:
     """MAD x 1000 of mini, over all frames, where the plate is in `space` and taken for `named`."""
-    view, session = NetworkView(named), MattingSession(network, settle_passes=3)
+    view, session = NetworkView(named), MattingSession(network, warm_up_passes=3)
     off = []
     for number, (plate, truth) in enumerate(zip(plates, alphas, strict=True)):
         shown = torch.from_numpy(view(ocio(plate, LINEAR, known_space(space)))).permute(2, 0, 1)

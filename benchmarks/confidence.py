@@ -246,7 +246,7 @@ def costs(args: argparse.Namespace) -> None:
     width, height = map(int, args.size.split("x"))
     plates, alphas = rendered()
     shown = [torch.from_numpy(cv2.resize(plate, (width, height))).permute(2, 0, 1) for plate in plates[: args.frames]]
-    session = MattingSession(network, settle_passes=0)
+    session = MattingSession(network, warm_up_passes=0)
     session.seed(shown[0], torch.from_numpy(cv2.resize(alphas[0], (width, height))))
     frames, signals = [], []
     for plate in shown[1:]:

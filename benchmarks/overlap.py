@@ -72,7 +72,7 @@ def make_shot(folder: Path, width: int, height: int, frames: int, working_size: 
         mask=str(folder / "mask.exr"),
         out=str(folder / "out" / "alpha.####.exr"),
         colorspace="ACEScg",
-        settle_passes=0,
+        warm_up_passes=0,
         working_size=working_size,
     )
 

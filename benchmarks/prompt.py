@@ -216,7 +216,7 @@ def matted_from(clip: Clip, masks: dict[str, FloatImage]) -> dict[str, tuple[flo
 
 
 def matted(network: object, clip: Clip, mask: FloatImage) -> list[FloatImage]:
-    session = MattingSession(network, settle_passes=SETTLE, working_size=clip.working_size)  # type: ignore[arg-type]
+    session = MattingSession(network, warm_up_passes=SETTLE, working_size=clip.working_size)  # type: ignore[arg-type]
     alphas = []
     for number, seen in enumerate(clip.seen):
         planes = torch.from_numpy(np.ascontiguousarray(seen.transpose(2, 0, 1)))

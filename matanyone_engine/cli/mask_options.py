@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Masks, objects and holdouts on the command line.
+"""Masks, objects and constraint masks on the command line.
 
 --mask hero=roto.1001.exr@1001 --mask hero=fix.1047.exr@1047      one object, two keys
 --mask hero=roto.####.exr@1001,1047                               the same from an animated matte
---rival twin=twin.exr@1001                                        followed, to keep the others off it
+--distractor twin=twin.exr@1001                                        followed, to keep the others off it
 --life hero=1010-1080  --inside hero=core.####.exr  --outside garbage.####.exr
 """
 
@@ -32,7 +32,12 @@ def add_masks(parser: argparse.ArgumentParser) -> None:
     )
     group = parser.add_argument_group("objects", "NAME= may be left out where the shot has one object without a name.")
     group.add_argument(
-        "--rival", action="append", default=[], metavar=_MASK, help="follow it, and keep the other objects off it"
+        "--distractor",
+        "--rival",  # the name of version 0.1.0
+        action="append",
+        default=[],
+        metavar=_MASK,
+        help="an object to follow only so that the others keep off it; it is not written",
     )
     group.add_argument(
         "--life", action="append", default=[], metavar="[NAME=]FIRST-LAST", help="frames the object is to be seen on"
@@ -45,13 +50,15 @@ def add_masks(parser: argparse.ArgumentParser) -> None:
         "--pin-keys", action="store_true", help="keep all keys of an object in memory, on all of its frames"
     )
     group.add_argument(
-        "--separate", action="store_true", help="mattes of different objects add up to at most 1 (so with any rival)"
+        "--separate",
+        action="store_true",
+        help="mattes of different objects add up to at most 1 (so with any distractor)",
     )
 
 
 def masks_of(args: argparse.Namespace) -> dict[str, Any]:
     """The part of a MatteJob that says what is followed. Raises MaskError, SettingError, FrameRangeError."""
-    keys = tuple(_key(text) for text in (*args.mask, *args.rival))
+    keys = tuple(_key(text) for text in (*args.mask, *args.distractor))
     only = keys[0]
     plain = len(keys) == 1 and only.object == SUBJECT and len(only.frames) <= 1
     return {
@@ -97,14 +104,14 @@ def _named(text: str) -> tuple[str, str]:
 def _objects(args: argparse.Namespace) -> tuple[ObjectOptions, ...]:
     lives = {name: _ends(text) for name, text in _once("--life", args.life)}
     inside, outside = dict(_once("--inside", args.inside)), dict(_once("--outside", args.outside))
-    rivals = [_named(text)[0] for text in args.rival]
-    names = dict.fromkeys((*lives, *inside, *outside, *rivals))
+    distractors = [_named(text)[0] for text in args.distractor]
+    names = dict.fromkeys((*lives, *inside, *outside, *distractors))
 
     def ends(name: str) -> tuple[int | None, int | None]:
         return lives.get(name, (None, None))
 
     return tuple(
-        ObjectOptions(name, *ends(name), name in rivals, inside=inside.get(name), outside=outside.get(name))
+        ObjectOptions(name, *ends(name), name in distractors, inside=inside.get(name), outside=outside.get(name))
         for name in names
     )
 

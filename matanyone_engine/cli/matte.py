@@ -49,7 +49,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--exposure", type=float, default=0.0, metavar="STOPS", help="show the network a brighter plate (default: 0)"
     )
     parser.add_argument(
-        "--settle", type=int, metavar="N", help="refinements of the mask's frame (default: what suits the model)"
+        "--warm-up",
+        "--settle",  # the name of version 0.1.0
+        type=int,
+        metavar="N",
+        help="how often a key frame is predicted again before the next frame (default: what suits the model)",
     )
     parser.add_argument(
         "--mask-grow", type=int, default=0, metavar="PIXELS", help="grow the mask first; negative shrinks (default: 0)"
@@ -212,7 +216,7 @@ def _job(args: argparse.Namespace) -> MatteJob:
         colorspace=args.colorspace,
         exposure=args.exposure,
         mask_grow=args.mask_grow,
-        settle_passes=args.settle,
+        warm_up_passes=args.warm_up,
         working_size=args.working_size,
         refine=args.refine == "on",
         region=" ".join(args.region) if args.region else None,

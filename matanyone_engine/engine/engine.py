@@ -504,9 +504,11 @@ class Engine:
             plate = open_source(job)
             self.settings.access.check(plate.paths(plate.frames))  # before a pixel is read: links may lead anywhere
             outline = outline_matte(job, plate)
-            self.settings.access.check([*outline.masks, *outline.holdouts])
+            self.settings.access.check([*outline.masks, *outline.constraints])
             named = job.named()
-            self._apart.run(look_through, named.plate, job.wanted, outline.shot.frames, outline.masks, outline.holdouts)
+            self._apart.run(
+                look_through, named.plate, job.wanted, outline.shot.frames, outline.masks, outline.constraints
+            )
             plan = plan_matte(job, looked_through=True, resume=order.job.resume, allowed=self.settings.access.check)
             width, height = plan.size
             dims, options = self._dims[order.job.model], order.job.options

@@ -244,7 +244,7 @@ def _restored(network: MatAnyone, folder: SessionFolder, next_seq: int) -> Matti
 
 
 def _provenance(live: Live, colour: ColourChoice) -> dict[str, str]:
-    options = replace(live.opening.options, settle_passes=live.session.settle_passes)
+    options = replace(live.opening.options, warm_up_passes=live.session.warm_up_passes)
     return describe_making(
         live.weights,
         colour,

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from matanyone_engine.media.channels import Selection
 from matanyone_engine.media.first_masks import check_replaceable
-from matanyone_engine.media.images import Plate, read_holdout, read_mask
+from matanyone_engine.media.images import Plate, read_constraint_mask, read_mask
 from matanyone_engine.media.plates import check_plates, open_plate
 
 
 def look_through(
-    plate: str, wanted: Selection, frames: Sequence[int], masks: Iterable[Path], holdouts: Iterable[Path]
+    plate: str, wanted: Selection, frames: Sequence[int], masks: Iterable[Path], constraints: Iterable[Path]
 ) -> None:
     """Read everything that a job will read, once: whatever is wrong with a file shows here.
 
@@ -26,8 +26,8 @@ def look_through(
     first = check_plates(open_plate(plate, wanted=wanted), frames)
     for path in masks:
         read_mask(path, first.size, wanted.view)
-    for path in holdouts:
-        read_holdout(path, first.size, wanted.view)
+    for path in constraints:
+        read_constraint_mask(path, first.size, wanted.view)
 
 
 def look_at(plate: str, wanted: Selection, frame: int, out: Path) -> Plate:

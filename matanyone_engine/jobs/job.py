@@ -57,7 +57,7 @@ class MatteJob:
     pin_keys: bool = False
     """Every pass keeps all keys of its object in memory; a changed key then changes the whole of the object."""
     separate: bool = False
-    """Mattes of different objects add up to at most 1; always so where one is a rival."""
+    """Mattes of different objects add up to at most 1; always so where one is a distractor."""
     frames: tuple[int, ...] | None = None
     """None is every frame of the plate."""
     first: tuple[int, ...] = ()
@@ -68,7 +68,7 @@ class MatteJob:
     """Stops by which the network sees the plate brighter; nothing else changes."""
     mask_grow: int = 0
     """Pixels to grow the mask by before it is used; negative shrinks."""
-    settle_passes: int | None = None
+    warm_up_passes: int | None = None
     """How often a key's frame is predicted again; None is what suits the model."""
     working_size: int | None = None
     refine: bool = True
@@ -138,7 +138,7 @@ class Outline:
     keys: tuple[Key, ...]
     shot: Shot
     masks: frozenset[Path]
-    holdouts: frozenset[Path]
+    constraints: frozenset[Path]
 
 
 def outline_matte(job: MatteJob, source: PlateSource) -> Outline:
@@ -150,7 +150,7 @@ def outline_matte(job: MatteJob, source: PlateSource) -> Outline:
     keys = keys_of(job, source, frames)
     run = _frames_between(source, (*(key.seed.frame for key in keys), *frames), job.missing)
     shot = Shot(run, subjects_of(keys, job.objects, pinned=job.pin_keys))
-    held = frozenset(path for options in job.objects for path in options.holdouts(run).values())
+    held = frozenset(path for options in job.objects for path in options.constraints(run).values())
     return Outline(frames, keys, shot, frozenset(key.path for key in keys), held)
 
 
@@ -186,7 +186,7 @@ def plan_matte(
     first = source.header(about.frames[0])
     colour = choose_space(first, job.colorspace, source.suffix)
     outputs = plan_outputs_of(job, source, about, resume=resume)
-    outputs.check(about.frames, [*source.paths(about.shot.frames), *about.masks, *about.holdouts])
+    outputs.check(about.frames, [*source.paths(about.shot.frames), *about.masks, *about.constraints])
     view = NetworkView(colour.space, job.exposure)
     unmixing = job.delivery.unmixes and not is_linear(colour.space)
     light = LinearLight(colour.space) if unmixing else None
@@ -205,7 +205,7 @@ def plan_outputs_of(job: MatteJob, source: PlateSource, about: Outline, *, resum
     """Where its alphas go; nothing is looked at but one header. Raises PlateError, SettingError, ColourError."""
     job = job.named()
     first = source.header(about.frames[0])
-    written = tuple(subject.name for subject in about.shot.subjects if not subject.rival)
+    written = tuple(subject.name for subject in about.shot.subjects if not subject.distractor)
     linear = is_linear(choose_space(first, job.colorspace, source.suffix).space)
     return plan_outputs(job.out, job.delivery, written, source, first, linear=linear, resume=resume)
 
@@ -254,7 +254,12 @@ def provenance(plan: MattePlan, weights: VettedWeights, seeds: Sequence[Seed]) -
 def describe_shot(plan: MattePlan) -> dict[str, object]:
     """What someone who looks at the alphas later needs: the plate from anywhere, its colour, each object's keys."""
     objects = {
-        subject.name: {"keys": list(subject.keys), "first": subject.first, "last": subject.last, "rival": subject.rival}
+        subject.name: {
+            "keys": list(subject.keys),
+            "first": subject.first,
+            "last": subject.last,
+            "distractor": subject.distractor,
+        }
         for subject in plan.shot.subjects
     }
     return {

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """An artist's masks as files -> the subjects of a shot (matting/shot.py).
 
-Rule of this file: every mask and holdout is read once while the job is planned, so that a bad one costs no work; what
-was read is remembered by its digest, and a file that has changed since is refused.
+Rule of this file: every mask and constraint mask is read once while the job is planned, so that a bad one costs no
+work; what was read is remembered by its digest, and a file that has changed since is refused.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matanyone_engine.errors import MaskError, SettingError
-from matanyone_engine.matting.inside_outside import Holdout
+from matanyone_engine.matting.inside_outside import Constraints
 from matanyone_engine.matting.shot import Seed, Subject
-from matanyone_engine.media.images import read_holdout, read_mask
+from matanyone_engine.media.images import read_constraint_mask, read_mask
 from matanyone_engine.media.layouts import SUBJECT
 from matanyone_engine.media.mask_morphology import grow_mask
 from matanyone_engine.media.plates import PlateSource
@@ -60,7 +60,7 @@ class ObjectOptions:
     first: int | None = None
     """First plate frame it is to be seen on; None is the shot's. Its alpha is 0 elsewhere."""
     last: int | None = None
-    rival: bool = False
+    distractor: bool = False
     """Followed only to keep the other objects off it; it is not written."""
     inside: str | None = None
     """Masks of where it is, whatever the network thinks: a pattern by plate frame, or one file for all frames."""
@@ -72,7 +72,7 @@ class ObjectOptions:
         inside, outside = (text and with_view(text, view) for text in (self.inside, self.outside))
         return replace(self, inside=inside, outside=outside)
 
-    def holdouts(self, frames: Sequence[int]) -> dict[tuple[str, int], Path]:
+    def constraints(self, frames: Sequence[int]) -> dict[tuple[str, int], Path]:
         """('inside' or 'outside', frame) -> file, for the frames that have one. Raises MaskError, PlateError."""
         said = (("inside", self.inside), ("outside", self.outside))
         return {(side, frame): path for side, text in said for frame, path in _animated(text, frames)}
@@ -113,14 +113,14 @@ class MaskReading:
         """(H, W) 0..1, grown or shrunk. Raises MaskError, SettingError."""
         return prepared_mask(path, self.size, self.grow, self.view)
 
-    def holdout(self, path: Path) -> Plane:
+    def constraints(self, path: Path) -> Plane:
         """(H, W) 0..1. Raises MaskError."""
-        return read_holdout(path, self.size, self.view)
+        return read_constraint_mask(path, self.size, self.view)
 
 
 @dataclass(frozen=True)
 class MaskSet:
-    """All masks and holdouts of a shot, by file."""
+    """All masks and constraint masks of a shot, by file."""
 
     reading: MaskReading
     keys: Mapping[Seed, MaskFile]
@@ -134,12 +134,12 @@ class MaskSet:
         file.check()
         return self.reading.mask(file.path)
 
-    def holdout(self, name: str, frame: int) -> Holdout:
+    def constraints(self, name: str, frame: int) -> Constraints:
         """Of one object on one frame. Raises MaskError."""
-        return Holdout(self._limit(self.inside.get((name, frame))), self._limit(self.outside.get((name, frame))))
+        return Constraints(self._limit(self.inside.get((name, frame))), self._limit(self.outside.get((name, frame))))
 
-    def holdout_digests(self) -> dict[tuple[str, int], str]:
-        """(object, frame) -> what tells its holdout from others."""
+    def constraint_digests(self) -> dict[tuple[str, int], str]:
+        """(object, frame) -> what tells its constraint mask from others."""
         places = self.inside.keys() | self.outside.keys()
         return {place: f"{_sha(self.inside.get(place))}/{_sha(self.outside.get(place))}" for place in places}
 
@@ -151,7 +151,7 @@ class MaskSet:
         if file is None:
             return None
         file.check()
-        return self.reading.holdout(file.path)
+        return self.reading.constraints(file.path)
 
 
 def _sha(file: MaskFile | None) -> str:
@@ -170,31 +170,33 @@ def subjects_of(keys: Sequence[Key], objects: Sequence[ObjectOptions], *, pinned
             action="Name the object as in --mask NAME=FILE@FRAME.",
         )
     made = [_subject(name, keys, options.get(name, ObjectOptions(name)), pinned) for name in names]
-    if all(subject.rival for subject in made):
-        raise MaskError(expected="an object to matte", came="rivals only", action="Give its mask: --mask FILE@FRAME.")
+    if all(subject.distractor for subject in made):
+        raise MaskError(
+            expected="an object to matte", came="distractors only", action="Give its mask: --mask FILE@FRAME."
+        )
     return tuple(made)
 
 
 def _subject(name: str, keys: Iterable[Key], options: ObjectOptions, pinned: bool) -> Subject:
     frames = tuple(sorted(key.seed.frame for key in keys if key.seed.subject == name))
     pins = frozenset(frames) if pinned else frozenset()
-    return Subject(name, frames, options.first, options.last, pins, options.rival)
+    return Subject(name, frames, options.first, options.last, pins, options.distractor)
 
 
 def read_masks(
     keys: Sequence[Key], objects: Sequence[ObjectOptions], frames: Sequence[int], reading: MaskReading
 ) -> MaskSet:
-    """Every mask and holdout, read and found good. Raises MaskError, SettingError."""
+    """Every mask and constraints, read and found good. Raises MaskError, SettingError."""
     seeds = {key.seed: key.path for key in keys}
     for path in dict.fromkeys(seeds.values()):
         reading.mask(path)
-    held = {each.name: each.holdouts(frames) for each in objects}
+    held = {each.name: each.constraints(frames) for each in objects}
     inside, outside = (
         {(name, frame): path for name, files in held.items() for (which, frame), path in files.items() if which == side}
         for side in ("inside", "outside")
     )
     for path in {*inside.values(), *outside.values()}:
-        reading.holdout(path)
+        reading.constraints(path)
     known = {path: MaskFile.of(path) for path in {*seeds.values(), *inside.values(), *outside.values()}}
     return MaskSet(
         reading,
@@ -214,7 +216,7 @@ def _animated(pattern: str | None, frames: Sequence[int]) -> list[tuple[int, Pat
     there = sorted(set(frames) & set(found.frames))
     if not there:
         raise MaskError(
-            expected=f"holdouts for some of the frames {frames[0]} to {frames[-1]}",
+            expected=f"constraint masks for some of the frames {frames[0]} to {frames[-1]}",
             came=f"none in {pattern!r}",
             action="Number them as the plate is numbered.",
         )

@@ -43,7 +43,7 @@ def describe_making(
         "plateColorspace": f"{colour.space} ({colour.reason})",
         "networkView": view.name,
         "exposure": f"{view.exposure:g}",
-        "settlePasses": str(options.settle_passes),
+        "warmUpPasses": str(options.warm_up_passes),
         "workingSize": "full" if options.working_size is None else str(options.working_size),
         "computed": describe_density(options, *size),
         "holdTolerance": "off" if options.hold_tolerance is None else f"{options.hold_tolerance:g}",

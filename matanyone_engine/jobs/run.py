@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from numpy.typing import NDArray
 from matanyone_engine.atomic import remove_leftovers
 from matanyone_engine.errors import AlreadyRunning, EngineError, Interrupted, OutputError, PlateError, SettingError
 from matanyone_engine.jobs.cache import DiskCache, RunStore, default_folder
-from matanyone_engine.jobs.job import MattePlan, describe_shot, provenance, seeds_behind
+from matanyone_engine.jobs.job import MatteJob, MattePlan, describe_shot, provenance, seeds_behind
 from matanyone_engine.jobs.pipeline import WriteBehind, read_ahead
 from matanyone_engine.jobs.plate_digests import Clock, Contents, Look, read_contents, stamps
 from matanyone_engine.jobs.provenance import describe_frame
@@ -36,8 +37,8 @@ from matanyone_engine.jobs.threads import beside, take_half_of_the_cores
 from matanyone_engine.matting.confidence import Confidence
 from matanyone_engine.matting.content_keys import Inputs, Names, digest
 from matanyone_engine.matting.frame_warnings import suspicions
-from matanyone_engine.matting.inside_outside import Holdout
-from matanyone_engine.matting.options import keywords
+from matanyone_engine.matting.inside_outside import Constraints
+from matanyone_engine.matting.options import NAMES_OF_0_1_0, keywords
 from matanyone_engine.matting.out_of_memory import again_if_out_of_memory, memory_named
 from matanyone_engine.matting.prepared_plate import AnyPlate
 from matanyone_engine.matting.runner import Live, ShotRunner, Vanished
@@ -156,7 +157,7 @@ class _Read:
     """(H, W, 3) 0..1: what the network is shown."""
     ready: AnyPlate
     """The same, for the network."""
-    holdouts: Mapping[str, Holdout]
+    constraints: Mapping[str, Constraints]
 
 
 @dataclass(frozen=True)
@@ -398,7 +399,7 @@ class _Run:
                 )
             seen = self._plan.view(plate.rgb)
             ready = self._runner.ready(step, torch.from_numpy(seen).permute(2, 0, 1))
-            return _Read(step, plate, seen, ready, self._holdouts(step))
+            return _Read(step, plate, seen, ready, self._constraints(step))
 
     def _plate(self, frame: int) -> Plate:
         source = self._plan.source
@@ -409,15 +410,15 @@ class _Run:
 
         return patiently(lambda: source.read(frame), look)
 
-    def _holdouts(self, step: Step) -> dict[str, Holdout]:
+    def _constraints(self, step: Step) -> dict[str, Constraints]:
         names = {seed.subject for seed in step.seeds} | {move.along.seed.subject for move in step.moves}
-        return {name: self._plan.masks.holdout(name, step.frame) for name in names}
+        return {name: self._plan.masks.constraints(name, step.frame) for name in names}
 
     def _computed(self, read: _Read) -> Callable[[], _Written]:
         """Do the network's part of a step; what is left to do is to write it."""
         step = read.step
         with _on(step.frame):
-            self._runner.take(step, read.ready, read.holdouts, self._stopping)
+            self._runner.take(step, read.ready, read.constraints, self._stopping)
         if not self._worked:
             self._drop_foreign_point()
             self._worked = True
@@ -494,7 +495,7 @@ class _Run:
     def _made_from(self, frame: int) -> str:
         """Everything that the files of a frame depend on."""
         job, shot = self._plan.job, self._plan.shot
-        answers = [(each.name, each.rival, self._names.answer(each.name, frame)) for each in shot.subjects]
+        answers = [(each.name, each.distractor, self._names.answer(each.name, frame)) for each in shot.subjects]
         return digest(answers, job.separate, asdict(job.delivery), self._about(frame), self._contents.digests[frame])
 
     def _about(self, frame: int) -> dict[str, str]:
@@ -550,10 +551,10 @@ def waiting_bytes(plan: MattePlan) -> int:
 
 
 def _settled(plan: MattePlan, network: MatAnyone) -> MattePlan:
-    """With the settle passes that suit the network where the job leaves them open: they are part of what it names."""
-    if plan.job.settle_passes is not None:
+    """With the warm-up passes that suit the network where the job leaves them open: they are part of what it names."""
+    if plan.job.warm_up_passes is not None:
         return plan
-    return replace(plan, job=replace(plan.job, settle_passes=network.settle_passes))
+    return replace(plan, job=replace(plan.job, warm_up_passes=network.warm_up_passes))
 
 
 def identity(plan: MattePlan, network: MatAnyone) -> str:
@@ -562,11 +563,17 @@ def identity(plan: MattePlan, network: MatAnyone) -> str:
     Plates do not count: what was computed of them is named after their bytes.
     """
     job = _settled(plan, network).job
-    options = {name: value for name, value in asdict(job).items() if name not in (*_PATHS, "first")}
+    options = _named_options(job, but=(*_PATHS, "first"))
     masks = sorted((seed.frame, seed.subject, file.sha256) for seed, file in plan.masks.keys.items())
-    held = sorted([*place, sha] for place, sha in plan.masks.holdout_digests().items())
-    subjects = [(each.name, each.first, each.last, each.rival) for each in plan.shot.subjects]
+    held = sorted([*place, sha] for place, sha in plan.masks.constraint_digests().items())
+    subjects = [(each.name, each.first, each.last, each.distractor) for each in plan.shot.subjects]
     return digest(options, plan.frames, masks, held, subjects, plan.outputs.main.name, network_digest(network))
+
+
+def _named_options(job: MatteJob, but: Collection[str]) -> dict[str, Any]:
+    """A job's options as digests name them: under the names of version 0.1.0, so that its caches still serve."""
+    old = {now: before for before, now in NAMES_OF_0_1_0.items()}
+    return {old.get(name, name): value for name, value in asdict(job).items() if name not in but}
 
 
 def may_resume(plan: MattePlan, network: MatAnyone) -> bool:
@@ -596,12 +603,12 @@ def _on(frame: int) -> Iterator[None]:
 
 def _inputs(plan: MattePlan, network: MatAnyone, contents: Contents) -> Inputs:
     """Digests of all that alphas are made from. What is not known to be without effect has one."""
-    options = {name: value for name, value in asdict(plan.job).items() if name not in (*_NOT_IN_NAMES, "delivery")}
+    options = _named_options(plan.job, but=(*_NOT_IN_NAMES, "delivery"))
     reader = decoder() if plan.source.suffix.lower() in MOVIE_SUFFIXES else f"OpenImageIO {version('OpenImageIO')}"
     code = (__version__, torch.__version__, reader)
     about = digest(code, _arithmetic(network), options, plan.view.name, view_digest(plan.view))
     masks = {seed: file.sha256 for seed, file in plan.masks.keys.items()}
-    return Inputs(about, contents.digests, masks, plan.masks.holdout_digests())
+    return Inputs(about, contents.digests, masks, plan.masks.constraint_digests())
 
 
 def _arithmetic(network: MatAnyone) -> list[str]:

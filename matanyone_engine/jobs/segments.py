@@ -90,7 +90,7 @@ def with_keys(shot: Shot, frames: Sequence[int]) -> Shot:
 
 
 def scout_job(job: Job, shot: Shot, frames: Sequence[int], out: str) -> Job:
-    """The fast pass: the alphas of every object on these frames, rivals too. out: with {object} and ####."""
+    """The fast pass: the alphas of every object on these frames, distractors too. out: with {object} and ####."""
     if job.options.mask_grow:
         raise SettingError(
             expected="masks as they are, for a split between keys",
@@ -104,8 +104,8 @@ def scout_job(job: Job, shot: Shot, frames: Sequence[int], out: str) -> Job:
         out=out,
         options=replace(job.options, working_size=size),
         delivery=Delivery(layout="alpha"),
-        objects=tuple(replace(each, rival=False) for each in job.objects),
-        separate=job.separate or any(subject.rival for subject in shot.subjects),
+        objects=tuple(replace(each, distractor=False) for each in job.objects),
+        separate=job.separate or any(subject.distractor for subject in shot.subjects),
     )
 
 

@@ -32,8 +32,8 @@ class Inputs:
     """Weights, device, and every option that an alpha depends on."""
     plates: Mapping[int, str]
     masks: Mapping[Seed, str]
-    holdouts: Mapping[tuple[str, int], str] = field(default_factory=dict)
-    """(subject, frame) -> its holdout; absent where there is none."""
+    constraints: Mapping[tuple[str, int], str] = field(default_factory=dict)
+    """(subject, frame) -> its constraint mask; absent where there is none."""
 
 
 class Names:
@@ -79,10 +79,10 @@ class Names:
         return names
 
     def _seen(self, subject: str, frame: int) -> list[list[str]]:
-        """The plate, and what the rivals answer on it."""
-        rivals = [self.answer(rival.name, frame) for rival in self._shot.rivals_of(subject)]
-        return [self._plate(subject, frame), *([rivals] if rivals else [])]
+        """The plate, and what the distractors answer on it."""
+        distractors = [self.answer(distractor.name, frame) for distractor in self._shot.distractors_of(subject)]
+        return [self._plate(subject, frame), *([distractors] if distractors else [])]
 
     def _plate(self, subject: str, frame: int) -> list[str]:
         """With its number: regions move by it."""
-        return [str(frame), self._inputs.plates[frame], self._inputs.holdouts.get((subject, frame), "")]
+        return [str(frame), self._inputs.plates[frame], self._inputs.constraints.get((subject, frame), "")]

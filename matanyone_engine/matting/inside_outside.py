@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Holdouts: where an artist says the subject is, or is not, whatever the network thinks; and where a rival is.
+"""Constraint masks: where an artist says that the subject surely is, or is not. Mattes of distractors act likewise.
 
 Axes: B batch (1), H W full, working or padded size.
 """
@@ -20,7 +20,7 @@ Image = Tensor | np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True)
-class Holdout:
+class Constraints:
     """Masks (H, W) 0..1 of one frame, soft edges respected: an alpha is at least `inside` and at most 1 - `outside`.
 
     Where both claim a pixel, outside wins.
@@ -29,11 +29,11 @@ class Holdout:
     inside: Image | None = None
     outside: Image | None = None
 
-    def beside(self, rivals: Sequence[Tensor]) -> Holdout:
-        """It, and off the alphas (H, W) 0..1 of rivals, but for where the artist says that the subject is."""
-        if not rivals:
+    def beside(self, distractors: Sequence[Tensor]) -> Constraints:
+        """It, and off the alphas (H, W) 0..1 of distractors, but for where the artist says that the subject is."""
+        if not distractors:
             return self
-        taken = torch.stack(tuple(rivals)).amax(dim=0)
+        taken = torch.stack(tuple(distractors)).amax(dim=0)
         if self.inside is not None:
             taken = torch.minimum(taken, 1 - torch.as_tensor(self.inside, device=taken.device))
         if self.outside is not None:
@@ -41,7 +41,7 @@ class Holdout:
         return replace(self, outside=taken)
 
 
-NO_HOLDOUT = Holdout()
+NO_CONSTRAINTS = Constraints()
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def run_self_test(device: str) -> SelfTest:
 
 def answer(network: MatAnyone) -> Answer:
     """(frames, rows, columns): the alphas' means over cells of 16x16 pixels."""
-    session = MattingSession(network, MemoryPolicy(memory_every=2, bank_frames=2), settle_passes=1)
+    session = MattingSession(network, MemoryPolicy(memory_every=2, bank_frames=2), warm_up_passes=1)
     alphas = [session.seed(_plate(0), _disc(0)), *(session.advance(_plate(t)) for t in range(1, _FRAMES))]
     stacked = torch.stack(alphas).cpu().unsqueeze(1)
     return torch.nn.functional.avg_pool2d(stacked, _CELL)[:, 0].numpy()

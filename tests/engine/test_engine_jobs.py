@@ -48,7 +48,7 @@ def shot(engine: Engine) -> Iterator[Shot]:
 
 def job(shot: Shot, **changes: object) -> say.Job:
     fields = {"plate": shot.plate, "mask": str(shot.mask), "out": str(shot.out / "alpha.####.exr"), "model": "toy"}
-    return say.Job(**{"nonce": secrets.token_hex(16), "options": say.Options(settle_passes=1), **fields, **changes})  # type: ignore[arg-type]
+    return say.Job(**{"nonce": secrets.token_hex(16), "options": say.Options(warm_up_passes=1), **fields, **changes})  # type: ignore[arg-type]
 
 
 def events(run: JobRun) -> tuple[list[say.Progress], say.JobEnded]:
@@ -215,7 +215,7 @@ def test_a_cancel_while_it_is_planned_and_while_it_runs(engine: Engine, shot: Sh
 
 def test_a_cancel_while_it_settles_on_the_mask(engine: Engine, shot: Shot) -> None:
     with engine.client() as client:
-        run = JobRun(client, job(shot, options=say.Options(settle_passes=100_000)))
+        run = JobRun(client, job(shot, options=say.Options(warm_up_passes=100_000)))
         while not (client.pump.pong and client.pump.pong.activity == "stepping"):
             client.next_event(0.05)
         begun = time.monotonic()
@@ -299,7 +299,7 @@ def test_a_plate_that_kills_the_image_library_costs_the_job_and_no_session(engin
     check_files(shot)
 
 
-def test_keys_objects_and_rivals_are_those_of_a_run_without_an_engine(
+def test_keys_objects_and_distractors_are_those_of_a_run_without_an_engine(
     engine: Engine, shot: Shot, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Pixel for pixel, each computing by itself; and a second run leaves all files alone."""
@@ -308,7 +308,7 @@ def test_keys_objects_and_rivals_are_those_of_a_run_without_an_engine(
     write_image(shot.folder / "garbage.1003.exr", garbage, ("Y",))
     keys = [f"hero={shot.mask}@{FIRST}", f"hero={shot.mask}@{FIRST + 4}", f"dog={shot.mask}@{FIRST + 1}"]
     asked = [word for key in keys for word in ("--mask", key)]
-    asked += ["--rival", f"twin={shot.mask}@{FIRST + 2}", "--life", f"dog={FIRST + 1}-{FIRST + 3}"]
+    asked += ["--distractor", f"twin={shot.mask}@{FIRST + 2}", "--life", f"dog={FIRST + 1}-{FIRST + 3}"]
     asked += ["--outside", f"hero={shot.folder / 'garbage.####.exr'}", "--layout", "layers"]
     served = shot.arguments(*asked, "--model", "toy", "--endpoint", str(engine.file))
     assert main(served) == 0

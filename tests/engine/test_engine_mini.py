@@ -25,7 +25,7 @@ from matanyone_engine.wire.arrays import Payload, describe_file
 from matanyone_engine.wire.codec import Packet
 
 FRAMES = tuple(range(FIRST, FIRST + 6))
-OPTIONS = say.Options(settle_passes=1)
+OPTIONS = say.Options(warm_up_passes=1)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def shot(engine: Engine) -> Shot:
 @pytest.fixture(scope="module")
 def truth(shot: Shot) -> dict[int, np.ndarray]:
     """What the library answers, (H, W) as half floats."""
-    job = MatteJob(shot.plate, str(shot.mask), str(shot.folder / "library" / "alpha.####.exr"), settle_passes=1)
+    job = MatteJob(shot.plate, str(shot.mask), str(shot.folder / "library" / "alpha.####.exr"), warm_up_passes=1)
     done = run_matte(plan_matte(job), *load_vetted("mini", "cpu"))
     return {event.frame: event.alpha.astype(np.float16) for event in done if isinstance(event, FrameDone)}
 

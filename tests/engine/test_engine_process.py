@@ -86,7 +86,7 @@ def test_exr_in_exr_out_equals_a_job_on_the_same_files(shared: Engine) -> None:
 
     from matanyone_engine.wire.arrays import describe_file
 
-    options = say.Options(settle_passes=1)
+    options = say.Options(warm_up_passes=1)
     with shared.client() as client:
         shot = client.open_shot(SIZE, options)
         key = (describe_file("mask", files.mask.read_bytes()), files.mask.read_bytes())
@@ -165,7 +165,7 @@ def test_a_bad_mask_or_option_is_refused(shared: Engine) -> None:
             with refusal(Code.BAD_INPUT):
                 client.wait(client.pump.ask(say.Key(shot.session, 0, FIRST), (declared, given[0]), (data, given[1])))
         for options in (
-            say.Options(settle_passes=-1),
+            say.Options(warm_up_passes=-1),
             say.Options(working_size=2),
             say.Options(reply="jpg"),
             say.Options(exposure=99.0),
@@ -379,7 +379,7 @@ def test_a_closed_session_is_gone(shared: Engine) -> None:
 
 
 def test_cancel_stops_within_a_pass_and_the_session_goes_on(shared: Engine) -> None:
-    patient = say.Options(settle_passes=100_000, colorspace="sRGB", reply="f4")
+    patient = say.Options(warm_up_passes=100_000, colorspace="sRGB", reply="f4")
     with shared.client() as client:
         shot = client.open_shot(SIZE, patient)
         declared, data = plate(FIRST)

@@ -18,7 +18,7 @@ from matanyone_engine.matting import step
 from matanyone_engine.memory.read import DEFAULT_BLOCK_BYTES
 from matanyone_engine.wire import messages as say
 
-OPENING = say.Open("0" * 32, SIZE, model="toy", options=say.Options(settle_passes=1))
+OPENING = say.Open("0" * 32, SIZE, model="toy", options=say.Options(warm_up_passes=1))
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ def test_a_foreground_of_a_display_plate_is_in_its_own_code(shot: Shot) -> None:
     """The plate's values wherever the alpha is 1, and no longer the plate's on the soft edge."""
     delivery = Delivery("foreground", depth="float")
     job = MatteJob(
-        shot.plate, str(shot.mask), str(shot.out / "f.####.exr"), colorspace="sRGB", settle_passes=1, delivery=delivery
+        shot.plate, str(shot.mask), str(shot.out / "f.####.exr"), colorspace="sRGB", warm_up_passes=1, delivery=delivery
     )
     network, weights = load_vetted(str(shot.weights), "cpu")
     done = next(
@@ -135,7 +135,7 @@ def test_two_jobs_planned_at_once_take_two_versions(shot: Shot) -> None:
 def stopped_run(shot: Shot, out: str) -> MatteJob:
     """A job that was stopped after some of its frames."""
     network, weights = load_vetted(shot.weights, "cpu")
-    job = MatteJob(shot.plate, str(shot.mask), str(shot.out / out), settle_passes=0)
+    job = MatteJob(shot.plate, str(shot.mask), str(shot.out / out), warm_up_passes=0)
     events = run_matte(plan_matte(job), network, weights)
     next(events)
     events.close()

@@ -39,7 +39,7 @@ def shot(tmp_path: Path) -> Shot:
 
 
 def job(shot: Shot, **options: object) -> MatteJob:
-    asked = {"plate": shot.plate, "mask": str(shot.mask), "out": str(shot.out / "a.####.exr"), "settle_passes": 0}
+    asked = {"plate": shot.plate, "mask": str(shot.mask), "out": str(shot.out / "a.####.exr"), "warm_up_passes": 0}
     return MatteJob(**{**asked, **options})
 
 
@@ -82,7 +82,7 @@ def test_the_mask_is_named_when_it_is_not_one_of_the_frames(shot: Shot) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        "settle_passes",
+        "warm_up_passes",
         "mask_grow",
         "working_size",
         "frames",
@@ -100,7 +100,7 @@ def test_the_mask_is_named_when_it_is_not_one_of_the_frames(shot: Shot) -> None:
 def test_whatever_changes_the_job_changes_its_identity(shot: Shot, change: str) -> None:
     network, _ = load_vetted(shot.weights, "cpu")
     old = identity(plan_matte(job(shot)), network)
-    options: dict[str, object] = {"settle_passes": 3, "mask_grow": 2, "working_size": 32, "frames": (1001, 1002)}
+    options: dict[str, object] = {"warm_up_passes": 3, "mask_grow": 2, "working_size": 32, "frames": (1001, 1002)}
     options |= {"refine": False, "region": "follow", "hold_tolerance": None, "exposure": 0.5, "colorspace": "ACEScg"}
     options |= {"separate": True, "pin_keys": True, "keys": (KeyMask(str(shot.mask), (1004,)),)}
     if change == "mask":
@@ -247,7 +247,7 @@ def test_between_two_keys_alphas_say_both_and_beyond_them_one(shot: Shot) -> Non
 
 def test_objects_are_layers_and_a_missing_one_is_black(shot: Shot) -> None:
     keys = (KeyMask(str(shot.mask), (1001,), "hero"), KeyMask(str(shot.mask), (1004,), "dog"))
-    objects = (ObjectOptions("dog", first=1003), ObjectOptions("twin", rival=True))
+    objects = (ObjectOptions("dog", first=1003), ObjectOptions("twin", distractor=True))
     twin = KeyMask(str(shot.mask), (1001,), "twin")
     plan = plan_matte(job(shot, mask="", keys=(*keys, twin), objects=objects, delivery=Delivery("layers")))
     assert len(run(plan, shot)) == 6
@@ -279,7 +279,7 @@ def test_a_holdout_keeps_the_alpha_off_and_is_part_of_what_it_was_made_from(shot
         ({"keys": (KeyMask("mask.exr", (1002, 1003)),)}, "####"),
         ({"keys": (KeyMask("mask.exr", (1044,), "dog"),)}, "1044"),
         ({"objects": (ObjectOptions("dog"),)}, "dog"),
-        ({"objects": (ObjectOptions(rival=True),)}, "rivals only"),
+        ({"objects": (ObjectOptions(distractor=True),)}, "distractors only"),
         ({"objects": (ObjectOptions(first=1003),)}, "frame 1001"),
     ],
 )

@@ -32,7 +32,7 @@ ALL = 1 + 4 + 4 + 1
 """Both keys, and the frames between them from either side."""
 
 OPTIONS: dict[str, dict[str, Any]] = {
-    "settle passes": {"settle_passes": 1},
+    "warm-up passes": {"warm_up_passes": 1},
     "growth of the mask": {"mask_grow": 2},
     "working size": {"working_size": 32},
     "refinement": {"refine": False},
@@ -56,7 +56,7 @@ class Before:
 
 def asked(shot: Shot, **options: Any) -> MatteJob:
     keys = tuple(KeyMask(str(shot.folder / f"roto.{key}.exr"), (key,)) for key in KEYS)
-    given = {"mask": "", "keys": keys, "out": str(shot.out / "a.####.exr"), "settle_passes": 0, **options}
+    given = {"mask": "", "keys": keys, "out": str(shot.out / "a.####.exr"), "warm_up_passes": 0, **options}
     return MatteJob(shot.plate, **given)
 
 
@@ -112,8 +112,8 @@ def test_nothing_changed(again: Again) -> None:
 
 def test_settle_passes_left_open_are_what_suits_the_network(again: Again, shot: Shot) -> None:
     network, _ = load_vetted(shot.weights, "cpu")
-    network.settle_passes = 0
-    assert again(network, settle_passes=None) == (0, [])
+    network.warm_up_passes = 0
+    assert again(network, warm_up_passes=None) == (0, [])
 
 
 def test_alphas_that_were_deleted_come_from_the_cache(shot: Shot, again: Again) -> None:
@@ -228,7 +228,7 @@ def test_keyed_boxes_move_with_the_plate_s_frames_in_both_directions(shot: Shot)
     events = run_matte(plan, network, weights, cache={})
     found = {event.frame: event for event in events if isinstance(event, FrameDone)}
     for way in (range(1004, 1000, -1), range(1004, 1007)):
-        session = MattingSession(network, plan.job.memory, settle_passes=0, region=boxes)
+        session = MattingSession(network, plan.job.memory, warm_up_passes=0, region=boxes)
         for frame in way:
             plate = plan.view(plan.source.read(frame).rgb).transpose(2, 0, 1)
             seed = read_image(shot.mask)[..., 0]
@@ -251,7 +251,7 @@ def test_a_movie_read_by_another_library_is_another_plate(
     for deep in (False, False, True):
         monkeypatch.setattr(high_bit_depth_movies, "is_available", lambda deep=deep: deep)
         out = tmp_path / str(len(computed)) / "a.####.exr"
-        job = MatteJob(str(movie), str(finished.shot.mask), str(out), settle_passes=0)
+        job = MatteJob(str(movie), str(finished.shot.mask), str(out), warm_up_passes=0)
         before = set(cache)
         list(run_matte(plan_matte(job), *load_vetted(finished.shot.weights, "cpu"), cache=cache))
         computed.append(len(set(cache) - before))

@@ -12,12 +12,12 @@ FRAMES = tuple(range(1001, 1013))
 
 @st.composite
 def shots(draw: st.DrawFn) -> Shot:
-    """One or two subjects, with keys anywhere, some pinned; the second may be a rival."""
+    """One or two subjects, with keys anywhere, some pinned; the second may be a distractor."""
     subjects = []
     for name in draw(st.sampled_from([("a",), ("a", "b")])):
         keys = tuple(sorted(draw(st.sets(st.sampled_from(FRAMES), min_size=1, max_size=4))))
         pinned = frozenset(draw(st.sets(st.sampled_from(keys)) if draw(st.booleans()) else st.just(set())))
-        subjects.append(Subject(name, keys, pinned=pinned, rival=name == "b" and draw(st.booleans())))
+        subjects.append(Subject(name, keys, pinned=pinned, distractor=name == "b" and draw(st.booleans())))
     return Shot(FRAMES, tuple(subjects))
 
 
@@ -38,7 +38,7 @@ def test_a_changed_key_renames_the_frames_that_it_reaches_and_no_others(shot: Sh
 
 
 @given(shots(), st.data())
-def test_without_pins_and_rivals_a_key_reaches_to_its_neighbours(shot: Shot, data: st.DataObject) -> None:
+def test_without_pins_and_distractors_a_key_reaches_to_its_neighbours(shot: Shot, data: st.DataObject) -> None:
     hero = Subject("hero", shot.subjects[0].keys)
     key = data.draw(st.sampled_from(hero.keys))
     others = [other for other in hero.keys if other != key]

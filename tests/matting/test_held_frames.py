@@ -10,7 +10,7 @@ from toy import disc, plates, toy_network
 from matanyone_engine import LongTermPolicy, MattingSession, MemoryPolicy
 from matanyone_engine.errors import SettingError
 from matanyone_engine.matting.held_frames import is_repeat, look_of
-from matanyone_engine.matting.inside_outside import Holdout
+from matanyone_engine.matting.inside_outside import Constraints
 from matanyone_engine.model.registry import load_network
 
 POLICIES = [
@@ -31,7 +31,7 @@ def held(shot: list[torch.Tensor]) -> list[torch.Tensor]:
 
 
 def run(network: Any, shot: list[torch.Tensor], policy: MemoryPolicy | None = None, **options: Any) -> Any:
-    session = MattingSession(network, policy, settle_passes=1, **options)
+    session = MattingSession(network, policy, warm_up_passes=1, **options)
     alphas = [session.seed(shot[0], disc(*shot[0].shape[-2:]))]
     reports = [session.report]
     for plate in shot[1:]:
@@ -132,7 +132,7 @@ def test_a_frame_with_a_holdout_is_computed(network: Any) -> None:
     session = run(network, shot)[2]
     inside = torch.zeros(48, 64)
     inside[:8] = 1
-    assert (session.advance(shot[1], Holdout(inside=inside))[:8] == 1).all()
+    assert (session.advance(shot[1], Constraints(inside=inside))[:8] == 1).all()
     assert not session.report.held
     session.advance(shot[1])
     assert not session.report.held

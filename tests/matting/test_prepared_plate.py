@@ -20,7 +20,7 @@ def network() -> Any:
 
 def test_a_ready_plate_is_answered_like_the_plate(network: Any) -> None:
     first, second, third = plates(3, 40, 56)
-    plain, ahead = (MattingSession(network, settle_passes=1, working_size=32) for _ in range(2))
+    plain, ahead = (MattingSession(network, warm_up_passes=1, working_size=32) for _ in range(2))
     plain.seed(first, disc(40, 56))
     ahead.seed(ahead.ready(first), disc(40, 56))
     for plate in (second, third, third):
@@ -43,7 +43,7 @@ def test_a_plate_made_ready_for_other_options_is_refused(network: Any) -> None:
 
 def test_no_room_to_encode_ahead_is_no_error(network: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     (plate,) = plates(1, 32, 48)
-    session = MattingSession(network, settle_passes=0)
+    session = MattingSession(network, warm_up_passes=0)
     ready = session.ready(plate)
 
     def full(_: object) -> None:

@@ -16,7 +16,7 @@ from matanyone_engine.matting.schedule import (
     sensory_steps,
 )
 
-LETTERS = {"m": FrameKind.SEED, "s": FrameKind.SETTLE, "a": FrameKind.ADVANCE, "f": FrameKind.FINISH}
+LETTERS = {"m": FrameKind.SEED, "s": FrameKind.WARM_UP, "a": FrameKind.ADVANCE, "f": FrameKind.FINISH}
 
 
 def plan(moves: str, policy: MemoryPolicy | None = None) -> list[FramePlan]:

@@ -23,14 +23,14 @@ _REACH = 2
 
 
 class DecoderMaps(NamedTuple):
-    """The decoder's maps at strides 16, 8, 4, 2, 1 and its answers, all before any clamp."""
+    """The decoder's maps at strides 16, 8, 4, 2, 1 and its raw alpha, all before any clamp."""
 
     p16: Tensor
     p8: Tensor
     p4: Tensor
     p2: Tensor
-    p1: Tensor
-    """At stride 1; averaged to stride 16 where the decoder ran in strips."""
+    p1: Tensor | None
+    """At stride 1; averaged to stride 16 where the decoder ran in strips. None where the decoder ends at stride 2."""
     raw_alpha: Tensor
     """(B, 1, H, W); clamped to 0..1 it is the alpha."""
 
@@ -136,20 +136,23 @@ class SkipProjection(nn.Module):
 class DecoderSensoryUpdate(nn.Module):
     """The sensory map learns from what the decoder saw at every stride."""
 
-    def __init__(self, dims: Dims) -> None:
+    def __init__(self, dims: Dims, finest: int) -> None:
+        """finest: channels of the decoder's map at stride 1, 0 where it has none."""
         super().__init__()
-        d16, d8, d4, d2, d1 = dims.decoder_dims
+        d16, d8, d4, d2, _ = dims.decoder_dims
         self.g16_conv = conv1(d16, dims.sensory_dim)
         self.g8_conv = conv1(d8, dims.sensory_dim)
         self.g4_conv = conv1(d4, dims.sensory_dim)
         self.g2_conv = conv1(d2, dims.sensory_dim)
-        self.g1_conv = conv1(d1 + 1, dims.sensory_dim)
+        self.g1_conv = conv1(finest + 1, dims.sensory_dim)
         self.transform = conv3(2 * dims.sensory_dim, 3 * dims.sensory_dim)
 
     def forward(self, maps: DecoderMaps, sensory: Tensor) -> Tensor:
         """Maps of one frame and (B, S, h, w) -> (B, S, h, w)."""
         size = sensory.shape[-2:]
-        p1 = torch.cat([area_resize(maps.p1, size), area_resize(maps.raw_alpha, size)], dim=1)
+        p1 = area_resize(maps.raw_alpha, size)
+        if maps.p1 is not None:
+            p1 = torch.cat([area_resize(maps.p1, size), p1], dim=1)
         g = (
             self.g16_conv(maps.p16)
             + self.g8_conv(area_resize(maps.p8, size))
@@ -166,7 +169,7 @@ class MaskDecoder(nn.Module):
     def __init__(self, dims: Dims) -> None:
         super().__init__()
         d16, d8, d4, d2, d1 = dims.decoder_dims
-        self.sensory_update = DecoderSensoryUpdate(dims)
+        self.sensory_update = DecoderSensoryUpdate(dims, d1)
         self.decoder_feat_proc = SkipProjection(dims)
         self.up_16_8 = UpsampleBlock(d16, d8)
         self.up_8_4 = UpsampleBlock(d8, d4)
@@ -206,4 +209,5 @@ class MaskDecoder(nn.Module):
 
     def segmentation_logits(self, maps: DecoderMaps) -> Tensor:
         """(B, 1, H, W) log-odds of the training-only segmentation head."""
+        assert maps.p1 is not None
         return self.pred_seg(F.relu(maps.p1))

@@ -16,8 +16,9 @@ from typing import Any, Literal
 
 from matanyone_engine.errors import CheckpointError
 
-Trunk = Literal["resnet18", "resnet50"]
-TRUNKS: tuple[Trunk, ...] = ("resnet18", "resnet50")
+Trunk = Literal["resnet18", "resnet50", "lite0"]
+TRUNKS: tuple[Trunk, ...] = ("resnet18", "resnet50", "lite0")
+RESNETS: tuple[Trunk, ...] = ("resnet18", "resnet50")
 
 _WIDEST = 8192
 """More is a damaged file, not a network."""
@@ -31,7 +32,8 @@ class Dims:
     """Widths, in channels unless said otherwise."""
 
     trunk: Trunk = "resnet50"
-    """Image encoder."""
+    """Image encoder. With 'lite0', an EfficientNet-Lite0, the mask encoder reads the image encoder's maps and the
+    decoder ends at stride 2 (lite.py, lite_decoder.py); `trunk_width` and the last of `decoder_dims` are then unused."""
     trunk_width: int = 64
     feature_dims: tuple[int, ...] = (1024, 512, 256, 64, 3)
     """Image features at strides 16, 8, 4, 2, 1; the last is the normalised image itself."""
@@ -84,8 +86,11 @@ class Dims:
 
 def _problem(dims: Dims) -> str | None:
     """What is wrong with these dimensions, in words, or None."""
-    if dims.trunk not in TRUNKS or dims.mask_trunk not in TRUNKS:
-        return f"trunks {dims.trunk!r} and {dims.mask_trunk!r}, known are {', '.join(TRUNKS)}"
+    if dims.trunk not in TRUNKS or dims.mask_trunk not in RESNETS:
+        return (
+            f"trunk {dims.trunk!r} and mask_trunk {dims.mask_trunk!r}; a trunk is one of {', '.join(TRUNKS)}, "
+            f"a mask_trunk one of {', '.join(RESNETS)}"
+        )
     if len(dims.feature_dims) != 5 or len(dims.decoder_dims) != 5:
         return "feature_dims and decoder_dims that do not name five strides (16, 8, 4, 2, 1)"
     others = {"trunk", "mask_trunk", "position_scale", "position_temperature"}
@@ -122,3 +127,6 @@ MINI = Dims(
     decoder_dims=(64, 48, 32, 24, 16),
 )
 """The small network that ships with the package (2.7 M parameters)."""
+
+LITE = dataclasses.replace(MINI, trunk="lite0")
+"""The network for CPUs: an EfficientNet-Lite0 that was trained on ImageNet, and a core that runs at a limited size."""

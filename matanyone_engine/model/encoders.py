@@ -89,8 +89,8 @@ class MaskEncoder(nn.Module):
         self.fuser = FusionBlock(dims.pixel_dim, dims.mask_final_dim, dims.value_dim)
         self.sensory_update = DeepSensoryUpdate(dims)
 
-    def forward(self, image: Tensor, pix: Tensor, alpha: Tensor) -> Tensor:
-        """Normalised (B, 3, H, W), (B, pixel_dim, h, w), (B, 1, H, W) 0..1 -> value (B, V, h, w)."""
-        x = self.bn1(self.conv1(torch.cat([image, alpha], dim=1)))
+    def forward(self, features: ImageFeatures, alpha: Tensor) -> Tensor:
+        """Image features of a frame, (B, 1, H, W) 0..1 -> value (B, V, h, w)."""
+        x = self.bn1(self.conv1(torch.cat([features.image, alpha], dim=1)))
         x = stem_pool(x).relu_()
-        return self.fuser(pix, self.layer3(self.layer2(self.layer1(x))))
+        return self.fuser(features.pix, self.layer3(self.layer2(self.layer1(x))))

@@ -21,6 +21,8 @@ from matanyone_engine.model.decoder import DecoderMaps, MaskDecoder
 from matanyone_engine.model.dims import MATANYONE, Dims
 from matanyone_engine.model.encoders import ImageFeatures, KeyProjection, MaskEncoder, PixelEncoder
 from matanyone_engine.model.fusion import PixelFuser
+from matanyone_engine.model.lite import LiteMaskEncoder, LitePixelEncoder
+from matanyone_engine.model.lite_decoder import LiteDecoder
 from matanyone_engine.model.object_summarizer import ObjectSummarizer
 from matanyone_engine.model.object_transformer import ObjectTransformer, TransformerReadout
 
@@ -68,11 +70,12 @@ class MatAnyone(nn.Module):
     def __init__(self, dims: Dims = MATANYONE) -> None:
         super().__init__()
         self.dims = dims
-        self.pixel_encoder = PixelEncoder(dims)
+        lite = dims.trunk == "lite0"
+        self.pixel_encoder = LitePixelEncoder(dims, IMAGE_MEAN, IMAGE_STD) if lite else PixelEncoder(dims)
         self.pix_feat_proj = conv1(dims.feature_dims[0], dims.pixel_dim)
         self.key_proj = KeyProjection(dims)
-        self.mask_encoder = MaskEncoder(dims)
-        self.mask_decoder = MaskDecoder(dims)
+        self.mask_encoder = LiteMaskEncoder(dims) if lite else MaskEncoder(dims)
+        self.mask_decoder = LiteDecoder(dims) if lite else MaskDecoder(dims)
         self.pixel_fuser = PixelFuser(dims)
         self.object_transformer = ObjectTransformer(dims)
         self.object_summarizer = ObjectSummarizer(dims)
@@ -95,7 +98,7 @@ class MatAnyone(nn.Module):
 
     def encode_mask(self, features: ImageFeatures, alpha: Tensor) -> Tensor:
         """Alpha (B, 1, H, W) 0..1 of that frame -> value (B, V, h, w)."""
-        return self.mask_encoder(features.image, features.pix, alpha)
+        return self.mask_encoder(features, alpha)
 
     def update_sensory_from_value(self, value: Tensor, sensory: Tensor) -> Tensor:
         """The deep update of frames that go into memory: (B, V, h, w), (B, S, h, w) -> (B, S, h, w)."""

@@ -197,6 +197,9 @@ class Trainer:
         self.network, self.stage, self.share = network, stage, share
         self.skipped = 0
         network.train().requires_grad_(requires_grad=True)
+        if not stage.trunk_rate:
+            for parameter in trunk_parameters(network).values():
+                parameter.requires_grad_(False)  # noqa: FBT003
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a fifth faster on CPUs
         if not stage.learns_norms:
             freeze_norms(network)
@@ -320,14 +323,23 @@ def freeze_norms(network: MatAnyone) -> None:
 def parameter_groups(network: MatAnyone, stage: Stage) -> list[dict[str, Any]]:
     """No decay for the object queries, a rate of its own for the image trunk (spec section 7)."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    trunk = trunk_parameters(network)
     for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
         decay = 0.0 if ".query_init." in name or ".query_emb." in name else stage.weight_decay
-        factor = stage.trunk_rate if name.startswith("pixel_encoder.") else 1.0
+        factor = stage.trunk_rate if name in trunk else 1.0
         groups.setdefault((decay, factor), []).append(parameter)
     return [
         {"params": parameters, "weight_decay": decay, "factor": factor}
         for (decay, factor), parameters in groups.items()
     ]
+
+
+def trunk_parameters(network: MatAnyone) -> dict[str, nn.Parameter]:
+    """The parameters of the image trunk by their names in the network, without the projections behind a Lite trunk."""
+    prefix = "pixel_encoder.trunk." if network.dims.trunk == "lite0" else "pixel_encoder."
+    return {name: each for name, each in network.named_parameters() if name.startswith(prefix)}
 
 
 def rate_at(stage: Stage, iteration: int) -> float:

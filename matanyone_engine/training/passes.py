@@ -179,7 +179,7 @@ def _remember(
     """Carry a frame on: its alpha, value, summary and key. forget: it replaces all that was known."""
     alpha, maps, sensory = answer.alpha.remembered, answer.maps, carried.sensory
     if not stage.through_time:
-        alpha, maps, sensory = alpha.detach(), DecoderMaps(*(x.detach() for x in maps)), sensory.detach()
+        alpha, maps, sensory = alpha.detach(), _detached(maps), sensory.detach()
     value = network.encode_mask(features, alpha)
     sensory = network.update_sensory_from_decoder(maps, sensory)
     carried.sensory = network.update_sensory_from_value(value, sensory) if deep else sensory
@@ -189,8 +189,12 @@ def _remember(
     carried.values = [value] if forget else [*carried.values, value]
 
 
+def _detached(maps: DecoderMaps) -> DecoderMaps:
+    return DecoderMaps(*(None if x is None else x.detach() for x in maps))  # type: ignore[arg-type]
+
+
 def _read(features: ImageFeatures, carried: Unrolled, stage: Stage, rng: np.random.Generator) -> Tensor:
-    """The value (B, V, h, w) that some earlier frames hold for this one; full softmax, in float32."""
+    """The value (B, V, h, w) that some earlier frames hold for this one, in float32."""
     known = len(carried.keys)
     chosen = sorted(rng.choice(known, min(known, stage.references), replace=False))
     with torch.autocast(features.key.device.type, enabled=False):
@@ -200,7 +204,7 @@ def _read(features: ImageFeatures, carried: Unrolled, stage: Stage, rng: np.rand
             torch.cat([tokens(carried.values[k].float()) for k in chosen], dim=1),
             tokens(features.key.float()),
             tokens(features.selection.float()),
-            top_k=None,
+            top_k=stage.top_k,
         )
     return token_map(found.value, features.key.shape[-2:])
 
@@ -224,6 +228,7 @@ def matting_pass(
     """True alphas through the matting head."""
     answers = unroll(network, batch, stage, clamp_of(stage, iteration), rng)
     alphas = torch.stack([answer.alpha.compared for answer in answers], dim=1)
+    alphas = losses.forgiven(alphas, batch.alphas, stage.overshoot)
     later, truth = _frames(alphas[:, 1:]), _frames(batch.alphas[:, 1:])
     first, first_truth = alphas[:, 0], batch.alphas[:, 0]
     weights = stage.weights

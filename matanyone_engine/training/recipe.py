@@ -69,7 +69,7 @@ class Stage:
     warm_up: int = 0
     """Iterations over which the rate rises from 0."""
     trunk_rate: float = 0.1
-    """Factor for the image trunk: small where it starts from trained weights."""
+    """Factor for the image trunk: small where it starts from trained weights, 0 where it does not learn at all."""
     weight_decay: float = 1e-3
     clip_norm: float = 3.0
     passes: tuple[Pass, ...] = (Pass.MATTING,)
@@ -79,10 +79,15 @@ class Stage:
     weights: Weights = Weights()
     clamp_from: int | None = 0
     """Alphas are clamped to 0..1 from this iteration on. None: memory always sees clamped alphas, losses never do."""
+    overshoot: float = 1.0
+    """How much of what lies beyond a truth of 0 or 1 counts as an error, where losses see raw alphas. Less than 1
+    lets the network be sure: a raw alpha of 1.1 inside the subject is shown as 1."""
     settles: tuple[int, int] = (1, 1)
     """Fewest and most first-frame passes."""
     references: int = 3
     """Earlier frames a frame may read."""
+    top_k: int | None = None
+    """Tokens of memory that a pixel reads, as at inference; None reads all of them."""
     deep_update: float = 0.2
     """Probability of a deep sensory update after a frame."""
     through_time: bool = True
@@ -188,4 +193,38 @@ MINI_STAGES = (
 """Ours, for the bundled network: from nothing, on drawn and rendered clips, on CPU cores. Small crops first, then
 longer clips, then larger crops, at last with frozen norms."""
 
-STAGES = {stage.name: stage for stage in (*MATANYONE_STAGES, *MINI_STAGES)}
+_LITE = replace(
+    _MINI,
+    name="lite-1",
+    iterations=3_000,
+    warm_up=50,
+    trunk_rate=0.0,
+    overshoot=0.1,
+    settles=(1, 2),
+    frames=(3, 4),
+    seed=16180339,
+)
+
+LITE_STAGES = (
+    _LITE,
+    replace(_LITE, name="lite-2", iterations=12_000, crop=(192, 288), seed=14142135),
+    replace(
+        _LITE,
+        name="lite-3",
+        iterations=8_000,
+        crop=(288, 416),
+        batch=2,
+        frames=(3, 5),
+        rate=2e-4,
+        trunk_rate=0.1,
+        top_k=30,
+        schedule=Rate.COSINE,
+        learns_norms=False,
+        seed=17320508,
+    ),
+)
+"""Ours, for the network with a trained trunk: the core alone, from small crops to its real size. The rate stays up and
+the weight average is what is judged, so that the campaign can stop and be judged at any time; the last stage lets the
+rate fall."""
+
+STAGES = {stage.name: stage for stage in (*MATANYONE_STAGES, *MINI_STAGES, *LITE_STAGES)}

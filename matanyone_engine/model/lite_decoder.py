@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A decoder that ends at stride 2: four pixels of alpha come from each pixel of its last map.
+
+Convolutions at full size are the dearest of the published decoder, for they touch the most memory. What they add, the
+detail of an edge, is the refiner's business here.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from matanyone_engine.model.blocks import conv1, conv3
+from matanyone_engine.model.decoder import DecoderMaps, DecoderSensoryUpdate, UpsampleBlock
+from matanyone_engine.model.dims import Dims
+from matanyone_engine.model.encoders import ImageFeatures
+
+_FOLD = 2
+
+
+class LiteSkipProjection(nn.Module):
+    """Brings image features at strides 8, 4 and 2 to the decoder's widths."""
+
+    def __init__(self, dims: Dims) -> None:
+        super().__init__()
+        self.transforms = nn.ModuleList(
+            conv1(feature, width) for feature, width in zip(dims.feature_dims[1:4], dims.decoder_dims[:3], strict=True)
+        )
+
+    def forward(self, f8: Tensor, f4: Tensor, f2: Tensor) -> list[Tensor]:
+        """Image features at strides 8, 4, 2 -> the decoder's skips there."""
+        return [transform(x) for transform, x in zip(self.transforms, (f8, f4, f2), strict=True)]
+
+
+class LiteDecoder(nn.Module):
+    """Read-out and image features -> raw alpha. The segmentation head serves training only."""
+
+    def __init__(self, dims: Dims) -> None:
+        super().__init__()
+        d16, d8, d4, d2, _ = dims.decoder_dims
+        self.sensory_update = DecoderSensoryUpdate(dims, finest=0)
+        self.decoder_feat_proc = LiteSkipProjection(dims)
+        self.up_16_8 = UpsampleBlock(d16, d8)
+        self.up_8_4 = UpsampleBlock(d8, d4)
+        self.up_4_2 = UpsampleBlock(d4, d2)
+        self.pred_seg = conv3(d2, _FOLD**2)
+        self.pred_mat = conv3(d2, _FOLD**2)
+
+    def forward(self, features: ImageFeatures, readout: Tensor) -> DecoderMaps:
+        """Image features and (B, D, h, w) -> DecoderMaps without a map at stride 1."""
+        p8 = self.up_16_8(readout, features.skip8)
+        p4 = self.up_8_4(p8, features.skip4)
+        p2 = self.up_4_2(p4, features.skip2)
+        return DecoderMaps(readout, p8, p4, p2, None, _unfolded(self.pred_mat, p2))
+
+    def in_strips(self, features: ImageFeatures, readout: Tensor) -> DecoderMaps:
+        """The same: a core of limited size has no map that is too large to be whole in memory."""
+        return self(features, readout)
+
+    def segmentation_logits(self, maps: DecoderMaps) -> Tensor:
+        """(B, 1, H, W) log-odds of the training-only segmentation head."""
+        return _unfolded(self.pred_seg, maps.p2)
+
+
+def _unfolded(head: nn.Module, p2: Tensor) -> Tensor:
+    """(B, d2, H / 2, W / 2) -> (B, 1, H, W)."""
+    return F.pixel_shuffle(head(F.relu(p2)), _FOLD)

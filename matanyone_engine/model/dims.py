@@ -32,8 +32,8 @@ class Dims:
     """Widths, in channels unless said otherwise."""
 
     trunk: Trunk = "resnet50"
-    """Image encoder. With 'lite0', an EfficientNet-Lite0, the mask encoder reads the image encoder's maps and the
-    decoder ends at stride 2 (lite.py, lite_decoder.py); `trunk_width` and the last of `decoder_dims` are then unused."""
+    """Image encoder. With 'lite0', an EfficientNet-Lite0, the mask encoder reads the image encoder's maps and the decoder
+    ends at stride 2 (lite.py, lite_decoder.py); `trunk_width` and the last of `decoder_dims` are then unused."""
     trunk_width: int = 64
     feature_dims: tuple[int, ...] = (1024, 512, 256, 64, 3)
     """Image features at strides 16, 8, 4, 2, 1; the last is the normalised image itself."""

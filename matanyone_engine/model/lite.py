@@ -99,7 +99,7 @@ class LiteTrunk(nn.Module):
                 maps.append(x)
         return maps
 
-    def train(self, mode: bool = True) -> LiteTrunk:  # noqa: FBT001, FBT002  # torch's own signature
+    def train(self, mode: bool = True) -> LiteTrunk:  # torch's own signature
         """Set the training mode; the norms stay at ImageNet's statistics, whatever it is."""
         super().train(mode)
         for module in self.modules():

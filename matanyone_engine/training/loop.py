@@ -199,7 +199,7 @@ class Trainer:
         network.train().requires_grad_(requires_grad=True)
         if not stage.trunk_rate:
             for parameter in trunk_parameters(network).values():
-                parameter.requires_grad_(False)  # noqa: FBT003
+                parameter.requires_grad_(False)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a fifth faster on CPUs
         if not stage.learns_norms:
             freeze_norms(network)

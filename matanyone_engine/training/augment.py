@@ -20,6 +20,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from matanyone_engine.media.color import decode_srgb, encode_srgb
+
 Pixels = NDArray[Any]
 """float32; cv2's types promise less than that."""
 Matrix = NDArray[np.float64]
@@ -163,13 +165,17 @@ class _Cuts(NamedTuple):
         return cls(left, right, top, bottom, int(touched[0]) if left or right else sides.shape[1])
 
 
+SPUN = 0.8
+"""Of the crop's width, what a subject that is cut left and right has to cover; its borders are spun out to the rest."""
+
+
 def _framed_placement(
     rng: Rng, cutout: Cutout, cuts: _Cuts, size: Size, height: tuple[float, float], close: bool
 ) -> Matrix:
     """As _placement, but no side at which the subject was cut by its own picture lies inside the crop.
 
-    A picture that is cut left and right is either shown so large that it covers the crop, or so low that the crop ends
-    above the shoulders.
+    A picture that is cut left and right is either shown so large that it covers the crop but for a narrow rest, or so
+    low that the crop ends above the shoulders.
     """
     tall, wide = cutout.pha[0].shape
     rows, columns = np.nonzero(cutout.pha[0] > 100)
@@ -183,19 +189,20 @@ def _framed_placement(
     both = cuts.left and cuts.right
     sink = both and cuts.shoulder - top > 0.4 * (low - top) and rng.random() < 0.4
     if both and not sink:
-        scale = max(scale, size[1] / (wide * aspect))
+        scale = max(scale, SPUN * size[1] / (wide * aspect))
     if cuts.top and cuts.bottom:
         scale = max(scale, size[0] / tall)
     x = rng.uniform(0.25, 0.75) * size[1] - scale * aspect * (left + right) / 2
     seen = scale * (low - top) / size[0]
     y = (rng.uniform(0.02, 0.2) if seen > 0.75 else rng.uniform(0.05, 0.9 - seen)) * size[0] - scale * top
-    if close and seen > 1:
+    if seen > 1 and (close or rng.random() < 0.6):
         y = rng.uniform(size[0] - scale * low, 0.2 * size[0] - scale * top)
     if sink:
         y = max(y, size[0] - scale * cuts.shoulder)
+    elif both:
+        x = rng.uniform(*sorted((0.0, size[1] - scale * aspect * wide)))
     elif cuts.left or cuts.right:
-        x = max(x, size[1] - scale * aspect * wide) if cuts.right else x
-        x = min(x, 0.0) if cuts.left else x
+        x = max(x, size[1] - scale * aspect * wide) if cuts.right else min(x, 0.0)
     y = max(y, size[0] - scale * tall) if cuts.bottom else y
     y = min(y, 0.0) if cuts.top else y
     return _affine(scale * np.diag([aspect, 1.0]), np.array([x, y]))
@@ -318,9 +325,9 @@ class _Night:
         return cls(light, lift, float(np.exp(rng.uniform(*np.log((3e-6, 6e-5))))), float(rng.uniform(1e-4, 1e-3)))
 
     def __call__(self, rng: Rng, plate: Pixels) -> Pixels:
-        linear = self.light * plate**2.2
+        linear = self.light * decode_srgb(plate)
         noise = np.sqrt(self.shot * linear + self.read**2) * rng.standard_normal(plate.shape, np.float32)
-        return (self.lift * np.clip(linear + noise, 0, None)) ** (1 / 2.2)
+        return encode_srgb(np.clip(self.lift * (linear + noise), 0, 1))
 
 
 def compose(

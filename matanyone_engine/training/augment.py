@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """From foregrounds and photographs to plates: placement, cameras, other subjects, light, grain (spec section 7, data).
 
+A chance that the held-out set sets to 0 draws no random number, so that a new one leaves that set as it is.
+
 Rules of this file:
 1. Every function is pure: what is random comes from the generator it is given, so a sample is a function of its seed.
 2. Pixels in, pixels out; files are data.py's business.
@@ -11,12 +13,14 @@ Pixels are (H, W, C) float32, display-referred RGB 0..1; alphas (H, W) 0..1. Aff
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from matanyone_engine.media.color import decode_srgb, encode_srgb
 
 Pixels = NDArray[Any]
 """float32; cv2's types promise less than that."""
@@ -67,6 +71,16 @@ class Chances:
     blur: float = 0.15
     grain: float = 0.6
     compression: float = 0.5
+    framed: float = 1.0
+    """What a cut-out's own picture cuts is cut by the frame, too, at any side. Without it only the bottom is."""
+    close: float = 0.15
+    """A framed subject is so near that it may fill the frame."""
+    smear: float = 0.3
+    """The subject's way across the picture is blurred by an open shutter."""
+    leave: float = 0.06
+    """The subject leaves the picture in the middle of the clip and comes back."""
+    dark: float = 0.12
+    """A tenth to a thirtieth of the light, with the noise that this brings."""
 
 
 # -- motion -----------------------------------------------------------------------------------------------------------
@@ -89,14 +103,18 @@ class Motion:
         self.middle = np.array([size[1] / 2, size[0] / 2])
         spans = np.array([np.radians(10), 0.1 * size[1], 0.1 * size[0], 0.1, np.radians(5)])
         self.ends = rng.uniform(-1, 1, (2, 5)) * spans * strength
+        self.away = np.zeros(2)
+        """Where the subject goes in the middle of the clip, to come back."""
 
     def matrix(self, when: float) -> Matrix:
-        """3 x 3 at a time 0..1."""
+        """3 x 3 at a time 0..1; earlier and later it stands."""
+        when = min(max(when, 0.0), 1.0)
         mix = self.ease(when)
         turn, dx, dy, zoom, shear = self.ends[0] * (1 - mix) + self.ends[1] * mix
         c, s = np.cos(turn) * (1 + zoom), np.sin(turn) * (1 + zoom)
         around = np.array([[c, -s + shear], [s, c]])
-        return _affine(around, self.middle - around @ self.middle + (dx, dy))
+        gone = float(np.clip(1.8 * np.sin(np.pi * when) - 0.5, 0, 1)) ** 2
+        return _affine(around, self.middle - around @ self.middle + (dx, dy) + gone * self.away)
 
 
 def _still(size: Size) -> Motion:
@@ -125,6 +143,71 @@ def _placement(rng: Rng, cutout: Cutout, size: Size, height: tuple[float, float]
     return _affine(scale * np.diag([rng.uniform(0.9, 1.1), 1.0]), np.array([x, y]))
 
 
+class _Cuts(NamedTuple):
+    """Where a cut-out touches the edge of its own picture in any of its frames."""
+
+    left: bool
+    right: bool
+    top: bool
+    bottom: bool
+    shoulder: int
+    """The first row in which the left or the right edge is touched; the picture's height if none is."""
+
+    @classmethod
+    def of(cls, cutout: Cutout) -> _Cuts:
+        """Touching means three pixels or more."""
+        edges = [np.stack([pha[:, 0], pha[:, -1]]) > 100 for pha in cutout.pha]
+        sides = np.logical_or.reduce(edges)
+        ends = np.logical_or.reduce([np.stack([pha[0], pha[-1]]) > 100 for pha in cutout.pha])
+        touched = np.flatnonzero(sides.any(axis=0))
+        left, right = (int(side.sum()) >= 3 for side in sides)
+        top, bottom = (int(end.sum()) >= 3 for end in ends)
+        return cls(left, right, top, bottom, int(touched[0]) if left or right else sides.shape[1])
+
+
+SPUN = 0.8
+"""Of the crop's width, what a subject that is cut left and right has to cover; its borders are spun out to the rest."""
+
+
+def _framed_placement(
+    rng: Rng, cutout: Cutout, cuts: _Cuts, size: Size, height: tuple[float, float], close: bool
+) -> Matrix:
+    """As _placement, but no side at which the subject was cut by its own picture lies inside the crop.
+
+    A picture that is cut left and right is either shown so large that it covers the crop but for a narrow rest, or so
+    low that the crop ends above the shoulders.
+    """
+    tall, wide = cutout.pha[0].shape
+    rows, columns = np.nonzero(cutout.pha[0] > 100)
+    if not len(rows):
+        rows, columns = np.array([0, tall - 1]), np.array([0, wide - 1])
+    top, low, left, right = rows.min(), rows.max() + 1, columns.min(), columns.max() + 1
+    aspect = rng.uniform(0.9, 1.1)
+    part = np.exp(rng.uniform(*np.log((1.3, 3.0) if close else height)))
+    most = 4.0 if close else 2.0
+    scale = min(part * size[0] / (low - top), (3.5 if close else 1.8) * size[1] / (right - left), most)
+    both = cuts.left and cuts.right
+    sink = both and cuts.shoulder - top > 0.4 * (low - top) and rng.random() < 0.4
+    if both and not sink:
+        scale = max(scale, SPUN * size[1] / (wide * aspect))
+    if cuts.top and cuts.bottom:
+        scale = max(scale, size[0] / tall)
+    x = rng.uniform(0.25, 0.75) * size[1] - scale * aspect * (left + right) / 2
+    seen = scale * (low - top) / size[0]
+    y = (rng.uniform(0.02, 0.2) if seen > 0.75 else rng.uniform(0.05, 0.9 - seen)) * size[0] - scale * top
+    if seen > 1 and (close or rng.random() < 0.6):
+        y = rng.uniform(size[0] - scale * low, 0.2 * size[0] - scale * top)
+    if sink:
+        y = max(y, size[0] - scale * cuts.shoulder)
+    elif both:
+        x = rng.uniform(*sorted((0.0, size[1] - scale * aspect * wide)))
+    elif cuts.left or cuts.right:
+        x = max(x, size[1] - scale * aspect * wide) if cuts.right else min(x, 0.0)
+    y = max(y, size[0] - scale * tall) if cuts.bottom else y
+    y = min(y, 0.0) if cuts.top else y
+    return _affine(scale * np.diag([aspect, 1.0]), np.array([x, y]))
+
+
 def _background_placement(rng: Rng, picture: Pixels, size: Size) -> Matrix:
     """Cover the crop, with room to move."""
     scale = max(size[0] / picture.shape[0], size[1] / picture.shape[1]) * np.exp(rng.uniform(np.log(1.15), np.log(2.2)))
@@ -150,17 +233,64 @@ def _warped(picture: NDArray, matrix: Matrix, size: Size, border: int) -> Pixels
 class _Actor:
     """A cutout with its place and motion in the crop."""
 
-    def __init__(self, rng: Rng, cutout: Cutout, size: Size, height: tuple[float, float], travel: float) -> None:
+    def __init__(
+        self, rng: Rng, cutout: Cutout, size: Size, height: tuple[float, float], travel: float, chances: Chances
+    ) -> None:
         self.cutout = cutout.mirrored() if rng.random() < 0.5 else cutout
         self.size = size
-        self.place = _placement(rng, self.cutout, size, height)
-        self.motion = Motion(rng, size, travel)
+        self.border, self.shutter = cv2.BORDER_CONSTANT, 0.0
+        if _happens(rng, chances.framed):
+            cuts, close = _Cuts.of(self.cutout), _happens(rng, chances.close)
+            self.place = _framed_placement(rng, self.cutout, cuts, size, height, close)
+            self.motion = Motion(rng, size, travel)
+            self.border = cv2.BORDER_REPLICATE  # where motion shows what lay beyond a cut, its edge goes on
+            if _happens(rng, chances.leave):
+                self.motion.away = _way_out(rng, cuts, size)
+        else:
+            self.place = _placement(rng, self.cutout, size, height)
+            self.motion = Motion(rng, size, travel)
+        if _happens(rng, chances.smear):
+            self.shutter = float(rng.uniform(0.3, 1.0))
 
     def seen(self, frame: int, when: float, camera: Matrix) -> tuple[Pixels, Pixels]:
         """Colours (H, W, 3) and alpha (H, W) in the crop."""
+        if not self.shutter:
+            return self._at(frame, when, camera)
+        half = 0.5 * self.shutter / max(len(self.cutout.fgr) - 1, 1)
+        middle = np.array([self.size[1] / 2, self.size[0] / 2, 1])
+        way = np.abs((self.motion.matrix(when + half) - self.motion.matrix(when - half)) @ middle).max()
+        steps = int(np.clip(way / 2, 3, 24))  # two pixels apart, as long as that takes no age
+        return _mean([self._at(frame, when + half * t, camera) for t in np.linspace(-1, 1, steps)])
+
+    def _at(self, frame: int, when: float, camera: Matrix) -> tuple[Pixels, Pixels]:
+        """At an instant."""
         matrix = camera @ self.motion.matrix(when) @ self.place
         fgr = _warped(self.cutout.fgr[frame], matrix, self.size, cv2.BORDER_REPLICATE)
-        return fgr, _warped(self.cutout.pha[frame], matrix, self.size, cv2.BORDER_CONSTANT)
+        return fgr, _warped(self.cutout.pha[frame], matrix, self.size, self.border)
+
+
+def _mean(instants: list[tuple[Pixels, Pixels]]) -> tuple[Pixels, Pixels]:
+    """Straight colours and alpha, 0..1, seen by a shutter that is open over the instants."""
+    alpha = np.asarray(np.mean([cover for _, cover in instants], axis=0), np.float32)
+    mixed = np.asarray(np.mean([colour * cover[..., None] for colour, cover in instants], axis=0), np.float32)
+    straight = mixed / np.maximum(alpha, 1e-3)[..., None]
+    return np.where(alpha[..., None] > 4e-3, straight, instants[len(instants) // 2][0]), alpha
+
+
+def _happens(rng: Rng, chance: float) -> bool:
+    """Draws a number only where there is a chance."""
+    return chance > 0 and bool(rng.random() < chance)
+
+
+def _way_out(rng: Rng, cuts: _Cuts, size: Size) -> Matrix:
+    """Out of the picture where the subject's cut sides stay out of sight."""
+    across = np.array([1.3 * size[1], 0.0])
+    ways = [np.array([0.0, 1.3 * size[0]])]
+    ways += [] if cuts.right or cuts.top else [-across]
+    ways += [] if cuts.left or cuts.top else [across]
+    if cuts.top:
+        ways[0] = np.array([0.0, 0.0])
+    return ways[int(rng.integers(len(ways)))]
 
 
 @dataclass
@@ -174,6 +304,30 @@ class _Look:
     blur: float
     grain: float
     quality: int | None
+    night: _Night | None = None
+
+
+@dataclass
+class _Night:
+    """Too little light, in linear light: a full exposure is 1."""
+
+    light: float
+    lift: float
+    """By how much the picture is made brighter again, its noise with it."""
+    shot: float
+    read: float
+
+    @classmethod
+    def random(cls, rng: Rng) -> _Night:
+        """A tenth to a thirtieth of the light; half of the time exposed again, fully or a little."""
+        light = float(np.exp(rng.uniform(np.log(1 / 40), np.log(1 / 8))))
+        lift = float(rng.choice([1.0, 1.0, 0.5 / light, 1 / light]))
+        return cls(light, lift, float(np.exp(rng.uniform(*np.log((3e-6, 6e-5))))), float(rng.uniform(1e-4, 1e-3)))
+
+    def __call__(self, rng: Rng, plate: Pixels) -> Pixels:
+        linear = self.light * decode_srgb(plate)
+        noise = np.sqrt(self.shot * linear + self.read**2) * rng.standard_normal(plate.shape, np.float32)
+        return encode_srgb(np.clip(self.lift * (linear + noise), 0, 1))
 
 
 def compose(
@@ -186,13 +340,17 @@ def compose(
     count = len(subject.fgr)
     camera = Motion(rng, size, 1.5 if rng.random() < 0.5 else 0.6) if rng.random() < chances.camera else _still(size)
     travel = 1.5 if rng.random() < chances.travel else 0.2
-    actor = _Actor(rng, subject, size, (0.45, 1.9), travel)
+    actor = _Actor(rng, subject, size, (0.45, 1.9), travel, chances)
     behind = (
-        [_Actor(rng, *_double(rng, subject, others, chances.twin), size, (0.4, 1.3), 1.0)]
+        [_Actor(rng, *_double(rng, subject, others, chances.twin), size, (0.4, 1.3), 1.0, replace(chances, close=0))]
         if rng.random() < chances.distractor
         else []
     )
-    before = [_Actor(rng, others[-1], size, (0.25, 0.8), 2.0)] if others and rng.random() < chances.occluder else []
+    before = (
+        [_Actor(rng, others[-1], size, (0.25, 0.8), 2.0, replace(chances, close=0, leave=0))]
+        if others and rng.random() < chances.occluder
+        else []
+    )
     scene = _Scene(rng, background, size, chances)
     tint = scene.tint if rng.random() < chances.camouflage else None
     look = _look(rng, count, chances)
@@ -261,15 +419,18 @@ def _look(rng: Rng, count: int, chances: Chances) -> _Look:
         float(rng.uniform(0.4, 1.6)) if rng.random() < chances.blur else 0.0,
         float(rng.uniform(0.004, 0.05)) if rng.random() < chances.grain else 0.0,
         int(rng.integers(35, 96)) if rng.random() < chances.compression else None,
+        _Night.random(rng) if _happens(rng, chances.dark) else None,
     )
 
 
 def _developed(rng: Rng, plate: Pixels, look: _Look, frame: int) -> Pixels:
     """Light, lens, grain and compression of one frame."""
     plate = np.clip(plate, 0, 1) ** look.gamma[frame] * look.gain[frame]
+    if look.night:
+        plate = look.night(rng, np.clip(plate, 0, 1))
     if look.blur:
         plate = cv2.GaussianBlur(plate, (0, 0), look.blur)
-    if look.grain:
+    if look.grain and not look.night:
         plate = plate + look.grain * rng.standard_normal(plate.shape, np.float32)
     plate = np.clip(plate, 0, 1).astype(np.float32)
     return plate if look.quality is None else _compressed(plate, look.quality)
@@ -301,6 +462,40 @@ def moved(
         seen.append(_developed(rng, picture, look, frame))
         masks.append((mask > 0.5).astype(np.float32))
     return Shot(np.stack(seen), np.stack(masks))
+
+
+def animated(rng: Rng, still: Cutout, frames: int) -> Cutout:
+    """A still cut-out as a clip: it sways around its foot, nods, bends smoothly and is blurred by its own motion."""
+    colour, alpha = still.fgr[0], still.pha[0]
+    height, width = alpha.shape
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    speed = float(np.exp(rng.uniform(*np.log((0.08, 0.6)))))
+    bend = rng.normal(0, 1, (2, 2, 4, 4)).astype(np.float32)
+    sizes = np.array([0.09, 0.05, 0.012, 0.012]) * rng.uniform(0, 1, 4) ** 1.5
+    phases, paces = rng.uniform(0, 2 * np.pi, 4), speed * rng.uniform(0.6, 1.6, 4)
+    weight = np.clip(1 - y / height, 0, 1)  # the foot stays where it is
+    shutter = float(rng.uniform(0.3, 1.0)) if rng.random() < 0.5 else 0.0
+
+    def at(time: float) -> tuple[Pixels, Pixels]:
+        lean, nod, one, two = sizes * np.sin(paces * time + phases)
+        dx, dy = (
+            cv2.resize(one * bend[0, k] + two * bend[1, k], (width, height), interpolation=cv2.INTER_CUBIC)
+            for k in (0, 1)
+        )
+        turn = (lean * weight + 2 * nod * weight**2).astype(np.float32)
+        maps = (
+            (x + turn * (height - y) + dx * width).astype(np.float32),
+            (y - turn * (x - width / 2) + dy * height).astype(np.float32),
+        )
+        fgr, pha = (cv2.remap(p, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for p in (colour, alpha))
+        return fgr.astype(np.float32) / 255, pha.astype(np.float32) / 255
+
+    seen = [
+        _mean([at(frame + shutter * k / 3) for k in range(4)]) if shutter else at(frame)
+        for frame in map(float, range(frames))
+    ]
+    bytes_of = [tuple(np.asarray((255 * p).round(), np.uint8) for p in pair) for pair in seen]
+    return Cutout(*(list(parts) for parts in zip(*bytes_of, strict=True)))
 
 
 def _bent(rng: Rng, picture: Pixels, mask: Pixels) -> tuple[Pixels, Pixels]:

@@ -43,6 +43,8 @@ SPEEDS = (0.5, 1, 1, 1, 2, 3)
 """Steps between the frames taken from a clip."""
 TRIES = 32
 BACKGROUNDS = Path("mat_vid/BG20k/train")
+STILLS_SHARE = 0.35
+"""Of the subjects, where there are stills beside the clips."""
 
 
 class Stream(IntEnum):
@@ -180,9 +182,8 @@ class MattingStills:
             )
 
     def cutout(self, rng: Rng, frames: int) -> Cutout:
-        """One still, repeated; augmentation moves it."""
-        still = _read_cutout([self.pairs[int(rng.integers(len(self.pairs)))]])
-        return Cutout(still.fgr * frames, still.pha * frames)
+        """One still that sways, bends and is blurred by its motion."""
+        return augment.animated(rng, _read_cutout([self.pairs[int(rng.integers(len(self.pairs)))]]), frames)
 
 
 class Backgrounds:
@@ -354,6 +355,7 @@ class MattingSamples:
 
     def __init__(self, root: Path, kind: MattingData, chances: Chances | None = None) -> None:
         self.subjects = MattingVideos(root) if kind is MattingData.VIDEO else MattingStills(root)
+        self.stills = MattingStills(root) if kind is MattingData.VIDEO and (root / "mat_img").is_dir() else None
         self.backgrounds = Backgrounds(root)
         self.chances = chances or Chances()
 
@@ -362,9 +364,13 @@ class MattingSamples:
         return _visible(lambda: self._composed(rng, frames, size))
 
     def _composed(self, rng: Rng, frames: int, size: Size) -> Shot:
-        others = [self.subjects.cutout(rng, frames) for _ in range(2)]
+        others = [self._cutout(rng, frames) for _ in range(2)]
         background = self.backgrounds.pictures(rng, frames)
-        return augment.compose(rng, self.subjects.cutout(rng, frames), others, background, size, self.chances)
+        return augment.compose(rng, self._cutout(rng, frames), others, background, size, self.chances)
+
+    def _cutout(self, rng: Rng, frames: int) -> Cutout:
+        source = self.stills if self.stills is not None and rng.random() < STILLS_SHARE else self.subjects
+        return source.cutout(rng, frames)
 
 
 class LabelSamples:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -225,3 +226,20 @@ def test_matting_samples_show_the_subject_and_its_truth(every_layout: Path) -> N
     assert shot.plates.max() <= 1
     assert (shot.alphas[0] > 0.5).any()
     assert cv2.countNonZero((shot.alphas[-1] > 0).astype(np.uint8)) > 0
+
+
+def test_stills_are_mixed_among_the_clips_where_there_are_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny.write_matting_video(tmp_path)
+    tiny.write_backgrounds(tmp_path)
+    assert data.MattingSamples(tmp_path, MattingData.VIDEO).stills is None
+    tiny.write_matting_stills(tmp_path)
+    samples, taken = data.MattingSamples(tmp_path, MattingData.VIDEO), []
+
+    def watched(kind: str, draw: Callable[..., data.Cutout]) -> Callable[..., data.Cutout]:
+        return lambda rng, frames: taken.append(kind) or draw(rng, frames)
+
+    monkeypatch.setattr(samples.stills, "cutout", watched("still", samples.stills.cutout))
+    monkeypatch.setattr(samples.subjects, "cutout", watched("clip", samples.subjects.cutout))
+    for seed in range(40):
+        samples.shot(rng(seed), 2, SIZE)
+    assert 0.2 < np.mean([kind == "still" for kind in taken]) < 0.5

@@ -38,7 +38,7 @@ def logged(folder: Path) -> list[dict[str, str]]:
 def test_three_stages_one_after_another(every_layout: Path, tmp_path: Path) -> None:
     """The whole recipe at toy size: each stage starts from the last one's weights, and the alpha error falls."""
     network, errors = untrained(), []
-    for number, iterations in ((0, 40), (1, 12), (2, 8)):
+    for number, iterations in ((0, 64), (1, 12), (2, 8)):
         folder = tmp_path / str(number)
         stage = toy_stage(number, iterations=iterations, rate=3e-3)
         steps = run(network, stage, every_layout, folder, picture_every=4)

@@ -91,7 +91,9 @@ def test_an_occluder_takes_from_the_alpha_and_a_distractor_does_not() -> None:
     assert np.abs(beside.plates - composed(NEVER, 2).plates).max() > 0.05
 
 
-@pytest.mark.parametrize("name", ["camera", "travel", "light", "shadow", "bokeh", "blur", "grain", "compression"])
+@pytest.mark.parametrize(
+    "name", ["camera", "travel", "light", "shadow", "bokeh", "blur", "grain", "compression", "framed", "dark"]
+)
 def test_each_chance_changes_the_picture(name: str) -> None:
     from dataclasses import replace
 
@@ -118,3 +120,83 @@ def test_moved_labels_follow_their_pixels() -> None:
     shot = augment.moved(np.random.default_rng(1), [plate] * 3, [label] * 3, (64, 80), warp=True)
     bright = shot.plates.mean(axis=-1) > 0.5 * shot.plates.max()
     assert (bright != (shot.alphas > 0.5)).mean() < 0.05
+
+
+def bust() -> Cutout:
+    """Cut by the left, right and bottom edge of its own picture, its head free."""
+    pha = np.zeros((90, 70), np.uint8)
+    pha[30:, 25:45] = 255
+    cv2.circle(pha, (35, 30), 18, 255, -1)
+    pha[60:] = 255
+    return Cutout([np.full((90, 70, 3), 200, np.uint8)], [pha])
+
+
+@pytest.mark.parametrize("sides", [(), ("left",), ("top", "right"), ("left", "right")])
+def test_what_its_own_picture_cuts_does_not_float_in_the_crop(sides: tuple[str, ...]) -> None:
+    """Every border of the cut-out's picture at which it is cut lies at or beyond the crop's border."""
+    pha = np.zeros((80, 60), np.uint8)
+    pha[20:, 15:45] = 255  # the bottom is always cut
+    if "left" in sides:
+        pha[50:, :20] = 255
+    if "right" in sides:
+        pha[50:, 40:] = 255
+    if "top" in sides:
+        pha[:, 20:40] = 255
+    subject = Cutout([np.zeros((80, 60, 3), np.uint8)], [pha])
+    cuts = augment._Cuts.of(subject)
+    assert (cuts.left, cuts.right, cuts.top, cuts.bottom) == (*(s in sides for s in ("left", "right", "top")), True)
+    for seed in range(60):
+        place = augment._framed_placement(
+            np.random.default_rng(seed), subject, cuts, (64, 96), (0.45, 1.9), close=seed % 2 == 0
+        )
+        (x0, y0), (x1, y1) = (place[:2, :2] @ corner + place[:2, 2] for corner in ((0, 0), (60, 80)))
+        hidden = place[1, 1] * cuts.shoulder + place[1, 2] >= 64 - 1e-6  # or the crop ends above the cut sides
+        rest = (1 - augment.SPUN) * 96 if {"left", "right"} <= set(sides) else 0
+        assert "left" not in sides or x0 <= rest + 1e-6 or hidden
+        assert "right" not in sides or x1 >= 96 - rest - 1e-6 or hidden
+        assert "top" not in sides or y0 <= 1e-6
+        assert y1 >= 64 - 1e-6
+
+
+def test_a_framed_bust_that_moves_shows_no_cut() -> None:
+    """Below the bust's head there is always neck or body, down to the crop's last row, whatever moves."""
+    chances = Chances(**{**dict.fromkeys(Chances.__dataclass_fields__, 0.0), "framed": 1.0, "travel": 1.0})
+    still = augment.animated(np.random.default_rng(0), bust(), 4)
+    for seed in range(8):
+        shot = augment.compose(np.random.default_rng(seed), still, [], [tiny.picture(9, (90, 120))], (64, 80), chances)
+        for alpha in shot.alphas:
+            seen = np.flatnonzero((alpha > 0.5).any(axis=1))
+            assert not len(seen) or seen[-1] == 63
+            assert not len(seen) or (np.diff(seen) == 1).all()
+
+
+def test_a_still_becomes_a_clip_of_the_same_subject() -> None:
+    clip = augment.animated(np.random.default_rng(2), bust(), 5)
+    assert len(clip.fgr) == len(clip.pha) == 5
+    assert not np.array_equal(clip.pha[0], clip.pha[4])
+    areas = [pha.mean() for pha in clip.pha]
+    assert max(areas) < 1.2 * min(areas)
+    again = augment.animated(np.random.default_rng(2), bust(), 5)
+    assert all(np.array_equal(a, b) for a, b in zip(clip.fgr, again.fgr, strict=True))
+
+
+def test_a_subject_that_leaves_comes_back() -> None:
+    from dataclasses import replace
+
+    clip = Cutout([tiny.picture(1)] * 9, [tiny.blob(0)] * 9)
+    chances = replace(NEVER, framed=1.0, leave=1.0)
+    shot = augment.compose(np.random.default_rng(3), clip, [], [tiny.picture(9, (90, 120))], (64, 80), chances)
+    areas = shot.alphas.mean(axis=(1, 2))
+    assert areas[4] < 0.01
+    assert min(areas[0], areas[-1]) > 0.03
+
+
+def test_dark_plates_are_dark_or_noisy_and_keep_their_alpha() -> None:
+    from dataclasses import replace
+
+    for seed in range(6):
+        dark, plain = composed(replace(NEVER, dark=1.0), seed), composed(NEVER, seed)
+        assert np.array_equal(dark.alphas, plain.alphas)
+        darker = dark.plates.mean() < 0.6 * plain.plates.mean()
+        noisy = np.abs(dark.plates - cv2.blur(dark.plates[0], (3, 3))).mean() > 0.01
+        assert darker or noisy

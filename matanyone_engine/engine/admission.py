@@ -36,7 +36,10 @@ def session_bytes(dims: Dims, size: tuple[int, int], options: SessionOptions, *,
     other_keys: frames that it remembers besides those of its own working memory. A region that follows may grow to the
     whole frame, and is counted so.
     """
-    geometry, region = Geometry.of((size[1], size[0]), options.working_size), Region.parse(options.region)
+    geometry, region = (
+        Geometry.of((size[1], size[0]), options.working_size or dims.core_size),
+        Region.parse(options.region),
+    )
     cells = region.largest(geometry).cells
     height, width = geometry.working
     stored = (MemoryPolicy().bank_frames + other_keys) * cells * (dims.key_dim + 1 + dims.value_dim)
@@ -50,7 +53,7 @@ def session_bytes(dims: Dims, size: tuple[int, int], options: SessionOptions, *,
 
 def ahead_bytes(dims: Dims, size: tuple[int, int], options: SessionOptions, plates: int, device: torch.device) -> int:
     """Of what the network knows of plates that wait for their turn. size: width, height in pixels."""
-    geometry = Geometry.of((size[1], size[0]), options.working_size)
+    geometry = Geometry.of((size[1], size[0]), options.working_size or dims.core_size)
     if not (Region.parse(options.region).off and encodes_ahead(device, geometry)):
         return 0
     skip8, skip4, skip2, *_ = dims.decoder_dims

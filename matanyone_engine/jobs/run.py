@@ -551,10 +551,11 @@ def waiting_bytes(plan: MattePlan) -> int:
 
 
 def _settled(plan: MattePlan, network: MatAnyone) -> MattePlan:
-    """With the warm-up passes that suit the network where the job leaves them open: they are part of what it names."""
-    if plan.job.warm_up_passes is not None:
-        return plan
-    return replace(plan, job=replace(plan.job, warm_up_passes=network.warm_up_passes))
+    """Fill in the warm-up passes and the working size that suit the network, where the job leaves them open."""
+    job = plan.job
+    passes = network.warm_up_passes if job.warm_up_passes is None else job.warm_up_passes
+    size = network.core_size if job.working_size is None else job.working_size
+    return replace(plan, job=replace(job, warm_up_passes=passes, working_size=size))
 
 
 def identity(plan: MattePlan, network: MatAnyone) -> str:

@@ -116,7 +116,7 @@ class MattingSession:
         self._network = network.eval()
         self._policy = policy or MemoryPolicy()
         self._warm_up_passes = network.warm_up_passes if warm_up_passes is None else warm_up_passes
-        self._working_size = working_size
+        self._working_size = network.core_size if working_size is None else working_size
         self._refine = refine
         self._region = Region.parse(region)
         self._hold_tolerance = hold_tolerance

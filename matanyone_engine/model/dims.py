@@ -23,6 +23,9 @@ RESNETS: tuple[Trunk, ...] = ("resnet18", "resnet50")
 _WIDEST = 8192
 """More is a damaged file, not a network."""
 
+CORE_SIZE = 432
+"""Pixels of the shortest side at which a Lite network runs."""
+
 STRIDE = 16
 """Pixels per token: keys, values and the sensory map live at a sixteenth of the padded frame."""
 
@@ -32,8 +35,8 @@ class Dims:
     """Widths, in channels unless said otherwise."""
 
     trunk: Trunk = "resnet50"
-    """Image encoder. With 'lite0', an EfficientNet-Lite0, the mask encoder reads the image encoder's maps and the decoder
-    ends at stride 2 (lite.py, lite_decoder.py); `trunk_width` and the last of `decoder_dims` are then unused."""
+    """Image encoder. With 'lite0', an EfficientNet-Lite0, the mask encoder reads the image encoder's maps and the
+    decoder ends at stride 2 (lite.py, lite_decoder.py); `trunk_width` and the last `decoder_dims` are then unused."""
     trunk_width: int = 64
     feature_dims: tuple[int, ...] = (1024, 512, 256, 64, 3)
     """Image features at strides 16, 8, 4, 2, 1; the last is the normalised image itself."""
@@ -64,6 +67,14 @@ class Dims:
                 came=problem,
                 action="Use the dims that were saved with the weights.",
             )
+
+    @property
+    def core_size(self) -> int | None:
+        """The shortest side, in pixels, that the network computes where nobody gives a working size; None: all of it.
+
+        A Lite network was trained for this size. The published networks and MINI compute whole plates.
+        """
+        return CORE_SIZE if self.trunk == "lite0" else None
 
     def to_json(self) -> str:
         """The text kept in a safetensors file's metadata under 'dims'."""

@@ -28,6 +28,8 @@ from matanyone_engine.model.object_transformer import ObjectTransformer, Transfo
 
 WARM_UP_PASSES = 10
 """The published default (spec section 5.3)."""
+LITE_WARM_UP_PASSES = 2
+"""What a Lite network is trained with, at most."""
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
 
@@ -81,8 +83,15 @@ class MatAnyone(nn.Module):
         self.object_summarizer = ObjectSummarizer(dims)
         self.aux_computer = AuxComputer(dims)
         self.temp_sparity = ChangeHead(dims)
+        if lite:
+            self.warm_up_passes = LITE_WARM_UP_PASSES
         self.register_buffer("mean", torch.tensor(IMAGE_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGE_STD).view(1, 3, 1, 1), persistent=False)
+
+    @property
+    def core_size(self) -> int | None:
+        """The working size, in pixels, of whoever gives none; None computes whole plates (dims.py)."""
+        return self.dims.core_size
 
     @property
     def device(self) -> torch.device:

@@ -33,10 +33,12 @@ class Precision(Enum):
     FAST = "fast"
 
 
-# Modules whose convolutions run in half precision in fast mode: nearly all of the arithmetic.
+# Modules whose convolutions run in half precision in fast mode: nearly all of the arithmetic. A network has those of
+# its kind of encoder and decoder.
 _HALVED = (
     "pixel_encoder",
     "mask_encoder.conv1",
+    "mask_encoder.enter",
     "mask_encoder.layer1",
     "mask_encoder.layer2",
     "mask_encoder.layer3",
@@ -56,6 +58,7 @@ _HALVED = (
 
 # Convolution -> the norm that follows it in the same module.
 _FOLLOWED_BY = {"conv1": "bn1", "conv2": "bn2", "conv3": "bn3", "conv1x1_v2": "bn1", "conv3x3": "bn2"}
+_FOLLOWED_BY |= {name: f"{name}_norm" for name in ("stem", "expand", "filter", "project")}
 
 
 def half_type(device: torch.device) -> torch.dtype | None:
@@ -107,8 +110,10 @@ def prepared(network: MatAnyone, precision: Precision) -> MatAnyone:
     if precision is Precision.FAST:
         dtype = half_type(network.device)
         assert dtype is not None, "choose_precision() refuses it"
+        modules = dict(ready.named_modules())
         for name in _HALVED:
-            _halve(ready.get_submodule(name), dtype)
+            if name in modules:
+                _halve(modules[name], dtype)
         # Distances leave float16's range; and only on CPUs was this measured.
         ready.half_search = dtype is torch.bfloat16 and network.device.type == "cpu"
     return for_inference(ready)

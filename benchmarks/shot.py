@@ -47,7 +47,7 @@ from matanyone_engine.matting import runner as running
 from matanyone_engine.matting.blend import separated
 from matanyone_engine.matting.content_keys import Inputs, Names
 from matanyone_engine.matting.inside_outside import NO_CONSTRAINTS, Constraints
-from matanyone_engine.matting.runner import OTHER_KEYS_FARTHER, ShotRunner, Store
+from matanyone_engine.matting.runner import OTHER_KEYS_FARTHER, AlphaStore, ShotRunner
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.matting.shot import Seed, Shot, Subject
 from matanyone_engine.media.sequence import describe_frames
@@ -74,7 +74,7 @@ def follow(
     scene: Scene,
     *subjects: Subject,
     constraints: Mapping[int, Constraints] | None = None,
-    store: Store | None = None,
+    store: AlphaStore | None = None,
 ) -> Alphas:
     """Run subjects over a scene, keyed with its truth; constraint masks are the first subject's, by frame."""
     runner = _runner(network, scene, Shot(scene.frames, subjects), {} if store is None else store)
@@ -96,7 +96,7 @@ def _planes(plate: Alpha) -> torch.Tensor:
     return torch.from_numpy(plate).permute(2, 0, 1)
 
 
-def _runner(network: MatAnyone, scene: Scene, shot: Shot, store: Store) -> ShotRunner:
+def _runner(network: MatAnyone, scene: Scene, shot: Shot, store: AlphaStore) -> ShotRunner:
     seeds = [Seed(subject.name, key) for subject in shot.subjects for key in subject.keys]
     names = Names(
         shot, Inputs("benchmark", {frame: str(frame) for frame in shot.frames}, dict.fromkeys(seeds, "truth"))
@@ -280,7 +280,7 @@ def _by_ends(network: MatAnyone, scene: Scene) -> dict[str, float]:
     last = len(scene.plates) - 1 if scene.name == "drawn" else worst_frame(scored(one, scene), scene.truth["hero"])
     keyed = (FIRST, FIRST + last)
     hero, taught = Subject("hero", keyed), Subject("hero", keyed, pinned=frozenset(keyed))
-    alone: Store = {}
+    alone: AlphaStore = {}
     ways = {"one key": one, "own": _remembering(_NEVER_READ, lambda: follow(network, scene, hero, store=alone))}
     ways["own, old blend"] = _handing_over_slowly(lambda: follow(network, scene, hero, store=alone))
     ways["both alike"] = _remembering(1.0, lambda: follow(network, scene, hero))

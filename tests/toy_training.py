@@ -12,7 +12,7 @@ from toy import TOY
 
 from matanyone_engine.model import MatAnyone
 from matanyone_engine.training.loop import RunOptions, train
-from matanyone_engine.training.recipe import MATANYONE_STAGES, Stage
+from matanyone_engine.training.recipe import MATANYONE_STAGES, TrainingStage
 
 
 def untrained() -> MatAnyone:
@@ -21,7 +21,7 @@ def untrained() -> MatAnyone:
     return MatAnyone(TOY)
 
 
-def toy_stage(number: int, **changes: object) -> Stage:
+def toy_stage(number: int, **changes: object) -> TrainingStage:
     """A published stage at toy size: all its passes, losses and data."""
     small = {"batch": 2, "crop": (64, 80), "frames": (3, 3), "points": 64, "iterations": 4, "rate": 1e-3}
     return replace(MATANYONE_STAGES[number], **{**small, **changes})

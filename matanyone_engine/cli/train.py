@@ -24,8 +24,8 @@ from matanyone_engine.model.device import choose_device
 from matanyone_engine.model.dims import MINI
 from matanyone_engine.model.matanyone import MatAnyone
 from matanyone_engine.model.registry import load_trainable
-from matanyone_engine.training.loop import WEIGHTS, RunOptions, Share, Step, share_of_processes, train
-from matanyone_engine.training.recipe import MATANYONE_STAGES, STAGES, Stage
+from matanyone_engine.training.loop import WEIGHTS, RunOptions, Share, TrainingStep, share_of_processes, train
+from matanyone_engine.training.recipe import LITE_STAGES, MATANYONE_STAGES, STAGES, TrainingStage
 
 _HEARTBEAT = 15.0
 """Seconds between lines of progress."""
@@ -90,7 +90,7 @@ def own_device(asked: str, share: Share) -> torch.device:
     return device
 
 
-def chosen_stage(args: argparse.Namespace) -> Stage:
+def chosen_stage(args: argparse.Namespace) -> TrainingStage:
     """The stage, with what the command line changes."""
     stage = STAGES[args.stage]
     if (args.threads is not None and args.threads < 1) or args.workers < 0:
@@ -116,15 +116,16 @@ def chosen_stage(args: argparse.Namespace) -> Stage:
     return stage
 
 
-def starting_network(init: str | None, stage: Stage) -> MatAnyone:
+def starting_network(init: str | None, stage: TrainingStage) -> MatAnyone:
     """The network to train: from weights with their dims, or new ones drawn from the stage's seed."""
     if init is not None:
         return load_trainable(init)
-    if stage.name in {published.name for published in MATANYONE_STAGES}:
+    if stage.name in {each.name for each in (*MATANYONE_STAGES, *LITE_STAGES)}:
         raise SettingError(
-            expected=f"weights to start {stage.name} from: it freezes batch norm and hardly moves the image trunk",
+            expected=f"weights to start {stage.name} from: its image trunk was trained before",
             came="none",
-            action="Name a whole network's weights with --init, or begin with --stage mini-1.",
+            action="Name a whole network's weights with --init (examples/mini/start.py makes those of lite-1), "
+            "or begin with --stage mini-1.",
         )
     torch.manual_seed(stage.seed)
     return MatAnyone(MINI)
@@ -135,11 +136,11 @@ class _Report:
 
     def __init__(self, console: Console, *, quiet: bool) -> None:
         self._console, self._quiet = console, quiet
-        self._recent: deque[Step] = deque(maxlen=_RECENT)
+        self._recent: deque[TrainingStep] = deque(maxlen=_RECENT)
         self._spoken = time.monotonic()
         self.done = 0
 
-    def show(self, step: Step) -> None:
+    def show(self, step: TrainingStep) -> None:
         """One more iteration is done."""
         self._recent.append(step)
         self.done = step.iteration + 1

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Column, Table
 
 from matanyone_engine.errors import EngineError, Interrupted, LicenceRefused, SettingError, WeightsNotFound
-from matanyone_engine.model.fetch import Progress as Report
+from matanyone_engine.model.fetch import FetchProgress as Report
 from matanyone_engine.model.fetch import fetch
 from matanyone_engine.model.install import import_file
 from matanyone_engine.model.licences import LicencePolicy, read_policy

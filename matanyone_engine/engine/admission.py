@@ -6,7 +6,7 @@ from __future__ import annotations
 import psutil
 import torch
 
-from matanyone_engine.matting.geometry import Geometry
+from matanyone_engine.matting.geometry import Geometry, Size
 from matanyone_engine.matting.memory_policy import MemoryPolicy
 from matanyone_engine.matting.options import SessionOptions
 from matanyone_engine.matting.prepared_plate import encodes_ahead
@@ -37,7 +37,7 @@ def session_bytes(dims: Dims, size: tuple[int, int], options: SessionOptions, *,
     whole frame, and is counted so.
     """
     geometry, region = (
-        Geometry.of((size[1], size[0]), options.working_size or dims.core_size),
+        Geometry.of(Size(size[1], size[0]), options.working_size or dims.core_size),
         Region.parse(options.region),
     )
     cells = region.largest(geometry).cells
@@ -53,7 +53,7 @@ def session_bytes(dims: Dims, size: tuple[int, int], options: SessionOptions, *,
 
 def ahead_bytes(dims: Dims, size: tuple[int, int], options: SessionOptions, plates: int, device: torch.device) -> int:
     """Of what the network knows of plates that wait for their turn. size: width, height in pixels."""
-    geometry = Geometry.of((size[1], size[0]), options.working_size or dims.core_size)
+    geometry = Geometry.of(Size(size[1], size[0]), options.working_size or dims.core_size)
     if not (Region.parse(options.region).off and encodes_ahead(device, geometry)):
         return 0
     skip8, skip4, skip2, *_ = dims.decoder_dims

@@ -13,7 +13,7 @@ import numpy as np
 from matanyone_engine.errors import FrameRangeError
 from matanyone_engine.jobs.job import MatteJob, keys_of, open_source
 from matanyone_engine.jobs.masks import Plane, prepared_mask
-from matanyone_engine.matting.geometry import Geometry
+from matanyone_engine.matting.geometry import Geometry, Size
 from matanyone_engine.matting.options import check_options, keywords
 from matanyone_engine.media.color import Levels, NetworkView
 from matanyone_engine.media.color_spaces import ColourChoice, choose_space
@@ -76,7 +76,7 @@ def inspect_plate(job: MatteJob, frame: int | None = None) -> Inspection:
         view=view,
         levels=view.levels(rgb),
         brightness=(float(brightness[0]), float(brightness[1]), float(brightness[2])),
-        working=Geometry.of(seen.shape[:2], job.working_size).working,
+        working=Geometry.of(Size(*seen.shape[:2]), job.working_size).working,
         seen=seen,
         mask=mask,
     )

@@ -41,9 +41,9 @@ from matanyone_engine.matting.inside_outside import Constraints
 from matanyone_engine.matting.options import NAMES_OF_0_1_0, keywords
 from matanyone_engine.matting.out_of_memory import again_if_out_of_memory, memory_named
 from matanyone_engine.matting.prepared_plate import AnyPlate
-from matanyone_engine.matting.runner import Live, ShotRunner, Vanished
+from matanyone_engine.matting.runner import PassState, ShotRunner, Vanished
 from matanyone_engine.matting.session import FrameReport, MattingSession
-from matanyone_engine.matting.shot import Step, Subject
+from matanyone_engine.matting.shot import ShotStep, Subject
 from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.color_spaces import interop_id
 from matanyone_engine.media.images import Plate
@@ -151,7 +151,7 @@ class Looking(StepDone):
 class _Read:
     """A plate frame on its way to the network."""
 
-    step: Step
+    step: ShotStep
     plate: Plate
     seen: Plane
     """(H, W, 3) 0..1: what the network is shown."""
@@ -174,7 +174,7 @@ class _Written:
     """A step whose files, if it has any, are on disk."""
 
     event: StepDone
-    live: tuple[Live, ...]
+    live: tuple[PassState, ...]
     """The passes under way after it."""
     line: Line = field(default_factory=dict)
     """What the record says of them."""
@@ -268,7 +268,7 @@ class _Run:
         self._point = self._papers.resume
         self._ledger = Ledger(self._papers.ledger, self._papers.ledgers())
         self._left = time.monotonic()
-        self._live: tuple[Live, ...] = ()
+        self._live: tuple[PassState, ...] = ()
         self._worked = False
         self._wanted = wanted
 
@@ -330,7 +330,7 @@ class _Run:
         """Frames that go before all others, in order."""
         return [frame for frame in dict.fromkeys((*self._wanted(), *self._plan.job.first)) if frame in waiting]
 
-    def _planned(self, aims: Collection[int], waiting: set[int]) -> tuple[tuple[Step, ...], int]:
+    def _planned(self, aims: Collection[int], waiting: set[int]) -> tuple[tuple[ShotStep, ...], int]:
         """The steps to these frames, and how many there are to all that waits."""
         self._store.need(lambda _: True)
         self._store.update(self._runner.going(self._live))  # where other passes go on later
@@ -340,7 +340,7 @@ class _Run:
         return steps, max(len(whole), len(steps))
 
     def _steps(
-        self, steps: tuple[Step, ...], done: int, of: int, waiting: set[int], aims: list[int]
+        self, steps: tuple[ShotStep, ...], done: int, of: int, waiting: set[int], aims: list[int]
     ) -> Iterator[Event]:
         """Take the steps, until others are more urgent; frames that are on disk wait no more."""
         depth = most_waiting(self._plan)
@@ -387,7 +387,7 @@ class _Run:
                 return
             yield read
 
-    def _read(self, step: Step) -> _Read:
+    def _read(self, step: ShotStep) -> _Read:
         """A plate, the very one that results are named after. Raises PlateError, MaskError, OutOfMemory."""
         with memory_named("read"), _on(step.frame):
             plate = self._plate(step.frame)
@@ -410,7 +410,7 @@ class _Run:
 
         return patiently(lambda: source.read(frame), look)
 
-    def _constraints(self, step: Step) -> dict[str, Constraints]:
+    def _constraints(self, step: ShotStep) -> dict[str, Constraints]:
         names = {seed.subject for seed in step.seeds} | {move.along.seed.subject for move in step.moves}
         return {name: self._plan.masks.constraints(name, step.frame) for name in names}
 
@@ -424,13 +424,15 @@ class _Run:
             self._worked = True
         return partial(self._write, step, read.plate, read.seen, self._answers(step), self._runner.live)
 
-    def _answers(self, step: Step) -> _Answers:
+    def _answers(self, step: ShotStep) -> _Answers:
         if not step.delivers:
             return _Answers()
         alphas = {name: alpha.cpu().numpy() for name, alpha in self._runner.alphas(step.frame).items()}
         return _Answers(alphas, self._runner.report(step.frame), self._runner.confidences(step.frame))
 
-    def _write(self, step: Step, plate: Plate, seen: Plane, answers: _Answers, live: tuple[Live, ...]) -> _Written:
+    def _write(
+        self, step: ShotStep, plate: Plate, seen: Plane, answers: _Answers, live: tuple[PassState, ...]
+    ) -> _Written:
         """Write the files of a step. Raises BadResult, OutputError, OutOfMemory."""
         frame = step.frame
         alphas, report, confidences = answers.alphas, answers.report, answers.confidences

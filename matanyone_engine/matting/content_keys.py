@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from matanyone_engine.matting.shot import Answer, Pass, Seed, Shot, Source
+from matanyone_engine.matting.shot import AlphaOrigin, Pass, Seed, Shot, Source
 
 _FORMAT = 4
 """Raised when the same inputs give other alphas, or reports: a change of the network, of blending, a policy."""
@@ -63,7 +63,7 @@ class Names:
             return digest("blend", frame, [self.alpha(each, each.frames[-1]) for each in answer.passes])
         return self._simple(answer, frame)
 
-    def _simple(self, answer: Answer, frame: int) -> str:
+    def _simple(self, answer: AlphaOrigin, frame: int) -> str:
         if answer.seed is not None:
             return self.seed(answer.seed)
         return self.alpha(answer.passes[0], frame) if answer.passes else "absent"

@@ -18,8 +18,12 @@ from torch import Tensor
 
 from matanyone_engine.model.dims import STRIDE
 
-Size = tuple[int, int]
-"""(height, width) in pixels."""
+
+class Size(NamedTuple):
+    """A size in pixels, as tensors have it; where compositors say width first, the name is Resolution."""
+
+    height: int
+    width: int
 
 
 class Box(NamedTuple):
@@ -44,8 +48,8 @@ class Window:
     right: int
 
     @property
-    def size(self) -> Size:
-        """(rows, columns)."""
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of cells."""
         return self.bottom - self.top, self.right - self.left
 
     @property
@@ -115,8 +119,7 @@ class Geometry:
         if working_size is None or shortest <= working_size:
             return cls(frame, frame)
         # Truncates in this order, as the published system does: 320 * 96 / 180 is 170.
-        height, width = (int(side / shortest * working_size) for side in frame)
-        return cls(frame, (height, width))
+        return cls(frame, Size(*(int(side / shortest * working_size) for side in frame)))
 
     @property
     def scaled(self) -> bool:

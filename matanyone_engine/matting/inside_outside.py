@@ -45,25 +45,25 @@ NO_CONSTRAINTS = Constraints()
 
 
 @dataclass(frozen=True)
-class Limits:
+class MaskLimits:
     """The same as tensors (B, 1, H, W) on the network's device, each 0..1."""
 
     inside: Tensor | None
     outside: Tensor | None
 
     @classmethod
-    def of(cls, given: Mapping[str, Tensor], device: torch.device) -> Limits:
+    def of(cls, given: Mapping[str, Tensor], device: torch.device) -> MaskLimits:
         """From checked masks (H, W) by name."""
         there = {name: mask.clamp(0, 1)[None, None].to(device) for name, mask in given.items()}
         return cls(there.get("inside"), there.get("outside"))
 
-    def prepared(self, geometry: Geometry) -> Limits:
+    def prepared(self, geometry: Geometry) -> MaskLimits:
         """At working size, padded: beside the frame nothing is limited."""
         return self.mapped(geometry.prepare)
 
-    def mapped(self, change: Callable[[Tensor], Tensor]) -> Limits:
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> MaskLimits:
         """Both masks changed alike."""
-        return Limits(*(None if mask is None else change(mask) for mask in (self.inside, self.outside)))
+        return MaskLimits(*(None if mask is None else change(mask) for mask in (self.inside, self.outside)))
 
     def applied(self, alpha: Tensor) -> Tensor:
         """Raw or clamped alphas (B, 1, H, W), held within the limits."""

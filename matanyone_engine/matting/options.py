@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from matanyone_engine.errors import SettingError
-from matanyone_engine.matting.geometry import Geometry
+from matanyone_engine.matting.geometry import Geometry, Size
 from matanyone_engine.matting.held_frames import LARGEST_TOLERANCE
 from matanyone_engine.matting.refine import GuidedFilter
 from matanyone_engine.matting.region import Region
@@ -71,12 +71,12 @@ def check_options(
 
 def check_size(options: SessionOptions, width: int, height: int) -> None:
     """Raise SettingError for a region that shows nothing of plates of this size."""
-    Region.parse(options.region).check(Geometry.of((height, width), options.working_size))
+    Region.parse(options.region).check(Geometry.of(Size(height, width), options.working_size))
 
 
 def describe_density(options: SessionOptions, width: int, height: int) -> str:
     """What is computed of plates of this size, and how it comes back: '1920x1080 of 3840x2160, refined (...)'."""
-    geometry = Geometry.of((height, width), options.working_size)
+    geometry = Geometry.of(Size(height, width), options.working_size)
     if not geometry.scaled:
         return f"{width}x{height}, every pixel"
     rows, columns = geometry.working

@@ -141,7 +141,7 @@ def _plate_size(plate: Tensor) -> Size:
             came=f"shape {tuple(plate.shape)}",
             action="Pass RGB planes first; an (H, W, 3) image needs .permute(2, 0, 1).",
         )
-    return int(plate.shape[1]), int(plate.shape[2])
+    return Size(*plate.shape[1:])
 
 
 def check_values(image: Tensor, name: str, error: type[PlateError] | type[MaskError]) -> None:

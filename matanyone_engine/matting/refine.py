@@ -57,7 +57,7 @@ def refined(
 
     box: plate pixels outside of which the answer is 0; None for the whole plate.
     """
-    size = (plate.shape[-2], plate.shape[-1])
+    size = Size(*plate.shape[-2:])
     box = box or Box(0, 0, size[1], size[0])
     how = how or GuidedFilter()
     full = alpha.new_zeros(1, 1, *size)
@@ -73,7 +73,7 @@ def refined(
 
 def _filter(full: Tensor, alpha: Tensor, seen: Tensor, plate: Tensor, box: Box, how: GuidedFilter) -> None:
     """Write the answer of a box into full, (1, 1, H, W)."""
-    size, working = (plate.shape[-2], plate.shape[-1]), (alpha.shape[-2], alpha.shape[-1])
+    size, working = Size(*plate.shape[-2:]), Size(*alpha.shape[-2:])
     reach = _Reach.of(box, size, working, margin=2 * how.radius + 1)
     function = reach.columns(colour_functions(reach.cut(alpha), reach.cut(seen), how), box.x0, box.x1)
     strip = max(1, _STRIP_PIXELS // (box.x1 - box.x0))

@@ -27,7 +27,18 @@ from matanyone_engine.matting.geometry import Box
 from matanyone_engine.matting.inside_outside import NO_CONSTRAINTS, Constraints, Image
 from matanyone_engine.matting.prepared_plate import AnyPlate, EncodeOn, ReadyPlate, at_once
 from matanyone_engine.matting.session import FrameReport, MattingSession
-from matanyone_engine.matting.shot import Answer, Kept, Move, Pass, Seed, Shot, Source, Step, Subject, plan_steps
+from matanyone_engine.matting.shot import (
+    AlphaOrigin,
+    Kept,
+    Move,
+    Pass,
+    Seed,
+    Shot,
+    ShotStep,
+    Source,
+    Subject,
+    plan_steps,
+)
 from matanyone_engine.matting.state import StreamState
 
 STATES_EVERY = 25
@@ -37,10 +48,10 @@ OTHER_KEYS_FARTHER = 2.0
 """Squared distances to other keys' memory, times this: it shows what the pass's own key does not, but a look-alike in
 the pose of a distant key should not take its place (DR018)."""
 
-Store = MutableMapping[str, bytes]
+AlphaStore = MutableMapping[str, bytes]
 """Content name -> bytes. Entries may vanish at any time; what is there is what was put there."""
 
-Live = tuple[Pass, int, StreamState]
+PassState = tuple[Pass, int, StreamState]
 """A pass that is under way, the frame it has reached, and the state there."""
 
 
@@ -64,7 +75,7 @@ class ShotRunner:
         self,
         shot: Shot,
         names: Names,
-        store: Store,
+        store: AlphaStore,
         new_session: Callable[[Subject], MattingSession],
         masks: Callable[[Seed], Image],
         *,
@@ -93,7 +104,7 @@ class ShotRunner:
         self._attempt = attempt
         self._every = states_every
         self._encode_on = encode_on
-        self._live: dict[tuple[str, bool], Live] = {}
+        self._live: dict[tuple[str, bool], PassState] = {}
         self._weights: dict[tuple[Pass, ...], dict[int, float]] = {}
         self._disagreements: dict[tuple[Pass, ...], dict[int, float]] = {}
         self._size: tuple[int, int] | None = None
@@ -103,7 +114,7 @@ class ShotRunner:
 
     # ---------------------------------------------------------------------------------------------------- planning
 
-    def plan(self, asked: Iterable[int]) -> tuple[Step, ...]:
+    def plan(self, asked: Iterable[int]) -> tuple[ShotStep, ...]:
         """The steps that give these frames their alphas, from what is kept now."""
         steps = plan_steps(self.shot, asked, Kept(self._has_seed, self._has_alpha, self._states))
         self._taken, self._last_use = 0, self._last_uses(steps)
@@ -113,8 +124,8 @@ class ShotRunner:
         """Whether the steps that were planned last, as far as they were not taken, still take this from the store."""
         return self._last_use.get(key, 0) >= self._taken
 
-    def _last_uses(self, steps: tuple[Step, ...]) -> dict[str, int]:
-        """Store entry -> the last step, counted from 1, that takes it."""
+    def _last_uses(self, steps: tuple[ShotStep, ...]) -> dict[str, int]:
+        """Entry of the store -> the last step, counted from 1, that takes it."""
         last: dict[str, int] = {}
         blended_before: set[tuple[Pass, ...]] = set()
         for number, step in enumerate(steps, 1):
@@ -130,14 +141,14 @@ class ShotRunner:
             )
         return last
 
-    def _answers_of(self, step: Step) -> list[Answer]:
+    def _answers_of(self, step: ShotStep) -> list[AlphaOrigin]:
         """The answers that a step takes: of distractors that are kept off, and all where it delivers."""
         moved = {move.along.seed.subject for move in step.moves} | {seed.subject for seed in step.seeds}
         distractors = {distractor.name for name in moved for distractor in self.shot.distractors_of(name)}
         names = [subject.name for subject in self.shot.subjects if step.delivers or subject.name in distractors]
         return [self.shot.answer(name, step.frame) for name in names]
 
-    def _names_of(self, answer: Answer, frame: int) -> list[str]:
+    def _names_of(self, answer: AlphaOrigin, frame: int) -> list[str]:
         own = [self._names.seed(answer.seed)] if answer.seed else []
         return own + [self._names.alpha(each, frame) for each in answer.passes]
 
@@ -169,7 +180,7 @@ class ShotRunner:
 
     # --------------------------------------------------------------------------------------------------- computing
 
-    def ready(self, step: Step, plate: Image) -> AnyPlate:
+    def ready(self, step: ShotStep, plate: Image) -> AnyPlate:
         """A plate made ready before its step is taken, on any one thread; as it is where nothing will be computed.
 
         As it is, too, where there was no room for it: in its turn there may be some. Raises PlateError.
@@ -189,7 +200,7 @@ class ShotRunner:
 
     def take(
         self,
-        step: Step,
+        step: ShotStep,
         plate: AnyPlate,
         constraints: Mapping[str, Constraints] | None = None,
         stopping: Callable[[], bool] = lambda: False,
@@ -268,12 +279,12 @@ class ShotRunner:
         return session.state
 
     @property
-    def live(self) -> tuple[Live, ...]:
+    def live(self) -> tuple[PassState, ...]:
         """Every pass that is under way."""
         return tuple(self._live.values())
 
-    def going(self, live: tuple[Live, ...]) -> dict[str, bytes]:
-        """Store entries from which passes go on that are, or were, under way. Any thread may ask."""
+    def going(self, live: tuple[PassState, ...]) -> dict[str, bytes]:
+        """Entries of the store from which passes go on that are, or were, under way. Any thread may ask."""
         return {
             _state_key(self._names.alpha(along, frame)): self._sessions[along.seed.subject].snapshot(state)
             for along, frame, state in live
@@ -306,7 +317,7 @@ class ShotRunner:
             if not subject.distractor
         }
 
-    def _confidence(self, answer: Answer, frame: int) -> Confidence:
+    def _confidence(self, answer: AlphaOrigin, frame: int) -> Confidence:
         signals = [report.signals for report in self._reports(answer, frame) if report.signals is not None]
         if not signals:
             return SURE
@@ -316,7 +327,7 @@ class ShotRunner:
             return confidence(both, self._unlike(answer.passes)[frame])
         return confidence(signals[0])
 
-    def _reports(self, answer: Answer, frame: int) -> list[FrameReport]:
+    def _reports(self, answer: AlphaOrigin, frame: int) -> list[FrameReport]:
         """Of the key, or of each pass; none of what is absent."""
         own = [self._names.seed(answer.seed)] if answer.seed is not None else []
         return [self._reported(name) for name in (*own, *(self._names.alpha(each, frame) for each in answer.passes))]
@@ -333,7 +344,7 @@ class ShotRunner:
         answer = self.shot.answer(subject, frame)
         return self._unlike(answer.passes)[frame] if answer.source is Source.BLEND else None
 
-    def _answer(self, answer: Answer, frame: int) -> Tensor:
+    def _answer(self, answer: AlphaOrigin, frame: int) -> Tensor:
         if answer.source is Source.BLEND:
             return blended(*self._pair(answer.passes, frame), self._weight(answer.passes, frame))
         if answer.seed is not None:

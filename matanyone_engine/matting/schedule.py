@@ -16,7 +16,7 @@ from matanyone_engine.errors import IllegalMove
 from matanyone_engine.matting.memory_policy import MemoryPolicy
 
 
-class Phase(Enum):
+class SessionPhase(Enum):
     """How far a session is."""
 
     EMPTY = "empty"
@@ -50,13 +50,13 @@ class ValueSource(Enum):
 
 
 # (phase, what is asked) -> phase after it.
-MOVES: dict[tuple[Phase, FrameKind], Phase] = {
-    (Phase.EMPTY, FrameKind.SEED): Phase.KEYED,
-    (Phase.KEYED, FrameKind.SEED): Phase.KEYED,
-    (Phase.KEYED, FrameKind.WARM_UP): Phase.KEYED,
-    (Phase.KEYED, FrameKind.ADVANCE): Phase.KEYED,
-    (Phase.KEYED, FrameKind.FINISH): Phase.KEYED,
-    (Phase.KEYED, FrameKind.FINISH_SEED): Phase.KEYED,
+MOVES: dict[tuple[SessionPhase, FrameKind], SessionPhase] = {
+    (SessionPhase.EMPTY, FrameKind.SEED): SessionPhase.KEYED,
+    (SessionPhase.KEYED, FrameKind.SEED): SessionPhase.KEYED,
+    (SessionPhase.KEYED, FrameKind.WARM_UP): SessionPhase.KEYED,
+    (SessionPhase.KEYED, FrameKind.ADVANCE): SessionPhase.KEYED,
+    (SessionPhase.KEYED, FrameKind.FINISH): SessionPhase.KEYED,
+    (SessionPhase.KEYED, FrameKind.FINISH_SEED): SessionPhase.KEYED,
 }
 
 
@@ -64,7 +64,7 @@ MOVES: dict[tuple[Phase, FrameKind], Phase] = {
 class Cursor:
     """Where a session stands. Frames are counted from its seed, settles not counted."""
 
-    phase: Phase = Phase.EMPTY
+    phase: SessionPhase = SessionPhase.EMPTY
     frame: int = -1
     memorised: int = 0
     """The last frame that went into memory."""
@@ -98,7 +98,7 @@ def sensory_steps(policy: MemoryPolicy) -> frozenset[int]:
     return frozenset(round(1 + i * step) for i in range(updates))
 
 
-def check_move(kind: FrameKind, phase: Phase) -> Phase:
+def check_move(kind: FrameKind, phase: SessionPhase) -> SessionPhase:
     """The phase after this move. Raises IllegalMove where the table has none."""
     if (phase, kind) not in MOVES:
         raise IllegalMove(

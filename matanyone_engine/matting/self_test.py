@@ -25,7 +25,7 @@ TOLERANCE = 5e-3
 """Largest difference of a grid mean; TF32 and half-precision convolutions of GPUs stay below it."""
 
 _HEIGHT, _WIDTH, _FRAMES, _CELL = 96, 128, 4, 16
-Answer = NDArray[np.float32]
+SelfTestAlpha = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def run_self_test(device: str) -> SelfTest:
     return SelfTest(device, float(np.abs(given - known).max()))
 
 
-def answer(network: MatAnyone) -> Answer:
+def answer(network: MatAnyone) -> SelfTestAlpha:
     """(frames, rows, columns): the alphas' means over cells of 16x16 pixels."""
     session = MattingSession(network, MemoryPolicy(memory_every=2, bank_frames=2), warm_up_passes=1)
     alphas = [session.seed(_plate(0), _disc(0)), *(session.advance(_plate(t)) for t in range(1, _FRAMES))]

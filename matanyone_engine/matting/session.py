@@ -27,7 +27,7 @@ from matanyone_engine.matting import step
 from matanyone_engine.matting.confidence import Signals, covered, measured
 from matanyone_engine.matting.geometry import Box, Geometry, Size, Window
 from matanyone_engine.matting.inference import inference
-from matanyone_engine.matting.inside_outside import NO_CONSTRAINTS, Constraints, Image, Limits
+from matanyone_engine.matting.inside_outside import NO_CONSTRAINTS, Constraints, Image, MaskLimits
 from matanyone_engine.matting.memory_policy import MemoryPolicy
 from matanyone_engine.matting.options import check_options, options_of_snapshot
 from matanyone_engine.matting.prepared_plate import AnyPlate, EncodeOn, ReadyPlate, at_once, check_values, float_tensor
@@ -35,8 +35,8 @@ from matanyone_engine.matting.refine import refined
 from matanyone_engine.matting.region import Region, is_cut, subject_cells
 from matanyone_engine.matting.schedule import Cursor, FrameKind, check_move, plan_frame
 from matanyone_engine.matting.shift_window import moved
-from matanyone_engine.matting.state import Answered, StreamState, from_bytes, read_about, to_bytes
-from matanyone_engine.matting.step import Stepped
+from matanyone_engine.matting.state import LastAnswer, StreamState, from_bytes, read_about, to_bytes
+from matanyone_engine.matting.step import StepResult
 from matanyone_engine.memory.read import DEFAULT_BLOCK_BYTES
 from matanyone_engine.model.checkpoint import network_digest
 from matanyone_engine.model.encoders import ImageFeatures
@@ -60,16 +60,16 @@ class FrameReport:
 
 
 @dataclass(frozen=True)
-class Seen:
+class FrameInputs:
     """A frame through a window."""
 
     features: ImageFeatures
     mask: Tensor | None
     """(1, 1, H, W) of the window; None where the frame is predicted."""
-    limits: Limits | None
+    limits: MaskLimits | None
 
 
-Compute = Callable[[StreamState, Seen], Stepped]
+Compute = Callable[[StreamState, FrameInputs], StepResult]
 """State before a frame, at its window, and the frame -> what comes of it in the window."""
 
 
@@ -167,7 +167,7 @@ class MattingSession:
         Raises PlateError, MaskError, Interrupted.
         """
 
-        def settled(state: StreamState, seen: Seen) -> Stepped:
+        def settled(state: StreamState, seen: FrameInputs) -> StepResult:
             stepped = self._run(FrameKind.SEED, state, seen)
             for done in range(1 + self._warm_up_passes):
                 self._go_on(stopping, done)
@@ -283,7 +283,7 @@ class MattingSession:
         """Whether every frame is computed whole, so that its window is known before its turn."""
         return self._region.off
 
-    def _shown(self, plate: AnyPlate, constraints: Constraints = NO_CONSTRAINTS) -> _Shown:
+    def _shown(self, plate: AnyPlate, constraints: Constraints = NO_CONSTRAINTS) -> _SessionPlate:
         """Check plate and constraints, and bring them to the device."""
         with inference():
             ready = plate if isinstance(plate, ReadyPlate) else self.ready(plate)
@@ -297,9 +297,9 @@ class MattingSession:
                     action="Give every frame at one size, or start a new session.",
                 )
             self._region.check(ready.geometry)
-            return _Shown(ready, self._limits(constraints, size))
+            return _SessionPlate(ready, self._limits(constraints, size))
 
-    def _limits(self, constraints: Constraints, size: Size) -> Limits | None:
+    def _limits(self, constraints: Constraints, size: Size) -> MaskLimits | None:
         """What a constraint mask leaves to an alpha of the plate's size; None for an empty constraint mask."""
         masks = {"inside": constraints.inside, "outside": constraints.outside}
         given = {name: float_tensor(mask) for name, mask in masks.items() if mask is not None}
@@ -311,7 +311,7 @@ class MattingSession:
                     action="Render it at the plate's format; it is never stretched to fit.",
                 )
             check_values(mask, f"constraint mask ({name})", MaskError)
-        return Limits.of(given, self._network.device) if given else None
+        return MaskLimits.of(given, self._network.device) if given else None
 
     def _mask(self, mask: Image, geometry: Geometry) -> Tensor:
         """Checked, at working size, padded: (1, 1, H, W)."""
@@ -332,11 +332,11 @@ class MattingSession:
                 )
             return geometry.prepare(given.clamp(0, 1)[None, None].to(self._network.device))
 
-    def _repeats(self, shown: _Shown) -> bool:
+    def _repeats(self, shown: _SessionPlate) -> bool:
         last = self._state.answered
         return last is not None and shown.limits is None and shown.ready.repeats(last.look)
 
-    def _held(self, shown: _Shown) -> Tensor:
+    def _held(self, shown: _SessionPlate) -> Tensor:
         """The last answer once more; nothing that is remembered changes."""
         state, geometry = self._state, shown.geometry
         assert state.answered is not None
@@ -349,7 +349,7 @@ class MattingSession:
         return answer.clone()
 
     def _located(
-        self, shown: _Shown, given: Tensor | None, number: int | None, compute: Compute, *, predicts: bool
+        self, shown: _SessionPlate, given: Tensor | None, number: int | None, compute: Compute, *, predicts: bool
     ) -> Tensor:
         """Compute where the region says, again elsewhere as long as that would cut the subject, and commit."""
         geometry, before = shown.geometry, replace(self._state, frame=shown.geometry.frame)
@@ -368,7 +368,7 @@ class MattingSession:
         )
         return self._commit(stepped, shown, report, refine=self._refine and predicts)
 
-    def _signals(self, stepped: Stepped, given: Tensor | None, geometry: Geometry) -> Signals:
+    def _signals(self, stepped: StepResult, given: Tensor | None, geometry: Geometry) -> Signals:
         """Of a frame that was computed: held against its mask, or else against the frame before."""
         last = self._state.signals
         before = None if last is None else last.area
@@ -387,8 +387,8 @@ class MattingSession:
         return None if window is None else subject_cells(self._state.known().alpha, window)
 
     def _through(
-        self, window: Window, before: StreamState, shown: _Shown, given: Tensor | None, compute: Compute
-    ) -> Stepped:
+        self, window: Window, before: StreamState, shown: _SessionPlate, given: Tensor | None, compute: Compute
+    ) -> StepResult:
         """One frame through one window, its alpha checked."""
         mask = None if given is None else window.cut(given)
         if mask is not None and not mask.max() > 0:
@@ -398,7 +398,7 @@ class MattingSession:
                 action="Draw the region around the subject; it is in plate pixels from the top left.",
             )
         with inference():
-            seen = Seen(shown.ready.features(window), mask, shown.limits_in(window))
+            seen = FrameInputs(shown.ready.features(window), mask, shown.limits_in(window))
             stepped = compute(moved(self._network, before, window), seen)
         if not torch.isfinite(stepped.alpha).all():
             raise BadResult(
@@ -408,7 +408,7 @@ class MattingSession:
             )
         return stepped
 
-    def _run(self, kind: FrameKind, state: StreamState, seen: Seen) -> Stepped:
+    def _run(self, kind: FrameKind, state: StreamState, seen: FrameInputs) -> StepResult:
         plan = plan_frame(kind, state.cursor, self._policy)
         with inference():
             if seen.mask is not None:
@@ -417,7 +417,7 @@ class MattingSession:
                 self._network, plan, state, seen.features, self._policy.top_k, self.block_bytes, seen.limits
             )
 
-    def _commit(self, stepped: Stepped, shown: _Shown, report: FrameReport, *, refine: bool) -> Tensor:
+    def _commit(self, stepped: StepResult, shown: _SessionPlate, report: FrameReport, *, refine: bool) -> Tensor:
         """Keep the new state, and with it what moving windows and repeats need of this frame."""
         state = stepped.state
         assert state.window is not None
@@ -428,7 +428,7 @@ class MattingSession:
         self._state = replace(
             state,
             plate=shown.ready.padded if self._region.moves else None,
-            answered=None if shown.look is None else Answered(shown.look, answer if refine else None),
+            answered=None if shown.look is None else LastAnswer(shown.look, answer if refine else None),
             signals=report.signals,
         )
         self.report = report
@@ -436,11 +436,11 @@ class MattingSession:
 
 
 @dataclass(frozen=True)
-class _Shown:
+class _SessionPlate:
     """A plate inside the session."""
 
     ready: ReadyPlate
-    limits: Limits | None
+    limits: MaskLimits | None
     """What its alpha must keep to, at the plate's size."""
 
     @property
@@ -453,7 +453,7 @@ class _Shown:
         """What later plates are compared with; None where every frame is computed."""
         return None if self.limits is not None else self.ready.look
 
-    def limits_in(self, window: Window) -> Limits | None:
+    def limits_in(self, window: Window) -> MaskLimits | None:
         """The limits at working size, in a window."""
         return self.limits and self.limits.prepared(self.geometry).mapped(window.cut)
 

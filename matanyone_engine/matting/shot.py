@@ -83,7 +83,7 @@ class Source(Enum):
 
 
 @dataclass(frozen=True)
-class Answer:
+class AlphaOrigin:
     """How a subject's alpha on one frame is made."""
 
     source: Source
@@ -124,23 +124,23 @@ class Shot:
             yield from (Pass(seed, which, frames) for which, frames in ((True, back), (False, ahead)) if frames)
 
     @cached_property
-    def _answers(self) -> dict[tuple[str, int], Answer]:
-        found: dict[tuple[str, int], Answer] = {}
+    def _answers(self) -> dict[tuple[str, int], AlphaOrigin]:
+        found: dict[tuple[str, int], AlphaOrigin] = {}
         over: dict[tuple[str, int], list[Pass]] = defaultdict(list)
         for each in self.passes:
             for frame in each.frames:
                 over[each.seed.subject, frame].append(each)
         for place, passes in over.items():
             ordered = tuple(sorted(passes, key=lambda each: each.backward))
-            found[place] = Answer(Source.BLEND if len(ordered) > 1 else Source.PASS, passes=ordered)
+            found[place] = AlphaOrigin(Source.BLEND if len(ordered) > 1 else Source.PASS, passes=ordered)
         for subject in self.subjects:
             for key in subject.keys:
-                found[subject.name, key] = Answer(Source.KEY, seed=Seed(subject.name, key))
+                found[subject.name, key] = AlphaOrigin(Source.KEY, seed=Seed(subject.name, key))
         return found
 
-    def answer(self, subject: str, frame: int) -> Answer:
+    def answer(self, subject: str, frame: int) -> AlphaOrigin:
         """How this subject's alpha on this frame is made."""
-        return self._answers.get((subject, frame), Answer(Source.ABSENT))
+        return self._answers.get((subject, frame), AlphaOrigin(Source.ABSENT))
 
     def ahead_of(self, along: Pass) -> Seed | None:
         """The key that a pass goes towards; None where it goes to the end of its subject's life."""
@@ -168,7 +168,7 @@ class Shot:
         at_key = [self._kept_off(name, frame)] if answer.seed else []
         return tuple(sorted(self._behind(answer).union(*met, *at_key), key=lambda seed: (seed.frame, seed.subject)))
 
-    def _behind(self, answer: Answer) -> frozenset[Seed]:
+    def _behind(self, answer: AlphaOrigin) -> frozenset[Seed]:
         """The keys of an answer's own subject."""
         started = [seed for each in answer.passes for seed in (each.seed, *self.pins(each))]
         return frozenset([answer.seed] if answer.seed else started)
@@ -249,7 +249,7 @@ class Move:
 
 
 @dataclass(frozen=True)
-class Step:
+class ShotStep:
     """One plate, read once: what is computed on it, and whether its alphas are known afterwards."""
 
     frame: int
@@ -273,7 +273,7 @@ class Kept:
 NOTHING_KEPT = Kept()
 
 
-def plan_steps(shot: Shot, asked: Iterable[int], kept: Kept = NOTHING_KEPT) -> tuple[Step, ...]:
+def plan_steps(shot: Shot, asked: Iterable[int], kept: Kept = NOTHING_KEPT) -> tuple[ShotStep, ...]:
     """The work for these frames, in order: of each stretch its keys, then forwards and back; answers as soon as known.
 
     All subjects go over a plate together, so that it is read and encoded once for each sweep; but distractors go first
@@ -298,7 +298,7 @@ class _Work:
         return _Work(self.moves + other.moves, self.seeds + other.seeds)
 
 
-def _in_order(shot: Shot, distractors: _Work, others: _Work) -> list[Step]:
+def _in_order(shot: Shot, distractors: _Work, others: _Work) -> list[ShotStep]:
     """Whatever keeps off distractors comes after what they answer there."""
     pinned = any(subject.pinned for subject in shot.subjects if not subject.distractor)
     if pinned and (distractors.moves or distractors.seeds) and (others.moves or others.seeds):
@@ -306,7 +306,7 @@ def _in_order(shot: Shot, distractors: _Work, others: _Work) -> list[Step]:
             *_in_order(shot, distractors, _Work()),
             *_in_order(shot, _Work(), others),
         ]  # pinned keys lie on any frame
-    steps: list[Step] = []
+    steps: list[ShotStep] = []
     for before, after in _stretches(shot, distractors, others):
         early = _early(shot, before, distractors), _early(shot, after, others)
         apart = bool(early[1]) or any(move.along.backward or _is_blended(shot, move) for move in before.moves)
@@ -315,28 +315,28 @@ def _in_order(shot: Shot, distractors: _Work, others: _Work) -> list[Step]:
     return steps
 
 
-def _early(shot: Shot, here: _Work, work: _Work) -> list[Step]:
+def _early(shot: Shot, here: _Work, work: _Work) -> list[ShotStep]:
     """Keys that passes of a stretch keep in mind come before these."""
     pinned = {pin for move in here.moves if move.starts == move.along.seed.frame for pin in shot.pins(move.along)}
-    return [Step(seed.frame, seeds=(seed,)) for seed in work.seeds if seed in pinned]
+    return [ShotStep(seed.frame, seeds=(seed,)) for seed in work.seeds if seed in pinned]
 
 
 def _is_blended(shot: Shot, move: Move) -> bool:
     return shot.answer(move.along.seed.subject, move.frame).source is Source.BLEND
 
 
-Answers = list[tuple[int, list[Answer]]]
+Origins = list[tuple[int, list[AlphaOrigin]]]
 """Frames, and how subjects are answered there."""
 
 Placed = TypeVar("Placed", Move, Seed)
 
 
-def _answers_on(shot: Shot, frames: Iterable[int], *, distractors: bool) -> Answers:
+def _answers_on(shot: Shot, frames: Iterable[int], *, distractors: bool) -> Origins:
     subjects = [subject for subject in shot.subjects if subject.distractor == distractors]
     return [(frame, [shot.answer(subject.name, frame) for subject in subjects]) for frame in frames]
 
 
-def _work_for(shot: Shot, answers: Answers, kept: Kept) -> _Work:
+def _work_for(shot: Shot, answers: Origins, kept: Kept) -> _Work:
     moves = [move for each, wanted in _wanted(answers).items() for move in _moves(each, wanted, kept)]
     return _Work(moves, _seeds(shot, answers, moves, kept))
 
@@ -374,7 +374,7 @@ def _span(shot: Shot, along: Pass) -> tuple[int, int]:
     return along.frames[0], ahead.frame if ahead else along.frames[-1]
 
 
-def _wanted(answers: Answers) -> dict[Pass, list[int]]:
+def _wanted(answers: Origins) -> dict[Pass, list[int]]:
     """Pass -> the frames whose alpha is needed: a blend needs the whole of both."""
     wanted: dict[Pass, list[int]] = {}
     for frame, of_subjects in answers:
@@ -405,7 +405,7 @@ def _moves(along: Pass, wanted: list[int], kept: Kept) -> Iterator[Move]:
         at = max(at, target)
 
 
-def _seeds(shot: Shot, answers: Answers, moves: list[Move], kept: Kept) -> list[Seed]:
+def _seeds(shot: Shot, answers: Origins, moves: list[Move], kept: Kept) -> list[Seed]:
     """Keys that must be settled on: those asked for, and those that passes start from or are pinned to."""
     asked = {answer.seed for _, of_subjects in answers for answer in of_subjects if answer.seed}
     begun = [move.along for move in moves if move.starts == move.along.seed.frame]
@@ -414,7 +414,7 @@ def _seeds(shot: Shot, answers: Answers, moves: list[Move], kept: Kept) -> list[
     return sorted((seed for seed in needed if not kept.seeds(seed)), key=lambda seed: (seed.frame, order[seed.subject]))
 
 
-def _sweep(work: _Work, *, backward: bool) -> list[Step]:
+def _sweep(work: _Work, *, backward: bool) -> list[ShotStep]:
     """One direction over the plates; on each, keys first, which are settled on on the way forwards."""
     here: dict[int, list[Move]] = defaultdict(list)
     for move in work.moves:
@@ -424,10 +424,10 @@ def _sweep(work: _Work, *, backward: bool) -> list[Step]:
     for seed in [] if backward else work.seeds:
         keys[seed.frame].append(seed)
     frames = sorted({*here, *keys}, reverse=backward)
-    return [Step(frame, tuple(keys[frame]), tuple(here[frame])) for frame in frames]
+    return [ShotStep(frame, tuple(keys[frame]), tuple(here[frame])) for frame in frames]
 
 
-def _once(work: list[Step]) -> list[Step]:
+def _once(work: list[ShotStep]) -> list[ShotStep]:
     """Each key is settled on once, where it is needed first; a step that is left without work goes."""
     done: set[Seed] = set()
     steps = []
@@ -435,11 +435,11 @@ def _once(work: list[Step]) -> list[Step]:
         seeds = tuple(seed for seed in step.seeds if seed not in done)
         done |= set(seeds)
         if seeds or step.moves:
-            steps.append(Step(step.frame, seeds, step.moves))
+            steps.append(ShotStep(step.frame, seeds, step.moves))
     return steps
 
 
-def _delivered(work: list[Step], answers: Answers) -> Iterator[Step]:
+def _delivered(work: list[ShotStep], answers: Origins) -> Iterator[ShotStep]:
     """The work, with every frame asked for given out as soon as all its subjects are known."""
     finished: dict[Seed | Pass, int] = {}
     moved: dict[tuple[Pass, int], int] = {}
@@ -451,14 +451,14 @@ def _delivered(work: list[Step], answers: Answers) -> Iterator[Step]:
     for frame, of_subjects in answers:
         ready[max(_known_after(answer, frame, finished, moved) for answer in of_subjects)].append(frame)
     for frame in ready[-1]:
-        yield Step(frame, delivers=True)
+        yield ShotStep(frame, delivers=True)
     for number, step in enumerate(work):
-        yield Step(step.frame, step.seeds, step.moves, delivers=step.frame in ready[number])
-        yield from (Step(frame, delivers=True) for frame in ready[number] if frame != step.frame)
+        yield ShotStep(step.frame, step.seeds, step.moves, delivers=step.frame in ready[number])
+        yield from (ShotStep(frame, delivers=True) for frame in ready[number] if frame != step.frame)
 
 
 def _known_after(
-    answer: Answer, frame: int, finished: dict[Seed | Pass, int], moved: dict[tuple[Pass, int], int]
+    answer: AlphaOrigin, frame: int, finished: dict[Seed | Pass, int], moved: dict[tuple[Pass, int], int]
 ) -> int:
     """The step after which an answer is known; -1 if nothing has to be computed for it."""
     if answer.source is Source.KEY and answer.seed:

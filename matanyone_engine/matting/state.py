@@ -24,7 +24,7 @@ from matanyone_engine.errors import SnapshotError
 from matanyone_engine.matting.confidence import Signals
 from matanyone_engine.matting.geometry import Size, Window
 from matanyone_engine.matting.memory_policy import LongTermPolicy, MemoryPolicy
-from matanyone_engine.matting.schedule import Cursor, Phase
+from matanyone_engine.matting.schedule import Cursor, SessionPhase
 from matanyone_engine.memory.bank import LongTermLimits, MemoryBank, Tokens
 
 _MAGIC = b"MATANYONE-SNAPSHOT-3\n"
@@ -50,7 +50,7 @@ class Carried(NamedTuple):
     """(B, Q, D + 1): object summary, added up."""
 
 
-class Answered(NamedTuple):
+class LastAnswer(NamedTuple):
     """The last frame that was computed, as far as a repeat of it needs it (held_frames.py)."""
 
     look: Tensor
@@ -73,7 +73,7 @@ class StreamState:
     """What of the padded frame the carried maps show; None before the first mask."""
     plate: Tensor | None = None
     """(B, 3, H, W) of the last frame, padded, whole; None where windows do not move."""
-    answered: Answered | None = None
+    answered: LastAnswer | None = None
     """None before the first mask, or where every frame is computed."""
     held: int = 0
     """Frames that were answered as repeats; nothing else in here knows of them."""
@@ -140,7 +140,7 @@ def from_bytes(blob: bytes, policy: MemoryPolicy, device: torch.device) -> Strea
     if tensors:
         raise _not_ours(f"tensors nobody asked for: {', '.join(sorted(tensors))}")
     try:
-        cursor = Cursor(**{**header["cursor"], "phase": Phase(header["cursor"]["phase"])})
+        cursor = Cursor(**{**header["cursor"], "phase": SessionPhase(header["cursor"]["phase"])})
         bank = dataclasses.replace(
             StreamState.empty(policy).bank,
             tokens=Tokens(**stored) if stored else None,
@@ -150,11 +150,11 @@ def from_bytes(blob: bytes, policy: MemoryPolicy, device: torch.device) -> Strea
         return StreamState(
             cursor,
             bank,
-            frame=tuple(header["frame"]) if header["frame"] else None,
+            frame=Size(*header["frame"]) if header["frame"] else None,
             carried=Carried(**carried) if carried else None,
             window=Window(*header["window"]) if header["window"] else None,
             plate=plate,
-            answered=Answered(**answered) if answered else None,
+            answered=LastAnswer(**answered) if answered else None,
             held=header["held"],
             signals=Signals(**header["signals"]) if header["signals"] else None,
         )

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from matanyone_engine.matting.inside_outside import Limits
+from matanyone_engine.matting.inside_outside import MaskLimits
 from matanyone_engine.matting.schedule import FramePlan, ValueSource
 from matanyone_engine.matting.state import Carried, StreamState
 from matanyone_engine.memory.bank import MemoryBank, Tokens
@@ -23,7 +23,7 @@ from matanyone_engine.model.encoders import ImageFeatures
 from matanyone_engine.model.matanyone import MatAnyone
 
 
-class Stepped(NamedTuple):
+class StepResult(NamedTuple):
     """What came of a frame."""
 
     alpha: Tensor
@@ -34,10 +34,12 @@ class Stepped(NamedTuple):
     """(B, 1, h, w) 0..1: where the change head trusted memory over the last value; None where memory was not read."""
 
 
-def assign(network: MatAnyone, plan: FramePlan, state: StreamState, features: ImageFeatures, mask: Tensor) -> Stepped:
+def assign(
+    network: MatAnyone, plan: FramePlan, state: StreamState, features: ImageFeatures, mask: Tensor
+) -> StepResult:
     """A frame whose alpha is the given mask (B, 1, H, W) 0..1."""
     sensory = _no_sensory(network, features) if state.carried is None else state.carried.sensory
-    return Stepped(mask, _remembered(network, plan, state, features, mask, sensory))
+    return StepResult(mask, _remembered(network, plan, state, features, mask, sensory))
 
 
 def predict(
@@ -47,11 +49,11 @@ def predict(
     features: ImageFeatures,
     top_k: int | None,
     block_bytes: int = DEFAULT_BLOCK_BYTES,
-    limits: Limits | None = None,
-) -> Stepped:
+    limits: MaskLimits | None = None,
+) -> StepResult:
     """A frame whose alpha the network answers, within the limits.
 
-    Limits hold before anything is remembered, so that what was kept out of one frame cannot come back in the next.
+    The limits hold before anything is remembered, so that what was kept out of one frame cannot come back in the next.
     """
     carried = state.known()
     value, bank, change = carried.value, state.bank, None
@@ -66,7 +68,7 @@ def predict(
     if plan.updates_sensory:
         sensory = network.update_sensory_from_decoder(maps, sensory)
     alpha = maps.raw_alpha.clamp(0, 1)
-    return Stepped(alpha, _remembered(network, plan, replace(state, bank=bank), features, alpha, sensory), change)
+    return StepResult(alpha, _remembered(network, plan, replace(state, bank=bank), features, alpha, sensory), change)
 
 
 def _value_from_memory(

@@ -27,7 +27,7 @@ _SPARE = 0.3
 """More tokens than top_k that a search in half precision brings to the exact comparison, as a part of top_k."""
 
 
-class Weights(NamedTuple):
+class SoftmaxWeights(NamedTuple):
     """How much each query takes from which tokens; every row sums to 1."""
 
     weight: Tensor
@@ -68,15 +68,15 @@ def query_side(query: Tensor, selection: Tensor) -> Tensor:
     return torch.cat([-selection, 2 * query * selection, -constant], dim=-1)
 
 
-def softmax_weights(similar: Tensor, top_k: int | None) -> Weights:
-    """(B, P, N) -> Weights over the top_k largest of each row, or over all tokens with None.
+def softmax_weights(similar: Tensor, top_k: int | None) -> SoftmaxWeights:
+    """(B, P, N) -> softmax weights over the top_k largest of each row, or over all tokens with None.
 
     Fewer stored tokens than top_k are all kept. The maximum is subtracted first, so no row can vanish (spec 9.4).
     """
     if top_k is None:
-        return Weights(torch.softmax(similar, dim=-1), None)
+        return SoftmaxWeights(torch.softmax(similar, dim=-1), None)
     token = extreme(similar, min(top_k, similar.shape[-1]))
-    return Weights(torch.softmax(similar.gather(-1, token), dim=-1), token)
+    return SoftmaxWeights(torch.softmax(similar.gather(-1, token), dim=-1), token)
 
 
 def extreme(x: Tensor, count: int, *, largest: bool = True) -> Tensor:
@@ -113,8 +113,8 @@ class ExactSearch:
         self._top_k = top_k
         self.query_bytes = key.shape[1] * key.element_size()
 
-    def weights(self, queries: slice) -> Weights:
-        """Weights of these queries."""
+    def weights(self, queries: slice) -> SoftmaxWeights:
+        """Softmax weights of these queries."""
         return softmax_weights(self._asked[:, queries] @ self._stored, self._top_k)
 
 
@@ -137,15 +137,15 @@ class HalfSearch:
         compared = 2 * key.element_size() * key.shape[2] * self._found
         self.query_bytes = torch.int16.itemsize * key.shape[1] + max(candidates, compared)
 
-    def weights(self, queries: slice) -> Weights:
-        """Weights of these queries."""
+    def weights(self, queries: slice) -> SoftmaxWeights:
+        """Softmax weights of these queries."""
         # The order of bfloat16 numbers of at least 0 is that of their bits as integers, which compare faster. What
         # rounding brought below 0 comes first, too, in no order: it is nearer than half precision can tell.
         distance = (self._asked[:, queries] @ self._stored).view(torch.int16)
         token = extreme(distance, self._found, largest=False)
         similar = self._similarity(queries, token)
         best = torch.topk(similar, min(self._top_k, token.shape[-1]), dim=-1, sorted=False)
-        return Weights(torch.softmax(best.values, dim=-1), token.gather(-1, best.indices))
+        return SoftmaxWeights(torch.softmax(best.values, dim=-1), token.gather(-1, best.indices))
 
     def _similarity(self, queries: slice, token: Tensor) -> Tensor:
         """Of each query and the tokens (B, P, n) found for it: (B, P, n)."""
@@ -155,7 +155,7 @@ class HalfSearch:
         return distance * (self._shrinkage.flatten()[bags] / -math.sqrt(apart.shape[-1]))
 
 
-def readout(weights: Weights, value: Tensor) -> Tensor:
+def readout(weights: SoftmaxWeights, value: Tensor) -> Tensor:
     """Weighted sums of token values: value (B, N, V) -> (B, P, V). Sparse weights touch only the tokens they keep."""
     if weights.token is None:
         return weights.weight @ value
@@ -171,7 +171,7 @@ def _end_to_end(token: Tensor, tokens: int) -> Tensor:
     return token + torch.arange(len(token), device=token.device).view(-1, 1, 1) * tokens
 
 
-def token_use(weights: Weights, tokens: int) -> Tensor:
+def token_use(weights: SoftmaxWeights, tokens: int) -> Tensor:
     """How much weight each token got from all queries: -> (B, tokens)."""
     if weights.token is None:
         return weights.weight.sum(dim=1)

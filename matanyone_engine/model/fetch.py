@@ -36,12 +36,12 @@ TIMEOUT = 30.0
 _BLOCK = 1 << 18
 _BY_HAND = "or download it on another machine and run: matanyone-engine weights import FILE"
 
-Progress = Callable[[int, int | None], None]
+FetchProgress = Callable[[int, int | None], None]
 """Called with the bytes that are there, and their number when complete if that is known."""
 
 
 @dataclass(frozen=True)
-class _Answer:
+class _HttpAnswer:
     """What the server is about to send."""
 
     start: int
@@ -52,7 +52,7 @@ class _Answer:
     """The server's own name for this version of the file (a strong ETag)."""
 
 
-def fetch(model: Model, *, accept_unverified: bool, progress: Progress | None = None) -> Path:
+def fetch(model: Model, *, accept_unverified: bool, progress: FetchProgress | None = None) -> Path:
     """Download a registered model into the user's folder and check it. Returns where it lies.
 
     Raises what download and install.examine raise; a complete .part that no checksum confirms is kept, so that saying
@@ -68,7 +68,7 @@ def fetch(model: Model, *, accept_unverified: bool, progress: Progress | None = 
     return target
 
 
-def download(url: str, part: Path, *, about: int, progress: Progress | None = None) -> None:
+def download(url: str, part: Path, *, about: int, progress: FetchProgress | None = None) -> None:
     """Bring the file at `url` to `part`, going on from what is already there.
 
     about: the size to expect, in bytes; an answer of more than twice that is refused.
@@ -111,12 +111,12 @@ def _open(url: str, have: int, validator: str | None) -> HTTPResponse:
     return response
 
 
-def _understand(response: HTTPResponse, have: int, url: str) -> _Answer:
+def _understand(response: HTTPResponse, have: int, url: str) -> _HttpAnswer:
     etag = response.headers.get("ETag")
     validator = etag if etag and not etag.startswith("W/") else None
     if response.status != 206:
         length = response.headers.get("Content-Length")
-        return _Answer(0, int(length) if length and length.isdigit() else None, validator)
+        return _HttpAnswer(0, int(length) if length and length.isdigit() else None, validator)
     told = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
     if told is None or int(told[1]) != have:
         raise FetchError(
@@ -124,11 +124,11 @@ def _understand(response: HTTPResponse, have: int, url: str) -> _Answer:
             came=f"a part of the file with Content-Range {response.headers.get('Content-Range')!r}",
             action=f"Delete the .part file and fetch again, {_BY_HAND}",
         )
-    return _Answer(have, None if told[2] == "*" else int(told[2]), validator)
+    return _HttpAnswer(have, None if told[2] == "*" else int(told[2]), validator)
 
 
 def _receive(
-    response: HTTPResponse, url: str, part: Path, answer: _Answer, limit: int, progress: Progress | None
+    response: HTTPResponse, url: str, part: Path, answer: _HttpAnswer, limit: int, progress: FetchProgress | None
 ) -> None:
     """Write what the server sends to the .part file."""
     _refuse_size(answer.total, limit, url)

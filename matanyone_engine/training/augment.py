@@ -20,14 +20,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from matanyone_engine.matting.geometry import Size
 from matanyone_engine.media.color import decode_srgb, encode_srgb
 
 Pixels = NDArray[Any]
 """float32; cv2's types promise less than that."""
 Matrix = NDArray[np.float64]
 Rng = np.random.Generator
-Size = tuple[int, int]
-"""Height, width."""
 
 
 class Cutout(NamedTuple):
@@ -43,7 +42,7 @@ class Cutout(NamedTuple):
         return Cutout([x[:, ::-1] for x in self.fgr], [x[:, ::-1] for x in self.pha])
 
 
-class Shot(NamedTuple):
+class ComposedClip(NamedTuple):
     """A composed clip."""
 
     plates: Pixels
@@ -294,7 +293,7 @@ def _way_out(rng: Rng, cuts: _Cuts, size: Size) -> Matrix:
 
 
 @dataclass
-class _Look:
+class _Development:
     """What is done to a whole picture, the same or drifting over the clip."""
 
     gain: Pixels
@@ -332,7 +331,7 @@ class _Night:
 
 def compose(
     rng: Rng, subject: Cutout, others: list[Cutout], background: list[NDArray[np.uint8]], size: Size, chances: Chances
-) -> Shot:
+) -> ComposedClip:
     """One clip: the subject over a background (a still, or one picture a frame), others behind and before it.
 
     others: candidates for distractor and occluder, in this order; those that are not needed are not looked at.
@@ -369,7 +368,7 @@ def compose(
             plate, alpha = _over(plate, colour, cover)[0], alpha * (1 - cover)
         plates.append(_developed(rng, plate, look, frame))
         alphas.append(alpha)
-    return Shot(np.stack(plates), np.stack(alphas))
+    return ComposedClip(np.stack(plates), np.stack(alphas))
 
 
 def _double(rng: Rng, subject: Cutout, others: list[Cutout], twin: float) -> tuple[Cutout]:
@@ -406,14 +405,14 @@ class _Scene:
         return plate * (1 - self.shade * cv2.GaussianBlur(moved, (0, 0), 5))[..., None]
 
 
-def _look(rng: Rng, count: int, chances: Chances) -> _Look:
+def _look(rng: Rng, count: int, chances: Chances) -> _Development:
     drifts = rng.random() < chances.light
     ends = np.exp(rng.normal(0, 0.25, (2, 1)) + rng.normal(0, 0.08, (2, 3)))
     mix = np.linspace(0, 1, count)[:, None]
     gain = ends[0] * (1 - mix) + ends[1] * mix if drifts else np.repeat(ends[:1] ** 0.5, count, axis=0)
     if drifts and rng.random() < 0.3:  # a light that flickers
         gain = gain * rng.uniform(0.7, 1.2, (count, 1))
-    return _Look(
+    return _Development(
         gain.astype(np.float32),
         np.full(count, np.exp(rng.normal(0, 0.15)), np.float32),
         float(rng.uniform(0.4, 1.6)) if rng.random() < chances.blur else 0.0,
@@ -423,7 +422,7 @@ def _look(rng: Rng, count: int, chances: Chances) -> _Look:
     )
 
 
-def _developed(rng: Rng, plate: Pixels, look: _Look, frame: int) -> Pixels:
+def _developed(rng: Rng, plate: Pixels, look: _Development, frame: int) -> Pixels:
     """Light, lens, grain and compression of one frame."""
     plate = np.clip(plate, 0, 1) ** look.gamma[frame] * look.gain[frame]
     if look.night:
@@ -443,7 +442,7 @@ def _compressed(plate: Pixels, quality: int) -> Pixels:
 
 def moved(
     rng: Rng, plates: list[NDArray[np.uint8]], labels: list[NDArray[np.uint8]], size: Size, *, warp: bool = False
-) -> Shot:
+) -> ComposedClip:
     """Labelled pictures as a clip: one placement, a drifting affine, a colour look; warp bends some frames."""
     count = len(plates)
     motion = Motion(rng, size, 1.5 if warp else 0.7)
@@ -461,7 +460,7 @@ def moved(
             picture, mask = picture[:, ::-1], mask[:, ::-1]
         seen.append(_developed(rng, picture, look, frame))
         masks.append((mask > 0.5).astype(np.float32))
-    return Shot(np.stack(seen), np.stack(masks))
+    return ComposedClip(np.stack(seen), np.stack(masks))
 
 
 def animated(rng: Rng, still: Cutout, frames: int) -> Cutout:

@@ -33,10 +33,11 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from matanyone_engine.errors import DatasetError, SettingError
+from matanyone_engine.matting.geometry import Size
 from matanyone_engine.training import augment
-from matanyone_engine.training.augment import Chances, Cutout, Rng, Shot, Size
+from matanyone_engine.training.augment import Chances, ComposedClip, Cutout, Rng
 from matanyone_engine.training.passes import Batch
-from matanyone_engine.training.recipe import MattingData, Pass, Stage, labels_are_video
+from matanyone_engine.training.recipe import LossPass, MattingData, TrainingStage, labels_are_video
 
 PICTURES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"}
 SPEEDS = (0.5, 1, 1, 1, 2, 3)
@@ -47,7 +48,7 @@ STILLS_SHARE = 0.35
 """Of the subjects, where there are stills beside the clips."""
 
 
-class Stream(IntEnum):
+class RandomStream(IntEnum):
     """What random numbers are drawn for; each purpose has a stream of its own in every iteration."""
 
     FRAMES = 1
@@ -58,7 +59,7 @@ class Stream(IntEnum):
     CORE = 6
 
 
-def seeded(seed: int, stream: Stream, iteration: int, slot: int = 0) -> Rng:
+def seeded(seed: int, stream: RandomStream, iteration: int, slot: int = 0) -> Rng:
     """The generator of one purpose. Always four numbers: numpy takes missing ones as 0, which would join streams."""
     return np.random.default_rng([seed, int(stream), iteration, slot])
 
@@ -234,7 +235,7 @@ class YouTubeVis:
         found = [(video["file_names"], people[video["id"]]) for video in index["videos"] if video["id"] in people]
         return found or _no_people(self.folder / "instances.json", self.FROM)
 
-    def shot(self, rng: Rng, frames: int, size: Size) -> Shot:
+    def shot(self, rng: Rng, frames: int, size: Size) -> ComposedClip:
         """A random non-empty subset of the people seen in the first frame, as one target."""
         names, people = self.videos[int(rng.integers(len(self.videos)))]
         start = int(rng.integers(max(1, len(names) - frames + 1)))
@@ -329,7 +330,7 @@ class LabelStills:
         if not self.sets:
             raise problems[0]
 
-    def shot(self, rng: Rng, frames: int, size: Size) -> Shot:
+    def shot(self, rng: Rng, frames: int, size: Size) -> ComposedClip:
         """One still as a moving clip."""
         plate, label = self.sets[int(rng.integers(len(self.sets)))].still(rng)
         return augment.moved(rng, [plate] * frames, [label] * frames, size, warp=True)
@@ -359,11 +360,11 @@ class MattingSamples:
         self.backgrounds = Backgrounds(root)
         self.chances = chances or Chances()
 
-    def shot(self, rng: Rng, frames: int, size: Size) -> Shot:
+    def shot(self, rng: Rng, frames: int, size: Size) -> ComposedClip:
         """One clip in which the subject can be seen in the first frame."""
         return _visible(lambda: self._composed(rng, frames, size))
 
-    def _composed(self, rng: Rng, frames: int, size: Size) -> Shot:
+    def _composed(self, rng: Rng, frames: int, size: Size) -> ComposedClip:
         others = [self._cutout(rng, frames) for _ in range(2)]
         background = self.backgrounds.pictures(rng, frames)
         return augment.compose(rng, self._cutout(rng, frames), others, background, size, self.chances)
@@ -379,13 +380,13 @@ class LabelSamples:
     def __init__(self, root: Path) -> None:
         self.video, self.stills = YouTubeVis(root), LabelStills(root)
 
-    def shot(self, rng: Rng, frames: int, size: Size, iteration: int) -> Shot:
+    def shot(self, rng: Rng, frames: int, size: Size, iteration: int) -> ComposedClip:
         """One clip in which the subject can be seen in the first frame."""
         source = self.video if labels_are_video(iteration) else self.stills
         return _visible(lambda: source.shot(rng, frames, size))
 
 
-def _visible(draw: Callable[[], Shot]) -> Shot:
+def _visible(draw: Callable[[], ComposedClip]) -> ComposedClip:
     """Draw until the first frame shows a subject: an empty guide mask would teach to follow nothing."""
     for _ in range(TRIES):
         shot = draw()
@@ -398,13 +399,13 @@ def _visible(draw: Callable[[], Shot]) -> Shot:
     )
 
 
-class Steps(Dataset[dict[Pass, Batch]]):
+class Steps(Dataset[dict[LossPass, Batch]]):
     """Iteration number -> the batches of its passes, this process's share of them.
 
     The core pass learns from the very batch of the segmentation pass.
     """
 
-    def __init__(self, root: Path, stage: Stage, rank: int = 0, processes: int = 1) -> None:
+    def __init__(self, root: Path, stage: TrainingStage, rank: int = 0, processes: int = 1) -> None:
         if stage.batch % processes:
             raise SettingError(
                 expected=f"a number of processes that divides the {stage.batch} clips of a step",
@@ -414,25 +415,25 @@ class Steps(Dataset[dict[Pass, Batch]]):
         self.stage = stage
         self.slots = tuple(range(rank * stage.batch // processes, (rank + 1) * stage.batch // processes))
         self.matting = MattingSamples(root, stage.matting)
-        self.labels = LabelSamples(root) if Pass.SEGMENTATION in stage.passes else None
+        self.labels = LabelSamples(root) if LossPass.SEGMENTATION in stage.passes else None
 
     def __len__(self) -> int:
         return self.stage.iterations
 
-    def __getitem__(self, iteration: int) -> dict[Pass, Batch]:
+    def __getitem__(self, iteration: int) -> dict[LossPass, Batch]:
         """The batches of one iteration."""
         stage = self.stage
         low, high = stage.frames
-        frames = int(seeded(stage.seed, Stream.FRAMES, iteration).integers(low, high + 1))
-        draw = partial(self.matting.shot, frames=frames, size=stage.crop)
-        batches = {Pass.MATTING: self._batch(iteration, draw, Stream.MATTING_CLIPS)}
+        frames = int(seeded(stage.seed, RandomStream.FRAMES, iteration).integers(low, high + 1))
+        draw = partial(self.matting.shot, frames=frames, size=Size(*stage.crop))
+        batches = {LossPass.MATTING: self._batch(iteration, draw, RandomStream.MATTING_CLIPS)}
         if self.labels is not None:
-            draw = partial(self.labels.shot, frames=frames, size=stage.crop, iteration=iteration)
-            batch = self._batch(iteration, draw, Stream.LABEL_CLIPS)
-            batches |= {kind: batch for kind in stage.passes if kind is not Pass.MATTING}
+            draw = partial(self.labels.shot, frames=frames, size=Size(*stage.crop), iteration=iteration)
+            batch = self._batch(iteration, draw, RandomStream.LABEL_CLIPS)
+            batches |= {kind: batch for kind in stage.passes if kind is not LossPass.MATTING}
         return batches
 
-    def _batch(self, iteration: int, draw: Callable[[Rng], Shot], stream: Stream) -> Batch:
+    def _batch(self, iteration: int, draw: Callable[[Rng], ComposedClip], stream: RandomStream) -> Batch:
         shots, guides = [], []
         for slot in self.slots:
             rng = seeded(self.stage.seed, stream, iteration, slot)

@@ -35,10 +35,10 @@ from matanyone_engine.atomic import whole_file
 from matanyone_engine.errors import BadResult, SettingError
 from matanyone_engine.model.checkpoint import save_checkpoint
 from matanyone_engine.model.matanyone import MatAnyone
-from matanyone_engine.training.data import Steps, Stream, seeded
-from matanyone_engine.training.passes import PASSES, Answer, Batch, Terms
+from matanyone_engine.training.data import RandomStream, Steps, seeded
+from matanyone_engine.training.passes import PASSES, Batch, Prediction, Terms
 from matanyone_engine.training.pictures import sample_sheet, write_picture
-from matanyone_engine.training.recipe import MattingData, Pass, Rate, Stage, labels_are_video
+from matanyone_engine.training.recipe import LossPass, MattingData, Rate, TrainingStage, labels_are_video
 
 CHECKPOINT, LOG, WEIGHTS = "checkpoint.pt", "log.csv", "weights.safetensors"
 MOST_SKIPPED = 20
@@ -60,7 +60,7 @@ class RunOptions:
     """Iterations to do in this sitting."""
 
 
-class Step(NamedTuple):
+class TrainingStep(NamedTuple):
     """What one iteration came to."""
 
     iteration: int
@@ -110,12 +110,12 @@ def anyone_asks(share: Share, device: torch.device, *, asked: bool) -> bool:
 
 def train(
     network: MatAnyone,
-    stage: Stage,
+    stage: TrainingStage,
     data: Path,
     options: RunOptions,
     stopping: Callable[[], bool] = lambda: False,
-) -> Generator[Step, None, None]:
-    """Run a stage, from its checkpoint in the run's folder where there is one; a Step after every iteration.
+) -> Generator[TrainingStep, None, None]:
+    """Run a stage, from its checkpoint in the run's folder where there is one; a TrainingStep after every iteration.
 
     stopping: asked after each step; once it says yes, a checkpoint is left and the run ends. So does closing the
     iterator; anything worse leaves the last checkpoint to go on from.
@@ -127,8 +127,13 @@ def train(
 
 
 def _train(
-    network: MatAnyone, stage: Stage, data: Path, options: RunOptions, share: Share, stopping: Callable[[], bool]
-) -> Generator[Step, None, None]:
+    network: MatAnyone,
+    stage: TrainingStage,
+    data: Path,
+    options: RunOptions,
+    share: Share,
+    stopping: Callable[[], bool],
+) -> Generator[TrainingStep, None, None]:
     steps = Steps(data, stage, share.rank, share.processes)
     trainer = Trainer(network.to(options.device), stage, share)
     first = trainer.resume(options.folder)
@@ -140,10 +145,10 @@ def _train(
         begun = time.monotonic()
         for iteration, batch in zip(range(first, last), batches, strict=True):
             values, answers = trainer.step(iteration, batch)
-            step = Step(iteration, stage.iterations, time.monotonic() - begun, values)
+            step = TrainingStep(iteration, stage.iterations, time.monotonic() - begun, values)
             begun = time.monotonic()
             if log is not None:
-                _keep(trainer, log, step, batch[Pass.MATTING], answers, options, last)
+                _keep(trainer, log, step, batch[LossPass.MATTING], answers, options, last)
             stop = anyone_asks(share, network.device, asked=stopping())
             try:
                 yield step
@@ -166,7 +171,13 @@ def _leave_signals(_worker: int) -> None:
 
 
 def _keep(
-    trainer: Trainer, log: Log, step: Step, batch: Batch, answers: list[Answer], options: RunOptions, last: int
+    trainer: Trainer,
+    log: Log,
+    step: TrainingStep,
+    batch: Batch,
+    answers: list[Prediction],
+    options: RunOptions,
+    last: int,
 ) -> None:
     """What is left on disk after an iteration."""
     log.write(step)
@@ -180,20 +191,20 @@ def _keep(
 class Passes(nn.Module):
     """The passes as one module, so that DDP sees a forward()."""
 
-    def __init__(self, network: MatAnyone, stage: Stage) -> None:
+    def __init__(self, network: MatAnyone, stage: TrainingStage) -> None:
         super().__init__()
         self.network, self.stage = network, stage
 
-    def forward(self, kind: Pass, batch: Batch, iteration: int) -> tuple[Terms, list[Answer]]:
+    def forward(self, kind: LossPass, batch: Batch, iteration: int) -> tuple[Terms, list[Prediction]]:
         """One pass; every process draws the same random choices."""
-        rng = seeded(self.stage.seed, Stream[kind.name], iteration)
+        rng = seeded(self.stage.seed, RandomStream[kind.name], iteration)
         return PASSES[kind](self.network, batch, self.stage, iteration, rng)
 
 
 class Trainer:
     """A network with its optimiser and its average."""
 
-    def __init__(self, network: MatAnyone, stage: Stage, share: Share) -> None:
+    def __init__(self, network: MatAnyone, stage: TrainingStage, share: Share) -> None:
         self.network, self.stage, self.share = network, stage, share
         self.skipped = 0
         network.train().requires_grad_(requires_grad=True)
@@ -210,7 +221,7 @@ class Trainer:
         average = get_ema_multi_avg_fn(stage.average)
         self.average = AveragedModel(network, multi_avg_fn=average, use_buffers=True) if stage.average else None
 
-    def step(self, iteration: int, batches: dict[Pass, Batch]) -> tuple[dict[str, float], list[Answer]]:
+    def step(self, iteration: int, batches: dict[LossPass, Batch]) -> tuple[dict[str, float], list[Prediction]]:
         """All passes of one iteration, an optimiser step each; their terms, and the answers of the matting pass."""
         values = {"rate": rate_at(self.stage, iteration)}
         for kind in self.stage.passes:
@@ -219,7 +230,7 @@ class Trainer:
             total = torch.stack(list(terms.values())).sum()
             norm = self._descend(iteration, total, kind)
             values |= {name: float(term.detach()) for name, term in terms.items()}
-            if kind is Pass.MATTING:
+            if kind is LossPass.MATTING:
                 seen = answers
                 values |= {"norm": norm, "total": float(total.detach()), "alpha_l1": _alpha_l1(answers, batch)}
             else:
@@ -237,7 +248,7 @@ class Trainer:
                 dist.all_reduce(buffer)
                 buffer.div_(self.share.processes)
 
-    def _descend(self, iteration: int, total: Tensor, kind: Pass) -> float:
+    def _descend(self, iteration: int, total: Tensor, kind: LossPass) -> float:
         if not torch.isfinite(total):
             raise BadResult(
                 expected="a loss that is a number",
@@ -310,7 +321,7 @@ def plain(value: Any) -> Any:
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
         return [plain(item) for item in value]
-    return value.value if isinstance(value, (Pass, Rate, MattingData)) else value
+    return value.value if isinstance(value, (LossPass, Rate, MattingData)) else value
 
 
 def freeze_norms(network: MatAnyone) -> None:
@@ -320,7 +331,7 @@ def freeze_norms(network: MatAnyone) -> None:
             module.eval()
 
 
-def parameter_groups(network: MatAnyone, stage: Stage) -> list[dict[str, Any]]:
+def parameter_groups(network: MatAnyone, stage: TrainingStage) -> list[dict[str, Any]]:
     """No decay for the object queries, a rate of its own for the image trunk (spec section 7)."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     trunk = trunk_parameters(network)
@@ -342,7 +353,7 @@ def trunk_parameters(network: MatAnyone) -> dict[str, nn.Parameter]:
     return {name: each for name, each in network.named_parameters() if name.startswith(prefix)}
 
 
-def rate_at(stage: Stage, iteration: int) -> float:
+def rate_at(stage: TrainingStage, iteration: int) -> float:
     """The learning rate of an iteration."""
     if iteration < stage.warm_up:
         return stage.rate * (iteration + 1) / stage.warm_up
@@ -352,14 +363,14 @@ def rate_at(stage: Stage, iteration: int) -> float:
     return stage.rate * max(0.01, 0.5 + 0.5 * math.cos(math.pi * done))
 
 
-def learns_from_stills(stage: Stage, kind: Pass, iteration: int) -> bool:
+def learns_from_stills(stage: TrainingStage, kind: LossPass, iteration: int) -> bool:
     """Whether the change head must not learn from this pass: moved stills teach it nothing about video."""
-    if kind is Pass.MATTING:
+    if kind is LossPass.MATTING:
         return stage.matting is MattingData.STILLS
-    return kind is Pass.SEGMENTATION and not labels_are_video(iteration)
+    return kind is LossPass.SEGMENTATION and not labels_are_video(iteration)
 
 
-def _alpha_l1(answers: list[Answer], batch: Batch) -> float:
+def _alpha_l1(answers: list[Prediction], batch: Batch) -> float:
     """What the artist would see: mean absolute error of the clamped alphas after the first frame."""
     alphas = torch.stack([answer.alpha.remembered.detach() for answer in answers[1:]], dim=1)
     return float((alphas - batch.alphas[:, 1:]).abs().mean())
@@ -400,7 +411,7 @@ class Log:
         with whole_file(self.path) as temporary:
             temporary.write_text("\n".join([header, *kept]) + "\n")
 
-    def write(self, step: Step) -> None:
+    def write(self, step: TrainingStep) -> None:
         """One line."""
         values = {"iteration": step.iteration, "seconds": round(step.seconds, 3), **step.values}
         others = sorted(set(values) - set(FIRST_COLUMNS) - _SOMETIMES) + sorted(_SOMETIMES)

@@ -26,7 +26,7 @@ from matanyone_engine.model.decoder import DecoderMaps
 from matanyone_engine.model.encoders import ImageFeatures
 from matanyone_engine.model.matanyone import MatAnyone
 from matanyone_engine.training import losses
-from matanyone_engine.training.recipe import MattingData, Pass, Stage, labels_are_video
+from matanyone_engine.training.recipe import LossPass, MattingData, TrainingStage, labels_are_video
 
 Terms = dict[str, Tensor]
 """Name -> weighted scalar; their sum is what is minimised."""
@@ -61,7 +61,7 @@ class Clamped(NamedTuple):
     """What the losses see."""
 
 
-class Answer(NamedTuple):
+class Prediction(NamedTuple):
     """What the network said about one frame."""
 
     maps: DecoderMaps
@@ -76,7 +76,7 @@ class Answer(NamedTuple):
 Clamp = Callable[[Tensor], Clamped]
 
 
-def clamp_of(stage: Stage, iteration: int) -> Clamp:
+def clamp_of(stage: TrainingStage, iteration: int) -> Clamp:
     """How raw alphas become alphas in this iteration."""
     if stage.clamp_from is None:
         return _clamped_for_memory
@@ -112,8 +112,10 @@ class Unrolled:
     values: list[Tensor] = field(default_factory=list)
 
 
-def unroll(network: MatAnyone, batch: Batch, stage: Stage, clamp: Clamp, rng: np.random.Generator) -> list[Answer]:
-    """Follow the guide mask through the clip; one Answer per frame, the first predicted too.
+def unroll(
+    network: MatAnyone, batch: Batch, stage: TrainingStage, clamp: Clamp, rng: np.random.Generator
+) -> list[Prediction]:
+    """Follow the guide mask through the clip; one Prediction per frame, the first predicted too.
 
     Autocast ends here: in bfloat16 the Laplacian term alone points elsewhere.
     """
@@ -134,8 +136,13 @@ def _features(network: MatAnyone, plates: Tensor) -> list[ImageFeatures]:
 
 
 def _first_frame(
-    network: MatAnyone, features: ImageFeatures, guide: Tensor, stage: Stage, clamp: Clamp, rng: np.random.Generator
-) -> tuple[Unrolled, Answer]:
+    network: MatAnyone,
+    features: ImageFeatures,
+    guide: Tensor,
+    stage: TrainingStage,
+    clamp: Clamp,
+    rng: np.random.Generator,
+) -> tuple[Unrolled, Prediction]:
     """Seed and settle: the mask is encoded, then refined; memory keeps what was predicted."""
     blank = features.pix.new_zeros(len(guide), network.dims.sensory_dim, *features.pix.shape[-2:])
     value = network.encode_mask(features, guide)
@@ -152,10 +159,10 @@ def _next_frame(
     network: MatAnyone,
     pair: list[ImageFeatures],
     carried: Unrolled,
-    stage: Stage,
+    stage: TrainingStage,
     clamp: Clamp,
     rng: np.random.Generator,
-) -> Answer:
+) -> Prediction:
     """Read memory, predict, remember. The previous value is the true previous frame's, as at inference (defect 21)."""
     last, features = pair
     found = _read(features, carried, stage, rng)
@@ -169,9 +176,9 @@ def _next_frame(
 def _remember(
     network: MatAnyone,
     features: ImageFeatures,
-    answer: Answer,
+    answer: Prediction,
     carried: Unrolled,
-    stage: Stage,
+    stage: TrainingStage,
     *,
     deep: bool,
     forget: bool,
@@ -193,7 +200,7 @@ def _detached(maps: DecoderMaps) -> DecoderMaps:
     return DecoderMaps(*(None if x is None else x.detach() for x in maps))  # type: ignore[arg-type]
 
 
-def _read(features: ImageFeatures, carried: Unrolled, stage: Stage, rng: np.random.Generator) -> Tensor:
+def _read(features: ImageFeatures, carried: Unrolled, stage: TrainingStage, rng: np.random.Generator) -> Tensor:
     """The value (B, V, h, w) that some earlier frames hold for this one, in float32."""
     known = len(carried.keys)
     chosen = sorted(rng.choice(known, min(known, stage.references), replace=False))
@@ -211,20 +218,20 @@ def _read(features: ImageFeatures, carried: Unrolled, stage: Stage, rng: np.rand
 
 def _predicted(
     network: MatAnyone, features: ImageFeatures, value: Tensor, carried: Unrolled, clamp: Clamp, change: Tensor | None
-) -> Answer:
+) -> Prediction:
     pixel_readout = network.fuse(features, value, carried.sensory, carried.alpha)
     transformed = network.transform(pixel_readout, normalised(carried.summary))
     maps = network.decode(features, transformed.readout)
     sensory_map = network.aux_computer.sensory_aux(features.pix, carried.sensory)
-    return Answer(maps, clamp(maps.raw_alpha.float()), [sensory_map, *transformed.logits], change)
+    return Prediction(maps, clamp(maps.raw_alpha.float()), [sensory_map, *transformed.logits], change)
 
 
 # -- the passes -------------------------------------------------------------------------------------------------------
 
 
 def matting_pass(
-    network: MatAnyone, batch: Batch, stage: Stage, iteration: int, rng: np.random.Generator
-) -> tuple[Terms, list[Answer]]:
+    network: MatAnyone, batch: Batch, stage: TrainingStage, iteration: int, rng: np.random.Generator
+) -> tuple[Terms, list[Prediction]]:
     """True alphas through the matting head."""
     answers = unroll(network, batch, stage, clamp_of(stage, iteration), rng)
     alphas = torch.stack([answer.alpha.compared for answer in answers], dim=1)
@@ -247,8 +254,8 @@ def matting_pass(
 
 
 def segmentation_pass(
-    network: MatAnyone, batch: Batch, stage: Stage, iteration: int, rng: np.random.Generator
-) -> tuple[Terms, list[Answer]]:
+    network: MatAnyone, batch: Batch, stage: TrainingStage, iteration: int, rng: np.random.Generator
+) -> tuple[Terms, list[Prediction]]:
     """Binary labels through the segmentation head, compared on points."""
     answers = unroll(network, batch, stage, clamp_of(stage, iteration), rng)
     seed = int(rng.integers(2**40))
@@ -274,8 +281,8 @@ def segmentation_pass(
 
 
 def core_pass(
-    network: MatAnyone, batch: Batch, stage: Stage, iteration: int, rng: np.random.Generator
-) -> tuple[Terms, list[Answer]]:
+    network: MatAnyone, batch: Batch, stage: TrainingStage, iteration: int, rng: np.random.Generator
+) -> tuple[Terms, list[Prediction]]:
     """Binary labels through the matting head: sure regions from the label, boundaries from the picture."""
     answers = unroll(network, batch, stage, clamp_of(stage, iteration), rng)
     alphas = torch.stack([answer.alpha.compared for answer in answers], dim=1)
@@ -305,7 +312,7 @@ def _on_points(logits: Tensor, label: Tensor, count: int, generators: list[torch
     return losses.segmentation(logits, label, losses.sample_points(logits, count, generators))
 
 
-def _auxiliary(answers: list[Answer], alphas: Tensor, known: Tensor | None = None) -> Tensor:
+def _auxiliary(answers: list[Prediction], alphas: Tensor, known: Tensor | None = None) -> Tensor:
     """All auxiliary maps of all frames, summed over maps and averaged over frames; where known, if that is given."""
     terms = [
         losses.log_odds_loss(logits.float(), alphas[:, frame], None if known is None else known[:, frame])
@@ -315,7 +322,7 @@ def _auxiliary(answers: list[Answer], alphas: Tensor, known: Tensor | None = Non
     return torch.stack(terms).sum() / len(answers)
 
 
-def _change(answers: list[Answer], alphas: Tensor, threshold: float) -> Tensor:
+def _change(answers: list[Prediction], alphas: Tensor, threshold: float) -> Tensor:
     terms = [
         losses.change_loss(answer.change.float(), alphas[:, frame], alphas[:, frame - 1], threshold)
         for frame, answer in enumerate(answers)
@@ -324,4 +331,4 @@ def _change(answers: list[Answer], alphas: Tensor, threshold: float) -> Tensor:
     return torch.stack(terms).mean()
 
 
-PASSES = {Pass.MATTING: matting_pass, Pass.SEGMENTATION: segmentation_pass, Pass.CORE: core_pass}
+PASSES = {LossPass.MATTING: matting_pass, LossPass.SEGMENTATION: segmentation_pass, LossPass.CORE: core_pass}

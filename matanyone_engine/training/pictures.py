@@ -16,7 +16,7 @@ from matanyone_engine.errors import OutputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from matanyone_engine.training.passes import Answer, Batch
+    from matanyone_engine.training.passes import Batch, Prediction
 
 
 def write_picture(path: Path, pixels: NDArray[np.uint8]) -> None:
@@ -34,7 +34,7 @@ def write_picture(path: Path, pixels: NDArray[np.uint8]) -> None:
         ) from error
 
 
-def sample_sheet(batch: Batch, answers: list[Answer]) -> NDArray[np.uint8]:
+def sample_sheet(batch: Batch, answers: list[Prediction]) -> NDArray[np.uint8]:
     """A row per clip: first plate, guide mask, last plate, answer, truth."""
     last = answers[-1].alpha.remembered.detach()
     columns = [batch.plates[:, 0], batch.guide, batch.plates[:, -1], last, batch.alphas[:, -1]]

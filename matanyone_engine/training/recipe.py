@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 
-class Pass(Enum):
+class LossPass(Enum):
     """What one optimiser step learns from."""
 
     MATTING = "matting"
@@ -39,7 +39,7 @@ class Rate(Enum):
 
 
 @dataclass(frozen=True)
-class Weights:
+class LossWeights:
     """How much each term counts."""
 
     coherence: float = 1.0
@@ -52,7 +52,7 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class Stage:
+class TrainingStage:
     """One stage of training."""
 
     name: str
@@ -72,11 +72,11 @@ class Stage:
     """Factor for the image trunk: small where it starts from trained weights, 0 where it does not learn at all."""
     weight_decay: float = 1e-3
     clip_norm: float = 3.0
-    passes: tuple[Pass, ...] = (Pass.MATTING,)
+    passes: tuple[LossPass, ...] = (LossPass.MATTING,)
     matting: MattingData = MattingData.VIDEO
     points: int = 8192
     """Compared per frame in the segmentation terms."""
-    weights: Weights = Weights()
+    weights: LossWeights = LossWeights()
     clamp_from: int | None = 0
     """Alphas are clamped to 0..1 from this iteration on. None: memory always sees clamped alphas, losses never do."""
     overshoot: float = 1.0
@@ -108,34 +108,41 @@ def labels_are_video(iteration: int) -> bool:
 
 
 MATANYONE_STAGES = (
-    Stage(
-        "matanyone-1", 80_000, 16, (384, 384), (3, 3), 1e-4, passes=(Pass.MATTING, Pass.SEGMENTATION), clamp_from=100
+    TrainingStage(
+        "matanyone-1",
+        80_000,
+        16,
+        (384, 384),
+        (3, 3),
+        1e-4,
+        passes=(LossPass.MATTING, LossPass.SEGMENTATION),
+        clamp_from=100,
     ),
-    Stage(
+    TrainingStage(
         "matanyone-2",
         40_000,
         16,
         (480, 480),
         (8, 8),
         1e-4,
-        passes=(Pass.MATTING, Pass.SEGMENTATION, Pass.CORE),
+        passes=(LossPass.MATTING, LossPass.SEGMENTATION, LossPass.CORE),
         points=12544,
     ),
-    Stage(
+    TrainingStage(
         "matanyone-3",
         20_000,
         16,
         (480, 480),
         (8, 8),
         1e-5,
-        passes=(Pass.MATTING, Pass.SEGMENTATION, Pass.CORE),
+        passes=(LossPass.MATTING, LossPass.SEGMENTATION, LossPass.CORE),
         matting=MattingData.STILLS,
         points=12544,
     ),
 )
 """The published recipe for the published network, its trunks trained on ImageNet before."""
 
-_MINI = Stage(
+_MINI = TrainingStage(
     "mini-1",
     900,
     4,
@@ -144,7 +151,7 @@ _MINI = Stage(
     4e-4,
     warm_up=100,
     trunk_rate=1.0,
-    weights=Weights(coherence=5.0, edge=0.1, first=0.5, auxiliary=0.05, change=0.05),
+    weights=LossWeights(coherence=5.0, edge=0.1, first=0.5, auxiliary=0.05, change=0.05),
     clamp_from=None,
     through_time=False,
     learns_norms=True,

@@ -17,8 +17,8 @@ from matanyone_engine.matting.confidence import SURE, Confidence, confidence
 from matanyone_engine.matting.content_keys import Inputs, Names
 from matanyone_engine.matting.inside_outside import Constraints
 from matanyone_engine.matting.prepared_plate import ReadyPlate
-from matanyone_engine.matting.runner import ShotRunner, Store, Vanished, packed, unpacked
-from matanyone_engine.matting.shot import Seed, Shot, Step, Subject
+from matanyone_engine.matting.runner import AlphaStore, ShotRunner, Vanished, packed, unpacked
+from matanyone_engine.matting.shot import Seed, Shot, ShotStep, Subject
 
 FRAMES = tuple(range(1001, 1013))
 PLATES = dict(zip(FRAMES, plates(len(FRAMES), 32, 48), strict=True))
@@ -40,7 +40,7 @@ def mask(seed: Seed) -> torch.Tensor:
 def runner(
     network: Any,
     *subjects: Subject,
-    store: Store | None = None,
+    store: AlphaStore | None = None,
     masks: dict[Seed, str] | None = None,
     plates: dict[int, str] | None = None,
     **options: Any,
@@ -107,7 +107,7 @@ def test_any_order_of_frames_gives_the_same_answers_bit_for_bit(
         assert work(shot.plan([frame])) == 0
 
 
-def work(steps: tuple[Step, ...]) -> int:
+def work(steps: tuple[ShotStep, ...]) -> int:
     return sum(len(step.seeds) + len(step.moves) for step in steps)
 
 
@@ -123,7 +123,7 @@ def test_reaching_a_frame_out_of_order_costs_at_most_the_way_from_a_kept_state(n
 
 
 def test_a_changed_key_changes_its_own_stretches_and_nothing_else(network: Any) -> None:
-    store: Store = {}
+    store: AlphaStore = {}
     run(runner(network, HERO, store=store))
     changed = runner(network, HERO, store=store, masks={Seed("hero", 1009): "another disc"})
     run(changed)
@@ -132,7 +132,7 @@ def test_a_changed_key_changes_its_own_stretches_and_nothing_else(network: Any) 
 
 
 def test_one_more_key_leaves_the_stretches_that_it_does_not_divide(network: Any) -> None:
-    store: Store = {}
+    store: AlphaStore = {}
     before = run(runner(network, Subject("hero", (1001, 1005)), store=store))
     more = runner(network, Subject("hero", (1001, 1005, 1009)), store=store)
     after = run(more)
@@ -150,7 +150,7 @@ def test_a_pass_remembers_the_key_that_it_goes_towards(network: Any) -> None:
 
 
 def test_a_changed_plate_changes_the_passes_from_there_on(network: Any) -> None:
-    store: Store = {}
+    store: AlphaStore = {}
     run(runner(network, HERO, store=store))
     repaired = runner(network, HERO, store=store, plates={**CONTENTS, 1006: "repaired"})
     run(repaired)
@@ -289,7 +289,7 @@ def test_any_order_of_frames_gives_the_same_answers_beside_a_distractor(
 
 
 def test_a_changed_distractor_changes_what_keeps_off_it_and_a_changed_hero_no_distractor(network: Any) -> None:
-    store: Store = {}
+    store: AlphaStore = {}
     run(runner(network, HERO, DISTRACTOR, store=store))
     moved = runner(network, HERO, DISTRACTOR, store=store, masks={Seed("dog", 1006): "another disc"})
     run(moved)

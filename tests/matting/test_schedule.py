@@ -10,7 +10,7 @@ from matanyone_engine.matting.schedule import (
     Cursor,
     FrameKind,
     FramePlan,
-    Phase,
+    SessionPhase,
     ValueSource,
     plan_frame,
     sensory_steps,
@@ -75,14 +75,14 @@ def test_sensory_steps_are_spread_evenly(every: int, updates: int, expected: set
     assert sensory_steps(MemoryPolicy(memory_every=every, sensory_updates=updates)) == expected
 
 
-@pytest.mark.parametrize("kind", [k for k in FrameKind if (Phase.EMPTY, k) not in MOVES])
+@pytest.mark.parametrize("kind", [k for k in FrameKind if (SessionPhase.EMPTY, k) not in MOVES])
 def test_nothing_but_a_mask_opens_a_shot(kind: FrameKind) -> None:
     with pytest.raises(IllegalMove, match=r"expected a mask first.*Call seed"):
         plan_frame(kind, Cursor(), MemoryPolicy())
 
 
 def test_every_move_is_legal_once_keyed() -> None:
-    assert all((Phase.KEYED, kind) in MOVES for kind in FrameKind)
+    assert all((SessionPhase.KEYED, kind) in MOVES for kind in FrameKind)
 
 
 @pytest.mark.parametrize(

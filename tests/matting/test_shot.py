@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matanyone_engine.errors import MaskError, SettingError
-from matanyone_engine.matting.shot import Answer, Kept, Move, Seed, Shot, Source, Step, Subject, plan_steps
+from matanyone_engine.matting.shot import AlphaOrigin, Kept, Move, Seed, Shot, ShotStep, Source, Subject, plan_steps
 
 TEN = tuple(range(1, 11))
 
 
-def order(steps: tuple[Step, ...]) -> str:
+def order(steps: tuple[ShotStep, ...]) -> str:
     """Steps as text: [k] a key, > and < passes, ! an answer."""
     words = []
     for step in steps:
@@ -183,7 +183,7 @@ def of(work: Seed | Move) -> str:
     return work.subject if isinstance(work, Seed) else work.along.seed.subject
 
 
-def behind(answer: Answer, frame: int) -> set[object]:
+def behind(answer: AlphaOrigin, frame: int) -> set[object]:
     """What must have been computed for an answer."""
     needed: set[object] = {answer.seed} if answer.seed else set()
     for each in answer.passes:

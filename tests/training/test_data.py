@@ -15,7 +15,7 @@ import torch
 
 from matanyone_engine.errors import DatasetError, SettingError
 from matanyone_engine.training import data
-from matanyone_engine.training.recipe import MATANYONE_STAGES, MattingData, Pass
+from matanyone_engine.training.recipe import MATANYONE_STAGES, LossPass, MattingData
 
 SIZE = (64, 80)
 
@@ -182,22 +182,22 @@ def small_stage(number: int = 1) -> data.Stage:
 def test_a_step_is_a_function_of_its_number(every_layout: Path) -> None:
     stage = small_stage()
     first, again = (data.Steps(every_layout, stage)[1] for _ in range(2))
-    assert set(first) == {Pass.MATTING, Pass.SEGMENTATION, Pass.CORE}
+    assert set(first) == {LossPass.MATTING, LossPass.SEGMENTATION, LossPass.CORE}
     for kind in first:
         assert torch.equal(first[kind].plates, again[kind].plates)
         assert torch.equal(first[kind].guide, again[kind].guide)
     other = data.Steps(every_layout, stage)[2]
-    assert not torch.equal(first[Pass.MATTING].plates, other[Pass.MATTING].plates)
+    assert not torch.equal(first[LossPass.MATTING].plates, other[LossPass.MATTING].plates)
 
 
 def test_every_purpose_has_random_numbers_of_its_own() -> None:
     draws = {
         tuple(data.seeded(7, stream, iteration, slot).integers(1 << 60, size=2))
-        for stream in data.Stream
+        for stream in data.RandomStream
         for iteration in range(3)
         for slot in range(3)
     }
-    assert len(draws) == len(data.Stream) * 9
+    assert len(draws) == len(data.RandomStream) * 9
 
 
 def test_processes_share_a_step_without_overlap(every_layout: Path) -> None:
@@ -216,7 +216,7 @@ def test_processes_that_do_not_divide_the_batch_are_refused(every_layout: Path) 
 
 def test_core_and_segmentation_learn_from_one_batch(every_layout: Path) -> None:
     batches = data.Steps(every_layout, small_stage())[0]
-    assert batches[Pass.CORE] is batches[Pass.SEGMENTATION]
+    assert batches[LossPass.CORE] is batches[LossPass.SEGMENTATION]
 
 
 def test_matting_samples_show_the_subject_and_its_truth(every_layout: Path) -> None:

@@ -20,13 +20,13 @@ from matanyone_engine.model import MatAnyone
 from matanyone_engine.model.checkpoint import load_upstream_state, read_checkpoint
 from matanyone_engine.training import loop
 from matanyone_engine.training.data import Steps
-from matanyone_engine.training.loop import RunOptions, Share, Step, Trainer, train
-from matanyone_engine.training.recipe import MATANYONE_STAGES, MINI_STAGES, MattingData, Pass, Rate, Stage
+from matanyone_engine.training.loop import RunOptions, Share, Trainer, TrainingStep, train
+from matanyone_engine.training.recipe import MATANYONE_STAGES, MINI_STAGES, LossPass, MattingData, Rate, TrainingStage
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run(network: MatAnyone, stage: Stage, data: Path, folder: Path, **options: object) -> list[Step]:
+def run(network: MatAnyone, stage: TrainingStage, data: Path, folder: Path, **options: object) -> list[TrainingStep]:
     return list(train(network, stage, data, RunOptions(folder, **options)))
 
 
@@ -185,7 +185,7 @@ def test_norms_are_frozen_or_learnt_as_the_stage_says(every_layout: Path, tmp_pa
 def test_the_change_head_gets_no_gradient_from_moved_stills(
     every_layout: Path, monkeypatch: pytest.MonkeyPatch, number: int, iteration: int, stands: bool
 ) -> None:
-    stage = toy_stage(number, passes=(Pass.MATTING,))
+    stage = toy_stage(number, passes=(LossPass.MATTING,))
     trainer = Trainer(untrained(), stage, Share(0, 1))
     seen: list[float] = []
 
@@ -205,13 +205,13 @@ def test_steps_that_overflow_are_left_out_and_then_end_the_run(
     network = untrained()
     before = {key: value.clone() for key, value in network.state_dict().items()}
     with pytest.raises(BadResult, match="3 steps in a row"):
-        run(network, toy_stage(0, passes=(Pass.MATTING,)), every_layout, tmp_path)
+        run(network, toy_stage(0, passes=(LossPass.MATTING,)), every_layout, tmp_path)
     assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
 
 
 def test_the_change_head_stands_still_where_only_stills_teach() -> None:
     stage = toy_stage(2)
-    assert loop.learns_from_stills(stage, Pass.MATTING, 0)
-    assert not loop.learns_from_stills(replace(stage, matting=MattingData.VIDEO), Pass.MATTING, 0)
-    assert [loop.learns_from_stills(stage, Pass.SEGMENTATION, k) for k in (0, 1)] == [False, True]
-    assert not loop.learns_from_stills(stage, Pass.CORE, 1)  # as released: the core pass is never flagged
+    assert loop.learns_from_stills(stage, LossPass.MATTING, 0)
+    assert not loop.learns_from_stills(replace(stage, matting=MattingData.VIDEO), LossPass.MATTING, 0)
+    assert [loop.learns_from_stills(stage, LossPass.SEGMENTATION, k) for k in (0, 1)] == [False, True]
+    assert not loop.learns_from_stills(stage, LossPass.CORE, 1)  # as released: the core pass is never flagged

@@ -14,7 +14,7 @@ from matanyone_engine.matting.memory_policy import MemoryPolicy
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.training import passes
 from matanyone_engine.training.passes import Batch
-from matanyone_engine.training.recipe import MATANYONE_STAGES, MINI_STAGES, STAGES, MattingData, Stage
+from matanyone_engine.training.recipe import MATANYONE_STAGES, MINI_STAGES, STAGES, MattingData, TrainingStage
 
 STAGE = replace(MATANYONE_STAGES[1], crop=(64, 64), points=32)
 
@@ -111,7 +111,7 @@ def test_stages_are_what_the_specification_says() -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES.values(), ids=list(STAGES))
-def test_stages_are_sound(stage: Stage) -> None:
+def test_stages_are_sound(stage: TrainingStage) -> None:
     assert all(side % 16 == 0 for side in stage.crop)
     assert 2 <= stage.frames[0] <= stage.frames[1]
     assert 1 <= stage.settles[0] <= stage.settles[1]

@@ -69,7 +69,7 @@ def cutout(frames: int = 3) -> Cutout:
     return Cutout([tiny.picture(1)] * frames, [tiny.blob(frame) for frame in range(frames)])
 
 
-def composed(chances: Chances, seed: int = 0) -> augment.Shot:
+def composed(chances: Chances, seed: int = 0) -> augment.ComposedClip:
     other = Cutout([255 - tiny.picture(2)] * 3, [tiny.blob(3)] * 3)
     return augment.compose(
         np.random.default_rng(seed), cutout(), [other, other], [tiny.picture(9, (90, 120))], (64, 80), chances

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the answers of two passes become one alpha, and how mattes of several subjects share a pixel.
+"""Blends the alphas of two passes into one, and shares pixels out between the mattes of several subjects.
 
 Between two keys a blend goes from the forward pass (weight 0) to the backward pass (weight 1). What the change of
 weight alone adds to the change from frame to frame, its pop, is dw * D, with D the passes' disagreement there. Of all
@@ -31,14 +31,16 @@ _DOUBT_FLOOR = 1e-3
 
 
 def disagreement(forward: Tensor, backward: Tensor) -> float:
-    """How unlike two alphas (H, W) 0..1 are: 0 alike to 1 disjoint (one less their soft overlap)."""
+    """Measures how unlike two alphas (H, W) 0..1 are: 0 is alike, 1 is disjoint (one less their soft overlap)."""
     union = float(torch.maximum(forward, backward).sum(dtype=torch.float64))
     apart = float((forward - backward).abs().sum(dtype=torch.float64))
     return apart / max(union, _LEAST_SUBJECT)
 
 
 def blend_weights(disagreements: Sequence[float]) -> list[float]:
-    """Disagreement on each frame between two keys -> the backward pass's weight there, rising from 0 to 1."""
+    """Returns the backward pass's weight on each frame between two keys, from the disagreement there: it rises from 0
+    to 1.
+    """
     count = len(disagreements)
     steps = [
         _prior((number + 0.5) / (count + 1)) / (_between(disagreements, number) ** 2 + _FLOOR**2)
@@ -62,12 +64,12 @@ def _between(disagreements: Sequence[float], number: int) -> float:
 
 
 def blended(forward: Tensor, backward: Tensor, weight: float) -> Tensor:
-    """(H, W) 0..1; weight is the backward pass's."""
+    """Returns the mix (H, W) 0..1 of a forward and a backward alpha; weight is the backward pass's."""
     return torch.lerp(forward, backward, weight).clamp(0, 1)
 
 
 def separated(alphas: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Mattes (H, W) 0..1 that add up to at most 1: any excess is taken from the claims in doubt.
+    """Returns mattes (H, W) 0..1 that add up to at most 1: an excess is taken from the claims that are in doubt.
 
     A claim of 0.9 beside one of 1.0 loses nearly all of the excess; a lone matte, and mattes that just touch, stay as
     they are.

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far an alpha can be trusted, from what costs next to nothing to see (docs/confidence.md has the figures).
+"""Estimates how far an alpha can be trusted, from signals that cost next to nothing (docs/confidence.md has the
+figures).
 
 | signal | what it is | what it betrays |
 |---|---|---|
@@ -39,7 +40,7 @@ _DIGITS = 5
 
 @dataclass(frozen=True)
 class Signals:
-    """What was seen of one frame in one pass; 0 is as good as it gets."""
+    """Holds what was measured of one frame in one pass; 0 is the best value of each signal."""
 
     area: float
     """Part of the frame that the matte covers: no signal itself, the next frame's jump is held against it."""
@@ -55,7 +56,7 @@ class Signals:
 
 @dataclass(frozen=True)
 class Confidence:
-    """Of one object on one frame."""
+    """Holds how far one object's alpha on one frame can be trusted."""
 
     value: float
     """0 (look here first) to 1."""
@@ -71,7 +72,7 @@ SURE = Confidence(1.0)
 
 
 class _Mapping(NamedTuple):
-    """signal -> factor: 1 at 0, a half at `half`, the steeper around it the larger `power`."""
+    """Turns a signal into a factor: 1 at 0 and a half at `half`; a larger `power` makes it steeper around `half`."""
 
     half: float
     power: float
@@ -98,7 +99,7 @@ EMPTY = "empty"
 
 
 def measured(alpha: Tensor, change: Tensor | None, area_before: float | None, whole: Size) -> Signals:
-    """The signals of an alpha (1, 1, H, W) 0..1, 0 outside of it.
+    """Returns the signals of an alpha (1, 1, H, W) 0..1 that is 0 outside of its window.
 
     change: (1, 1, h, w) 0..1 at stride 16, of the change head; area_before: Signals.area of the frame before, or of the
     key's mask; None where there is neither. whole: the working size of the frame, of which alpha may be a window.
@@ -118,7 +119,7 @@ def measured(alpha: Tensor, change: Tensor | None, area_before: float | None, wh
 
 
 def covered(alpha: Tensor, whole: Size) -> float:
-    """Signals.area of an alpha or a mask (1, 1, H, W)."""
+    """Returns the covered area, as Signals.area has it, of an alpha or a mask (1, 1, H, W)."""
     return round(float(alpha.sum()) / (whole[0] * whole[1]), _DIGITS + 2)
 
 
@@ -133,7 +134,9 @@ def _jump(area: float, before: float | None) -> float:
 
 
 def confidence(signals: Signals, disagreement: float | None = None) -> Confidence:
-    """What the signals of a frame come to; disagreement of its two passes (blend.py)."""
+    """Returns the confidence that follows from a frame's signals and from the disagreement of its two passes
+    (blend.py).
+    """
     if signals.edge is None:
         return Confidence(0.0, EMPTY, signals, disagreement)
     seen = {name: getattr(signals, name) for name in ("edge", "grey", "jump", "change")}
@@ -147,7 +150,7 @@ def confidence(signals: Signals, disagreement: float | None = None) -> Confidenc
 
 
 def mixed(forward: Signals, backward: Signals, weight: float) -> Signals:
-    """The signals of two passes as their alphas are blended; weight is the backward pass's."""
+    """Returns the signals of two passes, mixed as their alphas are; weight is the backward pass's."""
 
     def mix(ahead: float, back: float) -> float:
         return round((1 - weight) * ahead + weight * back, _DIGITS)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Content names: the name of an alpha is the digest of everything it was made from (DR006).
+"""Makes content keys: the key of an alpha is the digest of everything that it was made from (DR006).
 
 A pass is named frame by frame, each name made of the one before and the new plate: whatever changes on a frame
 changes the names from there on and no earlier ones. Two results of one name are the same result, so a result is used
@@ -20,13 +20,13 @@ _FORMAT = 4
 
 
 def digest(*parts: object) -> str:
-    """32 hexadecimal digits over plain values."""
+    """Returns 32 hexadecimal digits that depend on plain values and on their order."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Digests of what a shot is made from."""
+    """Holds the digests of all that a shot's alphas are made from."""
 
     about: str
     """Weights, device, and every option that an alpha depends on."""
@@ -37,7 +37,7 @@ class Inputs:
 
 
 class Names:
-    """Names of all keys and passes of a shot."""
+    """Makes the content keys of a shot: of its key frames, its passes and its alphas."""
 
     def __init__(self, shot: Shot, inputs: Inputs) -> None:
         self._shot = shot
@@ -45,19 +45,21 @@ class Names:
         self._passes: dict[Pass, dict[int, str]] = {}
 
     def seed(self, seed: Seed) -> str:
-        """Of a key, settled on."""
+        """Returns the content key of a key frame's result."""
         return digest(
             "seed", _FORMAT, self._inputs.about, self._inputs.masks[seed], *self._seen(seed.subject, seed.frame)
         )
 
     def alpha(self, along: Pass, frame: int) -> str:
-        """Of a pass on one frame."""
+        """Returns the content key of what a pass makes of one frame."""
         if along not in self._passes:
             self._passes[along] = self._chain(along)
         return self._passes[along][frame]
 
     def answer(self, subject: str, frame: int) -> str:
-        """Of a subject's alpha: a blend depends on the whole of both passes."""
+        """Returns the content key of a subject's alpha on a frame. That of a blend depends on the whole of both
+        passes.
+        """
         answer = self._shot.answer(subject, frame)
         if answer.source is Source.BLEND:
             return digest("blend", frame, [self.alpha(each, each.frames[-1]) for each in answer.passes])
@@ -79,10 +81,10 @@ class Names:
         return names
 
     def _seen(self, subject: str, frame: int) -> list[list[str]]:
-        """The plate, and what the distractors answer on it."""
+        """Lists the plate's digest, and the content keys of what the distractors are on it."""
         distractors = [self.answer(distractor.name, frame) for distractor in self._shot.distractors_of(subject)]
         return [self._plate(subject, frame), *([distractors] if distractors else [])]
 
     def _plate(self, subject: str, frame: int) -> list[str]:
-        """With its number: regions move by it."""
+        """Lists the plate's digest with its frame number, since regions move by the number."""
         return [str(frame), self._inputs.plates[frame], self._inputs.constraints.get((subject, frame), "")]

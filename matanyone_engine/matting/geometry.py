@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frame size, working size, padding, and windows into the padded frame (spec section 4, points 1, 3 and 9).
+"""Knows a frame's size, its working size, its padding, and windows into the padded frame (spec section 4, points 1, 3,
+9).
 
     plate pixels  -- working size -->  working pixels  -- padding -->  padded frame, a grid of cells of 16x16
 
@@ -20,14 +21,14 @@ from matanyone_engine.model.dims import STRIDE
 
 
 class Size(NamedTuple):
-    """A size in pixels, as tensors have it; where compositors say width first, the name is Resolution."""
+    """Holds a size in pixels with its height first, as tensors do."""
 
     height: int
     width: int
 
 
 class Box(NamedTuple):
-    """A rectangle of plate pixels, counted from the plate's top left; x1 and y1 lie outside."""
+    """Holds a rectangle of plate pixels, counted from the plate's top left; x1 and y1 lie outside."""
 
     x0: int
     y0: int
@@ -40,7 +41,7 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True)
 class Window:
-    """A rectangle of stride-16 cells of the padded frame; bottom and right lie outside."""
+    """Holds a rectangle of stride-16 cells of the padded frame; bottom and right lie outside."""
 
     top: int
     left: int
@@ -49,17 +50,17 @@ class Window:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Rows and columns of cells."""
+        """Returns rows and columns of cells."""
         return self.bottom - self.top, self.right - self.left
 
     @property
     def cells(self) -> int:
-        """How many: what a frame costs goes with it."""
+        """Returns how many cells there are; the cost of a frame is proportional to it."""
         rows, columns = self.size
         return rows * columns
 
     def holds(self, other: Window) -> bool:
-        """Whether the other lies inside."""
+        """Returns whether the other window lies inside."""
         return (
             self.top <= other.top
             and self.left <= other.left
@@ -68,11 +69,11 @@ class Window:
         )
 
     def grown(self, cells: int) -> Window:
-        """Larger by so many cells on every side."""
+        """Returns a window that is larger by so many cells on every side."""
         return Window(self.top - cells, self.left - cells, self.bottom + cells, self.right + cells)
 
     def within(self, outer: Window) -> Window:
-        """What of it lies in the outer one."""
+        """Returns the part that lies in the outer window."""
         return Window(
             max(self.top, outer.top),
             max(self.left, outer.left),
@@ -81,18 +82,18 @@ class Window:
         )
 
     def shifted(self, down: int, across: int) -> Window:
-        """The same size elsewhere."""
+        """Returns a window of the same size elsewhere."""
         return Window(self.top + down, self.left + across, self.bottom + down, self.right + across)
 
     def cut(self, x: Tensor, stride: int = STRIDE) -> Tensor:
-        """(1, C, H, W) of the padded frame, `stride` pixels a cell -> the part in the window."""
+        """Cuts the window out of a map (1, C, H, W) of the padded frame that has `stride` pixels a cell."""
         if tuple(x.shape[-2:]) == (self.bottom * stride, self.right * stride) and not (self.top or self.left):
             return x
         rows = slice(self.top * stride, self.bottom * stride)
         return x[..., rows, self.left * stride : self.right * stride].contiguous()
 
     def placed(self, x: Tensor, outer: Window, stride: int = STRIDE) -> Tensor:
-        """A map of this window -> the same in another window: cut off where that ends, 0 where this ends."""
+        """Places a map of this window in another window: it is cut off where that ends, and 0 where this one ends."""
         if self == outer:
             return x
         edges = (
@@ -106,7 +107,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Geometry:
-    """How a frame of one size goes into the network and comes back."""
+    """Brings frames of one size into the network and its alphas back."""
 
     frame: Size
     working: Size
@@ -114,7 +115,9 @@ class Geometry:
 
     @classmethod
     def of(cls, frame: Size, working_size: int | None) -> Geometry:
-        """working_size limits the shortest side in pixels; None computes at full size. Never enlarges."""
+        """Makes the geometry of a frame. working_size limits the shortest side in pixels; None computes at full size.
+        It never enlarges.
+        """
         shortest = min(frame)
         if working_size is None or shortest <= working_size:
             return cls(frame, frame)
@@ -123,43 +126,45 @@ class Geometry:
 
     @property
     def scaled(self) -> bool:
-        """Whether less is computed than the plate shows."""
+        """Returns whether fewer pixels are computed than the plate has."""
         return self.working != self.frame
 
     @property
     def padding(self) -> tuple[int, int, int, int]:
-        """Left, right, top, bottom: up to multiples of 16, the odd pixel after."""
+        """Returns the padding left, right, top and bottom up to multiples of 16; an odd pixel goes right or below."""
         height, width = self.working
         down, across = -height % STRIDE, -width % STRIDE
         return across // 2, across - across // 2, down // 2, down - down // 2
 
     @property
     def whole(self) -> Window:
-        """All cells of the padded frame."""
+        """Returns the window of all cells of the padded frame."""
         height, width = self.working
         return Window(0, 0, -(-height // STRIDE), -(-width // STRIDE))
 
     def prepare(self, x: Tensor) -> Tensor:
-        """(1, C, *frame) -> (1, C, H, W) at working size, padded with zeros (black, before normalisation)."""
+        """Brings (1, C, *frame) to working size and pads it with zeros, which are black before normalisation: (1, C, H,
+        W).
+        """
         return F.pad(self.shrink(x), self.padding)
 
     def shrink(self, x: Tensor) -> Tensor:
-        """(1, C, *frame) -> (1, C, *working)."""
+        """Brings (1, C, *frame) to working size: (1, C, *working)."""
         return F.interpolate(x, size=self.working, mode="bilinear", align_corners=False) if self.scaled else x
 
     def unpad(self, x: Tensor) -> Tensor:
-        """(1, C, H, W) padded -> (1, C, *working)."""
+        """Takes the padding of (1, C, H, W) away: (1, C, *working)."""
         left, _, top, _ = self.padding
         height, width = self.working
         return x[..., top : top + height, left : left + width]
 
     def restore(self, x: Tensor) -> Tensor:
-        """(1, C, H, W) padded -> (1, C, *frame)."""
+        """Brings a padded map (1, C, H, W) back to the plate's size: (1, C, *frame)."""
         x = self.unpad(x)
         return F.interpolate(x, size=self.frame, mode="bilinear", align_corners=False) if self.scaled else x
 
     def window_of(self, box: Box) -> Window:
-        """The smallest window that shows every pixel of the box; cut off at the frame's border."""
+        """Returns the smallest window that shows every pixel of the box, cut off at the frame's border."""
         left, _, top, _ = self.padding
         down, across = (working / full for working, full in zip(self.working, self.frame, strict=True))
         return Window(
@@ -170,7 +175,9 @@ class Geometry:
         ).within(self.whole)
 
     def box_of(self, window: Window) -> Box:
-        """Plate pixels outside of which an alpha of this window is 0 once it is back at the plate's size."""
+        """Returns the plate pixels outside of which an alpha of this window is 0 once it is back at the plate's
+        size.
+        """
         left, _, top, _ = self.padding
         y0, y1 = self._reach(window.top * STRIDE - top, window.bottom * STRIDE - top, axis=0)
         x0, x1 = self._reach(window.left * STRIDE - left, window.right * STRIDE - left, axis=1)

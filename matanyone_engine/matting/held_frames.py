@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Held frames: plates that repeat the last computed one (animation on twos, pulldown, freezes).
+"""Recognises held frames: plates that repeat the last computed one (animation on twos, pulldown, freezes).
 
 A repeat is answered with the last alpha, and the session does not move: frames after it are what they would be
 without it, and memory fills with frames that differ.
@@ -26,7 +26,9 @@ LARGEST_TOLERANCE = 0.1
 
 
 def look_of(plate: Tensor, tolerance: float) -> Tensor:
-    """What is remembered of a plate (3, H, W) for comparison: the digest of its bits, or the means of its blocks."""
+    """Returns what later plates are compared with: the digest of a plate's bits (3, H, W), or the means of its
+    blocks.
+    """
     if tolerance:
         return F.avg_pool2d(plate, BLOCK, ceil_mode=True)
     digest = hashlib.sha256(plate.contiguous().cpu().numpy().data).digest()
@@ -34,6 +36,6 @@ def look_of(plate: Tensor, tolerance: float) -> Tensor:
 
 
 def is_repeat(look: Tensor, last: Tensor, tolerance: float) -> bool:
-    """Whether two plates of one size are the same for this tolerance (0..1 of display-referred values)."""
+    """Returns whether two plates of one size are the same within a tolerance of display-referred values 0..1."""
     last = last.to(look.device)
     return bool((look - last).abs().max() <= tolerance) if tolerance else torch.equal(look, last)

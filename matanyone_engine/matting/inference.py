@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How whatever a session computes is run."""
+"""Runs whatever a session computes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from matanyone_engine.errors import OutOfMemory
 
 @contextmanager
 def inference() -> Iterator[None]:
-    """Run without autograd; running out of memory becomes an error of our family."""
+    """Runs without autograd and turns running out of memory into an error of the engine's family."""
     try:
         with torch.inference_mode():
             yield
@@ -28,7 +28,7 @@ def inference() -> Iterator[None]:
 
 
 def _ran_out_of_memory(error: Exception) -> bool:
-    """torch has a class for it on CUDA only; the CPU and Metal allocators, and oneDNN, say it in words."""
+    """Returns whether memory ran out. torch has a class for it on CUDA only; other allocators say it in words."""
     words = (
         "can't allocate memory",
         "not enough memory",

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Constraint masks: where an artist says that the subject surely is, or is not. Mattes of distractors act likewise.
+"""Holds an artist's constraint masks: where the subject surely is, and where it surely is not. Mattes of distractors
+act alike.
 
 Axes: B batch (1), H W full, working or padded size.
 """
@@ -21,7 +22,8 @@ Image = Tensor | np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class Constraints:
-    """Masks (H, W) 0..1 of one frame, soft edges respected: an alpha is at least `inside` and at most 1 - `outside`.
+    """Holds the constraint masks (H, W) 0..1 of one frame. The alpha is at least `inside` and at most 1 - `outside`,
+    soft edges included.
 
     Where both claim a pixel, outside wins.
     """
@@ -30,7 +32,9 @@ class Constraints:
     outside: Image | None = None
 
     def beside(self, distractors: Sequence[Tensor]) -> Constraints:
-        """It, and off the alphas (H, W) 0..1 of distractors, but for where the artist says that the subject is."""
+        """Adds the alphas (H, W) 0..1 of distractors to the outside mask, except where the inside mask claims the
+        pixel.
+        """
         if not distractors:
             return self
         taken = torch.stack(tuple(distractors)).amax(dim=0)
@@ -46,27 +50,27 @@ NO_CONSTRAINTS = Constraints()
 
 @dataclass(frozen=True)
 class MaskLimits:
-    """The same as tensors (B, 1, H, W) on the network's device, each 0..1."""
+    """Holds constraint masks as tensors (B, 1, H, W) on the network's device, each 0..1."""
 
     inside: Tensor | None
     outside: Tensor | None
 
     @classmethod
     def of(cls, given: Mapping[str, Tensor], device: torch.device) -> MaskLimits:
-        """From checked masks (H, W) by name."""
+        """Makes limits from checked masks (H, W) by name."""
         there = {name: mask.clamp(0, 1)[None, None].to(device) for name, mask in given.items()}
         return cls(there.get("inside"), there.get("outside"))
 
     def prepared(self, geometry: Geometry) -> MaskLimits:
-        """At working size, padded: beside the frame nothing is limited."""
+        """Returns the limits at working size, padded; nothing is limited in the padding."""
         return self.mapped(geometry.prepare)
 
     def mapped(self, change: Callable[[Tensor], Tensor]) -> MaskLimits:
-        """Both masks changed alike."""
+        """Returns the limits with both masks changed alike."""
         return MaskLimits(*(None if mask is None else change(mask) for mask in (self.inside, self.outside)))
 
     def applied(self, alpha: Tensor) -> Tensor:
-        """Raw or clamped alphas (B, 1, H, W), held within the limits."""
+        """Returns raw or clamped alphas (B, 1, H, W) held within the limits."""
         if self.inside is not None:
             alpha = torch.maximum(alpha, self.inside)
         if self.outside is not None:

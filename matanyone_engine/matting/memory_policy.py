@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Settings of a shot's memory, frozen (spec sections 1, 3.2, 3.3). Defaults are the published ones."""
+"""Holds the settings of a shot's memory (spec sections 1, 3.2, 3.3). The defaults are the published ones."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class LongTermPolicy:
 
 @dataclass(frozen=True)
 class MemoryPolicy:
-    """What a session remembers and how it looks things up."""
+    """Says what a session remembers and how it looks things up."""
 
     memory_every: int = 5
     """A frame goes into memory after this many frames."""
@@ -72,11 +72,11 @@ class MemoryPolicy:
         _require(self.top_k is None or self.top_k >= 1, "top_k", "at least 1, or None", self.top_k)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for snapshots and provenance."""
+        """Returns plain values, for snapshots and provenance."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> MemoryPolicy:
-        """The inverse of to_dict."""
+        """Makes a policy from what to_dict returned."""
         long_term = values.get("long_term")
         return cls(**{**values, "long_term": None if long_term is None else LongTermPolicy(**long_term)})

@@ -22,7 +22,9 @@ _SMALL_BLOCK_BYTES = 4 << 20
 
 
 def again_if_out_of_memory(session: MattingSession, compute: Callable[[], T]) -> T:
-    """With what we hold in reserve given back, and smaller blocks; never at a smaller size. Raises OutOfMemory."""
+    """Computes, and computes again with smaller blocks and freed reserves if memory ran out. The size stays the same.
+    Raises OutOfMemory.
+    """
     try:
         return compute()
     except OutOfMemory:
@@ -33,7 +35,7 @@ def again_if_out_of_memory(session: MattingSession, compute: Callable[[], T]) ->
 
 @contextmanager
 def memory_named(work: str) -> Iterator[None]:
-    """Running out of main memory, away from the device, as an error of our family. Raises OutOfMemory."""
+    """Turns running out of main memory, away from the device, into OutOfMemory."""
     try:
         yield
     except MemoryError as error:
@@ -45,6 +47,6 @@ def memory_named(work: str) -> Iterator[None]:
 
 
 def give_back() -> None:
-    """Let the device have what this process keeps in reserve."""
+    """Gives back to the device what this process keeps in reserve."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A plate made ready for the network: checked, on the device, at working size, and encoded as far as anyone has asked.
+"""Makes a plate ready for the network: checked, on the device, at working size, and encoded as far as anyone has asked.
 
 Rules of this file:
 1. It depends on the plate and on a session's options only, never on what a session remembers: it can be made before
@@ -40,13 +40,13 @@ EncodeOn = Callable[[Callable[[], ImageFeatures]], ImageFeatures]
 
 
 def at_once(encode: Callable[[], ImageFeatures]) -> ImageFeatures:
-    """On the thread that asks."""
+    """Encodes on the thread that asks."""
     return encode()
 
 
 @dataclass(frozen=True, eq=False)
 class ReadyPlate:
-    """One plate, for sessions of one network."""
+    """Holds one plate, ready for the sessions of one network."""
 
     network: MatAnyone
     geometry: Geometry
@@ -72,7 +72,9 @@ class ReadyPlate:
         tolerance: float | None,
         encode_on: EncodeOn = at_once,
     ) -> ReadyPlate:
-        """plate (3, H, W), display-referred 0..1; working_size, tolerance as in MattingSession. Raises PlateError."""
+        """Checks and prepares a plate (3, H, W), display-referred 0..1; working_size and tolerance as in
+        MattingSession. Raises PlateError.
+        """
         image = float_tensor(plate)
         geometry = Geometry.of(_plate_size(image), working_size)
         check_values(image, "plate", PlateError)
@@ -81,18 +83,20 @@ class ReadyPlate:
         return cls(network, geometry, tolerance, on_device, geometry.prepare(on_device), look, encode_on)
 
     def suits(self, network: MatAnyone, working_size: int | None, tolerance: float | None) -> bool:
-        """Whether it is what of() would make with these."""
+        """Returns whether of() would make the same with these values."""
         geometry = Geometry.of(self.geometry.frame, working_size)
         return self.network is network and self.geometry == geometry and self.tolerance == tolerance
 
     def repeats(self, look: Tensor | None) -> bool:
-        """Whether the plate that had this look was the same, within the tolerance."""
+        """Returns whether the plate that had this fingerprint was the same, within the tolerance."""
         if look is None or self.look is None or self.tolerance is None:
             return False
         return is_repeat(self.look, look, self.tolerance)
 
     def features(self, window: Window) -> ImageFeatures:
-        """What the network knows of a window into it, whatever the object; encoded once."""
+        """Returns the image features of a window into the plate, which do not depend on the object; they are computed
+        once.
+        """
         if window not in self.encoded:
             may_be_ahead = window == self.geometry.whole and encodes_ahead(self.network.device, self.geometry)
             run = self.encode_on if may_be_ahead else at_once
@@ -104,18 +108,18 @@ class ReadyPlate:
             return self.network.encode_image(window.cut(self.padded))
 
     def encode_ahead(self) -> None:
-        """Encode the whole of it, where that pays; never an error."""
+        """Encodes the whole plate where that pays, and never raises an error."""
         if encodes_ahead(self.network.device, self.geometry):
             with suppress(OutOfMemory):  # in its turn there may be room
                 self.features(self.geometry.whole)
 
     def forget(self) -> None:
-        """Give the memory of what was encoded back."""
+        """Frees the memory of what was encoded."""
         self.encoded.clear()
 
 
 def encodes_ahead(device: torch.device, geometry: Geometry) -> bool:
-    """Whether encoding plates before their turn keeps cores busy that a frame alone does not.
+    """Returns whether encoding plates before their turn keeps cores busy that a frame alone does not.
 
     An accelerator has one queue for all; and where pixels are many, a frame has enough for every core, and its features
     take room that two of them need not take at once.
@@ -128,7 +132,7 @@ AnyPlate = Image | ReadyPlate
 
 
 def float_tensor(image: Image) -> Tensor:
-    """float32; a numpy array is copied where torch could not share it safely."""
+    """Returns the image as a float32 tensor; a numpy array is copied where torch could not share it safely."""
     if isinstance(image, np.ndarray):
         image = torch.from_numpy(np.array(image, dtype=np.float32))
     return image.detach().to(torch.float32)
@@ -145,7 +149,7 @@ def _plate_size(plate: Tensor) -> Size:
 
 
 def check_values(image: Tensor, name: str, error: type[PlateError] | type[MaskError]) -> None:
-    """Raises the error for values that are no numbers or lie outside of 0..1."""
+    """Raises the error for values that are not numbers or lie outside of 0..1."""
     low, high = (float(end) for end in torch.aminmax(image))  # one pass; either end is NaN where any pixel is
     if not (math.isfinite(low) and math.isfinite(high)):
         bad = int((~torch.isfinite(image)).sum())

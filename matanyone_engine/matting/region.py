@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the network looks: the choice of a window, frame by frame (docs/decisions/DR004-regions.md).
+"""Chooses the window that the network looks at, frame by frame (docs/decisions/DR004-regions.md).
 
     off       the whole frame
     boxes     what the artist drew: one box for the shot, or keyed ones with straight lines between them
@@ -45,7 +45,7 @@ _KEYED = re.compile(r"(?:(?P<frame>-?\d{1,9}):)?(?P<box>\d{1,6}(?:,\d{1,6}){3})"
 
 @dataclass(frozen=True)
 class KeyedBox:
-    """A box on one plate frame; without a frame, of the whole shot."""
+    """Holds a box on one plate frame; without a frame, the box of the whole shot."""
 
     frame: int | None
     box: Box
@@ -56,7 +56,7 @@ class KeyedBox:
 
 @dataclass(frozen=True)
 class Region:
-    """Where the network looks in a shot; the default is everywhere."""
+    """Says where the network looks in a shot; the default is everywhere."""
 
     follows: bool = False
     boxes: tuple[KeyedBox, ...] = ()
@@ -64,7 +64,7 @@ class Region:
 
     @classmethod
     def parse(cls, text: str | None) -> Region:
-        """'off', 'follow', 'x0,y0,x1,y1' or 'FRAME:x0,y0,x1,y1 FRAME:...'. Raises SettingError."""
+        """Reads 'off', 'follow', 'x0,y0,x1,y1' or 'FRAME:x0,y0,x1,y1 FRAME:...'. Raises SettingError."""
         if text is None or text == "off":
             return cls()
         if text == "follow":
@@ -87,16 +87,17 @@ class Region:
 
     @property
     def off(self) -> bool:
-        """Whether the whole frame is computed."""
+        """Returns whether the whole frame is computed."""
         return not self.follows and not self.boxes
 
     @property
     def moves(self) -> bool:
-        """Whether the window may change during the shot."""
+        """Returns whether the window may change during the shot."""
         return self.follows or len(self.boxes) > 1
 
     def box(self, frame: int | None) -> Box:
-        """The artist's box on a plate frame: on the line between its neighbours, held before and after the keys.
+        """Returns the artist's box on a plate frame: between two keys it lies on the straight line, before and after
+        them it is held.
 
         Raises SettingError where keys are given and no frame number is.
         """
@@ -113,7 +114,7 @@ class Region:
         return _between((before or after[:1])[-1], (after or before[-1:])[0], frame)
 
     def check(self, geometry: Geometry) -> None:
-        """Raise SettingError where a box shows nothing of the plate."""
+        """Raises SettingError where a box shows nothing of the plate."""
         for keyed in self.boxes:
             if min(geometry.window_of(keyed.box).size) < 1:
                 height, width = geometry.frame
@@ -124,7 +125,9 @@ class Region:
                 )
 
     def largest(self, geometry: Geometry) -> Window:
-        """A window at least as large as any that will be computed: one that follows may grow to the whole frame."""
+        """Returns a window at least as large as any that will be computed; one that follows may grow to the whole
+        frame.
+        """
         if not self.boxes:
             return geometry.whole
         rows, columns = zip(
@@ -133,14 +136,17 @@ class Region:
         return Window(0, 0, max(rows), max(columns)).within(geometry.whole)
 
     def window(self, geometry: Geometry, frame: int | None, current: Window | None, subject: Window | None) -> Window:
-        """Where to look first on a frame. subject: cells of the mask, or of the last alpha; None where it is empty."""
+        """Returns where to look first on a frame. subject: cells of the mask, or of the last alpha; None where it is
+        empty.
+        """
         if self.boxes:
             asked = geometry.window_of(self.box(frame))
             return asked if len(self.boxes) == 1 else _roomy(current, asked, geometry.whole)
         return followed(current, subject, geometry.whole) if self.follows else geometry.whole
 
     def after(self, geometry: Geometry, tried: Window, subject: Window | None, *, first: bool) -> Window:
-        """The window that was tried if its alpha stands, else where to compute the frame again.
+        """Returns the window that was tried if its alpha stands, and otherwise the one in which to compute the frame
+        again.
 
         A subject that reaches a side may go on behind it; one that is gone may be anywhere. The window is placed anew
         around what was seen; where that was tried already, or there is nothing, the whole frame is looked through.
@@ -155,7 +161,7 @@ class Region:
 
 
 def subject_cells(alpha: Tensor, window: Window) -> Window | None:
-    """The cells that the subject covers, of an alpha (1, 1, H, W) of this window; None where it is gone."""
+    """Returns the cells that the subject covers in an alpha (1, 1, H, W) of this window; None where it is gone."""
     most = F.max_pool2d(alpha, STRIDE)[0, 0]
     if not most.max() > PRESENT:
         return None
@@ -164,7 +170,9 @@ def subject_cells(alpha: Tensor, window: Window) -> Window | None:
 
 
 def is_cut(alpha: Tensor, window: Window, whole: Window) -> bool:
-    """Whether a subject shows in the outermost pixels of the window, on a side that is not the frame's own."""
+    """Returns whether the subject touches a side of the window that is not the frame's own side, so that its matte is
+    clipped.
+    """
     sides = (
         (window.top > whole.top, alpha[..., 0, :]),
         (window.left > whole.left, alpha[..., 0]),
@@ -175,12 +183,14 @@ def is_cut(alpha: Tensor, window: Window, whole: Window) -> bool:
 
 
 def reaches_side(subject: Window, window: Window, whole: Window, cells: int = GUARD_CELLS) -> bool:
-    """Whether fewer than so many cells lie between the subject and a side that is not the frame's own."""
+    """Returns whether fewer than so many cells lie between the subject and a side that is not the frame's own."""
     return not window.holds(subject.grown(cells).within(whole))
 
 
 def followed(current: Window | None, subject: Window | None, whole: Window) -> Window:
-    """The window around a subject: the current one if it will do, else the same size elsewhere, else a new one."""
+    """Returns the window around a subject: the current one if it will do, the same size elsewhere if that will, or a
+    new one.
+    """
     if subject is None:
         return whole
     fresh = _around(subject, whole)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs a shot's plan: steps in, alphas out, in any order of frames.
+"""Runs a shot's plan: it takes plates step by step and gives alphas, in any order of frames.
 
 Rules of this file:
 1. Whatever is computed goes into the store under its content name (content_keys.py) and is taken from there: in
@@ -56,7 +56,7 @@ PassState = tuple[Pass, int, StreamState]
 
 
 class Vanished(LookupError):
-    """Something that was kept when the steps were planned is gone: plan again."""
+    """Something that was stored when the steps were planned is gone. The steps must be planned again."""
 
 
 class ShotRunner:
@@ -115,17 +115,17 @@ class ShotRunner:
     # ---------------------------------------------------------------------------------------------------- planning
 
     def plan(self, asked: Iterable[int]) -> tuple[ShotStep, ...]:
-        """The steps that give these frames their alphas, from what is kept now."""
+        """Returns the steps that give these frames their alphas, from what is stored now."""
         steps = plan_steps(self.shot, asked, Kept(self._has_seed, self._has_alpha, self._states))
         self._taken, self._last_use = 0, self._last_uses(steps)
         return steps
 
     def needs(self, key: str) -> bool:
-        """Whether the steps that were planned last, as far as they were not taken, still take this from the store."""
+        """Returns whether steps of the last plan that were not taken yet still read this entry of the store."""
         return self._last_use.get(key, 0) >= self._taken
 
     def _last_uses(self, steps: tuple[ShotStep, ...]) -> dict[str, int]:
-        """Entry of the store -> the last step, counted from 1, that takes it."""
+        """Maps an entry of the store to the last step, counted from 1, that reads it."""
         last: dict[str, int] = {}
         blended_before: set[tuple[Pass, ...]] = set()
         for number, step in enumerate(steps, 1):
@@ -142,7 +142,7 @@ class ShotRunner:
         return last
 
     def _answers_of(self, step: ShotStep) -> list[AlphaOrigin]:
-        """The answers that a step takes: of distractors that are kept off, and all where it delivers."""
+        """Lists the alphas that a step reads: those of distractors, and all of them where it delivers."""
         moved = {move.along.seed.subject for move in step.moves} | {seed.subject for seed in step.seeds}
         distractors = {distractor.name for name in moved for distractor in self.shot.distractors_of(name)}
         names = [subject.name for subject in self.shot.subjects if step.delivers or subject.name in distractors]
@@ -153,7 +153,7 @@ class ShotRunner:
         return own + [self._names.alpha(each, frame) for each in answer.passes]
 
     def _origins(self, move: Move) -> list[str]:
-        """Names of the states that a move starts from, where none is live."""
+        """Lists the stored states that a move starts from, where no state is live."""
         along = move.along
         if move.starts == along.seed.frame:
             return [self._names.seed(seed) for seed in (along.seed, *self.shot.pins(along))]
@@ -181,7 +181,8 @@ class ShotRunner:
     # --------------------------------------------------------------------------------------------------- computing
 
     def ready(self, step: ShotStep, plate: Image) -> AnyPlate:
-        """A plate made ready before its step is taken, on any one thread; as it is where nothing will be computed.
+        """Prepares a plate before its step is taken, on any one thread; where nothing will be computed it comes back as
+        it is.
 
         As it is, too, where there was no room for it: in its turn there may be some. Raises PlateError.
         """
@@ -205,7 +206,7 @@ class ShotRunner:
         constraints: Mapping[str, Constraints] | None = None,
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Do a step's work on its plate, which may have been made ready; constraint masks by subject.
+        """Does a step's work on its plate, which may have been prepared; constraint masks are given by subject.
 
         Raises PlateError, MaskError, BadResult, OutOfMemory, Interrupted (asked before each pass over a key); Vanished.
         """
@@ -248,18 +249,18 @@ class ShotRunner:
             self.store[_state_key(name)] = session.snapshot()
 
     def _limits(self, subject: str, frame: int, constraints: Mapping[str, Constraints]) -> Constraints:
-        """The subject's constraints, and off the distractors that are there."""
+        """Returns the subject's constraint masks, with the distractors that are there added to them."""
         answers = [self.shot.answer(distractor.name, frame) for distractor in self.shot.distractors_of(subject)]
         distractors = [self._answer(answer, frame) for answer in answers if answer.source is not Source.ABSENT]
         return constraints.get(subject, NO_CONSTRAINTS).beside(distractors)
 
     def _keep(self, name: str, alpha: Tensor, report: FrameReport) -> None:
-        """An alpha, and how it was answered; one that is plain is noted too, or a lost report would read as plain."""
+        """Stores an alpha and its report; a plain report is stored too, for a lost one would read as plain."""
         self.store[_report_key(name)] = json.dumps(asdict(report)).encode()
         self.store[_alpha_key(name)] = packed(alpha)
 
     def _before(self, move: Move) -> StreamState:
-        """The state that a move goes on from."""
+        """Returns the state that a move goes on from."""
         along = move.along
         if move.starts is None or self._is_live(along, move.starts):
             return self._live[_lane(along)][2]
@@ -268,7 +269,9 @@ class ShotRunner:
         return self._recalled(along.seed.subject, self._names.alpha(along, move.starts))
 
     def _begun(self, along: Pass) -> StreamState:
-        """The state of a pass's own key, with the others that it keeps in mind in its permanent memory."""
+        """Returns the state of a pass's own key, with the other keys that the pass remembers in its permanent
+        memory.
+        """
         own = self._recalled(along.seed.subject, self._names.seed(along.seed))
         pins = [self._recalled(pin.subject, self._names.seed(pin)).bank for pin in self.shot.pins(along)]
         return replace(own, bank=own.bank.pinned(pins, farther=OTHER_KEYS_FARTHER)) if pins else own
@@ -280,11 +283,11 @@ class ShotRunner:
 
     @property
     def live(self) -> tuple[PassState, ...]:
-        """Every pass that is under way."""
+        """Lists every pass that is under way."""
         return tuple(self._live.values())
 
     def going(self, live: tuple[PassState, ...]) -> dict[str, bytes]:
-        """Entries of the store from which passes go on that are, or were, under way. Any thread may ask."""
+        """Lists the entries of the store from which passes go on that are, or were, under way. Any thread may ask."""
         return {
             _state_key(self._names.alpha(along, frame)): self._sessions[along.seed.subject].snapshot(state)
             for along, frame, state in live
@@ -293,7 +296,9 @@ class ShotRunner:
     # --------------------------------------------------------------------------------------------------- answering
 
     def alphas(self, frame: int) -> dict[str, Tensor]:
-        """Subject -> alpha (H, W) 0..1 of a frame whose step was taken; zeros where it is not there. No distractors."""
+        """Returns each subject's alpha (H, W) 0..1 on a frame whose step was taken; zeros where it is not there.
+        Distractors are left out.
+        """
         found = {
             subject.name: self._answer(self.shot.answer(subject.name, frame), frame) for subject in self.shot.subjects
         }
@@ -302,7 +307,9 @@ class ShotRunner:
         return {subject.name: found[subject.name] for subject in self.shot.subjects if not subject.distractor}
 
     def report(self, frame: int) -> FrameReport:
-        """How a frame was answered: of its first subject that is there, in its forward pass where it has two."""
+        """Returns how a frame was computed: that of its first subject that is there, in its forward pass where it has
+        two.
+        """
         for subject in self.shot.subjects:
             reports = self._reports(self.shot.answer(subject.name, frame), frame)
             if reports:
@@ -310,7 +317,7 @@ class ShotRunner:
         return FrameReport()
 
     def confidences(self, frame: int) -> dict[str, Confidence]:
-        """Subject -> how far its alpha on a frame can be trusted, as alphas() gives them."""
+        """Returns how far each subject's alpha on a frame can be trusted, for the subjects that alphas() returns."""
         return {
             subject.name: self._confidence(self.shot.answer(subject.name, frame), frame)
             for subject in self.shot.subjects
@@ -328,7 +335,7 @@ class ShotRunner:
         return confidence(signals[0])
 
     def _reports(self, answer: AlphaOrigin, frame: int) -> list[FrameReport]:
-        """Of the key, or of each pass; none of what is absent."""
+        """Lists the report of the key, or that of each pass; there is none for an absent subject."""
         own = [self._names.seed(answer.seed)] if answer.seed is not None else []
         return [self._reported(name) for name in (*own, *(self._names.alpha(each, frame) for each in answer.passes))]
 
@@ -340,7 +347,9 @@ class ShotRunner:
         )
 
     def disagreement(self, subject: str, frame: int) -> float | None:
-        """How unlike the passes are that are blended on this frame, 0 to 1; None where there is one."""
+        """Returns how unlike the two passes are that are blended on this frame, 0 to 1; None where there is one
+        pass.
+        """
         answer = self.shot.answer(subject, frame)
         return self._unlike(answer.passes)[frame] if answer.source is Source.BLEND else None
 
@@ -366,7 +375,7 @@ class ShotRunner:
         return self._weights[passes][frame]
 
     def _unlike(self, passes: tuple[Pass, ...]) -> dict[int, float]:
-        """Frame -> disagreement, for the whole stretch, ascending."""
+        """Maps the frames of a whole stretch, ascending, to the disagreement there."""
         if passes not in self._disagreements:
             frames = passes[0].frames
             self._disagreements[passes] = {frame: disagreement(*self._pair(passes, frame)) for frame in frames}
@@ -383,7 +392,7 @@ class ShotRunner:
 
 
 def _lane(along: Pass) -> tuple[str, bool]:
-    """One pass of a subject in each direction is live at a time."""
+    """Names the lane of a pass: one pass of a subject in each direction is live at a time."""
     return along.seed.subject, along.backward
 
 
@@ -403,7 +412,7 @@ _ONE = np.float32(1.0).view(np.uint32)
 
 
 def packed(alpha: Tensor) -> bytes:
-    """(H, W) float32 -> bytes, without loss: where it is 0, where 1, and the values of the soft rest.
+    """Packs an alpha (H, W) float32 without loss: where it is 0, where it is 1, and the values of the soft rest.
 
     Most of an alpha is one of the two; zlib took 70 ms for a 720p plane to find that out, this takes 3.
     """
@@ -416,7 +425,7 @@ def packed(alpha: Tensor) -> bytes:
 
 
 def unpacked(blob: bytes) -> NDArray[np.float32]:
-    """The inverse of packed()."""
+    """Restores what packed() made."""
     height, width = (int(side) for side in np.frombuffer(blob[:8], "<u4"))
     room = -(-height * width // 8)
     masks = np.frombuffer(blob[8 : 8 + 2 * room], np.uint8).reshape(2, room)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happens on a frame: cursor + policy -> FramePlan (spec section 4; the table in docs/architecture.md).
+"""Decides what happens on a frame, from cursor and policy (spec section 4; the table in docs/architecture.md).
 
 Rules of this file:
 1. Pure and without tensors: the plan of a whole shot can be printed and asserted on without a network.
@@ -17,7 +17,7 @@ from matanyone_engine.matting.memory_policy import MemoryPolicy
 
 
 class SessionPhase(Enum):
-    """How far a session is."""
+    """Says how far a session is."""
 
     EMPTY = "empty"
     """No mask was given yet."""
@@ -26,7 +26,7 @@ class SessionPhase(Enum):
 
 
 class FrameKind(Enum):
-    """What is asked of a frame."""
+    """Says what is asked of a frame."""
 
     SEED = "seed"
     """A mask is given: it is the alpha, and goes into memory."""
@@ -41,7 +41,7 @@ class FrameKind(Enum):
 
 
 class ValueSource(Enum):
-    """Where the alpha's value comes from."""
+    """Says where the value comes from that an alpha is computed from."""
 
     MASK = "mask"
     """No prediction: the given mask is the answer."""
@@ -62,7 +62,7 @@ MOVES: dict[tuple[SessionPhase, FrameKind], SessionPhase] = {
 
 @dataclass(frozen=True)
 class Cursor:
-    """Where a session stands. Frames are counted from its seed, settles not counted."""
+    """Says where a session stands. Frames are counted from its key frame, warm-up passes are not counted."""
 
     phase: SessionPhase = SessionPhase.EMPTY
     frame: int = -1
@@ -72,7 +72,7 @@ class Cursor:
 
 @dataclass(frozen=True)
 class FramePlan:
-    """All decisions about one frame."""
+    """Holds all decisions about one frame."""
 
     kind: FrameKind
     cursor: Cursor
@@ -87,7 +87,7 @@ class FramePlan:
 
 
 def sensory_steps(policy: MemoryPolicy) -> frozenset[int]:
-    """Distances from the last memorised frame at which the decoder updates the sensory map (spec 4.4)."""
+    """Returns the distances from the last memory frame at which the decoder updates the sensory map (spec 4.4)."""
     every, updates = policy.memory_every, policy.sensory_updates
     if updates >= every:
         return frozenset(range(1, every + 1))
@@ -99,7 +99,7 @@ def sensory_steps(policy: MemoryPolicy) -> frozenset[int]:
 
 
 def check_move(kind: FrameKind, phase: SessionPhase) -> SessionPhase:
-    """The phase after this move. Raises IllegalMove where the table has none."""
+    """Returns the phase after this move. Raises IllegalMove where the table has none."""
     if (phase, kind) not in MOVES:
         raise IllegalMove(
             expected="a mask first",
@@ -110,7 +110,7 @@ def check_move(kind: FrameKind, phase: SessionPhase) -> SessionPhase:
 
 
 def plan_frame(kind: FrameKind, cursor: Cursor, policy: MemoryPolicy) -> FramePlan:
-    """Decide one frame. Raises IllegalMove."""
+    """Decides one frame. Raises IllegalMove."""
     phase = check_move(kind, cursor.phase)
     if kind is FrameKind.WARM_UP:
         return _settle(replace(cursor, phase=phase, frame=0, memorised=0))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One object through one shot.
+"""Follows one object through one shot, frame by frame.
 
 Rules of this file:
 1. It checks what the caller gives, asks schedule.py what to do, has step.py do it, and keeps the new state.
@@ -45,7 +45,7 @@ from matanyone_engine.model.matanyone import MatAnyone
 
 @dataclass(frozen=True)
 class FrameReport:
-    """How a frame was answered."""
+    """Says how the alpha of a frame was made."""
 
     region: Box | None = None
     """Plate pixels that were computed, and outside of which the alpha is 0; None for sessions without a region."""
@@ -61,7 +61,7 @@ class FrameReport:
 
 @dataclass(frozen=True)
 class FrameInputs:
-    """A frame through a window."""
+    """Holds what the network is given of a frame, through a window."""
 
     features: ImageFeatures
     mask: Tensor | None
@@ -74,7 +74,7 @@ Compute = Callable[[StreamState, FrameInputs], StepResult]
 
 
 class MattingSession:
-    """Follows one object, frame by frame, forwards or backwards, but without leaps.
+    """Follows one object frame by frame, forwards or backwards, without leaving frames out.
 
         session = MattingSession(network, MemoryPolicy(), warm_up_passes=5)
         alpha = session.seed(plate, mask)
@@ -128,25 +128,25 @@ class MattingSession:
 
     @property
     def cursor(self) -> Cursor:
-        """Where the session stands."""
+        """Returns where the session stands."""
         return self._state.cursor
 
     @property
     def warm_up_passes(self) -> int:
-        """How often seed() predicts its frame again."""
+        """Returns how often seed() predicts its frame again."""
         return self._warm_up_passes
 
     @property
     def state(self) -> StreamState:
-        """Everything remembered at this moment, as a value that later moves do not change."""
+        """Returns everything that is remembered at this moment, as a value that later moves do not change."""
         return self._state
 
     def rewind(self, state: StreamState) -> None:
-        """Go back to a state that this session had."""
+        """Goes back to a state that this session had."""
         self._state = state
 
     def forget(self) -> None:
-        """Know nothing, as a new session."""
+        """Forgets everything, as a new session."""
         self._state = StreamState.empty(self._policy)
 
     def seed(
@@ -158,7 +158,7 @@ class MattingSession:
         *,
         frame: int | None = None,
     ) -> Tensor:
-        """Give the object by its mask on this plate and settle on it: the alpha (H, W) of this frame.
+        """Starts from a plate and the mask of the object on it, warms up, and returns the alpha (H, W) of this frame.
 
         The mask may be soft. The frame is predicted 1 + warm_up_passes times, each time from the last answer. On a
         session that was seeded before, working memory starts anew from this frame. `stopping` is asked before each
@@ -186,31 +186,31 @@ class MattingSession:
             )
 
     def assign(self, plate: AnyPlate, mask: Image, *, frame: int | None = None) -> Tensor:
-        """Remember this plate with this mask as its alpha, without a prediction; the mask comes back.
+        """Remembers this plate with this mask as its alpha, without a prediction, and returns the mask.
 
         Raises PlateError, MaskError.
         """
         return self._move(FrameKind.SEED, plate, mask, frame)
 
     def settle(self, plate: AnyPlate, *, frame: int | None = None) -> Tensor:
-        """Predict the frame just seen once more from its own last answer; memory restarts from the result."""
+        """Predicts the frame just seen once more from its own last alpha; memory restarts from the result."""
         return self._move(FrameKind.WARM_UP, plate, None, frame)
 
     def advance(
         self, plate: AnyPlate, constraints: Constraints = NO_CONSTRAINTS, *, frame: int | None = None
     ) -> Tensor:
-        """The alpha (H, W) of the next frame, within its constraint mask.
+        """Returns the alpha (H, W) of the next frame, within its constraint masks.
 
         Raises IllegalMove before a mask was given, PlateError, MaskError.
         """
         return self._move(FrameKind.ADVANCE, plate, None, frame, constraints)
 
     def finish(self, plate: AnyPlate, mask: Image | None = None, *, frame: int | None = None) -> Tensor:
-        """The alpha of a last frame, which is not remembered; with a mask, the mask is the alpha."""
+        """Returns the alpha of a last frame, which is not remembered; with a mask, the mask is the alpha."""
         return self._move(FrameKind.FINISH if mask is None else FrameKind.FINISH_SEED, plate, mask, frame)
 
     def snapshot(self, state: StreamState | None = None) -> bytes:
-        """All that this session remembers (or remembered: any state it had), for restore().
+        """Returns all that this session remembers, or remembered in a state that is given, as bytes for restore().
 
         No pickle; damage is noticed on restore.
         """
@@ -226,7 +226,7 @@ class MattingSession:
 
     @classmethod
     def restore(cls, network: MatAnyone, blob: bytes) -> MattingSession:
-        """A session that goes on exactly where snapshot() was taken.
+        """Returns a session that goes on exactly where snapshot() was taken.
 
         Raises SnapshotError for damaged bytes or another network's.
         """
@@ -236,7 +236,7 @@ class MattingSession:
         return session
 
     def recall(self, blob: bytes) -> None:
-        """Go to where snapshot() was taken, in this session or one with its options.
+        """Goes to where snapshot() was taken, in this session or in one with the same options.
 
         Raises SnapshotError for damaged bytes or another network's.
         """
@@ -271,7 +271,8 @@ class MattingSession:
         )
 
     def ready(self, plate: Image, encode_on: EncodeOn = at_once) -> ReadyPlate:
-        """Check a plate and prepare it, perhaps before its turn and on another thread; the session plays no part.
+        """Checks and prepares a plate, perhaps before its turn and on another thread; it does not depend on what is
+        remembered.
 
         encode_on: what has it encoded, before its turn or in it. Raises PlateError, OutOfMemory.
         """
@@ -280,11 +281,11 @@ class MattingSession:
 
     @property
     def sees_all(self) -> bool:
-        """Whether every frame is computed whole, so that its window is known before its turn."""
+        """Returns whether every frame is computed whole, so that its window is known before its turn."""
         return self._region.off
 
     def _shown(self, plate: AnyPlate, constraints: Constraints = NO_CONSTRAINTS) -> _SessionPlate:
-        """Check plate and constraints, and bring them to the device."""
+        """Checks plate and constraint masks, and brings them to the device."""
         with inference():
             ready = plate if isinstance(plate, ReadyPlate) else self.ready(plate)
             if not ready.suits(self._network, self._working_size, self._hold_tolerance):
@@ -300,7 +301,7 @@ class MattingSession:
             return _SessionPlate(ready, self._limits(constraints, size))
 
     def _limits(self, constraints: Constraints, size: Size) -> MaskLimits | None:
-        """What a constraint mask leaves to an alpha of the plate's size; None for an empty constraint mask."""
+        """Returns what the constraint masks allow an alpha of the plate's size; None where there are none."""
         masks = {"inside": constraints.inside, "outside": constraints.outside}
         given = {name: float_tensor(mask) for name, mask in masks.items() if mask is not None}
         for name, mask in given.items():
@@ -314,7 +315,7 @@ class MattingSession:
         return MaskLimits.of(given, self._network.device) if given else None
 
     def _mask(self, mask: Image, geometry: Geometry) -> Tensor:
-        """Checked, at working size, padded: (1, 1, H, W)."""
+        """Returns the mask checked, at working size and padded: (1, 1, H, W)."""
         with inference():
             given = float_tensor(mask)
             if tuple(given.shape) != geometry.frame:
@@ -337,7 +338,7 @@ class MattingSession:
         return last is not None and shown.limits is None and shown.ready.repeats(last.look)
 
     def _held(self, shown: _SessionPlate) -> Tensor:
-        """The last answer once more; nothing that is remembered changes."""
+        """Returns the last alpha once more; nothing that is remembered changes."""
         state, geometry = self._state, shown.geometry
         assert state.answered is not None
         assert state.window is not None
@@ -351,7 +352,9 @@ class MattingSession:
     def _located(
         self, shown: _SessionPlate, given: Tensor | None, number: int | None, compute: Compute, *, predicts: bool
     ) -> Tensor:
-        """Compute where the region says, again elsewhere as long as that would cut the subject, and commit."""
+        """Computes in the window that the region chooses, again elsewhere as long as it would clip the subject, and
+        commits.
+        """
         geometry, before = shown.geometry, replace(self._state, frame=shown.geometry.frame)
         window, tries = self._region.window(geometry, number, before.window, self._subject(given, geometry)), 1
         while True:
@@ -369,7 +372,7 @@ class MattingSession:
         return self._commit(stepped, shown, report, refine=self._refine and predicts)
 
     def _signals(self, stepped: StepResult, given: Tensor | None, geometry: Geometry) -> Signals:
-        """Of a frame that was computed: held against its mask, or else against the frame before."""
+        """Measures a computed frame against its mask, or else against the frame before."""
         last = self._state.signals
         before = None if last is None else last.area
         with inference():
@@ -378,7 +381,9 @@ class MattingSession:
             return measured(stepped.alpha, stepped.change, before, geometry.working)
 
     def _subject(self, given: Tensor | None, geometry: Geometry) -> Window | None:
-        """Where the subject is by its mask, or was on the last frame; asked for only where the window follows it."""
+        """Returns where the subject is by its mask, or was on the last frame; None where the window does not follow
+        it.
+        """
         if not self._region.follows:
             return None
         if given is not None:
@@ -389,7 +394,7 @@ class MattingSession:
     def _through(
         self, window: Window, before: StreamState, shown: _SessionPlate, given: Tensor | None, compute: Compute
     ) -> StepResult:
-        """One frame through one window, its alpha checked."""
+        """Computes one frame through one window and checks its alpha."""
         mask = None if given is None else window.cut(given)
         if mask is not None and not mask.max() > 0:
             raise MaskError(
@@ -418,7 +423,7 @@ class MattingSession:
             )
 
     def _commit(self, stepped: StepResult, shown: _SessionPlate, report: FrameReport, *, refine: bool) -> Tensor:
-        """Keep the new state, and with it what moving windows and repeats need of this frame."""
+        """Stores the new state, and with it what moving windows and held frames need of this frame."""
         state = stepped.state
         assert state.window is not None
         geometry, refine = shown.geometry, refine and shown.geometry.scaled
@@ -437,7 +442,7 @@ class MattingSession:
 
 @dataclass(frozen=True)
 class _SessionPlate:
-    """A plate inside the session."""
+    """Holds a plate inside the session."""
 
     ready: ReadyPlate
     limits: MaskLimits | None
@@ -445,20 +450,22 @@ class _SessionPlate:
 
     @property
     def geometry(self) -> Geometry:
-        """Of the plate."""
+        """Returns the plate's geometry."""
         return self.ready.geometry
 
     @property
     def look(self) -> Tensor | None:
-        """What later plates are compared with; None where every frame is computed."""
+        """Returns what later plates are compared with; None where every frame is computed."""
         return None if self.limits is not None else self.ready.look
 
     def limits_in(self, window: Window) -> MaskLimits | None:
-        """The limits at working size, in a window."""
+        """Returns the limits at working size, in a window."""
         return self.limits and self.limits.prepared(self.geometry).mapped(window.cut)
 
     def full_size(self, alpha: Tensor, box: Box, *, refine: bool) -> Tensor:
-        """(1, 1, H, W) padded, 0 outside of the box -> (H, W) of the plate, within its limits, 0 outside of the box."""
+        """Brings (1, 1, H, W), padded and 0 outside of the box, to the plate's size (H, W), within the limits and 0
+        outside of the box.
+        """
         answer = self._enlarged(alpha, box) if refine else self.geometry.restore(alpha)
         if self.limits is not None:
             height, width = self.geometry.frame
@@ -473,5 +480,5 @@ class _SessionPlate:
 
 
 def _words(size: Size) -> str:
-    """Width x height, the way compositors say it."""
+    """Writes a size as compositors say it: width x height."""
     return f"{size[1]}x{size[0]}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a session carries, moved to another window (docs/decisions/DR004-regions.md).
+"""Moves what a session carries to another window (docs/decisions/DR004-regions.md).
 
 | carried | depends on the window | so a move |
 |---|---|---|
@@ -24,7 +24,9 @@ from matanyone_engine.model.matanyone import MatAnyone
 
 
 def moved(network: MatAnyone, state: StreamState, window: Window) -> StreamState:
-    """The state as if the last frame had been seen through this window. Needs the last plate (StreamState.plate)."""
+    """Returns the state as if the last frame had been seen through this window. It needs the last plate
+    (StreamState.plate).
+    """
     old, carried = state.window, state.carried
     if old is None or carried is None or old == window:
         return replace(state, window=window)

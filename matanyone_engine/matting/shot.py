@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A whole shot as a plan: several subjects, each with masks on any frames (keys), followed both ways.
+"""Plans a whole shot: several subjects, each with masks on any frames (keys), followed in both directions.
 
     keys            1001                1047                         1100
     forward passes     1002 -> ... 1046    1048 ->  ...  -> 1099
@@ -33,7 +33,7 @@ from matanyone_engine.errors import MaskError, SettingError
 
 @dataclass(frozen=True)
 class Subject:
-    """One thing that is followed."""
+    """Holds one object that is followed."""
 
     name: str
     keys: tuple[int, ...]
@@ -47,13 +47,13 @@ class Subject:
     """Followed only so that the others keep off it; it has no output."""
 
     def lives(self, frame: int) -> bool:
-        """Whether it may be seen on this frame."""
+        """Returns whether the subject may be seen on this frame."""
         return (self.first is None or frame >= self.first) and (self.last is None or frame <= self.last)
 
 
 @dataclass(frozen=True)
 class Seed:
-    """A key: the mask's frame, settled on."""
+    """Names a key frame of a subject."""
 
     subject: str
     frame: int
@@ -61,7 +61,7 @@ class Seed:
 
 @dataclass(frozen=True)
 class Pass:
-    """From a key in one direction, until the next key or the end of the subject's life."""
+    """Names a way from a key in one direction, until the next key or the end of the subject's life."""
 
     seed: Seed
     backward: bool
@@ -74,7 +74,7 @@ class Pass:
 
 
 class Source(Enum):
-    """Where a subject's alpha on a frame comes from."""
+    """Says where a subject's alpha on a frame comes from."""
 
     ABSENT = "not there: zeros"
     KEY = "the key itself"
@@ -84,7 +84,7 @@ class Source(Enum):
 
 @dataclass(frozen=True)
 class AlphaOrigin:
-    """How a subject's alpha on one frame is made."""
+    """Says how a subject's alpha on one frame is made."""
 
     source: Source
     seed: Seed | None = None
@@ -94,7 +94,7 @@ class AlphaOrigin:
 
 @dataclass(frozen=True)
 class Shot:
-    """Frames and subjects."""
+    """Holds the frames and subjects of a shot."""
 
     frames: tuple[int, ...]
     """Every plate frame there is, ascending."""
@@ -106,12 +106,12 @@ class Shot:
             _check_keys(subject, self.frames)
 
     def subject(self, name: str) -> Subject:
-        """By its name."""
+        """Returns the subject of this name."""
         return next(subject for subject in self.subjects if subject.name == name)
 
     @cached_property
     def passes(self) -> tuple[Pass, ...]:
-        """All passes there can be, subject by subject, key by key."""
+        """Lists all passes that there can be, subject by subject and key by key."""
         return tuple(found for subject in self.subjects for found in self._passes_of(subject))
 
     def _passes_of(self, subject: Subject) -> Iterator[Pass]:
@@ -139,29 +139,29 @@ class Shot:
         return found
 
     def answer(self, subject: str, frame: int) -> AlphaOrigin:
-        """How this subject's alpha on this frame is made."""
+        """Returns how this subject's alpha on this frame is made."""
         return self._answers.get((subject, frame), AlphaOrigin(Source.ABSENT))
 
     def ahead_of(self, along: Pass) -> Seed | None:
-        """The key that a pass goes towards; None where it goes to the end of its subject's life."""
+        """Returns the key that a pass goes towards; None where it goes to the end of its subject's life."""
         keys = self.subject(along.seed.subject).keys
         place = keys.index(along.seed.frame) + (-1 if along.backward else 1)
         return Seed(along.seed.subject, keys[place]) if 0 <= place < len(keys) else None
 
     def pins(self, of: Pass) -> tuple[Seed, ...]:
-        """Other keys that a pass keeps in mind, ascending: the one it goes towards, and pinned ones."""
+        """Lists the other keys that a pass remembers, ascending: the one it goes towards, and pinned ones."""
         subject, ahead = self.subject(of.seed.subject), self.ahead_of(of)
         kept = subject.pinned | ({ahead.frame} if ahead else set())
         return tuple(Seed(subject.name, key) for key in sorted(kept) if key != of.seed.frame)
 
     def distractors_of(self, name: str) -> tuple[Subject, ...]:
-        """Those that a subject keeps off."""
+        """Lists the subjects that a subject keeps off."""
         if self.subject(name).distractor:
             return ()
         return tuple(subject for subject in self.subjects if subject.distractor)
 
     def seeds_for(self, name: str, frame: int) -> tuple[Seed, ...]:
-        """All keys that a subject's alpha on a frame depends on, those of distractors too, ascending."""
+        """Lists all keys that a subject's alpha on a frame depends on, those of distractors too, ascending."""
         answer = self.answer(name, frame)
         whole = answer.source is Source.BLEND
         met = [self._met[each][each.frames[-1] if whole else frame] for each in answer.passes]
@@ -169,17 +169,17 @@ class Shot:
         return tuple(sorted(self._behind(answer).union(*met, *at_key), key=lambda seed: (seed.frame, seed.subject)))
 
     def _behind(self, answer: AlphaOrigin) -> frozenset[Seed]:
-        """The keys of an answer's own subject."""
+        """Lists the keys of the alpha's own subject that it depends on."""
         started = [seed for each in answer.passes for seed in (each.seed, *self.pins(each))]
         return frozenset([answer.seed] if answer.seed else started)
 
     def _kept_off(self, name: str, frame: int) -> frozenset[Seed]:
-        """Keys of the distractors that a subject keeps off on a frame."""
+        """Lists the keys of the distractors that a subject keeps off on a frame."""
         return frozenset[Seed]().union(*(self._behind(self.answer(r.name, frame)) for r in self.distractors_of(name)))
 
     @cached_property
     def _met(self) -> dict[Pass, dict[int, frozenset[Seed]]]:
-        """Pass -> frame -> keys of the distractors that it has kept off so far."""
+        """Maps each pass and frame to the keys of the distractors that the pass has kept off so far."""
         found = {}
         for each in self.passes:
             name, found[each] = each.seed.subject, dict[int, frozenset[Seed]]()
@@ -189,7 +189,7 @@ class Shot:
         return found
 
     def reach(self, seed: Seed) -> tuple[int, ...]:
-        """Frames on which a change of this key can change an alpha, ascending."""
+        """Lists the frames on which a change of this key can change an alpha, ascending."""
         return tuple(
             frame
             for frame in self.frames
@@ -197,7 +197,7 @@ class Shot:
         )
 
     def describe(self) -> str:
-        """The plan in lines, one for each run of frames made alike."""
+        """Describes the plan in lines, one for each run of frames that are made alike."""
         lines = []
         for subject in self.subjects:
             whole = itertools.groupby(self.frames, key=lambda frame: self.answer(subject.name, frame))
@@ -240,7 +240,7 @@ def _check_keys(subject: Subject, frames: Sequence[int]) -> None:
 
 @dataclass(frozen=True)
 class Move:
-    """One pass goes onto one frame."""
+    """Says that one pass goes onto one frame."""
 
     along: Pass
     frame: int
@@ -250,7 +250,7 @@ class Move:
 
 @dataclass(frozen=True)
 class ShotStep:
-    """One plate, read once: what is computed on it, and whether its alphas are known afterwards."""
+    """Says what is computed on one plate, which is read once, and whether its alphas are known afterwards."""
 
     frame: int
     seeds: tuple[Seed, ...] = ()
@@ -260,7 +260,7 @@ class ShotStep:
 
 @dataclass(frozen=True)
 class Kept:
-    """What is known already, so that it need not be computed."""
+    """Says what is known already, so that it need not be computed."""
 
     seeds: Callable[[Seed], bool] = lambda _: False
     """Whether a key's alpha and state are kept."""
@@ -274,7 +274,8 @@ NOTHING_KEPT = Kept()
 
 
 def plan_steps(shot: Shot, asked: Iterable[int], kept: Kept = NOTHING_KEPT) -> tuple[ShotStep, ...]:
-    """The work for these frames, in order: of each stretch its keys, then forwards and back; answers as soon as known.
+    """Lists the work for these frames, in order: of each stretch its keys, then forwards and back. Alphas are delivered
+    as soon as they are known.
 
     All subjects go over a plate together, so that it is read and encoded once for each sweep; but distractors go first
     where they need a sweep back, or where a key of the others comes early, since these keep off what they answer.
@@ -289,7 +290,7 @@ def plan_steps(shot: Shot, asked: Iterable[int], kept: Kept = NOTHING_KEPT) -> t
 
 @dataclass(frozen=True)
 class _Work:
-    """Of some subjects; each list in the order in which it is done within a sweep."""
+    """Lists the work of some subjects, each list in the order of a sweep."""
 
     moves: list[Move] = field(default_factory=list)
     seeds: list[Seed] = field(default_factory=list)
@@ -299,7 +300,7 @@ class _Work:
 
 
 def _in_order(shot: Shot, distractors: _Work, others: _Work) -> list[ShotStep]:
-    """Whatever keeps off distractors comes after what they answer there."""
+    """Orders the work so that what keeps off distractors comes after the alphas of those distractors."""
     pinned = any(subject.pinned for subject in shot.subjects if not subject.distractor)
     if pinned and (distractors.moves or distractors.seeds) and (others.moves or others.seeds):
         return [
@@ -316,7 +317,7 @@ def _in_order(shot: Shot, distractors: _Work, others: _Work) -> list[ShotStep]:
 
 
 def _early(shot: Shot, here: _Work, work: _Work) -> list[ShotStep]:
-    """Keys that passes of a stretch keep in mind come before these."""
+    """Puts keys that passes of a stretch remember before the passes."""
     pinned = {pin for move in here.moves if move.starts == move.along.seed.frame for pin in shot.pins(move.along)}
     return [ShotStep(seed.frame, seeds=(seed,)) for seed in work.seeds if seed in pinned]
 
@@ -342,7 +343,7 @@ def _work_for(shot: Shot, answers: Origins, kept: Kept) -> _Work:
 
 
 def _stretches(shot: Shot, distractors: _Work, others: _Work) -> Iterator[tuple[_Work, _Work]]:
-    """The work from one frame that nothing reaches across to the next such, in order."""
+    """Splits the work at frames that no pass goes across, in order."""
     ends = _ends(shot, {move.along for move in (*distractors.moves, *others.moves)})
 
     def placed(whole: list[Placed], number: int) -> list[Placed]:
@@ -356,7 +357,7 @@ def _stretches(shot: Shot, distractors: _Work, others: _Work) -> Iterator[tuple[
 
 
 def _ends(shot: Shot, passes: Iterable[Pass]) -> list[int]:
-    """Key frames that passes come back from, or go towards, and no other one goes over, ascending."""
+    """Lists key frames that passes come from or go towards and that no other pass goes across, ascending."""
     ends: list[int] = []
     for first, last in sorted(_span(shot, each) for each in passes if each.backward or shot.ahead_of(each)):
         if ends and first <= ends[-1]:
@@ -367,7 +368,7 @@ def _ends(shot: Shot, passes: Iterable[Pass]) -> list[int]:
 
 
 def _span(shot: Shot, along: Pass) -> tuple[int, int]:
-    """The first frame of a pass in the order of the plate, and the key after it."""
+    """Returns the first frame of a pass in the order of the plate, and the key after it."""
     if along.backward:
         return along.frames[-1], along.seed.frame
     ahead = shot.ahead_of(along)
@@ -375,7 +376,7 @@ def _span(shot: Shot, along: Pass) -> tuple[int, int]:
 
 
 def _wanted(answers: Origins) -> dict[Pass, list[int]]:
-    """Pass -> the frames whose alpha is needed: a blend needs the whole of both."""
+    """Maps each pass to the frames whose alpha is needed; a blend needs the whole of both passes."""
     wanted: dict[Pass, list[int]] = {}
     for frame, of_subjects in answers:
         for answer in of_subjects:
@@ -388,7 +389,7 @@ def _wanted(answers: Origins) -> dict[Pass, list[int]]:
 
 
 def _moves(along: Pass, wanted: list[int], kept: Kept) -> Iterator[Move]:
-    """From the nearest state before each frame that is not kept, up to it."""
+    """Lists the moves from the nearest stored state before each frame that is not stored, up to that frame."""
     place = {frame: number for number, frame in enumerate(along.frames)}
     states = {-1} | {place[frame] for frame in kept.states(along)}
     at: int | None = None
@@ -406,7 +407,7 @@ def _moves(along: Pass, wanted: list[int], kept: Kept) -> Iterator[Move]:
 
 
 def _seeds(shot: Shot, answers: Origins, moves: list[Move], kept: Kept) -> list[Seed]:
-    """Keys that must be settled on: those asked for, and those that passes start from or are pinned to."""
+    """Lists the keys that must be computed: those asked for, and those that passes start from or remember."""
     asked = {answer.seed for _, of_subjects in answers for answer in of_subjects if answer.seed}
     begun = [move.along for move in moves if move.starts == move.along.seed.frame]
     needed = asked | {seed for along in begun for seed in (along.seed, *shot.pins(along))}
@@ -415,7 +416,9 @@ def _seeds(shot: Shot, answers: Origins, moves: list[Move], kept: Kept) -> list[
 
 
 def _sweep(work: _Work, *, backward: bool) -> list[ShotStep]:
-    """One direction over the plates; on each, keys first, which are settled on on the way forwards."""
+    """Lists the steps of one direction over the plates; on each plate keys come first, and they belong to the forward
+    sweep.
+    """
     here: dict[int, list[Move]] = defaultdict(list)
     for move in work.moves:
         if move.along.backward == backward:
@@ -428,7 +431,7 @@ def _sweep(work: _Work, *, backward: bool) -> list[ShotStep]:
 
 
 def _once(work: list[ShotStep]) -> list[ShotStep]:
-    """Each key is settled on once, where it is needed first; a step that is left without work goes."""
+    """Leaves each key to the step that needs it first, and drops steps that are left without work."""
     done: set[Seed] = set()
     steps = []
     for step in work:
@@ -440,7 +443,7 @@ def _once(work: list[ShotStep]) -> list[ShotStep]:
 
 
 def _delivered(work: list[ShotStep], answers: Origins) -> Iterator[ShotStep]:
-    """The work, with every frame asked for given out as soon as all its subjects are known."""
+    """Marks where every frame that was asked for is delivered, as soon as all its subjects are known."""
     finished: dict[Seed | Pass, int] = {}
     moved: dict[tuple[Pass, int], int] = {}
     for number, step in enumerate(work):
@@ -460,7 +463,7 @@ def _delivered(work: list[ShotStep], answers: Origins) -> Iterator[ShotStep]:
 def _known_after(
     answer: AlphaOrigin, frame: int, finished: dict[Seed | Pass, int], moved: dict[tuple[Pass, int], int]
 ) -> int:
-    """The step after which an answer is known; -1 if nothing has to be computed for it."""
+    """Returns the step after which an alpha is known; -1 if nothing has to be computed for it."""
     if answer.source is Source.KEY and answer.seed:
         return finished.get(answer.seed, -1)
     if answer.source is Source.PASS:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All that is carried from frame to frame (spec section 3.5), and its form as bytes.
+"""Holds all that is carried from frame to frame (spec section 3.5), and turns it into bytes and back.
 
 Rules of this file:
 1. A state is a value: a step makes a new one. Whoever keeps the old one can go back to it.
@@ -36,7 +36,7 @@ _PLATE = "plate"
 
 
 class Carried(NamedTuple):
-    """Maps of the last frame and the object so far. B is 1; H W padded working size, h w stride 16."""
+    """Holds maps of the last frame and the object summary so far. B is 1; H W padded working size, h w stride 16."""
 
     sensory: Tensor
     """(B, S, h, w)."""
@@ -51,7 +51,7 @@ class Carried(NamedTuple):
 
 
 class LastAnswer(NamedTuple):
-    """The last frame that was computed, as far as a repeat of it needs it (held_frames.py)."""
+    """Holds the last computed frame, as far as a repeat of it needs it (held_frames.py)."""
 
     look: Tensor
     """What later plates are compared with."""
@@ -61,7 +61,7 @@ class LastAnswer(NamedTuple):
 
 @dataclass(frozen=True)
 class StreamState:
-    """One object at one moment of one shot."""
+    """Holds one object at one moment of one shot."""
 
     cursor: Cursor
     bank: MemoryBank
@@ -82,12 +82,12 @@ class StreamState:
 
     @classmethod
     def empty(cls, policy: MemoryPolicy) -> StreamState:
-        """Before any mask."""
+        """Returns the state before any mask."""
         limits = None if policy.long_term is None else _limits(policy.long_term)
         return cls(Cursor(), MemoryBank(policy.bank_frames, limits))
 
     def known(self) -> Carried:
-        """What is carried; the schedule lets nobody ask before a mask was given."""
+        """Returns what is carried; the schedule lets nobody ask before a mask was given."""
         if self.carried is None:
             raise LookupError("nothing is carried before the first mask")
         return self.carried
@@ -98,7 +98,7 @@ def _limits(policy: LongTermPolicy) -> LongTermLimits:
 
 
 def to_bytes(state: StreamState, about: dict[str, Any]) -> bytes:
-    """State and a JSON-able description of its session -> snapshot bytes."""
+    """Returns a snapshot of a state and of a JSON-able description of its session."""
     bank = state.bank
     header = {
         "about": about,
@@ -124,12 +124,12 @@ def to_bytes(state: StreamState, about: dict[str, Any]) -> bytes:
 
 
 def read_about(blob: bytes) -> dict[str, Any]:
-    """The description that to_bytes was given."""
+    """Reads the description that to_bytes was given."""
     return _header(_tensors(blob))["about"]
 
 
 def from_bytes(blob: bytes, policy: MemoryPolicy, device: torch.device) -> StreamState:
-    """The inverse of to_bytes. Raises SnapshotError for anything damaged or unknown."""
+    """Restores what to_bytes wrote. Raises SnapshotError for anything damaged or unknown."""
     tensors = _tensors(blob)
     header = _header(tensors)
     del tensors[_HEADER]
@@ -163,7 +163,7 @@ def from_bytes(blob: bytes, policy: MemoryPolicy, device: torch.device) -> Strea
 
 
 def _taken(tensors: dict[str, Tensor], prefix: str, device: torch.device) -> dict[str, Tensor]:
-    """Remove and return the tensors under a prefix, on the device, without it.
+    """Removes and returns the tensors under a prefix, on the device, without the prefix.
 
     Copied: in the bytes they lie at any address, and a matrix product may round by how its factors are aligned.
     """

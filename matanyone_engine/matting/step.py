@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One frame through the network (spec section 4): (plan, state, plate) -> (alpha, new state, change), pure.
+"""Takes one frame through the network (spec section 4): (plan, state, plate) -> (alpha, new state, change), without
+side effects.
 
 Axes: B batch (1), H W padded working size, h w stride 16.
 """
@@ -24,7 +25,7 @@ from matanyone_engine.model.matanyone import MatAnyone
 
 
 class StepResult(NamedTuple):
-    """What came of a frame."""
+    """Holds what came of a frame."""
 
     alpha: Tensor
     """(B, 1, H, W) 0..1."""
@@ -37,7 +38,7 @@ class StepResult(NamedTuple):
 def assign(
     network: MatAnyone, plan: FramePlan, state: StreamState, features: ImageFeatures, mask: Tensor
 ) -> StepResult:
-    """A frame whose alpha is the given mask (B, 1, H, W) 0..1."""
+    """Remembers a frame whose alpha is the given mask (B, 1, H, W) 0..1."""
     sensory = _no_sensory(network, features) if state.carried is None else state.carried.sensory
     return StepResult(mask, _remembered(network, plan, state, features, mask, sensory))
 
@@ -51,7 +52,7 @@ def predict(
     block_bytes: int = DEFAULT_BLOCK_BYTES,
     limits: MaskLimits | None = None,
 ) -> StepResult:
-    """A frame whose alpha the network answers, within the limits.
+    """Computes the alpha of a frame with the network, within the limits.
 
     The limits hold before anything is remembered, so that what was kept out of one frame cannot come back in the next.
     """
@@ -79,7 +80,7 @@ def _value_from_memory(
     top_k: int | None,
     block_bytes: int,
 ) -> tuple[Tensor, MemoryBank, Tensor]:
-    """Read memory; keep the last value where the change head sees no change (spec 2.11)."""
+    """Reads memory, and keeps the last value where the change head sees no change (spec 2.11)."""
     flat, bank = bank.read(
         tokens(features.key),
         tokens(features.selection),
@@ -104,7 +105,7 @@ def _remembered(
     alpha: Tensor,
     sensory: Tensor,
 ) -> StreamState:
-    """The state after a frame with this alpha; every frame leaves its value, some go into memory."""
+    """Returns the state after a frame with this alpha; every frame leaves its value, some go into memory."""
     value = network.encode_mask(features, alpha)
     if not plan.memorises:
         carried = Carried(sensory, alpha, features.pix, value, state.known().summary)
@@ -128,7 +129,7 @@ def _remembered(
 
 
 def _plain(carried: Carried) -> Carried:
-    """One memory layout, whichever a convolution left: a restored state must compute the very same bits."""
+    """Returns the maps in one memory layout, so that a restored state computes the very same bits."""
     return Carried(*(tensor.contiguous() for tensor in carried))
 
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a shot remembers, as tensors without weights. Read bank.py first."""
+"""Keeps what a shot remembers, as tensors without weights. Read bank.py first."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bank: which tokens of which frames are remembered (spec sections 3.2, 3.3).
+"""Keeps the memory bank: which tokens of which frames are remembered (spec sections 3.2, 3.3).
 
 Rules of this file:
 1. A bank is a value: adding, forgetting and counting return a new bank and leave the old one as it was, so a failed
@@ -27,7 +27,7 @@ FRESH_LIFE = 1e-7
 
 @dataclass(frozen=True)
 class Tokens:
-    """Stored tokens of any number of frames.
+    """Holds stored tokens of any number of frames.
 
     The last three are kept only for long-term memory, which has to tell useful tokens from idle ones.
     """
@@ -49,25 +49,25 @@ class Tokens:
         return self.key.shape[1]
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Tokens:
-        """Apply a change to every tensor that is there."""
+        """Applies a change to every tensor that is there."""
         return Tokens(**{name: change(tensor) for name, tensor in self.tensors().items()})
 
     def tensors(self) -> dict[str, Tensor]:
-        """Field name -> tensor, absent ones left out."""
+        """Maps field names to tensors; absent ones are left out."""
         every = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: tensor for name, tensor in every.items() if tensor is not None}
 
     def part(self, start: int, stop: int | None = None) -> Tokens:
-        """Tokens start..stop (a view)."""
+        """Returns tokens start..stop, without a copy."""
         return self.map(lambda x: x[:, start:stop])
 
     def pick(self, index: Tensor) -> Tokens:
-        """Tokens by number, index (B, n)."""
+        """Returns tokens by number, index (B, n)."""
         return self.map(lambda x: _gather(x, index))
 
     @classmethod
     def joined(cls, parts: list[Tokens]) -> Tokens:
-        """Parts one after another (copied unless there is only one)."""
+        """Joins parts one after another; they are copied unless there is only one."""
         filled = [part for part in parts if len(part)]
         if len(filled) == 1:
             return filled[0]
@@ -106,23 +106,23 @@ class MemoryBank:
 
     @property
     def temporary(self) -> int:
-        """Tokens at the back that may be evicted or consolidated."""
+        """Returns the tokens at the back that may be evicted."""
         return sum(self.stored[1:])
 
     def added(self, frame: Tokens) -> MemoryBank:
-        """Store one frame's tokens (with their selection); the first frame of an empty working memory is permanent."""
+        """Stores one frame's tokens with their selection; the first frame of an empty working memory is permanent."""
         fresh = self._fresh(frame)
         tokens = fresh if self.tokens is None else Tokens.joined([self.tokens, fresh])
         grown = replace(self, tokens=tokens, stored=(*self.stored, len(frame)))
         return grown._evicted() if self.long_term is None else grown._consolidated(self.long_term)
 
     def forgotten(self) -> MemoryBank:
-        """Working memory emptied; long-term memory stays."""
+        """Returns the bank with its working memory emptied."""
         kept = None if self.tokens is None or not self.prototypes else self.tokens.part(0, self.prototypes)
         return replace(self, tokens=kept, stored=())
 
     def pinned(self, others: list[MemoryBank], *, farther: float = 1.0) -> MemoryBank:
-        """The permanent frame of each of the others made permanent here, too, its squared distances times `farther`.
+        """Adds the permanent frame of each of the other banks as permanent, its squared distances times `farther`.
 
         Raises LookupError unless all banks hold one frame of working memory, as after a seed.
         """
@@ -141,7 +141,7 @@ class MemoryBank:
         block_bytes: int = DEFAULT_BLOCK_BYTES,
         half_search: bool = False,
     ) -> tuple[Tensor, MemoryBank]:
-        """Values for the queries (B, P, K) -> (B, P, V), and the bank with this read counted."""
+        """Returns values (B, P, V) for the queries (B, P, K), and the bank with this read counted."""
         tokens = self._stored()
         reading = read(
             tokens.key,
@@ -173,7 +173,7 @@ class MemoryBank:
         return replace(self, tokens=replace(tokens, use=tokens.use + reading.use, life=tokens.life + 1))
 
     def _evicted(self) -> MemoryBank:
-        """Keep the permanent frame and the newest frames - 1 temporary ones."""
+        """Keeps the permanent frame and the newest frames - 1 temporary ones."""
         surplus = len(self.stored) - self.frames
         if surplus <= 0:
             return self

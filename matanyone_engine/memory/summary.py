@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The object summary over time: sums and areas of every memorised frame (spec section 3.4)."""
+"""Adds up the object summary over time: sums and areas of every memory frame (spec section 3.4)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ AREA_FLOOR = 1e-4
 
 
 def accumulated(total: Tensor | None, frame: Tensor) -> Tensor:
-    """Add one frame's summary (B, Q, D + 1) to the total; the first one is the total."""
+    """Adds one frame's summary (B, Q, D + 1) to the total; the first one is the total."""
     return frame if total is None else total + frame
 
 
 def normalised(total: Tensor) -> Tensor:
-    """(B, Q, D + 1), last column the area -> mean feature of each query (B, Q, D)."""
+    """Returns the mean feature of each query (B, Q, D) from (B, Q, D + 1), whose last column is the area."""
     return total[..., :-1] / (total[..., -1:] + AREA_FLOOR)

@@ -19,12 +19,12 @@ from matanyone_engine.cli.signals import Stop, graceful_stop
 from matanyone_engine.errors import EngineError, Interrupted, SettingError
 from matanyone_engine.jobs.allocator import keep_freed_memory
 from matanyone_engine.jobs.cache import DEFAULT_LIMIT, DiskCache, default_folder
-from matanyone_engine.jobs.job import MatteJob, MattePlan, plan_matte
-from matanyone_engine.jobs.run import FrameDone, StepDone, is_of, may_resume, run_matte
+from matanyone_engine.jobs.job import MatteJob, MattePlan
+from matanyone_engine.jobs.one_call import plan_or_go_on
+from matanyone_engine.jobs.run import FrameDone, StepDone, may_resume, run_matte
 from matanyone_engine.matting.options import describe_density
 from matanyone_engine.media.contact_sheet import ContactSheet, choose_preview_frames
 from matanyone_engine.media.mattes import check_writable
-from matanyone_engine.media.output_names import tokens_of
 from matanyone_engine.media.plates import PLAIN_PICTURE, describe_picture
 from matanyone_engine.media.sequence import describe_frames
 from matanyone_engine.media.views import has_view, with_view
@@ -84,7 +84,7 @@ def run_here(
     network, weights = _loaded(how, {} if networks is None else networks)
     require_licence_class(weights, how.licence)
     with _checking(console) as checked:
-        plans = [_planned(job, network, checked, resume) for job in jobs()]
+        plans = [plan_or_go_on(job, network, checked, resume=resume) for job in jobs()]
     previews = [_preview(how.preview, plan, len(plans)) for plan in plans]
     for plan, preview in zip(plans, previews, strict=True):
         # A view that was finished, or not begun, when the others were stopped has no resume point: it runs anew.
@@ -96,14 +96,6 @@ def _loaded(how: Running, networks: Networks) -> tuple[MatAnyone, VettedWeights]
     if how.model not in networks:
         networks[how.model] = load_vetted(how.model, how.device, how.precision)
     return networks[how.model]
-
-
-def _planned(job: MatteJob, network: MatAnyone, checked: Callable[[int, int], None], resume: bool | None) -> MattePlan:
-    """With resume None: in the last version if that is of this very job, else in a new one."""
-    plan = plan_matte(job, checked, resume=resume is not False)
-    if resume is None and "version" in tokens_of(job.out) and not is_of(plan, network):
-        return plan_matte(job, checked)
-    return plan
 
 
 def _is_left(plan: MattePlan, views: int) -> bool:

@@ -72,8 +72,11 @@ class ReadyPlate:
         tolerance: float | None,
         encode_on: EncodeOn = at_once,
     ) -> ReadyPlate:
-        """plate (3, H, W), display-referred 0..1; working_size, tolerance as in MattingSession. Raises PlateError."""
-        image = float_tensor(plate)
+        """Prepare a plate (3, H, W) or (H, W, 3), display-referred 0..1. Raises PlateError.
+
+        working_size, tolerance: as in MattingSession.
+        """
+        image = channels_first(float_tensor(plate))
         geometry = Geometry.of(_plate_size(image), working_size)
         check_values(image, "plate", PlateError)
         on_device = image.unsqueeze(0).to(network.device)
@@ -134,12 +137,19 @@ def float_tensor(image: Image) -> Tensor:
     return image.detach().to(torch.float32)
 
 
+def channels_first(plate: Tensor) -> Tensor:
+    """Return a plate as (3, H, W), whether its colours are its first axis or its last, as in an image of numpy's."""
+    if plate.dim() == 3 and plate.shape[0] != 3 and plate.shape[2] == 3:
+        return plate.permute(2, 0, 1).contiguous()
+    return plate
+
+
 def _plate_size(plate: Tensor) -> Size:
     if plate.dim() != 3 or plate.shape[0] != 3 or 0 in plate.shape:
         raise PlateError(
-            expected="a plate of shape (3, height, width)",
+            expected="a plate of shape (3, height, width) or (height, width, 3)",
             came=f"shape {tuple(plate.shape)}",
-            action="Pass RGB planes first; an (H, W, 3) image needs .permute(2, 0, 1).",
+            action="Pass the R, G and B of one frame; leave out alpha and other channels.",
         )
     return int(plate.shape[1]), int(plate.shape[2])
 

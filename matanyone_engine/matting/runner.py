@@ -219,7 +219,10 @@ class ShotRunner:
         session, name = self._sessions[seed.subject], self._names.seed(seed)
         session.forget()
         mask = self._masks(seed)
-        alpha = self._attempt(session, lambda: session.seed(plate, mask, stopping, constraints, frame=seed.frame))
+        alpha = self._attempt(
+            session,
+            lambda: session.seed(plate, mask, stopping=stopping, constraints=constraints, frame=seed.frame),
+        )
         self.computed += 1
         self.store[_state_key(name)] = session.snapshot()
         self._keep(name, alpha, session.report)
@@ -228,7 +231,7 @@ class ShotRunner:
         along, frame = move.along, move.frame
         session = self._sessions[along.seed.subject]
         session.rewind(self._before(move))
-        alpha = self._attempt(session, lambda: session.advance(plate, constraints, frame=frame))
+        alpha = self._attempt(session, lambda: session.advance(plate, constraints=constraints, frame=frame))
         self.computed += 1
         self._live[_lane(along)] = along, frame, session.state
         name = self._names.alpha(along, frame)

@@ -80,9 +80,9 @@ class MattingSession:
         alpha = session.seed(plate, mask)
         alpha = session.advance(plate)
 
-    Plates are (3, H, W), display-referred 0..1; masks and alphas are (H, W), 0..1. Tensors or numpy arrays are taken;
-    alphas come back as float32 tensors on the network's device. The network may serve any number of sessions, and what
-    ready() makes of a plate any session of this network with the same options, in the plate's place.
+    Plates are (3, H, W) or (H, W, 3), display-referred 0..1; masks and alphas are (H, W), 0..1. Tensors or numpy arrays
+    are taken; alphas come back as float32 tensors on the network's device. The network may serve any number of
+    sessions, and what ready() makes of a plate any session of this network with the same options, in the plate's place.
     `frame`, the plate's own number, is needed only where the region has keys.
     """
 
@@ -153,9 +153,9 @@ class MattingSession:
         self,
         plate: AnyPlate,
         mask: Image,
+        *,
         stopping: Callable[[], bool] = lambda: False,
         constraints: Constraints = NO_CONSTRAINTS,
-        *,
         frame: int | None = None,
     ) -> Tensor:
         """Give the object by its mask on this plate and settle on it: the alpha (H, W) of this frame.
@@ -197,7 +197,7 @@ class MattingSession:
         return self._move(FrameKind.WARM_UP, plate, None, frame)
 
     def advance(
-        self, plate: AnyPlate, constraints: Constraints = NO_CONSTRAINTS, *, frame: int | None = None
+        self, plate: AnyPlate, *, constraints: Constraints = NO_CONSTRAINTS, frame: int | None = None
     ) -> Tensor:
         """The alpha (H, W) of the next frame, within its constraint mask.
 

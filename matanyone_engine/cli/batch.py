@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""matanyone-engine batch FOLDER: every shot of a folder, one after another; a bad one costs nobody else (docs/farm.md).
+"""Runs every shot of a folder, one after another: `matanyone-engine batch FOLDER` (docs/farm.md).
 
-Run again it goes on: what is finished is found finished.
+A shot that fails does not stop the others. Run again, it does only what is not finished.
 """
 
 from __future__ import annotations
@@ -31,25 +31,33 @@ from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.jobfile import JobFile, write_job_file
 
 REPORT = "batch_report"
-"""Folder of the HTML page and its pictures, beside the shots."""
+"""The folder of the HTML page and its pictures, beside the shots."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add 'batch' to the program's parser."""
     parser = subparsers.add_parser(
-        "batch", help="matte a folder of shots", description="Matte every shot of a folder; a page says how it went."
+        "batch",
+        description="Mattes every shot of a folder, and makes a page that says how each one went. A shot that "
+        "fails does "
+        "not stop the others.",
     )
     parser.add_argument(
-        "folder", type=Path, metavar="FOLDER", help="SHOT/plate/..., SHOT/mask/roto.1001.exr; job files"
+        "folder",
+        type=Path,
+        metavar="FOLDER",
+        help="The folder. It holds SHOT/plate/... and SHOT/mask/roto.1001.exr for each shot, or job files.",
     )
     parser.add_argument(
-        "--like", type=Path, metavar="JOB", help="a job file whose options, delivery and model all take"
+        "--like", type=Path, metavar="JOB", help="A job file whose options, output and model all shots take."
     )
     parser.add_argument(
-        "--save-jobs", type=Path, metavar="FOLDER", help="compute nothing: write a job file for each shot"
+        "--save-jobs", type=Path, metavar="FOLDER", help="Compute nothing, and write a job file for each shot."
     )
     parser.add_argument(
-        "--submit", metavar="COMMAND", help="with --save-jobs: run it for each file, which {job} stands for"
+        "--submit",
+        metavar="COMMAND",
+        help="With --save-jobs: run this command for each job file; {job} stands for the file.",
     )
     add_computing(parser)
     add_cache(parser)
@@ -59,12 +67,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> None:
-    """Find the shots, do each, tell. Raises PartlyDone where one failed."""
+    """Find the shots, run each and report. Raises PartlyDone where one failed."""
     console = plain_console()
     shots = _shots(args.folder)
     like = replace(load_job(args.like), label="") if args.like else LIKE
     with reporting(args) as reporter:
-        batch = _Batch(args, console, reporter, like, len(shots))
+        batch = _ShotByShot(args, console, reporter, like, len(shots))
         outcomes = [batch.do(shot) for shot in shots]
         show_table(outcomes)
         if args.save_jobs is None:
@@ -77,9 +85,9 @@ def _shots(folder: Path) -> list[Path]:
     shots = shots_in(folder) if folder.is_dir() else []
     if not shots:
         raise SettingError(
-            expected=f"shots in {folder}: folders with {'plate/'} and {'mask/'}, or job files",
-            came="none",
-            action="Lay it out as docs/farm.md says.",
+            expected=f"shots in {folder}: folders that hold plate/ and mask/, or job files",
+            came="a folder without shots",
+            action="Lay the folder out as docs/farm.md shows.",
         )
     return shots
 
@@ -88,14 +96,14 @@ def _conclude(outcomes: list[Outcome]) -> None:
     failed = [each.name for each in outcomes if each.error is not None]
     if failed:
         raise PartlyDone(
-            expected=f"{len(outcomes)} shots",
-            came=f"{len(outcomes) - len(failed)}; not {', '.join(failed)}",
-            action="Mend what the table says and run the same command again: what is done is kept.",
+            expected=f"all {len(outcomes)} shots finished",
+            came=f"{len(failed)} that failed: {', '.join(failed)}",
+            action="Mend what the table says and run the same command again. What is finished is kept.",
         )
 
 
-class _Batch:
-    """Does shots one after another, with the networks that it has loaded."""
+class _ShotByShot:
+    """Runs shots one after another, and keeps the networks that it has loaded."""
 
     def __init__(self, args: argparse.Namespace, console: Console, reporter: Reporter, like: say.Job, of: int) -> None:
         self._args, self._console, self._reporter, self._like, self._of = args, console, reporter, like, of
@@ -103,7 +111,7 @@ class _Batch:
         self._number = 0
 
     def do(self, shot: Path) -> Outcome:
-        """One shot; its error is part of what is told. Raises Interrupted alone."""
+        """Run one shot and return how it went, its error included. Raises Interrupted alone."""
         self._number += 1
         name = shot.stem if shot.is_file() else shot.name
         self._console.print(f"shot    {name}  ({self._number} of {self._of})")
@@ -147,7 +155,7 @@ class _Batch:
 
 
 def _caught(work: Callable[[], None]) -> EngineError | None:
-    """What went wrong with one shot; a wish to stop is for all of them."""
+    """Return the error of one shot, if there was one; a wish to stop ends them all."""
     try:
         work()
     except Interrupted:
@@ -156,23 +164,27 @@ def _caught(work: Callable[[], None]) -> EngineError | None:
         return error
     except MemoryError:
         return OutOfMemory(
-            expected="room in main memory", came="none left", action="Compute smaller: working_size 720."
+            expected="enough main memory for this shot",
+            came="no memory left",
+            action="Compute at a smaller size: working_size 720 in its job file.",
         )
     return None
 
 
 def _submit(command: list[str]) -> None:
-    """Raises SettingError where the command fails."""
+    """Run the command that hands a job to a queue. Raises SettingError where it fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as error:
         raise SettingError(
-            expected=f"to run {command[0]}", came=error.strerror or str(error), action="Correct --submit."
+            expected=f"a command that can be run: {command[0]}",
+            came=error.strerror or str(error),
+            action="Correct --submit.",
         ) from error
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
         raise SettingError(
-            expected=f"{shlex.join(command)} to submit the job",
-            came=f"exit code {done.returncode}: {said[-1] if said else 'without a word'}",
-            action="See to the queue and run it again.",
+            expected=f"the command {shlex.join(command)} to submit the job",
+            came=f"exit code {done.returncode}: {said[-1] if said else 'it printed nothing'}",
+            action="Find out what the queue refused, and run the same command again.",
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a batch went: a table on the terminal, and a page with a picture of each shot for the morning after."""
+"""Shows how a batch went: a table on the terminal, and a page with a picture of each shot for the morning after."""
 
 from __future__ import annotations
 
@@ -26,33 +26,33 @@ _HEADINGS = ("shot", "state", "written", "kept", "frames/s", "to look at, or wha
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one shot."""
+    """Holds what became of one shot."""
 
     name: str
     written: int
-    """Alphas of this run."""
+    """How many alphas this run wrote."""
     reused: int
-    """Alphas that stood already."""
+    """How many alphas were up to date already."""
     suspicious: tuple[int, ...]
-    """Frames that an artist should look at."""
+    """The frames that an artist should look at."""
     seconds: float
     error: EngineError | None = None
     picture: Path | None = None
 
     @property
     def state(self) -> str:
-        """'done', 'look' or 'failed'."""
+        """The state in one word: 'done', 'look' or 'failed'."""
         if self.error is not None:
             return "failed"
         return "look" if self.suspicious else "done"
 
     def cells(self) -> list[str]:
-        """In the order of the headings."""
+        """Return the cells of its row, in the order of the headings."""
         rate = f"{self.written / self.seconds:.2f}" if self.written and self.seconds else "-"
         return [self.name, self.state, str(self.written), str(self.reused), rate, self.remark()]
 
     def remark(self) -> str:
-        """In one line."""
+        """Return what to look at, or what is wrong, in one line."""
         if self.error is None:
             return describe_frames(self.suspicious)
         frame = f"frame {self.error.frame}: " if self.error.frame is not None else ""
@@ -60,7 +60,7 @@ class Outcome:
 
 
 def show_table(outcomes: list[Outcome]) -> None:
-    """On standard error, as everything for people: standard output is the queue's."""
+    """Print the table on standard error, as everything for people; standard output belongs to the queue."""
     table = Table(*_HEADINGS)
     for each in outcomes:
         table.add_row(*(cell.replace("[", r"\[") for cell in each.cells()))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where and how exactly a network computes: the options that every command with a network of its own takes."""
+"""Adds --device and --precision, which every command that runs a network itself takes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ import argparse
 from matanyone_engine.model.precision import CHOICES
 
 
-def add_computing(parser: argparse.ArgumentParser) -> None:
-    """--device and --precision, for registry.load_vetted()."""
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+def add_computing(parser: argparse._ActionsContainer) -> None:
+    """Add --device and --precision to a parser; registry.load_vetted() takes their values."""
+    parser.add_argument(
+        "--device",
+        default="auto",
+        help="Where to compute: auto, cpu, cuda, cuda:N or mps. Default: auto, the fastest device there is.",
+    )
     parser.add_argument(
         "--precision",
         default="auto",
         choices=CHOICES,
-        help="exact: float32; fast: mostly half precision; auto: fast where it was verified to be as good (default)",
+        help="exact computes in float32. fast computes mostly in half precision. auto, the default, is fast where "
+        "that was "
+        "verified to be as good.",
     )

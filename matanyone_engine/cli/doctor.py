@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""matanyone-engine doctor: what this machine has, and whether the engine answers right on it."""
+"""Lists what this machine has, and tests whether the engine computes correctly on it: `matanyone-engine doctor`."""
 
 from __future__ import annotations
 
@@ -28,14 +28,21 @@ _LIBRARIES = ("torch", "numpy", "OpenImageIO", "OpenEXR", "opencv-python-headles
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add 'doctor' to the program's parser."""
-    parser = subparsers.add_parser("doctor", help="check this machine", description=__doc__)
-    parser.add_argument("--device", default="auto", help="device for the self-test (default: auto)")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser = subparsers.add_parser(
+        "doctor",
+        description="Lists what this machine has, and tests whether the engine computes correctly on it: versions, "
+        "devices, "
+        "memory, weights, and a shot whose answer is known.",
+    )
+    parser.add_argument(
+        "--device", default="auto", help="The device to test: auto, cpu, cuda, cuda:N or mps. Default: auto."
+    )
+    parser.add_argument("--json", action="store_true", help="Print JSON, for programs.")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Report everything first, then fail if the self-test failed."""
+    """Report everything, then fail if the self-test failed. Raises BadResult, DeviceError."""
     test, problem = _self_test(args.device)
     report = {**examine(), "self_test": test}
     if args.json:
@@ -53,7 +60,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def examine() -> dict[str, Any]:
-    """Everything the report says, as plain values; what cannot be found out is null."""
+    """Return everything the report says as plain values; what cannot be found out is None."""
     return {
         "engine": __version__,
         "python": platform.python_version(),
@@ -92,7 +99,7 @@ def _devices() -> list[dict[str, Any]]:
 
 
 def _memory() -> int | None:
-    """Bytes of main memory, where the system tells."""
+    """Return the bytes of main memory, where the system tells."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
@@ -107,7 +114,7 @@ def _place(name: str) -> str | None:
 
 
 def _self_test(device: str) -> tuple[dict[str, Any], EngineError | None]:
-    """Its row of the report, and why it could not be run, where that is an error of ours."""
+    """Run the self-test; return its row of the report, and the error that kept it from running."""
     try:
         name = str(choose_device(device))
         outcome = run_self_test(name)

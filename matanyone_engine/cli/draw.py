@@ -24,11 +24,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "always the same for the same photographs in ROOT/mat_vid/BG20k/train, which some clothes are cut from; clips "
         "that are there are left alone.",
     )
-    parser.add_argument("--data", type=Path, required=True, metavar="ROOT", help="folder of the training data")
-    parser.add_argument("--clips", type=int, required=True, metavar="N", help="how many clips")
-    parser.add_argument("--first", type=int, default=0, metavar="K", help="number of the first clip (default: 0)")
+    parser.add_argument("--data", type=Path, required=True, metavar="ROOT", help="The folder of the training data.")
+    parser.add_argument("--clips", type=int, required=True, metavar="N", help="How many clips to draw.")
+    parser.add_argument("--first", type=int, default=0, metavar="K", help="The number of the first clip. Default: 0.")
     parser.add_argument(
-        "--length", type=int, default=LENGTH, metavar="FRAMES", help=f"frames a clip (default: {LENGTH})"
+        "--length", type=int, default=LENGTH, metavar="FRAMES", help=f"How many frames a clip has. Default: {LENGTH}."
     )
     parser.set_defaults(run=run)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""matanyone-engine matte --endpoint: the same job, run by an engine that is already there."""
+"""Sends a job to a running engine and shows its progress: what `matte --endpoint` and `run --endpoint` do."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from matanyone_engine.wire.jobfile import is_file_name
 _POLL_S = 0.5
 
 
-def add_endpoint(parser: argparse.ArgumentParser) -> None:
-    """--endpoint and --client-key."""
+def add_endpoint(parser: argparse._ActionsContainer) -> None:
+    """Add --endpoint and --client-key to a parser."""
     parser.add_argument(
         "--endpoint",
         type=Path,
         nargs="?",
         const=default_path(),
         metavar="FILE",
-        help="let a running engine do it: its connection file (default: this user's); see matanyone-engine serve",
+        help="Let a running engine do the work. FILE is its connection file; without it, this user's engine is taken.",
     )
     parser.add_argument(
-        "--client-key", type=Path, metavar="FILE", help="this client's secret key, for encrypted engines"
+        "--client-key", type=Path, metavar="FILE", help="The secret key of this client, for an engine that takes keys."
     )
 
 
 def run_on_engine(
     args: argparse.Namespace, job: say.Job, console: Console, reporter: Reporter, *, resume: bool | None
 ) -> None:
-    """Send the job, show its progress; a stop by the user stops it on the engine too.
+    """Send the job and show its progress; Ctrl-C stops it on the engine too.
 
     resume: True goes on with an unfinished run and refuses without one; None goes on where there is one of this job.
     """
@@ -64,19 +64,19 @@ def run_on_engine(
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Options of this process mean nothing to an engine that runs already."""
+    """Refuse the options that only this process could obey, since the engine runs already. Raises SettingError."""
     for name in ("preview", "device", "precision"):
         option, given = f"--{name}", getattr(args, name, None)
         if given not in (None, "auto"):
             raise SettingError(
-                expected=f"--endpoint without {option}",
+                expected=f"no {option} together with --endpoint: a running engine has chosen it already",
                 came=f"{option} {given}",
-                action="Leave it out, or run the job without --endpoint.",
+                action=f"Leave out {option}, or run the job here, without --endpoint.",
             )
 
 
 def _followed(job_run: JobRun, console: Console, reporter: Reporter) -> say.JobEnded:
-    """Show the job's events until it ends."""
+    """Show the job's events until it ends, and return how it ended."""
     with (
         graceful_stop(console, "this frame") as stop,
         MatteProgress(console) as progress,
@@ -98,14 +98,14 @@ def _followed(job_run: JobRun, console: Console, reporter: Reporter) -> say.JobE
 def _conclude(ended: say.JobEnded, folder: Path, console: Console, seconds: float) -> None:
     if ended.outcome == "cancelled":
         raise Interrupted(
-            expected="all alphas",
-            came=f"a stop by the user after {ended.written} of them in this run",
-            action="They are kept. The same command with --resume goes on exactly from there.",
+            expected="the whole shot",
+            came=f"a stop by you after {ended.written} alphas of this run",
+            action="They are kept. Run the same command with --resume to go on from there.",
         )
     if ended.outcome != "finished":
         came = f"{ended.message}, after {ended.written} alphas in this run, which are kept"
         raise as_engine_error(ended.code, came, ended.action)
     if ended.unchanged:
-        console.print(f"kept    {ended.unchanged} alphas that nothing has changed")
+        console.print(f"kept    {ended.unchanged} alphas are up to date and were left as they are.")
     rate = ended.written / seconds if seconds else 0.0
     console.print(f"done    {ended.written} alphas in {seconds:.1f} s ({rate:.2f} frames/s): {folder}")

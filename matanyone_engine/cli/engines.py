@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the commands that talk to a running engine share: which engine, and its errors as ours."""
+"""Connects a command to a running engine, and turns what that refuses into errors with an exit code."""
 
 from __future__ import annotations
 
@@ -29,16 +29,21 @@ _FAMILY: dict[str, type[errors.EngineError]] = {
 
 
 def add_connection(parser: argparse.ArgumentParser) -> None:
-    """--connection and --client-key."""
-    parser.add_argument("--connection", type=Path, metavar="FILE", help="the engine's file (default: this user's)")
+    """Add --connection and --client-key to a parser."""
     parser.add_argument(
-        "--client-key", type=Path, metavar="FILE", help="this client's secret key, for encrypted engines"
+        "--connection",
+        type=Path,
+        metavar="FILE",
+        help="The connection file of the engine. Default: the one of this user's engine.",
+    )
+    parser.add_argument(
+        "--client-key", type=Path, metavar="FILE", help="The secret key of this client, for an engine that takes keys."
     )
 
 
 @contextmanager
 def connected(args: argparse.Namespace, patience_s: float = 10.0) -> Iterator[EngineClient]:
-    """A client of the engine that the arguments name; what it refuses becomes an error of our family."""
+    """Yield a client of the engine that the arguments name; what it refuses is raised as an EngineError."""
     try:
         keys = client_keys(args)
         with EngineClient(lambda: find_engine(args.connection), "matanyone-engine", keys, patience_s) as client:
@@ -48,13 +53,13 @@ def connected(args: argparse.Namespace, patience_s: float = 10.0) -> Iterator[En
 
 
 def as_engine_error(code: str, message: str, action: str) -> errors.EngineError:
-    """What an engine refused, as the error that the same work would have raised here: exit codes stay the same."""
+    """Return what an engine refused as the error that the same work would have raised here, for the same exit code."""
     family = _FAMILY.get(code, errors.RefusedByEngine)
-    return family(expected="the engine to do it", came=message, action=action)
+    return family(expected="the running engine to do it", came=message, action=action)
 
 
 def client_keys(args: argparse.Namespace) -> ClientKeys | None:
-    """The keys of --client-key. Raises SettingError where the file has no secret one."""
+    """Read the keys of --client-key. Raises SettingError where the file has no secret one."""
     if args.client_key is None:
         return None
     import zmq.auth

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""matanyone-engine evaluate PRED TRUTH [--json FILE] [--plot FILE]
-
-Compares alphas on disk with true ones, frame number by frame number.
-"""
+"""Compares alphas on disk with true ones, frame number by frame number: `matanyone-engine evaluate PRED TRUTH`."""
 
 from __future__ import annotations
 
@@ -38,17 +35,20 @@ COLUMNS = {
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add 'evaluate' to the program's parser."""
     parser = subparsers.add_parser(
-        "evaluate", help="compare alphas with the truth", description="How far alphas are from the true ones."
+        "evaluate",
+        description="Compares alphas with true ones, frame number by frame number. The errors have the scale "
+        "factors of "
+        "published tables; core is the error away from edges, edge the error near them.",
     )
-    parser.add_argument("pred", metavar="PRED", help="alphas: alpha.####.exr, a folder or one file")
-    parser.add_argument("truth", metavar="TRUTH", help="true alphas with the same frame numbers")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every frame's scores")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="write the scores over the frames (PNG)")
+    parser.add_argument("pred", metavar="PRED", help="The alphas: alpha.####.exr, a folder or one file.")
+    parser.add_argument("truth", metavar="TRUTH", help="The true alphas, with the same frame numbers.")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="Write the scores of every frame to this file.")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="Draw the scores over the frames (PNG).")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Read, compare, report."""
+    """Read both sequences, compare them and report."""
     for report in (args.json, args.plot):
         if report:
             check_writable(report.parent)
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _common_frames(pred: FrameSequence, truth: FrameSequence) -> tuple[int, ...]:
-    """The frames of both; alphas without a truth are an error, a truth that is longer is not."""
+    """Return the frames that both have. Raises FrameRangeError where an alpha has no truth; a longer truth is fine."""
     if not pred.numbered and not truth.numbered:
         return pred.frames
     strangers = sorted(set(pred.frames) - set(truth.frames))
@@ -79,7 +79,7 @@ def _common_frames(pred: FrameSequence, truth: FrameSequence) -> tuple[int, ...]
 
 
 def _scored(pred: FrameSequence, truth: FrameSequence, frames: tuple[int, ...]) -> Iterator[tuple[int, FrameScores]]:
-    """Every frame's scores; after a gap in the numbers, nothing is known of the frame before."""
+    """Yield the scores of every frame; after a gap in the numbers, nothing is known of the frame before."""
     last: tuple[int, tuple[Alpha, Alpha]] | None = None
     for frame, pair in _pairs(pred, truth, frames):
         before = last[1] if last is not None and last[0] == frame - 1 else None
@@ -113,14 +113,14 @@ def _print(scores: dict[int, FrameScores], mean: FrameScores, left: list[int]) -
     console = Console(width=120)
     console.print(table)
     if left:
-        console.print(f"not compared: {describe_frames(left)} of the truth, which have no alpha")
+        console.print(f"These frames of the truth have no alpha and were not compared: {describe_frames(left)}.")
     lost = [frame for frame, row in scores.items() if row.overlap < LOST]
     if lost:
-        console.print(f"subject lost on {describe_frames(lost)} (overlap below {LOST})")
+        console.print(f"The subject was lost on {describe_frames(lost)}: alpha and truth overlap by less than {LOST}.")
 
 
 def as_json(scores: dict[int, FrameScores], mean: FrameScores) -> dict[str, object]:
-    """What --json writes: the mean, then every frame under its number."""
+    """Return what --json writes: the mean, then every frame under its number."""
     return {
         "mean": dataclasses.asdict(mean),
         "frames": {str(frame): dataclasses.asdict(row) for frame, row in scores.items()},

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the shell and the farm are told (docs/cli.md). A test walks the error family so that none is forgotten."""
+"""Gives every kind of error the exit code that a shell or a farm reads (docs/cli.md).
+
+A test walks the error family, so that no error is left without a code and no code without its meaning.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,23 @@ REFUSED = 10
 ALREADY_RUNNING = 11
 PARTLY_DONE = 12
 INTERRUPTED = 130
+
+MEANINGS = {
+    OK: "Everything went well.",
+    UNEXPECTED: "The engine has a defect; please report it with the traceback.",
+    BAD_INPUT: "The input cannot be used.",
+    OUT_OF_MEMORY: "Memory ran out.",
+    NO_DEVICE: "The device that was asked for is not there.",
+    LICENCE_REFUSED: "The licence of the weights is not allowed here.",
+    OUTPUT_FAILED: "A file could not be written.",
+    FETCH_FAILED: "Weights could not be downloaded.",
+    BAD_RESULT: "The network's answer was not a number, or the self-test failed.",
+    UNREACHABLE: "No engine is running, or the running one does not move.",
+    REFUSED: "The running engine refused.",
+    ALREADY_RUNNING: "Another worker is computing these frames; run it again later.",
+    PARTLY_DONE: "Some shots of a batch failed; the others are finished.",
+    INTERRUPTED: "You stopped it; finished frames are kept.",
+}
 
 # The most specific ancestor of an error that stands here decides.
 EXIT_CODES: dict[type[errors.EngineError], int] = {
@@ -40,7 +60,7 @@ EXIT_CODES: dict[type[errors.EngineError], int] = {
 
 
 def exit_code(error: errors.EngineError) -> int:
-    """The exit code of an engine error."""
+    """Return the exit code of an engine error."""
     for ancestor in type(error).__mro__:
         if ancestor in EXIT_CODES:
             return EXIT_CODES[ancestor]

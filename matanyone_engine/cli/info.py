@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""matanyone-engine info FILE [--json]: what a file says about itself, and how it was made if it is one of ours."""
+"""Prints what an image file says about itself, and how the engine made it if it did: `matanyone-engine info FILE`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,19 @@ from matanyone_engine.media.headers import SOFTWARE
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add 'info' to the program's parser."""
-    parser = subparsers.add_parser("info", help="what a file says", description="What an image file says of itself.")
-    parser.add_argument("file", type=Path, metavar="FILE", help="an image: one of ours, a plate, a mask")
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser = subparsers.add_parser(
+        "info",
+        description="Prints what an image file says about itself: windows, channels, codec, timecode, colour, and "
+        "how it was "
+        "made if the engine made it.",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="An image file: an alpha, a plate or a mask.")
+    parser.add_argument("--json", action="store_true", help="Print JSON, for programs.")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Read, show."""
+    """Read the file and print its facts."""
     facts = read_facts(args.file)
     if args.json:
         said = {**asdict(facts), "path": str(facts.path), "ours": bool(facts.provenance)}
@@ -34,11 +39,11 @@ def run(args: argparse.Namespace) -> None:
         print(f"\nmade by {SOFTWARE}")
         _show(facts.provenance)
     else:
-        print(f"\nnot made by {SOFTWARE}, or its header was lost on the way")
+        print(f"\nThis file was not made by {SOFTWARE}, or its header was lost on the way.")
 
 
 def _header(part: PartFacts) -> dict[str, str]:
-    """What is shown of a part, empty lines left out."""
+    """Return what is shown of a part, without what the file does not say."""
     display, data = part.display_window, part.data_window
     kinds = sorted(set(part.channels.values()))
     shown = {
@@ -57,7 +62,7 @@ def _header(part: PartFacts) -> dict[str, str]:
 
 
 def _show(said: dict[str, str]) -> None:
-    """Name and value, a line each: never cut, so that a hash can be copied."""
+    """Print a line for each name and value; none is cut, so that a hash can be copied."""
     width = max(map(len, said))
     for name, value in said.items():
         print(f"  {name:<{width}}  {value}")

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""matanyone-engine inspect PLATE [--mask FILE[@FRAME]] [--out look.png]: what the network will see.
+"""Shows what the network will see of a plate and a mask, before anything is computed.
 
-matanyone-engine inspect --colorspaces      the names that --colorspace takes
+matanyone-engine inspect PLATE [--mask FILE[@FRAME]] [--out look.png]
+matanyone-engine inspect --colorspaces      lists the names that --colorspace takes
 """
 
 from __future__ import annotations
@@ -27,32 +28,39 @@ _DARK, _BRIGHT = 0.15, 0.85
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add 'inspect' to the program's parser."""
     parser = subparsers.add_parser(
-        "inspect", help="what the network will see", description="Show what the network will see of a plate and a mask."
+        "inspect",
+        description="Shows what the network will see of one frame, before anything is computed: the colour space, "
+        "how bright "
+        "the picture is, the size that is computed, and the mask over it.",
     )
-    parser.add_argument("plate", metavar="PLATE", nargs="?", help="as for matte")
-    parser.add_argument("--mask", default="", metavar="FILE[@FRAME]", help="mask, and its frame (default: the first)")
-    parser.add_argument("--frame", type=int, metavar="N", help="plate frame to look at (default: the mask's)")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the picture (PNG)")
-    parser.add_argument("--colorspace", metavar="NAME", help="as for matte")
+    parser.add_argument("plate", metavar="PLATE", nargs="?", help="The plate, as for matte.")
+    parser.add_argument(
+        "--mask", default="", metavar="FILE[@FRAME]", help="A mask and its plate frame. Default: the first frame."
+    )
+    parser.add_argument("--frame", type=int, metavar="N", help="The plate frame to look at. Default: the mask's.")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="Write what the network sees as a picture (PNG).")
+    parser.add_argument("--colorspace", metavar="NAME", help="The plate's colour space, as for matte.")
     for option in ("--view", "--part", "--layer"):
-        parser.add_argument(option, metavar="NAME", help="as for matte; one view")
-    parser.add_argument("--exposure", type=float, default=0.0, metavar="STOPS", help="as for matte")
-    parser.add_argument("--mask-grow", type=int, default=0, metavar="PIXELS", help="as for matte")
-    parser.add_argument("--working-size", type=int, metavar="PIXELS", help="as for matte")
-    parser.add_argument("--colorspaces", action="store_true", help="list the names that --colorspace takes, and end")
+        parser.add_argument(option, metavar="NAME", help="The picture of a file that has several, as for matte.")
+    parser.add_argument(
+        "--exposure", type=float, default=0.0, metavar="STOPS", help="Brighten or darken the view, as for matte."
+    )
+    parser.add_argument("--mask-grow", type=int, default=0, metavar="PIXELS", help="Grow the mask first, as for matte.")
+    parser.add_argument("--working-size", type=int, metavar="PIXELS", help="Compute at a smaller size, as for matte.")
+    parser.add_argument("--colorspaces", action="store_true", help="List the names that --colorspace takes, and end.")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Look, print, and write the picture if asked to."""
+    """Look at the frame, print what there is to know, and write the picture if one was asked for."""
     if args.colorspaces:
         print("\n".join(_colorspaces()))
         return
     if args.plate is None:
         raise SettingError(
-            expected="a plate, or --colorspaces",
-            came="neither",
-            action="Write matanyone-engine inspect plate.####.exr.",
+            expected="a plate to look at, or --colorspaces",
+            came="neither of them",
+            action="Name the plate: matanyone-engine inspect plate.####.exr.",
         )
     mask, mask_frame = mask_of(args.mask)
     if args.out:
@@ -80,7 +88,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _facts(found: Inspection, job: MatteJob) -> list[tuple[str, str]]:
-    """Name and sentence of everything worth knowing."""
+    """Return what is worth knowing, as names and sentences."""
     facts = [
         ("plate", f"{found.source.name}  frame {found.frame} of {describe_frames(found.source.frames)}"),
         ("file", _file(found)),
@@ -140,11 +148,11 @@ def _notes(found: Inspection) -> list[str]:
     middle = found.brightness[1]
     notes = []
     if found.levels.below_black > _NEGATIVE:
-        notes.append("much of the plate is negative in linear light: is this its colour space?")
+        notes.append("Much of the plate is negative in linear light. Is this its colour space?")
     if middle < _DARK and not found.view.exposure:
-        notes.append("the plate is dark to the network: a wrong colour space, or try --exposure 2")
+        notes.append("The plate is dark to the network. The colour space may be wrong; otherwise try --exposure 2.")
     if middle > _BRIGHT and not found.view.exposure:
-        notes.append("the plate is bright to the network: a wrong colour space, or try --exposure -2")
+        notes.append("The plate is bright to the network. The colour space may be wrong; otherwise try --exposure -2.")
     return notes
 
 
@@ -165,10 +173,14 @@ def _colorspaces() -> list[str]:
 
 
 def _check_out(out: Path, inputs: list[Path]) -> None:
-    """The picture is a PNG and goes over no input."""
+    """Refuse a picture that is no PNG or would overwrite an input. Raises SettingError."""
     if out.suffix.lower() != ".png":
-        raise SettingError(expected="a .png file for the picture", came=str(out), action="Write --out look.png.")
+        raise SettingError(
+            expected="a picture whose name ends in .png", came=str(out), action="Rename it, for example --out look.png."
+        )
     if out.exists() and any(path.exists() and out.samefile(path) for path in inputs):
         raise SettingError(
-            expected="a picture of its own name", came=f"{out}, which is an input", action="Choose another name."
+            expected="a name for the picture that no input has",
+            came=f"{out}, which is the plate or the mask",
+            action="Choose another name with --out.",
         )

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""matanyone-engine keys: the keys of an engine that others reach over the network, and of its clients.
+"""Makes the keys of an engine that other machines may reach, and the keys of its clients.
 
-keys new FOLDER            the engine's own pair, and an empty list of clients
-keys add FOLDER NAME       a client's pair: the public one onto the list, the secret one to give to the client
+matanyone-engine keys new FOLDER         makes the engine's own pair and an empty list of clients
+matanyone-engine keys add FOLDER NAME    makes a client's pair and puts the public key on the list
 """
 
 from __future__ import annotations
@@ -22,18 +22,20 @@ CLIENTS = "clients"
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add 'keys' to the program's parser."""
-    parser = subparsers.add_parser("keys", help="keys for the network", description="Keys for the network (CURVE).")
+    parser = subparsers.add_parser(
+        "keys", description="Makes the keys (CURVE) that encrypt the connections of an engine and say who may connect."
+    )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    new = actions.add_parser("new", help="the engine's own keys")
-    new.add_argument("folder", type=Path, metavar="FOLDER")
-    add = actions.add_parser("add", help="keys for a client")
-    add.add_argument("folder", type=Path, metavar="FOLDER")
-    add.add_argument("name", metavar="NAME")
+    new = actions.add_parser("new", help="Makes the engine's own keys.")
+    new.add_argument("folder", type=Path, metavar="FOLDER", help="Where the keys go.")
+    add = actions.add_parser("add", help="Makes keys for a client of this name.")
+    add.add_argument("folder", type=Path, metavar="FOLDER", help="The folder of the engine's keys.")
+    add.add_argument("name", metavar="NAME", help="What to call the client.")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Make keys; say what to do with them."""
+    """Make the keys and say what to do with them."""
     console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
     if args.action == "new":
         _new(args.folder)
@@ -41,15 +43,17 @@ def run(args: argparse.Namespace) -> None:
         console.print(f"clients matanyone-engine keys add {args.folder} NAME")
     else:
         secret = _add(args.folder, args.name)
-        console.print(f"give    {secret} to {args.name}, over a safe way; and the engine's connection file")
+        console.print(
+            f"give    {secret} and the engine's connection file to {args.name}, in a way that nobody else can read"
+        )
 
 
 def _new(folder: Path) -> None:
     if (folder / ENGINE_SECRET).exists():
         raise SettingError(
-            expected="a folder without an engine's keys",
-            came=str(folder),
-            action="Choose another, or remove them first.",
+            expected="a folder that has no keys of an engine yet",
+            came=f"{folder}, which has some",
+            action="Choose another folder, or remove the old keys first.",
         )
     (folder / CLIENTS).mkdir(parents=True, exist_ok=True)
     _private(Path(zmq.auth.create_certificates(folder, "engine")[1]))
@@ -58,13 +62,15 @@ def _new(folder: Path) -> None:
 def _add(folder: Path, name: str) -> Path:
     if not (folder / ENGINE_SECRET).exists():
         raise SettingError(
-            expected="a folder made by matanyone-engine keys new",
-            came=str(folder),
-            action="Make the engine's keys first.",
+            expected="a folder with the engine's keys",
+            came=f"{folder}, which has none",
+            action=f"Make them first: matanyone-engine keys new {folder}.",
         )
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", name) or (folder / CLIENTS / f"{name}.key").exists():
         raise SettingError(
-            expected="a new name of letters, digits, . _ and -", came=repr(name), action="Choose another name."
+            expected="a name that no client has yet, made of letters, digits, dots, - and _",
+            came=repr(name),
+            action="Choose another name for this client.",
         )
     public, secret = map(Path, zmq.auth.create_certificates(folder, name))
     public.replace(folder / CLIENTS / public.name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Jobs that this process computes itself: planned, loaded, matted, reported. For 'matte' and 'run'."""
+"""Runs jobs in this process, from the loaded network to the last line of the report: for 'matte', 'run' and 'batch'."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from matanyone_engine.cli.signals import Stop, graceful_stop
 from matanyone_engine.errors import EngineError, Interrupted, SettingError
 from matanyone_engine.jobs.allocator import keep_freed_memory
 from matanyone_engine.jobs.cache import DEFAULT_LIMIT, DiskCache, default_folder
-from matanyone_engine.jobs.job import MatteJob, MattePlan, plan_matte
-from matanyone_engine.jobs.run import FrameDone, StepDone, is_of, may_resume, run_matte
+from matanyone_engine.jobs.job import MatteJob, MattePlan
+from matanyone_engine.jobs.one_call import plan_or_go_on
+from matanyone_engine.jobs.run import FrameDone, StepDone, may_resume, run_matte
 from matanyone_engine.matting.options import describe_density
 from matanyone_engine.media.contact_sheet import ContactSheet, choose_preview_frames
 from matanyone_engine.media.mattes import check_writable
-from matanyone_engine.media.output_names import tokens_of
 from matanyone_engine.media.plates import PLAIN_PICTURE, describe_picture
 from matanyone_engine.media.sequence import describe_frames
 from matanyone_engine.media.views import has_view, with_view
@@ -35,12 +35,12 @@ _GIB = 1 << 30
 
 
 Networks = dict[str, tuple[MatAnyone, VettedWeights]]
-"""Model, as a job names it -> loaded."""
+"""Model, as a job names it -> the loaded network and what is known of its file."""
 
 
 @dataclass(frozen=True)
 class Running:
-    """With what jobs are computed."""
+    """Says with which model, where and how precisely jobs are computed."""
 
     model: str
     licence: str = "any"
@@ -53,14 +53,15 @@ class Running:
     """Between resume points; None is a minute."""
 
 
-def add_cache(parser: argparse.ArgumentParser) -> None:
-    """--cache."""
+def add_cache(parser: argparse._ActionsContainer) -> None:
+    """Add --cache to a parser."""
     parser.add_argument(
         "--cache",
         type=float,
         default=DEFAULT_LIMIT / _GIB,
         metavar="GIB",
-        help="room for results that a later run of this shot may use again; 0 keeps none (default: 20)",
+        help="How much disk space may hold results that a later run of this shot uses again. 0 keeps none. "
+        "Default: 20.",
     )
 
 
@@ -73,7 +74,7 @@ def run_here(
     resume: bool | None,
     networks: Networks | None = None,
 ) -> None:
-    """Plan all, then matte one after the other (the views of a shot).
+    """Plan all jobs, then matte one after the other. Several jobs are the views of one shot.
 
     resume: True goes on with an unfinished run and refuses without one; None goes on where there is one of this job.
     networks: those that are loaded already; what is loaded is added.
@@ -84,7 +85,7 @@ def run_here(
     network, weights = _loaded(how, {} if networks is None else networks)
     require_licence_class(weights, how.licence)
     with _checking(console) as checked:
-        plans = [_planned(job, network, checked, resume) for job in jobs()]
+        plans = [plan_or_go_on(job, network, checked, resume=resume) for job in jobs()]
     previews = [_preview(how.preview, plan, len(plans)) for plan in plans]
     for plan, preview in zip(plans, previews, strict=True):
         # A view that was finished, or not begun, when the others were stopped has no resume point: it runs anew.
@@ -98,21 +99,13 @@ def _loaded(how: Running, networks: Networks) -> tuple[MatAnyone, VettedWeights]
     return networks[how.model]
 
 
-def _planned(job: MatteJob, network: MatAnyone, checked: Callable[[int, int], None], resume: bool | None) -> MattePlan:
-    """With resume None: in the last version if that is of this very job, else in a new one."""
-    plan = plan_matte(job, checked, resume=resume is not False)
-    if resume is None and "version" in tokens_of(job.out) and not is_of(plan, network):
-        return plan_matte(job, checked)
-    return plan
-
-
 def _is_left(plan: MattePlan, views: int) -> bool:
     return views == 1 or plan.papers.resume.is_file()
 
 
 @dataclass(frozen=True)
 class _Here:
-    """One shot, or one view of a shot, on its way."""
+    """Runs one planned shot, or one view of a shot, and shows how it goes."""
 
     how: Running
     plan: MattePlan
@@ -122,7 +115,7 @@ class _Here:
     reporter: Reporter
 
     def run(self, preview: Path | None, *, resume: bool) -> None:
-        """Matte it, show it, say how it ended. Raises EngineError."""
+        """Matte the shot, show each step and say how it ended. Raises EngineError."""
         console, plan = self.console, self.plan
         self._announce()
         sheet = ContactSheet(choose_preview_frames(plan.frames)) if preview else None
@@ -145,7 +138,9 @@ class _Here:
             sheet.write(preview)
         if progress.unchanged:
             frames = describe_frames(progress.unchanged)
-            console.print(f"kept    {len(progress.unchanged)} alphas that nothing has changed: {frames}")
+            console.print(
+                f"kept    {len(progress.unchanged)} alphas are up to date and were left as they are: {frames}"
+            )
         _conclude(console, plan, progress.alphas, time.monotonic() - begun, preview)
 
     def _events(self, stop: Stop, resume: bool) -> Generator[StepDone, None, None]:
@@ -176,7 +171,7 @@ class _Here:
 
 
 def _describe(console: Console, plan: MattePlan, model: str) -> None:
-    """What is about to happen, in five lines; nothing is assumed in silence."""
+    """Print what is about to happen, so that nothing is assumed in silence."""
     frames = describe_frames(plan.frames)
     width, height = plan.size
     console.print(f"plate   {plan.source.name}  {frames}  ({len(plan.frames)} frames, {width}x{height})")
@@ -201,24 +196,34 @@ def _exposed(plan: MattePlan) -> str:
 
 def _cache_limit(gib: float) -> int:
     if gib < 0:
-        raise SettingError(expected="--cache of at least 0 GiB", came=f"{gib:g}", action="Give the room it may take.")
+        raise SettingError(
+            expected="--cache of 0 GiB or more",
+            came=f"{gib:g}",
+            action="Write how many GiB of disk space the cache may take.",
+        )
     return int(gib * _GIB)
 
 
 def _check_preview(path: Path) -> None:
-    """Before hours of work: the contact sheet is a PNG in a folder that can be written."""
+    """Check, before hours of work, that the contact sheet is a PNG in a folder that can be written."""
     if path.suffix.lower() != ".png":
-        raise SettingError(expected="a .png file for the preview", came=str(path), action="Write --preview look.png.")
+        raise SettingError(
+            expected="a preview whose name ends in .png",
+            came=str(path),
+            action="Rename it, for example --preview preview.png.",
+        )
     check_writable(path.parent)
 
 
 def _preview(asked: Path | None, plan: MattePlan, views: int) -> Path | None:
-    """Where this plan's contact sheet goes."""
+    """Return where this plan's contact sheet goes, if one was asked for."""
     if asked is None:
         return None
     if views > 1 and not has_view(str(asked)):
         raise SettingError(
-            expected=f"%V in the preview's name, for {views} views", came=str(asked), action="Write look.%V.png."
+            expected=f"%V in the name of the preview, since there are {views} views",
+            came=str(asked),
+            action="Write %V where the name of the view shall stand: --preview preview.%V.png.",
         )
     preview = Path(with_view(str(asked), plan.job.view))
     _check_not_an_input(preview, plan)
@@ -226,32 +231,34 @@ def _preview(asked: Path | None, plan: MattePlan, views: int) -> Path | None:
 
 
 def _check_not_an_input(preview: Path, plan: MattePlan) -> None:
-    """The contact sheet never goes over the mask or a plate."""
+    """Refuse a contact sheet that would overwrite a mask or a plate."""
     inputs = [*(file.path for file in plan.masks.files()), *plan.source.paths(plan.shot.frames)]
     if preview.exists() and any(preview.samefile(path) for path in inputs):
         raise SettingError(
-            expected="a preview of its own name", came=f"{preview}, which is an input", action="Choose another name."
+            expected="a name for the preview that no input has",
+            came=f"{preview}, which is a mask or a plate of this shot",
+            action="Choose another name with --preview.",
         )
 
 
 @contextmanager
 def _finished_frames_are_kept(console: Console, progress: MatteProgress) -> Iterator[None]:
-    """Say so when a run fails half-way; the error itself follows."""
+    """Say that finished frames are kept when a run fails half-way; the error itself follows."""
     try:
         yield
     except (EngineError, KeyboardInterrupt):
         if progress.alphas:
             console.print(
-                f"kept    {progress.alphas} finished alphas; once mended, --resume goes on exactly from there"
+                f"kept    {progress.alphas} alphas are finished and kept. Mend the cause, then go on with --resume."
             )
         raise
 
 
 def _interrupted(plan: MattePlan, finished: int) -> Interrupted:
     return Interrupted(
-        expected=f"{len(plan.frames)} alphas",
-        came=f"a stop by the user after {finished} of them in this run",
-        action="They are kept. The same command with --resume goes on exactly from there.",
+        expected=f"all {len(plan.frames)} alphas of the shot",
+        came=f"a stop by you after {finished} of them in this run",
+        action="They are kept. Run the same command with --resume to go on from there.",
     )
 
 
@@ -259,12 +266,12 @@ def _conclude(console: Console, plan: MattePlan, finished: int, seconds: float, 
     rate = finished / seconds if seconds else 0.0
     console.print(f"done    {finished} alphas in {seconds:.1f} s ({rate:.2f} frames/s): {plan.outputs.main.folder}")
     if preview:
-        console.print(f"look    {preview}")
+        console.print(f"preview {preview}")
 
 
 @contextmanager
 def _checking(console: Console) -> Iterator[Callable[[int, int], None]]:
-    """A bar while the plates are looked through."""
+    """Show a bar while the plates are checked."""
     bar = Progress(TextColumn("check "), BarColumn(), MofNCompleteColumn(), console=console, transient=True)
     bar.disable = not console.is_terminal
     with bar:

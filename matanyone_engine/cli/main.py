@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""matanyone-engine: finds the command, runs it, turns errors into sentences and exit codes.
+"""Runs the command that was typed, and turns errors into sentences and exit codes.
 
 Rules of this file:
 1. A command's module is imported only when it is asked for: help is instant and needs no torch.
@@ -14,44 +14,67 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from matanyone_engine.cli.exit_codes import BAD_INPUT, INTERRUPTED, OK, OUT_OF_MEMORY, exit_code
+from matanyone_engine.cli.exit_codes import BAD_INPUT, INTERRUPTED, MEANINGS, OK, OUT_OF_MEMORY, exit_code
 from matanyone_engine.errors import EngineError, OutOfMemory
 from matanyone_engine.jobs.threads import sleep_while_waiting
 from matanyone_engine.version import __version__
 
-# Command -> what it does. Its module is matanyone_engine.cli.<command>.
-COMMANDS = {
-    "matte": "one mask on one frame -> an alpha for every frame of the shot",
-    "run": "run a job file, as matte --save-job and the add-ons write it; here, on an engine, on the farm",
-    "mask": "a first mask from a box and a few clicks on one frame",
-    "plan": "split a job file into segments for several workers, with the very same alphas",
-    "merge": "after the segments: one output, one record",
-    "batch": "every shot of a folder, and a page that says how it went",
-    "inspect": "what the network will see of a plate and a mask, as a picture",
-    "serve": "run the engine: a service that hosts and farms talk to",
-    "status": "what the running engine does: sessions, speed, memory, queue",
-    "stop": "end the running engine; sessions are kept on disk",
-    "keys": "make keys for an engine that others reach over the network",
-    "review": "a page about a finished run: confidence, flicker, worst frames first",
-    "join": "views of a stereo shot into one multi-part EXR a frame",
-    "info": "what an image file says about itself, and how it was made",
-    "evaluate": "how far alphas are from the true ones: a table, JSON, a plot",
-    "train": "train a network by one stage of the recipe",
-    "draw": "draw clips with true alpha to train on",
-    "nuke": "put the add-on for Nuke where Nuke finds it",
-    "weights": "list, fetch, import and verify models",
-    "doctor": "what this machine has, and whether the engine answers right on it",
+# Who a command is for -> command -> what it does. A command's module is matanyone_engine.cli.<command>.
+GROUPS = {
+    "For artists, on one shot": {
+        "matte": "Makes an alpha for every frame of a shot, from a mask on one frame or several.",
+        "mask": "Makes that first mask from a box and a few clicks.",
+        "inspect": "Shows what the network will see of a plate and a mask, before anything is computed.",
+        "review": "Makes a page about a finished run that shows its worst frames first.",
+        "info": "Prints what an image file says about itself and how it was made.",
+        "join": "Joins the views of a stereo shot in one multi-part EXR for each frame.",
+    },
+    "For the farm": {
+        "run": "Runs a job file, here, on a worker or on a running engine.",
+        "plan": "Splits a job file into segments that several workers run with the same result.",
+        "merge": "Joins finished segments into one output with one record.",
+        "batch": "Runs every shot of a folder and makes a page that says how each one went.",
+    },
+    "For whoever sets things up in a studio": {
+        "doctor": "Lists what this machine has, and tests whether the engine computes correctly on it.",
+        "weights": "Lists, downloads, imports and verifies models.",
+        "nuke": "Installs the add-on for Nuke into a folder.",
+        "serve": "Starts an engine that stays loaded and serves hosts and commands.",
+        "status": "Shows what the running engine is doing.",
+        "stop": "Ends the running engine; its sessions are kept on disk.",
+        "keys": "Makes the keys of an engine that other machines may reach.",
+    },
+    "For training": {
+        "train": "Trains a network by one stage of the recipe.",
+        "draw": "Draws clips with true alphas to train on.",
+        "evaluate": "Measures how far alphas are from the true ones.",
+    },
 }
+COMMANDS = {name: summary for group in GROUPS.values() for name, summary in group.items()}
 
-_EPILOGUE = """\
-exit codes: 0 ok, 2 bad input, 3 out of memory, 4 no such device, 5 licence refused, 6 output failed,
-7 fetch failed, 8 bad result, 9 engine unreachable, 10 refused by the engine, 11 another worker is at it,
-12 some shots of a batch failed, 130 interrupted, 1 anything else
+
+def _overview() -> str:
+    """List the commands by who they are for."""
+    lines = ["MatAnyone Engine makes an alpha for every frame of a shot from one roto mask on one frame."]
+    for title, commands in GROUPS.items():
+        lines += ["", f"{title}:", *(f"  {name:10}{summary}" for name, summary in commands.items())]
+    return "\n".join(lines)
+
+
+_BEGIN = """\
+Begin with: matanyone-engine matte "plate.####.exr" --mask mask.1001.exr@1001 --out "out/alpha.####.exr"
+All options of a command: matanyone-engine COMMAND --help. The guide by task is docs/cli.md.
 """
 
 
+def _epilogue() -> str:
+    """Say how to begin, and what the exit codes mean."""
+    codes = [f"  {code:<5}{meaning}" for code, meaning in MEANINGS.items()]
+    return "\n".join([_BEGIN, "Exit codes:", *codes])
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the process's exit code."""
+    """Run one command and return the exit code of the process."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     sleep_while_waiting()
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
@@ -75,21 +98,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
-    """A parser that knows the asked command in full and the others by a line."""
+    """Build a parser that knows the command that was typed in full, and of the others only their names."""
     parser = argparse.ArgumentParser(
         prog="matanyone-engine",
-        description="MatAnyone Engine: one roto mask on one frame, an alpha for the whole shot.",
-        epilog=_EPILOGUE,
+        usage="matanyone-engine COMMAND [options]",
+        description=_overview(),
+        epilog=_epilogue(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"matanyone-engine {__version__}")
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    parser.add_argument(
+        "--version", action="version", version=f"matanyone-engine {__version__}", help="Print the version."
+    )
+    subparsers = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", help=argparse.SUPPRESS, prog="matanyone-engine"
+    )
     asked = next((word for word in arguments if not word.startswith("-")), None)
-    for name, summary in COMMANDS.items():
+    for name in COMMANDS:
         if name == asked:
             import_module(f"matanyone_engine.cli.{name}").add_parser(subparsers)
         else:
-            subparsers.add_parser(name, help=summary)
+            subparsers.add_parser(name)
     return parser
 
 
@@ -104,16 +132,16 @@ def _sentence(error: EngineError) -> str:
 
 def _no_memory() -> OutOfMemory:
     return OutOfMemory(
-        expected="room in main memory",
-        came="none left",
-        action="Close other programs, or compute smaller: --working-size 720.",
+        expected="enough main memory for this shot",
+        came="no memory left",
+        action="Close other programs, or compute at a smaller size: --working-size 720.",
     )
 
 
 def _missing_library(name: str) -> str:
     return (
         f"matanyone-engine: the Python package {name!r} is not installed.\n"
-        "  This command computes on this machine and needs the engine's libraries:\n"
+        "  This command computes on this machine and needs the engine's libraries. Install them:\n"
         "  pip install 'matanyone-engine[engine]'"
     )
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""matanyone-engine mask PLATE@FRAME --box x0,y0,x1,y1 --point x,y,+ --out mask.exr: a first mask by prompt.
+"""Makes a first mask from a box and a few clicks: `matanyone-engine mask PLATE@FRAME --box ... --out mask.exr`.
 
---point 640,300,+                       on the subject; - beside it
---stroke "600,500 640,700 660,900,+"    the same along a line
+--box 121,3,505,360                     encloses the subject
+--point 640,300,+                       lies on the subject; with - instead of + it lies beside it
+--stroke "600,500 640,700 660,900,+"    says the same along a line
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _BOX = re.compile(r"-?\d{1,6}(?:,-?\d{1,6}){3}")
 
 
 class _AddStroke(argparse.Action):
-    """--point and --stroke in the order in which they stand."""
+    """Collects --point and --stroke in the order in which they were typed."""
 
     def __call__(self, parser: object, namespace: argparse.Namespace, text: object, option: str | None = None) -> None:
         namespace.strokes = [*namespace.strokes, parse_stroke(str(text))]
@@ -40,30 +41,47 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add 'mask' to the program's parser."""
     parser = subparsers.add_parser(
         "mask",
-        help="make a first mask",
-        description="Make a first mask for matte --mask, from a box and a few clicks on one frame.",
+        description="Makes a first mask from a box and a few clicks on one frame. Give it to matte --mask as it is, or "
+        "mend it "
+        "first.",
         epilog="Coordinates are plate pixels, counted from the top left of the picture.",
     )
-    parser.add_argument("plate", metavar="PLATE[@FRAME]", help="as for matte, and the frame (default: the first)")
-    parser.add_argument("--out", required=True, metavar="FILE", help="the mask (.exr)")
-    parser.add_argument("--box", metavar="X0,Y0,X1,Y1", help="around the subject; nothing outside of it is the subject")
-    parser.add_argument("--point", action=_AddStroke, metavar="X,Y,+|-", help="on the subject (+), or beside it (-)")
-    parser.add_argument("--stroke", action=_AddStroke, metavar='"X,Y X,Y ...,+|-"', help="the same along a line")
-    parser.add_argument("--brush", type=float, metavar="PIXELS", help="width of strokes (default: 1/100 of the plate)")
-    parser.add_argument("--backend", choices=BACKENDS, help="default: grabcut, or sam2 where --sam2 is given")
-    parser.add_argument("--sam2", type=Path, metavar="FOLDER", help="SAM 2's weights, your own (docs/masks.md)")
-    parser.add_argument("--device", default="auto", help="of sam2: auto, cpu, cuda, cuda:N or mps (default: auto)")
-    parser.add_argument("--colorspace", metavar="NAME", help="as for matte")
+    parser.add_argument(
+        "plate", metavar="PLATE[@FRAME]", help="The plate, as for matte, and the frame. Default: its first."
+    )
+    parser.add_argument("--out", required=True, metavar="FILE", help="Where the mask goes (.exr).")
+    parser.add_argument(
+        "--box", metavar="X0,Y0,X1,Y1", help="A box around the subject. Nothing outside of it is the subject."
+    )
+    parser.add_argument(
+        "--point", action=_AddStroke, metavar="X,Y,+|-", help="A point on the subject (+) or beside it (-)."
+    )
+    parser.add_argument("--stroke", action=_AddStroke, metavar='"X,Y X,Y ...,+|-"', help="The same along a line.")
+    parser.add_argument(
+        "--brush", type=float, metavar="PIXELS", help="How wide strokes are. Default: 1/100 of the plate."
+    )
+    parser.add_argument(
+        "--backend", choices=BACKENDS, help="What makes the mask. Default: grabcut, or sam2 if --sam2 is given."
+    )
+    parser.add_argument(
+        "--sam2", type=Path, metavar="FOLDER", help="The folder of your own weights of SAM 2 (docs/masks.md)."
+    )
+    parser.add_argument("--device", default="auto", help="Where SAM 2 computes: auto, cpu, cuda, cuda:N or mps.")
+    parser.add_argument("--colorspace", metavar="NAME", help="The plate's colour space, as for matte.")
     for option in ("--view", "--part", "--layer"):
-        parser.add_argument(option, metavar="NAME", help="as for matte; one view")
-    parser.add_argument("--exposure", type=float, default=0.0, metavar="STOPS", help="as for matte")
-    parser.add_argument("--look", type=Path, metavar="FILE", help="write a picture of the mask over the plate (PNG)")
+        parser.add_argument(option, metavar="NAME", help="The picture of a file that has several, as for matte.")
+    parser.add_argument(
+        "--exposure", type=float, default=0.0, metavar="STOPS", help="Brighten or darken the view, as for matte."
+    )
+    parser.add_argument(
+        "--look", type=Path, metavar="FILE", help="Also write a picture of the mask over the plate (PNG)."
+    )
     add_endpoint(parser)
     parser.set_defaults(run=run, strokes=[])
 
 
 def run(args: argparse.Namespace) -> None:
-    """Make it, here or by a running engine, and say what to do with it."""
+    """Make the mask, here or on a running engine, and say what to do with it."""
     job = _job(args)
     _check(args)
     said = _by_engine(args, job) if args.endpoint is not None else _here(args, job)
@@ -99,7 +117,7 @@ def _here(args: argparse.Namespace, job: MaskJob) -> list[tuple[str, str]]:
 
 
 def _lines(made: FirstMask, job: MaskJob) -> list[str]:
-    """What stands above the picture."""
+    """Return the lines that stand above the picture."""
     return [f"{made.path.name}  of frame {made.frame} of {job.plate}", f"prompts: {job.prompts}", made.backend]
 
 
@@ -111,12 +129,12 @@ def _by_engine(args: argparse.Namespace, job: MaskJob) -> list[tuple[str, str]]:
 
 
 def _absolute(job: MaskJob) -> MaskJob:
-    """As the engine, which works elsewhere, must be told."""
+    """Return the job with whole paths, since the engine works in another folder."""
     return replace(job, plate=str(Path(job.plate).absolute()), out=str(Path(job.out).absolute()))
 
 
 def _said(job: MaskJob, path: str, frame: int, colour: str, backend: str, covers: float) -> list[tuple[str, str]]:
-    """What was done, and what comes next."""
+    """Return what was done and what comes next, as names and sentences."""
     return [
         ("mask", f"{path}  covers {100 * covers:.3g} % of frame {frame}"),
         ("colour", colour),
@@ -129,16 +147,22 @@ def _said(job: MaskJob, path: str, frame: int, colour: str, backend: str, covers
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Before any work: what means nothing to an engine that runs already, and a picture that cannot be written."""
+    """Refuse, before any work, what a running engine cannot obey and a picture that cannot be written."""
     for option, given in (("--look", args.look), ("--sam2", args.sam2)):
         if args.endpoint is not None and given is not None:
             raise SettingError(
-                expected=f"--endpoint without {option}", came=f"{option} {given}", action="Leave one of them out."
+                expected=f"--endpoint or {option}, not both: a running engine cannot do that",
+                came=f"--endpoint and {option} {given}",
+                action="Leave one of them out.",
             )
     if args.look is None:
         return
     if args.look.suffix.lower() != ".png":
-        raise SettingError(expected="a .png file for the picture", came=str(args.look), action="Write --look look.png.")
+        raise SettingError(
+            expected="a picture whose name ends in .png",
+            came=str(args.look),
+            action="Rename it, for example --look look.png.",
+        )
     check_writable(args.look.parent)
 
 
@@ -146,34 +170,43 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def plate_frame(text: str) -> tuple[str, int | None]:
-    """'plate.####.exr@1001' -> both. A file whose own name has an @ is taken as it is. Raises FrameRangeError."""
+    """Split 'plate.####.exr@1001' in plate and frame. A file whose own name has an @ is taken as it is.
+
+    Raises FrameRangeError.
+    """
     plate, at, frame = text.rpartition("@")
     if not at or Path(text).exists():
         return text, None
     frames = parse_frames(frame)
     if len(frames) != 1:
         raise FrameRangeError(
-            expected="one frame of the plate: PLATE@FRAME", came=repr(text), action="Make a mask for each frame."
+            expected="one frame of the plate, as PLATE@FRAME",
+            came=repr(text),
+            action="Make a mask of its own for each frame.",
         )
     return plate, frames[0]
 
 
 def parse_box(text: str | None) -> tuple[int, int, int, int] | None:
-    """'x0,y0,x1,y1'. Raises MaskError."""
+    """Read a box from a text such as '121,3,505,360'. Raises MaskError."""
     if text is None:
         return None
     if not _BOX.fullmatch(text):
-        raise MaskError(expected="--box x0,y0,x1,y1", came=repr(text), action="Give four whole numbers of pixels.")
+        raise MaskError(
+            expected="--box with four whole numbers of pixels: x0,y0,x1,y1",
+            came=repr(text),
+            action="Write for example --box 121,3,505,360, from the top left to the bottom right.",
+        )
     x0, y0, x1, y1 = map(int, text.split(","))
     return x0, y0, x1, y1
 
 
 def parse_stroke(text: str) -> Stroke:
-    """'x,y,+' or 'x,y x,y ...,-'. Raises MaskError."""
+    """Read a point or a line from a text such as 'x,y,+' or 'x,y x,y ...,-'. Raises MaskError."""
     found = _STROKE.fullmatch(text.strip())
     if found is None:
         raise MaskError(
-            expected="x,y,+ on the subject or x,y,- beside it; for a line x,y x,y ...,+",
+            expected="a point as x,y,+ on the subject or x,y,- beside it, or a line as x,y x,y ...,+",
             came=repr(text),
             action='Write --point 640,300,+ or --stroke "600,500 640,700,+".',
         )

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Masks, objects and constraint masks on the command line.
+"""Reads masks, objects and constraint masks from the command line.
 
 --mask hero=roto.1001.exr@1001 --mask hero=fix.1047.exr@1047      one object, two keys
 --mask hero=roto.####.exr@1001,1047                               the same from an animated matte
---distractor twin=twin.exr@1001                                        followed, to keep the others off it
+--distractor twin=twin.exr@1001                                   followed only to keep the others off it
 --life hero=1010-1080  --inside hero=core.####.exr  --outside garbage.####.exr
 """
 
@@ -22,42 +22,64 @@ _MASK = "[NAME=]FILE[@FRAME]"
 
 
 def add_masks(parser: argparse.ArgumentParser) -> None:
-    """What the objects are, and where."""
+    """Add the options that say which objects there are, and where."""
     parser.add_argument(
         "--mask",
         action="append",
         required=True,
         metavar=_MASK,
-        help="mask, and its frame (default: the first); again for more keys and objects: hero=roto.####.exr@1001,1047",
+        help="A mask and the plate frame that it was drawn on. Without @FRAME it belongs to the first frame. Give "
+        "it again "
+        "for more key frames and more objects; hero=roto.####.exr@1001,1047 takes two keys of the object hero.",
     )
-    group = parser.add_argument_group("objects", "NAME= may be left out where the shot has one object without a name.")
+    group = parser.add_argument_group(
+        "objects", "NAME= says which object an option is about. Leave it out where the shot has a single object."
+    )
     group.add_argument(
         "--distractor",
-        "--rival",  # the name of version 0.1.0
         action="append",
         default=[],
         metavar=_MASK,
-        help="an object to follow only so that the others keep off it; it is not written",
+        help="The mask of something that is followed only so that the others keep off it, such as a look-alike. It is "
+        "not written.",
+    )
+    # The name of version 0.1.0.
+    group.add_argument("--rival", dest="distractor", action="append", default=[], help=argparse.SUPPRESS)
+    group.add_argument(
+        "--life",
+        action="append",
+        default=[],
+        metavar="[NAME=]FIRST-LAST",
+        help="The frames on which the object can be seen. Its alpha is 0 on all others.",
     )
     group.add_argument(
-        "--life", action="append", default=[], metavar="[NAME=]FIRST-LAST", help="frames the object is to be seen on"
+        "--inside",
+        action="append",
+        default=[],
+        metavar="[NAME=]MASKS",
+        help="Masks of where the object surely is: one file for all frames, or a numbered sequence.",
     )
     group.add_argument(
-        "--inside", action="append", default=[], metavar="[NAME=]MASKS", help="where the object is, whatever is thought"
+        "--outside",
+        action="append",
+        default=[],
+        metavar="[NAME=]MASKS",
+        help="Masks of where the object surely is not.",
     )
-    group.add_argument("--outside", action="append", default=[], metavar="[NAME=]MASKS", help="where it is not")
     group.add_argument(
-        "--pin-keys", action="store_true", help="keep all keys of an object in memory, on all of its frames"
+        "--pin-keys",
+        action="store_true",
+        help="Remember every key of an object on all of its frames. A changed key then changes all of them.",
     )
     group.add_argument(
         "--separate",
         action="store_true",
-        help="mattes of different objects add up to at most 1 (so with any distractor)",
+        help="Keep the mattes of different objects from adding up to more than 1. A distractor does this anyway.",
     )
 
 
 def masks_of(args: argparse.Namespace) -> dict[str, Any]:
-    """The part of a MatteJob that says what is followed. Raises MaskError, SettingError, FrameRangeError."""
+    """Return the fields of a MatteJob that say what is followed. Raises MaskError, SettingError, FrameRangeError."""
     keys = tuple(_key(text) for text in (*args.mask, *args.distractor))
     only = keys[0]
     plain = len(keys) == 1 and only.object == SUBJECT and len(only.frames) <= 1
@@ -72,7 +94,7 @@ def masks_of(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def mask_of(text: str) -> tuple[str, int | None]:
-    """One mask and its frame: 'roto.exr@1001'. Raises MaskError."""
+    """Read one mask and its frame from a text such as 'roto.exr@1001'. Raises MaskError."""
     key = _key(text)
     return key.file, key.frames[0] if key.frames else None
 
@@ -87,7 +109,9 @@ def _key(text: str) -> KeyMask:
         return KeyMask(file, parse_frames(frames), name)
     except FrameRangeError as error:
         raise MaskError(
-            expected="FILE or FILE@FRAME", came=repr(text), action="Give the plate frame as a number: mask.exr@1001."
+            expected="a mask as FILE or FILE@FRAME",
+            came=repr(text),
+            action="Write the number of the plate frame after the @: mask.exr@1001.",
         ) from error
 
 
@@ -97,7 +121,11 @@ def _named(text: str) -> tuple[str, str]:
     if not equals or Path(text).is_file() or any(mark in name for mark in "/\\#@"):
         return SUBJECT, text
     if not name or not rest:
-        raise MaskError(expected="NAME=FILE", came=repr(text), action="Write a name before the = and a file after it.")
+        raise MaskError(
+            expected="a mask as NAME=FILE",
+            came=repr(text),
+            action="Write the object's name before the = and the file after it.",
+        )
     return name, rest
 
 
@@ -122,7 +150,11 @@ def _once(option: str, texts: list[str]) -> list[tuple[str, str]]:
     names = [name for name, _ in said]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise SettingError(expected=f"{option} once for {twice!r}", came="it twice", action="Leave one of them out.")
+        raise SettingError(
+            expected=f"{option} no more than once for the object {twice!r}",
+            came=f"{option} twice",
+            action="Leave one of them out.",
+        )
     return said
 
 

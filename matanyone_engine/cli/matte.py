@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""matanyone-engine matte PLATE --mask FILE[@FRAME] --out PATTERN [options]
+"""Reads the arguments of `matanyone-engine matte`, runs the job (jobs/job.py) and shows what happens.
 
-Reads the arguments, runs the job (jobs/job.py), and shows what happens.
+matanyone-engine matte PLATE --mask FILE[@FRAME] --out PATTERN [options]
 """
 
 from __future__ import annotations
@@ -30,137 +30,192 @@ from matanyone_engine.wire.jobfile import LICENCES
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add 'matte' to the program's parser."""
     parser = subparsers.add_parser(
-        "matte", help="matte a shot", description="Matte a shot from masks on any of its frames."
+        "matte",
+        usage="matanyone-engine matte PLATE --mask FILE[@FRAME] --out PATTERN [options]",
+        description="Makes an alpha for every frame of a shot, from a mask on one frame or several. "
+        "Plate frame N becomes alpha frame N.",
+        epilog="docs/cli.md is a guide by task: several keys, several objects, colour, delivery, speed.",
     )
-    parser.add_argument("plate", metavar="PLATE", help="plate.####.exr, plate.%%04d.exr, a folder, a movie or one file")
+    parser.add_argument(
+        "plate", metavar="PLATE", help="The plate: plate.####.exr, plate.%%04d.exr, a folder, a movie or one file."
+    )
     add_masks(parser)
-    parser.add_argument("--out", required=True, metavar="PATTERN", help="alpha.####.exr, .png or .tif; see below")
-    parser.add_argument("--frames", metavar="RANGE", help="frames to matte, as 1001-1045,1050 (default: all)")
-    parser.add_argument("--first", metavar="RANGE", help="of these frames, those to make before all others")
     parser.add_argument(
-        "--missing", choices=("error", "skip"), default="error", help="what to do about missing plate frames"
+        "--out",
+        required=True,
+        metavar="PATTERN",
+        help="Where the alphas go: out/alpha.####.exr, or .png or .tif. The group 'output' below says more.",
     )
-    parser.add_argument("--model", default="mini", metavar="NAME|PATH", help="default: mini")
-    add_computing(parser)
-    parser.add_argument(
-        "--colorspace", metavar="NAME", help="the plate's colour space: ACEScg, LogC4, S-Log3, sRGB ..."
-    )
-    parser.add_argument(
-        "--exposure", type=float, default=0.0, metavar="STOPS", help="show the network a brighter plate (default: 0)"
-    )
-    parser.add_argument(
-        "--warm-up",
-        "--settle",  # the name of version 0.1.0
-        type=int,
-        metavar="N",
-        help="how often a key frame is predicted again before the next frame (default: what suits the model)",
-    )
-    parser.add_argument(
-        "--mask-grow", type=int, default=0, metavar="PIXELS", help="grow the mask first; negative shrinks (default: 0)"
-    )
-    _add_economy(parser)
-    parser.add_argument("--preview", type=Path, metavar="FILE", help="write a contact sheet (PNG)")
-    _add_running(parser)
+    _add_frames(parser)
     _add_picture(parser)
+    _add_economy(parser)
     _add_delivery(parser)
+    _add_running(parser)
     parser.set_defaults(run=run)
 
 
-def _add_running(parser: argparse.ArgumentParser) -> None:
-    """Where and how the work is done; the alphas do not depend on it."""
-    add_cache(parser)
-    parser.add_argument("--resume", action="store_true", help="go on with a run of this very job that was interrupted")
-    add_endpoint(parser)
-    add_reporting(parser)
+def _add_frames(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which frames are matted, and how their masks are used."""
     parser.add_argument(
+        "--frames", metavar="RANGE", help="The frames that get an alpha, such as 1001-1045,1050. Default: all."
+    )
+    parser.add_argument("--first", metavar="RANGE", help="Those of them that are made before all others.")
+    parser.add_argument(
+        "--missing",
+        choices=("error", "skip"),
+        default="error",
+        help="What to do when plate frames are missing: refuse the shot, or matte the frames that are there. "
+        "Default: error.",
+    )
+    parser.add_argument(
+        "--mask-grow",
+        type=int,
+        default=0,
+        metavar="PIXELS",
+        help="Grow the masks by so many pixels first; a negative number shrinks them. Default: 0.",
+    )
+    parser.add_argument("--preview", type=Path, metavar="FILE", help="Also write a contact sheet of the result (PNG).")
+
+
+def _add_running(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where and how the work is done; the alphas do not depend on most of them."""
+    group = parser.add_argument_group("model and run")
+    group.add_argument("--model", default="mini", metavar="NAME|PATH", help="Which weights to use. Default: mini.")
+    group.add_argument(
+        "--warm-up",
+        type=int,
+        metavar="N",
+        help="How often a key frame is predicted again before the next frame, so that the network remembers its own "
+        "view of it. Default: what suits the model.",
+    )
+    group.add_argument("--settle", dest="warm_up", type=int, help=argparse.SUPPRESS)  # the name of version 0.1.0
+    group.add_argument(
         "--licence",
         choices=LICENCES,
         default="any",
-        help="commercial: only weights that paid work may use (default: any)",
+        help="commercial refuses weights that paid work may not use. Default: any.",
     )
-    parser.add_argument(
+    add_computing(group)
+    add_cache(group)
+    group.add_argument(
+        "--resume", action="store_true", help="Go on with a run of this very job that was stopped before its end."
+    )
+    add_endpoint(group)
+    add_reporting(group)
+    group.add_argument(
         "--save-job",
         type=Path,
         metavar="FILE",
-        help="run nothing: write the job for matanyone-engine run (%%V: its view)",
+        help="Compute nothing, and write the job to a file for 'matanyone-engine run'. %%V in its name stands for the "
+        "view.",
     )
 
 
 def _add_picture(parser: argparse.ArgumentParser) -> None:
-    """Which picture of a file with several (docs/cli.md)."""
+    """Add the options that say what the plate's values mean, and which picture of its files is matted."""
+    group = parser.add_argument_group("colour")
+    group.add_argument(
+        "--colorspace",
+        metavar="NAME",
+        help="The plate's colour space: ACEScg, LogC4, S-Log3, sRGB ... 'matanyone-engine inspect --colorspaces' lists "
+        "all. Default: what the file says of itself; the choice is printed.",
+    )
+    group.add_argument(
+        "--exposure",
+        type=float,
+        default=0.0,
+        metavar="STOPS",
+        help="Show the network a brighter plate, or with a negative number a darker one. Default: 0.",
+    )
     group = parser.add_argument_group(
         "views, parts and layers",
-        "%V in PLATE, --mask and --out stands for the view's name, %v for its first letter.",
+        "In PLATE, --mask and --out, %V stands for the name of the view and %v for its first letter.",
     )
     group.add_argument(
         "--view",
         action="append",
         default=[],
         metavar="NAME",
-        help="view of a stereo plate; again for more, 'all' for all (default: the file's)",
+        help="The view of a stereo plate to matte. Give it again for more, or say 'all'. Default: the file's first.",
     )
-    group.add_argument("--part", metavar="NAME", help="part of a multi-part EXR (default: the only one with RGB)")
-    group.add_argument("--layer", metavar="NAME", help="layer, for NAME.R, NAME.G, NAME.B (default: R, G, B)")
+    group.add_argument(
+        "--part", metavar="NAME", help="The part of a multi-part EXR to matte. Default: the only one with R, G and B."
+    )
+    group.add_argument(
+        "--layer", metavar="NAME", help="The layer to matte: NAME.R, NAME.G, NAME.B. Default: R, G and B."
+    )
 
 
 def _add_economy(parser: argparse.ArgumentParser) -> None:
-    """What need not be computed (docs/cli.md)."""
-    parser.add_argument(
-        "--working-size", type=int, metavar="PIXELS", help="limit of the shortest side that is computed (default: none)"
+    """Add the options that say what need not be computed."""
+    group = parser.add_argument_group("speed")
+    group.add_argument(
+        "--working-size",
+        type=int,
+        metavar="PIXELS",
+        help="Compute at a smaller size, with at most so many pixels on the shortest side. The alpha has the plate's "
+        "size all the same. Default: no limit.",
     )
-    parser.add_argument(
+    group.add_argument(
         "--refine",
         choices=("on", "off"),
         default="on",
-        help="bring alphas of a working size back along the plate's detail, not bilinearly (default: on)",
+        help="Whether alphas of a working size are enlarged along the plate's own detail (on) or smoothly (off). "
+        "Default: on.",
     )
-    parser.add_argument(
+    group.add_argument(
         "--region",
         action="append",
         metavar="off|follow|BOX",
-        help="what is computed, 0 elsewhere: BOX is x0,y0,x1,y1 in plate pixels from the top left, or "
-        "FRAME:x0,y0,x1,y1, given several times (default: off)",
+        help="Compute only a part of the frame; the alpha is 0 outside. follow keeps a window around the subject. BOX "
+        "is x0,y0,x1,y1 in plate pixels from the top left, or FRAME:x0,y0,x1,y1 several times for a box that moves. "
+        "Default: off.",
     )
-    parser.add_argument(
+    group.add_argument(
         "--holds",
         type=parse_holds,
         default=0.0,
         metavar="exact|off|T",
-        help="answer frames that repeat the last one with its alpha: the same bits, never, or 8x8 block means that "
-        "differ by no more than T of 0..1 (default: exact)",
+        help="Which frames count as repeats of the frame before and get its alpha: those with the very same pixels "
+        "(exact), none (off), or those whose 8x8 block means differ by at most T of 0..1. Default: exact.",
     )
 
 
 def parse_holds(text: str) -> float | None:
-    """'exact', 'off' or a number -> a session's hold_tolerance."""
+    """Turn 'exact', 'off' or a number into a session's hold_tolerance. Raises SettingError."""
     if text == "off":
         return None
     try:
         return 0.0 if text == "exact" else float(text)
     except ValueError as error:
         raise SettingError(
-            expected="--holds exact, off, or a tolerance such as 0.01",
+            expected="--holds exact, --holds off, or a number such as --holds 0.01",
             came=repr(text),
-            action="Leave it out for exact repeats.",
+            action="Leave --holds out to take frames with the very same pixels as repeats.",
         ) from error
 
 
 def _add_delivery(parser: argparse.ArgumentParser) -> None:
-    """How the alphas are written (docs/outputs.md)."""
+    """Add the options that say how the alphas are written (docs/outputs.md)."""
     group = parser.add_argument_group(
         "output",
         "In --out, {shot}, {object} and {version:03d} are replaced: out/{shot}_{object}_v{version:03d}.####.exr",
     )
     layouts = "; ".join(f"{name}: {layout.about}" for name, layout in LAYOUTS.items())
-    group.add_argument("--layout", choices=LAYOUTS, default="matte", help=f"{layouts} (default: matte)")
-    group.add_argument("--compression", choices=COMPRESSIONS, help="of .exr files (default: zips)")
+    group.add_argument(
+        "--layout", choices=LAYOUTS, default="matte", help=f"What a file holds. {layouts}. Default: matte."
+    )
+    group.add_argument("--compression", choices=COMPRESSIONS, help="The compression of .exr files. Default: zips.")
     group.add_argument(
         "--depth",
         choices=DEPTHS,
-        help="default: half, or float where half does not hold the plate's values; 16 bit else",
+        help="Half or float values. Default: half, or float where half cannot hold the plate's values; .png and .tif "
+        "have 16 bits.",
     )
     group.add_argument(
-        "--foreground", action="store_true", help="add the subject's own colour, unmixed, as layer fg (straight)"
+        "--foreground",
+        action="store_true",
+        help="Add the subject's own colour, unmixed from the background, as the layer fg. It is not premultiplied.",
     )
     group.add_argument(
         "--split",
@@ -168,26 +223,27 @@ def _add_delivery(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=CORE_CHOKE,
         metavar="PIXELS",
-        help=f"add layers core and edge, whose sum is the alpha; the core is drawn in (default: {CORE_CHOKE})",
+        help="Add the layers core and edge, whose sum is the alpha. The core is shrunk by so many pixels. "
+        f"Default: {CORE_CHOKE}.",
     )
     group.add_argument(
         "--crop",
         action="store_true",
-        help="draw the data window of .exr files around what is not 0 (with --region: the region), for compositors",
+        help="Shrink the data window of .exr files to what is not 0, so that a compositor computes less.",
     )
-    group.add_argument("--shot", metavar="NAME", help="what {shot} stands for (default: the plate's name)")
+    group.add_argument("--shot", metavar="NAME", help="What {shot} stands for. Default: taken from the plate's name.")
     group.add_argument(
-        "--version", type=int, metavar="N", help="what {version} stands for (default: the next that is free)"
+        "--version", type=int, metavar="N", help="What {version} stands for. Default: the next number that is free."
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run it here, on an engine, or write it down."""
+    """Run the job here or on an engine, or write it to a file."""
     console = plain_console()
     if args.save_job is not None:
         jobs = [_said(job, args) for job in jobs_of_views(_job(args), args.view)]
         for path, frames in save_jobs(args.save_job, jobs):
-            console.print(f"job     {path}  {frames} frames")
+            console.print(f"job     {path}  ({frames} frames)")
         return
     with reporting(args) as reporter:
         if args.endpoint is not None:
@@ -199,7 +255,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _said(job: MatteJob, args: argparse.Namespace) -> say.Job:
-    """As it is sent or written down: for another machine, so with whole paths."""
+    """Return the job as it is sent or written to a file: with whole paths, since another machine may run it."""
     return absolute(job_message(job, args.model, licence=args.licence, label=Path(job.out).name))
 
 

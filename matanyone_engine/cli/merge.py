@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""matanyone-engine merge PLAN: after the segments, one output with one record; says which frames are not there."""
+"""Joins finished segments into one output with one record: `matanyone-engine merge PLAN` (docs/farm.md)."""
 
 from __future__ import annotations
 
@@ -17,20 +17,23 @@ from matanyone_engine.media.sequence import describe_frames
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add 'merge' to the program's parser."""
     parser = subparsers.add_parser(
-        "merge", help="join segments", description="See that every segment is whole, and make one output of them."
+        "merge",
+        description="Checks that every segment is whole and joins them into one output with one record. It names "
+        "the frames "
+        "that are missing.",
     )
-    parser.add_argument("plan", type=Path, metavar="PLAN", help="the .plan.json that matanyone-engine plan wrote")
-    parser.add_argument("--path-rules", type=Path, metavar="FILE", help="as for matanyone-engine run")
+    parser.add_argument("plan", type=Path, metavar="PLAN", help="The .plan.json that matanyone-engine plan wrote.")
+    parser.add_argument("--path-rules", type=Path, metavar="FILE", help="The farm's path rules, as for run.")
     add_reporting(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Join, report."""
+    """Join the segments and report."""
     console = plain_console()
     with reporting(args):
         jobs = [matte_job(load_job(file, args.path_rules)) for file in read_plan(args.plan).segments]
         merged = merge(jobs)
         console.print(f"merged  {len(merged.frames)} alphas of {len(jobs)} segments: {merged.folder}")
         if merged.suspicious:
-            console.print(f"check   {describe_frames(merged.suspicious)}: see the record")
+            console.print(f"check   Look at frames {describe_frames(merged.suspicious)}; the record says why.")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""matanyone-engine nuke install --nuke-path DIR [--wheels FOLDER]
+"""Installs the Nuke add-on into a folder: `matanyone-engine nuke install --nuke-path DIR [--wheels FOLDER]`.
 
-Puts the Nuke add-on into a folder of its own, with a copy of the client and pyzmq for each Python. Nothing is fetched:
-wheels are given as files, and without them the add-on talks through this Python (docs/nuke.md).
+The add-on gets a copy of the client, and pyzmq for each Python of Nuke. Nothing is downloaded: wheels are given as
+files, and without them the add-on talks through this Python (docs/nuke.md).
 """
 
 from __future__ import annotations
@@ -33,18 +33,31 @@ _PLATFORMS = {"linux": "manylinux", "darwin": "macosx", "win32": "win"}
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add 'nuke' to the program's parser."""
-    parser = subparsers.add_parser("nuke", help="put the add-on where Nuke finds it", description=__doc__)
-    commands = parser.add_subparsers(dest="nuke_command", required=True, metavar="install")
-    install = commands.add_parser("install", help="install or update the add-on")
-    install.add_argument(
-        "--nuke-path", type=Path, required=True, metavar="DIR", help="a folder of its own, to be named in NUKE_PATH"
+    parser = subparsers.add_parser(
+        "nuke",
+        description="Installs the add-on for Nuke into a folder, which you then name in NUKE_PATH. Nothing is "
+        "downloaded.",
     )
-    install.add_argument("--wheels", type=Path, metavar="FOLDER", help="pyzmq wheels; without them nothing is compiled")
+    commands = parser.add_subparsers(dest="nuke_command", required=True, metavar="install")
+    install = commands.add_parser("install", help="Installs or updates the add-on.")
+    install.add_argument(
+        "--nuke-path",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="The folder for the add-on, which NUKE_PATH will name.",
+    )
+    install.add_argument(
+        "--wheels",
+        type=Path,
+        metavar="FOLDER",
+        help="A folder with wheels of pyzmq, for a faster connection. Not needed.",
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Install, and say what was done and what is left to do."""
+    """Install the add-on, and say what was done and what is left to do."""
     target = args.nuke_path.absolute()
     wheels = [] if args.wheels is None else fitting_wheels(args.wheels)
     files = install(target, wheels)
@@ -59,20 +72,20 @@ def run(args: argparse.Namespace) -> None:
 
 
 def plugin_source() -> Path:
-    """The add-on as it came with this package: beside it in a checkout, under share/ where it was installed."""
+    """Return the folder of the add-on: beside the package in a checkout, under share/ where it was installed."""
     package = Path(__file__).resolve().parents[1]
     for folder in (package.parent / "nuke_plugin", Path(sys.prefix) / "share" / "matanyone-engine" / "nuke_plugin"):
         if (folder / PACKAGE / "plan.py").is_file():
             return folder
     raise SettingError(
-        expected="the Nuke add-on beside this package",
-        came="none",
+        expected="the files of the Nuke add-on beside this package",
+        came="a package without them",
         action="Install matanyone-engine from its wheel or its checkout.",
     )
 
 
 def fitting_wheels(folder: Path) -> list[Path]:
-    """One pyzmq wheel for each Python, for this system. Raises SettingError where there is none."""
+    """Return one pyzmq wheel for each Python, for this system. Raises SettingError where there is none."""
     here = next(name for system, name in _PLATFORMS.items() if sys.platform.startswith(system))
     found: dict[str, Path] = {}
     for path in sorted(folder.glob("pyzmq-*.whl")) if folder.is_dir() else ():
@@ -83,13 +96,17 @@ def fitting_wheels(folder: Path) -> list[Path]:
         raise SettingError(
             expected=f"wheels of pyzmq {PYZMQ} for this system",
             came=f"none in {folder}",
-            action="pip download --no-deps --only-binary=:all: --python-version 3.9 -d FOLDER pyzmq==" + PYZMQ,
+            action="Get them: pip download --no-deps --only-binary=:all: --python-version 3.9 -d FOLDER pyzmq=="
+            + PYZMQ,
         )
     return list(found.values())
 
 
 def install(target: Path, wheels: list[Path]) -> list[str]:
-    """The add-on whole in `target`, in place of an earlier one; its files. Raises SettingError, OutputError."""
+    """Install the add-on in `target`, in place of an earlier one, and return its files.
+
+    Raises SettingError, OutputError.
+    """
     _check_ours(target)
     source = plugin_source()
     try:
@@ -119,18 +136,18 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _check_ours(target: Path) -> None:
-    """Never over somebody's own init.py."""
+    """Refuse a folder that has somebody's own init.py. Raises SettingError."""
     theirs = [name for name in TOP if (target / name).exists()]
     if theirs and not (target / PACKAGE / RECORD).is_file():
         raise SettingError(
-            expected="a folder of its own for the add-on",
+            expected="a folder that is for the add-on alone",
             came=f"{target}, which has a {theirs[0]} of somebody else",
-            action=f"Name another, such as {target / 'matanyone'}.",
+            action=f"Name another folder, such as {target / 'matanyone'}.",
         )
 
 
 def _unpack(wheel: Path, folder: Path) -> None:
-    """pyzmq of one Python, in a folder of its own: the end of sys.path, not the beginning."""
+    """Unpack pyzmq of one Python in a folder of its own, which the add-on puts at the end of sys.path."""
     match = _WHEEL.fullmatch(wheel.name)
     assert match is not None
     with zipfile.ZipFile(wheel) as archive:
@@ -138,7 +155,7 @@ def _unpack(wheel: Path, folder: Path) -> None:
 
 
 def _write_record(target: Path, wheels: list[Path]) -> list[str]:
-    """What was installed, with digests, for whoever audits it; the files."""
+    """Write what was installed, with digests for whoever audits it, and return the files."""
     made = [target / name for name in TOP] + sorted(path for path in (target / PACKAGE).rglob("*") if path.is_file())
     files = {path.relative_to(target).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in made}
     record = {

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""matanyone-engine plan JOB --segments N: a job file for each worker, and what 'merge' needs to know (docs/farm.md).
+"""Splits a job file into segments for several workers: `matanyone-engine plan JOB --segments N` (docs/farm.md).
+
+It writes a job file for each worker, and a plan that 'run' and 'merge' read:
 
 sh010.json  ->  sh010.segment1.json  sh010.segment2.json ...  sh010.plan.json
 """
@@ -35,23 +37,39 @@ from matanyone_engine.wire.jobfile import JobFile, write_job_file
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add 'plan' to the program's parser."""
     parser = subparsers.add_parser(
-        "plan", help="split a job", description="Split a job into segments with the very same alphas."
+        "plan",
+        description="Splits a job into segments that several workers run, in any order. The alphas are those of "
+        "one run, "
+        "unless --split is given.",
     )
-    parser.add_argument("job", type=Path, metavar="JOB", help="a job file, as matte --save-job writes it")
+    parser.add_argument("job", type=Path, metavar="JOB", help="A job file, as matte --save-job writes it.")
     parser.add_argument(
-        "--segments", type=int, required=True, metavar="N", help="as many as that, or as many as the keys allow"
+        "--segments",
+        type=int,
+        required=True,
+        metavar="N",
+        help="How many segments to make, or as many as the key frames allow.",
     )
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
-        "--at-keys", action="store_false", dest="split", default=False, help="only there: the same alphas (default)"
+        "--at-keys",
+        action="store_false",
+        dest="split",
+        default=False,
+        help="Cut the shot at key frames only. This is the default.",
     )
-    where.add_argument("--split", action="store_true", help="also between keys, where a fast pass then makes keys")
-    parser.add_argument("--path-rules", type=Path, metavar="FILE", help="as for matanyone-engine run")
+    where.add_argument(
+        "--split",
+        action="store_true",
+        help="Cut it between key frames too, where a fast first pass then makes keys. The alphas differ from "
+        "those of one run.",
+    )
+    parser.add_argument("--path-rules", type=Path, metavar="FILE", help="The farm's path rules, as for run.")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Look at the names, cut, write."""
+    """Look at the files' names, cut the shot, and write the segments and the plan."""
     console = plain_console()
     file = read_file(args.job)
     here = matte_job(load_job(args.job, args.path_rules))
@@ -64,7 +82,7 @@ def run(args: argparse.Namespace) -> None:
         scout = f"{posixpath.dirname(out.replace(chr(92), '/')) or '.'}/scout_{args.job.stem}/{{object}}.####.exr"
         name = args.job.with_name(f"{args.job.stem}.scout.json")
         write_text(name, write_job_file(replace(file, job=scout_job(file.job, about.shot, frames, scout))))
-        console.print(f"scout   {name}  keys on {describe_frames(frames)}; run it first")
+        console.print(f"scout   {name}  makes keys on {describe_frames(frames)}; run it first")
         whole = whole.with_scout(frames, scout)
     segments = cut(whole.shot, about.frames, args.segments)
     _write_segments(args.job, file, whole, segments, scouted=bool(frames), console=console)
@@ -72,13 +90,13 @@ def run(args: argparse.Namespace) -> None:
     console.print(f"plan    {plan_path(args.job)}  {steps} steps in all, {once} in one run")
     if len(segments) < args.segments:
         more = "its stretches are short" if args.split else "more keys allow more cuts, and so does --split"
-        console.print(f"check   {len(segments)} segments, not {args.segments}: {more}")
+        console.print(f"check   There are {len(segments)} segments, not {args.segments}: {more}.")
 
 
 def _write_segments(
     job: Path, file: JobFile, whole: KeyedJob, segments: Sequence[Segment], *, scouted: bool, console: Console
 ) -> None:
-    """A job file each, and the plan."""
+    """Write a job file for each segment, and the plan."""
     names = [job.with_name(f"{job.stem}.segment{number}.json") for number in range(1, len(segments) + 1)]
     for name, segment in zip(names, segments, strict=True):
         own = segment_job(whole.job, segment, whole.shot, whole.keys)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far a matte is, whether it is computed in this process or by an engine."""
+"""Shows how far a shot is, whether this process computes it or an engine, and what an artist should look at."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _HEARTBEAT = 10.0
 
 
 def plain_console() -> Console:
-    """For what commands say: paths are printed as they are (brackets in a name are no markup), no line is broken."""
+    """Return a console for a command's lines: it prints paths as they are and breaks no line."""
     return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
 class MatteProgress:
-    """A bar with frames per second and ETA on a terminal, a line now and then elsewhere."""
+    """Draws a bar with frames per second and remaining time on a terminal, and prints a line now and then elsewhere."""
 
     def __init__(self, console: Console) -> None:
         columns = (
@@ -57,7 +57,7 @@ class MatteProgress:
         self._bar.stop()
 
     def show(self, event: StepDone | say.Progress) -> None:
-        """A step is done; with an alpha, that is on disk."""
+        """Show that a step is done. If it made an alpha, that is on disk."""
         if isinstance(event, Looking) or (isinstance(event, say.Progress) and event.looking):
             self._look(event.done, event.of)
             return
@@ -78,24 +78,26 @@ class MatteProgress:
         )
         if self._due(now):
             left = (event.of - event.done) / rate
-            self._console.print(f"frame {event.frame}  {event.done}/{event.of}  {rate:.2f} frames/s  ETA {left:.0f} s")
+            self._console.print(
+                f"frame {event.frame}  step {event.done} of {event.of}  {rate:.2f} frames/s  {left:.0f} s left"
+            )
 
     def _look(self, done: int, of: int) -> None:
-        """Files are read, to know what has changed; the work has not begun."""
+        """Show how many files are read to find out what has changed; the work has not begun yet."""
         self._begun = now = time.monotonic()
         self._bar.update(self._task, completed=done, total=of, rate="reading files", frame="-")
         if self._due(now):
-            self._console.print(f"look    {done} of {of} files read, to know what has changed")
+            self._console.print(f"read    {done} of {of} files, to find out what has changed")
 
     def _due(self, now: float) -> bool:
-        """Whether a line is due, where there is no terminal."""
+        """Tell whether a line is due, where there is no terminal."""
         if self._console.is_terminal or now - self._spoken < _HEARTBEAT:
             return False
         self._spoken = now
         return True
 
     def _heed(self, frame: int, warnings: Sequence[str], sure: Sequence[float]) -> None:
-        """What an artist should look at."""
+        """Remember what an artist should look at."""
         for warning in warnings:
             self._warned.setdefault(warning, []).append(frame)
         if sure:
@@ -108,33 +110,38 @@ class MatteProgress:
             self._windows.append(window)
 
     def tell(self) -> None:
-        """Say once what was not computed, and what an artist should look at, on which frames."""
+        """Print once what was not computed, and what an artist should look at, on which frames."""
         if self._held:
             repeats = describe_frames(sorted(self._held))
-            self._console.print(f"held    {len(self._held)} frames repeat another and got its alpha ({repeats})")
+            self._console.print(
+                f"held    {len(self._held)} frames repeat the frame before them and have its alpha: {repeats}"
+            )
         if self._windows:
             width, height = (round(sum(b[i + 2] - b[i] for b in self._windows) / len(self._windows)) for i in (0, 1))
-            self._console.print(f"region  {len(set(self._windows))} windows, {width}x{height} on average")
+            self._console.print(
+                f"region  {width}x{height} pixels were computed on average, in {len(set(self._windows))} windows"
+            )
         for warning, frames in self._warned.items():
             self._console.print(f"check   {warning} ({describe_frames(frames)})")
         doubtful = sorted(frame for frame, sure in self._sure.items() if sure < DOUBTFUL)
         if doubtful:
             worst = min(doubtful, key=lambda frame: self._sure[frame])
             self._console.print(
-                f"doubt   {len(doubtful)} of {len(self._sure)} frames ({describe_frames(doubtful)}), "
-                f"most on {worst} (confidence {self._sure[worst]:.2f})"
+                f"doubt   {len(doubtful)} of {len(self._sure)} frames have a low confidence: "
+                f"{describe_frames(doubtful)}. "
+                f"The lowest is {self._sure[worst]:.2f}, on frame {worst}."
             )
 
 
 def _sure(event: FrameDone | say.Progress) -> list[float]:
-    """The confidence of each object."""
+    """Return the confidence of each object."""
     if isinstance(event, say.Progress):
         return [each.value for each in event.confidences]
     return [each.value for each in event.confidences.values()]
 
 
 def _how(event: FrameDone | say.Progress) -> tuple[bool, tuple[int, int, int, int] | None]:
-    """Whether a frame was held, and the box that was computed."""
+    """Return whether a frame was held, and the box that was computed."""
     if isinstance(event, say.Progress):
         return event.held, event.region
     return event.report.held, event.report.region

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a queue reads on standard output while a job runs: one line for each event (docs/farm.md).
+"""Prints one line for each event of a job on standard output, for a render queue to read (docs/farm.md).
 
     --json               {"event": "frame", "at": "2026-01-31T12:00:00+00:00", "frame": 1001, "state": "done", ...}
     --report openjd      openjd_progress: 12.5     openjd_status: frame 1012, 12 of 96     openjd_fail: ...
@@ -33,7 +33,7 @@ HEARTBEAT_S = 10.0
 
 
 class Reporter:
-    """Says nothing: the base of those that do."""
+    """Counts what a job does and prints nothing; its subclasses print lines for a queue."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream, self._lock = stream, threading.Lock()
@@ -44,14 +44,14 @@ class Reporter:
         self.suspicious: list[int] = []
 
     def begin(self, shot: str) -> None:
-        """The next shot of several: its lines name it, and counting begins anew."""
+        """Begin the next shot of several: its lines name it, and counting begins anew."""
         self._shot, self._begun = {"shot": shot}, time.monotonic()
         self._at = {"done": 0, "of": 0}
         self.written = self.reused = 0
         self.suspicious = []
 
     def end_shot(self, error: EngineError | None) -> None:
-        """One of several shots is over."""
+        """Report that one of several shots is over."""
         code = OK if error is None else exit_code(error)
         self._end("shot", code, error)
         self._shot = {}
@@ -59,11 +59,11 @@ class Reporter:
     # ------------------------------------------------------------------------------------------------- events
 
     def planned(self, **about: Any) -> None:
-        """A job is checked and begins."""
+        """Report that a job was checked and begins."""
         self._say("planned", about)
 
     def show(self, event: StepDone | say.Progress) -> None:
-        """A step of it."""
+        """Report a step of the job."""
         self._heard = time.monotonic()
         if isinstance(event, Unchanged):
             self.suspicious += [frame for frame, line in event.lines.items() if needs_a_look(line)]
@@ -80,12 +80,12 @@ class Reporter:
             self._say("step", self._at)
 
     def unchanged(self, count: int, frames: str = "") -> None:
-        """Alphas that stood already, made from the very same things."""
+        """Report alphas that were there already, made from the very same inputs."""
         self.reused += count
         self._say("reused", {"count": count, **({"frames": frames} if frames else {})})
 
     def ended(self, code: int, error: EngineError | None = None) -> None:
-        """The last word: what the exit code says, and why."""
+        """Report how the job ended: the exit code, and why."""
         self._end("ended", code, error)
 
     def _end(self, event: str, code: int, error: EngineError | None) -> None:
@@ -101,7 +101,7 @@ class Reporter:
 
     @contextmanager
     def beating(self) -> Iterator[None]:
-        """Say now and then that it goes on, also while a frame takes long."""
+        """Report now and then that the job goes on, also while a frame takes long."""
         stop = threading.Event()
 
         def beat() -> None:
@@ -136,7 +136,7 @@ class Reporter:
 
 
 class JsonLines(Reporter):
-    """One JSON object a line."""
+    """Prints each event as one line of JSON."""
 
     def _lines(self, event: str, about: dict[str, Any]) -> list[str]:
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
@@ -144,7 +144,7 @@ class JsonLines(Reporter):
 
 
 class OpenJdLines(Reporter):
-    """As Open Job Description 2023-09 reads them."""
+    """Prints lines as Open Job Description 2023-09 reads them."""
 
     def _lines(self, event: str, about: dict[str, Any]) -> list[str]:
         if event == "ended" and "error" in about:
@@ -157,7 +157,7 @@ class OpenJdLines(Reporter):
 
 
 class DeadlineLines(Reporter):
-    """As the CommandLine plug-in of Deadline 10 reads them; never with a word that it takes for a failure."""
+    """Prints lines as the CommandLine plug-in of Deadline 10 reads them, without a word that it takes for a failure."""
 
     def _lines(self, event: str, about: dict[str, Any]) -> list[str]:
         return [f"Progress: {_percent(about):.0f}%"] if "of" in about else [f"Status: {_status(event, about)}"]
@@ -166,17 +166,25 @@ class DeadlineLines(Reporter):
 _REPORTERS = {None: Reporter, "json": JsonLines, "openjd": OpenJdLines, "deadline": DeadlineLines}
 
 
-def add_reporting(parser: argparse.ArgumentParser) -> None:
-    """--json and --report."""
+def add_reporting(parser: argparse._ActionsContainer) -> None:
+    """Add --json and --report to a parser."""
     parser.add_argument(
-        "--report", choices=[name for name in _REPORTERS if name], help="lines for a queue on standard output"
+        "--report",
+        choices=[name for name in _REPORTERS if name],
+        help="Print progress on standard output in the form that a render queue reads.",
     )
-    parser.add_argument("--json", dest="report", action="store_const", const="json", help="the same as --report json")
+    parser.add_argument(
+        "--json",
+        dest="report",
+        action="store_const",
+        const="json",
+        help="The same as --report json: a line of JSON each.",
+    )
 
 
 @contextmanager
 def reporting(args: argparse.Namespace) -> Iterator[Reporter]:
-    """A reporter that beats, and says how it ended whatever happens.
+    """Yield a reporter that reports now and then, and says how the job ended whatever happens.
 
     Meanwhile standard output is its own: what libraries print there (OpenEXR's of a broken file) goes to standard
     error.
@@ -205,7 +213,7 @@ def _status(event: str, about: dict[str, Any]) -> str:
     if event in ("frame", "step", "heartbeat"):
         return f"frame {about.get('frame', '-')}, step {about.get('done', 0)} of {about.get('of', 0)}"
     if event == "reused":
-        return f"{about['count']} alphas stood already"
+        return f"{about['count']} alphas are up to date"
     if event == "planned":
         return f"{about['frames']} alphas to {about['out']}"
-    return f"{about['outcome']}: {about['written']} alphas written, {about['reused']} stood already"
+    return f"{about['outcome']}: {about['written']} alphas written, {about['reused']} were up to date"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""matanyone-engine review RUN [--out FILE]: one page to look a finished run over, worst frames first."""
+"""Makes a page about a finished run that shows its worst frames first: `matanyone-engine review RUN`."""
 
 from __future__ import annotations
 
@@ -19,32 +19,37 @@ from matanyone_engine.review.page import page
 from matanyone_engine.review.review import Review, RunFiles, find_run, look_through
 
 MOST_PICTURES = 60
-"""Frames shown large: more than anybody looks at, and a page of some 20 MB."""
+"""The most frames that are shown large; they make a page of some 20 MB."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add 'review' to the program's parser."""
     parser = subparsers.add_parser(
         "review",
-        help="look a run over",
-        description="Write one HTML page about a finished run: confidence, flicker, worst frames first.",
+        description="Makes one HTML page about a finished run: the worst frames first, with confidence, flicker and "
+        "area of "
+        "each object. The page needs no other file.",
     )
-    parser.add_argument("run_files", metavar="RUN", help="its output pattern, its folder, or its NAME.matanyone.json")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="the page (default: review.html beside the alphas)")
-    parser.add_argument("--plate", metavar="PATTERN", help="where the plate is now (default: where the record says)")
+    parser.add_argument(
+        "run_files", metavar="RUN", help="The run: its output pattern, its folder, or its NAME.matanyone.json."
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="Where the page goes. Default: review.html beside the alphas."
+    )
+    parser.add_argument("--plate", metavar="PATTERN", help="Where the plate is now. Default: where the record says.")
     parser.add_argument(
         "--pictures",
         type=int,
         default=24,
         metavar="N",
-        help=f"frames shown large, up to {MOST_PICTURES} (default: 24)",
+        help=f"How many frames are shown large, at most {MOST_PICTURES}. Default: 24.",
     )
-    parser.add_argument("--width", type=int, default=640, metavar="PIXELS", help="of these (default: 640)")
+    parser.add_argument("--width", type=int, default=640, metavar="PIXELS", help="How wide these are. Default: 640.")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Find, look, write."""
+    """Find the run, look through it and write the page."""
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     _check(args)
     found = find_run(args.run_files)
@@ -64,13 +69,19 @@ def _check(args: argparse.Namespace) -> None:
     ):
         if not least <= given <= most:
             raise SettingError(
-                expected=f"{option} from {least} to {most}", came=str(given), action="Leave it out for the default."
+                expected=f"{option} from {least} to {most}",
+                came=str(given),
+                action=f"Choose a number in between, or leave {option} out.",
             )
 
 
 def _check_out(out: Path) -> None:
     if out.suffix.lower() not in (".html", ".htm"):
-        raise SettingError(expected="an .html file for the page", came=str(out), action="Write --out review.html.")
+        raise SettingError(
+            expected="a page whose name ends in .html",
+            came=str(out),
+            action="Rename it, for example --out review.html.",
+        )
     check_writable(out.parent)
 
 
@@ -80,14 +91,14 @@ def _write(out: Path, text: str) -> None:
             temporary.write_text(text, encoding="utf-8")
     except OSError as error:
         raise OutputError(
-            expected=f"to write the page {str(out)!r}",
+            expected=f"that the page {str(out)!r} can be written",
             came=error.strerror or str(error),
             action="Choose a folder with room in which you may write: --out.",
         ) from error
 
 
 def _tell(console: Console, review: Review, found: RunFiles) -> None:
-    """The same in a few lines, for a terminal."""
+    """Print the same in a few lines, for a terminal."""
     console.print(f"run     {found.title}  {describe_frames(review.frames)}  ({len(review.frames)} frames)")
     for note in review.notes:
         console.print(f"note    {note}")
@@ -96,14 +107,17 @@ def _tell(console: Console, review: Review, found: RunFiles) -> None:
     for stretch in review.stretches[:5]:
         where = describe_frames(range(stretch.first, stretch.last + 1))
         why = f" ({stretch.why})" if stretch.why else ""
-        console.print(f"doubt   {stretch.object} {where}: {stretch.confidence:.2f} at {stretch.worst}{why}")
+        console.print(
+            f"doubt   {stretch.object} {where}: the lowest confidence is {stretch.confidence:.2f}, on "
+            f"{stretch.worst}{why}"
+        )
     if len(review.stretches) > 5:
         console.print(f"        and {len(review.stretches) - 5} more")
 
 
 @contextmanager
 def _looking(console: Console) -> Iterator[Callable[[int, int], None]]:
-    """A bar while alphas are read."""
+    """Show a bar while alphas are read."""
     columns = (TextColumn("look  "), BarColumn(), MofNCompleteColumn(), TextColumn("ETA"), TimeRemainingColumn())
     bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     with bar:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""matanyone-engine run JOB: what a host or 'matte --save-job' wrote down, here or on an engine (docs/job_file.md).
+"""Runs a job file, here or on an engine: `matanyone-engine run JOB` (docs/job_file.md).
 
-It goes on with an unfinished run of the same job, and begins anew where there is none: a queue that runs it again need
-not know how far it came.
+It goes on with an unfinished run of the same job and begins anew where there is none, so a queue that runs it again
+need not know how far it came.
 """
 
 from __future__ import annotations
@@ -24,13 +24,23 @@ from matanyone_engine.jobs.run import RESUME_INTERVAL
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add 'run' to the program's parser."""
     parser = subparsers.add_parser(
-        "run", help="run a job file", description="Run a job file; again after an interruption, it goes on."
+        "run",
+        description="Runs a job file, as matte --save-job and the add-ons write it. Run again after an "
+        "interruption, it "
+        "goes on where it stopped.",
+    )
+    parser.add_argument("job", type=Path, metavar="JOB", help="A job file, or with --segment or --scout a .plan.json.")
+    parser.add_argument(
+        "--segment",
+        type=int,
+        metavar="N",
+        help="Run this segment of a plan, counted from 1. A number above the last one does nothing.",
     )
     parser.add_argument(
-        "job", type=Path, metavar="JOB", help="the file, as matte --save-job writes it, or a .plan.json"
+        "--scout",
+        action="store_true",
+        help="Run the fast pass of a plan that makes key frames for its segments, if the plan has one.",
     )
-    parser.add_argument("--segment", type=int, metavar="N", help="of a plan: which one, from 1; none there, none run")
-    parser.add_argument("--scout", action="store_true", help="of a plan: the fast pass that makes keys, if it has one")
     add_computing(parser)
     add_cache(parser)
     add_endpoint(parser)
@@ -40,21 +50,24 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=float,
         default=RESUME_INTERVAL,
         metavar="SECONDS",
-        help="how much a killed process may lose (default: 60)",
+        help="How often to save a point to go on from; a killed process loses no more than that. Default: 60.",
     )
     parser.add_argument(
-        "--path-rules", type=Path, metavar="FILE", help="a farm's path mapping rules (Open Job Description's JSON)"
+        "--path-rules",
+        type=Path,
+        metavar="FILE",
+        help="The farm's rules for replacing the beginnings of paths (JSON of Open Job Description).",
     )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Read, run, report."""
+    """Read the job, run it and report."""
     console = plain_console()
     with reporting(args) as reporter:
         file = _chosen(args)
         if file is None:
-            console.print(f"none    {args.job} has no such part: there is nothing to do")
+            console.print(f"none    {args.job} has no such segment, so there is nothing to do.")
             return
         job = load_job(file, args.path_rules)
         if args.endpoint is not None:
@@ -66,7 +79,10 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _chosen(args: argparse.Namespace) -> Path | None:
-    """A plan may have fewer segments than a queue has tasks for it, and no scout. Raises SettingError."""
+    """Return the job file to run, or None where a plan has fewer segments than the queue has tasks.
+
+    Raises SettingError.
+    """
     if args.scout:
         return read_plan(args.job).scout
     if args.segment is None:
@@ -74,5 +90,5 @@ def _chosen(args: argparse.Namespace) -> Path | None:
         return path
     segments, number = read_plan(args.job).segments, args.segment
     if number < 1:
-        raise SettingError(expected="--segment of at least 1", came=str(number), action="Count segments from 1.")
+        raise SettingError(expected="--segment 1 or more", came=str(number), action="Count the segments from 1.")
     return segments[number - 1] if number <= len(segments) else None

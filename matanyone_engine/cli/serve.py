@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""matanyone-engine serve: reads the arguments, runs the server (engine/server.py) until it is told to end."""
+"""Reads the arguments of `matanyone-engine serve` and runs the server (engine/server.py) until it is told to end."""
 
 from __future__ import annotations
 
@@ -28,42 +28,114 @@ if TYPE_CHECKING:
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add 'serve' to the program's parser."""
-    parser = subparsers.add_parser("serve", help="run the engine", description="Serve hosts and farms (ZeroMQ).")
+    parser = subparsers.add_parser(
+        "serve",
+        usage="matanyone-engine serve [--root FOLDER] [options]",
+        description="Starts an engine: it keeps the weights loaded and serves hosts such as Nuke and Blender, and the "
+        "commands "
+        "that are given --endpoint. It listens to this user on this machine, unless you make keys.",
+    )
     parser.add_argument(
-        "--model", action="append", metavar="NAME|PATH", help="weights to serve, the default first (default: mini)"
+        "--model",
+        action="append",
+        metavar="NAME|PATH",
+        help="Which weights to serve, the default first. Default: mini.",
     )
     add_computing(parser)
-    parser.add_argument("--sam2", type=Path, metavar="FOLDER", help="SAM 2's weights, for first masks by prompt")
-    parser.add_argument("--connection", type=Path, metavar="FILE", help="connection file (default: this user's)")
-    parser.add_argument("--state", type=Path, metavar="FOLDER", help="sessions on disk (default: this user's data)")
-    parser.add_argument("--root", type=Path, action="append", default=[], help="folder that path jobs may use")
-    parser.add_argument("--map", action="append", default=[], metavar="THEIRS=OURS", help="path mapping for jobs")
-    parser.add_argument("--data", default="tcp://127.0.0.1:*", metavar="ENDPOINT", help="pixels (default: a free port)")
     parser.add_argument(
-        "--control", default="tcp://127.0.0.1:*", metavar="ENDPOINT", help="control (default: a free port)"
+        "--sam2", type=Path, metavar="FOLDER", help="Your weights of SAM 2, for first masks from clicks."
     )
-    parser.add_argument("--keys", type=Path, metavar="FOLDER", help="CURVE keys; needed for other machines' sake")
-    parser.add_argument("--memory", type=float, metavar="GB", help="for all sessions (default: most of what is free)")
     parser.add_argument(
-        "--window", type=int, default=3, metavar="FRAMES", help="unanswered frames a session (default: 3)"
+        "--connection", type=Path, metavar="FILE", help="Where to write the connection file. Default: this user's."
     )
-    parser.add_argument("--message-limit", type=int, default=512, metavar="MB", help="largest message (default: 512)")
     parser.add_argument(
-        "--lease", type=float, default=30.0, metavar="S", help="patience with silent clients (default: 30)"
+        "--state",
+        type=Path,
+        metavar="FOLDER",
+        help="Where sessions are kept on disk. Default: this user's data folder.",
     )
-    parser.add_argument("--snapshot-every", type=int, default=25, metavar="FRAMES", help="default: 25")
     parser.add_argument(
-        "--idle-unload", type=float, default=900.0, metavar="S", help="free weights; 0 never (default: 900)"
+        "--root",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="A folder whose files jobs may read and write; again for more.",
     )
-    parser.add_argument("--idle-exit", type=float, default=0.0, metavar="S", help="end when idle; 0 never (default)")
     parser.add_argument(
-        "--metrics", type=int, metavar="PORT", help="figures for Prometheus on this machine's loopback; 0 a free port"
+        "--map",
+        action="append",
+        default=[],
+        metavar="THEIRS=OURS",
+        help="Replace the beginning of paths: P:/shots=/mnt/shots.",
+    )
+    parser.add_argument(
+        "--data", default="tcp://127.0.0.1:*", metavar="ENDPOINT", help="Where pixels are served. Default: a free port."
+    )
+    parser.add_argument(
+        "--control",
+        default="tcp://127.0.0.1:*",
+        metavar="ENDPOINT",
+        help="Where control messages are served. Default: a free port.",
+    )
+    parser.add_argument(
+        "--keys", type=Path, metavar="FOLDER", help="The folder of keys; needed where other machines may connect."
+    )
+    parser.add_argument(
+        "--memory",
+        type=float,
+        metavar="GB",
+        help="How much memory all sessions may take. Default: most of what is free.",
+    )
+    parser.add_argument(
+        "--window", type=int, default=3, metavar="FRAMES", help="How many frames a client may send ahead. Default: 3."
+    )
+    parser.add_argument(
+        "--message-limit",
+        type=int,
+        default=512,
+        metavar="MB",
+        help="The largest message that is accepted. Default: 512.",
+    )
+    parser.add_argument(
+        "--lease",
+        type=float,
+        default=30.0,
+        metavar="S",
+        help="After how many seconds of silence a client's session is put on disk. Default: 30.",
+    )
+    parser.add_argument(
+        "--snapshot-every",
+        type=int,
+        default=25,
+        metavar="FRAMES",
+        help="How often a session is put on disk. Default: 25.",
+    )
+    parser.add_argument(
+        "--idle-unload",
+        type=float,
+        default=900.0,
+        metavar="S",
+        help="Unload the weights after so many idle seconds; 0 never does. Default: 900.",
+    )
+    parser.add_argument(
+        "--idle-exit",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="End after so many idle seconds; 0, the default, never does.",
+    )
+    parser.add_argument(
+        "--metrics",
+        type=int,
+        metavar="PORT",
+        help="Show figures for Prometheus on this port of this machine; 0 takes a free one.",
     )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Bind, say where, serve."""
+    """Open the sockets, say where they are, and serve."""
     keep_freed_memory()
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     file = args.connection or default_path()
@@ -75,7 +147,7 @@ def run(args: argparse.Namespace) -> None:
     console.print(f"file    {file}")
     if page is not None:
         console.print(f"metrics {page.address}")
-    with graceful_stop(console, "putting every session on disk") as stop:
+    with graceful_stop(console, "every session is on disk") as stop:
         server.run(stop.asked)
     if page is not None:
         page.close()
@@ -86,8 +158,8 @@ def _metrics(port: int) -> MetricsPage:
         from matanyone_engine.engine.metrics import MetricsPage
     except ImportError as error:
         raise SettingError(
-            expected="the package prometheus-client, for --metrics",
-            came="none",
+            expected="the package prometheus-client, which --metrics needs",
+            came="a Python without it",
             action="Install it: pip install 'matanyone-engine[metrics]'.",
         ) from error
     return MetricsPage(port)
@@ -115,12 +187,12 @@ def _server(args: argparse.Namespace, file: Path, publish: Callable[[Figures], N
         raise OutputError(
             expected="a state folder and a connection file that can be written",
             came=str(error),
-            action="Name others with --state and --connection.",
+            action="Name other places with --state and --connection.",
         ) from error
 
 
 def _state_folder(file: Path) -> Path:
-    """One for each connection file, so that two engines of a user do not share sessions."""
+    """Return a folder for this connection file, so that two engines of a user do not share sessions."""
     name = hashlib.sha256(str(file.absolute()).encode()).hexdigest()[:8]
     return platformdirs.user_data_path("matanyone-engine") / "sessions" / name
 
@@ -128,5 +200,9 @@ def _state_folder(file: Path) -> Path:
 def _mapping(text: str) -> tuple[str, str]:
     theirs, equals, ours = text.partition("=")
     if not equals or not theirs or not ours:
-        raise SettingError(expected="--map THEIRS=OURS", came=repr(text), action="Write --map P:/shots=/mnt/shots.")
+        raise SettingError(
+            expected="--map with two paths, THEIRS=OURS",
+            came=repr(text),
+            action="Write for example --map P:/shots=/mnt/shots.",
+        )
     return theirs, ours

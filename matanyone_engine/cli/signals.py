@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ctrl-C and SIGTERM as a wish that long work asks for between its steps."""
+"""Turns Ctrl-C and SIGTERM into a wish to stop, which long work asks for between its steps."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from rich.console import Console
 
 @dataclass
 class Stop:
-    """A wish of the user that the run asks for between frames."""
+    """Holds whether the user wishes to stop; the run asks between frames."""
 
     wished: bool = False
 
     def asked(self) -> bool:
-        """Whether it is time to stop."""
+        """Tell whether it is time to stop."""
         return self.wished
 
 
 @contextmanager
 def graceful_stop(console: Console, step: str) -> Iterator[Stop]:
-    """Ctrl-C and SIGTERM end the run after the step at hand ('this frame'); a second one of a kind ends it at once.
+    """Let Ctrl-C and SIGTERM end the run after the step at hand ('this frame'), and a second one of a kind at once.
 
     Launchers such as torchrun pass a SIGTERM on after the terminal's Ctrl-C: that is the same wish.
     """
@@ -38,7 +38,7 @@ def graceful_stop(console: Console, step: str) -> Iterator[Stop]:
         if stop.wished:
             return
         stop.wished = True
-        console.print(f"stop    after {step}; Ctrl-C once more stops at once")
+        console.print(f"stop    The run ends after {step}. Press Ctrl-C again to stop at once.")
 
     before = {number: signal.signal(number, wish) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""matanyone-engine status: a table of the running engine; --watch keeps it on the screen."""
+"""Shows what the running engine is doing: `matanyone-engine status`, with --watch until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -20,15 +20,17 @@ from matanyone_engine.wire import messages as say
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add 'status' to the program's parser."""
-    parser = subparsers.add_parser("status", help="what the running engine does", description="The running engine.")
+    parser = subparsers.add_parser(
+        "status", description="Shows what the running engine is doing: sessions, speed, memory and queue."
+    )
     add_connection(parser)
-    parser.add_argument("--watch", action="store_true", help="keep it on the screen until Ctrl-C")
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--watch", action="store_true", help="Keep it on the screen until Ctrl-C.")
+    parser.add_argument("--json", action="store_true", help="Print JSON, for programs.")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Ask, show."""
+    """Ask the engine and show its answer."""
     console = Console(highlight=False)
     with connected(args) as client:
         if args.json:

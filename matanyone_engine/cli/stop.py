@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""matanyone-engine stop: end the running engine; every session is put on disk first."""
+"""Ends the running engine, which puts every session on disk first: `matanyone-engine stop`."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ _PATIENCE_S = 150.0
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add 'stop' to the program's parser."""
-    parser = subparsers.add_parser("stop", help="end the running engine", description="End the running engine.")
+    parser = subparsers.add_parser(
+        "stop",
+        description="Ends the running engine. Every session is put on disk first, so that its client can go on later.",
+    )
     add_connection(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Say shutdown, and wait until nobody answers."""
+    """Tell the engine to end, and wait until nobody answers. Raises EngineUnreachable."""
     with connected(args) as client:
         connection, keys = client.pump.connection, client_keys(args)
         client.call(say.Shutdown())
@@ -32,8 +35,10 @@ def run(args: argparse.Namespace) -> None:
     while is_alive(connection, 1.0, keys):
         if time.monotonic() > deadline:
             raise EngineUnreachable(
-                expected=f"the engine to end within {_PATIENCE_S:.0f} s",
-                came=f"process {connection.pid}, which still answers",
-                action="Look at matanyone-engine status.",
+                expected=f"the engine to end within {_PATIENCE_S:.0f} seconds",
+                came=f"an engine that still answers (process {connection.pid})",
+                action="See what it is doing with matanyone-engine status.",
             )
-    Console(stderr=True, highlight=False).print(f"ended   process {connection.pid}; sessions are on disk")
+    Console(stderr=True, highlight=False).print(
+        f"ended   The engine (process {connection.pid}) has ended; its sessions are on disk."
+    )

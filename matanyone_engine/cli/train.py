@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""matanyone-engine train --stage NAME --data ROOT --out FOLDER [--init WEIGHTS]
+"""Trains a network by one stage of the recipe (training/recipe.py) and shows how it goes.
 
-Runs one stage of the recipe (training/recipe.py) and shows how it goes. On several GPUs, one process each:
-torchrun --nproc-per-node 8 -m matanyone_engine.cli.main train ...
+matanyone-engine train --stage NAME --data ROOT --out FOLDER [--init WEIGHTS]
+On several GPUs, one process each: torchrun --nproc-per-node 8 -m matanyone_engine.cli.main train ...
 """
 
 from __future__ import annotations
@@ -36,28 +36,50 @@ _RECENT = 50
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add 'train' to the program's parser."""
     parser = subparsers.add_parser(
-        "train", help="train a network", description="Run one stage of the recipe; docs/training.md shows how."
+        "train",
+        description="Trains a network by one stage of the recipe. Run again, it goes on from the last checkpoint. "
+        "docs/training.md is the guide.",
     )
-    parser.add_argument("--stage", choices=sorted(STAGES), required=True, help="its settings: training/recipe.py")
-    parser.add_argument("--data", type=Path, required=True, metavar="ROOT", help="folder of the training data")
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FOLDER", help="checkpoints and logs; resumed if there"
+        "--stage", choices=sorted(STAGES), required=True, help="Which stage of the recipe (training/recipe.py)."
     )
-    parser.add_argument("--init", metavar="NAME|PATH", help="weights to start from (default: none)")
-    parser.add_argument("--iterations", type=int, metavar="N", help="another length than the stage's own")
-    parser.add_argument("--rate", type=float, metavar="RATE", help="another learning rate than the stage's own")
-    parser.add_argument("--batch", type=int, metavar="CLIPS", help="another batch than the stage's own")
-    parser.add_argument("--crop", type=int, nargs=2, metavar=("H", "W"), help="another crop, multiples of 16")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+    parser.add_argument("--data", type=Path, required=True, metavar="ROOT", help="The folder of the training data.")
     parser.add_argument(
-        "--threads", type=int, metavar="N", help="CPU threads of this process (default: torch's choice)"
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="Where checkpoints and logs go; training goes on from what is there.",
     )
-    parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes that prepare clips (default: 0)")
+    parser.add_argument("--init", metavar="NAME|PATH", help="Which weights to start from. Default: none.")
+    parser.add_argument(
+        "--iterations", type=int, metavar="N", help="How many iterations, instead of the stage's own number."
+    )
+    parser.add_argument("--rate", type=float, metavar="RATE", help="The learning rate, instead of the stage's own.")
+    parser.add_argument(
+        "--batch", type=int, metavar="CLIPS", help="How many clips a batch has, instead of the stage's own number."
+    )
+    parser.add_argument(
+        "--crop",
+        type=int,
+        nargs=2,
+        metavar=("H", "W"),
+        help="The size of crops, in multiples of 16, instead of the stage's own.",
+    )
+    parser.add_argument(
+        "--device", default="auto", help="Where to train: auto, cpu, cuda, cuda:N or mps. Default: auto."
+    )
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="How many CPU threads to use. Default: torch's choice."
+    )
+    parser.add_argument(
+        "--workers", type=int, default=0, metavar="N", help="How many processes prepare clips. Default: 0."
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Check, train, report."""
+    """Check the options, train and report."""
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     stage = chosen_stage(args)
     check_writable(args.out)
@@ -76,14 +98,14 @@ def run(args: argparse.Namespace) -> None:
     if 0 < report.done < stage.iterations:
         raise Interrupted(
             expected=f"{stage.iterations} iterations of {stage.name}",
-            came=f"a stop by the user after {report.done}",
-            action="They are kept. The same command goes on exactly from there.",
+            came=f"a stop by you after {report.done}",
+            action="They are kept. Run the same command again to go on from there.",
         )
     report.conclude(args.out)
 
 
 def own_device(asked: str, share: Share) -> torch.device:
-    """The device of this process: under torchrun 'auto' and 'cuda' give each process a GPU of its own."""
+    """Return the device of this process: under torchrun 'auto' and 'cuda' give each process a GPU of its own."""
     device = choose_device(asked)
     if share.processes > 1 and device.type == "cuda" and device.index is None:
         return choose_device(f"cuda:{share.local}")
@@ -91,13 +113,13 @@ def own_device(asked: str, share: Share) -> torch.device:
 
 
 def chosen_stage(args: argparse.Namespace) -> TrainingStage:
-    """The stage, with what the command line changes."""
+    """Return the stage, with what the command line changes. Raises SettingError."""
     stage = STAGES[args.stage]
     if (args.threads is not None and args.threads < 1) or args.workers < 0:
         raise SettingError(
-            expected="at least one thread, and no fewer than no workers",
+            expected="--threads of 1 or more, and --workers of 0 or more",
             came=f"--threads {args.threads} --workers {args.workers}",
-            action="Leave them out: both have values of their own.",
+            action="Correct them, or leave them out: both have defaults.",
         )
     given = {name: getattr(args, name) for name in ("iterations", "rate", "batch") if getattr(args, name) is not None}
     if args.crop:
@@ -109,15 +131,16 @@ def chosen_stage(args: argparse.Namespace) -> TrainingStage:
         or any(side % 16 or side < 64 for side in stage.crop)
     ):
         raise SettingError(
-            expected="at least one iteration and clip, a rate between 0 and 1, a crop in multiples of 16 from 64 on",
+            expected="at least one iteration and one clip, a rate between 0 and 1, and a crop in multiples of 16, "
+            "64 or more",
             came=f"iterations {stage.iterations}, batch {stage.batch}, rate {stage.rate}, crop {stage.crop}",
-            action="Correct the option, or leave it out: the stage has a value of its own.",
+            action="Correct the option, or leave it out: the stage has its own value.",
         )
     return stage
 
 
 def starting_network(init: str | None, stage: TrainingStage) -> MatAnyone:
-    """The network to train: from weights with their dims, or new ones drawn from the stage's seed."""
+    """Return the network to train: from weights, or with new random ones from the stage's seed. Raises SettingError."""
     if init is not None:
         return load_trainable(init)
     if stage.name in {each.name for each in (*MATANYONE_STAGES, *LITE_STAGES)}:
@@ -132,7 +155,7 @@ def starting_network(init: str | None, stage: TrainingStage) -> MatAnyone:
 
 
 class _Report:
-    """A line now and then: iteration, error, seconds a step, ETA."""
+    """Prints a line now and then: iteration, error, seconds a step, remaining time."""
 
     def __init__(self, console: Console, *, quiet: bool) -> None:
         self._console, self._quiet = console, quiet
@@ -141,7 +164,7 @@ class _Report:
         self.done = 0
 
     def show(self, step: TrainingStep) -> None:
-        """One more iteration is done."""
+        """Show that one more iteration is done."""
         self._recent.append(step)
         self.done = step.iteration + 1
         last = step.iteration + 1 == step.iterations
@@ -152,9 +175,9 @@ class _Report:
         error = sum(each.values["alpha_l1"] for each in self._recent) / len(self._recent)
         left = (step.iterations - step.iteration - 1) * seconds / 60
         done = f"step {step.iteration + 1}/{step.iterations}"
-        self._console.print(f"{done}  alpha error {error:.4f}  {seconds:.2f} s a step  ETA {left:.0f} min")
+        self._console.print(f"{done}  alpha error {error:.4f}  {seconds:.2f} s a step  {left:.0f} min left")
 
     def conclude(self, folder: Path) -> None:
-        """Where the weights are."""
+        """Say where the weights are."""
         if not self._quiet:
             self._console.print(f"done    {folder / WEIGHTS}")

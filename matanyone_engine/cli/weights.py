@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""matanyone-engine weights list | fetch NAME | import FILE | verify [NAME|FILE]
+"""Lists, downloads, imports and verifies models: `matanyone-engine weights list | fetch | import | verify`.
 
 'fetch' is the only command of the engine that opens a network connection.
 """
@@ -39,7 +39,7 @@ from matanyone_engine.model.weights_file import measure, refuse_impostor
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add 'weights' and its four commands to the program's parser."""
-    parser = subparsers.add_parser("weights", help="list, fetch, import and verify models")
+    parser = subparsers.add_parser("weights", description="Lists, downloads, imports and verifies models.")
     commands = parser.add_subparsers(dest="weights_command", required=True, metavar="COMMAND")
     _add_list(commands)
     _add_fetch(commands)
@@ -48,30 +48,38 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _add_list(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("list", help="the models we know, their licences, and which are on this machine")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser = commands.add_parser(
+        "list", help="Lists the models, their licences, and which of them are on this machine."
+    )
+    parser.add_argument("--json", action="store_true", help="Print JSON, for programs.")
     parser.set_defaults(run=run_list)
 
 
 def _add_fetch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("fetch", help="download a model into your data folder")
-    parser.add_argument("name", metavar="NAME", help="a model of 'weights list'")
+    parser = commands.add_parser("fetch", help="Downloads a model into your data folder.")
+    parser.add_argument("name", metavar="NAME", help="A model that 'weights list' names.")
     _add_consent(parser)
     parser.set_defaults(run=run_fetch)
 
 
 def _add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("import", help="copy a weights file you have into your data folder, checked")
-    parser.add_argument("file", type=Path, metavar="FILE", help="a .pth or .safetensors file")
-    parser.add_argument("--name", help="which model it is, where the file does not tell")
+    parser = commands.add_parser(
+        "import", help="Checks a file of weights that you have and copies it into your data folder."
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="A .pth or .safetensors file.")
+    parser.add_argument("--name", help="Which model it is, if the file does not tell.")
     _add_consent(parser)
     parser.set_defaults(run=run_import)
 
 
 def _add_verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("verify", help="check the bytes and the contents of a model, or of all that are here")
-    parser.add_argument("target", nargs="?", metavar="NAME|FILE", help="default: every model on this machine")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser = commands.add_parser(
+        "verify", help="Checks the bytes and the contents of a model, or of all models on this machine."
+    )
+    parser.add_argument(
+        "target", nargs="?", metavar="NAME|FILE", help="What to check. Default: every model on this machine."
+    )
+    parser.add_argument("--json", action="store_true", help="Print JSON, for programs.")
     parser.set_defaults(run=run_verify)
 
 
@@ -80,10 +88,10 @@ def _add_consent(parser: argparse.ArgumentParser) -> None:
         "--accept-licence",
         "--accept-license",
         action="store_true",
-        help="agree to the model's terms without being asked",
+        help="Agree to the terms of the model without being asked.",
     )
     parser.add_argument(
-        "--accept-unverified", action="store_true", help="take a file whose checksum differs from the reported one"
+        "--accept-unverified", action="store_true", help="Take a file whose checksum is not the known one."
     )
 
 
@@ -91,6 +99,7 @@ def _add_consent(parser: argparse.ArgumentParser) -> None:
 
 
 def run_list(args: argparse.Namespace) -> None:
+    """Print the models, or JSON about them."""
     policy = read_policy()
     if args.json:
         print(json.dumps([_listed(model, policy) for model in MODELS.values()], indent=2))
@@ -145,6 +154,7 @@ def _megabytes(size: int) -> str:
 
 
 def run_fetch(args: argparse.Namespace) -> None:
+    """Download a model. Raises FetchError, LicenceRefused, Interrupted."""
     model = _named(args.name)
     if model.bundled:
         print(f"{model.name} is part of the package; there is nothing to fetch.")
@@ -159,21 +169,22 @@ def run_fetch(args: argparse.Namespace) -> None:
             path = fetch(model, accept_unverified=args.accept_unverified, progress=report)
     except KeyboardInterrupt as interrupt:
         raise Interrupted(
-            expected=f"{model.name} to arrive",
-            came="a stop by the user",
-            action="What has arrived is kept; the same command goes on from there.",
+            expected=f"{model.name} to be downloaded",
+            came="a stop by you",
+            action="What has arrived is kept. Run the same command again to go on from there.",
         ) from interrupt
     print(f"{model.name} is ready: {path}")
 
 
 def run_import(args: argparse.Namespace) -> None:
+    """Copy a file of weights into the data folder. Raises CheckpointError, LicenceRefused, SettingError."""
     refuse_impostor(args.file)
     model = _named(args.name) if args.name else _recognise(args.file)
     if model.bundled:
         raise SettingError(
             expected="a file of a model that is not part of the package",
             came=f"{args.file} for {model.name}, which is bundled",
-            action="Nothing needs to be imported; other weights are used by their path: --model FILE.",
+            action="Nothing needs to be imported. Weights of your own are used by their path: --model FILE.",
         )
     _agree(model, args.accept_licence)
     path = import_file(args.file, model, accept_unverified=args.accept_unverified)
@@ -184,9 +195,9 @@ def _named(name: str) -> Model:
     if name in MODELS:
         return MODELS[name]
     raise SettingError(
-        expected=f"a model's name: {', '.join(MODELS)}",
+        expected=f"the name of a model: {', '.join(MODELS)}",
         came=repr(name),
-        action="Weights of your own need no name: use them by their path, --model FILE.",
+        action="Choose one of them. Weights of your own need no name: use --model FILE.",
     )
 
 
@@ -196,13 +207,13 @@ def _recognise(file: Path) -> Model:
         return model
     raise SettingError(
         expected=f"the weights of a registered model: {', '.join(MODELS)}",
-        came=f"{file}, which neither its checksum nor its name tells",
-        action="Say which it is with --name; weights of your own need no import: use --model FILE.",
+        came=f"{file}, whose checksum and name belong to none of them",
+        action="Say which model it is with --name. Weights of your own need no import: use --model FILE.",
     )
 
 
 def _agree(model: Model, accepted: bool) -> None:
-    """Show the terms; go on only where the studio's policy and the user agree."""
+    """Show the terms, and go on only if the studio's policy and the user agree. Raises LicenceRefused."""
     read_policy().require(model.licence, model.name)
     print(model.terms)
     if model.commercial or accepted:
@@ -211,14 +222,14 @@ def _agree(model: Model, accepted: bool) -> None:
         return
     raise LicenceRefused(
         expected=f"your agreement to the terms of {model.name}",
-        came="none",
+        came="no answer",
         action="If you agree, run the command again with --accept-licence.",
     )
 
 
 @contextmanager
 def _progress(model: Model) -> Iterator[Report]:
-    """A progress bar on stderr."""
+    """Show a progress bar on standard error."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -235,7 +246,7 @@ def _progress(model: Model) -> Iterator[Report]:
 
 
 def run_verify(args: argparse.Namespace) -> None:
-    """Check everything and report it; then fail on the first that is wrong."""
+    """Check everything and report it, then fail on the first that is wrong. Raises CheckpointError."""
     wanted = [locate(args.target)] if args.target else _all_found()
     reports = [_verify(weights) for weights in wanted]
     rows = [row for row, _ in reports]
@@ -253,7 +264,7 @@ def _all_found() -> list[FoundWeights]:
 
 
 def _verify(weights: FoundWeights) -> tuple[dict[str, Any], EngineError | None]:
-    """One row of the report, and what is wrong with the file."""
+    """Return one row of the report, and what is wrong with the file."""
     from matanyone_engine.model.checkpoint import build_network, read_checkpoint
 
     row: dict[str, Any] = {"path": str(weights.path), "model": weights.model and weights.model.name}

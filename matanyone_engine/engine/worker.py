@@ -161,7 +161,7 @@ class Worker:
         if not key:
             return live.session.advance(planes, frame=frame).cpu().numpy()
         assert seen.mask is not None
-        return live.session.seed(planes, seen.mask, self._stopping(session), frame=frame).cpu().numpy()
+        return live.session.seed(planes, seen.mask, stopping=self._stopping(session), frame=frame).cpu().numpy()
 
     def _stopping(self, session: str) -> Callable[[], bool]:
         def stopping() -> bool:

@@ -31,14 +31,14 @@ _DOUBT_FLOOR = 1e-3
 
 
 def disagreement(forward: Tensor, backward: Tensor) -> float:
-    """Measures how unlike two alphas (H, W) 0..1 are: 0 is alike, 1 is disjoint (one less their soft overlap)."""
+    """Measure how unlike two alphas (H, W) 0..1 are: 0 is alike, 1 is disjoint (one less their soft overlap)."""
     union = float(torch.maximum(forward, backward).sum(dtype=torch.float64))
     apart = float((forward - backward).abs().sum(dtype=torch.float64))
     return apart / max(union, _LEAST_SUBJECT)
 
 
 def blend_weights(disagreements: Sequence[float]) -> list[float]:
-    """Returns the backward pass's weight on each frame between two keys, from the disagreement there: it rises from 0
+    """Return the backward pass's weight on each frame between two keys, from the disagreement there: it rises from 0
     to 1.
     """
     count = len(disagreements)
@@ -64,12 +64,12 @@ def _between(disagreements: Sequence[float], number: int) -> float:
 
 
 def blended(forward: Tensor, backward: Tensor, weight: float) -> Tensor:
-    """Returns the mix (H, W) 0..1 of a forward and a backward alpha; weight is the backward pass's."""
+    """Return the mix (H, W) 0..1 of a forward and a backward alpha; weight is the backward pass's."""
     return torch.lerp(forward, backward, weight).clamp(0, 1)
 
 
 def separated(alphas: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Returns mattes (H, W) 0..1 that add up to at most 1: an excess is taken from the claims that are in doubt.
+    """Return mattes (H, W) 0..1 that add up to at most 1: an excess is taken from the claims that are in doubt.
 
     A claim of 0.9 beside one of 1.0 loses nearly all of the excess; a lone matte, and mattes that just touch, stay as
     they are.

@@ -99,7 +99,7 @@ EMPTY = "empty"
 
 
 def measured(alpha: Tensor, change: Tensor | None, area_before: float | None, whole: Size) -> Signals:
-    """Returns the signals of an alpha (1, 1, H, W) 0..1 that is 0 outside of its window.
+    """Return the signals of an alpha (1, 1, H, W) 0..1 that is 0 outside of its window.
 
     change: (1, 1, h, w) 0..1 at stride 16, of the change head; area_before: Signals.area of the frame before, or of the
     key's mask; None where there is neither. whole: the working size of the frame, of which alpha may be a window.
@@ -119,7 +119,7 @@ def measured(alpha: Tensor, change: Tensor | None, area_before: float | None, wh
 
 
 def covered(alpha: Tensor, whole: Size) -> float:
-    """Returns the covered area, as Signals.area has it, of an alpha or a mask (1, 1, H, W)."""
+    """Return the covered area, as Signals.area has it, of an alpha or a mask (1, 1, H, W)."""
     return round(float(alpha.sum()) / (whole[0] * whole[1]), _DIGITS + 2)
 
 
@@ -134,7 +134,7 @@ def _jump(area: float, before: float | None) -> float:
 
 
 def confidence(signals: Signals, disagreement: float | None = None) -> Confidence:
-    """Returns the confidence that follows from a frame's signals and from the disagreement of its two passes
+    """Return the confidence that follows from a frame's signals and from the disagreement of its two passes
     (blend.py).
     """
     if signals.edge is None:
@@ -150,7 +150,7 @@ def confidence(signals: Signals, disagreement: float | None = None) -> Confidenc
 
 
 def mixed(forward: Signals, backward: Signals, weight: float) -> Signals:
-    """Returns the signals of two passes, mixed as their alphas are; weight is the backward pass's."""
+    """Return the signals of two passes, mixed as their alphas are; weight is the backward pass's."""
 
     def mix(ahead: float, back: float) -> float:
         return round((1 - weight) * ahead + weight * back, _DIGITS)

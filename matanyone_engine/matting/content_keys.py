@@ -20,7 +20,7 @@ _FORMAT = 4
 
 
 def digest(*parts: object) -> str:
-    """Returns 32 hexadecimal digits that depend on plain values and on their order."""
+    """Return 32 hexadecimal digits that depend on plain values and on their order."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -45,19 +45,19 @@ class Names:
         self._passes: dict[Pass, dict[int, str]] = {}
 
     def seed(self, seed: Seed) -> str:
-        """Returns the content key of a key frame's result."""
+        """Return the content key of a key frame's result."""
         return digest(
             "seed", _FORMAT, self._inputs.about, self._inputs.masks[seed], *self._seen(seed.subject, seed.frame)
         )
 
     def alpha(self, along: Pass, frame: int) -> str:
-        """Returns the content key of what a pass makes of one frame."""
+        """Return the content key of what a pass makes of one frame."""
         if along not in self._passes:
             self._passes[along] = self._chain(along)
         return self._passes[along][frame]
 
     def answer(self, subject: str, frame: int) -> str:
-        """Returns the content key of a subject's alpha on a frame. That of a blend depends on the whole of both
+        """Return the content key of a subject's alpha on a frame. That of a blend depends on the whole of both
         passes.
         """
         answer = self._shot.answer(subject, frame)
@@ -81,10 +81,10 @@ class Names:
         return names
 
     def _seen(self, subject: str, frame: int) -> list[list[str]]:
-        """Lists the plate's digest, and the content keys of what the distractors are on it."""
+        """List the plate's digest, and the content keys of what the distractors are on it."""
         distractors = [self.answer(distractor.name, frame) for distractor in self._shot.distractors_of(subject)]
         return [self._plate(subject, frame), *([distractors] if distractors else [])]
 
     def _plate(self, subject: str, frame: int) -> list[str]:
-        """Lists the plate's digest with its frame number, since regions move by the number."""
+        """List the plate's digest with its frame number, since regions move by the number."""
         return [str(frame), self._inputs.plates[frame], self._inputs.constraints.get((subject, frame), "")]

@@ -18,7 +18,7 @@ EMPTY_ALPHA = "the alpha is empty: the subject left the frame or was lost"
 
 
 def suspicions(*, black: bool, alpha: AlphaImage, cut: bool = False) -> tuple[str, ...]:
-    """Lists what an artist should look at. black: the plate holds nothing but 0; alpha: (H, W) 0..1 of the whole
+    """List what an artist should look at. black: the plate holds nothing but 0; alpha: (H, W) 0..1 of the whole
     frame.
     """
     found = ((black, BLACK_PLATE), (not alpha.max() > 0.5, EMPTY_ALPHA), (cut, CUT_SUBJECT))

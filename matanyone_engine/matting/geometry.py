@@ -60,7 +60,7 @@ class Window:
         return rows * columns
 
     def holds(self, other: Window) -> bool:
-        """Returns whether the other window lies inside."""
+        """Return whether the other window lies inside."""
         return (
             self.top <= other.top
             and self.left <= other.left
@@ -69,11 +69,11 @@ class Window:
         )
 
     def grown(self, cells: int) -> Window:
-        """Returns a window that is larger by so many cells on every side."""
+        """Return a window that is larger by so many cells on every side."""
         return Window(self.top - cells, self.left - cells, self.bottom + cells, self.right + cells)
 
     def within(self, outer: Window) -> Window:
-        """Returns the part that lies in the outer window."""
+        """Return the part that lies in the outer window."""
         return Window(
             max(self.top, outer.top),
             max(self.left, outer.left),
@@ -82,18 +82,18 @@ class Window:
         )
 
     def shifted(self, down: int, across: int) -> Window:
-        """Returns a window of the same size elsewhere."""
+        """Return a window of the same size elsewhere."""
         return Window(self.top + down, self.left + across, self.bottom + down, self.right + across)
 
     def cut(self, x: Tensor, stride: int = STRIDE) -> Tensor:
-        """Cuts the window out of a map (1, C, H, W) of the padded frame that has `stride` pixels a cell."""
+        """Cut the window out of a map (1, C, H, W) of the padded frame that has `stride` pixels a cell."""
         if tuple(x.shape[-2:]) == (self.bottom * stride, self.right * stride) and not (self.top or self.left):
             return x
         rows = slice(self.top * stride, self.bottom * stride)
         return x[..., rows, self.left * stride : self.right * stride].contiguous()
 
     def placed(self, x: Tensor, outer: Window, stride: int = STRIDE) -> Tensor:
-        """Places a map of this window in another window: it is cut off where that ends, and 0 where this one ends."""
+        """Place a map of this window in another window: it is cut off where that ends, and 0 where this one ends."""
         if self == outer:
             return x
         edges = (
@@ -115,7 +115,7 @@ class Geometry:
 
     @classmethod
     def of(cls, frame: Size, working_size: int | None) -> Geometry:
-        """Makes the geometry of a frame. working_size limits the shortest side in pixels; None computes at full size.
+        """Make the geometry of a frame. working_size limits the shortest side in pixels; None computes at full size.
         It never enlarges.
         """
         shortest = min(frame)
@@ -143,28 +143,28 @@ class Geometry:
         return Window(0, 0, -(-height // STRIDE), -(-width // STRIDE))
 
     def prepare(self, x: Tensor) -> Tensor:
-        """Brings (1, C, *frame) to working size and pads it with zeros, which are black before normalisation: (1, C, H,
+        """Bring (1, C, *frame) to working size and pads it with zeros, which are black before normalisation: (1, C, H,
         W).
         """
         return F.pad(self.shrink(x), self.padding)
 
     def shrink(self, x: Tensor) -> Tensor:
-        """Brings (1, C, *frame) to working size: (1, C, *working)."""
+        """Bring (1, C, *frame) to working size: (1, C, *working)."""
         return F.interpolate(x, size=self.working, mode="bilinear", align_corners=False) if self.scaled else x
 
     def unpad(self, x: Tensor) -> Tensor:
-        """Takes the padding of (1, C, H, W) away: (1, C, *working)."""
+        """Take the padding of (1, C, H, W) away: (1, C, *working)."""
         left, _, top, _ = self.padding
         height, width = self.working
         return x[..., top : top + height, left : left + width]
 
     def restore(self, x: Tensor) -> Tensor:
-        """Brings a padded map (1, C, H, W) back to the plate's size: (1, C, *frame)."""
+        """Bring a padded map (1, C, H, W) back to the plate's size: (1, C, *frame)."""
         x = self.unpad(x)
         return F.interpolate(x, size=self.frame, mode="bilinear", align_corners=False) if self.scaled else x
 
     def window_of(self, box: Box) -> Window:
-        """Returns the smallest window that shows every pixel of the box, cut off at the frame's border."""
+        """Return the smallest window that shows every pixel of the box, cut off at the frame's border."""
         left, _, top, _ = self.padding
         down, across = (working / full for working, full in zip(self.working, self.frame, strict=True))
         return Window(
@@ -175,7 +175,7 @@ class Geometry:
         ).within(self.whole)
 
     def box_of(self, window: Window) -> Box:
-        """Returns the plate pixels outside of which an alpha of this window is 0 once it is back at the plate's
+        """Return the plate pixels outside of which an alpha of this window is 0 once it is back at the plate's
         size.
         """
         left, _, top, _ = self.padding

@@ -26,7 +26,7 @@ LARGEST_TOLERANCE = 0.1
 
 
 def look_of(plate: Tensor, tolerance: float) -> Tensor:
-    """Returns what later plates are compared with: the digest of a plate's bits (3, H, W), or the means of its
+    """Return what later plates are compared with: the digest of a plate's bits (3, H, W), or the means of its
     blocks.
     """
     if tolerance:
@@ -36,6 +36,6 @@ def look_of(plate: Tensor, tolerance: float) -> Tensor:
 
 
 def is_repeat(look: Tensor, last: Tensor, tolerance: float) -> bool:
-    """Returns whether two plates of one size are the same within a tolerance of display-referred values 0..1."""
+    """Return whether two plates of one size are the same within a tolerance of display-referred values 0..1."""
     last = last.to(look.device)
     return bool((look - last).abs().max() <= tolerance) if tolerance else torch.equal(look, last)

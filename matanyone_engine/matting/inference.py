@@ -13,7 +13,7 @@ from matanyone_engine.errors import OutOfMemory
 
 @contextmanager
 def inference() -> Iterator[None]:
-    """Runs without autograd and turns running out of memory into an error of the engine's family."""
+    """Run without autograd and turns running out of memory into an error of the engine's family."""
     try:
         with torch.inference_mode():
             yield
@@ -28,7 +28,7 @@ def inference() -> Iterator[None]:
 
 
 def _ran_out_of_memory(error: Exception) -> bool:
-    """Returns whether memory ran out. torch has a class for it on CUDA only; other allocators say it in words."""
+    """Return whether memory ran out. torch has a class for it on CUDA only; other allocators say it in words."""
     words = (
         "can't allocate memory",
         "not enough memory",

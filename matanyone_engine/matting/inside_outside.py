@@ -32,7 +32,7 @@ class Constraints:
     outside: Image | None = None
 
     def beside(self, distractors: Sequence[Tensor]) -> Constraints:
-        """Adds the alphas (H, W) 0..1 of distractors to the outside mask, except where the inside mask claims the
+        """Add the alphas (H, W) 0..1 of distractors to the outside mask, except where the inside mask claims the
         pixel.
         """
         if not distractors:
@@ -57,20 +57,20 @@ class MaskLimits:
 
     @classmethod
     def of(cls, given: Mapping[str, Tensor], device: torch.device) -> MaskLimits:
-        """Makes limits from checked masks (H, W) by name."""
+        """Make limits from checked masks (H, W) by name."""
         there = {name: mask.clamp(0, 1)[None, None].to(device) for name, mask in given.items()}
         return cls(there.get("inside"), there.get("outside"))
 
     def prepared(self, geometry: Geometry) -> MaskLimits:
-        """Returns the limits at working size, padded; nothing is limited in the padding."""
+        """Return the limits at working size, padded; nothing is limited in the padding."""
         return self.mapped(geometry.prepare)
 
     def mapped(self, change: Callable[[Tensor], Tensor]) -> MaskLimits:
-        """Returns the limits with both masks changed alike."""
+        """Return the limits with both masks changed alike."""
         return MaskLimits(*(None if mask is None else change(mask) for mask in (self.inside, self.outside)))
 
     def applied(self, alpha: Tensor) -> Tensor:
-        """Returns raw or clamped alphas (B, 1, H, W) held within the limits."""
+        """Return raw or clamped alphas (B, 1, H, W) held within the limits."""
         if self.inside is not None:
             alpha = torch.maximum(alpha, self.inside)
         if self.outside is not None:

@@ -72,11 +72,11 @@ class MemoryPolicy:
         _require(self.top_k is None or self.top_k >= 1, "top_k", "at least 1, or None", self.top_k)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns plain values, for snapshots and provenance."""
+        """Return plain values, for snapshots and provenance."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> MemoryPolicy:
-        """Makes a policy from what to_dict returned."""
+        """Make a policy from what to_dict returned."""
         long_term = values.get("long_term")
         return cls(**{**values, "long_term": None if long_term is None else LongTermPolicy(**long_term)})

@@ -29,7 +29,7 @@ class SessionOptions(Protocol):
 
 
 def keywords(options: SessionOptions) -> dict[str, Any]:
-    """Returns the options as keywords for MattingSession and check_options."""
+    """Return the options as keywords for MattingSession and check_options."""
     return {
         "warm_up_passes": options.warm_up_passes,
         "working_size": options.working_size,
@@ -44,7 +44,7 @@ NAMES_OF_0_1_0 = {"settle_passes": "warm_up_passes"}
 
 
 def options_of_snapshot(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the options in a snapshot under the names that they have today."""
+    """Return the options in a snapshot under the names that they have today."""
     return {NAMES_OF_0_1_0.get(name, name): value for name, value in options.items()}
 
 
@@ -55,7 +55,7 @@ def check_options(
     region: str | None,
     hold_tolerance: float | None,
 ) -> None:
-    """Raises SettingError for options that no session takes."""
+    """Raise SettingError for options that no session takes."""
     if warm_up_passes is not None:
         _check_option("warm_up_passes", warm_up_passes, minimum=0)
     if working_size is not None:
@@ -70,12 +70,12 @@ def check_options(
 
 
 def check_size(options: SessionOptions, width: int, height: int) -> None:
-    """Raises SettingError for a region that shows nothing of plates of this size."""
+    """Raise SettingError for a region that shows nothing of plates of this size."""
     Region.parse(options.region).check(Geometry.of(Size(height, width), options.working_size))
 
 
 def describe_density(options: SessionOptions, width: int, height: int) -> str:
-    """Says in words what is computed of plates of this size and how it comes back: '1920x1080 of 3840x2160, refined
+    """Say in words what is computed of plates of this size and how it comes back: '1920x1080 of 3840x2160, refined
     (...)'.
     """
     geometry = Geometry.of(Size(height, width), options.working_size)

@@ -22,7 +22,7 @@ _SMALL_BLOCK_BYTES = 4 << 20
 
 
 def again_if_out_of_memory(session: MattingSession, compute: Callable[[], T]) -> T:
-    """Computes, and computes again with smaller blocks and freed reserves if memory ran out. The size stays the same.
+    """Compute, and computes again with smaller blocks and freed reserves if memory ran out. The size stays the same.
     Raises OutOfMemory.
     """
     try:
@@ -35,7 +35,7 @@ def again_if_out_of_memory(session: MattingSession, compute: Callable[[], T]) ->
 
 @contextmanager
 def memory_named(work: str) -> Iterator[None]:
-    """Turns running out of main memory, away from the device, into OutOfMemory."""
+    """Turn running out of main memory, away from the device, into OutOfMemory."""
     try:
         yield
     except MemoryError as error:
@@ -47,6 +47,6 @@ def memory_named(work: str) -> Iterator[None]:
 
 
 def give_back() -> None:
-    """Gives back to the device what this process keeps in reserve."""
+    """Give back to the device what this process keeps in reserve."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -40,7 +40,7 @@ EncodeOn = Callable[[Callable[[], ImageFeatures]], ImageFeatures]
 
 
 def at_once(encode: Callable[[], ImageFeatures]) -> ImageFeatures:
-    """Encodes on the thread that asks."""
+    """Encode on the thread that asks."""
     return encode()
 
 
@@ -72,10 +72,11 @@ class ReadyPlate:
         tolerance: float | None,
         encode_on: EncodeOn = at_once,
     ) -> ReadyPlate:
-        """Checks and prepares a plate (3, H, W), display-referred 0..1; working_size and tolerance as in
-        MattingSession. Raises PlateError.
+        """Prepare a plate (3, H, W) or (H, W, 3), display-referred 0..1. Raises PlateError.
+
+        working_size, tolerance: as in MattingSession.
         """
-        image = float_tensor(plate)
+        image = channels_first(float_tensor(plate))
         geometry = Geometry.of(_plate_size(image), working_size)
         check_values(image, "plate", PlateError)
         on_device = image.unsqueeze(0).to(network.device)
@@ -83,18 +84,18 @@ class ReadyPlate:
         return cls(network, geometry, tolerance, on_device, geometry.prepare(on_device), look, encode_on)
 
     def suits(self, network: MatAnyone, working_size: int | None, tolerance: float | None) -> bool:
-        """Returns whether of() would make the same with these values."""
+        """Return whether of() would make the same with these values."""
         geometry = Geometry.of(self.geometry.frame, working_size)
         return self.network is network and self.geometry == geometry and self.tolerance == tolerance
 
     def repeats(self, look: Tensor | None) -> bool:
-        """Returns whether the plate that had this fingerprint was the same, within the tolerance."""
+        """Return whether the plate that had this fingerprint was the same, within the tolerance."""
         if look is None or self.look is None or self.tolerance is None:
             return False
         return is_repeat(self.look, look, self.tolerance)
 
     def features(self, window: Window) -> ImageFeatures:
-        """Returns the image features of a window into the plate, which do not depend on the object; they are computed
+        """Return the image features of a window into the plate, which do not depend on the object; they are computed
         once.
         """
         if window not in self.encoded:
@@ -108,18 +109,18 @@ class ReadyPlate:
             return self.network.encode_image(window.cut(self.padded))
 
     def encode_ahead(self) -> None:
-        """Encodes the whole plate where that pays, and never raises an error."""
+        """Encode the whole plate where that pays, and never raises an error."""
         if encodes_ahead(self.network.device, self.geometry):
             with suppress(OutOfMemory):  # in its turn there may be room
                 self.features(self.geometry.whole)
 
     def forget(self) -> None:
-        """Frees the memory of what was encoded."""
+        """Free the memory of what was encoded."""
         self.encoded.clear()
 
 
 def encodes_ahead(device: torch.device, geometry: Geometry) -> bool:
-    """Returns whether encoding plates before their turn keeps cores busy that a frame alone does not.
+    """Return whether encoding plates before their turn keeps cores busy that a frame alone does not.
 
     An accelerator has one queue for all; and where pixels are many, a frame has enough for every core, and its features
     take room that two of them need not take at once.
@@ -132,24 +133,31 @@ AnyPlate = Image | ReadyPlate
 
 
 def float_tensor(image: Image) -> Tensor:
-    """Returns the image as a float32 tensor; a numpy array is copied where torch could not share it safely."""
+    """Return the image as a float32 tensor; a numpy array is copied where torch could not share it safely."""
     if isinstance(image, np.ndarray):
         image = torch.from_numpy(np.array(image, dtype=np.float32))
     return image.detach().to(torch.float32)
 
 
+def channels_first(plate: Tensor) -> Tensor:
+    """Return a plate as (3, H, W), whether its colours are its first axis or its last, as in an image of numpy's."""
+    if plate.dim() == 3 and plate.shape[0] != 3 and plate.shape[2] == 3:
+        return plate.permute(2, 0, 1).contiguous()
+    return plate
+
+
 def _plate_size(plate: Tensor) -> Size:
     if plate.dim() != 3 or plate.shape[0] != 3 or 0 in plate.shape:
         raise PlateError(
-            expected="a plate of shape (3, height, width)",
+            expected="a plate of shape (3, height, width) or (height, width, 3)",
             came=f"shape {tuple(plate.shape)}",
-            action="Pass RGB planes first; an (H, W, 3) image needs .permute(2, 0, 1).",
+            action="Pass the R, G and B of one frame; leave out alpha and other channels.",
         )
     return Size(*plate.shape[1:])
 
 
 def check_values(image: Tensor, name: str, error: type[PlateError] | type[MaskError]) -> None:
-    """Raises the error for values that are not numbers or lie outside of 0..1."""
+    """Raise the error for values that are not numbers or lie outside of 0..1."""
     low, high = (float(end) for end in torch.aminmax(image))  # one pass; either end is NaN where any pixel is
     if not (math.isfinite(low) and math.isfinite(high)):
         bad = int((~torch.isfinite(image)).sum())

@@ -53,7 +53,7 @@ class GuidedFilter:
 def refined(
     alpha: Tensor, seen: Tensor, plate: Tensor, box: Box | None = None, how: GuidedFilter | None = None
 ) -> Tensor:
-    """Returns alpha (1, 1, h, w) at the plate's size (1, 1, H, W), filtered along the plate. seen (1, 3, h, w) is the
+    """Return alpha (1, 1, h, w) at the plate's size (1, 1, H, W), filtered along the plate. seen (1, 3, h, w) is the
     plate at working size, plate (1, 3, H, W). All are 0..1.
 
     box: plate pixels outside of which the answer is 0; None for the whole plate.
@@ -73,7 +73,7 @@ def refined(
 
 
 def _filter(full: Tensor, alpha: Tensor, seen: Tensor, plate: Tensor, box: Box, how: GuidedFilter) -> None:
-    """Writes the filtered alpha of a box into full, (1, 1, H, W)."""
+    """Write the filtered alpha of a box into full, (1, 1, H, W)."""
     size, working = Size(*plate.shape[-2:]), Size(*alpha.shape[-2:])
     reach = _Reach.of(box, size, working, margin=2 * how.radius + 1)
     function = reach.columns(colour_functions(reach.cut(alpha), reach.cut(seen), how), box.x0, box.x1)
@@ -89,7 +89,7 @@ def _filter(full: Tensor, alpha: Tensor, seen: Tensor, plate: Tensor, box: Box, 
 
 
 def soft_parts(alpha: Tensor, full: Size, box: Box, how: GuidedFilter) -> Iterator[Box]:
-    """Finds where alpha (h, w) is not flat: boxes of the plate, of size `full`, within `box`, that do not overlap.
+    """Find where alpha (h, w) is not flat: boxes of the plate, of size `full`, within `box`, that do not overlap.
 
     Outside of them the alphas that an answer is made from differ by FLAT at most.
     """
@@ -135,7 +135,7 @@ it takes 43 % of the error back at the plate's size, and 32 % at half of it; rad
 
 
 def soft_edge(rough: Tensor, seen: Tensor, plate: Tensor) -> Tensor:
-    """Turns a rough mask, hard or not, into an alpha of the plate's size that is soft where the picture's own edge is.
+    """Turn a rough mask, hard or not, into an alpha of the plate's size that is soft where the picture's own edge is.
 
     rough (1, 1, h, w), seen (1, 3, h, w): the plate at that size; plate (1, 3, H, W) -> (1, 1, H, W). All 0..1.
     """
@@ -143,7 +143,7 @@ def soft_edge(rough: Tensor, seen: Tensor, plate: Tensor) -> Tensor:
 
 
 def colour_functions(alpha: Tensor, guide: Tensor, how: GuidedFilter) -> Tensor:
-    """Fits alpha as f0 R + f1 G + f2 B + f3 around each pixel: (1, 1, h, w) and (1, 3, h, w) -> (1, 4, h, w)."""
+    """Fit alpha as f0 R + f1 G + f2 B + f3 around each pixel: (1, 1, h, w) and (1, 3, h, w) -> (1, 4, h, w)."""
     first, second = [0, 0, 0, 1, 1, 2], [0, 1, 2, 1, 2, 2]
     products = guide[:, first] * guide[:, second]
     means = box_mean(torch.cat([alpha, guide, guide * alpha, products], dim=1), how.radius)
@@ -155,7 +155,7 @@ def colour_functions(alpha: Tensor, guide: Tensor, how: GuidedFilter) -> Tensor:
 
 
 def box_mean(x: Tensor, radius: int) -> Tensor:
-    """Returns the mean over (2 radius + 1) squared pixels; at the border, over those that are there."""
+    """Return the mean over (2 radius + 1) squared pixels; at the border, over those that are there."""
     return _line_mean(_line_mean(x, -1, radius), -2, radius)
 
 

@@ -64,7 +64,7 @@ class Region:
 
     @classmethod
     def parse(cls, text: str | None) -> Region:
-        """Reads 'off', 'follow', 'x0,y0,x1,y1' or 'FRAME:x0,y0,x1,y1 FRAME:...'. Raises SettingError."""
+        """Read 'off', 'follow', 'x0,y0,x1,y1' or 'FRAME:x0,y0,x1,y1 FRAME:...'. Raises SettingError."""
         if text is None or text == "off":
             return cls()
         if text == "follow":
@@ -96,7 +96,7 @@ class Region:
         return self.follows or len(self.boxes) > 1
 
     def box(self, frame: int | None) -> Box:
-        """Returns the artist's box on a plate frame: between two keys it lies on the straight line, before and after
+        """Return the artist's box on a plate frame: between two keys it lies on the straight line, before and after
         them it is held.
 
         Raises SettingError where keys are given and no frame number is.
@@ -114,7 +114,7 @@ class Region:
         return _between((before or after[:1])[-1], (after or before[-1:])[0], frame)
 
     def check(self, geometry: Geometry) -> None:
-        """Raises SettingError where a box shows nothing of the plate."""
+        """Raise SettingError where a box shows nothing of the plate."""
         for keyed in self.boxes:
             if min(geometry.window_of(keyed.box).size) < 1:
                 height, width = geometry.frame
@@ -125,7 +125,7 @@ class Region:
                 )
 
     def largest(self, geometry: Geometry) -> Window:
-        """Returns a window at least as large as any that will be computed; one that follows may grow to the whole
+        """Return a window at least as large as any that will be computed; one that follows may grow to the whole
         frame.
         """
         if not self.boxes:
@@ -136,7 +136,7 @@ class Region:
         return Window(0, 0, max(rows), max(columns)).within(geometry.whole)
 
     def window(self, geometry: Geometry, frame: int | None, current: Window | None, subject: Window | None) -> Window:
-        """Returns where to look first on a frame. subject: cells of the mask, or of the last alpha; None where it is
+        """Return where to look first on a frame. subject: cells of the mask, or of the last alpha; None where it is
         empty.
         """
         if self.boxes:
@@ -145,7 +145,7 @@ class Region:
         return followed(current, subject, geometry.whole) if self.follows else geometry.whole
 
     def after(self, geometry: Geometry, tried: Window, subject: Window | None, *, first: bool) -> Window:
-        """Returns the window that was tried if its alpha stands, and otherwise the one in which to compute the frame
+        """Return the window that was tried if its alpha stands, and otherwise the one in which to compute the frame
         again.
 
         A subject that reaches a side may go on behind it; one that is gone may be anywhere. The window is placed anew
@@ -161,7 +161,7 @@ class Region:
 
 
 def subject_cells(alpha: Tensor, window: Window) -> Window | None:
-    """Returns the cells that the subject covers in an alpha (1, 1, H, W) of this window; None where it is gone."""
+    """Return the cells that the subject covers in an alpha (1, 1, H, W) of this window; None where it is gone."""
     most = F.max_pool2d(alpha, STRIDE)[0, 0]
     if not most.max() > PRESENT:
         return None
@@ -170,7 +170,7 @@ def subject_cells(alpha: Tensor, window: Window) -> Window | None:
 
 
 def is_cut(alpha: Tensor, window: Window, whole: Window) -> bool:
-    """Returns whether the subject touches a side of the window that is not the frame's own side, so that its matte is
+    """Return whether the subject touches a side of the window that is not the frame's own side, so that its matte is
     clipped.
     """
     sides = (
@@ -183,12 +183,12 @@ def is_cut(alpha: Tensor, window: Window, whole: Window) -> bool:
 
 
 def reaches_side(subject: Window, window: Window, whole: Window, cells: int = GUARD_CELLS) -> bool:
-    """Returns whether fewer than so many cells lie between the subject and a side that is not the frame's own."""
+    """Return whether fewer than so many cells lie between the subject and a side that is not the frame's own."""
     return not window.holds(subject.grown(cells).within(whole))
 
 
 def followed(current: Window | None, subject: Window | None, whole: Window) -> Window:
-    """Returns the window around a subject: the current one if it will do, the same size elsewhere if that will, or a
+    """Return the window around a subject: the current one if it will do, the same size elsewhere if that will, or a
     new one.
     """
     if subject is None:

@@ -115,17 +115,17 @@ class ShotRunner:
     # ---------------------------------------------------------------------------------------------------- planning
 
     def plan(self, asked: Iterable[int]) -> tuple[ShotStep, ...]:
-        """Returns the steps that give these frames their alphas, from what is stored now."""
+        """Return the steps that give these frames their alphas, from what is stored now."""
         steps = plan_steps(self.shot, asked, Kept(self._has_seed, self._has_alpha, self._states))
         self._taken, self._last_use = 0, self._last_uses(steps)
         return steps
 
     def needs(self, key: str) -> bool:
-        """Returns whether steps of the last plan that were not taken yet still read this entry of the store."""
+        """Return whether steps of the last plan that were not taken yet still read this entry of the store."""
         return self._last_use.get(key, 0) >= self._taken
 
     def _last_uses(self, steps: tuple[ShotStep, ...]) -> dict[str, int]:
-        """Maps an entry of the store to the last step, counted from 1, that reads it."""
+        """Map an entry of the store to the last step, counted from 1, that reads it."""
         last: dict[str, int] = {}
         blended_before: set[tuple[Pass, ...]] = set()
         for number, step in enumerate(steps, 1):
@@ -142,7 +142,7 @@ class ShotRunner:
         return last
 
     def _answers_of(self, step: ShotStep) -> list[AlphaOrigin]:
-        """Lists the alphas that a step reads: those of distractors, and all of them where it delivers."""
+        """List the alphas that a step reads: those of distractors, and all of them where it delivers."""
         moved = {move.along.seed.subject for move in step.moves} | {seed.subject for seed in step.seeds}
         distractors = {distractor.name for name in moved for distractor in self.shot.distractors_of(name)}
         names = [subject.name for subject in self.shot.subjects if step.delivers or subject.name in distractors]
@@ -153,7 +153,7 @@ class ShotRunner:
         return own + [self._names.alpha(each, frame) for each in answer.passes]
 
     def _origins(self, move: Move) -> list[str]:
-        """Lists the stored states that a move starts from, where no state is live."""
+        """List the stored states that a move starts from, where no state is live."""
         along = move.along
         if move.starts == along.seed.frame:
             return [self._names.seed(seed) for seed in (along.seed, *self.shot.pins(along))]
@@ -181,7 +181,7 @@ class ShotRunner:
     # --------------------------------------------------------------------------------------------------- computing
 
     def ready(self, step: ShotStep, plate: Image) -> AnyPlate:
-        """Prepares a plate before its step is taken, on any one thread; where nothing will be computed it comes back as
+        """Prepare a plate before its step is taken, on any one thread; where nothing will be computed it comes back as
         it is.
 
         As it is, too, where there was no room for it: in its turn there may be some. Raises PlateError.
@@ -206,7 +206,7 @@ class ShotRunner:
         constraints: Mapping[str, Constraints] | None = None,
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Does a step's work on its plate, which may have been prepared; constraint masks are given by subject.
+        """Do a step's work on its plate, which may have been prepared; constraint masks are given by subject.
 
         Raises PlateError, MaskError, BadResult, OutOfMemory, Interrupted (asked before each pass over a key); Vanished.
         """
@@ -231,7 +231,10 @@ class ShotRunner:
         session, name = self._sessions[seed.subject], self._names.seed(seed)
         session.forget()
         mask = self._masks(seed)
-        alpha = self._attempt(session, lambda: session.seed(plate, mask, stopping, constraints, frame=seed.frame))
+        alpha = self._attempt(
+            session,
+            lambda: session.seed(plate, mask, stopping=stopping, constraints=constraints, frame=seed.frame),
+        )
         self.computed += 1
         self.store[_state_key(name)] = session.snapshot()
         self._keep(name, alpha, session.report)
@@ -240,7 +243,7 @@ class ShotRunner:
         along, frame = move.along, move.frame
         session = self._sessions[along.seed.subject]
         session.rewind(self._before(move))
-        alpha = self._attempt(session, lambda: session.advance(plate, constraints, frame=frame))
+        alpha = self._attempt(session, lambda: session.advance(plate, constraints=constraints, frame=frame))
         self.computed += 1
         self._live[_lane(along)] = along, frame, session.state
         name = self._names.alpha(along, frame)
@@ -249,18 +252,18 @@ class ShotRunner:
             self.store[_state_key(name)] = session.snapshot()
 
     def _limits(self, subject: str, frame: int, constraints: Mapping[str, Constraints]) -> Constraints:
-        """Returns the subject's constraint masks, with the distractors that are there added to them."""
+        """Return the subject's constraint masks, with the distractors that are there added to them."""
         answers = [self.shot.answer(distractor.name, frame) for distractor in self.shot.distractors_of(subject)]
         distractors = [self._answer(answer, frame) for answer in answers if answer.source is not Source.ABSENT]
         return constraints.get(subject, NO_CONSTRAINTS).beside(distractors)
 
     def _keep(self, name: str, alpha: Tensor, report: FrameReport) -> None:
-        """Stores an alpha and its report; a plain report is stored too, for a lost one would read as plain."""
+        """Store an alpha and its report; a plain report is stored too, for a lost one would read as plain."""
         self.store[_report_key(name)] = json.dumps(asdict(report)).encode()
         self.store[_alpha_key(name)] = packed(alpha)
 
     def _before(self, move: Move) -> StreamState:
-        """Returns the state that a move goes on from."""
+        """Return the state that a move goes on from."""
         along = move.along
         if move.starts is None or self._is_live(along, move.starts):
             return self._live[_lane(along)][2]
@@ -269,7 +272,7 @@ class ShotRunner:
         return self._recalled(along.seed.subject, self._names.alpha(along, move.starts))
 
     def _begun(self, along: Pass) -> StreamState:
-        """Returns the state of a pass's own key, with the other keys that the pass remembers in its permanent
+        """Return the state of a pass's own key, with the other keys that the pass remembers in its permanent
         memory.
         """
         own = self._recalled(along.seed.subject, self._names.seed(along.seed))
@@ -287,7 +290,7 @@ class ShotRunner:
         return tuple(self._live.values())
 
     def going(self, live: tuple[PassState, ...]) -> dict[str, bytes]:
-        """Lists the entries of the store from which passes go on that are, or were, under way. Any thread may ask."""
+        """List the entries of the store from which passes go on that are, or were, under way. Any thread may ask."""
         return {
             _state_key(self._names.alpha(along, frame)): self._sessions[along.seed.subject].snapshot(state)
             for along, frame, state in live
@@ -296,7 +299,7 @@ class ShotRunner:
     # --------------------------------------------------------------------------------------------------- answering
 
     def alphas(self, frame: int) -> dict[str, Tensor]:
-        """Returns each subject's alpha (H, W) 0..1 on a frame whose step was taken; zeros where it is not there.
+        """Return each subject's alpha (H, W) 0..1 on a frame whose step was taken; zeros where it is not there.
         Distractors are left out.
         """
         found = {
@@ -307,7 +310,7 @@ class ShotRunner:
         return {subject.name: found[subject.name] for subject in self.shot.subjects if not subject.distractor}
 
     def report(self, frame: int) -> FrameReport:
-        """Returns how a frame was computed: that of its first subject that is there, in its forward pass where it has
+        """Return how a frame was computed: that of its first subject that is there, in its forward pass where it has
         two.
         """
         for subject in self.shot.subjects:
@@ -317,7 +320,7 @@ class ShotRunner:
         return FrameReport()
 
     def confidences(self, frame: int) -> dict[str, Confidence]:
-        """Returns how far each subject's alpha on a frame can be trusted, for the subjects that alphas() returns."""
+        """Return how far each subject's alpha on a frame can be trusted, for the subjects that alphas() returns."""
         return {
             subject.name: self._confidence(self.shot.answer(subject.name, frame), frame)
             for subject in self.shot.subjects
@@ -335,7 +338,7 @@ class ShotRunner:
         return confidence(signals[0])
 
     def _reports(self, answer: AlphaOrigin, frame: int) -> list[FrameReport]:
-        """Lists the report of the key, or that of each pass; there is none for an absent subject."""
+        """List the report of the key, or that of each pass; there is none for an absent subject."""
         own = [self._names.seed(answer.seed)] if answer.seed is not None else []
         return [self._reported(name) for name in (*own, *(self._names.alpha(each, frame) for each in answer.passes))]
 
@@ -347,7 +350,7 @@ class ShotRunner:
         )
 
     def disagreement(self, subject: str, frame: int) -> float | None:
-        """Returns how unlike the two passes are that are blended on this frame, 0 to 1; None where there is one
+        """Return how unlike the two passes are that are blended on this frame, 0 to 1; None where there is one
         pass.
         """
         answer = self.shot.answer(subject, frame)
@@ -375,7 +378,7 @@ class ShotRunner:
         return self._weights[passes][frame]
 
     def _unlike(self, passes: tuple[Pass, ...]) -> dict[int, float]:
-        """Maps the frames of a whole stretch, ascending, to the disagreement there."""
+        """Map the frames of a whole stretch, ascending, to the disagreement there."""
         if passes not in self._disagreements:
             frames = passes[0].frames
             self._disagreements[passes] = {frame: disagreement(*self._pair(passes, frame)) for frame in frames}
@@ -392,7 +395,7 @@ class ShotRunner:
 
 
 def _lane(along: Pass) -> tuple[str, bool]:
-    """Names the lane of a pass: one pass of a subject in each direction is live at a time."""
+    """Name the lane of a pass: one pass of a subject in each direction is live at a time."""
     return along.seed.subject, along.backward
 
 
@@ -412,7 +415,7 @@ _ONE = np.float32(1.0).view(np.uint32)
 
 
 def packed(alpha: Tensor) -> bytes:
-    """Packs an alpha (H, W) float32 without loss: where it is 0, where it is 1, and the values of the soft rest.
+    """Pack an alpha (H, W) float32 without loss: where it is 0, where it is 1, and the values of the soft rest.
 
     Most of an alpha is one of the two; zlib took 70 ms for a 720p plane to find that out, this takes 3.
     """
@@ -425,7 +428,7 @@ def packed(alpha: Tensor) -> bytes:
 
 
 def unpacked(blob: bytes) -> NDArray[np.float32]:
-    """Restores what packed() made."""
+    """Restore what packed() made."""
     height, width = (int(side) for side in np.frombuffer(blob[:8], "<u4"))
     room = -(-height * width // 8)
     masks = np.frombuffer(blob[8 : 8 + 2 * room], np.uint8).reshape(2, room)

@@ -87,7 +87,7 @@ class FramePlan:
 
 
 def sensory_steps(policy: MemoryPolicy) -> frozenset[int]:
-    """Returns the distances from the last memory frame at which the decoder updates the sensory map (spec 4.4)."""
+    """Return the distances from the last memory frame at which the decoder updates the sensory map (spec 4.4)."""
     every, updates = policy.memory_every, policy.sensory_updates
     if updates >= every:
         return frozenset(range(1, every + 1))
@@ -99,7 +99,7 @@ def sensory_steps(policy: MemoryPolicy) -> frozenset[int]:
 
 
 def check_move(kind: FrameKind, phase: SessionPhase) -> SessionPhase:
-    """Returns the phase after this move. Raises IllegalMove where the table has none."""
+    """Return the phase after this move. Raises IllegalMove where the table has none."""
     if (phase, kind) not in MOVES:
         raise IllegalMove(
             expected="a mask first",
@@ -110,7 +110,7 @@ def check_move(kind: FrameKind, phase: SessionPhase) -> SessionPhase:
 
 
 def plan_frame(kind: FrameKind, cursor: Cursor, policy: MemoryPolicy) -> FramePlan:
-    """Decides one frame. Raises IllegalMove."""
+    """Decide one frame. Raises IllegalMove."""
     phase = check_move(kind, cursor.phase)
     if kind is FrameKind.WARM_UP:
         return _settle(replace(cursor, phase=phase, frame=0, memorised=0))

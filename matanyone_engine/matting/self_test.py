@@ -42,14 +42,14 @@ class SelfTest:
 
 
 def run_self_test(device: str) -> SelfTest:
-    """Runs the bundled model on a device and compares its answer with the known one."""
+    """Run the bundled model on a device and compares its answer with the known one."""
     given = answer(registry.load_network(MODEL, device, "exact"))
     known = np.asarray(json.loads(KNOWN_ANSWER.read_text())["grid"], dtype=np.float32)
     return SelfTest(device, float(np.abs(given - known).max()))
 
 
 def answer(network: MatAnyone) -> SelfTestAlpha:
-    """Returns the means of alpha over cells of 16x16 pixels: (frames, rows, columns)."""
+    """Return the means of alpha over cells of 16x16 pixels: (frames, rows, columns)."""
     session = MattingSession(network, MemoryPolicy(memory_every=2, bank_frames=2), warm_up_passes=1)
     alphas = [session.seed(_plate(0), _disc(0)), *(session.advance(_plate(t)) for t in range(1, _FRAMES))]
     stacked = torch.stack(alphas).cpu().unsqueeze(1)
@@ -57,7 +57,7 @@ def answer(network: MatAnyone) -> SelfTestAlpha:
 
 
 def _plate(t: int) -> torch.Tensor:
-    """Draws a striped disc that moves over a slow gradient: (3, H, W) 0..1."""
+    """Draw a striped disc that moves over a slow gradient: (3, H, W) 0..1."""
     y, x = torch.meshgrid(torch.arange(_HEIGHT) / _HEIGHT, torch.arange(_WIDTH) / _WIDTH, indexing="ij")
     ground = torch.stack([0.2 + 0.5 * x, 0.3 + 0.4 * y, 0.6 - 0.3 * x])
     stripes = 0.5 + 0.4 * torch.sin(40 * (x + y))
@@ -67,7 +67,7 @@ def _plate(t: int) -> torch.Tensor:
 
 
 def _disc(t: int) -> torch.Tensor:
-    """Draws a soft-edged disc (H, W) 0..1, two pixels further right on each frame."""
+    """Draw a soft-edged disc (H, W) 0..1, two pixels further right on each frame."""
     y, x = torch.arange(_HEIGHT)[:, None], torch.arange(_WIDTH)[None]
     distance = ((y - 48.0) ** 2 + (x - 56.0 - 2 * t) ** 2).sqrt()
     return (30.5 - distance).clamp(0, 1)

@@ -80,9 +80,9 @@ class MattingSession:
         alpha = session.seed(plate, mask)
         alpha = session.advance(plate)
 
-    Plates are (3, H, W), display-referred 0..1; masks and alphas are (H, W), 0..1. Tensors or numpy arrays are taken;
-    alphas come back as float32 tensors on the network's device. The network may serve any number of sessions, and what
-    ready() makes of a plate any session of this network with the same options, in the plate's place.
+    Plates are (3, H, W) or (H, W, 3), display-referred 0..1; masks and alphas are (H, W), 0..1. Tensors or numpy arrays
+    are taken; alphas come back as float32 tensors on the network's device. The network may serve any number of
+    sessions, and what ready() makes of a plate any session of this network with the same options, in the plate's place.
     `frame`, the plate's own number, is needed only where the region has keys.
     """
 
@@ -142,23 +142,23 @@ class MattingSession:
         return self._state
 
     def rewind(self, state: StreamState) -> None:
-        """Goes back to a state that this session had."""
+        """Go back to a state that this session had."""
         self._state = state
 
     def forget(self) -> None:
-        """Forgets everything, as a new session."""
+        """Forget everything, as a new session."""
         self._state = StreamState.empty(self._policy)
 
     def seed(
         self,
         plate: AnyPlate,
         mask: Image,
+        *,
         stopping: Callable[[], bool] = lambda: False,
         constraints: Constraints = NO_CONSTRAINTS,
-        *,
         frame: int | None = None,
     ) -> Tensor:
-        """Starts from a plate and the mask of the object on it, warms up, and returns the alpha (H, W) of this frame.
+        """Start from a plate and the mask of the object on it, warms up, and returns the alpha (H, W) of this frame.
 
         The mask may be soft. The frame is predicted 1 + warm_up_passes times, each time from the last answer. On a
         session that was seeded before, working memory starts anew from this frame. `stopping` is asked before each
@@ -186,31 +186,31 @@ class MattingSession:
             )
 
     def assign(self, plate: AnyPlate, mask: Image, *, frame: int | None = None) -> Tensor:
-        """Remembers this plate with this mask as its alpha, without a prediction, and returns the mask.
+        """Remember this plate with this mask as its alpha, without a prediction, and returns the mask.
 
         Raises PlateError, MaskError.
         """
         return self._move(FrameKind.SEED, plate, mask, frame)
 
     def settle(self, plate: AnyPlate, *, frame: int | None = None) -> Tensor:
-        """Predicts the frame just seen once more from its own last alpha; memory restarts from the result."""
+        """Predict the frame just seen once more from its own last alpha; memory restarts from the result."""
         return self._move(FrameKind.WARM_UP, plate, None, frame)
 
     def advance(
-        self, plate: AnyPlate, constraints: Constraints = NO_CONSTRAINTS, *, frame: int | None = None
+        self, plate: AnyPlate, *, constraints: Constraints = NO_CONSTRAINTS, frame: int | None = None
     ) -> Tensor:
-        """Returns the alpha (H, W) of the next frame, within its constraint masks.
+        """Return the alpha (H, W) of the next frame, within its constraint masks.
 
         Raises IllegalMove before a mask was given, PlateError, MaskError.
         """
         return self._move(FrameKind.ADVANCE, plate, None, frame, constraints)
 
     def finish(self, plate: AnyPlate, mask: Image | None = None, *, frame: int | None = None) -> Tensor:
-        """Returns the alpha of a last frame, which is not remembered; with a mask, the mask is the alpha."""
+        """Return the alpha of a last frame, which is not remembered; with a mask, the mask is the alpha."""
         return self._move(FrameKind.FINISH if mask is None else FrameKind.FINISH_SEED, plate, mask, frame)
 
     def snapshot(self, state: StreamState | None = None) -> bytes:
-        """Returns all that this session remembers, or remembered in a state that is given, as bytes for restore().
+        """Return all that this session remembers, or remembered in a state that is given, as bytes for restore().
 
         No pickle; damage is noticed on restore.
         """
@@ -226,7 +226,7 @@ class MattingSession:
 
     @classmethod
     def restore(cls, network: MatAnyone, blob: bytes) -> MattingSession:
-        """Returns a session that goes on exactly where snapshot() was taken.
+        """Return a session that goes on exactly where snapshot() was taken.
 
         Raises SnapshotError for damaged bytes or another network's.
         """
@@ -236,7 +236,7 @@ class MattingSession:
         return session
 
     def recall(self, blob: bytes) -> None:
-        """Goes to where snapshot() was taken, in this session or in one with the same options.
+        """Go to where snapshot() was taken, in this session or in one with the same options.
 
         Raises SnapshotError for damaged bytes or another network's.
         """
@@ -271,7 +271,7 @@ class MattingSession:
         )
 
     def ready(self, plate: Image, encode_on: EncodeOn = at_once) -> ReadyPlate:
-        """Checks and prepares a plate, perhaps before its turn and on another thread; it does not depend on what is
+        """Check and prepares a plate, perhaps before its turn and on another thread; it does not depend on what is
         remembered.
 
         encode_on: what has it encoded, before its turn or in it. Raises PlateError, OutOfMemory.
@@ -285,7 +285,7 @@ class MattingSession:
         return self._region.off
 
     def _shown(self, plate: AnyPlate, constraints: Constraints = NO_CONSTRAINTS) -> _SessionPlate:
-        """Checks plate and constraint masks, and brings them to the device."""
+        """Check plate and constraint masks, and brings them to the device."""
         with inference():
             ready = plate if isinstance(plate, ReadyPlate) else self.ready(plate)
             if not ready.suits(self._network, self._working_size, self._hold_tolerance):
@@ -301,7 +301,7 @@ class MattingSession:
             return _SessionPlate(ready, self._limits(constraints, size))
 
     def _limits(self, constraints: Constraints, size: Size) -> MaskLimits | None:
-        """Returns what the constraint masks allow an alpha of the plate's size; None where there are none."""
+        """Return what the constraint masks allow an alpha of the plate's size; None where there are none."""
         masks = {"inside": constraints.inside, "outside": constraints.outside}
         given = {name: float_tensor(mask) for name, mask in masks.items() if mask is not None}
         for name, mask in given.items():
@@ -315,7 +315,7 @@ class MattingSession:
         return MaskLimits.of(given, self._network.device) if given else None
 
     def _mask(self, mask: Image, geometry: Geometry) -> Tensor:
-        """Returns the mask checked, at working size and padded: (1, 1, H, W)."""
+        """Return the mask checked, at working size and padded: (1, 1, H, W)."""
         with inference():
             given = float_tensor(mask)
             if tuple(given.shape) != geometry.frame:
@@ -338,7 +338,7 @@ class MattingSession:
         return last is not None and shown.limits is None and shown.ready.repeats(last.look)
 
     def _held(self, shown: _SessionPlate) -> Tensor:
-        """Returns the last alpha once more; nothing that is remembered changes."""
+        """Return the last alpha once more; nothing that is remembered changes."""
         state, geometry = self._state, shown.geometry
         assert state.answered is not None
         assert state.window is not None
@@ -352,7 +352,7 @@ class MattingSession:
     def _located(
         self, shown: _SessionPlate, given: Tensor | None, number: int | None, compute: Compute, *, predicts: bool
     ) -> Tensor:
-        """Computes in the window that the region chooses, again elsewhere as long as it would clip the subject, and
+        """Compute in the window that the region chooses, again elsewhere as long as it would clip the subject, and
         commits.
         """
         geometry, before = shown.geometry, replace(self._state, frame=shown.geometry.frame)
@@ -372,7 +372,7 @@ class MattingSession:
         return self._commit(stepped, shown, report, refine=self._refine and predicts)
 
     def _signals(self, stepped: StepResult, given: Tensor | None, geometry: Geometry) -> Signals:
-        """Measures a computed frame against its mask, or else against the frame before."""
+        """Measure a computed frame against its mask, or else against the frame before."""
         last = self._state.signals
         before = None if last is None else last.area
         with inference():
@@ -381,7 +381,7 @@ class MattingSession:
             return measured(stepped.alpha, stepped.change, before, geometry.working)
 
     def _subject(self, given: Tensor | None, geometry: Geometry) -> Window | None:
-        """Returns where the subject is by its mask, or was on the last frame; None where the window does not follow
+        """Return where the subject is by its mask, or was on the last frame; None where the window does not follow
         it.
         """
         if not self._region.follows:
@@ -394,7 +394,7 @@ class MattingSession:
     def _through(
         self, window: Window, before: StreamState, shown: _SessionPlate, given: Tensor | None, compute: Compute
     ) -> StepResult:
-        """Computes one frame through one window and checks its alpha."""
+        """Compute one frame through one window and checks its alpha."""
         mask = None if given is None else window.cut(given)
         if mask is not None and not mask.max() > 0:
             raise MaskError(
@@ -423,7 +423,7 @@ class MattingSession:
             )
 
     def _commit(self, stepped: StepResult, shown: _SessionPlate, report: FrameReport, *, refine: bool) -> Tensor:
-        """Stores the new state, and with it what moving windows and held frames need of this frame."""
+        """Store the new state, and with it what moving windows and held frames need of this frame."""
         state = stepped.state
         assert state.window is not None
         geometry, refine = shown.geometry, refine and shown.geometry.scaled
@@ -459,11 +459,11 @@ class _SessionPlate:
         return None if self.limits is not None else self.ready.look
 
     def limits_in(self, window: Window) -> MaskLimits | None:
-        """Returns the limits at working size, in a window."""
+        """Return the limits at working size, in a window."""
         return self.limits and self.limits.prepared(self.geometry).mapped(window.cut)
 
     def full_size(self, alpha: Tensor, box: Box, *, refine: bool) -> Tensor:
-        """Brings (1, 1, H, W), padded and 0 outside of the box, to the plate's size (H, W), within the limits and 0
+        """Bring (1, 1, H, W), padded and 0 outside of the box, to the plate's size (H, W), within the limits and 0
         outside of the box.
         """
         answer = self._enlarged(alpha, box) if refine else self.geometry.restore(alpha)
@@ -480,5 +480,5 @@ class _SessionPlate:
 
 
 def _words(size: Size) -> str:
-    """Writes a size as compositors say it: width x height."""
+    """Write a size as compositors say it: width x height."""
     return f"{size[1]}x{size[0]}"

@@ -24,7 +24,7 @@ from matanyone_engine.model.matanyone import MatAnyone
 
 
 def moved(network: MatAnyone, state: StreamState, window: Window) -> StreamState:
-    """Returns the state as if the last frame had been seen through this window. It needs the last plate
+    """Return the state as if the last frame had been seen through this window. It needs the last plate
     (StreamState.plate).
     """
     old, carried = state.window, state.carried

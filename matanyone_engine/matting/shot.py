@@ -47,7 +47,7 @@ class Subject:
     """Followed only so that the others keep off it; it has no output."""
 
     def lives(self, frame: int) -> bool:
-        """Returns whether the subject may be seen on this frame."""
+        """Return whether the subject may be seen on this frame."""
         return (self.first is None or frame >= self.first) and (self.last is None or frame <= self.last)
 
 
@@ -106,7 +106,7 @@ class Shot:
             _check_keys(subject, self.frames)
 
     def subject(self, name: str) -> Subject:
-        """Returns the subject of this name."""
+        """Return the subject of this name."""
         return next(subject for subject in self.subjects if subject.name == name)
 
     @cached_property
@@ -139,29 +139,29 @@ class Shot:
         return found
 
     def answer(self, subject: str, frame: int) -> AlphaOrigin:
-        """Returns how this subject's alpha on this frame is made."""
+        """Return how this subject's alpha on this frame is made."""
         return self._answers.get((subject, frame), AlphaOrigin(Source.ABSENT))
 
     def ahead_of(self, along: Pass) -> Seed | None:
-        """Returns the key that a pass goes towards; None where it goes to the end of its subject's life."""
+        """Return the key that a pass goes towards; None where it goes to the end of its subject's life."""
         keys = self.subject(along.seed.subject).keys
         place = keys.index(along.seed.frame) + (-1 if along.backward else 1)
         return Seed(along.seed.subject, keys[place]) if 0 <= place < len(keys) else None
 
     def pins(self, of: Pass) -> tuple[Seed, ...]:
-        """Lists the other keys that a pass remembers, ascending: the one it goes towards, and pinned ones."""
+        """List the other keys that a pass remembers, ascending: the one it goes towards, and pinned ones."""
         subject, ahead = self.subject(of.seed.subject), self.ahead_of(of)
         kept = subject.pinned | ({ahead.frame} if ahead else set())
         return tuple(Seed(subject.name, key) for key in sorted(kept) if key != of.seed.frame)
 
     def distractors_of(self, name: str) -> tuple[Subject, ...]:
-        """Lists the subjects that a subject keeps off."""
+        """List the subjects that a subject keeps off."""
         if self.subject(name).distractor:
             return ()
         return tuple(subject for subject in self.subjects if subject.distractor)
 
     def seeds_for(self, name: str, frame: int) -> tuple[Seed, ...]:
-        """Lists all keys that a subject's alpha on a frame depends on, those of distractors too, ascending."""
+        """List all keys that a subject's alpha on a frame depends on, those of distractors too, ascending."""
         answer = self.answer(name, frame)
         whole = answer.source is Source.BLEND
         met = [self._met[each][each.frames[-1] if whole else frame] for each in answer.passes]
@@ -169,12 +169,12 @@ class Shot:
         return tuple(sorted(self._behind(answer).union(*met, *at_key), key=lambda seed: (seed.frame, seed.subject)))
 
     def _behind(self, answer: AlphaOrigin) -> frozenset[Seed]:
-        """Lists the keys of the alpha's own subject that it depends on."""
+        """List the keys of the alpha's own subject that it depends on."""
         started = [seed for each in answer.passes for seed in (each.seed, *self.pins(each))]
         return frozenset([answer.seed] if answer.seed else started)
 
     def _kept_off(self, name: str, frame: int) -> frozenset[Seed]:
-        """Lists the keys of the distractors that a subject keeps off on a frame."""
+        """List the keys of the distractors that a subject keeps off on a frame."""
         return frozenset[Seed]().union(*(self._behind(self.answer(r.name, frame)) for r in self.distractors_of(name)))
 
     @cached_property
@@ -189,7 +189,7 @@ class Shot:
         return found
 
     def reach(self, seed: Seed) -> tuple[int, ...]:
-        """Lists the frames on which a change of this key can change an alpha, ascending."""
+        """List the frames on which a change of this key can change an alpha, ascending."""
         return tuple(
             frame
             for frame in self.frames
@@ -197,7 +197,7 @@ class Shot:
         )
 
     def describe(self) -> str:
-        """Describes the plan in lines, one for each run of frames that are made alike."""
+        """Describe the plan in lines, one for each run of frames that are made alike."""
         lines = []
         for subject in self.subjects:
             whole = itertools.groupby(self.frames, key=lambda frame: self.answer(subject.name, frame))
@@ -274,7 +274,7 @@ NOTHING_KEPT = Kept()
 
 
 def plan_steps(shot: Shot, asked: Iterable[int], kept: Kept = NOTHING_KEPT) -> tuple[ShotStep, ...]:
-    """Lists the work for these frames, in order: of each stretch its keys, then forwards and back. Alphas are delivered
+    """List the work for these frames, in order: of each stretch its keys, then forwards and back. Alphas are delivered
     as soon as they are known.
 
     All subjects go over a plate together, so that it is read and encoded once for each sweep; but distractors go first
@@ -300,7 +300,7 @@ class _Work:
 
 
 def _in_order(shot: Shot, distractors: _Work, others: _Work) -> list[ShotStep]:
-    """Orders the work so that what keeps off distractors comes after the alphas of those distractors."""
+    """Order the work so that what keeps off distractors comes after the alphas of those distractors."""
     pinned = any(subject.pinned for subject in shot.subjects if not subject.distractor)
     if pinned and (distractors.moves or distractors.seeds) and (others.moves or others.seeds):
         return [
@@ -317,7 +317,7 @@ def _in_order(shot: Shot, distractors: _Work, others: _Work) -> list[ShotStep]:
 
 
 def _early(shot: Shot, here: _Work, work: _Work) -> list[ShotStep]:
-    """Puts keys that passes of a stretch remember before the passes."""
+    """Put keys that passes of a stretch remember before the passes."""
     pinned = {pin for move in here.moves if move.starts == move.along.seed.frame for pin in shot.pins(move.along)}
     return [ShotStep(seed.frame, seeds=(seed,)) for seed in work.seeds if seed in pinned]
 
@@ -343,7 +343,7 @@ def _work_for(shot: Shot, answers: Origins, kept: Kept) -> _Work:
 
 
 def _stretches(shot: Shot, distractors: _Work, others: _Work) -> Iterator[tuple[_Work, _Work]]:
-    """Splits the work at frames that no pass goes across, in order."""
+    """Split the work at frames that no pass goes across, in order."""
     ends = _ends(shot, {move.along for move in (*distractors.moves, *others.moves)})
 
     def placed(whole: list[Placed], number: int) -> list[Placed]:
@@ -357,7 +357,7 @@ def _stretches(shot: Shot, distractors: _Work, others: _Work) -> Iterator[tuple[
 
 
 def _ends(shot: Shot, passes: Iterable[Pass]) -> list[int]:
-    """Lists key frames that passes come from or go towards and that no other pass goes across, ascending."""
+    """List key frames that passes come from or go towards and that no other pass goes across, ascending."""
     ends: list[int] = []
     for first, last in sorted(_span(shot, each) for each in passes if each.backward or shot.ahead_of(each)):
         if ends and first <= ends[-1]:
@@ -368,7 +368,7 @@ def _ends(shot: Shot, passes: Iterable[Pass]) -> list[int]:
 
 
 def _span(shot: Shot, along: Pass) -> tuple[int, int]:
-    """Returns the first frame of a pass in the order of the plate, and the key after it."""
+    """Return the first frame of a pass in the order of the plate, and the key after it."""
     if along.backward:
         return along.frames[-1], along.seed.frame
     ahead = shot.ahead_of(along)
@@ -376,7 +376,7 @@ def _span(shot: Shot, along: Pass) -> tuple[int, int]:
 
 
 def _wanted(answers: Origins) -> dict[Pass, list[int]]:
-    """Maps each pass to the frames whose alpha is needed; a blend needs the whole of both passes."""
+    """Map each pass to the frames whose alpha is needed; a blend needs the whole of both passes."""
     wanted: dict[Pass, list[int]] = {}
     for frame, of_subjects in answers:
         for answer in of_subjects:
@@ -389,7 +389,7 @@ def _wanted(answers: Origins) -> dict[Pass, list[int]]:
 
 
 def _moves(along: Pass, wanted: list[int], kept: Kept) -> Iterator[Move]:
-    """Lists the moves from the nearest stored state before each frame that is not stored, up to that frame."""
+    """List the moves from the nearest stored state before each frame that is not stored, up to that frame."""
     place = {frame: number for number, frame in enumerate(along.frames)}
     states = {-1} | {place[frame] for frame in kept.states(along)}
     at: int | None = None
@@ -407,7 +407,7 @@ def _moves(along: Pass, wanted: list[int], kept: Kept) -> Iterator[Move]:
 
 
 def _seeds(shot: Shot, answers: Origins, moves: list[Move], kept: Kept) -> list[Seed]:
-    """Lists the keys that must be computed: those asked for, and those that passes start from or remember."""
+    """List the keys that must be computed: those asked for, and those that passes start from or remember."""
     asked = {answer.seed for _, of_subjects in answers for answer in of_subjects if answer.seed}
     begun = [move.along for move in moves if move.starts == move.along.seed.frame]
     needed = asked | {seed for along in begun for seed in (along.seed, *shot.pins(along))}
@@ -416,7 +416,7 @@ def _seeds(shot: Shot, answers: Origins, moves: list[Move], kept: Kept) -> list[
 
 
 def _sweep(work: _Work, *, backward: bool) -> list[ShotStep]:
-    """Lists the steps of one direction over the plates; on each plate keys come first, and they belong to the forward
+    """List the steps of one direction over the plates; on each plate keys come first, and they belong to the forward
     sweep.
     """
     here: dict[int, list[Move]] = defaultdict(list)
@@ -431,7 +431,7 @@ def _sweep(work: _Work, *, backward: bool) -> list[ShotStep]:
 
 
 def _once(work: list[ShotStep]) -> list[ShotStep]:
-    """Leaves each key to the step that needs it first, and drops steps that are left without work."""
+    """Leave each key to the step that needs it first, and drops steps that are left without work."""
     done: set[Seed] = set()
     steps = []
     for step in work:
@@ -443,7 +443,7 @@ def _once(work: list[ShotStep]) -> list[ShotStep]:
 
 
 def _delivered(work: list[ShotStep], answers: Origins) -> Iterator[ShotStep]:
-    """Marks where every frame that was asked for is delivered, as soon as all its subjects are known."""
+    """Mark where every frame that was asked for is delivered, as soon as all its subjects are known."""
     finished: dict[Seed | Pass, int] = {}
     moved: dict[tuple[Pass, int], int] = {}
     for number, step in enumerate(work):
@@ -463,7 +463,7 @@ def _delivered(work: list[ShotStep], answers: Origins) -> Iterator[ShotStep]:
 def _known_after(
     answer: AlphaOrigin, frame: int, finished: dict[Seed | Pass, int], moved: dict[tuple[Pass, int], int]
 ) -> int:
-    """Returns the step after which an alpha is known; -1 if nothing has to be computed for it."""
+    """Return the step after which an alpha is known; -1 if nothing has to be computed for it."""
     if answer.source is Source.KEY and answer.seed:
         return finished.get(answer.seed, -1)
     if answer.source is Source.PASS:

@@ -82,12 +82,12 @@ class StreamState:
 
     @classmethod
     def empty(cls, policy: MemoryPolicy) -> StreamState:
-        """Returns the state before any mask."""
+        """Return the state before any mask."""
         limits = None if policy.long_term is None else _limits(policy.long_term)
         return cls(Cursor(), MemoryBank(policy.bank_frames, limits))
 
     def known(self) -> Carried:
-        """Returns what is carried; the schedule lets nobody ask before a mask was given."""
+        """Return what is carried; the schedule lets nobody ask before a mask was given."""
         if self.carried is None:
             raise LookupError("nothing is carried before the first mask")
         return self.carried
@@ -98,7 +98,7 @@ def _limits(policy: LongTermPolicy) -> LongTermLimits:
 
 
 def to_bytes(state: StreamState, about: dict[str, Any]) -> bytes:
-    """Returns a snapshot of a state and of a JSON-able description of its session."""
+    """Return a snapshot of a state and of a JSON-able description of its session."""
     bank = state.bank
     header = {
         "about": about,
@@ -124,12 +124,12 @@ def to_bytes(state: StreamState, about: dict[str, Any]) -> bytes:
 
 
 def read_about(blob: bytes) -> dict[str, Any]:
-    """Reads the description that to_bytes was given."""
+    """Read the description that to_bytes was given."""
     return _header(_tensors(blob))["about"]
 
 
 def from_bytes(blob: bytes, policy: MemoryPolicy, device: torch.device) -> StreamState:
-    """Restores what to_bytes wrote. Raises SnapshotError for anything damaged or unknown."""
+    """Restore what to_bytes wrote. Raises SnapshotError for anything damaged or unknown."""
     tensors = _tensors(blob)
     header = _header(tensors)
     del tensors[_HEADER]
@@ -163,7 +163,7 @@ def from_bytes(blob: bytes, policy: MemoryPolicy, device: torch.device) -> Strea
 
 
 def _taken(tensors: dict[str, Tensor], prefix: str, device: torch.device) -> dict[str, Tensor]:
-    """Removes and returns the tensors under a prefix, on the device, without the prefix.
+    """Remove and returns the tensors under a prefix, on the device, without the prefix.
 
     Copied: in the bytes they lie at any address, and a matrix product may round by how its factors are aligned.
     """

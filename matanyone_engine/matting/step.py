@@ -38,7 +38,7 @@ class StepResult(NamedTuple):
 def assign(
     network: MatAnyone, plan: FramePlan, state: StreamState, features: ImageFeatures, mask: Tensor
 ) -> StepResult:
-    """Remembers a frame whose alpha is the given mask (B, 1, H, W) 0..1."""
+    """Remember a frame whose alpha is the given mask (B, 1, H, W) 0..1."""
     sensory = _no_sensory(network, features) if state.carried is None else state.carried.sensory
     return StepResult(mask, _remembered(network, plan, state, features, mask, sensory))
 
@@ -52,7 +52,7 @@ def predict(
     block_bytes: int = DEFAULT_BLOCK_BYTES,
     limits: MaskLimits | None = None,
 ) -> StepResult:
-    """Computes the alpha of a frame with the network, within the limits.
+    """Compute the alpha of a frame with the network, within the limits.
 
     The limits hold before anything is remembered, so that what was kept out of one frame cannot come back in the next.
     """
@@ -80,7 +80,7 @@ def _value_from_memory(
     top_k: int | None,
     block_bytes: int,
 ) -> tuple[Tensor, MemoryBank, Tensor]:
-    """Reads memory, and keeps the last value where the change head sees no change (spec 2.11)."""
+    """Read memory, and keeps the last value where the change head sees no change (spec 2.11)."""
     flat, bank = bank.read(
         tokens(features.key),
         tokens(features.selection),
@@ -105,7 +105,7 @@ def _remembered(
     alpha: Tensor,
     sensory: Tensor,
 ) -> StreamState:
-    """Returns the state after a frame with this alpha; every frame leaves its value, some go into memory."""
+    """Return the state after a frame with this alpha; every frame leaves its value, some go into memory."""
     value = network.encode_mask(features, alpha)
     if not plan.memorises:
         carried = Carried(sensory, alpha, features.pix, value, state.known().summary)
@@ -129,7 +129,7 @@ def _remembered(
 
 
 def _plain(carried: Carried) -> Carried:
-    """Returns the maps in one memory layout, so that a restored state computes the very same bits."""
+    """Return the maps in one memory layout, so that a restored state computes the very same bits."""
     return Carried(*(tensor.contiguous() for tensor in carried))
 
 

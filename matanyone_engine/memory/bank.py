@@ -49,25 +49,25 @@ class Tokens:
         return self.key.shape[1]
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Tokens:
-        """Applies a change to every tensor that is there."""
+        """Applie a change to every tensor that is there."""
         return Tokens(**{name: change(tensor) for name, tensor in self.tensors().items()})
 
     def tensors(self) -> dict[str, Tensor]:
-        """Maps field names to tensors; absent ones are left out."""
+        """Map field names to tensors; absent ones are left out."""
         every = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: tensor for name, tensor in every.items() if tensor is not None}
 
     def part(self, start: int, stop: int | None = None) -> Tokens:
-        """Returns tokens start..stop, without a copy."""
+        """Return tokens start..stop, without a copy."""
         return self.map(lambda x: x[:, start:stop])
 
     def pick(self, index: Tensor) -> Tokens:
-        """Returns tokens by number, index (B, n)."""
+        """Return tokens by number, index (B, n)."""
         return self.map(lambda x: _gather(x, index))
 
     @classmethod
     def joined(cls, parts: list[Tokens]) -> Tokens:
-        """Joins parts one after another; they are copied unless there is only one."""
+        """Join parts one after another; they are copied unless there is only one."""
         filled = [part for part in parts if len(part)]
         if len(filled) == 1:
             return filled[0]
@@ -110,19 +110,19 @@ class MemoryBank:
         return sum(self.stored[1:])
 
     def added(self, frame: Tokens) -> MemoryBank:
-        """Stores one frame's tokens with their selection; the first frame of an empty working memory is permanent."""
+        """Store one frame's tokens with their selection; the first frame of an empty working memory is permanent."""
         fresh = self._fresh(frame)
         tokens = fresh if self.tokens is None else Tokens.joined([self.tokens, fresh])
         grown = replace(self, tokens=tokens, stored=(*self.stored, len(frame)))
         return grown._evicted() if self.long_term is None else grown._consolidated(self.long_term)
 
     def forgotten(self) -> MemoryBank:
-        """Returns the bank with its working memory emptied."""
+        """Return the bank with its working memory emptied."""
         kept = None if self.tokens is None or not self.prototypes else self.tokens.part(0, self.prototypes)
         return replace(self, tokens=kept, stored=())
 
     def pinned(self, others: list[MemoryBank], *, farther: float = 1.0) -> MemoryBank:
-        """Adds the permanent frame of each of the other banks as permanent, its squared distances times `farther`.
+        """Add the permanent frame of each of the other banks as permanent, its squared distances times `farther`.
 
         Raises LookupError unless all banks hold one frame of working memory, as after a seed.
         """
@@ -141,7 +141,7 @@ class MemoryBank:
         block_bytes: int = DEFAULT_BLOCK_BYTES,
         half_search: bool = False,
     ) -> tuple[Tensor, MemoryBank]:
-        """Returns values (B, P, V) for the queries (B, P, K), and the bank with this read counted."""
+        """Return values (B, P, V) for the queries (B, P, K), and the bank with this read counted."""
         tokens = self._stored()
         reading = read(
             tokens.key,
@@ -173,7 +173,7 @@ class MemoryBank:
         return replace(self, tokens=replace(tokens, use=tokens.use + reading.use, life=tokens.life + 1))
 
     def _evicted(self) -> MemoryBank:
-        """Keeps the permanent frame and the newest frames - 1 temporary ones."""
+        """Keep the permanent frame and the newest frames - 1 temporary ones."""
         surplus = len(self.stored) - self.frames
         if surplus <= 0:
             return self

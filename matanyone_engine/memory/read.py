@@ -46,7 +46,7 @@ class Reading(NamedTuple):
 
 
 def similarity(key: Tensor, shrinkage: Tensor, query: Tensor, selection: Tensor) -> Tensor:
-    """Returns the negative squared distance, weighted per query channel by its selection and per token by its
+    """Return the negative squared distance, weighted per query channel by its selection and per token by its
     shrinkage.
 
     key (B, N, K), shrinkage (B, N), query (B, P, K), selection (B, P, K) in 0..1 -> (B, P, N), about 0 at most.
@@ -55,7 +55,7 @@ def similarity(key: Tensor, shrinkage: Tensor, query: Tensor, selection: Tensor)
 
 
 def token_side(key: Tensor, shrinkage: Tensor) -> Tensor:
-    """Returns a token's half of the product that is the similarity: (B, N, K), (B, N) -> (B, N, 2 K + 1).
+    """Return a token's half of the product that is the similarity: (B, N, K), (B, N) -> (B, N, 2 K + 1).
 
     s (-e (k - q)^2) = (-e) (s k^2) + (2 q e) (s k) + (-e q^2) s: one matrix product, and no pass over its result.
     """
@@ -64,13 +64,13 @@ def token_side(key: Tensor, shrinkage: Tensor) -> Tensor:
 
 
 def query_side(query: Tensor, selection: Tensor) -> Tensor:
-    """Returns the query's half of that product: (B, P, K) twice -> (B, P, 2 K + 1)."""
+    """Return the query's half of that product: (B, P, K) twice -> (B, P, 2 K + 1)."""
     constant = (selection * query.square()).sum(dim=-1, keepdim=True)
     return torch.cat([-selection, 2 * query * selection, -constant], dim=-1)
 
 
 def softmax_weights(similar: Tensor, top_k: int | None) -> SoftmaxWeights:
-    """Returns softmax weights of (B, P, N) over the top_k largest of each row, or over all tokens with None.
+    """Return softmax weights of (B, P, N) over the top_k largest of each row, or over all tokens with None.
 
     Fewer stored tokens than top_k are all kept. The maximum is subtracted first, so no row can vanish (spec 9.4).
     """
@@ -81,7 +81,7 @@ def softmax_weights(similar: Tensor, top_k: int | None) -> SoftmaxWeights:
 
 
 def extreme(x: Tensor, count: int, *, largest: bool = True) -> Tensor:
-    """Finds where the `count` largest, or smallest, of each row stand, in any order: (B, P, N) -> (B, P, count).
+    """Find where the `count` largest, or smallest, of each row stand, in any order: (B, P, N) -> (B, P, count).
 
     Exact in two rounds, which long rows gain by: the best of a row lie in the `count` groups with the best of their
     own, so that only those groups are searched.
@@ -115,7 +115,7 @@ class ExactSearch:
         self.query_bytes = key.shape[1] * key.element_size()
 
     def weights(self, queries: slice) -> SoftmaxWeights:
-        """Returns the softmax weights of these queries."""
+        """Return the softmax weights of these queries."""
         return softmax_weights(self._asked[:, queries] @ self._stored, self._top_k)
 
 
@@ -139,7 +139,7 @@ class HalfSearch:
         self.query_bytes = torch.int16.itemsize * key.shape[1] + max(candidates, compared)
 
     def weights(self, queries: slice) -> SoftmaxWeights:
-        """Returns the softmax weights of these queries."""
+        """Return the softmax weights of these queries."""
         # The order of bfloat16 numbers of at least 0 is that of their bits as integers, which compare faster. What
         # rounding brought below 0 comes first, too, in no order: it is nearer than half precision can tell.
         distance = (self._asked[:, queries] @ self._stored).view(torch.int16)
@@ -149,7 +149,7 @@ class HalfSearch:
         return SoftmaxWeights(torch.softmax(best.values, dim=-1), token.gather(-1, best.indices))
 
     def _similarity(self, queries: slice, token: Tensor) -> Tensor:
-        """Returns the similarity (B, P, n) of each query and the tokens that were found for it."""
+        """Return the similarity (B, P, n) of each query and the tokens that were found for it."""
         bags = _end_to_end(token, self._key.shape[1])
         apart = F.embedding(bags, self._key.flatten(0, 1)) - self._query[:, queries].unsqueeze(-2)
         distance = (apart.square() @ self._selection[:, queries].unsqueeze(-1)).squeeze(-1)
@@ -157,7 +157,7 @@ class HalfSearch:
 
 
 def readout(weights: SoftmaxWeights, value: Tensor) -> Tensor:
-    """Returns weighted sums of token values: value (B, N, V) -> (B, P, V). Sparse weights touch only the tokens they
+    """Return weighted sums of token values: value (B, N, V) -> (B, P, V). Sparse weights touch only the tokens they
     keep.
     """
     if weights.token is None:
@@ -170,12 +170,12 @@ def readout(weights: SoftmaxWeights, value: Tensor) -> Tensor:
 
 
 def _end_to_end(token: Tensor, tokens: int) -> Tensor:
-    """Counts token numbers (B, P, k) over the tokens of all batch entries laid end to end."""
+    """Count token numbers (B, P, k) over the tokens of all batch entries laid end to end."""
     return token + torch.arange(len(token), device=token.device).view(-1, 1, 1) * tokens
 
 
 def token_use(weights: SoftmaxWeights, tokens: int) -> Tensor:
-    """Returns how much weight each token got from all queries: (B, tokens)."""
+    """Return how much weight each token got from all queries: (B, tokens)."""
     if weights.token is None:
         return weights.weight.sum(dim=1)
     use = weights.weight.new_zeros(weights.weight.shape[0], tokens)
@@ -194,7 +194,7 @@ def read(
     block_bytes: int = DEFAULT_BLOCK_BYTES,
     half_search: bool = False,
 ) -> Reading:
-    """Reads memory for every query pixel.
+    """Read memory for every query pixel.
 
     key (B, N, K), shrinkage (B, N), value (B, N, V): the stored tokens; query, selection (B, P, K).
     At most block_bytes are spent on similarities at a time (at least one query's worth). half_search looks for

@@ -10,10 +10,10 @@ AREA_FLOOR = 1e-4
 
 
 def accumulated(total: Tensor | None, frame: Tensor) -> Tensor:
-    """Adds one frame's summary (B, Q, D + 1) to the total; the first one is the total."""
+    """Add one frame's summary (B, Q, D + 1) to the total; the first one is the total."""
     return frame if total is None else total + frame
 
 
 def normalised(total: Tensor) -> Tensor:
-    """Returns the mean feature of each query (B, Q, D) from (B, Q, D + 1), whose last column is the area."""
+    """Return the mean feature of each query (B, Q, D) from (B, Q, D + 1), whose last column is the area."""
     return total[..., :-1] / (total[..., -1:] + AREA_FLOOR)

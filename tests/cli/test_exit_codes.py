@@ -34,3 +34,8 @@ def test_an_unknown_command_is_bad_input(capsys: pytest.CaptureFixture[str]) -> 
         main(["mate"])
     assert stopped.value.code == exit_codes.BAD_INPUT
     assert "matte" in capsys.readouterr().err
+
+
+def test_every_code_has_a_meaning_in_words() -> None:
+    constants = {value for name, value in vars(exit_codes).items() if name.isupper() and isinstance(value, int)}
+    assert set(exit_codes.MEANINGS) == constants

@@ -329,7 +329,7 @@ def test_a_preview_never_goes_over_the_mask(shot: Shot, capsys: pytest.CaptureFi
     mask = shot.folder / "roto.png"
     write_image(mask, disc(HEIGHT, WIDTH).numpy()[..., None], ("Y",), oiio.UINT16)
     before = mask.read_bytes()
-    assert "an input" in refused(shot, 2, capsys, "--mask", str(mask), "--preview", str(mask))
+    assert "a mask or a plate of this shot" in refused(shot, 2, capsys, "--mask", str(mask), "--preview", str(mask))
     assert mask.read_bytes() == before
 
 

@@ -154,7 +154,7 @@ def test_a_frame_that_fails_is_named_in_the_lines_and_the_record(
     assert (record["state"], record["run"]["done"], record["run"]["failed"]["frame"]) == ("stopped", "1001-1002", 1003)
     monkeypatch.undo()
     assert main(["run", str(file), "--report", "openjd"]) == 0
-    assert "openjd_status: 2 alphas stood already" in capsys.readouterr().out
+    assert "openjd_status: 2 alphas are up to date" in capsys.readouterr().out
     record = json.loads((shot.out / "alpha.matanyone.json").read_text())
     assert (record["state"], record["run"]["done"], record["run"]["reused"]) == ("finished", "1003-1006", "1001-1002")
 

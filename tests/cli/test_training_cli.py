@@ -55,13 +55,13 @@ def test_evaluate_compares_by_frame_number(tmp_path: Path, capsys: pytest.Captur
     pred = write_alphas(tmp_path / "short", "pred", range(1003, 1005))
     assert main(["evaluate", pred, truth, "--json", str(tmp_path / "s.json")]) == 0
     assert json.loads((tmp_path / "s.json").read_text())["mean"]["mad"] == 0
-    assert "not compared: 1001-1002" in capsys.readouterr().out
+    assert "were not compared: 1001-1002" in capsys.readouterr().out
 
 
 def test_evaluate_says_where_the_subject_is_lost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pred = write_alphas(tmp_path, "pred", range(1001, 1003), shift=14)
     assert main(["evaluate", pred, write_alphas(tmp_path, "truth", range(1001, 1003))]) == 0
-    assert "subject lost on 1001-1002" in capsys.readouterr().out
+    assert "subject was lost on 1001-1002" in capsys.readouterr().out
 
 
 def test_evaluate_finds_out_first_whether_it_can_write(tmp_path: Path) -> None:
@@ -116,8 +116,8 @@ def test_train_starts_from_a_model_by_name(tmp_path: Path) -> None:
         (["--rate", "3"], "rate between 0 and 1"),
         (["--init", "no-such"], "no-such"),
         (["--batch", "0"], "at least one"),
-        (["--threads", "-1"], "at least one thread"),
-        (["--workers", "-1"], "no workers"),
+        (["--threads", "-1"], "--threads of 1 or more"),
+        (["--workers", "-1"], "--workers of 0 or more"),
         (["--stage", "matanyone-1"], "--init"),
     ],
 )

@@ -91,7 +91,7 @@ def test_the_command_line_gives_the_same_through_an_engine_and_without(
         assert main(shot.arguments(*options, "--model", "toy" if where else str(shot.weights), *where)) == 0
         alphas.append([read_image(shot.alpha(frame)) for frame in range(1001, 1007)])
         said = capsys.readouterr().err
-        assert "1 frames repeat another and got its alpha (1003)" in said
+        assert "1 frames repeat the frame before them and have its alpha: 1003" in said
         assert "windows" in said
         shutil.rmtree(shot.out)
     assert all((one == other).all() for one, other in zip(*alphas, strict=True))

@@ -132,7 +132,7 @@ def test_a_frame_with_a_holdout_is_computed(network: Any) -> None:
     session = run(network, shot)[2]
     inside = torch.zeros(48, 64)
     inside[:8] = 1
-    assert (session.advance(shot[1], Constraints(inside=inside))[:8] == 1).all()
+    assert (session.advance(shot[1], constraints=Constraints(inside=inside))[:8] == 1).all()
     assert not session.report.held
     session.advance(shot[1])
     assert not session.report.held

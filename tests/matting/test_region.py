@@ -217,7 +217,7 @@ def test_holdouts_hold_inside_a_region_and_do_not_reach_out_of_it(network: Any, 
     inside[:, 100:140] = 1
     session = MattingSession(network, warm_up_passes=0, region="48,16,112,80", working_size=working)
     session.seed(shot[0], mask)
-    alpha = session.advance(shot[1], Constraints(inside=inside))
+    alpha = session.advance(shot[1], constraints=Constraints(inside=inside))
     box = session.report.region
     assert (alpha[box.y0 : box.y1, 100 : box.x1] == 1).all()
     assert not outside(alpha, box).any()

@@ -343,12 +343,12 @@ def test_a_holdout_holds_and_is_remembered(network: Any) -> None:
     held, free = (MattingSession(network, POLICY, warm_up_passes=1) for _ in range(2))
     for session, constraints in ((held, Constraints(outside=left)), (free, Constraints())):
         session.seed(PLATES[1001], disc(32, 48), constraints=constraints)
-    alpha, loose = held.advance(PLATES[1002], Constraints(outside=left)), free.advance(PLATES[1002])
+    alpha, loose = held.advance(PLATES[1002], constraints=Constraints(outside=left)), free.advance(PLATES[1002])
     assert float((alpha - (1 - left)).max()) <= 0
     later, apart = held.advance(PLATES[1003]), free.advance(PLATES[1003])
     assert not torch.equal(later, apart)
     assert float(loose[:, :20].max()) > 0
-    inside = held.advance(PLATES[1004], Constraints(inside=left))
+    inside = held.advance(PLATES[1004], constraints=Constraints(inside=left))
     assert float((left - inside).max()) <= 0
 
 

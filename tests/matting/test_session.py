@@ -161,7 +161,7 @@ NAN_PLATE[1, 3, 4] = float("nan")
     [
         (NAN_PLATE, disc(), PlateError, "1 values that are NaN"),
         (plates(1)[0] * 255, disc(), PlateError, "in 0..1"),
-        (plates(1)[0].permute(1, 2, 0), disc(), PlateError, r"shape \(3, height, width\)"),
+        (plates(1)[0][:2], disc(), PlateError, r"shape \(3, height, width\) or \(height, width, 3\)"),
         (plates(1)[0], disc(48, 65), MaskError, "64x48"),
         (plates(1)[0], disc() * 0, MaskError, "empty"),
         (plates(1)[0], disc() * 255, MaskError, "Divide 8-bit"),
@@ -177,6 +177,14 @@ def test_bad_input_is_named_and_leaves_the_session_empty(
     assert torch.equal(
         session.seed(plates(1)[0], disc()), MattingSession(network, warm_up_passes=0).seed(plates(1)[0], disc())
     )
+
+
+def test_a_plate_may_have_its_colours_first_or_last(network: Any) -> None:
+    shot = plates(3)
+    session = MattingSession(network, warm_up_passes=2)
+    images = [plate.permute(1, 2, 0).numpy() for plate in shot]
+    alphas = [session.seed(images[0], disc()), *(session.advance(image) for image in images[1:])]
+    assert same(alphas, run(network, shot))
 
 
 def test_a_size_change_in_mid_shot_is_refused_and_costs_nothing(network: Any) -> None:

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mattes a shot in one call from Python: matte(plate, mask, out) loads, checks, runs and says what was written.
+
+It is what the command `matanyone-engine matte` does, without a terminal. Whoever wants to see each frame as it is
+finished, or to stop half-way, takes the parts: plan_matte() of job.py and run_matte() of run.py (docs/python.md).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from matanyone_engine.jobs.job import MatteJob, MattePlan, plan_matte
+from matanyone_engine.jobs.masks import KeyMask
+from matanyone_engine.jobs.run import FrameDone, StepDone, Unchanged, is_of, may_resume, run_matte
+from matanyone_engine.media.layouts import SUBJECT, Delivery
+from matanyone_engine.media.output_names import tokens_of
+from matanyone_engine.media.sequence import parse_frames
+from matanyone_engine.model.matanyone import MatAnyone
+from matanyone_engine.model.registry import VettedWeights, load_vetted, require_licence_class
+
+MaskFile = str | Path
+MasksOfObject = MaskFile | Mapping[int, MaskFile]
+"""One file, as 'mask.1001.exr' or 'mask.1001.exr@1001', or plate frame -> file."""
+MasksOfShot = MasksOfObject | Mapping[str, MasksOfObject]
+"""The masks of one object, or object's name -> its masks."""
+LoadedModel = tuple[MatAnyone, VettedWeights]
+"""What load_vetted() returns."""
+
+_DELIVERY = frozenset(each.name for each in fields(Delivery))
+_GIVEN = frozenset({"plate", "mask", "out", "keys", "delivery", "memory", "objects"})
+_JOB = frozenset(each.name for each in fields(MatteJob)) - _GIVEN | {"objects"}
+
+
+@dataclass
+class MattedShot:
+    """Lists what matte() delivered, by plate frame."""
+
+    record: Path
+    """The JSON file that says how the alphas were made; `matanyone-engine review` reads it."""
+    alphas: dict[int, list[Path]] = field(default_factory=dict)
+    """Frame -> its files: one, or one for each object."""
+    confidences: dict[int, float] = field(default_factory=dict)
+    """Frame -> how far its least certain object can be trusted, 0 to 1."""
+    warnings: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    """Frame -> what an artist should look at; frames without a warning are not in it."""
+
+
+def matte(
+    plate: str | Path,
+    mask: MasksOfShot,
+    out: str | Path,
+    *,
+    model: str | Path | LoadedModel = "mini",
+    device: str = "auto",
+    precision: str = "auto",
+    licence: str = "any",
+    resume: bool = True,
+    progress: Callable[[StepDone], None] = lambda _event: None,
+    **options: Any,
+) -> MattedShot:
+    """Matte a shot from files to files, and return what was written.
+
+    plate, out: patterns such as 'plate.####.exr'. mask: 'mask.1001.exr@1001', {1001: file, 1047: file} for several key
+    frames, or {'hero': ..., 'dog': ...} for several objects.
+    model: a name, a weights file, or what load_vetted() returned, so that several shots load it once.
+    resume: go on with an unfinished run of this very job, if there is one. progress: hears each event of run_matte().
+    options: the other fields of MatteJob and of its Delivery, such as frames='1001-1045' or range(1001, 1046),
+    colorspace='ACEScg', working_size=1080, layout='layers', foreground=True.
+    Raises the errors of matanyone_engine.errors, and TypeError for an option that does not exist.
+    """
+    job = job_of_call(plate, mask, out, options)
+    network, weights = model if isinstance(model, tuple) else load_vetted(model, device, precision)
+    require_licence_class(weights, licence)
+    plan = plan_or_go_on(job, network, resume=None if resume else False)
+    going_on = resume and may_resume(plan, network)
+    shot = MattedShot(plan.papers.record)
+    with closing(run_matte(plan, network, weights, resume=going_on)) as events:
+        for event in events:
+            _note(shot, plan, event)
+            progress(event)
+    shot.alphas = dict(sorted(shot.alphas.items()))
+    return shot
+
+
+def plan_or_go_on(
+    job: MatteJob,
+    network: MatAnyone,
+    checked: Callable[[int, int], None] = lambda _done, _of: None,
+    *,
+    resume: bool | None,
+) -> MattePlan:
+    """Plan a job, in the last version of its output where that is to be gone on with.
+
+    resume: True goes on in the last version; None does so if that version is of this very job; False takes a new one.
+    checked: as in plan_matte(), which also says what is raised.
+    """
+    plan = plan_matte(job, checked, resume=resume is not False)
+    if resume is None and "version" in tokens_of(job.out) and not is_of(plan, network):
+        return plan_matte(job, checked)
+    return plan
+
+
+def job_of_call(plate: str | Path, mask: MasksOfShot, out: str | Path, options: Mapping[str, Any]) -> MatteJob:
+    """Return the job that the arguments of matte() describe. Raises TypeError for an option that does not exist."""
+    unknown = next((name for name in options if name not in _JOB | _DELIVERY), None)
+    if unknown is not None:
+        near = difflib.get_close_matches(unknown, sorted(_JOB | _DELIVERY), 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(_JOB | _DELIVERY))}"
+        raise TypeError(f"matte() has no option {unknown!r}: {hint}")
+    own = {name: value for name, value in options.items() if name in _JOB}
+    for name in ("frames", "first"):
+        if name in own:
+            own[name] = _frames(own[name])
+    delivery = Delivery(**{name: value for name, value in options.items() if name in _DELIVERY})
+    return MatteJob(str(plate), "", str(out), keys=tuple(_keys(mask)), delivery=delivery, **own)
+
+
+def _frames(given: str | Iterable[int] | None) -> tuple[int, ...] | None:
+    if given is None:
+        return None
+    return parse_frames(given) if isinstance(given, str) else tuple(given)
+
+
+def _keys(mask: MasksOfShot) -> Iterable[KeyMask]:
+    """The masks of a call, object by object."""
+    if not isinstance(mask, Mapping):
+        yield _key(str(mask), SUBJECT)
+        return
+    for name, given in mask.items():
+        if isinstance(name, int):
+            yield KeyMask(str(given), (name,))
+        elif isinstance(given, Mapping):
+            yield from (KeyMask(str(file), (frame,), name) for frame, file in given.items())
+        else:
+            yield _key(str(given), name)
+
+
+def _key(text: str, name: str) -> KeyMask:
+    """'mask.exr' or 'mask.exr@1001'; a file whose own name has an @ is taken as it is."""
+    file, _, frames = text.rpartition("@")
+    if not file or Path(text).is_file():
+        return KeyMask(text, (), name)
+    return KeyMask(file, parse_frames(frames), name)
+
+
+def _note(shot: MattedShot, plan: MattePlan, event: StepDone) -> None:
+    """Write down what an event says of the files."""
+    if isinstance(event, FrameDone):
+        shot.alphas[event.frame] = event.paths
+        if event.confidences:
+            shot.confidences[event.frame] = min(each.value for each in event.confidences.values())
+        if event.warnings:
+            shot.warnings[event.frame] = event.warnings
+    elif isinstance(event, Unchanged):
+        shot.alphas |= {frame: plan.paths(frame) for frame in event.frames}
+        for frame, line in event.lines.items():
+            told = [each["value"] for each in line["confidence"].values()]
+            if told:
+                shot.confidences[frame] = min(told)
+            if line["warnings"]:
+                shot.warnings[frame] = tuple(line["warnings"])

@@ -109,7 +109,7 @@ class ReadyPlate:
             return self.network.encode_image(window.cut(self.padded))
 
     def encode_ahead(self) -> None:
-        """Encode the whole plate where that pays, and never raises an error."""
+        """Encode the whole plate where that pays; this never raises an error."""
         if encodes_ahead(self.network.device, self.geometry):
             with suppress(OutOfMemory):  # in its turn there may be room
                 self.features(self.geometry.whole)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The network: layers with weights. Read matanyone.py first."""
+"""Holds the network: layers with weights. Read matanyone.py first."""
 
 from matanyone_engine.model.checkpoint import (
     Checkpoint,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Residual trunks, cut after stride 16 (spec sections 2.1, 2.3).
+"""Builds residual trunks, cut off after stride 16 (spec sections 2.1, 2.3).
 
 Batch norm keeps its own mode: inference runs on stored statistics; which ones training freezes is its own choice.
 """
@@ -14,7 +14,7 @@ from matanyone_engine.model.dims import Trunk
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut (ResNet-18)."""
+    """Is a residual block of ResNet-18: two 3x3 convolutions and a shortcut."""
 
     expansion = 1
 
@@ -27,13 +27,13 @@ class BasicBlock(nn.Module):
         self.downsample = _shortcut(inputs, width, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs, H, W) -> (B, width, H / stride, W / stride)."""
+        """Map (B, inputs, H, W) to (B, width, H / stride, W / stride)."""
         y = self.bn1(self.conv1(x)).relu_()
         return self.bn2(self.conv2(y)).add_(self.downsample(x)).relu_()
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolutions and a shortcut; the stride sits in the 3x3 (ResNet-50)."""
+    """Is a residual block of ResNet-50: 1x1, 3x3 and 1x1 convolutions and a shortcut; the stride sits in the 3x3."""
 
     expansion = 4
 
@@ -49,7 +49,7 @@ class Bottleneck(nn.Module):
         self.downsample = _shortcut(inputs, outputs, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs, H, W) -> (B, 4 width, H / stride, W / stride)."""
+        """Map (B, inputs, H, W) to (B, 4 width, H / stride, W / stride)."""
         y = self.bn1(self.conv1(x)).relu_()
         y = self.bn2(self.conv2(y)).relu_()
         return self.bn3(self.conv3(y)).add_(self.downsample(x)).relu_()
@@ -70,7 +70,7 @@ _PLANS: dict[Trunk, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, int, i
 
 
 def trunk_stages(trunk: Trunk, width: int) -> tuple[nn.Sequential, nn.Sequential, nn.Sequential]:
-    """The stages at strides 4, 8 and 16 of a trunk whose stem has `width` channels."""
+    """Return the stages at strides 4, 8 and 16 of a trunk whose stem has `width` channels."""
     block, counts = _PLANS[trunk]
     stages = []
     inputs = width
@@ -84,10 +84,10 @@ def trunk_stages(trunk: Trunk, width: int) -> tuple[nn.Sequential, nn.Sequential
 
 
 def stem(inputs: int, width: int) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
-    """The 7x7 stride-2 convolution that opens a trunk, and its norm."""
+    """Return the 7x7 stride-2 convolution that opens a trunk, and its norm."""
     return Conv2d(inputs, width, 7, stride=2, padding=3, bias=False), nn.BatchNorm2d(width)
 
 
 def stem_pool(x: Tensor) -> Tensor:
-    """3x3 stride-2 max pooling after the stem."""
+    """Pool with 3x3 windows at stride 2, as after the stem."""
     return F.max_pool2d(x, kernel_size=3, stride=2, padding=1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers that several parts of the network share (spec sections 2.4, 2.5, 2.7).
+"""Holds layers that several parts of the network share (spec sections 2.4, 2.5, 2.7).
 
 Axes: B batch, C channels, H W full size, h w stride 16, P = h * w pixels of a stride-16 map in row order.
 Attribute names are the checkpoint's key names; renaming one breaks every published file.
@@ -16,39 +16,39 @@ from torch import Tensor, nn
 
 
 def area_resize(x: Tensor, size: Sequence[int]) -> Tensor:
-    """(B, C, H, W) -> (B, C, *size) by area averaging (spec section 1)."""
+    """Resize (B, C, H, W) to (B, C, *size) by area averaging (spec section 1)."""
     return F.adaptive_avg_pool2d(x, (size[0], size[1]))
 
 
 def tokens(x: Tensor) -> Tensor:
-    """(B, C, h, w) -> (B, P, C), row by row: one token per stride-16 pixel."""
+    """Turn a map (B, C, h, w) into tokens (B, P, C), row by row: one token per stride-16 pixel."""
     return x.flatten(2).transpose(1, 2)
 
 
 def token_map(x: Tensor, size: Sequence[int]) -> Tensor:
-    """(B, P, C) -> (B, C, h, w): the inverse of tokens()."""
+    """Turn tokens (B, P, C) back into a map (B, C, h, w)."""
     return x.transpose(1, 2).unflatten(2, list(size))
 
 
 class Conv2d(nn.Conv2d):
-    """A convolution that computes in the precision of its weights, whatever the precision of what comes."""
+    """Is a convolution that computes in the precision of its weights, whatever the precision of its input."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x if torch.is_autocast_enabled(x.device.type) else x.to(self.weight.dtype))
 
 
 def conv3(inputs: int, outputs: int) -> nn.Conv2d:
-    """3x3 convolution with bias that keeps the size."""
+    """Return a 3x3 convolution with bias that keeps the size."""
     return Conv2d(inputs, outputs, kernel_size=3, padding=1)
 
 
 def conv1(inputs: int, outputs: int) -> nn.Conv2d:
-    """1x1 convolution with bias."""
+    """Return a 1x1 convolution with bias."""
     return Conv2d(inputs, outputs, kernel_size=1)
 
 
 class OneChannelConv3(Conv2d):
-    """A 3x3 convolution to a single channel, with bias, that keeps the size.
+    """Is a 3x3 convolution to a single channel, with bias, that keeps the size.
 
     Inference on a CPU makes it one product, an output a tap, and nine shifted sums: torch's own kernel computes a
     block of output channels whether or not they are there, and takes three times as long.
@@ -58,7 +58,7 @@ class OneChannelConv3(Conv2d):
         super().__init__(inputs, 1, kernel_size=3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, 1, H, W)."""
+        """Map (B, C, H, W) to (B, 1, H, W)."""
         if x.device.type != "cpu" or torch.is_grad_enabled():
             return super().forward(x)
         size = x.shape[:1] + x.shape[2:]
@@ -84,13 +84,13 @@ def _inner(length: int, shift: int) -> slice:
 
 
 def attention_taps(channels: int) -> int:
-    """Taps of the channel-attention convolution: grows with log2 of the width, always odd (spec 2.5)."""
+    """Return the taps of the channel-attention convolution: they grow with log2 of the width and are odd (spec 2.5)."""
     taps = int((math.log2(channels) + 1) / 2)
     return taps if taps % 2 else taps + 1
 
 
 class ChannelAttentionBlock(nn.Module):
-    """Residual block whose branch is scaled per channel by a look at all channel means (spec 2.5)."""
+    """Is a residual block whose branch is scaled per channel by a look at all channel means (spec 2.5)."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class ChannelAttentionBlock(nn.Module):
         self.conv = nn.Conv1d(1, 1, kernel_size=taps, padding=taps // 2, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) -> same shape."""
+        """Map (B, C, h, w) to the same shape."""
         y = self.conv2(self.conv1(F.relu(x)).relu_())
         attention = torch.sigmoid(self.conv(y.mean(dim=(2, 3)).to(self.conv.weight.dtype).unsqueeze(1)))
         return torch.addcmul(x, attention.squeeze(1)[..., None, None], y)
@@ -115,7 +115,7 @@ class Distributor(nn.Module):
         self.g_transform = conv1(g_dim, out_dim)
 
     def forward(self, x: Tensor, g: Tensor) -> Tensor:
-        """(B, x_dim, h, w), (B, g_dim, h, w) -> (B, out_dim, h, w)."""
+        """Map (B, x_dim, h, w) and (B, g_dim, h, w) to (B, out_dim, h, w)."""
         return self.g_transform(g).add_(self.x_transform(x))
 
 
@@ -129,12 +129,12 @@ class FusionBlock(nn.Module):
         self.block2 = ChannelAttentionBlock(out_dim)
 
     def forward(self, x: Tensor, g: Tensor) -> Tensor:
-        """(B, x_dim, h, w), (B, g_dim, h, w) -> (B, out_dim, h, w)."""
+        """Map (B, x_dim, h, w) and (B, g_dim, h, w) to (B, out_dim, h, w)."""
         return self.block2(self.block1(self.distributor(x, g)))
 
 
 def gated_update(gates: Tensor, sensory: Tensor) -> Tensor:
-    """The recurrent step of the sensory map (spec 2.4).
+    """Take the recurrent step of the sensory map (spec 2.4).
 
     gates (B, 3 S, h, w) in thirds forget, update, new value; sensory (B, S, h, w) -> (B, S, h, w).
     """
@@ -144,7 +144,7 @@ def gated_update(gates: Tensor, sensory: Tensor) -> Tensor:
 
 
 class PositionCode(nn.Module):
-    """Sine and cosine code of a grid, stretched to a fixed scale whatever its size (spec 2.7)."""
+    """Codes a grid in sines and cosines, stretched to a fixed scale whatever the grid's size (spec 2.7)."""
 
     inv_freq: Tensor
 
@@ -157,7 +157,7 @@ class PositionCode(nn.Module):
         self.register_buffer("inv_freq", 1.0 / (temperature**exponents))
 
     def forward(self, size: Sequence[int]) -> Tensor:
-        """(h, w) -> (1, P, dim); channels of the first half code x, of the second y."""
+        """Code a grid of size (h, w) as (1, P, dim); channels of the first half code x, those of the second y."""
         h, w = size
         y = self._wave(h)[:, None].expand(h, w, -1)
         x = self._wave(w)[None].expand(h, w, -1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where did the object change since the last frame? (spec section 2.11; the paper's uncertainty of a region)"""
+"""Tells where the object changed since the last frame (spec section 2.11; the paper's uncertainty of a region)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ class ChangeHead(nn.Module):
         self.conv3x3_out = nn.Conv2d(32, 1, kernel_size=3, padding=1, bias=False)
 
     def forward(self, last_pix: Tensor, pix: Tensor, last_alpha: Tensor, difference: Tensor) -> Tensor:
-        """(B, pixel_dim, h, w) twice, (B, 1, H, W), memory minus last value (B, V, h, w) -> log-odds (B, 1, h, w)."""
+        """Map (B, pixel_dim, h, w) twice, (B, 1, H, W) and memory minus last value (B, V, h, w) to log-odds (B, 1, h,
+        w).
+        """
         alpha16 = area_resize(last_alpha, pix.shape[-2:])
         x = torch.cat([last_pix, pix, alpha16, difference], dim=1)
         x = F.relu(self.bn1(self.conv1x1_v2(x)))

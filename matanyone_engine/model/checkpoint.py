@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights files <-> networks (spec section 6).
+"""Reads weights files into networks and writes them (spec section 6).
 
 Rules of this file:
 1. Strict: an unknown or a missing key is an error that names it. No file is ever half loaded.
@@ -35,7 +35,7 @@ _OBJECT_CHANNEL_KEYS = ("mask_encoder.conv1.weight", "pixel_fuser.sensory_compre
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a weights file holds."""
+    """Holds what a weights file holds."""
 
     path: Path
     state: dict[str, Tensor]
@@ -158,14 +158,16 @@ def _damaged(path: Path, expected: str, error: Exception) -> CheckpointError:
 
 
 def build_network(checkpoint: Checkpoint, device: torch.device | str = "cpu") -> MatAnyone:
-    """A network in evaluation mode, float32, on the device, with the checkpoint's weights, ready for inference."""
+    """Return a network in evaluation mode, float32, on the device, with the checkpoint's weights, ready for
+    inference.
+    """
     network = MatAnyone(checkpoint.dims)
     load_upstream_state(network, checkpoint.state)
     return for_inference(network).to(device)
 
 
 def for_inference(network: MatAnyone) -> MatAnyone:
-    """Evaluation mode, no gradients, channels-last convolutions (a third faster on CPUs, the same numbers)."""
+    """Set evaluation mode, no gradients and channels-last convolutions (a third faster on CPUs, the same numbers)."""
     frozen = network.eval().requires_grad_(requires_grad=False)
     return frozen.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
 
@@ -191,7 +193,7 @@ def _compact(tensor: Tensor) -> Tensor:
 
 
 def network_digest(network: MatAnyone) -> str:
-    """sha256 over names and exact values: tells whether two networks compute the same numbers.
+    """Return a sha256 over names and exact values, which tells whether two networks compute the same numbers.
 
     Of a network that precision.py prepared: that of the weights it was made from, marked where it is not exact.
     """

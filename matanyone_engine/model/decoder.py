@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the read-out at stride 16 to an alpha at full size (spec sections 2.4, 2.10)."""
+"""Decodes the read-out at stride 16 into an alpha at full size (spec sections 2.4, 2.10)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _REACH = 2
 
 
 class DecoderMaps(NamedTuple):
-    """The decoder's maps at strides 16, 8, 4, 2, 1 and its raw alpha, all before any clamp."""
+    """Holds the decoder's maps at strides 16, 8, 4, 2, 1 and its raw alpha, all before any clamp."""
 
     p16: Tensor
     p8: Tensor
@@ -40,7 +40,7 @@ AddSkip = Callable[[Tensor, int, int], Tensor]
 
 
 class ResidualUp(nn.Module):
-    """Two 3x3 convolutions and a shortcut that may change the width."""
+    """Is two 3x3 convolutions and a shortcut that may change the width."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -49,12 +49,12 @@ class ResidualUp(nn.Module):
         self.conv2 = conv3(outputs, outputs)
 
     def forward(self, g: Tensor) -> Tensor:
-        """(B, inputs, H, W) -> (B, outputs, H, W)."""
+        """Map (B, inputs, H, W) to (B, outputs, H, W)."""
         g = g.to(self.conv1.weight.dtype)
         return self.refined(g, F.relu(g))
 
     def refined(self, g: Tensor, cut: Tensor) -> Tensor:
-        """The same from g and relu(g)."""
+        """Compute the same from g and relu(g)."""
         return self.conv2(self.conv1(cut).relu_()).add_(self.downsample(g))
 
 
@@ -66,11 +66,11 @@ class UpsampleBlock(nn.Module):
         self.out_conv = ResidualUp(inputs, outputs)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """(B, inputs, h, w), (B, inputs, 2 h, 2 w) -> (B, outputs, 2 h, 2 w)."""
+        """Map (B, inputs, h, w) and its skip (B, inputs, 2 h, 2 w) to (B, outputs, 2 h, 2 w)."""
         return self.out_conv(doubled(x) + skip)
 
     def rows(self, x: Tensor, add_skip: AddSkip, first: int, last: int) -> Tensor:
-        """Rows first to last of forward(), from just what they depend on."""
+        """Return rows first to last of forward(), from just what they depend on."""
         top, bottom = max(0, first - _REACH), min(2 * x.shape[2], last + _REACH)
         return self.out_conv.refined(*self._entered(x, add_skip, top, bottom))[:, :, first - top : last - top]
 
@@ -90,7 +90,7 @@ class UpsampleBlock(nn.Module):
         return entering, cut
 
     def by_strips(self, x: Tensor, skip: Tensor, strip_bytes: int) -> Tensor:
-        """forward(), with no more than strips of what lies between."""
+        """Compute forward() with no more than strips of what lies between."""
         strips = _strips(x, strip_bytes)
         return torch.cat([self.rows(x, lambda up, a, b: up.add_(skip[:, :, a:b]), *strip) for strip in strips], dim=2)
 
@@ -113,15 +113,15 @@ class SkipProjection(nn.Module):
         )
 
     def forward(self, f8: Tensor, f4: Tensor, f2: Tensor) -> list[Tensor]:
-        """Trunk features at strides 8, 4, 2 -> skips there; the one at stride 1 is made where it is used."""
+        """Map trunk features at strides 8, 4, 2 to the skips there; the one at stride 1 is made where it is used."""
         return [transform(x) for transform, x in zip(self.transforms[:3], (f8, f4, f2), strict=True)]
 
     def full_size(self, image: Tensor) -> Tensor:
-        """Normalised plate (B, 3, H, W) -> the skip at stride 1."""
+        """Map a normalised plate (B, 3, H, W) to the skip at stride 1."""
         return self.transforms[3](image)
 
     def add_full_size(self, x: Tensor, image: Tensor) -> Tensor:
-        """x (1, C, H, W) float32 + full_size(image), written into x where it lies channels-last."""
+        """Add full_size(image) to x (1, C, H, W) float32, in place where x lies channels-last."""
         transform = self.transforms[3]
         assert isinstance(transform, nn.Conv2d)
         assert transform.bias is not None
@@ -134,7 +134,7 @@ class SkipProjection(nn.Module):
 
 
 class DecoderSensoryUpdate(nn.Module):
-    """The sensory map learns from what the decoder saw at every stride."""
+    """Updates the sensory map from what the decoder saw at every stride."""
 
     def __init__(self, dims: Dims, finest: int) -> None:
         """finest: channels of the decoder's map at stride 1, 0 where it has none."""
@@ -148,7 +148,7 @@ class DecoderSensoryUpdate(nn.Module):
         self.transform = conv3(2 * dims.sensory_dim, 3 * dims.sensory_dim)
 
     def forward(self, maps: DecoderMaps, sensory: Tensor) -> Tensor:
-        """Maps of one frame and (B, S, h, w) -> (B, S, h, w)."""
+        """Map the maps of one frame and (B, S, h, w) to (B, S, h, w)."""
         size = sensory.shape[-2:]
         p1 = area_resize(maps.raw_alpha, size)
         if maps.p1 is not None:
@@ -164,7 +164,7 @@ class DecoderSensoryUpdate(nn.Module):
 
 
 class MaskDecoder(nn.Module):
-    """Read-out and image features -> alpha. The segmentation head serves training only."""
+    """Decodes read-out and image features into a raw alpha. The segmentation head serves training only."""
 
     def __init__(self, dims: Dims) -> None:
         super().__init__()
@@ -179,7 +179,7 @@ class MaskDecoder(nn.Module):
         self.pred_mat = OneChannelConv3(d1)
 
     def forward(self, features: ImageFeatures, readout: Tensor) -> DecoderMaps:
-        """Image features and (B, D, h, w) -> DecoderMaps."""
+        """Map image features and (B, D, h, w) to DecoderMaps."""
         p8 = self.up_16_8(readout, features.skip8)
         p4 = self.up_8_4(p8, features.skip4)
         p2 = self.up_4_2(p4, features.skip2)
@@ -187,7 +187,7 @@ class MaskDecoder(nn.Module):
         return DecoderMaps(readout, p8, p4, p2, p1, self.pred_mat(F.relu(p1)))
 
     def in_strips(self, features: ImageFeatures, readout: Tensor, strip_bytes: int = STRIP_BYTES) -> DecoderMaps:
-        """The same answer with the full-size maps made strip by strip: they are never whole in memory."""
+        """Compute the same with the full-size maps made strip by strip: they are never whole in memory."""
         p8 = self.up_16_8.by_strips(readout, features.skip8, strip_bytes)
         p4 = self.up_8_4.by_strips(p8, features.skip4, strip_bytes)
         p2 = self.up_4_2.by_strips(p4, features.skip2, strip_bytes)
@@ -208,6 +208,6 @@ class MaskDecoder(nn.Module):
         return pooled, self.pred_mat(F.relu(p1))[:, :, own]
 
     def segmentation_logits(self, maps: DecoderMaps) -> Tensor:
-        """(B, 1, H, W) log-odds of the training-only segmentation head."""
+        """Return the log-odds (B, 1, H, W) of the segmentation head, which serves training only."""
         assert maps.p1 is not None
         return self.pred_seg(F.relu(maps.p1))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the word a user types to the device the network runs on."""
+"""Turns the word that a user types into the device that the network runs on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ _FORM = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
 def choose_device(text: str = "auto") -> torch.device:
-    """'auto', 'cpu', 'cuda', 'cuda:N' or 'mps' -> device. 'auto' takes CUDA, then Apple's Metal, then the CPU.
+    """Return the device for 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'. 'auto' takes CUDA, then Apple's Metal, then the
+    CPU.
 
     Raises DeviceError for another word, or a device that is not there: work never moves to another one in silence.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The dimensions of the network: a frozen value that travels with the weights (spec section 1).
+"""Holds the dimensions of the network: a frozen value that travels with the weights (spec section 1).
 
 Rules of this file:
 1. A dimension decides the shape of a tensor in the checkpoint; how a shot is run is decided in
@@ -32,7 +32,7 @@ STRIDE = 16
 
 @dataclass(frozen=True)
 class Dims:
-    """Widths, in channels unless said otherwise."""
+    """Holds widths, in channels unless said otherwise."""
 
     trunk: Trunk = "resnet50"
     """Image encoder. With 'lite0', an EfficientNet-Lite0, the mask encoder reads the image encoder's maps and the
@@ -70,14 +70,15 @@ class Dims:
 
     @property
     def core_size(self) -> int | None:
-        """The shortest side, in pixels, that the network computes where nobody gives a working size; None: all of it.
+        """Is the shortest side, in pixels, that the network computes where nobody gives a working size; None: all of
+        it.
 
         A Lite network was trained for this size. The published networks and MINI compute whole plates.
         """
         return CORE_SIZE if self.trunk == "lite0" else None
 
     def to_json(self) -> str:
-        """The text kept in a safetensors file's metadata under 'dims'."""
+        """Return the text that a safetensors file's metadata keeps under 'dims'."""
         return json.dumps(dataclasses.asdict(self))
 
     @classmethod

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From plates to features and keys, from alphas to values (spec sections 2.1 to 2.4).
+"""Encodes plates into features and keys, and alphas into values (spec sections 2.1 to 2.4).
 
 Axes: B batch, H W padded frame, h w stride 16, K key, V value, S sensory.
 """
@@ -17,7 +17,7 @@ from matanyone_engine.model.dims import Dims
 
 
 class ImageFeatures(NamedTuple):
-    """All that the network knows about one plate frame, whatever the object."""
+    """Holds all that the network knows about one plate frame, whatever the object."""
 
     skip8: Tensor
     """The decoder's skips at strides 8, 4, 2: made once, however often the frame is decoded."""
@@ -36,7 +36,7 @@ class ImageFeatures(NamedTuple):
 
 
 class PixelEncoder(nn.Module):
-    """The image trunk with its pyramid."""
+    """Is the image trunk with its pyramid."""
 
     def __init__(self, dims: Dims) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class PixelEncoder(nn.Module):
         self.res2, self.layer2, self.layer3 = trunk_stages(dims.trunk, dims.trunk_width)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Normalised (B, 3, H, W) -> features at strides 16, 8, 4, 2."""
+        """Map a normalised plate (B, 3, H, W) to features at strides 16, 8, 4, 2."""
         f2 = self.bn1(self.conv1(image)).relu_()
         f4 = self.res2(stem_pool(f2))
         f8 = self.layer2(f4)
@@ -52,7 +52,7 @@ class PixelEncoder(nn.Module):
 
 
 class KeyProjection(nn.Module):
-    """What a frame is looked up by (spec 2.2)."""
+    """Makes what a frame is looked up by (spec 2.2)."""
 
     def __init__(self, dims: Dims) -> None:
         super().__init__()
@@ -62,25 +62,25 @@ class KeyProjection(nn.Module):
         self.e_proj = conv3(dims.pixel_dim, dims.key_dim)
 
     def forward(self, f16: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, C, h, w) -> key (B, K, h, w), shrinkage (B, 1, h, w), selection (B, K, h, w)."""
+        """Map (B, C, h, w) to key (B, K, h, w), shrinkage (B, 1, h, w) and selection (B, K, h, w)."""
         y = self.pix_feat_proj(f16)
         return self.key_proj(y), self.d_proj(y) ** 2 + 1, torch.sigmoid(self.e_proj(y))
 
 
 class DeepSensoryUpdate(nn.Module):
-    """The sensory map learns from a value that goes into memory."""
+    """Updates the sensory map from a value that goes into memory."""
 
     def __init__(self, dims: Dims) -> None:
         super().__init__()
         self.transform = conv3(dims.value_dim + dims.sensory_dim, 3 * dims.sensory_dim)
 
     def forward(self, value: Tensor, sensory: Tensor) -> Tensor:
-        """(B, V, h, w), (B, S, h, w) -> (B, S, h, w)."""
+        """Map (B, V, h, w) and (B, S, h, w) to (B, S, h, w)."""
         return gated_update(self.transform(torch.cat([value, sensory], dim=1)), sensory)
 
 
 class MaskEncoder(nn.Module):
-    """Plate and alpha of one frame -> the value that memory keeps (spec 2.3)."""
+    """Encodes plate and alpha of one frame into the value that memory keeps (spec 2.3)."""
 
     def __init__(self, dims: Dims) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class MaskEncoder(nn.Module):
         self.sensory_update = DeepSensoryUpdate(dims)
 
     def forward(self, features: ImageFeatures, alpha: Tensor) -> Tensor:
-        """Image features of a frame, (B, 1, H, W) 0..1 -> value (B, V, h, w)."""
+        """Map the image features of a frame and its alpha (B, 1, H, W) 0..1 to a value (B, V, h, w)."""
         x = self.bn1(self.conv1(torch.cat([features.image, alpha], dim=1)))
         x = stem_pool(x).relu_()
         return self.fuser(features.pix, self.layer3(self.layer2(self.layer1(x))))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Download one weights file. The only module of the package that opens a network connection, and only the command
-'weights fetch' calls it.
+"""Downloads one weights file. This is the only module that opens a network connection, and only the command 'weights
+fetch' calls it.
 
 Rules of this file:
 1. Bytes go to a .part file, which gets the model's name only after install.py has admitted it.
@@ -42,7 +42,7 @@ FetchProgress = Callable[[int, int | None], None]
 
 @dataclass(frozen=True)
 class _HttpAnswer:
-    """What the server is about to send."""
+    """Says what the server is about to send."""
 
     start: int
     """Byte of the file at which it begins: 0, or the length of the .part file."""
@@ -165,7 +165,7 @@ def _opened(part: Path, mode: Literal["ab", "wb"]) -> FileIO:
 
 
 def _resume_refused(error: urllib.error.HTTPError, part: Path, url: str) -> None:
-    """The server has nothing after the .part: either that is complete, or it belongs to another file."""
+    """Tell why the server has nothing after the .part: it is complete, or it belongs to another file."""
     told = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range", ""))
     if told and int(told[1]) == part.stat().st_size:
         return
@@ -203,7 +203,7 @@ def _refuse_size(size: int | None, limit: int, url: str) -> None:
 
 
 def _refuse_page(response: HTTPResponse, block: bytes, url: str) -> None:
-    """Nothing of a web page or a Git LFS pointer is written."""
+    """Raise CheckpointError before anything of a web page or a Git LFS pointer is written."""
     kind = impostor_kind(block[:HEAD_BYTES])
     if kind is None and response.headers.get_content_type() == "text/html":
         kind = "a web page (HTML)"

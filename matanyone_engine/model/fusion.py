@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A value read from memory meets the frame it was read for (spec section 2.8)."""
+"""Fuses a value read from memory with the frame that it was read for (spec section 2.8)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matanyone_engine.model.dims import Dims
 
 
 class PixelFuser(nn.Module):
-    """Value, sensory map and last alpha -> pixel read-out."""
+    """Makes the pixel read-out from value, sensory map and last alpha."""
 
     def __init__(self, dims: Dims) -> None:
         super().__init__()
@@ -19,6 +19,6 @@ class PixelFuser(nn.Module):
         self.sensory_compress = conv1(dims.sensory_dim + 1, dims.value_dim)
 
     def forward(self, pix: Tensor, value: Tensor, sensory: Tensor, last_alpha: Tensor) -> Tensor:
-        """(B, pixel_dim, h, w), (B, V, h, w), (B, S, h, w), (B, 1, H, W) -> (B, embed_dim, h, w)."""
+        """Map (B, pixel_dim, h, w), (B, V, h, w), (B, S, h, w) and (B, 1, H, W) to (B, embed_dim, h, w)."""
         alpha16 = area_resize(last_alpha, pix.shape[-2:])
         return self.fuser(pix, value + self.sensory_compress(torch.cat([sensory, alpha16], dim=1)))

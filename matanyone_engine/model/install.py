@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Admit a file of weights to the user's folder under a registered name.
+"""Admits a file of weights to the user's folder under a registered name.
 
 Rules of this file:
 1. Nothing gets a model's name before it was recognised, vouched for and loaded strictly.
@@ -57,7 +57,7 @@ def _another(file: Path, model: Model, what: str) -> CheckpointError:
 
 
 def destination(model: Model, suffix: str) -> Path:
-    """Where the user's copy of a model goes. Raises SettingError when another kind of file would hide it."""
+    """Return where the user's copy of a model goes. Raises SettingError when another kind of file would hide it."""
     folder = user_weights_folder()
     for other in SUFFIXES:
         distractor = folder / f"{model.name}{other}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which licences may be used on this machine, and whether a model's terms were shown.
+"""Says which licences may be used on this machine, and whether a model's terms were shown.
 
 A policy guards against accident, not against attack. It is read from
   MATANYONE_ENGINE_ALLOWED_LICENSES     licence ids, separated by commas (blank counts as not set)
@@ -35,7 +35,7 @@ _log = logging.getLogger("matanyone_engine")
 
 @dataclass(frozen=True)
 class Allowance:
-    """What one source of the policy allows."""
+    """Says what one source of the policy allows."""
 
     source: str
     licences: tuple[str, ...]
@@ -46,7 +46,7 @@ class Allowance:
 
 @dataclass(frozen=True)
 class LicencePolicy:
-    """All sources found on this machine; none means that every licence is allowed."""
+    """Holds all sources found on this machine; none means that every licence is allowed."""
 
     allowances: tuple[Allowance, ...]
 
@@ -65,7 +65,7 @@ class LicencePolicy:
 
 
 def read_policy() -> LicencePolicy:
-    """The policy in force now. Raises SettingError for a settings file that cannot be understood."""
+    """Return the policy in force now. Raises SettingError for a settings file that cannot be understood."""
     variable = os.environ.get(ALLOWED_VARIABLE, "")
     allowances = (
         [Allowance(f"the environment variable {ALLOWED_VARIABLE}", _split(variable))] if variable.strip() else []
@@ -75,7 +75,7 @@ def read_policy() -> LicencePolicy:
 
 
 def settings_files() -> list[Path]:
-    """Where settings are looked for, the machine's first; they need not exist."""
+    """List where settings are looked for, the machine's first; they need not exist."""
     folders = PlatformDirs(APP, appauthor=False, multipath=True)
     machine = [Path(folder) for folder in folders.site_config_dir.split(os.pathsep)]
     return [folder / "settings.json" for folder in [*machine, folders.user_config_path]]
@@ -134,5 +134,5 @@ def show_terms_once(name: str, terms: str) -> None:
 
 
 def user_data_folder() -> Path:
-    """This user's folder for the engine's data."""
+    """Return this user's folder for the engine's data."""
     return PlatformDirs(APP, appauthor=False).user_data_path

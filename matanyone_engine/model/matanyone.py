@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The MatAnyone network (arXiv 2501.14677; spec section 2) as a set of pure stages.
+"""Is the MatAnyone network (arXiv 2501.14677; spec section 2), as a set of stages without side effects.
 
 Rules of this file:
 1. The network keeps nothing between calls: what a shot remembers is passed in and handed back (matting/state.py).
@@ -35,20 +35,20 @@ IMAGE_STD = (0.229, 0.224, 0.225)
 
 
 class SensoryAux(nn.Module):
-    """Training only: a linear classifier of pixels whose weights the sensory map writes."""
+    """Serves training only: a linear classifier of pixels whose weights the sensory map writes."""
 
     def __init__(self, dims: Dims) -> None:
         super().__init__()
         self.projection = conv1(dims.sensory_dim, dims.pixel_dim + 1)
 
     def forward(self, pix: Tensor, sensory: Tensor) -> Tensor:
-        """(B, pixel_dim, h, w), (B, S, h, w) -> log-odds (B, 1, h, w)."""
+        """Map (B, pixel_dim, h, w) and (B, S, h, w) to log-odds (B, 1, h, w)."""
         classifier = self.projection(sensory)
         return (pix * classifier[:, :-1]).sum(dim=1, keepdim=True) + classifier[:, -1:]
 
 
 class AuxComputer(nn.Module):
-    """Training only: the auxiliary heads of the published recipe."""
+    """Serves training only: the auxiliary heads of the published recipe."""
 
     def __init__(self, dims: Dims) -> None:
         super().__init__()
@@ -56,7 +56,9 @@ class AuxComputer(nn.Module):
 
 
 class MatAnyone(nn.Module):
-    """One object, one frame at a time. Stages in the order in which a frame goes through them."""
+    """Is the network for one object and one frame at a time. Its stages stand in the order in which a frame takes
+    them.
+    """
 
     mean: Tensor
     std: Tensor
@@ -90,55 +92,61 @@ class MatAnyone(nn.Module):
 
     @property
     def core_size(self) -> int | None:
-        """The working size, in pixels, of whoever gives none; None computes whole plates (dims.py)."""
+        """Is the working size, in pixels, of whoever gives none; None computes whole plates (dims.py)."""
         return self.dims.core_size
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Says where the weights are."""
         return self.mean.device
 
     def encode_image(self, plate: Tensor) -> ImageFeatures:
-        """Padded plate (B, 3, H, W), display-referred 0..1 -> ImageFeatures. Independent of the object."""
+        """Encode a padded plate (B, 3, H, W), display-referred 0..1, into ImageFeatures, which do not depend on the
+        object.
+        """
         image = (plate - self.mean) / self.std
         f16, f8, f4, f2 = self.pixel_encoder(image)
         skip8, skip4, skip2 = self.mask_decoder.decoder_feat_proc(f8, f4, f2)
         return ImageFeatures(skip8, skip4, skip2, image, self.pix_feat_proj(f16), *self.key_proj(f16))
 
     def encode_mask(self, features: ImageFeatures, alpha: Tensor) -> Tensor:
-        """Alpha (B, 1, H, W) 0..1 of that frame -> value (B, V, h, w)."""
+        """Encode the alpha (B, 1, H, W) 0..1 of that frame into a value (B, V, h, w)."""
         return self.mask_encoder(features, alpha)
 
     def update_sensory_from_value(self, value: Tensor, sensory: Tensor) -> Tensor:
-        """The deep update of frames that go into memory: (B, V, h, w), (B, S, h, w) -> (B, S, h, w)."""
+        """Update the sensory map deeply, as frames that go into memory do: (B, V, h, w), (B, S, h, w) -> (B, S, h,
+        w).
+        """
         return self.mask_encoder.sensory_update(value, sensory)
 
     def summarize(self, value: Tensor, alpha: Tensor) -> Tensor:
-        """(B, V, h, w), (B, 1, H, W) -> object summary of one frame (B, Q, D + 1), not normalised."""
+        """Return the object summary of one frame (B, Q, D + 1), not normalised, from (B, V, h, w) and (B, 1, H, W)."""
         return self.object_summarizer(value, alpha)
 
     def change_logits(
         self, last_pix: Tensor, features: ImageFeatures, last_alpha: Tensor, difference: Tensor
     ) -> Tensor:
-        """How likely each stride-16 pixel changed since the last frame, as log-odds (B, 1, h, w)."""
+        """Return how likely each stride-16 pixel changed since the last frame, as log-odds (B, 1, h, w)."""
         return self.temp_sparity(last_pix, features.pix, last_alpha, difference)
 
     def fuse(self, features: ImageFeatures, value: Tensor, sensory: Tensor, last_alpha: Tensor) -> Tensor:
-        """Value (B, V, h, w), sensory (B, S, h, w), last alpha (B, 1, H, W) -> pixel read-out (B, D, h, w)."""
+        """Return the pixel read-out (B, D, h, w) from value (B, V, h, w), sensory map (B, S, h, w) and last alpha (B,
+        1, H, W).
+        """
         return self.pixel_fuser(features.pix, value, sensory, last_alpha)
 
     def transform(self, pixel_readout: Tensor, summary: Tensor) -> TransformerReadout:
-        """(B, D, h, w) and the normalised summary (B, Q, D) -> TransformerReadout."""
+        """Map (B, D, h, w) and the normalised summary (B, Q, D) to TransformerReadout."""
         return self.object_transformer(pixel_readout, summary)
 
     def decode(self, features: ImageFeatures, readout: Tensor) -> DecoderMaps:
-        """Transformer read-out (B, D, h, w) -> DecoderMaps; raw_alpha is not clamped."""
+        """Decode the transformer's read-out (B, D, h, w) into DecoderMaps; raw_alpha is not clamped."""
         return self.mask_decoder(features, readout)
 
     def decode_in_strips(self, features: ImageFeatures, readout: Tensor) -> DecoderMaps:
-        """As decode(), never with a full-size map whole in memory: p1 comes averaged to stride 16."""
+        """Decode as decode() does, never with a full-size map whole in memory: p1 comes averaged to stride 16."""
         return self.mask_decoder.in_strips(features, readout)
 
     def update_sensory_from_decoder(self, maps: DecoderMaps, sensory: Tensor) -> Tensor:
-        """The update after a prediction: (B, S, h, w) -> (B, S, h, w)."""
+        """Update the sensory map after a prediction: (B, S, h, w) -> (B, S, h, w)."""
         return self.mask_decoder.sensory_update(maps, sensory)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One frame's object in a few vectors (spec section 2.6). memory/summary.py adds them up over frames."""
+"""Sums one frame's object up in a few vectors (spec section 2.6). memory/summary.py adds them up over frames."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _pointwise(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
 
 
 class ObjectSummarizer(nn.Module):
-    """Value and alpha -> weighted sums of features, one per object query."""
+    """Turns value and alpha into weighted sums of features, one per object query."""
 
     def __init__(self, dims: Dims) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class ObjectSummarizer(nn.Module):
         self.weights_pred = _pointwise(embed, embed, dims.num_queries)
 
     def forward(self, value: Tensor, alpha: Tensor) -> Tensor:
-        """(B, V, h, w), (B, 1, H, W) 0..1 -> (B, Q, embed_dim + 1); the last column is the sum of the weights.
+        """Map (B, V, h, w) and (B, 1, H, W) 0..1 to (B, Q, embed_dim + 1); the last column is the sum of the weights.
 
         The first half of the queries sums inside the object, the second half outside.
         """

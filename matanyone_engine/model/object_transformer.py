@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Object queries and pixels look at each other (spec section 2.9).
+"""Lets object queries and pixels look at each other (spec section 2.9).
 
 Axes: B batch, Q object queries, P pixels at stride 16 (row order), D embed_dim.
 The residual paths are unusual and load-bearing: see each class.
@@ -19,14 +19,16 @@ from matanyone_engine.model.dims import Dims
 
 
 class TransformerReadout(NamedTuple):
-    """readout (B, D, h, w); logits (B, 1, h, w) before the first block and after each (the last one only trains)."""
+    """Holds readout (B, D, h, w), and logits (B, 1, h, w) before the first block and after each (the last one only
+    trains).
+    """
 
     readout: Tensor
     logits: list[Tensor]
 
 
 class Attention(nn.Module):
-    """Multi-head scaled dot product attention with the parameter names of torch's own."""
+    """Is multi-head scaled dot product attention with the parameter names of torch's own."""
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
@@ -38,7 +40,7 @@ class Attention(nn.Module):
         nn.init.zeros_(self.out_proj.bias)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None = None) -> Tensor:
-        """(B, L, D), (B, M, D), (B, M, D), allowed (B, L, M) bool or None -> (B, L, D)."""
+        """Map (B, L, D), (B, M, D), (B, M, D), allowed (B, L, M) bool or None to (B, L, D)."""
         weights = self.in_proj_weight.chunk(3)
         biases = self.in_proj_bias.chunk(3)
         q, k, v = (
@@ -58,14 +60,14 @@ class Attention(nn.Module):
 
 
 class FewQueries(Attention):
-    """The same attention where queries are few and keys are many.
+    """Is the same attention where queries are few and keys are many.
 
     What would be asked of every projected key is asked of the keys themselves, in the few queries' words, and only what
     they gathered is projected: half the operations, and no maps between. Exact but for rounding.
     """
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None = None) -> Tensor:
-        """(B, L, D), (B, M, D), (B, M, D), allowed (B, L, M) bool or None -> (B, L, D)."""
+        """Map (B, L, D), (B, M, D), (B, M, D), allowed (B, L, M) bool or None to (B, L, D)."""
         (to_query, to_key, to_value), (query_bias, _, value_bias) = self._projections()
         # A key's bias adds the same to all scores of a query, which the softmax does not see.
         asked = (query.unsqueeze(1) @ to_query.transpose(1, 2) + query_bias.unsqueeze(1)) @ to_key
@@ -78,10 +80,10 @@ class FewQueries(Attention):
 
 
 class FewKeys(Attention):
-    """The same attention where queries are many and keys are few: the few are projected for all steps at once."""
+    """Is the same attention where queries are many and keys are few: the few are projected for all steps at once."""
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None = None) -> Tensor:
-        """(B, L, D), (B, M, D), (B, M, D) -> (B, L, D). Every key is allowed."""
+        """Map (B, L, D), (B, M, D), (B, M, D) to (B, L, D). Every key is allowed."""
         assert allowed is None, "pixels may look at every query"
         (to_query, to_key, to_value), (query_bias, key_bias, value_bias) = self._projections()
         k = key.unsqueeze(1) @ to_key.transpose(1, 2) + key_bias.unsqueeze(1)
@@ -94,7 +96,7 @@ class FewKeys(Attention):
 
 
 class ReadFromPixel(nn.Module):
-    """Queries gather from pixels. The residual is the *normalised* query."""
+    """Lets queries gather from pixels. The residual is the *normalised* query."""
 
     def __init__(self, dims: Dims) -> None:
         super().__init__()
@@ -107,7 +109,7 @@ class ReadFromPixel(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Queries among themselves. The residual is the *normalised* query."""
+    """Lets queries gather from each other. The residual is the *normalised* query."""
 
     def __init__(self, dims: Dims) -> None:
         super().__init__()
@@ -121,7 +123,7 @@ class SelfAttention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Per query. Here the residual is the query as it came."""
+    """Changes each query by itself. Here the residual is the query as it came."""
 
     def __init__(self, dims: Dims) -> None:
         super().__init__()
@@ -134,7 +136,7 @@ class FeedForward(nn.Module):
 
 
 class ReadFromQuery(nn.Module):
-    """Pixels gather from queries; nothing is normalised."""
+    """Lets pixels gather from queries; nothing is normalised."""
 
     def __init__(self, dims: Dims) -> None:
         super().__init__()
@@ -145,7 +147,7 @@ class ReadFromQuery(nn.Module):
 
 
 class PixelFeedForward(nn.Module):
-    """Pixels as a map again."""
+    """Treats the pixels as a map again and mixes neighbours."""
 
     def __init__(self, dims: Dims) -> None:
         super().__init__()
@@ -156,7 +158,7 @@ class PixelFeedForward(nn.Module):
 
 
 class QueryBlock(nn.Module):
-    """One round: pixels to queries, queries among themselves, queries to pixels."""
+    """Is one round: pixels to queries, queries among themselves, queries to pixels."""
 
     def __init__(self, dims: Dims) -> None:
         super().__init__()
@@ -175,7 +177,7 @@ class QueryBlock(nn.Module):
         allowed: Tensor,
         size: torch.Size,
     ) -> tuple[Tensor, Tensor]:
-        """Queries (B, Q, D) and pixels (B, P, D) with their positions -> both, updated."""
+        """Update queries (B, Q, D) and pixels (B, P, D), given their positions, and return both."""
         query = self.read_from_pixel(query, query_pos, pixel, pixel_pos, allowed)
         query = self.ffn(self.self_attn(query, query_pos))
         pixel = self.read_from_query(pixel, pixel_pos, query, query_pos)
@@ -183,7 +185,7 @@ class QueryBlock(nn.Module):
 
 
 def visible_pixels(logits: Tensor, num_queries: int) -> Tensor:
-    """Which pixels each query may look at: (B, 1, h, w) logits -> (B, Q, P) bool (spec 2.9).
+    """Return which pixels each query may look at: (B, 1, h, w) logits -> (B, Q, P) bool (spec 2.9).
 
     Foreground queries see where the logit is at least 0, background queries the rest; a query that would see
     nothing sees everything, so that no softmax runs over an empty set.
@@ -214,7 +216,7 @@ class ObjectTransformer(nn.Module):
         )
 
     def forward(self, pixel_readout: Tensor, summary: Tensor) -> TransformerReadout:
-        """(B, D, h, w) and the normalised object summary (B, Q, D) -> TransformerReadout."""
+        """Map (B, D, h, w) and the normalised object summary (B, Q, D) to TransformerReadout."""
         size = pixel_readout.shape[-2:]
         query = self.query_init.weight + self.summary_to_query_init(summary)
         query_pos = self.query_emb.weight + self.summary_to_query_emb(summary)

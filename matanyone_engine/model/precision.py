@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a network as it is stored to one made for speed: norms folded, half precision where nobody sees it.
+"""Makes a stored network fast: norms are folded, and half precision is used where nobody sees it.
 
 Rules of this file:
 1. 'exact' is float32 throughout and agrees with the spec; 'fast' computes the wide convolutions in half precision.
@@ -27,7 +27,7 @@ CHOICES = ("auto", "exact", "fast")
 
 
 class Precision(Enum):
-    """How a network computes."""
+    """Says how a network computes."""
 
     EXACT = "exact"
     FAST = "fast"
@@ -62,7 +62,7 @@ _FOLLOWED_BY |= {name: f"{name}_norm" for name in ("stem", "expand", "filter", "
 
 
 def half_type(device: torch.device) -> torch.dtype | None:
-    """The half precision that this device computes faster than float32, or None."""
+    """Return the half precision that this device computes faster than float32, or None."""
     if device.type == "cpu":
         return torch.bfloat16 if _cpu_has_bfloat16() else None
     if device.type == "cuda":
@@ -72,13 +72,14 @@ def half_type(device: torch.device) -> torch.dtype | None:
 
 
 def _cpu_has_bfloat16() -> bool:
-    """Instructions for it, not mere emulation. A torch that cannot tell is taken to have none."""
+    """Return whether the CPU has instructions for bfloat16. A torch that cannot tell is taken to have none."""
     probes = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
     return any(probe is not None and probe() for probe in probes)
 
 
 def choose_precision(asked: str, device: torch.device, verified: bool) -> Precision:
-    """'auto', 'exact' or 'fast' -> Precision. 'auto' is fast where the device gains and these weights were verified.
+    """Return the Precision for 'auto', 'exact' or 'fast'. 'auto' is fast where the device gains and these weights were
+    verified.
 
     Raises SettingError for another word, or 'fast' on a device that has no fast half precision.
     """
@@ -97,7 +98,7 @@ def _no_precision(came: str, action: str) -> SettingError:
 
 
 def prepared(network: MatAnyone, precision: Precision) -> MatAnyone:
-    """A copy of the network for inference on its device; the network itself is left as it is.
+    """Return a copy of the network for inference on its device; the network itself is left as it is.
 
     Batch norms are folded into the convolutions before them, so it can neither be trained nor saved.
     """
@@ -120,7 +121,7 @@ def prepared(network: MatAnyone, precision: Precision) -> MatAnyone:
 
 
 def _fold(network: nn.Module) -> None:
-    """Every batch norm becomes part of the convolution before it."""
+    """Make every batch norm a part of the convolution before it."""
     for module in network.modules():
         children = dict(module.named_children())
         if isinstance(module, nn.Sequential):
@@ -135,7 +136,7 @@ def _fold(network: nn.Module) -> None:
 
 
 def _halve(module: nn.Module, dtype: torch.dtype) -> None:
-    """Its two-dimensional convolutions; each casts what comes to its own precision (blocks.Conv2d)."""
+    """Bring a module's two-dimensional convolutions to half precision; each casts its input (blocks.Conv2d)."""
     for each in module.modules():
         if isinstance(each, nn.Conv2d):
             each.to(dtype)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The models we know by name, where their weights lie, and the way from a name to a network.
+"""Knows the models by name, where their weights lie, and the way from a name to a network.
 
 Rules of this file:
 1. MODELS is literal: names, licences, places and checksums are read here and nowhere else.
@@ -46,7 +46,7 @@ _log = logging.getLogger("matanyone_engine")
 
 @dataclass(frozen=True)
 class Model:
-    """A registered model."""
+    """Describes a registered model."""
 
     name: str
     title: str
@@ -126,7 +126,7 @@ MODELS: dict[str, Model] = {
 
 @dataclass(frozen=True)
 class FoundWeights:
-    """A file on this machine; `model` is set when it was asked for by a registered name."""
+    """Names a file on this machine; `model` is set when it was asked for by a registered name."""
 
     path: Path
     model: Model | None
@@ -139,7 +139,7 @@ unverified: it claims to be the model and nobody vouched for it. unregistered: s
 
 @dataclass(frozen=True)
 class VettedWeights:
-    """A file with what is known about it; it was not loaded yet."""
+    """Holds a file with what is known about it before it is loaded."""
 
     path: Path
     model: Model | None
@@ -154,23 +154,23 @@ class VettedWeights:
 
     @property
     def label(self) -> str:
-        """How messages and provenance call it."""
+        """Is what messages and provenance call the weights."""
         return self.model.name if self.model else self.path.name
 
 
 def user_weights_folder() -> Path:
-    """Where 'weights fetch' and 'weights import' put files."""
+    """Return where 'weights fetch' and 'weights import' put files."""
     return user_data_folder() / "weights"
 
 
 def weights_folders() -> list[Path]:
-    """The search path: the environment variable's folders, the user's, the package's."""
+    """List the search path: the environment variable's folders, the user's, the package's."""
     listed = os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep)
     return [*(Path(part).expanduser() for part in listed if part.strip()), user_weights_folder(), _PACKAGE_FOLDER]
 
 
 def locate(name_or_path: str | os.PathLike[str]) -> FoundWeights:
-    """The file of a registered model, or the file at a path.
+    """Find the file of a registered model, or the file at a path.
 
     Raises WeightsNotFound, which tells the folders that were searched and the command that helps.
     """
@@ -207,7 +207,7 @@ def _search(model: Model) -> Path:
 
 
 def vet(weights: FoundWeights) -> VettedWeights:
-    """Look at a file without loading it: which model it is, and who vouches for that.
+    """Look at a file without loading it, and say which model it is and who vouches for that.
 
     Raises CheckpointError for a web page, a Git LFS pointer or an unreadable file.
     """
@@ -219,7 +219,9 @@ def vet(weights: FoundWeights) -> VettedWeights:
 
 
 def identify(path: Path, found: Fingerprint) -> Model | None:
-    """The registered model a file is: by its checksum or receipt, else by the metadata or name of a model not free."""
+    """Return the registered model that a file is: by its checksum or receipt, else by the metadata or name of a model
+    that is not free.
+    """
     known = recognise(found)
     if known:
         return known
@@ -233,7 +235,7 @@ def identify(path: Path, found: Fingerprint) -> Model | None:
 
 
 def recognise(found: Fingerprint) -> Model | None:
-    """The registered model whose known checksum these bytes have."""
+    """Return the registered model whose known checksum these bytes have."""
     return next((model for model in MODELS.values() if model.published.matches(found)), None)
 
 
@@ -250,7 +252,7 @@ def _standing(path: Path, model: Model | None, found: Fingerprint) -> Standing:
 
 
 def mismatch(model: Model, path: Path, found: Fingerprint, action: str) -> CheckpointError:
-    """The error for a file whose bytes no known checksum confirms; it shows both values."""
+    """Make the error for a file whose bytes no known checksum confirms; it shows both values."""
     return CheckpointError(
         expected=f"{model.name} with {model.published}",
         came=f"{path} with {found}, which is unverified",
@@ -259,7 +261,7 @@ def mismatch(model: Model, path: Path, found: Fingerprint, action: str) -> Check
 
 
 def load_network(name_or_path: str | os.PathLike[str], device: str = "auto", precision: str = "auto") -> MatAnyone:
-    """A network ready to matte with, from a registered name or the path of a .pth or .safetensors file.
+    """Load a network that is ready to matte with, from a registered name or the path of a .pth or .safetensors file.
 
     device: 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'. precision: 'exact' is float32; 'fast' computes most of it in half
     precision; 'auto' is fast where the device gains by it and these weights were verified to lose nothing.
@@ -272,7 +274,7 @@ def load_network(name_or_path: str | os.PathLike[str], device: str = "auto", pre
 def load_vetted(
     name_or_path: str | os.PathLike[str], device: str = "auto", precision: str = "auto"
 ) -> tuple[MatAnyone, VettedWeights]:
-    """As load_network, together with what is known about the file, for provenance."""
+    """Load as load_network does, and return what is known about the file, for provenance."""
     from matanyone_engine.model.precision import choose_precision, prepared
 
     target = choose_device(device)
@@ -283,7 +285,7 @@ def load_vetted(
 
 
 def load_trainable(name_or_path: str | os.PathLike[str]) -> MatAnyone:
-    """A network on the CPU as it is stored, to be trained or saved. Raises as load_network does."""
+    """Load a network on the CPU as it is stored, to be trained or saved. Raises as load_network does."""
     return _load(name_or_path, choose_device("cpu"))[0]
 
 
@@ -303,7 +305,7 @@ def _load(name_or_path: str | os.PathLike[str], device: torch.device) -> tuple[M
 
 
 def require_licence_class(weights: VettedWeights, wanted: str) -> None:
-    """Whether a job may use these weights: 'any' takes all, 'commercial' those alone that paid work may use.
+    """Check that a job may use these weights: 'any' takes all, 'commercial' only those that paid work may use.
 
     Raises LicenceRefused, or SettingError for another class. The studio's policy holds besides (licences.py).
     """
@@ -343,7 +345,7 @@ def _what_to_do(model: Model) -> str:
 
 
 def _announce_licence(weights: VettedWeights) -> None:
-    """Non-commercial terms once per user; a licence nobody knows every time."""
+    """Show non-commercial terms once per user, and a licence that nobody knows every time."""
     if weights.model is None:
         _log.warning("%s is no registered model: its licence is unknown to the engine.", weights.path)
     elif not weights.model.commercial:

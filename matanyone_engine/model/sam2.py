@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SAM 2 (Ravi et al., arXiv:2408.00714) for first masks: one image, a box and points in, a rough mask out.
+"""Runs SAM 2 (Ravi et al., arXiv:2408.00714) for first masks: one image, a box and points in, a rough mask out.
 
 The network is the one of the package transformers; the weights are a folder that the user gives, in that package's
 format (config.json, model.safetensors). Nothing is ever downloaded, and nothing that is pickled is opened.
@@ -29,7 +29,7 @@ _CONFIG, _WEIGHTS = "config.json", "model.safetensors"
 
 
 class Sam2:
-    """Loaded weights."""
+    """Holds loaded weights of SAM 2."""
 
     def __init__(self, folder: Path, device: str = "auto") -> None:
         """Raises SettingError without transformers; CheckpointError for a folder that is not SAM 2's; DeviceError."""
@@ -55,7 +55,8 @@ class Sam2:
     def __call__(
         self, image: Tensor, box: Sequence[float] | None, points: Sequence[tuple[float, float, bool]]
     ) -> Tensor:
-        """image: (1, 3, H, W) sRGB 0..1 -> (1, 1, h, w) logits, above 0 on the subject, on SAM 2's stretched square.
+        """Map an image (1, 3, H, W) sRGB 0..1 to logits (1, 1, h, w), above 0 on the subject, on SAM 2's stretched
+        square.
 
         box: x0, y0, x1, y1; points: x, y, whether on the subject; pixels from the top left. One of them at least.
         """
@@ -94,7 +95,7 @@ def _model_class() -> Any:
 
 
 def _check_folder(folder: Path) -> None:
-    """A name that is no folder must not become the name of a download."""
+    """Refuse a name that is no folder, for it must not become the name of a download."""
     absent = [name for name in (_CONFIG, _WEIGHTS) if not (folder / name).is_file()]
     if absent:
         raise _not_sam2(folder, f"no {' and no '.join(absent)}")

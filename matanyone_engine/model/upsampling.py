@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Maps at twice their size, a few rows at a time (spec section 2.10).
+"""Doubles the size of maps, a few rows at a time (spec section 2.10).
 
 Two facts of torch's bilinear kernel on a CPU shape this file: it is twice as fast in float32 as in bfloat16, and it
 divides its work among cores by batch entries alone. So neighbouring parts of one map are doubled as a batch.
@@ -21,12 +21,13 @@ _LEAST_ROWS, _MOST_PARTS = 4, 8
 
 
 def doubled(x: Tensor) -> Tensor:
-    """(B, C, h, w) -> (B, C, 2 h, 2 w), bilinear with half-pixel centres."""
+    """Double (B, C, h, w) to (B, C, 2 h, 2 w), bilinearly with half-pixel centres."""
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 def doubled_rows(x: Tensor, top: int, bottom: int, part_bytes: int = PART_BYTES) -> Iterator[tuple[int, Tensor]]:
-    """Rows top to bottom of doubled(x) in float32, part by part: the part's first row, and the part (1, C, rows, 2 w).
+    """Yield rows top to bottom of doubled(x) in float32, part by part: the part's first row, and the part (1, C, rows,
+    2 w).
 
     x (1, C, h, w). Parts lie channels-last and may be written into.
     """

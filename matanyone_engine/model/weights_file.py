@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can be told about a weights file without loading it: is it one at all, which bytes, who vouched for it.
+"""Tells what can be told about a weights file without loading it: whether it is one, which bytes it has, who vouched
+for it.
 
 Rules of this file:
 1. It knows no model names and no licences; that is registry.py.
@@ -36,14 +37,14 @@ _METADATA_LIMIT = 16 << 20
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """The identity of a file's bytes; in a registry entry a part that is not known is None."""
+    """Identifies a file's bytes; in a registry entry a part that is not known is None."""
 
     sha256: str | None = None
     md5: str | None = None
     size: int | None = None
 
     def matches(self, found: Fingerprint) -> bool:
-        """Whether every part known here equals the measured one. False when no checksum is known."""
+        """Return whether every part known here equals the measured one; False when no checksum is known."""
         known = {part: value for part, value in asdict(self).items() if value is not None}
         return bool(known.keys() - {"size"}) and all(getattr(found, part) == known[part] for part in known)
 
@@ -53,7 +54,7 @@ class Fingerprint:
 
 
 def measure(path: Path) -> Fingerprint:
-    """Size and digests in one pass over the file."""
+    """Measure size and digests in one pass over the file."""
     sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
@@ -64,7 +65,7 @@ def measure(path: Path) -> Fingerprint:
 
 
 def impostor_kind(head: bytes) -> str | None:
-    """What a file that begins with these bytes really is, where it is a well-known impostor; else None."""
+    """Return what a file that begins with these bytes really is, where it is a well-known impostor; else None."""
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if start.startswith(_LFS_POINTER):
         return "a Git LFS pointer, a text of a few lines that stands for the real file"
@@ -97,7 +98,7 @@ def refuse_impostor(path: Path) -> None:
 
 
 def safetensors_metadata(path: Path) -> dict[str, str]:
-    """The metadata a safetensors file carries; empty for any other file, damaged ones included."""
+    """Return the metadata that a safetensors file carries; empty for any other file, damaged ones included."""
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
@@ -110,7 +111,9 @@ def safetensors_metadata(path: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Receipt:
-    """Who vouches for an installed file. Lies beside it as FILE.receipt.json and counts for these bytes only."""
+    """Says who vouches for an installed file. It lies beside it as FILE.receipt.json and counts for these bytes
+    only.
+    """
 
     model: str
     sha256: str
@@ -122,7 +125,7 @@ def receipt_path(path: Path) -> Path:
 
 
 def read_receipt(path: Path) -> Receipt | None:
-    """The receipt beside a weights file; None when there is none, or none that can be read."""
+    """Return the receipt beside a weights file; None when there is none, or none that can be read."""
     try:
         fields = json.loads(receipt_path(path).read_text(encoding="utf-8"))
         return Receipt(**fields)

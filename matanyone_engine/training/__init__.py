@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The training recipe: data in, weights out (paper section 4; spec section 7)."""
+"""Trains the network: data in, weights out (paper section 4; spec section 7)."""

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From foregrounds and photographs to plates: placement, cameras, other subjects, light, grain (spec section 7, data).
+"""Composes plates from foregrounds and photographs: placement, cameras, other subjects, light, grain (spec section 7,
+data).
 
 A chance that the held-out set sets to 0 draws no random number, so that a new one leaves that set as it is.
 
@@ -30,7 +31,7 @@ Rng = np.random.Generator
 
 
 class Cutout(NamedTuple):
-    """A foreground clip: straight colours and alphas, 8 bits, any size."""
+    """Holds a foreground clip: straight colours and alphas, 8 bits, any size."""
 
     fgr: list[NDArray[np.uint8]]
     """(H, W, 3) each."""
@@ -38,12 +39,12 @@ class Cutout(NamedTuple):
     """(H, W) each."""
 
     def mirrored(self) -> Cutout:
-        """Left to right."""
+        """Return the clip mirrored left to right."""
         return Cutout([x[:, ::-1] for x in self.fgr], [x[:, ::-1] for x in self.pha])
 
 
 class ComposedClip(NamedTuple):
-    """A composed clip."""
+    """Holds a composed clip."""
 
     plates: Pixels
     """(T, H, W, 3)."""
@@ -53,7 +54,7 @@ class ComposedClip(NamedTuple):
 
 @dataclass(frozen=True)
 class Chances:
-    """How often what happens. The defaults make training clips; the held-out set asks for one thing at a time."""
+    """Says how often what happens. The defaults make training clips; the held-out set asks for one thing at a time."""
 
     distractor: float = 0.45
     twin: float = 0.1
@@ -95,7 +96,7 @@ def _ease(rng: Rng) -> Callable[[float], float]:
 
 
 class Motion:
-    """A moving affine around the middle of the crop: eased from one pose to another."""
+    """Is a moving affine around the middle of the crop, eased from one pose to another."""
 
     def __init__(self, rng: Rng, size: Size, strength: float) -> None:
         self.ease = _ease(rng)
@@ -106,7 +107,7 @@ class Motion:
         """Where the subject goes in the middle of the clip, to come back."""
 
     def matrix(self, when: float) -> Matrix:
-        """3 x 3 at a time 0..1; earlier and later it stands."""
+        """Return the 3 x 3 matrix at a time 0..1; before and after that it stands still."""
         when = min(max(when, 0.0), 1.0)
         mix = self.ease(when)
         turn, dx, dy, zoom, shear = self.ends[0] * (1 - mix) + self.ends[1] * mix
@@ -127,7 +128,7 @@ def _affine(linear: Matrix, shift: Matrix) -> Matrix:
 
 
 def _placement(rng: Rng, cutout: Cutout, size: Size, height: tuple[float, float]) -> Matrix:
-    """Put the subject somewhere in the crop, its height a random part (or a multiple) of the crop's."""
+    """Put the subject somewhere in the crop; its height is a random part, or a multiple, of the crop's."""
     rows, columns = np.nonzero(cutout.pha[0] > 100)
     if not len(rows):
         rows, columns = np.array([0, cutout.pha[0].shape[0]]), np.array([0, cutout.pha[0].shape[1]])
@@ -143,7 +144,7 @@ def _placement(rng: Rng, cutout: Cutout, size: Size, height: tuple[float, float]
 
 
 class _Cuts(NamedTuple):
-    """Where a cut-out touches the edge of its own picture in any of its frames."""
+    """Says where a cut-out touches the edge of its own picture in any of its frames."""
 
     left: bool
     right: bool
@@ -154,7 +155,7 @@ class _Cuts(NamedTuple):
 
     @classmethod
     def of(cls, cutout: Cutout) -> _Cuts:
-        """Touching means three pixels or more."""
+        """Find the cut sides; three pixels or more count as touching."""
         edges = [np.stack([pha[:, 0], pha[:, -1]]) > 100 for pha in cutout.pha]
         sides = np.logical_or.reduce(edges)
         ends = np.logical_or.reduce([np.stack([pha[0], pha[-1]]) > 100 for pha in cutout.pha])
@@ -171,7 +172,8 @@ SPUN = 0.8
 def _framed_placement(
     rng: Rng, cutout: Cutout, cuts: _Cuts, size: Size, height: tuple[float, float], close: bool
 ) -> Matrix:
-    """As _placement, but no side at which the subject was cut by its own picture lies inside the crop.
+    """Place as _placement does, but so that no side at which the subject was cut by its own picture lies inside the
+    crop.
 
     A picture that is cut left and right is either shown so large that it covers the crop but for a narrow rest, or so
     low that the crop ends above the shoulders.
@@ -208,14 +210,14 @@ def _framed_placement(
 
 
 def _background_placement(rng: Rng, picture: Pixels, size: Size) -> Matrix:
-    """Cover the crop, with room to move."""
+    """Cover the crop with the picture, with room to move."""
     scale = max(size[0] / picture.shape[0], size[1] / picture.shape[1]) * np.exp(rng.uniform(np.log(1.15), np.log(2.2)))
     room = np.array([scale * picture.shape[1] - size[1], scale * picture.shape[0] - size[0]])
     return _affine(scale * np.eye(2), -room * rng.uniform(0.1, 0.9, 2))
 
 
 def _warped(picture: NDArray, matrix: Matrix, size: Size, border: int) -> Pixels:
-    """8-bit picture -> float crop: bilinear, by areas first where it becomes much smaller."""
+    """Warp an 8-bit picture into a float crop: bilinearly, by areas first where it becomes much smaller."""
     shrink = np.sqrt(abs(np.linalg.det(matrix[:2, :2])))
     if shrink < 0.6:
         picture = cv2.resize(picture, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
@@ -230,7 +232,7 @@ def _warped(picture: NDArray, matrix: Matrix, size: Size, border: int) -> Pixels
 
 
 class _Actor:
-    """A cutout with its place and motion in the crop."""
+    """Is a cut-out with its place and motion in the crop."""
 
     def __init__(
         self, rng: Rng, cutout: Cutout, size: Size, height: tuple[float, float], travel: float, chances: Chances
@@ -252,7 +254,7 @@ class _Actor:
             self.shutter = float(rng.uniform(0.3, 1.0))
 
     def seen(self, frame: int, when: float, camera: Matrix) -> tuple[Pixels, Pixels]:
-        """Colours (H, W, 3) and alpha (H, W) in the crop."""
+        """Return colours (H, W, 3) and alpha (H, W) in the crop on one frame."""
         if not self.shutter:
             return self._at(frame, when, camera)
         half = 0.5 * self.shutter / max(len(self.cutout.fgr) - 1, 1)
@@ -262,14 +264,14 @@ class _Actor:
         return _mean([self._at(frame, when + half * t, camera) for t in np.linspace(-1, 1, steps)])
 
     def _at(self, frame: int, when: float, camera: Matrix) -> tuple[Pixels, Pixels]:
-        """At an instant."""
+        """Return colours and alpha in the crop at one instant."""
         matrix = camera @ self.motion.matrix(when) @ self.place
         fgr = _warped(self.cutout.fgr[frame], matrix, self.size, cv2.BORDER_REPLICATE)
         return fgr, _warped(self.cutout.pha[frame], matrix, self.size, self.border)
 
 
 def _mean(instants: list[tuple[Pixels, Pixels]]) -> tuple[Pixels, Pixels]:
-    """Straight colours and alpha, 0..1, seen by a shutter that is open over the instants."""
+    """Return straight colours and alpha, 0..1, as a shutter sees them that is open over the instants."""
     alpha = np.asarray(np.mean([cover for _, cover in instants], axis=0), np.float32)
     mixed = np.asarray(np.mean([colour * cover[..., None] for colour, cover in instants], axis=0), np.float32)
     straight = mixed / np.maximum(alpha, 1e-3)[..., None]
@@ -277,12 +279,12 @@ def _mean(instants: list[tuple[Pixels, Pixels]]) -> tuple[Pixels, Pixels]:
 
 
 def _happens(rng: Rng, chance: float) -> bool:
-    """Draws a number only where there is a chance."""
+    """Decide by chance; a random number is drawn only where there is a chance."""
     return chance > 0 and bool(rng.random() < chance)
 
 
 def _way_out(rng: Rng, cuts: _Cuts, size: Size) -> Matrix:
-    """Out of the picture where the subject's cut sides stay out of sight."""
+    """Return a way out of the picture on which the subject's cut sides stay out of sight."""
     across = np.array([1.3 * size[1], 0.0])
     ways = [np.array([0.0, 1.3 * size[0]])]
     ways += [] if cuts.right or cuts.top else [-across]
@@ -294,7 +296,7 @@ def _way_out(rng: Rng, cuts: _Cuts, size: Size) -> Matrix:
 
 @dataclass
 class _Development:
-    """What is done to a whole picture, the same or drifting over the clip."""
+    """Says what is done to a whole picture, the same or drifting over the clip."""
 
     gain: Pixels
     """(T, 3)."""
@@ -308,7 +310,7 @@ class _Development:
 
 @dataclass
 class _Night:
-    """Too little light, in linear light: a full exposure is 1."""
+    """Takes light away, in linear light, where a full exposure is 1, and adds the noise that this brings."""
 
     light: float
     lift: float
@@ -318,7 +320,9 @@ class _Night:
 
     @classmethod
     def random(cls, rng: Rng) -> _Night:
-        """A tenth to a thirtieth of the light; half of the time exposed again, fully or a little."""
+        """Draw a tenth to a thirtieth of the light; half of the time the picture is exposed again, fully or a
+        little.
+        """
         light = float(np.exp(rng.uniform(np.log(1 / 40), np.log(1 / 8))))
         lift = float(rng.choice([1.0, 1.0, 0.5 / light, 1 / light]))
         return cls(light, lift, float(np.exp(rng.uniform(*np.log((3e-6, 6e-5))))), float(rng.uniform(1e-4, 1e-3)))
@@ -332,7 +336,7 @@ class _Night:
 def compose(
     rng: Rng, subject: Cutout, others: list[Cutout], background: list[NDArray[np.uint8]], size: Size, chances: Chances
 ) -> ComposedClip:
-    """One clip: the subject over a background (a still, or one picture a frame), others behind and before it.
+    """Compose one clip: the subject over a background (a still, or one picture a frame), others behind and before it.
 
     others: candidates for distractor and occluder, in this order; those that are not needed are not looked at.
     """
@@ -372,7 +376,7 @@ def compose(
 
 
 def _double(rng: Rng, subject: Cutout, others: list[Cutout], twin: float) -> tuple[Cutout]:
-    """The distractor: another subject, or this one again."""
+    """Return the distractor: another subject, or this one again."""
     return (subject if not others or rng.random() < twin else others[0],)
 
 
@@ -381,7 +385,7 @@ def _over(plate: Pixels, colour: Pixels, alpha: Pixels) -> tuple[Pixels, Pixels]
 
 
 class _Scene:
-    """The background with its own small motion, its focus and the shadow it receives."""
+    """Is the background with its own small motion, its focus and the shadow it receives."""
 
     def __init__(self, rng: Rng, pictures: list[NDArray[np.uint8]], size: Size, chances: Chances) -> None:
         self.pictures, self.size = pictures, size
@@ -392,13 +396,13 @@ class _Scene:
         self.tint = np.float32(pictures[0].reshape(-1, 3).mean(axis=0) / 255)
 
     def seen(self, frame: int, camera: Matrix) -> Pixels:
-        """The crop's background in this frame."""
+        """Return the crop's background on this frame."""
         picture = self.pictures[frame % len(self.pictures)]
         out = _warped(picture, camera @ self.place, self.size, cv2.BORDER_REFLECT)
         return cv2.GaussianBlur(out, (0, 0), self.focus) if self.focus else out
 
     def shadowed(self, plate: Pixels, alpha: Pixels) -> Pixels:
-        """The plate, darker where the subject's shadow falls."""
+        """Return the plate, darker where the subject's shadow falls."""
         if not self.shade:
             return plate
         moved = cv2.warpAffine(alpha, _affine(np.eye(2), self.cast)[:2], alpha.shape[::-1])
@@ -423,7 +427,7 @@ def _look(rng: Rng, count: int, chances: Chances) -> _Development:
 
 
 def _developed(rng: Rng, plate: Pixels, look: _Development, frame: int) -> Pixels:
-    """Light, lens, grain and compression of one frame."""
+    """Apply light, lens, grain and compression to one frame."""
     plate = np.clip(plate, 0, 1) ** look.gamma[frame] * look.gain[frame]
     if look.night:
         plate = look.night(rng, np.clip(plate, 0, 1))
@@ -443,7 +447,7 @@ def _compressed(plate: Pixels, quality: int) -> Pixels:
 def moved(
     rng: Rng, plates: list[NDArray[np.uint8]], labels: list[NDArray[np.uint8]], size: Size, *, warp: bool = False
 ) -> ComposedClip:
-    """Labelled pictures as a clip: one placement, a drifting affine, a colour look; warp bends some frames."""
+    """Move labelled pictures as a clip: one placement, a drifting affine, a colour look; warp bends some frames."""
     count = len(plates)
     motion = Motion(rng, size, 1.5 if warp else 0.7)
     place = _background_placement(rng, plates[0], size)
@@ -464,7 +468,7 @@ def moved(
 
 
 def animated(rng: Rng, still: Cutout, frames: int) -> Cutout:
-    """A still cut-out as a clip: it sways around its foot, nods, bends smoothly and is blurred by its own motion."""
+    """Animate a still cut-out: it sways around its foot, nods, bends smoothly and is blurred by its own motion."""
     colour, alpha = still.fgr[0], still.pha[0]
     height, width = alpha.shape
     y, x = np.mgrid[:height, :width].astype(np.float32)
@@ -498,7 +502,7 @@ def animated(rng: Rng, still: Cutout, frames: int) -> Cutout:
 
 
 def _bent(rng: Rng, picture: Pixels, mask: Pixels) -> tuple[Pixels, Pixels]:
-    """A smooth warp of both: a coarse grid of shifts, two hundredths of the picture large."""
+    """Warp both smoothly by a coarse grid of shifts, two hundredths of the picture large."""
     height, width = mask.shape
     shifts = rng.normal(0, 0.02, (2, 3, 4)).astype(np.float32)
     dx, dy = (cv2.resize(s, (width, height), interpolation=cv2.INTER_CUBIC) for s in shifts)
@@ -512,7 +516,9 @@ def _bent(rng: Rng, picture: Pixels, mask: Pixels) -> tuple[Pixels, Pixels]:
 
 
 def guide_mask(rng: Rng, alpha: Pixels, reach: int = 8) -> Pixels:
-    """The mask an artist may draw for an alpha (H, W): mostly binary, a little too large or small, sometimes soft."""
+    """Return the mask that an artist may draw for an alpha (H, W): mostly binary, a little too large or small,
+    sometimes soft.
+    """
     if rng.random() < 0.15:
         return cv2.GaussianBlur(alpha, (0, 0), float(rng.uniform(0.5, 2.5)))
     densest = max(float(np.quantile(alpha[alpha > 0.02], 0.9)) if (alpha > 0.02).any() else 1.0, 0.05)
@@ -521,7 +527,7 @@ def guide_mask(rng: Rng, alpha: Pixels, reach: int = 8) -> Pixels:
 
 
 def grown_or_shrunk(rng: Rng, mask: Pixels, reach: int) -> Pixels:
-    """Dilated or eroded, half of the time each, by a random ellipse of 1 to `reach` pixels."""
+    """Dilate or erode, half of the time each, by a random ellipse of 1 to `reach` pixels."""
     width = int(rng.integers(1, reach + 1))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
     change = cv2.dilate if rng.random() < 0.5 else cv2.erode

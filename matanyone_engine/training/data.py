@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training data on disk: the public layouts, and samples drawn from them (spec section 7, data).
+"""Reads training data in its public layouts, and draws samples from it (spec section 7, data).
 
 Rules of this file:
 1. One small class per layout; a folder that is missing or laid out otherwise is an error that says what was expected
@@ -49,7 +49,7 @@ STILLS_SHARE = 0.35
 
 
 class RandomStream(IntEnum):
-    """What random numbers are drawn for; each purpose has a stream of its own in every iteration."""
+    """Says what random numbers are drawn for; each purpose has a stream of its own in every iteration."""
 
     FRAMES = 1
     MATTING_CLIPS = 2
@@ -60,7 +60,9 @@ class RandomStream(IntEnum):
 
 
 def seeded(seed: int, stream: RandomStream, iteration: int, slot: int = 0) -> Rng:
-    """The generator of one purpose. Always four numbers: numpy takes missing ones as 0, which would join streams."""
+    """Return the generator of one purpose. It takes four numbers always: numpy reads missing ones as 0, which would
+    join streams.
+    """
     return np.random.default_rng([seed, int(stream), iteration, slot])
 
 
@@ -71,12 +73,12 @@ _PAIRS = (("fgr", "pha"), ("fgr_new", "pha"), ("FG", "GT"), ("fg", "alpha"), ("i
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """The pictures of a folder, in order."""
+    """List the pictures of a folder, in order."""
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
 
 
 def _pair(folder: Path) -> tuple[Path, Path] | None:
-    """The folders of colours and alphas in a set's folder or in its train/."""
+    """Return the folders of colours and alphas in a set's folder or in its train/."""
     for base in (folder / "train", folder):
         for colours, alphas in _PAIRS:
             if (base / colours).is_dir() and (base / alphas).is_dir():
@@ -85,7 +87,7 @@ def _pair(folder: Path) -> tuple[Path, Path] | None:
 
 
 def _matched(colours: Path, alphas: Path) -> list[tuple[Path, Path]]:
-    """Pictures of two folders, paired by name; one without its partner is an error."""
+    """Pair the pictures of two folders by name; one without its partner is an error."""
     left, right = ({path.stem: path for path in pictures_in(folder)} for folder in (colours, alphas))
     alone = sorted(set(left) ^ set(right))
     if alone or not left:
@@ -98,7 +100,7 @@ def _matched(colours: Path, alphas: Path) -> list[tuple[Path, Path]]:
 
 
 def _read(path: Path, flag: int = cv2.IMREAD_COLOR) -> NDArray[np.uint8]:
-    """8-bit RGB (H, W, 3), or (H, W) with IMREAD_GRAYSCALE."""
+    """Read 8-bit RGB (H, W, 3), or (H, W) with IMREAD_GRAYSCALE."""
     picture = cv2.imread(str(path), flag)
     if picture is None:
         raise DatasetError(
@@ -122,7 +124,7 @@ def _read_cutout(pairs: Sequence[tuple[Path, Path]]) -> Cutout:
 
 
 class MattingVideos:
-    """Every {fgr,pha}/<clip>/<frame> set under ROOT/mat_vid."""
+    """Reads every {fgr,pha}/<clip>/<frame> set under ROOT/mat_vid."""
 
     def __init__(self, root: Path) -> None:
         found = [_clips_of(folder) for folder in _folders(root / "mat_vid")]
@@ -135,7 +137,7 @@ class MattingVideos:
             )
 
     def cutout(self, rng: Rng, frames: int) -> Cutout:
-        """Consecutive frames of a random clip: random start, speed and direction; short clips go back and forth.
+        """Return consecutive frames of a random clip: random start, speed and direction; short clips go back and forth.
 
         A set is chosen by the square root of its size, so that a small one is not lost beside a large one.
         """
@@ -150,7 +152,7 @@ class MattingVideos:
 
 
 def _bounced(frame: int, count: int) -> int:
-    """A frame number beyond the end, reflected back into the clip."""
+    """Reflect a frame number beyond the end back into the clip."""
     if count == 1:
         return 0
     frame %= 2 * (count - 1)
@@ -170,7 +172,7 @@ def _clips_of(folder: Path) -> list[tuple[Path, Path]]:
 
 
 class MattingStills:
-    """Every pair of folders with pictures under ROOT/mat_img: colours and alphas of the same names."""
+    """Reads every pair of folders with pictures under ROOT/mat_img: colours and alphas of the same names."""
 
     def __init__(self, root: Path) -> None:
         found = [_pair(folder) for folder in _folders(root / "mat_img")]
@@ -183,12 +185,12 @@ class MattingStills:
             )
 
     def cutout(self, rng: Rng, frames: int) -> Cutout:
-        """One still that sways, bends and is blurred by its motion."""
+        """Return one still that sways, bends and is blurred by its motion."""
         return augment.animated(rng, _read_cutout([self.pairs[int(rng.integers(len(self.pairs)))]]), frames)
 
 
 class Backgrounds:
-    """BG20k-style stills and DVM-style clips, half and half where both are there."""
+    """Reads BG20k-style stills and DVM-style clips, half and half where both are there."""
 
     def __init__(self, root: Path) -> None:
         stills = root / BACKGROUNDS
@@ -202,7 +204,7 @@ class Backgrounds:
             )
 
     def pictures(self, rng: Rng, frames: int) -> list[NDArray[np.uint8]]:
-        """One still, or one picture a frame."""
+        """Return one still, or one picture a frame."""
         if self.clips and (not self.stills or rng.random() < 0.5):
             files = pictures_in(self.clips[int(rng.integers(len(self.clips)))])
             start = int(rng.integers(max(1, len(files) - frames + 1)))
@@ -214,7 +216,7 @@ class Backgrounds:
 
 
 class YouTubeVis:
-    """YouTube-VIS: people in videos, labels as run lengths in instances.json."""
+    """Reads YouTube-VIS: people in videos, labels as run lengths in instances.json."""
 
     PERSON = 26
     FROM = "youtube-vos.org/dataset/vis (2019), train"
@@ -236,7 +238,7 @@ class YouTubeVis:
         return found or _no_people(self.folder / "instances.json", self.FROM)
 
     def shot(self, rng: Rng, frames: int, size: Size) -> ComposedClip:
-        """A random non-empty subset of the people seen in the first frame, as one target."""
+        """Return a random non-empty subset of the people seen in the first frame, as one target."""
         names, people = self.videos[int(rng.integers(len(self.videos)))]
         start = int(rng.integers(max(1, len(names) - frames + 1)))
         order = [_bounced(start + k, len(names)) for k in range(frames)]
@@ -251,7 +253,7 @@ class YouTubeVis:
 
 
 def _run_lengths(label: dict[str, Any] | None, size: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Uncompressed run lengths, column by column, zeros first -> (H, W) 0 or 255."""
+    """Decode uncompressed run lengths, column by column, zeros first: (H, W) 0 or 255."""
     if label is None:
         return np.zeros(size, np.uint8)
     if not isinstance(label["counts"], list):
@@ -267,7 +269,7 @@ def _run_lengths(label: dict[str, Any] | None, size: tuple[int, ...]) -> NDArray
 
 
 class CocoPeople:
-    """COCO panoptic: people, with what they wear and carry."""
+    """Reads COCO panoptic: people, with what they wear and carry."""
 
     PARTS = (1, 27, 32)
     """Person, backpack, tie."""
@@ -292,7 +294,7 @@ class CocoPeople:
         return found or _no_people(path, self.FROM)
 
     def still(self, rng: Rng) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Plate (H, W, 3) and label (H, W) 0 or 255."""
+        """Return plate (H, W, 3) and label (H, W) 0 or 255."""
         name, parts = self.pictures[int(rng.integers(len(self.pictures)))]
         ids = _read(self.folder / "panoptic_train2017" / name).astype(np.int64) @ (1, 256, 65536)
         plate = _read(self.folder / "train2017" / f"{Path(name).stem}.jpg")
@@ -300,7 +302,7 @@ class CocoPeople:
 
 
 class SuperviselyPeople:
-    """Supervisely Person: img/ and seg/ with the same names."""
+    """Reads Supervisely Person: img/ and seg/ with the same names."""
 
     FROM = "supervisely.com, the Person dataset"
 
@@ -311,13 +313,13 @@ class SuperviselyPeople:
         self.pairs = _matched(folder / "img", folder / "seg")
 
     def still(self, rng: Rng) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Plate (H, W, 3) and label (H, W) 0 or 255."""
+        """Return plate (H, W, 3) and label (H, W) 0 or 255."""
         plate, label = self.pairs[int(rng.integers(len(self.pairs)))]
         return _read(plate), 255 * (_read(label, cv2.IMREAD_GRAYSCALE) > 0).astype(np.uint8)
 
 
 class LabelStills:
-    """Stills with binary labels, moved into clips: COCO and Supervisely, whichever is there."""
+    """Moves stills with binary labels into clips: COCO and Supervisely, whichever is there."""
 
     def __init__(self, root: Path) -> None:
         self.sets: list[CocoPeople | SuperviselyPeople] = []
@@ -331,7 +333,7 @@ class LabelStills:
             raise problems[0]
 
     def shot(self, rng: Rng, frames: int, size: Size) -> ComposedClip:
-        """One still as a moving clip."""
+        """Return one still as a moving clip."""
         plate, label = self.sets[int(rng.integers(len(self.sets)))].still(rng)
         return augment.moved(rng, [plate] * frames, [label] * frames, size, warp=True)
 
@@ -352,7 +354,7 @@ def _missing(layout: Path, source: str) -> DatasetError:
 
 
 class MattingSamples:
-    """Composed clips with true alpha for the matting pass."""
+    """Composes clips with true alpha for the matting pass."""
 
     def __init__(self, root: Path, kind: MattingData, chances: Chances | None = None) -> None:
         self.subjects = MattingVideos(root) if kind is MattingData.VIDEO else MattingStills(root)
@@ -361,7 +363,7 @@ class MattingSamples:
         self.chances = chances or Chances()
 
     def shot(self, rng: Rng, frames: int, size: Size) -> ComposedClip:
-        """One clip in which the subject can be seen in the first frame."""
+        """Return one clip in which the subject can be seen in the first frame."""
         return _visible(lambda: self._composed(rng, frames, size))
 
     def _composed(self, rng: Rng, frames: int, size: Size) -> ComposedClip:
@@ -375,13 +377,15 @@ class MattingSamples:
 
 
 class LabelSamples:
-    """Clips with binary labels for the segmentation and core passes: video at even iterations, stills at odd ones."""
+    """Makes clips with binary labels for the segmentation and core passes: video at even iterations, stills at odd
+    ones.
+    """
 
     def __init__(self, root: Path) -> None:
         self.video, self.stills = YouTubeVis(root), LabelStills(root)
 
     def shot(self, rng: Rng, frames: int, size: Size, iteration: int) -> ComposedClip:
-        """One clip in which the subject can be seen in the first frame."""
+        """Return one clip in which the subject can be seen in the first frame."""
         source = self.video if labels_are_video(iteration) else self.stills
         return _visible(lambda: source.shot(rng, frames, size))
 
@@ -400,7 +404,7 @@ def _visible(draw: Callable[[], ComposedClip]) -> ComposedClip:
 
 
 class Steps(Dataset[dict[LossPass, Batch]]):
-    """Iteration number -> the batches of its passes, this process's share of them.
+    """Maps an iteration's number to the batches of its passes, this process's share of them.
 
     The core pass learns from the very batch of the segmentation pass.
     """
@@ -421,7 +425,7 @@ class Steps(Dataset[dict[LossPass, Batch]]):
         return self.stage.iterations
 
     def __getitem__(self, iteration: int) -> dict[LossPass, Batch]:
-        """The batches of one iteration."""
+        """Return the batches of one iteration."""
         stage = self.stage
         low, high = stage.frames
         frames = int(seeded(stage.seed, RandomStream.FRAMES, iteration).integers(low, high + 1))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stage from its first iteration to its last: optimiser, schedule, average, checkpoints, logs.
+"""Runs a stage from its first iteration to its last: optimiser, schedule, average, checkpoints, logs.
 
 Rules of this file:
 1. A run is a folder: checkpoint.pt to go on from, log.csv, pictures, and weights.safetensors when it is done.
@@ -48,7 +48,7 @@ FIRST_COLUMNS = ("iteration", "seconds", "rate", "norm", "total", "alpha_l1")
 
 @dataclasses.dataclass(frozen=True)
 class RunOptions:
-    """How a run is carried out; nothing here changes what is learnt."""
+    """Says how a run is carried out; nothing here changes what is learnt."""
 
     folder: Path
     device: torch.device | str = "cpu"
@@ -61,7 +61,7 @@ class RunOptions:
 
 
 class TrainingStep(NamedTuple):
-    """What one iteration came to."""
+    """Says what one iteration came to."""
 
     iteration: int
     iterations: int
@@ -70,7 +70,7 @@ class TrainingStep(NamedTuple):
 
 
 class Share(NamedTuple):
-    """This process among those that train together."""
+    """Is this process's place among those that train together."""
 
     rank: int
     processes: int
@@ -79,14 +79,14 @@ class Share(NamedTuple):
 
 
 def share_of_processes() -> Share:
-    """This process's place, as torchrun says in the environment."""
+    """Return this process's place, as torchrun says in the environment."""
     rank, processes, local = (int(os.environ.get(n, d)) for n, d in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0)))
     return Share(rank, processes, local)
 
 
 @contextmanager
 def joined(share: Share, device: torch.device) -> Iterator[None]:
-    """The group of processes that train together, for as long as they do; nothing for a single one."""
+    """Hold the group of processes that train together, for as long as they do; a single process needs none."""
     if share.processes == 1 or dist.is_initialized():
         yield
         return
@@ -100,7 +100,9 @@ def joined(share: Share, device: torch.device) -> Iterator[None]:
 
 
 def anyone_asks(share: Share, device: torch.device, *, asked: bool) -> bool:
-    """Whether any process was asked to stop: they stop at the same step, or they would wait for each other for ever."""
+    """Return whether any process was asked to stop: they stop at the same step, or they would wait for each other for
+    ever.
+    """
     if share.processes == 1:
         return asked
     wish = torch.tensor(float(asked), device=device)
@@ -189,20 +191,20 @@ def _keep(
 
 
 class Passes(nn.Module):
-    """The passes as one module, so that DDP sees a forward()."""
+    """Wraps the passes as one module, so that DDP sees a forward()."""
 
     def __init__(self, network: MatAnyone, stage: TrainingStage) -> None:
         super().__init__()
         self.network, self.stage = network, stage
 
     def forward(self, kind: LossPass, batch: Batch, iteration: int) -> tuple[Terms, list[Prediction]]:
-        """One pass; every process draws the same random choices."""
+        """Run one pass; every process draws the same random choices."""
         rng = seeded(self.stage.seed, RandomStream[kind.name], iteration)
         return PASSES[kind](self.network, batch, self.stage, iteration, rng)
 
 
 class Trainer:
-    """A network with its optimiser and its average."""
+    """Holds a network with its optimiser and its average."""
 
     def __init__(self, network: MatAnyone, stage: TrainingStage, share: Share) -> None:
         self.network, self.stage, self.share = network, stage, share
@@ -222,7 +224,9 @@ class Trainer:
         self.average = AveragedModel(network, multi_avg_fn=average, use_buffers=True) if stage.average else None
 
     def step(self, iteration: int, batches: dict[LossPass, Batch]) -> tuple[dict[str, float], list[Prediction]]:
-        """All passes of one iteration, an optimiser step each; their terms, and the answers of the matting pass."""
+        """Run all passes of one iteration, an optimiser step each; return their terms, and the predictions of the
+        matting pass.
+        """
         values = {"rate": rate_at(self.stage, iteration)}
         for kind in self.stage.passes:
             batch = batches[kind].to(self.network.device)
@@ -275,13 +279,13 @@ class Trainer:
         return float(norm)
 
     def result(self) -> MatAnyone:
-        """The network to keep: the average where there is one."""
+        """Return the network to keep: the average where there is one."""
         if self.average is None:
             return self.network
         return self.average.module  # type: ignore[return-value]
 
     def save(self, folder: Path, iteration: int) -> None:
-        """Everything that is carried from iteration to iteration, atomically."""
+        """Save everything that is carried from iteration to iteration, atomically."""
         state = {
             "stage": dataclasses.asdict(self.stage),
             "dims": self.network.dims.to_json(),
@@ -294,7 +298,7 @@ class Trainer:
             torch.save(plain(state), temporary)
 
     def resume(self, folder: Path) -> int:
-        """Take up the folder's checkpoint; the iteration to go on with, 0 where there is none.
+        """Take up the folder's checkpoint and return the iteration to go on with, 0 where there is none.
 
         Raises SettingError where it belongs to other stage settings.
         """
@@ -316,7 +320,7 @@ class Trainer:
 
 
 def plain(value: Any) -> Any:
-    """Tuples and enums as what torch's safe reader gives back."""
+    """Return tuples and enums as torch's safe reader gives them back."""
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
@@ -325,14 +329,14 @@ def plain(value: Any) -> Any:
 
 
 def freeze_norms(network: MatAnyone) -> None:
-    """Batch norm of encoders and change head stays at its stored statistics (spec section 7)."""
+    """Keep batch norm of encoders and change head at its stored statistics (spec section 7)."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eval()
 
 
 def parameter_groups(network: MatAnyone, stage: TrainingStage) -> list[dict[str, Any]]:
-    """No decay for the object queries, a rate of its own for the image trunk (spec section 7)."""
+    """Group parameters: the object queries do not decay, and the image trunk has a rate of its own (spec section 7)."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     trunk = trunk_parameters(network)
     for name, parameter in network.named_parameters():
@@ -348,23 +352,25 @@ def parameter_groups(network: MatAnyone, stage: TrainingStage) -> list[dict[str,
 
 
 def trunk_parameters(network: MatAnyone) -> dict[str, nn.Parameter]:
-    """The parameters of the image trunk by their names in the network, without the projections behind a Lite trunk."""
+    """Return the parameters of the image trunk by their names in the network, without the projections behind a Lite
+    trunk.
+    """
     prefix = "pixel_encoder.trunk." if network.dims.trunk == "lite0" else "pixel_encoder."
     return {name: each for name, each in network.named_parameters() if name.startswith(prefix)}
 
 
 def rate_at(stage: TrainingStage, iteration: int) -> float:
-    """The learning rate of an iteration."""
-    if iteration < stage.warm_up:
-        return stage.rate * (iteration + 1) / stage.warm_up
+    """Return the learning rate of an iteration."""
+    if iteration < stage.rate_rise:
+        return stage.rate * (iteration + 1) / stage.rate_rise
     if stage.schedule is Rate.CONSTANT:
         return stage.rate
-    done = (iteration - stage.warm_up) / max(1, stage.iterations - stage.warm_up)
+    done = (iteration - stage.rate_rise) / max(1, stage.iterations - stage.rate_rise)
     return stage.rate * max(0.01, 0.5 + 0.5 * math.cos(math.pi * done))
 
 
 def learns_from_stills(stage: TrainingStage, kind: LossPass, iteration: int) -> bool:
-    """Whether the change head must not learn from this pass: moved stills teach it nothing about video."""
+    """Return whether the change head must not learn from this pass: moved stills teach it nothing about video."""
     if kind is LossPass.MATTING:
         return stage.matting is MattingData.STILLS
     return kind is LossPass.SEGMENTATION and not labels_are_video(iteration)
@@ -377,14 +383,14 @@ def _alpha_l1(answers: list[Prediction], batch: Batch) -> float:
 
 
 class Writer(Protocol):
-    """What is used of TensorBoard's writer."""
+    """Has the part of TensorBoard's writer that is used."""
 
     def add_scalar(self, tag: str, value: float, step: int) -> None: ...
     def close(self) -> None: ...
 
 
 class Log:
-    """log.csv, TensorBoard's event file where that package is there, and sample pictures."""
+    """Writes log.csv, TensorBoard's event file where that package is there, and sample pictures."""
 
     def __init__(self, folder: Path, first: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -412,7 +418,7 @@ class Log:
             temporary.write_text("\n".join([header, *kept]) + "\n")
 
     def write(self, step: TrainingStep) -> None:
-        """One line."""
+        """Write one line."""
         values = {"iteration": step.iteration, "seconds": round(step.seconds, 3), **step.values}
         others = sorted(set(values) - set(FIRST_COLUMNS) - _SOMETIMES) + sorted(_SOMETIMES)
         fresh = not self.path.is_file()
@@ -426,7 +432,7 @@ class Log:
                 self.board.add_scalar(name, value, step.iteration)
 
     def picture(self, iteration: int, sheet: NDArray[np.uint8]) -> None:
-        """samples/<iteration>.png."""
+        """Write samples/<iteration>.png."""
         write_picture(self.folder / "samples" / f"{iteration:06d}.png", sheet)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The terms of the recipe (paper section 4; spec section 7), each a pure function of tensors.
+"""Holds the terms of the recipe (paper section 4; spec section 7), each a pure function of tensors.
 
 Rules of this file:
 1. One function per term, no weights: how much a term counts is recipe.py's business.
@@ -31,7 +31,7 @@ WINDOW = 11
 
 
 def forgiven(alpha: Tensor, truth: Tensor, overshoot: float) -> Tensor:
-    """Raw alpha with its error beyond a truth of 0 or 1 scaled by `overshoot`; the same shape.
+    """Scale the part of a raw alpha that lies beyond a truth of 0 or 1 by `overshoot`; the shape stays.
 
     A raw alpha of 1.2 where the truth is 1 is shown as 1 and is no error to anybody. Counted in full it teaches the
     network to stay below 1, and the inside of subjects turns grey. Not counted at all, nothing bounds the decoder.
@@ -43,12 +43,12 @@ def forgiven(alpha: Tensor, truth: Tensor, overshoot: float) -> Tensor:
 
 
 def alpha_l1(alpha: Tensor, truth: Tensor) -> Tensor:
-    """Mean absolute difference."""
+    """Return the mean absolute difference."""
     return (alpha - truth).abs().mean()
 
 
 def laplacian(alpha: Tensor, truth: Tensor) -> Tensor:
-    """Difference per scale, coarse scales weighing more: (B, 1, H, W) twice -> scalar (spec section 7)."""
+    """Return the difference per scale, coarse scales weighing more: (B, 1, H, W) twice -> scalar (spec section 7)."""
     total = alpha.new_zeros(())
     difference = alpha - truth  # the pyramid is linear
     for level in range(PYRAMID_LEVELS):
@@ -89,14 +89,16 @@ def _doubled(x: Tensor, length: int, axis: int) -> Tensor:
 
 
 def coherence(alpha: Tensor, truth: Tensor) -> Tensor:
-    """Squared difference of what changes from frame to frame: (B, T, 1, H, W) twice -> scalar."""
+    """Return the squared difference of what changes from frame to frame: (B, T, 1, H, W) twice -> scalar."""
     if alpha.shape[1] < 2:
         return alpha.new_zeros(())
     return (alpha.diff(dim=1) - truth.diff(dim=1)).square().mean()
 
 
 def edge_l1(alpha: Tensor, truth: Tensor, radius: int = 5) -> Tensor:
-    """Mean absolute difference near the outline only: where the truth is soft, and `radius` pixels around."""
+    """Return the mean absolute difference near the outline only: where the truth is soft, and `radius` pixels
+    around.
+    """
     soft = ((truth > 0.02) & (truth < 0.98)).to(truth.dtype)
     side = 2 * radius + 1
     rows = F.max_pool2d(soft, (1, side), stride=1, padding=(0, radius))
@@ -111,7 +113,7 @@ def _mean_within(difference: Tensor, region: Tensor) -> Tensor:
 
 
 def log_odds_loss(logits: Tensor, truth: Tensor, known: Tensor | None = None) -> Tensor:
-    """Cross-entropy of an auxiliary map (B, 1, h, w) with the truth (B, 1, H, W) averaged over its pixels.
+    """Return the cross-entropy of an auxiliary map (B, 1, h, w) with the truth (B, 1, H, W) averaged over its pixels.
 
     known (B, 1, H, W): how much each pixel counts. The released code compares these log-odds with alphas directly; the
     network reads them as log-odds, so do we.
@@ -122,7 +124,9 @@ def log_odds_loss(logits: Tensor, truth: Tensor, known: Tensor | None = None) ->
 
 
 def change_loss(logits: Tensor, truth: Tensor, before: Tensor, threshold: float) -> Tensor:
-    """Uncertainty loss: cross-entropy of the change head (B, 1, h, w) with 'did the truth move' (spec 7)."""
+    """Return the uncertainty loss: the cross-entropy of the change head (B, 1, h, w) with 'did the truth move' (spec
+    7).
+    """
     moved = area_resize((truth - before).abs(), logits.shape[-2:]) > threshold
     return F.binary_cross_entropy_with_logits(logits, moved.to(logits.dtype))
 
@@ -131,7 +135,8 @@ def change_loss(logits: Tensor, truth: Tensor, before: Tensor, threshold: float)
 
 
 def sample_points(logits: Tensor, count: int, generators: Sequence[torch.Generator]) -> Tensor:
-    """Where to compare: (B, 1, H, W) log-odds -> (B, count, 2) x y in -1..1, most of them where the answer is unsure.
+    """Choose where to compare: (B, 1, H, W) log-odds -> (B, count, 2) x y in -1..1, most of them where the answer is
+    unsure.
 
     One generator per row, so that a row's points do not depend on which other rows share its process.
     """
@@ -149,12 +154,12 @@ def _uniform(count: int, generators: Sequence[torch.Generator], device: torch.de
 
 
 def values_at(x: Tensor, points: Tensor) -> Tensor:
-    """(B, 1, H, W) at (B, n, 2) -> (B, n), bilinear."""
+    """Sample (B, 1, H, W) at (B, n, 2) bilinearly: (B, n)."""
     return F.grid_sample(x, points.unsqueeze(1).to(x.dtype), align_corners=False)[:, 0, 0]
 
 
 def segmentation(logits: Tensor, label: Tensor, points: Tensor) -> Tensor:
-    """Cross-entropy plus dice on points: log-odds and label (B, 1, H, W), points (B, n, 2) -> scalar.
+    """Return cross-entropy plus dice on points: log-odds and label (B, 1, H, W), points (B, n, 2) -> scalar.
 
     A softmax over background (log-odds 0) and object is a sigmoid of the object's log-odds.
     """
@@ -163,7 +168,7 @@ def segmentation(logits: Tensor, label: Tensor, points: Tensor) -> Tensor:
 
 
 def dice(answer: Tensor, truth: Tensor) -> Tensor:
-    """1 - overlap, per row, then the mean: (B, n) twice -> scalar."""
+    """Return 1 - overlap, per row, then the mean: (B, n) twice -> scalar."""
     overlap = 2 * (answer * truth).sum(dim=1) + 1
     return (1 - overlap / (answer.sum(dim=1) + truth.sum(dim=1) + 1)).mean()
 
@@ -172,7 +177,8 @@ def dice(answer: Tensor, truth: Tensor) -> Tensor:
 
 
 def known_region(label: Tensor) -> Tensor:
-    """Where a binary label (B, T, 1, H, W) can be trusted as alpha: 1 away from its outline, 0 in a band around it.
+    """Return where a binary label (B, T, 1, H, W) can be trusted as alpha: 1 away from its outline, 0 in a band around
+    it.
 
     The band grows with the subject's pixels in the whole clip; pixels near the border of the picture count as unknown.
     """
@@ -190,12 +196,13 @@ def known_region(label: Tensor) -> Tensor:
 
 
 def core(alpha: Tensor, label: Tensor, known: Tensor) -> Tensor:
-    """Mean absolute difference where the label is known: (B, T, 1, H, W) three times -> scalar."""
+    """Return the mean absolute difference where the label is known: (B, T, 1, H, W) three times -> scalar."""
     return _mean_within(alpha - label, known)
 
 
 def boundary(alpha: Tensor, plate: Tensor) -> Tensor:
-    """Alpha must change where colour changes (the paper's boundary loss): (B, 1, H, W), plate (B, 3, H, W) -> scalar.
+    """Ask that alpha changes where colour changes (the paper's boundary loss): (B, 1, H, W), plate (B, 3, H, W) ->
+    scalar.
 
     Around each pixel the 11 pixels of nearest colour in an 11 x 11 window are compared: their colour distance should
     equal the alpha difference times the window's contrast. The released code keeps only the last sample of a batch

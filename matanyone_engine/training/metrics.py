@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far an alpha is from the true one, in the numbers the field reports (spec section 8).
+"""Measures how far an alpha is from the true one, in the numbers the field reports (spec section 8).
 
 Rules of this file:
 1. Pure functions of arrays: (H, W) float, 0..1; already scaled as the published tables are.
@@ -31,7 +31,7 @@ LOST = 0.3
 
 @dataclass(frozen=True)
 class FrameScores:
-    """One frame. All but overlap: 0 is perfect, more is worse."""
+    """Holds the scores of one frame. For all but overlap 0 is perfect and more is worse."""
 
     mad: float
     """Mean absolute difference x 1000."""
@@ -55,7 +55,7 @@ METRICS = tuple(field.name for field in dataclasses.fields(FrameScores))
 
 
 def score(frames: Iterable[tuple[Alpha, Alpha]]) -> Iterator[FrameScores]:
-    """Scores of (alpha, truth) pairs in the order of the shot; one pair is held at a time."""
+    """Yield the scores of (alpha, truth) pairs in the order of the shot; one pair is held at a time."""
     before: tuple[Alpha, Alpha] | None = None
     for alpha, truth in frames:
         yield score_frame(alpha, truth, before)
@@ -63,7 +63,7 @@ def score(frames: Iterable[tuple[Alpha, Alpha]]) -> Iterator[FrameScores]:
 
 
 def score_frame(alpha: Alpha, truth: Alpha, before: tuple[Alpha, Alpha] | None = None) -> FrameScores:
-    """One frame against its truth; `before` is the previous frame's pair."""
+    """Score one frame against its truth; `before` is the previous frame's pair."""
     difference = np.abs(alpha.astype(np.float64) - truth)
     near = edge_band(truth)
     return FrameScores(
@@ -79,7 +79,7 @@ def score_frame(alpha: Alpha, truth: Alpha, before: tuple[Alpha, Alpha] | None =
 
 
 def mean_scores(scores: Iterable[FrameScores]) -> FrameScores:
-    """The mean over frames, the first one's dtSSD of 0 averaged in, as published tables do."""
+    """Return the mean over frames, the first one's dtSSD of 0 averaged in, as published tables do."""
     rows = [dataclasses.astuple(each) for each in scores]
     return FrameScores(*(float(column) for column in np.mean(rows, axis=0)))
 
@@ -89,13 +89,13 @@ def _mean(values: NDArray[np.floating]) -> float:
 
 
 def dtssd(alpha: Alpha, truth: Alpha, alpha_before: Alpha, truth_before: Alpha) -> float:
-    """Difference of what changed since the frame before, root mean square x 100."""
+    """Return the difference of what changed since the frame before, root mean square x 100."""
     change = (alpha.astype(np.float64) - alpha_before) - (truth.astype(np.float64) - truth_before)
     return 100 * float(np.sqrt(np.square(change).mean()))
 
 
 def gradient_error(alpha: Alpha, truth: Alpha) -> float:
-    """Squared difference of Gaussian-gradient magnitudes, summed / 1000.
+    """Return the squared difference of Gaussian-gradient magnitudes, summed / 1000.
 
     As in the high-resolution tables; the low-resolution ones stretch both alphas to 0..1 first, which forgives a matte
     that is too thin.
@@ -113,7 +113,7 @@ def _gradient(alpha: Alpha) -> NDArray[np.float64]:
 
 
 def gradient_filter() -> NDArray[np.float64]:
-    """9 x 9: a Gaussian times the derivative of a Gaussian, of unit energy."""
+    """Return the 9 x 9 filter: a Gaussian times the derivative of a Gaussian, of unit energy."""
     x = np.arange(-4, 5, dtype=np.float64)
     bell = np.exp(-(x**2) / (2 * GRADIENT_SIGMA**2)) / (GRADIENT_SIGMA * np.sqrt(2 * np.pi))
     slope = -x * bell / GRADIENT_SIGMA**2
@@ -122,7 +122,7 @@ def gradient_filter() -> NDArray[np.float64]:
 
 
 def connectivity_error(alpha: Alpha, truth: Alpha) -> float:
-    """How differently pixels hang together with the main body, summed / 1000."""
+    """Return how differently pixels hang together with the main body, summed / 1000."""
     levels = np.arange(0, 1 + CONNECTIVITY_STEP, CONNECTIVITY_STEP)
     joined = np.full(alpha.shape, -1.0)
     for below, level in itertools.pairwise(levels):
@@ -146,7 +146,7 @@ def _main_body(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def edge_band(truth: Alpha) -> NDArray[np.bool_]:
-    """Where the truth is soft or changes sides, and EDGE_REACH pixels around."""
+    """Return where the truth is soft or changes sides, and EDGE_REACH pixels around."""
     inside = (truth > 0.5).astype(np.uint8)
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     soft = ((truth > 0.02) & (truth < 0.98)) | (cv2.dilate(inside, cross) != cv2.erode(inside, cross))
@@ -155,7 +155,7 @@ def edge_band(truth: Alpha) -> NDArray[np.bool_]:
 
 
 def overlap(alpha: Alpha, truth: Alpha) -> float:
-    """Intersection over union of what is above a half."""
+    """Return the intersection over union of what is above a half."""
     here, there = alpha > 0.5, truth > 0.5
     union = (here | there).sum()
     return float((here & there).sum() / union) if union else 1.0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One function per kind of pass: a batch in, named loss terms out (spec section 7).
+"""Has one function per kind of pass: a batch in, named loss terms out (spec section 7).
 
 Rules of this file:
 1. The network is run through its public stages and memory is read with memory/read.py, as at inference.
@@ -36,7 +36,7 @@ MATTING_MOVED, LABEL_MOVED = 0.001, 0.0
 
 
 class Batch(NamedTuple):
-    """What a pass learns from."""
+    """Holds what a pass learns from."""
 
     plates: Tensor
     """(B, T, 3, H, W), display-referred 0..1."""
@@ -48,12 +48,12 @@ class Batch(NamedTuple):
     """Which clips of the whole step's batch these are; processes share a step's clips."""
 
     def to(self, device: torch.device) -> Batch:
-        """The tensors on a device."""
+        """Return the tensors on a device."""
         return Batch(self.plates.to(device), self.alphas.to(device), self.guide.to(device), self.slots)
 
 
 class Clamped(NamedTuple):
-    """A raw alpha made fit for use."""
+    """Holds a raw alpha made fit for use."""
 
     remembered: Tensor
     """What memory sees."""
@@ -62,7 +62,7 @@ class Clamped(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What the network said about one frame."""
+    """Holds what the network said about one frame."""
 
     maps: DecoderMaps
     alpha: Clamped
@@ -77,7 +77,7 @@ Clamp = Callable[[Tensor], Clamped]
 
 
 def clamp_of(stage: TrainingStage, iteration: int) -> Clamp:
-    """How raw alphas become alphas in this iteration."""
+    """Return how raw alphas become alphas in this iteration."""
     if stage.clamp_from is None:
         return _clamped_for_memory
     return _clamped if iteration >= stage.clamp_from else _unclamped
@@ -102,7 +102,7 @@ def _clamped_for_memory(raw: Tensor) -> Clamped:
 
 @dataclass
 class Unrolled:
-    """What is carried from frame to frame, and every frame's key and value."""
+    """Holds what is carried from frame to frame, and every frame's key and value."""
 
     sensory: Tensor
     alpha: Tensor
@@ -115,7 +115,7 @@ class Unrolled:
 def unroll(
     network: MatAnyone, batch: Batch, stage: TrainingStage, clamp: Clamp, rng: np.random.Generator
 ) -> list[Prediction]:
-    """Follow the guide mask through the clip; one Prediction per frame, the first predicted too.
+    """Follow the guide mask through the clip; one Prediction per frame, the first one predicted too.
 
     Autocast ends here: in bfloat16 the Laplacian term alone points elsewhere.
     """
@@ -129,7 +129,7 @@ def unroll(
 
 
 def _features(network: MatAnyone, plates: Tensor) -> list[ImageFeatures]:
-    """All frames through the image encoder at once, then frame by frame."""
+    """Encode the images of all frames at once, and return them frame by frame."""
     count = plates.shape[1]
     every = network.encode_image(plates.transpose(0, 1).flatten(0, 1))
     return [ImageFeatures(*parts) for parts in zip(*(x.chunk(count) for x in every), strict=True)]
@@ -143,14 +143,14 @@ def _first_frame(
     clamp: Clamp,
     rng: np.random.Generator,
 ) -> tuple[Unrolled, Prediction]:
-    """Seed and settle: the mask is encoded, then refined; memory keeps what was predicted."""
+    """Start and warm up: the mask is encoded, then refined; memory keeps what was predicted."""
     blank = features.pix.new_zeros(len(guide), network.dims.sensory_dim, *features.pix.shape[-2:])
     value = network.encode_mask(features, guide)
     carried = Unrolled(network.update_sensory_from_value(value, blank), guide, value, network.summarize(value, guide))
-    passes = int(rng.integers(stage.settles[0], stage.settles[1] + 1))
-    for settle in range(passes):
+    passes = int(rng.integers(stage.warm_ups[0], stage.warm_ups[1] + 1))
+    for number in range(passes):
         answer = _predicted(network, features, carried.value, carried, clamp, None)
-        deep = settle < passes - 1 or rng.random() < stage.deep_update
+        deep = number < passes - 1 or rng.random() < stage.deep_update
         _remember(network, features, answer, carried, stage, deep=deep, forget=True)
     return carried, answer
 
@@ -201,7 +201,7 @@ def _detached(maps: DecoderMaps) -> DecoderMaps:
 
 
 def _read(features: ImageFeatures, carried: Unrolled, stage: TrainingStage, rng: np.random.Generator) -> Tensor:
-    """The value (B, V, h, w) that some earlier frames hold for this one, in float32."""
+    """Return the value (B, V, h, w) that some earlier frames hold for this one, in float32."""
     known = len(carried.keys)
     chosen = sorted(rng.choice(known, min(known, stage.references), replace=False))
     with torch.autocast(features.key.device.type, enabled=False):
@@ -232,7 +232,7 @@ def _predicted(
 def matting_pass(
     network: MatAnyone, batch: Batch, stage: TrainingStage, iteration: int, rng: np.random.Generator
 ) -> tuple[Terms, list[Prediction]]:
-    """True alphas through the matting head."""
+    """Learn true alphas through the matting head."""
     answers = unroll(network, batch, stage, clamp_of(stage, iteration), rng)
     alphas = torch.stack([answer.alpha.compared for answer in answers], dim=1)
     alphas = losses.forgiven(alphas, batch.alphas, stage.overshoot)
@@ -256,7 +256,7 @@ def matting_pass(
 def segmentation_pass(
     network: MatAnyone, batch: Batch, stage: TrainingStage, iteration: int, rng: np.random.Generator
 ) -> tuple[Terms, list[Prediction]]:
-    """Binary labels through the segmentation head, compared on points."""
+    """Learn binary labels through the segmentation head, compared on points."""
     answers = unroll(network, batch, stage, clamp_of(stage, iteration), rng)
     seed = int(rng.integers(2**40))
     generators = [torch.Generator().manual_seed(seed + slot) for slot in batch.slots]
@@ -283,7 +283,7 @@ def segmentation_pass(
 def core_pass(
     network: MatAnyone, batch: Batch, stage: TrainingStage, iteration: int, rng: np.random.Generator
 ) -> tuple[Terms, list[Prediction]]:
-    """Binary labels through the matting head: sure regions from the label, boundaries from the picture."""
+    """Learn binary labels through the matting head: sure regions from the label, boundaries from the picture."""
     answers = unroll(network, batch, stage, clamp_of(stage, iteration), rng)
     alphas = torch.stack([answer.alpha.compared for answer in answers], dim=1)
     known = losses.known_region(batch.alphas)

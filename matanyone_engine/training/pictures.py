@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures that training leaves on disk, and the sample sheets of a run."""
+"""Writes the pictures that training leaves on disk, and the sample sheets of a run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def write_picture(path: Path, pixels: NDArray[np.uint8]) -> None:
-    """8-bit BGR or grey, by the suffix; whole or not there. Raises OutputError."""
+    """Write 8-bit BGR or grey, by the suffix, whole or not at all. Raises OutputError."""
     quality = [cv2.IMWRITE_JPEG_QUALITY, 96] if path.suffix == ".jpg" else []
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,7 +35,7 @@ def write_picture(path: Path, pixels: NDArray[np.uint8]) -> None:
 
 
 def sample_sheet(batch: Batch, answers: list[Prediction]) -> NDArray[np.uint8]:
-    """A row per clip: first plate, guide mask, last plate, answer, truth."""
+    """Draw a row per clip: first plate, guide mask, last plate, prediction, truth."""
     last = answers[-1].alpha.remembered.detach()
     columns = [batch.plates[:, 0], batch.guide, batch.plates[:, -1], last, batch.alphas[:, -1]]
     return np.concatenate([np.concatenate(list(map(_picture, column)), axis=0) for column in columns], axis=1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The stages of training as frozen values (paper section 4; spec section 7).
+"""Lists the stages of training as frozen values (paper section 4; spec section 7).
 
 Rules of this file:
 1. Constants and their reasons only, and the one rule they share.
@@ -13,7 +13,7 @@ from enum import Enum
 
 
 class LossPass(Enum):
-    """What one optimiser step learns from."""
+    """Says what one optimiser step learns from."""
 
     MATTING = "matting"
     """Clips with true alpha, through the matting head."""
@@ -24,7 +24,7 @@ class LossPass(Enum):
 
 
 class MattingData(Enum):
-    """What the matting pass is fed with."""
+    """Says what the matting pass is fed with."""
 
     VIDEO = "video"
     STILLS = "stills"
@@ -32,7 +32,7 @@ class MattingData(Enum):
 
 
 class Rate(Enum):
-    """How the learning rate goes on after the warm-up."""
+    """Says how the learning rate goes on after its rise."""
 
     CONSTANT = "constant"
     COSINE = "cosine"
@@ -40,7 +40,7 @@ class Rate(Enum):
 
 @dataclass(frozen=True)
 class LossWeights:
-    """How much each term counts."""
+    """Says how much each term counts."""
 
     coherence: float = 1.0
     edge: float = 0.0
@@ -53,7 +53,7 @@ class LossWeights:
 
 @dataclass(frozen=True)
 class TrainingStage:
-    """One stage of training."""
+    """Describes one stage of training."""
 
     name: str
     iterations: int
@@ -66,7 +66,7 @@ class TrainingStage:
     rate: float
     """Learning rate after the warm-up."""
     schedule: Rate = Rate.CONSTANT
-    warm_up: int = 0
+    rate_rise: int = 0
     """Iterations over which the rate rises from 0."""
     trunk_rate: float = 0.1
     """Factor for the image trunk: small where it starts from trained weights, 0 where it does not learn at all."""
@@ -82,7 +82,7 @@ class TrainingStage:
     overshoot: float = 1.0
     """How much of what lies beyond a truth of 0 or 1 counts as an error, where losses see raw alphas. Less than 1
     lets the network be sure: a raw alpha of 1.1 inside the subject is shown as 1."""
-    settles: tuple[int, int] = (1, 1)
+    warm_ups: tuple[int, int] = (1, 1)
     """Fewest and most first-frame passes."""
     references: int = 3
     """Earlier frames a frame may read."""
@@ -103,7 +103,7 @@ class TrainingStage:
 
 
 def labels_are_video(iteration: int) -> bool:
-    """Segmentation and core passes learn from video at even iterations, from moved stills at odd ones."""
+    """Return whether segmentation and core passes learn from video, at even iterations, or from moved stills."""
     return iteration % 2 == 0
 
 
@@ -149,7 +149,7 @@ _MINI = TrainingStage(
     (128, 192),
     (3, 3),
     4e-4,
-    warm_up=100,
+    rate_rise=100,
     trunk_rate=1.0,
     weights=LossWeights(coherence=5.0, edge=0.1, first=0.5, auxiliary=0.05, change=0.05),
     clamp_from=None,
@@ -168,8 +168,8 @@ MINI_STAGES = (
         crop=(160, 224),
         frames=(3, 4),
         schedule=Rate.COSINE,
-        warm_up=30,
-        settles=(1, 2),
+        rate_rise=30,
+        warm_ups=(1, 2),
     ),
     replace(
         _MINI,
@@ -178,8 +178,8 @@ MINI_STAGES = (
         crop=(192, 288),
         frames=(3, 4),
         schedule=Rate.COSINE,
-        warm_up=50,
-        settles=(1, 2),
+        rate_rise=50,
+        warm_ups=(1, 2),
         seed=27182818,
     ),
     replace(
@@ -191,8 +191,8 @@ MINI_STAGES = (
         frames=(3, 4),
         rate=8e-5,
         schedule=Rate.COSINE,
-        warm_up=30,
-        settles=(1, 2),
+        rate_rise=30,
+        warm_ups=(1, 2),
         learns_norms=False,
         seed=57721566,
     ),
@@ -204,10 +204,10 @@ _LITE = replace(
     _MINI,
     name="lite-1",
     iterations=3_000,
-    warm_up=50,
+    rate_rise=50,
     trunk_rate=0.0,
     overshoot=0.1,
-    settles=(1, 2),
+    warm_ups=(1, 2),
     frames=(3, 4),
     seed=16180339,
 )

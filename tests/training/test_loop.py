@@ -148,7 +148,7 @@ def test_a_loss_that_is_no_number_stops_the_run(every_layout: Path, tmp_path: Pa
 
 
 def test_rates() -> None:
-    stage = replace(MINI_STAGES[0], iterations=100, warm_up=10, schedule=Rate.COSINE, rate=1.0)
+    stage = replace(MINI_STAGES[0], iterations=100, rate_rise=10, schedule=Rate.COSINE, rate=1.0)
     rates = [loop.rate_at(stage, k) for k in range(100)]
     assert rates[0] == pytest.approx(0.1)
     assert rates[9] == rates[10] == pytest.approx(1.0)

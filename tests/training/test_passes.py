@@ -68,7 +68,7 @@ def test_unrolled_frames_are_what_a_session_computes() -> None:
     """Training sees the network that inference runs: same stages, same memory, no top-k where all tokens are kept."""
     network = toy_network()
     given = batch(3)
-    stage = replace(STAGE, settles=(1, 1), references=9, deep_update=1.0)
+    stage = replace(STAGE, warm_ups=(1, 1), references=9, deep_update=1.0)
     with torch.no_grad():
         answers = passes.unroll(network, given, stage, passes.clamp_of(stage, 0), np.random.default_rng(0))
     # A session predicts its first frame once, and warm_up_passes times more.
@@ -114,4 +114,4 @@ def test_stages_are_what_the_specification_says() -> None:
 def test_stages_are_sound(stage: TrainingStage) -> None:
     assert all(side % 16 == 0 for side in stage.crop)
     assert 2 <= stage.frames[0] <= stage.frames[1]
-    assert 1 <= stage.settles[0] <= stage.settles[1]
+    assert 1 <= stage.warm_ups[0] <= stage.warm_ups[1]

@@ -52,11 +52,11 @@ class DenseSession:
         self.alpha, self.pix = mask, features.pix
         self._remember(features)
         for _ in range(1 + self.warm_up_passes):
-            self.settle(plate)
+            self.warm_up(plate)
         return self.alpha
 
     @torch.inference_mode()
-    def settle(self, plate: Tensor) -> Tensor:
+    def warm_up(self, plate: Tensor) -> Tensor:
         """The seeded frame once more from its own answer."""
         features = self.network.encode_image(plate)
         self._predict(features, self.value, update=True)

@@ -170,9 +170,9 @@ def dense_way(network: MatAnyone, plate: Tensor, mask: Tensor) -> tuple[Callable
     padded = plate[None]
     session.seed(padded, mask[None, None])
     session.stored *= FILLED
-    settling = DenseSession(network, warm_up_passes=0)
-    settling.seed(padded, mask[None, None])
-    return lambda: session.advance(padded), lambda: settling.settle(padded)
+    warming_up = DenseSession(network, warm_up_passes=0)
+    warming_up.seed(padded, mask[None, None])
+    return lambda: session.advance(padded), lambda: warming_up.warm_up(padded)
 
 
 def engine_way(network: MatAnyone, plate: Tensor, mask: Tensor) -> tuple[Callable[[], object], Callable[[], object]]:
@@ -184,9 +184,9 @@ def engine_way(network: MatAnyone, plate: Tensor, mask: Tensor) -> tuple[Callabl
         filling.advance(plate)
     session = MattingSession(network, warm_up_passes=0, hold_tolerance=None)
     session.rewind(filling.state)
-    settling = MattingSession(network, warm_up_passes=0, hold_tolerance=None)
-    settling.rewind(seeded)
-    return lambda: session.advance(plate), lambda: settling.settle(plate)
+    warming_up = MattingSession(network, warm_up_passes=0, hold_tolerance=None)
+    warming_up.rewind(seeded)
+    return lambda: session.advance(plate), lambda: warming_up.warm_up(plate)
 
 
 def prepared_way(

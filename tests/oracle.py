@@ -148,7 +148,7 @@ def replay(case: Any, network: MatAnyone) -> dict[int, np.ndarray]:
 def operate(session: MattingSession, op: dict[str, Any], plate: torch.Tensor, masks: np.ndarray) -> torch.Tensor:
     """One recorded operation."""
     if op["op"] == "first":
-        return session.settle(plate)
+        return session.warm_up(plate)
     if op["op"] not in {"mask", "step"}:
         raise SystemExit(f"oracle: unknown operation {op['op']!r}")
     mask = torch.from_numpy(masks[op["mask"]] / 255) if op["op"] == "mask" else None

@@ -192,7 +192,7 @@ class MattingSession:
         """
         return self._move(FrameKind.SEED, plate, mask, frame)
 
-    def settle(self, plate: AnyPlate, *, frame: int | None = None) -> Tensor:
+    def warm_up(self, plate: AnyPlate, *, frame: int | None = None) -> Tensor:
         """Predict the frame just seen once more from its own last alpha; memory restarts from the result."""
         return self._move(FrameKind.WARM_UP, plate, None, frame)
 

@@ -85,7 +85,7 @@ def test_seed_is_assign_and_settle(network: Any) -> None:
     session = MattingSession(network)
     assert torch.equal(session.assign(plates(1)[0], disc()), disc())
     for _ in range(3):
-        alpha = session.settle(plates(1)[0])
+        alpha = session.warm_up(plates(1)[0])
     assert torch.equal(alpha, run(network, plates(1))[0])
 
 
@@ -147,7 +147,7 @@ def test_finish_predicts_like_advance_but_remembers_nothing(network: Any) -> Non
 
 def test_moves_before_a_mask_are_illegal(network: Any) -> None:
     session = MattingSession(network)
-    for move in (session.advance, session.settle, session.finish):
+    for move in (session.advance, session.warm_up, session.finish):
         with pytest.raises(IllegalMove, match="Call seed"):
             move(plates(1)[0])
 

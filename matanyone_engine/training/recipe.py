@@ -218,12 +218,10 @@ LITE_STAGES = (
     replace(
         _LITE,
         name="lite-3",
-        iterations=8_000,
+        iterations=1_500,
         crop=(288, 416),
         batch=2,
-        frames=(3, 5),
         rate=2e-4,
-        trunk_rate=0.1,
         top_k=30,
         schedule=Rate.COSINE,
         learns_norms=False,

@@ -23,15 +23,15 @@ import OpenImageIO as oiio
 import torch
 from numpy.typing import NDArray
 
+from matanyone_engine.jobs.job import MatteJob, plan_matte
+from matanyone_engine.jobs.run import FrameDone, run_matte
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.media.color import NetworkView, decode_srgb, shoulder
+from matanyone_engine.media.color_spaces import config_name, known_space, plain_spaces
 from matanyone_engine.media.images import read_alpha
 from matanyone_engine.media.plates import open_plate
-from matanyone_engine.media.spaces import config_name, known_space, plain_spaces
 from matanyone_engine.model.matanyone import MatAnyone
 from matanyone_engine.model.registry import load_vetted
-from matanyone_engine.service.job import MatteJob, plan_matte
-from matanyone_engine.service.run import FrameDone, run_matte
 from matanyone_engine.training.synthetic import HEIGHT, WIDTH, draw_clip, unpremultiplied
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -180,7 +180,7 @@ def drawn_plate(number: int) -> tuple[list[Image], list[Image]]:
 
 def mad_of(plates: list[Image], alphas: list[Image], space: str, named: str, network: MatAnyone) -> float:
     """MAD x 1000 of mini, over all frames, where the plate is in `space` and taken for `named`."""
-    view, session = NetworkView(named), MattingSession(network, settle_passes=3)
+    view, session = NetworkView(named), MattingSession(network, warm_up_passes=3)
     off = []
     for number, (plate, truth) in enumerate(zip(plates, alphas, strict=True)):
         shown = torch.from_numpy(view(ocio(plate, LINEAR, known_space(space)))).permute(2, 0, 1)

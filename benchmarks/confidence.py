@@ -31,7 +31,7 @@ from held_out import CALM, SIZE, Alpha, Plates, cutout, rendered
 from numpy.typing import NDArray
 
 from matanyone_engine.matting.confidence import Confidence, measured
-from matanyone_engine.matting.names import Inputs, Names
+from matanyone_engine.matting.content_keys import Inputs, Names
 from matanyone_engine.matting.runner import ShotRunner
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.matting.shot import Seed, Shot, Subject
@@ -246,7 +246,7 @@ def costs(args: argparse.Namespace) -> None:
     width, height = map(int, args.size.split("x"))
     plates, alphas = rendered()
     shown = [torch.from_numpy(cv2.resize(plate, (width, height))).permute(2, 0, 1) for plate in plates[: args.frames]]
-    session = MattingSession(network, settle_passes=0)
+    session = MattingSession(network, warm_up_passes=0)
     session.seed(shown[0], torch.from_numpy(cv2.resize(alphas[0], (width, height))))
     frames, signals = [], []
     for plate in shown[1:]:

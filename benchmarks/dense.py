@@ -2,7 +2,7 @@
 """The spec, read densely: what the network costs when it is written down as it is described.
 
 The same weights and the same answers as matting/, in the plainest torch: the whole queries x tokens matrix at once
-and a dense read-out from it (spec 3.1), plates encoded anew for every settle pass, planes in torch's default layout.
+and a dense read-out from it (spec 3.1), plates encoded anew for every warm-up pass, planes in torch's default layout.
 It is the yardstick of benchmarks/network.py and nothing else. One object, default memory settings, no long-term part.
 
 Axes: B batch (1), N stored tokens, P pixels at stride 16, K key channels, V value channels.
@@ -37,10 +37,10 @@ def dense_read(key: Tensor, shrinkage: Tensor, value: Tensor, query: Tensor, sel
 class DenseSession:
     """One object through one shot, as in spec sections 4 and 5: seed, then advance."""
 
-    def __init__(self, network: MatAnyone, settle_passes: int = 10) -> None:
+    def __init__(self, network: MatAnyone, warm_up_passes: int = 10) -> None:
         """network: as build_network makes it; it is used in torch's default layout."""
         self.network = network.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-        self.settle_passes = settle_passes
+        self.warm_up_passes = warm_up_passes
         self.stored: list[tuple[Tensor, Tensor, Tensor]] = []
         self.frame = self.memorised = 0
 
@@ -51,7 +51,7 @@ class DenseSession:
         self.sensory = features.pix.new_zeros(1, self.network.dims.sensory_dim, *features.pix.shape[-2:])
         self.alpha, self.pix = mask, features.pix
         self._remember(features)
-        for _ in range(1 + self.settle_passes):
+        for _ in range(1 + self.warm_up_passes):
             self.settle(plate)
         return self.alpha
 

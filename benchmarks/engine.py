@@ -31,9 +31,9 @@ from numpy.typing import NDArray
 
 from matanyone_engine.client.client import EngineClient, Plate, Shot
 from matanyone_engine.client.launcher import ensure_engine, find_engine
+from matanyone_engine.jobs.allocator import keep_freed_memory
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.model.registry import load_network
-from matanyone_engine.service.allocator import keep_freed_memory
 from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.arrays import describe_raw
 
@@ -88,7 +88,7 @@ def end(client: EngineClient, file: Path) -> None:
 def throughput(args: argparse.Namespace) -> dict[str, float]:
     """Seconds a frame both ways, in blocks turn about, so that whatever else the machine does meets both."""
     width, height = map(int, args.size.split("x"))
-    library = MattingSession(load_network("mini", args.device, args.precision), settle_passes=1)
+    library = MattingSession(load_network("mini", args.device, args.precision), warm_up_passes=1)
     pixels = [picture(width, height, frame) for frame in range(args.frames)]
     mask = roto(width, height)
     with tempfile.TemporaryDirectory() as folder:
@@ -168,7 +168,7 @@ def soak(args: argparse.Namespace) -> dict[str, object]:
 
 
 def _truth(network: object, width: int, height: int, length: int) -> list[bytes]:
-    session = MattingSession(network, settle_passes=1)  # type: ignore[arg-type]
+    session = MattingSession(network, warm_up_passes=1)  # type: ignore[arg-type]
     alphas = []
     for frame in range(length):
         planes = picture(width, height, frame).astype(np.float32).transpose(2, 0, 1)

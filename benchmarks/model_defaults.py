@@ -8,7 +8,7 @@
     python benchmarks/model_defaults.py --backgrounds /data/photographs --only search --height 720 --frames 8
 
 On the held-out set's clips, whose true alpha is known (held_out.py): exact against fast precision over whole clips;
-and 0, 2, 5 and 10 settle passes for first masks as artists draw them: the true edge, 4 pixels too wide, 4 too narrow,
+and 0, 2, 5 and 10 warm-up passes for first masks as artists draw them: the true edge, 4 pixels too wide, 4 too narrow,
 and rounded off; and memory searched in half precision or not, on plates that make that hard: dark ones with noise, and
 a green screen, where thousands of tokens are alike. MAD is x 1000, dtSSD x 100, lower is better.
 """
@@ -49,7 +49,7 @@ def masks(truth: Alpha) -> dict[str, Alpha]:
 
 def matted(network: MatAnyone, plates: Plates, mask: Alpha, passes: int | None = None) -> Iterator[Alpha]:
     """An alpha a frame."""
-    session = MattingSession(network, settle_passes=passes)
+    session = MattingSession(network, warm_up_passes=passes)
     for number, plate in enumerate(plates):
         planes = torch.from_numpy(np.ascontiguousarray(plate)).permute(2, 0, 1)
         alpha = session.seed(planes, torch.from_numpy(mask)) if number == 0 else session.advance(planes)
@@ -121,7 +121,7 @@ def _searched(figures: tuple[float, ...]) -> str:
 
 
 def compare_passes(model: str, clips: Iterable[Shot], frames: int) -> None:
-    """For each way to draw the mask: MAD over the frames, by number of settle passes."""
+    """For each way to draw the mask: MAD over the frames, by number of warm-up passes."""
     network = load_network(model, "cpu")
     table: dict[tuple[str, int], list[float]] = {}
     for _, plates, truth in clips:
@@ -130,7 +130,7 @@ def compare_passes(model: str, clips: Iterable[Shot], frames: int) -> None:
                 alphas = matted(network, plates[:frames], mask, passes)
                 mad = mean_scores(score(zip(alphas, truth[:frames], strict=True))).mad
                 table.setdefault((drawn_how, passes), []).append(mad)
-    print(f"\nmean MAD of {frames} frames by settle passes (and clips where it is the best)")
+    print(f"\nmean MAD of {frames} frames by warm-up passes (and clips where it is the best)")
     for drawn_how in dict.fromkeys(how for how, _ in table):
         count = len(table[drawn_how, PASSES[0]])
         best = [min(PASSES, key=lambda p: table[drawn_how, p][clip]) for clip in range(count)]
@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("--backgrounds", type=Path, required=True, help="a folder of photographs (.jpg)")
     parser.add_argument("--only", choices=("precision", "settle", "search"))
     parser.add_argument("--height", type=int, default=SIZE[0], help="of the plates (default: %(default)s)")
-    parser.add_argument("--frames", type=int, help="of each clip (default: all, and 8 for the settle passes)")
+    parser.add_argument("--frames", type=int, help="of each clip (default: all, and 8 for the warm-up passes)")
     args = parser.parse_args()
     clips: Iterable[Shot] = held_out_clips(args.backgrounds, args.height, args.frames)
     if args.only is None:

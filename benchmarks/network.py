@@ -42,14 +42,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from matanyone_engine.matting.policy import MemoryPolicy
+from matanyone_engine.jobs.allocator import keep_freed_memory
+from matanyone_engine.matting.memory_policy import MemoryPolicy
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.model import MATANYONE, MatAnyone, for_inference
 from matanyone_engine.model.device import choose_device
 from matanyone_engine.model.dims import STRIDE
 from matanyone_engine.model.precision import Precision, half_type, prepared
 from matanyone_engine.model.registry import load_trainable
-from matanyone_engine.service.allocator import keep_freed_memory
 
 WAYS = ("dense", "exact", "fast")
 STAGES = (
@@ -165,26 +165,26 @@ def shot(width: int, height: int) -> tuple[Tensor, Tensor]:
 
 
 def dense_way(network: MatAnyone, plate: Tensor, mask: Tensor) -> tuple[Callable[[], object], Callable[[], object]]:
-    """A frame, and a settle pass. Sides are whole tokens, so nothing is padded."""
-    session = DenseSession(network, settle_passes=0)
+    """A frame, and a warm-up pass. Sides are whole tokens, so nothing is padded."""
+    session = DenseSession(network, warm_up_passes=0)
     padded = plate[None]
     session.seed(padded, mask[None, None])
     session.stored *= FILLED
-    settling = DenseSession(network, settle_passes=0)
+    settling = DenseSession(network, warm_up_passes=0)
     settling.seed(padded, mask[None, None])
     return lambda: session.advance(padded), lambda: settling.settle(padded)
 
 
 def engine_way(network: MatAnyone, plate: Tensor, mask: Tensor) -> tuple[Callable[[], object], Callable[[], object]]:
     """The same, through the session that users get; frames that repeat are computed all the same."""
-    filling = MattingSession(network, MemoryPolicy(memory_every=1), settle_passes=0, hold_tolerance=None)
+    filling = MattingSession(network, MemoryPolicy(memory_every=1), warm_up_passes=0, hold_tolerance=None)
     filling.seed(plate, mask)
     seeded = filling.state
     for _ in range(FILLED - 1):
         filling.advance(plate)
-    session = MattingSession(network, settle_passes=0, hold_tolerance=None)
+    session = MattingSession(network, warm_up_passes=0, hold_tolerance=None)
     session.rewind(filling.state)
-    settling = MattingSession(network, settle_passes=0, hold_tolerance=None)
+    settling = MattingSession(network, warm_up_passes=0, hold_tolerance=None)
     settling.rewind(seeded)
     return lambda: session.advance(plate), lambda: settling.settle(plate)
 
@@ -192,7 +192,7 @@ def engine_way(network: MatAnyone, plate: Tensor, mask: Tensor) -> tuple[Callabl
 def prepared_way(
     way: str, args: argparse.Namespace, size: tuple[int, int]
 ) -> tuple[MatAnyone, Callable[[], object], Callable[[], object]]:
-    """The network of a way, a frame with a full bank, and a settle pass."""
+    """The network of a way, a frame with a full bank, and a warm-up pass."""
     keep_freed_memory()
     network = stored_network(args.model).to(choose_device(args.device))
     if way != "dense":
@@ -201,7 +201,7 @@ def prepared_way(
 
 
 def count(way: str, args: argparse.Namespace, size: tuple[int, int], pipe: Connection) -> None:
-    """Sends the operations and bytes of a frame and of a settle pass. Whoever counts holds more than who computes."""
+    """Sends the operations and bytes of a frame and of a warm-up pass. Whoever counts holds more than who computes."""
     network, *both = prepared_way(way, args, size)
     counts = []
     for compute in both:
@@ -212,7 +212,7 @@ def count(way: str, args: argparse.Namespace, size: tuple[int, int], pipe: Conne
 
 
 def serve(way: str, args: argparse.Namespace, size: tuple[int, int], pipe: Connection) -> None:
-    """Computes a frame or a settle pass when it is told to."""
+    """Computes a frame or a warm-up pass when it is told to."""
     network, frame, settle = prepared_way(way, args, size)
     clock = Clock(network)
     frame()
@@ -272,7 +272,7 @@ def _figures(
     return {
         "seconds": seconds,
         "frames_per_s": 1 / seconds,
-        "settle_seconds": statistics.median(each["seconds"] for each in settles) - shared,
+        "warm_up_seconds": statistics.median(each["seconds"] for each in settles) - shared,
         "settle_operations": sum(
             done for stage, done in counts[1]["operations"].items() if way == "dense" or stage != "encode_image"
         ),
@@ -314,11 +314,11 @@ def report(size: str, figures: dict[str, dict[str, Any]], limits: dict[str, floa
     print(f"\n{size}")
     for way, each in figures.items():
         speed, memory = base["seconds"] / each["seconds"], each["peak_GB"] / base["peak_GB"]
-        settles = 10 * each["settle_seconds"] / each["seconds"]
+        settles = 10 * each["warm_up_seconds"] / each["seconds"]
         counted = 10 * each["settle_operations"] / sum(each["operations"].values())
         print(
             f"{way:>6}  {each['seconds']:8.3f} s a frame  {each['frames_per_s']:6.2f} frames/s  x{speed:5.2f}  "
-            f"peak {each['peak_GB']:5.2f} GB  x{memory:4.2f}  ten settle passes = {settles:.1f} frames "
+            f"peak {each['peak_GB']:5.2f} GB  x{memory:4.2f}  ten warm-up passes = {settles:.1f} frames "
             f"({counted:.1f} by operations)"
         )
     for way, each in figures.items():

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from matanyone_engine.service.threads import sleep_while_waiting
+from matanyone_engine.jobs.threads import sleep_while_waiting
 
 sleep_while_waiting()  # as the command does, before torch is imported
 
@@ -30,13 +30,13 @@ import OpenImageIO as oiio
 import torch
 from numpy.typing import NDArray
 
+from matanyone_engine.jobs.allocator import keep_freed_memory
+from matanyone_engine.jobs.job import MatteJob, MattePlan, plan_matte, provenance, seeds_behind
+from matanyone_engine.jobs.run import FrameDone, run_matte
 from matanyone_engine.matting.options import keywords
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.model.matanyone import MatAnyone
 from matanyone_engine.model.registry import load_vetted
-from matanyone_engine.service.allocator import keep_freed_memory
-from matanyone_engine.service.job import MatteJob, MattePlan, plan_matte, provenance, seeds_behind
-from matanyone_engine.service.run import FrameDone, run_matte
 
 Picture = NDArray[np.float32]
 
@@ -72,7 +72,7 @@ def make_shot(folder: Path, width: int, height: int, frames: int, working_size: 
         mask=str(folder / "mask.exr"),
         out=str(folder / "out" / "alpha.####.exr"),
         colorspace="ACEScg",
-        settle_passes=0,
+        warm_up_passes=0,
         working_size=working_size,
     )
 

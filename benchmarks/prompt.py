@@ -29,6 +29,7 @@ import numpy as np
 import torch
 
 from matanyone_engine.errors import MaskError
+from matanyone_engine.jobs.first_mask import softened
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.contact_sheet import Sheet, write_png
@@ -38,7 +39,6 @@ from matanyone_engine.media.plates import open_plate
 from matanyone_engine.media.prompts import Prompts, Stroke
 from matanyone_engine.media.sequence import find_sequence
 from matanyone_engine.model.registry import load_network
-from matanyone_engine.service.prompt import softened
 from matanyone_engine.training.metrics import mean_scores, score
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -216,7 +216,7 @@ def matted_from(clip: Clip, masks: dict[str, FloatImage]) -> dict[str, tuple[flo
 
 
 def matted(network: object, clip: Clip, mask: FloatImage) -> list[FloatImage]:
-    session = MattingSession(network, settle_passes=SETTLE, working_size=clip.working_size)  # type: ignore[arg-type]
+    session = MattingSession(network, warm_up_passes=SETTLE, working_size=clip.working_size)  # type: ignore[arg-type]
     alphas = []
     for number, seen in enumerate(clip.seen):
         planes = torch.from_numpy(np.ascontiguousarray(seen.transpose(2, 0, 1)))

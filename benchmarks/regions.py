@@ -78,7 +78,7 @@ def ways(model: str, settle: int, working_size: int) -> list[Run]:
     network = load_network(model, "auto")
 
     def session(**options: Any) -> MattingSession:
-        return MattingSession(network, settle_passes=settle, **{"hold_tolerance": None, **options})
+        return MattingSession(network, warm_up_passes=settle, **{"hold_tolerance": None, **options})
 
     small = {"working_size": working_size}
     return [

@@ -1,19 +1,19 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What keys, rivals, holdouts and one pass for all objects are worth, on drawn scenes with true alpha (scenes.py).
+"""What keys, distractors, constraint masks and a shared pass are worth, on drawn scenes with true alpha (scenes.py).
 
     python benchmarks/shot.py keys --plot keys.png --sheet keys_look.png
     python benchmarks/shot.py ends --people 1 2 3 4 5 7 --drawn 20
-    python benchmarks/shot.py rivals --sheet rivals.png
-    python benchmarks/shot.py holdouts
+    python benchmarks/shot.py distractors --sheet rivals.png
+    python benchmarks/shot.py constraints
     python benchmarks/shot.py objects
     python benchmarks/shot.py rerun --length 200
 
 keys: one mask on the first frame, and one more where that is worst. ends: the same, with passes that remember one key,
-both or all (DR018); and on clips of confidence.py, keyed on their first and last frames. rivals: a look-alike that
-nobody follows, that is taken from what is written, and that is kept off before memory. holdouts: a garbage matte on a
-third of the frames, before memory and afterwards only. objects: three in one pass, and one after the other, in
-processes of their own. rerun: a shot of EXR files, and what the same command does after a mask on 1047 was mended.
+both or all (DR018); and on clips of confidence.py, keyed on their first and last frames. distractors: a look-alike
+that nobody follows, that is taken from what is written, and that is kept off before memory. constraints: a garbage
+matte on a third of the frames, before memory and afterwards only. objects: three in one pass, and one after the other,
+in processes of their own. rerun: a shot of EXR files, and what the same command does after a mask on 1047 was mended.
 Masks are the truth above a half. The last line is JSON.
 """
 
@@ -45,8 +45,8 @@ from matanyone_engine.cli.main import main as engine
 from matanyone_engine.matting import blend
 from matanyone_engine.matting import runner as running
 from matanyone_engine.matting.blend import separated
-from matanyone_engine.matting.holdout import NO_HOLDOUT, Holdout
-from matanyone_engine.matting.names import Inputs, Names
+from matanyone_engine.matting.content_keys import Inputs, Names
+from matanyone_engine.matting.inside_outside import NO_CONSTRAINTS, Constraints
 from matanyone_engine.matting.runner import OTHER_KEYS_FARTHER, ShotRunner, Store
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.matting.shot import Seed, Shot, Subject
@@ -73,20 +73,20 @@ def follow(
     network: MatAnyone,
     scene: Scene,
     *subjects: Subject,
-    holdouts: Mapping[int, Holdout] | None = None,
+    constraints: Mapping[int, Constraints] | None = None,
     store: Store | None = None,
 ) -> Alphas:
-    """Run subjects over a scene, keyed with its truth; holdouts are the first subject's, by frame."""
+    """Run subjects over a scene, keyed with its truth; constraint masks are the first subject's, by frame."""
     runner = _runner(network, scene, Shot(scene.frames, subjects), {} if store is None else store)
-    return _taken(runner, scene, holdouts or {})
+    return _taken(runner, scene, constraints or {})
 
 
-def _taken(runner: ShotRunner, scene: Scene, holdouts: Mapping[int, Holdout]) -> Alphas:
+def _taken(runner: ShotRunner, scene: Scene, constraints: Mapping[int, Constraints]) -> Alphas:
     plates = dict(zip(scene.frames, map(_planes, scene.plates), strict=True))
     first = runner.shot.subjects[0].name
     found: Alphas = [{} for _ in scene.frames]
     for step in runner.plan(scene.frames):
-        runner.take(step, plates[step.frame], {first: holdouts.get(step.frame, NO_HOLDOUT)})
+        runner.take(step, plates[step.frame], {first: constraints.get(step.frame, NO_CONSTRAINTS)})
         if step.delivers:
             found[step.frame - FIRST] = {name: alpha.numpy() for name, alpha in runner.alphas(step.frame).items()}
     return found
@@ -309,10 +309,10 @@ def _handing_over_slowly(run: Callable[[], Alphas]) -> Alphas:
         blend._prior = prior
 
 
-# -- rivals -----------------------------------------------------------------------------------------------------------
+# -- distractors ------------------------------------------------------------------------------------------------------
 
 
-def rivals(network: MatAnyone, args: argparse.Namespace) -> list[Row]:
+def distractors(network: MatAnyone, args: argparse.Namespace) -> list[Row]:
     """A look-alike: nobody follows it, it is taken from what is written, it is kept off before memory."""
     print("scene       person | MAD: alone  written  before memory | leak: alone  written  before memory")
     rows = []
@@ -323,7 +323,7 @@ def rivals(network: MatAnyone, args: argparse.Namespace) -> list[Row]:
             ways = {
                 "alone": apart,
                 "written": [_shared(each) for each in apart],
-                "before": follow(network, scene, Subject("hero", (FIRST,)), Subject("twin", (FIRST,), rival=True)),
+                "before": follow(network, scene, Subject("hero", (FIRST,)), Subject("twin", (FIRST,), distractor=True)),
             }
             row = {way: {"mad": error(scored(found, scene)), "leak": leak(found, scene)} for way, found in ways.items()}
             rows.append({"scene": name, "person": person, **row})
@@ -349,17 +349,17 @@ def leak(alphas: Alphas, scene: Scene) -> float:
     return float(np.mean([each["hero"][twin > 0.9].mean() for each, twin in pairs if (twin > 0.9).any()]))
 
 
-# -- holdouts ---------------------------------------------------------------------------------------------------------
+# -- constraint masks -------------------------------------------------------------------------------------------------
 
 
-def holdouts(network: MatAnyone, args: argparse.Namespace) -> list[Row]:
+def constraints(network: MatAnyone, args: argparse.Namespace) -> list[Row]:
     """A garbage matte around the look-alike on every third frame: before memory, and afterwards only."""
     print("scene       person | MAD: none  afterwards  before memory | on frames without one: none  before memory")
     rows = []
     for name in ("look-alike", "re-entry"):
         for person in args.people:
             scene = SCENES[name](person, args.length)
-            drawn = {frame: Holdout(outside=_garbage(scene, frame - FIRST)) for frame in scene.frames[2::3]}
+            drawn = {frame: Constraints(outside=_garbage(scene, frame - FIRST)) for frame in scene.frames[2::3]}
             free = follow(network, scene, Subject("hero", (FIRST,)))
             after = [
                 {
@@ -369,7 +369,7 @@ def holdouts(network: MatAnyone, args: argparse.Namespace) -> list[Row]:
                 }
                 for frame, each in zip(scene.frames, free, strict=True)
             ]
-            before = follow(network, scene, Subject("hero", (FIRST,)), holdouts=drawn)
+            before = follow(network, scene, Subject("hero", (FIRST,)), constraints=drawn)
             mads = [error(scored(each, scene)) for each in (free, after, before)]
             loose = [
                 float(
@@ -529,7 +529,7 @@ def _cell(picture: Alpha) -> NDArray[np.uint8]:
 def main() -> None:
     """Run one of them and print it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("keys", "ends", "rivals", "holdouts", "objects", "rerun"))
+    parser.add_argument("what", choices=("keys", "ends", "distractors", "constraints", "objects", "rerun"))
     parser.add_argument("--model", default="mini")
     parser.add_argument("--length", type=int, default=40)
     parser.add_argument("--turns", type=int, default=3)
@@ -538,7 +538,8 @@ def main() -> None:
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--sheet", type=Path)
     args = parser.parse_args()
-    ways = {"keys": keys, "ends": ends, "rivals": rivals, "holdouts": holdouts, "objects": objects, "rerun": rerun}
+    ways = {"keys": keys, "ends": ends, "distractors": distractors}
+    ways |= {"constraints": constraints, "objects": objects, "rerun": rerun}
     print(json.dumps(ways[args.what](load_network(args.model), args)))
 
 

@@ -265,7 +265,7 @@ def _delivery(state: ShotState) -> say.Delivery:
 
 def _options(state: ShotState) -> say.Options:
     return say.Options(
-        settle_passes=state.settle_passes,
+        warm_up_passes=state.settle_passes,
         working_size=state.working_size or None,
         colorspace=state.colorspace,
         mask_grow=state.mask_grow,

@@ -9,19 +9,19 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from matanyone_engine.version import __version__
 
 if TYPE_CHECKING:
-    from matanyone_engine.matting.policy import LongTermPolicy as LongTermPolicy
-    from matanyone_engine.matting.policy import MemoryPolicy as MemoryPolicy
+    from matanyone_engine.matting.memory_policy import LongTermPolicy as LongTermPolicy
+    from matanyone_engine.matting.memory_policy import MemoryPolicy as MemoryPolicy
     from matanyone_engine.matting.session import MattingSession as MattingSession
     from matanyone_engine.model.registry import load_network as load_network
 
 # Public name -> the module that defines it.
 _PUBLIC = {
     "MattingSession": "matanyone_engine.matting.session",
-    "MemoryPolicy": "matanyone_engine.matting.policy",
-    "LongTermPolicy": "matanyone_engine.matting.policy",
+    "MemoryPolicy": "matanyone_engine.matting.memory_policy",
+    "LongTermPolicy": "matanyone_engine.matting.memory_policy",
     "load_network": "matanyone_engine.model.registry",
 }
 

@@ -51,7 +51,7 @@ class EngineError(Exception):
         super().__init__(f"expected {expected}; got {came}. {action}")
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Errors travel between processes (service/pixels.py)."""
+        """Errors travel between processes (engine/pixels.py)."""
         return _rebuilt, (type(self), self.expected, self.came, self.action)
 
 

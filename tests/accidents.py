@@ -40,13 +40,14 @@ class Accidents:
 
     def install(self) -> None:
         """Into this process."""
+        from matanyone_engine.engine import engine, pixels, store, worker
+        from matanyone_engine.jobs import plate_digests
         from matanyone_engine.matting import step
-        from matanyone_engine.service import contents, engine, pixels, store, worker
 
         self._before(pixels, "decode", "decode")
         self._before(engine, "plan_matte", "plan")
         self._before(engine, "make_mask", "mask")
-        self._before(contents, "_digest_of", "look")
+        self._before(plate_digests, "_digest_of", "look")
         self._before(step, "predict", "predict")
         self._before(worker, "load_vetted", "load")
         self._before(worker.Worker, "step", "step")

@@ -36,7 +36,7 @@ from matanyone_engine.wire.messages import Options
 SIZE = (WIDTH, HEIGHT)
 FRAMES = 9
 FIRST = 1001
-RAW = Options(settle_passes=1, colorspace="sRGB", reply="f4")
+RAW = Options(warm_up_passes=1, colorspace="sRGB", reply="f4")
 
 
 @dataclass
@@ -143,7 +143,7 @@ def expected() -> dict[int, bytes]:
     """What the library answers, as raw floats."""
     with tempfile.TemporaryDirectory() as folder:
         network = load_network(toy_weights(Path(folder)), "cpu")
-    session = MattingSession(network, settle_passes=RAW.settle_passes)
+    session = MattingSession(network, warm_up_passes=RAW.warm_up_passes)
     alphas = {}
     for number, plate in enumerate(shown()):
         planes = plate.transpose(2, 0, 1)

@@ -29,7 +29,7 @@ if importlib.util.find_spec("matanyone_engine") is None:  # run from a checkout 
 
 from matanyone_engine import LongTermPolicy, MattingSession, MemoryPolicy  # noqa: E402
 from matanyone_engine.errors import EngineError  # noqa: E402
-from matanyone_engine.media.masks import upstream_guide_mask  # noqa: E402
+from matanyone_engine.media.mask_morphology import upstream_guide_mask  # noqa: E402
 from matanyone_engine.model import MATANYONE, MatAnyone, for_inference, load_upstream_state  # noqa: E402
 
 MAX_TOLERANCE = 5e-4

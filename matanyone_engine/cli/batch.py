@@ -16,17 +16,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from matanyone_engine import __version__
 from matanyone_engine.cli.batch_report import Outcome, show_table, write_page
-from matanyone_engine.cli.computing import add_computing
+from matanyone_engine.cli.device_options import add_computing
 from matanyone_engine.cli.engine_job import add_endpoint, run_on_engine
-from matanyone_engine.cli.job_files import absolute, load_job, write_text
 from matanyone_engine.cli.local_job import Networks, Running, add_cache, run_here
 from matanyone_engine.cli.progress import plain_console
 from matanyone_engine.cli.reporting import Reporter, add_reporting, reporting
 from matanyone_engine.errors import EngineError, Interrupted, OutOfMemory, PartlyDone, SettingError
-from matanyone_engine.service.job_message import matte_job
-from matanyone_engine.service.shot_folder import LIKE, job_of, shots_in
+from matanyone_engine.jobs.job_files import absolute, load_job, write_text
+from matanyone_engine.jobs.job_message import matte_job
+from matanyone_engine.jobs.shot_folder import LIKE, job_of, shots_in
+from matanyone_engine.version import __version__
 from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.jobfile import JobFile, write_job_file
 

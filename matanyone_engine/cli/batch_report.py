@@ -10,8 +10,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from matanyone_engine.cli.job_files import write_text
 from matanyone_engine.errors import EngineError
+from matanyone_engine.jobs.job_files import write_text
 from matanyone_engine.media.sequence import describe_frames
 
 _STYLE = """

@@ -16,12 +16,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from matanyone_engine import __version__
 from matanyone_engine.errors import BadResult, EngineError, WeightsNotFound
+from matanyone_engine.matting.self_test import MODEL, TOLERANCE, run_self_test
 from matanyone_engine.model.device import choose_device
 from matanyone_engine.model.licences import read_policy
 from matanyone_engine.model.registry import MODELS, locate, weights_folders
-from matanyone_engine.service.self_test import MODEL, TOLERANCE, run_self_test
+from matanyone_engine.version import __version__
 
 _LIBRARIES = ("torch", "numpy", "OpenImageIO", "OpenEXR", "opencv-python-headless", "av", "safetensors")
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from matanyone_engine.cli.engines import as_engine_error, connected
 from matanyone_engine.cli.progress import MatteProgress
 from matanyone_engine.cli.reporting import Reporter
-from matanyone_engine.cli.stopping import graceful_stop
+from matanyone_engine.cli.signals import graceful_stop
 from matanyone_engine.client.job import JobRun
 from matanyone_engine.errors import Interrupted, SettingError
 from matanyone_engine.wire import messages as say

@@ -8,7 +8,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from matanyone_engine.media.facts import PartFacts, read_facts
+from matanyone_engine.media.file_info import PartFacts, read_facts
 from matanyone_engine.media.headers import SOFTWARE
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from matanyone_engine.cli.masks import mask_of
+from matanyone_engine.cli.mask_options import mask_of
 from matanyone_engine.errors import SettingError
+from matanyone_engine.jobs.inspection import Inspection, inspect_plate
+from matanyone_engine.jobs.job import MatteJob
 from matanyone_engine.media.color import KNEE
-from matanyone_engine.media.look import write_look
+from matanyone_engine.media.color_spaces import config_name, config_spaces, plain_spaces
+from matanyone_engine.media.preview import write_look
 from matanyone_engine.media.sequence import describe_frames
-from matanyone_engine.media.spaces import config_name, config_spaces, plain_spaces
-from matanyone_engine.service.inspection import Inspection, inspect_plate
-from matanyone_engine.service.job import MatteJob
 
 _NEGATIVE = 0.1
 """Share of negative pixels that is pointed out."""

@@ -8,11 +8,11 @@ import argparse
 from rich.progress import track
 
 from matanyone_engine.cli.progress import plain_console
-from matanyone_engine.cli.stopping import graceful_stop
+from matanyone_engine.cli.signals import graceful_stop
 from matanyone_engine.errors import Interrupted
+from matanyone_engine.jobs.stereo import plan_joining
 from matanyone_engine.media.sequence import describe_frames
 from matanyone_engine.media.stereo_files import join_views
-from matanyone_engine.service.stereo import plan_joining
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -15,21 +15,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from matanyone_engine.cli.progress import MatteProgress
 from matanyone_engine.cli.reporting import Reporter
-from matanyone_engine.cli.stopping import Stop, graceful_stop
+from matanyone_engine.cli.signals import Stop, graceful_stop
 from matanyone_engine.errors import EngineError, Interrupted, SettingError
+from matanyone_engine.jobs.allocator import keep_freed_memory
+from matanyone_engine.jobs.cache import DEFAULT_LIMIT, DiskCache, default_folder
+from matanyone_engine.jobs.job import MatteJob, MattePlan, plan_matte
+from matanyone_engine.jobs.run import FrameDone, StepDone, is_of, may_resume, run_matte
 from matanyone_engine.matting.options import describe_density
 from matanyone_engine.media.contact_sheet import ContactSheet, choose_preview_frames
 from matanyone_engine.media.mattes import check_writable
-from matanyone_engine.media.naming import tokens_of
+from matanyone_engine.media.output_names import tokens_of
 from matanyone_engine.media.plates import PLAIN_PICTURE, describe_picture
 from matanyone_engine.media.sequence import describe_frames
 from matanyone_engine.media.views import has_view, with_view
 from matanyone_engine.model.matanyone import MatAnyone
 from matanyone_engine.model.registry import VettedWeights, load_vetted, require_licence_class
-from matanyone_engine.service.allocator import keep_freed_memory
-from matanyone_engine.service.cache import DEFAULT_LIMIT, DiskCache, default_folder
-from matanyone_engine.service.job import MatteJob, MattePlan, plan_matte
-from matanyone_engine.service.run import FrameDone, StepDone, is_of, may_resume, run_matte
 
 _GIB = 1 << 30
 

@@ -14,10 +14,10 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from matanyone_engine import __version__
 from matanyone_engine.cli.exit_codes import BAD_INPUT, INTERRUPTED, OK, OUT_OF_MEMORY, exit_code
 from matanyone_engine.errors import EngineError, OutOfMemory
-from matanyone_engine.service.threads import sleep_while_waiting
+from matanyone_engine.jobs.threads import sleep_while_waiting
+from matanyone_engine.version import __version__
 
 # Command -> what it does. Its module is matanyone_engine.cli.<command>.
 COMMANDS = {

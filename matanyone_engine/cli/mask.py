@@ -17,12 +17,12 @@ from pathlib import Path
 from matanyone_engine.cli.engine_job import add_endpoint
 from matanyone_engine.cli.engines import connected
 from matanyone_engine.errors import FrameRangeError, MaskError, SettingError
-from matanyone_engine.media.look import write_look
+from matanyone_engine.jobs.first_mask import BACKENDS, GRABCUT, SAM2, FirstMask, MaskJob, Weights, make_mask, plan_mask
+from matanyone_engine.jobs.first_mask_message import prompt_message
 from matanyone_engine.media.mattes import check_writable
+from matanyone_engine.media.preview import write_look
 from matanyone_engine.media.prompts import Prompts, Stroke
 from matanyone_engine.media.sequence import parse_frames
-from matanyone_engine.service.prompt import BACKENDS, GRABCUT, SAM2, FirstMask, MaskJob, Weights, make_mask, plan_mask
-from matanyone_engine.service.prompt_message import prompt_message
 
 _NUMBER = r"-?\d{1,6}(?:\.\d{1,6})?"
 _STROKE = re.compile(rf"(?P<points>{_NUMBER},{_NUMBER}(?: +{_NUMBER},{_NUMBER})*) *,(?P<sign>[+-])")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """matanyone-engine matte PLATE --mask FILE[@FRAME] --out PATTERN [options]
 
-Reads the arguments, runs the job (service/job.py), and shows what happens.
+Reads the arguments, runs the job (jobs/job.py), and shows what happens.
 """
 
 from __future__ import annotations
@@ -9,20 +9,20 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from matanyone_engine.cli.computing import add_computing
+from matanyone_engine.cli.device_options import add_computing
 from matanyone_engine.cli.engine_job import add_endpoint, run_on_engine
-from matanyone_engine.cli.job_files import absolute, save_jobs
 from matanyone_engine.cli.local_job import Running, add_cache, run_here
-from matanyone_engine.cli.masks import add_masks, masks_of
+from matanyone_engine.cli.mask_options import add_masks, masks_of
 from matanyone_engine.cli.progress import plain_console
 from matanyone_engine.cli.reporting import add_reporting, reporting
 from matanyone_engine.errors import SettingError
+from matanyone_engine.jobs.job import MatteJob
+from matanyone_engine.jobs.job_files import absolute, save_jobs
+from matanyone_engine.jobs.job_message import job_message
+from matanyone_engine.jobs.stereo import jobs_of_views
 from matanyone_engine.media.foreground import CORE_CHOKE
 from matanyone_engine.media.layouts import COMPRESSIONS, DEPTHS, LAYOUTS, Delivery
 from matanyone_engine.media.sequence import parse_frames
-from matanyone_engine.service.job import MatteJob
-from matanyone_engine.service.job_message import job_message
-from matanyone_engine.service.stereo import jobs_of_views
 from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.jobfile import LICENCES
 
@@ -49,7 +49,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--exposure", type=float, default=0.0, metavar="STOPS", help="show the network a brighter plate (default: 0)"
     )
     parser.add_argument(
-        "--settle", type=int, metavar="N", help="refinements of the mask's frame (default: what suits the model)"
+        "--warm-up",
+        "--settle",  # the name of version 0.1.0
+        type=int,
+        metavar="N",
+        help="how often a key frame is predicted again before the next frame (default: what suits the model)",
     )
     parser.add_argument(
         "--mask-grow", type=int, default=0, metavar="PIXELS", help="grow the mask first; negative shrinks (default: 0)"
@@ -181,7 +185,9 @@ def run(args: argparse.Namespace) -> None:
     """Run it here, on an engine, or write it down."""
     console = plain_console()
     if args.save_job is not None:
-        save_jobs(args.save_job, [_said(job, args) for job in jobs_of_views(_job(args), args.view)], console)
+        jobs = [_said(job, args) for job in jobs_of_views(_job(args), args.view)]
+        for path, frames in save_jobs(args.save_job, jobs):
+            console.print(f"job     {path}  {frames} frames")
         return
     with reporting(args) as reporter:
         if args.endpoint is not None:
@@ -210,7 +216,7 @@ def _job(args: argparse.Namespace) -> MatteJob:
         colorspace=args.colorspace,
         exposure=args.exposure,
         mask_grow=args.mask_grow,
-        settle_passes=args.settle,
+        warm_up_passes=args.warm_up,
         working_size=args.working_size,
         refine=args.refine == "on",
         region=" ".join(args.region) if args.region else None,

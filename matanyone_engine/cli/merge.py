@@ -6,12 +6,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from matanyone_engine.cli.job_files import load_job, read_plan
 from matanyone_engine.cli.progress import plain_console
 from matanyone_engine.cli.reporting import add_reporting, reporting
+from matanyone_engine.jobs.job_files import load_job, read_plan
+from matanyone_engine.jobs.job_message import matte_job
+from matanyone_engine.jobs.merge import merge
 from matanyone_engine.media.sequence import describe_frames
-from matanyone_engine.service.job_message import matte_job
-from matanyone_engine.service.merge import merge
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

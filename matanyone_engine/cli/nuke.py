@@ -17,10 +17,10 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from matanyone_engine import __version__
 from matanyone_engine.atomic import whole_file
 from matanyone_engine.client.vendor import copy_client
 from matanyone_engine.errors import OutputError, SettingError
+from matanyone_engine.version import __version__
 
 PACKAGE = "matanyone_nuke"
 RECORD = "install.json"

@@ -9,34 +9,27 @@ from __future__ import annotations
 import argparse
 import posixpath
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
-from matanyone_engine.cli.job_files import load_job, plan_path, read_file, write_plan, write_text
 from matanyone_engine.cli.progress import plain_console
-from matanyone_engine.matting.shot import Seed, Shot
-from matanyone_engine.media.naming import with_tokens
-from matanyone_engine.media.plates import PlateSource
-from matanyone_engine.media.sequence import describe_frames
-from matanyone_engine.service.delivery import next_version
-from matanyone_engine.service.job import MatteJob, Outline, open_source, outline_matte, plan_outputs_of
-from matanyone_engine.service.job_message import matte_job
-from matanyone_engine.service.keys import Key
-from matanyone_engine.service.record import reserve
-from matanyone_engine.service.segments import (
+from matanyone_engine.jobs.job import open_source, outline_matte
+from matanyone_engine.jobs.job_files import load_job, plan_path, read_file, write_plan, write_text
+from matanyone_engine.jobs.job_message import matte_job
+from matanyone_engine.jobs.segments import (
+    KeyedJob,
     Segment,
     cost,
     cut,
     scout_job,
-    scout_keys,
     segment_job,
+    settled_output,
     split,
-    with_keys,
 )
+from matanyone_engine.media.sequence import describe_frames
 from matanyone_engine.wire.jobfile import JobFile, write_job_file
-from matanyone_engine.wire.messages import Job
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -64,8 +57,8 @@ def run(args: argparse.Namespace) -> None:
     here = matte_job(load_job(args.job, args.path_rules))
     source = open_source(here)
     about = outline_matte(here, source)
-    out = _settled_out(file.job.out, here, source, about)
-    whole = _Keyed(replace(file.job, out=out), about.shot, about.keys)
+    out = settled_output(file.job.out, here, source, about)
+    whole = KeyedJob(replace(file.job, out=out), about.shot, about.keys)
     frames = split(about.shot, about.frames, args.segments) if args.split else ()
     if frames:
         scout = f"{posixpath.dirname(out.replace(chr(92), '/')) or '.'}/scout_{args.job.stem}/{{object}}.####.exr"
@@ -82,24 +75,8 @@ def run(args: argparse.Namespace) -> None:
         console.print(f"check   {len(segments)} segments, not {args.segments}: {more}")
 
 
-@dataclass(frozen=True)
-class _Keyed:
-    """A job as it is written, with its keys as files of this machine."""
-
-    job: Job
-    shot: Shot
-    keys: tuple[Key, ...]
-
-    def with_scout(self, frames: Sequence[int], out: str) -> _Keyed:
-        """And with the alphas of the scout as keys."""
-        masks = scout_keys(self.shot, frames, out)
-        more = tuple(Key(Seed(mask.object, mask.frames[0]), Path(mask.file)) for mask in masks)
-        job = replace(self.job, keys=(*self.job.keys, *masks))
-        return _Keyed(job, with_keys(self.shot, frames), (*self.keys, *more))
-
-
 def _write_segments(
-    job: Path, file: JobFile, whole: _Keyed, segments: Sequence[Segment], *, scouted: bool, console: Console
+    job: Path, file: JobFile, whole: KeyedJob, segments: Sequence[Segment], *, scouted: bool, console: Console
 ) -> None:
     """A job file each, and the plan."""
     names = [job.with_name(f"{job.stem}.segment{number}.json") for number in range(1, len(segments) + 1)]
@@ -108,17 +85,3 @@ def _write_segments(
         write_text(name, write_job_file(replace(file, job=own)))
         console.print(f"segment {name}  {describe_frames(segment.frames)}  {segment.moves} steps")
     write_plan(job, list(zip(names, segments, strict=True)), scouted=scouted)
-
-
-def _settled_out(as_written: str, here: MatteJob, source: PlateSource, about: Outline) -> str:
-    """The output name without {version}, which is taken now: every segment would take one of its own."""
-    version = next_version(here.named().out, here.delivery, source)
-    if version is None:
-        return as_written
-    delivery = replace(here.delivery, version=None)
-    outputs = plan_outputs_of(
-        replace(here, out=with_tokens(here.out, version=version), delivery=delivery), source, about
-    )
-    outputs.main.folder.mkdir(parents=True, exist_ok=True)
-    reserve(outputs.papers.record, outputs.main.name)
-    return with_tokens(as_written, version=version)

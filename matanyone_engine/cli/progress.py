@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from matanyone_engine.jobs.run import FrameDone, Looking, StepDone, Unchanged
 from matanyone_engine.matting.confidence import DOUBTFUL
 from matanyone_engine.media.sequence import describe_frames
-from matanyone_engine.service.run import FrameDone, Looking, StepDone, Unchanged
 from matanyone_engine.wire import messages as say
 
 _HEARTBEAT = 10.0

@@ -23,9 +23,9 @@ from typing import Any, TextIO
 
 from matanyone_engine.cli.exit_codes import INTERRUPTED, OK, OUT_OF_MEMORY, exit_code
 from matanyone_engine.errors import EngineError, Interrupted
+from matanyone_engine.jobs.run import FrameDone, StepDone, Unchanged
 from matanyone_engine.media.sequence import describe_frames
-from matanyone_engine.service.record import is_suspicious, needs_a_look
-from matanyone_engine.service.run import FrameDone, StepDone, Unchanged
+from matanyone_engine.runs.record import is_suspicious, needs_a_look
 from matanyone_engine.wire import messages as say
 
 HEARTBEAT_S = 10.0

@@ -15,8 +15,8 @@ from matanyone_engine.atomic import whole_file
 from matanyone_engine.errors import OutputError, SettingError
 from matanyone_engine.media.mattes import check_writable
 from matanyone_engine.media.sequence import describe_frames
-from matanyone_engine.service.review import Review, RunFiles, find_run, look_through
-from matanyone_engine.service.review_page import page
+from matanyone_engine.review.page import page
+from matanyone_engine.review.review import Review, RunFiles, find_run, look_through
 
 MOST_PICTURES = 60
 """Frames shown large: more than anybody looks at, and a page of some 20 MB."""

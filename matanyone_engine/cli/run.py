@@ -10,15 +10,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from matanyone_engine.cli.computing import add_computing
+from matanyone_engine.cli.device_options import add_computing
 from matanyone_engine.cli.engine_job import add_endpoint, run_on_engine
-from matanyone_engine.cli.job_files import load_job, read_plan
 from matanyone_engine.cli.local_job import Running, add_cache, run_here
 from matanyone_engine.cli.progress import plain_console
 from matanyone_engine.cli.reporting import add_reporting, reporting
 from matanyone_engine.errors import SettingError
-from matanyone_engine.service.job_message import matte_job
-from matanyone_engine.service.run import RESUME_INTERVAL
+from matanyone_engine.jobs.job_files import load_job, read_plan
+from matanyone_engine.jobs.job_message import matte_job
+from matanyone_engine.jobs.run import RESUME_INTERVAL
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

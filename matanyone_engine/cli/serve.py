@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""matanyone-engine serve: reads the arguments, runs the server (service/server.py) until it is told to end."""
+"""matanyone-engine serve: reads the arguments, runs the server (engine/server.py) until it is told to end."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 import platformdirs
 from rich.console import Console
 
-from matanyone_engine.cli.computing import add_computing
-from matanyone_engine.cli.stopping import graceful_stop
+from matanyone_engine.cli.device_options import add_computing
+from matanyone_engine.cli.signals import graceful_stop
+from matanyone_engine.engine.access import Access
+from matanyone_engine.engine.engine import EngineSettings, Figures
+from matanyone_engine.engine.server import Binding, Server
 from matanyone_engine.errors import OutputError, SettingError
-from matanyone_engine.service.access import Access
-from matanyone_engine.service.allocator import keep_freed_memory
-from matanyone_engine.service.engine import EngineSettings, Figures
-from matanyone_engine.service.server import Binding, Server
+from matanyone_engine.jobs.allocator import keep_freed_memory
 from matanyone_engine.wire.connection import default_path
 
 if TYPE_CHECKING:
-    from matanyone_engine.service.metrics import MetricsPage
+    from matanyone_engine.engine.metrics import MetricsPage
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _metrics(port: int) -> MetricsPage:
     try:
-        from matanyone_engine.service.metrics import MetricsPage
+        from matanyone_engine.engine.metrics import MetricsPage
     except ImportError as error:
         raise SettingError(
             expected="the package prometheus-client, for --metrics",

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from matanyone_engine.cli.stopping import graceful_stop
+from matanyone_engine.cli.signals import graceful_stop
 from matanyone_engine.errors import Interrupted, SettingError
 from matanyone_engine.media.mattes import check_writable
 from matanyone_engine.model.device import choose_device

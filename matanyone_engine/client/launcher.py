@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Find this user's engine, or start one and wait until it answers. Never ends an engine that it did not start."""
+"""Finds this user's engine, or starts one and waits until it answers.
+
+Rules of this file:
+1. It never ends an engine, not even one that it started.
+2. An engine is started detached (detached.py): it outlives the host that asked for it, and takes nothing of it along.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +15,16 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Optional
+from typing import BinaryIO, Optional
 
 from ..wire.connection import Connection, default_path, read_connection
 from ..wire.errors import Code, WireError
 from ..wire.lock import try_lock
+from . import detached
 from .pump import EnginePump, State
 from .transport import ClientKeys
 
 _ANSWER_S = 3.0
-_NICER = 5
-"""How far an engine that a host starts gives way to it: on a plain CPU, the host's window goes first."""
 
 
 def find_engine(path: Optional[Path] = None) -> Connection:
@@ -64,13 +68,13 @@ def ensure_engine(
         )
 
 
-def _running(file: Path) -> Optional[Connection]:
+def _running(file: Path, timeout_s: float = _ANSWER_S) -> Optional[Connection]:
     """The engine that the file names, if it answers."""
     try:
         connection = find_engine(file)
     except WireError:
         return None
-    return connection if is_alive(connection) else None
+    return connection if is_alive(connection, timeout_s) else None
 
 
 @contextmanager
@@ -96,40 +100,60 @@ def _starting_alone(path: Path, timeout_s: float) -> Iterator[None]:
 
 def _start(file: Path, command: list[str], timeout_s: float) -> Connection:
     log = file.with_suffix(".log")
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*command, "--connection", str(file)],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,  # a Ctrl-C in the host's terminal is not meant for it
-            creationflags=getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0),
-        )
-    _give_way(process.pid)
+    try:
+        with log.open("wb") as output:
+            process = _started(command, file, output)
+    except OSError as error:
+        raise _not_started(f"its program could not be run ({error})", log) from error
+    try:
+        return _when_ready(process, file, log, timeout_s)
+    finally:
+        _let_go(process)
+
+
+def _started(command: list[str], file: Path, output: BinaryIO) -> subprocess.Popen[bytes]:
+    """Start the engine detached; the process between it and this one, or the engine where there is no such process."""
+    whole = [*command, "--connection", str(file.absolute())]
+    python = _a_python(command)
+    if python is not None:
+        whole = [python, "-I", "-S", detached.__file__, *whole]
+    return detached.start_detached(
+        whole,
+        stdin=subprocess.DEVNULL if python is None else subprocess.PIPE,
+        stdout=output,
+        stderr=output,
+        cwd=file.absolute().parent,  # or it would hold on to the folder that the host stands in
+        env=detached.clean_environment(os.environ),
+    )
+
+
+def _a_python(command: Sequence[str]) -> Optional[str]:
+    """A Python that can run detached.py: the engine's, else this one. None inside a host that has no program for it."""
+    for program in (command[0], sys.executable or ""):
+        if Path(program).name.lower().startswith("python"):
+            return program
+    return None
+
+
+def _when_ready(process: subprocess.Popen[bytes], file: Path, log: Path, timeout_s: float) -> Connection:
+    """Wait until the engine answers. Nobody else starts one meanwhile, so whichever answers by this file is it."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
+        found = _running(file, 1.0)
+        if found is not None:
+            return found
         if process.poll() is not None:
             raise _not_started(f"it ended with exit code {process.returncode}", log)
-        connection = _connection_of(file, process.pid)
-        if connection is not None and is_alive(connection):
-            return connection
         time.sleep(0.1)
     raise _not_started(f"it was not ready after {timeout_s:.0f} s", log)
 
 
-def _give_way(pid: int) -> None:
-    """Where the system has niceness: before the engine has threads, which inherit it."""
-    if hasattr(os, "setpriority"):
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, pid, min(19, os.getpriority(os.PRIO_PROCESS, 0) + _NICER))
-
-
-def _connection_of(file: Path, pid: int) -> Optional[Connection]:
-    try:
-        connection = read_connection(file)
-    except WireError:
-        return None
-    return connection if connection.pid == pid else None
+def _let_go(process: subprocess.Popen[bytes]) -> None:
+    """Tell the process between that it may leave; the engine stays."""
+    if process.stdin is not None:
+        process.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(2.0)
 
 
 def _not_started(why: str, log: Path) -> WireError:

@@ -15,7 +15,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from .. import __version__
+from ..version import __version__
 
 FOLDERS = ("wire", "client")
 """Of the package; their licence is Apache-2.0."""

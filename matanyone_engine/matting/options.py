@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from matanyone_engine.errors import SettingError
 from matanyone_engine.matting.geometry import Geometry
-from matanyone_engine.matting.holds import LARGEST_TOLERANCE
+from matanyone_engine.matting.held_frames import LARGEST_TOLERANCE
 from matanyone_engine.matting.refine import GuidedFilter
 from matanyone_engine.matting.region import Region
 
@@ -16,7 +17,7 @@ class SessionOptions(Protocol):
     """The keywords of MattingSession, which says what they mean."""
 
     @property
-    def settle_passes(self) -> int | None: ...
+    def warm_up_passes(self) -> int | None: ...
     @property
     def working_size(self) -> int | None: ...
     @property
@@ -30,7 +31,7 @@ class SessionOptions(Protocol):
 def keywords(options: SessionOptions) -> dict[str, Any]:
     """For MattingSession and check_options."""
     return {
-        "settle_passes": options.settle_passes,
+        "warm_up_passes": options.warm_up_passes,
         "working_size": options.working_size,
         "refine": options.refine,
         "region": options.region,
@@ -38,16 +39,25 @@ def keywords(options: SessionOptions) -> dict[str, Any]:
     }
 
 
+NAMES_OF_0_1_0 = {"settle_passes": "warm_up_passes"}
+"""What options were called in snapshots of version 0.1.0 -> what they are called now."""
+
+
+def options_of_snapshot(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a session as its snapshot holds them, under the names that they have today."""
+    return {NAMES_OF_0_1_0.get(name, name): value for name, value in options.items()}
+
+
 def check_options(
-    settle_passes: int | None,
+    warm_up_passes: int | None,
     working_size: int | None,
     refine: bool,
     region: str | None,
     hold_tolerance: float | None,
 ) -> None:
     """Raise SettingError for options that no session takes."""
-    if settle_passes is not None:
-        _check_option("settle_passes", settle_passes, minimum=0)
+    if warm_up_passes is not None:
+        _check_option("warm_up_passes", warm_up_passes, minimum=0)
     if working_size is not None:
         _check_option("working_size", working_size, minimum=16)
     Region.parse(region)

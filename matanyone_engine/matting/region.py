@@ -6,7 +6,7 @@
     follow    around the last alpha, checked against the alpha that comes out of it
 
 Rules of this file:
-1. Pure: boxes and cells in, a window out. How a session's memory moves with it is window_move.py's business.
+1. Pure: boxes and cells in, a window out. How a session's memory moves with it is shift_window.py's business.
 2. A window that follows keeps its size and its place as long as the subject stays clear of its sides.
 3. A box of the artist is kept as it is, even where it cuts the subject; the session says so.
 """

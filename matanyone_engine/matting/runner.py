@@ -2,8 +2,8 @@
 """Runs a shot's plan: steps in, alphas out, in any order of frames.
 
 Rules of this file:
-1. Whatever is computed goes into the store under its content name (names.py) and is taken from there: in sequence, on
-   demand and after a change of keys, an answer is made the same way, bit for bit.
+1. Whatever is computed goes into the store under its content name (content_keys.py) and is taken from there: in
+   sequence, on demand and after a change of keys, an answer is made the same way, bit for bit.
 2. It holds a few states and a few alphas, never the clip.
 3. It reads no plates: whoever runs the steps gives them.
 """
@@ -22,10 +22,10 @@ from torch import Tensor
 from matanyone_engine.errors import OutOfMemory
 from matanyone_engine.matting.blend import blend_weights, blended, disagreement, separated
 from matanyone_engine.matting.confidence import SURE, Confidence, Signals, confidence, mixed
+from matanyone_engine.matting.content_keys import Names
 from matanyone_engine.matting.geometry import Box
-from matanyone_engine.matting.holdout import NO_HOLDOUT, Holdout, Image
-from matanyone_engine.matting.names import Names
-from matanyone_engine.matting.plate import AnyPlate, EncodeOn, ReadyPlate, at_once
+from matanyone_engine.matting.inside_outside import NO_CONSTRAINTS, Constraints, Image
+from matanyone_engine.matting.prepared_plate import AnyPlate, EncodeOn, ReadyPlate, at_once
 from matanyone_engine.matting.session import FrameReport, MattingSession
 from matanyone_engine.matting.shot import Answer, Kept, Move, Pass, Seed, Shot, Source, Step, Subject, plan_steps
 from matanyone_engine.matting.state import StreamState
@@ -75,8 +75,8 @@ class ShotRunner:
     ) -> None:
         """new_session: makes the session of one subject; their options are the same. masks: the mask of a key.
 
-        separate: mattes of different subjects add up to at most 1 (blend.separated); always so where one is a rival,
-        which the others keep off before they remember a frame.
+        separate: mattes of different subjects add up to at most 1 (blend.separated); always so where one is a
+        distractor, which the others keep off before they remember a frame.
 
         attempt: runs a computation of a session; it may try again, since one that fails has changed nothing.
 
@@ -89,7 +89,7 @@ class ShotRunner:
         self._names = names
         self._masks = masks
         self._sessions = {subject.name: new_session(subject) for subject in shot.subjects}
-        self._separate = separate or any(subject.rival for subject in shot.subjects)
+        self._separate = separate or any(subject.distractor for subject in shot.subjects)
         self._attempt = attempt
         self._every = states_every
         self._encode_on = encode_on
@@ -131,10 +131,10 @@ class ShotRunner:
         return last
 
     def _answers_of(self, step: Step) -> list[Answer]:
-        """The answers that a step takes: of rivals that are kept off, and all where it delivers."""
+        """The answers that a step takes: of distractors that are kept off, and all where it delivers."""
         moved = {move.along.seed.subject for move in step.moves} | {seed.subject for seed in step.seeds}
-        rivals = {rival.name for name in moved for rival in self.shot.rivals_of(name)}
-        names = [subject.name for subject in self.shot.subjects if step.delivers or subject.name in rivals]
+        distractors = {distractor.name for name in moved for distractor in self.shot.distractors_of(name)}
+        names = [subject.name for subject in self.shot.subjects if step.delivers or subject.name in distractors]
         return [self.shot.answer(name, step.frame) for name in names]
 
     def _names_of(self, answer: Answer, frame: int) -> list[str]:
@@ -191,44 +191,44 @@ class ShotRunner:
         self,
         step: Step,
         plate: AnyPlate,
-        holdouts: Mapping[str, Holdout] | None = None,
+        constraints: Mapping[str, Constraints] | None = None,
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Do a step's work on its plate, which may have been made ready; holdouts by subject.
+        """Do a step's work on its plate, which may have been made ready; constraint masks by subject.
 
         Raises PlateError, MaskError, BadResult, OutOfMemory, Interrupted (asked before each pass over a key); Vanished.
         """
         self._taken += 1
         self._size = plate.geometry.frame if isinstance(plate, ReadyPlate) else (plate.shape[-2], plate.shape[-1])
         shown = plate if isinstance(plate, ReadyPlate) else self.ready(step, plate)
-        held = holdouts or {}
+        held = constraints or {}
         try:
-            for rival in (True, False):  # rivals first: the others keep off what they answer
+            for distractor in (True, False):  # distractors first: the others keep off what they answer
                 for seed in step.seeds:
-                    if self.shot.subject(seed.subject).rival == rival:
+                    if self.shot.subject(seed.subject).distractor == distractor:
                         self._settle(seed, shown, self._limits(seed.subject, step.frame, held), stopping)
                 for move in step.moves:
                     name = move.along.seed.subject
-                    if self.shot.subject(name).rival == rival:
+                    if self.shot.subject(name).distractor == distractor:
                         self._go(move, shown, self._limits(name, step.frame, held))
         finally:
             if isinstance(shown, ReadyPlate):
                 shown.forget()
 
-    def _settle(self, seed: Seed, plate: AnyPlate, holdout: Holdout, stopping: Callable[[], bool]) -> None:
+    def _settle(self, seed: Seed, plate: AnyPlate, constraints: Constraints, stopping: Callable[[], bool]) -> None:
         session, name = self._sessions[seed.subject], self._names.seed(seed)
         session.forget()
         mask = self._masks(seed)
-        alpha = self._attempt(session, lambda: session.seed(plate, mask, stopping, holdout, frame=seed.frame))
+        alpha = self._attempt(session, lambda: session.seed(plate, mask, stopping, constraints, frame=seed.frame))
         self.computed += 1
         self.store[_state_key(name)] = session.snapshot()
         self._keep(name, alpha, session.report)
 
-    def _go(self, move: Move, plate: AnyPlate, holdout: Holdout) -> None:
+    def _go(self, move: Move, plate: AnyPlate, constraints: Constraints) -> None:
         along, frame = move.along, move.frame
         session = self._sessions[along.seed.subject]
         session.rewind(self._before(move))
-        alpha = self._attempt(session, lambda: session.advance(plate, holdout, frame=frame))
+        alpha = self._attempt(session, lambda: session.advance(plate, constraints, frame=frame))
         self.computed += 1
         self._live[_lane(along)] = along, frame, session.state
         name = self._names.alpha(along, frame)
@@ -236,11 +236,11 @@ class ShotRunner:
         if abs(frame - along.seed.frame) % self._every == 0:
             self.store[_state_key(name)] = session.snapshot()
 
-    def _limits(self, subject: str, frame: int, holdouts: Mapping[str, Holdout]) -> Holdout:
-        """The subject's holdout, and off the rivals that are there."""
-        answers = [self.shot.answer(rival.name, frame) for rival in self.shot.rivals_of(subject)]
-        rivals = [self._answer(answer, frame) for answer in answers if answer.source is not Source.ABSENT]
-        return holdouts.get(subject, NO_HOLDOUT).beside(rivals)
+    def _limits(self, subject: str, frame: int, constraints: Mapping[str, Constraints]) -> Constraints:
+        """The subject's constraints, and off the distractors that are there."""
+        answers = [self.shot.answer(distractor.name, frame) for distractor in self.shot.distractors_of(subject)]
+        distractors = [self._answer(answer, frame) for answer in answers if answer.source is not Source.ABSENT]
+        return constraints.get(subject, NO_CONSTRAINTS).beside(distractors)
 
     def _keep(self, name: str, alpha: Tensor, report: FrameReport) -> None:
         """An alpha, and how it was answered; one that is plain is noted too, or a lost report would read as plain."""
@@ -282,13 +282,13 @@ class ShotRunner:
     # --------------------------------------------------------------------------------------------------- answering
 
     def alphas(self, frame: int) -> dict[str, Tensor]:
-        """Subject -> alpha (H, W) 0..1 of a frame whose step was taken; zeros where it is not there. No rivals."""
+        """Subject -> alpha (H, W) 0..1 of a frame whose step was taken; zeros where it is not there. No distractors."""
         found = {
             subject.name: self._answer(self.shot.answer(subject.name, frame), frame) for subject in self.shot.subjects
         }
         if self._separate:
             found = separated(found)
-        return {subject.name: found[subject.name] for subject in self.shot.subjects if not subject.rival}
+        return {subject.name: found[subject.name] for subject in self.shot.subjects if not subject.distractor}
 
     def report(self, frame: int) -> FrameReport:
         """How a frame was answered: of its first subject that is there, in its forward pass where it has two."""
@@ -303,7 +303,7 @@ class ShotRunner:
         return {
             subject.name: self._confidence(self.shot.answer(subject.name, frame), frame)
             for subject in self.shot.subjects
-            if not subject.rival
+            if not subject.distractor
         }
 
     def _confidence(self, answer: Answer, frame: int) -> Confidence:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from matanyone_engine.errors import IllegalMove
-from matanyone_engine.matting.policy import MemoryPolicy
+from matanyone_engine.matting.memory_policy import MemoryPolicy
 
 
 class Phase(Enum):
@@ -30,7 +30,7 @@ class FrameKind(Enum):
 
     SEED = "seed"
     """A mask is given: it is the alpha, and goes into memory."""
-    SETTLE = "settle"
+    WARM_UP = "warm-up"
     """Predict the same frame again from its own value and remember only that answer (recurrent refinement)."""
     ADVANCE = "advance"
     """Predict the next frame from memory."""
@@ -53,7 +53,7 @@ class ValueSource(Enum):
 MOVES: dict[tuple[Phase, FrameKind], Phase] = {
     (Phase.EMPTY, FrameKind.SEED): Phase.KEYED,
     (Phase.KEYED, FrameKind.SEED): Phase.KEYED,
-    (Phase.KEYED, FrameKind.SETTLE): Phase.KEYED,
+    (Phase.KEYED, FrameKind.WARM_UP): Phase.KEYED,
     (Phase.KEYED, FrameKind.ADVANCE): Phase.KEYED,
     (Phase.KEYED, FrameKind.FINISH): Phase.KEYED,
     (Phase.KEYED, FrameKind.FINISH_SEED): Phase.KEYED,
@@ -112,7 +112,7 @@ def check_move(kind: FrameKind, phase: Phase) -> Phase:
 def plan_frame(kind: FrameKind, cursor: Cursor, policy: MemoryPolicy) -> FramePlan:
     """Decide one frame. Raises IllegalMove."""
     phase = check_move(kind, cursor.phase)
-    if kind is FrameKind.SETTLE:
+    if kind is FrameKind.WARM_UP:
         return _settle(replace(cursor, phase=phase, frame=0, memorised=0))
     at = replace(cursor, phase=phase, frame=cursor.frame + 1)
     distance = at.frame - at.memorised
@@ -131,7 +131,7 @@ def plan_frame(kind: FrameKind, cursor: Cursor, policy: MemoryPolicy) -> FramePl
 
 def _settle(cursor: Cursor) -> FramePlan:
     return FramePlan(
-        kind=FrameKind.SETTLE,
+        kind=FrameKind.WARM_UP,
         cursor=cursor,
         source=ValueSource.LAST,
         memorises=True,

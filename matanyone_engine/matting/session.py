@@ -26,17 +26,17 @@ from matanyone_engine.errors import (
 from matanyone_engine.matting import step
 from matanyone_engine.matting.confidence import Signals, covered, measured
 from matanyone_engine.matting.geometry import Box, Geometry, Size, Window
-from matanyone_engine.matting.holdout import NO_HOLDOUT, Holdout, Image, Limits
 from matanyone_engine.matting.inference import inference
-from matanyone_engine.matting.options import check_options
-from matanyone_engine.matting.plate import AnyPlate, EncodeOn, ReadyPlate, at_once, check_values, float_tensor
-from matanyone_engine.matting.policy import MemoryPolicy
+from matanyone_engine.matting.inside_outside import NO_CONSTRAINTS, Constraints, Image, Limits
+from matanyone_engine.matting.memory_policy import MemoryPolicy
+from matanyone_engine.matting.options import check_options, options_of_snapshot
+from matanyone_engine.matting.prepared_plate import AnyPlate, EncodeOn, ReadyPlate, at_once, check_values, float_tensor
 from matanyone_engine.matting.refine import refined
 from matanyone_engine.matting.region import Region, is_cut, subject_cells
 from matanyone_engine.matting.schedule import Cursor, FrameKind, check_move, plan_frame
+from matanyone_engine.matting.shift_window import moved
 from matanyone_engine.matting.state import Answered, StreamState, from_bytes, read_about, to_bytes
 from matanyone_engine.matting.step import Stepped
-from matanyone_engine.matting.window_move import moved
 from matanyone_engine.memory.read import DEFAULT_BLOCK_BYTES
 from matanyone_engine.model.checkpoint import network_digest
 from matanyone_engine.model.encoders import ImageFeatures
@@ -76,7 +76,7 @@ Compute = Callable[[StreamState, Seen], Stepped]
 class MattingSession:
     """Follows one object, frame by frame, forwards or backwards, but without leaps.
 
-        session = MattingSession(network, MemoryPolicy(), settle_passes=5)
+        session = MattingSession(network, MemoryPolicy(), warm_up_passes=5)
         alpha = session.seed(plate, mask)
         alpha = session.advance(plate)
 
@@ -91,7 +91,7 @@ class MattingSession:
         network: MatAnyone,
         policy: MemoryPolicy | None = None,
         *,
-        settle_passes: int | None = None,
+        warm_up_passes: int | None = None,
         working_size: int | None = None,
         refine: bool = True,
         region: str | None = None,
@@ -99,7 +99,7 @@ class MattingSession:
     ) -> None:
         """network: put into evaluation mode, since batch norm must run on its stored statistics.
 
-        settle_passes: how often the seeded frame is predicted again after its first prediction; None is what suits the
+        warm_up_passes: how often the seeded frame is predicted again after its first prediction; None is what suits the
         network's weights.
 
         working_size: limit of the shortest side that is computed, in pixels; None computes at full size. Alphas come
@@ -107,15 +107,15 @@ class MattingSession:
 
         region: what of the plate is computed, in the words of Region.parse(); the alpha is 0 elsewhere.
 
-        hold_tolerance: a plate that is this close to the last computed one is answered with its alpha (holds.py);
-        0 takes the very same bits only, None computes every frame. Frames with a holdout are always computed.
+        hold_tolerance: a plate that is this close to the last computed one is answered with its alpha (held_frames.py);
+        0 takes the very same bits only, None computes every frame. Frames with a constraint mask are always computed.
 
         Raises SettingError.
         """
-        check_options(settle_passes, working_size, refine, region, hold_tolerance)
+        check_options(warm_up_passes, working_size, refine, region, hold_tolerance)
         self._network = network.eval()
         self._policy = policy or MemoryPolicy()
-        self._settle_passes = network.settle_passes if settle_passes is None else settle_passes
+        self._warm_up_passes = network.warm_up_passes if warm_up_passes is None else warm_up_passes
         self._working_size = working_size
         self._refine = refine
         self._region = Region.parse(region)
@@ -132,9 +132,9 @@ class MattingSession:
         return self._state.cursor
 
     @property
-    def settle_passes(self) -> int:
+    def warm_up_passes(self) -> int:
         """How often seed() predicts its frame again."""
-        return self._settle_passes
+        return self._warm_up_passes
 
     @property
     def state(self) -> StreamState:
@@ -154,13 +154,13 @@ class MattingSession:
         plate: AnyPlate,
         mask: Image,
         stopping: Callable[[], bool] = lambda: False,
-        holdout: Holdout = NO_HOLDOUT,
+        constraints: Constraints = NO_CONSTRAINTS,
         *,
         frame: int | None = None,
     ) -> Tensor:
         """Give the object by its mask on this plate and settle on it: the alpha (H, W) of this frame.
 
-        The mask may be soft. The frame is predicted 1 + settle_passes times, each time from the last answer. On a
+        The mask may be soft. The frame is predicted 1 + warm_up_passes times, each time from the last answer. On a
         session that was seeded before, working memory starts anew from this frame. `stopping` is asked before each
         prediction: once it says yes, nothing has happened.
 
@@ -169,18 +169,18 @@ class MattingSession:
 
         def settled(state: StreamState, seen: Seen) -> Stepped:
             stepped = self._run(FrameKind.SEED, state, seen)
-            for done in range(1 + self._settle_passes):
+            for done in range(1 + self._warm_up_passes):
                 self._go_on(stopping, done)
-                stepped = self._run(FrameKind.SETTLE, stepped.state, replace(seen, mask=None))
+                stepped = self._run(FrameKind.WARM_UP, stepped.state, replace(seen, mask=None))
             return stepped
 
-        shown = self._shown(plate, holdout)
+        shown = self._shown(plate, constraints)
         return self._located(shown, self._mask(mask, shown.geometry), frame, settled, predicts=True)
 
     def _go_on(self, stopping: Callable[[], bool], done: int) -> None:
         if stopping():
             raise Interrupted(
-                expected=f"{1 + self._settle_passes} passes over the mask's frame",
+                expected=f"{1 + self._warm_up_passes} passes over the mask's frame",
                 came=f"a stop after {done}",
                 action="Seed the frame again.",
             )
@@ -194,14 +194,16 @@ class MattingSession:
 
     def settle(self, plate: AnyPlate, *, frame: int | None = None) -> Tensor:
         """Predict the frame just seen once more from its own last answer; memory restarts from the result."""
-        return self._move(FrameKind.SETTLE, plate, None, frame)
+        return self._move(FrameKind.WARM_UP, plate, None, frame)
 
-    def advance(self, plate: AnyPlate, holdout: Holdout = NO_HOLDOUT, *, frame: int | None = None) -> Tensor:
-        """The alpha (H, W) of the next frame, within its holdout.
+    def advance(
+        self, plate: AnyPlate, constraints: Constraints = NO_CONSTRAINTS, *, frame: int | None = None
+    ) -> Tensor:
+        """The alpha (H, W) of the next frame, within its constraint mask.
 
         Raises IllegalMove before a mask was given, PlateError, MaskError.
         """
-        return self._move(FrameKind.ADVANCE, plate, None, frame, holdout)
+        return self._move(FrameKind.ADVANCE, plate, None, frame, constraints)
 
     def finish(self, plate: AnyPlate, mask: Image | None = None, *, frame: int | None = None) -> Tensor:
         """The alpha of a last frame, which is not remembered; with a mask, the mask is the alpha."""
@@ -213,7 +215,7 @@ class MattingSession:
         No pickle; damage is noticed on restore.
         """
         options = {
-            "settle_passes": self._settle_passes,
+            "warm_up_passes": self._warm_up_passes,
             "working_size": self._working_size,
             "refine": self._refine,
             "region": str(self._region),
@@ -229,7 +231,7 @@ class MattingSession:
         Raises SnapshotError for damaged bytes or another network's.
         """
         about = read_about(blob)
-        session = cls(network, MemoryPolicy.from_dict(about["policy"]), **about["options"])
+        session = cls(network, MemoryPolicy.from_dict(about["policy"]), **options_of_snapshot(about["options"]))
         session.recall(blob)
         return session
 
@@ -252,10 +254,15 @@ class MattingSession:
         return network_digest(self._network)
 
     def _move(
-        self, kind: FrameKind, plate: AnyPlate, mask: Image | None, number: int | None, holdout: Holdout = NO_HOLDOUT
+        self,
+        kind: FrameKind,
+        plate: AnyPlate,
+        mask: Image | None,
+        number: int | None,
+        constraints: Constraints = NO_CONSTRAINTS,
     ) -> Tensor:
         check_move(kind, self._state.cursor.phase)
-        shown = self._shown(plate, holdout)
+        shown = self._shown(plate, constraints)
         if kind in {FrameKind.ADVANCE, FrameKind.FINISH} and self._repeats(shown):
             return self._held(shown)
         given = None if mask is None else self._mask(mask, shown.geometry)
@@ -276,8 +283,8 @@ class MattingSession:
         """Whether every frame is computed whole, so that its window is known before its turn."""
         return self._region.off
 
-    def _shown(self, plate: AnyPlate, holdout: Holdout = NO_HOLDOUT) -> _Shown:
-        """Check plate and holdout, and bring them to the device."""
+    def _shown(self, plate: AnyPlate, constraints: Constraints = NO_CONSTRAINTS) -> _Shown:
+        """Check plate and constraints, and bring them to the device."""
         with inference():
             ready = plate if isinstance(plate, ReadyPlate) else self.ready(plate)
             if not ready.suits(self._network, self._working_size, self._hold_tolerance):
@@ -290,20 +297,20 @@ class MattingSession:
                     action="Give every frame at one size, or start a new session.",
                 )
             self._region.check(ready.geometry)
-            return _Shown(ready, self._limits(holdout, size))
+            return _Shown(ready, self._limits(constraints, size))
 
-    def _limits(self, holdout: Holdout, size: Size) -> Limits | None:
-        """What a holdout leaves to an alpha of the plate's size; None for an empty holdout."""
-        masks = {"inside": holdout.inside, "outside": holdout.outside}
+    def _limits(self, constraints: Constraints, size: Size) -> Limits | None:
+        """What a constraint mask leaves to an alpha of the plate's size; None for an empty constraint mask."""
+        masks = {"inside": constraints.inside, "outside": constraints.outside}
         given = {name: float_tensor(mask) for name, mask in masks.items() if mask is not None}
         for name, mask in given.items():
             if tuple(mask.shape) != size:
                 raise MaskError(
-                    expected=f"a holdout ({name}) of the plate's size {_words(size)}",
+                    expected=f"a constraint mask ({name}) of the plate's size {_words(size)}",
                     came=f"shape {tuple(mask.shape)}",
                     action="Render it at the plate's format; it is never stretched to fit.",
                 )
-            check_values(mask, f"holdout ({name})", MaskError)
+            check_values(mask, f"constraint mask ({name})", MaskError)
         return Limits.of(given, self._network.device) if given else None
 
     def _mask(self, mask: Image, geometry: Geometry) -> Tensor:

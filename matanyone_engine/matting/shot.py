@@ -14,7 +14,7 @@ Rules of this file:
 2. A pass starts from its key, ends before the next key, and remembers that one, too (DR018): no frame depends on a key
    beyond its own stretch, except on pinned ones, which every pass of their subject remembers.
 3. Frames are the plate's own numbers; a pass goes over every plate frame there is, since a session must not leap.
-4. Keys and passes keep off the rivals' answers on their frames (DR017); rivals know nobody.
+4. Keys and passes keep off the distractors' answers on their frames (DR017); distractors know nobody.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Subject:
     last: int | None = None
     pinned: frozenset[int] = frozenset()
     """Keys that every pass of this subject keeps in mind for good."""
-    rival: bool = False
+    distractor: bool = False
     """Followed only so that the others keep off it; it has no output."""
 
     def lives(self, frame: int) -> bool:
@@ -154,14 +154,14 @@ class Shot:
         kept = subject.pinned | ({ahead.frame} if ahead else set())
         return tuple(Seed(subject.name, key) for key in sorted(kept) if key != of.seed.frame)
 
-    def rivals_of(self, name: str) -> tuple[Subject, ...]:
+    def distractors_of(self, name: str) -> tuple[Subject, ...]:
         """Those that a subject keeps off."""
-        if self.subject(name).rival:
+        if self.subject(name).distractor:
             return ()
-        return tuple(subject for subject in self.subjects if subject.rival)
+        return tuple(subject for subject in self.subjects if subject.distractor)
 
     def seeds_for(self, name: str, frame: int) -> tuple[Seed, ...]:
-        """All keys that a subject's alpha on a frame depends on, those of rivals too, ascending."""
+        """All keys that a subject's alpha on a frame depends on, those of distractors too, ascending."""
         answer = self.answer(name, frame)
         whole = answer.source is Source.BLEND
         met = [self._met[each][each.frames[-1] if whole else frame] for each in answer.passes]
@@ -174,12 +174,12 @@ class Shot:
         return frozenset([answer.seed] if answer.seed else started)
 
     def _kept_off(self, name: str, frame: int) -> frozenset[Seed]:
-        """Keys of the rivals that a subject keeps off on a frame."""
-        return frozenset[Seed]().union(*(self._behind(self.answer(r.name, frame)) for r in self.rivals_of(name)))
+        """Keys of the distractors that a subject keeps off on a frame."""
+        return frozenset[Seed]().union(*(self._behind(self.answer(r.name, frame)) for r in self.distractors_of(name)))
 
     @cached_property
     def _met(self) -> dict[Pass, dict[int, frozenset[Seed]]]:
-        """Pass -> frame -> keys of the rivals that it has kept off so far."""
+        """Pass -> frame -> keys of the distractors that it has kept off so far."""
         found = {}
         for each in self.passes:
             name, found[each] = each.seed.subject, dict[int, frozenset[Seed]]()
@@ -276,15 +276,15 @@ NOTHING_KEPT = Kept()
 def plan_steps(shot: Shot, asked: Iterable[int], kept: Kept = NOTHING_KEPT) -> tuple[Step, ...]:
     """The work for these frames, in order: of each stretch its keys, then forwards and back; answers as soon as known.
 
-    All subjects go over a plate together, so that it is read and encoded once for each sweep; but rivals go first where
-    they need a sweep back, or where a key of the others comes early, since these keep off what rivals answer.
+    All subjects go over a plate together, so that it is read and encoded once for each sweep; but distractors go first
+    where they need a sweep back, or where a key of the others comes early, since these keep off what they answer.
     """
     frames = sorted(set(asked))
-    others = _work_for(shot, _answers_on(shot, frames, rivals=False), kept)
+    others = _work_for(shot, _answers_on(shot, frames, distractors=False), kept)
     met = {*frames, *(move.frame for move in others.moves), *(seed.frame for seed in others.seeds)}
-    rivals = _work_for(shot, _answers_on(shot, sorted(met), rivals=True), kept)
+    distractors = _work_for(shot, _answers_on(shot, sorted(met), distractors=True), kept)
     given = [(frame, [shot.answer(subject.name, frame) for subject in shot.subjects]) for frame in frames]
-    return tuple(_delivered(_once(_in_order(shot, rivals, others)), given))
+    return tuple(_delivered(_once(_in_order(shot, distractors, others)), given))
 
 
 @dataclass(frozen=True)
@@ -298,14 +298,17 @@ class _Work:
         return _Work(self.moves + other.moves, self.seeds + other.seeds)
 
 
-def _in_order(shot: Shot, rivals: _Work, others: _Work) -> list[Step]:
-    """Whatever keeps off rivals comes after what they answer there."""
-    pinned = any(subject.pinned for subject in shot.subjects if not subject.rival)
-    if pinned and (rivals.moves or rivals.seeds) and (others.moves or others.seeds):
-        return [*_in_order(shot, rivals, _Work()), *_in_order(shot, _Work(), others)]  # pinned keys lie on any frame
+def _in_order(shot: Shot, distractors: _Work, others: _Work) -> list[Step]:
+    """Whatever keeps off distractors comes after what they answer there."""
+    pinned = any(subject.pinned for subject in shot.subjects if not subject.distractor)
+    if pinned and (distractors.moves or distractors.seeds) and (others.moves or others.seeds):
+        return [
+            *_in_order(shot, distractors, _Work()),
+            *_in_order(shot, _Work(), others),
+        ]  # pinned keys lie on any frame
     steps: list[Step] = []
-    for before, after in _stretches(shot, rivals, others):
-        early = _early(shot, before, rivals), _early(shot, after, others)
+    for before, after in _stretches(shot, distractors, others):
+        early = _early(shot, before, distractors), _early(shot, after, others)
         apart = bool(early[1]) or any(move.along.backward or _is_blended(shot, move) for move in before.moves)
         for keys, together in zip(early, [before, after], strict=True) if apart else [(early[0], before + after)]:
             steps += [*keys, *_sweep(together, backward=False), *_sweep(together, backward=True)]
@@ -328,8 +331,8 @@ Answers = list[tuple[int, list[Answer]]]
 Placed = TypeVar("Placed", Move, Seed)
 
 
-def _answers_on(shot: Shot, frames: Iterable[int], *, rivals: bool) -> Answers:
-    subjects = [subject for subject in shot.subjects if subject.rival == rivals]
+def _answers_on(shot: Shot, frames: Iterable[int], *, distractors: bool) -> Answers:
+    subjects = [subject for subject in shot.subjects if subject.distractor == distractors]
     return [(frame, [shot.answer(subject.name, frame) for subject in subjects]) for frame in frames]
 
 
@@ -338,15 +341,17 @@ def _work_for(shot: Shot, answers: Answers, kept: Kept) -> _Work:
     return _Work(moves, _seeds(shot, answers, moves, kept))
 
 
-def _stretches(shot: Shot, rivals: _Work, others: _Work) -> Iterator[tuple[_Work, _Work]]:
+def _stretches(shot: Shot, distractors: _Work, others: _Work) -> Iterator[tuple[_Work, _Work]]:
     """The work from one frame that nothing reaches across to the next such, in order."""
-    ends = _ends(shot, {move.along for move in (*rivals.moves, *others.moves)})
+    ends = _ends(shot, {move.along for move in (*distractors.moves, *others.moves)})
 
     def placed(whole: list[Placed], number: int) -> list[Placed]:
         return [each for each in whole if bisect_left(ends, each.frame) == number]
 
     for number in range(len(ends) + 1):
-        before, after = (_Work(placed(each.moves, number), placed(each.seeds, number)) for each in (rivals, others))
+        before, after = (
+            _Work(placed(each.moves, number), placed(each.seeds, number)) for each in (distractors, others)
+        )
         yield before, after
 
 

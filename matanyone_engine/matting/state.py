@@ -23,7 +23,7 @@ from torch import Tensor
 from matanyone_engine.errors import SnapshotError
 from matanyone_engine.matting.confidence import Signals
 from matanyone_engine.matting.geometry import Size, Window
-from matanyone_engine.matting.policy import LongTermPolicy, MemoryPolicy
+from matanyone_engine.matting.memory_policy import LongTermPolicy, MemoryPolicy
 from matanyone_engine.matting.schedule import Cursor, Phase
 from matanyone_engine.memory.bank import LongTermLimits, MemoryBank, Tokens
 
@@ -51,7 +51,7 @@ class Carried(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """The last frame that was computed, as far as a repeat of it needs it (holds.py)."""
+    """The last frame that was computed, as far as a repeat of it needs it (held_frames.py)."""
 
     look: Tensor
     """What later plates are compared with."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from matanyone_engine.matting.holdout import Limits
+from matanyone_engine.matting.inside_outside import Limits
 from matanyone_engine.matting.schedule import FramePlan, ValueSource
 from matanyone_engine.matting.state import Carried, StreamState
 from matanyone_engine.memory.bank import MemoryBank, Tokens

@@ -23,8 +23,8 @@ import OpenImageIO as oiio
 from numpy.typing import NDArray
 
 from matanyone_engine.errors import ColourError, SettingError
+from matanyone_engine.media.color_spaces import LINEAR, SRGB, config_name, engine_space, known_space
 from matanyone_engine.media.images import FloatImage
-from matanyone_engine.media.spaces import LINEAR, SRGB, config_name, engine_space, known_space
 
 Table = NDArray[np.float32]
 

@@ -202,7 +202,7 @@ def read_mask(path: Path, expected_size: tuple[int, int], view: str | None = Non
     return _check_mask(*_sized_mask(path, expected_size, view))
 
 
-def read_holdout(path: Path, expected_size: tuple[int, int], view: str | None = None) -> FloatImage:
+def read_constraint_mask(path: Path, expected_size: tuple[int, int], view: str | None = None) -> FloatImage:
     """A mask that may be black: (H, W) float32 0..1, read as read_mask() does. Raises MaskError."""
     mask, path, channel = _sized_mask(path, expected_size, view)
     return _check_range(mask, path, channel)

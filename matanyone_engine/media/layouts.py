@@ -27,7 +27,7 @@ from matanyone_engine.errors import BadResult, SettingError
 from matanyone_engine.media.color import LinearLight
 from matanyone_engine.media.cryptomatte import cryptomatte_attributes, cryptomatte_channels
 from matanyone_engine.media.foreground import METHOD, check_choke, describe_split, estimate_foreground, split_matte
-from matanyone_engine.media.half import LARGEST_LOST, halves
+from matanyone_engine.media.half_float import LARGEST_LOST, halves
 from matanyone_engine.media.headers import carried_attributes, provenance_attributes
 from matanyone_engine.media.images import FLOAT_FORMATS, Attribute, FloatImage, PlateHeader, Window, check_finite
 

@@ -26,7 +26,7 @@ import OpenImageIO as oiio
 from matanyone_engine.atomic import whole_file
 from matanyone_engine.errors import OutputError
 from matanyone_engine.media.exr import Planes, Stored, holds, read_header, read_planes, write_planes
-from matanyone_engine.media.half import halves
+from matanyone_engine.media.half_float import halves
 from matanyone_engine.media.headers import PROVENANCE_PREFIX
 from matanyone_engine.media.images import FloatImage, PlateHeader
 from matanyone_engine.media.layouts import LOSSY, SUBJECT, Delivery, Depth, FrameContent, Picture, compose

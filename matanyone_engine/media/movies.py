@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Movies as plates: through PyAV at the depth they have (deep_movies.py), or through OpenCV at 8 bits. Input only.
+"""Reads movies as plates: through PyAV at the bit depth they have, or through OpenCV at 8 bits. Nothing is written.
+
+high_bit_depth_movies.py holds the former.
 
 Rules of this file:
 1. Frames are counted by going through the file, not believed from its header.
@@ -22,8 +24,8 @@ import cv2
 import numpy as np
 
 from matanyone_engine.errors import PlateError
-from matanyone_engine.media import deep_movies
-from matanyone_engine.media.deep_movies import at_frame, unreadable
+from matanyone_engine.media import high_bit_depth_movies
+from matanyone_engine.media.high_bit_depth_movies import at_frame, unreadable
 from matanyone_engine.media.images import FloatImage, Plate, PlateHeader, Window, frame_rate
 
 FIRST_FRAME = 1
@@ -40,7 +42,7 @@ _log = logging.getLogger("matanyone_engine")
 
 def decoder() -> str:
     """Which library reads movies here, and its version: another one gives other values."""
-    if deep_movies.is_available():
+    if high_bit_depth_movies.is_available():
         return f"PyAV {version('av')}"
     return f"OpenCV {cv2.__version__}"
 
@@ -140,7 +142,11 @@ class Movie:
     def _start(self) -> Stream:
         if not self.path.is_file():
             raise unreadable(self.path, "there is no such file")
-        return deep_movies.DeepStream(self.path) if deep_movies.is_available() else EightBitStream(self.path)
+        return (
+            high_bit_depth_movies.DeepStream(self.path)
+            if high_bit_depth_movies.is_available()
+            else EightBitStream(self.path)
+        )
 
     def _check_frame(self, frame: int) -> None:
         if not self.frames[0] <= frame <= self.frames[-1]:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from matanyone_engine.model.blocks import OneChannelConv3, area_resize, conv1, conv3, gated_update
 from matanyone_engine.model.dims import STRIDE, Dims
-from matanyone_engine.model.doubling import doubled, doubled_rows
 from matanyone_engine.model.encoders import ImageFeatures
+from matanyone_engine.model.upsampling import doubled, doubled_rows
 
 STRIP_BYTES = 64 << 20
 """Room for one full-size strip of the decoder's widest map: large enough for fast convolutions."""

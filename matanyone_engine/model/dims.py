@@ -2,7 +2,8 @@
 """The dimensions of the network: a frozen value that travels with the weights (spec section 1).
 
 Rules of this file:
-1. A dimension decides the shape of a tensor in the checkpoint; how a shot is run is matting/policy.py's business.
+1. A dimension decides the shape of a tensor in the checkpoint; how a shot is run is decided in
+   matting/memory_policy.py.
 2. Two presets: MATANYONE is the published network, MINI the small one that ships with the package.
 """
 

@@ -60,12 +60,12 @@ def destination(model: Model, suffix: str) -> Path:
     """Where the user's copy of a model goes. Raises SettingError when another kind of file would hide it."""
     folder = user_weights_folder()
     for other in SUFFIXES:
-        rival = folder / f"{model.name}{other}"
-        if other != suffix and rival.exists():
+        distractor = folder / f"{model.name}{other}"
+        if other != suffix and distractor.exists():
             raise SettingError(
                 expected=f"one file for {model.name} in {folder}",
-                came=f"{rival.name} there already, and a {suffix} file to put beside it",
-                action=f"Remove {rival} first.",
+                came=f"{distractor.name} there already, and a {suffix} file to put beside it",
+                action=f"Remove {distractor} first.",
             )
     return folder / f"{model.name}{suffix}"
 

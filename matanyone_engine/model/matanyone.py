@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from matanyone_engine.model.blocks import conv1
-from matanyone_engine.model.change import ChangeHead
+from matanyone_engine.model.change_head import ChangeHead
 from matanyone_engine.model.decoder import DecoderMaps, MaskDecoder
 from matanyone_engine.model.dims import MATANYONE, Dims
 from matanyone_engine.model.encoders import ImageFeatures, KeyProjection, MaskEncoder, PixelEncoder
@@ -24,7 +24,7 @@ from matanyone_engine.model.fusion import PixelFuser
 from matanyone_engine.model.object_summarizer import ObjectSummarizer
 from matanyone_engine.model.object_transformer import ObjectTransformer, TransformerReadout
 
-SETTLE_PASSES = 10
+WARM_UP_PASSES = 10
 """The published default (spec section 5.3)."""
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
@@ -62,7 +62,7 @@ class MatAnyone(nn.Module):
     """A precision.Precision's value."""
     half_search: bool = False
     """Whether what is remembered may be looked for in half precision (precision.py)."""
-    settle_passes: int = SETTLE_PASSES
+    warm_up_passes: int = WARM_UP_PASSES
     """How often a seeded frame is predicted again where nobody says: the paper's figure, or what suits the weights."""
 
     def __init__(self, dims: Dims = MATANYONE) -> None:

@@ -68,7 +68,7 @@ class Model:
     """File name in the package's weights folder."""
     verified_fast: bool = False
     """Half precision was measured to be as good on clips whose true alpha is known (benchmarks/README.md)."""
-    settle_passes: int | None = None
+    warm_up_passes: int | None = None
     """How often a key's frame is best predicted again, where that was measured (benchmarks/README.md)."""
 
 
@@ -96,7 +96,7 @@ MODELS: dict[str, Model] = {
             ),
             bundled="mini.safetensors",
             verified_fast=True,
-            settle_passes=2,
+            warm_up_passes=2,
         ),
         Model(
             name="matanyone",
@@ -297,8 +297,8 @@ def _load(name_or_path: str | os.PathLike[str], device: torch.device) -> tuple[M
         _meet_unverified(weights, asked_by_name=found.model is not None)
     _announce_licence(weights)
     network = build_network(read_checkpoint(weights.path), device)
-    if weights.model is not None and weights.model.settle_passes is not None:
-        network.settle_passes = weights.model.settle_passes
+    if weights.model is not None and weights.model.warm_up_passes is not None:
+        network.warm_up_passes = weights.model.warm_up_passes
     return network, weights
 
 

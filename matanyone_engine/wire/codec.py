@@ -23,7 +23,7 @@ from typing import Any, Optional, Union
 
 from .arrays import Payload, check_content, check_length
 from .errors import Code, WireError
-from .messages import MESSAGES, Delivery, Message, Options, type_name
+from .messages import MESSAGES, Delivery, Message, ObjectOptions, Options, type_name
 from .version import CURRENT, Version, preamble, read_preamble
 
 MOST_HEADER_BYTES = 64 * 1024
@@ -31,6 +31,13 @@ MOST_PAYLOADS = 4
 MOST_DEPTH = 6
 MOST_ID = 2**53 - 1
 """Every JSON reader takes integers up to here exactly."""
+
+NAMES_OF_0_1_0: dict[Any, dict[str, str]] = {
+    Options: {"settle_passes": "warm_up_passes"},
+    ObjectOptions: {"rival": "distractor"},
+}
+"""What fields were called in version 0.1.0 -> what they are called now. Job files, messages and stores of that version
+are still read."""
 
 _BUG = "This is a defect of the sender."
 
@@ -178,6 +185,7 @@ def _build(kind: Any, fields: Any, version: Version, where: str = "", depth: int
     name = where or kind.__name__
     if not isinstance(fields, Mapping):
         raise malformed(f"{name}: expected an object")
+    fields = _with_new_names(kind, fields, name)
     hints = _hints(kind)
     unknown = set(fields) - set(hints)
     if unknown and (version.minor <= CURRENT.minor or kind in (Options, Delivery)):  # else a wrong alpha
@@ -187,6 +195,16 @@ def _build(kind: Any, fields: Any, version: Version, where: str = "", depth: int
         raise malformed(f"{name}: field {min(missing)!r} is missing")
     known = {key: value for key, value in fields.items() if key in hints}
     return kind(**{key: _value(hints[key], value, version, f"{name}.{key}", depth + 1) for key, value in known.items()})
+
+
+def _with_new_names(kind: Any, fields: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The fields under the names that they have today. Raises WireError where a field comes under both names."""
+    old = NAMES_OF_0_1_0.get(kind, {}).items() if fields else ()
+    renamed = {before: now for before, now in old if before in fields}
+    for before, now in renamed.items():
+        if now in fields:
+            raise malformed(f"{name}: {now!r} is given twice, once as {before!r}")
+    return {renamed.get(key, key): value for key, value in fields.items()} if renamed else fields
 
 
 def _value(hint: Any, value: Any, version: Version, where: str, depth: int) -> Any:

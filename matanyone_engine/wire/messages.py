@@ -4,7 +4,7 @@
 Rules of this file:
 1. One frozen dataclass per message; its fields are the fields of the header, so types are what JSON has.
 2. A field with a default may be left out by the sender; one without may not.
-3. No behaviour: what a message does to an engine is decided in service/scheduler.py.
+3. No behaviour: what a message does to an engine is decided in engine/scheduler.py.
 
     client -> engine, control   Hello Ping Status ListSessions Cancel Snapshot Job Show Prompt Shutdown
     client -> engine, data      Hello Open Reopen Key Frame Fetch Close
@@ -143,7 +143,7 @@ class Sessions(Message):
 class Options:
     """How a shot is computed. Results depend on nothing else but plates, mask and weights."""
 
-    settle_passes: Optional[int] = None
+    warm_up_passes: Optional[int] = None
     """How often a key's frame is predicted again; null is what suits the model."""
     working_size: Optional[int] = None
     """Limit of the shortest side that is computed, in pixels; None is full size. Alphas come back at the plate's."""
@@ -330,7 +330,7 @@ class ObjectOptions:
     first: Optional[int] = None
     """First plate frame it is to be seen on; its alpha is 0 elsewhere."""
     last: Optional[int] = None
-    rival: bool = False
+    distractor: bool = False
     """Followed only to keep the other objects off it; it is not written."""
     inside: Optional[str] = None
     """Masks of where it is, whatever the network thinks: a pattern by plate frame, or one file for all frames."""
@@ -369,7 +369,7 @@ class Job(Message):
     pin_keys: bool = False
     """Every pass keeps all keys of its object in memory."""
     separate: bool = False
-    """Mattes of different objects add up to at most 1; always so where one is a rival."""
+    """Mattes of different objects add up to at most 1; always so where one is a distractor."""
     first: tuple[int, ...] = ()
     """Frames that are made before all others, in this order."""
     licence: str = "any"

@@ -21,7 +21,7 @@ class Version(NamedTuple):
         return f"{self.major}.{self.minor}"
 
 
-CURRENT = Version(1, 1)
+CURRENT = Version(1, 2)
 
 
 def preamble(version: Version = CURRENT) -> bytes:

@@ -463,7 +463,7 @@ def _object(name: str, exports: Tuple[Export, ...]) -> say.ObjectOptions:
 def _options(plan: Plan) -> say.Options:
     settings = plan.settings
     return say.Options(
-        settle_passes=settings.settle if settings.settle >= 0 else None,
+        warm_up_passes=settings.settle if settings.settle >= 0 else None,
         working_size=QUALITIES[settings.quality],
         colorspace=plan.colorspace,
         mask_grow=settings.mask_grow,

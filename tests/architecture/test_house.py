@@ -40,6 +40,19 @@ def test_import_contracts_hold() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_architecture_document_names_every_module() -> None:
+    said = (ROOT / "docs" / "architecture.md").read_text()
+    rooms = dict(re.findall(r"^\*\*`(\w+)/`(.*?)(?=^\*\*)", said, flags=re.MULTILINE | re.DOTALL))
+    missing = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        room, *inside = path.relative_to(PACKAGE).parts
+        where = rooms.get(room, said) if inside else said
+        name = path.name if room in rooms or not inside else f"{room}/{path.name}"
+        if path.name not in ("__init__.py", "__main__.py") and f"`{name}`" not in where:
+            missing.append(str(path.relative_to(PACKAGE)))
+    assert not missing
+
+
 @pytest.mark.parametrize(
     "path", tracked(".py", ".toml", ".md", ".txt", "Makefile", ".ci/run"), ids=lambda p: str(p.relative_to(ROOT))
 )

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from matanyone_engine.cli.main import main
-from matanyone_engine.service import self_test
+from matanyone_engine.matting import self_test
 
 
 def test_doctor_reports_and_passes(capsys: pytest.CaptureFixture[str]) -> None:

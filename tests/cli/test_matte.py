@@ -20,10 +20,10 @@ from toy import disc
 
 from matanyone_engine import MattingSession, load_network
 from matanyone_engine.cli.main import main
-from matanyone_engine.cli.masks import add_masks, masks_of
+from matanyone_engine.cli.mask_options import add_masks, masks_of
+from matanyone_engine.jobs.masks import KeyMask
 from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.images import read_alpha
-from matanyone_engine.service.keys import KeyMask
 
 LINEAR = "Linear Rec.709 (sRGB)"
 
@@ -44,7 +44,7 @@ def test_plate_frame_n_is_alpha_frame_n(shot: Shot) -> None:
 
 def test_the_command_line_computes_what_the_library_computes(shot: Shot) -> None:
     assert main(shot.arguments()) == 0
-    session, view = MattingSession(load_network(shot.weights, "cpu"), settle_passes=1), NetworkView(LINEAR)
+    session, view = MattingSession(load_network(shot.weights, "cpu"), warm_up_passes=1), NetworkView(LINEAR)
     seen = [
         torch.from_numpy(view(read_image(shot.folder / f"plate.{n}.exr"))).permute(2, 0, 1) for n in range(1001, 1007)
     ]
@@ -194,7 +194,7 @@ def test_keys_objects_and_holdouts_on_the_command_line(shot: Shot, capsys: pytes
     write_image(shot.folder / "fix.1005.exr", read_image(shot.mask)[:, ::-1], ("Y",), oiio.FLOAT)
     masks = [f"hero={shot.mask}@1001", f"dog={shot.mask}@1003", f"hero={shot.folder / 'fix.####.exr'}@1005"]
     options = [text for mask in masks for text in ("--mask", mask)]
-    options += ["--rival", f"twin={shot.mask}@1002", "--life", "dog=1003-1005"]
+    options += ["--distractor", f"twin={shot.mask}@1002", "--life", "dog=1003-1005"]
     options += ["--outside", f"dog={shot.folder}/garbage.exr"]
     command = shot.arguments("--layout", "layers", *options)
     assert main(command) == 0
@@ -204,7 +204,7 @@ def test_keys_objects_and_holdouts_on_the_command_line(shot: Shot, capsys: pytes
     assert {name for name in layers if "." in name} == {"hero.A", "dog.A"}
     assert not layers["dog.A"][:, :20].any()
     assert layers["dog.A"].any()
-    assert float((layers["hero.A"] + layers["dog.A"]).max()) <= 1.001  # rivals separate
+    assert float((layers["hero.A"] + layers["dog.A"]).max()) <= 1.001  # distractors separate
     assert main(command) == 0
     assert "kept    6 alphas" in capsys.readouterr().err
 
@@ -213,7 +213,7 @@ def test_keys_objects_and_holdouts_on_the_command_line(shot: Shot, capsys: pytes
     ("options", "words"),
     [
         (["--life", "dog=1001-1003"], "dog"),
-        (["--rival", "mask.exr@1001", "--inside", "=a.exr"], "NAME=FILE"),
+        (["--distractor", "mask.exr@1001", "--inside", "=a.exr"], "NAME=FILE"),
         (["--cache", "-1"], "--cache"),
         (["--life", "1001-1003", "--life", "1001-1002"], "twice"),
     ],
@@ -374,7 +374,7 @@ def test_a_full_disk_leaves_no_half_written_frame_and_can_be_resumed(shot: Shot)
     code = (
         "import resource, signal, sys\n"
         "from matanyone_engine.cli.main import main\n"
-        "import matanyone_engine.service.delivery as delivery\n"
+        "import matanyone_engine.jobs.delivery as delivery\n"
         "real, count = delivery.write_picture, [0]\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "def full_after_two(*arguments):\n"

@@ -20,7 +20,7 @@ def shot(tmp_path_factory: pytest.TempPathFactory) -> Shot:
 def saved(shot: Shot, folder: Path, *options: str) -> Path:
     file = folder / "sh010.json"
     masks = ["--mask", f"hero={shot.mask}@1003", "--mask", f"hero={shot.mask}@1009", "--mask", f"dog={shot.mask}@1009"]
-    masks += ["--rival", f"twin={shot.mask}@1003", "--rival", f"twin={shot.mask}@1009"]
+    masks += ["--distractor", f"twin={shot.mask}@1003", "--distractor", f"twin={shot.mask}@1009"]
     life = ["--life", "dog=1009-1014", "--layout", "layers"]
     assert main(shot.arguments(*masks, *life, "--save-job", str(file), *options)) == 0
     return file
@@ -67,9 +67,9 @@ def test_the_whole_job_afterwards_finds_every_frame_standing(
 def test_a_split_between_keys_meets_at_the_keys_of_the_scout(
     shot: Shot, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("matanyone_engine.service.segments.SHORTEST_SPLIT", 3)
+    monkeypatch.setattr("matanyone_engine.jobs.segments.SHORTEST_SPLIT", 3)
     job, out = tmp_path / "sh010.json", ["--out", str(tmp_path / "parts" / "a.####.exr")]
-    masks = ["--mask", f"hero={shot.mask}@1001", "--rival", f"twin={shot.mask}@1001"]
+    masks = ["--mask", f"hero={shot.mask}@1001", "--distractor", f"twin={shot.mask}@1001"]
     assert main(shot.arguments(*masks, *out, "--save-job", str(job))) == 0
     assert main(["plan", str(job), "--segments", "2"]) == 0
     assert "so does --split" in capsys.readouterr().err

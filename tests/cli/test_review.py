@@ -13,7 +13,7 @@ from browser import Browser, browsing, chromium
 from shots import Shot, make_shot
 
 from matanyone_engine.cli.main import main
-from matanyone_engine.service.record import read_record
+from matanyone_engine.runs.record import read_record
 
 
 @pytest.fixture(scope="module")

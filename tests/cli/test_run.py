@@ -13,7 +13,7 @@ from shots import Shot, files, make_shot
 
 from matanyone_engine.cli.main import main
 from matanyone_engine.errors import OutputError
-from matanyone_engine.service.delivery import Outputs
+from matanyone_engine.jobs.delivery import Outputs
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_saving_computes_nothing_and_looks_for_the_files(shot: Shot, capsys: pyt
     assert "6 frames" in capsys.readouterr().err
     said = json.loads(file.read_text())
     assert said["job"]["plate"] == shot.plate
-    assert said["job"]["options"] == {"settle_passes": 1}
+    assert said["job"]["options"] == {"warm_up_passes": 1}
     assert main(shot.arguments("--save-job", str(file), "--mask", f"{shot.mask}@2000")) == 2
     assert main(shot.arguments("--save-job", str(file), "--frames", "1001-1010")) == 2
 

@@ -24,8 +24,8 @@ from golden.shot import GOLDEN_SHOT, GOLDEN_WEIGHTS, MASK_RADIUS, alphas_of  # n
 from toy import disc, plates, toy_network  # noqa: E402
 
 from matanyone_engine import load_network  # noqa: E402
+from matanyone_engine.matting.self_test import KNOWN_ANSWER, answer  # noqa: E402
 from matanyone_engine.model import build_network, read_checkpoint, save_checkpoint  # noqa: E402
-from matanyone_engine.service.self_test import KNOWN_ANSWER, answer  # noqa: E402
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from shots import Shot, make_shot, read_image, write_image
 
 from matanyone_engine.cli.main import main
 from matanyone_engine.media.images import read_mask
-from matanyone_engine.media.naming import with_tokens
+from matanyone_engine.media.output_names import with_tokens
 
 SIZE = (64, 48)
 
@@ -112,7 +112,7 @@ def test_one_mask_of_one_subject_is_the_plain_job(plan: Any) -> None:
     assert (job.options.working_size, job.options.region, job.options.colorspace) == (540, "follow", "ACEScg")
     assert job.delivery.shot == "sh010"
     assert plan.job_of(state_of(plan)).options.region is None
-    assert plan.job_of(state_of(plan)).options.settle_passes is None
+    assert plan.job_of(state_of(plan)).options.warm_up_passes is None
 
 
 def test_keys_and_objects_become_the_jobs_own(plan: Any) -> None:
@@ -123,7 +123,7 @@ def test_keys_and_objects_become_the_jobs_own(plan: Any) -> None:
     assert [(key.file, key.frames, key.object) for key in job.keys] == [
         ("/a", (1001,), "hero"), ("/b", (1010,), "hero"), ("/c", (1001,), "twin"),
     ]  # fmt: skip
-    assert [(o.name, o.first, o.last, o.rival) for o in job.objects] == [
+    assert [(o.name, o.first, o.last, o.distractor) for o in job.objects] == [
         ("hero", 1001, 1020, False), ("twin", None, None, True),
     ]  # fmt: skip
 
@@ -415,7 +415,7 @@ def test_a_cancelled_preparation_sends_nothing(addon: Callable[[str], Any], brid
 
 def test_a_cancel_keeps_what_is_finished(addon: Callable[[str], Any], bridge: Any, shot: Shot) -> None:
     order = order_of(addon, shot, "cut.####.exr")
-    job = dataclasses.replace(order.job, options=dataclasses.replace(order.job.options, settle_passes=40))
+    job = dataclasses.replace(order.job, options=dataclasses.replace(order.job.options, warm_up_passes=40))
     order = dataclasses.replace(order, job=job)
     over = follow(bridge, order, lambda event: bridge.cancel() if type(event).__name__ == "Taken" else None)[-1]
     assert over.outcome == "cancelled"

@@ -79,7 +79,7 @@ def test_a_plate_is_rendered_from_the_key_on_and_handed_over_while_it_is(addon: 
         1100,
         "ACEScg",
     )
-    assert job.options.settle_passes is None, "what suits the model"
+    assert job.options.warm_up_passes is None, "what suits the model"
 
 
 def test_one_frame_needs_the_plates_from_the_key_to_it(addon: Any, scene: Any) -> None:

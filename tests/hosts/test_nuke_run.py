@@ -328,7 +328,7 @@ def test_every_setting_reaches_the_engine(host: Host, engine: Engine, node: Any)
     job = host.plan.plan_run(host.node.knobs.settings(node), host.node.look_around(node))
     said = job.job(job.chunks[0], None)
     options = said.options
-    assert (options.settle_passes, options.mask_grow, options.exposure) == (2, 1, 0.5)
+    assert (options.warm_up_passes, options.mask_grow, options.exposure) == (2, 1, 0.5)
     assert (options.region, options.working_size, options.colorspace) == ("follow", 480, "sRGB")
     assert said.pin_keys
     node["region"].setValue("box")

@@ -103,7 +103,7 @@ def test_a_window_says_what_the_whole_frame_says() -> None:
 
 def test_a_session_reports_signals_and_goes_on_with_them_after_a_snapshot() -> None:
     network, shot = toy_network(), plates(4)
-    session = MattingSession(network, settle_passes=1)
+    session = MattingSession(network, warm_up_passes=1)
     alpha = session.seed(shot[0], disc())
     key = session.report.signals
     assert key is not None
@@ -119,7 +119,7 @@ def test_a_session_reports_signals_and_goes_on_with_them_after_a_snapshot() -> N
 
 
 def test_a_repeat_is_as_sure_as_what_it_repeats() -> None:
-    session, shot = MattingSession(toy_network(), settle_passes=1), plates(2)
+    session, shot = MattingSession(toy_network(), warm_up_passes=1), plates(2)
     session.seed(shot[0], disc())
     session.advance(shot[1])
     computed = session.report.signals

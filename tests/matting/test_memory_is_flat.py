@@ -11,7 +11,7 @@ from matanyone_engine import LongTermPolicy, MattingSession, MemoryPolicy
 
 @pytest.mark.parametrize("long_term", [None, LongTermPolicy(3, 2, prototypes=4, max_tokens=20, buffer_tokens=4)])
 def test_a_snapshot_is_as_large_after_300_frames_as_after_30(long_term: LongTermPolicy | None) -> None:
-    session = MattingSession(toy_network(), MemoryPolicy(memory_every=2, long_term=long_term), settle_passes=0)
+    session = MattingSession(toy_network(), MemoryPolicy(memory_every=2, long_term=long_term), warm_up_passes=0)
     shot = plates(10, 32, 32)
     session.seed(shot[0], disc(32, 32, 9))
     sizes = {}

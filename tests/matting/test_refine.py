@@ -136,7 +136,7 @@ def test_nothing_is_refined_where_nothing_was_made_smaller() -> None:
     shot, network = plates(3), toy_network()
     answers = []
     for options in ({"refine": True}, {"refine": False}, {"refine": True, "working_size": 48}):
-        session = MattingSession(network, settle_passes=1, **options)
+        session = MattingSession(network, warm_up_passes=1, **options)
         answers.append(torch.stack([session.seed(shot[0], disc()), *(session.advance(p) for p in shot[1:])]))
     assert torch.equal(answers[0], answers[1])
     assert torch.equal(answers[0], answers[2])
@@ -146,7 +146,7 @@ def test_what_is_remembered_does_not_depend_on_refining() -> None:
     shot, network = plates(3, 96, 128), toy_network()
     states = []
     for refines in (True, False):
-        session = MattingSession(network, settle_passes=1, working_size=48, refine=refines)
+        session = MattingSession(network, warm_up_passes=1, working_size=48, refine=refines)
         session.seed(shot[0], disc(96, 128))
         session.advance(shot[1])
         states.append(session.state.carried)
@@ -158,7 +158,7 @@ def test_mini_at_half_size_is_nearer_to_the_truth_when_refined() -> None:
     truth = {n: read_alpha(EXAMPLES / f"truth/alpha.{n}.exr") for n in range(1001, 1005)}
     scores = {}
     for refines in (True, False):
-        session = MattingSession(network, settle_passes=3, working_size=180, refine=refines)
+        session = MattingSession(network, warm_up_passes=3, working_size=180, refine=refines)
         alphas = []
         for number in truth:
             plate = torch.from_numpy(view(source.read(number).rgb)).permute(2, 0, 1)

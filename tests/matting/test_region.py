@@ -11,9 +11,9 @@ from toy import disc, plates, toy_network
 from matanyone_engine import MattingSession, MemoryPolicy
 from matanyone_engine.errors import MaskError, SettingError
 from matanyone_engine.matting.geometry import Box, Geometry, Window
-from matanyone_engine.matting.holdout import Holdout
+from matanyone_engine.matting.inside_outside import Constraints
 from matanyone_engine.matting.region import Region, followed, subject_cells
-from matanyone_engine.matting.window_move import moved
+from matanyone_engine.matting.shift_window import moved
 from matanyone_engine.model.registry import load_network
 
 WHOLE = Window(0, 0, 40, 60)
@@ -122,7 +122,7 @@ def test_the_subject_s_cells_are_counted_in_the_frame() -> None:
 def run(
     network: Any, shot: list[torch.Tensor], mask: torch.Tensor, count: int = 7, **options: Any
 ) -> tuple[list[torch.Tensor], MattingSession]:
-    session = MattingSession(network, POLICY, settle_passes=1, **options)
+    session = MattingSession(network, POLICY, warm_up_passes=1, **options)
     alphas = [session.seed(shot[0], mask, frame=1001)]
     alphas += [session.advance(plate, frame=1001 + n) for n, plate in enumerate(shot[1:count], 1)]
     return alphas, session
@@ -215,9 +215,9 @@ def test_a_mask_outside_the_region_and_a_region_outside_the_plate_are_named(netw
 def test_holdouts_hold_inside_a_region_and_do_not_reach_out_of_it(network: Any, working: int | None) -> None:
     shot, mask, inside = plates(2, 96, 160), disc(96, 160), torch.zeros(96, 160)
     inside[:, 100:140] = 1
-    session = MattingSession(network, settle_passes=0, region="48,16,112,80", working_size=working)
+    session = MattingSession(network, warm_up_passes=0, region="48,16,112,80", working_size=working)
     session.seed(shot[0], mask)
-    alpha = session.advance(shot[1], Holdout(inside=inside))
+    alpha = session.advance(shot[1], Constraints(inside=inside))
     box = session.report.region
     assert (alpha[box.y0 : box.y1, 100 : box.x1] == 1).all()
     assert not outside(alpha, box).any()
@@ -225,11 +225,11 @@ def test_holdouts_hold_inside_a_region_and_do_not_reach_out_of_it(network: Any, 
 
 def test_an_artist_s_box_that_cuts_the_subject_is_kept_and_said(mini: Any) -> None:
     shot, mask = walk(3)
-    session = MattingSession(mini, settle_passes=2, region="0,0,96,144")
+    session = MattingSession(mini, warm_up_passes=2, region="0,0,96,144")
     session.seed(shot[0], mask)
     assert session.report.cut
     assert str(session.report.region) == "0,0,96,144"
-    session = MattingSession(mini, settle_passes=2, region="0,0,192,144")
+    session = MattingSession(mini, warm_up_passes=2, region="0,0,192,144")
     session.seed(shot[0], mask)
     assert not session.report.cut
 
@@ -260,7 +260,7 @@ def disc_at(x: int) -> torch.Tensor:
 
 def test_a_window_follows_a_subject_and_its_alphas_are_near_the_whole_frame_s(mini: Any) -> None:
     shot, mask = walk(11)
-    plain, follows = (MattingSession(mini, settle_passes=2, region=region) for region in (None, "follow"))
+    plain, follows = (MattingSession(mini, warm_up_passes=2, region=region) for region in (None, "follow"))
     reports = []
     for number, plate in enumerate(shot):
         one, other = (s.seed(plate, mask) if number == 0 else s.advance(plate) for s in (plain, follows))
@@ -282,7 +282,7 @@ def outside(alpha: torch.Tensor, box: Box) -> torch.Tensor:
 
 def test_a_subject_that_would_be_cut_is_computed_again_before_its_alpha_counts(mini: Any) -> None:
     shot, mask = walk(4, step=60)
-    session = MattingSession(mini, settle_passes=2, region="follow")
+    session = MattingSession(mini, warm_up_passes=2, region="follow")
     session.seed(shot[0], mask)
     tries = []
     for number, plate in enumerate(shot[1:], 1):
@@ -295,7 +295,7 @@ def test_a_subject_that_would_be_cut_is_computed_again_before_its_alpha_counts(m
 
 def test_a_subject_that_leaps_out_of_the_window_is_looked_for_in_the_whole_frame(mini: Any) -> None:
     shot, mask = walk(3, step=4, leap=2)
-    session = MattingSession(mini, settle_passes=2, region="follow")
+    session = MattingSession(mini, warm_up_passes=2, region="follow")
     session.seed(shot[0], mask)
     session.advance(shot[1])
     session.advance(shot[2])
@@ -305,9 +305,9 @@ def test_a_subject_that_leaps_out_of_the_window_is_looked_for_in_the_whole_frame
 
 def test_following_goes_on_from_a_snapshot_bit_for_bit(mini: Any) -> None:
     shot, mask = walk(8)
-    session = MattingSession(mini, settle_passes=1, region="follow")
+    session = MattingSession(mini, warm_up_passes=1, region="follow")
     whole = [session.seed(shot[0], mask), *(session.advance(plate) for plate in shot[1:])]
-    session = MattingSession(mini, settle_passes=1, region="follow")
+    session = MattingSession(mini, warm_up_passes=1, region="follow")
     session.seed(shot[0], mask)
     for plate in shot[1:5]:
         session.advance(plate)

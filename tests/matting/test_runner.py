@@ -12,13 +12,13 @@ from toy import disc, plates, toy_network
 
 from matanyone_engine import MattingSession, MemoryPolicy
 from matanyone_engine.errors import MaskError, OutOfMemory
+from matanyone_engine.jobs.threads import beside
 from matanyone_engine.matting.confidence import SURE, Confidence, confidence
-from matanyone_engine.matting.holdout import Holdout
-from matanyone_engine.matting.names import Inputs, Names
-from matanyone_engine.matting.plate import ReadyPlate
+from matanyone_engine.matting.content_keys import Inputs, Names
+from matanyone_engine.matting.inside_outside import Constraints
+from matanyone_engine.matting.prepared_plate import ReadyPlate
 from matanyone_engine.matting.runner import ShotRunner, Store, Vanished, packed, unpacked
 from matanyone_engine.matting.shot import Seed, Shot, Step, Subject
-from matanyone_engine.service.threads import beside
 
 FRAMES = tuple(range(1001, 1013))
 PLATES = dict(zip(FRAMES, plates(len(FRAMES), 32, 48), strict=True))
@@ -50,7 +50,7 @@ def runner(
     inputs = Inputs("toy", plates or CONTENTS, {**dict.fromkeys(seeds, "disc"), **(masks or {})})
 
     def session(_: Subject) -> MattingSession:
-        return MattingSession(network, POLICY, settle_passes=1)
+        return MattingSession(network, POLICY, warm_up_passes=1)
 
     store = {} if store is None else store
     return ShotRunner(shot, Names(shot, inputs), store, session, mask, states_every=3, **options)
@@ -76,7 +76,7 @@ def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
 
 def test_a_single_key_is_what_a_session_answers(network: Any) -> None:
     answers = run(runner(network, Subject("hero", (1001,))))
-    session = MattingSession(network, POLICY, settle_passes=1)
+    session = MattingSession(network, POLICY, warm_up_passes=1)
     expected = [session.seed(PLATES[1001], mask(Seed("hero", 1001)))]
     expected += [session.advance(PLATES[frame]) for frame in FRAMES[1:]]
     assert all(torch.equal(answers[f]["hero"], alpha) for f, alpha in zip(FRAMES, expected, strict=True))
@@ -257,56 +257,56 @@ def test_a_pinned_key_changes_what_the_other_passes_answer(network: Any) -> None
     assert torch.equal(before[1011]["hero"], after[1011]["hero"])
 
 
-RIVAL = Subject("dog", (1006,), first=1004, rival=True)
+DISTRACTOR = Subject("dog", (1006,), first=1004, distractor=True)
 
 
 @pytest.fixture(scope="module")
 def contested(network: Any) -> dict[int, dict[str, torch.Tensor]]:
-    """The hero beside a rival."""
-    return run(runner(network, HERO, RIVAL))
+    """The hero beside a distractor."""
+    return run(runner(network, HERO, DISTRACTOR))
 
 
-def test_a_rival_is_kept_off_before_memory_and_has_no_output(
+def test_a_distractor_is_kept_off_before_memory_and_has_no_output(
     network: Any, contested: dict[int, dict[str, torch.Tensor]], sequence: dict[int, dict[str, torch.Tensor]]
 ) -> None:
-    """Not only trimmed afterwards: where the rival is not, the hero changes too."""
+    """Not only trimmed afterwards: where the distractor is not, the hero changes too."""
     assert list(contested[1010]) == ["hero"]
-    rival, alone, hero = (each[1011] for each in (sequence, run(runner(network, HERO)), contested))
-    assert float((hero["hero"] + rival["dog"] - 1).max()) <= 1e-6
-    elsewhere = rival["dog"] < 1e-3
+    distractor, alone, hero = (each[1011] for each in (sequence, run(runner(network, HERO)), contested))
+    assert float((hero["hero"] + distractor["dog"] - 1).max()) <= 1e-6
+    elsewhere = distractor["dog"] < 1e-3
     assert not torch.allclose(alone["hero"][elsewhere], hero["hero"][elsewhere], atol=1e-4)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(asked=st.lists(st.sampled_from(FRAMES), min_size=1, max_size=6))
-def test_any_order_of_frames_gives_the_same_answers_beside_a_rival(
+def test_any_order_of_frames_gives_the_same_answers_beside_a_distractor(
     network: Any, contested: dict[int, dict[str, torch.Tensor]], asked: list[int]
 ) -> None:
-    shot = runner(network, HERO, RIVAL)
+    shot = runner(network, HERO, DISTRACTOR)
     for frame in asked:
         assert same(run(shot, [frame])[frame], contested[frame])
         assert work(shot.plan([frame])) == 0
 
 
-def test_a_changed_rival_changes_what_keeps_off_it_and_a_changed_hero_no_rival(network: Any) -> None:
+def test_a_changed_distractor_changes_what_keeps_off_it_and_a_changed_hero_no_distractor(network: Any) -> None:
     store: Store = {}
-    run(runner(network, HERO, RIVAL, store=store))
-    moved = runner(network, HERO, RIVAL, store=store, masks={Seed("dog", 1006): "another disc"})
+    run(runner(network, HERO, DISTRACTOR, store=store))
+    moved = runner(network, HERO, DISTRACTOR, store=store, masks={Seed("dog", 1006): "another disc"})
     run(moved)
-    # The rival itself; of the hero not what is before the rival's life: the key of 1003 and what leads back from it.
+    # The distractor itself; of the hero not what is before the distractor's life: the key of 1003 and the way back.
     assert moved.computed == 9 + 5 + 1 + 5 + 3
-    repaired = runner(network, HERO, RIVAL, store=store, masks={Seed("hero", 1009): "another disc"})
+    repaired = runner(network, HERO, DISTRACTOR, store=store, masks={Seed("hero", 1009): "another disc"})
     run(repaired)
     assert repaired.computed == 1 + 5 + 5 + 3
 
 
-def test_what_the_artist_says_is_inside_is_not_left_to_a_rival(network: Any) -> None:
+def test_what_the_artist_says_is_inside_is_not_left_to_a_distractor(network: Any) -> None:
     left = torch.zeros(32, 48)
     left[:, :24] = 1.0
-    limits = Holdout(inside=left, outside=left.roll(4, 0) * 0.25).beside([torch.full((32, 48), 0.75), left])
+    limits = Constraints(inside=left, outside=left.roll(4, 0) * 0.25).beside([torch.full((32, 48), 0.75), left])
     assert torch.equal(limits.outside[:, 24:], torch.full((32, 24), 0.75))
     assert float(limits.outside[:, :24].max()) == 0.25
-    assert Holdout(inside=left).beside([]) == Holdout(inside=left)
+    assert Constraints(inside=left).beside([]) == Constraints(inside=left)
 
 
 def test_a_blend_is_doubted_where_its_passes_disagree(sure: dict[int, dict[str, Confidence]]) -> None:
@@ -340,19 +340,19 @@ def test_a_holdout_holds_and_is_remembered(network: Any) -> None:
     """The alpha keeps to it, softly; and what follows differs from a run that was only trimmed afterwards."""
     left = torch.zeros(32, 48)
     left[:, :20], left[:, 20:24] = 1.0, 0.5
-    held, free = (MattingSession(network, POLICY, settle_passes=1) for _ in range(2))
-    for session, holdout in ((held, Holdout(outside=left)), (free, Holdout())):
-        session.seed(PLATES[1001], disc(32, 48), holdout=holdout)
-    alpha, loose = held.advance(PLATES[1002], Holdout(outside=left)), free.advance(PLATES[1002])
+    held, free = (MattingSession(network, POLICY, warm_up_passes=1) for _ in range(2))
+    for session, constraints in ((held, Constraints(outside=left)), (free, Constraints())):
+        session.seed(PLATES[1001], disc(32, 48), constraints=constraints)
+    alpha, loose = held.advance(PLATES[1002], Constraints(outside=left)), free.advance(PLATES[1002])
     assert float((alpha - (1 - left)).max()) <= 0
     later, apart = held.advance(PLATES[1003]), free.advance(PLATES[1003])
     assert not torch.equal(later, apart)
     assert float(loose[:, :20].max()) > 0
-    inside = held.advance(PLATES[1004], Holdout(inside=left))
+    inside = held.advance(PLATES[1004], Constraints(inside=left))
     assert float((left - inside).max()) <= 0
 
 
 def test_a_holdout_of_another_size_is_refused(network: Any) -> None:
     session = MattingSession(network, POLICY)
     with pytest.raises(MaskError, match="48x32"):
-        session.seed(PLATES[1001], disc(32, 48), holdout=Holdout(inside=torch.zeros(4, 4)))
+        session.seed(PLATES[1001], disc(32, 48), constraints=Constraints(inside=torch.zeros(4, 4)))

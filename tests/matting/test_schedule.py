@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 
 from matanyone_engine.errors import IllegalMove, SettingError
-from matanyone_engine.matting.policy import LongTermPolicy, MemoryPolicy
+from matanyone_engine.matting.memory_policy import LongTermPolicy, MemoryPolicy
 from matanyone_engine.matting.schedule import (
     MOVES,
     Cursor,
@@ -16,7 +16,7 @@ from matanyone_engine.matting.schedule import (
     sensory_steps,
 )
 
-LETTERS = {"m": FrameKind.SEED, "s": FrameKind.SETTLE, "a": FrameKind.ADVANCE, "f": FrameKind.FINISH}
+LETTERS = {"m": FrameKind.SEED, "s": FrameKind.WARM_UP, "a": FrameKind.ADVANCE, "f": FrameKind.FINISH}
 
 
 def plan(moves: str, policy: MemoryPolicy | None = None) -> list[FramePlan]:

@@ -32,7 +32,7 @@ def network() -> Any:
 def run(
     network: Any, shot: list[torch.Tensor], policy: MemoryPolicy | None = None, **options: Any
 ) -> list[torch.Tensor]:
-    session = MattingSession(network, policy, settle_passes=2, **options)
+    session = MattingSession(network, policy, warm_up_passes=2, **options)
     mask = disc(*shot[0].shape[-2:])
     return [session.seed(shot[0], mask), *(session.advance(plate) for plate in shot[1:])]
 
@@ -54,7 +54,7 @@ def test_alphas_are_lively(network: Any) -> None:
 def test_two_interleaved_sessions_equal_each_alone(network: Any, policy: MemoryPolicy) -> None:
     shots = [plates(9, seed=1), plates(9, seed=2)]
     alone = [run(network, shot, policy) for shot in shots]
-    sessions = [MattingSession(network, policy, settle_passes=2) for _ in shots]
+    sessions = [MattingSession(network, policy, warm_up_passes=2) for _ in shots]
     together = [[session.seed(shot[0], disc())] for session, shot in zip(sessions, shots, strict=True)]
     for t in range(1, 9):
         for session, shot, alphas in zip(sessions, shots, together, strict=True):
@@ -68,7 +68,7 @@ def test_two_interleaved_sessions_equal_each_alone(network: Any, policy: MemoryP
 def test_restoring_a_snapshot_equals_going_on_bit_for_bit(network: Any, policy: MemoryPolicy, cut: int) -> None:
     shot = plates(14)
     whole = run(network, shot, policy)
-    session = MattingSession(network, policy, settle_passes=2)
+    session = MattingSession(network, policy, warm_up_passes=2)
     session.seed(shot[0], disc())
     for plate in shot[1:cut]:
         session.advance(plate)
@@ -77,7 +77,7 @@ def test_restoring_a_snapshot_equals_going_on_bit_for_bit(network: Any, policy: 
 
 
 def test_a_snapshot_of_an_empty_session_is_an_empty_session(network: Any) -> None:
-    restored = MattingSession.restore(network, MattingSession(network, settle_passes=2).snapshot())
+    restored = MattingSession.restore(network, MattingSession(network, warm_up_passes=2).snapshot())
     assert torch.equal(restored.seed(plates(1)[0], disc()), run(network, plates(1))[0])
 
 
@@ -91,14 +91,14 @@ def test_seed_is_assign_and_settle(network: Any) -> None:
 
 @pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b[:200], lambda b: b"x" + b[1:], lambda b: b""])
 def test_damaged_snapshots_are_refused(network: Any, damage: Callable[[bytes], bytes]) -> None:
-    session = MattingSession(network, settle_passes=0)
+    session = MattingSession(network, warm_up_passes=0)
     session.seed(plates(1)[0], disc())
     with pytest.raises(SnapshotError):
         MattingSession.restore(network, damage(session.snapshot()))
 
 
 def test_a_flipped_bit_anywhere_is_noticed(network: Any) -> None:
-    session = MattingSession(network, settle_passes=0)
+    session = MattingSession(network, warm_up_passes=0)
     session.seed(plates(1)[0], disc())
     blob = bytearray(session.snapshot())
     blob[len(blob) // 2] ^= 1
@@ -113,7 +113,7 @@ def test_a_snapshot_of_other_weights_is_refused(network: Any) -> None:
 
 def test_numpy_and_tensors_give_the_same_alpha(network: Any) -> None:
     shot = plates(3)
-    session = MattingSession(network, settle_passes=2)
+    session = MattingSession(network, warm_up_passes=2)
     mask = disc().numpy().astype(np.float64)
     mask.flags.writeable = False
     alphas = [session.seed(shot[0].numpy(), mask), *(session.advance(plate.numpy()) for plate in shot[1:])]
@@ -136,7 +136,7 @@ def test_a_working_size_is_computed_smaller_and_comes_back_full(network: Any) ->
 
 def test_finish_predicts_like_advance_but_remembers_nothing(network: Any) -> None:
     shot = plates(7)
-    one, two = (MattingSession(network, MemoryPolicy(memory_every=2), settle_passes=0) for _ in range(2))
+    one, two = (MattingSession(network, MemoryPolicy(memory_every=2), warm_up_passes=0) for _ in range(2))
     for session in (one, two):
         session.seed(shot[0], disc())
         session.advance(shot[1])
@@ -171,17 +171,17 @@ NAN_PLATE[1, 3, 4] = float("nan")
 def test_bad_input_is_named_and_leaves_the_session_empty(
     network: Any, plate: torch.Tensor, mask: torch.Tensor, error: type[EngineError], words: str
 ) -> None:
-    session = MattingSession(network, settle_passes=0)
+    session = MattingSession(network, warm_up_passes=0)
     with pytest.raises(error, match=words):
         session.seed(plate, mask)
     assert torch.equal(
-        session.seed(plates(1)[0], disc()), MattingSession(network, settle_passes=0).seed(plates(1)[0], disc())
+        session.seed(plates(1)[0], disc()), MattingSession(network, warm_up_passes=0).seed(plates(1)[0], disc())
     )
 
 
 def test_a_size_change_in_mid_shot_is_refused_and_costs_nothing(network: Any) -> None:
     shot = plates(6)
-    session = MattingSession(network, settle_passes=2)
+    session = MattingSession(network, warm_up_passes=2)
     session.seed(shot[0], disc())
     session.advance(shot[1])
     with pytest.raises(PlateError, match=r"64x48.*got one of 80x48"):
@@ -191,7 +191,7 @@ def test_a_size_change_in_mid_shot_is_refused_and_costs_nothing(network: Any) ->
 
 def test_an_answer_that_is_not_a_number_never_leaves() -> None:
     network = toy_network()
-    session = MattingSession(network, settle_passes=0)
+    session = MattingSession(network, warm_up_passes=0)
     session.seed(plates(1)[0], disc())
     cursor = session.cursor
     network.mask_decoder.pred_mat.bias.fill_(float("nan"))
@@ -200,7 +200,7 @@ def test_an_answer_that_is_not_a_number_never_leaves() -> None:
     assert session.cursor == cursor
 
 
-@pytest.mark.parametrize("options", [{"settle_passes": -1}, {"working_size": 4}])
+@pytest.mark.parametrize("options", [{"warm_up_passes": -1}, {"working_size": 4}])
 def test_impossible_options_are_refused(network: Any, options: dict[str, int]) -> None:
     with pytest.raises(SettingError, match=next(iter(options))):
         MattingSession(network, **options)
@@ -214,19 +214,19 @@ def test_a_network_in_training_mode_is_put_right() -> None:
 
 
 def test_an_alpha_belongs_to_the_caller(network: Any) -> None:
-    session = MattingSession(network, settle_passes=0)
+    session = MattingSession(network, warm_up_passes=0)
     session.seed(plates(1)[0], disc()).mul_(0)
     assert same([session.advance(plates(1)[0])], run_from(network))
 
 
 def run_from(network: Any) -> list[torch.Tensor]:
-    session = MattingSession(network, settle_passes=0)
+    session = MattingSession(network, warm_up_passes=0)
     session.seed(plates(1)[0], disc())
     return [session.advance(plates(1)[0])]
 
 
 def test_settle_passes_change_the_answer(network: Any) -> None:
-    few, many = (MattingSession(network, settle_passes=n).seed(plates(1)[0], disc()) for n in (0, 4))
+    few, many = (MattingSession(network, warm_up_passes=n).seed(plates(1)[0], disc()) for n in (0, 4))
     assert not torch.equal(few, many)
 
 

@@ -49,28 +49,28 @@ def test_a_sweep_back_ends_where_no_subject_has_more_to_do_there() -> None:
     )
 
 
-def test_rivals_go_first_over_a_plate_and_first_over_a_stretch_where_they_come_back() -> None:
-    hero, rival = Subject("hero", (1,)), Subject("rival", (1,), rival=True)
-    steps = plan_steps(Shot(TEN[:4], (hero, rival)), TEN[:4])
+def test_distractors_go_first_over_a_plate_and_first_over_a_stretch_where_they_come_back() -> None:
+    hero, distractor = Subject("hero", (1,)), Subject("distractor", (1,), distractor=True)
+    steps = plan_steps(Shot(TEN[:4], (hero, distractor)), TEN[:4])
     assert order(steps) == "[[1]]! 2>>! 3>>! 4>>!"
-    assert [move.along.seed.subject for move in steps[1].moves] == ["rival", "hero"]
-    late = Subject("rival", (3,), rival=True)
+    assert [move.along.seed.subject for move in steps[1].moves] == ["distractor", "hero"]
+    late = Subject("distractor", (3,), distractor=True)
     assert order(plan_steps(Shot(TEN[:4], (hero, late)), TEN[:4])) == "[3] 2< 1< [1]! 2>! 3>! 4>>!"
-    both = Subject("rival", (1, 4), rival=True)
+    both = Subject("distractor", (1, 4), distractor=True)
     kept = Kept(alphas=lambda along, _: along.backward)  # what is left of a blend is still needed as a whole
     steps = plan_steps(Shot(TEN[:4], (hero, both)), (2, 3), kept)
     assert order(steps) == "[4] [1] 2> 3> [1] 2>! 3>!"
-    keyed = Subject("hero", (1, 4))  # remembers 4 from 2 on, and keeps off the rival there
-    assert order(plan_steps(Shot(TEN[:4], (keyed, rival)), TEN[:4])) == "[1] 2> 3> 4> [1]! [4]! 2> 3> 3< 2<! 3!"
+    keyed = Subject("hero", (1, 4))  # remembers 4 from 2 on, and keeps off the distractor there
+    assert order(plan_steps(Shot(TEN[:4], (keyed, distractor)), TEN[:4])) == "[1] 2> 3> 4> [1]! [4]! 2> 3> 3< 2<! 3!"
 
 
-def test_what_a_rival_s_key_changes() -> None:
-    shot = Shot(TEN, (Subject("hero", (1, 6)), Subject("rival", (1, 4), rival=True)))
-    # The hero's passes to 6 and back blend over 2-5, all of which they keep off the rival on; so does the last one.
-    assert shot.reach(Seed("rival", 4)) == tuple(range(2, 11))
+def test_what_a_distractor_s_key_changes() -> None:
+    shot = Shot(TEN, (Subject("hero", (1, 6)), Subject("distractor", (1, 4), distractor=True)))
+    # The hero's passes to 6 and back blend over 2-5, all of which keep off the distractor; so does the last one.
+    assert shot.reach(Seed("distractor", 4)) == tuple(range(2, 11))
     assert shot.reach(Seed("hero", 6)) == tuple(range(2, 11))
-    assert shot.seeds_for("hero", 1) == (Seed("hero", 1), Seed("rival", 1))
-    assert shot.seeds_for("rival", 8) == (Seed("rival", 4),)
+    assert shot.seeds_for("hero", 1) == (Seed("hero", 1), Seed("distractor", 1))
+    assert shot.seeds_for("distractor", 8) == (Seed("distractor", 4),)
 
 
 def test_the_plan_reads_as_text() -> None:
@@ -152,16 +152,16 @@ def test_every_plan_is_whole(data: st.DataObject) -> None:
     for name in names:
         keys = tuple(sorted(data.draw(some)))
         pinned = frozenset(data.draw(st.sets(st.sampled_from(keys))))
-        rival = name == "b" and data.draw(st.booleans())
-        subjects.append(Subject(name, keys, data.draw(st.sampled_from([None, keys[0]])), None, pinned, rival))
+        distractor = name == "b" and data.draw(st.booleans())
+        subjects.append(Subject(name, keys, data.draw(st.sampled_from([None, keys[0]])), None, pinned, distractor))
     shot = Shot(frames, tuple(subjects))
     asked = sorted(data.draw(some))
     known: set[object] = set()
     given: list[int] = []
     for step in plan_steps(shot, asked):
-        for each in sorted((*step.seeds, *step.moves), key=lambda each: not shot.subject(of(each)).rival):
-            for rival in shot.rivals_of(of(each)):
-                assert behind(shot.answer(rival.name, step.frame), step.frame) <= known
+        for each in sorted((*step.seeds, *step.moves), key=lambda each: not shot.subject(of(each)).distractor):
+            for distractor in shot.distractors_of(of(each)):
+                assert behind(shot.answer(distractor.name, step.frame), step.frame) <= known
             if isinstance(each, Seed):
                 assert each not in known
                 known.add(each)

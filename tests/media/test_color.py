@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from matanyone_engine.errors import ColourError, SettingError
 from matanyone_engine.media.color import KNEE, NetworkView, shoulder
+from matanyone_engine.media.color_spaces import config_name, known_space
 from matanyone_engine.media.images import read_plate
-from matanyone_engine.media.spaces import config_name, known_space
 
 Write = Callable[..., Path]
 

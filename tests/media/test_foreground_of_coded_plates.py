@@ -12,10 +12,10 @@ import pytest
 from matanyone_engine.errors import ColourError
 from matanyone_engine.media import color
 from matanyone_engine.media.color import LinearLight
+from matanyone_engine.media.color_spaces import config_name, known_space
 from matanyone_engine.media.foreground import estimate_foreground
 from matanyone_engine.media.images import PlateHeader
 from matanyone_engine.media.layouts import SUBJECT, Delivery, FrameContent, compose
-from matanyone_engine.media.spaces import config_name, known_space
 
 HEIGHT, WIDTH = 40, 96
 CODED = ("LogC3", "S-Log3", "sRGB", "Rec.709", "ACEScct")

@@ -15,7 +15,7 @@ import pytest
 
 from matanyone_engine.errors import BadResult, OutputError
 from matanyone_engine.media.exr import read_planes
-from matanyone_engine.media.facts import read_facts
+from matanyone_engine.media.file_info import read_facts
 from matanyone_engine.media.images import PlateHeader, Window, read_header, read_mask
 from matanyone_engine.media.mattes import check_writable, least_bytes, write_alpha
 from matanyone_engine.media.sequence import find_sequence
@@ -291,7 +291,7 @@ from pathlib import Path
 import numpy as np
 from matanyone_engine.errors import OutputError
 from matanyone_engine.media.exr import read_planes
-from matanyone_engine.media.facts import read_facts
+from matanyone_engine.media.file_info import read_facts
 from matanyone_engine.media.images import PlateHeader, Window
 from matanyone_engine.media.mattes import write_alpha
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

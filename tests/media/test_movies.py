@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from matanyone_engine.errors import PlateError
-from matanyone_engine.media import deep_movies, movies
+from matanyone_engine.media import high_bit_depth_movies, movies
 from matanyone_engine.media.movies import Movie
 from matanyone_engine.media.plates import check_plates, open_plate
 from matanyone_engine.media.sequence import select_frames
@@ -59,7 +59,7 @@ def test_going_back_does_not_start_again_for_every_frame(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deep: bool
 ) -> None:
     """A mask on the last frame has the whole movie read backwards."""
-    monkeypatch.setattr(deep_movies, "is_available", lambda: deep)
+    monkeypatch.setattr(high_bit_depth_movies, "is_available", lambda: deep)
     movie = Movie(make_movie(tmp_path / "a.avi"))
     monkeypatch.setattr(movies, "_KEPT_BYTES", 3 * 6 * 64 * 48)
     starts, start = [], movie._start

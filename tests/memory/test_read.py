@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from toy import disc, plates
 
-from matanyone_engine.matting.policy import MemoryPolicy
+from matanyone_engine.matting.memory_policy import MemoryPolicy
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.memory.read import (
     ExactSearch,
@@ -215,7 +215,7 @@ def remembered_by_mini() -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Keys, shrinkage and values of five frames, and the queries of the next."""
     network = load_network("mini", "cpu", "exact")
     shot = plates(7, 320, 480)
-    session = MattingSession(network, MemoryPolicy(memory_every=1), settle_passes=0)
+    session = MattingSession(network, MemoryPolicy(memory_every=1), warm_up_passes=0)
     session.seed(shot[0], disc(320, 480, 90))
     for plate in shot[1:6]:
         session.advance(plate)

@@ -28,7 +28,7 @@ def mini() -> MatAnyone:
 
 
 def matted(network: MatAnyone, frames: int = 7) -> Tensor:
-    session, shot = MattingSession(network, settle_passes=2), plates(frames)
+    session, shot = MattingSession(network, warm_up_passes=2), plates(frames)
     return torch.stack([session.seed(shot[0], disc()), *(session.advance(plate) for plate in shot[1:])])
 
 
@@ -58,7 +58,7 @@ def test_fast_alphas_have_more_than_eight_bits(mini: MatAnyone) -> None:
 
 @needs_half
 def test_what_is_remembered_is_float32(mini: MatAnyone) -> None:
-    session = MattingSession(prepared(mini, Precision.FAST), settle_passes=0)
+    session = MattingSession(prepared(mini, Precision.FAST), warm_up_passes=0)
     session.seed(plates(1)[0], disc())
     carried, stored = session.state.carried, session.state.bank.tokens
     assert carried is not None
@@ -76,7 +76,7 @@ def test_the_stored_network_is_left_as_it_is() -> None:
 
 @needs_half
 def test_a_snapshot_goes_on_only_in_its_own_precision(mini: MatAnyone) -> None:
-    session = MattingSession(prepared(mini, Precision.FAST), settle_passes=0)
+    session = MattingSession(prepared(mini, Precision.FAST), warm_up_passes=0)
     session.seed(plates(1)[0], disc())
     blob = session.snapshot()
     again = MattingSession.restore(prepared(mini, Precision.FAST), blob)

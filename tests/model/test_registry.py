@@ -17,7 +17,7 @@ from matanyone_engine.model import MINI, MatAnyone, load_upstream_state, read_ch
 from matanyone_engine.model.device import choose_device
 from matanyone_engine.model.install import import_file
 from matanyone_engine.model.licences import ALLOWED_VARIABLE
-from matanyone_engine.model.matanyone import SETTLE_PASSES
+from matanyone_engine.model.matanyone import WARM_UP_PASSES
 from matanyone_engine.model.registry import (
     FOLDERS_VARIABLE,
     MODELS,
@@ -87,9 +87,9 @@ def test_mini_is_bundled_verified_and_loads():
 
 
 def test_settle_passes_are_what_suits_the_weights(weights):
-    assert load_network("mini", "cpu").settle_passes == MODELS["mini"].settle_passes == 2
-    assert MattingSession(load_network("mini", "cpu")).settle_passes == 2
-    assert load_network(weights, "cpu").settle_passes == SETTLE_PASSES, "the published default"
+    assert load_network("mini", "cpu").warm_up_passes == MODELS["mini"].warm_up_passes == 2
+    assert MattingSession(load_network("mini", "cpu")).warm_up_passes == 2
+    assert load_network(weights, "cpu").warm_up_passes == WARM_UP_PASSES, "the published default"
 
 
 def test_the_model_card_names_the_file_it_describes():

@@ -10,7 +10,7 @@ import pytest
 import torch
 from toy import disc, plates, toy_network
 
-from matanyone_engine.matting.policy import MemoryPolicy
+from matanyone_engine.matting.memory_policy import MemoryPolicy
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.training import passes
 from matanyone_engine.training.passes import Batch
@@ -71,8 +71,8 @@ def test_unrolled_frames_are_what_a_session_computes() -> None:
     stage = replace(STAGE, settles=(1, 1), references=9, deep_update=1.0)
     with torch.no_grad():
         answers = passes.unroll(network, given, stage, passes.clamp_of(stage, 0), np.random.default_rng(0))
-    # A session predicts its first frame once, and settle_passes times more.
-    session = MattingSession(network, MemoryPolicy(memory_every=1, bank_frames=9, top_k=None), settle_passes=0)
+    # A session predicts its first frame once, and warm_up_passes times more.
+    session = MattingSession(network, MemoryPolicy(memory_every=1, bank_frames=9, top_k=None), warm_up_passes=0)
     alphas = [session.seed(given.plates[0, 0], given.guide[0, 0])]
     alphas += [session.advance(plate) for plate in given.plates[0, 1:]]
     for answer, alpha in zip(answers, alphas, strict=True):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.arrays import Payload, describe_file, describe_raw
-from matanyone_engine.wire.codec import MOST_HEADER_BYTES, Packet, decode, encode, verify
+from matanyone_engine.wire.codec import MOST_HEADER_BYTES, Packet, decode, encode, from_fields, verify
 from matanyone_engine.wire.errors import Code, WireError
 from matanyone_engine.wire.version import CURRENT, preamble
 
@@ -193,3 +193,15 @@ def test_any_fields_give_a_packet_or_a_wire_error(name: str, data: st.DataObject
     except WireError:
         return
     assert decode(encode(came)) == came
+
+
+def test_names_of_version_0_1_0_are_read_as_those_of_today() -> None:
+    options = from_fields(say.Options, {"settle_passes": 3})
+    assert options == say.Options(warm_up_passes=3)
+    other = from_fields(say.ObjectOptions, {"name": "twin", "rival": True})
+    assert other == say.ObjectOptions("twin", distractor=True)
+
+
+def test_a_field_under_its_old_and_its_new_name_is_refused() -> None:
+    with pytest.raises(WireError, match="'warm_up_passes' is given twice, once as 'settle_passes'"):
+        from_fields(say.Options, {"settle_passes": 3, "warm_up_passes": 3})

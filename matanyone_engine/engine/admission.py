@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How much device memory a session will take, before it takes any."""
+
+from __future__ import annotations
+
+import psutil
+import torch
+
+from matanyone_engine.matting.geometry import Geometry
+from matanyone_engine.matting.memory_policy import MemoryPolicy
+from matanyone_engine.matting.options import SessionOptions
+from matanyone_engine.matting.prepared_plate import encodes_ahead
+from matanyone_engine.matting.region import Region
+from matanyone_engine.matting.shot import Shot
+from matanyone_engine.model.dims import STRIDE, Dims
+
+_FLOAT = 4
+_LAYERS_AT_ONCE = 7
+"""Maps of one frame that are alive together, in units of the widest at strides 1 to 4: measured 4.5 to 6.8 on CPU
+with mini and the published dims, from 480x270 to 1080p."""
+_PLATES = 40
+"""Bytes a plate pixel: the plate and its alpha in a few copies on their way in and out, in float32."""
+
+
+def shot_bytes(dims: Dims, size: tuple[int, int], options: SessionOptions, shot: Shot) -> int:
+    """Estimated peak of a shot's sessions: one a subject, with the most other keys that a pass of it remembers."""
+    most = {subject.name: 0 for subject in shot.subjects}
+    for each in shot.passes:
+        most[each.seed.subject] = max(most[each.seed.subject], len(shot.pins(each)))
+    return sum(session_bytes(dims, size, options, other_keys=keys) for keys in most.values())
+
+
+def session_bytes(dims: Dims, size: tuple[int, int], options: SessionOptions, *, other_keys: int = 0) -> int:
+    """Estimated peak of one session, the weights not counted. size: width, height in pixels.
+
+    other_keys: frames that it remembers besides those of its own working memory. A region that follows may grow to the
+    whole frame, and is counted so.
+    """
+    geometry, region = Geometry.of((size[1], size[0]), options.working_size), Region.parse(options.region)
+    cells = region.largest(geometry).cells
+    height, width = geometry.working
+    stored = (MemoryPolicy().bank_frames + other_keys) * cells * (dims.key_dim + 1 + dims.value_dim)
+    carried = cells * (dims.sensory_dim + dims.pixel_dim + dims.value_dim)
+    _, _, quarter, half, full = dims.decoder_dims
+    at_half = half + dims.feature_dims[3] + dims.trunk_width
+    layers = cells * STRIDE**2 * (full + at_half / 4 + (quarter + dims.feature_dims[2]) / 16) * _LAYERS_AT_ONCE
+    seen = height * width * 3 * (1 + region.moves)
+    return int((stored + carried + layers + seen) * _FLOAT) + size[0] * size[1] * _PLATES
+
+
+def ahead_bytes(dims: Dims, size: tuple[int, int], options: SessionOptions, plates: int, device: torch.device) -> int:
+    """Of what the network knows of plates that wait for their turn. size: width, height in pixels."""
+    geometry = Geometry.of((size[1], size[0]), options.working_size)
+    if not (Region.parse(options.region).off and encodes_ahead(device, geometry)):
+        return 0
+    skip8, skip4, skip2, *_ = dims.decoder_dims
+    skips = STRIDE**2 * (skip8 / 64 + skip4 / 16 + skip2 / 4)
+    cell = skips + STRIDE**2 * 3 + dims.pixel_dim + 2 * dims.key_dim + 1
+    return int(plates * geometry.whole.cells * cell * _FLOAT)
+
+
+def free_bytes(device: torch.device) -> int:
+    """What the device, or the machine, has left now."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
+
+
+def resident_bytes() -> int:
+    """What this process takes of main memory."""
+    return int(psutil.Process().memory_info().rss)

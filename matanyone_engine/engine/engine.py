@@ -1,0 +1,681 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine without its sockets: carries out what the scheduler says, and reports what came of it.
+
+    I/O thread      handle(): scheduler.py decides, instructions go out to the threads below
+    device thread   worker.py
+    pool            decoding, storing, planning
+    prompt thread   first masks, one after the other, so that the pool is never full of them
+
+Rules of this file:
+1. handle() and everything marked 'at once' run on the I/O thread and never wait.
+2. Whatever runs elsewhere ends in exactly one event, also when it fails.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import queue
+import re
+import secrets
+import sys
+import threading
+import time
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from matanyone_engine.engine import events as on
+from matanyone_engine.engine.access import Access
+from matanyone_engine.engine.admission import ahead_bytes, free_bytes, resident_bytes, session_bytes, shot_bytes
+from matanyone_engine.engine.faults import as_told, as_wire_error
+from matanyone_engine.engine.pixels import Asked, Decoder, Plane, encode_alpha
+from matanyone_engine.engine.sandbox import Apart
+from matanyone_engine.engine.scheduler import Limits, Scheduler, fault
+from matanyone_engine.engine.store import Answered, SessionFolder, Store, public_name
+from matanyone_engine.engine.worker import Worker
+from matanyone_engine.errors import SettingError
+from matanyone_engine.jobs.first_mask import GRABCUT, SAM2, Weights, make_mask, plan_mask
+from matanyone_engine.jobs.first_mask_message import mask_job
+from matanyone_engine.jobs.inputs import look_at, look_through
+from matanyone_engine.jobs.job import MatteJob, MattePlan, open_source, outline_matte, plan_matte
+from matanyone_engine.jobs.job_message import matte_job
+from matanyone_engine.jobs.run import Event, FrameDone, Looking, Unchanged, most_waiting, waiting_bytes
+from matanyone_engine.matting.options import check_options, check_size, keywords
+from matanyone_engine.matting.session import FrameReport
+from matanyone_engine.media.color import check_exposure
+from matanyone_engine.model.checkpoint import read_checkpoint
+from matanyone_engine.model.device import choose_device
+from matanyone_engine.model.dims import Dims
+from matanyone_engine.model.registry import locate, require_licence_class, vet
+from matanyone_engine.version import __version__
+from matanyone_engine.wire import messages as say
+from matanyone_engine.wire.arrays import EXR, Payload
+from matanyone_engine.wire.codec import Packet, verify
+from matanyone_engine.wire.errors import Code, WireError
+from matanyone_engine.wire.jobfile import with_paths
+
+_log = logging.getLogger("matanyone_engine")
+
+_HEX = re.compile(r"[0-9a-f]{32}")
+_RECENT_BYTES = 256 << 20
+"""Answers kept in main memory too."""
+
+
+_LOOKING_S = 6 * 3600.0
+"""For all files of a job."""
+_PROMPT_S = 120.0
+"""For the one frame of a first mask."""
+_MEASURED_EVERY_S = 600.0
+"""How often it is seen whether too much is on disk."""
+_GIVES_WAY = 5
+"""Niceness of the pool's threads."""
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """How an engine runs."""
+
+    state: Path
+    """Folder for sessions, of this engine alone."""
+    models: tuple[str, ...] = ("mini",)
+    """Names or paths of weights; clients ask for them by name or file name, the first is the default."""
+    device: str = "auto"
+    precision: str = "auto"
+    """Of every network: 'auto', 'exact' or 'fast' (registry.load_network)."""
+    access: Access = field(default_factory=Access)
+    memory_bytes: int | None = None
+    """For sessions together; None is four fifths of what is free at the start."""
+    window_frames: int = 3
+    window_bytes: int = 256 << 20
+    most_message_bytes: int = 512 << 20
+    lease_s: float = 30.0
+    snapshot_every: int = 25
+    idle_unload_s: float | None = 900.0
+    """Weights leave the device after so long without a session; None never."""
+    sam2: Path | None = None
+    """Folder of SAM 2's weights, for first masks; loaded for each and given back. None has GrabCut only."""
+    idle_exit_s: float | None = None
+    """The process ends after so long without anything to do and without a word of a client; None never."""
+    most_age_s: float = 7 * 86400.0
+    most_state_bytes: int = 50 << 30
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a metrics page shows."""
+
+    report: say.StatusReport
+    sessions: tuple[say.SessionInfo, ...]
+    device_s: float
+    """Seconds the device has worked."""
+    progress_age_s: float
+    faults: Mapping[str, int]
+    """By code: requests that were answered with a fault."""
+
+
+Send = Callable[[on.Asker, Packet], None]
+"""Answer on the socket of the request."""
+TellPeer = Callable[[str, Packet], None]
+"""Say something unasked on the control socket."""
+
+
+@dataclass
+class _Tally:
+    """How far a job is."""
+
+    written: int = 0
+    """Alphas of this run."""
+    unchanged: int = 0
+    complete: bool = False
+
+    def hear(self, event: Event | None) -> None:
+        """A step of it; None is its end."""
+        if event is None or isinstance(event, Looking):
+            return
+        self.complete = event.done == event.of
+        self.written += isinstance(event, FrameDone)
+        if isinstance(event, Unchanged):
+            self.unchanged = len(event.frames)
+
+
+class Engine:
+    """Scheduler, device and store, put together."""
+
+    def __init__(self, settings: EngineSettings, post: Callable[[on.Event], None], send: Send, tell: TellPeer) -> None:
+        """post: hands an event to the I/O thread, from any thread. Raises EngineError, OSError."""
+        self.settings = settings
+        self.epoch = secrets.token_hex(8)
+        self._post, self._send, self._tell = post, send, tell
+        self._models = {Path(model).stem if "/" in model else model: model for model in settings.models}
+        self._dims = {name: _dims(model) for name, model in self._models.items()}
+        self.device = choose_device(settings.device)
+        self.worker = Worker(self._models, settings.device, settings.precision)
+        self._store = Store(settings.state)
+        self._store.prune(settings.most_age_s, settings.most_state_bytes)
+        self._memory = settings.memory_bytes or free_bytes(self.device) * 4 // 5
+        self.scheduler = Scheduler(self._limits())
+        self._decoder = Decoder()
+        self._apart = Apart(_LOOKING_S)
+        self._prompting = Apart(_PROMPT_S)
+        self._prompts = ThreadPoolExecutor(1, thread_name_prefix="prompt", initializer=_give_way)
+        self._pool = ThreadPoolExecutor(3, thread_name_prefix="pool", initializer=_give_way)
+        self._device_queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._device_thread = threading.Thread(target=self._run_device, name="device", daemon=True)
+        self._recent: OrderedDict[tuple[str, int], tuple[say.Result, Payload, bytes]] = OrderedDict()
+        self._journals: dict[str, dict[int, Answered]] = {}
+        self._plans: dict[str, tuple[MattePlan, say.Job]] = {}
+        self._tallies: dict[str, _Tally] = {}
+        """Of jobs that run."""
+        self._started = self._busy_at = self._heard_at = self._measured_at = time.monotonic()
+        self._stepped_at: deque[float] = deque(maxlen=100_000)
+        self._frames = 0
+        self._device_s = 0.0
+        self._faults: Counter[str] = Counter()
+        self._adopt()
+        self._device_thread.start()
+
+    def _limits(self) -> Limits:
+        chosen = self.settings
+        return Limits(
+            memory_bytes=self._memory,
+            window_frames=chosen.window_frames,
+            window_bytes=chosen.window_bytes,
+            lease_s=chosen.lease_s,
+            snapshot_every=chosen.snapshot_every,
+            parked_s=chosen.most_age_s,
+        )
+
+    def _adopt(self) -> None:
+        """Know of what an earlier engine left: parked sessions, to be reopened."""
+        for folder in self._store.sessions():
+            session, opening, need = folder.about()
+            if opening.model in self._models:
+                snapshots = folder.snapshots()
+                self.scheduler.adopt(session, opening, snapshots[0] if snapshots else 0, need, time.monotonic())
+
+    def close(self) -> None:
+        """End the threads, once Closing was handled and the scheduler is idle (or waited for long enough)."""
+        self._device_queue.put(None)
+        self._device_thread.join(timeout=10)
+        for pool in (self._pool, self._prompts):
+            pool.shutdown(wait=False, cancel_futures=True)
+        for shot in self.scheduler.shots.values():
+            if shot.is_job:
+                self.worker.end_job(shot.id)
+        self._decoder.close()
+        self._apart.close()
+        self._prompting.close()
+        self._store.close()
+
+    # ------------------------------------------------------------------------------------------------ requests
+
+    def ask(self, who: on.Asker, packet: Packet, client: str) -> None:
+        """A checked request about sessions or jobs; it is answered now or later. Raises WireError."""
+        message = packet.message
+        now = time.monotonic()
+        need = 0
+        if isinstance(message, (say.Open, say.Job)):
+            self._check_opening(message)
+        if isinstance(message, say.Prompt) and not _HEX.fullmatch(message.nonce):
+            raise WireError(Code.BAD_INPUT, "nonce: expected 32 hexadecimal digits", "Correct the request.")
+        if isinstance(message, say.Open):
+            need = session_bytes(self._dims[message.model], message.size, message.options)
+        self.handle(
+            on.Asked(
+                who,
+                message,
+                now,
+                digest=_digest(packet),
+                bytes=sum(payload.bytes for payload in packet.payloads),
+                client=client,
+                need=need,
+                fresh=secrets.token_hex(16),
+                cargo=packet,
+            )
+        )
+
+    def _check_opening(self, message: say.Open | say.Job) -> None:
+        """Raise WireError for what no session can be."""
+        options = message.options
+        problem = None
+        if not _HEX.fullmatch(message.nonce):
+            problem = "nonce: expected 32 hexadecimal digits"
+        elif message.model not in self._models:
+            problem = f"model {message.model!r:.60}: this engine serves {', '.join(self._models)}"
+        elif message.priority not in ("interactive", "batch"):
+            problem = f"priority {message.priority!r:.40}: expected 'interactive' or 'batch'"
+        elif options.reply not in ("exr", "f2", "f4"):
+            problem = f"reply {options.reply!r:.40}: expected 'exr', 'f2' or 'f4'"
+        elif isinstance(message, say.Open) and not all(1 <= side <= 32768 for side in message.size):
+            problem = f"size {message.size}: expected 1 to 32768 pixels a side"
+        if problem:
+            raise WireError(Code.BAD_INPUT, problem, "Correct the request.")
+        try:
+            check_options(**keywords(options))
+            if isinstance(message, say.Open):
+                check_size(options, *message.size)
+            check_exposure(options.exposure)
+        except SettingError as error:
+            raise as_wire_error(error) from error
+
+    def pong(self) -> say.Pong:
+        """What the device does now."""
+        worker = self.worker
+        name = public_name(worker.activity_of) if worker.activity_of else ""
+        return say.Pong(self.epoch, worker.activity, round(time.monotonic() - worker.progress_at, 3), name)
+
+    def report(self) -> say.StatusReport:
+        """Figures of the whole engine."""
+        now = time.monotonic()
+        while self._stepped_at and now - self._stepped_at[0] > 60:
+            self._stepped_at.popleft()
+        lately = len(self._stepped_at)
+        return say.StatusReport(
+            epoch=self.epoch,
+            engine=__version__,
+            pid=os.getpid(),
+            device=str(self.device),
+            activity=self.worker.activity,
+            uptime_s=round(now - self._started, 3),
+            frames=self._frames,
+            frames_per_s=round(lately / max(min(60.0, now - self._started), 1e-3), 3),
+            sessions=len(self.scheduler.shots),
+            queued=self.scheduler.queued,
+            memory_bytes=self.scheduler.memory_bytes,
+            memory_limit_bytes=self._memory,
+            resident_bytes=resident_bytes(),
+            models_loaded=self.worker.loaded,
+        )
+
+    def sessions(self) -> say.Sessions:
+        """All sessions, without their secrets; at most what a header holds."""
+        now = time.monotonic()
+        return say.Sessions(
+            tuple(
+                say.SessionInfo(
+                    name=public_name(shot.id),
+                    client=shot.client[:40],
+                    phase=shot.phase.value,
+                    priority=shot.opening.priority,
+                    model=shot.opening.model,
+                    size=shot.size,
+                    next_seq=shot.next_seq,
+                    queued=len(shot.tasks),
+                    memory_bytes=shot.need if shot.on_device else 0,
+                    idle_s=round(now - shot.heard, 3),
+                )
+                for shot in list(self.scheduler.shots.values())[:100]
+            )
+        )
+
+    def welcome(self) -> say.Welcome:
+        """What this engine is."""
+        return say.Welcome(
+            epoch=self.epoch,
+            engine=__version__,
+            models=tuple(self._models),
+            device=str(self.device),
+            most_message_bytes=self.settings.most_message_bytes,
+            lease_s=self.settings.lease_s,
+            roots=tuple(str(root) for root in self.settings.access.roots),
+            backends=(GRABCUT, SAM2) if self.settings.sam2 else (GRABCUT,),
+        )
+
+    def tick(self) -> bool:
+        """Time passes; False once the engine has been idle for so long that it should end."""
+        now = time.monotonic()
+        self.handle(on.Tick(now))
+        if not self.scheduler.idle:
+            self._busy_at = now
+        if now - self._measured_at > _MEASURED_EVERY_S:
+            self._measured_at = now
+            self._pool.submit(self._measure)
+        idle = now - self._busy_at
+        unload, leave = self.settings.idle_unload_s, self.settings.idle_exit_s
+        if unload is not None and idle > unload and self.worker.loaded:
+            self._device_queue.put(self.worker.unload)
+        return leave is None or min(idle, now - self._heard_at) <= leave
+
+    def _measure(self) -> None:
+        """Look at what is on disk; files may come and go meanwhile, then the next look counts."""
+        try:
+            over = self._store.excess(self.settings.most_state_bytes)
+        except (OSError, ValueError, KeyError, WireError) as error:
+            _log.info("The state folder could not be measured: %s", error)
+            return
+        if over:
+            self._post(on.Crowded(tuple(over)))
+
+    # -------------------------------------------------------------------------------------------- instructions
+
+    def handle(self, event: on.Event) -> None:
+        """Let the scheduler decide, and do as it says."""
+        if isinstance(event, on.Heard):
+            self._heard_at = event.now
+        for instruction in self.scheduler.handle(event):
+            getattr(self, f"_do_{type(instruction).__name__.lower()}")(instruction)
+
+    def figures(self) -> Figures:
+        """What a metrics page shows."""
+        age = time.monotonic() - self.worker.progress_at
+        return Figures(self.report(), self.sessions().sessions, self._device_s, age, dict(self._faults))
+
+    def refuse(self, who: on.Asker, error: WireError) -> None:
+        """Answer what came with a fault."""
+        self._do_reply(on.Reply(who, fault(error)))
+
+    def _do_reply(self, order: on.Reply) -> None:
+        if isinstance(order.message, say.Fault):
+            self._faults[order.message.code] += 1
+        self._send(order.who, Packet(order.who.id, order.message))
+
+    def _do_tell(self, order: on.Tell) -> None:
+        self._tell(order.peer, Packet(0, order.message))
+
+    def _do_sendresult(self, order: on.SendResult) -> None:
+        try:
+            found = self._recent.get((order.session, order.seq))
+            result, payload, data = found or self._store.folder(order.session).get_result(order.session, order.seq)
+        except WireError as error:
+            self._send(order.who, Packet(order.who.id, fault(error)))
+        else:
+            self._send(order.who, Packet(order.who.id, result, (payload,), (data,)))
+
+    def _do_rewind(self, order: on.Rewind) -> None:
+        self.worker.rewind(order.session, order.ticket)
+
+    def _do_discard(self, order: on.Discard) -> None:
+        self.worker.seen.pop(order.ticket, None)
+        self.worker.done.pop(order.ticket, None)
+
+    def _do_halt(self, order: on.Halt) -> None:
+        self.worker.halted.add(order.session)
+
+    def _do_want(self, order: on.Want) -> None:
+        others = (frame for frame in self.worker.wanted.get(order.session, ()) if frame != order.frame)
+        self.worker.wanted[order.session] = (order.frame, *others)
+
+    def _do_allow(self, order: on.Allow) -> None:
+        self.worker.halted.discard(order.session)
+
+    def _do_drop(self, order: on.Drop) -> None:
+        self.worker.forget(order.session)
+        self._plans.pop(order.session, None)
+        self._journals.pop(order.session, None)
+        for key in [key for key in self._recent if key[0] == order.session]:
+            del self._recent[key]
+        self._store.folder(order.session).remove()
+
+    # -------------------------------------------------------------------------------------------------- pool
+
+    def _do_decode(self, order: on.Decode) -> None:
+        self._pool.submit(self._decode, order, self.scheduler.shots[order.session].opening)
+
+    def _decode(self, order: on.Decode, opening: say.Open | say.Job) -> None:
+        try:
+            packet = order.cargo
+            assert isinstance(packet, Packet)
+            assert isinstance(opening, say.Open)
+            verify(packet)
+            options = opening.options
+            asked = Asked(opening.size, options.colorspace, options.mask_grow, options.exposure)
+            mask = packet.payload("mask") if isinstance(packet.message, say.Key) else None
+            self.worker.seen[order.ticket] = self._decoder(asked, packet.payload("plate"), mask)
+        except Exception as error:
+            self._post(on.Decoded(order.ticket, as_told(error)))
+        else:
+            self._post(on.Decoded(order.ticket))
+
+    def _do_store(self, order: on.Store) -> None:
+        self._pool.submit(self._store_result, order)
+
+    def _store_result(self, order: on.Store) -> None:
+        try:
+            snapshotted = self._put(order)
+        except Exception as error:
+            self._post(on.Stored(order.ticket, as_told(error)))
+        else:
+            del self.worker.done[order.ticket]
+            self._post(on.Stored(order.ticket, snapshotted=snapshotted))
+
+    def _put(self, order: on.Store) -> bool:
+        """Result, journal, snapshot, in this order; whether there was a snapshot."""
+        done = self.worker.done[order.ticket]
+        opening = self.scheduler.shots[order.session].opening
+        assert isinstance(opening, say.Open)
+        folder = self._store.folder(order.session)
+        payload, data = encode_alpha(
+            opening.options.reply, done.alpha, done.header, done.provenance, order.frame, folder.folder
+        )
+        checksum = _checksum(payload, done.alpha)
+        earlier = self._journals.get(order.session, {}).pop(order.seq, None)
+        warnings = done.warnings
+        if earlier is not None and earlier.checksum != checksum:
+            warnings = (*warnings, "it differs from the answer that was given before the engine restarted")
+        line = Answered(order.seq, order.frame, order.digest, checksum, done.mask_sha256)
+        result = say.Result(
+            order.session, order.seq, order.frame, warnings, *_said(done.report), confidence=done.confidence.value
+        )
+        folder.put_result(line, payload, data, result)
+        self._remember((order.session, order.seq), (result, payload, data))
+        return order.snapshot and self._put_snapshot(folder, order, done.after)
+
+    def _put_snapshot(self, folder: SessionFolder, order: on.Store, state: Any) -> bool:
+        try:
+            folder.put_snapshot(order.seq + 1, self.worker.snapshot(order.session, state))
+        except OSError as error:
+            _log.warning("No snapshot after seq %d (%s); tried again with the next frame.", order.seq, error)
+            return False
+        return True
+
+    def _remember(self, key: tuple[str, int], answer: tuple[say.Result, Payload, bytes]) -> None:
+        self._recent[key] = answer
+        while sum(payload.bytes for _, payload, _ in list(self._recent.values())) > _RECENT_BYTES:
+            self._recent.popitem(last=False)
+
+    def _do_park(self, order: on.Park) -> None:
+        self._pool.submit(self._park, order)
+
+    def _park(self, order: on.Park) -> None:
+        try:
+            if order.next_seq:
+                self._store.folder(order.session).put_snapshot(order.next_seq, self.worker.snapshot(order.session))
+            if order.leave:
+                self.worker.forget(order.session)
+        except Exception as error:
+            self._post(on.Parked(order.session, order.next_seq, False, as_told(error)))
+        else:
+            self._post(on.Parked(order.session, order.next_seq, order.leave))
+
+    def _do_plan(self, order: on.Plan) -> None:
+        self._pool.submit(self._plan, order)
+
+    def _plan(self, order: on.Plan) -> None:
+        try:
+            job = _matte_job(order.job, self.settings.access)
+            _check_licence(self._models[order.job.model], order.job.licence)
+            plate = open_source(job)
+            self.settings.access.check(plate.paths(plate.frames))  # before a pixel is read: links may lead anywhere
+            outline = outline_matte(job, plate)
+            self.settings.access.check([*outline.masks, *outline.constraints])
+            named = job.named()
+            self._apart.run(
+                look_through, named.plate, job.wanted, outline.shot.frames, outline.masks, outline.constraints
+            )
+            plan = plan_matte(job, looked_through=True, resume=order.job.resume, allowed=self.settings.access.check)
+            width, height = plan.size
+            dims, options = self._dims[order.job.model], order.job.options
+            need = shot_bytes(dims, plan.size, options, plan.shot)
+            if self.device.type == "cpu":
+                need += waiting_bytes(plan) + ahead_bytes(dims, plan.size, options, most_waiting(plan), self.device)
+            colour = f"{plan.colour.space} ({plan.colour.reason})"
+            self._plans[order.session] = (plan, order.job)
+            first = str(plan.paths(plan.frames[0])[0])
+            accepted = say.Accepted(order.session, len(plan.frames), colour, order.job.model, first)
+        except Exception as error:
+            self._post(on.Planned(order.session, fault=as_told(error)))
+        else:
+            self._post(on.Planned(order.session, accepted, need, (width, height), plan.frames))
+
+    # --------------------------------------------------------------------------------------------- first masks
+
+    def _do_makemask(self, order: on.MakeMask) -> None:
+        self._prompts.submit(self._make_mask, order.prompt)
+
+    def _make_mask(self, prompt: say.Prompt) -> None:
+        try:
+            access = self.settings.access
+            here = replace(prompt, plate=access.here(prompt.plate), out=access.here(prompt.out))
+            sam2 = self.settings.sam2
+            plan = plan_mask(mask_job(here), None if sam2 is None else Weights(sam2, str(self.device)))
+            access.check([*plan.source.paths([plan.frame]), plan.out])  # links may lead anywhere
+            made = make_mask(plan, lambda *names: self._prompting.run(look_at, *names))
+            colour = f"{made.colour.space} ({made.colour.reason})"
+            masked = say.Masked(str(made.path), made.frame, colour, made.backend, round(made.covers, 6))
+        except Exception as error:
+            self._post(on.MaskMade(prompt.nonce, fault=as_told(error)))
+        else:
+            self._post(on.MaskMade(prompt.nonce, masked))
+
+    # ------------------------------------------------------------------------------------------------ device
+
+    def _run_device(self) -> None:
+        while (work := self._device_queue.get()) is not None:
+            begun = time.monotonic()
+            work()
+            self._device_s += time.monotonic() - begun
+
+    def _do_load(self, order: on.Load) -> None:
+        self._device_queue.put(lambda: self._load(order))
+
+    def _load(self, order: on.Load) -> None:
+        begun = time.monotonic()
+        try:
+            shot = self.scheduler.shots[order.session]
+            assert isinstance(shot.opening, say.Open)
+            if order.opening is not None:
+                self._store.create(order.session, order.opening, shot.need)
+            standing = self.worker.load(order.session, shot.opening, self._store.folder(order.session))
+            self._journals[order.session] = {
+                line.seq: line for line in standing.journal if line.seq >= standing.next_seq
+            }
+            digests = tuple((line.seq, line.digest) for line in standing.journal)
+        except Exception as error:
+            self._post(on.Loaded(order.session, time.monotonic() - begun, fault=as_told(error)))
+        else:
+            seconds = time.monotonic() - begun
+            self._post(on.Loaded(order.session, seconds, standing.next_seq, digests, standing.seeded))
+
+    def _do_step(self, order: on.Step) -> None:
+        self._device_queue.put(lambda: self._step(order))
+
+    def _step(self, order: on.Step) -> None:
+        begun = time.monotonic()
+        problem = None
+        try:
+            self.worker.step(order.session, order.ticket, order.frame, key=order.key)
+        except Exception as error:
+            problem = as_told(error)
+        else:
+            self._count()
+        self._post(on.Stepped(order.ticket, time.monotonic() - begun, problem))
+
+    def _do_jobstep(self, order: on.JobStep) -> None:
+        self._device_queue.put(lambda: self._job_step(order))
+
+    def _job_step(self, order: on.JobStep) -> None:
+        begun = time.monotonic()
+        plan, job = self._plans[order.session]
+        progress = ended = None
+        standing: tuple[tuple[int, str], ...] = ()
+        tally = self._tallies.setdefault(order.session, _Tally())
+        try:
+            event = self.worker.job_step(order.session, plan, job.model, resume=job.resume)
+        except Exception as error:
+            problem = as_told(error)
+            said = problem.code.value, problem.message, problem.action
+            ended = say.JobEnded(order.session, "failed", tally.written, *said, unchanged=tally.unchanged)
+        else:
+            tally.hear(event)
+            if event is None:
+                outcome = "finished" if tally.complete else "cancelled"
+                ended = say.JobEnded(order.session, outcome, tally.written, unchanged=tally.unchanged)
+            elif isinstance(event, Unchanged):
+                standing = tuple((frame, str(plan.paths(frame)[0])) for frame in event.frames)
+            else:
+                if not isinstance(event, Looking):
+                    self._count()
+                progress = _progress(order.session, event)
+        if ended is not None:
+            self._tallies.pop(order.session, None)
+        self._post(on.JobStepped(order.session, time.monotonic() - begun, progress, standing, ended))
+
+    def _count(self) -> None:
+        self._frames += 1
+        self._stepped_at.append(time.monotonic())
+
+
+def _digest(packet: Packet) -> str:
+    """What must be the same when a Key or Frame is said again: its kind, its frame number, its pixels."""
+    message = packet.message
+    if not isinstance(message, (say.Key, say.Frame)):
+        return ""
+    declared = [
+        (payload.name, payload.encoding, payload.dtype, payload.shape, payload.bytes, payload.checksum)
+        for payload in packet.payloads
+    ]
+    said = repr((type(message).__name__, message.frame, declared))
+    return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
+
+
+def _checksum(payload: Payload, alpha: Plane) -> str:
+    """What tells one answer from another: a plane's own checksum; an EXR file holds more than its pixels."""
+    if payload.encoding != EXR:
+        return payload.checksum
+    return hashlib.blake2b(np.ascontiguousarray(alpha), digest_size=8).hexdigest()
+
+
+def _give_way() -> None:
+    """Decoding and storing are in no hurry, a window is ahead of them: the device goes first, where Linux lets us."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _GIVES_WAY)
+
+
+def _said(report: FrameReport) -> tuple[bool, tuple[int, int, int, int] | None]:
+    """How a frame was answered, as Result and Progress say it."""
+    return report.held, report.region
+
+
+def _matte_job(said: say.Job, access: Access) -> MatteJob:
+    """A job as this machine runs it. Raises SettingError for paths it may not use."""
+    here = matte_job(with_paths(said, access.here))
+    named = here.named()
+    access.check([Path(name) for name in (named.mask, named.out) if name])
+    return here
+
+
+def _progress(session: str, event: Event) -> say.Progress:
+    """A step of a job, as it is told."""
+    if not isinstance(event, FrameDone):
+        looking = isinstance(event, Looking)
+        return say.Progress(session, event.frame, "", event.done, event.of, looking=looking)
+    path, said = str(event.paths[0]), _said(event.report)
+    sure = tuple(say.ObjectConfidence(name, each.value, each.why) for name, each in event.confidences.items())
+    return say.Progress(session, event.frame, path, event.done, event.of, event.warnings, *said, confidences=sure)
+
+
+def _check_licence(model: str, wanted: str) -> None:
+    """Raise LicenceRefused before a job is taken whose weights it may not use. Looks into the file only if it must."""
+    if wanted != "any":
+        require_licence_class(vet(locate(model)), wanted)
+
+
+def _dims(model: str) -> Dims:
+    return read_checkpoint(locate(model).path).dims

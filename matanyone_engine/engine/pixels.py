@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Payloads -> what the network sees; alphas -> payloads.
+
+Rules of this file:
+1. Sizes are held against the session's before any pixel is decoded.
+2. EXR files come from others: they are decoded in a process of its own, which may die without taking the engine along.
+3. The pixels of a plate take the same way as in jobs/job.py: read_plate, NetworkView, grow_mask.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from matanyone_engine.engine.sandbox import Apart
+from matanyone_engine.errors import ColourError, MaskError, PlateError
+from matanyone_engine.media.color import NetworkView
+from matanyone_engine.media.color_spaces import ColourChoice, choose_space
+from matanyone_engine.media.images import PlateHeader, check_bounds, read_header, read_mask, read_plate
+from matanyone_engine.media.mask_morphology import grow_mask
+from matanyone_engine.media.mattes import write_alpha
+from matanyone_engine.wire.arrays import EXR, Payload, describe_file, describe_raw
+
+Plane = NDArray[np.float32]
+_PATIENCE_S = 120.0
+"""For one EXR file."""
+_MOST_OVERSCAN = 4
+"""A data window may have so many times the pixels of the plate."""
+_FULL_SCALE = {"u1": 255.0, "u2": 65535.0}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A plate as the network gets it, its mask if it has one, and what its file said."""
+
+    view: Plane
+    """(H, W, 3) display-referred 0..1."""
+    mask: Plane | None
+    """(H, W) 0..1."""
+    header: PlateHeader | None
+    """None for raw planes."""
+    colour: ColourChoice
+    black: bool
+    """Whether nothing but 0 is in the plate."""
+    mask_sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a session says of its plates."""
+
+    size: tuple[int, int]
+    """Width, height."""
+    colorspace: str | None
+    mask_grow: int
+    exposure: float = 0.0
+
+
+class Decoder:
+    """Decodes payloads: raw planes here, EXR files apart."""
+
+    def __init__(self) -> None:
+        self._apart = Apart(_PATIENCE_S)
+
+    def __call__(self, asked: Asked, plate: tuple[Payload, Any], mask: tuple[Payload, Any] | None) -> Seen:
+        """Raises BadInput, or WireError where a file has killed the process."""
+        if all(payload.encoding != EXR for payload, _ in filter(None, (plate, mask))):
+            return decode(asked, plate, mask)
+        return self._apart.run(decode, asked, _copied(plate), mask and _copied(mask))
+
+    def processes(self) -> list[int]:
+        """Ids of the decoding processes."""
+        return self._apart.processes()
+
+    def close(self) -> None:
+        """End the process."""
+        self._apart.close()
+
+
+def _copied(part: tuple[Payload, Any]) -> tuple[Payload, bytes]:
+    """Bytes that can travel to the other process."""
+    return part[0], bytes(part[1])
+
+
+def decode(asked: Asked, plate: tuple[Payload, Any], mask: tuple[Payload, Any] | None) -> Seen:
+    """What a Key or Frame shows. Raises PlateError, MaskError, ColourError."""
+    rgb, header = _plate(asked, *plate)
+    colour = _colour(asked, header)
+    given = None if mask is None else grow_mask(_mask(asked, *mask), asked.mask_grow)
+    if given is not None and not given.any():
+        raise MaskError(
+            expected="a mask that still shows the subject",
+            came=f"nothing left after shrinking it by {-asked.mask_grow} pixels",
+            action="Shrink it less.",
+        )
+    sha256 = "" if mask is None else hashlib.sha256(mask[1]).hexdigest()
+    return Seen(NetworkView(colour.space, asked.exposure)(rgb), given, header, colour, not rgb.any(), sha256)
+
+
+def _colour(asked: Asked, header: PlateHeader | None) -> ColourChoice:
+    if header is None and asked.colorspace is None:
+        raise ColourError(
+            expected="a colour space for raw planes",
+            came="none; raw planes say nothing about themselves",
+            action="Name it in the session's options: sRGB, ACEScg, lin_rec709_scene.",
+        )
+    return choose_space(header, asked.colorspace, ".exr" if header else "")
+
+
+def _plate(asked: Asked, payload: Payload, data: Any) -> tuple[Plane, PlateHeader | None]:
+    if payload.encoding == EXR:
+        with _as_file(data) as path:
+            check_bounds(path, _MOST_OVERSCAN * asked.size[0] * asked.size[1])
+            _check_size(asked, read_header(path).size)
+            plate = read_plate(path)
+        return plate.rgb, plate.header
+    pixels = _planes(payload, data)
+    _check_size(asked, (pixels.shape[1], pixels.shape[0]))
+    if pixels.shape[2] < 3 or not np.isfinite(pixels[..., :3]).all():
+        raise PlateError(
+            expected="raw planes R, G, B of numbers",
+            came=f"{pixels.shape[2]} channels" if pixels.shape[2] < 3 else "NaN or Inf among them",
+            action="Send R, G, B interleaved, and repair what is no number.",
+        )
+    return np.ascontiguousarray(pixels[..., :3]), None
+
+
+def _mask(asked: Asked, payload: Payload, data: Any) -> Plane:
+    if payload.encoding == EXR:
+        with _as_file(data) as path:
+            check_bounds(path, _MOST_OVERSCAN * asked.size[0] * asked.size[1])
+            return read_mask(path, asked.size)
+    pixels = _planes(payload, data)
+    if pixels.shape != (asked.size[1], asked.size[0], 1):
+        raise MaskError(
+            expected=f"a mask of one channel and the plate's size, {asked.size[0]}x{asked.size[1]}",
+            came=f"{pixels.shape[1]}x{pixels.shape[0]} with {pixels.shape[2]} channels",
+            action="Render the mask at the plate's format; it is never stretched to fit.",
+        )
+    return pixels[..., 0]
+
+
+def _planes(payload: Payload, data: Any) -> Plane:
+    """Raw bytes -> (H, W, C) float32; integers are 0..1 at full scale."""
+    assert payload.dtype is not None
+    assert payload.shape is not None
+    stored = np.frombuffer(data, dtype=np.dtype("<" + payload.dtype)).reshape(payload.shape)
+    values = _as_float(stored)
+    return values / np.float32(_FULL_SCALE[payload.dtype]) if payload.dtype in _FULL_SCALE else values
+
+
+def _as_float(stored: np.ndarray[Any, Any]) -> Plane:
+    """Half floats through torch, which takes a quarter of numpy's time; the values are the same."""
+    if stored.dtype != np.float16:
+        return stored.astype(np.float32)
+    import torch  # not above: the decoding process needs none
+
+    return torch.from_numpy(np.array(stored)).float().numpy()
+
+
+def _check_size(asked: Asked, came: tuple[int, int]) -> None:
+    if came != asked.size:
+        raise PlateError(
+            expected=f"a plate of the session's size, {asked.size[0]}x{asked.size[1]}",
+            came=f"{came[0]}x{came[1]}",
+            action="Give every frame at one size, or open a new session.",
+        )
+
+
+@contextmanager
+def _as_file(data: Any) -> Iterator[Path]:
+    """Bytes under a path that OpenImageIO can open: it reads files only. In memory where the system can."""
+    if hasattr(os, "memfd_create"):
+        handle = os.memfd_create("plate.exr")
+        try:
+            with os.fdopen(os.dup(handle), "wb") as file:
+                file.write(data)
+            yield Path(f"/proc/self/fd/{handle}")
+        finally:
+            os.close(handle)
+        return
+    with tempfile.TemporaryDirectory(prefix="matanyone-") as folder:
+        path = Path(folder) / "plate.exr"
+        path.write_bytes(data)
+        yield path
+
+
+def encode_alpha(
+    reply: str, alpha: Plane, header: PlateHeader | None, provenance: dict[str, str], frame: int, folder: Path
+) -> tuple[Payload, bytes]:
+    """(H, W) 0..1 -> the payload a session asked for: 'exr', 'f2' or 'f4'. Raises BadResult, OutputError."""
+    if reply != EXR:
+        data = _little_endian(alpha, reply)
+        return describe_raw("alpha", data, reply, (*alpha.shape, 1)), data
+    path = folder / f".alpha-{frame}.exr"
+    try:
+        write_alpha(path, alpha, _named(header, alpha, frame), provenance)
+        data = path.read_bytes()
+    finally:
+        path.unlink(missing_ok=True)
+    return describe_file("alpha", data), data
+
+
+def _little_endian(alpha: Plane, reply: str) -> bytes:
+    """Through torch, which makes half floats many times faster than numpy, and rounds them alike."""
+    import torch  # not above: the decoding process needs none
+
+    kind = torch.float16 if reply == "f2" else torch.float32
+    return torch.from_numpy(alpha).to(kind).numpy().astype("<" + reply, copy=False).tobytes()
+
+
+def _named(header: PlateHeader | None, alpha: Plane, frame: int) -> PlateHeader:
+    """The plate's header under a name that means something in a message; a plain one for raw planes."""
+    name = Path(f"frame {frame}")
+    if header is not None:
+        return replace(header, path=name)
+    return PlateHeader.plain(name, alpha.shape[1], alpha.shape[0])

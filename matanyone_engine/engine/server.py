@@ -1,0 +1,360 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine's two sockets and the thread that owns them. It decides nothing.
+
+Rules of this file:
+1. One thread touches the sockets. Others put events into a queue and ring the bell.
+2. Nothing here waits: not for a slow client (its answers are stored), not for a thread.
+3. What is not exactly a message of the protocol is answered with a Fault, once, and changes nothing.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import os
+import queue
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import zmq
+import zmq.auth
+from zmq.auth.thread import ThreadAuthenticator
+
+from matanyone_engine.engine import events as on
+from matanyone_engine.engine.engine import Engine, EngineSettings, Figures
+from matanyone_engine.engine.faults import as_told
+from matanyone_engine.errors import SettingError
+from matanyone_engine.version import __version__
+from matanyone_engine.wire import messages as say
+from matanyone_engine.wire.codec import Packet, decode, encode
+from matanyone_engine.wire.connection import Connection, read_connection, write_connection
+from matanyone_engine.wire.conversation import Channel, check_request
+from matanyone_engine.wire.errors import Code, WireError
+
+_log = logging.getLogger("matanyone_engine")
+
+_TICK_MS = 250
+_MOST_PEERS = 1024
+_PEER_SILENT_S = 600.0
+_CLOSING_S = 120.0
+_ROUND = 64
+"""Messages taken from one socket before the other is looked at."""
+_LOOPBACK = re.compile(r"tcp://(127\.\d+\.\d+\.\d+|\[::1\]):(\d+|\*)")
+
+
+@dataclass(frozen=True)
+class Binding:
+    """Where the engine listens, and who may come."""
+
+    data: str = "tcp://127.0.0.1:*"
+    control: str = "tcp://127.0.0.1:*"
+    curve: Path | None = None
+    """Folder made by `matanyone-engine keys new`: engine.key_secret, and clients/ with their public keys."""
+
+    def __post_init__(self) -> None:
+        for endpoint in (self.data, self.control):
+            if self.curve is None and not _LOOPBACK.fullmatch(endpoint):
+                raise SettingError(
+                    expected="keys for an engine that others can reach over the network",
+                    came=f"{endpoint} without them",
+                    action="Make keys with matanyone-engine keys new FOLDER, and serve with --keys FOLDER.",
+                )
+
+
+@dataclass
+class _Peer:
+    """A client on one socket that has said hello."""
+
+    name: str
+    client: str
+    heard: float
+
+
+Route = tuple[Channel, bytes]
+
+
+class Server:
+    """Sockets around an Engine."""
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        binding: Binding,
+        connection_file: Path | None,
+        token: str,
+        publish: Callable[[Figures], None] | None = None,
+    ) -> None:
+        """Bind, start the engine's threads, and write the connection file. Raises EngineError, OSError.
+
+        publish: hears the engine's figures now and then (metrics.py).
+        """
+        self._publish = publish
+        self._events: queue.SimpleQueue[on.Event] = queue.SimpleQueue()
+        self._context = zmq.Context()
+        self._bell = _Bell(self._context)
+        self._token = token
+        self._routes: dict[Route, _Peer] = {}
+        self._control_of: dict[str, bytes] = {}
+        self._ending = False
+        self._authenticator: ThreadAuthenticator | None = None
+        self._clients = None if binding.curve is None else binding.curve / "clients"
+        self._clients_read = 0.0
+        self.engine = Engine(settings, self._post, self._answer, self._tell)
+        secrets = self._secure(binding)
+        self._sockets = {
+            Channel.CONTROL: self._socket(binding.control, 1 << 20, secrets),
+            Channel.DATA: self._socket(binding.data, settings.most_message_bytes, secrets),
+        }
+        self.connection = Connection(
+            data=self._endpoint(Channel.DATA),
+            control=self._endpoint(Channel.CONTROL),
+            token=token,
+            epoch=self.engine.epoch,
+            pid=os.getpid(),
+            engine=__version__,
+            server_key=secrets[0].decode() if secrets else None,
+        )
+        self._connection_file = connection_file
+        if connection_file is not None:
+            write_connection(connection_file, self.connection)
+
+    def _secure(self, binding: Binding) -> tuple[bytes, bytes] | None:
+        """The engine's CURVE keys, and only listed clients let in; None on a plain loopback."""
+        if binding.curve is None:
+            return None
+        public, secret = zmq.auth.load_certificate(binding.curve / "engine.key_secret")
+        if secret is None:
+            raise SettingError(
+                expected=f"a secret key in {binding.curve / 'engine.key_secret'}", came="none", action="Make new keys."
+            )
+        self._authenticator = ThreadAuthenticator(self._context)
+        self._authenticator.start()
+        self._read_clients()
+        return public, secret
+
+    def _read_clients(self) -> None:
+        """Who may come, if the list has changed: `keys add` needs no restart, and who was taken off stays out."""
+        if self._clients is None or self._authenticator is None:
+            return
+        try:
+            changed = self._clients.stat().st_mtime
+        except OSError:  # a share that is away for a moment: the list that was read stands
+            return
+        if changed != self._clients_read:
+            self._clients_read = changed
+            self._authenticator.configure_curve(domain="*", location=str(self._clients))
+
+    def _socket(self, endpoint: str, most_bytes: int, secrets: tuple[bytes, bytes] | None) -> zmq.Socket[bytes]:
+        socket = self._context.socket(zmq.ROUTER)
+        socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        socket.setsockopt(zmq.MAXMSGSIZE, most_bytes)
+        socket.setsockopt(zmq.SNDHWM, 16)
+        socket.setsockopt(zmq.RCVHWM, 16)
+        socket.setsockopt(zmq.LINGER, 1000)
+        socket.setsockopt(zmq.HEARTBEAT_IVL, 10_000)
+        socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+        if secrets is not None:
+            socket.curve_server = True
+            socket.curve_publickey, socket.curve_secretkey = secrets
+        try:
+            socket.bind(endpoint)
+        except zmq.ZMQError as error:
+            raise SettingError(
+                expected=f"to listen at {endpoint}",
+                came=str(error),
+                action="Another program has this port: choose another, or leave it out for a free one.",
+            ) from error
+        return socket
+
+    def _endpoint(self, channel: Channel) -> str:
+        return str(self._sockets[channel].get_string(zmq.LAST_ENDPOINT))
+
+    # --------------------------------------------------------------------------------------------------- loop
+
+    def run(self, stopping: Callable[[], bool] = lambda: False) -> None:
+        """Serve until told to end."""
+        poller = zmq.Poller()
+        for socket in (*self._sockets.values(), self._bell.heard):
+            poller.register(socket, zmq.POLLIN)
+        next_tick = time.monotonic()
+        while not (self._ending or stopping()):
+            poller.poll(_TICK_MS)
+            self._turn()
+            if time.monotonic() >= next_tick:
+                next_tick = time.monotonic() + _TICK_MS / 1000
+                self._forget_silent()
+                self._read_clients()
+                self._ending = not self.engine.tick()
+                if self._publish is not None:
+                    self._publish(self.engine.figures())
+        self._end(poller)
+
+    def _turn(self) -> None:
+        """Everything that has come meanwhile."""
+        self._bell.clear()
+        for channel, socket in self._sockets.items():
+            for _ in range(_ROUND):
+                try:
+                    parts = socket.recv_multipart(zmq.NOBLOCK, copy=False)
+                except zmq.Again:
+                    break
+                self._receive(channel, parts)
+        while True:
+            try:
+                self.engine.handle(self._events.get_nowait())
+            except queue.Empty:
+                break
+
+    def _end(self, poller: zmq.Poller) -> None:
+        """Every session to disk, then the sockets."""
+        self.engine.handle(on.Closing())
+        deadline = time.monotonic() + _CLOSING_S
+        while not self.engine.scheduler.idle and time.monotonic() < deadline:
+            poller.poll(50)
+            self._turn()
+        self._unlist()
+        self.engine.close()
+        if self._authenticator is not None:
+            self._authenticator.stop()
+        for socket in self._sockets.values():
+            socket.close()
+        self._bell.heard.close()
+        self._context.destroy(linger=1000)
+
+    def _unlist(self) -> None:
+        """Remove the connection file, unless a newer engine has written its own there."""
+        if self._connection_file is None:
+            return
+        try:
+            ours = read_connection(self._connection_file).epoch == self.engine.epoch
+        except WireError:
+            return
+        if ours:
+            self._connection_file.unlink(missing_ok=True)
+
+    def _forget_silent(self) -> None:
+        now = time.monotonic()
+        for route in [route for route, peer in self._routes.items() if now - peer.heard > _PEER_SILENT_S]:
+            peer = self._routes.pop(route)
+            if self._control_of.get(peer.name) == route[1]:
+                del self._control_of[peer.name]
+
+    # ------------------------------------------------------------------------------------------------ messages
+
+    def _receive(self, channel: Channel, parts: list[Any]) -> None:
+        """One message; whatever is wrong with it is said to whoever sent it."""
+        route = (channel, parts[0].bytes)
+        body = parts[2:] if len(parts) > 1 and not len(parts[1].buffer) else parts[1:]
+        number = 0
+        try:
+            packet = decode([part.buffer for part in body])
+            number = packet.id
+            names = tuple(payload.name for payload in packet.payloads)
+            check_request(packet.message, channel, names, known=route in self._routes)
+            self._handle(route, packet)
+        except Exception as error:  # also a defect of ours: one message must not end the engine
+            told = as_told(error)
+            number = told.about or number
+            self.engine.refuse(on.Asker("", number, route), told)
+
+    def _handle(self, route: Route, packet: Packet) -> None:
+        message = packet.message
+        if isinstance(message, say.Hello):
+            self._greet(route, message)
+        peer = self._routes[route]
+        peer.heard = time.monotonic()
+        self.engine.handle(on.Heard(peer.name, peer.heard))
+        who = on.Asker(peer.name, packet.id, route)
+        reply = self._at_once(message)
+        if reply is not None:
+            self._answer(who, Packet(packet.id, reply))
+        else:
+            self.engine.ask(who, packet, peer.client)
+
+    def _at_once(self, message: say.Message) -> say.Message | None:
+        """Answers that need no scheduler."""
+        if isinstance(message, say.Hello):
+            return self.engine.welcome()
+        if isinstance(message, say.Ping):
+            return self.engine.pong()
+        if isinstance(message, say.Status):
+            return self.engine.report()
+        if isinstance(message, say.ListSessions):
+            return self.engine.sessions()
+        if isinstance(message, say.Shutdown):
+            self._ending = True
+            return say.Goodbye()
+        return None
+
+    def _greet(self, route: Route, hello: say.Hello) -> None:
+        if not hmac.compare_digest(hello.token.encode(errors="replace"), self._token.encode()):
+            raise WireError(
+                Code.UNAUTHORISED, "expected the engine's token, got another", "Read the connection file again."
+            )
+        if not re.fullmatch(r"[0-9a-f]{32}", hello.peer):
+            raise WireError(Code.MALFORMED, "peer: expected 32 hexadecimal digits", "This is a defect of the sender.")
+        if len(self._routes) >= _MOST_PEERS:
+            raise WireError(Code.BUSY, f"expected fewer than {_MOST_PEERS} clients", "Try again later.")
+        self._routes[route] = _Peer(hello.peer, hello.client, time.monotonic())
+        if route[0] is Channel.CONTROL:
+            self._control_of[hello.peer] = route[1]
+
+    # ------------------------------------------------------------------------------------------------- sending
+
+    def _post(self, event: on.Event) -> None:
+        """From any thread."""
+        self._events.put(event)
+        self._bell.ring()
+
+    def _answer(self, who: on.Asker, packet: Packet) -> None:
+        assert isinstance(who.route, tuple)
+        self._send(who.route[0], who.route[1], packet)
+
+    def _tell(self, peer: str, packet: Packet) -> None:
+        identity = self._control_of.get(peer)
+        if identity is not None:
+            self._send(Channel.CONTROL, identity, packet)
+
+    def _send(self, channel: Channel, identity: bytes, packet: Packet) -> None:
+        """Or not: a client that is gone or too slow asks again, and gets what was stored."""
+        try:
+            self._sockets[channel].send_multipart([identity, b"", *encode(packet)], zmq.NOBLOCK, copy=False)
+        except zmq.ZMQError as error:
+            _log.info("An answer was not sent (%s); it is stored.", error)
+
+
+class _Bell:
+    """Wakes the poller from other threads: each rings through a socket of its own."""
+
+    _ADDRESS = "inproc://bell"
+
+    def __init__(self, context: zmq.Context[Any]) -> None:
+        self._context = context
+        self.heard = context.socket(zmq.PULL)
+        self.heard.bind(self._ADDRESS)
+        self._local = threading.local()
+
+    def ring(self) -> None:
+        """From any thread; more rings than are heard are one."""
+        if not hasattr(self._local, "socket"):
+            self._local.socket = self._context.socket(zmq.PUSH)
+            self._local.socket.setsockopt(zmq.SNDHWM, 8)
+            self._local.socket.setsockopt(zmq.LINGER, 0)
+            self._local.socket.connect(self._ADDRESS)
+        try:
+            self._local.socket.send(b"", zmq.NOBLOCK)
+        except zmq.Again:
+            return
+
+    def clear(self) -> None:
+        """Hear all rings so far."""
+        while True:
+            try:
+                self.heard.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                return

@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What happens on the device: networks, sessions, frames, jobs, one at a time.
+
+Rules of this file:
+1. Only the device thread computes. Pool threads put plates in before and take results out after.
+2. A result keeps the states around its frame until it is stored: if it cannot be, the frame has not happened.
+3. Every error leaves as a WireError (faults.py); nothing is swallowed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+
+from matanyone_engine.engine.pixels import Plane, Seen
+from matanyone_engine.engine.store import Answered, SessionFolder
+from matanyone_engine.errors import SnapshotError
+from matanyone_engine.jobs.job import MattePlan
+from matanyone_engine.jobs.provenance import describe_confidence, describe_frame, describe_making
+from matanyone_engine.jobs.run import Event, run_matte
+from matanyone_engine.matting.confidence import SURE, Confidence, confidence
+from matanyone_engine.matting.frame_warnings import suspicions
+from matanyone_engine.matting.memory_policy import MemoryPolicy
+from matanyone_engine.matting.options import keywords
+from matanyone_engine.matting.out_of_memory import again_if_out_of_memory, give_back
+from matanyone_engine.matting.session import FrameReport, MattingSession
+from matanyone_engine.matting.state import StreamState
+from matanyone_engine.media.color import NetworkView
+from matanyone_engine.media.color_spaces import ColourChoice
+from matanyone_engine.media.images import PlateHeader
+from matanyone_engine.media.layouts import SUBJECT
+from matanyone_engine.model.matanyone import MatAnyone
+from matanyone_engine.model.registry import VettedWeights, load_vetted
+from matanyone_engine.wire import messages as say
+
+
+@dataclass
+class Live:
+    """A session on the device."""
+
+    session: MattingSession
+    opening: say.Open
+    weights: VettedWeights
+    mask_frame: int = 0
+    mask_sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Done:
+    """A computed frame that is not stored yet."""
+
+    alpha: Plane
+    """(H, W) 0..1."""
+    before: StreamState
+    after: StreamState
+    header: PlateHeader | None
+    provenance: dict[str, str]
+    mask_sha256: str
+    warnings: tuple[str, ...]
+    report: FrameReport
+    confidence: Confidence
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a restored session stands."""
+
+    next_seq: int
+    seeded: bool
+    journal: tuple[Answered, ...] = ()
+
+
+class Worker:
+    """The device with everything on it."""
+
+    def __init__(self, models: dict[str, str], device: str, precision: str = "auto") -> None:
+        """models: name that clients may ask for -> name or path of the weights. device, precision: as load_network."""
+        self._models = models
+        self._device = device
+        self._precision = precision
+        self._networks: dict[str, tuple[MatAnyone, VettedWeights]] = {}
+        self._live: dict[str, Live] = {}
+        self._jobs: dict[str, Generator[Event, None, None]] = {}
+        self.seen: dict[int, Seen] = {}
+        """By ticket: decoded, waiting for the device."""
+        self.done: dict[int, Done] = {}
+        """By ticket: computed, waiting for the store."""
+        self.halted: set[str] = set()
+        self.wanted: dict[str, tuple[int, ...]] = {}
+        """Frames of jobs that somebody waits for, the last one asked for first."""
+        self.activity = "idle"
+        self.activity_of = ""
+        self.progress_at = time.monotonic()
+
+    # --------------------------------------------------------------------------------------------- the network
+
+    def network(self, name: str) -> tuple[MatAnyone, VettedWeights]:
+        """Loaded once, then shared by all sessions. Raises CheckpointError, LicenceRefused, DeviceError."""
+        if name not in self._networks:
+            with self._doing("loading", ""):
+                self._networks[name] = load_vetted(self._models[name], self._device, self._precision)
+        return self._networks[name]
+
+    @property
+    def loaded(self) -> tuple[str, ...]:
+        """Names of the networks that are on the device."""
+        return tuple(self._networks)
+
+    def unload(self) -> None:
+        """Give the weights' memory back; the next session loads them again."""
+        self._networks.clear()
+        give_back()
+
+    # ------------------------------------------------------------------------------------------------ sessions
+
+    def load(self, session: str, opening: say.Open, folder: SessionFolder) -> Standing:
+        """A session as the folder knows it, or a new one. Raises EngineError."""
+        network, weights = self.network(opening.model)
+        folder.mend_journal()
+        journal = folder.journal()
+        for next_seq in folder.snapshots():
+            restored = _restored(network, folder, next_seq)
+            if restored is not None:
+                keys = (line for line in journal.values() if line.mask and line.seq < next_seq)
+                key = max(keys, key=_seq, default=Answered(0, 0, "", "", "unknown"))
+                self._live[session] = Live(restored, opening, weights, key.frame, key.mask)
+                return Standing(next_seq, True, tuple(journal.values()))
+        fresh = MattingSession(network, **keywords(opening.options))
+        self._live[session] = Live(fresh, opening, weights)
+        return Standing(0, False, tuple(journal.values()))
+
+    def step(self, session: str, ticket: int, frame: int, *, key: bool) -> None:
+        """Compute a decoded frame; the result waits in `done`. Raises EngineError; then nothing has happened."""
+        live, seen = self._live[session], self.seen.pop(ticket)
+        planes = torch.from_numpy(seen.view).permute(2, 0, 1)
+        before = live.session.state
+        with self._doing("seeding" if key else "stepping", session):
+            alpha = again_if_out_of_memory(live.session, lambda: self._alpha(session, planes, seen, frame, key=key))
+        if key:
+            live.mask_frame, live.mask_sha256 = frame, seen.mask_sha256
+        report = live.session.report
+        sure = SURE if report.signals is None else confidence(report.signals)
+        self.done[ticket] = Done(
+            alpha,
+            before,
+            live.session.state,
+            seen.header,
+            {**_provenance(live, seen.colour), **describe_frame(report), **describe_confidence({SUBJECT: sure})},
+            seen.mask_sha256,
+            suspicions(black=seen.black, alpha=alpha, cut=report.cut),
+            report,
+            sure,
+        )
+
+    def _alpha(self, session: str, planes: torch.Tensor, seen: Seen, frame: int, *, key: bool) -> Plane:
+        live = self._live[session]
+        if not key:
+            return live.session.advance(planes, frame=frame).cpu().numpy()
+        assert seen.mask is not None
+        return live.session.seed(planes, seen.mask, self._stopping(session), frame=frame).cpu().numpy()
+
+    def _stopping(self, session: str) -> Callable[[], bool]:
+        def stopping() -> bool:
+            self.progress_at = time.monotonic()
+            return session in self.halted
+
+        return stopping
+
+    def snapshot(self, session: str, state: StreamState | None = None) -> bytes:
+        """The session's state as bytes. States are values: any thread may ask."""
+        return self._live[session].session.snapshot(state)
+
+    def rewind(self, session: str, ticket: int) -> None:
+        """Back to before a frame that could not be stored."""
+        self._live[session].session.rewind(self.done[ticket].before)
+
+    def forget(self, session: str) -> None:
+        """Take a session off the device."""
+        self._live.pop(session, None)
+        self.halted.discard(session)
+        if not self._live:
+            give_back()
+
+    # ---------------------------------------------------------------------------------------------------- jobs
+
+    def job_step(self, session: str, plan: MattePlan, model: str, *, resume: bool) -> Event | None:
+        """What the job did next, or None at its end. Raises EngineError."""
+        network, weights = self.network(model)
+        if session not in self._jobs:
+            self._jobs[session] = run_matte(
+                plan,
+                network,
+                weights,
+                resume=resume,
+                stopping=self._stopping(session),
+                wanted=lambda: self.wanted.get(session, ()),
+            )
+        with self._doing("stepping", session):
+            try:
+                event = next(self._jobs[session], None)
+            except BaseException:
+                self.end_job(session)
+                raise
+        if event is None:
+            self.end_job(session)
+        return event
+
+    def end_job(self, session: str) -> None:
+        """Let go of a job; it leaves its resume point."""
+        events = self._jobs.pop(session, None)
+        if events is not None:
+            events.close()
+        self.halted.discard(session)
+        self.wanted.pop(session, None)
+
+    @contextmanager
+    def _doing(self, what: str, session: str) -> Iterator[None]:
+        """Say what the device does, for Pong."""
+        self.activity, self.activity_of, self.progress_at = what, session, time.monotonic()
+        try:
+            yield
+        finally:
+            self.activity, self.activity_of, self.progress_at = "idle", "", time.monotonic()
+
+
+def _seq(line: Answered) -> int:
+    return line.seq
+
+
+def _restored(network: MatAnyone, folder: SessionFolder, next_seq: int) -> MattingSession | None:
+    """The session at a snapshot; None where that is damaged, since an older one may do. Raises SnapshotError else."""
+    try:
+        return MattingSession.restore(network, folder.snapshot(next_seq))
+    except OSError:
+        return None
+    except SnapshotError as error:
+        if "another network" in error.came:
+            raise
+        return None
+
+
+def _provenance(live: Live, colour: ColourChoice) -> dict[str, str]:
+    options = replace(live.opening.options, warm_up_passes=live.session.warm_up_passes)
+    return describe_making(
+        live.weights,
+        colour,
+        NetworkView(colour.space, options.exposure),
+        mask="sent with the frame",
+        mask_frame=live.mask_frame,
+        mask_sha256=live.mask_sha256,
+        mask_grow=options.mask_grow,
+        options=options,
+        size=live.opening.size,
+        memory=MemoryPolicy(),
+    )

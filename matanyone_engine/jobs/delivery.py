@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The alphas of a frame -> its files, in the layout that was asked for.
+
+Rules of this file:
+1. Whatever cannot be written is refused while the job is planned.
+2. A frame's files are all written before the frame counts as done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matanyone_engine.errors import SettingError
+from matanyone_engine.jobs.provenance import describe_confidence
+from matanyone_engine.matting.confidence import Confidence
+from matanyone_engine.media.images import PlateHeader
+from matanyone_engine.media.layouts import (
+    LAYOUTS,
+    Delivery,
+    FrameContent,
+    check_delivery,
+    compose,
+    layer_names,
+    raw_bytes,
+)
+from matanyone_engine.media.mattes import least_bytes, write_picture
+from matanyone_engine.media.output_names import shot_of, tokens_of, versions_taken, with_tokens
+from matanyone_engine.media.plates import PlateSource
+from matanyone_engine.media.sequence import OutputPattern
+from matanyone_engine.runs.record import reserve
+from matanyone_engine.runs.sidecars import Papers
+
+ALL_OBJECTS = "all"
+"""What {object} stands for where a file holds every object."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Which files the frames of a job go to, and what is in them."""
+
+    delivery: Delivery
+    objects: tuple[str, ...]
+    patterns: Mapping[OutputPattern, tuple[str, ...]]
+    """Pattern -> the objects in its files."""
+    padding: int
+    """The plate's, for a pattern that leaves it open."""
+    versioned: bool = False
+    """Whether the name has a version that is new with this run."""
+
+    @property
+    def main(self) -> OutputPattern:
+        """The first pattern: what is printed, and where a run keeps its papers."""
+        return next(iter(self.patterns))
+
+    @property
+    def papers(self) -> Papers:
+        """What a run of all frames leaves beside them."""
+        return Papers(self.main)
+
+    @property
+    def folders(self) -> list[Path]:
+        """Where files are written, each once."""
+        return list(dict.fromkeys(pattern.folder for pattern in self.patterns))
+
+    def paths(self, frame: int) -> list[Path]:
+        """The files of a frame."""
+        return [pattern.path(frame, self.padding) for pattern in self.patterns]
+
+    def check(self, frames: Sequence[int], inputs: Iterable[Path]) -> None:
+        """Refuse names that cannot hold these frames, or that are an input. Raises SettingError."""
+        inputs = list(inputs)
+        for pattern in self.patterns:
+            pattern.check_frames(frames)
+            pattern.check_not_plate(frames, self.padding, inputs)
+
+    def least_bytes(self, frames: Sequence[int], header: PlateHeader) -> dict[Path, int]:
+        """Folder -> what the files take there at the very least; one that is written over needs no more room."""
+        needed = dict.fromkeys(self.folders, 0)
+        for pattern, objects in self.patterns.items():
+            new = sum(not pattern.path(frame, self.padding).exists() for frame in frames)
+            raw = raw_bytes(self.delivery, objects, header, pattern.file_suffix)
+            needed[pattern.folder] += least_bytes(header, new, raw)
+        return needed
+
+    def reserve(self) -> None:
+        """Take a new version, so that no run planned meanwhile takes it too. Raises SettingError."""
+        if self.versioned:
+            reserve(self.papers.record, self.main.name)
+
+    def write(
+        self, frame: int, content: FrameContent, about: Mapping[str, str], confidences: Mapping[str, Confidence]
+    ) -> list[Path]:
+        """Write the files of a frame, each with the confidences of its own objects. Raises BadResult, OutputError."""
+        written = []
+        for pattern, objects in self.patterns.items():
+            path = pattern.path(frame, self.padding)
+            sure = {name: confidences[name] for name in objects if name in confidences}
+            said = {**about, **describe_confidence(sure)}
+            write_picture(path, compose(self.delivery, content, objects, said, path.suffix))
+            written.append(path)
+        return written
+
+
+def plan_outputs(
+    out: str,
+    delivery: Delivery,
+    objects: Sequence[str],
+    source: PlateSource,
+    header: PlateHeader,
+    *,
+    linear: bool,
+    resume: bool = False,
+) -> Outputs:
+    """Resolve the output name and check what is to go into it.
+
+    header: of a plate; linear: whether the plate is in linear light; resume: whether to go on with the last version.
+    Raises SettingError.
+    """
+    named = _named(out, delivery, source, resume)
+    check_delivery(delivery, OutputPattern.parse(named).file_suffix, header, linear=linear)
+    if LAYOUTS[delivery.layout].holds_all:
+        patterns = {OutputPattern.parse(with_tokens(named, object=ALL_OBJECTS)): tuple(objects)}
+    else:
+        _check_one_object(delivery, named, objects)
+        layers = layer_names(objects)
+        patterns = {OutputPattern.parse(with_tokens(named, object=layers[name])): (name,) for name in objects}
+    versioned = "version" in tokens_of(out) and not resume
+    return Outputs(delivery, tuple(objects), patterns, source.padding, versioned)
+
+
+def _named(out: str, delivery: Delivery, source: PlateSource, resume: bool) -> str:
+    """The output name with {shot} and {version} replaced."""
+    tokens = tokens_of(out)
+    for token, given in (("shot", delivery.shot), ("version", delivery.version)):
+        if given is not None and token not in tokens:
+            raise SettingError(
+                expected=f"{{{token}}} in the output name, to stand for {given!r}",
+                came=out,
+                action=f"Write it where the {token} belongs, or leave --{token} out.",
+            )
+    folder = source.paths(source.frames[:1])[0].parent
+    named = with_tokens(out, shot=delivery.shot or shot_of(source.name, folder))
+    return with_tokens(named, version=_version(named, delivery.version, resume)) if "version" in tokens else named
+
+
+def _version(named: str, asked: int | None, resume: bool) -> int:
+    """The version asked for, else the next free one; of a run that goes on, its own."""
+    taken = versions_taken(named)
+    if asked is not None and (asked < 0 or (asked in taken and not resume)):
+        raise SettingError(
+            expected="a version that there is nothing of yet",
+            came=f"version {asked} of {named}",
+            action="Leave --version out for the next free one, or go on with that run: --resume.",
+        )
+    if asked is not None:
+        return asked
+    if resume:
+        return taken[-1] if taken else 1
+    return taken[-1] + 1 if taken else 1
+
+
+def _check_one_object(delivery: Delivery, named: str, objects: Sequence[str]) -> None:
+    if len(objects) > 1 and "object" not in tokens_of(named):
+        raise SettingError(
+            expected=f"{{object}} in the output name: layout '{delivery.layout}' has one object in a file",
+            came=f"{len(objects)} objects for {named!r}",
+            action="Write {object} where its name belongs, or take --layout layers or cryptomatte.",
+        )
+
+
+def next_version(out: str, delivery: Delivery, source: PlateSource) -> int | None:
+    """The version that a run of this output would take now; None where its name has none. Raises SettingError."""
+    if "version" not in tokens_of(out):
+        return None
+    folder = source.paths(source.frames[:1])[0].parent
+    named = with_tokens(out, shot=delivery.shot or shot_of(source.name, folder))
+    return _version(named, delivery.version, resume=False)

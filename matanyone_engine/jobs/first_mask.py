@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A first mask from an artist's prompts: one frame of a plate in, one mask file out.
+
+    plate frame -> what the network sees -> back end: a rough mask, small -> soft edge along the plate -> mask.exr
+
+Rules of this file:
+1. The plate takes the way of job.py, so that what is cut is what the network will see.
+2. Every fault that prompts, names and files can have is found before a back end begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from matanyone_engine.errors import FrameRangeError, MaskError, SettingError
+from matanyone_engine.jobs.inputs import look_at
+from matanyone_engine.matting.refine import soft_edge
+from matanyone_engine.media.channels import Selection
+from matanyone_engine.media.color import NetworkView
+from matanyone_engine.media.color_spaces import ColourChoice, choose_space
+from matanyone_engine.media.first_masks import write_first_mask
+from matanyone_engine.media.grabcut import METHOD, grabcut
+from matanyone_engine.media.images import FloatImage, Plate
+from matanyone_engine.media.mattes import check_writable
+from matanyone_engine.media.plates import PlateSource, describe_picture, open_plate
+from matanyone_engine.media.prompts import Prompts, rough_size
+from matanyone_engine.media.sequence import describe_frames
+from matanyone_engine.media.views import with_view
+from matanyone_engine.model.sam2 import Sam2
+from matanyone_engine.version import __version__
+
+GRABCUT, SAM2 = "grabcut", "sam2"
+BACKENDS = (GRABCUT, SAM2)
+
+Look = Callable[[str, Selection, int, Path], Plate]
+
+
+@dataclass(frozen=True)
+class MaskJob:
+    """What an artist asks for. Paths as typed; nothing was looked at yet."""
+
+    plate: str
+    out: str
+    prompts: Prompts
+    frame: int | None = None
+    """None is the plate's first."""
+    backend: str = GRABCUT
+    colorspace: str | None = None
+    exposure: float = 0.0
+    view: str | None = None
+    part: str | None = None
+    layer: str | None = None
+    """As of a MatteJob."""
+
+    @property
+    def wanted(self) -> Selection:
+        """Which picture of the plate's file."""
+        return Selection.of(self.plate, self.view, self.part, self.layer)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What SAM 2 needs, where it is to be used."""
+
+    folder: Path
+    """As transformers writes it; the user's own."""
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class MaskPlan:
+    """A job whose names are good; no pixel was read yet."""
+
+    job: MaskJob
+    plate: str
+    source: PlateSource
+    frame: int
+    out: Path
+    sam2: Weights | None
+
+
+@dataclass(frozen=True)
+class FirstMask:
+    """A mask that is on disk, and what it was made of."""
+
+    path: Path
+    frame: int
+    mask: FloatImage
+    """(H, W) 0..1."""
+    seen: FloatImage
+    """(H, W, 3) sRGB 0..1: what the back end has seen, and the network will."""
+    colour: ColourChoice
+    backend: str
+    """In full."""
+
+    @property
+    def covers(self) -> float:
+        """Share of the picture, 0..1."""
+        return float(self.mask.mean(dtype=np.float64))
+
+
+def plan_mask(job: MaskJob, sam2: Weights | None = None) -> MaskPlan:
+    """sam2: the weights of that back end. Raises PlateError, FrameRangeError, SettingError."""
+    _check_backend(job.backend, sam2)
+    plate = with_view(job.plate, job.view)
+    source = open_plate(plate, wanted=job.wanted)
+    frame = source.frames[0] if job.frame is None else job.frame
+    if frame not in source.frames:
+        raise FrameRangeError(
+            expected=f"one of the frames {describe_frames(source.frames)}", came=str(frame), action="Name one of them."
+        )
+    out = Path(with_view(job.out, job.view))
+    if out.exists() and any(out.samefile(path) for path in source.paths(source.frames)):
+        raise SettingError(
+            expected="a name of its own for the mask", came=f"{out}, which is the plate", action="Choose another name."
+        )
+    return MaskPlan(job, plate, source, frame, out, sam2)
+
+
+def make_mask(plan: MaskPlan, look: Look = look_at) -> FirstMask:
+    """Read, cut, soften, write. look: reads the plate's frame; the engine does that in a process of its own
+    (engine/sandbox.py).
+
+    The same plan gives the same file. Raises PlateError, ColourError, MaskError, SettingError, CheckpointError,
+    DeviceError, OutputError.
+    """
+    job = plan.job
+    check_writable(plan.out.parent)
+    plate = look(plan.plate, job.wanted, plan.frame, plan.out)
+    prompts = job.prompts.on(plate.header.size)
+    colour = choose_space(plate.header, job.colorspace, plan.source.suffix)
+    view = NetworkView(colour.space, job.exposure)
+    seen = view(plate.rgb)
+    rough, made_by = _rough(plan, seen, prompts)
+    mask = softened(rough, seen)
+    _check_there(mask)
+    about = {
+        "version": __version__,
+        "maskBackend": made_by,
+        "maskPrompts": str(prompts),
+        "maskFrame": str(plan.frame),
+        "plateColorspace": f"{colour.space} ({colour.reason})",
+        "networkView": view.name,
+        "picture": describe_picture(plate.header),
+    }
+    write_first_mask(plan.out, mask, plate.header, about)
+    return FirstMask(plan.out, plan.frame, mask, seen, colour, made_by)
+
+
+def _check_backend(name: str, sam2: Weights | None) -> None:
+    if name not in BACKENDS:
+        raise SettingError(
+            expected=f"one of the back ends {', '.join(BACKENDS)}", came=repr(name), action="Name one of them."
+        )
+    if name == SAM2 and sam2 is None:
+        raise SettingError(
+            expected="the folder of SAM 2's weights",
+            came="none",
+            action="Give it to this command, or to the engine when it is started: --sam2 FOLDER.",
+        )
+
+
+def _rough(plan: MaskPlan, seen: FloatImage, prompts: Prompts) -> tuple[FloatImage, str]:
+    """The back end's mask, (h, w) 0 or 1, and what made it."""
+    if plan.job.backend == GRABCUT or plan.sam2 is None:
+        return grabcut(seen, prompts), METHOD
+    network = Sam2(plan.sam2.folder, plan.sam2.device)
+    return by_sam2(network, seen, prompts), network.name
+
+
+def by_sam2(network: Sam2, seen: FloatImage, prompts: Prompts) -> FloatImage:
+    """seen: (H, W, 3) sRGB 0..1 -> (h, w) 0 or 1, nothing outside of the box."""
+    height, width = seen.shape[:2]
+    points = [(x, y, stroke.subject) for stroke in prompts.strokes for x, y in stroke.samples]
+    planes = torch.from_numpy(np.ascontiguousarray(seen.transpose(2, 0, 1)))[None]
+    logits = network(planes, prompts.box, points)[0, 0].numpy()
+    rows, columns = rough_size(height, width)
+    rough = np.asarray(cv2.resize(logits, (columns, rows), interpolation=cv2.INTER_LINEAR) > 0.0, dtype=np.float32)
+    if prompts.box is not None:
+        x0, y0, x1, y1 = prompts.box
+        inside = np.zeros_like(rough)
+        inside[y0 * rows // height : -(-y1 * rows // height), x0 * columns // width : -(-x1 * columns // width)] = 1.0
+        rough *= inside
+    return rough
+
+
+def softened(rough: FloatImage, seen: FloatImage) -> FloatImage:
+    """(h, w) 0..1 and (H, W, 3) sRGB 0..1 -> (H, W) 0..1: the rough mask with a soft edge along the picture's own."""
+    height, width = rough.shape
+    small = seen
+    if rough.shape != seen.shape[:2]:
+        small = np.asarray(cv2.resize(seen, (width, height), interpolation=cv2.INTER_AREA), dtype=np.float32)
+    planes = (torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None] for image in (small, seen))
+    answer = soft_edge(torch.from_numpy(rough)[None, None], *planes)
+    return np.asarray(answer[0, 0].numpy(), dtype=np.float32)
+
+
+def _check_there(mask: FloatImage) -> None:
+    if not mask.max() > 0.5:
+        raise MaskError(
+            expected="a subject large enough for a mask",
+            came="a few pixels that the soft edge leaves nothing of",
+            action="Draw the box around all of the subject, and strokes along it.",
+        )

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads the image files that a job names, before the job is accepted.
+
+The engine calls these functions in its sandbox process (engine/sandbox.py), since an image library may crash on a bad
+file. So this module imports neither torch nor the rest of the jobs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from matanyone_engine.media.channels import Selection
+from matanyone_engine.media.first_masks import check_replaceable
+from matanyone_engine.media.images import Plate, read_constraint_mask, read_mask
+from matanyone_engine.media.plates import check_plates, open_plate
+
+
+def look_through(
+    plate: str, wanted: Selection, frames: Sequence[int], masks: Iterable[Path], constraints: Iterable[Path]
+) -> None:
+    """Read everything that a job will read, once: whatever is wrong with a file shows here.
+
+    Raises PlateError, MaskError.
+    """
+    first = check_plates(open_plate(plate, wanted=wanted), frames)
+    for path in masks:
+        read_mask(path, first.size, wanted.view)
+    for path in constraints:
+        read_constraint_mask(path, first.size, wanted.view)
+
+
+def look_at(plate: str, wanted: Selection, frame: int, out: Path) -> Plate:
+    """The frame that a first mask is made of, once it is sure that the mask may be written.
+
+    Raises SettingError, PlateError.
+    """
+    check_replaceable(out)
+    return open_plate(plate, wanted=wanted).read(frame)

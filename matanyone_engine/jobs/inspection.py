@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A look at one frame before a shot is run: the same preparation as a job's, without a network and without output.
+
+Rule of this file: plates and masks take the way of job.py, so that what is seen here is what the network will see.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from matanyone_engine.errors import FrameRangeError
+from matanyone_engine.jobs.job import MatteJob, keys_of, open_source
+from matanyone_engine.jobs.masks import Plane, prepared_mask
+from matanyone_engine.matting.geometry import Geometry
+from matanyone_engine.matting.options import check_options, keywords
+from matanyone_engine.media.color import Levels, NetworkView
+from matanyone_engine.media.color_spaces import ColourChoice, choose_space
+from matanyone_engine.media.images import PlateHeader
+from matanyone_engine.media.plates import PlateSource
+from matanyone_engine.media.sequence import describe_frames
+
+SHADOWS, MIDDLE, LIGHTS = 0.01, 0.5, 0.99
+"""Shares of the pixels that are darker than the brightness that is reported."""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What one frame of a plate is, and what becomes of it on the way to the network."""
+
+    source: PlateSource
+    frame: int
+    header: PlateHeader
+    colour: ColourChoice
+    view: NetworkView
+    levels: Levels
+    brightness: tuple[float, float, float]
+    """Display values of the network's view below which SHADOWS, MIDDLE and LIGHTS of the pixels are."""
+    working: tuple[int, int]
+    """(height, width) at which the network computes."""
+    seen: Plane
+    """(H, W, 3) 0..1: what the network sees."""
+    mask: Plane | None
+    """(H, W) 0..1, grown or shrunk as asked."""
+
+
+def inspect_plate(job: MatteJob, frame: int | None = None) -> Inspection:
+    """Prepare one frame as a job would; a job without a mask ('') shows the plate alone.
+
+    frame: which; None is the mask's, or the first. Raises PlateError, MaskError, FrameRangeError, ColourError,
+    SettingError.
+    """
+    check_options(**keywords(job))
+    source = open_source(job)
+    job = job.named()
+    keys = keys_of(job, source, source.frames)
+    if frame is None:
+        frame = keys[0].seed.frame if keys else source.frames[0]
+    elif frame not in source.frames:
+        raise FrameRangeError(
+            expected=f"one of the frames {describe_frames(source.frames)}", came=str(frame), action="Name one of them."
+        )
+    header = source.header(frame)
+    colour = choose_space(header, job.colorspace, source.suffix)
+    view = NetworkView(colour.space, job.exposure)
+    mask = prepared_mask(keys[0].path, header.size, job.mask_grow, job.view) if keys else None
+    rgb = source.read(frame).rgb
+    seen = view(rgb)
+    brightness = np.quantile(seen.max(axis=-1), (SHADOWS, MIDDLE, LIGHTS))
+    return Inspection(
+        source=source,
+        frame=frame,
+        header=header,
+        colour=colour,
+        view=view,
+        levels=view.levels(rgb),
+        brightness=(float(brightness[0]), float(brightness[1]), float(brightness[2])),
+        working=Geometry.of(seen.shape[:2], job.working_size).working,
+        seen=seen,
+        mask=mask,
+    )

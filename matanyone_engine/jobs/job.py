@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One shot from files to files: a job is planned here, and run by run.py.
+
+Rule of this file: plan_matte() finds every fault that can be found without the network: nothing is computed or written
+before. It prints nothing; whoever asked for the work shows its events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from matanyone_engine.errors import SettingError
+from matanyone_engine.jobs.delivery import Outputs, plan_outputs
+from matanyone_engine.jobs.masks import (
+    Key,
+    KeyMask,
+    MaskReading,
+    MaskSet,
+    ObjectOptions,
+    expanded,
+    read_masks,
+    subjects_of,
+)
+from matanyone_engine.jobs.provenance import describe_making
+from matanyone_engine.matting.memory_policy import MemoryPolicy
+from matanyone_engine.matting.options import check_options, check_size, keywords
+from matanyone_engine.matting.shot import Seed, Shot
+from matanyone_engine.media.channels import Selection
+from matanyone_engine.media.color import LinearLight, NetworkView
+from matanyone_engine.media.color_spaces import ColourChoice, choose_space, is_linear
+from matanyone_engine.media.layouts import Delivery
+from matanyone_engine.media.mattes import check_writable
+from matanyone_engine.media.plates import PlateSource, check_plates, describe_picture, open_plate
+from matanyone_engine.media.sequence import describe_frames, select_frames
+from matanyone_engine.media.views import with_view
+from matanyone_engine.model.registry import VettedWeights
+from matanyone_engine.runs.sidecars import Papers
+
+
+@dataclass(frozen=True)
+class MatteJob:
+    """What an artist asks for. Paths as typed; nothing was looked at yet."""
+
+    plate: str
+    mask: str
+    """The mask of a shot with one object and one key; '' where all masks are among `keys`."""
+    out: str
+    mask_frame: int | None = None
+    """The plate frame the mask belongs to; None is the first frame that is run."""
+    keys: tuple[KeyMask, ...] = ()
+    """Further masks: on other frames, of other objects."""
+    objects: tuple[ObjectOptions, ...] = ()
+    """What else is said of objects; those without a line have the defaults."""
+    pin_keys: bool = False
+    """Every pass keeps all keys of its object in memory; a changed key then changes the whole of the object."""
+    separate: bool = False
+    """Mattes of different objects add up to at most 1; always so where one is a distractor."""
+    frames: tuple[int, ...] | None = None
+    """None is every frame of the plate."""
+    first: tuple[int, ...] = ()
+    """Frames that are made before all others, in this order."""
+    missing: Literal["error", "skip"] = "error"
+    colorspace: str | None = None
+    exposure: float = 0.0
+    """Stops by which the network sees the plate brighter; nothing else changes."""
+    mask_grow: int = 0
+    """Pixels to grow the mask by before it is used; negative shrinks."""
+    warm_up_passes: int | None = None
+    """How often a key's frame is predicted again; None is what suits the model."""
+    working_size: int | None = None
+    refine: bool = True
+    """Alphas of a working size come back along the plate's detail; else bilinearly."""
+    region: str | None = None
+    """What of the plate is computed (matting/region.py)."""
+    hold_tolerance: float | None = 0.0
+    """Plates this close to the last computed one get its alpha (matting/held_frames.py); None computes every frame."""
+    memory: MemoryPolicy = field(default_factory=MemoryPolicy)
+    delivery: Delivery = field(default_factory=Delivery)
+    """How the alphas are written."""
+    view: str | None = None
+    """Of a stereo plate; %V and %v in plate, mask and out stand for it. None is the file's default view."""
+    part: str | None = None
+    layer: str | None = None
+    """Of an EXR with several: the one to matte."""
+
+    @property
+    def wanted(self) -> Selection:
+        """Which picture of the plate's files."""
+        return Selection.of(self.plate, self.view, self.part, self.layer)
+
+    def named(self) -> MatteJob:
+        """With %V and %v replaced. Raises SettingError where no view is named."""
+        plate, mask, out = (with_view(name, self.view) for name in (self.plate, self.mask, self.out))
+        keys = tuple(replace(key, file=with_view(key.file, self.view)) for key in self.keys)
+        objects = tuple(each.of_view(self.view) for each in self.objects)
+        return replace(self, plate=plate, mask=mask, out=out, keys=keys, objects=objects)
+
+
+@dataclass(frozen=True)
+class MattePlan:
+    """A checked job: every file it needs is there and fits."""
+
+    job: MatteJob
+    source: PlateSource
+    frames: tuple[int, ...]
+    """Frames that get an alpha, ascending."""
+    shot: Shot
+    """All frames that may have to be run, and the objects with their keys."""
+    masks: MaskSet
+    size: tuple[int, int]
+    """(width, height)."""
+    colour: ColourChoice
+    view: NetworkView
+    """What the network sees of a plate."""
+    outputs: Outputs
+    light: LinearLight | None = None
+    """How the plate's values become linear light, where a foreground is estimated and they are not."""
+
+    def paths(self, frame: int) -> list[Path]:
+        """Where the alphas of a frame go."""
+        return self.outputs.paths(frame)
+
+    @property
+    def papers(self) -> Papers:
+        """What a run of it leaves beside its alphas."""
+        return Papers.of(self.outputs.main, self.job.frames)
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What a job is about: found without reading a pixel."""
+
+    frames: tuple[int, ...]
+    """Frames that get an alpha, ascending."""
+    keys: tuple[Key, ...]
+    shot: Shot
+    masks: frozenset[Path]
+    constraints: frozenset[Path]
+
+
+def outline_matte(job: MatteJob, source: PlateSource) -> Outline:
+    """Frames, objects and files of a job. Raises PlateError, MaskError, FrameRangeError, SettingError."""
+    check_options(**keywords(job))
+    job = job.named()
+    frames = select_frames(source, job.frames, job.missing)
+    _check_first(job.first, frames)
+    keys = keys_of(job, source, frames)
+    run = _frames_between(source, (*(key.seed.frame for key in keys), *frames), job.missing)
+    shot = Shot(run, subjects_of(keys, job.objects, pinned=job.pin_keys))
+    held = frozenset(path for options in job.objects for path in options.constraints(run).values())
+    return Outline(frames, keys, shot, frozenset(key.path for key in keys), held)
+
+
+def _check_first(first: Sequence[int], frames: Sequence[int]) -> None:
+    others = sorted(set(first) - set(frames))
+    if others:
+        raise SettingError(
+            expected="frames to begin with among those that are matted",
+            came=describe_frames(others),
+            action="Leave them out of --first, or matte them too.",
+        )
+
+
+def plan_matte(
+    job: MatteJob,
+    checked: Callable[[int, int], None] = lambda _done, _of: None,
+    *,
+    resume: bool = False,
+    looked_through: bool = False,
+    allowed: Callable[[Sequence[Path]], None] = lambda _paths: None,
+) -> MattePlan:
+    """Check a job against the files it names; `checked` hears how many plates of how many were looked through.
+
+    resume: it is to go on with an unfinished run, in the version that one writes.
+    looked_through: the plates were read before, in a process that could be spared (engine/sandbox.py).
+    allowed: raises where the job may not write; asked before anything is.
+
+    Raises PlateError, MaskError, FrameRangeError, ColourError, SettingError, OutputError.
+    """
+    source = open_source(job)
+    job = job.named()
+    about = outline_matte(job, source)
+    first = source.header(about.frames[0])
+    colour = choose_space(first, job.colorspace, source.suffix)
+    outputs = plan_outputs_of(job, source, about, resume=resume)
+    outputs.check(about.frames, [*source.paths(about.shot.frames), *about.masks, *about.constraints])
+    view = NetworkView(colour.space, job.exposure)
+    unmixing = job.delivery.unmixes and not is_linear(colour.space)
+    light = LinearLight(colour.space) if unmixing else None
+    check_size(job, *first.size)
+    masks = read_masks(about.keys, job.objects, about.shot.frames, MaskReading(first.size, job.mask_grow, job.view))
+    allowed(outputs.paths(about.frames[0]))
+    for folder, least in outputs.least_bytes(about.frames, first).items():
+        check_writable(folder, least)
+    if not looked_through:
+        check_plates(source, about.shot.frames, checked)
+    outputs.reserve()
+    return MattePlan(job, source, about.frames, about.shot, masks, first.size, colour, view, outputs, light)
+
+
+def plan_outputs_of(job: MatteJob, source: PlateSource, about: Outline, *, resume: bool = False) -> Outputs:
+    """Where its alphas go; nothing is looked at but one header. Raises PlateError, SettingError, ColourError."""
+    job = job.named()
+    first = source.header(about.frames[0])
+    written = tuple(subject.name for subject in about.shot.subjects if not subject.distractor)
+    linear = is_linear(choose_space(first, job.colorspace, source.suffix).space)
+    return plan_outputs(job.out, job.delivery, written, source, first, linear=linear, resume=resume)
+
+
+def open_source(job: MatteJob) -> PlateSource:
+    """The job's plate: the picture that its view, part and layer choose. Raises PlateError, FrameRangeError."""
+    return open_plate(job.named().plate, wanted=job.wanted)
+
+
+def keys_of(job: MatteJob, source: PlateSource, frames: tuple[int, ...]) -> tuple[Key, ...]:
+    """All masks, the plain one first. Raises MaskError, PlateError, FrameRangeError."""
+    frame = () if job.mask_frame is None else (job.mask_frame,)
+    plain = (KeyMask(job.mask, frame),) if job.mask else ()
+    return expanded((*plain, *job.keys), source, frames[0])
+
+
+def _frames_between(source: PlateSource, ends: tuple[int, ...], missing: Literal["error", "skip"]) -> tuple[int, ...]:
+    """Every plate frame from the lowest to the highest: a session must not leap, so frames nobody asked for are run."""
+    known = sorted({*source.frames, *source.missing})
+    return select_frames(source, tuple(n for n in known if min(ends) <= n <= max(ends)), missing)
+
+
+def provenance(plan: MattePlan, weights: VettedWeights, seeds: Sequence[Seed]) -> dict[str, str]:
+    """What is said about how alphas that depend on these keys were made."""
+    job, files = plan.job, [plan.masks.keys[seed] for seed in seeds]
+    several = len(plan.shot.subjects) > 1
+    names = [
+        f"{seed.subject}={file.path.name}" if several else file.path.name
+        for seed, file in zip(seeds, files, strict=True)
+    ]
+    made = describe_making(
+        weights,
+        plan.colour,
+        plan.view,
+        mask=", ".join(names),
+        mask_frame=", ".join(str(seed.frame) for seed in seeds),
+        mask_sha256=", ".join(file.sha256 for file in files),
+        mask_grow=job.mask_grow,
+        options=job,
+        size=plan.size,
+        memory=job.memory,
+    )
+    return {**made, "picture": describe_picture(plan.source.header(plan.frames[0]))}
+
+
+def describe_shot(plan: MattePlan) -> dict[str, object]:
+    """What someone who looks at the alphas later needs: the plate from anywhere, its colour, each object's keys."""
+    objects = {
+        subject.name: {
+            "keys": list(subject.keys),
+            "first": subject.first,
+            "last": subject.last,
+            "distractor": subject.distractor,
+        }
+        for subject in plan.shot.subjects
+    }
+    return {
+        "plate": str(Path(plan.job.plate).absolute()),
+        "size": list(plan.size),
+        "colorspace": plan.colour.space,
+        "exposure": plan.job.exposure,
+        "objects": objects,
+    }
+
+
+def seeds_behind(shot: Shot, frame: int) -> list[Seed]:
+    """The keys that the alphas of a frame depend on, subject by subject, ascending."""
+    return list(dict.fromkeys(seed for subject in shot.subjects for seed in shot.seeds_for(subject.name, frame)))

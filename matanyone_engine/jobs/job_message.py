@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A job as it is said (wire.messages.Job) <-> as it is planned (job.MatteJob)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from matanyone_engine.errors import SettingError
+from matanyone_engine.jobs.job import MatteJob
+from matanyone_engine.jobs.masks import KeyMask, ObjectOptions
+from matanyone_engine.matting.options import keywords
+from matanyone_engine.media.layouts import Delivery
+from matanyone_engine.wire import messages as say
+
+
+def matte_job(job: say.Job) -> MatteJob:
+    """What is to be planned. Model, licence and resume are for whoever runs it. Raises SettingError."""
+    if job.missing not in ("error", "skip"):
+        raise SettingError(expected="missing: 'error' or 'skip'", came=repr(job.missing), action="Correct the job.")
+    return MatteJob(
+        plate=job.plate,
+        mask=job.mask,
+        out=job.out,
+        mask_frame=job.mask_frame,
+        keys=tuple(KeyMask(key.file, key.frames, key.object) for key in job.keys),
+        objects=tuple(ObjectOptions(**asdict(each)) for each in job.objects),
+        pin_keys=job.pin_keys,
+        first=job.first,
+        separate=job.separate,
+        frames=job.frames,
+        missing="skip" if job.missing == "skip" else "error",
+        colorspace=job.options.colorspace,
+        exposure=job.options.exposure,
+        mask_grow=job.options.mask_grow,
+        **keywords(job.options),
+        delivery=Delivery(**asdict(job.delivery)),
+        view=job.view,
+        part=job.part,
+        layer=job.layer,
+    )
+
+
+def job_message(job: MatteJob, model: str, *, licence: str = "any", label: str = "") -> say.Job:
+    """The same, to be said or written down; whoever sends it draws a nonce."""
+    return say.Job(
+        nonce="",
+        plate=job.plate,
+        mask=job.mask,
+        out=job.out,
+        mask_frame=job.mask_frame,
+        frames=job.frames,
+        missing=job.missing,
+        model=model,
+        options=say.Options(colorspace=job.colorspace, mask_grow=job.mask_grow, exposure=job.exposure, **keywords(job)),
+        delivery=say.Delivery(**asdict(job.delivery)),
+        view=job.view,
+        part=job.part,
+        layer=job.layer,
+        label=label,
+        keys=tuple(say.KeyMask(key.file, key.frames, key.object) for key in job.keys),
+        objects=tuple(say.ObjectOptions(**asdict(each)) for each in job.objects),
+        pin_keys=job.pin_keys,
+        first=job.first,
+        separate=job.separate,
+        licence=licence,
+    )

@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An artist's masks as files -> the subjects of a shot (matting/shot.py).
+
+Rule of this file: every mask and constraint mask is read once while the job is planned, so that a bad one costs no
+work; what was read is remembered by its digest, and a file that has changed since is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from matanyone_engine.errors import MaskError, SettingError
+from matanyone_engine.matting.inside_outside import Constraints
+from matanyone_engine.matting.shot import Seed, Subject
+from matanyone_engine.media.images import read_constraint_mask, read_mask
+from matanyone_engine.media.layouts import SUBJECT
+from matanyone_engine.media.mask_morphology import grow_mask
+from matanyone_engine.media.plates import PlateSource
+from matanyone_engine.media.sequence import describe_frames, find_sequence, has_frame_token
+from matanyone_engine.media.views import with_view
+
+Plane = NDArray[np.float32]
+Size = tuple[int, int]
+"""(width, height)."""
+
+MOST_GROWTH = 200
+"""Pixels; the time it takes grows with the square, and no mask is that far off."""
+
+
+@dataclass(frozen=True)
+class KeyMask:
+    """Masks of one object, as asked for."""
+
+    file: str
+    """A file for one frame, or a pattern with #### for several."""
+    frames: tuple[int, ...] = ()
+    """Plate frames the masks belong to; () is the first frame that is run."""
+    object: str = SUBJECT
+
+
+@dataclass(frozen=True)
+class Key:
+    """One mask on one plate frame."""
+
+    seed: Seed
+    path: Path
+
+
+@dataclass(frozen=True)
+class ObjectOptions:
+    """What else an artist says of one object."""
+
+    name: str = SUBJECT
+    first: int | None = None
+    """First plate frame it is to be seen on; None is the shot's. Its alpha is 0 elsewhere."""
+    last: int | None = None
+    distractor: bool = False
+    """Followed only to keep the other objects off it; it is not written."""
+    inside: str | None = None
+    """Masks of where it is, whatever the network thinks: a pattern by plate frame, or one file for all frames."""
+    outside: str | None = None
+    """Masks of where it is not."""
+
+    def of_view(self, view: str | None) -> ObjectOptions:
+        """With %V and %v replaced. Raises SettingError where no view is named."""
+        inside, outside = (text and with_view(text, view) for text in (self.inside, self.outside))
+        return replace(self, inside=inside, outside=outside)
+
+    def constraints(self, frames: Sequence[int]) -> dict[tuple[str, int], Path]:
+        """('inside' or 'outside', frame) -> file, for the frames that have one. Raises MaskError, PlateError."""
+        said = (("inside", self.inside), ("outside", self.outside))
+        return {(side, frame): path for side, text in said for frame, path in _animated(text, frames)}
+
+
+@dataclass(frozen=True)
+class MaskFile:
+    """A file that was read while the job was planned."""
+
+    path: Path
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path) -> MaskFile:
+        return cls(path, hashlib.sha256(path.read_bytes()).hexdigest())
+
+    def check(self) -> None:
+        """Raise MaskError if it is not what it was."""
+        if MaskFile.of(self.path) != self:
+            raise MaskError(
+                expected=f"{str(self.path)!r} as it was when the run began",
+                came="another file of that name",
+                action="Run again: only what the mask can change is computed anew.",
+            )
+
+
+@dataclass(frozen=True)
+class MaskReading:
+    """How masks are read."""
+
+    size: Size
+    grow: int = 0
+    """Pixels to grow key masks by; negative shrinks."""
+    view: str | None = None
+    """Of stereo files."""
+
+    def mask(self, path: Path) -> Plane:
+        """(H, W) 0..1, grown or shrunk. Raises MaskError, SettingError."""
+        return prepared_mask(path, self.size, self.grow, self.view)
+
+    def constraints(self, path: Path) -> Plane:
+        """(H, W) 0..1. Raises MaskError."""
+        return read_constraint_mask(path, self.size, self.view)
+
+
+@dataclass(frozen=True)
+class MaskSet:
+    """All masks and constraint masks of a shot, by file."""
+
+    reading: MaskReading
+    keys: Mapping[Seed, MaskFile]
+    inside: Mapping[tuple[str, int], MaskFile]
+    """(object, frame) -> its file."""
+    outside: Mapping[tuple[str, int], MaskFile]
+
+    def mask(self, seed: Seed) -> Plane:
+        """(H, W) 0..1, grown or shrunk. Raises MaskError."""
+        file = self.keys[seed]
+        file.check()
+        return self.reading.mask(file.path)
+
+    def constraints(self, name: str, frame: int) -> Constraints:
+        """Of one object on one frame. Raises MaskError."""
+        return Constraints(self._limit(self.inside.get((name, frame))), self._limit(self.outside.get((name, frame))))
+
+    def constraint_digests(self) -> dict[tuple[str, int], str]:
+        """(object, frame) -> what tells its constraint mask from others."""
+        places = self.inside.keys() | self.outside.keys()
+        return {place: f"{_sha(self.inside.get(place))}/{_sha(self.outside.get(place))}" for place in places}
+
+    def files(self) -> set[MaskFile]:
+        """Every file that was read."""
+        return {file for files in (self.keys, self.inside, self.outside) for file in files.values()}
+
+    def _limit(self, file: MaskFile | None) -> Plane | None:
+        if file is None:
+            return None
+        file.check()
+        return self.reading.constraints(file.path)
+
+
+def _sha(file: MaskFile | None) -> str:
+    return file.sha256 if file else ""
+
+
+def subjects_of(keys: Sequence[Key], objects: Sequence[ObjectOptions], *, pinned: bool) -> tuple[Subject, ...]:
+    """Keys gathered by object, in the order in which objects were named. Raises SettingError, MaskError."""
+    names = list(dict.fromkeys(key.seed.subject for key in keys))
+    options = {each.name: each for each in objects}
+    unknown = next((each.name for each in objects if each.name not in names), None)
+    if unknown is not None or len(options) < len(objects):
+        raise SettingError(
+            expected=f"options of the objects {', '.join(names)}, once for each",
+            came=repr(unknown or [each.name for each in objects]),
+            action="Name the object as in --mask NAME=FILE@FRAME.",
+        )
+    made = [_subject(name, keys, options.get(name, ObjectOptions(name)), pinned) for name in names]
+    if all(subject.distractor for subject in made):
+        raise MaskError(
+            expected="an object to matte", came="distractors only", action="Give its mask: --mask FILE@FRAME."
+        )
+    return tuple(made)
+
+
+def _subject(name: str, keys: Iterable[Key], options: ObjectOptions, pinned: bool) -> Subject:
+    frames = tuple(sorted(key.seed.frame for key in keys if key.seed.subject == name))
+    pins = frozenset(frames) if pinned else frozenset()
+    return Subject(name, frames, options.first, options.last, pins, options.distractor)
+
+
+def read_masks(
+    keys: Sequence[Key], objects: Sequence[ObjectOptions], frames: Sequence[int], reading: MaskReading
+) -> MaskSet:
+    """Every mask and constraints, read and found good. Raises MaskError, SettingError."""
+    seeds = {key.seed: key.path for key in keys}
+    for path in dict.fromkeys(seeds.values()):
+        reading.mask(path)
+    held = {each.name: each.constraints(frames) for each in objects}
+    inside, outside = (
+        {(name, frame): path for name, files in held.items() for (which, frame), path in files.items() if which == side}
+        for side in ("inside", "outside")
+    )
+    for path in {*inside.values(), *outside.values()}:
+        reading.constraints(path)
+    known = {path: MaskFile.of(path) for path in {*seeds.values(), *inside.values(), *outside.values()}}
+    return MaskSet(
+        reading,
+        keys={seed: known[path] for seed, path in seeds.items()},
+        inside={place: known[path] for place, path in inside.items()},
+        outside={place: known[path] for place, path in outside.items()},
+    )
+
+
+def _animated(pattern: str | None, frames: Sequence[int]) -> list[tuple[int, Path]]:
+    """Frame -> file, for the frames that have one. A single file holds for all frames."""
+    if pattern is None:
+        return []
+    if Path(pattern).is_file():
+        return [(frame, Path(pattern)) for frame in frames]
+    found = find_sequence(pattern)
+    there = sorted(set(frames) & set(found.frames))
+    if not there:
+        raise MaskError(
+            expected=f"constraint masks for some of the frames {frames[0]} to {frames[-1]}",
+            came=f"none in {pattern!r}",
+            action="Number them as the plate is numbered.",
+        )
+    return [(frame, found.path(frame)) for frame in there]
+
+
+def prepared_mask(path: Path, size: Size, grow: int, view: str | None = None) -> Plane:
+    """(H, W), grown or shrunk by so many pixels. Raises MaskError, SettingError."""
+    if abs(grow) > MOST_GROWTH:
+        raise SettingError(
+            expected=f"a mask to grow or shrink by at most {MOST_GROWTH} pixels",
+            came=str(grow),
+            action="Draw the mask closer to the subject.",
+        )
+    mask = grow_mask(read_mask(path, size, view), grow)
+    if not mask.any():
+        raise MaskError(
+            expected="a mask that still shows the subject",
+            came=f"nothing left of {path} after shrinking it by {-grow} pixels",
+            action="Shrink it less.",
+        )
+    return mask
+
+
+# ------------------------------------------------------------------------------------------------ as asked for
+
+
+def expanded(masks: Sequence[KeyMask], source: PlateSource, first: int) -> tuple[Key, ...]:
+    """One key for each mask and frame. first: the first frame that is run, for masks without one.
+
+    Raises MaskError, PlateError, FrameRangeError.
+    """
+    keys = tuple(key for mask in masks for key in _keys_of(mask, source, first))
+    for key in keys:
+        if key.seed.frame not in source.frames:
+            raise MaskError(
+                expected=f"a mask of one of the frames {describe_frames(source.frames)}",
+                came=f"{key.path}@{key.seed.frame}",
+                action="Name the plate frame on which the mask was drawn: --mask FILE@FRAME.",
+            )
+    seeds = [key.seed for key in keys]
+    twice = next((key for key in keys if seeds.count(key.seed) > 1), None)
+    if twice is not None:
+        raise MaskError(
+            expected="one mask for each key frame of an object",
+            came=f"two of {twice.seed.subject!r} on frame {twice.seed.frame}",
+            action="Leave one of them out.",
+        )
+    return keys
+
+
+def _keys_of(mask: KeyMask, source: PlateSource, first: int) -> Iterator[Key]:
+    path = Path(mask.file)
+    if not mask.frames:
+        _check_number(path, first, source)
+        yield Key(Seed(mask.object, first), path)
+    elif len(mask.frames) == 1 and (path.is_file() or not has_frame_token(path.name)):
+        yield Key(Seed(mask.object, mask.frames[0]), path)
+    else:
+        yield from _animated_keys(mask)
+
+
+def _check_number(mask: Path, first: int, source: PlateSource) -> None:
+    """A mask whose file name says another frame of the plate is not put on the first one in silence."""
+    if not mask.is_file():
+        return  # read_mask will say so
+    named = find_sequence(mask)
+    own = named.frames[0]
+    if named.numbered and own != first and own in source.frames:
+        raise MaskError(
+            expected=f"the mask's frame to be named: its file is numbered {own}, the first frame is {first}",
+            came=str(mask),
+            action=f"Write {mask}@{own}, or {mask}@{first} if it was drawn there.",
+        )
+
+
+def _animated_keys(mask: KeyMask) -> Iterator[Key]:
+    """Some frames of an animated matte."""
+    if Path(mask.file).is_file():
+        raise MaskError(
+            expected=f"a mask for each of the frames {', '.join(map(str, mask.frames))}",
+            came=f"one file, {mask.file}",
+            action="Write #### in place of the frame number: roto.####.exr@1001,1047.",
+        )
+    found = find_sequence(mask.file)
+    absent = [frame for frame in mask.frames if frame not in set(found.frames)]
+    if absent:
+        raise MaskError(
+            expected=f"a mask in {mask.file!r} for each key frame",
+            came=f"none for {', '.join(map(str, absent))}",
+            action="Render the roto on these frames, or leave them out of the list.",
+        )
+    return (Key(Seed(mask.object, frame), found.path(frame)) for frame in mask.frames)

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an alpha says about how it was made; the same words whether a job or a session made it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from matanyone_engine.matting.confidence import Confidence
+from matanyone_engine.matting.memory_policy import MemoryPolicy
+from matanyone_engine.matting.options import SessionOptions, describe_density
+from matanyone_engine.matting.session import FrameReport
+from matanyone_engine.media.color import NetworkView
+from matanyone_engine.media.color_spaces import ColourChoice
+from matanyone_engine.model.registry import VettedWeights
+from matanyone_engine.version import __version__
+
+
+def describe_making(
+    weights: VettedWeights,
+    colour: ColourChoice,
+    view: NetworkView,
+    *,
+    mask: str,
+    mask_frame: int | str,
+    mask_sha256: str,
+    mask_grow: int,
+    options: SessionOptions,
+    size: tuple[int, int],
+    memory: MemoryPolicy,
+) -> dict[str, str]:
+    """Keys and values that go into every file as matanyone:<key>. size: width, height of the plate."""
+    return {
+        "version": __version__,
+        "model": weights.label,
+        "modelLicence": weights.licence,
+        "modelSha256": weights.found.sha256 or "unknown",
+        "precision": weights.precision,
+        "mask": mask,
+        "maskFrame": str(mask_frame),
+        "maskSha256": mask_sha256,
+        "maskGrow": str(mask_grow),
+        "plateColorspace": f"{colour.space} ({colour.reason})",
+        "networkView": view.name,
+        "exposure": f"{view.exposure:g}",
+        "warmUpPasses": str(options.warm_up_passes),
+        "workingSize": "full" if options.working_size is None else str(options.working_size),
+        "computed": describe_density(options, *size),
+        "holdTolerance": "off" if options.hold_tolerance is None else f"{options.hold_tolerance:g}",
+        "memory": json.dumps(memory.to_dict()),
+    }
+
+
+def describe_frame(report: FrameReport) -> dict[str, str]:
+    """What differs from frame to frame: the plate pixels that were computed, and whether they were."""
+    region = {} if report.region is None else {"region": str(report.region)}
+    return {**region, "held": "1"} if report.held else region
+
+
+def describe_confidence(confidences: Mapping[str, Confidence]) -> dict[str, str]:
+    """Of the objects in a file: the least as a bare number, which a host's expression can use, and each of several."""
+    if not confidences:
+        return {}
+    worst = min(confidences.values(), key=lambda each: each.value)
+    said = {"confidence": f"{worst.value:.3f}"}
+    if worst.why:
+        said["confidenceWhy"] = worst.why
+    if len(confidences) > 1:
+        said["confidences"] = ", ".join(f"{name}={each.value:.3f}" for name, each in confidences.items())
+    return said

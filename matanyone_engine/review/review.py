@@ -1,0 +1,475 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What there is to be said about a finished run: found beside its files, and measured in them, for page.py.
+
+Rules of this file:
+1. It reads: the record, the ledger, the headers, the alphas, the plate. It changes nothing.
+2. Whatever is missing (a record, a plate that has moved, a confidence of an older run) is left out and said so; the
+   alphas alone are enough for a review.
+3. It holds three small alphas of each object at a time, and the pictures of the chosen frames.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from matanyone_engine.errors import BadInput, PlateError, SettingError
+from matanyone_engine.matting.confidence import DOUBTFUL
+from matanyone_engine.media.channels import Selection
+from matanyone_engine.media.color import NetworkView
+from matanyone_engine.media.contact_sheet import choose_preview_frames
+from matanyone_engine.media.file_info import read_facts
+from matanyone_engine.media.flicker import flicker
+from matanyone_engine.media.images import FloatImage, read_alpha, read_channel
+from matanyone_engine.media.layouts import union
+from matanyone_engine.media.plates import PlateSource, open_plate
+from matanyone_engine.media.sequence import OutputPattern, find_sequence, has_frame_token
+from matanyone_engine.media.thumbnails import Thumbnails, as_webp, fitting, shrunk
+from matanyone_engine.runs.ledger import Ledger
+from matanyone_engine.runs.record import Line, read_record
+from matanyone_engine.runs.sidecars import RECORD, Papers
+
+_MEASURED_WIDTH = 640
+"""Pixels: flicker is measured on alphas no wider than this, as a viewer would see it."""
+_GREEN = (0.06, 0.36, 0.10)
+"""Linear Rec.709: fringes of any colour show on it."""
+_PICTURE_QUALITY, _STRIP_QUALITY = 82, 70
+_STRIP_WIDTH = 160
+_FINER = 3
+"""Times as wide as its picture is what a picture is mixed from, at most."""
+_MOST_IN_STRIP = 160
+"""Frames that have a small picture."""
+_MOST_BYTES = 12 << 20
+"""Of large pictures: a page that can be sent to somebody, however long the shot and large the plate."""
+_JOINED = 2
+"""Frames that may lie between two doubtful ones of one stretch."""
+
+ALL_OBJECTS = "all objects"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """A run, found."""
+
+    title: str
+    record: Mapping[str, Any]
+    """{} where there is none."""
+    files: Mapping[int, Sequence[Path]]
+    """Frame -> its files, ascending."""
+    lines: Mapping[int, Line]
+    """Frame -> what a record or a ledger says of it."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One object on one frame."""
+
+    coverage: float
+    """Part of the frame."""
+    confidence: float | None = None
+    """None where the run did not say."""
+    why: str = ""
+    flicker: float | None = None
+    """None at the ends, and beside frames that are not there."""
+    signals: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Track:
+    """One object through the shot."""
+
+    name: str
+    frames: Mapping[int, Seen]
+    keys: tuple[int, ...] = ()
+    first: int | None = None
+    """First frame it was to be seen on; None is the shot's."""
+    last: int | None = None
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Frames in a row on which one object is doubtful."""
+
+    object: str
+    first: int
+    last: int
+    worst: int
+    confidence: float
+    why: str
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A frame to be looked at, as WebP; without a plate there is only the alpha."""
+
+    alpha: bytes
+    plate: bytes = b""
+    checker: bytes = b""
+    colour: bytes = b""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all."""
+        return len(self.alpha) + len(self.plate) + len(self.checker) + len(self.colour)
+
+
+@dataclass(frozen=True)
+class Review:
+    """Everything the page shows."""
+
+    title: str
+    state: str
+    size: tuple[int, int]
+    """(width, height)."""
+    frames: tuple[int, ...]
+    tracks: tuple[Track, ...]
+    stretches: tuple[Stretch, ...]
+    """Worst first."""
+    worst: tuple[int, ...]
+    """Frames with pictures, the least sure first."""
+    pictures: Mapping[int, Pictures]
+    strip: Mapping[int, bytes]
+    """Frame -> a small picture."""
+    warnings: Mapping[str, tuple[int, ...]]
+    notes: tuple[str, ...]
+    """What could not be had."""
+    made: Mapping[str, str]
+
+
+# -------------------------------------------------------------------------------------------------- finding the run
+
+
+def find_run(text: str) -> RunFiles:
+    """A run by its output pattern, its folder or its record. Raises PlateError, SettingError, FrameRangeError."""
+    path = Path(text)
+    if path.name.endswith(RECORD):
+        return _of_records([path])
+    if path.is_dir():
+        records = sorted(path.glob(f"*{RECORD}"))
+        if len({str(read_record(record).get("job", {}).get("out")) for record in records}) > 1:
+            raise SettingError(
+                expected=f"one run in {text!r}",
+                came=f"{len(records)}: {', '.join(record.name for record in records[:10])}",
+                action="Name the record of the one you mean.",
+            )
+        return _of_records(records) if records else _of_files(path)
+    if has_frame_token(path.name):
+        records = Papers(OutputPattern.parse(path)).records()
+        if records:
+            return _of_records(records)
+    return _of_files(path)
+
+
+def _of_records(paths: Sequence[Path]) -> RunFiles:
+    """Of one output: runs over parts of its frames have records of their own, and the latest word on a frame counts."""
+    path = paths[0]
+    records = sorted(map(read_record, paths), key=lambda record: str(record.get("written", "")))
+    record = records[-1]
+    if not record:
+        raise SettingError(
+            expected="the record of a run of this engine",
+            came=f"{str(path)!r}, which is none" if path.exists() else f"{str(path)!r}, which is not there",
+            action="Name the record (NAME.matanyone.json), the folder or the output pattern of a run.",
+        )
+    lines = {int(frame): line for each in records for frame, line in each.get("frames", {}).items()}
+    files = {frame: [path.parent / name for name in line["files"]] for frame, line in sorted(lines.items())}
+    there = {frame: found for frame, found in files.items() if all(file.is_file() for file in found)}
+    if not there:
+        raise PlateError(
+            expected=f"the alphas of {str(path)!r}",
+            came="none of its files",
+            action="Put the record beside them, or name their pattern.",
+        )
+    return RunFiles(_title(Path(record["job"]["out"])), record, there, lines)
+
+
+def _of_files(path: Path) -> RunFiles:
+    """Alphas without a record: what a ledger beside them says counts."""
+    found = find_sequence(path)
+    files = {frame: [found.path(frame)] for frame in found.frames}
+    papers = Papers(OutputPattern.parse(found.folder / found.name))
+    ledger = Ledger(papers.ledger, papers.ledgers())
+    return RunFiles(_title(found.folder / found.name), {}, files, ledger.lines())
+
+
+def _title(pattern: Path) -> str:
+    """With its folder, which often is the shot."""
+    return f"{pattern.parent.name}/{pattern.name}" if pattern.parent.name else pattern.name
+
+
+# ------------------------------------------------------------------------------------------------------ looking at it
+
+
+def look_through(
+    run: RunFiles,
+    *,
+    plate: str | None = None,
+    most: int = 24,
+    widest: int = 640,
+    seen: Callable[[int, int], None] = lambda _done, _of: None,
+) -> Review:
+    """Read all alphas of a run, and the plate where pictures are wanted.
+
+    plate: where it is now, if not where the record says; most: how many frames are shown large at most, widest: how
+    large, in pixels; seen: hears how many looks of how many were taken. Raises PlateError, MaskError.
+    """
+    notes: list[str] = []
+    showing = _Showing(run, _open_plate(run, plate, notes))
+    frames = tuple(run.files)
+    in_strip = choose_preview_frames(frames, _MOST_IN_STRIP)
+    looked = _Counter(seen, len(frames) + len(in_strip) + min(most, len(frames)))
+    tracks = _tracks(run, showing, frames, looked)
+    stretches = _stretches(tracks)
+    pictures = _large(showing, _worst(tracks, stretches, most), widest, looked)
+    strip = {frame: looked.after(showing.small(frame)) for frame in in_strip}
+    if not any(each.confidence is not None for track in tracks for each in track.frames.values()):
+        notes.append("This run says nothing about confidence: worst are the frames that flicker most.")
+    return Review(
+        title=run.title,
+        state=str(run.record.get("state", "")),
+        size=showing.size,
+        frames=frames,
+        tracks=tracks,
+        stretches=stretches,
+        worst=tuple(pictures),
+        pictures=pictures,
+        strip=strip,
+        warnings=_warnings(run),
+        notes=(*notes, *showing.notes),
+        made=_made(run),
+    )
+
+
+class _Counter:
+    """How far a review is."""
+
+    def __init__(self, seen: Callable[[int, int], None], of: int) -> None:
+        self._seen, self._of, self._done = seen, of, 0
+
+    def after(self, made: T) -> T:
+        """Count what was made."""
+        self._done += 1
+        self._seen(self._done, self._of)
+        return made
+
+
+def _large(showing: _Showing, frames: Sequence[int], widest: int, looked: _Counter) -> dict[int, Pictures]:
+    """Large pictures of frames, the first ones first, as long as there is room."""
+    found: dict[int, Pictures] = {}
+    taken = 0
+    for frame in frames:
+        pictures = looked.after(showing.large(frame, widest))
+        taken += pictures.size
+        if found and taken > _MOST_BYTES:
+            showing.notes.append(f"There was room for {len(found)} large pictures: --width makes them smaller.")
+            break
+        found[frame] = pictures
+    return found
+
+
+def _open_plate(run: RunFiles, given: str | None, notes: list[str]) -> PlateSource | None:
+    """The plate, or a note."""
+    named = given or run.record.get("shot", {}).get("plate")
+    if not named:
+        notes.append("Without a record the plate is not known: name it with --plate to see composites.")
+        return None
+    job = run.record.get("job", {})
+    wanted = Selection.of(job.get("plate", ""), job.get("view"), job.get("part"), job.get("layer"))
+    try:
+        return open_plate(named, wanted=wanted)
+    except BadInput as error:
+        if given:
+            raise
+        notes.append(f"The plate is not where it was ({error.came}): name it with --plate to see composites.")
+        return None
+
+
+class _Showing:
+    """Alphas and pictures of a run's frames."""
+
+    def __init__(self, run: RunFiles, plate: PlateSource | None) -> None:
+        self._run, self._plate = run, plate
+        shot = run.record.get("shot", {})
+        self._view = NetworkView(shot.get("colorspace", "sRGB"), shot.get("exposure", 0.0))
+        first = next(iter(run.files.values()))
+        self._where = [_objects_in(path) for path in first]
+        window = read_facts(first[0]).parts[0].display_window
+        self.size = window.width, window.height
+        self.notes: list[str] = []
+
+    @property
+    def objects(self) -> list[str]:
+        """In the order of their files and layers."""
+        return [name for where in self._where for name in where]
+
+    def alphas(self, frame: int) -> dict[str, FloatImage]:
+        """Object -> (H, W) 0..1. Raises MaskError, PlateError."""
+        return {
+            name: read_channel(path, channel) if channel else read_alpha(path)
+            for path, where in zip(self._run.files[frame], self._where, strict=True)
+            for name, channel in where.items()
+        }
+
+    def large(self, frame: int, widest: int) -> Pictures:
+        """All pictures of a frame."""
+        small, has_plate = self._thumbnails(frame, widest)
+        alpha = as_webp(small.alpha(), _PICTURE_QUALITY)
+        if not has_plate:
+            return Pictures(alpha)
+        shown = (small.plate(), small.over_checker(), small.over_colour(_GREEN))
+        return Pictures(alpha, *(as_webp(each, _PICTURE_QUALITY) for each in shown))
+
+    def small(self, frame: int) -> bytes:
+        """One picture of a frame: over the checker, or its alpha."""
+        small, has_plate = self._thumbnails(frame, _STRIP_WIDTH)
+        return as_webp(small.over_checker() if has_plate else small.alpha(), _STRIP_QUALITY)
+
+    def _thumbnails(self, frame: int, widest: int) -> tuple[Thumbnails, bool]:
+        alpha = union(list(self.alphas(frame).values()))
+        rgb = self._plate_of(frame, alpha)
+        shown = alpha[..., None].repeat(3, axis=2) if rgb is None else rgb
+        size = fitting(alpha.shape, _FINER * widest)  # large plates: what no eye will tell need not be converted
+        return Thumbnails.of(shrunk(shown, size), shrunk(alpha, size), widest), rgb is not None
+
+    def _plate_of(self, frame: int, alpha: FloatImage) -> FloatImage | None:
+        """The plate as the network saw it; None, and a note, where it is not to be had."""
+        if self._plate is None:
+            return None
+        try:
+            rgb = self._view(self._plate.read(frame).rgb)
+        except BadInput as error:
+            self.notes.append(f"No plate for frame {frame}: {error.came}.")
+            return None
+        if rgb.shape[:2] != alpha.shape:
+            self.notes.append(f"The plate of frame {frame} has another size than its alpha.")
+            return None
+        return rgb
+
+
+def _objects_in(path: Path) -> dict[str, str]:
+    """Object -> its channel in a file, '' for the one that is read by read_alpha()."""
+    said = read_facts(path).provenance.get("objects")
+    channels = json.loads(said) if said else {}
+    if len(channels) == 1 or all(channel.endswith(".A") for channel in channels.values()):
+        return {name: channel if channel.endswith(".A") else "" for name, channel in channels.items()} or {"alpha": ""}
+    return {ALL_OBJECTS: ""}  # Cryptomatte, or objects that share one alpha
+
+
+def _tracks(run: RunFiles, showing: _Showing, frames: tuple[int, ...], looked: _Counter) -> tuple[Track, ...]:
+    """What is said of each object on each frame, and how it flickers."""
+    facts: dict[str, dict[int, Seen]] = {name: {} for name in showing.objects}
+    around: list[tuple[int, dict[str, FloatImage]]] = []
+    for frame, alphas in map(looked.after, _read_through(showing, frames)):
+        small = {name: shrunk(alpha, fitting(alpha.shape, _MEASURED_WIDTH)) for name, alpha in alphas.items()}
+        for name, alpha in alphas.items():
+            facts[name][frame] = _said(run.lines.get(frame, {}), name, float(alpha.mean()), len(facts))
+        around = [*around[-2:], (frame, small)]
+        _add_flicker(facts, around)
+    said = run.record.get("shot", {}).get("objects", {})
+    return tuple(_track(name, found, said.get(name)) for name, found in facts.items())
+
+
+def _track(name: str, found: Mapping[int, Seen], said: Mapping[str, Any] | None) -> Track:
+    return Track(name, found) if said is None else Track(name, found, tuple(said["keys"]), said["first"], said["last"])
+
+
+def _read_through(showing: _Showing, frames: tuple[int, ...]) -> Iterator[tuple[int, dict[str, FloatImage]]]:
+    """All alphas in order, the next one read beside the work on this one."""
+    with ThreadPoolExecutor(1) as thread:
+        ahead = thread.submit(showing.alphas, frames[0])
+        for frame, following in zip(frames, (*frames[1:], None), strict=True):
+            alphas = ahead.result()
+            if following is not None:
+                ahead = thread.submit(showing.alphas, following)
+            yield frame, alphas
+
+
+def _add_flicker(facts: dict[str, dict[int, Seen]], around: list[tuple[int, dict[str, FloatImage]]]) -> None:
+    """Of the middle one of three frames in a row."""
+    if len(around) < 3:
+        return
+    (before, earlier), (frame, now), (after, later) = around
+    if (before, after) != (frame - 1, frame + 1):
+        return
+    for name, alpha in now.items():
+        was = facts[name][frame]
+        measured = round(flicker(earlier[name], alpha, later[name]), 5)
+        facts[name][frame] = Seen(was.coverage, was.confidence, was.why, measured, was.signals)
+
+
+def _said(line: Line, name: str, coverage: float, objects: int) -> Seen:
+    """What the record says of an object on a frame; where all share an alpha, of the least sure."""
+    told: dict[str, Any] = line.get("confidence", {})
+    mine = told.get(name)
+    if mine is None and told and objects == 1:
+        mine = min(told.values(), key=lambda each: each["value"])
+    if mine is None:
+        return Seen(coverage)
+    signals = {key: value for key, value in (mine["signals"] or {}).items() if value is not None and key != "area"}
+    if mine["disagreement"] is not None:
+        signals["disagreement"] = mine["disagreement"]
+    return Seen(coverage, mine["value"], mine["why"], None, signals)
+
+
+# ---------------------------------------------------------------------------------------------- what to look at first
+
+
+def _stretches(tracks: Sequence[Track]) -> tuple[Stretch, ...]:
+    """Doubtful frames, in runs, worst first."""
+    found = []
+    for track in tracks:
+        doubtful = [n for n, each in track.frames.items() if each.confidence is not None and each.confidence < DOUBTFUL]
+        for run in _runs(doubtful):
+            worst = min(run, key=lambda n: track.frames[n].confidence or 0.0)
+            least = track.frames[worst]
+            found.append(Stretch(track.name, run[0], run[-1], worst, least.confidence or 0.0, least.why))
+    return tuple(sorted(found, key=lambda each: each.confidence))
+
+
+def _runs(frames: Sequence[int]) -> list[list[int]]:
+    """Frames in a row, small gaps allowed."""
+    runs: list[list[int]] = []
+    for frame in frames:
+        if runs and frame - runs[-1][-1] <= 1 + _JOINED:
+            runs[-1].append(frame)
+        else:
+            runs.append([frame])
+    return runs
+
+
+def _worst(tracks: Sequence[Track], stretches: Sequence[Stretch], count: int) -> tuple[int, ...]:
+    """Frames to show: the worst of each stretch, then the least sure that are not beside one that is shown already."""
+    badness: dict[int, tuple[float, float]] = {}
+    for track in tracks:
+        for frame, each in track.frames.items():
+            bad = (1.0 if each.confidence is None else each.confidence, -(each.flicker or 0.0))
+            badness[frame] = min(badness.get(frame, bad), bad)
+    apart = len(badness) // (2 * count)
+    chosen = list(dict.fromkeys(stretch.worst for stretch in stretches))[:count]
+    for frame in sorted(badness, key=lambda frame: badness[frame]):
+        if len(chosen) >= count:
+            break
+        if all(abs(frame - other) > apart for other in chosen):
+            chosen.append(frame)
+    return tuple(sorted(chosen, key=lambda frame: badness[frame]))
+
+
+def _warnings(run: RunFiles) -> dict[str, tuple[int, ...]]:
+    found: dict[str, list[int]] = {}
+    for frame in run.files:
+        for words in run.lines.get(frame, {}).get("warnings", ()):
+            found.setdefault(words, []).append(frame)
+    return {words: tuple(frames) for words, frames in found.items()}
+
+
+def _made(run: RunFiles) -> dict[str, str]:
+    """How it was made: by the record, or by the first file."""
+    made = run.record.get("made")
+    if made:
+        return {**made, "plate": str(run.record.get("shot", {}).get("plate", ""))}
+    return read_facts(next(iter(run.files.values()))[0]).provenance

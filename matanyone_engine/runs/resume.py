@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The way on from an unfinished run: the state of every pass that was under way, beside the alphas.
+
+A file that exists proves nothing: a run goes on only from a point that names the very same job. It may go on on
+another machine: what its cache (jobs/cache.py) lacks is computed again from these states, or from the keys.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from matanyone_engine.atomic import whole_file
+from matanyone_engine.errors import OutputError, SettingError
+
+_STATE = re.compile(r"[0-9a-f]{32}\.state")
+
+
+@dataclass(frozen=True)
+class ResumePoint:
+    """Where an unfinished run stopped."""
+
+    identity: str
+    """Digest of the job (run.identity); plates do not count, since states are named after what they come from."""
+    states: Mapping[str, bytes]
+    """Content name -> state, of every pass that was under way (matting/runner.py)."""
+
+
+def write_resume_point(path: Path, point: ResumePoint) -> None:
+    """Write atomically. Raises OutputError."""
+    sizes = {name: len(blob) for name, blob in point.states.items()}
+    blobs = b"".join(point.states.values())
+    header = {"identity": point.identity, "states": sizes, "sha256": hashlib.sha256(blobs).hexdigest()}
+    try:
+        with whole_file(path) as temporary:
+            temporary.write_bytes(b"\n".join((json.dumps(header).encode(), blobs)))
+    except OSError as error:
+        raise OutputError(
+            expected=f"to write the resume point {path}", came=str(error), action="Finished frames are kept."
+        ) from error
+
+
+def read_resume_point(path: Path) -> ResumePoint:
+    """What an unfinished run left. Raises SettingError where there is nothing, or it is damaged."""
+    if not path.is_file():
+        raise cannot_resume(f"no resume point at {path}")
+    header, _, blobs = path.read_bytes().partition(b"\n")
+    try:
+        fields = json.loads(header)
+        states, at = {}, 0
+        for name, size in fields["states"].items():
+            states[_checked(name)], at = blobs[at : at + size], at + size
+        if at != len(blobs):
+            raise ValueError(f"{len(blobs)} bytes of states, not {at}")
+        if hashlib.sha256(blobs).hexdigest() != fields["sha256"]:
+            raise ValueError("states that are not what was written")
+        return ResumePoint(str(fields["identity"]), states)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise cannot_resume(f"{path}, which is damaged ({error})") from error
+
+
+def point_identity(path: Path) -> str:
+    """Which job the point at this place is of; '' where there is none, or no telling."""
+    try:
+        with path.open("rb") as file:
+            return str(json.loads(file.readline())["identity"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _checked(name: str) -> str:
+    """It becomes a file name of the cache, and whoever may write beside the alphas may have written it."""
+    if not _STATE.fullmatch(name):
+        raise ValueError(f"a state called {name!r}")
+    return name
+
+
+def cannot_resume(came: str) -> SettingError:
+    """The refusal to go on from a run that is not exactly this job's."""
+    return SettingError(
+        expected="an unfinished run of exactly this job", came=came, action="Run it without --resume to begin anew."
+    )

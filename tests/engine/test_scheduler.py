@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine's mind under any order of events: every request gets one answer, no frame is stepped twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from matanyone_engine.engine import events as on
+from matanyone_engine.engine.scheduler import Limits, Scheduler
+from matanyone_engine.wire import messages as say
+from matanyone_engine.wire.errors import Code, WireError
+
+LIMITS = Limits(memory_bytes=100, window_frames=3, window_bytes=40, lease_s=10.0, snapshot_every=3)
+BROKEN = WireError(Code.BAD_INPUT, "broken", "mend it")
+FULL = WireError(Code.OUTPUT, "full", "free some room")
+
+
+def opened(scheduler: Scheduler, name: str, peer: str, priority: str = "interactive", need: int = 10) -> None:
+    opening = say.Open(name * 32, (64, 48), priority=priority)
+    scheduler.handle(on.Asked(on.Asker(peer, 1), opening, 0.0, need=need, fresh=name))
+    scheduler.handle(on.Loaded(name))
+
+
+def asked(scheduler: Scheduler, name: str, seq: int, peer: str = "p", digest: str = "") -> list[on.Instruction]:
+    message = say.Key(name, seq, seq) if seq == 0 else say.Frame(name, seq, seq)
+    event = on.Asked(on.Asker(peer, 100 + seq), message, 0.0, digest=digest or f"d{seq}", bytes=10)
+    return scheduler.handle(event)
+
+
+def kinds(instructions: list[on.Instruction]) -> list[str]:
+    return [type(each).__name__ for each in instructions]
+
+
+def code(instructions: list[on.Instruction]) -> str:
+    (reply,) = (each for each in instructions if isinstance(each, on.Reply))
+    assert isinstance(reply.message, say.Fault)
+    return reply.message.code
+
+
+def ready(scheduler: Scheduler, name: str, seq: int, peer: str = "p") -> list[on.Instruction]:
+    """Asked and decoded; what the decoding led to."""
+    (decode,) = (each for each in asked(scheduler, name, seq, peer) if isinstance(each, on.Decode))
+    return scheduler.handle(on.Decoded(decode.ticket))
+
+
+def test_a_frame_goes_its_way() -> None:
+    scheduler = Scheduler(LIMITS)
+    opened(scheduler, "a", "p")
+    (step,) = ready(scheduler, "a", 0)
+    assert isinstance(step, on.Step)
+    assert step.key
+    (store,) = scheduler.handle(on.Stepped(step.ticket, 1.0))
+    assert isinstance(store, on.Store)
+    assert store.snapshot, "a key is worth a snapshot"
+    assert kinds(scheduler.handle(on.Stored(store.ticket, snapshotted=True))) == ["SendResult"]
+    assert kinds(asked(scheduler, "a", 0)) == ["SendResult"], "said again: never stepped again"
+    assert code(asked(scheduler, "a", 0, digest="other")) == "conflict"
+    assert code(asked(scheduler, "a", 5)) == "out-of-order"
+
+
+def test_a_first_mask_is_made_once_and_told_to_all_who_ask() -> None:
+    scheduler = Scheduler(Limits(memory_bytes=100, prompts=2))
+
+    def ask(nonce: str, number: int) -> list[on.Instruction]:
+        return scheduler.handle(on.Asked(on.Asker("p", number), say.Prompt(nonce, "plate", "out"), 0.0))
+
+    assert kinds(ask("a", 1)) == ["MakeMask"]
+    assert not ask("a", 1), "said again while it is made"
+    assert not scheduler.idle
+    assert kinds(ask("b", 2)) == ["MakeMask"]
+    assert code(ask("c", 3)) == "busy"
+    masked = say.Masked("out", 1001, "sRGB", "GrabCut", 0.3)
+    assert kinds(scheduler.handle(on.MaskMade("a", masked))) == ["Reply", "Reply"]
+    assert kinds(ask("a", 4)) == ["Reply"], "said again once it is made"
+    assert code(scheduler.handle(on.MaskMade("b", fault=BROKEN))) == "bad-input"
+    assert scheduler.idle
+    assert kinds(ask("b", 5)) == ["MakeMask"], "what failed may be tried again"
+    assert code(scheduler.handle(on.Closing())) == "shutting-down"
+    assert scheduler.idle
+    assert not scheduler.handle(on.MaskMade("b", masked)), "nobody waits for it any more"
+
+
+def test_interactive_goes_before_batch_and_equals_take_turns_by_time() -> None:
+    scheduler = Scheduler(Limits(memory_bytes=100))
+    for name, priority in (("a", "interactive"), ("b", "interactive"), ("c", "batch")):
+        opened(scheduler, name, "p", priority)
+    (running,) = ready(scheduler, "c", 0)
+    for name in "ab":
+        for seq in range(3):
+            assert not ready(scheduler, name, seq)
+    order = []
+    cost = {"a": 3.0, "b": 1.0, "c": 1.0}
+    while isinstance(running, on.Step):
+        order.append(running.session)
+        followed = scheduler.handle(on.Stepped(running.ticket, cost[running.session]))
+        stores = [each for each in followed if isinstance(each, on.Store)]
+        running = next((each for each in followed if isinstance(each, on.Step)), None)
+        for store in stores:
+            more = [each for each in scheduler.handle(on.Stored(store.ticket)) if isinstance(each, on.Step)]
+            running = running or (more[0] if more else None)
+    assert order == ["c", "a", "b", "b", "b", "a", "a"]
+
+
+def test_what_does_not_fit_is_refused_with_figures() -> None:
+    scheduler = Scheduler(LIMITS)
+    opened(scheduler, "a", "p", need=60)
+    event = on.Asked(on.Asker("p", 9), say.Open("f" * 32, (1, 1)), 0.0, need=50, fresh="b")
+    assert code(scheduler.handle(event)) == "no-room"
+
+
+def test_a_crowded_disk_costs_parked_sessions_only() -> None:
+    scheduler = Scheduler(LIMITS)
+    opened(scheduler, "a", "p")
+    scheduler.adopt("b", say.Open("b" * 32, (64, 48)), 3, 10, 0.0)
+    (drop,) = scheduler.handle(on.Crowded(("a", "b", "c")))
+    assert isinstance(drop, on.Drop)
+    assert (drop.session, list(scheduler.shots)) == ("b", ["a"])
+
+
+def test_a_result_that_cannot_be_stored_takes_the_memory_back() -> None:
+    scheduler = Scheduler(LIMITS)
+    opened(scheduler, "a", "p")
+    (step,) = ready(scheduler, "a", 0)
+    assert isinstance(step, on.Step)
+    scheduler.handle(on.Stepped(step.ticket, 1.0))
+    assert not ready(scheduler, "a", 1)[1:]
+    followed = scheduler.handle(on.Stored(step.ticket, FULL))
+    if "Rewind" not in kinds(followed):  # the next frame was on the device: once it is done
+        second = next(task for task in scheduler.shots["a"].tasks if task.seq == 1)
+        (again,) = scheduler.handle(on.Stepped(second.ticket, 1.0))
+        assert isinstance(again, on.Store)
+        followed = scheduler.handle(on.Stored(again.ticket, FULL))
+    assert "Rewind" in kinds(followed)
+    codes = [
+        each.message.code for each in followed if isinstance(each, on.Reply) and isinstance(each.message, say.Fault)
+    ]
+    assert codes == ["output", "out-of-order"]
+    assert scheduler.shots["a"].next_seq == 0
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """Two clients, two sessions, and every event whenever it can happen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scheduler = Scheduler(LIMITS)
+        self.now = 0.0
+        self.number = 0
+        self.open_requests: set[int] = set()
+        self.answers: Counter[int] = Counter()
+        self.under_way: list[on.Instruction] = []
+        self.stepped: dict[str, list[int]] = {"a": [], "b": []}
+        self.stored: dict[str, list[int]] = {"a": [], "b": []}
+        for name, peer in (("a", "p"), ("b", "q")):
+            self.ask(say.Open(name * 32, (64, 48)), peer, fresh=name, need=10)
+
+    def ask(self, message: say.Message, peer: str, **more: object) -> None:
+        self.number += 1
+        self.open_requests.add(self.number)
+        self.follow(self.scheduler.handle(on.Asked(on.Asker(peer, self.number), message, self.now, **more)))  # type: ignore[arg-type]
+
+    def follow(self, instructions: list[on.Instruction]) -> None:
+        for each in instructions:
+            if isinstance(each, (on.Reply, on.SendResult)):
+                self.answers[each.who.id] += 1
+                if isinstance(each, on.SendResult):
+                    assert each.seq in self.stored[each.session]
+            elif isinstance(each, (on.Decode, on.Step, on.Store, on.Load, on.Park)):
+                self.under_way.append(each)
+            elif isinstance(each, on.Rewind):
+                assert not any(isinstance(other, on.Step) and other.session == each.session for other in self.under_way)
+                (seq,) = self.stepped[each.session][-1:]
+                self.stepped[each.session] = [
+                    n for n in self.stepped[each.session] if n < self.next_stored(each.session)
+                ]
+                assert seq >= self.next_stored(each.session)
+            if isinstance(each, on.Step):
+                assert each.seq == len(self.stepped[each.session]), "in order, none twice"
+
+    def next_stored(self, session: str) -> int:
+        return len(self.stored[session])
+
+    @rule(session=st.sampled_from("ab"), back=st.integers(-1, 2), alien=st.booleans())
+    def frame(self, session: str, back: int, alien: bool) -> None:
+        shot = self.scheduler.shots.get(session)
+        seq = max(0, (shot.next_seq if shot else 0) - back)
+        message = say.Key(session, seq, seq) if seq == 0 else say.Frame(session, seq, seq)
+        peer = {"a": "p", "b": "q"}[session] if not alien else "stranger"
+        self.ask(message, peer, digest=f"d{seq}", bytes=10)
+
+    @rule(
+        session=st.sampled_from("ab"),
+        what=st.sampled_from([say.Cancel, say.Snapshot, say.Reopen, say.Fetch, say.Close]),
+    )
+    def word(self, session: str, what: type[say.Message]) -> None:
+        message = say.Fetch(session, 0) if what is say.Fetch else what(session)  # type: ignore[call-arg]
+        self.ask(message, {"a": "p", "b": "q"}[session])
+
+    @rule(seconds=st.floats(0, 12))
+    def time(self, seconds: float) -> None:
+        self.now += seconds
+        self.follow(self.scheduler.handle(on.Tick(self.now)))
+
+    @precondition(lambda self: self.under_way)
+    @rule(data=st.data())
+    def report(self, data: st.DataObject) -> None:
+        """Any thread finishes what it was told, well or not."""
+        on_device = [each for each in self.under_way if isinstance(each, (on.Step, on.Load))]
+        others = [each for each in self.under_way if each not in on_device]
+        order = data.draw(st.sampled_from(others + on_device[:1]))
+        fails = data.draw(st.integers(0, 4)) == 0
+        self.under_way.remove(order)
+        self.follow(self.scheduler.handle(self.reported(order, fails)))
+
+    def reported(self, order: on.Instruction, fails: bool) -> on.Event:
+        fault = BROKEN if fails else None
+        if isinstance(order, on.Decode):
+            return on.Decoded(order.ticket, fault)
+        if isinstance(order, on.Step):
+            if not fails:
+                self.stepped[order.session].append(order.seq)
+            return on.Stepped(order.ticket, 1.0, fault)
+        if isinstance(order, on.Store):
+            assert order.seq == self.next_stored(order.session), "the journal is in order"
+            if not fails:
+                self.stored[order.session].append(order.seq)
+            return on.Stored(order.ticket, FULL if fails else None)
+        if isinstance(order, on.Load):
+            done = self.next_stored(order.session)
+            return on.Loaded(order.session, 1.0, done, tuple((n, f"d{n}") for n in range(done)), done > 0)
+        assert isinstance(order, on.Park)
+        assert order.next_seq == self.next_stored(order.session)
+        return on.Parked(order.session, order.next_seq, order.leave and not fails, FULL if fails else None)
+
+    @invariant()
+    def nobody_hears_twice(self) -> None:
+        assert all(count == 1 for count in self.answers.values())
+
+    @invariant()
+    def memory_is_bounded(self) -> None:
+        assert self.scheduler.memory_bytes <= LIMITS.memory_bytes
+        assert all(len(shot.tasks) <= LIMITS.window_frames for shot in self.scheduler.shots.values())
+
+    def teardown(self) -> None:
+        """Once everything under way has ended, everybody has an answer."""
+        while self.under_way:
+            order = self.under_way.pop(0)
+            self.follow(self.scheduler.handle(self.reported(order, fails=False)))
+        assert self.open_requests == set(self.answers)
+
+
+AnyOrder.TestCase.settings = settings(
+    max_examples=150, stateful_step_count=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+TestAnyOrder = AnyOrder.TestCase

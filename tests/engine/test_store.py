@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is on disk is whole, checked, and bounded."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from matanyone_engine.engine.store import RESULTS_KEPT, Answered, SessionFolder, Store, public_name
+from matanyone_engine.errors import SettingError
+from matanyone_engine.wire import messages as say
+from matanyone_engine.wire.arrays import describe_raw
+from matanyone_engine.wire.errors import Code, WireError
+
+SECRET = "5" * 32
+OPENING = say.Open("0" * 32, (64, 48), options=say.Options(working_size=720))
+
+
+def put(folder: SessionFolder, seq: int) -> bytes:
+    data = bytes([seq]) * 12
+    result = say.Result("", seq, 1001 + seq, ("w",), held=True, region=(0, 16, 32, 48))
+    folder.put_result(
+        Answered(seq, 1001 + seq, f"d{seq}", "c"),
+        describe_raw("alpha", data, "u1", (3, 4, 1)),
+        data,
+        result,
+    )
+    return data
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> SessionFolder:
+    return Store(tmp_path / "state").create(SECRET, OPENING, 5)
+
+
+def test_what_was_put_comes_back(folder: SessionFolder) -> None:
+    data = put(folder, 0)
+    result, payload, came = folder.get_result(SECRET, 0)
+    assert (result, came) == (say.Result(SECRET, 0, 1001, ("w",), held=True, region=(0, 16, 32, 48)), data)
+    assert payload.shape == (3, 4, 1)
+    assert folder.about() == (SECRET, OPENING, 5)
+    assert folder.journal() == {0: Answered(0, 1001, "d0", "c")}
+
+
+def test_the_last_results_are_kept_and_the_others_said_to_be_gone(folder: SessionFolder) -> None:
+    for seq in range(RESULTS_KEPT + 3):
+        put(folder, seq)
+    assert len(list(folder.folder.glob("result-*"))) == RESULTS_KEPT
+    with pytest.raises(WireError) as caught:
+        folder.get_result(SECRET, 0)
+    assert caught.value.code is Code.RESULT_GONE
+    assert len(folder.journal()) == RESULTS_KEPT + 3
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}\n", b"nonsense", None])
+def test_a_damaged_result_is_gone(folder: SessionFolder, damage: bytes | None) -> None:
+    put(folder, 0)
+    path = folder.folder / "result-0"
+    path.write_bytes(path.read_bytes()[:-1] if damage is None else damage)
+    with pytest.raises(WireError) as caught:
+        folder.get_result(SECRET, 0)
+    assert caught.value.code is Code.RESULT_GONE
+
+
+def test_a_line_that_was_cut_short_does_not_count_and_does_not_spoil_the_next(folder: SessionFolder) -> None:
+    put(folder, 0)
+    with (folder.folder / "journal").open("ab") as journal:
+        journal.write(b'[1,1002,"d1"')
+    assert set(folder.journal()) == {0}
+    folder.mend_journal()
+    put(folder, 1)
+    assert set(folder.journal()) == {0, 1}
+
+
+def test_two_snapshots_are_kept(folder: SessionFolder) -> None:
+    for seq in (1, 4, 7):
+        folder.put_snapshot(seq, b"state")
+    assert folder.snapshots() == [7, 4]
+
+
+def test_sessions_are_for_their_owner_only_and_names_tell_no_secret(folder: SessionFolder) -> None:
+    assert folder.folder.stat().st_mode & 0o077 == 0
+    assert SECRET not in folder.folder.name
+    assert folder.folder.name == public_name(SECRET)
+
+
+def test_what_is_old_or_too_much_goes(tmp_path: Path) -> None:
+    store = Store(tmp_path / "state")
+    for number in range(3):
+        made = store.create(f"{number:032x}", OPENING, 5)
+        put(made, 0)
+        for path in made.folder.iterdir():
+            os.utime(path, (1_000_000_000 + number, 1_000_000_000 + number))
+    (tmp_path / "state" / "stray").mkdir()
+    assert len(list(store.sessions())) == 3
+    one = sum(path.stat().st_size for path in made.folder.iterdir())
+    store.prune(most_age_s=1e12, most_bytes=one)
+    assert [folder.about()[0] for folder in store.sessions()] == [f"{2:032x}"]
+    store.prune(most_age_s=10, most_bytes=1 << 30)
+    assert not list(store.sessions())
+
+
+def test_what_is_too_much_while_the_engine_runs_is_named_oldest_last(tmp_path: Path) -> None:
+    store = Store(tmp_path / "state")
+    for number in range(3):
+        made = store.create(f"{number:032x}", OPENING, 5)
+        for path in made.folder.iterdir():
+            os.utime(path, (1_000_000_000 + number, 1_000_000_000 + number))
+    one = sum(path.stat().st_size for path in made.folder.iterdir())
+    assert store.excess(3 * one) == []
+    assert store.excess(one) == [f"{1:032x}", f"{0:032x}"]
+
+
+def test_a_clock_that_leaps_forward_costs_no_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path / "state")
+    put(store.create("0" * 32, OPENING, 5), 0)
+    monkeypatch.setattr("time.time", lambda: 1e11)
+    store.prune(most_age_s=10, most_bytes=1 << 30)
+    assert len(list(store.sessions())) == 1
+
+
+def test_two_engines_never_have_one_folder(tmp_path: Path) -> None:
+    store = Store(tmp_path / "state")
+    with pytest.raises(SettingError, match="running engine"):
+        Store(tmp_path / "state")
+    store.close()
+    Store(tmp_path / "state").close()

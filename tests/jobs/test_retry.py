@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Work on storage that is away for a moment is tried again; other faults are reported at once."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from matanyone_engine.errors import EngineError, OutputError, PlateError
+from matanyone_engine.jobs import retry
+from matanyone_engine.jobs.retry import patiently, read_through, write_something
+
+
+def failing(times: int, error: Exception) -> Callable[[], str]:
+    left_over = [times]
+
+    def work() -> str:
+        if left_over[0]:
+            left_over[0] -= 1
+            raise error
+        return "done"
+
+    return work
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "PAUSES_S", (0.0, 0.0))
+
+
+def stale() -> OSError:
+    return OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+
+def test_a_fault_that_passes_costs_no_frame(caplog: pytest.LogCaptureFixture) -> None:
+    wrapped = OutputError(expected="a", came="b", action="c")
+    wrapped.__cause__ = stale()
+    assert patiently(failing(2, wrapped), lambda: None) == "done"
+    assert "trying again" in caplog.text
+    with pytest.raises(OutputError):
+        patiently(failing(3, wrapped), lambda: None)
+
+
+def test_what_the_image_library_does_not_say_the_system_does() -> None:
+    unreadable = PlateError(expected="a plate", came="broken", action="c")
+    assert patiently(failing(1, unreadable), failing(1, stale())) == "done"  # type: ignore[arg-type]
+    with pytest.raises(PlateError):
+        patiently(failing(1, unreadable), lambda: None)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.ENOENT])
+def test_a_fault_that_stays_is_told_at_once(number: int) -> None:
+    with pytest.raises(OSError, match=os.strerror(number)):
+        patiently(failing(1, OSError(number, os.strerror(number))), lambda: None)
+
+
+def test_looking_takes_the_systems_word(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"a")
+    read_through(tmp_path / "a")
+    write_something(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    with pytest.raises(FileNotFoundError):
+        read_through(tmp_path / "b")
+
+
+def test_errors_of_the_family_have_room_for_a_frame() -> None:
+    assert EngineError(expected="a", came="b", action="c").frame is None

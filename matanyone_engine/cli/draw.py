@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""matanyone-engine draw --data ROOT --clips N: foreground clips of our own with true alpha (training/synthetic.py)."""
+"""matanyone-engine draw --data ROOT --clips N: foreground clips of our own with true alpha (training/series.py)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.progress import track
 from matanyone_engine.errors import SettingError
 from matanyone_engine.media.mattes import check_writable
 from matanyone_engine.training.data import BACKGROUNDS, pictures_in
-from matanyone_engine.training.synthetic import LENGTH, is_written, write_clip
+from matanyone_engine.training.series import LENGTHS, is_written, write_clip
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -20,28 +20,31 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "draw",
         help="draw clips to train on",
-        description="Draw figures, fur, things and veils with true alpha into ROOT/mat_vid/Drawn. Clip N is "
-        "always the same for the same photographs in ROOT/mat_vid/BG20k/train, which some clothes are cut from; clips "
-        "that are there are left alone.",
+        description="Draw people, textiles, plants, animals and things with true alpha into ROOT/mat_vid/Drawn2. "
+        "Clip N is always the same for the same photographs in ROOT/mat_vid/BG20k/train, which some clothes are cut "
+        "from; clips that are there are left alone.",
     )
     parser.add_argument("--data", type=Path, required=True, metavar="ROOT", help="The folder of the training data.")
     parser.add_argument("--clips", type=int, required=True, metavar="N", help="How many clips to draw.")
     parser.add_argument("--first", type=int, default=0, metavar="K", help="The number of the first clip. Default: 0.")
     parser.add_argument(
-        "--length", type=int, default=LENGTH, metavar="FRAMES", help=f"How many frames a clip has. Default: {LENGTH}."
+        "--length",
+        type=int,
+        metavar="FRAMES",
+        help=f"How many frames a clip has. Default: {LENGTHS[0]} to {LENGTHS[-1]}.",
     )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
     """Draw what is not there yet."""
-    if min(args.clips, args.length) < 1 or args.first < 0:
+    if args.clips < 1 or args.first < 0 or (args.length is not None and args.length < 1):
         raise SettingError(
             expected="at least one clip of at least one frame, numbered from 0 on",
             came=f"--clips {args.clips} --first {args.first} --length {args.length}",
             action="Correct the option.",
         )
-    root = args.data / "mat_vid/Drawn"
+    root = args.data / "mat_vid/Drawn2"
     check_writable(args.data)
     backgrounds = args.data / BACKGROUNDS
     textures = pictures_in(backgrounds) if backgrounds.is_dir() else []

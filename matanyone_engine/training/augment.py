@@ -79,6 +79,10 @@ class Chances:
     """The subject's way across the picture is blurred by an open shutter."""
     leave: float = 0.06
     """The subject leaves the picture in the middle of the clip and comes back."""
+    wall: float = 0.08
+    """Behind it is a wall of the colour of some part of the subject."""
+    backlit: float = 0.1
+    """The subject is darker than what is behind it."""
     dark: float = 0.12
     """A tenth to a thirtieth of the light, with the noise that this brings."""
 
@@ -354,6 +358,9 @@ def compose(
         if others and rng.random() < chances.occluder
         else []
     )
+    if _happens(rng, chances.wall):
+        background = [_wall(rng, subject)]
+    shade = float(rng.uniform(0.15, 0.6)) if _happens(rng, chances.backlit) else 1.0
     scene = _Scene(rng, background, size, chances)
     tint = scene.tint if rng.random() < chances.camouflage else None
     look = _look(rng, count, chances)
@@ -365,6 +372,7 @@ def compose(
         for extra in behind:
             plate, _ = _over(plate, *extra.seen(frame, when, view))
         fgr, alpha = actor.seen(frame, when, view)
+        fgr = fgr if shade == 1 else shade * fgr
         plate = scene.shadowed(plate, alpha)
         plate, alpha = _over(plate, fgr if tint is None else 0.6 * fgr + 0.4 * tint, alpha)
         for extra in before:
@@ -382,6 +390,18 @@ def _double(rng: Rng, subject: Cutout, others: list[Cutout], twin: float) -> tup
 
 def _over(plate: Pixels, colour: Pixels, alpha: Pixels) -> tuple[Pixels, Pixels]:
     return plate + (colour - plate) * alpha[..., None], alpha
+
+
+def _wall(rng: Rng, subject: Cutout) -> NDArray[np.uint8]:
+    """A wall with stains, of the colour of a pixel of the subject and about as bright."""
+    solid = np.argwhere(subject.pha[0] > 200)
+    at = tuple(solid[int(rng.integers(len(solid)))]) if len(solid) else (0, 0)
+    left, right = rng.uniform(0.8, 1.2, 2)
+    light = np.linspace(left, right, 320)[None, :, None]
+    stains = sum(
+        cv2.resize(rng.normal(0, 0.03, (n, n)), (320, 240), interpolation=cv2.INTER_CUBIC)[..., None] for n in (4, 40)
+    )
+    return np.asarray(np.clip(subject.fgr[0][at] * (light + stains), 0, 255), np.uint8)
 
 
 class _Scene:

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Foreground clips of our own: drawn figures with true alpha, unlimited, free and deterministic from a seed.
 
+This is the first series. The held-out set is drawn with it (benchmarks/held_out.py), so its pixels stay as they are;
+what is drawn to train on is the second series (series.py).
+
 Rules of this file:
 1. A clip is a function of its number and of the photographs that clothes are cut from: the same pixels every time.
 2. It draws foregrounds only. What stands behind them, cameras, light and grain are augment.py's business.

@@ -82,7 +82,7 @@ def test_draw_writes_clips_once(tmp_path: Path, capsys: pytest.CaptureFixture[st
     tiny.write_backgrounds(tmp_path)
     command = ["draw", "--data", str(tmp_path), "--clips", "2", "--length", "2"]
     assert main(command) == 0
-    written = sorted((tmp_path / "mat_vid/Drawn").rglob("*.*"))
+    written = sorted((tmp_path / "mat_vid/Drawn2").rglob("*.*"))
     assert len(written) == 2 * 2 * 2
     times = [path.stat().st_mtime_ns for path in written]
     assert main(command) == 0

@@ -92,7 +92,21 @@ def test_an_occluder_takes_from_the_alpha_and_a_distractor_does_not() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["camera", "travel", "light", "shadow", "bokeh", "blur", "grain", "compression", "framed", "dark"]
+    "name",
+    [
+        "camera",
+        "travel",
+        "light",
+        "shadow",
+        "bokeh",
+        "blur",
+        "grain",
+        "compression",
+        "framed",
+        "dark",
+        "wall",
+        "backlit",
+    ],
 )
 def test_each_chance_changes_the_picture(name: str) -> None:
     from dataclasses import replace

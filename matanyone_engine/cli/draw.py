@@ -31,7 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--length",
         type=int,
         metavar="FRAMES",
-        help=f"How many frames a clip has. Default: {LENGTHS[0]} to {LENGTHS[-1]}.",
+        help=f"Frames in a clip. Default: {LENGTHS[0]} to {LENGTHS[-1]}.",
     )
     parser.set_defaults(run=run)
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -23,11 +23,9 @@ from numpy.typing import NDArray
 
 from matanyone_engine.matting.geometry import Size
 from matanyone_engine.media.color import decode_srgb, encode_srgb
+from matanyone_engine.training.pictures import Pixels, Rng
 
-Pixels = NDArray[Any]
-"""float32; cv2's types promise less than that."""
 Matrix = NDArray[np.float64]
-Rng = np.random.Generator
 
 
 class Cutout(NamedTuple):

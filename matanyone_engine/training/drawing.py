@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the second series of drawn clips is drawn with: supersampled paper, shapes, strands, fabrics (see series.py).
+"""Holds what the second series of drawn clips is drawn with: supersampled paper, shapes, strands, fabrics (see
+series.py).
 
 Rules of this file:
 1. It knows no subjects; people.py and objects.py do.
@@ -31,7 +32,7 @@ SIDE = 320
 
 
 class Stain(NamedTuple):
-    """Coverage of a part of the paper, in fine pixels; the rest is not covered."""
+    """Holds the coverage of a part of the paper, in fine pixels; the rest is not covered."""
 
     x: int
     y: int
@@ -40,17 +41,17 @@ class Stain(NamedTuple):
 
     @property
     def window(self) -> tuple[slice, slice]:
-        """Rows and columns of the paper."""
+        """Returns the rows and columns of the paper."""
         height, width = self.coverage.shape
         return slice(self.y, self.y + height), slice(self.x, self.x + width)
 
     def times(self, factor: Pixels | float) -> Stain:
-        """The same place, covered less."""
+        """Return a stain in the same place that covers less."""
         return self._replace(coverage=self.coverage * factor)
 
 
 class Paper:
-    """A premultiplied picture, painted back to front."""
+    """Is a premultiplied picture, painted back to front."""
 
     def __init__(self, size: tuple[int, int], fine: int) -> None:
         self.size, self.fine = size, fine
@@ -59,11 +60,11 @@ class Paper:
     # shapes
 
     def polygon(self, points: Points) -> Stain:
-        """A closed outline (n, 2)."""
+        """Return the coverage of a closed outline (n, 2)."""
         return self._drawn(points[None], lambda sheet, at: cv2.fillPoly(sheet, list(at), 255, cv2.LINE_AA, _SUB), 2)
 
     def polygons(self, outlines: Points) -> Stain:
-        """The union of many closed outlines (n, k, 2)."""
+        """Return the coverage of the union of many closed outlines (n, k, 2)."""
 
         def draw(sheet: Pixels, at: NDArray[np.int32]) -> None:
             for outline in at:
@@ -72,7 +73,9 @@ class Paper:
         return self._drawn(outlines, draw, 2)
 
     def strokes(self, paths: Points, width: float) -> Stain:
-        """Open paths (n, k, 2) of a width; what is thinner than a fine pixel covers less of it."""
+        """Return the coverage of open paths (n, k, 2) of a width; what is thinner than a fine pixel covers less of
+        it.
+        """
         thick = max(1, round(width * self.fine))
         return self._drawn(
             paths,
@@ -128,11 +131,11 @@ class Paper:
         part[..., :3] += (colour * alpha - part[..., :3]) * cover
 
     def cut(self, stain: Stain) -> None:
-        """A hole."""
+        """Cut a hole."""
         self.rgba[stain.window] *= 1 - stain.coverage[..., None]
 
     def layer(self) -> Layer:
-        """What was painted, at the size of the picture.
+        """Return what was painted, at the size of the picture.
 
         Layer upon layer of partly covering strands comes close to 1 and never there; a thirty-third more makes it 1.
         """
@@ -143,7 +146,9 @@ class Paper:
     # light and fabric
 
     def dressed(self, stain: Stain, fabric: Pixels, origin: Points, angle: float, size: float) -> Pixels:
-        """A fabric laid around origin, `size` pixels wide, mirrored beyond its edge: the stain's colours."""
+        """Return the stain's colours where a fabric is laid around origin, `size` pixels wide, mirrored beyond its
+        edge.
+        """
         scale = size * self.fine / SIDE
         c, s = scale * np.cos(angle), scale * np.sin(angle)
         at = origin * self.fine - (stain.x, stain.y)
@@ -152,7 +157,9 @@ class Paper:
         return cv2.warpAffine(fabric, matrix, shape, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
 
     def rounded(self, stain: Stain, colour: Pixels, light: Points, depth: float) -> Pixels:
-        """Roundness: brighter towards the light (a 2-vector), darker away from it; depth in pixels."""
+        """Make the colours look round: brighter towards the light (a 2-vector), darker away from it; depth in
+        pixels.
+        """
         height, width = stain.coverage.shape
         step = max(1.0, depth * self.fine / 3)
         small = cv2.resize(
@@ -169,7 +176,7 @@ class Paper:
 
 
 def smooth(points: Points, steps: int = 5) -> Points:
-    """A closed Catmull-Rom curve through the points."""
+    """Return a closed Catmull-Rom curve through the points."""
     t = np.linspace(0, 1, steps, endpoint=False)[None, :, None]
     a, b, c, d = (np.roll(points, shift, axis=0)[:, None] for shift in (1, 0, -1, -2))
     curve = 0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
@@ -177,7 +184,7 @@ def smooth(points: Points, steps: int = 5) -> Points:
 
 
 def ellipse(middle: Points, a: float, b: float, angle: float = 0.0, points: int = 24) -> Points:
-    """An outline (points, 2)."""
+    """Return an ellipse as an outline (points, 2)."""
     t = np.linspace(0, 2 * np.pi, points, endpoint=False)
     c, s = np.cos(angle), np.sin(angle)
     x, y = a * np.cos(t), b * np.sin(t)
@@ -194,7 +201,7 @@ def grown(
     gravity: float,
     steps: int,
 ) -> Points:
-    """Strands (n, steps, 2) that start at roots (n, 2), head somewhere, bend, curl and fall."""
+    """Grow strands (n, steps, 2) that start at roots (n, 2), head somewhere, bend, curl and fall."""
     t = np.linspace(0, 1, steps)[None]
     angle = heading[:, None] + bend[:, None] * t + curl[:, None] * np.sin(9 * t * (0.5 + t) + phase[:, None])
     dx, dy = np.cos(angle), np.sin(angle) + gravity * 2.6 * t
@@ -216,18 +223,18 @@ class Wardrobe:
     """Everything it makes is darker than most backgrounds."""
 
     def colour(self) -> Pixels:
-        """A random one; half of the time not saturated."""
+        """Return a random colour; half of the time it is not saturated."""
         rng = self.rng
         value = rng.uniform(0.02, 0.22) if self.dark else rng.uniform(0.03, 0.97)
         tint = rng.uniform(0.25, 1.0, 3) if rng.random() < 0.5 else rng.uniform(0.85, 1.0, 3)
         return np.asarray(value * tint, np.float32)
 
     def plain(self, colour: Pixels, grain: float = 0.05, folds: float = 0.25) -> Pixels:
-        """Cloth of one colour."""
+        """Return cloth of one colour."""
         return self._creased(np.broadcast_to(colour, (SIDE, SIDE, 3)), grain, folds)
 
     def fabric(self) -> Pixels:
-        """Any."""
+        """Return any fabric."""
         rng, base = self.rng, self.colour()
         makers = [self._stripes, self._plaid, self._dots, self._knit, self._print, self._words, self._photograph]
         if rng.random() < 0.4:
@@ -279,7 +286,7 @@ class Wardrobe:
         return self._mixed(cloth, 5 * np.sin(0.15 * pitch * v) - 3) if self.rng.random() < 0.4 else cloth
 
     def _print(self, base: Pixels) -> Pixels:
-        """Leaves, flowers or camouflage: noise at a few sizes, cut hard."""
+        """Print leaves, flowers or camouflage: noise at a few sizes, cut hard."""
         size = int(self.rng.integers(6, 34))
         for _ in range(int(self.rng.integers(1, 4))):
             noise = self.rng.normal(0, 1, (size, size)).astype(np.float32)
@@ -288,7 +295,7 @@ class Wardrobe:
         return base
 
     def _words(self, base: Pixels) -> Pixels:
-        """A logo: letters and a badge."""
+        """Print a logo: letters and a badge."""
         rng, mask = self.rng, np.zeros((SIDE, SIDE), np.uint8)
         for _ in range(int(rng.integers(1, 5))):
             letters = "".join(chr(int(c)) for c in rng.integers(65, 91, int(rng.integers(1, 7))))
@@ -313,11 +320,11 @@ class Wardrobe:
 
 
 def rgb(red: float, green: float, blue: float) -> Pixels:
-    """A colour."""
+    """Return a colour."""
     return np.array([red, green, blue], np.float32)
 
 
 def tones(rng: Rng, base: Pixels, spread: float = 0.5, count: int = 5) -> Pixels:
-    """Shades of one colour (count, 3), dark to light, for strands."""
+    """Return shades of one colour (count, 3), dark to light, for strands."""
     shades = np.linspace(1 - spread, 1 + spread, count)[:, None] * rng.uniform(0.92, 1.08, (count, 1))
     return np.clip(base * shades, 0.004, 1).astype(np.float32)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drawn people of the second series: the body in its clothes, its poses, what it carries; people.py has the rest."""
+"""Draws the people of the second series: the body in its clothes, its poses, what it carries. people.py has the
+rest.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from matanyone_engine.training.drawing import Paper, Points, Wardrobe, ellipse, rgb, smooth
-from matanyone_engine.training.people import Face, Hand, Seen
+from matanyone_engine.training.people import Face, Hand, HeadPose
 from matanyone_engine.training.synthetic import Pixels, Rng, Wave, capsule, turned
 
-Frame = Callable[[float | Points, float | Points], Points]
+BodyPose = Callable[[float | Points, float | Points], Points]
 """A point of the body's plane, in head heights from the neck -> in the picture."""
 NEAR = {"whole": (0.085, 0.125), "waist": (0.16, 0.28), "close": (0.3, 0.6)}
 """Height of the head in heights of the picture."""
@@ -23,7 +25,7 @@ OUTFITS = ("tee", "shirt", "suit", "hoodie", "dress", "coat", "tank", "turtlenec
 
 @dataclass(frozen=True)
 class Build:
-    """The measures of a body, in head heights."""
+    """Holds the measures of a body, in head heights."""
 
     shoulder: float
     waist: float
@@ -35,13 +37,13 @@ class Build:
 
     @classmethod
     def random(cls, rng: Rng) -> Build:
-        """A body within human measures."""
+        """Draw a body within human measures."""
         spans = ((0.75, 1.05), (0.5, 0.75), (0.55, 0.75), (2.1, 2.6), (1.2, 1.5), (1.6, 2.0), (0.17, 0.27))
         return cls(*(float(rng.uniform(*span)) for span in spans))
 
 
 class Figure:
-    """A person who moves, turns and waves; seen whole, from the waist up or close."""
+    """Is a person who moves, turns and waves, and is seen whole, from the waist up or close."""
 
     def __init__(self, rng: Rng, wardrobe: Wardrobe, size: tuple[int, int]) -> None:
         height, width = size
@@ -99,7 +101,7 @@ class Figure:
         before = self._place(time - 1.5)
         push = float(np.clip(-(head[0] - before[0]) / (1.2 * size), -0.8, 0.8))
         lean, turn = self.lean(time), self.yaw(time)
-        seen = Seen(head, size, turn + self.look(time), lean + self.nod(time))
+        seen = HeadPose(head, size, turn + self.look(time), lean + self.nod(time))
         c, hair = np.cos(turn), self.face.hair
         wide = abs(c) + 0.5 * abs(np.sin(turn))
         neck = head + size * turned(np.array([0.0, 0.6]), lean)
@@ -135,7 +137,7 @@ class Figure:
         colour = paper.dressed(stain, fabric, origin, angle, self.fabric_size * size)
         paper.paint(stain, paper.rounded(stain, colour, self.light, depth * size))
 
-    def _torso(self, paper: Paper, body: Frame, size: float, wide: float, c: float) -> None:
+    def _torso(self, paper: Paper, body: BodyPose, size: float, wide: float, c: float) -> None:
         b = self.build
         x = np.array(
             [0.16, 0.3, b.shoulder * 0.92, b.shoulder, b.shoulder * 0.84, b.waist * 0.95, b.waist, b.hip, b.hip * 1.02]
@@ -155,8 +157,8 @@ class Figure:
             bag = smooth(body(np.array([0.4, 0.95, 1.0, 0.45]) * wide, np.array([0.85, 0.8, 1.15, 1.2]) * b.torso), 3)
             self._part(paper, bag, self.accent, body(0.5, b.torso), 0, size, 0.1)
 
-    def _neckline(self, paper: Paper, body: Frame, size: float, c: float) -> None:
-        """What the outfit shows on the chest."""
+    def _neckline(self, paper: Paper, body: BodyPose, size: float, c: float) -> None:
+        """Paint what the outfit shows on the chest."""
 
         def at(x: list[float], y: list[float]) -> Points:
             return np.asarray(body(np.array(x) * c, np.array(y)))
@@ -184,7 +186,7 @@ class Figure:
             paper.inside(chain, self.metal)
 
     def _front(self, fill: Callable[..., None], kind: str, long: float) -> None:
-        """Shirt front, tie, lapels and collar."""
+        """Paint shirt front, tie, lapels and collar."""
         if kind in ("suit", "coat"):
             fill([-0.2, 0.2, 0.12, 0, -0.12], [-0.05, -0.05, 0.6 * long, 0.7 * long, 0.6 * long], self.under)
             fill([-0.06, 0.06, 0.1, 0, -0.1], [0.1, 0.1, 0.55 * long, 0.63 * long, 0.55 * long], self.accent)
@@ -195,7 +197,7 @@ class Figure:
             for side in (-1, 1):
                 fill([side * 0.22, side * 0.3, side * 0.14, 0.0], [-0.12, 0.12, 0.24, 0.08], self.under, 1.05)
 
-    def _arm(self, paper: Paper, body: Frame, number: int, size: float, wide: float, c: float, time: float) -> None:
+    def _arm(self, paper: Paper, body: BodyPose, number: int, size: float, wide: float, c: float, time: float) -> None:
         b, side = self.build, -1.0 if number == 0 else 1.0
         way = side * (1.0 if c >= 0 else -1.0)
         shoulder = body(way * b.shoulder * 0.86 * wide, 0.3)
@@ -260,7 +262,7 @@ class Figure:
             grip = np.stack([middle + size * np.array([-0.3, -0.6]), at, middle + size * np.array([0.3, -0.6])])
             paper.paint(paper.strokes(grip[None], max(1.0, 0.06 * size)), self.metal)
 
-    def _legs(self, paper: Paper, body: Frame, size: float, wide: float, time: float) -> None:
+    def _legs(self, paper: Paper, body: BodyPose, size: float, wide: float, time: float) -> None:
         b = self.build
         if body(0, b.torso)[1] > paper.size[0] + 1.5 * size:
             return

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drawn things of the second series: textiles, plants, animals, gear; most are solid though they look thin; and veils.
+"""Draws the things of the second series: textiles, plants, animals, gear, most of them solid though they look thin; and
+veils.
 
 What is meant to be learned: threads, fringes, leaves and nets over cloth are solid wherever they cover. What is really
 see-through is rare and unmistakable: a smooth veil or pane of one colour, half of what is behind it showing.
@@ -14,7 +15,7 @@ from matanyone_engine.training.synthetic import Rng, Wave, blob, capsule, turned
 
 
 class Moving:
-    """A thing that wanders, turns and comes nearer."""
+    """Is a thing that wanders, turns and comes nearer."""
 
     def __init__(self, rng: Rng, size: tuple[int, int]) -> None:
         height, width = size
@@ -26,7 +27,7 @@ class Moving:
         self.light = rng.normal(0, 0.8, 2)
 
     def place(self, time: float) -> tuple[Points, float, float]:
-        """Middle, angle and size at a time."""
+        """Return middle, angle and size at a time."""
         return (
             np.array([self.at[0](time), self.at[1](time)]),
             self.turn(time),
@@ -35,7 +36,7 @@ class Moving:
 
 
 class Textile(Moving):
-    """A rug, blanket, scarf or net over cloth, hanging or held: solid to its last thread, with fringes."""
+    """Is a rug, blanket, scarf or net over cloth, hanging or held: solid to its last thread, with fringes."""
 
     def __init__(self, rng: Rng, wardrobe: Wardrobe, size: tuple[int, int]) -> None:
         super().__init__(rng, size)
@@ -51,7 +52,7 @@ class Textile(Moving):
         self.both = rng.random() < 0.5
 
     def _outline(self, time: float, middle: Points, angle: float, size: float) -> Points:
-        """(4, 7, 2): top, right, bottom, left side, seven points each, in the order around."""
+        """Return the sides (4, 7, 2): top, right, bottom, left, seven points each, in the order around."""
         t = np.linspace(-1, 1, 7)
         sides = []
         one = np.ones_like(t)
@@ -105,7 +106,7 @@ class Textile(Moving):
 
 
 class Yarn(Moving):
-    """A ball of wool, or a heap of it: threads all over, solid inside, loose ends."""
+    """Is a ball of wool, or a heap of it: threads all over, solid inside, with loose ends."""
 
     def __init__(self, rng: Rng, wardrobe: Wardrobe, size: tuple[int, int]) -> None:
         super().__init__(rng, size)
@@ -148,7 +149,7 @@ class Yarn(Moving):
 
 
 class Plant(Moving):
-    """Leaves over leaves, in a pot or cut by the frame: dense, solid, ragged at the rim."""
+    """Has leaves over leaves, in a pot or cut by the frame: dense, solid, ragged at the rim."""
 
     def __init__(self, rng: Rng, wardrobe: Wardrobe, size: tuple[int, int]) -> None:
         super().__init__(rng, size)
@@ -201,7 +202,7 @@ class Plant(Moving):
                 paper.inside(paper.strokes(rib[None], max(0.6, 0.01 * size)), self.greens[8])
 
     def _leaf(self) -> Points:
-        """An outline of length 1 that points up."""
+        """Return an outline of length 1 that points up."""
         t = np.linspace(0, np.pi, 14)
         half = 0.3 * np.sin(t) ** (0.8 if self.kind == "leaf" else 1.6)
         if self.kind == "fern":
@@ -220,7 +221,7 @@ class Plant(Moving):
 
 
 class Animal(Moving):
-    """A furry animal or plush toy: body, head, ears, tail, eyes, and fur on all of it."""
+    """Is a furry animal or plush toy: body, head, ears, tail, eyes, and fur on all of it."""
 
     def __init__(self, rng: Rng, wardrobe: Wardrobe, size: tuple[int, int]) -> None:
         super().__init__(rng, size)
@@ -300,7 +301,7 @@ CHAIR = np.array(
 
 
 class Gear(Moving):
-    """Something hard: a wheel, a lattice, a chair, a bottle, a box with print; thin bars, real holes."""
+    """Is something hard: a wheel, a lattice, a chair, a bottle, a box with print; it has thin bars and real holes."""
 
     def __init__(self, rng: Rng, wardrobe: Wardrobe, size: tuple[int, int]) -> None:
         super().__init__(rng, size)
@@ -356,7 +357,9 @@ class Gear(Moving):
 
 
 class Veil(Moving):
-    """Really see-through, and plainly so: smooth, of one bright or dark colour, folds denser, a hem that is solid."""
+    """Is really see-through, and plainly so: smooth, of one bright or dark colour, with denser folds and a solid
+    hem.
+    """
 
     def __init__(self, rng: Rng, wardrobe: Wardrobe, size: tuple[int, int]) -> None:
         super().__init__(rng, size)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drawn people of the second series: heads that turn, hair of thousands of strands, hands with fingers, clothes.
+"""Draws people of the second series: heads that turn, hair of thousands of strands, hands with fingers, clothes.
 
 A figure is flat parts in order; only the head is round: what lies on it is placed by longitude and latitude, so
 that a face can turn away and come back. Lengths are in head heights (a head is about 1.04 of them tall).
@@ -18,8 +18,8 @@ SKULL = np.array([0.40, 0.52])
 
 
 @dataclass
-class Seen:
-    """Where the head is at an instant."""
+class HeadPose:
+    """Says where the head is at an instant."""
 
     middle: Points
     size: float
@@ -28,17 +28,17 @@ class Seen:
     nod: float
 
     def at(self, x: float | Points, y: float | Points) -> Points:
-        """A point of the head's own plane."""
+        """Return a point of the head's own plane."""
         flat = np.stack(np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float)), axis=-1)
         return np.asarray(self.middle + self.size * turned(flat, self.nod))
 
     def on(self, longitude: float | Points, y: float | Points, reach: float = 1.0) -> Points:
-        """A point of the face's surface; behind the head it stops at the outline."""
+        """Return a point of the face's surface; behind the head it stops at the outline."""
         turn = np.clip(np.asarray(longitude) + self.yaw, -np.pi / 2, np.pi / 2)
         return self.at(reach * SKULL[0] * np.sin(turn), y)
 
     def faces(self, longitude: float) -> float:
-        """1 where the surface looks at us, 0 at the outline, negative behind."""
+        """Return 1 where the surface looks at us, 0 at the outline, and less behind."""
         return float(np.cos(longitude + self.yaw))
 
 
@@ -50,7 +50,7 @@ _AT, _LINE = (0, 0.7, 1.2, 1.7, 2.4, np.pi), (0.62, 0.55, 0.15, -0.05, -0.45, -0
 
 @dataclass(frozen=True)
 class Style:
-    """How hair grows; lengths in head heights."""
+    """Says how hair grows; lengths are in head heights."""
 
     length: float
     gravity: float
@@ -78,7 +78,7 @@ SHARES |= {"tail": 1.2, "bun": 0.8, "bald": 0.5}
 
 
 class Hair:
-    """Strands rooted on a skull that turns; they lag behind its motion."""
+    """Is strands rooted on a skull that turns; they lag behind its motion."""
 
     def __init__(self, rng: Rng, size: float, dark: bool) -> None:
         names = list(SHARES)
@@ -109,8 +109,8 @@ class Hair:
         grows = lat > np.interp(np.abs(lon), _AT, _LINE) + rng.normal(0, 0.04, 3 * count)
         self.lon, self.lat = lon[grows][:count], lat[grows][:count]
 
-    def paths(self, seen: Seen, push: float, time: float) -> tuple[Points, Points]:
-        """All strands (n, k, 2), and how much each root faces us."""
+    def paths(self, seen: HeadPose, push: float, time: float) -> tuple[Points, Points]:
+        """Return all strands (n, k, 2), and how much each root faces us."""
         turn = self.lon + seen.yaw
         x, y = SKULL[0] * 1.03 * np.cos(self.lat) * np.sin(turn), -SKULL[1] * 1.03 * np.sin(self.lat)
         depth = np.cos(self.lat) * np.cos(turn)
@@ -130,8 +130,8 @@ class Hair:
         strands = grown(roots, angle, seen.size * length, bend, self.curl, self.phase, self.style.gravity, self.steps)
         return strands, depth
 
-    def behind(self, paper: Paper, seen: Seen, push: float, time: float) -> None:
-        """What hangs behind head and shoulders."""
+    def behind(self, paper: Paper, seen: HeadPose, push: float, time: float) -> None:
+        """Paint what hangs behind head and shoulders."""
         if self.name == "bald":
             return
         paths, depth = self.paths(seen, push, time)
@@ -141,8 +141,8 @@ class Hair:
         if self.name == "tail" and np.cos(self.tail_at + seen.yaw) < 0.3:
             self._ponytail(paper, seen, push, time)
 
-    def before(self, paper: Paper, seen: Seen, push: float, time: float) -> None:
-        """What lies over the skull and frames the face."""
+    def before(self, paper: Paper, seen: HeadPose, push: float, time: float) -> None:
+        """Paint what lies over the skull and frames the face."""
         if self.name == "bald":
             return
         paths, depth = self.paths(seen, push, time)
@@ -154,8 +154,8 @@ class Hair:
         if self.name == "bun":
             self._bun(paper, seen)
 
-    def flyaways(self, paper: Paper, seen: Seen, push: float, time: float) -> None:
-        """Single hairs far from the rest."""
+    def flyaways(self, paper: Paper, seen: HeadPose, push: float, time: float) -> None:
+        """Paint single hairs far from the rest."""
         if self.name in ("bald", "crop"):
             return
         paths, _ = self.paths(seen, 2 * push, time)
@@ -170,7 +170,7 @@ class Hair:
         )
         paper.strands(far, 0.5, self.tones)
 
-    def _ponytail(self, paper: Paper, seen: Seen, push: float, time: float) -> None:
+    def _ponytail(self, paper: Paper, seen: HeadPose, push: float, time: float) -> None:
         root = seen.on(self.tail_at, -0.12, 1.05)
         count = len(self.tail)
         side = np.sign(np.sin(self.tail_at + seen.yaw)) or 1.0
@@ -188,7 +188,7 @@ class Hair:
         paper.strands(strands[::3, :-2], max(0.03 * seen.size, 1.0), self.tones[:3] * 0.8)
         paper.strands(strands, self.fine * seen.size, self.tones)
 
-    def _bun(self, paper: Paper, seen: Seen) -> None:
+    def _bun(self, paper: Paper, seen: HeadPose) -> None:
         middle = seen.on(self.tail_at, -0.5, 0.5)
         angle = self.tail[:200, 0] * 3
         ring = 0.2 * seen.size * (0.55 + 0.45 * np.abs(np.sin(7 * angle)))
@@ -198,7 +198,7 @@ class Hair:
         paper.strands(paths, max(self.fine * seen.size, 0.6), self.tones)
 
     def line(self, longitude: Points) -> Points:
-        """Height of the hairline in the face's plane; a bald head has none."""
+        """Return the height of the hairline in the face's plane; a bald head has none."""
         if self.name == "bald":
             return np.full(len(longitude), -1.0)
         return -SKULL[1] * np.sin(np.interp(np.abs(longitude), _AT, _LINE))
@@ -222,7 +222,7 @@ def _hair_colour(rng: Rng) -> Pixels:
 
 
 class Face:
-    """A head: skull and jaw, features that turn with it, glasses, hats, beards."""
+    """Is a head: skull and jaw, features that turn with it, glasses, hats, beards."""
 
     def __init__(self, rng: Rng, wardrobe: Wardrobe, skin: Pixels, size: float) -> None:
         self.skin, self.light = skin, rng.normal(0, 0.8, 2)
@@ -240,15 +240,15 @@ class Face:
         self.beard_long = float(rng.choice([0.05, 0.1, 0.35]))
         self.ring = rng.random() < 0.2
 
-    def outline(self, seen: Seen) -> Points:
-        """Of skull and jaw."""
+    def outline(self, seen: HeadPose) -> Points:
+        """Return the outline of skull and jaw."""
         t = np.linspace(0, 2 * np.pi, 44, endpoint=False)
         low = np.maximum(np.sin(t), 0)
         x = SKULL[0] * np.cos(t) * (1 - self.jaw * low**2) + 0.05 * np.sin(seen.yaw) * low**3
         return seen.at(x, SKULL[1] * np.sin(t) * np.where(np.sin(t) > 0, self.long * 1.08, 1.0))
 
-    def paint(self, paper: Paper, seen: Seen, push: float, time: float) -> None:
-        """The head over what is there; hair.behind comes before, by whoever knows what lies between."""
+    def paint(self, paper: Paper, seen: HeadPose, push: float, time: float) -> None:
+        """Paint the head over what is there. Hair.behind comes before it, and whatever lies between."""
         size, outline = seen.size, self.outline(seen)
         self._ears(paper, seen, near=False)
         if abs(np.sin(seen.yaw)) > 0.55 and seen.faces(0) > -0.3:  # the nose sticks out of a profile
@@ -272,7 +272,7 @@ class Face:
         if self.hat:
             self._hat(paper, seen)
 
-    def _ears(self, paper: Paper, seen: Seen, *, near: bool) -> None:
+    def _ears(self, paper: Paper, seen: HeadPose, *, near: bool) -> None:
         for side in (-1.5, 1.5):
             facing = seen.faces(side)
             if facing > -0.3 and (facing > 0.25) == near:
@@ -285,8 +285,8 @@ class Face:
                         paper.strokes(np.concatenate([ring, ring[:1]])[None], max(1.0, 0.012 * seen.size)), self.rim
                     )
 
-    def _cap(self, paper: Paper, seen: Seen) -> None:
-        """Hair colour on the skull above the hairline."""
+    def _cap(self, paper: Paper, seen: HeadPose) -> None:
+        """Paint hair colour on the skull above the hairline."""
         longitude = np.linspace(-np.pi / 2, np.pi / 2, 15) - seen.yaw
         longitude = (longitude + np.pi) % (2 * np.pi) - np.pi
         line = seen.at(SKULL[0] * np.linspace(-1, 1, 15) ** 1, self.hair.line(longitude))
@@ -294,7 +294,7 @@ class Face:
         arc = seen.at(1.02 * SKULL[0] * np.cos(t), 1.03 * SKULL[1] * np.sin(t))
         paper.paint(paper.polygon(np.concatenate([line, arc])), self.hair.cap)
 
-    def _features(self, paper: Paper, seen: Seen, time: float) -> None:
+    def _features(self, paper: Paper, seen: HeadPose, time: float) -> None:
         size, blink = seen.size, float(np.clip(1.6 - self.blink(time), 0.1, 1))
         for side in (-0.42, 0.42):
             facing = seen.faces(side)
@@ -327,7 +327,7 @@ class Face:
             )
             paper.inside(paper.polygon(mouth), rgb(0.25, 0.05, 0.05))
 
-    def _beard(self, paper: Paper, seen: Seen) -> None:
+    def _beard(self, paper: Paper, seen: HeadPose) -> None:
         lon, low = 0.75 * np.tanh(self.bristles[:, 0]) * 1.3, np.abs(np.tanh(self.bristles[:, 1]))
         y = np.clip(0.2 + 0.34 * low, 0, 0.52) - 0.0 * lon
         keep = (np.cos(lon + seen.yaw) > 0.05) & ~((np.abs(lon) < 0.34) & (np.abs(y - 0.29) < 0.05))
@@ -337,7 +337,7 @@ class Face:
         strands = grown(roots, angle, length, 0.3 * self.bristles[keep, 1], 0 * length, 0 * length, 0.3, 5)
         paper.strands(strands, max(0.6, 0.014 * seen.size), self.hair.tones)
 
-    def _glasses(self, paper: Paper, seen: Seen) -> None:
+    def _glasses(self, paper: Paper, seen: HeadPose) -> None:
         for side in (-0.44, 0.44):
             if seen.faces(side) > 0.05:
                 lens = ellipse(
@@ -350,7 +350,7 @@ class Face:
         bow = np.stack([seen.on(-0.15, -0.04, 1.06), seen.on(0.15, -0.04, 1.06)])
         paper.paint(paper.strokes(bow[None], max(1.0, 0.025 * seen.size)), self.rim * 0.5)
 
-    def _hat(self, paper: Paper, seen: Seen) -> None:
+    def _hat(self, paper: Paper, seen: HeadPose) -> None:
         size = seen.size
         t = np.linspace(0, -np.pi, 20)
         tall = {"cap": 0.62, "beanie": 0.68, "brim": 0.78, "band": 0.0}[self.hat]
@@ -394,7 +394,7 @@ _FINGERS = ((-1.5, 0.19), (-0.5, 0.23), (0.5, 0.215), (1.5, 0.165))
 
 
 class Hand:
-    """Palm, thumb and four fingers that curl and spread."""
+    """Is a palm, a thumb and four fingers that curl and spread."""
 
     def __init__(self, rng: Rng, skin: Pixels, light: Points) -> None:
         self.skin, self.light = skin, light
@@ -403,7 +403,7 @@ class Hand:
         self.spread = Wave(rng, 0.12, rng.uniform(0.03, 0.25), 0.4)
 
     def paint(self, paper: Paper, wrist: Points, angle: float, size: float, side: float, time: float) -> None:
-        """Angle of the hand from straight down; side 1 has its thumb to the right."""
+        """Paint the hand. angle is measured from straight down; side 1 has its thumb to the right."""
         ahead = np.array([np.sin(angle), np.cos(angle)])
         across = np.array([np.cos(angle), -np.sin(angle)]) * side
         spread = self.spread(time)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 
 from matanyone_engine.atomic import whole_file
 from matanyone_engine.errors import OutputError
+
+Pixels = NDArray[Any]
+"""float32; cv2's types promise less than that."""
+Rng = np.random.Generator
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The second series of drawn clips: what `matanyone-engine draw` draws (the first, synthetic.py, is the yardstick's).
+"""Draws the second series of clips, which `matanyone-engine draw` writes. The first series, synthetic.py, is the
+benchmark's.
 
 What it teaches that the first did not: threads, leaves and prints are solid; veils are rare and plain; people come
 close, turn away and back, wave fast hands, wear big hair; subjects fill the frame, are cut by it, are darker than what
@@ -37,8 +38,8 @@ FINE = 2
 INSTANTS = 3, 12
 """Fewest and most moments that a frame with an open shutter is the mean of."""
 
-Draw = Callable[[Paper, float], None]
-KINDS: dict[str, Callable[[Rng, Wardrobe, tuple[int, int]], Draw]] = {
+Painter = Callable[[Paper, float], None]
+KINDS: dict[str, Callable[[Rng, Wardrobe, tuple[int, int]], Painter]] = {
     "figure": Figure,
     "textile": Textile,
     "yarn": Yarn,
@@ -52,8 +53,8 @@ KIND_SHARES = {"figure": 0.7, "textile": 0.06, "yarn": 0.03, "plant": 0.07, "ani
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a clip will be."""
+class ClipPlan:
+    """Says what a clip will be."""
 
     kind: str
     size: tuple[int, int]
@@ -65,8 +66,8 @@ class Plan:
     dark: bool
 
     @classmethod
-    def of(cls, number: int, kind: str | None = None) -> Plan:
-        """The plan of clip `number`, perhaps of another kind than it would have."""
+    def of(cls, number: int, kind: str | None = None) -> ClipPlan:
+        """Return the plan of clip `number`, perhaps of another kind than it would have."""
         rng = np.random.default_rng([SEED, number, 0])
         shares = np.array(list(KIND_SHARES.values()))
         drawn = str(rng.choice(list(KIND_SHARES), p=shares / shares.sum()))
@@ -84,8 +85,8 @@ class Plan:
 def draw_clip(
     number: int, length: int | None = None, textures: list[Path] | None = None, kind: str | None = None
 ) -> Iterator[Layer]:
-    """The frames of clip `number`; what is not given is as the number decides."""
-    plan = Plan.of(number, kind)
+    """Draw the frames of clip `number`; what is not given is as the number decides."""
+    plan = ClipPlan.of(number, kind)
     rng = np.random.default_rng([SEED, number, 1])
     draw = KINDS[plan.kind](rng, Wardrobe(rng, textures or [], plan.dark), plan.size)
     for frame in range(length or plan.length):
@@ -93,8 +94,8 @@ def draw_clip(
         yield _defocused(layer, plan.defocus)
 
 
-def exposed(draw: Draw, size: tuple[int, int], time: float, shutter: float) -> Layer:
-    """An instant, or the mean over the time the shutter is open: of the more instants the more moves."""
+def exposed(draw: Painter, size: tuple[int, int], time: float, shutter: float) -> Layer:
+    """Return an instant, or the mean over the time the shutter is open; the more moves, the more instants are drawn."""
     if not shutter:
         return _instant(draw, size, time, FINE)
     first, last = (_instant(draw, size, time + t * shutter, 1) for t in (0.0, 1.0))
@@ -105,7 +106,7 @@ def exposed(draw: Draw, size: tuple[int, int], time: float, shutter: float) -> L
     return Layer(rgb, alpha)
 
 
-def _instant(draw: Draw, size: tuple[int, int], time: float, fine: int) -> Layer:
+def _instant(draw: Painter, size: tuple[int, int], time: float, fine: int) -> Layer:
     paper = Paper(size, fine)
     draw(paper, time)
     return paper.layer()
@@ -136,5 +137,5 @@ def write_clip(root: Path, number: int, length: int | None = None, textures: lis
 
 
 def is_written(root: Path, number: int, length: int | None = None) -> bool:
-    """Whether write_clip finished this clip."""
-    return (root / "pha" / f"{number:06d}" / f"{(length or Plan.of(number).length) - 1:04d}.png").is_file()
+    """Return whether write_clip finished this clip."""
+    return (root / "pha" / f"{number:06d}" / f"{(length or ClipPlan.of(number).length) - 1:04d}.png").is_file()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Foreground clips of our own: drawn figures with true alpha, unlimited, free and deterministic from a seed.
+"""Draws the first series of foreground clips: figures with true alpha, unlimited, free and deterministic from a seed.
 
 This is the first series. The held-out set is drawn with it (benchmarks/held_out.py), so its pixels stay as they are;
 what is drawn to train on is the second series (series.py).
@@ -17,17 +17,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from matanyone_engine.training.pictures import write_picture
-
-Pixels = NDArray[Any]
-"""float32; cv2's types promise less than that."""
-Rng = np.random.Generator
+from matanyone_engine.training.pictures import Pixels, Rng, write_picture
 
 WIDTH, HEIGHT = 448, 384
 """Of the canvas: larger than the training crops, so that a crop can look close."""
@@ -37,7 +33,7 @@ _SUB = 4
 
 
 class Layer(NamedTuple):
-    """A drawn foreground."""
+    """Holds a drawn foreground."""
 
     rgb: Pixels
     """(H, W, 3), premultiplied."""
@@ -50,7 +46,7 @@ Draw = Callable[[float], Layer]
 
 
 class Patch(NamedTuple):
-    """Coverage of a part of the canvas; the rest is not covered."""
+    """Holds the coverage of a part of the canvas; the rest is not covered."""
 
     x: int
     y: int
@@ -59,17 +55,17 @@ class Patch(NamedTuple):
 
     @property
     def window(self) -> tuple[slice, slice]:
-        """Rows and columns of the canvas."""
+        """Returns the rows and columns of the canvas."""
         height, width = self.coverage.shape
         return slice(self.y, self.y + height), slice(self.x, self.x + width)
 
     def times(self, factor: Pixels | float) -> Patch:
-        """The same place, covered less."""
+        """Return a patch in the same place that covers less."""
         return self._replace(coverage=self.coverage * factor)
 
 
 class Canvas:
-    """Parts painted over one another, back to front."""
+    """Has parts painted over one another, back to front."""
 
     def __init__(self) -> None:
         self.rgb = np.zeros((HEIGHT, WIDTH, 3), np.float32)
@@ -84,23 +80,23 @@ class Canvas:
         self.alpha[patch.window] += patch.coverage
 
     def inside(self, patch: Patch) -> Patch:
-        """The patch where something is painted already."""
+        """Return the patch where something is painted already."""
         return patch.times(self.alpha[patch.window])
 
     def cut(self, patch: Patch) -> None:
-        """Take away what is there where the patch covers: a hole."""
+        """Cut a hole where the patch covers."""
         self.rgb[patch.window] *= (1 - patch.coverage)[..., None]
         self.alpha[patch.window] *= 1 - patch.coverage
 
     def layer(self) -> Layer:
-        """What was painted."""
+        """Return what was painted."""
         return Layer(self.rgb, self.alpha)
 
 
 def draw_clip(
     number: int, length: int = LENGTH, textures: list[Path] | None = None, kind: str | None = None
 ) -> Iterator[Layer]:
-    """The frames of clip `number`, motion-blurred where the clip has a shutter.
+    """Draw the frames of clip `number`, motion-blurred where the clip has a shutter.
 
     textures: photographs that clothes and surfaces may be cut from; drawn patterns serve without them.
     kind: one of KINDS; None lets the number decide.
@@ -123,7 +119,7 @@ def _pick_kind(rng: Rng) -> str:
 
 
 def _exposed(draw: Draw, time: float, shutter: float) -> Layer:
-    """The mean over the time the shutter is open."""
+    """Return the mean over the time the shutter is open."""
     if not shutter:
         return draw(time)
     instants = [draw(time + shutter * k / 6) for k in range(6)]
@@ -141,7 +137,7 @@ def _defocused(layer: Layer, sigma: float) -> Layer:
 
 
 def polygon(points: NDArray[np.floating]) -> Patch:
-    """Antialiased coverage of a closed outline (n, 2)."""
+    """Return the antialiased coverage of a closed outline (n, 2)."""
     x, y, width, height = _box(points)
     coverage = np.zeros((height, width), np.uint8)
     cv2.fillPoly(coverage, [_fixed(points - (x, y))], 255, cv2.LINE_AA, _SUB)
@@ -149,7 +145,7 @@ def polygon(points: NDArray[np.floating]) -> Patch:
 
 
 def strokes(paths: list[NDArray[np.floating]], width: int = 1) -> Patch:
-    """Coverage of thin open paths, drawn at twice the size so that a hair may be thinner than a pixel."""
+    """Return the coverage of thin open paths, drawn at twice the size so that a hair may be thinner than a pixel."""
     x, y, w, h = _box(np.concatenate(paths), margin=2 + width)
     coverage = np.zeros((2 * h, 2 * w), np.uint8)
     fixed = [_fixed(2 * (path - (x, y))) for path in paths]
@@ -159,7 +155,7 @@ def strokes(paths: list[NDArray[np.floating]], width: int = 1) -> Patch:
 
 
 def _box(points: NDArray[np.floating], margin: int = 2) -> tuple[int, int, int, int]:
-    """x, y, width, height of the smallest part of the canvas around the points; at least one pixel."""
+    """Return x, y, width, height of the smallest part of the canvas around the points; at least one pixel."""
     low, high = points.min(axis=0) - margin, points.max(axis=0) + margin
     x, y = (int(np.clip(value, 0, size - 1)) for value, size in zip(low, (WIDTH, HEIGHT), strict=True))
     right, bottom = (int(np.clip(value, 1, size)) for value, size in zip(high, (WIDTH, HEIGHT), strict=True))
@@ -171,7 +167,7 @@ def _fixed(points: NDArray[np.floating]) -> NDArray[np.int32]:
 
 
 def capsule(a: NDArray[np.floating], b: NDArray[np.floating], ra: float, rb: float) -> NDArray[np.floating]:
-    """Outline of a limb from a to b with radii ra and rb."""
+    """Return the outline of a limb from a to b with radii ra and rb."""
     along = np.arctan2(*(b - a)[::-1])
     turn = np.linspace(np.pi / 2, 3 * np.pi / 2, 10)
     round_a = a + ra * np.stack([np.cos(along + turn), np.sin(along + turn)], axis=1)
@@ -180,7 +176,7 @@ def capsule(a: NDArray[np.floating], b: NDArray[np.floating], ra: float, rb: flo
 
 
 def blob(rng: Rng, radius: float, roughness: float = 0.25, points: int = 72) -> NDArray[np.floating]:
-    """A closed smooth outline around the origin (points, 2)."""
+    """Return a closed smooth outline around the origin (points, 2)."""
     angle = np.linspace(0, 2 * np.pi, points, endpoint=False)
     r = np.ones(points)
     for harmonic in range(1, 7):
@@ -190,13 +186,13 @@ def blob(rng: Rng, radius: float, roughness: float = 0.25, points: int = 72) -> 
 
 
 def turned(points: NDArray[np.floating], angle: float) -> NDArray[np.floating]:
-    """Points turned around the origin."""
+    """Turn points around the origin."""
     c, s = np.cos(angle), np.sin(angle)
     return points @ np.array([[c, s], [-s, c]])
 
 
 class Wave:
-    """A smooth motion: a sum of sines around a rest value."""
+    """Is a smooth motion: a sum of sines around a rest value."""
 
     def __init__(self, rng: Rng, size: float, rest: float = 0.0, speed: float = 0.35) -> None:
         self.rest = rest
@@ -219,7 +215,7 @@ class Cloth:
         self.photographs = photographs
 
     def surface(self, colour: Pixels | None = None) -> Pixels:
-        """(256, 256, 3); colour sets the mean where it is given."""
+        """Make a surface (256, 256, 3); colour sets the mean where it is given."""
         rng = self.rng
         base = rng.uniform(0.03, 0.95, 3).astype(np.float32) if colour is None else colour
         choice = rng.random()
@@ -257,7 +253,9 @@ def _noisy(rng: Rng, base: Pixels, amount: float) -> Pixels:
 
 
 def placed(surface: Pixels, patch: Patch, origin: NDArray[np.floating], angle: float, size: float) -> Pixels:
-    """A surface (256, 256, 3) laid around origin, `size` pixels wide, mirrored beyond its edge: the patch's colours."""
+    """Return the patch's colours where a surface (256, 256, 3) is laid around origin, `size` pixels wide, mirrored
+    beyond its edge.
+    """
     scale = size / 256
     c, s = scale * np.cos(angle), scale * np.sin(angle)
     at = origin - (patch.x, patch.y)
@@ -267,7 +265,7 @@ def placed(surface: Pixels, patch: Patch, origin: NDArray[np.floating], angle: f
 
 
 def shaded(colour: Pixels, patch: Patch, light: NDArray[np.floating], depth: float) -> Pixels:
-    """Roundness: brighter towards the light (a 2-vector), darker away from it."""
+    """Make colours look round: brighter towards the light (a 2-vector), darker away from it."""
     height = cv2.GaussianBlur(patch.coverage, (0, 0), max(depth, 1.0), borderType=cv2.BORDER_CONSTANT)
     dx, dy = (cv2.Sobel(height, cv2.CV_32F, *order, ksize=1, scale=0.5) for order in ((1, 0), (0, 1)))
     tone = 1 - 2.2 * depth * (dx * light[0] + dy * light[1])
@@ -277,8 +275,8 @@ def shaded(colour: Pixels, patch: Patch, light: NDArray[np.floating], depth: flo
 # -- hair -------------------------------------------------------------------------------------------------------------
 
 
-class Hair:
-    """Strands that grow from an outline, hang, wave and fly."""
+class StrandTuft:
+    """Is strands that grow from an outline, hang, wave and fly."""
 
     def __init__(self, rng: Rng, count: int, length: float, *, gravity: float, curl: float) -> None:
         self.at = rng.uniform(0, 1, count)
@@ -333,7 +331,7 @@ class Hair:
 
 @dataclass(frozen=True)
 class Body:
-    """The measures of a figure, in head heights."""
+    """Holds the measures of a figure, in head heights."""
 
     shoulder: float
     hip: float
@@ -344,15 +342,15 @@ class Body:
 
     @classmethod
     def random(cls, rng: Rng) -> Body:
-        """A body within human measures."""
+        """Draw a body within human measures."""
         return cls(*(float(rng.uniform(*span)) for span in _BODY_SPANS))
 
 
 _BODY_SPANS = ((0.75, 1.15), (0.4, 0.7), (2.0, 2.7), (1.25, 1.6), (1.6, 2.1), (0.22, 0.36))
 
 
-class Figure:
-    """A person: articulated limbs in clothes, a head with a face and hair; seen whole or from the waist up."""
+class JointedFigure:
+    """Is a person: articulated limbs in clothes, a head with a face and hair; seen whole or from the waist up."""
 
     def __init__(self, rng: Rng, cloth: Cloth) -> None:
         self.body = Body.random(rng)
@@ -367,7 +365,7 @@ class Figure:
         self.shirt, self.trousers = cloth.surface(), cloth.surface()
         self.sleeves = self.shirt if rng.random() < 0.7 else self.skin
         long = float(rng.choice([0.25, 0.5, 1.2]))
-        self.hair = Hair(
+        self.hair = StrandTuft(
             rng,
             int(rng.integers(300, 1100)),
             self.head * long * rng.uniform(0.5, 1.2),
@@ -375,7 +373,7 @@ class Figure:
             curl=rng.choice([0.0, 0.3, 0.8]),
         )
         self.bald = rng.random() < 0.1
-        self.face = Face(rng)
+        self.face = FlatFace(rng)
         self.light = rng.normal(0, 1, 2)
         self.prop = cloth.surface() if rng.random() < 0.25 else None
 
@@ -480,8 +478,8 @@ class Figure:
             self.hair.grow(canvas, scalp, head, time, reach=0.45)  # and over the brow, not over the face
 
 
-class Face:
-    """Eyes, brows, nose, mouth: details inside the subject that must not become holes."""
+class FlatFace:
+    """Has eyes, brows, nose and mouth: details inside the subject that must not become holes."""
 
     def __init__(self, rng: Rng) -> None:
         self.eye = rng.uniform(0.02, 0.5, 3).astype(np.float32)
@@ -519,14 +517,16 @@ class Face:
 
 
 class Beast:
-    """A furry body or a plush thing: an outline that breathes, covered in strands."""
+    """Is a furry body or a plush thing: an outline that breathes, covered in strands."""
 
     def __init__(self, rng: Rng, cloth: Cloth) -> None:
         self.radius = float(rng.uniform(45, 120))
         self.outline = blob(rng, self.radius)
         self.at = (Wave(rng, 40, WIDTH / 2, 0.25), Wave(rng, 20, HEIGHT / 2, 0.25))
         self.turn, self.swell = Wave(rng, 0.4), Wave(rng, 0.1, 1.0)
-        self.fur = Hair(rng, int(rng.integers(300, 900)), self.radius * rng.uniform(0.1, 0.5), gravity=0.4, curl=0.2)
+        self.fur = StrandTuft(
+            rng, int(rng.integers(300, 900)), self.radius * rng.uniform(0.1, 0.5), gravity=0.4, curl=0.2
+        )
         self.surface = cloth.surface(self.fur.tones[1])
         self.spots = [(blob(rng, self.radius * 0.25), rng.uniform(-0.5, 0.5, 2) * self.radius) for _ in range(3)]
         self.spot = cloth.surface()
@@ -547,7 +547,7 @@ class Beast:
 
 
 class Thing:
-    """A hard object, perhaps with holes, perhaps see-through, perhaps carrying thin bars or wires."""
+    """Is a hard object, perhaps with holes, perhaps see-through, perhaps with thin bars or wires."""
 
     def __init__(self, rng: Rng, cloth: Cloth) -> None:
         self.size = float(rng.uniform(40, 120))
@@ -577,8 +577,8 @@ class Thing:
         return canvas.layer()
 
 
-class Plant:
-    """Stems that branch, with leaves: thin structure all over."""
+class StemPlant:
+    """Has stems that branch, with leaves: thin structure all over."""
 
     def __init__(self, rng: Rng, cloth: Cloth) -> None:
         self.foot = np.array([WIDTH * rng.uniform(0.3, 0.7), HEIGHT * rng.uniform(0.75, 1.0)])
@@ -611,8 +611,8 @@ class Plant:
         return canvas.layer()
 
 
-class Veil:
-    """Cloth in the wind, half see-through, with a frayed edge."""
+class FrayedVeil:
+    """Is cloth in the wind, half see-through, with a frayed edge."""
 
     def __init__(self, rng: Rng, cloth: Cloth) -> None:
         self.surface = cloth.surface()
@@ -621,7 +621,7 @@ class Veil:
         self.edges = [Wave(rng, 22, 0, 0.5) for _ in range(10)]
         self.folds = rng.uniform(0.02, 0.12)
         self.drift = Wave(rng, 30)
-        self.fringe = Hair(rng, int(rng.integers(60, 300)), 30, gravity=0.8, curl=0.2)
+        self.fringe = StrandTuft(rng, int(rng.integers(60, 300)), 30, gravity=0.8, curl=0.2)
 
     def __call__(self, time: float) -> Layer:
         canvas = Canvas()
@@ -644,11 +644,11 @@ class Veil:
 
 
 KINDS: dict[str, Callable[[Rng, Cloth], Draw]] = {
-    "figure": Figure,
+    "figure": JointedFigure,
     "beast": Beast,
     "thing": Thing,
-    "plant": Plant,
-    "veil": Veil,
+    "plant": StemPlant,
+    "veil": FrayedVeil,
 }
 KIND_SHARES = {"figure": 0.62, "beast": 0.14, "thing": 0.14, "plant": 0.06, "veil": 0.04}
 """How often each kind is drawn: mostly people, as shots are."""
@@ -667,17 +667,17 @@ def write_clip(root: Path, number: int, length: int = LENGTH, textures: list[Pat
 
 
 def as_bytes(pixels: Pixels) -> NDArray[np.uint8]:
-    """0..1 -> 0..255."""
+    """Turn 0..1 into 0..255."""
     return np.asarray(np.clip(255 * pixels, 0, 255).round(), np.uint8)
 
 
 def is_written(root: Path, number: int, length: int = LENGTH) -> bool:
-    """Whether write_clip finished this clip: its last alpha is written last."""
+    """Return whether write_clip finished this clip: its last alpha is written last."""
     return (root / "pha" / f"{number:06d}" / f"{length - 1:04d}.png").is_file()
 
 
 def unpremultiplied(layer: Layer) -> Pixels:
-    """Straight colour (H, W, 3), carried on outside the alpha so that soft edges find no black to mix in."""
+    """Return straight colour (H, W, 3), carried on outside the alpha so that soft edges find no black to mix in."""
     wide = cv2.GaussianBlur(layer.rgb, (0, 0), 6), cv2.GaussianBlur(layer.alpha, (0, 0), 6)
     around = wide[0] / np.maximum(wide[1], 1e-3)[..., None]
     solid = np.clip(layer.alpha * 8, 0, 1)[..., None]

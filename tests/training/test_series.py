@@ -63,7 +63,7 @@ def test_a_clip_is_a_function_of_its_number() -> None:
 
 
 def test_plans_differ_and_some_clips_are_long() -> None:
-    plans = [series.Plan.of(number) for number in range(300)]
+    plans = [series.ClipPlan.of(number) for number in range(300)]
     assert {plan.kind for plan in plans} == set(series.KINDS)
     assert {plan.size for plan in plans} == set(series.SIZES)
     assert 0.2 < np.mean([plan.length == max(series.LENGTHS) for plan in plans]) < 0.4

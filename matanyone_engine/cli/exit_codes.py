@@ -21,6 +21,7 @@ UNREACHABLE = 9
 REFUSED = 10
 ALREADY_RUNNING = 11
 PARTLY_DONE = 12
+DOUBTFUL = 13
 INTERRUPTED = 130
 
 MEANINGS = {
@@ -55,6 +56,8 @@ EXIT_CODES: dict[type[errors.EngineError], int] = {
     errors.RefusedByEngine: REFUSED,
     errors.AlreadyRunning: ALREADY_RUNNING,
     errors.PartlyDone: PARTLY_DONE,
+    errors.Doubtful: DOUBTFUL,
+    errors.Defect: UNEXPECTED,
     errors.Interrupted: INTERRUPTED,
 }
 

@@ -142,7 +142,7 @@ class Claim:
             self._path.unlink(missing_ok=True)
 
     def _refuse_overlap(self) -> None:
-        """Refuse frames that another claim has. Our own is there already: of two workers at least one sees the other."""
+        """Refuse frames that another claim has. Our own stands already, so that of two workers one sees the other."""
         for path in self._papers.claims():
             owner = _read(path)
             if path == self._path or owner is None or not set(owner.frames) & set(self._owner.frames):

@@ -82,7 +82,7 @@ class Shot:
         made = node.create()
         made.setInput(0, plate)
         made.setInput(1, mask)
-        given = {"keys_from": "list", "keys": str(self.first), "settle": 1, "start_engine": False}
+        given = {"keys_from": "list", "keys": str(self.first), "warm_up": 1, "start_engine": False}
         given.update(engine=self.args.connection.replace("\\", "/"), **knobs)
         for name, value in given.items():
             made[name].setValue(value)
@@ -180,7 +180,7 @@ def stopped_by_somebody(shot: Shot) -> None:
     from matanyone_nuke import node as plugin
 
     shot.save()
-    node = shot.node(shot.plate(), shot.mask(), settle=400)
+    node = shot.node(shot.plate(), shot.mask(), warm_up=400)
     identity = node["matanyone_id"].value()
 
     def stop() -> None:

@@ -34,6 +34,7 @@ from ._knobs import (
     String_Knob,
     Tab_Knob,
     Text_Knob,
+    XY_Knob,
 )
 from ._nodes import Format, Group, Node, Root
 from ._session import Refused, session

@@ -231,7 +231,21 @@ def _polygon(points: list[tuple[float, float]], width: int, height: int) -> np.n
     return inside.reshape(height, 4, width, 4).mean((1, 3)).astype(np.float32)
 
 
+def _switch(node: Any, frame: float, view: str) -> Image:
+    return render(_input(node, int(node._knobs["which"]._now(frame))), frame, view)
+
+
+def _roto_paint(node: Any, frame: float, view: str) -> Image:
+    """What is drawn is added to what is there, as paint is."""
+    below, drawn = render(_input(node, 0), frame, view), _roto(node, frame, view)
+    there = below.planes.get("rgba.alpha", np.zeros((below.height, below.width), np.float32))
+    alpha = np.maximum(there, drawn.planes["rgba.alpha"])
+    return replace(below, planes={**below.planes, "rgba.alpha": alpha})
+
+
 _RENDERERS = {
+    "Switch": _switch,
+    "RotoPaint": _roto_paint,
     "Read": _read,
     "Write": _through,
     "Output": _through,

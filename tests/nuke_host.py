@@ -45,9 +45,9 @@ class Host:
         self._path = nuke_path
         self.session = self.nuke.session
 
-    def start(self, *, gui: bool) -> None:
+    def start(self, *, gui: bool, version: str = "14.0v1") -> None:
         """A new Nuke, which runs init.py, and menu.py if it has a GUI."""
-        self.nuke.fake_start(gui)
+        self.nuke.fake_start(gui, version)
         self.node.RUNS.clear()
         self.session.gizmos["MatAnyone"] = str(self._path / "MatAnyone.gizmo")
         for name in ("init.py", "menu.py") if gui else ("init.py",):

@@ -96,7 +96,9 @@ def _did(client: EngineClient, line: dict[str, Any], asked: Asked) -> bool:
         tell("masked", dataclasses.asdict(client.make_mask(from_fields(say.Prompt, line["prompt"]))))
         return True
     if "job" not in line:
-        raise WireError(Code.MALFORMED, f"expected a job or a prompt, got {sorted(line)}", "This is a defect of the host's add-on.")
+        raise WireError(
+            Code.MALFORMED, f"expected a job or a prompt, got {sorted(line)}", "This is a defect of the host's add-on."
+        )
     run = JobRun(client, from_fields(say.Job, line["job"]))
     tell("accepted", dataclasses.asdict(run.accepted))
     for event in run.events(POLL_S):

@@ -280,6 +280,10 @@ class XY_Knob(PlacedKnob):
     _count = 2
 
 
+class WH_Knob(Array_Knob):
+    """A size: both ways at once, as one number; two apart are not known here."""
+
+
 class Unsigned_Knob(Array_Knob):
     pass
 

@@ -579,3 +579,16 @@ def test_a_correction_begins_with_the_matte_and_becomes_a_key(host: Host, engine
     assert (read["first"].value(), read["last"].value()) == (FIRST + 3, FIRST + 5)
     before = pixels(host.folder(node) / "corrections" / f"alpha.{FIRST + 3}.exr")
     assert np.array_equal(before, matte), "the copy stays what the artist began with"
+
+
+def test_the_node_runs_in_nuke_17_1(installation: Host, engine: Engine, folder: Path, plate: Path) -> None:
+    """Where ProgressTask takes nothing but the types it names."""
+    installation.start(gui=True, version="17.1v1")
+    (folder / "in_17").mkdir()
+    installation.save(folder / "in_17")
+    with pytest.raises(TypeError):
+        installation.nuke.ProgressTask("x").setProgress(0.5)
+    read = installation.read(plate)
+    node = installation.matanyone(read, installation.roto(read, {FIRST: SQUARE}), engine.file)
+    assert installation.matted(node).state == "finished", installation.session.messages
+    assert installation.session.tasks[-1].progress == 100

@@ -308,12 +308,20 @@ class CompanionLink(Link):
     def _message(self, said: Optional[Dict[str, Any]]) -> Any:
         if said is None:
             return None
-        fields = {name: tuple(value) if isinstance(value, list) else value for name, value in said.items()}
-        return say.MESSAGES[str(fields.pop("say"))](**fields)
+        return message_of(said)
 
     def _lost(self) -> LinkError:
         said = b"".join(self._said).decode("utf-8", "replace").strip()[-400:]
         return LinkError("unreachable", "the companion of the engine is gone: %s" % said, "Start the run again.")
+
+
+def message_of(said: Dict[str, Any]) -> Any:
+    """Return the message that a line of the companion holds. The wire's own reader needs a newer Python than 3.7."""
+    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in said.items()}
+    kind = say.MESSAGES[str(fields.pop("say"))]
+    if kind is say.Progress:
+        fields["confidences"] = tuple(say.ObjectConfidence(**each) for each in fields.get("confidences", ()))
+    return kind(**fields)
 
 
 def _reading(stream: Optional[IO[bytes]], take: Any) -> threading.Thread:

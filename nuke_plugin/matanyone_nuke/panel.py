@@ -390,31 +390,33 @@ def defaults() -> Dict[str, str]:
 
 
 def listing() -> str:
-    """Return the panel as text, tab by tab, in the order in which a compositor sees it."""
-    lines = []
+    """Return the panel as a page: a table for each tab, in the order in which a compositor sees it."""
+    lines = ["<!-- SPDX-License-Identifier: Apache-2.0 -->", "<!-- Made by python -m matanyone_nuke.panel. -->"]
+    lines += ["# The node's panel", ""]
+    lines += ["What a compositor sees, tab by tab, with the tooltips; [nuke.md](nuke.md) says how to use it."]
     for knob in KNOBS:
-        if knob.hidden:
-            continue
         if knob.kind == "Tab_Knob":
-            lines += ["", knob.label, "-" * len(knob.label)]
+            lines += ["", "## %s" % knob.label, "", "| knob | | tooltip |", "|---|---|---|"]
         elif knob.kind == "Text_Knob" and knob.name != STATUS:
-            lines += ["  -- %s --" % knob.label]
-        else:
-            lines.append("  %-24s %-10s %s" % (_shown(knob), _kind(knob), knob.tooltip))
-    return "\n".join(lines).strip() + "\n"
+            lines.append("| | | **%s** |" % knob.label)
+        elif not knob.hidden:
+            lines.append("| %s | %s | %s |" % (_shown(knob), _kind(knob), knob.tooltip))
+    return "\n".join(lines) + "\n"
 
 
 def _shown(knob: Knob) -> str:
     if knob.name == STATUS:
         return "(status line)"
-    return "[%s]" % knob.label if knob.kind == "PyScript_Knob" else knob.label or "(%s)" % knob.name
+    return "**[%s]**" % knob.label if knob.kind == "PyScript_Knob" else knob.label or "(its list)"
 
 
 def _kind(knob: Knob) -> str:
+    if knob.folded:
+        return "point, shown when in use"
     kinds = {
         "Enumeration_Knob": "choice", "String_Knob": "text", "File_Knob": "file", "Boolean_Knob": "check box",
-        "Int_Knob": "number", "Double_Knob": "number", "BBox_Knob": "box", "XY_Knob": "point", "Link_Knob": "choice",
-        "PyScript_Knob": "button", "Text_Knob": "text",
+        "Int_Knob": "number", "Double_Knob": "number", "BBox_Knob": "box with handles", "XY_Knob": "point",
+        "Link_Knob": "choice", "PyScript_Knob": "button", "Text_Knob": "text",
     }  # fmt: skip
     return kinds[knob.kind]
 

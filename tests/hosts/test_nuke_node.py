@@ -227,8 +227,8 @@ def test_only_an_untouched_read_is_read_by_the_engine_itself(host: Host, tmp_pat
 def test_the_panel_is_the_listing_in_the_documentation(host: Host) -> None:
     from matanyone_nuke import panel
 
-    text = (ROOT / "docs" / "nuke_panel.txt").read_text(encoding="utf-8")
-    assert text == panel.listing(), "run python -m matanyone_nuke.panel > ../docs/nuke_panel.txt in nuke_plugin/"
+    text = (ROOT / "docs" / "nuke_panel.md").read_text(encoding="utf-8")
+    assert text == panel.listing(), "run python -m matanyone_nuke.panel > ../docs/nuke_panel.md in nuke_plugin/"
     node = host.node.create()
     shown = [knob.name() for knob in node._user if not knob._flags & host.nuke.INVISIBLE]
     assert shown[:5] == ["matanyone_tab", "matte_range", "matte_frame", "rerun", "cancel"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ def addon(tmp_path_factory: pytest.TempPathFactory) -> Any:
         del sys.modules[name]
     sys.path.insert(0, str(folder))
     try:
-        for name in ("exr", "jobs", "record", "progress", "script"):
+        for name in ("exr", "jobs", "record", "progress", "script", "bridge"):
             importlib.import_module("matanyone_nuke." + name)
         return importlib.import_module("matanyone_nuke.plan")
     finally:
@@ -297,6 +298,19 @@ def test_a_mattes_own_confidence_is_read_from_its_header(addon: Any, tmp_path: P
     (tmp_path / "c.exr").write_bytes(b"no picture")
     said = [exr.confidence_of(str(tmp_path / name)) for name in ("a.exr", "b.exr", "c.exr", "none.exr")]
     assert said == [0.412, None, None, None]
+
+
+def test_a_line_of_the_companion_is_the_message_it_was(addon: Any) -> None:
+    bridge = beside(addon, "bridge")
+    say = bridge.say
+    sure = (say.ObjectConfidence("hero", 0.4, "edge"), say.ObjectConfidence("dog", 0.9))
+    for message in (
+        say.Progress("s", 1001, "/a.exr", 1, 9, warnings=("the plate is black",), confidences=sure),
+        say.Masked("/m.exr", 1001, "ACEScg", "grabcut", 0.25),
+        say.JobEnded("s", "finished", 6),
+    ):
+        line = json.loads(json.dumps({"say": say.type_name(type(message)), **dataclasses.asdict(message)}))
+        assert bridge.message_of(line) == message
 
 
 def test_nothing_above_the_line_imports_nuke(addon: Any) -> None:

@@ -36,7 +36,7 @@ import cv2
 
 from matanyone_engine.client.client import EngineClient
 from matanyone_engine.client.launcher import ensure_engine, find_engine
-from matanyone_engine.media.images import read_mask
+from matanyone_engine.media.masks import read_mask
 from matanyone_engine.wire.messages import Status
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -28,7 +28,7 @@ from matanyone_engine.jobs.run import FrameDone, run_matte
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.media.color import NetworkView, decode_srgb, shoulder
 from matanyone_engine.media.color_spaces import config_name, known_space, plain_spaces
-from matanyone_engine.media.images import read_alpha
+from matanyone_engine.media.masks import read_alpha
 from matanyone_engine.media.plates import open_plate
 from matanyone_engine.model.matanyone import MatAnyone
 from matanyone_engine.model.registry import load_vetted

@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 
 from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.foreground import estimate_foreground
-from matanyone_engine.media.images import read_alpha, read_plate
+from matanyone_engine.media.images import read_plate
+from matanyone_engine.media.masks import read_alpha
 from matanyone_engine.media.sequence import FrameSequence, find_sequence
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"

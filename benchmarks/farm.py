@@ -26,7 +26,7 @@ import numpy as np
 import OpenImageIO as oiio
 
 from matanyone_engine.cli.main import main as engine
-from matanyone_engine.media.images import read_alpha
+from matanyone_engine.media.masks import read_alpha
 from matanyone_engine.media.plates import open_plate
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"

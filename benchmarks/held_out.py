@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.media.color import NetworkView
-from matanyone_engine.media.images import read_alpha, read_mask
+from matanyone_engine.media.masks import read_alpha, read_mask
 from matanyone_engine.media.plates import open_plate
 from matanyone_engine.media.sequence import find_sequence
 from matanyone_engine.model import MINI, MatAnyone, for_inference

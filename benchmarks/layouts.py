@@ -16,8 +16,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from matanyone_engine.media.images import PlateHeader, read_alpha, read_plate
+from matanyone_engine.media.images import PlateHeader, read_plate
 from matanyone_engine.media.layouts import COMPRESSIONS, LAYOUTS, LOSSY, Delivery, FrameContent, compose
+from matanyone_engine.media.masks import read_alpha
 from matanyone_engine.media.mattes import write_picture
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"

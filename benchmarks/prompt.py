@@ -34,7 +34,8 @@ from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.contact_sheet import Sheet, write_png
 from matanyone_engine.media.grabcut import grabcut
-from matanyone_engine.media.images import FloatImage, read_alpha, read_mask
+from matanyone_engine.media.images import FloatImage
+from matanyone_engine.media.masks import read_alpha, read_mask
 from matanyone_engine.media.plates import open_plate
 from matanyone_engine.media.prompts import Prompts, Stroke
 from matanyone_engine.media.sequence import find_sequence

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from matanyone_engine.cli.main import main as engine
 from matanyone_engine.jobs import segments
-from matanyone_engine.media.images import read_alpha
+from matanyone_engine.media.masks import read_alpha
 from matanyone_engine.media.sequence import find_sequence, parse_frames
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matanyone_engine.matting.memory_policy import MemoryPolicy as MemoryPolicy
     from matanyone_engine.matting.session import MattingSession as MattingSession
     from matanyone_engine.media.color import NetworkView as NetworkView
-    from matanyone_engine.media.images import read_mask as read_mask
+    from matanyone_engine.media.masks import read_mask as read_mask
     from matanyone_engine.media.plates import open_plate as open_plate
     from matanyone_engine.model.registry import load_network as load_network
     from matanyone_engine.model.registry import load_vetted as load_vetted
@@ -46,7 +46,7 @@ _PUBLIC = {
     "matte": "jobs.one_call",
     "open_plate": "media.plates",
     "plan_matte": "jobs.job",
-    "read_mask": "media.images",
+    "read_mask": "media.masks",
     "run_matte": "jobs.run",
 }
 

@@ -23,6 +23,8 @@
     ├── AlreadyRunning          another worker is at the very same frames
     ├── PartlyDone              some shots of a batch failed; the others are finished
     ├── BadResult               the network answered with something that must not be shown as an alpha
+    ├── Doubtful                all is written, but most frames of an object are not to be trusted
+    ├── Defect                  a fault of this program stopped one of several pieces of work
     └── Interrupted             the user stopped the work; finished frames are kept
 
 Rules of this file:
@@ -137,6 +139,14 @@ class PartlyDone(EngineError):
 
 class BadResult(EngineError):
     """The network's answer must not be shown as an alpha (not a number)."""
+
+
+class Doubtful(EngineError):
+    """Every frame is written, but most of the alphas of an object are not to be trusted: the subject was lost."""
+
+
+class Defect(EngineError):
+    """A fault of this program stopped one shot of a batch; the others do not suffer from it."""
 
 
 class Interrupted(EngineError):

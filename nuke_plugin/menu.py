@@ -4,8 +4,9 @@
 try:
     import nuke
 
-    create = "from matanyone_nuke import node; node.create()"
-    nuke.menu("Nodes").addMenu("MatAnyone").addCommand("MatAnyone", create)
+    menu = nuke.menu("Nodes").addMenu("MatAnyone")
+    menu.addCommand("MatAnyone", "from matanyone_nuke import node; node.create()")
+    menu.addCommand("Update selected nodes", "from matanyone_nuke import node; node.update_selected()")
 except Exception as error:
     import sys
 

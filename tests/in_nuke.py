@@ -1,13 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Nuke add-on's own test, to be run in Nuke by whoever has a licence (docs/nuke.md says where it has been run).
+"""The Nuke add-on's own test, to be run in Nuke by whoever has a licence: one command, about five minutes.
 
-    NUKE_PATH=/studio/nuke/matanyone nuke -t tests/in_nuke.py --plate=PLATE.####.exr --first=1001 --last=1006 \
-        --mask=MASK.exr --out=FOLDER [--connection=ENGINE.json]
+    NUKE_PATH=/studio/nuke/matanyone nuke -t tests/in_nuke.py
 
-Six or more frames of a scene-linear EXR plate, a mask of the first of them, and an empty folder. An engine has to run
-whose roots hold all three. Every check prints a line; the exit code is 0 if all are ok.
+It starts an engine of its own, mattes six frames of this repository's example in every way the node knows, prints a
+table of what held, and writes in_nuke_report.json, the file to send back. Nothing of the user's is read or changed.
 
-Rule of this file: it says to Nuke only what an artist's session or a farm would; Python 3.7.
+    --out=FOLDER         where all of it goes (default: a new folder among the temporary ones)
+    --plate=P --first=N --last=M --mask=FILE     another scene-linear EXR plate, and a mask of its first frame
+    --connection=FILE    an engine that runs already, whose roots hold all of it; it is not killed then
+
+Every option is one word with '=', since Nuke takes bare numbers for a frame range. The exit code is 0 if all held.
+
+Rules of this file:
+1. It says to Nuke only what an artist's session or a farm would; Python 3.7.
+2. A check's first line is what the table says. What a check cannot do here it skips, with the reason.
 """
 
 from __future__ import annotations
@@ -15,30 +22,82 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import re
 import shutil
+import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Tuple
 
 import nuke
 
+HERE = os.path.dirname(os.path.abspath(__file__))
+EXAMPLES = os.path.join(os.path.dirname(HERE), "examples")
+REPORT = "in_nuke_report.json"
 WRITTEN_AT = re.compile(rb"\d{4}:\d\d:\d\d \d\d:\d\d:\d\d")
 """The header's DateTime: the second in which a file was written."""
 CHECKS: List[Callable[["Shot"], None]] = []
 
 
+class Skipped(Exception):
+    """A check that cannot be made here."""
+
+
 def check(function: Callable[["Shot"], None]) -> Callable[["Shot"], None]:
-    """One line of the report."""
+    """Make a function one line of the table."""
     CHECKS.append(function)
     return function
 
 
+class OwnEngine:
+    """An engine that this test starts, may kill, and ends."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self.file = os.path.join(folder, "run", "engine.json").replace("\\", "/")
+        os.makedirs(os.path.dirname(self.file), mode=0o700)
+
+    def start(self) -> None:
+        """Start it, and wait until it has said where it is."""
+        roots = ["--root", os.path.abspath(os.sep)]
+        command = engine_python() + ["-m", "matanyone_engine", "serve", "--connection", self.file] + roots
+        command += ["--state", os.path.join(self._folder, "state")]
+        plain = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "LD_", "NUKE"))}
+        plain["MATANYONE_ENGINE_CACHE"] = os.path.join(self._folder, "cache")
+        if os.path.exists(self.file):
+            os.remove(self.file)
+        with open(os.path.join(self._folder, "engine.log"), "ab") as log:
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=plain)
+        for _ in range(1200):
+            if os.path.exists(self.file):
+                return
+            if self._process.poll() is not None:
+                break
+            time.sleep(0.1)
+        raise RuntimeError("expected the engine to start; see %s" % os.path.join(self._folder, "engine.log"))
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        """End it as a user would."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait()
+
+
 class Shot:
     """What a check works on: a fresh script in a folder of its own."""
+
+    engine: Any = None
+    """The engine that may be killed; None where somebody else's is used."""
 
     def __init__(self, args: argparse.Namespace, name: str) -> None:
         self.args, self.first, self.last = args, args.first, args.last
@@ -82,7 +141,7 @@ class Shot:
         made = node.create()
         made.setInput(0, plate)
         made.setInput(1, mask)
-        given = {"keys_from": "list", "keys": str(self.first), "settle": 1, "start_engine": False}
+        given = {"keys_from": "list", "keys": str(self.first), "warm_up": 1, "start_engine": False}
         given.update(engine=self.args.connection.replace("\\", "/"), **knobs)
         for name, value in given.items():
             made[name].setValue(value)
@@ -108,6 +167,13 @@ class Shot:
         """Of the mattes of these frames."""
         return ["alpha.%04d.exr" % frame for frame in frames]
 
+    def planned(self, node: Any) -> Any:
+        """What the node would ask of the engine."""
+        from matanyone_nuke import jobs, knobs, plan, scene
+
+        made = plan.plan_run(knobs.settings(node), scene.look_around(node))
+        return jobs.job_of(made, made.chunks[0], made.views[0])
+
     def all_frames(self) -> List[int]:
         """Of the plate."""
         return list(range(self.first, self.last + 1))
@@ -120,7 +186,46 @@ def expect(what: Any, wanted: Any) -> None:
 
 
 @check
+def what_this_nuke_is_known_to_do(shot: Shot) -> None:
+    """Nuke does what is known of it from its documentation only."""
+    from matanyone_nuke import knobs, panel, shape
+
+    shot.save()
+    node = shot.node(shot.plate(), shot.mask())
+    expect([knob.name for knob in panel.KNOBS if knob.name not in node.knobs()], [])
+    expect([inner.name for inner in shape.INSIDE if node.node(inner.name) is None], [])
+    node["matte"].setValue("/shots/alpha.%V.####.exr")
+    expect(node["matte"].getEvaluatedValue(), "/shots/alpha.%V.%04d.exr")
+    expect(node["missing"].getLinkedKnob().name(), "on_error")
+    expect(node.node("MatteRead")["on_error"].value(), "error")  # under -t, by its expression on $gui
+    for number, choice in enumerate(panel.SHOWN):
+        node["show"].setValue(choice)
+        expect(int(node.node("Shown")["which"].value()), number)
+    knobs.draw_confidence(node, {shot.first: 0.25, shot.first + 1: 0.5})
+    expect(knobs.confidence_curve(node), {shot.first: 0.25, shot.first + 1: 0.5})
+    node["point_1_is"].setValue("subject")
+    node["point_1"].setValue([12.5, 7.0])
+    expect(knobs.marks(node).points, ((12.5, 7.0, True),))
+
+
+@check
+def keys_of_a_roto(shot: Shot) -> None:
+    """The frames on which a roto shape has keys are found."""
+    import nuke.rotopaint
+    from matanyone_nuke import scene
+
+    roto = nuke.nodes.Roto(inputs=[shot.plate()])
+    shape = nuke.rotopaint.Shape(roto["curves"], (10, 10), (60, 10), (60, 60))
+    for number in range(3):
+        for frame in (shot.first, shot.first + 3):
+            shape[number].center.addPositionKey(frame, (10 + 50 * (number > 0), 10 + 50 * (number > 1)))
+    roto["curves"].rootLayer.append(shape)
+    expect({shot.first, shot.first + 3} <= set(scene.animated_frames(roto)), True)
+
+
+@check
 def full_range_equals_the_command_line(shot: Shot) -> None:
+    """The full range is what the command line writes, byte for byte."""
     shot.save()
     node = shot.node(shot.plate(), shot.mask(), colorspace="linear")
     expect(shot.matte(node), 0)
@@ -130,7 +235,7 @@ def full_range_equals_the_command_line(shot: Shot) -> None:
     mask = "%s/alpha_export/mask_subject.%04d.exr@%d" % (folder, shot.first, shot.first)
     out = os.path.join(shot.folder, "by_hand", "alpha.####.exr")
     command = engine_python() + ["-m", "matanyone_engine", "matte", shot.args.plate, "--mask", mask, "--out", out]
-    command += ["--settle", "1", "--colorspace", "linear", "--endpoint"]
+    command += ["--warm-up", "1", "--colorspace", "linear", "--endpoint"]
     command += [shot.args.connection] if shot.args.connection else []
     subprocess.check_call(command, stderr=subprocess.DEVNULL)
     for name, data in mine.items():
@@ -140,6 +245,7 @@ def full_range_equals_the_command_line(shot: Shot) -> None:
 
 @check
 def current_frame(shot: Shot) -> None:
+    """The current frame alone can be matted."""
     shot.save()
     node = shot.node(shot.plate(), shot.mask())
     expect(shot.matte(node, only=(shot.first + 3,)), 0)
@@ -148,6 +254,7 @@ def current_frame(shot: Shot) -> None:
 
 @check
 def rerun_of_a_stretch_leaves_the_rest_alone(shot: Shot) -> None:
+    """A re-run after a mask was mended leaves the rest alone."""
     shot.save()
     mended = nuke.nodes.Multiply(inputs=[shot.mask()])
     node = shot.node(shot.plate(), mended, keys="%d, %d, %d" % (shot.first, shot.first + 1, shot.first + 4))
@@ -164,6 +271,7 @@ def rerun_of_a_stretch_leaves_the_rest_alone(shot: Shot) -> None:
 
 @check
 def a_rendered_plate_and_the_modified_flag(shot: Shot) -> None:
+    """A graded plate is rendered at full size, and proxy and Writes are put back."""
     graded = nuke.nodes.Multiply(inputs=[shot.plate()], value=0.5)
     node = shot.node(graded, shot.mask(), colorspace="linear")
     shot.save()
@@ -177,10 +285,11 @@ def a_rendered_plate_and_the_modified_flag(shot: Shot) -> None:
 
 @check
 def stopped_by_somebody(shot: Shot) -> None:
+    """A run that is stopped ends with exit code 130."""
     from matanyone_nuke import node as plugin
 
     shot.save()
-    node = shot.node(shot.plate(), shot.mask(), settle=400)
+    node = shot.node(shot.plate(), shot.mask(), warm_up=400)
     identity = node["matanyone_id"].value()
 
     def stop() -> None:
@@ -197,6 +306,7 @@ def stopped_by_somebody(shot: Shot) -> None:
 
 @check
 def stereo_by_views(shot: Shot) -> None:
+    """Both views of a stereo plate are matted."""
     folder = os.path.join(shot.folder, "plates")
     os.makedirs(folder)
     for view in ("main", "left", "right"):  # a new script's own view is looked at too
@@ -219,6 +329,7 @@ def stereo_by_views(shot: Shot) -> None:
 
 @check
 def offset_frames(shot: Shot) -> None:
+    """A plate that is offset in time keeps the script's frame numbers."""
     shot.save()
     later = nuke.nodes.TimeOffset(inputs=[shot.plate()], time_offset=10)
     node = shot.node(later, shot.mask(), keys=str(shot.first + 10))
@@ -228,6 +339,7 @@ def offset_frames(shot: Shot) -> None:
 
 @check
 def a_retimed_plate(shot: Shot) -> None:
+    """A retimed plate is matted as the viewer shows it."""
     shot.save()
     slow = nuke.nodes.Retime(inputs=[shot.plate()], speed=0.5, filter="none")
     for name in ("input.first", "output.first"):
@@ -241,6 +353,7 @@ def a_retimed_plate(shot: Shot) -> None:
 
 @check
 def objects_as_layers(shot: Shot) -> None:
+    """Two objects come out as two layers."""
     shot.save()
     mask = shot.mask()
     for name in ("hero", "dog"):
@@ -256,11 +369,13 @@ def objects_as_layers(shot: Shot) -> None:
 
 @check
 def an_unsaved_script(shot: Shot) -> None:
+    """An unsaved script is refused with exit code 2."""
     expect(shot.matte(shot.node(shot.plate(), shot.mask())), 2)
 
 
 @check
 def no_engine(shot: Shot) -> None:
+    """A missing engine ends a run with exit code 9."""
     shot.save()
     node = shot.node(shot.plate(), shot.mask())
     node["engine"].setValue((shot.folder + "/nobody.json").replace("\\", "/"))
@@ -269,12 +384,14 @@ def no_engine(shot: Shot) -> None:
 
 @check
 def what_the_engine_refuses(shot: Shot) -> None:
+    """What the engine refuses ends a run with exit code 2."""
     shot.save()
     expect(shot.matte(shot.node(shot.plate(), shot.mask(), colorspace="no such space")), 2)
 
 
 @check
 def a_saved_script_and_a_plain_copy(shot: Shot) -> None:
+    """A saved script opens again, and the node can be turned into plain nodes."""
     node = shot.node(shot.plate(), shot.mask())
     nuke.nodes.NoOp(inputs=[node], name="After")
     shot.save()
@@ -292,6 +409,137 @@ def a_saved_script_and_a_plain_copy(shot: Shot) -> None:
     expect(nuke.toNode("After").input(0).Class(), "Copy")
 
 
+@check
+def distractors_and_layers(shot: Shot) -> None:
+    """Distractors get no matte; own colour, core and edge come out as layers."""
+    shot.save()
+    nuke.Layer("double", ["double.alpha"])
+    mask = nuke.nodes.Copy(inputs=[shot.mask(), shot.mask()])
+    mask["from0"].setValue("rgba.alpha")
+    mask["to0"].setValue("double.alpha")
+    node = shot.node(shot.plate(), mask, distractors="double", own_colour=True, core_edge=True)
+    expect([each.name for each in shot.planned(node).objects], ["double"])
+    node["distractors"].setValue("")
+    expect(shot.matte(node, only=(shot.first, shot.first + 1)), 0)
+    nuke.frame(shot.first)
+    expect({"fg.red", "fg.green", "fg.blue", "core.alpha", "edge.alpha"} <= set(node.channels()), True)
+
+
+@check
+def the_confidence_curve(shot: Shot) -> None:
+    """Every matted frame has a confidence, and the doubtful ones are found."""
+    from matanyone_nuke import knobs
+
+    shot.save()
+    node = shot.node(shot.plate(), shot.mask())
+    expect(shot.matte(node), 0)
+    curve = knobs.confidence_curve(node)
+    expect(sorted(curve), shot.all_frames())
+    expect(all(0.0 <= value <= 1.0 for value in curve.values()), True)
+    nuke.frame(shot.first)
+    knobs.draw_confidence(node, {shot.first + 2: 0.0})
+    node["next_doubtful"].execute()
+    expect(nuke.frame() in shot.all_frames()[1:] and curve_at(node, nuke.frame()) < 0.5, True)
+
+
+def curve_at(node: Any, frame: int) -> float:
+    """The confidence of a frame."""
+    return float(node["confidence"].getValueAt(frame))
+
+
+@check
+def a_first_mask(shot: Shot) -> None:
+    """A box and a point become a mask, a key frame and a matte, without a roto."""
+    shot.save()
+    node = shot.node(shot.plate(), None, keys_from="mask animation")
+    nuke.frame(shot.first)
+    width, height = node.input(0).format().width(), node.input(0).format().height()
+    node["prompt_box"].setValue([0.15 * width, 0.05 * height, 0.85 * width, 0.95 * height])
+    node["point_1_is"].setValue("subject")
+    node["point_1"].setValue([0.5 * width, 0.5 * height])
+    node["make_mask"].execute()
+    expect(node["matanyone_status"].value().startswith("mask on frame %d" % shot.first), True)
+    expect(node["show"].value(), "first masks")
+    expect("rgba.alpha" in node.channels(), True)
+    expect(shot.matte(node, only=(shot.first, shot.first + 1)), 0)
+
+
+@check
+def a_correction(shot: Shot) -> None:
+    """A matte is taken for a correction and becomes a key frame."""
+    shot.save()
+    node = shot.node(shot.plate(), shot.mask())
+    expect(shot.matte(node), 0)
+    nuke.frame(shot.first + 3)
+    node["correct_frame"].execute()
+    expect(node.input(4).Class(), "RotoPaint")
+    expect(node["corrected"].value(), str(shot.first + 3))
+    expect("rgba.alpha" in node.input(4).channels(), True)
+    expect(shot.matte(node), 0)
+    expect("unchanged=" in node["matanyone_record"].value(), True)
+
+
+@check
+def overscan(shot: Shot) -> None:
+    """A plate with overscan is rendered with it, and its mattes have the display window."""
+    shot.save()
+    wide = nuke.nodes.AdjBBox(inputs=[shot.plate()])
+    wide["numpixels"].setValue(16)
+    node = shot.node(wide, shot.mask(), colorspace="linear")
+    expect(shot.matte(node, only=(shot.first, shot.first + 1)), 0)
+    folder = os.path.dirname(node["matte"].getEvaluatedValue())
+    plate = windows_of("%s/alpha_export/plate.%04d.exr" % (folder, shot.first))
+    left, top, right, bottom = plate["displayWindow"]
+    expect(plate["dataWindow"], (left - 16, top - 16, right + 16, bottom + 16))
+    matte = windows_of("%s/alpha.%04d.exr" % (folder, shot.first))
+    expect(matte["displayWindow"], plate["displayWindow"])
+    expect(matte["dataWindow"], plate["displayWindow"])
+
+
+@check
+def the_engine_is_killed(shot: Shot) -> None:
+    """The engine is killed in the middle of a run and started again, and the run ends as if nothing had happened."""
+    if shot.engine is None:
+        raise Skipped("the engine is somebody else's")
+    shot.save()
+    node = shot.node(shot.plate(), shot.mask(), warm_up=60)
+    folder = os.path.dirname(node["matte"].getEvaluatedValue())
+
+    def kill() -> None:
+        from matanyone_nuke import node as plugin
+
+        while node_id not in plugin.RUNS:
+            time.sleep(0.01)
+        while not os.path.isdir(folder) and node_id in plugin.RUNS:
+            time.sleep(0.01)
+        time.sleep(0.5)
+        shot.engine.kill()
+        shot.engine.start()
+
+    node_id = node["matanyone_id"].value()
+    thread = threading.Thread(target=kill)
+    thread.start()
+    code = shot.matte(node)
+    thread.join()
+    expect(code, 0)
+    expect(sorted(shot.mattes(node)), shot.names(*shot.all_frames()))
+
+
+@check
+def a_script_of_version_0_1_0(shot: Shot) -> None:
+    """A script with a gizmo that version 0.1.0 saved opens with its values."""
+    source = os.path.join(HERE, "hosts", "saved_by_0_1_0", "gizmo.nk")
+    with open(source) as file:
+        text = file.read().replace("PLATE.####.exr", shot.args.plate.replace("\\", "/"))
+    path = os.path.join(shot.folder, "old.nk").replace("\\", "/")
+    with open(path, "w") as file:
+        file.write(text)
+    nuke.scriptOpen(path)
+    node = nuke.toNode("MatAnyone1")
+    expect((node.Class(), int(node["warm_up"].value())), ("MatAnyone", 4))
+    expect(node["keys"].value(), "1001")
+
+
 def engine_python() -> List[str]:
     """The engine's own, as the installation wrote it."""
     import matanyone_nuke
@@ -300,28 +548,120 @@ def engine_python() -> List[str]:
         return list(json.load(file)["engine_python"])
 
 
-def main() -> int:
-    """Run every check, whatever the others do."""
+def windows_of(path: str) -> Dict[str, Tuple[int, int, int, int]]:
+    """The data and display window in an EXR's header: x0, y0, x1, y1, the last two inside."""
+    with open(path, "rb") as file:
+        data = file.read(1 << 16)
+    found = {}
+    for name in ("dataWindow", "displayWindow"):
+        at = data.index(name.encode("ascii") + b"\0box2i\0") + len(name) + 7 + 4
+        found[name] = struct.unpack("<4i", data[at : at + 16])
+    return found
+
+
+# ------------------------------------------------------------------------------------------------------ the table
+
+
+def sentence(function: Callable[..., Any]) -> str:
+    """What the table says of a check."""
+    return (function.__doc__ or function.__name__).strip().splitlines()[0]
+
+
+def carried_out(function: Callable[["Shot"], None], args: argparse.Namespace) -> Dict[str, Any]:
+    """One line: what held, how long it took, and where it broke."""
+    begun = time.time()
+    line: Dict[str, Any] = {"check": function.__name__, "says": sentence(function), "result": "ok", "note": ""}
+    try:
+        function(Shot(args, function.__name__))
+    except Skipped as reason:
+        line.update(result="skipped", note=str(reason))
+    except Exception as error:
+        line.update(result="FAILED", note="%s: %s" % (type(error).__name__, error), trace=traceback.format_exc())
+    line["seconds"] = round(time.time() - begun, 1)
+    return line
+
+
+def about_this_nuke() -> Dict[str, Any]:
+    """What somebody needs to know who has not seen the machine; no names of people or shots."""
+    import matanyone_nuke
+
+    with open(os.path.join(os.path.dirname(matanyone_nuke.__file__), "install.json")) as file:
+        installed = json.load(file)
+    return {
+        "nuke": nuke.NUKE_VERSION_STRING,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "addon": installed["version"],
+        "wheels": sorted(installed["wheels"]),
+        "gui": bool(nuke.GUI),
+    }
+
+
+def without_names(text: str, args: argparse.Namespace) -> str:
+    """The text without the folders of this machine and its user."""
+    for folder, name in ((args.out, "OUT"), (os.path.dirname(HERE), "REPOSITORY"), (os.path.expanduser("~"), "HOME")):
+        for spelled in {folder, folder.replace("\\", "/")}:
+            text = text.replace(spelled, name) if len(spelled) > 1 else text
+    return text
+
+
+def report(lines: List[Dict[str, Any]], args: argparse.Namespace) -> str:
+    """Write the file to send back; its path."""
+    path = os.path.join(args.out, REPORT)
+    text = json.dumps({"about": about_this_nuke(), "checks": lines}, indent=1)
+    with open(path, "w") as file:
+        file.write(without_names(text, args))
+    return path
+
+
+def show(line: Dict[str, Any]) -> None:
+    """Print a line of the table."""
+    print("%-8s %5.1f s  %s" % (line["result"], line["seconds"], line["says"]))
+    if line["note"]:
+        print("%18s %s" % ("", line["note"]))
+    sys.stdout.flush()
+
+
+def arguments() -> argparse.Namespace:
+    """The options, each with what the repository's example gives."""
     parser = argparse.ArgumentParser(prog="in_nuke", description=__doc__)
-    parser.add_argument("--plate", required=True)
-    parser.add_argument("--mask", required=True)
-    parser.add_argument("--first", type=int, required=True)
-    parser.add_argument("--last", type=int, required=True)
-    parser.add_argument("--out", required=True)
+    parser.add_argument("--plate", default=os.path.join(EXAMPLES, "plate", "plate.####.exr"))
+    parser.add_argument("--mask", default=os.path.join(EXAMPLES, "mask.1001.exr"))
+    parser.add_argument("--first", type=int, default=1001)
+    parser.add_argument("--last", type=int, default=1006)
+    parser.add_argument("--out", default="")
     parser.add_argument("--connection", default="")
+    parser.add_argument("--only", default="", help="checks by name, divided by commas")
     args = parser.parse_args([word for word in sys.argv if word.startswith("--")])
-    failed = 0
-    for function in CHECKS:
-        try:
-            function(Shot(args, function.__name__))
-            print("ok      %s" % function.__name__)
-        except Exception:
-            failed += 1
-            print("FAILED  %s\n%s" % (function.__name__, traceback.format_exc()))
-        sys.stdout.flush()
+    args.out = os.path.abspath(args.out) if args.out else tempfile.mkdtemp(prefix="matanyone_in_nuke_")
+    os.makedirs(args.out, exist_ok=True)
+    return args
+
+
+def main() -> int:
+    """Make every check, whatever the others do."""
+    args = arguments()
+    if not args.connection:
+        Shot.engine = OwnEngine(os.path.join(args.out, "engine"))
+        Shot.engine.start()
+        args.connection = Shot.engine.file
+    wanted = [each for each in CHECKS if not args.only or each.__name__ in args.only.split(",")]
+    lines = []
+    try:
+        for function in wanted:
+            lines.append(carried_out(function, args))
+            show(lines[-1])
+    finally:
+        if Shot.engine is not None:
+            Shot.engine.stop()
+    counts = {name: sum(line["result"] == name for line in lines) for name in ("ok", "skipped", "FAILED")}
     python = "%d.%d" % sys.version_info[:2]
-    print("%d of %d ok: Nuke %s, Python %s" % (len(CHECKS) - failed, len(CHECKS), nuke.NUKE_VERSION_STRING, python))
-    return 1 if failed else 0
+    print(
+        "%d of %d ok, %d skipped: Nuke %s, Python %s"
+        % (counts["ok"], len(lines) - counts["skipped"], counts["skipped"], nuke.NUKE_VERSION_STRING, python)
+    )
+    print("Please send back: %s" % report(lines, args))
+    return 1 if counts["FAILED"] else 0
 
 
 if __name__ == "__main__":

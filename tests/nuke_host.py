@@ -39,15 +39,17 @@ class Host:
             self.nuke, self.nk = importlib.import_module("nuke"), importlib.import_module("nk")
             self.node = importlib.import_module("matanyone_nuke.node")
             self.plan = importlib.import_module("matanyone_nuke.plan")
+            self.jobs = importlib.import_module("matanyone_nuke.jobs")
         finally:
             del sys.path[:2]
         self._path = nuke_path
         self.session = self.nuke.session
 
-    def start(self, *, gui: bool) -> None:
+    def start(self, *, gui: bool, version: str = "14.0v1") -> None:
         """A new Nuke, which runs init.py, and menu.py if it has a GUI."""
-        self.nuke.fake_start(gui)
+        self.nuke.fake_start(gui, version)
         self.node.RUNS.clear()
+        self.session.gizmos["MatAnyone"] = str(self._path / "MatAnyone.gizmo")
         for name in ("init.py", "menu.py") if gui else ("init.py",):
             exec(compile((self._path / name).read_text(), name, "exec"), {})
 
@@ -78,7 +80,7 @@ class Host:
         node = self.node.create()
         node.setInput(0, plate)
         node.setInput(1, mask)
-        for name, value in {"engine": str(connection), "start_engine": False, "settle": 1, **knobs}.items():
+        for name, value in {"engine": str(connection), "start_engine": False, "warm_up": 1, **knobs}.items():
             node[name].setValue(value)
         return node
 

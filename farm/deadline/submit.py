@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A planned job as Deadline 10 jobs: the segments are tasks of one CommandLine job, the merge waits for it.
+"""Submits a planned job to Deadline 10: the segments are tasks of one CommandLine job, and the merge waits for it.
 
     python submit.py sh010.plan.json --pool gpu                  submits with deadlinecommand
     python submit.py sh010.plan.json --pool gpu --dry-run DIR    writes the files it would submit
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -20,19 +21,33 @@ PROGRESS = "--report deadline"
 
 
 def stages(plan: Path) -> list[tuple[str, str, int]]:
-    """(name, arguments of matanyone-engine, tasks), each waiting for the one before."""
+    """Return (name, arguments of matanyone-engine, number of tasks) of each stage; a stage waits for the one before."""
     said = json.loads(plan.read_text(encoding="utf-8"))
-    path = f'"{plan.as_posix()}" {PROGRESS}'
+    path = f"{quoted(plan.as_posix())} {PROGRESS}"
     scout = [("scout", f"run {path} --scout", 1)] if said["scout"] else []
     # Memory is sequential: a task is a segment, never a frame.
     matte = ("matte", f"run {path} --segment <STARTFRAME>", len(said["segments"]))
     return [*scout, matte, ("merge", f"merge {path}", 1)]
 
 
+def quoted(text: str) -> str:
+    """Return a text as one argument of a command line that is run without a shell, whatever quotes are in it."""
+    return '"' + re.sub(r'(\\*)(")', r"\1\1\\\2", re.sub(r"(\\+)$", r"\1\1", text)) + '"'
+
+
+def check_name(text: str) -> str:
+    """Return a text that may stand in a job file. Deadline reads line by line, and replaces names between < and >."""
+    if re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", text):
+        raise SystemExit(f"expected a name without line breaks and control characters; got {text!r}. Rename it.")
+    if "<" in text or ">" in text:
+        raise SystemExit(f"expected a name without < and >, which Deadline replaces; got {text!r}. Rename it.")
+    return text
+
+
 def job_files(
     plan: Path, stage: tuple[str, str, int], pool: str, priority: int, depends_on: str | None
 ) -> tuple[str, str]:
-    """Text of the job info and plug-in info files of one stage."""
+    """Return the texts of the job info file and of the plug-in info file of one stage."""
     name, (kind, arguments, tasks) = plan.name.replace(".plan.json", ""), stage
     info = {
         "Plugin": "CommandLine",
@@ -54,7 +69,7 @@ def _as_text(values: dict[str, str]) -> str:
 
 
 def submit(info: str, plugin: str) -> str:
-    """Hand it to Deadline; the job's id."""
+    """Submit one stage to Deadline and return the id of the job."""
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / "job.info", Path(folder) / "plugin.info"]
         for file, text in zip(files, (info, plugin), strict=True):
@@ -68,14 +83,15 @@ def submit(info: str, plugin: str) -> str:
 
 
 def main() -> int:
-    """Write or submit."""
+    """Read the command line, then submit the job or write its files."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("plan", type=Path)
     parser.add_argument("--pool", default="none")
     parser.add_argument("--priority", type=int, default=50)
     parser.add_argument("--dry-run", type=Path, metavar="DIR")
     args = parser.parse_args()
-    plan = args.plan.absolute()
+    plan = Path(check_name(str(args.plan.absolute())))
+    check_name(args.pool)
     before: str | None = None
     for stage in stages(plan):
         texts = job_files(plan, stage, args.pool, args.priority, before)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A planned job as an OpenCue job: a layer whose frames are the segments, and a layer that joins them.
+"""Submits a planned job to OpenCue: one layer whose frames are the segments, and one layer that joins them.
 
     python submit.py sh010.plan.json --show film --shot sh010 --user ann                   launches (opencue-pycue)
     python submit.py sh010.plan.json --show film --shot sh010 --user ann --dry-run FILE    writes the specification
@@ -14,6 +14,8 @@ import argparse
 import itertools
 import json
 import os
+import re
+import shlex
 import sys
 from pathlib import Path
 from xml.etree import ElementTree as Xml
@@ -24,12 +26,13 @@ HEADER = """<?xml version="1.0"?>
 
 
 def specification(plan: Path, show: str, shot: str, user: str, gpus: int) -> str:
-    """The job as XML."""
+    """Return the job as XML."""
     said = json.loads(plan.read_text(encoding="utf-8"))
-    run = f"matanyone-engine run {plan.as_posix()}"
+    path = shlex.quote(plan.as_posix())  # OpenCue hands a command to a shell
+    run = f"matanyone-engine run {path}"
     stages = [("scout", f"{run} --scout", 1, gpus)] if said["scout"] else []
     stages += [("matte", f"{run} --segment #IFRAME#", len(said["segments"]), gpus)]
-    stages += [("merge", f"matanyone-engine merge {plan.as_posix()}", 1, 0)]
+    stages += [("merge", f"matanyone-engine merge {path}", 1, 0)]
     spec = Xml.Element("spec")
     for name, text in (("facility", "local"), ("show", show), ("shot", shot), ("user", user), ("uid", str(_uid()))):
         Xml.SubElement(spec, name).text = text
@@ -61,12 +64,21 @@ def _layer(layers: Xml.Element, name: str, command: str, frames: str, gpus: int)
     Xml.SubElement(layer, "outputs")
 
 
+def check_name(text: str) -> str:
+    """Return a text that may stand in a specification. XML has no control characters; OpenCue replaces #NAME#."""
+    if re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", text):
+        raise SystemExit(f"expected a name without line breaks and control characters; got {text!r}. Rename it.")
+    if re.search(r"#\w+#", text):
+        raise SystemExit(f"expected a name without #...#, which OpenCue replaces; got {text!r}. Rename it.")
+    return text
+
+
 def _uid() -> int:
     return os.getuid() if hasattr(os, "getuid") else 1000
 
 
 def main() -> int:
-    """Write or launch."""
+    """Read the command line, then launch the job or write its specification."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("plan", type=Path)
     for name in ("--show", "--shot", "--user"):
@@ -74,7 +86,8 @@ def main() -> int:
     parser.add_argument("--gpus", type=int, default=1)
     parser.add_argument("--dry-run", type=Path, metavar="FILE")
     args = parser.parse_args()
-    text = specification(args.plan.absolute(), args.show, args.shot, args.user, args.gpus)
+    plan, *_ = [check_name(str(text)) for text in (args.plan.absolute(), args.show, args.shot, args.user)]
+    text = specification(Path(plan), args.show, args.shot, args.user, args.gpus)
     if args.dry_run is not None:
         args.dry_run.write_text(text, encoding="utf-8")
         return 0

@@ -1,10 +1,18 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# One job file on this machine, segment by segment; again after a failure, it goes on.
+# Runs one job file on this machine, segment by segment. Run it again after a failure: it goes on.
 #
 #   segments.sh sh010.json [SEGMENTS]
 set -u
-job=$1 segments=${2:-4} plan=${1%.json}.plan.json
+job=${1:?a job file} segments=${2:-4}
+case $job in
+  *[[:cntrl:]]*) echo "expected a name without line breaks and control characters. Rename the job file." >&2; exit 2 ;;
+  -*) job=./$job ;; # a name, no option
+esac
+case $segments in
+  '' | *[!0-9]*) echo "expected a number of segments; got $segments." >&2; exit 2 ;;
+esac
+plan=${job%.json}.plan.json
 [ -f "$plan" ] || matanyone-engine plan "$job" --segments "$segments" || exit $?
 for part in --scout $(seq -f "--segment %g" -s $'\n' "$segments" | tr ' ' =); do
   for attempt in 1 2 3; do

@@ -7,6 +7,7 @@ A shot that fails does not stop the others. Run again, it does only what is not 
 from __future__ import annotations
 
 import argparse
+import logging
 import shlex
 import subprocess
 import time
@@ -22,13 +23,15 @@ from matanyone_engine.cli.engine_job import add_endpoint, run_on_engine
 from matanyone_engine.cli.local_job import Networks, Running, add_cache, run_here
 from matanyone_engine.cli.progress import plain_console
 from matanyone_engine.cli.reporting import Reporter, add_reporting, reporting
-from matanyone_engine.errors import EngineError, Interrupted, OutOfMemory, PartlyDone, SettingError
+from matanyone_engine.errors import Defect, EngineError, Interrupted, OutOfMemory, PartlyDone, SettingError
 from matanyone_engine.jobs.job_files import absolute, load_job, write_text
 from matanyone_engine.jobs.job_message import matte_job
 from matanyone_engine.jobs.shot_folder import LIKE, job_of, shots_in
 from matanyone_engine.version import __version__
 from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.jobfile import JobFile, write_job_file
+
+_log = logging.getLogger("matanyone_engine")
 
 REPORT = "batch_report"
 """The folder of the HTML page and its pictures, beside the shots."""
@@ -167,6 +170,13 @@ def _caught(work: Callable[[], None]) -> EngineError | None:
             expected="enough main memory for this shot",
             came="no memory left",
             action="Compute at a smaller size: working_size 720 in its job file.",
+        )
+    except Exception as error:  # a defect of ours, or of a library, on one shot: the others are done all the same
+        _log.exception("A defect, on one shot of the batch")
+        return Defect(
+            expected="the shot to run to its end",
+            came=f"{type(error).__name__}: {error}"[:500],
+            action="This is a defect of the engine: report it with the log. The other shots do not suffer from it.",
         )
     return None
 

@@ -23,6 +23,7 @@ _FAMILY: dict[str, type[errors.EngineError]] = {
     Code.OUTPUT.value: errors.OutputError,
     Code.BAD_RESULT.value: errors.BadResult,
     Code.CLAIMED.value: errors.AlreadyRunning,
+    Code.DOUBTFUL.value: errors.Doubtful,
     Code.UNREACHABLE.value: errors.EngineUnreachable,
     Code.STALLED.value: errors.EngineUnreachable,
 }

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from matanyone_engine.atomic import whole_file
 from matanyone_engine.errors import FrameRangeError, MaskError
-from matanyone_engine.media.images import read_alpha
+from matanyone_engine.media.masks import read_alpha
 from matanyone_engine.media.mattes import check_writable
 from matanyone_engine.media.sequence import FrameSequence, describe_frames, find_sequence
 from matanyone_engine.training.metrics import LOST, Alpha, FrameScores, mean_scores, score_frame

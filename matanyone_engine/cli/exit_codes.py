@@ -21,6 +21,7 @@ UNREACHABLE = 9
 REFUSED = 10
 ALREADY_RUNNING = 11
 PARTLY_DONE = 12
+DOUBTFUL = 13
 INTERRUPTED = 130
 
 MEANINGS = {
@@ -37,6 +38,7 @@ MEANINGS = {
     REFUSED: "The running engine refused.",
     ALREADY_RUNNING: "Another worker is computing these frames; run it again later.",
     PARTLY_DONE: "Some shots of a batch failed; the others are finished.",
+    DOUBTFUL: "every frame is written, but most alphas of an object are not to be trusted",
     INTERRUPTED: "You stopped it; finished frames are kept.",
 }
 
@@ -55,6 +57,8 @@ EXIT_CODES: dict[type[errors.EngineError], int] = {
     errors.RefusedByEngine: REFUSED,
     errors.AlreadyRunning: ALREADY_RUNNING,
     errors.PartlyDone: PARTLY_DONE,
+    errors.Doubtful: DOUBTFUL,
+    errors.Defect: UNEXPECTED,
     errors.Interrupted: INTERRUPTED,
 }
 

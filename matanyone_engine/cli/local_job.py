@@ -184,7 +184,7 @@ def _describe(console: Console, plan: MattePlan, model: str) -> None:
     console.print(f"colour  {plan.colour.space}  ({plan.colour.reason}){_exposed(plan)}")
     for seed, file in plan.masks.keys.items():
         name = f"{seed.subject}  " if len(plan.shot.subjects) > 1 else ""
-        console.print(f"mask    {name}{file.path}  on frame {seed.frame}")
+        console.print(f"mask    {name}{file.source}  on frame {seed.frame}")
     console.print(f"model   {model}")
     for path in plan.paths(plan.frames[0]):
         console.print(f"out     {path}")
@@ -232,7 +232,7 @@ def _preview(asked: Path | None, plan: MattePlan, views: int) -> Path | None:
 
 def _check_not_an_input(preview: Path, plan: MattePlan) -> None:
     """Refuse a contact sheet that would overwrite a mask or a plate."""
-    inputs = [*(file.path for file in plan.masks.files()), *plan.source.paths(plan.shot.frames)]
+    inputs = [*(file.source.path for file in plan.masks.files()), *plan.source.paths(plan.shot.frames)]
     if preview.exists() and any(preview.samefile(path) for path in inputs):
         raise SettingError(
             expected="a name for the preview that no input has",

@@ -3,6 +3,7 @@
 
 --mask hero=roto.1001.exr@1001 --mask hero=fix.1047.exr@1047      one object, two keys
 --mask hero=roto.####.exr@1001,1047                               the same from an animated matte
+--mask comp.exr:hero.A@1001  --mask labels.png#2@1001             a layer, or a label, of a file with several
 --distractor twin=twin.exr@1001                                   followed only to keep the others off it
 --life hero=1010-1080  --inside hero=core.####.exr  --outside garbage.####.exr
 """
@@ -13,12 +14,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from matanyone_engine.errors import FrameRangeError, MaskError, SettingError
+from matanyone_engine.errors import BadInput, FrameRangeError, MaskError, SettingError
 from matanyone_engine.jobs.masks import KeyMask, ObjectOptions
 from matanyone_engine.media.layouts import SUBJECT
-from matanyone_engine.media.sequence import parse_frames
+from matanyone_engine.media.mask_channels import MaskSource
+from matanyone_engine.media.sequence import find_sequence, parse_frames
 
-_MASK = "[NAME=]FILE[@FRAME]"
+_MASK = "[NAME=]FILE[:LAYER|#LABEL][@FRAME]"
 
 
 def add_masks(parser: argparse.ArgumentParser) -> None:
@@ -118,7 +120,7 @@ def _key(text: str) -> KeyMask:
 def _named(text: str) -> tuple[str, str]:
     """'NAME=rest' -> both; without a name it is the shot's only object."""
     name, equals, rest = text.partition("=")
-    if not equals or Path(text).is_file() or any(mark in name for mark in "/\\#@"):
+    if not equals or _is_there(text) or any(mark in name for mark in "/\\#@"):
         return SUBJECT, text
     if not name or not rest:
         raise MaskError(
@@ -127,6 +129,17 @@ def _named(text: str) -> tuple[str, str]:
             action="Write the object's name before the = and the file after it.",
         )
     return name, rest
+
+
+def _is_there(text: str) -> bool:
+    """Whether the whole text, with or without @FRAMES, names files that are there: take=3/roto.####.exr@1001."""
+    for name in dict.fromkeys((text, text.rpartition("@")[0])):
+        try:
+            if name and find_sequence(MaskSource.parse(name).path).frames:
+                return True
+        except BadInput:
+            continue
+    return False
 
 
 def _objects(args: argparse.Namespace) -> tuple[ObjectOptions, ...]:

@@ -150,7 +150,7 @@ class OpenJdLines(Reporter):
         if event == "ended" and "error" in about:
             error = about["error"]
             said = f"{error['kind']}: expected {error['expected']}; got {error['got']}. {error['do']}"
-            return [f"openjd_fail: {' '.join(said.split())}"]
+            return [f"openjd_fail: {_one_line(said)}"]
         if "of" not in about or event == "heartbeat":
             return [f"openjd_status: {_status(event, about)}"]
         return [f"openjd_progress: {_percent(about):.1f}", f"openjd_status: {_status(event, about)}"]
@@ -209,7 +209,16 @@ def _percent(about: dict[str, Any]) -> float:
     return 100.0 * about["done"] / about["of"] if about["of"] else 0.0
 
 
+def _one_line(text: str) -> str:
+    """Return a text as one line without control characters, so that a file's name cannot pass for a line of ours."""
+    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
+
+
 def _status(event: str, about: dict[str, Any]) -> str:
+    return _one_line(_status_of(event, about))
+
+
+def _status_of(event: str, about: dict[str, Any]) -> str:
     if event in ("frame", "step", "heartbeat"):
         return f"frame {about.get('frame', '-')}, step {about.get('done', 0)} of {about.get('of', 0)}"
     if event == "reused":

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The client as a process of its own, for hosts whose Python has no pyzmq: one JSON object a line on stdin and stdout.
 
-    in    {"job": {fields of messages.Job}}      {"cancel": true}      the end of stdin: leave
+    in    {"job": {fields of messages.Job}}      {"prompt": {fields of messages.Prompt}}      {"cancel": true}
+          the end of stdin: leave
     out   {"say": "welcome", ...}  {"say": "accepted", ...}  {"say": "progress", ...}  {"say": "job-ended", ...}
-          {"say": "fault", "code": ..., "message": ..., "action": ...}
+          {"say": "masked", ...}  {"say": "fault", "code": ..., "message": ..., "action": ...}
 
 python -m matanyone_engine.client.companion [--connection FILE] [--client NAME] [--start COMMAND_AS_JSON]
 
@@ -88,11 +89,16 @@ def converse(find: Callable[[], Connection], client_name: str, asked: Asked) -> 
 
 
 def _did(client: EngineClient, line: dict[str, Any], asked: Asked) -> bool:
-    """Run the job of a line; whether the host is still there. A cancel that came too late means nothing."""
+    """Do what a line asks; whether the host is still there. A cancel that came too late means nothing."""
     if "cancel" in line:
         return True
+    if "prompt" in line:
+        tell("masked", dataclasses.asdict(client.make_mask(from_fields(say.Prompt, line["prompt"]))))
+        return True
     if "job" not in line:
-        raise WireError(Code.MALFORMED, f"expected a job, got {sorted(line)}", "This is a defect of the host's add-on.")
+        raise WireError(
+            Code.MALFORMED, f"expected a job or a prompt, got {sorted(line)}", "This is a defect of the host's add-on."
+        )
     run = JobRun(client, from_fields(say.Job, line["job"]))
     tell("accepted", dataclasses.asdict(run.accepted))
     for event in run.events(POLL_S):

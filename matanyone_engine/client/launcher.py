@@ -68,13 +68,17 @@ def ensure_engine(
         )
 
 
-def _running(file: Path, timeout_s: float = _ANSWER_S) -> Optional[Connection]:
+def _running(file: Path) -> Optional[Connection]:
     """The engine that the file names, if it answers."""
+    connection = _said_in(file)
+    return connection if connection is not None and is_alive(connection) else None
+
+
+def _said_in(file: Path) -> Optional[Connection]:
     try:
-        connection = find_engine(file)
+        return find_engine(file)
     except WireError:
         return None
-    return connection if is_alive(connection, timeout_s) else None
 
 
 @contextmanager
@@ -100,13 +104,14 @@ def _starting_alone(path: Path, timeout_s: float) -> Iterator[None]:
 
 def _start(file: Path, command: list[str], timeout_s: float) -> Connection:
     log = file.with_suffix(".log")
+    before = _said_in(file)
     try:
         with log.open("wb") as output:
             process = _started(command, file, output)
     except OSError as error:
         raise _not_started(f"its program could not be run ({error})", log) from error
     try:
-        return _when_ready(process, file, log, timeout_s)
+        return _when_ready(process, file, before, log, timeout_s)
     finally:
         _let_go(process)
 
@@ -135,12 +140,14 @@ def _a_python(command: Sequence[str]) -> Optional[str]:
     return None
 
 
-def _when_ready(process: subprocess.Popen[bytes], file: Path, log: Path, timeout_s: float) -> Connection:
-    """Wait until the engine answers. Nobody else starts one meanwhile, so whichever answers by this file is it."""
+def _when_ready(
+    process: subprocess.Popen[bytes], file: Path, before: Optional[Connection], log: Path, timeout_s: float
+) -> Connection:
+    """Wait until the engine answers. before: what the file said until now, of an engine that does not answer."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
-        found = _running(file, 1.0)
-        if found is not None:
+        found = _said_in(file)
+        if found is not None and found != before and is_alive(found):
             return found
         if process.poll() is not None:
             raise _not_started(f"it ended with exit code {process.returncode}", log)

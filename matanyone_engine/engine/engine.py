@@ -504,7 +504,7 @@ class Engine:
             plate = open_source(job)
             self.settings.access.check(plate.paths(plate.frames))  # before a pixel is read: links may lead anywhere
             outline = outline_matte(job, plate)
-            self.settings.access.check([*outline.masks, *outline.constraints])
+            self.settings.access.check(outline.mask_files)
             named = job.named()
             self._apart.run(
                 look_through, named.plate, job.wanted, outline.shot.frames, outline.masks, outline.constraints

@@ -25,6 +25,8 @@ CODES: dict[type[errors.EngineError], Code] = {
     errors.BadResult: Code.BAD_RESULT,
     errors.AlreadyRunning: Code.CLAIMED,
     errors.PartlyDone: Code.BAD_INPUT,
+    errors.Doubtful: Code.DOUBTFUL,
+    errors.Defect: Code.INTERNAL,
     errors.Interrupted: Code.CANCELLED,
 }
 

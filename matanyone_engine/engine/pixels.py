@@ -25,8 +25,9 @@ from matanyone_engine.engine.sandbox import Apart
 from matanyone_engine.errors import ColourError, MaskError, PlateError
 from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.color_spaces import ColourChoice, choose_space
-from matanyone_engine.media.images import PlateHeader, check_bounds, read_header, read_mask, read_plate
+from matanyone_engine.media.images import PlateHeader, check_bounds, read_header, read_plate
 from matanyone_engine.media.mask_morphology import grow_mask
+from matanyone_engine.media.masks import read_mask
 from matanyone_engine.media.mattes import write_alpha
 from matanyone_engine.wire.arrays import EXR, Payload, describe_file, describe_raw
 

@@ -12,22 +12,24 @@ from pathlib import Path
 
 from matanyone_engine.media.channels import Selection
 from matanyone_engine.media.first_masks import check_replaceable
-from matanyone_engine.media.images import Plate, read_constraint_mask, read_mask
+from matanyone_engine.media.images import Plate
+from matanyone_engine.media.mask_channels import MaskSource
+from matanyone_engine.media.masks import read_constraint_mask, read_mask
 from matanyone_engine.media.plates import check_plates, open_plate
 
 
 def look_through(
-    plate: str, wanted: Selection, frames: Sequence[int], masks: Iterable[Path], constraints: Iterable[Path]
+    plate: str, wanted: Selection, frames: Sequence[int], masks: Iterable[MaskSource], constraints: Iterable[MaskSource]
 ) -> None:
     """Read everything that a job will read, once: whatever is wrong with a file shows here.
 
     Raises PlateError, MaskError.
     """
     first = check_plates(open_plate(plate, wanted=wanted), frames)
-    for path in masks:
-        read_mask(path, first.size, wanted.view)
-    for path in constraints:
-        read_constraint_mask(path, first.size, wanted.view)
+    for source in masks:
+        read_mask(source, first.size, wanted.view)
+    for source in constraints:
+        read_constraint_mask(source, first.size, wanted.view)
 
 
 def look_at(plate: str, wanted: Selection, frame: int, out: Path) -> Plate:

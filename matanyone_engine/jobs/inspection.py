@@ -64,7 +64,7 @@ def inspect_plate(job: MatteJob, frame: int | None = None) -> Inspection:
     header = source.header(frame)
     colour = choose_space(header, job.colorspace, source.suffix)
     view = NetworkView(colour.space, job.exposure)
-    mask = prepared_mask(keys[0].path, header.size, job.mask_grow, job.view) if keys else None
+    mask = prepared_mask(keys[0].source, header.size, job.mask_grow, job.view) if keys else None
     rgb = source.read(frame).rgb
     seen = view(rgb)
     brightness = np.quantile(seen.max(axis=-1), (SHADOWS, MIDDLE, LIGHTS))

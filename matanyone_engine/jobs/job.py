@@ -32,6 +32,7 @@ from matanyone_engine.media.channels import Selection
 from matanyone_engine.media.color import LinearLight, NetworkView
 from matanyone_engine.media.color_spaces import ColourChoice, choose_space, is_linear
 from matanyone_engine.media.layouts import Delivery
+from matanyone_engine.media.mask_channels import MaskSource
 from matanyone_engine.media.mattes import check_writable
 from matanyone_engine.media.plates import PlateSource, check_plates, describe_picture, open_plate
 from matanyone_engine.media.sequence import describe_frames, select_frames
@@ -137,8 +138,13 @@ class Outline:
     """Frames that get an alpha, ascending."""
     keys: tuple[Key, ...]
     shot: Shot
-    masks: frozenset[Path]
-    constraints: frozenset[Path]
+    masks: frozenset[MaskSource]
+    constraints: frozenset[MaskSource]
+
+    @property
+    def mask_files(self) -> list[Path]:
+        """Every file that is read as a mask or a constraint mask."""
+        return [each.path for each in (*self.masks, *self.constraints)]
 
 
 def outline_matte(job: MatteJob, source: PlateSource) -> Outline:
@@ -150,8 +156,8 @@ def outline_matte(job: MatteJob, source: PlateSource) -> Outline:
     keys = keys_of(job, source, frames)
     run = _frames_between(source, (*(key.seed.frame for key in keys), *frames), job.missing)
     shot = Shot(run, subjects_of(keys, job.objects, pinned=job.pin_keys))
-    held = frozenset(path for options in job.objects for path in options.constraints(run).values())
-    return Outline(frames, keys, shot, frozenset(key.path for key in keys), held)
+    held = frozenset(source for options in job.objects for source in options.constraints(run).values())
+    return Outline(frames, keys, shot, frozenset(key.source for key in keys), held)
 
 
 def _check_first(first: Sequence[int], frames: Sequence[int]) -> None:
@@ -186,7 +192,7 @@ def plan_matte(
     first = source.header(about.frames[0])
     colour = choose_space(first, job.colorspace, source.suffix)
     outputs = plan_outputs_of(job, source, about, resume=resume)
-    outputs.check(about.frames, [*source.paths(about.shot.frames), *about.masks, *about.constraints])
+    outputs.check(about.frames, [*source.paths(about.shot.frames), *about.mask_files])
     view = NetworkView(colour.space, job.exposure)
     unmixing = job.delivery.unmixes and not is_linear(colour.space)
     light = LinearLight(colour.space) if unmixing else None
@@ -233,7 +239,7 @@ def provenance(plan: MattePlan, weights: VettedWeights, seeds: Sequence[Seed]) -
     job, files = plan.job, [plan.masks.keys[seed] for seed in seeds]
     several = len(plan.shot.subjects) > 1
     names = [
-        f"{seed.subject}={file.path.name}" if several else file.path.name
+        f"{seed.subject}={file.source.name}" if several else file.source.name
         for seed, file in zip(seeds, files, strict=True)
     ]
     made = describe_making(

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from matanyone_engine.errors import MaskError, SettingError
 from matanyone_engine.matting.inside_outside import Constraints
 from matanyone_engine.matting.shot import Seed, Subject
-from matanyone_engine.media.images import read_constraint_mask, read_mask
 from matanyone_engine.media.layouts import SUBJECT
+from matanyone_engine.media.mask_channels import MaskSource
 from matanyone_engine.media.mask_morphology import grow_mask
+from matanyone_engine.media.masks import read_constraint_mask, read_mask
 from matanyone_engine.media.plates import PlateSource
 from matanyone_engine.media.sequence import describe_frames, find_sequence, has_frame_token
 from matanyone_engine.media.views import with_view
@@ -49,7 +50,12 @@ class Key:
     """One mask on one plate frame."""
 
     seed: Seed
-    path: Path
+    source: MaskSource
+
+    @property
+    def path(self) -> Path:
+        """The file that holds it."""
+        return self.source.path
 
 
 @dataclass(frozen=True)
@@ -72,28 +78,30 @@ class ObjectOptions:
         inside, outside = (text and with_view(text, view) for text in (self.inside, self.outside))
         return replace(self, inside=inside, outside=outside)
 
-    def constraints(self, frames: Sequence[int]) -> dict[tuple[str, int], Path]:
-        """('inside' or 'outside', frame) -> file, for the frames that have one. Raises MaskError, PlateError."""
+    def constraints(self, frames: Sequence[int]) -> dict[tuple[str, int], MaskSource]:
+        """('inside' or 'outside', frame) -> mask, for the frames that have one. Raises MaskError, PlateError."""
         said = (("inside", self.inside), ("outside", self.outside))
-        return {(side, frame): path for side, text in said for frame, path in _animated(text, frames)}
+        return {(side, frame): source for side, text in said for frame, source in _animated(text, frames)}
 
 
 @dataclass(frozen=True)
 class MaskFile:
     """A file that was read while the job was planned."""
 
-    path: Path
+    source: MaskSource
     sha256: str
+    """Of the file's bytes, and of what in it was chosen to be the mask."""
 
     @classmethod
-    def of(cls, path: Path) -> MaskFile:
-        return cls(path, hashlib.sha256(path.read_bytes()).hexdigest())
+    def of(cls, source: MaskSource) -> MaskFile:
+        """Read the file once more and make its digest."""
+        return cls(source, hashlib.sha256(source.path.read_bytes() + source.choice.encode()).hexdigest())
 
     def check(self) -> None:
         """Raise MaskError if it is not what it was."""
-        if MaskFile.of(self.path) != self:
+        if MaskFile.of(self.source) != self:
             raise MaskError(
-                expected=f"{str(self.path)!r} as it was when the run began",
+                expected=f"{str(self.source.path)!r} as it was when the run began",
                 came="another file of that name",
                 action="Run again: only what the mask can change is computed anew.",
             )
@@ -109,13 +117,13 @@ class MaskReading:
     view: str | None = None
     """Of stereo files."""
 
-    def mask(self, path: Path) -> Plane:
+    def mask(self, source: MaskSource) -> Plane:
         """(H, W) 0..1, grown or shrunk. Raises MaskError, SettingError."""
-        return prepared_mask(path, self.size, self.grow, self.view)
+        return prepared_mask(source, self.size, self.grow, self.view)
 
-    def constraints(self, path: Path) -> Plane:
+    def constraints(self, source: MaskSource) -> Plane:
         """(H, W) 0..1. Raises MaskError."""
-        return read_constraint_mask(path, self.size, self.view)
+        return read_constraint_mask(source, self.size, self.view)
 
 
 @dataclass(frozen=True)
@@ -132,7 +140,7 @@ class MaskSet:
         """(H, W) 0..1, grown or shrunk. Raises MaskError."""
         file = self.keys[seed]
         file.check()
-        return self.reading.mask(file.path)
+        return self.reading.mask(file.source)
 
     def constraints(self, name: str, frame: int) -> Constraints:
         """Of one object on one frame. Raises MaskError."""
@@ -151,7 +159,7 @@ class MaskSet:
         if file is None:
             return None
         file.check()
-        return self.reading.constraints(file.path)
+        return self.reading.constraints(file.source)
 
 
 def _sha(file: MaskFile | None) -> str:
@@ -187,32 +195,38 @@ def read_masks(
     keys: Sequence[Key], objects: Sequence[ObjectOptions], frames: Sequence[int], reading: MaskReading
 ) -> MaskSet:
     """Every mask and constraints, read and found good. Raises MaskError, SettingError."""
-    seeds = {key.seed: key.path for key in keys}
-    for path in dict.fromkeys(seeds.values()):
-        reading.mask(path)
+    seeds = {key.seed: key.source for key in keys}
+    for source in dict.fromkeys(seeds.values()):
+        reading.mask(source)
     held = {each.name: each.constraints(frames) for each in objects}
     inside, outside = (
-        {(name, frame): path for name, files in held.items() for (which, frame), path in files.items() if which == side}
+        {
+            (name, frame): source
+            for name, files in held.items()
+            for (which, frame), source in files.items()
+            if which == side
+        }
         for side in ("inside", "outside")
     )
-    for path in {*inside.values(), *outside.values()}:
-        reading.constraints(path)
-    known = {path: MaskFile.of(path) for path in {*seeds.values(), *inside.values(), *outside.values()}}
+    for source in {*inside.values(), *outside.values()}:
+        reading.constraints(source)
+    known = {source: MaskFile.of(source) for source in {*seeds.values(), *inside.values(), *outside.values()}}
     return MaskSet(
         reading,
-        keys={seed: known[path] for seed, path in seeds.items()},
-        inside={place: known[path] for place, path in inside.items()},
-        outside={place: known[path] for place, path in outside.items()},
+        keys={seed: known[source] for seed, source in seeds.items()},
+        inside={place: known[source] for place, source in inside.items()},
+        outside={place: known[source] for place, source in outside.items()},
     )
 
 
-def _animated(pattern: str | None, frames: Sequence[int]) -> list[tuple[int, Path]]:
-    """Frame -> file, for the frames that have one. A single file holds for all frames."""
+def _animated(pattern: str | None, frames: Sequence[int]) -> list[tuple[int, MaskSource]]:
+    """Frame -> mask, for the frames that have one. A single file holds for all frames."""
     if pattern is None:
         return []
-    if Path(pattern).is_file():
-        return [(frame, Path(pattern)) for frame in frames]
-    found = find_sequence(pattern)
+    source = MaskSource.parse(pattern)
+    if source.path.is_file():
+        return [(frame, source) for frame in frames]
+    found = find_sequence(source.path)
     there = sorted(set(frames) & set(found.frames))
     if not there:
         raise MaskError(
@@ -220,10 +234,10 @@ def _animated(pattern: str | None, frames: Sequence[int]) -> list[tuple[int, Pat
             came=f"none in {pattern!r}",
             action="Number them as the plate is numbered.",
         )
-    return [(frame, found.path(frame)) for frame in there]
+    return [(frame, source.at(found.path(frame))) for frame in there]
 
 
-def prepared_mask(path: Path, size: Size, grow: int, view: str | None = None) -> Plane:
+def prepared_mask(source: Path | MaskSource, size: Size, grow: int, view: str | None = None) -> Plane:
     """(H, W), grown or shrunk by so many pixels. Raises MaskError, SettingError."""
     if abs(grow) > MOST_GROWTH:
         raise SettingError(
@@ -231,11 +245,11 @@ def prepared_mask(path: Path, size: Size, grow: int, view: str | None = None) ->
             came=str(grow),
             action="Draw the mask closer to the subject.",
         )
-    mask = grow_mask(read_mask(path, size, view), grow)
+    mask = grow_mask(read_mask(source, size, view), grow)
     if not mask.any():
         raise MaskError(
             expected="a mask that still shows the subject",
-            came=f"nothing left of {path} after shrinking it by {-grow} pixels",
+            came=f"nothing left of {source} after shrinking it by {-grow} pixels",
             action="Shrink it less.",
         )
     return mask
@@ -254,7 +268,7 @@ def expanded(masks: Sequence[KeyMask], source: PlateSource, first: int) -> tuple
         if key.seed.frame not in source.frames:
             raise MaskError(
                 expected=f"a mask of one of the frames {describe_frames(source.frames)}",
-                came=f"{key.path}@{key.seed.frame}",
+                came=f"{key.source}@{key.seed.frame}",
                 action="Name the plate frame on which the mask was drawn: --mask FILE@FRAME.",
             )
     seeds = [key.seed for key in keys]
@@ -268,15 +282,16 @@ def expanded(masks: Sequence[KeyMask], source: PlateSource, first: int) -> tuple
     return keys
 
 
-def _keys_of(mask: KeyMask, source: PlateSource, first: int) -> Iterator[Key]:
-    path = Path(mask.file)
+def _keys_of(mask: KeyMask, plate: PlateSource, first: int) -> Iterator[Key]:
+    source = MaskSource.parse(mask.file)
+    path = source.path
     if not mask.frames:
-        _check_number(path, first, source)
-        yield Key(Seed(mask.object, first), path)
+        _check_number(path, first, plate)
+        yield Key(Seed(mask.object, first), source)
     elif len(mask.frames) == 1 and (path.is_file() or not has_frame_token(path.name)):
-        yield Key(Seed(mask.object, mask.frames[0]), path)
+        yield Key(Seed(mask.object, mask.frames[0]), source)
     else:
-        yield from _animated_keys(mask)
+        yield from _animated_keys(mask, source)
 
 
 def _check_number(mask: Path, first: int, source: PlateSource) -> None:
@@ -293,15 +308,15 @@ def _check_number(mask: Path, first: int, source: PlateSource) -> None:
         )
 
 
-def _animated_keys(mask: KeyMask) -> Iterator[Key]:
+def _animated_keys(mask: KeyMask, source: MaskSource) -> Iterator[Key]:
     """Some frames of an animated matte."""
-    if Path(mask.file).is_file():
+    if source.path.is_file():
         raise MaskError(
             expected=f"a mask for each of the frames {', '.join(map(str, mask.frames))}",
             came=f"one file, {mask.file}",
             action="Write #### in place of the frame number: roto.####.exr@1001,1047.",
         )
-    found = find_sequence(mask.file)
+    found = find_sequence(source.path)
     absent = [frame for frame in mask.frames if frame not in set(found.frames)]
     if absent:
         raise MaskError(
@@ -309,4 +324,4 @@ def _animated_keys(mask: KeyMask) -> Iterator[Key]:
             came=f"none for {', '.join(map(str, absent))}",
             action="Render the roto on these frames, or leave them out of the list.",
         )
-    return (Key(Seed(mask.object, frame), found.path(frame)) for frame in mask.frames)
+    return (Key(Seed(mask.object, frame), source.at(found.path(frame))) for frame in mask.frames)

@@ -30,6 +30,7 @@ from matanyone_engine.jobs.job import MatteJob, Outline, plan_outputs_of, seeds_
 from matanyone_engine.jobs.masks import Key
 from matanyone_engine.matting.shot import Seed, Shot, plan_steps
 from matanyone_engine.media.layouts import SUBJECT, layer_names
+from matanyone_engine.media.mask_channels import MaskSource
 from matanyone_engine.media.output_names import with_tokens
 from matanyone_engine.media.plates import PlateSource
 from matanyone_engine.media.sequence import frame_text
@@ -182,9 +183,14 @@ def _written_keys(job: Job, keys: Sequence[Key]) -> Mapping[Seed, str]:
     for mask in (*plain, *job.keys):
         texts += [mask.file] * max(len(mask.frames), 1)
     return {
-        key.seed: text if posixpath.basename(text.replace("\\", "/")) == key.path.name else _beside(text, key.path.name)
+        key.seed: text if _last(text) in (key.path.name, key.source.name) else _beside(text, key.source.name)
         for key, text in zip(keys, texts, strict=True)
     }
+
+
+def _last(path: str) -> str:
+    """A path's last part, with what follows the file's name: 'roto.exr:hero.A'."""
+    return posixpath.basename(path.replace("\\", "/"))
 
 
 def _beside(pattern: str, name: str) -> str:
@@ -204,7 +210,7 @@ class KeyedJob:
     def with_scout(self, frames: Sequence[int], out: str) -> KeyedJob:
         """And with the alphas of the scout as keys."""
         masks = scout_keys(self.shot, frames, out)
-        more = tuple(Key(Seed(mask.object, mask.frames[0]), Path(mask.file)) for mask in masks)
+        more = tuple(Key(Seed(mask.object, mask.frames[0]), MaskSource(Path(mask.file))) for mask in masks)
         job = replace(self.job, keys=(*self.job.keys, *masks))
         return KeyedJob(job, with_keys(self.shot, frames), (*self.keys, *more))
 

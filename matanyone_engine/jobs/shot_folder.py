@@ -33,12 +33,10 @@ LIKE = Job(nonce="", plate="", mask="", out="")
 
 
 def shots_in(folder: Path) -> list[Path]:
-    """Shot folders and job files, by name. What a plan made of a job is not one more."""
+    """Return the shot folders and job files in a folder, sorted. Files that `plan` made of a job are left out."""
     found = [path for path in folder.iterdir() if not path.name.startswith(".")]
     shots = [path for path in found if path.is_dir() and ((path / PLATE).exists() or (path / MASK).exists())]
-    jobs = [
-        path for path in found if path.suffix == ".json" and not re.search(r"\.(plan|segment\d+)\.json$", path.name)
-    ]
+    jobs = [path for path in found if path.suffix == ".json" and not _OF_A_PLAN.search(path.name)]
     return sorted([*shots, *jobs])
 
 

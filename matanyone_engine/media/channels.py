@@ -19,8 +19,8 @@ from matanyone_engine.errors import BadInput, PlateError
 from matanyone_engine.media.views import has_view
 
 ALPHA_NAMES = frozenset({"a", "alpha"})
-_RGB_NAMES = (("r", "g", "b"), ("red", "green", "blue"))
-_LUMINANCE_NAMES = frozenset({"y", "l", "i", "luminance", "gray", "grey"})
+RGB_NAMES = (("r", "g", "b"), ("red", "green", "blue"))
+LUMINANCE_NAMES = frozenset({"y", "l", "i", "luminance", "gray", "grey"})
 _NO_LAYER = frozenset({"", "rgba", "rgb"})
 """What hosts call the channels that have no layer."""
 
@@ -137,14 +137,6 @@ def find_view(parts: Sequence[Part], view: str | None, path: Path, error: type[B
     )
 
 
-def rgb_columns(names: Sequence[str]) -> tuple[int, ...]:
-    """Where R, G, B are: those without a layer, else those of the only layer that has all three, else ()."""
-    found = {picture.layer: picture.columns for picture in _coloured(Part(0, None, None, (), tuple(names)))}
-    if "" in found:
-        return found[""]
-    return next(iter(found.values())) if len(found) == 1 else ()
-
-
 def _coloured(part: Part) -> list[PictureChannels]:
     """Every R, G, B of a part."""
     layers: dict[tuple[str | None, str], dict[str, int]] = defaultdict(dict)
@@ -154,7 +146,7 @@ def _coloured(part: Part) -> list[PictureChannels]:
     return [
         PictureChannels(part, view, layer, tuple(components[name] for name in triple))
         for (view, layer), components in layers.items()
-        for triple in _RGB_NAMES
+        for triple in RGB_NAMES
         if all(name in components for name in triple)
     ]
 
@@ -162,7 +154,7 @@ def _coloured(part: Part) -> list[PictureChannels]:
 def _grey(part: Part) -> list[PictureChannels]:
     """The luminance of a part, if that is all the colour there is."""
     colours = [column for column, name in enumerate(part.channels) if name.lower() not in ALPHA_NAMES]
-    if len(colours) != 1 or part.channels[colours[0]].lower() not in _LUMINANCE_NAMES:
+    if len(colours) != 1 or part.channels[colours[0]].lower() not in LUMINANCE_NAMES:
         return []
     return [PictureChannels(part, part.owner("")[0], "", (colours[0],))]
 

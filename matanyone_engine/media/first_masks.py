@@ -15,7 +15,8 @@ import numpy as np
 
 from matanyone_engine.errors import BadInput, SettingError
 from matanyone_engine.media.headers import PROVENANCE_PREFIX
-from matanyone_engine.media.images import FloatImage, PlateHeader, read_alpha, read_header
+from matanyone_engine.media.images import FloatImage, PlateHeader, read_header
+from matanyone_engine.media.masks import read_alpha
 from matanyone_engine.media.mattes import write_alpha
 
 SUFFIX = ".exr"

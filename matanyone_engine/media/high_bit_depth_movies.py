@@ -2,8 +2,7 @@
 """Movies at the depth they are stored with, through PyAV: the optional extra `movies`.
 
 Rules of this file:
-1. No 8-bit step: a frame keeps its bits until it is float32. FFmpeg decodes and enlarges the chroma; the matrix is
-   ours, since libswscale's ends at 0.996 for the white of a limited-range stream.
+1. No 8-bit step: pixel_formats.py converts what FFmpeg decodes.
 2. Matrix and range are the stream's own tags; docs/colour.md says what is taken where it has none.
 3. Nothing is clipped: what lies below black or above white in a limited-range stream comes out below 0 and above 1.
 """
@@ -16,28 +15,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from matanyone_engine.errors import PlateError
 from matanyone_engine.media.images import Attribute, FloatImage, PlateHeader, Window, frame_rate
+from matanyone_engine.media.pixel_formats import rgb_of, stored_as
 from matanyone_engine.media.timecode import Timecode
-
-# What red and blue add to luma, by FFmpeg's AVColorSpace (ITU-T H.273, MatrixCoefficients).
-_WEIGHTS = {
-    1: (0.2126, 0.0722),  # BT.709
-    4: (0.30, 0.11),  # FCC
-    5: (0.299, 0.114),  # BT.601
-    6: (0.299, 0.114),
-    7: (0.212, 0.087),  # SMPTE 240M
-    9: (0.2627, 0.0593),  # BT.2020
-    10: (0.2627, 0.0593),
-}
-_RGB, _UNSPECIFIED = 0, (2, 3)
-_FULL_RANGE = 2
-_HD_ROWS = 720
-"""From here on a stream without a tag is taken for BT.709, below for BT.601, as players do."""
 
 # FFmpeg's AVColorTransferCharacteristic that no display-referred SDR movie has -> spaces of the studio config.
 _TRANSFERS = {16: "Rec.2100-PQ - Display", 18: "Rec.2100-HLG - Display"}
@@ -99,7 +82,7 @@ class DeepStream:
 
     def rgb(self, decoded: Any) -> FloatImage:
         """(H, W, 3) float32 R'G'B' of what take() gave, 0..1 from black to white."""
-        return np.ascontiguousarray(np.rot90(_rgb(decoded, self._path), -self._turns))
+        return np.ascontiguousarray(np.rot90(rgb_of(decoded, self._path), -self._turns))
 
     def close(self) -> None:
         """Let go of the file."""
@@ -122,69 +105,6 @@ def unreadable(path: Path, why: str) -> PlateError:
     )
 
 
-# ------------------------------------------------------------------------------------------------------ colours
-
-
-def _rgb(frame: Any, path: Path) -> FloatImage:
-    bits = _bits(frame)
-    if bits > 16:
-        return np.asarray(frame.reformat(format="gbrpf32le").to_ndarray(), dtype=np.float32)
-    is_rgb, full = _is_rgb(frame), _is_full_range(frame)
-    depth = "" if bits <= 8 else f"{bits}le"
-    kept = _FULL_RANGE if full else 1
-    split = frame.reformat(
-        format=f"{'gbrp' if is_rgb else 'yuv444p'}{depth}", src_color_range=kept, dst_color_range=kept
-    )
-    planes = [_plane(plane, np.dtype("u1" if bits <= 8 else "<u2")) for plane in split.planes]
-    if is_rgb:  # stored as G, B, R
-        return np.asarray(cv2.merge([planes[2], planes[0], planes[1]]), dtype=np.float32) / np.float32(2**bits - 1)
-    codes = np.asarray(cv2.merge(planes), dtype=np.float32)
-    return np.asarray(cv2.transform(codes, colour_matrix(_weights(frame, path), bits, full=full)), dtype=np.float32)
-
-
-def colour_matrix(weights: tuple[float, float], bits: int, *, full: bool) -> NDArray[np.float32]:
-    """(3, 4): codes of Y', Cb, Cr and 1 -> R', G', B' (H.273, equations 20 to 43). weights: of red and of blue."""
-    red, blue = weights
-    green = 1.0 - red - blue
-    step = 2.0 ** (bits - 8)
-    black, white, middle = (0.0, 2.0**bits - 1, 2.0 ** (bits - 1)) if full else (16 * step, 235 * step, 128 * step)
-    luma, chroma = 1.0 / (white - black), 1.0 / (white - black if full else 224 * step)
-    cr, cb = 2 * (1 - red) * chroma, 2 * (1 - blue) * chroma
-    linear = np.array([[luma, 0, cr], [luma, -blue / green * cb, -red / green * cr], [luma, cb, 0]])
-    return np.hstack([linear, linear @ [[-black], [-middle], [-middle]]]).astype(np.float32)
-
-
-def _weights(frame: Any, path: Path) -> tuple[float, float]:
-    tag = int(frame.colorspace)
-    if tag in (*_UNSPECIFIED, _RGB):
-        tag = 1 if frame.height >= _HD_ROWS else 6
-    if tag not in _WEIGHTS:
-        raise PlateError(
-            expected="a movie in Y'CbCr by BT.601, BT.709, BT.2020 or SMPTE 240M, or in RGB",
-            came=f"matrix {tag} of H.273 in {str(path)!r}",
-            action="Convert it to an image sequence first.",
-        )
-    return _WEIGHTS[tag]
-
-
-def _bits(frame: Any) -> int:
-    bits = max(component.bits for component in frame.format.components)
-    return 8 if frame.format.has_palette else int(bits)
-
-
-def _is_rgb(frame: Any) -> bool:
-    return bool(frame.format.is_rgb or frame.format.has_palette)
-
-
-def _is_full_range(frame: Any) -> bool:
-    return int(frame.color_range) == _FULL_RANGE or frame.format.name.startswith("yuvj")
-
-
-def _plane(plane: Any, kind: np.dtype[Any]) -> NDArray[Any]:
-    rows = np.frombuffer(plane, kind).reshape(plane.height, -1)
-    return np.ascontiguousarray(rows[:, : plane.width])
-
-
 # ------------------------------------------------------------------------------------------------------- header
 
 
@@ -193,7 +113,6 @@ def _header(path: Path, container: Any, stream: Any, frame: Any, turns: int) -> 
     window = Window(0, 0, *size)
     fps = stream.average_rate or stream.guessed_rate
     said = {**container.metadata, **stream.metadata}
-    bits = _bits(frame)
     tag = int(stream.codec_context.color_trc)
     return PlateHeader(
         path=path,
@@ -205,7 +124,7 @@ def _header(path: Path, container: Any, stream: Any, frame: Any, turns: int) -> 
         channels=("R", "G", "B"),
         colour={"movie:transfer": _TRANSFERS[tag]} if tag in _TRANSFERS else {},
         file_format="movie",
-        pixel_format="uint8" if bits <= 8 else "uint16" if bits <= 16 else "float",
+        pixel_format=stored_as(frame),
         attributes=tuple(_attributes(said)),
     )
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plate frames and masks through OpenImageIO, one file at a time.
+"""Reads plate frames through OpenImageIO, one file at a time.
 
 Rules of this file:
 1. The values that come out are the file's own: no colour conversion, no clamping, no un-premultiplying.
@@ -20,19 +20,13 @@ import numpy as np
 import numpy.typing as npt
 import OpenImageIO as oiio
 
-from matanyone_engine.errors import BadInput, MaskError, PlateError
+from matanyone_engine.errors import BadInput, PlateError
 from matanyone_engine.media import exr
-from matanyone_engine.media.channels import ALPHA_NAMES, Part, Selection, find_picture, find_view, rgb_columns, views_of
+from matanyone_engine.media.channels import Part, Selection, find_picture, views_of
 
 FloatImage = npt.NDArray[np.float32]
 
-# A mask with nothing above this is taken for black. Half a step over 1/255, so that it covers the 8-bit label map whose
-# subject is the value 1, which looks black, however it was rounded.
-BLACKEST_MASK = 1.5 / 255.0
-# What rounding to half or resampling may leave outside 0..1 in a float mask.
-MASK_ROUNDING = 1e-3
 ANY_PICTURE = Selection()
-REC709_LUMINANCE = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
 
 MOST_PARTS = 64
 MOST_CHANNELS = 512
@@ -140,14 +134,14 @@ class Plate:
 
 def read_header(path: Path, wanted: Selection = ANY_PICTURE) -> PlateHeader:
     """The header of a plate frame. Raises PlateError if the file is no image, or has not what is wanted."""
-    with _open(path, PlateError) as image:
+    with open_image(path, PlateError) as image:
         return _header(_find_rgb(path, image, wanted))
 
 
 def read_views(path: Path) -> list[str]:
     """The views that a file speaks of, the default one first; none of a file that speaks of none. Raises PlateError."""
-    with _open(path, PlateError) as image:
-        return views_of([part for part, _ in _parts(image)])
+    with open_image(path, PlateError) as image:
+        return views_of([part for part, _ in parts_of(image)])
 
 
 def check_bounds(path: Path, most_pixels: int) -> None:
@@ -155,7 +149,7 @@ def check_bounds(path: Path, most_pixels: int) -> None:
 
     most_pixels: of the data window of any part, which may be larger than the display window (overscan).
     """
-    with _open(path, PlateError) as image:
+    with open_image(path, PlateError) as image:
         part = 0
         while image.seek_subimage(part, 0):
             spec = image.spec()
@@ -174,13 +168,13 @@ def check_ends(path: Path, wanted: Selection = ANY_PICTURE) -> None:
 
     Cheap where rows can be reached directly (EXR, DPX, TIFF); the others are decoded. Raises PlateError.
     """
-    with _open(path, PlateError) as image:
+    with open_image(path, PlateError) as image:
         _read_end(_find_rgb(path, image, wanted), PlateError)
 
 
 def read_plate(path: Path, wanted: Selection = ANY_PICTURE) -> Plate:
     """A plate frame. Raises PlateError if it cannot be read whole, has no rgb, or holds NaN or Inf in its display."""
-    with _open(path, PlateError) as image:
+    with open_image(path, PlateError) as image:
         channels = _find_rgb(path, image, wanted)
         header = _header(channels)
         pixels = _into_window(_read_colours(channels, header), header.data_window, header.canvas)
@@ -189,56 +183,12 @@ def read_plate(path: Path, wanted: Selection = ANY_PICTURE) -> Plate:
     return Plate(rgb, header, None if rgb is canvas else canvas)
 
 
-def read_mask(path: Path, expected_size: tuple[int, int], view: str | None = None) -> FloatImage:
-    """A mask, (H, W) float32 0..1, soft edges kept. expected_size is the plate's (width, height).
-
-    view: which mask, of a file with several views; a file that speaks of no views has one mask for all.
-
-    Which channel is the mask: `A` if there is one and it is not 1 everywhere; else `Y`; else, from R, G, B, the
-    value they share or, where they differ, their Rec.709 luminance; else the only channel there is.
-    Raises MaskError: unreadable, another size, NaN, values outside 0..1, black (nothing above 1.5/255), or without
-    that view.
-    """
-    return _check_mask(*_sized_mask(path, expected_size, view))
-
-
-def read_constraint_mask(path: Path, expected_size: tuple[int, int], view: str | None = None) -> FloatImage:
-    """A mask that may be black: (H, W) float32 0..1, read as read_mask() does. Raises MaskError."""
-    mask, path, channel = _sized_mask(path, expected_size, view)
-    return _check_range(mask, path, channel)
-
-
-def _sized_mask(path: Path, expected_size: tuple[int, int], view: str | None) -> tuple[FloatImage, Path, str]:
-    """The mask's values, not yet checked, its file and its channel."""
-    with _open(path, MaskError) as image:
-        part, columns = _of_view(path, image, view)
-        spec = part[1]
-        if (spec.full_width, spec.full_height) != expected_size:
-            raise MaskError(
-                expected=f"a mask of the plate's size, {expected_size[0]}x{expected_size[1]}",
-                came=f"{spec.full_width}x{spec.full_height} in {str(path)!r}",
-                action="Render the mask at the plate's size; it is never stretched.",
-            )
-        mask, channel = _mask_channel(path, image, part, columns)
-    return mask, path, channel
-
-
-def read_alpha(path: Path) -> FloatImage:
-    """An alpha as it was delivered, (H, W) float32, from the channel read_mask would take; it may be black.
-
-    Raises MaskError: unreadable, NaN, or values outside 0..1.
-    """
-    with _open(path, MaskError) as image:
-        alpha, channel = _mask_channel(path, image, *_of_view(path, image, None))
-    return _check_range(alpha, path, channel)
-
-
 def read_channel(path: Path, name: str) -> FloatImage:
     """One channel of a file's first part by its name, (H, W) float32, in the display window.
 
     Raises PlateError: unreadable, or without that channel.
     """
-    with _open(path, PlateError) as image:
+    with open_image(path, PlateError) as image:
         spec = image.spec()
         if name not in spec.channelnames:
             raise PlateError(
@@ -246,7 +196,9 @@ def read_channel(path: Path, name: str) -> FloatImage:
                 came=", ".join(spec.channelnames),
                 action="Check that all files are of one run.",
             )
-        return _read(_Channels(path, image, 0, spec, (spec.channelnames.index(name),)), PlateError)[..., 0]
+        channels = ImageChannels(path, image, 0, spec, (spec.channelnames.index(name),))
+        found: FloatImage = into_display(channels, read_data(channels, PlateError))[..., 0]
+        return found
 
 
 def check_finite(rgb: FloatImage, path: Path) -> FloatImage:
@@ -266,7 +218,7 @@ def check_finite(rgb: FloatImage, path: Path) -> FloatImage:
 
 
 @dataclass(frozen=True)
-class _Channels:
+class ImageChannels:
     """Some channels of one part of an open image file."""
 
     path: Path
@@ -280,7 +232,7 @@ class _Channels:
 
 
 @contextmanager
-def _open(path: Path, error: type[BadInput]) -> Iterator[Any]:
+def open_image(path: Path, error: type[BadInput]) -> Iterator[Any]:
     """An open ImageInput that leaves the pixels as the file has them, closed again in any case."""
     _check_is_file(path, error)
     as_stored = oiio.ImageSpec()
@@ -290,7 +242,7 @@ def _open(path: Path, error: type[BadInput]) -> Iterator[Any]:
     if image is None:
         raise _unreadable(path, error, oiio.geterror() or "not an image that OpenImageIO can read")
     try:
-        _check_flat_and_upright(path, image.spec(), error)
+        check_flat_and_upright(path, image.spec(), error)
         yield image
     finally:
         image.close()
@@ -312,7 +264,7 @@ def _check_is_file(path: Path, error: type[BadInput]) -> None:
         raise _unreadable(path, error, refusal.strerror or str(refusal)) from refusal
 
 
-def _check_flat_and_upright(path: Path, spec: Any, error: type[BadInput]) -> None:
+def check_flat_and_upright(path: Path, spec: Any, error: type[BadInput]) -> None:
     orientation = spec.get_int_attribute("Orientation", 1)
     if spec.deep or orientation != 1:
         raise error(
@@ -322,7 +274,7 @@ def _check_flat_and_upright(path: Path, spec: Any, error: type[BadInput]) -> Non
         )
 
 
-def _header(channels: _Channels) -> PlateHeader:
+def _header(channels: ImageChannels) -> PlateHeader:
     spec = channels.spec
     attributes = tuple(Attribute(item.name, str(item.type), item.value) for item in spec.extra_attribs)
     found = {item.name: item.value for item in attributes}
@@ -368,37 +320,37 @@ def frame_rate(value: float) -> Fraction | None:
 # ----------------------------------------------------------------------------------------------------- channels
 
 
-def _find_rgb(path: Path, image: Any, wanted: Selection) -> _Channels:
+def _find_rgb(path: Path, image: Any, wanted: Selection) -> ImageChannels:
     """The picture of the file that is meant."""
-    parts = _parts(image)
+    parts = parts_of(image)
     picture = find_picture([part for part, _ in parts], wanted, path)
     spec = parts[picture.part.number][1]
-    _check_flat_and_upright(path, spec, PlateError)
-    _check_canvas(path, spec)
+    check_flat_and_upright(path, spec, PlateError)
+    check_canvas(path, spec, PlateError)
     if image.format_name() == "openexr" and any(str(spec.channelformat(at)) == "uint" for at in picture.columns):
         raise PlateError(
             expected="half or float colours",
             came=f"32-bit integers, which EXR has for ids, in {str(path)!r}",
             action="Write the plate as half or float, or choose another: --layer.",
         )
-    return _Channels(
+    return ImageChannels(
         path, image, picture.part.number, spec, picture.columns, picture.view, picture.part.name, picture.layer
     )
 
 
-def _check_canvas(path: Path, spec: Any) -> None:
-    """A header of a few bytes must not make us allocate all the memory there is."""
+def check_canvas(path: Path, spec: Any, error: type[BadInput]) -> None:
+    """Raise error if a header of a few bytes would make us allocate all the memory there is."""
     width = max(spec.x + spec.width, spec.full_x + spec.full_width) - min(spec.x, spec.full_x)
     height = max(spec.y + spec.height, spec.full_y + spec.full_height) - min(spec.y, spec.full_y)
     if width * height > MOST_CANVAS_PIXELS:
-        raise PlateError(
+        raise error(
             expected=f"display and data window together of at most {MOST_CANVAS_PIXELS} pixels",
             came=f"{width}x{height} in {str(path)!r}",
             action="Crop the overscan, or correct the display window in the header.",
         )
 
 
-def _parts(image: Any) -> list[tuple[Part, Any]]:
+def parts_of(image: Any) -> list[tuple[Part, Any]]:
     """Every part of an open file, with OpenImageIO's description of it."""
     parts: list[tuple[Part, Any]] = []
     while image.seek_subimage(len(parts), 0):
@@ -420,34 +372,34 @@ def _parts(image: Any) -> list[tuple[Part, Any]]:
     return parts
 
 
-def _read_colours(channels: _Channels, header: PlateHeader) -> FloatImage:
+def _read_colours(channels: ImageChannels, header: PlateHeader) -> FloatImage:
     """The plate's channels, (H, W, 3 or 1) float32, in the data window; the quick way where a file is plain."""
     if header.file_format == "openexr" and header.part is None and not header.layer and len(channels.columns) == 3:
         quick = exr.read_colours(channels.path, header.channels)
         if quick is not None and quick.shape == (*header.data_window[:1:-1], 3):
             return quick
-    return _read_data(channels, PlateError)
+    return read_data(channels, PlateError)
 
 
-def _read(channels: _Channels, error: type[BadInput]) -> FloatImage:
-    """The channels in the order asked for, (H, W, C) float32, in the display window; 0 outside the data window."""
+def into_display(channels: ImageChannels, pixels: Any) -> Any:
+    """Place pixels of the data window, (H, W, C), in the display window; 0 where the file has none."""
     spec = channels.spec
     data = Window(spec.x, spec.y, spec.width, spec.height)
     display = Window(spec.full_x, spec.full_y, spec.full_width, spec.full_height)
-    return _into_window(_read_data(channels, error), data, display)
+    return _into_window(pixels, data, display)
 
 
-def _read_data(channels: _Channels, error: type[BadInput]) -> FloatImage:
-    """The channels in the order asked for, (H, W, C) float32, in the data window."""
+def read_data(channels: ImageChannels, error: type[BadInput], kind: Any = oiio.FLOAT) -> FloatImage:
+    """Read the channels in the order asked for, (H, W, C) over the data window. Raises error if they are not there."""
     spec = channels.spec
     first, last = min(channels.columns), max(channels.columns) + 1
-    pixels = channels.image.read_image(channels.part, 0, first, last, oiio.FLOAT)
+    pixels = channels.image.read_image(channels.part, 0, first, last, kind)
     _check_read(channels, pixels, error)
     pixels = pixels.reshape(spec.height, spec.width, last - first)
     return pixels[..., [column - first for column in channels.columns]]
 
 
-def _read_end(channels: _Channels, error: type[BadInput]) -> None:
+def _read_end(channels: ImageChannels, error: type[BadInput]) -> None:
     """Read the last rows (or tiles) of the file and forget them."""
     spec, image = channels.spec, channels.image
     bottom = spec.y + spec.height
@@ -460,7 +412,7 @@ def _read_end(channels: _Channels, error: type[BadInput]) -> None:
     _check_read(channels, pixels, error)
 
 
-def _check_read(channels: _Channels, pixels: Any, error: type[BadInput]) -> None:
+def _check_read(channels: ImageChannels, pixels: Any, error: type[BadInput]) -> None:
     complaint = channels.image.geterror()
     if pixels is None or complaint:
         raise _unreadable(channels.path, error, complaint or "the pixels cannot be read")
@@ -472,83 +424,9 @@ def _into_window(pixels: FloatImage, from_window: Window, to_window: Window) -> 
         return pixels
     left, top = from_window.x - to_window.x, from_window.y - to_window.y
     width, height = to_window.width, to_window.height
-    placed = np.zeros((height, width, pixels.shape[2]), dtype=np.float32)
+    placed = np.zeros((height, width, pixels.shape[2]), dtype=pixels.dtype)
     x0, x1 = max(left, 0), min(left + from_window.width, width)
     y0, y1 = max(top, 0), min(top + from_window.height, height)
     if x0 < x1 and y0 < y1:
         placed[y0:y1, x0:x1] = pixels[y0 - top : y1 - top, x0 - left : x1 - left]
     return placed
-
-
-# -------------------------------------------------------------------------------------------------------- masks
-
-
-def _of_view(path: Path, image: Any, view: str | None) -> tuple[tuple[Part, Any], list[int]]:
-    """The part that has a view's mask, and the numbers of the view's channels."""
-    parts = _parts(image)
-    part, columns = find_view([part for part, _ in parts], view, path, MaskError)
-    _check_flat_and_upright(path, parts[part.number][1], MaskError)
-    return parts[part.number], columns
-
-
-def _mask_channel(path: Path, image: Any, part: tuple[Part, Any], of_view: list[int]) -> tuple[FloatImage, str]:
-    """The mask's values (H, W), not yet checked, and the name of the channel they are from."""
-    owned = [part[0].owner(part[0].channels[column]) for column in of_view]
-    names = [f"{layer}.{component}".lstrip(".").lower() for _, layer, component in owned]
-
-    def read(*columns: int) -> FloatImage:
-        chosen = tuple(of_view[column] for column in columns)
-        return _read(_Channels(path, image, part[0].number, part[1], chosen), MaskError)
-
-    def named(column: int) -> str:
-        return part[0].channels[of_view[column]]
-
-    alpha = next((column for column, name in enumerate(names) if name in ALPHA_NAMES), None)
-    if alpha is not None:
-        mask = read(alpha)[..., 0]
-        if len(names) == 1 or not (mask == 1.0).all():
-            return mask, named(alpha)
-    if "y" in names:
-        return read(names.index("y"))[..., 0], "Y"
-    rgb = rgb_columns(names)
-    if rgb:
-        return _shared_value(read(*rgb)), "RGB"
-    colours = [column for column in range(len(names)) if column != alpha]
-    if len(colours) == 1:
-        return read(colours[0])[..., 0], named(colours[0])
-    raise MaskError(
-        expected="a mask in channel A, in Y, in R, G, B, or alone in its file",
-        came=f"channels {', '.join(map(named, range(len(names))))} in {str(path)!r}",
-        action="Write the mask as the alpha of its file.",
-    )
-
-
-def _shared_value(rgb: FloatImage) -> FloatImage:
-    """(H, W, 3) -> (H, W): the value that the three share, bit for bit; their luminance if they differ."""
-    if (rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 0] == rgb[..., 2]).all():
-        return rgb[..., 0]
-    return rgb @ REC709_LUMINANCE
-
-
-def _check_mask(mask: FloatImage, path: Path, channel: str) -> FloatImage:
-    checked = _check_range(mask, path, channel)
-    if checked.max() <= BLACKEST_MASK:
-        raise _bad_mask(path, channel, f"nothing above {checked.max():.4g}: the mask is black")
-    return checked
-
-
-def _check_range(mask: FloatImage, path: Path, channel: str) -> FloatImage:
-    if not np.isfinite(mask).all():
-        raise _bad_mask(path, channel, f"{int((~np.isfinite(mask)).sum())} NaN or Inf pixels")
-    low, high = float(mask.min()), float(mask.max())
-    if low < -MASK_ROUNDING or high > 1.0 + MASK_ROUNDING:
-        raise _bad_mask(path, channel, f"values from {low:.4g} to {high:.4g}")
-    return np.ascontiguousarray(mask.clip(0.0, 1.0))
-
-
-def _bad_mask(path: Path, channel: str, came: str) -> MaskError:
-    return MaskError(
-        expected="a mask from 0 (outside) to 1 (the subject) that shows the subject",
-        came=f"{came}, in channel {channel} of {str(path)!r}",
-        action="Check what was written as mask, and in which channel.",
-    )

@@ -24,8 +24,9 @@ from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.contact_sheet import choose_preview_frames
 from matanyone_engine.media.file_info import read_facts
 from matanyone_engine.media.flicker import flicker
-from matanyone_engine.media.images import FloatImage, read_alpha, read_channel
+from matanyone_engine.media.images import FloatImage, read_channel
 from matanyone_engine.media.layouts import union
+from matanyone_engine.media.masks import read_alpha
 from matanyone_engine.media.plates import PlateSource, open_plate
 from matanyone_engine.media.sequence import OutputPattern, find_sequence, has_frame_token
 from matanyone_engine.media.thumbnails import Thumbnails, as_webp, fitting, shrunk

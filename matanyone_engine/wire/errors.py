@@ -36,6 +36,8 @@ class Code(Enum):
     OUT_OF_MEMORY = "out-of-memory"
     OUTPUT = "output"
     CLAIMED = "claimed"
+    DOUBTFUL = "doubtful"
+    """With a job that is finished: most frames of an object are not to be trusted."""
     CANCELLED = "cancelled"
     SHUTTING_DOWN = "shutting-down"
     INTERNAL = "internal"

@@ -22,12 +22,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--node", help="one node by name (default: every MatAnyone node)")
     parser.add_argument("--range", help="frames, as 1001-1045,1050 (default: the nodes' own)")
     args = parser.parse_args(argv)
-    from matanyone_nuke import host, knobs, node, plan
+    from matanyone_nuke import frames, host, knobs, node
 
     nuke.scriptOpen(args.script)
     try:
-        only = plan.parse_frames(args.range) if args.range else None
-    except plan.PlanError as error:
+        only = frames.parse_frames(args.range) if args.range else None
+    except frames.PlanError as error:
         host.log(str(error))
         return 2
     nodes = [each for each in knobs.our_nodes() if args.node in (None, each.name(), each.fullName())]

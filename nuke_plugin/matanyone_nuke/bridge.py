@@ -28,6 +28,8 @@ from typing import IO, Any, Dict, Iterator, List, Optional, Tuple
 from .engine.wire import messages as say
 
 PATIENCE_S = 60.0
+MASK_S = 300.0
+"""How long a first mask may take before the companion counts as gone."""
 _WHEELS = Path(__file__).resolve().parent / "wheels"
 _SETTINGS = Path(__file__).resolve().parent / "install.json"
 
@@ -80,6 +82,8 @@ class Engine:
     models: Tuple[str, ...]
     link: str
     """'pyzmq' or 'companion'."""
+    mask_makers: Tuple[str, ...] = ()
+    """What it makes first masks with."""
 
 
 def installed_where(connection: str, start: bool, client: str) -> Where:
@@ -140,6 +144,10 @@ class Link:
         """What becomes of the job; ends after JobEnded. Raises LinkError."""
         raise NotImplementedError
 
+    def make_mask(self, prompt: say.Prompt) -> say.Masked:
+        """Have a first mask made, and wait until it is on disk: seconds. Raises LinkError."""
+        raise NotImplementedError
+
     def cancel(self) -> None:
         """Stop within one frame; JobEnded follows. Raises LinkError."""
         raise NotImplementedError
@@ -167,7 +175,7 @@ class DirectLink(Link):
             while self._client.pump.welcome is None:
                 self._client.next_event(0.05)
         welcome = self._client.pump.welcome
-        self.engine = Engine(welcome.engine, welcome.device, tuple(welcome.models), "pyzmq")
+        self.engine = Engine(welcome.engine, welcome.device, tuple(welcome.models), "pyzmq", tuple(welcome.backends))
 
     def ask(self, job: say.Job) -> say.Accepted:
         from .engine.client.job import JobRun
@@ -180,6 +188,11 @@ class DirectLink(Link):
         with self._told():
             for event in self._run.events(poll_s):
                 yield event
+
+    def make_mask(self, prompt: say.Prompt) -> say.Masked:
+        with self._told():
+            masked: say.Masked = self._client.make_mask(prompt)
+        return masked
 
     def cancel(self) -> None:
         with self._told():
@@ -228,7 +241,13 @@ class CompanionLink(Link):
         welcome = self._next(120.0)
         if welcome is None:
             raise self._lost()
-        self.engine = Engine(welcome["engine"], welcome["device"], tuple(welcome["models"]), "companion")
+        self.engine = Engine(
+            welcome["engine"],
+            welcome["device"],
+            tuple(welcome["models"]),
+            "companion",
+            tuple(welcome.get("backends", ())),
+        )
 
     def ask(self, job: say.Job) -> say.Accepted:
         self._send({"job": dataclasses.asdict(job)})
@@ -244,6 +263,13 @@ class CompanionLink(Link):
             yield event
             if isinstance(event, say.JobEnded):
                 return
+
+    def make_mask(self, prompt: say.Prompt) -> say.Masked:
+        self._send({"prompt": dataclasses.asdict(prompt)})
+        masked = self._message(self._next(MASK_S))
+        if not isinstance(masked, say.Masked):
+            raise self._lost()
+        return masked
 
     def cancel(self) -> None:
         self._send({"cancel": True})
@@ -282,12 +308,20 @@ class CompanionLink(Link):
     def _message(self, said: Optional[Dict[str, Any]]) -> Any:
         if said is None:
             return None
-        fields = {name: tuple(value) if isinstance(value, list) else value for name, value in said.items()}
-        return say.MESSAGES[str(fields.pop("say"))](**fields)
+        return message_of(said)
 
     def _lost(self) -> LinkError:
         said = b"".join(self._said).decode("utf-8", "replace").strip()[-400:]
         return LinkError("unreachable", "the companion of the engine is gone: %s" % said, "Start the run again.")
+
+
+def message_of(said: Dict[str, Any]) -> Any:
+    """Return the message that a line of the companion holds. The wire's own reader needs a newer Python than 3.7."""
+    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in said.items()}
+    kind = say.MESSAGES[str(fields.pop("say"))]
+    if kind is say.Progress:
+        fields["confidences"] = tuple(say.ObjectConfidence(**each) for each in fields.get("confidences", ()))
+    return kind(**fields)
 
 
 def _reading(stream: Optional[IO[bytes]], take: Any) -> threading.Thread:

@@ -11,11 +11,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from typing import Any, Iterator, List, Optional
+from typing import Any, Iterator, List, Optional, Tuple
 
 import nuke
 
-from . import exr, knobs, plan, shape
+from . import exr, frames, knobs, plan, shape
 from .run import Cancelled
 
 LIST = ".matanyone_export.json"
@@ -30,15 +30,14 @@ class ExportError(Exception):
     """Nuke could not render what the engine needs."""
 
 
-def export_chunk(identity: str, planned: plan.Plan, chunk: plan.Chunk) -> None:
-    """Render all of a chunk's files. Raises ExportError, Cancelled."""
+def render_all(identity: str, exports: Tuple[plan.Export, ...], views: Tuple[str, ...]) -> None:
+    """Render these files. Raises ExportError, Cancelled."""
     node = knobs.find(identity)
     if node is None:
         raise Cancelled
-    views = [view or planned.scene.view for view in planned.views]
     with undisturbed():
-        for export in chunk.exports:
-            _render(node, export, views)
+        for export in exports:
+            _render(node, export, list(views))
 
 
 def _render(node: Any, export: plan.Export, views: List[str]) -> None:
@@ -46,9 +45,9 @@ def _render(node: Any, export: plan.Export, views: List[str]) -> None:
     if export.what in shape.PICKS:
         node.node(shape.PICKS[export.what])["from0"].setValue(export.channel)
     for view in views:
-        folder = plan.with_view(export.folder, view)
+        folder = frames.with_view(export.folder, view)
         os.makedirs(folder, exist_ok=True)
-        _remember(folder, _paths(export, view))
+        remember(folder, _paths(export, view))
     write["disable"].setValue(False)
     try:
         with _unchanged_kept([path for view in views for path in _paths(export, view)]):
@@ -59,13 +58,13 @@ def _render(node: Any, export: plan.Export, views: List[str]) -> None:
 
 
 def _paths(export: plan.Export, view: str) -> List[str]:
-    return [plan.with_view(plan.frame_file(export.file, frame), view) for frame in export.frames]
+    return [frames.with_view(frames.frame_file(export.file, frame), view) for frame in export.frames]
 
 
 def _render_stretches(write: Any, export: plan.Export, views: List[str]) -> None:
     for first, last in _stretches(export):
         # Nuke pads a negative number in its own way: such frames are rendered by their full name.
-        write["file"].setValue(plan.frame_file(export.file, first) if first < 0 else export.file)
+        write["file"].setValue(frames.frame_file(export.file, first) if first < 0 else export.file)
         _execute(write, first, last, views)
 
 
@@ -79,10 +78,10 @@ def _unchanged_kept(paths: List[str]) -> Iterator[None]:
         yield
     finally:
         for path in paths:
-            _settle(path, path + EARLIER)
+            _keep_earlier(path, path + EARLIER)
 
 
-def _settle(path: str, earlier: str) -> None:
+def _keep_earlier(path: str, earlier: str) -> None:
     """The earlier file again if there is no new one, or one of the same picture."""
     if not os.path.isfile(earlier):
         return
@@ -98,7 +97,7 @@ def _stretches(export: plan.Export) -> Iterator[Any]:
     for frame in export.frames:
         if frame < 0:
             yield frame, frame
-    for stretch in plan.stretches(frame for frame in export.frames if frame >= 0):
+    for stretch in frames.stretches(frame for frame in export.frames if frame >= 0):
         yield stretch
 
 
@@ -140,8 +139,8 @@ def undisturbed() -> Iterator[None]:
 # ------------------------------------------------------------------------------------------------ our own files
 
 
-def _remember(folder: str, paths: List[str]) -> None:
-    """Before they are written, so that none is forgotten."""
+def remember(folder: str, paths: List[str]) -> None:
+    """List files as ours before they are written, so that none is forgotten."""
     names = sorted(set(_listed(folder) or []) | {os.path.basename(path) for path in paths})
     temporary = os.path.join(folder, LIST + ".tmp")
     with open(temporary, "w", encoding="utf-8") as file:
@@ -157,8 +156,14 @@ def _listed(folder: str) -> Optional[List[str]]:
         return None
 
 
+def is_listed(path: str) -> bool:
+    """Tell whether a file is there and ours to delete."""
+    listed = _listed(os.path.dirname(path)) or []
+    return os.path.basename(path) in listed and os.path.isfile(path) and not os.path.islink(path)
+
+
 def delete_rendered(folder: str) -> int:
-    """Delete the files of our list, and the folder if that leaves it empty; how many there were."""
+    """Delete the files of our list, and the folder if that leaves it empty; return how many there were."""
     names = _listed(folder)
     if names is None:
         return 0

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether two EXR files hold the same picture, without reading a pixel: so that a rendered input that has not changed
-keeps its bytes, and the engine what it has computed from them.
+"""Reads headers of EXR files without a pixel: whether two files hold the same picture, and what a matte says of itself.
 
-A renderer writes the time of day into each header, and the engine tells files apart by their bytes.
+A renderer writes the time of day into each header, and the engine tells files apart by their bytes. A rendered input
+that has not changed keeps its bytes, and the engine what it has computed from them.
 
 Rule of this file: the standard library only; a file it does not understand is another picture.
 """
@@ -15,16 +15,29 @@ from typing import Dict, Optional, Tuple
 _MAGIC = b"\x76\x2f\x31\x01"
 _MULTIPART = 0x1000
 _MOST_HEADER = 1 << 20
+CONFIDENCE = b"matanyone:confidence"
+"""The engine's attribute: a text."""
 OF_A_RENDER = ("DateTime", "capDate", "nuke/node_hash", "nuke/full_layer_names", "input/ctime", "input/mtime")
 """Attributes that say when and by what a file was written, not what is in it."""
 
 
 def same_picture(one: bytes, other: bytes) -> bool:
-    """Whether they differ in nothing but attributes of their render."""
+    """Tell whether they differ in nothing but attributes of their render."""
     mine, theirs = _split(one), _split(other)
     if mine is None or theirs is None:
         return False
     return mine == theirs and len(one) == len(other)
+
+
+def confidence_of(path: str) -> Optional[float]:
+    """Read how far a matte can be trusted, 0 to 1; None where its header does not say."""
+    try:
+        with open(path, "rb") as file:
+            split = _split(file.read(_MOST_HEADER))
+        said = (split or ({}, b""))[0].get(CONFIDENCE, b"string\0").partition(b"\0")[2]
+        return float(said.decode("ascii")) if said else None
+    except (OSError, ValueError):
+        return None
 
 
 def _split(data: bytes) -> Optional[Tuple[Dict[bytes, bytes], bytes]]:

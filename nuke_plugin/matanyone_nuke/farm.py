@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a farm needs to matte without Nuke: the rendered inputs, and a job file for each view. Main thread only.
+"""Writes what a farm needs to matte without Nuke: the rendered inputs, and a job file for each view. Main thread only.
 
 matanyone-engine run FILE carries it out, on a machine with a GPU and no Nuke licence; the comp then reads mattes.
 """
@@ -11,23 +11,26 @@ import os
 from typing import List
 
 from . import export, plan
+from .frames import with_view
+from .jobs import job_of
 
 
 def save_job_files(identity: str, planned: plan.Plan, written_by: str) -> List[str]:
     """Render all inputs, then write the files; their paths. Raises PlanError, ExportError, Cancelled."""
     jobfile = _jobfile()
+    views = tuple(view or planned.scene.view for view in planned.views)
     for chunk in planned.chunks:
-        export.export_chunk(identity, planned, chunk)
+        export.render_all(identity, chunk.exports, views)
     paths = []
     for view in planned.views:
-        job = dataclasses.replace(planned.job(planned.chunks[-1], view), nonce="")
+        job = dataclasses.replace(job_of(planned, planned.chunks[-1], view), nonce="")
         text = jobfile.write_job_file(jobfile.JobFile(job, (), written_by))
-        paths.append(_written(plan.with_view(job_path(planned, view), view), text))
+        paths.append(_written(with_view(job_path(planned, view), view), text))
     return paths
 
 
 def job_path(planned: plan.Plan, view: object) -> str:
-    """Beside the matte, by its name: alpha.job.json, alpha.left.job.json."""
+    """Return the job file beside the matte, by its name: alpha.job.json, alpha.left.job.json."""
     folder = plan.export_folder(planned.scene.matte)
     return folder[: -len("_export")] + ("" if view is None else ".%V") + ".job.json"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The line between threads: the only module that other threads may call to reach Nuke.
+"""Draws the line between threads: this is the only module that other threads may call to reach Nuke.
 
 Nodes, knobs, nuke.execute and Qt belong to the main thread. executeInMainThread hangs if it is called from there,
 never runs under nuke -t, and swallows what goes wrong; so it is called in one place, here.
@@ -33,7 +33,7 @@ class Posted:
         self._error: Optional[BaseException] = None
 
     def do(self) -> None:
-        """Do it, here; nothing is raised here."""
+        """Do it here, and keep what comes of it; nothing is raised."""
         try:
             self._result = self._work()
         except BaseException as error:
@@ -42,7 +42,7 @@ class Posted:
             self._done.set()
 
     def wait(self, poll_s: float = 0.1) -> Any:
-        """What came of it. Raises what it raised, and Lost when it is no longer wanted."""
+        """Wait and return what came of it. Raises what it raised, and Lost when it is no longer wanted."""
         while not self._done.wait(poll_s):
             if self._unwanted():
                 raise Lost
@@ -52,12 +52,12 @@ class Posted:
 
 
 def is_main() -> bool:
-    """Whether this is the thread that Nuke's nodes belong to."""
+    """Tell whether this is the thread that Nuke's nodes belong to."""
     return threading.current_thread() is threading.main_thread()
 
 
 def post(work: Callable[..., Any], *arguments: Any, unwanted: Callable[[], bool] = lambda: False) -> Posted:
-    """Have it done on the main thread: at once if this is that thread, else when Nuke gets to it."""
+    """Have something done on the main thread: at once if this is that thread, else when Nuke gets to it."""
     posted = Posted(lambda: work(*arguments), unwanted)
     if is_main():
         posted.do()
@@ -67,7 +67,7 @@ def post(work: Callable[..., Any], *arguments: Any, unwanted: Callable[[], bool]
 
 
 def say(text: str) -> None:
-    """A sentence for the artist, or for the log under nuke -t. Main thread."""
+    """Say a sentence to the artist, or to the log under nuke -t. Main thread."""
     if nuke.GUI:
         nuke.message(text)
     else:
@@ -75,30 +75,30 @@ def say(text: str) -> None:
 
 
 def log(text: str) -> None:
-    """A line of the log; any thread. Its words are held against farms' error patterns by a test."""
+    """Write a line of the log; any thread. A test holds its words against farms' error patterns."""
     for line in text.splitlines():
         sys.stderr.write("matanyone: %s\n" % line)
     sys.stderr.flush()
 
 
 class Bar:
-    """Progress that can be cancelled: Nuke's own under a GUI, lines of the log under nuke -t. Any one thread."""
+    """Shows progress that can be cancelled: Nuke's own bar, or lines of the log under nuke -t. Any one thread."""
 
     def __init__(self, title: str) -> None:
         self._task = nuke.ProgressTask(title) if nuke.GUI else None
 
     def show(self, done: int, of: int, text: str) -> None:
-        """How far it is."""
+        """Show how far it is."""
         if self._task is None:
-            log("%d of %d: %s" % (done, of, text))
+            log(text)
             return
         self._task.setProgress(int(100 * done / max(of, 1)))
         self._task.setMessage(text)
 
     def cancelled(self) -> bool:
-        """Whether the artist pressed its cancel."""
+        """Tell whether the artist pressed its cancel."""
         return self._task is not None and bool(self._task.isCancelled())
 
     def close(self) -> None:
-        """Nuke takes it away when nobody holds it."""
+        """Let go of it: Nuke takes it away when nobody holds it."""
         self._task = None

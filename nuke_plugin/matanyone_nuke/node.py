@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The MatAnyone node in Nuke: built, looked at, run, converted. Main thread only, but for what stage.py calls.
+"""Builds the MatAnyone node in Nuke, runs it, and answers its buttons and callbacks. Main thread only.
 
 Rules of this file:
 1. Callbacks only look at knobs and remember: nothing is evaluated, rendered or connected to in them.
@@ -9,17 +9,17 @@ Rules of this file:
 
 from __future__ import annotations
 
-import contextlib
 import os
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import nuke
 
-from . import export, farm, host, knobs, layers, plan, shape
-from .layers import inside
-from .run import Cancelled
+from . import export, farm, host, knobs, layers, masks, panel, plan, record, shape, update, wiring
+from .frames import PlanError, parse_frames
+from .run import Cancelled, Outcome
 from .scene import look_around
-from .stage import NodeRun, ask_engine
+from .stage import NodeRun, ask_engine, mask_run, matte_run
+from .wiring import inside
 
 RUNS: Dict[str, NodeRun] = {}
 """Id of a node -> its run."""
@@ -30,20 +30,23 @@ _BAD_INPUT = 2
 
 
 def create() -> Any:
-    """A new MatAnyone node: a plain group that Nuke draws without this add-on."""
-    nuke.Undo.begin("Create MatAnyone")
-    try:
+    """Make a MatAnyone node: a plain group that Nuke draws without this add-on."""
+    with knobs.one_undo("Create MatAnyone"):
         node = nuke.createNode("Group", inpanel=False)
         node.setName(shape.CLASS + "1", uncollide=True)
         build(node)
         knobs.identify(node)
-    finally:
-        nuke.Undo.end()
+        knobs.show_points(node)
     return node
 
 
+def update_selected() -> None:
+    """Bring selected nodes that an earlier version saved to this version."""
+    update.update_selected(build)
+
+
 def build(node: Any) -> None:
-    """Fill an empty group with what shape.py says."""
+    """Fill an empty group with what shape.py and panel.py say."""
     node.begin()
     try:
         made = {}
@@ -66,10 +69,10 @@ def build(node: Any) -> None:
 
 
 def press(node: Any, action: str) -> None:
-    """What a button of the panel does. Anything that goes wrong becomes a sentence."""
+    """Do what a button of the panel says. Anything that goes wrong becomes a sentence."""
     try:
         _ACTIONS[action](node)
-    except plan.PlanError as error:
+    except PlanError as error:
         host.say("MatAnyone: expected %s; got %s.\n\n%s" % (error.expected, error.came, error.action))
     except export.ExportError as error:
         host.say("MatAnyone: %s" % error)
@@ -87,12 +90,12 @@ def _matte_frame(node: Any) -> None:
 
 def _rerun(node: Any) -> None:
     """The frames of the last run; the engine finds out which of them a change can reach."""
-    frames = knobs.record(node).get("frames", "")
-    start(node, only=plan.parse_frames(frames) if frames else None)
+    frames = knobs.last_record(node).get("frames", "")
+    start(node, only=parse_frames(frames) if frames else None)
 
 
 def _cancel(node: Any) -> None:
-    run = RUNS.get(node[shape.ID].value())
+    run = RUNS.get(node[panel.ID].value())
     if run is not None:
         run.cancel()
 
@@ -103,8 +106,8 @@ def _test_engine(node: Any) -> None:
 
 
 def _show_record(node: Any) -> None:
-    said = knobs.record(node)
-    text = plan.staleness(knobs.settings(node), said)
+    said = knobs.last_record(node)
+    text = record.staleness(knobs.settings(node), said)
     host.say("\n".join(["MatAnyone: " + text, ""] + ["%s: %s" % pair for pair in said.items()]))
 
 
@@ -124,6 +127,22 @@ def _convert(node: Any) -> None:
     convert(node)
 
 
+def _make_mask(node: Any) -> None:
+    start_mask(node)
+
+
+def _remove_mask(node: Any) -> None:
+    knobs.show_status(node, masks.remove_mask(node))
+
+
+def _correct_frame(node: Any) -> None:
+    knobs.show_status(node, masks.correct_frame(node))
+
+
+def _next_doubtful(node: Any) -> None:
+    knobs.show_status(node, masks.next_doubtful(node))
+
+
 _ACTIONS = {
     "matte_range": _matte_range,
     "matte_frame": _matte_frame,
@@ -134,6 +153,10 @@ _ACTIONS = {
     "delete_export": _delete_export,
     "save_job": _save_job,
     "convert": _convert,
+    "make_mask": _make_mask,
+    "remove_mask": _remove_mask,
+    "correct_frame": _correct_frame,
+    "next_doubtful": _next_doubtful,
 }
 
 
@@ -145,15 +168,37 @@ def start(node: Any, only: Optional[Tuple[int, ...]] = None) -> None:
     if not nuke.GUI:
         matte(node, only)
         return
+    identity = _free(node)
+    planned = plan.plan_run(knobs.settings(node), look_around(node), only)
+    _go(node, identity, matte_run(identity, planned, _where_of(node)), "asking for an engine")
+
+
+def start_mask(node: Any) -> None:
+    """Make a first mask on the current frame, beside the artist's work or now. Raises PlanError."""
+    identity = _free(node)
+    scene, planned = masks.planned_mask(node)
+    run = mask_run(identity, scene, planned, _where_of(node))
+    _go(node, identity, run, "making a mask on frame %d" % scene.frame)
+
+
+def _free(node: Any) -> str:
+    """The id of a node that runs nothing. Raises PlanError."""
     identity = knobs.identify(node)
     if identity in RUNS and RUNS[identity].running():
-        raise plan.PlanError(
-            "one run of a node at a time", "a run that is not finished", "Wait for it, or press Cancel."
-        )
-    run = NodeRun(identity, plan.plan_run(knobs.settings(node), look_around(node), only), _where_of(node))
+        raise PlanError("one run of a node at a time", "a run that is not finished", "Wait for it, or press Cancel.")
+    return identity
+
+
+def _go(node: Any, identity: str, run: NodeRun, status: str) -> None:
     RUNS[identity] = run
-    knobs.show_status(node, "running")
-    run.start()
+    knobs.show_status(node, status)
+    if nuke.GUI:
+        run.start()
+        return
+    try:
+        run.run_here()
+    finally:
+        RUNS.pop(identity, None)
 
 
 def matte(node: Any, only: Optional[Tuple[int, ...]] = None) -> int:
@@ -161,14 +206,13 @@ def matte(node: Any, only: Optional[Tuple[int, ...]] = None) -> int:
     identity = knobs.identify(node)
     try:
         planned = plan.plan_run(knobs.settings(node), look_around(node), only)
-    except plan.PlanError as error:
+        run = matte_run(identity, planned, _where_of(node))
+    except PlanError as error:
         host.log("not begun: expected %s; got %s. %s" % (error.expected, error.came, error.action))
         return _BAD_INPUT
-    RUNS[identity] = run = NodeRun(identity, planned, _where_of(node))
-    try:
-        return run.run_here().exit_code
-    finally:
-        RUNS.pop(identity, None)
+    _go(node, identity, run, "running")
+    outcome: Outcome = run.outcome
+    return outcome.exit_code
 
 
 def _where_of(node: Any) -> Any:
@@ -186,8 +230,8 @@ def _client(node: Any) -> str:
 
 
 def convert(node: Any) -> Any:
-    """Plain Read and Copy in its place, which any Nuke draws; the Copy."""
-    with one_undo("Convert MatAnyone"):
+    """Put a plain Read and Copy in its place, which any Nuke draws; the Copy."""
+    with knobs.one_undo("Convert MatAnyone"):
         inner = {name: node.node(name) for name in (shape.MATTE_READ, shape.MATTE_COPY)}
         with inside(node.parent()):
             read, copy = nuke.nodes.Read(), nuke.nodes.Copy()
@@ -199,7 +243,7 @@ def convert(node: Any) -> Any:
         read.setXYpos(node.xpos() - 150, node.ypos())
         copy.setXYpos(node.xpos(), node.ypos())
         last = _copy_objects(node, copy, read)
-        for user, number in _users(node):
+        for user, number in wiring.users_of(node):
             user.setInput(number, last)
         nuke.delete(node)
     return last
@@ -224,63 +268,49 @@ def _copy_objects(node: Any, copy: Any, read: Any) -> Any:
     return copy
 
 
-def _users(node: Any) -> List[Tuple[Any, int]]:
-    """(node, input) of everything that this one is connected to."""
-    found = []
-    for user in node.dependent(nuke.INPUTS | nuke.HIDDEN_INPUTS):
-        found += [(user, number) for number in range(user.inputs()) if user.input(number) == node]
-    return found
-
-
-@contextlib.contextmanager
-def one_undo(name: str) -> Iterator[None]:
-    """All of it is one step for the artist's undo."""
-    nuke.Undo.begin(name)
-    try:
-        yield
-    finally:
-        nuke.Undo.end()
-
-
 # -------------------------------------------------------------------------------------------------- callbacks
 
 
 def on_create() -> None:
-    """A node was made, pasted or loaded: it gets an id of its own."""
+    """Give a node that was made, pasted or loaded an id of its own."""
     node = nuke.thisNode()
     if knobs.is_ours(node):
+        knobs.take_over_old_names(node)
         knobs.identify(node)
+        knobs.show_points(node)
         knobs.show_staleness(node)
 
 
 def on_destroy() -> None:
-    """A node is deleted: its run has nothing left to run for."""
+    """Stop the run of a node that is deleted."""
     node = nuke.thisNode()
-    if knobs.is_ours(node) and node[shape.ID].value() in RUNS:
-        RUNS.pop(node[shape.ID].value()).cancel()
+    if knobs.is_ours(node) and node[panel.ID].value() in RUNS:
+        RUNS.pop(node[panel.ID].value()).cancel()
 
 
 def on_knob_changed() -> None:
-    """Remember; the Read follows the knob that names it."""
+    """Say what has changed; the Reads follow the knobs that name them."""
     node, knob = nuke.thisNode(), nuke.thisKnob()
     if not knobs.is_ours(node):
         return
-    if knob.name() == "matte":
+    if knob.name() in ("matte", "objects", "prompt_object"):
         knobs.follow_matte(node)
-    if knob.name() in shape.SETTINGS:
+    if knob.name().endswith("_is"):
+        knobs.show_points(node)
+    if knob.name() in panel.SETTINGS:
         knobs.show_staleness(node)
     if knob.name() == "inputChange":
         knobs.show_status(node, "an input has changed since the last look: press Re-run changed stretch")
 
 
 def on_script_close() -> None:
-    """The script goes: so do its runs."""
+    """Stop all runs of a script that is closed."""
     for identity in list(RUNS):
         RUNS.pop(identity).cancel()
 
 
 def register() -> None:
-    """Callbacks for groups and gizmos; also under nuke -t."""
+    """Register the callbacks for groups and gizmos; also under nuke -t."""
     for kind in ("Group", shape.CLASS):
         nuke.addOnCreate(on_create, nodeClass=kind)
         nuke.addOnDestroy(on_destroy, nodeClass=kind)

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run will do, decided from what the artist set and what the script holds, before anything is rendered or sent.
 
-    Settings   the node's knobs            Scene   the script around it            Plan   exports and jobs, in order
+    Settings   the node's knobs            Scene   the script around it            Plan   exports, masks and jobs
+
+jobs.py turns a Plan into the engine's words.
 
 Rules of this file:
 1. It imports no nuke and touches no disk: every decision can be tested with two values.
@@ -13,39 +15,34 @@ Rules of this file:
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import os
 import re
-import secrets
 from dataclasses import dataclass
-from typing import Dict, Iterable, List, Optional, Set, Tuple
+from typing import Dict, List, Optional, Tuple
 
-from .engine.wire import messages as say
+from .frames import (
+    MOST_FRAMES,
+    TOKEN,
+    VIEW,
+    PlanError,
+    bad_range,
+    frame_file,
+    padding_of,
+    parse_frames,
+    with_view,
+)
 
 FIRST_CHUNK = 10
 """Exported frames after which the engine may begin; each further hand-over doubles, so no plate is read often."""
 QUALITIES = {"full": None, "1080": 1080, "720": 720, "480": 480}
-"""Knob value -> Options.working_size, the limit of the shortest side that is computed."""
+"""Knob value -> the limit of the shortest side that is computed."""
 SUBJECT = "subject"
 """The object's name where there is one only."""
 RASTER = "rgba.alpha"
 
-_PART = re.compile(r"(-?\d+)(?:\s*-\s*(-?\d+)(?:\s*x\s*(\d+))?)?")
-_MOST_FRAMES = 1000000
-TOKEN = re.compile(r"%0?\d*d|#+")
-_VIEW = re.compile(r"%[Vv]")
 _LAYER = re.compile(r"[A-Za-z_]\w*")
 _ROLES = frozenset(["", "default", "scene_linear", "rendering", "compositing_linear"])
 """Names that mean another space in every OCIO config: nothing an engine could be told."""
-
-
-class PlanError(Exception):
-    """What the artist gave cannot be used; nothing was rendered or sent."""
-
-    def __init__(self, expected: str, came: str, action: str) -> None:
-        self.expected, self.came, self.action = expected, came, action
-        super().__init__("expected %s; got %s. %s" % (expected, came, action))
 
 
 @dataclass(frozen=True)
@@ -60,6 +57,10 @@ class Settings:
     keys: str = ""
     objects: str = ""
     """Layers of the mask input, one object each; '' is one object, from its alpha."""
+    distractors: str = ""
+    """Layers of the mask input that are followed only to keep the objects off them."""
+    corrected: str = ""
+    """Frames whose masks come from the corrections input."""
     colorspace: str = ""
     """An OpenColorIO name; '' takes what the script says."""
     model: str = "mini"
@@ -68,11 +69,15 @@ class Settings:
     """'off', 'follow' or 'box'."""
     region_box: Tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     """x, y, r, t in Nuke's pixels, from the bottom left."""
-    settle: int = -1
+    warm_up: int = -1
     """Below 0: what suits the model."""
     mask_grow: int = 0
     exposure: float = 0.0
     pin_keys: bool = False
+    own_colour: bool = False
+    core_edge: bool = False
+    core_inset: int = 2
+    """Pixels by which the core is drawn in, where there is one."""
     views: str = ""
     use_files: bool = True
     """Whether a plate that comes from a Read unchanged is sent as its path."""
@@ -109,10 +114,13 @@ class Scene:
     """None: the plate is something that has to be rendered."""
     mask_keys: Tuple[int, ...] = ()
     """Frames on which the mask is animated."""
-    mask_layers: Tuple[str, ...] = ()
+    mask_layers: Optional[Tuple[str, ...]] = ()
+    """None: nothing is connected, here and below."""
     inside_layers: Optional[Tuple[str, ...]] = None
-    """None: nothing is connected."""
     outside_layers: Optional[Tuple[str, ...]] = None
+    corrections_layers: Optional[Tuple[str, ...]] = None
+    first_masks: Tuple[Tuple[str, Tuple[int, ...]], ...] = ()
+    """Object, frames that have a first mask on disk."""
 
 
 @dataclass(frozen=True)
@@ -120,16 +128,26 @@ class Export:
     """Frames of one input, to be rendered into files."""
 
     what: str
-    """'plate', 'mask', 'inside' or 'outside'."""
+    """Which input: 'plate', 'mask', 'inside', 'outside' or 'corrections'."""
     channel: str
     """'rgb', or the one channel that becomes the file's alpha."""
     file: str
     """With %0Nd for the frame; %V where there are views."""
     frames: Tuple[int, ...]
+    object: str = ""
 
     @property
     def folder(self) -> str:
         return os.path.dirname(self.file)
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Masks of one object, in files, on its key frames."""
+
+    object: str
+    file: str
+    frames: Tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -147,7 +165,7 @@ class Plan:
     settings: Settings
     scene: Scene
     frames: Tuple[int, ...]
-    keys: Tuple[int, ...]
+    masks: Tuple[Mask, ...]
     views: Tuple[Optional[str], ...]
     """One job each; (None,) in a script with one view."""
     plate: str
@@ -158,122 +176,40 @@ class Plan:
     def objects(self) -> Tuple[str, ...]:
         return object_names(self.settings)
 
-    def job(self, chunk: Chunk, view: Optional[str]) -> say.Job:
-        """What the engine is asked once this chunk is exported."""
-        return _job(self, chunk, view)
+    @property
+    def keys(self) -> Tuple[int, ...]:
+        """All frames on which some object has a mask."""
+        return tuple(sorted({frame for mask in self.masks for frame in mask.frames}))
 
     def first_file(self, view: Optional[str]) -> str:
-        """The matte of the first frame."""
+        """Return the matte of the first frame."""
         return frame_file(with_view(self.scene.matte, view), self.frames[0])
 
 
-# --------------------------------------------------------------------------------------------------- frames
-
-
-def parse_frames(text: str) -> Tuple[int, ...]:
-    """'1001-1045x2, -5--1' -> frame numbers, ascending, each once. Raises PlanError."""
-    frames: Set[int] = set()
-    for part in text.split(","):
-        match = _PART.fullmatch(part.strip())
-        if match is None:
-            raise _bad_range(text, repr(part.strip()) if part.strip() else "nothing between commas")
-        first, last = int(match.group(1)), int(match.group(2) or match.group(1))
-        step = int(match.group(3) or 1)
-        if last < first or step < 1 or last - first > _MOST_FRAMES:
-            raise _bad_range(text, part.strip())
-        frames.update(range(first, last + 1, step))
-    return tuple(sorted(frames))
-
-
-def _bad_range(text: str, came: str) -> PlanError:
-    return PlanError("frames such as 1001-1045, 1050, 1060-1080x2", "%s in %r" % (came, text), "Correct the list.")
-
-
-def describe_frames(frames: Iterable[int]) -> str:
-    """(1001, 1002, 1003, 1007) -> '1001-1003,1007'."""
-    return ",".join(str(first) if first == last else "%d-%d" % (first, last) for first, last in stretches(frames))
-
-
-def stretches(frames: Iterable[int]) -> List[Tuple[int, int]]:
-    """Ascending frames as (first, last) of each unbroken stretch."""
-    found: List[Tuple[int, int]] = []
-    for frame in sorted(frames):
-        if found and frame == found[-1][1] + 1:
-            found[-1] = (found[-1][0], frame)
-        else:
-            found.append((frame, frame))
-    return found
-
-
-def padding_of(frames: Iterable[int]) -> int:
-    """Digits of a frame number: four, or what the largest needs; the sign comes on top."""
-    return max([4] + [len(str(abs(frame))) for frame in frames])
-
-
-def frame_file(pattern: str, frame: int) -> str:
-    """The pattern's file of one frame; digits are counted without the sign, as the engine does."""
-    tokens = list(TOKEN.finditer(pattern))
-    if not tokens:
-        return pattern
-    token = tokens[-1]
-    text = token.group()
-    digits = len(text) if text.startswith("#") else int(text[1:-1] or 0)
-    number = "%s%0*d" % ("-" if frame < 0 else "", digits, abs(frame))
-    return pattern[: token.start()] + number + pattern[token.end() :]
-
-
-def with_view(text: str, view: Optional[str]) -> str:
-    """%V and %v replaced, where there is a view."""
-    return text if view is None else text.replace("%V", view).replace("%v", view[0])
-
-
-def chosen_frames(settings: Settings, scene: Scene) -> Tuple[int, ...]:
-    """The alphas a full run writes. Raises PlanError."""
-    if settings.frames_from == "list":
-        return parse_frames(settings.frames)
-    first, last = scene.input_frames if settings.frames_from == "input" else scene.script_frames
-    if last - first > _MOST_FRAMES:
-        raise _bad_range("%d-%d" % (first, last), "more than a million frames")
-    return tuple(range(first, last + 1))
-
-
-def chosen_keys(settings: Settings, scene: Scene) -> Tuple[int, ...]:
-    """The frames the mask is taken from. Raises PlanError."""
-    if settings.keys_from == "current frame":
-        return (scene.frame,)
-    if settings.keys_from == "list":
-        return parse_frames(settings.keys)
-    if not scene.mask_keys:
-        raise PlanError(
-            "a mask with animation keys, for 'key frames: mask animation'",
-            "none upstream of the mask input",
-            "Set a key on the frame you drew, or choose 'list' or 'current frame'.",
-        )
-    return scene.mask_keys
-
-
-# --------------------------------------------------------------------------------------------------- the plan
+# ---------------------------------------------------------------------------------------------------- the plan
 
 
 def plan_run(settings: Settings, scene: Scene, only: Optional[Tuple[int, ...]] = None) -> Plan:
-    """What a run does. only: these alphas instead of the whole range. Raises PlanError."""
-    _check_matte(scene)
-    keys = chosen_keys(settings, scene)
+    """Decide what a run does. only: these alphas instead of the whole range. Raises PlanError."""
+    check_matte(scene)
     frames = only or chosen_frames(settings, scene)
     views = chosen_views(settings, scene)
     _check_objects(settings, scene)
+    masks, inputs = _masks(settings, scene, views)
+    keys = tuple(frame for mask in masks for frame in mask.frames)
     span = tuple(range(min(frames + keys), max(frames + keys) + 1))
-    plate = _plate_on_disk(settings, scene, span, views)
-    masks = _exports(settings, scene, frames, keys, views)
+    plate = plate_on_disk(settings, scene, span, views)
+    exports = inputs + _constraint_masks(settings, scene, span, views)
     if plate is not None:
-        chunks: Tuple[Chunk, ...] = (Chunk(masks, frames),)
+        chunks: Tuple[Chunk, ...] = (Chunk(exports, frames),)
     else:
-        chunks = _chunks(_export("plate", "rgb", "plate", span, scene, views), masks, frames, keys)
+        chunks = _chunks(export_of("plate", "rgb", "", span, scene, views), exports, frames, keys)
     file = plate.file if plate is not None else chunks[0].exports[0].file
-    return Plan(settings, scene, frames, keys, views, file, _colorspace(settings, scene, plate), chunks)
+    return Plan(settings, scene, frames, masks, views, file, plate_space(settings, scene, plate), chunks)
 
 
-def _check_matte(scene: Scene) -> None:
+def check_matte(scene: Scene) -> None:
+    """Refuse a matte that has no place to go, or no frame number in its name. Raises PlanError."""
     unsaved = not scene.script and not _is_absolute(scene.matte)
     if unsaved or not scene.matte:
         raise PlanError(
@@ -292,9 +228,19 @@ def _is_absolute(path: str) -> bool:
     return os.path.isabs(path) or bool(re.match(r"[A-Za-z]:[/\\]|\\\\", path))
 
 
+def chosen_frames(settings: Settings, scene: Scene) -> Tuple[int, ...]:
+    """Return the alphas that a full run writes. Raises PlanError."""
+    if settings.frames_from == "list":
+        return parse_frames(settings.frames)
+    first, last = scene.input_frames if settings.frames_from == "input" else scene.script_frames
+    if last - first > MOST_FRAMES:
+        raise bad_range("%d-%d" % (first, last), "more than a million frames")
+    return tuple(range(first, last + 1))
+
+
 def chosen_views(settings: Settings, scene: Scene) -> Tuple[Optional[str], ...]:
-    """One job each: the views named, else all of them where the matte tells them apart, else the current one."""
-    apart = bool(_VIEW.search(scene.matte))
+    """Return one view a job: those named, else all of them where the matte tells them apart, else the current one."""
+    apart = bool(VIEW.search(scene.matte))
     named = tuple(settings.views.replace(",", " ").split())
     unknown = [view for view in named if view not in scene.views]
     if unknown:
@@ -307,36 +253,157 @@ def chosen_views(settings: Settings, scene: Scene) -> Tuple[Optional[str], ...]:
     return views if len(scene.views) > 1 or apart else (None,)
 
 
+# ----------------------------------------------------------------------------------------- objects and their masks
+
+
+def names_in(text: str) -> Tuple[str, ...]:
+    """Read the names of layers in a knob."""
+    return tuple(text.replace(",", " ").split())
+
+
 def object_names(settings: Settings) -> Tuple[str, ...]:
-    """The objects; ('subject',) where the mask's alpha is the only one."""
-    return tuple(settings.objects.replace(",", " ").split()) or (SUBJECT,)
+    """Return the objects that get a matte; ('subject',) where the mask's alpha is the only one."""
+    return names_in(settings.objects) or (SUBJECT,)
+
+
+def followed(settings: Settings) -> Tuple[str, ...]:
+    """Return all that is followed: the objects, then the distractors."""
+    return object_names(settings) + names_in(settings.distractors)
+
+
+def _channel(settings: Settings, name: str) -> str:
+    return RASTER if name == SUBJECT and not settings.objects else "%s.alpha" % name
 
 
 def _check_objects(settings: Settings, scene: Scene) -> None:
-    for name in settings.objects.replace(",", " ").split():
-        if name not in scene.mask_layers:
-            there = ", ".join(layer for layer in scene.mask_layers if layer != "rgba") or "none but rgba"
-            raise PlanError("layers with an alpha on the mask input: " + there, name, "Correct 'objects'.")
-        if not _LAYER.fullmatch(name):
-            raise PlanError("layer names of letters, digits and _", name, "Rename the layer.")
+    """Objects and distractors are layers that are there, each once; a first mask does for an object without a layer."""
+    drawn = {name for name, frames in scene.first_masks if frames}
+    seen: Dict[str, str] = {}
+    for knob in ("objects", "distractors"):
+        for name in names_in(getattr(settings, knob)):
+            if not _LAYER.fullmatch(name):
+                raise PlanError("layer names of letters, digits and _", name, "Rename the layer.")
+            if name in seen:
+                raise PlanError("each name once", "%s in %s and in %s" % (name, seen[name], knob), "Take one out.")
+            seen[name] = knob
+            layers = scene.mask_layers or ()
+            if name not in layers and name not in drawn:
+                there = ", ".join(layer for layer in layers if layer != "rgba") or "none but rgba"
+                raise PlanError("layers with an alpha on the mask input: " + there, name, "Correct '%s'." % knob)
 
 
-def _plate_on_disk(
+def _masks(
+    settings: Settings, scene: Scene, views: Tuple[Optional[str], ...]
+) -> Tuple[Tuple[Mask, ...], Tuple[Export, ...]]:
+    """Every object's masks, and what has to be rendered for them.
+
+    On a frame that has several, a correction goes before a first mask, and that before the mask input.
+    """
+    corrected = _corrected(settings, scene)
+    first_masks = _first_masks(scene, views)
+    keys = _input_keys(settings, scene, bool(corrected or any(first_masks.values())))
+    masks: List[Mask] = []
+    exports: List[Export] = []
+
+    def rendered(what: str, name: str, frames: Tuple[int, ...]) -> None:
+        if frames:
+            exports.append(export_of(what, _channel(settings, name), name, frames, scene, views))
+            masks.append(Mask(name, exports[-1].file, frames))
+
+    for name in followed(settings):
+        mended = corrected if name == SUBJECT or name in (scene.corrections_layers or ()) else ()
+        drawn = tuple(frame for frame in first_masks.get(name, ()) if frame not in mended)
+        rendered("corrections", name, mended)
+        if drawn:
+            masks.append(Mask(name, first_mask_file(scene.matte, name), drawn))
+        if _on_the_input(settings, scene, name):
+            rendered("mask", name, tuple(frame for frame in keys if frame not in mended + drawn))
+        if not any(mask.object == name for mask in masks):
+            raise PlanError("a mask of %s" % name, "none", "Connect one to 'mask', or make a first mask under Masks.")
+    return tuple(masks), tuple(exports)
+
+
+def _on_the_input(settings: Settings, scene: Scene, name: str) -> bool:
+    """Whether the mask input shows this object."""
+    if scene.mask_layers is None:
+        return False
+    return _channel(settings, name) == RASTER or name in scene.mask_layers
+
+
+def _input_keys(settings: Settings, scene: Scene, others: bool) -> Tuple[int, ...]:
+    """The frames on which the mask input is used. others: whether there are masks from elsewhere."""
+    if scene.mask_layers is None:
+        return ()
+    if settings.keys_from == "current frame":
+        return (scene.frame,)
+    if settings.keys_from == "list":
+        return parse_frames(settings.keys)
+    if not scene.mask_keys and not others:
+        raise PlanError(
+            "a mask with animation keys, for 'key frames: mask animation'",
+            "none upstream of the mask input",
+            "Set a key on the frame you drew, or choose 'list' or 'current frame'.",
+        )
+    return scene.mask_keys
+
+
+def _corrected(settings: Settings, scene: Scene) -> Tuple[int, ...]:
+    if not settings.corrected.strip():
+        return ()
+    if scene.corrections_layers is None:
+        raise PlanError(
+            "something on the input 'corrections'",
+            "nothing, and corrected frames %s" % settings.corrected,
+            "Connect the RotoPaint with the corrections, or empty 'corrected frames'.",
+        )
+    return parse_frames(settings.corrected)
+
+
+def _first_masks(scene: Scene, views: Tuple[Optional[str], ...]) -> Dict[str, Tuple[int, ...]]:
+    found = {name: frames for name, frames in scene.first_masks if frames}
+    if found and len(views) > 1:
+        raise PlanError(
+            "masks for each view",
+            "first masks, which were made on one view",
+            "Name one view in 'views', or draw the masks in a Roto.",
+        )
+    return found
+
+
+def first_mask_file(matte: str, name: str) -> str:
+    """Return the pattern of an object's first masks: beside the matte. matte: evaluated, or as the knob says it."""
+    return "%s/first_masks/%s.####.exr" % (matte.rpartition("/")[0], name)
+
+
+def prompted_object(settings: Settings, said: str) -> str:
+    """Return the object that a first mask is for. Raises PlanError for one that is not followed."""
+    name = said.strip() or followed(settings)[0]
+    if name not in followed(settings):
+        raise PlanError(
+            "one of " + ", ".join(followed(settings)), name, "Correct 'for object', or add it to 'objects'."
+        )
+    return name
+
+
+# --------------------------------------------------------------------------------------------------------- plate
+
+
+def plate_on_disk(
     settings: Settings, scene: Scene, span: Tuple[int, ...], views: Tuple[Optional[str], ...]
 ) -> Optional[PlateFiles]:
-    """The plate's own files, if they may be sent as they are."""
+    """Return the plate's own files, if they may be sent as they are."""
     plate = scene.plate
     if plate is None or not settings.use_files or not _is_absolute(plate.file):
         return None
     if not (plate.first <= span[0] and span[-1] <= plate.last):
         return None  # Nuke holds or repeats a frame there: that is what the artist sees
-    if views != (None,) and not _VIEW.search(plate.file):
+    if views != (None,) and not VIEW.search(plate.file):
         return None
     return plate
 
 
-def _colorspace(settings: Settings, scene: Scene, plate: Optional[PlateFiles]) -> str:
-    """What the plate's pixels are, as a name that means the same to the engine. Raises PlanError."""
+def plate_space(settings: Settings, scene: Scene, plate: Optional[PlateFiles]) -> str:
+    """Return what the plate's pixels are, as a name that means the same to the engine. Raises PlanError."""
     said = settings.colorspace or space_name(plate.colorspace if plate is not None else scene.working_space)
     if said in _ROLES:
         raise PlanError(
@@ -348,49 +415,41 @@ def _colorspace(settings: Settings, scene: Scene, plate: Optional[PlateFiles]) -
 
 
 def space_name(said: str) -> str:
-    """'default (ACES - ACEScg)' -> 'ACES - ACEScg'; a plain name as it is."""
+    """Read 'default (ACES - ACEScg)' as 'ACES - ACEScg'; a plain name stays as it is."""
     match = re.search(r"\(([^()]+(?:\([^()]*\)[^()]*)*)\)\s*$", said)
     bare = said.partition("(")[0].strip()
     return match.group(1).strip() if match and bare in _ROLES else said.strip()
 
 
-# --------------------------------------------------------------------------------------------------- exports
+# ------------------------------------------------------------------------------------------------------- exports
 
 
 def export_folder(matte: str) -> str:
-    """Where rendered inputs go: beside the matte, where the engine may read, and apart for each matte's name."""
+    """Return where rendered inputs go: beside the matte, where the engine may read, apart for each matte's name."""
     name = TOKEN.split(os.path.basename(matte))[0].rstrip("._- ") or "matte"
-    return os.path.dirname(matte).replace("\\", "/") + "/" + _VIEW.sub("", name).rstrip("._- ") + "_export"
+    return os.path.dirname(matte).replace("\\", "/") + "/" + VIEW.sub("", name).rstrip("._- ") + "_export"
 
 
-def _export(
+def export_of(
     what: str, channel: str, name: str, frames: Tuple[int, ...], scene: Scene, views: Tuple[Optional[str], ...]
 ) -> Export:
+    """Return what to render of an input for an object: mask_hero.%04d.exr. name: '' for the plate."""
+    stem = "%s_%s" % (what, name) if name else what
     view = "" if views == (None,) else ".%V"
-    file = "%s/%s%s.%%0%dd.exr" % (export_folder(scene.matte), name, view, padding_of(frames))
-    return Export(what, channel, file, frames)
+    file = "%s/%s%s.%%0%dd.exr" % (export_folder(scene.matte), stem, view, padding_of(frames))
+    return Export(what, channel, file, frames, name)
 
 
-def _exports(
-    settings: Settings,
-    scene: Scene,
-    frames: Tuple[int, ...],
-    keys: Tuple[int, ...],
-    views: Tuple[Optional[str], ...],
+def _constraint_masks(
+    settings: Settings, scene: Scene, span: Tuple[int, ...], views: Tuple[Optional[str], ...]
 ) -> Tuple[Export, ...]:
-    """Masks at their keys; holdouts on every frame that the engine runs."""
-    span = tuple(range(min(frames + keys), max(frames + keys) + 1))
-    names = object_names(settings)
-    found = [_export("mask", _channel(settings, name), "mask_" + name, keys, scene, views) for name in names]
+    """Inside and outside masks of the objects, on every frame that the engine runs."""
+    found = []
     for what, layers in (("inside", scene.inside_layers), ("outside", scene.outside_layers)):
-        for name in names:
+        for name in object_names(settings):
             if layers is not None and (not settings.objects or name in layers):
-                found.append(_export(what, _channel(settings, name), "%s_%s" % (what, name), span, scene, views))
+                found.append(export_of(what, _channel(settings, name), name, span, scene, views))
     return tuple(found)
-
-
-def _channel(settings: Settings, name: str) -> str:
-    return "%s.alpha" % name if settings.objects else RASTER
 
 
 def _chunks(
@@ -418,105 +477,3 @@ def _chunk(
 ) -> Chunk:
     export = dataclasses.replace(plate, frames=tuple(rendered))
     return Chunk((export,) + others, tuple(frame for frame in frames if low <= frame <= high))
-
-
-# ------------------------------------------------------------------------------------------------------ jobs
-
-
-def _job(plan: Plan, chunk: Chunk, view: Optional[str]) -> say.Job:
-    settings, scene = plan.settings, plan.scene
-    exports = plan.chunks[0].exports
-    masks = [export for export in exports if export.what == "mask"]
-    return say.Job(
-        nonce=secrets.token_hex(16),
-        plate=plan.plate,
-        mask="",
-        out=scene.matte,
-        frames=chunk.frames,
-        model=settings.model,
-        options=_options(plan),
-        delivery=say.Delivery(layout="layers" if settings.objects else "matte"),
-        view=view,
-        label=scene.node,
-        priority="interactive",
-        keys=tuple(say.KeyMask(mask.file, plan.keys, name) for mask, name in zip(masks, plan.objects)),
-        objects=tuple(_object(name, exports) for name in plan.objects if _holdouts(name, exports)),
-        pin_keys=settings.pin_keys,
-    )
-
-
-def _holdouts(name: str, exports: Tuple[Export, ...]) -> Dict[str, str]:
-    """'inside' or 'outside' -> pattern, of one object."""
-    found = {}
-    for export in exports:
-        named = os.path.basename(export.file).startswith("%s_%s." % (export.what, name))
-        if export.what in ("inside", "outside") and named:
-            found[export.what] = export.file
-    return found
-
-
-def _object(name: str, exports: Tuple[Export, ...]) -> say.ObjectOptions:
-    held = _holdouts(name, exports)
-    return say.ObjectOptions(name=name, inside=held.get("inside"), outside=held.get("outside"))
-
-
-def _options(plan: Plan) -> say.Options:
-    settings = plan.settings
-    return say.Options(
-        warm_up_passes=settings.settle if settings.settle >= 0 else None,
-        working_size=QUALITIES[settings.quality],
-        colorspace=plan.colorspace,
-        mask_grow=settings.mask_grow,
-        exposure=settings.exposure,
-        region=_region(settings, plan.scene),
-    )
-
-
-def _region(settings: Settings, scene: Scene) -> Optional[str]:
-    """Nuke counts rows from the bottom, the engine from the top. Raises PlanError for an empty box."""
-    if settings.region != "box":
-        return None if settings.region == "off" else settings.region
-    left, bottom, right, top = (int(round(value)) for value in settings.region_box)
-    if right <= left or top <= bottom:
-        raise PlanError("a box with an inside, for 'region'", "an empty one", "Draw it, or choose off or follow.")
-    return "%d,%d,%d,%d" % (left, scene.size[1] - top, right, scene.size[1] - bottom)
-
-
-# ----------------------------------------------------------------------------------------------- run record
-
-
-def settings_digest(settings: Settings) -> str:
-    """Tells whether the knobs are those of the last run."""
-    text = json.dumps(dataclasses.asdict(settings), sort_keys=True)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
-
-
-def record_text(plan: Plan, engine: str, written: int, unchanged: int, state: str) -> str:
-    """The hidden knob that is saved with the script: what the mattes on disk were made with.
-
-    Plain words: a text with braces or brackets is something else to a Nuke script.
-    """
-    said = (
-        ("state", state),
-        ("frames", describe_frames(plan.frames)),
-        ("written", written),
-        ("unchanged", unchanged),
-        ("engine", engine),
-        ("settings", settings_digest(plan.settings)),
-    )
-    return "; ".join("%s=%s" % pair for pair in said)
-
-
-def read_record(text: str) -> Dict[str, str]:
-    """{} where there is none, or one that cannot be read."""
-    pairs = [part.partition("=") for part in text.split("; ")]
-    return {name: value for name, equals, value in pairs if equals}
-
-
-def staleness(settings: Settings, record: Dict[str, str]) -> str:
-    """One line for the panel: whether the knobs have changed since the matte was made."""
-    if not record:
-        return "not matted yet"
-    if record.get("settings") != settings_digest(settings):
-        return "stale: a knob has changed since frames %s were matted" % record.get("frames", "?")
-    return "%s: frames %s, engine %s" % (record.get("state"), record.get("frames", "?"), record.get("engine", "?"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run from its plan to its end: export a chunk, hand it over, export the next while the engine computes.
+"""Carries out a plan: it exports a chunk, hands it over, and exports the next while the engine computes.
 
 Rules of this file:
 1. It imports no nuke. What has to happen in Nuke it asks of its Stage.
@@ -14,26 +14,43 @@ from typing import Any, Callable, List, Optional, Set, Tuple
 
 from .bridge import EXIT_CODES, REFUSED, Link, LinkError
 from .engine.wire import messages as say
-from .plan import Chunk, Plan
+from .jobs import MaskPlan, job_of
+from .plan import Chunk, Export, Plan
 
 
 class Cancelled(Exception):
     """The artist stopped the run."""
 
 
+@dataclass(frozen=True)
+class Landed:
+    """A step of a run that is done."""
+
+    frame: int
+    path: str
+    """'' where nothing was written."""
+    done: int
+    """Mattes on disk, of all that are wanted."""
+    of: int
+    confidence: Optional[float] = None
+    """How far the frame's matte can be trusted: that of the least sure object."""
+    looking: bool = False
+    """Whether the engine still looks for what has changed; done and of then count the files it reads."""
+
+
 class Stage:
     """What a run asks of its host; every method may be called from the run's thread."""
 
-    def export(self, plan: Plan, chunk: Chunk) -> Any:
-        """Begin to render a chunk's files; something whose wait() returns once they are there, or raises."""
+    def export(self, exports: Tuple[Export, ...], views: Tuple[Optional[str], ...]) -> Any:
+        """Begin to render these files; something whose wait() returns once they are there, or raises."""
         raise NotImplementedError
 
-    def show(self, frame: int, path: str, done: int, of: int) -> None:
-        """A frame is finished; path is '' where nothing was written."""
+    def show(self, landed: Landed) -> None:
+        """Show that a step is done."""
         raise NotImplementedError
 
     def note(self, text: str) -> None:
-        """One line about what goes on."""
+        """Say in one line what goes on."""
         raise NotImplementedError
 
     def cancelled(self) -> bool:
@@ -57,14 +74,14 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        """What a farm is told."""
+        """Return what a farm is told."""
         if self.state == "finished":
             return 0
         return EXIT_CODES["cancelled"] if self.state == "cancelled" else EXIT_CODES.get(self.code, REFUSED)
 
 
 class Run:
-    """One plan, carried out."""
+    """Carries out one plan."""
 
     def __init__(self, plan: Plan, connect: Callable[[], Link], stage: Stage) -> None:
         self.plan, self._connect, self._stage = plan, connect, stage
@@ -74,7 +91,7 @@ class Run:
         self._engine = ""
 
     def go(self) -> Outcome:
-        """All of it. Raises what a Stage raises that is no refusal of the engine: a defect, or Nuke's own error."""
+        """Do all of it. Raises what a Stage raises that is no refusal of the engine: a defect, or Nuke's own error."""
         try:
             with self._connect() as link:
                 self._engine = link.engine.version
@@ -86,13 +103,13 @@ class Run:
             return self._outcome("cancelled")
 
     def _chunks(self, link: Link) -> Outcome:
-        chunks = self.plan.chunks
-        exported = self._stage.export(self.plan, chunks[0])
+        chunks, views = self.plan.chunks, self.plan.views
+        exported = self._stage.export(chunks[0].exports, views)
         for number, chunk in enumerate(chunks):
             exported.wait()
             self._check_cancel()
             if number + 1 < len(chunks):
-                exported = self._stage.export(self.plan, chunks[number + 1])
+                exported = self._stage.export(chunks[number + 1].exports, views)
             last = number + 1 == len(chunks)
             ended = self._views(link, chunk, last) if chunk.frames else None
             if ended is not None and ended.outcome != "finished":
@@ -100,7 +117,7 @@ class Run:
         return self._outcome("finished")
 
     def _views(self, link: Link, chunk: Chunk, last: bool) -> Optional[say.JobEnded]:
-        """The chunk's job for each view; the first end that is none that was wished for, else the last."""
+        """Run the chunk's job for each view; the first end that is none that was wished for, else the last."""
         ended = None
         for view in self.plan.views:
             ended = self._follow(link, chunk, view)
@@ -111,7 +128,7 @@ class Run:
         return ended
 
     def _follow(self, link: Link, chunk: Chunk, view: Optional[str]) -> say.JobEnded:
-        accepted = link.ask(self.plan.job(chunk, view))
+        accepted = link.ask(job_of(self.plan, chunk, view))
         self._stage.note("%d frames, colour %s" % (accepted.frames, accepted.colour))
         told = False
         for event in link.events():
@@ -125,10 +142,15 @@ class Run:
         raise LinkError("internal", "the job's events ended without an end", "Please report this.")
 
     def _progress(self, event: say.Progress, view: Optional[str]) -> None:
+        if event.looking:
+            self._stage.show(Landed(event.frame, "", event.done, event.of, looking=True))
+            return
         if event.path:
             self._done.add((view, event.frame))
         self._warnings.extend("frame %d: %s" % (event.frame, text) for text in event.warnings)
-        self._stage.show(event.frame, event.path, len(self._done), len(self.plan.frames) * len(self.plan.views))
+        sure = min([each.value for each in event.confidences]) if event.confidences else None
+        wanted = len(self.plan.frames) * len(self.plan.views)
+        self._stage.show(Landed(event.frame, event.path, len(self._done), wanted, sure))
 
     def _check_cancel(self) -> None:
         if self._stage.cancelled():
@@ -139,8 +161,18 @@ class Run:
         return Outcome(state, self._written, self._unchanged, self._engine, code, message, action, warnings)
 
 
+def make_mask(planned: MaskPlan, connect: Callable[[], Link], stage: Stage) -> say.Masked:
+    """Render the plate's frame if need be, and have the engine make the mask. Raises LinkError, Cancelled."""
+    with connect() as link:
+        if planned.exports:
+            stage.export(planned.exports, (planned.view,)).wait()
+        if stage.cancelled():
+            raise Cancelled
+        return link.make_mask(planned.ask)
+
+
 def describe(outcome: Outcome, plan: Plan) -> str:
-    """The outcome in a sentence or two, for a panel or a log; no word in it trips a farm's error patterns."""
+    """Say the outcome in a sentence or two, for a panel or a log; no word in it trips a farm's error patterns."""
     wanted = len(plan.frames) * len(plan.views)
     counts = "%d written" % outcome.written + (", %d unchanged" % outcome.unchanged if outcome.unchanged else "")
     if outcome.state == "finished":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stands around the node: its plate's files, its mask's keys, layers, views, the working space. Main thread only.
+"""Finds out what stands around the node: plate files, mask keys, layers, views, working space. Main thread only.
 
 Rule of this file: called when a run is planned, never in a callback, since some of it makes Nuke evaluate.
 """
@@ -12,6 +12,7 @@ from typing import Any, Iterator, Optional, Set, Tuple
 import nuke
 
 from . import plan, shape
+from .frames import frame_file, frames_of
 
 PASSES_ON = frozenset(["Dot", "NoOp"])
 """Node classes that change neither a pixel nor a time."""
@@ -22,15 +23,15 @@ _MOST_NODES = 500
 
 
 def look_around(node: Any) -> plan.Scene:
-    """Everything a plan needs to know. Raises PlanError where plate or mask is missing."""
+    """Find out everything that a plan needs to know. Raises PlanError where there is no plate."""
     root = nuke.root()
     sources = {name: node.input(number) for number, name in enumerate(shape.INPUTS)}
-    for name in ("plate", "mask"):
-        if sources[name] is None:
-            raise plan.PlanError("something on the input '%s'" % name, "nothing", "Connect the %s." % name)
     plate = sources["plate"]
+    if plate is None:
+        raise plan.PlanError("something on the input 'plate'", "nothing", "Connect the plate.")
+    matte = (node["matte"].getEvaluatedValue() or "").replace("\\", "/")
     return plan.Scene(
-        matte=(node["matte"].getEvaluatedValue() or "").replace("\\", "/"),
+        matte=matte,
         script="" if root.name() == "Root" else root.name(),
         node=node.fullName(),
         frame=int(nuke.frame()),
@@ -41,11 +42,24 @@ def look_around(node: Any) -> plan.Scene:
         size=(int(plate.format().width()), int(plate.format().height())),
         working_space=root["workingSpaceLUT"].value(),
         plate=plate_files(plate),
-        mask_keys=animated_frames(sources["mask"]),
-        mask_layers=_layers(sources["mask"]) or (),
+        mask_keys=animated_frames(sources["mask"]) if sources["mask"] is not None else (),
+        mask_layers=_layers(sources["mask"]),
         inside_layers=_layers(sources["inside"]),
         outside_layers=_layers(sources["outside"]),
+        corrections_layers=_layers(sources["corrections"]),
+        first_masks=first_masks(matte),
     )
+
+
+def first_masks(matte: str) -> Tuple[Tuple[str, Tuple[int, ...]], ...]:
+    """Find the first masks beside a matte: each object with the frames that have one."""
+    folder = os.path.dirname(plan.first_mask_file(matte, plan.SUBJECT))
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return ()
+    objects = sorted({name.split(".")[0] for name in names if name.endswith(".exr") and name[0] != "."})
+    return tuple((name, frames_of("%s.####.exr" % name, names)) for name in objects)
 
 
 def _layers(node: Optional[Any]) -> Optional[Tuple[str, ...]]:
@@ -59,13 +73,13 @@ def _layers(node: Optional[Any]) -> Optional[Tuple[str, ...]]:
 
 
 def plate_files(node: Optional[Any]) -> Optional[plan.PlateFiles]:
-    """The files of a Read that nothing has altered on the way; None for anything else, which is rendered."""
+    """Return the files of a Read that nothing has altered on the way; None for anything else, which is rendered."""
     read = _untouched_read(node)
     if read is None:
         return None
     file = read["file"].getEvaluatedValue() or ""
     colorspace = _declared(read, file)
-    if not file or colorspace is None or plan.frame_file(file, 1) == file:
+    if not file or colorspace is None or frame_file(file, 1) == file:
         return None  # no sequence: a movie, or a still that Nuke holds
     return plan.PlateFiles(file.replace("\\", "/"), int(read["first"].value()), int(read["last"].value()), colorspace)
 
@@ -113,7 +127,7 @@ def _declared(read: Any, file: str) -> Optional[str]:
 
 
 def animated_frames(node: Any) -> Tuple[int, ...]:
-    """Frames on which the mask was drawn: keys of roto shapes; where there are none, keys of any knob upstream.
+    """Return the frames on which the mask was drawn: keys of roto shapes; without any, keys of any knob upstream.
 
     Raises PlanError for more than a person draws: a track or a bake.
     """

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The node as files that Nuke reads without this add-on: a gizmo, and a toolset that pastes it as a plain group.
+"""Writes the node as files that Nuke reads without this add-on: a gizmo, and a toolset that pastes a plain group.
 
     python -m matanyone_nuke.script FOLDER      writes FOLDER/MatAnyone.gizmo and FOLDER/ToolSets/MatAnyone.nk
 
-Rule of this file: it imports no nuke; it writes what shape.py says, and a test compares that with the built node.
+Rule of this file: it imports no nuke. It writes what panel.py and shape.py say; a test compares that with a node.
 """
 
 from __future__ import annotations
@@ -12,20 +12,22 @@ import sys
 from pathlib import Path
 from typing import List
 
-from . import shape
+from . import panel, shape
 
-_HEAD = "# SPDX-License-Identifier: Apache-2.0\n# Written by python -m matanyone_nuke.script: change shape.py.\n"
+_HEAD = (
+    "# SPDX-License-Identifier: Apache-2.0\n# Made by python -m matanyone_nuke.script: change panel.py or shape.py.\n"
+)
 _SAVED_WITH = "version 14.0 v1\n"
 HELP = "MatAnyone: a matte for the whole shot from a mask on one frame, by the MatAnyone Engine."
 
 
 def gizmo_text() -> str:
-    """MatAnyone.gizmo, which makes nodes of a class of their own."""
+    """Return MatAnyone.gizmo, which makes nodes of a class of their own."""
     return _HEAD + _SAVED_WITH + _group("Gizmo", "")
 
 
 def toolset_text() -> str:
-    """ToolSets/MatAnyone.nk, which pastes a group that saves everything with the script."""
+    """Return ToolSets/MatAnyone.nk, which pastes a group that saves everything with the script."""
     return (
         _HEAD
         + "set cut_paste_input [stack 0]\n"
@@ -38,17 +40,17 @@ def toolset_text() -> str:
 def _group(kind: str, name: str) -> str:
     inputs = " inputs %d\n" % len(shape.INPUTS) if kind == "Group" else ""
     lines = ["%s {\n%s%s help %s\n" % (kind, inputs, name, _quoted(HELP))]
-    lines += [" %s\n" % _user_knob(knob) for knob in shape.KNOBS]
-    lines += [_value(knob) for knob in shape.KNOBS if knob.default or knob.kind == "File_Knob"]
+    lines += [" %s\n" % _user_knob(knob) for knob in panel.KNOBS]
+    lines += [_value(knob) for knob in panel.KNOBS if knob.default or knob.kind == "File_Knob"]
     return "".join(lines) + "}\n" + "".join(_inner(node) for node in shape.INSIDE) + "end_group\n"
 
 
-def _user_knob(knob: shape.Knob) -> str:
+def _user_knob(knob: panel.Knob) -> str:
     """addUserKnob {code name l label t tooltip flags M values T code-or-target}."""
     words = ["addUserKnob {%d %s" % (knob.code, knob.name)]
     if knob.label or knob.kind in ("String_Knob", "Text_Knob", "File_Knob"):
         words.append("l %s" % _quoted(knob.label))
-    if knob.hidden:
+    if knob.hidden or knob.folded:
         words.append("+INVISIBLE")
     if knob.unsaved:
         words.append("+DO_NOT_WRITE")
@@ -59,14 +61,14 @@ def _user_knob(knob: shape.Knob) -> str:
     if knob.values:
         words.append("M {%s}" % " ".join(_quoted(value) for value in knob.values))
     if knob.kind == "PyScript_Knob":
-        words.append("T %s" % _quoted(shape.button_code(knob.target)))
+        words.append("T %s" % _quoted(panel.button_code(knob.target)))
     if knob.kind == "Link_Knob":
         words.append("T %s" % knob.target)
     return " ".join(words) + "}"
 
 
-def _value(knob: shape.Knob) -> str:
-    text = "{%s}" % knob.default if knob.kind == "BBox_Knob" else _quoted(knob.default)
+def _value(knob: panel.Knob) -> str:
+    text = "{%s}" % knob.default if knob.kind in ("BBox_Knob", "XY_Knob") else _quoted(knob.default)
     return " %s %s\n" % (knob.name, text)
 
 
@@ -92,7 +94,7 @@ def _quoted(text: str) -> str:
 
 
 def write_files(folder: Path) -> List[Path]:
-    """Both files under `folder`; their paths."""
+    """Write both files under `folder`; their paths."""
     files = {folder / "MatAnyone.gizmo": gizmo_text(), folder / "ToolSets" / "MatAnyone.nk": toolset_text()}
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,9 @@ import pytest
 from shots import Shot, files, make_shot, read_image, write_image
 
 from matanyone_engine.cli.main import main
+from matanyone_engine.jobs.job import MatteJob
+from matanyone_engine.jobs.job_message import matte_job
+from matanyone_engine.wire import messages as say
 
 BROKEN = {
     "sh02": "no mask",
@@ -118,6 +121,24 @@ def test_a_batch_may_be_submitted(shot: Shot, like: Path, tmp_path: Path, capsys
     capsys.readouterr()
     assert main(["batch", str(folder), "--like", str(like), "--save-jobs", str(jobs), "--submit", no_queue]) == 12
     assert "no such queue" in capsys.readouterr().err
+
+
+def test_a_batch_survives_a_defect_on_one_shot(
+    shot: Shot, like: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a library raises on one shot (here ours, by force), the others are done."""
+    folder = tmp_path / "shots"
+    lay_out(shot, folder, 3)
+
+    def harmed(job: say.Job) -> MatteJob:
+        return {}["sh02"] if "sh02" in job.plate else matte_job(job)
+
+    monkeypatch.setattr("matanyone_engine.cli.batch.matte_job", harmed)
+    assert main(["batch", str(folder), "--like", str(like), "--json"]) == 12
+    said = capsys.readouterr()
+    over = {each["shot"]: each for each in map(json.loads, said.out.splitlines()) if each["event"] == "shot"}
+    assert {name: each["exit"] for name, each in over.items()} == {"sh01": 0, "sh02": 1, "sh03": 0}
+    assert "KeyError: 'sh02'" in over["sh02"]["error"]["got"]
 
 
 def test_a_folder_without_shots_is_bad_input(tmp_path: Path) -> None:

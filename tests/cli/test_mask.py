@@ -16,7 +16,8 @@ from shots import read_image, write_image
 from matanyone_engine.cli.main import main
 from matanyone_engine.cli.mask import parse_stroke, plate_frame
 from matanyone_engine.errors import FrameRangeError, MaskError
-from matanyone_engine.media.images import read_header, read_mask
+from matanyone_engine.media.images import read_header
+from matanyone_engine.media.masks import read_mask
 from matanyone_engine.media.prompts import Stroke
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -23,7 +23,7 @@ from matanyone_engine.cli.main import main
 from matanyone_engine.cli.mask_options import add_masks, masks_of
 from matanyone_engine.jobs.masks import KeyMask
 from matanyone_engine.media.color import NetworkView
-from matanyone_engine.media.images import read_alpha
+from matanyone_engine.media.masks import read_alpha
 
 LINEAR = "Linear Rec.709 (sRGB)"
 
@@ -178,6 +178,8 @@ def test_nothing_but_fetch_opens_a_connection(shot: Shot, monkeypatch: pytest.Mo
         ("the hero=roto.####.exr@1001,1047-1049", KeyMask("roto.####.exr", (1001, 1047, 1048, 1049), "the hero")),
         ("shots=1/a.exr", KeyMask("1/a.exr", (), "shots")),
         ("/mnt/v=2/a.exr@7", KeyMask("/mnt/v=2/a.exr", (7,))),
+        ("hero=comp.####.exr:hero.A@1001,1047", KeyMask("comp.####.exr:hero.A", (1001, 1047), "hero")),
+        ("labels.png#2@1001", KeyMask("labels.png#2", (1001,))),
     ],
 )
 def test_a_mask_may_name_its_object_and_frames(text: str, expected: KeyMask) -> None:
@@ -185,6 +187,22 @@ def test_a_mask_may_name_its_object_and_frames(text: str, expected: KeyMask) -> 
     add_masks(parser)
     asked = masks_of(parser.parse_args(["--mask", text]))
     assert (asked["keys"] or (KeyMask(asked["mask"], tuple(filter(None, [asked["mask_frame"]]))),)) == (expected,)
+
+
+@pytest.mark.parametrize("mask", ["take=3/mask.1001.exr", "take=3/mask.####.exr", "take=4.exr", "take=5.####.exr"])
+def test_a_folder_or_file_with_an_equals_sign_is_no_object(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mask: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = Path(mask.replace("####", "1001"))
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(b"")
+    parser = argparse.ArgumentParser()
+    add_masks(parser)
+    for frames in ("", "@1001"):
+        asked = masks_of(parser.parse_args(["--mask", f"{mask}{frames}"]))
+        assert asked["mask"] == mask
+        assert asked["keys"] == ()
 
 
 def test_keys_objects_and_holdouts_on_the_command_line(shot: Shot, capsys: pytest.CaptureFixture[str]) -> None:

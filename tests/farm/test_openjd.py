@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import yaml
 from shots import files, make_shot
 
 from matanyone_engine.cli.main import main
@@ -46,3 +47,43 @@ def test_a_queue_comes_to_the_files_of_one_run(tmp_path: Path) -> None:
         ".a.exr.made",
         "a.matanyone.json",
     ]
+
+
+def test_names_are_arguments_and_never_text_of_a_script() -> None:
+    """What stands in the data of an embedded file is run by a shell."""
+    template = yaml.safe_load(TEMPLATE.read_text())
+    files = [
+        each["data"]
+        for step in template["steps"]
+        for environment in step.get("stepEnvironments", [])
+        for each in environment["script"]["embeddedFiles"]
+    ]
+    assert len(files) == 2
+    assert not [text for text in files if "{{" in text]
+
+
+def test_a_root_that_a_shell_would_run_is_one_argument(tmp_path: Path) -> None:
+    template = yaml.safe_load(TEMPLATE.read_text())
+    (step,) = [step for step in template["steps"] if step["name"] == "Matte"]
+    start = next(each["data"] for each in step["stepEnvironments"][0]["script"]["embeddedFiles"])
+    fake = tmp_path / "bin" / "matanyone-engine"
+    fake.parent.mkdir()
+    fake.write_text(f"#!/bin/bash\nprintf '%s\\n' \"$@\" >> '{tmp_path}/arguments'\n")
+    fake.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{fake.parent}{os.pathsep}{os.environ['PATH']}"}
+    given = [str(tmp_path), '/root $(touch PWNED) "q"; touch PWNED', "mini$(touch PWNED)", "cpu"]
+    done = subprocess.run(
+        ["bash", "-c", start, "Start", *given],
+        env=environment,
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = (tmp_path / "arguments").read_text().splitlines()
+    assert {f"--root={given[1]}", f"--model={given[2]}"} <= set(said)
+    assert not (tmp_path / "PWNED").exists()
+    refused = ["bash", "-c", start, "Start", str(tmp_path), "/root\nopenjd_env: A=B", "mini", "cpu"]
+    done = subprocess.run(refused, env=environment, cwd=tmp_path, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.count("\n")) == (2, 1)

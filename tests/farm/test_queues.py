@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -63,6 +65,83 @@ def test_opencue_gets_two_layers_and_a_dependency(planned: tuple[Shot, Path], tm
     depend = spec.find("depends/depend")
     assert depend is not None
     assert (depend.findtext("deplayer"), depend.findtext("onlayer")) == ("merge", "matte")
+
+
+HOSTILE = (
+    "sh 010",
+    "sh$(touch PWNED)",
+    "sh; touch PWNED",
+    "sh`touch PWNED`",
+    "it's",
+    'say "hi" --help',
+    "a & touch PWNED",
+    "back\\slash",
+)
+
+
+@pytest.fixture(params=HOSTILE)
+def hostile(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A plan in a folder with a name that a shell would run, or take for several."""
+    plan = tmp_path / request.param / "a.plan.json"
+    plan.parent.mkdir(parents=True)
+    segments = [{"file": "a.1.json"}, {"file": "a.2.json"}]
+    plan.write_text(json.dumps({"format": "matanyone-plan", "version": 1, "scout": None, "segments": segments}))
+    return plan
+
+
+def recorder(folder: Path) -> dict[str, str]:
+    """An environment whose matanyone-engine writes each of its arguments on a line."""
+    fake = folder / "bin" / "matanyone-engine"
+    fake.parent.mkdir()
+    fake.write_text(f"#!/bin/bash\nprintf '%s\\n' \"$@\" >> '{folder}/arguments'\n")
+    fake.chmod(0o755)
+    return {**os.environ, "PATH": f"{fake.parent}{os.pathsep}{os.environ['PATH']}", "PAUSE": "0"}
+
+
+def test_opencue_gets_a_name_as_one_argument_of_its_shell(hostile: Path, tmp_path: Path) -> None:
+    where = ["--show", "film", "--shot", "sh010", "--user", "ann"]
+    python("opencue/submit.py", hostile, *where, "--dry-run", tmp_path / "spec.xml")
+    command = Xml.fromstring((tmp_path / "spec.xml").read_text()).findtext(".//layer[@name='matte']/cmd")
+    command = str(command).replace("#IFRAME#", "2")  # as OpenCue does
+    subprocess.run(["bash", "-c", command], env=recorder(tmp_path), cwd=tmp_path, check=True)
+    assert (tmp_path / "arguments").read_text().splitlines() == ["run", str(hostile), "--segment", "2"]
+    assert not list(tmp_path.rglob("PWNED"))
+
+
+def test_deadline_gets_a_name_as_one_argument(hostile: Path, tmp_path: Path) -> None:
+    python("deadline/submit.py", hostile, "--dry-run", tmp_path / "files")
+    info = (tmp_path / "files" / "matte.plugin.info").read_text()
+    (said,) = [line.partition("=")[2] for line in info.splitlines() if line.startswith("Arguments=")]
+    # Inside double quotes a backslash escapes itself and the quote, as where Deadline starts processes.
+    assert shlex.split(said) == ["run", str(hostile), "--report", "deadline", "--segment", "<STARTFRAME>"]
+
+
+def test_the_plain_loop_gets_a_name_as_one_argument(hostile: Path, tmp_path: Path) -> None:
+    job = str(hostile).replace(".plan.json", ".json")
+    command = ["bash", str(FARM / "shell" / "segments.sh"), job, "2"]
+    subprocess.run(command, env=recorder(tmp_path), cwd=tmp_path, check=True)
+    runs = ["run", str(hostile), "--scout", "run", str(hostile), "--segment=1", "run", str(hostile), "--segment=2"]
+    assert (tmp_path / "arguments").read_text().splitlines() == [*runs, "merge", str(hostile)]
+    assert not list(tmp_path.rglob("PWNED"))
+
+
+@pytest.mark.parametrize("name", ["x\nPreJobScript=/tmp/evil.py\ny", "bell\a", "x\u2028y", "x\x85y"])
+def test_line_breaks_and_control_characters_are_refused(name: str, tmp_path: Path) -> None:
+    plan = tmp_path / name / "a.plan.json"
+    plan.parent.mkdir(parents=True)
+    plan.write_text('{"scout": null, "segments": [{"file": "a.json"}]}')
+    where = ["--show", "film", "--shot", "sh010", "--user", "ann"]
+    submitters = [
+        [sys.executable, FARM / "deadline" / "submit.py", plan, "--dry-run", tmp_path / "out"],
+        [sys.executable, FARM / "opencue" / "submit.py", plan, *where, "--dry-run", tmp_path / "out"],
+    ]
+    if name.isascii():
+        submitters.append(["bash", FARM / "shell" / "segments.sh", str(plan).replace(".plan.json", ".json"), "2"])
+    for command in submitters:
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+        assert done.returncode != 0
+        assert "control characters" in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_commands_of_the_queues_are_commands_of_ours(

@@ -18,7 +18,7 @@ from engines import Engine, running
 from shots import Shot, make_shot, read_image, write_image
 
 from matanyone_engine.cli.main import main
-from matanyone_engine.media.images import read_mask
+from matanyone_engine.media.masks import read_mask
 from matanyone_engine.media.output_names import with_tokens
 
 SIZE = (64, 48)

@@ -79,7 +79,7 @@ def _inputs(node: Any) -> list[Any]:
 
 def test_every_button_of_a_shipped_file_compiles_on_every_python_of_nuke(host: Host) -> None:
     buttons = [knob for knob in group_of(host, "MatAnyone.gizmo").user if knob.code == 22]
-    assert len(buttons) == 9
+    assert len(buttons) == 13
     for knob in buttons:
         for version in ((3, 7), (3, 9), (3, 10), (3, 11)):
             ast.parse(knob.target, feature_version=version)
@@ -119,7 +119,7 @@ def test_a_script_loads_where_the_addon_is_absent_and_says_so(host: Host, tmp_pa
             check=True,
         )
         kinds, messages = done.stdout.splitlines()
-        assert kinds == "['Copy', 'Input', 'Output', 'Read', 'Write']"
+        assert kinds == "['Copy', 'Input', 'Output', 'Read', 'Switch', 'Write']"
         assert "not installed here" in (messages if gui == "True" else done.stderr)
 
 
@@ -219,3 +219,125 @@ def test_only_an_untouched_read_is_read_by_the_engine_itself(host: Host, tmp_pat
     assert plate_files(read).colorspace == "ACES - ACEScg"
     read["frame"].setValue("frame-10")
     assert plate_files(read) is None
+
+
+# ------------------------------------------------------------------------------------------ what a compositor sees
+
+
+def test_the_panel_is_the_listing_in_the_documentation(host: Host) -> None:
+    from matanyone_nuke import panel
+
+    text = (ROOT / "docs" / "nuke_panel.md").read_text(encoding="utf-8")
+    assert text == panel.listing(), "run python -m matanyone_nuke.panel > ../docs/nuke_panel.md in nuke_plugin/"
+    node = host.node.create()
+    shown = [knob.name() for knob in node._user if not knob._flags & host.nuke.INVISIBLE]
+    assert shown[:5] == ["matanyone_tab", "matte_range", "matte_frame", "rerun", "cancel"]
+    assert "settle" not in shown
+
+
+def test_tooltips_are_whole_sentences_in_a_compositors_words() -> None:
+    from matanyone_nuke import panel
+
+    for knob in panel.KNOBS:
+        if knob.kind == "Tab_Knob" or (knob.kind == "Text_Knob" and knob.name != panel.STATUS):
+            continue
+        assert re.match(r"[A-Z].{15,}\.$", knob.tooltip), knob
+        assert not re.search(r"\b(rival|holdout|seed|bank|cache key|epoch|DR0)", knob.tooltip, re.IGNORECASE), knob
+
+
+def test_a_point_has_a_handle_in_the_viewer_once_it_is_used(host: Host) -> None:
+    node = host.node.create()
+    node.showControlPanel()
+    with pytest.raises(host.nuke.Refused, match="no handle"):
+        node["point_1"]._drag(20, 30)
+    node["point_1_is"].setValue("subject")
+    node["point_1"]._drag(20, 30)
+    node["prompt_box"]._drag(10, 10, 50, 40)
+    marks = host.node.knobs.marks(node)
+    assert (marks.points, marks.box) == (((20.0, 30.0, True),), (10.0, 10.0, 50.0, 40.0))
+    node["point_1_is"].setValue("off")
+    assert host.node.knobs.marks(node).points == ()
+    assert not node["point_1"].visible()
+
+
+def test_the_confidence_curve_is_saved_and_loaded(host: Host) -> None:
+    node = host.node.create()
+    host.node.knobs.draw_confidence(node, {1001: 0.9, 1003: 0.25})
+    host.node.knobs.draw_confidence(node, {1002: 0.5})
+    host.nuke.scriptSave()
+    host.nuke.scriptOpen(host.nuke.root().name())
+    node = host.nuke.toNode("MatAnyone1")
+    assert host.node.knobs.confidence_curve(node) == {1001: 0.9, 1002: 0.5, 1003: 0.25}
+    assert node["confidence"].getValueAt(1003) == 0.25
+
+
+def test_next_doubtful_frame_goes_through_the_doubtful_ones_and_round(host: Host) -> None:
+    node = host.node.create()
+    host.press(node, "next_doubtful")
+    assert "nothing has been matted yet" in host.session.messages[-1]
+    host.node.knobs.draw_confidence(node, {1001: 0.9, 1002: 0.3, 1003: 0.8, 1005: 0.1})
+    host.nuke.frame(1001)
+    seen = []
+    for _ in range(3):
+        host.press(node, "next_doubtful")
+        seen.append(host.nuke.frame())
+    assert seen == [1002, 1005, 1002]
+    assert node["matanyone_status"].value() == "frame 1002: confidence 0.30; 2 doubtful frames"
+    node["doubt_below"].setValue(0.2)
+    host.press(node, "next_doubtful")
+    assert host.nuke.frame() == 1005
+
+
+# ------------------------------------------------------------------------------------- scripts of earlier versions
+
+SAVED = Path(__file__).parent / "saved_by_0_1_0"
+
+
+def saved_by_0_1_0(host: Host, tmp_path: Path, file: str) -> Any:
+    """The node of a script that version 0.1.0 saved, opened with this one."""
+    text = (SAVED / file).read_text()
+    plate, engine = make_plate(tmp_path / "plate"), tmp_path / "engine.json"
+    (tmp_path / "old.nk").write_text(text.replace("PLATE.####.exr", str(plate)).replace("ENGINE.json", str(engine)))
+    host.nuke.scriptOpen(str(tmp_path / "old.nk"))
+    return host.nuke.toNode("MatAnyone1")
+
+
+def test_a_group_saved_by_0_1_0_opens_and_plans_what_it_did(host: Host, tmp_path: Path) -> None:
+    node = saved_by_0_1_0(host, tmp_path, "group.nk")
+    assert not host.nuke.root().modified()
+    assert node["matanyone_status"].value().startswith("finished: frames 1001-1006, engine 0.1.0 (made by an earlier")
+    planned = host.plan.plan_run(host.node.knobs.settings(node), host.node.look_around(node))
+    said = host.jobs.job_of(planned, planned.chunks[0], None)
+    assert (said.options.warm_up_passes, said.options.mask_grow, said.options.working_size) == (4, 2, 720)
+    assert (planned.keys, said.options.exposure, said.options.region) == ((FIRST, FIRST + 3), 0.5, "8,8,56,48")
+    host.press(node, "make_mask") if "make_mask" in node.knobs() else host.node.press(node, "make_mask")
+    assert "Update selected nodes" in host.session.messages[-1]
+
+
+def test_an_old_group_is_updated_in_its_place(host: Host, tmp_path: Path) -> None:
+    node = saved_by_0_1_0(host, tmp_path, "group.nk")
+    before, matte = host.node.knobs.settings(node), node["matte"].getText()
+    node.setSelected(True)
+    steps = len(host.session.undo_steps)
+    exec(host.nuke.menu("Nodes")._items["MatAnyone"]._items["Update selected nodes"], {})
+    assert host.session.messages[-1] == "MatAnyone: 1 updated, 0 up to date."
+    assert host.session.undo_steps[steps:] == ["Update MatAnyone"]
+    new = host.nuke.toNode("MatAnyone1")
+    assert host.node.knobs.settings(new) == before
+    assert (new["matte"].getText(), new["matanyone_id"].value()) == (matte, "0123456789ab")
+    assert [new.input(number).name() for number in (0, 1)] == ["Read1", "Roto1"]
+    assert host.nuke.toNode("After").input(0) is new
+    assert new["matanyone_status"].value() == "finished: frames 1001-1006, engine 0.1.0"
+    assert not [each for each in host.nuke.allNodes() if each.Class() == "Group" and each is not new]
+
+
+def test_a_gizmo_saved_by_0_1_0_opens_with_its_values_under_the_new_names(host: Host, tmp_path: Path) -> None:
+    node = saved_by_0_1_0(host, tmp_path, "gizmo.nk")
+    assert node.Class() == "MatAnyone"
+    assert (node["warm_up"].value(), node["settle"].value()) == (4, -1)
+    assert host.node.knobs.settings(node).warm_up == 4
+    host.nuke.scriptSave()
+    text = (tmp_path / "old.nk").read_text()
+    assert " warm_up 4\n" in text
+    assert " settle 4\n" not in text
+    assert "addUserKnob" not in text

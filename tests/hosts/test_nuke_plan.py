@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,24 @@ def addon(tmp_path_factory: pytest.TempPathFactory) -> Any:
         del sys.modules[name]
     sys.path.insert(0, str(folder))
     try:
-        importlib.import_module("matanyone_nuke.exr")
+        for name in ("exr", "jobs", "record", "progress", "script", "bridge"):
+            importlib.import_module("matanyone_nuke." + name)
         return importlib.import_module("matanyone_nuke.plan")
     finally:
         sys.path.remove(str(folder))
+
+
+def beside(addon: Any, name: str) -> Any:
+    """Another module of the same add-on."""
+    return sys.modules[addon.__name__.replace("plan", name)]
+
+
+def frames_of(addon: Any) -> Any:
+    return beside(addon, "frames")
+
+
+def job_of(addon: Any, planned: Any, chunk: int) -> Any:
+    return beside(addon, "jobs").job_of(planned, planned.chunks[chunk], planned.views[0])
 
 
 @pytest.fixture
@@ -45,14 +60,14 @@ def scene(addon: Any) -> Any:
     [("1001", (1001,)), ("3-5", (3, 4, 5)), ("-2-0", (-2, -1, 0)), ("-5--3", (-5, -4, -3)), ("1-9x4, 2", (1, 2, 5, 9))],
 )  # fmt: skip
 def test_frame_lists(addon: Any, text: str, frames: tuple[int, ...]) -> None:
-    assert addon.parse_frames(text) == frames
-    assert addon.parse_frames(addon.describe_frames(frames)) == frames
+    assert frames_of(addon).parse_frames(text) == frames
+    assert frames_of(addon).parse_frames(frames_of(addon).describe_frames(frames)) == frames
 
 
 @pytest.mark.parametrize("text", ["", "a", "5-3", "1,,2", "1-5x0", "1-9999999999"])
 def test_frame_lists_that_are_none(addon: Any, text: str) -> None:
     with pytest.raises(addon.PlanError, match="frames such as"):
-        addon.parse_frames(text)
+        frames_of(addon).parse_frames(text)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +75,7 @@ def test_frame_lists_that_are_none(addon: Any, text: str) -> None:
     [("a.%04d.exr", 7, "a.0007.exr"), ("a.####.exr", -10, "a.-0010.exr"), ("a_v2.%05d.exr", 123456, "a_v2.123456.exr")],
 )
 def test_file_names(addon: Any, pattern: str, frame: int, file: str) -> None:
-    assert addon.frame_file(pattern, frame) == file
+    assert frames_of(addon).frame_file(pattern, frame) == file
 
 
 def test_a_plate_is_rendered_from_the_key_on_and_handed_over_while_it_is(addon: Any, scene: Any) -> None:
@@ -70,7 +85,7 @@ def test_a_plate_is_rendered_from_the_key_on_and_handed_over_while_it_is(addon: 
     rendered = [frame for chunk in planned.chunks for frame in chunk.exports[0].frames]
     assert sorted(rendered) == list(range(1001, 1101)), "each once"
     assert [len(each.frames) for each in planned.chunks] == [10, 30, 51, 100], "asked for so far"
-    job = planned.job(planned.chunks[-1], None)
+    job = job_of(addon, planned, -1)
     assert job.plate == "/shot/matanyone/abc/alpha_export/plate.%04d.exr"
     assert job.keys[0].file.endswith("alpha_export/mask_subject.%04d.exr")
     assert (job.keys[0].frames, job.frames[0], job.frames[-1], job.options.colorspace) == (
@@ -117,7 +132,7 @@ def test_what_cannot_be_done_is_said_before_anything_is_rendered(
 ) -> None:
     def plan() -> None:
         planned = addon.plan_run(addon.Settings(**settings), dataclasses.replace(scene, **scene_changes))
-        planned.job(planned.chunks[0], planned.views[0])
+        job_of(addon, planned, 0)
 
     with pytest.raises(addon.PlanError) as caught:
         plan()
@@ -150,3 +165,156 @@ def test_a_render_of_the_same_picture_is_known(addon: Any, tmp_path: Path) -> No
     assert not exr.same_picture(one, rendered("d.exr", pixels, DateTime="2026:01:01 00:00:00"))
     for damaged in (b"", one[:40], b"nothing", one[:-1]):
         assert not exr.same_picture(one, damaged)
+
+
+# ---------------------------------------------------------------------------------------------- objects and masks
+
+
+def masks_of(planned: Any) -> list[tuple[str, str, tuple[int, ...]]]:
+    return [(mask.object, Path(mask.file).name, mask.frames) for mask in planned.masks]
+
+
+def test_distractors_are_followed_and_not_delivered(addon: Any, scene: Any) -> None:
+    there = dataclasses.replace(scene, mask_layers=("rgba", "double", "crowd"))
+    job = job_of(addon, addon.plan_run(addon.Settings(distractors="double, crowd"), there), -1)
+    assert [(key.object, Path(key.file).name) for key in job.keys] == [
+        ("subject", "mask_subject.%04d.exr"),
+        ("double", "mask_double.%04d.exr"),
+        ("crowd", "mask_crowd.%04d.exr"),
+    ]
+    assert [(each.name, each.distractor) for each in job.objects] == [("double", True), ("crowd", True)]
+    exports = addon.plan_run(addon.Settings(distractors="double"), there).chunks[0].exports
+    assert [each.channel for each in exports if each.what == "mask"] == ["rgba.alpha", "double.alpha"]
+    with pytest.raises(addon.PlanError, match="Correct 'distractors'"):
+        addon.plan_run(addon.Settings(distractors="trible"), there)
+    with pytest.raises(addon.PlanError, match="each name once"):
+        addon.plan_run(addon.Settings(objects="crowd", distractors="crowd"), there)
+
+
+def test_a_correction_goes_before_a_first_mask_and_that_before_the_roto(addon: Any, scene: Any) -> None:
+    there = dataclasses.replace(
+        scene, mask_keys=(1001, 1050, 1080), first_masks=(("subject", (1050, 1060)),), corrections_layers=("rgba",)
+    )
+    planned = addon.plan_run(addon.Settings(corrected="1060, 1080"), there)
+    assert masks_of(planned) == [
+        ("subject", "corrections_subject.%04d.exr", (1060, 1080)),
+        ("subject", "subject.####.exr", (1050,)),
+        ("subject", "mask_subject.%04d.exr", (1001,)),
+    ]
+    assert planned.keys == (1001, 1050, 1060, 1080)
+    assert planned.masks[1].file == "/shot/matanyone/abc/first_masks/subject.####.exr"
+    rendered = [(each.what, each.frames) for each in planned.chunks[0].exports if each.what != "plate"]
+    assert rendered == [("corrections", (1060, 1080)), ("mask", (1001,))]
+
+
+def test_a_first_mask_is_enough_without_a_roto(addon: Any, scene: Any) -> None:
+    bare = dataclasses.replace(scene, mask_layers=None, mask_keys=())
+    with pytest.raises(addon.PlanError, match="make a first mask under Masks"):
+        addon.plan_run(addon.Settings(), bare)
+    planned = addon.plan_run(addon.Settings(), dataclasses.replace(bare, first_masks=(("subject", (1010,)),)))
+    assert masks_of(planned) == [("subject", "subject.####.exr", (1010,))]
+    with pytest.raises(addon.PlanError, match="input 'corrections'"):
+        addon.plan_run(addon.Settings(corrected="1020"), bare)
+    stereo = dataclasses.replace(
+        bare, first_masks=(("subject", (1010,)),), views=("left", "right"), matte="/shot/abc/alpha.%V.%04d.exr"
+    )
+    with pytest.raises(addon.PlanError, match="masks for each view"):
+        addon.plan_run(addon.Settings(), stereo)
+
+
+def test_layers_beside_the_matte_are_asked_for(addon: Any, scene: Any) -> None:
+    plain = addon.plan_run(addon.Settings(), scene)
+    assert (job_of(addon, plain, 0).delivery.foreground, job_of(addon, plain, 0).delivery.split) == (False, None)
+    assert beside(addon, "jobs").layers_made(plain) == ()
+    rich = addon.plan_run(addon.Settings(own_colour=True, core_edge=True, core_inset=3), scene)
+    assert (job_of(addon, rich, 0).delivery.foreground, job_of(addon, rich, 0).delivery.split) == (True, 3)
+    made = ("fg.red", "fg.green", "fg.blue", "core.alpha", "edge.alpha")
+    assert beside(addon, "jobs").layers_made(rich) == made
+
+
+# ---------------------------------------------------------------------------------------------------- first masks
+
+
+def test_a_first_mask_is_asked_for_in_the_engines_pixels(addon: Any, scene: Any) -> None:
+    jobs = beside(addon, "jobs")
+    here = dataclasses.replace(scene, frame=1030)
+    marks = jobs.Marks(box=(100, 80, 500, 1000), points=((300.0, 540.5, True), (20.0, 10.0, False)))
+    planned = jobs.plan_mask(addon.Settings(exposure=1.0), here, marks)
+    assert planned.ask.box == (100, 80, 500, 1000), "1080 lines: 1000 from below is 80 from above"
+    assert [(stroke.points, stroke.subject) for stroke in planned.ask.strokes] == [
+        (((300.0, 539.5),), True),
+        (((20.0, 1070.0),), False),
+    ]
+    assert (planned.ask.out, planned.ask.frame) == ("/shot/matanyone/abc/first_masks/subject.1030.exr", 1030)
+    assert (planned.ask.colorspace, planned.ask.exposure) == ("ACEScg", 1.0)
+    assert [(each.what, each.frames) for each in planned.exports] == [("plate", (1030,))], "a plate that is rendered"
+    files = addon.PlateFiles("/shot/plate.%04d.exr", 1001, 1100, "linear")
+    from_disk = jobs.plan_mask(addon.Settings(), dataclasses.replace(here, plate=files), marks)
+    assert (from_disk.exports, from_disk.ask.plate) == ((), files.file)
+
+
+def test_a_first_mask_that_cannot_be_made_is_refused(addon: Any, scene: Any) -> None:
+    jobs = beside(addon, "jobs")
+    with pytest.raises(addon.PlanError, match="a box or a point on the subject"):
+        jobs.plan_mask(addon.Settings(), scene, jobs.Marks(points=((1.0, 1.0, False),)))
+    with pytest.raises(addon.PlanError, match="Correct 'for object'"):
+        jobs.plan_mask(addon.Settings(), scene, jobs.Marks(box=(0, 0, 9, 9), object="cat"))
+
+
+# ------------------------------------------------------------------------------------------ record, progress, curve
+
+
+def test_a_record_of_version_0_1_0_still_holds(addon: Any) -> None:
+    record = beside(addon, "record")
+    text = "state=finished; frames=1001-1006; written=6; unchanged=0; engine=0.1.0; settings=27fd0705ab314f7c"
+    said = record.read_record(text)
+    then = addon.Settings(
+        warm_up=4, mask_grow=2, region="box", quality="720", region_box=(8.0, 0.0, 56.0, 40.0), exposure=0.5
+    )
+    assert record.staleness(then, said) == "finished: frames 1001-1006, engine 0.1.0"
+    for change in ({"warm_up": 5}, {"distractors": "double"}, {"own_colour": True}):
+        assert record.staleness(dataclasses.replace(then, **change), said).startswith("stale")
+
+
+def test_the_status_line_says_how_long_it_will_take(addon: Any) -> None:
+    pace, landed = beside(addon, "progress").Pace(), beside(addon, "run").Landed
+    assert pace.text(landed(0, "", 3, 9, looking=True), 0.0) == "looking for what has changed: 3 of 9 files"
+    assert pace.text(landed(1001, "", 0, 60), 1.0) == "frame 1001 on the way from the key frame; 0 of 60 done"
+    assert pace.text(landed(1001, "a", 1, 60), 10.0) == "frame 1001: 1 of 60 done"
+    assert pace.text(landed(1002, "a", 2, 60), 11.5) == (
+        "frame 1002: 2 of 60 done, 1.5 s a frame, about 1 min 27 s left"
+    )
+    assert [beside(addon, "progress").duration(each) for each in (0.42, 12.4, 5000.0)] == [
+        "0.4 s",
+        "12 s",
+        "1 h 23 min",
+    ]
+
+
+def test_a_mattes_own_confidence_is_read_from_its_header(addon: Any, tmp_path: Path) -> None:
+    exr = beside(addon, "exr")
+    write_image(tmp_path / "a.exr", np.zeros((8, 8, 1), np.float32), ("A",), **{"matanyone:confidence": "0.412"})
+    write_image(tmp_path / "b.exr", np.zeros((8, 8, 1), np.float32), ("A",))
+    (tmp_path / "c.exr").write_bytes(b"no picture")
+    said = [exr.confidence_of(str(tmp_path / name)) for name in ("a.exr", "b.exr", "c.exr", "none.exr")]
+    assert said == [0.412, None, None, None]
+
+
+def test_a_line_of_the_companion_is_the_message_it_was(addon: Any) -> None:
+    bridge = beside(addon, "bridge")
+    say = bridge.say
+    sure = (say.ObjectConfidence("hero", 0.4, "edge"), say.ObjectConfidence("dog", 0.9))
+    for message in (
+        say.Progress("s", 1001, "/a.exr", 1, 9, warnings=("the plate is black",), confidences=sure),
+        say.Masked("/m.exr", 1001, "ACEScg", "grabcut", 0.25),
+        say.JobEnded("s", "finished", 6),
+    ):
+        line = json.loads(json.dumps({"say": say.type_name(type(message)), **dataclasses.asdict(message)}))
+        assert bridge.message_of(line) == message
+
+
+def test_nothing_above_the_line_imports_nuke(addon: Any) -> None:
+    assert "nuke" not in sys.modules or not hasattr(beside(addon, "jobs"), "nuke")
+    for name in ("frames", "jobs", "panel", "plan", "progress", "record", "run", "script", "shape", "exr", "bridge"):
+        text = (Path(addon.__file__).parent / (name + ".py")).read_text()
+        assert "import nuke" not in text, name

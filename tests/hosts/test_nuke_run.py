@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import OpenImageIO as oiio
 import pytest
 from engines import Engine, running
 from nuke_host import FIRST, LAST, SQUARE, Host, alphas, installed, make_mask, make_plate, pixels
@@ -72,7 +73,7 @@ def by_hand(out: Path, plate: Path, *masks: str, **options: str) -> dict[str, by
         "matte",
         str(plate),
         *asked,
-        "--settle",
+        "--warm-up",
         "1",
         "--colorspace",
         "linear",
@@ -320,13 +321,13 @@ def test_objects_become_layers_and_holdouts_hold(host: Host, engine: Engine, pla
 def test_every_setting_reaches_the_engine(host: Host, engine: Engine, node: Any) -> None:
     """A knob that does nothing would leave the header's line as it was."""
     changes = {
-        "settle": 2, "mask_grow": 1, "exposure": 0.5, "region": "follow", "quality": "480", "pin_keys": True,
+        "warm_up": 2, "mask_grow": 1, "exposure": 0.5, "region": "follow", "quality": "480", "pin_keys": True,
         "colorspace": "sRGB",
     }  # fmt: skip
     for name, value in changes.items():
         node[name].setValue(value)
     job = host.plan.plan_run(host.node.knobs.settings(node), host.node.look_around(node))
-    said = job.job(job.chunks[0], None)
+    said = host.jobs.job_of(job, job.chunks[0], None)
     options = said.options
     assert (options.warm_up_passes, options.mask_grow, options.exposure) == (2, 1, 0.5)
     assert (options.region, options.working_size, options.colorspace) == ("follow", 480, "sRGB")
@@ -334,7 +335,9 @@ def test_every_setting_reaches_the_engine(host: Host, engine: Engine, node: Any)
     node["region"].setValue("box")
     node["region_box"].setValue([8, 0, 56, 40])
     job = host.plan.plan_run(host.node.knobs.settings(node), host.node.look_around(node))
-    assert job.job(job.chunks[0], None).options.region == "8,8,56,48", "rows are counted from the top there"
+    assert host.jobs.job_of(job, job.chunks[0], None).options.region == "8,8,56,48", (
+        "rows are counted from the top there"
+    )
     node["colorspace"].setValue("")
     node["region_box"].setValue([16, 0, 48, 48])
     assert host.matted(node).state == "finished", host.session.messages
@@ -425,3 +428,167 @@ def test_a_job_for_the_farm_is_the_run_without_nuke(host: Host, node: Any) -> No
         path.unlink()
     assert host.matted(node).written == len(FRAMES)
     assert written(host, node) == by_farm
+
+
+# ------------------------------------------------------------------------ layers, doubts, first masks, corrections
+
+
+def test_own_colour_core_and_edge_come_out_as_layers(host: Host, engine: Engine, node: Any) -> None:
+    from nuke._pixels import render
+
+    node["own_colour"].setValue(True)
+    node["core_edge"].setValue(True)
+    assert host.matted(node).state == "finished", host.session.messages
+    image = render(node, FIRST, "main")
+    matte = image.planes["rgba.alpha"]
+    assert np.array_equal(image.planes["core.alpha"] + image.planes["edge.alpha"], matte)
+    assert image.planes["edge.alpha"].any()
+    soft = (matte > 0.2) & (matte < 0.8)
+    assert not np.array_equal(image.planes["fg.green"][soft], image.planes["rgba.green"][soft]), "unmixed there"
+    file = oiio.ImageBuf(str(host.folder(node) / f"alpha.{FIRST}.exr"))
+    stored = dict(zip(file.spec().channelnames, file.get_pixels(oiio.FLOAT).transpose(2, 0, 1), strict=True))
+    for layer, channel in (("fg.red", "fg.R"), ("fg.blue", "fg.B"), ("core.alpha", "core.A"), ("edge.alpha", "edge.A")):
+        assert np.array_equal(image.planes[layer], stored[channel])
+    node["own_colour"].setValue(False)
+    assert host.matted(node).state == "finished", host.session.messages
+    assert "fg.green" not in render(node, LAST, "main").planes, "what is not asked for any more goes"
+    assert "core.alpha" in render(node, LAST, "main").planes
+
+
+def test_distractors_keep_the_matte_off_them(host: Host, engine: Engine, plate: Path) -> None:
+    host.nuke.Layer("double", ["double.alpha"])
+    read = host.read(plate)
+    mask = host.roto(read, {FIRST: SQUARE})
+    other = host.roto(read, {FIRST: [(x - 18, y) for x, y in SQUARE]})
+    both = host.nuke.nodes.Copy(inputs=[mask, other], from0="rgba.alpha", to0="double.alpha")
+    node = host.matanyone(read, both, engine.file)
+    assert host.matted(node).state == "finished", host.session.messages
+    alone = pixels(host.folder(node) / f"alpha.{LAST}.exr")
+    node["distractors"].setValue("double")
+    assert host.matted(node).state == "finished", host.session.messages
+    kept_off = pixels(host.folder(node) / f"alpha.{LAST}.exr")
+    assert kept_off.sum() < alone.sum()
+    assert sorted(each.name for each in host.folder(node).glob("*.exr")) == [f"alpha.{frame}.exr" for frame in FRAMES]
+
+
+def test_each_run_draws_the_confidence_curve(host: Host, engine: Engine, node: Any) -> None:
+    engine.accident("predict", "sleep", **{"for": 0.3})
+    host.press(node, "matte_range")
+    run = host.run_of(node)
+    seen: set[str] = set()
+
+    def ended() -> bool:
+        seen.add(node["matanyone_status"].value())
+        return not run.running()
+
+    host.until(ended)
+    engine.accident()
+    assert [line for line in seen if re.match(r"frame \d+: \d of 6 done", line)], seen
+    assert "asking for an engine" in seen
+    curve = host.node.knobs.confidence_curve(node)
+    assert sorted(curve) == list(FRAMES)
+    for frame in FRAMES:
+        header = oiio.ImageBuf(str(host.folder(node) / f"alpha.{frame}.exr")).spec()
+        assert curve[frame] == pytest.approx(float(header.getattribute("matanyone:confidence")), abs=0.001)
+    host.node.knobs.draw_confidence(node, dict.fromkeys(FRAMES, 0.0))
+    assert host.matted(node).unchanged == len(FRAMES)
+    again = host.node.knobs.confidence_curve(node)
+    assert again == pytest.approx(curve, abs=0.001), "what was left alone is read from its files"
+
+
+def test_a_first_mask_from_a_box_and_points_is_shown_at_once_and_matted(
+    host: Host, engine: Engine, plate: Path
+) -> None:
+    from nuke._pixels import render
+
+    read = host.read(plate)
+    node = host.matanyone(read, None, engine.file)
+    host.press(node, "matte_range")
+    assert "make a first mask under Masks" in host.session.messages[-1]
+    host.nuke.frame(FIRST + 2)
+    node.showControlPanel()
+    node["prompt_box"]._drag(12, 6, 52, 42)
+    node["point_1_is"].setValue("subject")
+    node["point_1"]._drag(32, 24)
+    host.press(node, "make_mask")
+    run = host.run_of(node)
+    host.until(lambda: not run.running())
+    assert node["matanyone_status"].value().startswith(f"mask on frame {FIRST + 2}, "), host.session.messages
+    file = host.folder(node) / "first_masks" / f"subject.{FIRST + 2}.exr"
+    shown = render(node, FIRST + 2, "main").planes["rgba.alpha"]
+    assert np.array_equal(shown, pixels(file)), "the viewer has it"
+    assert shown[24, 32] > 0.5
+    assert not shown[:6].any(), "nothing outside of the box, whose rows Nuke counts from below"
+    assert host.matted(node).state == "finished", host.session.messages
+    assert node["show"].value() == "matte"
+    assert np.array_equal(
+        render(node, LAST, "main").planes["rgba.alpha"], pixels(host.folder(node) / f"alpha.{LAST}.exr")
+    )
+    host.press(node, "remove_mask")
+    assert not file.exists()
+    host.press(node, "remove_mask")
+    assert "expected a first mask on frame" in host.session.messages[-1]
+
+
+def test_a_first_mask_on_a_plate_that_is_rendered(host: Host, engine: Engine, plate: Path) -> None:
+    graded = host.nuke.nodes.Multiply(inputs=[host.read(plate)], value=0.5)
+    node = host.matanyone(graded, None, engine.file)
+    host.nuke.frame(FIRST)
+    node["prompt_box"].setValue([12, 6, 52, 42])
+    node["point_1_is"].setValue("subject")
+    node["point_1"].setValue([32, 24])
+    host.press(node, "make_mask")
+    run = host.run_of(node)
+    host.until(lambda: not run.running())
+    assert [each[:3] for each in host.session.executed] == [("MatAnyone1.WritePlate", FIRST, FIRST)]
+    assert node["matanyone_status"].value().startswith("mask on frame"), host.session.messages
+    node["engine"].setValue(str(Path(node["engine"].value()).with_name("nobody.json")))
+    host.press(node, "make_mask")
+    run = host.run_of(node)
+    host.until(lambda: not run.running())
+    assert node["matanyone_status"].value().startswith("no mask: ")
+
+
+def test_a_correction_begins_with_the_matte_and_becomes_a_key(host: Host, engine: Engine, node: Any) -> None:
+    from nuke._pixels import render
+
+    host.nuke.frame(FIRST + 3)
+    host.press(node, "correct_frame")
+    assert "Press Matte current frame first" in host.session.messages[-1]
+    assert host.matted(node).state == "finished", host.session.messages
+    steps = len(host.session.undo_steps)
+    host.press(node, "correct_frame")
+    assert host.session.undo_steps[steps:] == ["Correct a MatAnyone frame"]
+    paint = node.input(4)
+    assert paint.Class() == "RotoPaint"
+    matte = pixels(host.folder(node) / f"alpha.{FIRST + 3}.exr")
+    assert np.array_equal(render(paint, FIRST + 3, "main").planes["rgba.alpha"], matte)
+    assert node["corrected"].value() == str(FIRST + 3)
+    shape = host.nuke._Shape()
+    shape.key(FIRST + 3, [(0.0, 0.0), (12.0, 0.0), (12.0, 12.0), (0.0, 12.0)])
+    paint["curves"].rootLayer.append(shape)
+    outcome = host.matted(node, "rerun")
+    assert outcome.state == "finished", host.session.messages
+    mended = pixels(host.folder(node) / f"alpha.{FIRST + 3}.exr")
+    assert mended[-6, 6] > matte[-6, 6] + 0.1, "it was painted there"
+    host.nuke.frame(FIRST + 5)
+    host.press(node, "correct_frame")
+    assert node["corrected"].value() == f"{FIRST + 3}, {FIRST + 5}"
+    assert node.input(4) is paint
+    read = paint.input(0)
+    assert (read["first"].value(), read["last"].value()) == (FIRST + 3, FIRST + 5)
+    before = pixels(host.folder(node) / "corrections" / f"alpha.{FIRST + 3}.exr")
+    assert np.array_equal(before, matte), "the copy stays what the artist began with"
+
+
+def test_the_node_runs_in_nuke_17_1(installation: Host, engine: Engine, folder: Path, plate: Path) -> None:
+    """Where ProgressTask takes nothing but the types it names."""
+    installation.start(gui=True, version="17.1v1")
+    (folder / "in_17").mkdir()
+    installation.save(folder / "in_17")
+    with pytest.raises(TypeError):
+        installation.nuke.ProgressTask("x").setProgress(0.5)
+    read = installation.read(plate)
+    node = installation.matanyone(read, installation.roto(read, {FIRST: SQUARE}), engine.file)
+    assert installation.matted(node).state == "finished", installation.session.messages
+    assert installation.session.tasks[-1].progress == 100

@@ -14,7 +14,7 @@ from matanyone_engine.matting import refine
 from matanyone_engine.matting.geometry import Box
 from matanyone_engine.matting.refine import GuidedFilter, colour_functions, refined
 from matanyone_engine.media.color import NetworkView
-from matanyone_engine.media.images import read_alpha
+from matanyone_engine.media.masks import read_alpha
 from matanyone_engine.media.plates import open_plate
 from matanyone_engine.model.registry import load_network
 from matanyone_engine.training.metrics import mean_scores, score

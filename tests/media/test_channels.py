@@ -12,7 +12,8 @@ import pytest
 
 from matanyone_engine.errors import MaskError, PlateError
 from matanyone_engine.media.channels import Selection
-from matanyone_engine.media.images import check_ends, read_header, read_mask, read_plate, read_views
+from matanyone_engine.media.images import check_ends, read_header, read_plate, read_views
+from matanyone_engine.media.masks import read_mask
 from matanyone_engine.media.plates import check_plates, open_plate
 
 SIZE = (4, 6)

@@ -15,7 +15,7 @@ import OpenEXR
 import pytest
 
 from matanyone_engine.errors import PlateError
-from matanyone_engine.media import high_bit_depth_movies, movies
+from matanyone_engine.media import high_bit_depth_movies, movies, pixel_formats
 from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.color_spaces import choose_space
 from matanyone_engine.media.mattes import write_alpha
@@ -239,6 +239,6 @@ def test_without_pyav_a_deep_movie_is_read_at_8_bits_and_said_to_be(
 
 
 def test_a_matrix_that_is_not_known_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(high_bit_depth_movies._WEIGHTS, 9)
+    monkeypatch.delitem(pixel_formats._WEIGHTS, 9)
     with pytest.raises(PlateError, match="matrix 9"):
         Movie(make_movie(tmp_path / "a.mkv", chart(), tag=9)).read(1)

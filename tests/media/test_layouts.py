@@ -18,7 +18,7 @@ import pytest
 from matanyone_engine.errors import BadResult, OutputError, PlateError, SettingError
 from matanyone_engine.media import mattes
 from matanyone_engine.media.foreground import estimate_foreground
-from matanyone_engine.media.images import PlateHeader, read_alpha, read_plate
+from matanyone_engine.media.images import PlateHeader, read_plate
 from matanyone_engine.media.layouts import (
     COMPRESSIONS,
     LAYOUTS,
@@ -31,6 +31,7 @@ from matanyone_engine.media.layouts import (
     compose,
     layer_names,
 )
+from matanyone_engine.media.masks import read_alpha
 from matanyone_engine.media.mattes import write_picture
 
 HEIGHT, WIDTH = 24, 33

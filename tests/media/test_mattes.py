@@ -16,7 +16,8 @@ import pytest
 from matanyone_engine.errors import BadResult, OutputError
 from matanyone_engine.media.exr import read_planes
 from matanyone_engine.media.file_info import read_facts
-from matanyone_engine.media.images import PlateHeader, Window, read_header, read_mask
+from matanyone_engine.media.images import PlateHeader, Window, read_header
+from matanyone_engine.media.masks import read_mask
 from matanyone_engine.media.mattes import check_writable, least_bytes, write_alpha
 from matanyone_engine.media.sequence import find_sequence
 

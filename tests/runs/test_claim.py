@@ -66,6 +66,45 @@ def test_a_claim_of_a_dead_process_of_this_machine_is_void_at_once(output: Outpu
         pass
 
 
+@pytest.mark.parametrize("apart", [{"namespace": "pid:[1]"}, {"boot": "another"}, {"boot": ""}])
+def test_a_process_that_cannot_be_seen_from_here_is_not_taken_for_dead(
+    output: OutputPattern, apart: dict[str, str]
+) -> None:
+    """Containers of one host name number their processes from 1; a claim of version 0.1.0 says nothing of it."""
+    papers = Papers.of(output, None)
+    elsewhere = replace(Owner.me(FRAMES), pid=1 << 22, **apart)
+    left(papers.claim, elsewhere, age=HOLDS_S / 2)
+    with pytest.raises(AlreadyRunning), Claim(papers, FRAMES):
+        pass
+    left(papers.claim, elsewhere, age=HOLDS_S * 2)
+    with Claim(papers, FRAMES):
+        pass
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot read a locked file")
+def test_a_lock_of_the_storage_holds_whatever_the_claim_says(output: OutputPattern) -> None:
+    papers = Papers.of(output, None)
+    left(papers.claim, replace(Owner.me(FRAMES), host="node17"), age=HOLDS_S * 2)
+    code = "import fcntl, sys; f = open(sys.argv[1]); fcntl.flock(f, 2); print('x', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, papers.claim], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with pytest.raises(AlreadyRunning), Claim(papers, FRAMES):
+            pass
+        holder.communicate()
+    with Claim(papers, FRAMES):
+        pass
+
+
+def test_a_claim_of_version_0_1_0_is_read() -> None:
+    known = Owner.me(FRAMES)
+    said = {name: value for name, value in known.to_json().items() if name not in ("boot", "namespace")}
+    assert Owner.from_json(json.loads(json.dumps(said))) == replace(known, boot="", namespace="")
+    assert Owner.from_json({**said, "of_a_later_version": 1}).nonce == known.nonce
+
+
 def test_a_claim_of_another_machine_is_void_after_its_time(output: OutputPattern) -> None:
     papers = Papers.of(output, None)
     elsewhere = replace(Owner.me(FRAMES), host="node17", user="ann")

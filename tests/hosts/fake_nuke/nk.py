@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 GROUPS = frozenset({"Group", "Gizmo"})
 CODES = {
     1: "String_Knob", 2: "File_Knob", 3: "Int_Knob", 4: "Enumeration_Knob", 6: "Boolean_Knob", 7: "Double_Knob",
-    15: "BBox_Knob", 20: "Tab_Knob", 22: "PyScript_Knob", 26: "Text_Knob", 41: "Link_Knob",
+    12: "XY_Knob", 15: "BBox_Knob", 20: "Tab_Knob", 22: "PyScript_Knob", 26: "Text_Knob", 41: "Link_Knob",
 }  # fmt: skip
 FLAGS = frozenset({"STARTLINE", "INVISIBLE", "DO_NOT_WRITE", "DISABLED"})
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)

@@ -13,9 +13,10 @@ def main() -> None:
     """As Nuke does: the folders of NUKE_PATH are on sys.path."""
     import nuke
 
-    nuke.fake_start(gui=False)
+    nuke.fake_start(gui=False, version=os.environ.get("FAKE_NUKE_VERSION", "14.0v1"))
     for folder in os.environ.get("NUKE_PATH", "").split(os.pathsep):
         sys.path.append(folder)
+        nuke.session.gizmos["MatAnyone"] = str(Path(folder) / "MatAnyone.gizmo")
         init = Path(folder) / "init.py"
         exec(compile(init.read_text(encoding="utf-8"), str(init), "exec"), {})
     del sys.argv[0]

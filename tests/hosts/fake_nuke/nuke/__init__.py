@@ -34,6 +34,7 @@ from ._knobs import (
     String_Knob,
     Tab_Knob,
     Text_Knob,
+    XY_Knob,
 )
 from ._nodes import Format, Group, Node, Root
 from ._session import Refused, session
@@ -51,11 +52,16 @@ class CancelledError(Exception):
     """The artist cancelled a render."""
 
 
-def fake_start(gui: bool) -> None:
-    """A new Nuke: an empty, unsaved script, no callbacks. In this process, so on this thread."""
-    global GUI, _the_root  # noqa: PLW0603
+def fake_start(gui: bool, version: str = "14.0v1") -> None:
+    """A new Nuke: an empty, unsaved script, no callbacks. In this process, so on this thread.
+
+    version: from 17.1 on, ProgressTask is bound by pybind11, which converts nothing that was not asked for.
+    """
+    global GUI, NUKE_VERSION_STRING, NUKE_VERSION_MAJOR, NUKE_VERSION_MINOR, _the_root  # noqa: PLW0603
     session.__init__(gui)  # type: ignore[misc]
     GUI = gui
+    NUKE_VERSION_STRING = version
+    NUKE_VERSION_MAJOR, NUKE_VERSION_MINOR = (int(word) for word in version.split("v", maxsplit=1)[0].split("."))
     _the_root = Root()
     _the_root._modified = False
 
@@ -277,20 +283,29 @@ def executeInMainThread(call: Callable[..., Any], args: Any = (), kwargs: Any = 
     session.posted.put(lambda: call(*args, **kwargs))
 
 
+def _take(value: Any, kind: type) -> None:
+    """As pybind11 takes arguments: a value of another type is a TypeError."""
+    if (NUKE_VERSION_MAJOR, NUKE_VERSION_MINOR) >= (17, 1) and type(value) is not kind:
+        raise TypeError(f"incompatible function arguments: expected {kind.__name__}, got {value!r}")
+
+
 class ProgressTask:
     """May be used from any one thread."""
 
     def __init__(self, name: str) -> None:
         session.need_gui("ProgressTask")
+        _take(name, str)
         self.name, self.progress, self.message, self.cancel = name, 0, "", False
         session.tasks.append(self)
 
     def setProgress(self, progress: int) -> None:
+        _take(progress, int)
         if not isinstance(progress, int) or not 0 <= progress <= 100:
             raise Refused(f"progress is 0 to 100, got {progress!r}")
         self.progress = progress
 
     def setMessage(self, message: str) -> None:
+        _take(message, str)
         self.message = message
 
     def isCancelled(self) -> bool:

@@ -113,6 +113,9 @@ CLASSES: dict[str, NodeClass] = {
             "filter": _choice("box", "nearest", "none"),
         },
     ),
+    "AdjBBox": NodeClass((1, 1), {"numpixels": k.WH_Knob}),
+    "Switch": NodeClass((1, 100), {"which": k.Double_Knob}),
+    "RotoPaint": NodeClass((0, 5), {"curves": k.CurveKnob, "output": k.ChannelMask_Knob}),
     "Roto": NodeClass((0, 5), {"curves": k.CurveKnob, "output": k.ChannelMask_Knob}),
 }
 FRESH: dict[str, dict[str, Any]] = {

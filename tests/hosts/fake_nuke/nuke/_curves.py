@@ -12,12 +12,19 @@ class AnimControlPoint:
 
     def __init__(self) -> None:
         self.keys: dict[float, tuple[float, float]] = {}
+        self.still = (0.0, 0.0)
+        """Where it is without a key."""
+
+    def addPositionKey(self, time: float, positionOrDim: tuple[float, float], view: str = "main") -> None:
+        self.keys[float(time)] = positionOrDim
 
     def getControlPointKeyTimes(self, view: str = "main") -> list[float]:
         return sorted(self.keys)
 
     def at(self, time: float) -> tuple[float, float]:
         times = sorted(self.keys)
+        if not times:
+            return self.still
         low = max([each for each in times if each <= time] or times[:1])
         high = min([each for each in times if each >= time] or times[-1:])
         share = 0.0 if high == low else (time - low) / (high - low)
@@ -33,8 +40,14 @@ class ShapeControlPoint:
 class Shape:
     """A polygon."""
 
-    def __init__(self) -> None:
+    def __init__(self, knob: object = None, *points: tuple[float, float]) -> None:
         self.points: list[ShapeControlPoint] = []
+        for place in points:
+            self.points.append(ShapeControlPoint())
+            self.points[-1].center.still = place
+
+    def __getitem__(self, number: int) -> ShapeControlPoint:
+        return self.points[number]
 
     def __iter__(self) -> Iterator[ShapeControlPoint]:
         return iter(self.points)

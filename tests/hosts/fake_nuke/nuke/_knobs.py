@@ -64,6 +64,14 @@ class Knob:
         return bool(self._flags & flag)
 
     @main_only
+    def setVisible(self, visible: bool) -> None:
+        self._flags = self._flags & ~INVISIBLE if visible else self._flags | INVISIBLE
+
+    @main_only
+    def visible(self) -> bool:
+        return not self._flags & INVISIBLE
+
+    @main_only
     def isAnimated(self, channel: int = 0) -> bool:
         return bool(self._keys)
 
@@ -90,7 +98,7 @@ class Knob:
 
     @main_only
     def setExpression(self, expression: str, index: int = 0, view: Any = None) -> bool:
-        _tcl.expression(expression)
+        _tcl.expression(expression, self._node)
         self._expression = expression
         self._tell()
         return True
@@ -117,10 +125,25 @@ class Knob:
         if expression is not None:
             self.setExpression(expression[1].strip('"'))
             return
+        if script.startswith("{curve"):
+            self._read_curve(script)
+            return
         self.setValue(self._read(script))
 
     def toScript(self, quote: bool = True, context: Any = None) -> str:
+        if self._keys:
+            return "{curve " + " ".join(f"x{time:g} {value:g}" for time, value in sorted(self._keys.items())) + "}"
         return f'{{{{"{self._expression}"}}}}' if self._expression else self._written(self._value)
+
+    def _read_curve(self, script: str) -> None:
+        """'{curve x1001 0.5 x1002 0.7}': all keys at once, and no other than these."""
+        words = script.strip("{}").split()[1:]
+        if not isinstance(self, Array_Knob) or self._flags & NO_ANIMATION:
+            raise Refused(f"{self._name} takes no curve")
+        if len(words) % 2 or not all(re.fullmatch(r"x-?\d+(\.\d+)?", word) for word in words[::2]):
+            raise Refused(f"{self._name}: a curve that Nuke would read otherwise: {script[:60]!r}")
+        self._keys = {float(time[1:]): self._checked(float(number)) for time, number in zip(words[::2], words[1::2])}
+        self._tell()
 
     # ------------------------------------------------------------------------------------------- for subclasses
 
@@ -168,7 +191,7 @@ class Array_Knob(Knob):
 
     def _now(self, frame: float) -> Any:
         if self._expression:
-            return _tcl.expression(self._expression)
+            return _tcl.expression(self._expression, self._node)
         if not self._keys:
             return self._value
         times = sorted(self._keys)
@@ -177,6 +200,11 @@ class Array_Knob(Knob):
         low, high = before[-1], after[0]
         share = 0.0 if high == low else (frame - low) / (high - low)
         return self._keys[low] * (1 - share) + self._keys[high] * share
+
+    @main_only
+    def getValueAt(self, frame: float, index: int = 0, view: Any = None) -> Any:
+        self._alive()
+        return self._now(frame)
 
 
 class Double_Knob(Array_Knob):
@@ -214,22 +242,46 @@ class Disable_Knob(Boolean_Knob):
     pass
 
 
-class BBox_Knob(Array_Knob):
-    default = (0.0, 0.0, 0.0, 0.0)
+class PlacedKnob(Array_Knob):
+    """Several numbers that are a place in the picture, with a handle in the viewer."""
+
+    _count = 0
 
     def _checked(self, val: Any) -> Any:
-        if len(val) != 4:
-            raise TypeError(f"{self._name}: expected x, y, r, t, got {val!r}")
+        if isinstance(val, str) or len(val) != self._count:
+            raise TypeError(f"{self._name}: expected {self._count} numbers, got {val!r}")
         return tuple(float(each) for each in val)
 
     def _read(self, script: str) -> Any:
-        return tuple(float(each) for each in script.split())
+        return tuple(float(each) for each in script.strip("{}").split())
 
     def _written(self, value: Any) -> str:
         return " ".join(f"{each:g}" for each in value)
 
     def value(self, index: int = 0) -> Any:
         return list(super().value())
+
+    def _drag(self, *place: float) -> None:
+        """What the artist does in the viewer (for tests). Nuke shows no handle of a hidden knob or a closed panel."""
+        if not session.gui:
+            raise Refused("there is no viewer under nuke -t")
+        if self._flags & INVISIBLE or self._node is None or not self._node._panel_open:
+            raise Refused(f"{self._name} has no handle in the viewer: the knob is hidden, or the panel is closed")
+        self.setValue(place)
+
+
+class BBox_Knob(PlacedKnob):
+    default = (0.0, 0.0, 0.0, 0.0)
+    _count = 4
+
+
+class XY_Knob(PlacedKnob):
+    default = (0.0, 0.0)
+    _count = 2
+
+
+class WH_Knob(Array_Knob):
+    """A size: both ways at once, as one number; two apart are not known here."""
 
 
 class Unsigned_Knob(Array_Knob):
@@ -263,7 +315,7 @@ class Enumeration_Knob(Unsigned_Knob):
         return script
 
     def _now(self, frame: float) -> Any:
-        return self._values[int(_tcl.expression(self._expression))] if self._expression else self._value
+        return self._values[int(_tcl.expression(self._expression, self._node))] if self._expression else self._value
 
 
 class String_Knob(Knob):

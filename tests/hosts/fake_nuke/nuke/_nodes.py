@@ -34,6 +34,7 @@ class Node:
         if kind not in _classes.CLASSES:
             raise Refused(f"{kind}: unknown command")
         self._kind, self._parent, self._gone = kind, parent, False
+        self._panel_open = False
         self._inputs: list[Any] = []
         self._knobs: dict[str, Any] = {}
         self._user: list[Any] = []
@@ -169,6 +170,20 @@ class Node:
     @main_only
     def dependent(self, mask: int = 0, forceEvaluate: bool = True) -> list[Any]:
         return [node for node in self._parent._nodes if self in node._inputs]
+
+    @main_only
+    def showControlPanel(self, forceFloat: bool = False) -> None:
+        session.need_gui("showControlPanel()")
+        self._panel_open = True
+
+    @main_only
+    def hideControlPanel(self) -> None:
+        session.need_gui("hideControlPanel()")
+        self._panel_open = False
+
+    @main_only
+    def shown(self) -> bool:
+        return self._panel_open
 
     @main_only
     def xpos(self) -> int:

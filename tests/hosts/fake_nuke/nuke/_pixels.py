@@ -29,6 +29,8 @@ class Image:
     aspect: float = 1.0
     planes: dict[str, np.ndarray] = field(default_factory=dict)
     header: dict[str, Any] = field(default_factory=dict)
+    margin: int = 0
+    """Pixels of overscan on every side, which the planes have beyond width and height."""
 
 
 def render(node: Any, frame: float, view: str) -> Image:
@@ -157,9 +159,12 @@ def _wanted(channels: str) -> dict[str, str]:
 
 
 def _save(path: Path, image: Image, names: dict[str, str], half: bool) -> None:
-    empty = np.zeros((image.height, image.width), np.float32)
+    width, height = image.width + 2 * image.margin, image.height + 2 * image.margin
+    empty = np.zeros((height, width), np.float32)
     pixels = np.stack([image.planes.get(channel, empty) for channel in names], axis=-1)
-    spec = oiio.ImageSpec(image.width, image.height, len(names), oiio.HALF if half else oiio.FLOAT)
+    spec = oiio.ImageSpec(width, height, len(names), oiio.HALF if half else oiio.FLOAT)
+    spec.x = spec.y = -image.margin
+    spec.full_width, spec.full_height = image.width, image.height
     spec.channelnames = tuple(names.values())
     spec.attribute("compression", "zips")
     spec.attribute("PixelAspectRatio", image.aspect)
@@ -178,13 +183,30 @@ def _save(path: Path, image: Image, names: dict[str, str], half: bool) -> None:
 
 
 def _copy(node: Any, frame: float, view: str) -> Image:
-    below, above = render(_input(node, 0), frame, view), render(_input(node, 1), frame, view)
+    below, above = (_in_format(render(_input(node, number), frame, view)) for number in (0, 1))
     planes = dict(below.planes)
     for slot in range(4):
         source, target = node._knobs[f"from{slot}"]._value, node._knobs[f"to{slot}"]._value
         if "none" not in (source, target):
             planes[target] = _placed(above.planes.get(source), below)
     return replace(below, planes=planes)
+
+
+def _in_format(image: Image) -> Image:
+    """Without its overscan: what a viewer of the format shows, and as far as this fake combines pictures."""
+    rim = image.margin
+    if not rim:
+        return image
+    planes = {name: np.ascontiguousarray(plane[rim:-rim, rim:-rim]) for name, plane in image.planes.items()}
+    return replace(image, planes=planes, margin=0)
+
+
+def _adjusted(node: Any, frame: float, view: str) -> Image:
+    """AdjBBox: more of the picture beyond its format, which repeats its border here."""
+    below = _through(node, frame, view)
+    rim = int(node._knobs["numpixels"]._value)
+    planes = {name: np.pad(plane, rim, mode="edge") for name, plane in below.planes.items()}
+    return replace(below, planes=planes, margin=below.margin + rim)
 
 
 def _placed(plane: np.ndarray | None, onto: Image) -> np.ndarray:
@@ -231,7 +253,22 @@ def _polygon(points: list[tuple[float, float]], width: int, height: int) -> np.n
     return inside.reshape(height, 4, width, 4).mean((1, 3)).astype(np.float32)
 
 
+def _switch(node: Any, frame: float, view: str) -> Image:
+    return render(_input(node, int(node._knobs["which"]._now(frame))), frame, view)
+
+
+def _roto_paint(node: Any, frame: float, view: str) -> Image:
+    """What is drawn is added to what is there, as paint is."""
+    below, drawn = render(_input(node, 0), frame, view), _roto(node, frame, view)
+    there = below.planes.get("rgba.alpha", np.zeros((below.height, below.width), np.float32))
+    alpha = np.maximum(there, drawn.planes["rgba.alpha"])
+    return replace(below, planes={**below.planes, "rgba.alpha": alpha})
+
+
 _RENDERERS = {
+    "AdjBBox": _adjusted,
+    "Switch": _switch,
+    "RotoPaint": _roto_paint,
     "Read": _read,
     "Write": _through,
     "Output": _through,

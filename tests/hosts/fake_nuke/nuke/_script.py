@@ -61,7 +61,8 @@ def _node_text(node: Any) -> str:
     inputs = "" if len(known) == 1 else f" inputs {len(known)}\n"
     user = {knob._name for knob in node._user}
     body = "".join(f" {name} {_value(knob)}\n" for name, knob in node._knobs.items() if _is_saved(knob, name, user))
-    definitions = "".join(f" {_user_text(knob)}\n" for knob in node._user)
+    is_gizmo = node._kind in session.gizmos
+    definitions = "" if is_gizmo else "".join(f" {_user_text(knob)}\n" for knob in node._user)
     values = "".join(
         f" {knob._name} {_value(knob)}\n" for knob in node._user if _is_saved(knob, knob._name, set()) and knob._value
     )
@@ -89,7 +90,7 @@ def _value(knob: Any) -> str:
         return f"{{{{{quoted(knob._expression)}}}}}"
     if knob._keys:
         return "{{curve " + " ".join(f"x{time:g} {value:g}" for time, value in sorted(knob._keys.items())) + "}}"
-    if isinstance(knob, (_knobs.BBox_Knob, _knobs.CurveKnob)):
+    if isinstance(knob, (_knobs.PlacedKnob, _knobs.CurveKnob)):
         return f"{{{knob.toScript()}}}"
     return quoted(knob._written(knob._value))
 
@@ -133,20 +134,9 @@ def load(text: str, into: Any) -> list[Node]:
 def _make(saved: nk.NkNode, into: Any, made: dict[int, Node]) -> Node:
     session.loading = True
     try:
-        node = Group("Group", into) if saved.kind == "Group" else Node(saved.kind, into)
-        into._nodes.append(node)
+        node = _empty(saved.kind, into)
         made[id(saved)] = node
-        inside: dict[int, Node] = {}
-        for child in saved.children:
-            _make(child, node, inside)
-        session.loading = True
-        for user in saved.user:
-            _add_user_knob(node, user)
-        allowed = _classes.knob_names(saved.kind, saved.knobs) | {user.name for user in saved.user}
-        for name, value in saved.knobs.items():
-            if name not in allowed:
-                raise Refused(f"{saved.kind}: there is no knob {name}")
-            _set(node, name, value, name in saved.braced)
+        _fill(node, saved)
         for number, source in enumerate(saved.inputs):
             if source is not None:
                 node.setInput(number, made[id(source)])
@@ -154,6 +144,33 @@ def _make(saved: nk.NkNode, into: Any, made: dict[int, Node]) -> Node:
         session.loading = False
     session.call_back("onCreate", node)
     return node
+
+
+def _empty(kind: str, into: Any) -> Node:
+    """A node of a class of Nuke's, or of a gizmo in the plug-in path, which has its knobs and insides already."""
+    gizmo = session.gizmos.get(kind)
+    node = Group("Group", into) if kind == "Group" or gizmo else Node(kind, into)
+    into._nodes.append(node)
+    if gizmo is not None:
+        node._kind = kind
+        _fill(node, nk.read_script(read_file(gizmo))[0])
+    return node
+
+
+def _fill(node: Any, saved: nk.NkNode) -> None:
+    """What a saved node, or a gizmo's file, says: nodes inside, user knobs, values."""
+    inside: dict[int, Node] = {}
+    for child in saved.children:
+        _make(child, node, inside)
+    session.loading = True
+    for user in saved.user:
+        _add_user_knob(node, user)
+    kind = "Group" if isinstance(node, Group) else saved.kind
+    allowed = _classes.knob_names(kind, saved.knobs) | {knob._name for knob in node._user}
+    for name, value in saved.knobs.items():
+        if name not in allowed:
+            raise Refused(f"{saved.kind}: there is no knob {name}")
+        _set(node, name, value, name in saved.braced)
 
 
 def _set(node: Any, name: str, value: str, braced: bool) -> None:

@@ -45,6 +45,8 @@ class Session:
             "rgba": ["rgba.red", "rgba.green", "rgba.blue", "rgba.alpha"],
             "depth": ["depth.Z"],
         }
+        self.gizmos: dict[str, str] = {}
+        """Class -> the file in the plug-in path that makes nodes of it."""
         self.executed: list[tuple[str, int, int, tuple[str, ...]]] = []
         """What nuke.execute rendered: node, first, last, views."""
         self.cancel_execute_after: int | None = None

@@ -40,9 +40,21 @@ def _knob(path: str, node: Any) -> Any:
     return found[name]
 
 
-def expression(text: str) -> float:
-    """'$gui ? 2 : 0', as Nuke's own expressions have it."""
+def expression(text: str, node: Any = None) -> float:
+    """'$gui ? 2 : 0' and 'parent.KNOB', as Nuke's own expressions have them; a choice counts as its number."""
+    named = re.fullmatch(r"parent\.(\w+)", text)
+    if named is not None:
+        return _number_of(named[1], node)
     match = re.fullmatch(r"\$gui \? (\d+) : (\d+)", text)
     if match is None:
         raise Refused(f"an expression that this fake does not know: {text!r}")
     return float(match[1] if session.gui else match[2])
+
+
+def _number_of(name: str, node: Any) -> float:
+    """A knob of the group that the node stands in. Knobs are added after what is inside, so it may come later."""
+    knob = node._parent._knobs.get(name) if node is not None and node._parent is not None else None
+    if knob is None:
+        return 0.0
+    value = knob._now(session.frame)
+    return float(knob._values.index(value) if hasattr(knob, "_values") else value)

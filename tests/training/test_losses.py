@@ -124,3 +124,18 @@ def test_terms_pull_towards_the_truth(term) -> None:
     inside = truth > 0.5
     assert answer.grad is not None
     assert answer.grad[inside].mean() < 0 < answer.grad[~inside].mean()
+
+
+def test_only_what_lies_beyond_a_sure_truth_is_forgiven() -> None:
+    truth = torch.tensor([1.0, 1.0, 0.0, 0.0, 0.5, 0.5])
+    alpha = torch.tensor([1.5, 0.5, -0.5, 0.5, 1.5, -0.5])
+    forgiven = losses.forgiven(alpha, truth, 0.1)
+    torch.testing.assert_close(forgiven, torch.tensor([1.05, 0.5, -0.05, 0.5, 1.5, -0.5]))
+    assert losses.forgiven(alpha, truth, 1.0) is alpha
+
+
+def test_a_hole_below_zero_inside_the_subject_counts_in_full() -> None:
+    hole = torch.tensor([-2.0], requires_grad=True)
+    losses.alpha_l1(losses.forgiven(hole, torch.tensor([1.0]), 0.1), torch.tensor([1.0])).backward()
+    assert hole.grad is not None
+    assert hole.grad.item() == -1

@@ -14,7 +14,14 @@ from matanyone_engine.matting.memory_policy import MemoryPolicy
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.training import passes
 from matanyone_engine.training.passes import Batch
-from matanyone_engine.training.recipe import MATANYONE_STAGES, MINI_STAGES, STAGES, MattingData, TrainingStage
+from matanyone_engine.training.recipe import (
+    LITE_STAGES,
+    MATANYONE_STAGES,
+    MINI_STAGES,
+    STAGES,
+    MattingData,
+    TrainingStage,
+)
 
 STAGE = replace(MATANYONE_STAGES[1], crop=(64, 64), points=32)
 
@@ -107,7 +114,7 @@ def test_stages_are_what_the_specification_says() -> None:
     assert [s.points for s in MATANYONE_STAGES] == [8192, 12544, 12544]
     assert MATANYONE_STAGES[0].clamp_from == 100
     assert MATANYONE_STAGES[2].matting is MattingData.STILLS
-    assert len(STAGES) == len(MATANYONE_STAGES) + len(MINI_STAGES) == 7
+    assert len(STAGES) == len(MATANYONE_STAGES) + len(MINI_STAGES) + len(LITE_STAGES) == 10
 
 
 @pytest.mark.parametrize("stage", STAGES.values(), ids=list(STAGES))

@@ -143,7 +143,7 @@ class Geometry:
         return Window(0, 0, -(-height // STRIDE), -(-width // STRIDE))
 
     def prepare(self, x: Tensor) -> Tensor:
-        """Bring (1, C, *frame) to working size and pads it with zeros, which are black before normalisation: (1, C, H,
+        """Bring (1, C, *frame) to working size and pad it with zeros, which are black before normalisation: (1, C, H,
         W).
         """
         return F.pad(self.shrink(x), self.padding)

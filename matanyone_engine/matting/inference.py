@@ -13,7 +13,7 @@ from matanyone_engine.errors import OutOfMemory
 
 @contextmanager
 def inference() -> Iterator[None]:
-    """Run without autograd and turns running out of memory into an error of the engine's family."""
+    """Run without autograd, and turn running out of memory into an error of the engine's family."""
     try:
         with torch.inference_mode():
             yield

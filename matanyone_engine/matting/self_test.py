@@ -42,7 +42,7 @@ class SelfTest:
 
 
 def run_self_test(device: str) -> SelfTest:
-    """Run the bundled model on a device and compares its answer with the known one."""
+    """Run the bundled model on a device and compare its answer with the known one."""
     given = answer(registry.load_network(MODEL, device, "exact"))
     known = np.asarray(json.loads(KNOWN_ANSWER.read_text())["grid"], dtype=np.float32)
     return SelfTest(device, float(np.abs(given - known).max()))

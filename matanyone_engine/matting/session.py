@@ -158,7 +158,7 @@ class MattingSession:
         constraints: Constraints = NO_CONSTRAINTS,
         frame: int | None = None,
     ) -> Tensor:
-        """Start from a plate and the mask of the object on it, warms up, and returns the alpha (H, W) of this frame.
+        """Start from a plate and the mask of the object on it, warm up, and return the alpha (H, W) of this frame.
 
         The mask may be soft. The frame is predicted 1 + warm_up_passes times, each time from the last answer. On a
         session that was seeded before, working memory starts anew from this frame. `stopping` is asked before each
@@ -186,7 +186,7 @@ class MattingSession:
             )
 
     def assign(self, plate: AnyPlate, mask: Image, *, frame: int | None = None) -> Tensor:
-        """Remember this plate with this mask as its alpha, without a prediction, and returns the mask.
+        """Remember this plate with this mask as its alpha, without a prediction, and return the mask.
 
         Raises PlateError, MaskError.
         """
@@ -271,7 +271,7 @@ class MattingSession:
         )
 
     def ready(self, plate: Image, encode_on: EncodeOn = at_once) -> ReadyPlate:
-        """Check and prepares a plate, perhaps before its turn and on another thread; it does not depend on what is
+        """Check and prepare a plate, perhaps before its turn and on another thread; it does not depend on what is
         remembered.
 
         encode_on: what has it encoded, before its turn or in it. Raises PlateError, OutOfMemory.
@@ -285,7 +285,7 @@ class MattingSession:
         return self._region.off
 
     def _shown(self, plate: AnyPlate, constraints: Constraints = NO_CONSTRAINTS) -> _SessionPlate:
-        """Check plate and constraint masks, and brings them to the device."""
+        """Check plate and constraint masks, and bring them to the device."""
         with inference():
             ready = plate if isinstance(plate, ReadyPlate) else self.ready(plate)
             if not ready.suits(self._network, self._working_size, self._hold_tolerance):
@@ -394,7 +394,7 @@ class MattingSession:
     def _through(
         self, window: Window, before: StreamState, shown: _SessionPlate, given: Tensor | None, compute: Compute
     ) -> StepResult:
-        """Compute one frame through one window and checks its alpha."""
+        """Compute one frame through one window and check its alpha."""
         mask = None if given is None else window.cut(given)
         if mask is not None and not mask.max() > 0:
             raise MaskError(

@@ -431,7 +431,7 @@ def _sweep(work: _Work, *, backward: bool) -> list[ShotStep]:
 
 
 def _once(work: list[ShotStep]) -> list[ShotStep]:
-    """Leave each key to the step that needs it first, and drops steps that are left without work."""
+    """Leave each key to the step that needs it first, and drop steps that are left without work."""
     done: set[Seed] = set()
     steps = []
     for step in work:

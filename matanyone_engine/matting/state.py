@@ -163,7 +163,7 @@ def from_bytes(blob: bytes, policy: MemoryPolicy, device: torch.device) -> Strea
 
 
 def _taken(tensors: dict[str, Tensor], prefix: str, device: torch.device) -> dict[str, Tensor]:
-    """Remove and returns the tensors under a prefix, on the device, without the prefix.
+    """Remove and return the tensors under a prefix, on the device, without the prefix.
 
     Copied: in the bytes they lie at any address, and a matrix product may round by how its factors are aligned.
     """

@@ -80,7 +80,7 @@ def _value_from_memory(
     top_k: int | None,
     block_bytes: int,
 ) -> tuple[Tensor, MemoryBank, Tensor]:
-    """Read memory, and keeps the last value where the change head sees no change (spec 2.11)."""
+    """Read memory, and keep the last value where the change head sees no change (spec 2.11)."""
     flat, bank = bank.read(
         tokens(features.key),
         tokens(features.selection),

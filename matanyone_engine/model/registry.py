@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 from matanyone_engine.errors import CheckpointError, LicenceRefused, SettingError, WeightsNotFound
 from matanyone_engine.model.device import choose_device
-from matanyone_engine.model.dims import MATANYONE, MINI, Dims
+from matanyone_engine.model.dims import LITE, MATANYONE, Dims
 from matanyone_engine.model.licences import UNKNOWN, read_policy, show_terms_once, user_data_folder
 from matanyone_engine.model.weights_file import (
     SUFFIXES,
@@ -89,10 +89,10 @@ MODELS: dict[str, Model] = {
             licence="Apache-2.0",
             commercial=True,
             terms="MatAnyone Engine mini: trained by this project on its own data, Apache-2.0; see its card, mini.md.",
-            dims=MINI,
-            size=5_512_576,
+            dims=LITE,
+            size=5_629_512,
             published=Fingerprint(
-                sha256="e35c402460d6f1b34c32610ea6efdc2714ac054027133533ba33446f58e11afb", size=5_512_576
+                sha256="4a9290825e706524ca0561c115640cf2cc8eb90ac348f1f7d2ece2bb33c583c6", size=5_629_512
             ),
             bundled="mini.safetensors",
             verified_fast=True,

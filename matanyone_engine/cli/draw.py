@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""matanyone-engine draw --data ROOT --clips N: foreground clips of our own with true alpha (training/series.py)."""
+"""Draws clips with true alphas to train on (training/series.py): `matanyone-engine draw --data ROOT --clips N`."""
 
 from __future__ import annotations
 

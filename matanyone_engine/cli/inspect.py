@@ -157,7 +157,7 @@ def _notes(found: Inspection) -> list[str]:
 
 
 def _colorspaces() -> list[str]:
-    """Plain names with what they mean here, then every name of the config."""
+    """List plain names with what they mean here, then every name of the OpenColorIO config."""
     plain = plain_spaces()
     width = max(len(name.name) for name, _ in plain)
     lines = [f"names in {config_name()}", ""]

@@ -102,7 +102,7 @@ def mask_of(text: str) -> tuple[str, int | None]:
 
 
 def _key(text: str) -> KeyMask:
-    """'hero=roto.####.exr@1001,1047'. A file whose own name has an = or an @ is taken as it is."""
+    """Read a mask such as 'hero=roto.####.exr@1001,1047'. A file whose own name has an = or an @ is taken as it is."""
     name, rest = _named(text)
     file, at, frames = rest.rpartition("@")
     if not at or Path(rest).is_file():
@@ -118,7 +118,7 @@ def _key(text: str) -> KeyMask:
 
 
 def _named(text: str) -> tuple[str, str]:
-    """'NAME=rest' -> both; without a name it is the shot's only object."""
+    """Split 'NAME=rest' in both; without a name the shot's only object is meant."""
     name, equals, rest = text.partition("=")
     if not equals or _is_there(text) or any(mark in name for mark in "/\\#@"):
         return SUBJECT, text
@@ -158,7 +158,7 @@ def _objects(args: argparse.Namespace) -> tuple[ObjectOptions, ...]:
 
 
 def _once(option: str, texts: list[str]) -> list[tuple[str, str]]:
-    """(object, what is said), at most once for each object."""
+    """Return (object, what is said of it), and refuse an option that is given twice for one object."""
     said = [_named(text) for text in texts]
     names = [name for name, _ in said]
     twice = next((name for name in names if names.count(name) > 1), None)

@@ -184,7 +184,7 @@ def add_reporting(parser: argparse._ActionsContainer) -> None:
 
 @contextmanager
 def reporting(args: argparse.Namespace) -> Iterator[Reporter]:
-    """Yield a reporter that reports now and then, and says how the job ended whatever happens.
+    """Yield a reporter that sends a heartbeat, and says how the job ended whatever happens.
 
     Meanwhile standard output is its own: what libraries print there (OpenEXR's of a broken file) goes to standard
     error.

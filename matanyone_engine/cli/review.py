@@ -27,8 +27,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "review",
         description="Makes one HTML page about a finished run: the worst frames first, with confidence, flicker and "
-        "area of "
-        "each object. The page needs no other file.",
+        "area of each object. The page needs no other file.",
     )
     parser.add_argument(
         "run_files", metavar="RUN", help="The run: its output pattern, its folder, or its NAME.matanyone.json."

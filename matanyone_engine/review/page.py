@@ -18,17 +18,8 @@ from importlib.resources import files
 from matanyone_engine.matting.confidence import DOUBTFUL
 from matanyone_engine.media.sequence import describe_frames
 from matanyone_engine.review.plots import Axis, confidence_plot, coverage_plot, flicker_plot, heat
-from matanyone_engine.review.review import ObjectOnFrame, Pictures, Review, Stretch, Track
+from matanyone_engine.review.review import REASONS, ObjectOnFrame, Pictures, Review, Stretch, Track
 
-_WHY = {
-    "edge": "its edge is wide and grey",
-    "grey": "much of it is half transparent",
-    "jump": "its area changes suddenly",
-    "change": "the network remembers nothing like it",
-    "disagreement": "the results from its two keys disagree",
-    "empty": "its alpha is empty: it has left the frame, or was lost",
-    "": "several small reasons",
-}
 _SIGNALS = {
     "edge": "edge width",
     "grey": "grey of the matte",
@@ -120,7 +111,7 @@ def _verdict(review: Review) -> str:
     count = len(review.stretches)
     return (
         f"<b>Look at {count} {'stretch' if count == 1 else 'stretches'}</b>, {len(doubtful)} of {len(review.frames)} "
-        f"frames; first at {_jump(worst.worst)}, where {escape(_WHY.get(worst.why, worst.why))} "
+        f"frames; first at {_jump(worst.worst)}, where {escape(REASONS.get(worst.why, worst.why))} "
         f"{_pill(worst.confidence)}"
     )
 
@@ -224,7 +215,7 @@ def _value(seen: ObjectOnFrame) -> float:
 def _reason(seen: ObjectOnFrame) -> str:
     if seen.confidence is None:
         return f"flicker {100 * (seen.flicker or 0.0):.2g} %"
-    return _WHY.get(seen.why, seen.why) if seen.confidence < _GOOD else "for comparison"
+    return REASONS.get(seen.why, seen.why) if seen.confidence < _GOOD else "for comparison"
 
 
 def _to_do(review: Review) -> str:
@@ -244,7 +235,7 @@ def _stretch_row(stretch: Stretch) -> str:
     frames = describe_frames(range(stretch.first, stretch.last + 1))
     return (
         f'<tr><td class="n">{frames}<td>{escape(stretch.object)}<td class="n">{_pill(stretch.confidence)} at '
-        f"{_jump(stretch.worst)}<td>{escape(_WHY.get(stretch.why, stretch.why))}"
+        f"{_jump(stretch.worst)}<td>{escape(REASONS.get(stretch.why, stretch.why))}"
         f"<td>a mask drawn there: the same command with <code>{escape(key)}</code></tr>"
     )
 
@@ -345,7 +336,7 @@ def _data(review: Review) -> str:
         "worst": review.worst,
         "objects": objects,
         "warnings": warnings,
-        "why": _WHY,
+        "why": REASONS,
         "signals": _SIGNALS,
         "doubtful": DOUBTFUL,
         "good": _GOOD,

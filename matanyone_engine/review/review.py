@@ -50,6 +50,16 @@ _JOINED = 2
 """Frames that may lie between two doubtful ones of one stretch."""
 
 ALL_OBJECTS = "all objects"
+REASONS = {
+    "edge": "its edge is wide and grey",
+    "grey": "much of it is half transparent",
+    "jump": "its area changes suddenly",
+    "change": "the network remembers nothing like it",
+    "disagreement": "the results from its two keys disagree",
+    "empty": "its alpha is empty: it has left the frame, or was lost",
+    "": "several small reasons",
+}
+"""What the lowest signal of a confidence means, in the words of an artist."""
 T = TypeVar("T")
 
 
@@ -220,7 +230,7 @@ def look_through(
     large, in pixels; seen: hears how many looks of how many were taken. Raises PlateError, MaskError.
     """
     notes: list[str] = []
-    showing = _Showing(run, _open_plate(run, plate, notes))
+    showing = RunPictures(run, open_plate_of(run, plate, notes))
     frames = tuple(run.files)
     in_strip = choose_preview_frames(frames, _MOST_IN_STRIP)
     looked = _Counter(seen, len(frames) + len(in_strip) + min(most, len(frames)))
@@ -259,7 +269,7 @@ class _Counter:
         return made
 
 
-def _large(showing: _Showing, frames: Sequence[int], widest: int, looked: _Counter) -> dict[int, Pictures]:
+def _large(showing: RunPictures, frames: Sequence[int], widest: int, looked: _Counter) -> dict[int, Pictures]:
     """Make large pictures of these frames, in order, until the page has no more room."""
     found: dict[int, Pictures] = {}
     taken = 0
@@ -273,7 +283,7 @@ def _large(showing: _Showing, frames: Sequence[int], widest: int, looked: _Count
     return found
 
 
-def _open_plate(run: RunFiles, given: str | None, notes: list[str]) -> PlateSource | None:
+def open_plate_of(run: RunFiles, given: str | None, notes: list[str]) -> PlateSource | None:
     """Open the plate, or add a note that says why it cannot be shown."""
     named = given or run.record.get("shot", {}).get("plate")
     if not named:
@@ -290,7 +300,7 @@ def _open_plate(run: RunFiles, given: str | None, notes: list[str]) -> PlateSour
         return None
 
 
-class _Showing:
+class RunPictures:
     """Reads the alphas of a run's frames and makes pictures of them."""
 
     def __init__(self, run: RunFiles, plate: PlateSource | None) -> None:
@@ -318,7 +328,7 @@ class _Showing:
 
     def large(self, frame: int, widest: int) -> Pictures:
         """Make all large pictures of a frame."""
-        small, has_plate = self._thumbnails(frame, widest)
+        small, has_plate = self.thumbnails(frame, widest)
         alpha = as_webp(small.alpha(), _PICTURE_QUALITY)
         if not has_plate:
             return Pictures(alpha)
@@ -327,10 +337,11 @@ class _Showing:
 
     def small(self, frame: int) -> bytes:
         """Make the small picture of a frame: over the checker, or else its alpha."""
-        small, has_plate = self._thumbnails(frame, _STRIP_WIDTH)
+        small, has_plate = self.thumbnails(frame, _STRIP_WIDTH)
         return as_webp(small.over_checker() if has_plate else small.alpha(), _STRIP_QUALITY)
 
-    def _thumbnails(self, frame: int, widest: int) -> tuple[Thumbnails, bool]:
+    def thumbnails(self, frame: int, widest: int) -> tuple[Thumbnails, bool]:
+        """Make a frame small, and tell whether there is a plate; without one, the alpha stands in its place."""
         alpha = union(list(self.alphas(frame).values()))
         rgb = self._plate_of(frame, alpha)
         shown = alpha[..., None].repeat(3, axis=2) if rgb is None else rgb
@@ -361,7 +372,7 @@ def _objects_in(path: Path) -> dict[str, str]:
     return {ALL_OBJECTS: ""}  # Cryptomatte, or objects that share one alpha
 
 
-def _tracks(run: RunFiles, showing: _Showing, frames: tuple[int, ...], looked: _Counter) -> tuple[Track, ...]:
+def _tracks(run: RunFiles, showing: RunPictures, frames: tuple[int, ...], looked: _Counter) -> tuple[Track, ...]:
     """Collect what the record says of each object on each frame, and measure how its alpha flickers."""
     facts: dict[str, dict[int, ObjectOnFrame]] = {name: {} for name in showing.objects}
     around: list[tuple[int, dict[str, FloatImage]]] = []
@@ -379,7 +390,7 @@ def _track(name: str, found: Mapping[int, ObjectOnFrame], said: Mapping[str, Any
     return Track(name, found) if said is None else Track(name, found, tuple(said["keys"]), said["first"], said["last"])
 
 
-def _read_through(showing: _Showing, frames: tuple[int, ...]) -> Iterator[tuple[int, dict[str, FloatImage]]]:
+def _read_through(showing: RunPictures, frames: tuple[int, ...]) -> Iterator[tuple[int, dict[str, FloatImage]]]:
     """Yield all alphas in order; the next frame is read while this one is worked on."""
     with ThreadPoolExecutor(1) as thread:
         ahead = thread.submit(showing.alphas, frames[0])

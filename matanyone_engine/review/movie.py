@@ -119,11 +119,12 @@ def write_movie(
     pictures = RunPictures(run, open_plate_of(run, plate, notes))
     first, last = min(run.files), max(run.files)
     fps = fps_of(run)
+    failures: tuple[type[Exception], ...] = (OSError, *_encoder_errors())
     sheets = (_sheet(run, pictures, frame, width) for frame in range(first, last + 1))
     try:
         with whole_file(path) as temporary:
             size = _encode(_heard(sheets, last - first + 1, seen), temporary, chosen, fps)
-    except (OSError, *_encoder_errors()) as error:
+    except failures as error:
         raise OutputError(
             expected=f"that the movie {str(path)!r} can be written",
             came=getattr(error, "strerror", None) or str(error),

@@ -43,7 +43,7 @@ def publish_facts(run: RunFiles, movie: ReviewMovie | None = None) -> dict[str, 
         "review": None if movie is None else _review(movie),
         "plate": {"path": _whole(shot["plate"]), "colorspace": shot.get("colorspace")} if "plate" in shot else None,
         "objects": sorted(shot.get("objects", {})),
-        "model": {"name": made.get("model"), "licence": made.get("licence")},
+        "model": {"name": made.get("model"), "licence": made.get("modelLicence")},
         "lowest_confidence": _lowest(run),
     }
 

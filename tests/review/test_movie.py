@@ -16,7 +16,7 @@ from shots import HEIGHT, WIDTH, Shot, make_shot, write_image
 
 from matanyone_engine.cli.main import main
 from matanyone_engine.errors import SettingError
-from matanyone_engine.review.movie import _STRIP, check_movie, write_movie
+from matanyone_engine.review.movie import _STRIP, _write_strip, check_movie, write_movie
 from matanyone_engine.review.publish import pattern_of
 from matanyone_engine.review.review import RunPictures, find_run, open_plate_of
 
@@ -67,7 +67,7 @@ def test_every_frame_is_there_with_its_colours_and_words(
             own = np.s_[8 : HEIGHT - 8, 8:56]
             assert abs(picture[inside].mean(axis=(0, 1)) - (sheet[own] / 255).mean(axis=(0, 1))).max() < worst
     strips = [picture[HEIGHT:] for picture in shown]
-    assert all(strip.max() > 0.7 for strip in strips), "the frame number is burnt in"
+    assert all(strip.max() > 0.4 for strip in strips), "the frame number is burnt in"
     assert min(abs(a - b).max() for a, b in itertools.pairwise(strips)) > 0.2, "and changes"
 
 
@@ -87,6 +87,7 @@ def test_the_command_writes_movie_and_publish_file(
     assert (facts["fps"], facts["width"], facts["height"]) == (24.0, WIDTH, HEIGHT)
     assert facts["review"]["path"] == out["review.mp4"].as_posix()
     assert facts["plate"]["path"] == shot.plate
+    assert facts["model"] == {"name": "toy.safetensors", "licence": "unknown"}
     assert 0 <= facts["lowest_confidence"]["value"] <= 1
 
 
@@ -124,9 +125,11 @@ def test_the_pattern_of_a_file_has_its_digits(name: str, frame: int, pattern: st
         assert pattern % frame == name
 
 
-def test_words_are_as_wide_as_the_movie_allows(shot: Shot, tmp_path: Path) -> None:
-    """At its usual width the strip has frame, confidence and name, none over another."""
-    movie = write_movie(find_run(str(shot.out)), tmp_path / "r.mov", width=640)
-    strip = (frames_of(movie.path)[0][HEIGHT:] > 0.35).any(axis=(0, 2))
-    words = cv2.connectedComponents(cv2.dilate(strip[None].astype(np.uint8), np.ones((1, 9))))[0] - 1
-    assert words >= 3
+def test_the_words_of_a_wide_movie_stand_apart(shot: Shot) -> None:
+    """Frame number, confidence and the run's name, none over another."""
+    sheet = np.zeros((400, 1920, 3), np.uint8)
+    _write_strip(sheet, find_run(str(shot.out)), 1001)
+    written = (sheet > 90).any(axis=(0, 2))[None].astype(np.uint8)
+    blocks = cv2.connectedComponents(cv2.dilate(written, np.ones((1, 17))))[0] - 1
+    assert blocks >= 3
+    assert not sheet[: 400 - _STRIP].any()

@@ -14,7 +14,14 @@ BLENDER := .venv-blender-$(BPY)
 BLENDERS := $(BLENDER) $(BPY_ALSO:%=.venv-blender-%)
 PYTEST = MATANYONE_BLENDERS="$(BLENDERS)" $(BIN)/python -m pytest
 
-.PHONY: demo test test-blender blender check clean
+# The tests of `make quick`: values in, values out. None starts an engine, a Blender or another process for long.
+QUICK := tests/architecture tests/wire tests/golden tests/runs tests/test_atomic.py tests/memory/test_bank.py \
+  $(addprefix tests/matting/test_,schedule.py shot.py content_keys.py confidence.py blend.py) \
+  $(addprefix tests/media/test_,sequence.py output_names.py views.py channels.py prompts.py mask_morphology.py) \
+  $(addprefix tests/model/test_,registry.py licences.py) $(addprefix tests/cli/test_,exit_codes.py help.py) \
+  $(addprefix tests/jobs/test_,segments.py retry.py) $(addprefix tests/engine/test_,scheduler.py faults.py)
+
+.PHONY: demo test test-blender blender check quick quick-style quick-tests clean
 
 demo: $(VENV)/engine
 	$(BIN)/matanyone-engine matte "examples/plate/plate.####.exr" --mask examples/mask.1001.exr@1001 \
@@ -32,6 +39,19 @@ check: $(VENV)/test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(PYTEST)
+
+# Under a minute on two idle cores: for while you work. `make check` runs the whole before you land.
+quick: $(VENV)/test
+	@$(MAKE) --no-print-directory -j2 --output-sync=target quick-style quick-tests
+
+quick-style:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+quick-tests:
+	$(BIN)/python -m pytest -q $(QUICK)
 
 # make test-blender BPY=5.0.1, make test-blender BPY=5.2.3 BPY_PYTHON=python3.13
 # A Blender that is asked for by name and cannot be had is a failure here, where `make test` skips its tests.

@@ -4,7 +4,7 @@
 
     python benchmarks/shot.py keys --plot keys.png --sheet keys_look.png
     python benchmarks/shot.py ends --people 1 2 3 4 5 7 --drawn 20
-    python benchmarks/shot.py distractors --sheet rivals.png
+    python benchmarks/shot.py distractors --sheet distractors.png
     python benchmarks/shot.py constraints
     python benchmarks/shot.py objects
     python benchmarks/shot.py rerun --length 200

@@ -74,6 +74,16 @@ def test_make_test_runs_every_check() -> None:
         assert any(line.endswith(check) for line in run), check
 
 
+def test_make_quick_runs_the_checks_that_start_nothing() -> None:
+    run = [" ".join(step) for step in planned("quick")]
+    for check in ("ruff check .", "ruff format --check .", "mypy", "lint-imports"):
+        assert any(line.endswith(check) for line in run), check
+    tests = next(line for line in run if "-m pytest" in line)
+    assert all((ROOT / path).exists() for path in tests.split() if path.startswith("tests/"))
+    assert "hosts" not in tests
+    assert "test_engine_" not in tests
+
+
 def test_the_main_command_runs_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a folder laid out as the command expects, with three frames."""
     for frame in (1001, 1002, 1003):

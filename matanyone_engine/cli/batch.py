@@ -41,9 +41,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add 'batch' to the program's parser."""
     parser = subparsers.add_parser(
         "batch",
-        description="Mattes every shot of a folder, and makes a page that says how each one went. A shot that "
-        "fails does "
-        "not stop the others.",
+        description="Mattes every shot of a folder, and makes a page that says how each one went. A shot that fails "
+        "does not stop the others.",
     )
     parser.add_argument(
         "folder",

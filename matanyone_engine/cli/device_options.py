@@ -20,6 +20,5 @@ def add_computing(parser: argparse._ActionsContainer) -> None:
         default="auto",
         choices=CHOICES,
         help="exact computes in float32. fast computes mostly in half precision. auto, the default, is fast where "
-        "that was "
-        "verified to be as good.",
+        "that was verified to be as good.",
     )

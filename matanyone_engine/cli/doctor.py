@@ -31,8 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "doctor",
         description="Lists what this machine has, and tests whether the engine computes correctly on it: versions, "
-        "devices, "
-        "memory, weights, and a shot whose answer is known.",
+        "devices, memory, weights, and a shot whose answer is known.",
     )
     parser.add_argument(
         "--device", default="auto", help="The device to test: auto, cpu, cuda, cuda:N or mps. Default: auto."

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""matanyone-engine draw --data ROOT --clips N: foreground clips of our own with true alpha (training/series.py)."""
+"""Draws clips with true alphas to train on (training/series.py): `matanyone-engine draw --data ROOT --clips N`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add 'draw' to the program's parser."""
     parser = subparsers.add_parser(
         "draw",
-        help="draw clips to train on",
         description="Draw people, textiles, plants, animals and things with true alpha into ROOT/mat_vid/Drawn2. "
         "Clip N is always the same for the same photographs in ROOT/mat_vid/BG20k/train, which some clothes are cut "
         "from; clips that are there are left alone.",

@@ -36,9 +36,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add 'evaluate' to the program's parser."""
     parser = subparsers.add_parser(
         "evaluate",
-        description="Compares alphas with true ones, frame number by frame number. The errors have the scale "
-        "factors of "
-        "published tables; core is the error away from edges, edge the error near them.",
+        description="Compares alphas with true ones, frame number by frame number. The errors have the scale factors "
+        "of published tables; core is the error away from edges, edge the error near them.",
     )
     parser.add_argument("pred", metavar="PRED", help="The alphas: alpha.####.exr, a folder or one file.")
     parser.add_argument("truth", metavar="TRUTH", help="The true alphas, with the same frame numbers.")

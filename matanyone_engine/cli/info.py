@@ -16,9 +16,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add 'info' to the program's parser."""
     parser = subparsers.add_parser(
         "info",
-        description="Prints what an image file says about itself: windows, channels, codec, timecode, colour, and "
-        "how it was "
-        "made if the engine made it.",
+        description="Prints what an image file says about itself: windows, channels, codec, timecode, colour, and how "
+        "it was made if the engine made it.",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="An image file: an alpha, a plate or a mask.")
     parser.add_argument("--json", action="store_true", help="Print JSON, for programs.")

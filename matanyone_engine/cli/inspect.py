@@ -29,9 +29,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add 'inspect' to the program's parser."""
     parser = subparsers.add_parser(
         "inspect",
-        description="Shows what the network will see of one frame, before anything is computed: the colour space, "
-        "how bright "
-        "the picture is, the size that is computed, and the mask over it.",
+        description="Shows what the network will see of one frame, before anything is computed: the colour space, how "
+        "bright the picture is, the size that is computed, and the mask over it.",
     )
     parser.add_argument("plate", metavar="PLATE", nargs="?", help="The plate, as for matte.")
     parser.add_argument(
@@ -157,7 +156,7 @@ def _notes(found: Inspection) -> list[str]:
 
 
 def _colorspaces() -> list[str]:
-    """Plain names with what they mean here, then every name of the config."""
+    """List plain names with what they mean here, then every name of the OpenColorIO config."""
     plain = plain_spaces()
     width = max(len(name.name) for name, _ in plain)
     lines = [f"names in {config_name()}", ""]

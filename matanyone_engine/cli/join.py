@@ -23,8 +23,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "join",
         description="Joins the files of several views, as matte writes them, in one multi-part EXR for each frame. "
-        "Each view "
-        "becomes a part with its channels and header. The files of the views stay.",
+        "Each view becomes a part with its channels and header. The files of the views stay.",
     )
     parser.add_argument(
         "files", metavar="FILES", help="The files to join: 'out/alpha.%%V.####.exr'. %%V stands for the view."

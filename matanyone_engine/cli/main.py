@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from matanyone_engine.cli.exit_codes import BAD_INPUT, INTERRUPTED, MEANINGS, OK, OUT_OF_MEMORY, exit_code
+from matanyone_engine.cli.lost_reader import silence
 from matanyone_engine.errors import EngineError, OutOfMemory
 from matanyone_engine.jobs.threads import sleep_while_waiting
 from matanyone_engine.version import __version__
@@ -81,6 +82,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         options = _parser(arguments).parse_args(arguments)
         options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _without_reader()
     except EngineError as error:
         print(_sentence(error), file=sys.stderr)
         return exit_code(error)
@@ -95,6 +99,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     return OK
+
+
+def _without_reader() -> int:
+    """Return that all is well where whoever read our lines has had enough (`info FILE | head`)."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        silence(sys.stdout)
+        return OK
+    raise  # noqa: PLE0704 (called while a BrokenPipeError that is not standard output's is handled)
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:

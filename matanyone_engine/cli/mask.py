@@ -41,9 +41,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add 'mask' to the program's parser."""
     parser = subparsers.add_parser(
         "mask",
-        description="Makes a first mask from a box and a few clicks on one frame. Give it to matte --mask as it is, or "
-        "mend it "
-        "first.",
+        description="Makes a first mask from a box and a few clicks on one frame. Give it to matte --mask as it is, "
+        "or mend it first.",
         epilog="Coordinates are plate pixels, counted from the top left of the picture.",
     )
     parser.add_argument(

@@ -24,16 +24,20 @@ _MASK = "[NAME=]FILE[:LAYER|#LABEL][@FRAME]"
 
 
 def add_masks(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say which objects there are, and where."""
+    """Add --mask, and the options that say more about objects."""
     parser.add_argument(
         "--mask",
         action="append",
         required=True,
         metavar=_MASK,
-        help="A mask and the plate frame that it was drawn on. Without @FRAME it belongs to the first frame. Give "
-        "it again "
-        "for more key frames and more objects; hero=roto.####.exr@1001,1047 takes two keys of the object hero.",
+        help="A mask and the plate frame that it was drawn on. Without @FRAME it belongs to the first frame. Give it "
+        "again for more key frames and more objects; hero=roto.####.exr@1001,1047 takes two keys of the object hero.",
     )
+    _add_objects(parser)
+
+
+def _add_objects(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say more about objects: look-alikes, when they can be seen, where they surely are."""
     group = parser.add_argument_group(
         "objects", "NAME= says which object an option is about. Leave it out where the shot has a single object."
     )
@@ -54,6 +58,21 @@ def add_masks(parser: argparse.ArgumentParser) -> None:
         metavar="[NAME=]FIRST-LAST",
         help="The frames on which the object can be seen. Its alpha is 0 on all others.",
     )
+    _add_constraints(group)
+    group.add_argument(
+        "--pin-keys",
+        action="store_true",
+        help="Remember every key of an object on all of its frames. A changed key then changes all of them.",
+    )
+    group.add_argument(
+        "--separate",
+        action="store_true",
+        help="Keep the mattes of different objects from adding up to more than 1. A distractor does this anyway.",
+    )
+
+
+def _add_constraints(group: argparse._ActionsContainer) -> None:
+    """Add the options that say where an object surely is, and where it surely is not."""
     group.add_argument(
         "--inside",
         action="append",
@@ -67,16 +86,6 @@ def add_masks(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="[NAME=]MASKS",
         help="Masks of where the object surely is not.",
-    )
-    group.add_argument(
-        "--pin-keys",
-        action="store_true",
-        help="Remember every key of an object on all of its frames. A changed key then changes all of them.",
-    )
-    group.add_argument(
-        "--separate",
-        action="store_true",
-        help="Keep the mattes of different objects from adding up to more than 1. A distractor does this anyway.",
     )
 
 
@@ -102,7 +111,7 @@ def mask_of(text: str) -> tuple[str, int | None]:
 
 
 def _key(text: str) -> KeyMask:
-    """'hero=roto.####.exr@1001,1047'. A file whose own name has an = or an @ is taken as it is."""
+    """Read a mask such as 'hero=roto.####.exr@1001,1047'. A file whose own name has an = or an @ is taken as it is."""
     name, rest = _named(text)
     file, at, frames = rest.rpartition("@")
     if not at or Path(rest).is_file():
@@ -118,7 +127,7 @@ def _key(text: str) -> KeyMask:
 
 
 def _named(text: str) -> tuple[str, str]:
-    """'NAME=rest' -> both; without a name it is the shot's only object."""
+    """Split 'NAME=rest' in both; without a name the shot's only object is meant."""
     name, equals, rest = text.partition("=")
     if not equals or _is_there(text) or any(mark in name for mark in "/\\#@"):
         return SUBJECT, text
@@ -158,7 +167,7 @@ def _objects(args: argparse.Namespace) -> tuple[ObjectOptions, ...]:
 
 
 def _once(option: str, texts: list[str]) -> list[tuple[str, str]]:
-    """(object, what is said), at most once for each object."""
+    """Return (object, what is said of it), and refuse an option that is given twice for one object."""
     said = [_named(text) for text in texts]
     names = [name for name, _ in said]
     twice = next((name for name in names if names.count(name) > 1), None)

@@ -32,8 +32,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "matte",
         usage="matanyone-engine matte PLATE --mask FILE[@FRAME] --out PATTERN [options]",
-        description="Makes an alpha for every frame of a shot, from a mask on one frame or several. "
-        "Plate frame N becomes alpha frame N.",
+        description="Makes an alpha for every frame of a shot, from a mask on one frame or several. Plate frame N "
+        "becomes alpha frame N.",
         epilog="docs/cli.md is a guide by task: several keys, several objects, colour, delivery, speed.",
     )
     parser.add_argument(
@@ -64,8 +64,8 @@ def _add_frames(parser: argparse.ArgumentParser) -> None:
         "--missing",
         choices=("error", "skip"),
         default="error",
-        help="What to do when plate frames are missing: refuse the shot, or matte the frames that are there. "
-        "Default: error.",
+        help="What to do when plate frames are missing: refuse the shot, or matte the frames that are there. Default: "
+        "error.",
     )
     parser.add_argument(
         "--mask-grow",
@@ -117,8 +117,8 @@ def _add_picture(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--colorspace",
         metavar="NAME",
-        help="The plate's colour space: ACEScg, LogC4, S-Log3, sRGB ... 'matanyone-engine inspect --colorspaces' lists "
-        "all. Default: what the file says of itself; the choice is printed.",
+        help="The plate's colour space: ACEScg, LogC4, S-Log3, sRGB ... 'matanyone-engine inspect --colorspaces' "
+        "lists all. Default: what the file says of itself; the choice is printed.",
     )
     group.add_argument(
         "--exposure",

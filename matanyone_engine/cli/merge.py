@@ -18,9 +18,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add 'merge' to the program's parser."""
     parser = subparsers.add_parser(
         "merge",
-        description="Checks that every segment is whole and joins them into one output with one record. It names "
-        "the frames "
-        "that are missing.",
+        description="Checks that every segment is whole and joins them into one output with one record. It names the "
+        "frames that are missing.",
     )
     parser.add_argument("plan", type=Path, metavar="PLAN", help="The .plan.json that matanyone-engine plan wrote.")
     parser.add_argument("--path-rules", type=Path, metavar="FILE", help="The farm's path rules, as for run.")

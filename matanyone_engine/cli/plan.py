@@ -38,9 +38,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add 'plan' to the program's parser."""
     parser = subparsers.add_parser(
         "plan",
-        description="Splits a job into segments that several workers run, in any order. The alphas are those of "
-        "one run, "
-        "unless --split is given.",
+        description="Splits a job into segments that several workers run, in any order. The alphas are those of one "
+        "run, unless --split is given.",
     )
     parser.add_argument("job", type=Path, metavar="JOB", help="A job file, as matte --save-job writes it.")
     parser.add_argument(
@@ -61,8 +60,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     where.add_argument(
         "--split",
         action="store_true",
-        help="Cut it between key frames too, where a fast first pass then makes keys. The alphas differ from "
-        "those of one run.",
+        help="Cut it between key frames too, where a fast first pass then makes keys. The alphas differ from those of "
+        "one run.",
     )
     parser.add_argument("--path-rules", type=Path, metavar="FILE", help="The farm's path rules, as for run.")
     parser.set_defaults(run=run)

@@ -22,6 +22,7 @@ from datetime import datetime, timezone
 from typing import Any, TextIO
 
 from matanyone_engine.cli.exit_codes import INTERRUPTED, OK, OUT_OF_MEMORY, exit_code
+from matanyone_engine.cli.lost_reader import silence
 from matanyone_engine.errors import EngineError, Interrupted
 from matanyone_engine.jobs.run import FrameDone, StepDone, Unchanged
 from matanyone_engine.media.sequence import describe_frames
@@ -36,7 +37,7 @@ class Reporter:
     """Counts what a job does and prints nothing; its subclasses print lines for a queue."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream, self._lock = stream, threading.Lock()
+        self._stream, self._lock, self._has_reader = stream, threading.Lock(), True
         self._begun = self._heard = time.monotonic()
         self._at: dict[str, Any] = {"done": 0, "of": 0}
         self._shot: dict[str, str] = {}
@@ -128,8 +129,17 @@ class Reporter:
 
     def _say(self, event: str, about: dict[str, Any]) -> None:
         with self._lock:
-            for line in self._lines(event, {**self._shot, **about}):
+            if self._has_reader:
+                self._print(self._lines(event, {**self._shot, **about}))
+
+    def _print(self, lines: list[str]) -> None:
+        """Print lines until whoever reads them has gone (`run JOB --json | head`); the shot goes on without."""
+        try:
+            for line in lines:
                 print(line, file=self._stream, flush=True)
+        except BrokenPipeError:
+            self._has_reader = False
+            silence(self._stream)
 
     def _lines(self, _event: str, _about: dict[str, Any]) -> list[str]:
         return []
@@ -184,7 +194,7 @@ def add_reporting(parser: argparse._ActionsContainer) -> None:
 
 @contextmanager
 def reporting(args: argparse.Namespace) -> Iterator[Reporter]:
-    """Yield a reporter that reports now and then, and says how the job ended whatever happens.
+    """Yield a reporter that sends a heartbeat, and says how the job ended whatever happens.
 
     Meanwhile standard output is its own: what libraries print there (OpenEXR's of a broken file) goes to standard
     error.

@@ -15,7 +15,9 @@ from matanyone_engine.atomic import whole_file
 from matanyone_engine.errors import OutputError, SettingError
 from matanyone_engine.media.mattes import check_writable
 from matanyone_engine.media.sequence import describe_frames
+from matanyone_engine.review.movie import check_movie, write_movie
 from matanyone_engine.review.page import page
+from matanyone_engine.review.publish import publish_facts, write_publish_file
 from matanyone_engine.review.review import Review, RunFiles, find_run, look_through
 
 MOST_PICTURES = 60
@@ -27,8 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "review",
         description="Makes one HTML page about a finished run: the worst frames first, with confidence, flicker and "
-        "area of "
-        "each object. The page needs no other file.",
+        "area of each object. The page needs no other file.",
     )
     parser.add_argument(
         "run_files", metavar="RUN", help="The run: its output pattern, its folder, or its NAME.matanyone.json."
@@ -45,6 +46,19 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help=f"How many frames are shown large, at most {MOST_PICTURES}. Default: 24.",
     )
     parser.add_argument("--width", type=int, default=640, metavar="PIXELS", help="How wide these are. Default: 640.")
+    parser.add_argument(
+        "--movie",
+        type=Path,
+        metavar="FILE",
+        help="Also write a review movie: plate, alpha and composite with the frame number and the confidence burnt in. "
+        ".mp4 is H.264, .mov is ProRes 422 HQ.",
+    )
+    parser.add_argument(
+        "--publish",
+        type=Path,
+        metavar="FILE",
+        help="Also write a JSON file that says what a tracker such as AYON, ShotGrid or Kitsu needs to know.",
+    )
     parser.set_defaults(run=run)
 
 
@@ -60,9 +74,31 @@ def run(args: argparse.Namespace) -> None:
     _write(out, page(review))
     _tell(console, review, found)
     console.print(f"page    {out}  ({out.stat().st_size / 1e6:.1f} MB)")
+    _deliver(args, found, console)
+
+
+def _deliver(args: argparse.Namespace, found: RunFiles, console: Console) -> None:
+    """Write the movie and the publish file, if they were asked for."""
+    movie = None
+    if args.movie is not None:
+        with _looking(console, "movie") as seen:
+            movie = write_movie(found, args.movie, plate=args.plate, width=args.width, seen=seen)
+        for note in movie.notes:
+            console.print(f"note    {note}")
+        width, height = movie.size
+        console.print(f"movie   {movie.path}  ({movie.codec}, {width}x{height}, {float(movie.fps):.6g} frames/s)")
+    if args.publish is not None:
+        write_publish_file(args.publish, publish_facts(found, movie))
+        console.print(f"publish {args.publish}")
 
 
 def _check(args: argparse.Namespace) -> None:
+    """Refuse, before any work, what cannot be. Raises SettingError, OutputError."""
+    if args.movie is not None:
+        check_movie(args.movie)
+        check_writable(args.movie.parent)
+    if args.publish is not None:
+        check_writable(args.publish.parent)
     for option, given, least, most in (
         ("--pictures", args.pictures, 1, MOST_PICTURES),
         ("--width", args.width, 64, 1920),
@@ -116,9 +152,9 @@ def _tell(console: Console, review: Review, found: RunFiles) -> None:
 
 
 @contextmanager
-def _looking(console: Console) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar while alphas are read."""
-    columns = (TextColumn("look  "), BarColumn(), MofNCompleteColumn(), TextColumn("ETA"), TimeRemainingColumn())
+def _looking(console: Console, what: str = "look") -> Iterator[Callable[[int, int], None]]:
+    """Show a bar while alphas are read or a movie is written."""
+    columns = (TextColumn(f"{what:6}"), BarColumn(), MofNCompleteColumn(), TextColumn("ETA"), TimeRemainingColumn())
     bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     with bar:
         task = bar.add_task("look", total=None)

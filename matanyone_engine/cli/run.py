@@ -25,9 +25,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add 'run' to the program's parser."""
     parser = subparsers.add_parser(
         "run",
-        description="Runs a job file, as matte --save-job and the add-ons write it. Run again after an "
-        "interruption, it "
-        "goes on where it stopped.",
+        description="Runs a job file, as matte --save-job and the add-ons write it. Run again after an interruption, "
+        "it goes on where it stopped.",
     )
     parser.add_argument("job", type=Path, metavar="JOB", help="A job file, or with --segment or --scout a .plan.json.")
     parser.add_argument(

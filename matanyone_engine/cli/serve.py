@@ -32,8 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "serve",
         usage="matanyone-engine serve [--root FOLDER] [options]",
         description="Starts an engine: it keeps the weights loaded and serves hosts such as Nuke and Blender, and the "
-        "commands "
-        "that are given --endpoint. It listens to this user on this machine, unless you make keys.",
+        "commands that are given --endpoint. It listens to this user on this machine, unless you make keys.",
     )
     parser.add_argument(
         "--model",
@@ -54,6 +53,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="FOLDER",
         help="Where sessions are kept on disk. Default: this user's data folder.",
     )
+    _add_sockets(parser)
+    _add_limits(parser)
+    _add_watching(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_sockets(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where the engine listens, to whom, and which files it may use."""
     parser.add_argument(
         "--root",
         type=Path,
@@ -81,6 +88,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--keys", type=Path, metavar="FOLDER", help="The folder of keys; needed where other machines may connect."
     )
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how much the engine may hold, and how long it waits."""
     parser.add_argument(
         "--memory",
         type=float,
@@ -111,6 +122,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="FRAMES",
         help="How often a session is put on disk. Default: 25.",
     )
+
+
+def _add_watching(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what an idle engine does, and whether it shows figures."""
     parser.add_argument(
         "--idle-unload",
         type=float,
@@ -131,7 +146,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="PORT",
         help="Show figures for Prometheus on this port of this machine; 0 takes a free one.",
     )
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -131,8 +131,8 @@ def chosen_stage(args: argparse.Namespace) -> TrainingStage:
         or any(side % 16 or side < 64 for side in stage.crop)
     ):
         raise SettingError(
-            expected="at least one iteration and one clip, a rate between 0 and 1, and a crop in multiples of 16, "
-            "64 or more",
+            expected="at least one iteration and one clip, a rate between 0 and 1, and a crop in multiples of 16, 64 "
+            "or more",
             came=f"iterations {stage.iterations}, batch {stage.batch}, rate {stage.rate}, crop {stage.crop}",
             action="Correct the option, or leave it out: the stage has its own value.",
         )

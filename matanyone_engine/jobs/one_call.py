@@ -23,8 +23,8 @@ from matanyone_engine.media.sequence import parse_frames
 from matanyone_engine.model.matanyone import MatAnyone
 from matanyone_engine.model.registry import VettedWeights, load_vetted, require_licence_class
 
-MaskFile = str | Path
-MasksOfObject = MaskFile | Mapping[int, MaskFile]
+MaskPath = str | Path
+MasksOfObject = MaskPath | Mapping[int, MaskPath]
 """One file, as 'mask.1001.exr' or 'mask.1001.exr@1001', or plate frame -> file."""
 MasksOfShot = MasksOfObject | Mapping[str, MasksOfObject]
 """The masks of one object, or object's name -> its masks."""

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A review as one page of HTML: values in, text out.
+"""Writes a review as one page of HTML: values go in, text comes out.
 
 Rules of this file:
-1. The page asks for nothing: styles, script and pictures are inside, and its own policy forbids the rest.
+1. The page loads nothing: styles, script and pictures are inside, and its own content policy forbids the rest.
 2. Whatever came from a file name or a header is escaped.
-3. What matters can be read without the script, which adds the frame one stands on and the keys of the keyboard.
+3. What matters can be read without the script, which adds the viewer of a frame and the keyboard.
 """
 
 from __future__ import annotations
@@ -18,17 +18,8 @@ from importlib.resources import files
 from matanyone_engine.matting.confidence import DOUBTFUL
 from matanyone_engine.media.sequence import describe_frames
 from matanyone_engine.review.plots import Axis, confidence_plot, coverage_plot, flicker_plot, heat
-from matanyone_engine.review.review import Pictures, Review, Seen, Stretch, Track
+from matanyone_engine.review.review import REASONS, ObjectOnFrame, Pictures, Review, Stretch, Track
 
-_WHY = {
-    "edge": "its edge is wide and grey",
-    "grey": "much of it is neither in nor out",
-    "jump": "its area jumps",
-    "change": "all of it is new to the network",
-    "disagreement": "the passes from its two keys disagree",
-    "empty": "nothing is to be seen: it has left, or was lost",
-    "": "several signals, none by much",
-}
 _SIGNALS = {
     "edge": "edge width",
     "grey": "grey of the matte",
@@ -40,7 +31,7 @@ _GOOD = 0.75
 
 
 def page(review: Review) -> str:
-    """The whole document."""
+    """Return the whole document."""
     first = review.pictures[review.worst[0]]
     parts = (
         _header(review),
@@ -105,7 +96,7 @@ def _header(review: Review) -> str:
 
 
 def _verdict(review: Review) -> str:
-    """One sentence: where to look."""
+    """Say in one sentence where to look."""
     seen = (each.confidence for track in review.tracks for each in track.frames.values())
     told = [confidence for confidence in seen if confidence is not None]
     if not told:
@@ -120,7 +111,7 @@ def _verdict(review: Review) -> str:
     count = len(review.stretches)
     return (
         f"<b>Look at {count} {'stretch' if count == 1 else 'stretches'}</b>, {len(doubtful)} of {len(review.frames)} "
-        f"frames; first at {_jump(worst.worst)}, where {escape(_WHY.get(worst.why, worst.why))} "
+        f"frames; first at {_jump(worst.worst)}, where {escape(REASONS.get(worst.why, worst.why))} "
         f"{_pill(worst.confidence)}"
     )
 
@@ -141,7 +132,7 @@ def _viewer(review: Review, first: Pictures) -> str:
 
 
 def _now(review: Review) -> str:
-    """What stands beside the worst frame before any script runs."""
+    """Return what stands beside the worst frame before the script runs."""
     frame = review.worst[0]
     lines = "".join(
         f'<div class="object"><b>{escape(track.name)}</b> {_pill(track.frames[frame].confidence)}</div>'
@@ -212,23 +203,23 @@ def _card(review: Review, frame: int) -> str:
     )
 
 
-def _least_sure(tracks: Sequence[Track], frame: int) -> tuple[Track, Seen]:
+def _least_sure(tracks: Sequence[Track], frame: int) -> tuple[Track, ObjectOnFrame]:
     least = min(tracks, key=lambda each: _value(each.frames[frame]))
     return least, least.frames[frame]
 
 
-def _value(seen: Seen) -> float:
+def _value(seen: ObjectOnFrame) -> float:
     return 1.0 if seen.confidence is None else seen.confidence
 
 
-def _reason(seen: Seen) -> str:
+def _reason(seen: ObjectOnFrame) -> str:
     if seen.confidence is None:
         return f"flicker {100 * (seen.flicker or 0.0):.2g} %"
-    return _WHY.get(seen.why, seen.why) if seen.confidence < _GOOD else "for comparison"
+    return REASONS.get(seen.why, seen.why) if seen.confidence < _GOOD else "for comparison"
 
 
 def _to_do(review: Review) -> str:
-    """A line for each stretch, with what would help."""
+    """List the doubtful stretches, and what would help each."""
     if not review.stretches:
         return ""
     rows = "".join(_stretch_row(stretch) for stretch in review.stretches)
@@ -244,13 +235,13 @@ def _stretch_row(stretch: Stretch) -> str:
     frames = describe_frames(range(stretch.first, stretch.last + 1))
     return (
         f'<tr><td class="n">{frames}<td>{escape(stretch.object)}<td class="n">{_pill(stretch.confidence)} at '
-        f"{_jump(stretch.worst)}<td>{escape(_WHY.get(stretch.why, stretch.why))}"
+        f"{_jump(stretch.worst)}<td>{escape(REASONS.get(stretch.why, stretch.why))}"
         f"<td>a mask drawn there: the same command with <code>{escape(key)}</code></tr>"
     )
 
 
 def _remarks(review: Review) -> str:
-    """Warnings, what could not be had, keys, how it was made."""
+    """List warnings, what could not be found, the keys, and how the alphas were made."""
     remarks = [
         f"{escape(words)}: {', '.join(_jump(n) for n in frames[:6])}{_and_more(frames)}"
         for words, frames in review.warnings.items()
@@ -268,7 +259,7 @@ def _and_more(frames: Sequence[int]) -> str:
 
 
 def _passes(track: Track, frames: Sequence[int]) -> str:
-    """Which stretch came from which keys."""
+    """Say which frames were computed from which keys."""
     if not track.keys:
         return "how its frames came about is not known"
     first, last = track.keys[0], track.keys[-1]
@@ -326,7 +317,7 @@ def _jump(frame: int) -> str:
 
 
 def _data(review: Review) -> str:
-    """JSON inside of a script element: no '<' may be in it."""
+    """Return the JSON that the script reads; it must not contain '<', since it stands in a script element."""
     objects = [
         {
             "name": track.name,
@@ -345,7 +336,7 @@ def _data(review: Review) -> str:
         "worst": review.worst,
         "objects": objects,
         "warnings": warnings,
-        "why": _WHY,
+        "why": REASONS,
         "signals": _SIGNALS,
         "doubtful": DOUBTFUL,
         "good": _GOOD,
@@ -357,5 +348,5 @@ def _data(review: Review) -> str:
     return json.dumps(said, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _told(seen: Seen) -> list[object]:
+def _told(seen: ObjectOnFrame) -> list[object]:
     return [seen.confidence, seen.why, seen.flicker, round(seen.coverage, 5), dict(seen.signals)]

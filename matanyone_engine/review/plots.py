@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The plots of a review's page, as SVG inside HTML: values in, text out.
+"""Draws the plots of a review's page as SVG inside HTML: values go in, text comes out.
 
-A plot is drawn in its own units and stretched to the page; whatever must not be stretched (lines, letters, marks) is
-not scaled, or stands in HTML above it.
+A plot is drawn in its own units and stretched to the page. Lines keep their width, and letters and marks stand in HTML
+above the plot, so that they are not stretched.
 """
 
 from __future__ import annotations
@@ -20,23 +20,26 @@ _LEAST_FLICKER = 0.03
 
 
 class Axis:
-    """Frames from left to right; each has a cell of its own."""
+    """Places frames from left to right; each has a cell of its own."""
 
     def __init__(self, frames: Sequence[int]) -> None:
         self.first, self.last = frames[0], frames[-1]
         self.cell = _ACROSS / (self.last - self.first + 1)
 
     def left(self, frame: int) -> float:
+        """Return where the cell of a frame begins, in units of the plot."""
         return round((frame - self.first) * self.cell, 3)
 
     def middle(self, frame: int) -> float:
+        """Return the middle of a frame's cell, in units of the plot."""
         return round((frame - self.first + 0.5) * self.cell, 3)
 
     def percent(self, frame: int) -> float:
+        """Return the middle of a frame's cell in percent of the plot's width."""
         return round(100 * self.middle(frame) / _ACROSS, 3)
 
     def ticks(self) -> str:
-        """Round frame numbers, and the first one."""
+        """Return the axis as HTML: the first frame number, and round ones after it."""
         span = self.last - self.first
         step = next(step for k in range(8) for n in (1, 2, 5) if span / (step := n * 10**k) <= _MOST_TICKS)
         numbers = [n for n in range(self.first, self.last + 1) if n % step == 0 and n - self.first >= step]
@@ -49,7 +52,7 @@ def _svg(inside: str) -> str:
 
 
 def heat() -> str:
-    """Once a page: the colours of a line by its height."""
+    """Return the gradient that colours a line by its height; a page needs it once."""
     return (
         '<svg width="0" height="0" style="position:absolute" aria-hidden="true"><defs>'
         f'<linearGradient id="heat" gradientUnits="userSpaceOnUse" x1="0" y1="0" x2="0" y2="{_UP:g}">'
@@ -59,7 +62,7 @@ def heat() -> str:
 
 
 def confidence_plot(track: Track, axis: Axis, doubtful: Sequence[Stretch]) -> str:
-    """A line over shaded stretches, coloured by its own height."""
+    """Draw confidence as a line, coloured by its height, over shaded doubtful stretches."""
     points = [
         (axis.middle(n), _UP - _UP * each.confidence) for n, each in track.frames.items() if each.confidence is not None
     ]
@@ -77,7 +80,7 @@ def confidence_plot(track: Track, axis: Axis, doubtful: Sequence[Stretch]) -> st
 
 
 def _without_gaps(points: Sequence[tuple[float, float]], cell: float) -> Iterator[list[tuple[float, float]]]:
-    """Points in runs: a line says nothing about frames that are not there."""
+    """Split points where frames are missing, so that no line is drawn across them."""
     run: list[tuple[float, float]] = []
     for point in points:
         if run and point[0] - run[-1][0] > 1.5 * cell:
@@ -89,7 +92,7 @@ def _without_gaps(points: Sequence[tuple[float, float]], cell: float) -> Iterato
 
 
 def _line(points: Sequence[tuple[float, float]], colour: str, width: float) -> str:
-    """Level runs are drawn a little off level: a gradient does not show on a box without height."""
+    """Draw a line through points, never quite level: a gradient does not show on a box without height."""
     path = " ".join(f"{x:g},{y + 0.01 * (k % 2):.2f}" for k, (x, y) in enumerate(points))
     return (
         f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="{width}" stroke-linejoin="round" '
@@ -98,7 +101,7 @@ def _line(points: Sequence[tuple[float, float]], colour: str, width: float) -> s
 
 
 def flicker_plot(track: Track, axis: Axis, most: float) -> str:
-    """A bar a frame."""
+    """Draw flicker as a bar for each frame."""
     scale = 0.94 * _UP / max(most, _LEAST_FLICKER)
     steps = "".join(
         f"M{axis.left(n):g},{_UP:g}v-{scale * each.flicker:.2f}h{axis.cell:.3f}v{scale * each.flicker:.2f}z"
@@ -109,7 +112,7 @@ def flicker_plot(track: Track, axis: Axis, most: float) -> str:
 
 
 def coverage_plot(track: Track, axis: Axis) -> str:
-    """A line, its highest point near the top."""
+    """Draw the object's area as a line whose highest point is near the top."""
     most = max((each.coverage for each in track.frames.values() if each.coverage), default=1.0)
     points = [(axis.middle(n), _UP - 0.9 * _UP * each.coverage / most) for n, each in track.frames.items()]
     return _svg("".join(_line(run, "var(--area)", 1.5) for run in _without_gaps(points, axis.cell)))

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What there is to be said about a finished run: found beside its files, and measured in them, for page.py.
+"""Collects what there is to say about a finished run, from its files and the sidecars beside them, for page.py.
 
 Rules of this file:
-1. It reads: the record, the ledger, the headers, the alphas, the plate. It changes nothing.
-2. Whatever is missing (a record, a plate that has moved, a confidence of an older run) is left out and said so; the
-   alphas alone are enough for a review.
+1. It reads the record, the ledger, the headers, the alphas and the plate, and changes nothing.
+2. Whatever is missing (a record, a plate that has moved, a confidence of an older run) is left out, and a note says
+   so; the alphas alone are enough for a review.
 3. It holds three small alphas of each object at a time, and the pictures of the chosen frames.
 """
 
@@ -50,12 +50,22 @@ _JOINED = 2
 """Frames that may lie between two doubtful ones of one stretch."""
 
 ALL_OBJECTS = "all objects"
+REASONS = {
+    "edge": "its edge is wide and grey",
+    "grey": "much of it is half transparent",
+    "jump": "its area changes suddenly",
+    "change": "the network remembers nothing like it",
+    "disagreement": "the results from its two keys disagree",
+    "empty": "its alpha is empty: it has left the frame, or was lost",
+    "": "several small reasons",
+}
+"""What the lowest signal of a confidence means, in the words of an artist."""
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class RunFiles:
-    """A run, found."""
+    """Holds the files of a run, and what its record says of them."""
 
     title: str
     record: Mapping[str, Any]
@@ -67,8 +77,8 @@ class RunFiles:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One object on one frame."""
+class ObjectOnFrame:
+    """Holds what is known of one object on one frame."""
 
     coverage: float
     """Part of the frame."""
@@ -82,10 +92,10 @@ class Seen:
 
 @dataclass(frozen=True)
 class Track:
-    """One object through the shot."""
+    """Holds what is known of one object on all frames of the shot."""
 
     name: str
-    frames: Mapping[int, Seen]
+    frames: Mapping[int, ObjectOnFrame]
     keys: tuple[int, ...] = ()
     first: int | None = None
     """First frame it was to be seen on; None is the shot's."""
@@ -94,7 +104,7 @@ class Track:
 
 @dataclass(frozen=True)
 class Stretch:
-    """Frames in a row on which one object is doubtful."""
+    """Holds the ends of frames in a row on which the confidence in one object is low."""
 
     object: str
     first: int
@@ -106,7 +116,7 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Pictures:
-    """A frame to be looked at, as WebP; without a plate there is only the alpha."""
+    """Holds the pictures of one frame as WebP; without a plate there is only the alpha."""
 
     alpha: bytes
     plate: bytes = b""
@@ -115,13 +125,13 @@ class Pictures:
 
     @property
     def size(self) -> int:
-        """Bytes of all."""
+        """Count the bytes of all pictures."""
         return len(self.alpha) + len(self.plate) + len(self.checker) + len(self.colour)
 
 
 @dataclass(frozen=True)
 class Review:
-    """Everything the page shows."""
+    """Holds everything that the page shows."""
 
     title: str
     state: str
@@ -146,7 +156,7 @@ class Review:
 
 
 def find_run(text: str) -> RunFiles:
-    """A run by its output pattern, its folder or its record. Raises PlateError, SettingError, FrameRangeError."""
+    """Find a run by its output pattern, its folder or its record. Raises PlateError, SettingError, FrameRangeError."""
     path = Path(text)
     if path.name.endswith(RECORD):
         return _of_records([path])
@@ -154,9 +164,9 @@ def find_run(text: str) -> RunFiles:
         records = sorted(path.glob(f"*{RECORD}"))
         if len({str(read_record(record).get("job", {}).get("out")) for record in records}) > 1:
             raise SettingError(
-                expected=f"one run in {text!r}",
-                came=f"{len(records)}: {', '.join(record.name for record in records[:10])}",
-                action="Name the record of the one you mean.",
+                expected=f"a single run in the folder {text!r}",
+                came=f"{len(records)} runs: {', '.join(record.name for record in records[:10])}",
+                action="Name the record of the run that you mean.",
             )
         return _of_records(records) if records else _of_files(path)
     if has_frame_token(path.name):
@@ -167,14 +177,14 @@ def find_run(text: str) -> RunFiles:
 
 
 def _of_records(paths: Sequence[Path]) -> RunFiles:
-    """Of one output: runs over parts of its frames have records of their own, and the latest word on a frame counts."""
+    """Join the records of one output: runs over some of its frames have their own, and the latest on a frame counts."""
     path = paths[0]
     records = sorted(map(read_record, paths), key=lambda record: str(record.get("written", "")))
     record = records[-1]
     if not record:
         raise SettingError(
-            expected="the record of a run of this engine",
-            came=f"{str(path)!r}, which is none" if path.exists() else f"{str(path)!r}, which is not there",
+            expected="the record of a run",
+            came=f"{str(path)!r}, which is not a record" if path.exists() else f"{str(path)!r}, which is not there",
             action="Name the record (NAME.matanyone.json), the folder or the output pattern of a run.",
         )
     lines = {int(frame): line for each in records for frame, line in each.get("frames", {}).items()}
@@ -182,15 +192,15 @@ def _of_records(paths: Sequence[Path]) -> RunFiles:
     there = {frame: found for frame, found in files.items() if all(file.is_file() for file in found)}
     if not there:
         raise PlateError(
-            expected=f"the alphas of {str(path)!r}",
-            came="none of its files",
-            action="Put the record beside them, or name their pattern.",
+            expected=f"the alphas that {str(path)!r} names, in the same folder",
+            came="a folder without any of them",
+            action="Put the record beside its alphas, or name their pattern.",
         )
     return RunFiles(_title(Path(record["job"]["out"])), record, there, lines)
 
 
 def _of_files(path: Path) -> RunFiles:
-    """Alphas without a record: what a ledger beside them says counts."""
+    """Find alphas that have no record; the ledger beside them may still say something."""
     found = find_sequence(path)
     files = {frame: [found.path(frame)] for frame in found.frames}
     papers = Papers(OutputPattern.parse(found.folder / found.name))
@@ -199,7 +209,7 @@ def _of_files(path: Path) -> RunFiles:
 
 
 def _title(pattern: Path) -> str:
-    """With its folder, which often is the shot."""
+    """Return the file's name with its folder, which often is the shot."""
     return f"{pattern.parent.name}/{pattern.name}" if pattern.parent.name else pattern.name
 
 
@@ -220,7 +230,7 @@ def look_through(
     large, in pixels; seen: hears how many looks of how many were taken. Raises PlateError, MaskError.
     """
     notes: list[str] = []
-    showing = _Showing(run, _open_plate(run, plate, notes))
+    showing = RunPictures(run, open_plate_of(run, plate, notes))
     frames = tuple(run.files)
     in_strip = choose_preview_frames(frames, _MOST_IN_STRIP)
     looked = _Counter(seen, len(frames) + len(in_strip) + min(most, len(frames)))
@@ -247,20 +257,20 @@ def look_through(
 
 
 class _Counter:
-    """How far a review is."""
+    """Counts how far a review is, and tells whoever shows it."""
 
     def __init__(self, seen: Callable[[int, int], None], of: int) -> None:
         self._seen, self._of, self._done = seen, of, 0
 
     def after(self, made: T) -> T:
-        """Count what was made."""
+        """Count one more step, and return what it made."""
         self._done += 1
         self._seen(self._done, self._of)
         return made
 
 
-def _large(showing: _Showing, frames: Sequence[int], widest: int, looked: _Counter) -> dict[int, Pictures]:
-    """Large pictures of frames, the first ones first, as long as there is room."""
+def _large(showing: RunPictures, frames: Sequence[int], widest: int, looked: _Counter) -> dict[int, Pictures]:
+    """Make large pictures of these frames, in order, until the page has no more room."""
     found: dict[int, Pictures] = {}
     taken = 0
     for frame in frames:
@@ -273,8 +283,8 @@ def _large(showing: _Showing, frames: Sequence[int], widest: int, looked: _Count
     return found
 
 
-def _open_plate(run: RunFiles, given: str | None, notes: list[str]) -> PlateSource | None:
-    """The plate, or a note."""
+def open_plate_of(run: RunFiles, given: str | None, notes: list[str]) -> PlateSource | None:
+    """Open the plate, or add a note that says why it cannot be shown."""
     named = given or run.record.get("shot", {}).get("plate")
     if not named:
         notes.append("Without a record the plate is not known: name it with --plate to see composites.")
@@ -290,8 +300,8 @@ def _open_plate(run: RunFiles, given: str | None, notes: list[str]) -> PlateSour
         return None
 
 
-class _Showing:
-    """Alphas and pictures of a run's frames."""
+class RunPictures:
+    """Reads the alphas of a run's frames and makes pictures of them."""
 
     def __init__(self, run: RunFiles, plate: PlateSource | None) -> None:
         self._run, self._plate = run, plate
@@ -305,11 +315,11 @@ class _Showing:
 
     @property
     def objects(self) -> list[str]:
-        """In the order of their files and layers."""
+        """List the objects in the order of their files and layers."""
         return [name for where in self._where for name in where]
 
     def alphas(self, frame: int) -> dict[str, FloatImage]:
-        """Object -> (H, W) 0..1. Raises MaskError, PlateError."""
+        """Read the alphas of a frame: object -> (H, W) 0..1. Raises MaskError, PlateError."""
         return {
             name: read_channel(path, channel) if channel else read_alpha(path)
             for path, where in zip(self._run.files[frame], self._where, strict=True)
@@ -317,8 +327,8 @@ class _Showing:
         }
 
     def large(self, frame: int, widest: int) -> Pictures:
-        """All pictures of a frame."""
-        small, has_plate = self._thumbnails(frame, widest)
+        """Make all large pictures of a frame."""
+        small, has_plate = self.thumbnails(frame, widest)
         alpha = as_webp(small.alpha(), _PICTURE_QUALITY)
         if not has_plate:
             return Pictures(alpha)
@@ -326,11 +336,12 @@ class _Showing:
         return Pictures(alpha, *(as_webp(each, _PICTURE_QUALITY) for each in shown))
 
     def small(self, frame: int) -> bytes:
-        """One picture of a frame: over the checker, or its alpha."""
-        small, has_plate = self._thumbnails(frame, _STRIP_WIDTH)
+        """Make the small picture of a frame: over the checker, or else its alpha."""
+        small, has_plate = self.thumbnails(frame, _STRIP_WIDTH)
         return as_webp(small.over_checker() if has_plate else small.alpha(), _STRIP_QUALITY)
 
-    def _thumbnails(self, frame: int, widest: int) -> tuple[Thumbnails, bool]:
+    def thumbnails(self, frame: int, widest: int) -> tuple[Thumbnails, bool]:
+        """Make a frame small, and tell whether there is a plate; without one, the alpha stands in its place."""
         alpha = union(list(self.alphas(frame).values()))
         rgb = self._plate_of(frame, alpha)
         shown = alpha[..., None].repeat(3, axis=2) if rgb is None else rgb
@@ -338,7 +349,7 @@ class _Showing:
         return Thumbnails.of(shrunk(shown, size), shrunk(alpha, size), widest), rgb is not None
 
     def _plate_of(self, frame: int, alpha: FloatImage) -> FloatImage | None:
-        """The plate as the network saw it; None, and a note, where it is not to be had."""
+        """Read the plate as the network saw it; where it cannot be read, return None and add a note."""
         if self._plate is None:
             return None
         try:
@@ -353,7 +364,7 @@ class _Showing:
 
 
 def _objects_in(path: Path) -> dict[str, str]:
-    """Object -> its channel in a file, '' for the one that is read by read_alpha()."""
+    """Return object -> its channel in a file, or '' for the channel that read_alpha() reads."""
     said = read_facts(path).provenance.get("objects")
     channels = json.loads(said) if said else {}
     if len(channels) == 1 or all(channel.endswith(".A") for channel in channels.values()):
@@ -361,9 +372,9 @@ def _objects_in(path: Path) -> dict[str, str]:
     return {ALL_OBJECTS: ""}  # Cryptomatte, or objects that share one alpha
 
 
-def _tracks(run: RunFiles, showing: _Showing, frames: tuple[int, ...], looked: _Counter) -> tuple[Track, ...]:
-    """What is said of each object on each frame, and how it flickers."""
-    facts: dict[str, dict[int, Seen]] = {name: {} for name in showing.objects}
+def _tracks(run: RunFiles, showing: RunPictures, frames: tuple[int, ...], looked: _Counter) -> tuple[Track, ...]:
+    """Collect what the record says of each object on each frame, and measure how its alpha flickers."""
+    facts: dict[str, dict[int, ObjectOnFrame]] = {name: {} for name in showing.objects}
     around: list[tuple[int, dict[str, FloatImage]]] = []
     for frame, alphas in map(looked.after, _read_through(showing, frames)):
         small = {name: shrunk(alpha, fitting(alpha.shape, _MEASURED_WIDTH)) for name, alpha in alphas.items()}
@@ -375,12 +386,12 @@ def _tracks(run: RunFiles, showing: _Showing, frames: tuple[int, ...], looked: _
     return tuple(_track(name, found, said.get(name)) for name, found in facts.items())
 
 
-def _track(name: str, found: Mapping[int, Seen], said: Mapping[str, Any] | None) -> Track:
+def _track(name: str, found: Mapping[int, ObjectOnFrame], said: Mapping[str, Any] | None) -> Track:
     return Track(name, found) if said is None else Track(name, found, tuple(said["keys"]), said["first"], said["last"])
 
 
-def _read_through(showing: _Showing, frames: tuple[int, ...]) -> Iterator[tuple[int, dict[str, FloatImage]]]:
-    """All alphas in order, the next one read beside the work on this one."""
+def _read_through(showing: RunPictures, frames: tuple[int, ...]) -> Iterator[tuple[int, dict[str, FloatImage]]]:
+    """Yield all alphas in order; the next frame is read while this one is worked on."""
     with ThreadPoolExecutor(1) as thread:
         ahead = thread.submit(showing.alphas, frames[0])
         for frame, following in zip(frames, (*frames[1:], None), strict=True):
@@ -390,8 +401,8 @@ def _read_through(showing: _Showing, frames: tuple[int, ...]) -> Iterator[tuple[
             yield frame, alphas
 
 
-def _add_flicker(facts: dict[str, dict[int, Seen]], around: list[tuple[int, dict[str, FloatImage]]]) -> None:
-    """Of the middle one of three frames in a row."""
+def _add_flicker(facts: dict[str, dict[int, ObjectOnFrame]], around: list[tuple[int, dict[str, FloatImage]]]) -> None:
+    """Measure the flicker of the middle one of three frames in a row."""
     if len(around) < 3:
         return
     (before, earlier), (frame, now), (after, later) = around
@@ -400,28 +411,28 @@ def _add_flicker(facts: dict[str, dict[int, Seen]], around: list[tuple[int, dict
     for name, alpha in now.items():
         was = facts[name][frame]
         measured = round(flicker(earlier[name], alpha, later[name]), 5)
-        facts[name][frame] = Seen(was.coverage, was.confidence, was.why, measured, was.signals)
+        facts[name][frame] = ObjectOnFrame(was.coverage, was.confidence, was.why, measured, was.signals)
 
 
-def _said(line: Line, name: str, coverage: float, objects: int) -> Seen:
-    """What the record says of an object on a frame; where all share an alpha, of the least sure."""
+def _said(line: Line, name: str, coverage: float, objects: int) -> ObjectOnFrame:
+    """Return what the record says of an object on a frame; where objects share an alpha, the least certain counts."""
     told: dict[str, Any] = line.get("confidence", {})
     mine = told.get(name)
     if mine is None and told and objects == 1:
         mine = min(told.values(), key=lambda each: each["value"])
     if mine is None:
-        return Seen(coverage)
+        return ObjectOnFrame(coverage)
     signals = {key: value for key, value in (mine["signals"] or {}).items() if value is not None and key != "area"}
     if mine["disagreement"] is not None:
         signals["disagreement"] = mine["disagreement"]
-    return Seen(coverage, mine["value"], mine["why"], None, signals)
+    return ObjectOnFrame(coverage, mine["value"], mine["why"], None, signals)
 
 
 # ---------------------------------------------------------------------------------------------- what to look at first
 
 
 def _stretches(tracks: Sequence[Track]) -> tuple[Stretch, ...]:
-    """Doubtful frames, in runs, worst first."""
+    """Find the stretches of frames with a low confidence, worst first."""
     found = []
     for track in tracks:
         doubtful = [n for n, each in track.frames.items() if each.confidence is not None and each.confidence < DOUBTFUL]
@@ -433,7 +444,7 @@ def _stretches(tracks: Sequence[Track]) -> tuple[Stretch, ...]:
 
 
 def _runs(frames: Sequence[int]) -> list[list[int]]:
-    """Frames in a row, small gaps allowed."""
+    """Group frames that follow each other, with small gaps."""
     runs: list[list[int]] = []
     for frame in frames:
         if runs and frame - runs[-1][-1] <= 1 + _JOINED:
@@ -444,7 +455,7 @@ def _runs(frames: Sequence[int]) -> list[list[int]]:
 
 
 def _worst(tracks: Sequence[Track], stretches: Sequence[Stretch], count: int) -> tuple[int, ...]:
-    """Frames to show: the worst of each stretch, then the least sure that are not beside one that is shown already."""
+    """Choose the frames to show: the worst of each stretch, then others of low confidence that are not close to one."""
     badness: dict[int, tuple[float, float]] = {}
     for track in tracks:
         for frame, each in track.frames.items():
@@ -469,7 +480,7 @@ def _warnings(run: RunFiles) -> dict[str, tuple[int, ...]]:
 
 
 def _made(run: RunFiles) -> dict[str, str]:
-    """How it was made: by the record, or by the first file."""
+    """Return how the alphas were made, as the record says, or else the first file's header."""
     made = run.record.get("made")
     if made:
         return {**made, "plate": str(run.record.get("shot", {}).get("plate", ""))}

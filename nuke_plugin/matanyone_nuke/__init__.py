@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The MatAnyone node for Nuke (docs/nuke.md).
+"""This package is the MatAnyone node for Nuke (docs/nuke.md).
 
     panel.py     the knobs as data            shape.py    the inside of the group as data
     script.py    both as gizmo and toolset    frames.py   frame lists and file names

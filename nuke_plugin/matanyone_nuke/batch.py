@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""nuke -t .../matanyone_nuke/batch.py --script=SHOT.nk [--node=NAME] [--range=1001-1100]
+"""Mattes the nodes of a script without a GUI, and ends with an exit code (docs/nuke.md).
 
-Mattes without a GUI, one node after another, and ends with an exit code (docs/nuke.md). Every option is one word with
+    nuke -t .../matanyone_nuke/batch.py --script=SHOT.nk [--node=NAME] [--range=1001-1100]
+
+It takes one node after another. Every option is one word with
 '=', since Nuke takes bare numbers for a frame range of its own.
 """
 
@@ -16,7 +18,7 @@ import nuke
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """The exit code: 0, or the first that is not."""
+    """Matte the nodes; the exit code is 0, or the first that is not."""
     parser = argparse.ArgumentParser(prog="matanyone_nuke.batch", description=__doc__)
     parser.add_argument("--script", required=True, help="the Nuke script")
     parser.add_argument("--node", help="one node by name (default: every MatAnyone node)")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The way to the engine: pyzmq in this process where this Python has one, else the engine's own Python beside it.
+"""Talks to the engine: by pyzmq in this process where this Python has one, else by the engine's own Python beside it.
 
     with open_link(where) as link:
         accepted = link.ask(job)
@@ -30,6 +30,8 @@ from .engine.wire import messages as say
 PATIENCE_S = 60.0
 MASK_S = 300.0
 """How long a first mask may take before the companion counts as gone."""
+IDLE = ("--idle-exit", "3600")
+"""It goes on when Nuke is closed, and ends after an hour without work."""
 _WHEELS = Path(__file__).resolve().parent / "wheels"
 _SETTINGS = Path(__file__).resolve().parent / "install.json"
 
@@ -51,7 +53,7 @@ REFUSED = 10
 
 
 class LinkError(Exception):
-    """The engine would not, or could not be reached."""
+    """The engine refused, or could not be reached."""
 
     def __init__(self, code: str, message: str, action: str) -> None:
         self.code, self.message, self.action = code, message, action
@@ -60,7 +62,7 @@ class LinkError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Where:
-    """Which engine, and how to get to it."""
+    """Says which engine is meant, and how to get to it."""
 
     connection: str = ""
     """Its connection file; '' is this user's."""
@@ -75,7 +77,7 @@ class Where:
 
 @dataclasses.dataclass(frozen=True)
 class Engine:
-    """What an engine said of itself."""
+    """Holds what an engine said of itself."""
 
     version: str
     device: str
@@ -87,18 +89,18 @@ class Engine:
 
 
 def installed_where(connection: str, start: bool, client: str) -> Where:
-    """By what the installation wrote (install.json); without it, only an engine that runs is found."""
+    """Read what the installation wrote (install.json); without it, only an engine that runs is found."""
     try:
         said = json.loads(_SETTINGS.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         said = {}
     python = tuple(said.get("engine_python", ()))
-    serve = python + ("-m", "matanyone_engine", "serve", "--root", os.path.abspath(os.sep)) if python else ()
+    serve = python + ("-m", "matanyone_engine", "serve", "--root", os.path.abspath(os.sep)) + IDLE if python else ()
     return Where(connection, serve if start else (), python, client)
 
 
 def open_link(where: Where) -> Link:
-    """A link to the engine, started if need be. Raises LinkError."""
+    """Return a link to the engine, which is started if need be. Raises LinkError."""
     if where.direct and _import_zmq():
         return DirectLink(where)
     if not where.companion:
@@ -126,7 +128,7 @@ def _import_zmq() -> bool:
 
 
 class Link:
-    """One conversation with one engine."""
+    """Leads one conversation with one engine."""
 
     engine: Engine
 
@@ -137,11 +139,11 @@ class Link:
         self.close()
 
     def ask(self, job: say.Job) -> say.Accepted:
-        """Send a job; what the engine makes of it. Raises LinkError."""
+        """Send a job, and return what the engine makes of it. Raises LinkError."""
         raise NotImplementedError
 
     def events(self, poll_s: float = 0.25) -> Iterator[Any]:
-        """What becomes of the job; ends after JobEnded. Raises LinkError."""
+        """Yield what becomes of the job; ends after JobEnded. Raises LinkError."""
         raise NotImplementedError
 
     def make_mask(self, prompt: say.Prompt) -> say.Masked:
@@ -158,7 +160,7 @@ class Link:
 
 
 class DirectLink(Link):
-    """pyzmq in this process."""
+    """Talks by pyzmq in this process."""
 
     def __init__(self, where: Where) -> None:
         from .engine.client.client import EngineClient
@@ -220,7 +222,7 @@ class _Told:
 
 
 class CompanionLink(Link):
-    """The engine's own Python beside this process; one JSON object a line (matanyone_engine.client.companion)."""
+    """Talks through the engine's own Python beside this process, one JSON object a line (client/companion.py)."""
 
     def __init__(self, where: Where) -> None:
         command = list(where.companion) + ["-m", "matanyone_engine.client.companion"]

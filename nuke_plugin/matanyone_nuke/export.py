@@ -121,7 +121,7 @@ def _check_there(export: plan.Export, views: List[str]) -> None:
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Full size whatever the proxy switch says; nothing of it in the artist's undo, nor in the modified flag."""
+    """Render at full size whatever the proxy switch says, and leave undo and the modified flag as they were."""
     root = nuke.root()
     proxy, modified = bool(root["proxy"].value()), root.modified()
     nuke.Undo.disable()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frame lists and file names as a compositor writes them, and the refusal that every wrong one ends in.
+"""Reads frame lists and file names as a compositor writes them, and refuses wrong ones.
 
 Rules of this file:
 1. It imports no nuke and touches no disk.

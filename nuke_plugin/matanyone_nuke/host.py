@@ -24,7 +24,7 @@ class Lost(Exception):
 
 
 class Posted:
-    """Something the main thread was asked to do."""
+    """Holds something that the main thread was asked to do."""
 
     def __init__(self, work: Callable[[], Any], unwanted: Callable[[], bool]) -> None:
         self._work, self._unwanted = work, unwanted

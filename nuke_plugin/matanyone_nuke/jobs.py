@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A plan in the engine's words: the job of a chunk, and the request for a first mask.
+"""Puts a plan into the engine's words: the job of a chunk, and the request for a first mask.
 
 Rules of this file:
 1. It imports no nuke and touches no disk. It is the only file that knows the fields of the engine's messages.
@@ -114,7 +114,7 @@ def layers_made(plan: Plan) -> Tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Marks:
-    """What the artist has drawn on one frame for a first mask, in Nuke's pixels from the bottom left."""
+    """Holds what the artist has drawn on one frame for a first mask, in Nuke's pixels from the bottom left."""
 
     box: Tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     points: Tuple[Tuple[float, float, bool], ...] = ()
@@ -125,7 +125,7 @@ class Marks:
 
 @dataclass(frozen=True)
 class MaskPlan:
-    """How a first mask is made."""
+    """Says how a first mask is made."""
 
     exports: Tuple[Export, ...]
     """The plate's frame, where it has to be rendered."""

@@ -237,7 +237,7 @@ def confidence_curve(node: Any) -> Dict[int, float]:
 
 
 def draw_confidence(node: Any, sure: Dict[int, float]) -> None:
-    """Add frames to the curve, in one step: a key at a time would redraw the panel as often."""
+    """Add frames to the curve in one step. A key at a time would redraw the panel as often."""
     knob = node.knobs().get("confidence")
     if knob is None or not sure:
         return

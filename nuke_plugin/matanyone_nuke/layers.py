@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the mattes hold beside their alpha comes out of the node as layers. Main thread only.
+"""Lets what the mattes hold beside their alpha come out of the node as layers. Main thread only.
 
 Objects, the subject's own colour, core and edge: the Copies for them are added inside the node once it has been matted.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Masks that the node makes itself: first masks from a box and points, and corrections of a matte. Main thread only.
+"""Makes masks: first masks from a box and points, and corrections of a matte. Main thread only.
 
 Rules of this file:
 1. A first mask is the engine's file; here it is asked for, shown and deleted.
@@ -36,7 +36,7 @@ def planned_mask(node: Any) -> Tuple[plan.Scene, MaskPlan]:
 
 
 def remove_mask(node: Any) -> str:
-    """Delete the first mask on the current frame; what was done. Raises PlanError."""
+    """Delete the first mask on the current frame, and say so. Raises PlanError."""
     knobs.need_this_version(node)
     pattern = node.node(shape.MASK_READ)["file"].getEvaluatedValue() or ""
     frame = int(nuke.frame())
@@ -52,7 +52,7 @@ def remove_mask(node: Any) -> str:
 
 
 def correct_frame(node: Any) -> str:
-    """Give the artist the current frame's matte to paint on; what to do next. Raises PlanError."""
+    """Give the artist the current frame's matte to paint on, and say what to do next. Raises PlanError."""
     knobs.need_this_version(node)
     frame = int(nuke.frame())
     matte = node["matte"].getEvaluatedValue() or ""
@@ -112,7 +112,7 @@ def _add_corrected(node: Any, frame: int) -> None:
 
 
 def next_doubtful(node: Any) -> str:
-    """Move the playhead to the next frame that is doubtful; what it says. Raises PlanError."""
+    """Move the playhead to the next doubtful frame, and say how doubtful it is. Raises PlanError."""
     knobs.need_this_version(node)
     curve = knobs.confidence_curve(node)
     below = float(node["doubt_below"].value())

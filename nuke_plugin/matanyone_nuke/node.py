@@ -202,7 +202,7 @@ def _go(node: Any, identity: str, run: NodeRun, status: str) -> None:
 
 
 def matte(node: Any, only: Optional[Tuple[int, ...]] = None) -> int:
-    """Matte now, and come back when it is done: for nuke -t. The exit code, as docs/nuke.md lists them."""
+    """Matte now, and return the exit code when it is done (docs/nuke.md): for nuke -t."""
     identity = knobs.identify(node)
     try:
         planned = plan.plan_run(knobs.settings(node), look_around(node), only)
@@ -230,7 +230,7 @@ def _client(node: Any) -> str:
 
 
 def convert(node: Any) -> Any:
-    """Put a plain Read and Copy in its place, which any Nuke draws; the Copy."""
+    """Put a plain Read and Copy in its place, which any Nuke draws, and return the Copy."""
     with knobs.one_undo("Convert MatAnyone"):
         inner = {name: node.node(name) for name in (shape.MATTE_READ, shape.MATTE_COPY)}
         with inside(node.parent()):

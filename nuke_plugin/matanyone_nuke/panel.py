@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The panel as data: the node's knobs in the order in which a compositor sees them, each with its tooltip.
+"""Describes the panel as data: the knobs in the order in which a compositor sees them, each with its tooltip.
 
     MatAnyone   matte, stop, look          Masks     first masks, corrections      Quality   how it is computed
     Output      layers beside the matte    Shot      plate, views, files           Engine    who computes
@@ -30,7 +30,7 @@ ABSENT = "MatAnyone is not installed here. The mattes on disk still play; to mak
 
 @dataclass(frozen=True)
 class Knob:
-    """One knob of the group. code: its type in addUserKnob; kind: its class in Python."""
+    """Describes one knob of the group. code: its type in addUserKnob; kind: its class in Python."""
 
     name: str
     kind: str
@@ -360,7 +360,7 @@ _ENGINE_TAB = (
     _check(
         "start_engine",
         "start it if there is none",
-        "Starts an engine on this machine where none runs. It goes on when Nuke is closed.",
+        "Starts an engine here where none runs. It goes on when Nuke is closed, until it has idled for an hour.",
         on=True,
     ),
     _button("test_engine", "Test engine", "Says whether an engine answers, what it runs on, and which models it has."),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run will do, decided from what the artist set and what the script holds, before anything is rendered or sent.
+"""Decides what a run will do, from the knobs and the script around them, before anything is rendered or sent.
 
     Settings   the node's knobs            Scene   the script around it            Plan   exports, masks and jobs
 
@@ -47,7 +47,7 @@ _ROLES = frozenset(["", "default", "scene_linear", "rendering", "compositing_lin
 
 @dataclass(frozen=True)
 class Settings:
-    """The knobs, as they stand; nothing evaluated."""
+    """Holds the knobs as they stand; nothing is evaluated."""
 
     frames_from: str = "input"
     """'input', 'script' or 'list'."""
@@ -85,7 +85,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class PlateFiles:
-    """A Read whose pixels reach the node as they are on disk."""
+    """Describes a Read whose pixels reach the node as they are on disk."""
 
     file: str
     first: int
@@ -96,7 +96,7 @@ class PlateFiles:
 
 @dataclass(frozen=True)
 class Scene:
-    """What the node stands in, found out on the main thread."""
+    """Describes what the node stands in, as found out on the main thread."""
 
     matte: str
     """The evaluated output pattern: absolute, with %04d or ####, perhaps %V."""
@@ -125,7 +125,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Export:
-    """Frames of one input, to be rendered into files."""
+    """Names frames of one input that are to be rendered into files."""
 
     what: str
     """Which input: 'plate', 'mask', 'inside', 'outside' or 'corrections'."""
@@ -143,7 +143,7 @@ class Export:
 
 @dataclass(frozen=True)
 class Mask:
-    """Masks of one object, in files, on its key frames."""
+    """Names the files of one object's masks, and their key frames."""
 
     object: str
     file: str
@@ -152,7 +152,7 @@ class Mask:
 
 @dataclass(frozen=True)
 class Chunk:
-    """What is rendered next, and the alphas that the engine can be asked for once it is there."""
+    """Says what is rendered next, and which alphas the engine can be asked for once it is there."""
 
     exports: Tuple[Export, ...]
     frames: Tuple[int, ...]
@@ -160,7 +160,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Plan:
-    """A whole run."""
+    """Describes a whole run."""
 
     settings: Settings
     scene: Scene
@@ -178,7 +178,7 @@ class Plan:
 
     @property
     def keys(self) -> Tuple[int, ...]:
-        """All frames on which some object has a mask."""
+        """Return all frames on which some object has a mask."""
         return tuple(sorted({frame for mask in self.masks for frame in mask.frames}))
 
     def first_file(self, view: Optional[str]) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the node remembers of its last run, and whether that still holds. It is saved with the script.
+"""Keeps what the node remembers of its last run, with the script, and tells whether that still holds.
 
 Rule of this file: it imports no nuke. The text is plain words: braces and brackets mean something in a script.
 """

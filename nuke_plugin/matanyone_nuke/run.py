@@ -24,7 +24,7 @@ class Cancelled(Exception):
 
 @dataclass(frozen=True)
 class Landed:
-    """A step of a run that is done."""
+    """Describes a step of a run that is done."""
 
     frame: int
     path: str
@@ -39,10 +39,10 @@ class Landed:
 
 
 class Stage:
-    """What a run asks of its host; every method may be called from the run's thread."""
+    """Does what a run asks of its host; every method may be called from the run's thread."""
 
     def export(self, exports: Tuple[Export, ...], views: Tuple[Optional[str], ...]) -> Any:
-        """Begin to render these files; something whose wait() returns once they are there, or raises."""
+        """Begin to render these files; the result's wait() returns once they are there, or raises."""
         raise NotImplementedError
 
     def show(self, landed: Landed) -> None:
@@ -54,13 +54,13 @@ class Stage:
         raise NotImplementedError
 
     def cancelled(self) -> bool:
-        """Whether the artist wants it to stop, or what it was for is gone."""
+        """Tell whether the artist wants it to stop, or what it was for is gone."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended."""
+    """Says how a run ended."""
 
     state: str
     """'finished', 'cancelled' or 'failed'."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The inside of the group as data; panel.py has its knobs. node.py builds it, script.py writes it as a file.
+"""Describes the inside of the group as data. panel.py has its knobs, node.py builds it, script.py writes it as a file.
 
     plate ----------------------------------------------+
     MatteRead (mattes on disk)  --+                     |
@@ -36,7 +36,7 @@ SHOW = "parent.show"
 
 @dataclass(frozen=True)
 class Inner:
-    """One node inside the group."""
+    """Describes one node inside the group."""
 
     kind: str
     name: str

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs meet Nuke here: on a thread of their own under a GUI, at once under nuke -t; they end on the main thread.
+"""Carries runs out in this Nuke: on a thread of their own under a GUI, at once under nuke -t.
 
 Rules of this file:
 1. Functions that start with `on_main` are only ever given to host.post().
@@ -27,7 +27,7 @@ REFRESH_S = 1.0
 
 
 class NukeStage(Stage):
-    """What a run asks of this Nuke."""
+    """Does what a run asks of this Nuke."""
 
     def __init__(self, identity: str, scene: plan.Scene, planned: Optional[plan.Plan] = None) -> None:
         """planned: a run whose mattes are shown as they come; None for a first mask."""
@@ -100,7 +100,7 @@ def _guarded(work: Callable[[], Any], stage: NukeStage) -> Any:
 
 
 class NodeRun:
-    """Something that one node does beside the artist's work, or here and now."""
+    """Does something for one node, beside the artist's work or here and now."""
 
     def __init__(self, stage: NukeStage, work: Callable[[], Any], finish: Callable[[Any], None]) -> None:
         """work: on the run's thread. finish: on the main thread, with what the work returned or its Outcome."""
@@ -275,7 +275,7 @@ def show_first_masks(node: Any) -> None:
 
 
 def ask_engine(identity: str, title: str, connection: str, start: bool) -> threading.Thread:
-    """Find out who is there and tell the artist; the thread that asks."""
+    """Find out who is there and tell the artist; returns the thread that asks."""
     where = bridge.installed_where(connection, start, "Nuke, a test")
 
     def ask() -> None:

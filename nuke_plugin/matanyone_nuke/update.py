@@ -27,7 +27,7 @@ def update_selected(build: Callable[[Any], None]) -> None:
 
 
 def update(old: Any, build: Callable[[Any], None]) -> Any:
-    """Put a node of this version in the place of an older one; the new node. Raises PlanError for no such node."""
+    """Put a node of this version in the place of an older one, and return it. Raises PlanError."""
     if not knobs.is_ours(old):
         raise PlanError("a MatAnyone node", old.name(), "Select one.")
     with knobs.one_undo("Update MatAnyone"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connections in the node graph: who uses a node, and how another one takes its place. Main thread only."""
+"""Finds and changes connections in the node graph. Main thread only."""
 
 from __future__ import annotations
 

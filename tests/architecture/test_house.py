@@ -53,6 +53,21 @@ def test_the_architecture_document_names_every_module() -> None:
     assert not missing
 
 
+def test_what_the_architecture_document_points_at_is_there() -> None:
+    """'`Scheduler._on_tick` in `engine/scheduler.py`' leads a reader to a function of that name in that file."""
+    said = (ROOT / "docs" / "architecture.md").read_text().partition("## Where is it?")[2].partition("## The rooms")[0]
+    pointers = re.findall(r"`([A-Za-z_.]+)` in `(\w+/\w+\.py)`", said)
+    assert len(pointers) >= 12
+    lost = [f"{name} in {file}" for name, file in pointers if name.split(".")[-1] not in names_in(PACKAGE / file)]
+    assert not lost
+
+
+def names_in(path: Path) -> set[str]:
+    """Every function and class of a file, methods too."""
+    kinds = ast.FunctionDef | ast.ClassDef
+    return {node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, kinds)}
+
+
 @pytest.mark.parametrize(
     "path", tracked(".py", ".toml", ".md", ".txt", "Makefile", ".ci/run"), ids=lambda p: str(p.relative_to(ROOT))
 )

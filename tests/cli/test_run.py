@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -179,3 +181,17 @@ def test_a_farms_path_rules_are_followed(shot: Shot, tmp_path: Path) -> None:
     assert len(files(shot.out)) == 6
     rules.write_text("[]")
     assert main(["run", str(file), "--path-rules", str(rules)]) == 2
+
+
+def test_a_reader_that_goes_away_stops_no_shot(shot: Shot) -> None:
+    """`matanyone-engine run JOB --json | head -1`"""
+    command = [sys.executable, "-m", "matanyone_engine", "run", str(saved(shot)), "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert "event" in json.loads(process.stdout.readline())
+        process.stdout.close()
+        said = process.stderr.read()
+    assert process.returncode == 0, said
+    assert "BrokenPipe" not in said
+    assert len(files(shot.out)) == 6

@@ -28,7 +28,7 @@ def alphas_of(network: MatAnyone, shot: torch.Tensor, mask: torch.Tensor) -> dic
     """Policy name -> alphas (T, H, W) of the shot (T, 3, H, W)."""
     results = {}
     for name, policy in POLICIES.items():
-        session = MattingSession(network, policy, settle_passes=2)
+        session = MattingSession(network, policy, warm_up_passes=2)
         alphas = [session.seed(shot[0], mask), *(session.advance(plate) for plate in shot[1:])]
         results[name] = torch.stack(alphas).numpy()
     return results

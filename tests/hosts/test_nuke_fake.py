@@ -115,6 +115,22 @@ def _write_nowhere(nuke: Any, read: Any) -> None:
     nuke.execute(write, FIRST, FIRST)
 
 
+def _hidden_handle(nuke: Any, _: Any) -> None:
+    node = nuke.nodes.NoOp()
+    point = nuke.XY_Knob("point", "")
+    node.addKnob(point)
+    node.showControlPanel()
+    point._drag(1, 2)
+    point.setVisible(False)
+    point._drag(1, 2)
+
+
+def _closed_panel(nuke: Any, _: Any) -> None:
+    node = nuke.nodes.NoOp()
+    node.addKnob(nuke.BBox_Knob("box", ""))
+    node["box"]._drag(1, 2, 3, 4)
+
+
 REFUSED: dict[str, Callable[[Any, Any], object]] = {
     "an unknown class": lambda nuke, _: nuke.nodes.Grade2(),
     "an unknown knob": lambda _, read: read["fiel"],
@@ -133,6 +149,11 @@ REFUSED: dict[str, Callable[[Any, Any], object]] = {
     "undo enabled twice": lambda nuke, _: nuke.Undo.enable(),
     "a deleted node": lambda nuke, read: (nuke.delete(read), read.name()),
     "a backslash in a path": lambda _, read: read["file"].setValue("P:\\shots\\a.exr"),
+    "a handle of a hidden knob": _hidden_handle,
+    "a handle while the panel is closed": _closed_panel,
+    "a point of three numbers": lambda nuke, _: nuke.XY_Knob("point", "").setValue([1, 2, 3]),
+    "a curve of a text": lambda _, read: read["file"].fromScript("{curve x1 2}"),
+    "a curve without frames": lambda nuke, _: nuke.Double_Knob("sure", "").fromScript("{curve 1 2 3}"),
     "an expression nobody knows": lambda _, read: read["on_error"].setExpression("frame % 2"),
 }
 

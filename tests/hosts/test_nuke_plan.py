@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import importlib
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -313,8 +315,38 @@ def test_a_line_of_the_companion_is_the_message_it_was(addon: Any) -> None:
         assert bridge.message_of(line) == message
 
 
+def test_an_engine_that_nuke_starts_ends_when_it_has_idled(addon: Any) -> None:
+    bridge = beside(addon, "bridge")
+    command = bridge.installed_where("", True, "Nuke").start
+    assert command[:4] == (sys.executable, "-m", "matanyone_engine", "serve")
+    assert command[-2:] == ("--idle-exit", "3600"), "it outlives Nuke, and must not stay for ever"
+    assert bridge.installed_where("", False, "Nuke").start == ()
+
+
 def test_nothing_above_the_line_imports_nuke(addon: Any) -> None:
     assert "nuke" not in sys.modules or not hasattr(beside(addon, "jobs"), "nuke")
     for name in ("frames", "jobs", "panel", "plan", "progress", "record", "run", "script", "shape", "exr", "bridge"):
         text = (Path(addon.__file__).parent / (name + ".py")).read_text()
         assert "import nuke" not in text, name
+
+
+BEGINNINGS = {"This", "The", "What", "Nuke"}
+"""How a sentence about a module or class may begin that is not 'Does something'."""
+
+
+def test_everything_public_opens_with_a_sentence(addon: Any) -> None:
+    """A capital first, a full stop, and a verb: 'Reads ...', 'Return ...', 'What ... is ...'."""
+    for path in sorted(Path(addon.__file__).parent.glob("*.py")):
+        tree = ast.parse(path.read_text())
+        public = [tree, *(node for node in tree.body if isinstance(node, (ast.ClassDef, ast.FunctionDef)))]
+        for node in public:
+            if getattr(node, "name", "x").startswith("_"):
+                continue
+            text = ast.get_docstring(node) or ""
+            first = re.split(r"\n\n|(?<=[.:]) ", text)[0]
+            where = f"{path.name}: {getattr(node, 'name', 'module')}: {first!r}"
+            assert re.match(r"[A-Z]", first), where
+            assert re.search(r"[.:]$", first), where
+            word = first.split()[0]
+            assert word in BEGINNINGS or isinstance(node, ast.FunctionDef) or re.fullmatch(r"[A-Z][a-z]+s", word), where
+            assert not re.search(r"\b(rivals?|holdouts?|settle[ds]?|papers)\b", text), where

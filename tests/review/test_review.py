@@ -24,7 +24,7 @@ from matanyone_engine.jobs.run import run_matte
 from matanyone_engine.media.layouts import Delivery
 from matanyone_engine.model.registry import load_vetted
 from matanyone_engine.review.page import page
-from matanyone_engine.review.review import Review, Seen, Track, _stretches, find_run, look_through
+from matanyone_engine.review.review import ObjectOnFrame, Review, Track, _stretches, find_run, look_through
 from matanyone_engine.runs.record import read_record
 
 KEYS = (1002, 1006)
@@ -149,7 +149,7 @@ def test_an_alpha_that_cannot_be_read_is_an_error_that_names_it(shot: Shot, tmp_
 
 def test_stretches_are_doubtful_frames_in_a_row_small_gaps_bridged() -> None:
     low = {1003: 0.3, 1004: 0.2, 1007: 0.4, 1012: 0.1}
-    frames = {n: Seen(0.1, low.get(n, 0.9), "edge" if n in low else "") for n in range(1001, 1021)}
+    frames = {n: ObjectOnFrame(0.1, low.get(n, 0.9), "edge" if n in low else "") for n in range(1001, 1021)}
     found = _stretches([Track("hero", frames)])
     assert [(each.first, each.last, each.worst, each.confidence) for each in found] == [
         (1012, 1012, 1012, 0.1),

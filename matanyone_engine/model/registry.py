@@ -92,7 +92,7 @@ MODELS: dict[str, Model] = {
             dims=LITE,
             size=5_629_512,
             published=Fingerprint(
-                sha256="4a9290825e706524ca0561c115640cf2cc8eb90ac348f1f7d2ece2bb33c583c6", size=5_629_512
+                sha256="9b9dfa42bd903293886d8c93dd19921813a4dfde9f83282b70919cfc55fcf50f", size=5_629_512
             ),
             bundled="mini.safetensors",
             verified_fast=True,

@@ -15,6 +15,7 @@ import pytest
 from matanyone_engine.cli import weights
 from matanyone_engine.errors import CheckpointError, Interrupted, LicenceRefused, SettingError, WeightsNotFound
 from matanyone_engine.model import MINI, MatAnyone, save_checkpoint
+from matanyone_engine.model.dims import LITE
 from matanyone_engine.model.licences import ALLOWED_VARIABLE
 from matanyone_engine.model.registry import FOLDERS_VARIABLE, MODELS, Model, user_weights_folder
 from matanyone_engine.model.weights_file import Fingerprint
@@ -65,7 +66,7 @@ def studio(file, monkeypatch):
         licence="S-Lab-1.0",
         commercial=False,
         terms="Studio: for study only.",
-        dims=MINI,
+        dims=LITE,
         size=file.stat().st_size,
         published=Fingerprint(md5=hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()),
         source=f"http://127.0.0.1:{server.server_port}/{file.name}",

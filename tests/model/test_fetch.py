@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from matanyone_engine.errors import CheckpointError, FetchError, OutputError
-from matanyone_engine.model.dims import MINI
+from matanyone_engine.model.dims import LITE
 from matanyone_engine.model.fetch import MOST_BYTES, download, fetch
 from matanyone_engine.model.registry import Model, locate, user_weights_folder
 from matanyone_engine.model.weights_file import Fingerprint, read_receipt
@@ -361,7 +361,7 @@ def model(server, **changes):
         "licence": "S-Lab-1.0",
         "commercial": False,
         "terms": "for study only",
-        "dims": MINI,
+        "dims": LITE,
         "size": len(MINI_BYTES),
         "published": Fingerprint(sha256=hashlib.sha256(MINI_BYTES).hexdigest()),
         "source": url(server, "mini.safetensors"),

@@ -12,7 +12,7 @@ from toy import disc, plates, toy_network
 
 from matanyone_engine import MattingSession, load_network
 from matanyone_engine.errors import BadResult, SettingError
-from matanyone_engine.model import MatAnyone, network_digest
+from matanyone_engine.model import MINI, MatAnyone, for_inference, network_digest
 from matanyone_engine.model.blocks import OneChannelConv3
 from matanyone_engine.model.decoder import STRIP_BYTES
 from matanyone_engine.model.precision import Precision, choose_precision, half_type, prepared
@@ -49,9 +49,9 @@ def test_fast_stays_near_exact_on_mini(mini: MatAnyone) -> None:
 
 @needs_half
 def test_fast_alphas_have_more_than_eight_bits(mini: MatAnyone) -> None:
-    alpha = matted(prepared(mini, Precision.FAST))[-1]
+    alpha = matted(prepared(mini, Precision.FAST))
     soft = alpha[(alpha > 0.5) & (alpha < 1)]
-    assert len(soft) > 300
+    assert len(soft) > 100
     # In bfloat16 all of these would lie on multiples of 1/256.
     assert float(((soft * 256) % 1).std()) > 0.2
 
@@ -87,9 +87,9 @@ def test_a_snapshot_goes_on_only_in_its_own_precision(mini: MatAnyone) -> None:
 
 
 @pytest.mark.parametrize("strip_bytes", [1, 20_000, STRIP_BYTES])
-@pytest.mark.parametrize("name", ["toy", "mini"])
-def test_strips_decode_the_same(name: str, strip_bytes: int, mini: MatAnyone) -> None:
-    network = mini if name == "mini" else toy_network()
+@pytest.mark.parametrize("name", ["toy", "MINI"])
+def test_strips_decode_the_same(name: str, strip_bytes: int) -> None:
+    network = for_inference(MatAnyone(MINI)) if name == "MINI" else toy_network()
     with torch.inference_mode():
         features = network.encode_image(torch.rand(1, 3, 80, 48))
         readout = torch.randn(1, network.dims.embed_dim, 5, 3)

@@ -15,9 +15,10 @@ from matanyone_engine.errors import CheckpointError, DeviceError, LicenceRefused
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.model import MINI, MatAnyone, load_upstream_state, read_checkpoint, save_checkpoint
 from matanyone_engine.model.device import choose_device
+from matanyone_engine.model.dims import LITE
 from matanyone_engine.model.install import import_file
 from matanyone_engine.model.licences import ALLOWED_VARIABLE
-from matanyone_engine.model.matanyone import WARM_UP_PASSES
+from matanyone_engine.model.matanyone import LITE_WARM_UP_PASSES, WARM_UP_PASSES
 from matanyone_engine.model.registry import (
     FOLDERS_VARIABLE,
     MODELS,
@@ -64,7 +65,7 @@ def studio(monkeypatch, weights) -> Model:
         licence="S-Lab-1.0",
         commercial=False,
         terms="Studio: for study only.",
-        dims=MINI,
+        dims=LITE,
         size=weights.stat().st_size,
         published=Fingerprint(md5=digest),
         source="http://127.0.0.1:9/studio.safetensors",
@@ -81,7 +82,7 @@ def put(source: Path, target: Path) -> Path:
 
 def test_mini_is_bundled_verified_and_loads():
     network, weights = load_vetted("mini", device="cpu")
-    assert network.dims == MINI
+    assert network.dims == LITE
     assert not network.training
     assert (weights.standing, weights.licence, weights.label) == ("verified", "Apache-2.0", "mini")
 
@@ -89,7 +90,10 @@ def test_mini_is_bundled_verified_and_loads():
 def test_settle_passes_are_what_suits_the_weights(weights):
     assert load_network("mini", "cpu").warm_up_passes == MODELS["mini"].warm_up_passes == 2
     assert MattingSession(load_network("mini", "cpu")).warm_up_passes == 2
-    assert load_network(weights, "cpu").warm_up_passes == WARM_UP_PASSES, "the published default"
+    assert load_network(weights, "cpu").warm_up_passes == LITE_WARM_UP_PASSES
+    published = weights.with_name("published.safetensors")
+    save_checkpoint(MatAnyone(MINI), published)
+    assert load_network(published, "cpu").warm_up_passes == WARM_UP_PASSES, "the published default"
 
 
 def test_the_model_card_names_the_file_it_describes():
@@ -134,7 +138,7 @@ def test_the_search_path_goes_from_the_variable_to_the_user_to_the_package(home,
 
 def test_own_weights_load_by_path_and_their_licence_is_stated_as_unknown(weights, caplog):
     network, vetted = load_vetted(weights, device="cpu")
-    assert network.dims == MINI
+    assert network.dims == LITE
     assert (vetted.standing, vetted.licence) == ("unregistered", "unknown")
     assert "licence is unknown" in caplog.text
 
@@ -191,7 +195,7 @@ def test_accepted_bytes_load_by_name_until_they_change(home, studio, weights, mo
         import_file(source, model, accept_unverified=False)
     installed = import_file(source, model, accept_unverified=True)
     assert vet(locate("studio")).standing == "accepted"
-    assert load_network("studio", device="cpu").dims == MINI
+    assert load_network("studio", device="cpu").dims == LITE
     # The receipt names the licence even where the file goes by another name, and counts for these bytes only.
     copy = put(installed, home / "copy.safetensors")
     shutil.copyfile(receipt_path(installed), receipt_path(copy))

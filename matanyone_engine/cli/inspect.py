@@ -16,7 +16,7 @@ from matanyone_engine.jobs.inspection import Inspection, inspect_plate
 from matanyone_engine.jobs.job import MatteJob
 from matanyone_engine.media.color import KNEE
 from matanyone_engine.media.color_spaces import config_name, config_spaces, plain_spaces
-from matanyone_engine.media.preview import write_look
+from matanyone_engine.media.preview import percent, write_look
 from matanyone_engine.media.sequence import describe_frames
 
 _NEGATIVE = 0.1
@@ -121,7 +121,7 @@ def _window(window: tuple[int, int, int, int]) -> str:
 
 
 def _levels(found: Inspection) -> str:
-    above_knee, above_white, below = (f"{100 * share:.2g} %" for share in found.levels)
+    above_knee, above_white, below = (percent(share, 2) for share in found.levels)
     dark, middle, light = found.brightness
     return (
         f"{above_knee} above the knee ({KNEE}), {above_white} above white, {below} negative; "
@@ -140,7 +140,7 @@ def _mask(found: Inspection, job: MatteJob) -> str:
     assert found.mask is not None
     soft = float(((found.mask > 0.0) & (found.mask < 1.0)).mean())
     grown = f", grown by {job.mask_grow} pixels" if job.mask_grow else ""
-    return f"{job.mask}  covers {100 * found.mask.mean():.3g} % of the frame, {100 * soft:.2g} % are soft{grown}"
+    return f"{job.mask}  covers {percent(float(found.mask.mean()))} of the frame, {percent(soft, 2)} are soft{grown}"
 
 
 def _notes(found: Inspection) -> list[str]:

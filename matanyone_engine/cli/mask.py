@@ -21,7 +21,7 @@ from matanyone_engine.errors import FrameRangeError, MaskError, SettingError
 from matanyone_engine.jobs.first_mask import BACKENDS, GRABCUT, SAM2, FirstMask, MaskJob, Weights, make_mask, plan_mask
 from matanyone_engine.jobs.first_mask_message import prompt_message
 from matanyone_engine.media.mattes import check_writable
-from matanyone_engine.media.preview import write_look
+from matanyone_engine.media.preview import percent, write_look
 from matanyone_engine.media.prompts import Prompts, Stroke
 from matanyone_engine.media.sequence import parse_frames
 
@@ -135,7 +135,7 @@ def _absolute(job: MaskJob) -> MaskJob:
 def _said(job: MaskJob, path: str, frame: int, colour: str, backend: str, covers: float) -> list[tuple[str, str]]:
     """Return what was done and what comes next, as names and sentences."""
     return [
-        ("mask", f"{path}  covers {100 * covers:.3g} % of frame {frame}"),
+        ("mask", f"{path}  covers {percent(covers)} of frame {frame}"),
         ("colour", colour),
         ("made by", backend),
         (

@@ -35,7 +35,7 @@ from matanyone_engine.media.layouts import Delivery
 from matanyone_engine.media.mask_channels import MaskSource
 from matanyone_engine.media.mattes import check_writable
 from matanyone_engine.media.plates import PlateSource, check_plates, describe_picture, open_plate
-from matanyone_engine.media.sequence import describe_frames, select_frames
+from matanyone_engine.media.sequence import describe_frames, select_between, select_frames
 from matanyone_engine.media.views import with_view
 from matanyone_engine.model.registry import VettedWeights
 from matanyone_engine.runs.sidecars import Papers
@@ -230,8 +230,7 @@ def keys_of(job: MatteJob, source: PlateSource, frames: tuple[int, ...]) -> tupl
 
 def _frames_between(source: PlateSource, ends: tuple[int, ...], missing: Literal["error", "skip"]) -> tuple[int, ...]:
     """Every plate frame from the lowest to the highest: a session must not leap, so frames nobody asked for are run."""
-    known = sorted({*source.frames, *source.missing})
-    return select_frames(source, tuple(n for n in known if min(ends) <= n <= max(ends)), missing)
+    return select_between(source, min(ends), max(ends), missing)
 
 
 def provenance(plan: MattePlan, weights: VettedWeights, seeds: Sequence[Seed]) -> dict[str, str]:

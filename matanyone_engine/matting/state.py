@@ -119,7 +119,9 @@ def to_bytes(state: StreamState, about: dict[str, Any]) -> bytes:
         tensors[_PLATE] = state.plate
     if bank.tokens is not None:
         tensors |= {_TOKENS + name: tensor for name, tensor in bank.tokens.tensors().items()}
-    payload = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    # Of one cell, a transposed tensor is contiguous and shares its memory, which safetensors refuses.
+    own = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+    payload = save(own)
     return _MAGIC + hashlib.sha256(payload).digest() + payload
 
 

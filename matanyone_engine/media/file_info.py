@@ -14,7 +14,7 @@ import OpenImageIO as oiio
 
 from matanyone_engine.errors import PlateError
 from matanyone_engine.media.headers import PROVENANCE_PREFIX, SOFTWARE
-from matanyone_engine.media.images import FRAME_RATE, Window, frame_rate
+from matanyone_engine.media.images import FRAME_RATE, Window, rate_of, readable
 
 
 @dataclass(frozen=True)
@@ -73,13 +73,13 @@ def read_facts(path: Path) -> FileFacts:
 
 
 def _part(spec: Any) -> PartFacts:
-    said = {item.name: item for item in spec.extra_attribs}
+    said = {readable(item.name): item for item in spec.extra_attribs}
     return PartFacts(
-        name=spec.get_string_attribute("oiio:subimagename") or spec.get_string_attribute("name"),
-        view=spec.get_string_attribute("view"),
+        name=readable(spec.get_string_attribute("oiio:subimagename") or spec.get_string_attribute("name")),
+        view=readable(spec.get_string_attribute("view")),
         display_window=Window(spec.full_x, spec.full_y, spec.full_width, spec.full_height),
         data_window=Window(spec.x, spec.y, spec.width, spec.height),
-        channels={name: str(spec.channelformat(column)) for column, name in enumerate(spec.channelnames)},
+        channels={readable(name): str(spec.channelformat(column)) for column, name in enumerate(spec.channelnames)},
         compression=spec.get_string_attribute("compression"),
         pixel_aspect=spec.get_float_attribute("PixelAspectRatio", 1.0),
         fps=next((_fps(item.value) for name, item in said.items() if name.lower() == FRAME_RATE), ""),
@@ -100,19 +100,21 @@ def _is_shown_apart(name: str) -> bool:
 
 
 def _fps(value: Any) -> str:
-    rate = frame_rate(value) if isinstance(value, float) else None
+    rate = rate_of(readable(value))
     return str(rate) if rate else _text(value).replace(" ", "/")
 
 
 def _text(value: Any) -> str:
     if isinstance(value, tuple):
         return " ".join(_text(item) for item in value)
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(readable(value))
 
 
 def _provenance(spec: Any) -> dict[str, str]:
     """From attributes, or from the description where a format has no attributes of any name."""
-    found = {item.name: str(item.value) for item in spec.extra_attribs if item.name.startswith(PROVENANCE_PREFIX)}
+    found = {
+        item.name: str(readable(item.value)) for item in spec.extra_attribs if item.name.startswith(PROVENANCE_PREFIX)
+    }
     if not found and spec.get_string_attribute("Software") == SOFTWARE:
         lines = spec.get_string_attribute("ImageDescription").splitlines()
         found = dict(line.split("=", 1) for line in lines if line.startswith(PROVENANCE_PREFIX) and "=" in line)

@@ -9,8 +9,9 @@ Rules of this file:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from matanyone_engine.errors import PlateError
-from matanyone_engine.media.images import Attribute, FloatImage, PlateHeader, Window, frame_rate
+from matanyone_engine.media.images import Attribute, FloatImage, PlateHeader, Window, frame_rate, readable
 from matanyone_engine.media.pixel_formats import rgb_of, stored_as
 from matanyone_engine.media.timecode import Timecode
 
@@ -32,6 +33,7 @@ _CARRIED = {
     "com.apple.quicktime.model": "Model",
     "reel_name": "reelName",
 }
+_DURATION = re.compile(r"([0-9]+):([0-9]{2}):([0-9]{2}(?:\.[0-9]*)?)")
 _VENDORS = ("com.", "org.")
 """Vendors' keys are carried under their own names: com.arri.camera.CameraSerialNumber."""
 
@@ -50,11 +52,13 @@ class DeepStream:
 
         self._path, self._failures = path, (av.FFmpegError, ValueError)
         try:
-            self._container = av.open(str(path))
+            # Whole, since take:01.mov is no protocol; titles are often Latin-1.
+            self._container = av.open(str(path.absolute()), metadata_errors="surrogateescape")
             self._stream = self._container.streams.video[0]
             self._stream.thread_type = "AUTO"
         except (*self._failures, IndexError) as error:
             raise unreadable(path, "not a movie that FFmpeg can read") from error
+        self._times = _Times(_end_of(self._container, self._stream))
         self._decoded: Iterator[Any] = self._container.decode(self._stream)
         first = self._next()
         if first is None:
@@ -78,7 +82,17 @@ class DeepStream:
     def take(self) -> Any:
         """The next frame, as decoded; None where skip() is False."""
         frame, self._ahead = (self._ahead, None) if self._ahead is not None else (self._next(), None)
+        if frame is not None:
+            self._times.add(frame)
         return frame
+
+    def is_whole(self) -> bool:
+        """Whether the last frame taken lasts to the end of the stream, by the file's own times."""
+        return self._times.reach_the_end()
+
+    def notes(self) -> list[str]:
+        """Sentences about interlaced frames and a rate that varies, of the frames taken so far."""
+        return self._times.notes()
 
     def rgb(self, decoded: Any) -> FloatImage:
         """(H, W, 3) float32 R'G'B' of what take() gave, 0..1 from black to white."""
@@ -94,6 +108,68 @@ class DeepStream:
         except self._failures:
             return None
         return None if frame is None or frame.is_corrupt else frame
+
+
+@dataclass
+class _Times:
+    """When the frames of a stream are shown, in seconds; end: when the stream ends, None where it does not say."""
+
+    end: float | None
+    last: float | None = None
+    lasts: float = 0.0
+    gaps: dict[int, int] = field(default_factory=dict)
+    """Milliseconds between two frames -> how often."""
+    interlaced: int = 0
+    frames: int = 0
+
+    def add(self, frame: Any) -> None:
+        """Note a frame in the order in which frames are shown."""
+        self.frames += 1
+        self.interlaced += bool(getattr(frame, "interlaced_frame", False))
+        if frame.pts is None or not frame.time_base:
+            return
+        time = float(frame.pts * frame.time_base)
+        if self.last is not None and time > self.last:
+            gap = round(1000 * (time - self.last))
+            self.gaps[gap] = self.gaps.get(gap, 0) + 1
+        self.last, self.lasts = time, float((getattr(frame, "duration", 0) or 0) * frame.time_base)
+
+    def reach_the_end(self) -> bool:
+        """Whether no more than half a frame's time is left after the last frame."""
+        if self.end is None or self.last is None or not self.gaps:
+            return False
+        usual = self._usual / 1000
+        shown = max(self.lasts, usual if not self.vary else max(self.gaps) / 1000)
+        return self.last + shown >= self.end - usual / 2
+
+    @property
+    def _usual(self) -> int:
+        return max(self.gaps, key=lambda gap: self.gaps[gap])
+
+    @property
+    def vary(self) -> bool:
+        """Whether some frames last a quarter longer or shorter than most; milliseconds are rounded."""
+        return any(abs(gap - self._usual) > max(2, self._usual / 4) for gap in self.gaps)
+
+    def notes(self) -> list[str]:
+        """What an artist should know, as sentences."""
+        said = []
+        if self.interlaced * 2 > self.frames:
+            said.append("It is interlaced. Both fields are matted as one picture; deinterlace it first.")
+        if self.vary:
+            said.append("Its frame rate varies. Frames are numbered one by one; convert it to a constant rate first.")
+        return said
+
+
+def _end_of(container: Any, stream: Any) -> float | None:
+    """When the video ends, in seconds: by its own duration, a DURATION tag (Matroska), or the file's duration."""
+    if stream.duration:
+        return float((stream.duration + (stream.start_time or 0)) * stream.time_base)
+    if match := _DURATION.fullmatch(stream.metadata.get("DURATION", "")):
+        return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3])
+    if not container.duration:
+        return None
+    return float(container.duration + (container.start_time or 0)) / 1_000_000
 
 
 def unreadable(path: Path, why: str) -> PlateError:
@@ -112,7 +188,7 @@ def _header(path: Path, container: Any, stream: Any, frame: Any, turns: int) -> 
     size = (frame.height, frame.width) if turns % 2 else (frame.width, frame.height)
     window = Window(0, 0, *size)
     fps = stream.average_rate or stream.guessed_rate
-    said = {**container.metadata, **stream.metadata}
+    said = {readable(key): readable(value) for key, value in {**container.metadata, **stream.metadata}.items()}
     tag = int(stream.codec_context.color_trc)
     return PlateHeader(
         path=path,

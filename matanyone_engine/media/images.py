@@ -9,6 +9,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ import OpenImageIO as oiio
 from matanyone_engine.errors import BadInput, PlateError
 from matanyone_engine.media import exr
 from matanyone_engine.media.channels import Part, Selection, find_picture, views_of
+from matanyone_engine.media.sequence import is_movie
 
 FloatImage = npt.NDArray[np.float32]
 
@@ -235,6 +237,12 @@ class ImageChannels:
 def open_image(path: Path, error: type[BadInput]) -> Iterator[Any]:
     """An open ImageInput that leaves the pixels as the file has them, closed again in any case."""
     _check_is_file(path, error)
+    if is_movie(path):
+        raise error(
+            expected="an image file",
+            came=f"the movie {str(path)!r}",
+            action="Export its frames as images, such as mask.####.exr, and name those.",
+        )
     as_stored = oiio.ImageSpec()
     as_stored.attribute("oiio:UnassociatedAlpha", 1)  # or PNG and TIFF would come premultiplied
     oiio.geterror()  # an old complaint of this thread must not be taken for one about this file
@@ -276,16 +284,18 @@ def check_flat_and_upright(path: Path, spec: Any, error: type[BadInput]) -> None
 
 def _header(channels: ImageChannels) -> PlateHeader:
     spec = channels.spec
-    attributes = tuple(Attribute(item.name, str(item.type), item.value) for item in spec.extra_attribs)
+    attributes = tuple(
+        Attribute(readable(item.name), str(item.type), readable(item.value)) for item in spec.extra_attribs
+    )
     found = {item.name: item.value for item in attributes}
     return PlateHeader(
         path=channels.path,
         display_window=Window(spec.full_x, spec.full_y, spec.full_width, spec.full_height),
         data_window=Window(spec.x, spec.y, spec.width, spec.height),
         pixel_aspect=spec.get_float_attribute("PixelAspectRatio", 1.0),
-        fps=_fps(next((value for name, value in found.items() if name.lower() == FRAME_RATE), None)),
-        timecode=spec.get_string_attribute("smpte:TimeCode") or None,
-        channels=tuple(spec.channelnames),
+        fps=_rate_in(found),
+        timecode=readable(spec.get_string_attribute("smpte:TimeCode")) or None,
+        channels=tuple(map(readable, spec.channelnames)),
         colour={name: _text(found[name]) for name in _COLOUR_ATTRIBUTES if name in found},
         file_format=channels.image.format_name(),
         pixel_format=str(spec.channelformat(channels.columns[0])),
@@ -300,11 +310,50 @@ def _text(value: Any) -> str:
     return " ".join(f"{number:.6g}" for number in value) if isinstance(value, tuple) else str(value)
 
 
-def _fps(value: Any) -> Fraction | None:
-    """Frames per second of EXR (a pair) or DPX (a float)."""
-    if isinstance(value, tuple):
-        return Fraction(*value) if all(value) else None
-    return frame_rate(value) if value else None
+def readable(value: Any) -> Any:
+    """Return a header's text as Unicode, whatever it was encoded with; values that are no text as they are.
+
+    Python has bytes that are no UTF-8 as surrogates, which no file of ours could hold. They are taken for Latin-1,
+    which PNG and most cameras write and which gives every byte a letter. Of a tuple each text is converted.
+    """
+    if isinstance(value, tuple | list):
+        return tuple(readable(item) for item in value)
+    if not isinstance(value, str) or value.isascii():
+        return value
+    stored = value.encode("utf-8", "surrogateescape")
+    try:
+        return stored.decode("utf-8")
+    except UnicodeDecodeError:
+        return stored.decode("latin-1")
+
+
+def _rate_in(found: Mapping[str, Any]) -> Fraction | None:
+    """The frames per second among a header's attributes; a value that is no rate is left out, which is said once."""
+    value = next((value for name, value in found.items() if name.lower() == FRAME_RATE), None)
+    rate = rate_of(value)
+    if value is not None and rate is None and repr(value) not in _said:
+        _said.add(repr(value))
+        _log.warning("The plate's framesPerSecond, %r, is no frame rate; the alphas are written without one.", value)
+    return rate
+
+
+_said: set[str] = set()
+_log = logging.getLogger("matanyone_engine")
+
+
+def rate_of(value: Any) -> Fraction | None:
+    """Return a header's frames per second: a number, a pair (24000, 1001), or text such as '23.976' and '24/1'.
+
+    None where it is no rate, such as a pair of zeros, a list of three or a word: the rate is then not known.
+    """
+    if isinstance(value, tuple) and len(value) == 2 and all(isinstance(part, int | float) for part in value):
+        return frame_rate(value[0] / value[1]) if all(np.isfinite(part) and part > 0 for part in value) else None
+    if isinstance(value, str):
+        try:
+            return frame_rate(float(Fraction(value.strip().removesuffix("fps").strip())))
+        except (ValueError, ZeroDivisionError, OverflowError):
+            return None
+    return frame_rate(float(value)) if isinstance(value, int | float) else None
 
 
 def frame_rate(value: float) -> Fraction | None:
@@ -360,10 +409,10 @@ def parts_of(image: Any) -> list[tuple[Part, Any]]:
             (
                 Part(
                     len(parts),
-                    spec.get_string_attribute("oiio:subimagename") or None,
-                    spec.get_string_attribute("view") or None,
-                    (views,) if isinstance(views, str) else tuple(views),
-                    tuple(spec.channelnames),
+                    readable(spec.get_string_attribute("oiio:subimagename")) or None,
+                    readable(spec.get_string_attribute("view")) or None,
+                    readable((views,) if isinstance(views, str) else tuple(map(str, views))),
+                    readable(tuple(spec.channelnames)),
                 ),
                 spec,
             )

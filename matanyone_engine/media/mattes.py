@@ -12,6 +12,7 @@ Rules of this file:
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -28,7 +29,7 @@ from matanyone_engine.errors import OutputError
 from matanyone_engine.media.exr import Planes, Stored, holds, read_header, read_planes, write_planes
 from matanyone_engine.media.half_float import halves
 from matanyone_engine.media.headers import PROVENANCE_PREFIX
-from matanyone_engine.media.images import FloatImage, PlateHeader
+from matanyone_engine.media.images import Attribute, FloatImage, PlateHeader
 from matanyone_engine.media.layouts import LOSSY, SUBJECT, Delivery, Depth, FrameContent, Picture, compose
 
 # What one pixel of a written alpha takes at least, in bytes (measured on black frames, see DR002): the estimate must
@@ -121,8 +122,7 @@ def _spec(picture: Picture, file_format: str) -> Any:
     spec.full_x, spec.full_y, spec.full_width, spec.full_height = picture.display_window
     for attribute in picture.attributes:
         if file_format == "openexr" or not attribute.name.startswith(PROVENANCE_PREFIX):
-            kind = _WRITTEN_AS.get(attribute.type, attribute.type)
-            spec.attribute(attribute.name, oiio.TypeDesc(kind), attribute.value)
+            _add(spec, attribute)
     if file_format == "openexr":
         spec.attribute("compression", picture.compression)
         return spec
@@ -133,6 +133,21 @@ def _spec(picture: Picture, file_format: str) -> Any:
     said = [f"{item.name}={item.value}" for item in picture.attributes if item.name.startswith(PROVENANCE_PREFIX)]
     spec.attribute("ImageDescription", "\n".join(said))
     return spec
+
+
+def _add(spec: Any, attribute: Attribute) -> None:
+    """Carry a header attribute over, or say once that it is left out: what a header says must never stop a shot."""
+    kind = _WRITTEN_AS.get(attribute.type, attribute.type)
+    try:
+        spec.attribute(attribute.name, oiio.TypeDesc(kind), attribute.value)
+    except (RuntimeError, TypeError, ValueError) as error:
+        if attribute.name not in _left_out:
+            _left_out.add(attribute.name)
+            _log.warning("The header's %s (%s) is left out of the alphas: %s", attribute.name, attribute.type, error)
+
+
+_left_out: set[str] = set()
+_log = logging.getLogger("matanyone_engine")
 
 
 def _as_stored(picture: Picture, path: Path) -> dict[str, Stored]:

@@ -55,6 +55,12 @@ class Stream(Protocol):
     @property
     def claimed(self) -> int: ...
 
+    def is_whole(self) -> bool:
+        """Whether the frames taken so far reach to where the file says that the movie ends."""
+
+    def notes(self) -> list[str]:
+        """What an artist should know of the frames taken so far, as sentences."""
+
     def skip(self) -> bool:
         """Pass over a frame; False behind the last, or where one cannot be decoded."""
 
@@ -85,9 +91,13 @@ class Movie:
         while self._stream.skip():
             count += 1
         claimed = _least(path, self._stream.claimed)
-        if count < max(claimed, 1):
+        # A trimmed movie shows fewer frames than it holds, and one of varying rate fewer than its rate promises.
+        if count < 1 or (count < claimed and not self._stream.is_whole()):
             raise unreadable(path, f"only {count} of {claimed} frames can be decoded")
+        for note in self._stream.notes():
+            _say_once(path, note)
         self.frames = tuple(range(first_frame, first_frame + count))
+        self.gaps: tuple[range, ...] = ()
         self.missing: tuple[int, ...] = ()
         self._kept: dict[int, Any] = {}
         self._restart()
@@ -172,17 +182,23 @@ class EightBitStream:
 
     def __init__(self, path: Path) -> None:
         """Raises PlateError."""
-        self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+        self._capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)  # take:01.mov is no protocol
         if not self._capture.isOpened():
             raise unreadable(path, "not a movie that OpenCV can read")
         self.header = _header(path, self._capture)
         bits = _stored_bits(self._capture)
         if bits > 8:
-            _warn_once(path, bits)
+            _say_once(path, f"It holds {bits} bits per channel and is read at 8. {_EIGHT_BIT_HELP}")
 
     @property
     def claimed(self) -> int:
         return int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+
+    def is_whole(self) -> bool:
+        return False  # OpenCV says nothing of times that could be trusted
+
+    def notes(self) -> list[str]:
+        return []
 
     def skip(self) -> bool:
         return bool(self._capture.grab())
@@ -198,19 +214,15 @@ class EightBitStream:
         self._capture.release()
 
 
-_warned: set[Path] = set()
+_EIGHT_BIT_HELP = "pip install 'matanyone-engine[movies]' reads them all, or convert it to EXR."
+_said: set[tuple[Path, str]] = set()
 
 
-def _warn_once(path: Path, bits: int) -> None:
-    """A job opens its movie more than once."""
-    if path not in _warned:
-        _warned.add(path)
-        _log.warning(
-            "%s holds %d bits per channel and is read at 8: pip install 'matanyone-engine[movies]' reads them all, "
-            "or convert it to EXR.",
-            path.name,
-            bits,
-        )
+def _say_once(path: Path, note: str) -> None:
+    """Warn of a movie; a job opens its movie more than once."""
+    if (path, note) not in _said:
+        _said.add((path, note))
+        _log.warning("%s: %s", path.name, note)
 
 
 def _stored_bits(capture: Any) -> int:

@@ -19,7 +19,7 @@ from matanyone_engine.media.images import (
     read_plate,
 )
 from matanyone_engine.media.movies import FIRST_FRAME, Movie
-from matanyone_engine.media.sequence import FrameSequence, find_sequence, is_movie
+from matanyone_engine.media.sequence import FrameSequence, check_name, find_sequence, is_movie
 
 PLAIN_PICTURE = "R, G, B"
 
@@ -27,12 +27,14 @@ PLAIN_PICTURE = "R, G, B"
 class PlateSource(Protocol):
     """Frames that can be read one at a time, each under its own number.
 
-    frames:  the numbers that are there, ascending; missing: those that should be and are not.
+    frames:  the numbers that are there, ascending; gaps, missing: those that should be and are not.
     padding: digits that frame numbers are written with; name: for messages; suffix: '.exr', '.mov'.
     """
 
     @property
     def frames(self) -> tuple[int, ...]: ...
+    @property
+    def gaps(self) -> tuple[range, ...]: ...
     @property
     def missing(self) -> tuple[int, ...]: ...
     @property
@@ -65,6 +67,10 @@ class SequencePlate:
     @property
     def frames(self) -> tuple[int, ...]:
         return self.sequence.frames
+
+    @property
+    def gaps(self) -> tuple[range, ...]:
+        return self.sequence.gaps
 
     @property
     def missing(self) -> tuple[int, ...]:
@@ -101,6 +107,7 @@ def open_plate(text: str | Path, first_movie_frame: int = FIRST_FRAME, wanted: S
     Raises PlateError, FrameRangeError.
     """
     path = Path(text)
+    check_name(path)
     if is_movie(path) and not path.is_dir():
         if wanted.part or wanted.layer or (wanted.view and not wanted.by_path):
             raise PlateError(

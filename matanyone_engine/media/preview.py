@@ -33,6 +33,15 @@ _LETTER = 10
 """Pixels that a letter takes, more or less."""
 
 
+def percent(share: float, digits: int = 3) -> str:
+    """Return a share, 0 to 1, as an artist reads it: '13.9 %', '100 %', 'under 0.01 %'; never with an exponent."""
+    value = 100 * share
+    text = f"{value:.{digits}g}"
+    if "e" in text:
+        text = f"{value:.0f}" if value >= 1 else "under 0.01"
+    return f"{text} %"
+
+
 def write_look(path: Path, seen: FloatImage, mask: FloatImage | None, text: Sequence[str]) -> None:
     """Write the picture as an 8-bit sRGB PNG, atomically.
 

@@ -23,7 +23,9 @@ READABLE_SUFFIXES = frozenset(
     {".exr", ".png", ".tif", ".tiff", ".jpg", ".jpeg", ".dpx", ".cin", ".tga", ".bmp", ".hdr", ".jp2", ".jxl", ".webp"}
     | {".sgi", ".rgb"}
 )
-MOVIE_SUFFIXES = frozenset([".mov", ".mp4", ".m4v", ".mkv", ".avi", ".mxf", ".webm", ".mpg", ".mpeg"])
+MOVIE_SUFFIXES = frozenset(
+    {".mov", ".mp4", ".m4v", ".mkv", ".avi", ".mxf", ".webm", ".mpg", ".mpeg", ".mts", ".m2ts", ".ts", ".3gp", ".wmv"}
+)
 WRITABLE_SUFFIXES = (".exr", ".png", ".tif", ".tiff")
 
 # More frames than any shot has: a slip such as 1-10000000000 must not fill the memory.
@@ -116,7 +118,7 @@ def _name_frames(frames: Sequence[int]) -> str:
     text = describe_frames(frames)
     if len(text) > 200:
         text = text[:200].rsplit(",", 1)[0] + ", ..."
-    return f"{len(frames)} frame{'s' if len(frames) != 1 else ''} ({text})"
+    return f"{_count(len(frames))} ({text})"
 
 
 # ------------------------------------------------------------------------------------------------- sequences
@@ -152,11 +154,21 @@ class FrameSequence:
         return f"{self.prefix}{'#' * max(self.padding, 1) if self.numbered else ''}{self.suffix}"
 
     @property
-    def missing(self) -> tuple[int, ...]:
-        """Frames that should be there and are not: of the pattern's range, or between first and last."""
+    def gaps(self) -> tuple[range, ...]:
+        """Frames that should be there and are not, as ranges: of the pattern's range, or between first and last.
+
+        Ranges, because one stray file with a far number makes a gap of millions.
+        """
+        if self.declared is None:
+            pairs = zip(self.frames, self.frames[1:], strict=False)
+            return tuple(range(before + 1, after) for before, after in pairs if after > before + 1)
         there = set(self.frames)
-        should = self.declared or range(self.frames[0], self.frames[-1] + 1)
-        return tuple(frame for frame in should if frame not in there)
+        return tuple(range(frame, frame + 1) for frame in self.declared if frame not in there)
+
+    @property
+    def missing(self) -> tuple[int, ...]:
+        """The frames of the gaps, one by one."""
+        return tuple(frame for gap in self.gaps for frame in gap)
 
 
 def frame_text(frame: int, padding: int) -> str:
@@ -171,6 +183,7 @@ def find_sequence(text: str | Path) -> FrameSequence:
     fits more than one sequence; PlateError if there is nothing to read.
     """
     path = Path(text)
+    check_name(path)
     try:
         is_folder, is_file = path.is_dir(), path.is_file()
     except OSError as error:
@@ -187,6 +200,18 @@ def find_sequence(text: str | Path) -> FrameSequence:
             action="Check the path; for a sequence write #### or %04d in place of the frame number.",
         )
     return _match_pattern(path, token)
+
+
+def check_name(path: Path) -> None:
+    """Raise PlateError for a path that is no UTF-8, such as a folder that was named in Latin-1: no library opens it."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise PlateError(
+            expected="a path in UTF-8",
+            came=f"{str(path)!a}, in which {str(path)[error.start]!a} is a byte of another encoding",
+            action="Rename the file or folder: convmv -f latin1 -t utf8 does it for whole trees.",
+        ) from error
 
 
 def is_movie(path: Path) -> bool:
@@ -344,26 +369,27 @@ class HasFrames(Protocol):
     @property
     def frames(self) -> tuple[int, ...]: ...
     @property
-    def missing(self) -> tuple[int, ...]: ...
+    def gaps(self) -> tuple[range, ...]: ...
 
 
 def select_frames(
     sequence: HasFrames, wanted: tuple[int, ...] | None, missing: Literal["error", "skip"]
 ) -> tuple[int, ...]:
-    """The frames to run: those wanted, or all. A wanted frame that is not there is an error or is left out.
+    """Return the frames to run: those wanted, or all. A wanted frame that is not there is an error or is left out.
 
     Raises PlateError that names the absent frames, or says that none of those wanted is there.
     """
-    there = set(sequence.frames)
     if wanted is None:
-        wanted = tuple(sorted(there | set(sequence.missing)))
+        ends = [
+            *sequence.frames[:1],
+            *sequence.frames[-1:],
+            *(end for gap in sequence.gaps for end in (gap[0], gap[-1])),
+        ]
+        return select_between(sequence, min(ends), max(ends), missing)
+    there = set(sequence.frames)
     absent = [frame for frame in wanted if frame not in there]
     if absent and missing == "error":
-        raise PlateError(
-            expected=f"every frame of {sequence.name!r} from {wanted[0]} to {wanted[-1]}",
-            came=f"{_name_frames(absent)} missing",
-            action="Restore the frames, or run without them: --missing skip.",
-        )
+        raise _absent(sequence, wanted, absent)
     frames = tuple(frame for frame in wanted if frame in there)
     if not frames:
         raise PlateError(
@@ -372,6 +398,46 @@ def select_frames(
             action="Ask for frames that are there.",
         )
     return frames
+
+
+def select_between(sequence: HasFrames, first: int, last: int, missing: Literal["error", "skip"]) -> tuple[int, ...]:
+    """Return every frame from first to last that is there. Raises PlateError if one is missing and that is an error."""
+    gaps = [range(max(gap[0], first), min(gap[-1], last) + 1) for gap in sequence.gaps]
+    gaps = [gap for gap in gaps if gap]
+    if gaps and missing == "error":
+        count, named = sum(map(len, gaps)), ",".join(describe_range(gap) for gap in gaps[:20])
+        raise PlateError(
+            expected=f"every frame of {sequence.name!r} from {first} to {last}",
+            came=f"{_count(count)} ({named}{', ...' if len(gaps) > 20 else ''}) missing",
+            action="Restore the frames, take a stray file with a far number away, or run without: --missing skip.",
+        )
+    return tuple(frame for frame in sequence.frames if first <= frame <= last)
+
+
+def _absent(sequence: HasFrames, wanted: Sequence[int], absent: Sequence[int]) -> PlateError:
+    """Frames that were asked for one by one: lost ones, or ones that lie before the first or behind the last."""
+    first, last = sequence.frames[0], sequence.frames[-1]
+    if all(frame < first or frame > last for frame in absent):
+        numbered = "; a movie's first frame is number 1" if is_movie(Path(sequence.name)) and first == 1 else ""
+        return PlateError(
+            expected=f"frames of {sequence.name!r}, which has {first} to {last}{numbered}",
+            came=f"{_name_frames(absent)} asked for and not among them",
+            action="Ask for frames that are there, or leave the others out: --missing skip.",
+        )
+    return PlateError(
+        expected=f"every frame of {sequence.name!r} from {wanted[0]} to {wanted[-1]}",
+        came=f"{_name_frames(absent)} missing",
+        action="Restore the frames, or run without them: --missing skip.",
+    )
+
+
+def _count(frames: int) -> str:
+    return f"{frames} frame{'s' if frames != 1 else ''}"
+
+
+def describe_range(frames: range) -> str:
+    """'1003-20240114', or one number."""
+    return str(frames[0]) if len(frames) == 1 else f"{frames[0]}-{frames[-1]}"
 
 
 # ---------------------------------------------------------------------------------------------------- output

@@ -16,6 +16,7 @@ from html import escape
 from importlib.resources import files
 
 from matanyone_engine.matting.confidence import DOUBTFUL
+from matanyone_engine.media.preview import percent as in_percent
 from matanyone_engine.media.sequence import describe_frames
 from matanyone_engine.review.plots import Axis, confidence_plot, coverage_plot, flicker_plot, heat
 from matanyone_engine.review.review import REASONS, ObjectOnFrame, Pictures, Review, Stretch, Track
@@ -181,7 +182,7 @@ def _keys(track: Track) -> str:
 
 
 def _most(percent: float) -> str:
-    return f'<span class="most">at most {percent:.2g} %</span>'
+    return f'<span class="most">at most {in_percent(percent / 100, 2)}</span>'
 
 
 def _cards(review: Review) -> str:
@@ -214,7 +215,7 @@ def _value(seen: ObjectOnFrame) -> float:
 
 def _reason(seen: ObjectOnFrame) -> str:
     if seen.confidence is None:
-        return f"flicker {100 * (seen.flicker or 0.0):.2g} %"
+        return f"flicker {in_percent(seen.flicker or 0.0, 2)}"
     return REASONS.get(seen.why, seen.why) if seen.confidence < _GOOD else "for comparison"
 
 

@@ -76,6 +76,19 @@ def test_restoring_a_snapshot_equals_going_on_bit_for_bit(network: Any, policy: 
     assert same([restored.advance(plate) for plate in shot[cut:]], whole[cut:])
 
 
+@pytest.mark.parametrize("size", [(1, 1), (9, 12), (16, 16), (16, 17), (200, 3)])
+def test_a_session_of_one_cell_can_be_saved_and_goes_on(network: Any, size: tuple[int, int]) -> None:
+    """Of one cell, a transposed tensor shares its memory with another one, which safetensors refuses to save."""
+    session = MattingSession(network, warm_up_passes=2)
+    shot = [torch.rand(3, *size, generator=torch.Generator().manual_seed(number)) for number in range(4)]
+    session.seed(shot[0], torch.ones(size))
+    session.advance(shot[1])
+    restored = MattingSession.restore(network, session.snapshot())
+    for plate in shot[2:]:
+        assert torch.equal(restored.advance(plate), session.advance(plate))
+        restored = MattingSession.restore(network, restored.snapshot())
+
+
 def test_a_snapshot_of_an_empty_session_is_an_empty_session(network: Any) -> None:
     restored = MattingSession.restore(network, MattingSession(network, warm_up_passes=2).snapshot())
     assert torch.equal(restored.seed(plates(1)[0], disc()), run(network, plates(1))[0])

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ from matanyone_engine.media.sequence import (
     describe_frames,
     find_sequence,
     frame_text,
+    is_movie,
     parse_frames,
+    select_between,
     select_frames,
 )
 
@@ -332,3 +335,52 @@ def test_the_plate_is_never_written_over(tmp_path: Path) -> None:
             OutputPattern.parse(tmp_path / text).check_not_plate((1,), 4, plate)
     OutputPattern.parse(tmp_path / "plate/a.####.exr").check_not_plate((1,), 4, plate)
     OutputPattern.parse(tmp_path / "plate/p.####.exr").check_not_plate((2,), 4, plate)
+
+
+# ------------------------------------------------------------------------------------------------ found in the field
+
+
+def test_one_stray_file_with_a_far_number_is_named_at_once_and_takes_no_memory(tmp_path: Path) -> None:
+    for number in (1001, 1002, 20240115, 1364769281):
+        (tmp_path / f"plate.{number}.exr").write_bytes(b"")
+    sequence = find_sequence(tmp_path)
+    tracemalloc.start()
+    with pytest.raises(PlateError, match=r"1364768277 frames \(1003-20240114,20240116-1364769280\) missing"):
+        select_frames(sequence, None, "error")
+    assert select_frames(sequence, None, "skip") == (1001, 1002, 20240115, 1364769281)
+    assert select_between(sequence, 1001, 1002, "error") == (1001, 1002)
+    with pytest.raises(PlateError, match="1003-2000"):
+        select_between(sequence, 1001, 2000, "error")
+    assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    tracemalloc.stop()
+
+
+def test_frames_outside_of_a_plate_are_not_called_missing() -> None:
+    whole = FrameSequence(Path("x"), "p.", 4, ".exr", tuple(range(1, 49)))
+    with pytest.raises(PlateError) as refusal:
+        select_frames(whole, tuple(range(48)), "error")
+    assert "which has 1 to 48" in refusal.value.expected
+    assert "1 frame (0) asked for" in refusal.value.came
+    assert "missing" not in refusal.value.came
+
+
+@pytest.mark.parametrize("name", ["clip.mts", "clip.M2TS", "clip.ts", "clip.mxf", "clip.3gp", "clip.wmv"])
+def test_what_cameras_write_is_a_movie(name: str) -> None:
+    assert is_movie(Path(name))
+
+
+@pytest.mark.parametrize("folder", ["50% done", "100%04d", "{shot}", "take#3", "take####", "a:b", "x=1", "%V"])
+def test_folders_are_taken_literally(tmp_path: Path, folder: str) -> None:
+    (tmp_path / folder).mkdir()
+    for number in (1, 2):
+        (tmp_path / folder / f"plate.{number:04d}.exr").write_bytes(b"")
+    for text in (tmp_path / folder, tmp_path / folder / "plate.####.exr", tmp_path / folder / "plate.%04d.exr"):
+        assert find_sequence(text).frames == (1, 2)
+    assert find_sequence(tmp_path / folder / "plate.0002.exr").frames == (2,)
+
+
+@pytest.mark.parametrize("name", ["take:01.exr", "a#.exr", "p.####.exr", "p.%04d.exr", "{x}.exr", "100%.exr"])
+def test_a_name_that_is_exactly_on_disk_is_that_file(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"")
+    sequence = find_sequence(tmp_path / name)
+    assert [sequence.path(frame) for frame in sequence.frames] == [tmp_path / name]

@@ -78,7 +78,7 @@ def test_what_is_no_run_is_refused(shot: Shot, tmp_path: Path) -> None:
     other = json.loads((tmp_path / "a.matanyone.json").read_text())
     other["job"]["out"] = str(tmp_path / "b.####.exr")
     (tmp_path / "b.matanyone.json").write_text(json.dumps(other))
-    with pytest.raises(SettingError, match="2: a"):
+    with pytest.raises(SettingError, match="2 runs: a"):
         find_run(str(tmp_path))
 
 

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trimmed movies, varying rates, interlaced pictures, and names that FFmpeg would take for a protocol."""
+
+from __future__ import annotations
+
+import logging
+import os
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from matanyone_engine.errors import MaskError, PlateError
+from matanyone_engine.media.masks import read_mask
+from matanyone_engine.media.movies import Movie
+from matanyone_engine.media.plates import open_plate
+
+VARYING = (0, 40, 80, 240, 280, 320, 700, 740, 780, 820)
+
+
+def movie(
+    path: Path,
+    frames: int = 24,
+    codec: str = "mpeg4",
+    times: tuple[int, ...] = (),
+    options: dict[str, str] | None = None,
+    gop: int = 12,
+    file_format: str | None = None,
+    codec_options: dict[str, str] | None = None,
+) -> Path:
+    """Frame k has the grey 10 + 8 k; times in milliseconds."""
+    with av.open(str(path), "w", options=options or {}, format=file_format) as file:
+        stream = file.add_stream(codec, rate=24, options=codec_options or {})
+        stream.width, stream.height, stream.pix_fmt, stream.gop_size = 64, 48, "yuv420p", gop
+        if times:
+            stream.codec_context.time_base = Fraction(1, 1000)
+        for k in range(len(times) or frames):
+            picture = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 10 + 8 * k, np.uint8), format="rgb24")
+            if times:
+                picture.pts, picture.time_base = times[k], Fraction(1, 1000)
+            file.mux(stream.encode(picture))
+        file.mux(stream.encode())
+    return path
+
+
+def trimmed(source: Path, target: Path, start: int) -> Path:
+    """As ffmpeg -ss START -c copy does: frames before START stay in the file, an edit list hides them."""
+    with av.open(str(source)) as old, av.open(str(target), "w") as new:
+        stream = old.streams.video[0]
+        copy = new.add_stream_from_template(stream)
+        assert stream.time_base is not None
+        shift = int(start / 24 / stream.time_base)
+        for packet in old.demux(stream):
+            if packet.dts is not None and packet.pts is not None:
+                packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, copy
+                new.mux(packet)
+    return target
+
+
+@pytest.mark.parametrize("name", ["t.mp4", "t.mov"])
+def test_a_trimmed_movie_has_the_frames_it_shows(tmp_path: Path, name: str) -> None:
+    plate = Movie(trimmed(movie(tmp_path / "whole.mp4"), tmp_path / name, 5))
+    assert plate.frames == tuple(range(1, 20))
+    assert plate.read(1).rgb.mean() == pytest.approx((10 + 8 * 5) / 255, abs=0.02)
+    assert plate.read(19).rgb.mean() == pytest.approx((10 + 8 * 23) / 255, abs=0.02)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.7, 0.9, 0.97])
+def test_a_movie_that_is_cut_stays_refused(tmp_path: Path, share: float) -> None:
+    path = movie(tmp_path / "front.mp4", options={"movflags": "faststart"}, gop=1)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    with pytest.raises(PlateError, match="frames can be decoded"):
+        Movie(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("v.mkv", "ffv1"), ("v.webm", "libvpx"), ("v.mp4", "mpeg4"), ("v.mov", "mpeg4"), ("v.avi", "mpeg4")],
+)
+def test_a_rate_that_varies_is_read_and_said(
+    tmp_path: Path, name: str, codec: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = movie(tmp_path / name, codec=codec, times=VARYING)
+    with caplog.at_level(logging.WARNING, "matanyone_engine"):
+        plate = Movie(path)
+    assert plate.frames == tuple(range(1, 11))
+    assert plate.read(10).rgb.mean() == pytest.approx((10 + 8 * 9) / 255, abs=0.03)
+    assert "frame rate varies" in caplog.text
+
+
+def test_a_steady_movie_gets_no_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("s.mp4", "s.mkv"):  # Matroska rounds to milliseconds: 41, 42, 42
+        with caplog.at_level(logging.WARNING, "matanyone_engine"):
+            Movie(movie(tmp_path / name))
+    assert not caplog.text
+
+
+def test_interlaced_plates_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = movie(tmp_path / "i.ts", codec="mpeg2video", file_format="mpegts", codec_options={"flags": "+ilme+ildct"})
+    with caplog.at_level(logging.WARNING, "matanyone_engine"):
+        Movie(path)
+    assert "interlaced" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["clip.mts", "clip.m2ts", "clip.ts"])
+def test_camcorder_movies_are_plates(tmp_path: Path, name: str) -> None:
+    path = movie(tmp_path / name, 6, codec="mpeg2video", file_format="mpegts")
+    assert open_plate(path).frames == (1, 2, 3, 4, 5, 6)
+
+
+@pytest.mark.parametrize("name", ["take:01.mov", "http:x.mov", "a#1%04d{b}.mov"])
+def test_names_are_no_protocols(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    movie(tmp_path / "plain.mov", 3).rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    assert open_plate(name).frames == (1, 2, 3)
+    assert open_plate(tmp_path / name).read(2).rgb.shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize("name", [b"J\xf6rg", b"J\xf6rg.mov", b"J\xf6rg.####.exr"])
+def test_a_name_in_latin_1_is_named_as_the_reason(tmp_path: Path, name: bytes) -> None:
+    with pytest.raises(PlateError, match="UTF-8"):
+        open_plate(tmp_path / os.fsdecode(name))
+
+
+def test_a_movie_is_no_mask_and_the_error_says_so(tmp_path: Path) -> None:
+    with pytest.raises(MaskError) as refusal:
+        read_mask(movie(tmp_path / "roto.mov", 2), (64, 48))
+    assert "the movie" in refusal.value.came
+    assert "images" in refusal.value.action

@@ -25,12 +25,12 @@ from matanyone_engine.media.layouts import (
     layer_names,
     raw_bytes,
 )
-from matanyone_engine.media.mattes import least_bytes, write_picture
+from matanyone_engine.media.mattes import is_readable, least_bytes, write_picture
 from matanyone_engine.media.output_names import shot_of, tokens_of, versions_taken, with_tokens
 from matanyone_engine.media.plates import PlateSource
 from matanyone_engine.media.sequence import OutputPattern
 from matanyone_engine.runs.record import reserve
-from matanyone_engine.runs.sidecars import Papers
+from matanyone_engine.runs.sidecars import Sidecars
 
 ALL_OBJECTS = "all"
 """What {object} stands for where a file holds every object."""
@@ -51,13 +51,13 @@ class Outputs:
 
     @property
     def main(self) -> OutputPattern:
-        """The first pattern: what is printed, and where a run keeps its papers."""
+        """The first pattern: what is printed, and where a run keeps its sidecars."""
         return next(iter(self.patterns))
 
     @property
-    def papers(self) -> Papers:
+    def sidecars(self) -> Sidecars:
         """What a run of all frames leaves beside them."""
-        return Papers(self.main)
+        return Sidecars(self.main)
 
     @property
     def folders(self) -> list[Path]:
@@ -84,10 +84,15 @@ class Outputs:
             needed[pattern.folder] += least_bytes(header, new, raw)
         return needed
 
+    @staticmethod
+    def are_readable(paths: Iterable[Path]) -> bool:
+        """Whether every file that is there is a whole picture."""
+        return all(is_readable(path) for path in paths if path.is_file())
+
     def reserve(self) -> None:
         """Take a new version, so that no run planned meanwhile takes it too. Raises SettingError."""
         if self.versioned:
-            reserve(self.papers.record, self.main.name)
+            reserve(self.sidecars.record, self.main.name)
 
     def write(
         self, frame: int, content: FrameContent, about: Mapping[str, str], confidences: Mapping[str, Confidence]

@@ -31,6 +31,7 @@ from matanyone_engine.matting.shot import Seed, Shot
 from matanyone_engine.media.channels import Selection
 from matanyone_engine.media.color import LinearLight, NetworkView
 from matanyone_engine.media.color_spaces import ColourChoice, choose_space, is_linear
+from matanyone_engine.media.images import PlateHeader
 from matanyone_engine.media.layouts import Delivery
 from matanyone_engine.media.mask_channels import MaskSource
 from matanyone_engine.media.mattes import check_writable
@@ -38,7 +39,8 @@ from matanyone_engine.media.plates import PlateSource, check_plates, describe_pi
 from matanyone_engine.media.sequence import describe_frames, select_between, select_frames
 from matanyone_engine.media.views import with_view
 from matanyone_engine.model.registry import VettedWeights
-from matanyone_engine.runs.sidecars import Papers
+from matanyone_engine.runs.ledger import Ledger
+from matanyone_engine.runs.sidecars import Sidecars
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,10 @@ class MatteJob:
     part: str | None = None
     layer: str | None = None
     """Of an EXR with several: the one to matte."""
+    overwrite: bool = False
+    """Alphas that somebody has changed, and files that this engine did not write, are replaced."""
+    accept_doubt: bool = False
+    """A run that lost its subject on most frames is no error (runs/doubt.py)."""
 
     @property
     def wanted(self) -> Selection:
@@ -125,9 +131,13 @@ class MattePlan:
         return self.outputs.paths(frame)
 
     @property
-    def papers(self) -> Papers:
-        """What a run of it leaves beside its alphas."""
-        return Papers.of(self.outputs.main, self.job.frames)
+    def sidecars(self) -> Sidecars:
+        """The files that a run of it leaves beside its alphas."""
+        return Sidecars.of(self.outputs.main, self.job.frames)
+
+    def ledger(self) -> Ledger:
+        """Read the ledgers of its output. Raises OSError."""
+        return ledger_of(self.outputs, self.job.frames)
 
 
 @dataclass(frozen=True)
@@ -145,6 +155,19 @@ class Outline:
     def mask_files(self) -> list[Path]:
         """Every file that is read as a mask or a constraint mask."""
         return [each.path for each in (*self.masks, *self.constraints)]
+
+
+@dataclass(frozen=True)
+class ResolvedJob:
+    """A job with everything that its texts stand for, before any pixel is read."""
+
+    job: MatteJob
+    """With %V and %v replaced."""
+    source: PlateSource
+    outline: Outline
+    header: PlateHeader
+    """Of the first frame that gets an alpha."""
+    colour: ColourChoice
 
 
 def outline_matte(job: MatteJob, source: PlateSource) -> Outline:
@@ -186,17 +209,17 @@ def plan_matte(
 
     Raises PlateError, MaskError, FrameRangeError, ColourError, SettingError, OutputError.
     """
-    source = open_source(job)
-    job = job.named()
-    about = outline_matte(job, source)
-    first = source.header(about.frames[0])
-    colour = choose_space(first, job.colorspace, source.suffix)
-    outputs = plan_outputs_of(job, source, about, resume=resume)
+    resolved = resolve(job)
+    job, source, about = resolved.job, resolved.source, resolved.outline
+    first, colour = resolved.header, resolved.colour
+    outputs = plan_outputs_of(resolved, resume=resume)
     outputs.check(about.frames, [*source.paths(about.shot.frames), *about.mask_files])
     view = NetworkView(colour.space, job.exposure)
     unmixing = job.delivery.unmixes and not is_linear(colour.space)
     light = LinearLight(colour.space) if unmixing else None
     check_size(job, *first.size)
+    if not job.overwrite:
+        _refuse_unknown(outputs, job, about.frames)
     masks = read_masks(about.keys, job.objects, about.shot.frames, MaskReading(first.size, job.mask_grow, job.view))
     allowed(outputs.paths(about.frames[0]))
     for folder, least in outputs.least_bytes(about.frames, first).items():
@@ -207,13 +230,43 @@ def plan_matte(
     return MattePlan(job, source, about.frames, about.shot, masks, first.size, colour, view, outputs, light)
 
 
-def plan_outputs_of(job: MatteJob, source: PlateSource, about: Outline, *, resume: bool = False) -> Outputs:
-    """Where its alphas go; nothing is looked at but one header. Raises PlateError, SettingError, ColourError."""
+def ledger_of(outputs: Outputs, asked: Sequence[int] | None) -> Ledger:
+    """Read the ledgers of an output. asked: the frames that a job names; None is all. Raises OSError."""
+    sidecars = Sidecars.of(outputs.main, asked)
+    return Ledger(sidecars.ledger, sidecars.ledgers(), sidecars.foreign_ledgers())
+
+
+def _refuse_unknown(outputs: Outputs, job: MatteJob, frames: Sequence[int]) -> None:
+    """Refuse to replace files that this engine did not write. Raises SettingError."""
+    ledger = ledger_of(outputs, job.frames)
+    found = {frame: files for frame in frames if (files := ledger.unknown(frame, outputs.paths(frame)))}
+    if found:
+        first = next(iter(found.values()))[0]
+        raise SettingError(
+            expected="names for the alphas that no file has but those that this engine wrote",
+            came=f"{first} and others, on frames {describe_frames(found)}" if len(found) > 1 else str(first),
+            action="Choose another output name, move these files away, or replace them: --overwrite.",
+        )
+
+
+def resolve(job: MatteJob) -> ResolvedJob:
+    """Open the plate of a job, find its frames, objects and files, and choose its colour space. One header is read.
+
+    Raises PlateError, MaskError, FrameRangeError, ColourError, SettingError.
+    """
+    source = open_source(job)
     job = job.named()
-    first = source.header(about.frames[0])
-    written = tuple(subject.name for subject in about.shot.subjects if not subject.distractor)
-    linear = is_linear(choose_space(first, job.colorspace, source.suffix).space)
-    return plan_outputs(job.out, job.delivery, written, source, first, linear=linear, resume=resume)
+    outline = outline_matte(job, source)
+    header = source.header(outline.frames[0])
+    return ResolvedJob(job, source, outline, header, choose_space(header, job.colorspace, source.suffix))
+
+
+def plan_outputs_of(resolved: ResolvedJob, *, resume: bool = False) -> Outputs:
+    """Return the files that a job's alphas go to. Raises SettingError."""
+    job, subjects = resolved.job, resolved.outline.shot.subjects
+    written = tuple(subject.name for subject in subjects if not subject.distractor)
+    linear = is_linear(resolved.colour.space)
+    return plan_outputs(job.out, job.delivery, written, resolved.source, resolved.header, linear=linear, resume=resume)
 
 
 def open_source(job: MatteJob) -> PlateSource:

@@ -15,6 +15,9 @@ from matanyone_engine.media.color_spaces import ColourChoice
 from matanyone_engine.model.registry import VettedWeights
 from matanyone_engine.version import __version__
 
+KEYS_OF_0_1_0 = {"settlePasses": "warmUpPasses"}
+"""What a key was called in files of version 0.1.0 -> what it is called now."""
+
 
 def describe_making(
     weights: VettedWeights,

@@ -26,13 +26,12 @@ from pathlib import Path
 
 from matanyone_engine.errors import SettingError
 from matanyone_engine.jobs.delivery import next_version
-from matanyone_engine.jobs.job import MatteJob, Outline, plan_outputs_of, seeds_behind
+from matanyone_engine.jobs.job import ResolvedJob, plan_outputs_of, seeds_behind
 from matanyone_engine.jobs.masks import Key
 from matanyone_engine.matting.shot import Seed, Shot, plan_steps
 from matanyone_engine.media.layouts import SUBJECT, layer_names
 from matanyone_engine.media.mask_channels import MaskSource
 from matanyone_engine.media.output_names import with_tokens
-from matanyone_engine.media.plates import PlateSource
 from matanyone_engine.media.sequence import frame_text
 from matanyone_engine.runs.record import reserve
 from matanyone_engine.wire.messages import Delivery, Job, KeyMask
@@ -215,15 +214,17 @@ class KeyedJob:
         return KeyedJob(job, with_keys(self.shot, frames), (*self.keys, *more))
 
 
-def settled_output(as_written: str, here: MatteJob, source: PlateSource, about: Outline) -> str:
-    """The output name without {version}, which is taken now: every segment would take one of its own."""
-    version = next_version(here.named().out, here.delivery, source)
+def output_with_version(as_written: str, here: ResolvedJob) -> str:
+    """Return an output name with its {version} taken now: every segment would take one of its own.
+
+    as_written: the name in the job file; here: the job on this machine. Raises SettingError.
+    """
+    version = next_version(here.job.out, here.job.delivery, here.source)
     if version is None:
         return as_written
-    delivery = replace(here.delivery, version=None)
-    outputs = plan_outputs_of(
-        replace(here, out=with_tokens(here.out, version=version), delivery=delivery), source, about
-    )
+    job, delivery = here.job, replace(here.job.delivery, version=None)
+    named = replace(job, out=with_tokens(job.out, version=version), delivery=delivery)
+    outputs = plan_outputs_of(replace(here, job=named))
     outputs.main.folder.mkdir(parents=True, exist_ok=True)
-    reserve(outputs.papers.record, outputs.main.name)
+    reserve(outputs.sidecars.record, outputs.main.name)
     return with_tokens(as_written, version=version)

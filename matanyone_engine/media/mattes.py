@@ -102,6 +102,14 @@ def check_writable(folder: Path, expected_bytes: int = 0) -> int:
     return free
 
 
+def is_readable(path: Path) -> bool:
+    """Whether all pixels of a picture can be read; a file that was cut short is not."""
+    image = oiio.ImageInput.open(str(path))
+    pixels = None if image is None else image.read_image()
+    oiio.geterror()
+    return pixels is not None
+
+
 def least_bytes(header: PlateHeader, frames: int, raw: int = 0) -> int:
     """What this many files take at the very least, in bytes: with less room the work need not start.
 

@@ -18,7 +18,8 @@ from matanyone_engine.client.client import Alpha, EngineClient
 from matanyone_engine.client.client import Shot as EngineShot
 from matanyone_engine.client.launcher import find_engine
 from matanyone_engine.jobs.job import MatteJob, plan_matte
-from matanyone_engine.jobs.run import FrameDone, run_matte
+from matanyone_engine.jobs.run import run_matte
+from matanyone_engine.jobs.run_events import FrameDone
 from matanyone_engine.model.registry import load_vetted
 from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.arrays import Payload, describe_file

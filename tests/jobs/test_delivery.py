@@ -18,7 +18,9 @@ from matanyone_engine.engine.access import Access
 from matanyone_engine.errors import SettingError
 from matanyone_engine.jobs.delivery import Outputs, plan_outputs
 from matanyone_engine.jobs.job import MatteJob, plan_matte
-from matanyone_engine.jobs.run import FrameDone, identity, run_matte
+from matanyone_engine.jobs.run import run_matte
+from matanyone_engine.jobs.run_events import FrameDone
+from matanyone_engine.jobs.run_identity import identity
 from matanyone_engine.media.images import PlateHeader
 from matanyone_engine.media.layouts import LAYOUTS, Delivery, FrameContent
 from matanyone_engine.media.plates import open_plate
@@ -248,13 +250,15 @@ def test_a_run_that_goes_on_keeps_what_it_had_recorded(tmp_path: Path) -> None:
     shot = make_shot(tmp_path, count=9)
     job = stopped_run(shot, "a.####.exr")
     stopped = read_record(shot.out / "a.matanyone.json")
-    assert stopped["state"] == "stopped"
-    assert [f"a.{frame}.exr" for frame in stopped["frames"]] == [n for n in shot.written() if not n.startswith(".")]
+    assert stopped is not None
+    assert stopped.state == "stopped"
+    assert [f"a.{frame}.exr" for frame in stopped.frames] == [n for n in shot.written() if not n.startswith(".")]
     list(run_matte(plan_matte(job, resume=True), *load_vetted(shot.weights, "cpu"), resume=True))
     finished = read_record(shot.out / "a.matanyone.json")
-    assert finished["state"] == "finished"
-    assert list(finished["frames"]) == [str(frame) for frame in range(1001, 1010)]
-    assert finished["frames"].items() >= stopped["frames"].items()
+    assert finished is not None
+    assert finished.state == "finished"
+    assert list(finished.frames) == list(range(1001, 1010))
+    assert all(finished.frames[frame] == said for frame, said in stopped.frames.items())
 
 
 def test_a_record_that_cannot_be_written_costs_no_alpha(shot: Shot, caplog: pytest.LogCaptureFixture) -> None:

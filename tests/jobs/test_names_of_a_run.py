@@ -18,7 +18,9 @@ from shots import HEIGHT, WIDTH, Shot, make_shot, read_image, write_image
 
 from matanyone_engine.jobs.job import MatteJob, plan_matte
 from matanyone_engine.jobs.masks import KeyMask, ObjectOptions
-from matanyone_engine.jobs.run import FrameDone, run_matte, view_digest
+from matanyone_engine.jobs.run import run_matte
+from matanyone_engine.jobs.run_events import FrameDone
+from matanyone_engine.jobs.run_identity import view_digest
 from matanyone_engine.matting.memory_policy import MemoryPolicy
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.media import high_bit_depth_movies

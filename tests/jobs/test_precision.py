@@ -11,7 +11,8 @@ import pytest
 from shots import make_shot, write_image
 
 from matanyone_engine.jobs.job import MatteJob, plan_matte
-from matanyone_engine.jobs.run import FrameDone, run_matte
+from matanyone_engine.jobs.run import run_matte
+from matanyone_engine.jobs.run_events import FrameDone
 from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.images import read_plate
 from matanyone_engine.media.masks import read_alpha, read_mask

@@ -25,7 +25,6 @@ from matanyone_engine.media.layouts import Delivery
 from matanyone_engine.model.registry import load_vetted
 from matanyone_engine.review.page import page
 from matanyone_engine.review.review import ObjectOnFrame, Review, Track, _stretches, find_run, look_through
-from matanyone_engine.runs.record import read_record
 
 KEYS = (1002, 1006)
 DRAMA = "<script>alert(1)</script>&amp;"
@@ -58,7 +57,8 @@ def review(shot: Shot) -> Review:
 
 def record_of(shot: Shot) -> dict[str, Any]:
     (record,) = shot.out.glob("*.matanyone.json")
-    return read_record(record)
+    said: dict[str, Any] = json.loads(record.read_text())
+    return said
 
 
 def test_a_run_is_found_by_its_pattern_its_folder_and_its_record(shot: Shot) -> None:

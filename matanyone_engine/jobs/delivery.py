@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The alphas of a frame -> its files, in the layout that was asked for.
+"""Writes the alphas of a frame to its files, in the layout that was asked for.
 
 Rules of this file:
 1. Whatever cannot be written is refused while the job is planned.
@@ -38,7 +38,7 @@ ALL_OBJECTS = "all"
 
 @dataclass(frozen=True)
 class Outputs:
-    """Which files the frames of a job go to, and what is in them."""
+    """The files that the alphas of a job go to, and what is in them."""
 
     delivery: Delivery
     objects: tuple[str, ...]
@@ -51,21 +51,21 @@ class Outputs:
 
     @property
     def main(self) -> OutputPattern:
-        """The first pattern: what is printed, and where a run keeps its sidecars."""
+        """The first pattern, which is printed, and beside which a run keeps its sidecars."""
         return next(iter(self.patterns))
 
     @property
     def sidecars(self) -> Sidecars:
-        """What a run of all frames leaves beside them."""
+        """The sidecars of a run over all frames."""
         return Sidecars(self.main)
 
     @property
     def folders(self) -> list[Path]:
-        """Where files are written, each once."""
+        """The folders that files are written to, each once."""
         return list(dict.fromkeys(pattern.folder for pattern in self.patterns))
 
     def paths(self, frame: int) -> list[Path]:
-        """The files of a frame."""
+        """Return the files of a frame."""
         return [pattern.path(frame, self.padding) for pattern in self.patterns]
 
     def check(self, frames: Sequence[int], inputs: Iterable[Path]) -> None:
@@ -76,7 +76,7 @@ class Outputs:
             pattern.check_not_plate(frames, self.padding, inputs)
 
     def least_bytes(self, frames: Sequence[int], header: PlateHeader) -> dict[Path, int]:
-        """Folder -> what the files take there at the very least; one that is written over needs no more room."""
+        """Return for each folder the least bytes that the files take there; one that is replaced needs no more."""
         needed = dict.fromkeys(self.folders, 0)
         for pattern, objects in self.patterns.items():
             new = sum(not pattern.path(frame, self.padding).exists() for frame in frames)
@@ -118,7 +118,7 @@ def plan_outputs(
     linear: bool,
     resume: bool = False,
 ) -> Outputs:
-    """Resolve the output name and check what is to go into it.
+    """Resolve the output name and check that the files can hold what is to go into them.
 
     header: of a plate; linear: whether the plate is in linear light; resume: whether to go on with the last version.
     Raises SettingError.
@@ -176,7 +176,7 @@ def _check_one_object(delivery: Delivery, named: str, objects: Sequence[str]) ->
 
 
 def next_version(out: str, delivery: Delivery, source: PlateSource) -> int | None:
-    """The version that a run of this output would take now; None where its name has none. Raises SettingError."""
+    """Return the version that a run would take now; None if the output's name has none. Raises SettingError."""
     if "version" not in tokens_of(out):
         return None
     folder = source.paths(source.frames[:1])[0].parent

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One shot from files to files: a job is planned here, and run by run.py.
+"""Checks a job against its files and plans it; run.py runs the plan.
 
 Rule of this file: plan_matte() finds every fault that can be found without the network: nothing is computed or written
 before. It prints nothing; whoever asked for the work shows its events.
@@ -15,7 +15,7 @@ from typing import Literal
 from matanyone_engine.errors import SettingError
 from matanyone_engine.jobs.delivery import Outputs, plan_outputs
 from matanyone_engine.jobs.masks import (
-    Key,
+    KeyFrame,
     KeyMask,
     MaskReading,
     MaskSet,
@@ -45,7 +45,7 @@ from matanyone_engine.runs.sidecars import Sidecars
 
 @dataclass(frozen=True)
 class MatteJob:
-    """What an artist asks for. Paths as typed; nothing was looked at yet."""
+    """What an artist asks for, with paths as typed. No file was opened yet."""
 
     plate: str
     mask: str
@@ -95,11 +95,11 @@ class MatteJob:
 
     @property
     def wanted(self) -> Selection:
-        """Which picture of the plate's files."""
+        """The picture that is chosen where the plate's files have several."""
         return Selection.of(self.plate, self.view, self.part, self.layer)
 
     def named(self) -> MatteJob:
-        """With %V and %v replaced. Raises SettingError where no view is named."""
+        """Return the job with %V and %v replaced. Raises SettingError where no view is named."""
         plate, mask, out = (with_view(name, self.view) for name in (self.plate, self.mask, self.out))
         keys = tuple(replace(key, file=with_view(key.file, self.view)) for key in self.keys)
         objects = tuple(each.of_view(self.view) for each in self.objects)
@@ -108,7 +108,7 @@ class MatteJob:
 
 @dataclass(frozen=True)
 class MattePlan:
-    """A checked job: every file it needs is there and fits."""
+    """A job that was checked: every file that it needs is there and fits."""
 
     job: MatteJob
     source: PlateSource
@@ -127,7 +127,7 @@ class MattePlan:
     """How the plate's values become linear light, where a foreground is estimated and they are not."""
 
     def paths(self, frame: int) -> list[Path]:
-        """Where the alphas of a frame go."""
+        """Return the files that the alphas of a frame go to."""
         return self.outputs.paths(frame)
 
     @property
@@ -142,11 +142,11 @@ class MattePlan:
 
 @dataclass(frozen=True)
 class Outline:
-    """What a job is about: found without reading a pixel."""
+    """The frames, objects and files of a job, which are found without reading a pixel."""
 
     frames: tuple[int, ...]
     """Frames that get an alpha, ascending."""
-    keys: tuple[Key, ...]
+    keys: tuple[KeyFrame, ...]
     shot: Shot
     masks: frozenset[MaskSource]
     constraints: frozenset[MaskSource]
@@ -171,7 +171,7 @@ class ResolvedJob:
 
 
 def outline_matte(job: MatteJob, source: PlateSource) -> Outline:
-    """Frames, objects and files of a job. Raises PlateError, MaskError, FrameRangeError, SettingError."""
+    """Find the frames, objects and files of a job. Raises PlateError, MaskError, FrameRangeError, SettingError."""
     check_options(**keywords(job))
     job = job.named()
     frames = select_frames(source, job.frames, job.missing)
@@ -201,7 +201,7 @@ def plan_matte(
     looked_through: bool = False,
     allowed: Callable[[Sequence[Path]], None] = lambda _paths: None,
 ) -> MattePlan:
-    """Check a job against the files it names; `checked` hears how many plates of how many were looked through.
+    """Check a job against the files that it names, and return its plan; `checked` hears how many plates were read.
 
     resume: it is to go on with an unfinished run, in the version that one writes.
     looked_through: the plates were read before, in a process that could be spared (engine/sandbox.py).
@@ -270,12 +270,12 @@ def plan_outputs_of(resolved: ResolvedJob, *, resume: bool = False) -> Outputs:
 
 
 def open_source(job: MatteJob) -> PlateSource:
-    """The job's plate: the picture that its view, part and layer choose. Raises PlateError, FrameRangeError."""
+    """Open the picture of a plate that a job's view, part and layer choose. Raises PlateError, FrameRangeError."""
     return open_plate(job.named().plate, wanted=job.wanted)
 
 
-def keys_of(job: MatteJob, source: PlateSource, frames: tuple[int, ...]) -> tuple[Key, ...]:
-    """All masks, the plain one first. Raises MaskError, PlateError, FrameRangeError."""
+def keys_of(job: MatteJob, source: PlateSource, frames: tuple[int, ...]) -> tuple[KeyFrame, ...]:
+    """Return all masks of a job, the plain one first. Raises MaskError, PlateError, FrameRangeError."""
     frame = () if job.mask_frame is None else (job.mask_frame,)
     plain = (KeyMask(job.mask, frame),) if job.mask else ()
     return expanded((*plain, *job.keys), source, frames[0])
@@ -287,7 +287,7 @@ def _frames_between(source: PlateSource, ends: tuple[int, ...], missing: Literal
 
 
 def provenance(plan: MattePlan, weights: VettedWeights, seeds: Sequence[Seed]) -> dict[str, str]:
-    """What is said about how alphas that depend on these keys were made."""
+    """Return what files say about how alphas that depend on these key frames were made."""
     job, files = plan.job, [plan.masks.keys[seed] for seed in seeds]
     several = len(plan.shot.subjects) > 1
     names = [
@@ -310,7 +310,7 @@ def provenance(plan: MattePlan, weights: VettedWeights, seeds: Sequence[Seed]) -
 
 
 def describe_shot(plan: MattePlan) -> dict[str, object]:
-    """What someone who looks at the alphas later needs: the plate from anywhere, its colour, each object's keys."""
+    """Return what a review of the alphas needs: the plate's whole path, its colour, each object's key frames."""
     objects = {
         subject.name: {
             "keys": list(subject.keys),
@@ -330,5 +330,5 @@ def describe_shot(plan: MattePlan) -> dict[str, object]:
 
 
 def seeds_behind(shot: Shot, frame: int) -> list[Seed]:
-    """The keys that the alphas of a frame depend on, subject by subject, ascending."""
+    """Return the key frames that the alphas of a frame depend on, object by object, ascending."""
     return list(dict.fromkeys(seed for subject in shot.subjects for seed in shot.seeds_for(subject.name, frame)))

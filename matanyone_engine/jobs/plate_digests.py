@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the plates of a run are: the digest of every file, by which results are named.
+"""Makes the digests of a run's plates, by which results are named.
 
 Rule of this file: on a long shot from a server this takes minutes, so it says how far it is and can be stopped.
 """

@@ -60,8 +60,8 @@ _MOST_REPLANS = 3
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """What is asked of a run while it goes on."""
+class _Wishes:
+    """What a caller wishes of a run while it goes on."""
 
     stopping: Callable[[], bool]
     wanted: Callable[[], Sequence[int]]
@@ -102,7 +102,7 @@ def run_matte(
     Raises AlreadyRunning where another worker computes any of these frames, and, once every frame is written, Doubtful
     where most of them are not to be trusted; PlateError, MaskError, OutputError, OutOfMemory, BadResult, SettingError.
     """
-    asked = _Asked(stopping, wanted, RESUME_INTERVAL if resume_interval_s is None else resume_interval_s)
+    asked = _Wishes(stopping, wanted, RESUME_INTERVAL if resume_interval_s is None else resume_interval_s)
     with Claim(plan.sidecars, plan.frames) as claim, _cache(cache) as store:
         sidecars = (plan.sidecars.resume, plan.sidecars.record, plan.sidecars.ledger)
         remove_leftovers([*(path for frame in plan.frames for path in plan.paths(frame)), *sidecars])
@@ -155,7 +155,7 @@ class _Run:
         store: RunStore,
         plates: PlateDigests,
         account: RunAccount,
-        asked: _Asked,
+        asked: _Wishes,
         claim: Claim,
     ) -> None:
         self._plan, self._store, self._account, self._asked, self._claim = plan, store, account, asked, claim

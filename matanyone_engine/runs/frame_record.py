@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One frame's entry in a record or a ledger: its files, and what an artist should know of its alphas."""
+"""Holds one frame's entry in a record: its files, and what an artist should know of its alphas."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ledger of an output: what each alpha was made from, so that a run leaves finished frames alone.
+"""Keeps the ledger of an output: what each alpha was made from, so that a run leaves finished frames alone.
 
 A file of JSON lines. A frame gets a line that names its files before they are written, and a second one with their
 digests once they are on disk; the last line of a frame counts. Finished files stand for a frame if the frame would be

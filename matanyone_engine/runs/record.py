@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The record of a run beside its alphas: how they were made, and an entry for every frame that is on disk.
+"""Keeps the record of a run: how its alphas were made, and an entry for every frame that is on disk.
 
     out/alpha.####.exr  ->  out/alpha.matanyone.json
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The resume point of an unfinished run: the state of every pass that was under way, in a file beside the alphas.
+"""Keeps the resume point of an unfinished run: the state of every pass that was under way.
 
 A run goes on only from a point that names the very same job. It may do so on another machine: what the cache there
 (jobs/cache.py) lacks is computed again from these states, or from the key frames.

@@ -44,7 +44,9 @@ def shot(engine: Engine) -> Shot:
 @pytest.fixture(scope="module")
 def truth(shot: Shot) -> dict[int, np.ndarray]:
     """What the library answers, (H, W) as half floats."""
-    job = MatteJob(shot.plate, str(shot.mask), str(shot.folder / "library" / "alpha.####.exr"), warm_up_passes=1)
+    job = MatteJob(
+        shot.plate, str(shot.mask), str(shot.folder / "library" / "alpha.####.exr"), warm_up_passes=1, accept_doubt=True
+    )
     done = run_matte(plan_matte(job), *load_vetted("mini", "cpu"))
     return {event.frame: event.alpha.astype(np.float16) for event in done if isinstance(event, FrameDone)}
 

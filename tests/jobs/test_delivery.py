@@ -99,7 +99,13 @@ def test_a_foreground_of_a_display_plate_is_in_its_own_code(shot: Shot) -> None:
     """The plate's values wherever the alpha is 1, and no longer the plate's on the soft edge."""
     delivery = Delivery("foreground", depth="float")
     job = MatteJob(
-        shot.plate, str(shot.mask), str(shot.out / "f.####.exr"), colorspace="sRGB", warm_up_passes=1, delivery=delivery
+        shot.plate,
+        str(shot.mask),
+        str(shot.out / "f.####.exr"),
+        colorspace="sRGB",
+        warm_up_passes=1,
+        delivery=delivery,
+        accept_doubt=True,
     )
     network, weights = load_vetted(str(shot.weights), "cpu")
     done = next(
@@ -130,14 +136,14 @@ def test_a_version_is_never_written_over(shot: Shot) -> None:
 
 
 def test_two_jobs_planned_at_once_take_two_versions(shot: Shot) -> None:
-    job = MatteJob(shot.plate, str(shot.mask), str(shot.out / TOKENS))
+    job = MatteJob(shot.plate, str(shot.mask), str(shot.out / TOKENS), accept_doubt=True)
     assert [plan_matte(job).paths(1001)[0].name[-13:-9] for _ in range(2)] == ["v001", "v002"]
 
 
 def stopped_run(shot: Shot, out: str) -> MatteJob:
     """A job that was stopped after some of its frames."""
     network, weights = load_vetted(shot.weights, "cpu")
-    job = MatteJob(shot.plate, str(shot.mask), str(shot.out / out), warm_up_passes=0)
+    job = MatteJob(shot.plate, str(shot.mask), str(shot.out / out), warm_up_passes=0, accept_doubt=True)
     events = run_matte(plan_matte(job), network, weights)
     next(events)
     events.close()
@@ -159,7 +165,7 @@ def test_a_link_does_not_lead_a_job_out_of_its_roots(shot: Shot, tmp_path_factor
     outside = tmp_path_factory.mktemp("outside")
     shot.out.mkdir()
     (shot.out / "subject").symlink_to(outside)
-    job = MatteJob(shot.plate, str(shot.mask), str(shot.out / "{object}" / "a_v{version}.####.exr"))
+    job = MatteJob(shot.plate, str(shot.mask), str(shot.out / "{object}" / "a_v{version}.####.exr"), accept_doubt=True)
     with pytest.raises(SettingError, match="roots"):
         plan_matte(job, allowed=Access((shot.folder,)).check)
     assert list(outside.iterdir()) == []
@@ -173,7 +179,7 @@ def test_a_link_does_not_lead_a_job_out_of_its_roots(shot: Shot, tmp_path_factor
 )
 def test_another_delivery_is_another_job(shot: Shot, change: dict[str, object]) -> None:
     network = load_vetted(shot.weights, "cpu")[0]
-    job = MatteJob(shot.plate, str(shot.mask), str(shot.out / TOKENS))
+    job = MatteJob(shot.plate, str(shot.mask), str(shot.out / TOKENS), accept_doubt=True)
     other = dataclasses.replace(job, delivery=Delivery(**change))  # type: ignore[arg-type]
     plans = plan_matte(job), plan_matte(other)
     assert len({identity(plan, network) for plan in plans}) == 2

@@ -42,7 +42,8 @@ def shot(tmp_path: Path) -> Shot:
 
 
 def job(shot: Shot, **options: object) -> MatteJob:
-    asked = {"plate": shot.plate, "mask": str(shot.mask), "out": str(shot.out / "a.####.exr"), "warm_up_passes": 0}
+    asked = {"plate": shot.plate, "mask": str(shot.mask), "out": str(shot.out / "a.####.exr")}
+    asked |= {"warm_up_passes": 0, "accept_doubt": True}
     return MatteJob(**{**asked, **options})
 
 
@@ -218,12 +219,12 @@ def test_a_run_that_loses_its_subject_says_so_once_all_is_written(shot: Shot, mo
     monkeypatch.setitem(confidence._MAPPINGS, "grey", _Lost())
     for _ in range(2):  # a queue that runs it again is told again
         with pytest.raises(Doubtful, match=r"'subject' with a confidence near 0 on [56] of 6 frames"):
-            run(plan_matte(job(shot)), shot)
+            run(plan_matte(job(shot, accept_doubt=False)), shot)
         assert len(files(shot)) == 6
     record = read_record(plan_matte(job(shot)).sidecars.record)
     assert record is not None
     assert record.state == "finished"
-    assert not run(plan_matte(job(shot, accept_doubt=True)), shot)
+    assert not run(plan_matte(job(shot)), shot)
 
 
 class _Lost:

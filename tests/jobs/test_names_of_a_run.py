@@ -59,7 +59,7 @@ class Before:
 def asked(shot: Shot, **options: Any) -> MatteJob:
     keys = tuple(KeyMask(str(shot.folder / f"roto.{key}.exr"), (key,)) for key in KEYS)
     given = {"mask": "", "keys": keys, "out": str(shot.out / "a.####.exr"), "warm_up_passes": 0, **options}
-    return MatteJob(shot.plate, **given)
+    return MatteJob(shot.plate, **given, accept_doubt=True)
 
 
 @pytest.fixture(scope="module")
@@ -253,7 +253,7 @@ def test_a_movie_read_by_another_library_is_another_plate(
     for deep in (False, False, True):
         monkeypatch.setattr(high_bit_depth_movies, "is_available", lambda deep=deep: deep)
         out = tmp_path / str(len(computed)) / "a.####.exr"
-        job = MatteJob(str(movie), str(finished.shot.mask), str(out), warm_up_passes=0)
+        job = MatteJob(str(movie), str(finished.shot.mask), str(out), warm_up_passes=0, accept_doubt=True)
         before = set(cache)
         list(run_matte(plan_matte(job), *load_vetted(finished.shot.weights, "cpu"), cache=cache))
         computed.append(len(set(cache) - before))

@@ -45,6 +45,7 @@ def shot(tmp_path_factory: pytest.TempPathFactory) -> Shot:
         objects=(ObjectOptions(DRAMA, first=1003),),
         warm_up_passes=0,
         delivery=Delivery("layers"),
+        accept_doubt=True,
     )
     list(run_matte(plan_matte(job), *load_vetted(made.weights, "cpu"), cache={}))
     return made
@@ -239,7 +240,9 @@ def test_pictures_in_the_page_are_those_of_the_review(review: Review) -> None:
 def test_every_layout_is_looked_through(tmp_path: Path, layout: str, out: str, names: list[str]) -> None:
     made = make_shot(tmp_path, count=3)
     keys = tuple(KeyMask(str(made.mask), (1001,), name) for name in ("hero", "dog"))
-    job = MatteJob(made.plate, "", str(made.out / out), keys=keys, warm_up_passes=0, delivery=Delivery(layout))
+    job = MatteJob(
+        made.plate, "", str(made.out / out), keys=keys, warm_up_passes=0, delivery=Delivery(layout), accept_doubt=True
+    )
     list(run_matte(plan_matte(job), *load_vetted(made.weights, "cpu"), cache={}))
     said = record_of(made)["frames"]
     review = look_through(find_run(str(made.out)), widest=48)

@@ -24,7 +24,8 @@ import torch
 from numpy.typing import NDArray
 
 from matanyone_engine.jobs.job import MatteJob, plan_matte
-from matanyone_engine.jobs.run import FrameDone, run_matte
+from matanyone_engine.jobs.run import run_matte
+from matanyone_engine.jobs.run_events import FrameDone
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.media.color import NetworkView, decode_srgb, shoulder
 from matanyone_engine.media.color_spaces import config_name, known_space, plain_spaces

@@ -32,7 +32,8 @@ from numpy.typing import NDArray
 
 from matanyone_engine.jobs.allocator import keep_freed_memory
 from matanyone_engine.jobs.job import MatteJob, MattePlan, plan_matte, provenance, seeds_behind
-from matanyone_engine.jobs.run import FrameDone, run_matte
+from matanyone_engine.jobs.run import run_matte
+from matanyone_engine.jobs.run_events import FrameDone
 from matanyone_engine.matting.options import keywords
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.model.matanyone import MatAnyone

@@ -39,6 +39,8 @@ import nuke
 HERE = os.path.dirname(os.path.abspath(__file__))
 EXAMPLES = os.path.join(os.path.dirname(HERE), "examples")
 REPORT = "in_nuke_report.json"
+START_S = 300.0
+"""How long an engine may take to start."""
 WRITTEN_AT = re.compile(rb"\d{4}:\d\d:\d\d \d\d:\d\d:\d\d")
 """The header's DateTime: the second in which a file was written."""
 CHECKS: List[Callable[["Shot"], None]] = []
@@ -73,12 +75,14 @@ class OwnEngine:
             os.remove(self.file)
         with open(os.path.join(self._folder, "engine.log"), "ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=plain)
-        for _ in range(1200):
+        deadline = time.time() + START_S
+        while time.time() < deadline:
             if os.path.exists(self.file):
                 return
             if self._process.poll() is not None:
                 break
             time.sleep(0.1)
+        self.kill()
         raise RuntimeError("expected the engine to start; see %s" % os.path.join(self._folder, "engine.log"))
 
     def kill(self) -> None:

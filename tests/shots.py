@@ -42,7 +42,7 @@ class Shot:
         """A whole 'matte' command line; later options win."""
         mask = [] if "--mask" in options else ["--mask", str(self.mask)]
         command = ["matte", self.plate, *mask, "--out", str(self.out / "alpha.####.exr")]
-        return [*command, "--model", str(self.weights), "--settle", "1", *options]
+        return [*command, "--model", str(self.weights), "--settle", "1", "--accept-doubt", *options]
 
     def alpha(self, frame: int) -> Path:
         return self.out / f"alpha.{frame:04d}.exr"

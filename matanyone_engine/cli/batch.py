@@ -23,7 +23,8 @@ from matanyone_engine.cli.engine_job import add_endpoint, run_on_engine
 from matanyone_engine.cli.local_job import Networks, Running, add_cache, run_here
 from matanyone_engine.cli.progress import plain_console
 from matanyone_engine.cli.reporting import Reporter, add_reporting, reporting
-from matanyone_engine.errors import Defect, EngineError, Interrupted, OutOfMemory, PartlyDone, SettingError
+from matanyone_engine.cli.result_options import add_result_options, with_result_options
+from matanyone_engine.errors import Defect, Doubtful, EngineError, Interrupted, OutOfMemory, PartlyDone, SettingError
 from matanyone_engine.jobs.job_files import absolute, load_job, write_text
 from matanyone_engine.jobs.job_message import matte_job
 from matanyone_engine.jobs.shot_folder import LIKE, job_of, shots_in
@@ -63,6 +64,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add_computing(parser)
     add_cache(parser)
+    add_result_options(parser)
     add_endpoint(parser)
     add_reporting(parser)
     parser.set_defaults(run=run)
@@ -95,12 +97,19 @@ def _shots(folder: Path) -> list[Path]:
 
 
 def _conclude(outcomes: list[Outcome]) -> None:
-    failed = [each.name for each in outcomes if each.error is not None]
+    failed = [each.name for each in outcomes if each.state == "failed"]
+    doubtful = [each.name for each in outcomes if each.state == "doubt"]
     if failed:
         raise PartlyDone(
             expected=f"all {len(outcomes)} shots finished",
             came=f"{len(failed)} that failed: {', '.join(failed)}",
             action="Mend what the table says and run the same command again. What is finished is kept.",
+        )
+    if doubtful:
+        raise Doubtful(
+            expected=f"alphas that can be trusted, of all {len(outcomes)} shots",
+            came=f"{len(doubtful)} shots that most likely lost their subject: {', '.join(doubtful)}",
+            action="All frames are written. Look at these shots and at their masks, or take them: --accept-doubt.",
         )
 
 
@@ -121,7 +130,8 @@ class _ShotByShot:
         begun = time.monotonic()
         error = _caught(lambda: self._work(shot, name))
         if error is not None:
-            self._console.print(f"failed  {name}: expected {error.expected}; got {error.came}. {error.action}")
+            word = "doubt " if isinstance(error, Doubtful) else "failed"
+            self._console.print(f"{word}  {name}: expected {error.expected}; got {error.came}. {error.action}")
         self._reporter.end_shot(error)
         picture = self._picture(name)
         return Outcome(
@@ -135,8 +145,9 @@ class _ShotByShot:
         )
 
     def _work(self, shot: Path, name: str) -> None:
-        job = load_job(shot) if shot.is_file() else absolute(job_of(shot, self._like))
         args = self._args
+        job = load_job(shot) if shot.is_file() else absolute(job_of(shot, self._like))
+        job = with_result_options(job, args)
         if args.save_jobs is not None:
             self._save(args.save_jobs / f"{name}.json", job)
         elif args.endpoint is not None:

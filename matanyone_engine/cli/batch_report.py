@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from matanyone_engine.errors import EngineError
+from matanyone_engine.errors import Doubtful, EngineError
 from matanyone_engine.jobs.job_files import write_text
 from matanyone_engine.media.sequence import describe_frames
 
@@ -18,7 +18,7 @@ _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; background: #1c1c1c; color: #d7d7d7; margin: 2rem auto; max-width: 72rem }
 h1 { font-size: 1.4rem } h2 { font-size: 1.1rem; margin: 0 }
 table { border-collapse: collapse; width: 100% } td, th { text-align: left; padding: .3rem .8rem; vertical-align: top }
-tr { border-top: 1px solid #333 } .failed { color: #ff8a80 } .look { color: #ffd180 } .done { color: #a5d6a7 }
+tr { border-top: 1px solid #333 } .failed { color: #ff8a80 } .look, .doubt { color: #ffd180 } .done { color: #a5d6a7 }
 figure { margin: 2rem 0 } img { max-width: 100%; border: 1px solid #333 } a { color: inherit }
 """
 _HEADINGS = ("shot", "state", "written", "kept", "frames/s", "to look at, or what is wrong")
@@ -41,7 +41,9 @@ class Outcome:
 
     @property
     def state(self) -> str:
-        """The state in one word: 'done', 'look' or 'failed'."""
+        """The state in one word: 'done', 'look', 'doubt' (written, but not to be trusted) or 'failed'."""
+        if isinstance(self.error, Doubtful):
+            return "doubt"
         if self.error is not None:
             return "failed"
         return "look" if self.suspicious else "done"
@@ -69,7 +71,7 @@ def show_table(outcomes: list[Outcome]) -> None:
 
 def write_page(path: Path, title: str, outcomes: list[Outcome]) -> Path:
     """Write the page; pictures are named relative to it. Raises OutputError."""
-    counts = {state: sum(each.state == state for each in outcomes) for state in ("done", "look", "failed")}
+    counts = {state: sum(each.state == state for each in outcomes) for state in ("done", "look", "doubt", "failed")}
     summary = ", ".join(f'<span class="{state}">{count} {state}</span>' for state, count in counts.items() if count)
     text = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'

@@ -19,6 +19,7 @@ from matanyone_engine.client.job import JobRun
 from matanyone_engine.errors import Interrupted, SettingError
 from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.connection import default_path
+from matanyone_engine.wire.errors import Code
 from matanyone_engine.wire.jobfile import is_file_name
 
 _POLL_S = 0.5
@@ -109,3 +110,5 @@ def _conclude(ended: say.JobEnded, folder: Path, console: Console, seconds: floa
         console.print(f"kept    {ended.unchanged} alphas are up to date and were left as they are.")
     rate = ended.written / seconds if seconds else 0.0
     console.print(f"done    {ended.written} alphas in {seconds:.1f} s ({rate:.2f} frames/s): {folder}")
+    if ended.code == Code.DOUBTFUL.value:
+        raise as_engine_error(ended.code, ended.message, ended.action)

@@ -38,7 +38,7 @@ MEANINGS = {
     REFUSED: "The running engine refused.",
     ALREADY_RUNNING: "Another worker is computing these frames; run it again later.",
     PARTLY_DONE: "Some shots of a batch failed; the others are finished.",
-    DOUBTFUL: "every frame is written, but most alphas of an object are not to be trusted",
+    DOUBTFUL: "Every frame is written, but most alphas of an object are not to be trusted.",
     INTERRUPTED: "You stopped it; finished frames are kept.",
 }
 

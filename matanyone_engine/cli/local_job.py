@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +16,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from matanyone_engine.cli.progress import MatteProgress
 from matanyone_engine.cli.reporting import Reporter
 from matanyone_engine.cli.signals import Stop, graceful_stop
-from matanyone_engine.errors import EngineError, Interrupted, SettingError
+from matanyone_engine.errors import Doubtful, EngineError, Interrupted, SettingError
 from matanyone_engine.jobs.allocator import keep_freed_memory
 from matanyone_engine.jobs.cache import DEFAULT_LIMIT, DiskCache, default_folder
 from matanyone_engine.jobs.job import MatteJob, MattePlan
 from matanyone_engine.jobs.one_call import plan_or_go_on
-from matanyone_engine.jobs.run import FrameDone, StepDone, may_resume, run_matte
+from matanyone_engine.jobs.run import run_matte
+from matanyone_engine.jobs.run_events import FrameDone, StepDone
+from matanyone_engine.jobs.run_identity import may_resume
 from matanyone_engine.matting.options import describe_density
 from matanyone_engine.media.contact_sheet import ContactSheet, choose_preview_frames
 from matanyone_engine.media.mattes import check_writable
@@ -100,7 +102,7 @@ def _loaded(how: Running, networks: Networks) -> tuple[MatAnyone, VettedWeights]
 
 
 def _is_left(plan: MattePlan, views: int) -> bool:
-    return views == 1 or plan.papers.resume.is_file()
+    return views == 1 or plan.sidecars.resume.is_file()
 
 
 @dataclass(frozen=True)
@@ -126,11 +128,7 @@ class _Here:
             _finished_frames_are_kept(console, progress),
             closing(self._events(stop, resume)) as events,
         ):
-            for event in events:
-                progress.show(event)
-                self.reporter.show(event)
-                if sheet and isinstance(event, FrameDone):
-                    sheet.add(event.frame, event.view, event.alpha)
+            doubt = self._show(events, progress, sheet)
         progress.tell()
         if not progress.complete:
             raise _interrupted(plan, progress.alphas)
@@ -142,6 +140,20 @@ class _Here:
                 f"kept    {len(progress.unchanged)} alphas are up to date and were left as they are: {frames}"
             )
         _conclude(console, plan, progress.alphas, time.monotonic() - begun, preview)
+        if doubt is not None:
+            raise doubt
+
+    def _show(self, events: Iterable[StepDone], progress: MatteProgress, sheet: ContactSheet | None) -> Doubtful | None:
+        """Show every event; return the error of a run that wrote all its frames and is not to be trusted."""
+        try:
+            for event in events:
+                progress.show(event)
+                self.reporter.show(event)
+                if sheet and isinstance(event, FrameDone):
+                    sheet.add(event.frame, event.view, event.alpha)
+        except Doubtful as doubt:
+            return doubt
+        return None
 
     def _events(self, stop: Stop, resume: bool) -> Generator[StepDone, None, None]:
         with closing(DiskCache(default_folder(), _cache_limit(self.how.cache_gib))) as cache:

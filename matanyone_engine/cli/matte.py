@@ -15,6 +15,7 @@ from matanyone_engine.cli.local_job import Running, add_cache, run_here
 from matanyone_engine.cli.mask_options import add_masks, masks_of
 from matanyone_engine.cli.progress import plain_console
 from matanyone_engine.cli.reporting import add_reporting, reporting
+from matanyone_engine.cli.result_options import add_result_options
 from matanyone_engine.errors import SettingError
 from matanyone_engine.jobs.job import MatteJob
 from matanyone_engine.jobs.job_files import absolute, save_jobs
@@ -100,6 +101,7 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--resume", action="store_true", help="Go on with a run of this very job that was stopped before its end."
     )
+    add_result_options(group)
     add_endpoint(group)
     add_reporting(group)
     group.add_argument(
@@ -277,6 +279,8 @@ def _job(args: argparse.Namespace) -> MatteJob:
         refine=args.refine == "on",
         region=" ".join(args.region) if args.region else None,
         hold_tolerance=args.holds,
+        overwrite=args.overwrite,
+        accept_doubt=args.accept_doubt,
         delivery=Delivery(
             args.layout, args.compression, args.depth, args.shot, args.version, args.foreground, args.split, args.crop
         ),

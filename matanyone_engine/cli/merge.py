@@ -8,6 +8,7 @@ from pathlib import Path
 
 from matanyone_engine.cli.progress import plain_console
 from matanyone_engine.cli.reporting import add_reporting, reporting
+from matanyone_engine.cli.result_options import add_accept_doubt, with_result_options
 from matanyone_engine.jobs.job_files import load_job, read_plan
 from matanyone_engine.jobs.job_message import matte_job
 from matanyone_engine.jobs.merge import merge
@@ -23,6 +24,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("plan", type=Path, metavar="PLAN", help="The .plan.json that matanyone-engine plan wrote.")
     parser.add_argument("--path-rules", type=Path, metavar="FILE", help="The farm's path rules, as for run.")
+    add_accept_doubt(parser)
     add_reporting(parser)
     parser.set_defaults(run=run)
 
@@ -31,8 +33,10 @@ def run(args: argparse.Namespace) -> None:
     """Join the segments and report."""
     console = plain_console()
     with reporting(args):
-        jobs = [matte_job(load_job(file, args.path_rules)) for file in read_plan(args.plan).segments]
+        files = read_plan(args.plan).segments
+        jobs = [matte_job(with_result_options(load_job(file, args.path_rules), args)) for file in files]
         merged = merge(jobs)
         console.print(f"merged  {len(merged.frames)} alphas of {len(jobs)} segments: {merged.folder}")
         if merged.suspicious:
             console.print(f"check   Look at frames {describe_frames(merged.suspicious)}; the record says why.")
+        merged.check_trust()

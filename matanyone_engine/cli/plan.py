@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 
 from matanyone_engine.cli.progress import plain_console
-from matanyone_engine.jobs.job import open_source, outline_matte
+from matanyone_engine.jobs.job import resolve
 from matanyone_engine.jobs.job_files import load_job, plan_path, read_file, write_plan, write_text
 from matanyone_engine.jobs.job_message import matte_job
 from matanyone_engine.jobs.segments import (
@@ -25,9 +25,9 @@ from matanyone_engine.jobs.segments import (
     Segment,
     cost,
     cut,
+    output_with_version,
     scout_job,
     segment_job,
-    settled_output,
     split,
 )
 from matanyone_engine.media.sequence import describe_frames
@@ -72,9 +72,9 @@ def run(args: argparse.Namespace) -> None:
     console = plain_console()
     file = read_file(args.job)
     here = matte_job(load_job(args.job, args.path_rules))
-    source = open_source(here)
-    about = outline_matte(here, source)
-    out = settled_output(file.job.out, here, source, about)
+    resolved = resolve(here)
+    about = resolved.outline
+    out = output_with_version(file.job.out, resolved)
     whole = KeyedJob(replace(file.job, out=out), about.shot, about.keys)
     frames = split(about.shot, about.frames, args.segments) if args.split else ()
     if frames:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from matanyone_engine.jobs.run import FrameDone, Looking, StepDone, Unchanged
+from matanyone_engine.jobs.run_events import FrameDone, HandFixed, Looking, StepDone, Unchanged
 from matanyone_engine.matting.confidence import DOUBTFUL
 from matanyone_engine.media.sequence import describe_frames
 from matanyone_engine.wire import messages as say
@@ -64,8 +64,14 @@ class MatteProgress:
         self.complete = event.done == event.of
         if isinstance(event, Unchanged):
             self.unchanged = event.frames
-            for frame, line in event.lines.items():
-                self._heed(frame, line["warnings"], [each["value"] for each in line["confidence"].values()])
+            for frame, said in event.lines.items():
+                self._heed(frame, said.warnings, [each.value for each in said.confidence.values()])
+            return
+        if isinstance(event, HandFixed):
+            count, frames = len(event.frames), describe_frames(event.frames)
+            self._console.print(
+                f"kept    {count} alphas that somebody has changed ({frames}); --overwrite replaces them"
+            )
             return
         if isinstance(event, FrameDone) or (isinstance(event, say.Progress) and event.path):
             self.alphas += 1

@@ -21,12 +21,12 @@ from contextlib import contextmanager, redirect_stdout
 from datetime import datetime, timezone
 from typing import Any, TextIO
 
-from matanyone_engine.cli.exit_codes import INTERRUPTED, OK, OUT_OF_MEMORY, exit_code
+from matanyone_engine.cli.exit_codes import DOUBTFUL, INTERRUPTED, OK, OUT_OF_MEMORY, exit_code
 from matanyone_engine.cli.lost_reader import silence
 from matanyone_engine.errors import EngineError, Interrupted
-from matanyone_engine.jobs.run import FrameDone, StepDone, Unchanged
+from matanyone_engine.jobs.run_events import FrameDone, HandFixed, StepDone, Unchanged
 from matanyone_engine.media.sequence import describe_frames
-from matanyone_engine.runs.record import is_suspicious, needs_a_look
+from matanyone_engine.runs.frame_record import is_suspicious
 from matanyone_engine.wire import messages as say
 
 HEARTBEAT_S = 10.0
@@ -67,8 +67,11 @@ class Reporter:
         """Report a step of the job."""
         self._heard = time.monotonic()
         if isinstance(event, Unchanged):
-            self.suspicious += [frame for frame, line in event.lines.items() if needs_a_look(line)]
+            self.suspicious += [frame for frame, said in event.lines.items() if said.needs_a_look]
             self.unchanged(len(event.frames), describe_frames(event.frames))
+            return
+        if isinstance(event, HandFixed):
+            self._say("kept", {"count": len(event.frames), "frames": describe_frames(event.frames)})
             return
         self._at = {"frame": event.frame, "done": event.done, "of": event.of}
         if isinstance(event, FrameDone):
@@ -90,7 +93,7 @@ class Reporter:
         self._end("ended", code, error)
 
     def _end(self, event: str, code: int, error: EngineError | None) -> None:
-        outcome = {OK: "finished", INTERRUPTED: "stopped"}.get(code, "failed")
+        outcome = {OK: "finished", INTERRUPTED: "stopped", DOUBTFUL: "doubtful"}.get(code, "failed")
         about: dict[str, Any] = {"outcome": outcome, "exit": code, "written": self.written, "reused": self.reused}
         about["seconds"] = round(time.monotonic() - self._begun, 1)
         if error is not None:
@@ -231,6 +234,8 @@ def _status(event: str, about: dict[str, Any]) -> str:
 def _status_of(event: str, about: dict[str, Any]) -> str:
     if event in ("frame", "step", "heartbeat"):
         return f"frame {about.get('frame', '-')}, step {about.get('done', 0)} of {about.get('of', 0)}"
+    if event == "kept":
+        return f"{about['count']} alphas were changed by hand and are kept"
     if event == "reused":
         return f"{about['count']} alphas are up to date"
     if event == "planned":

@@ -8,6 +8,7 @@ need not know how far it came.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from matanyone_engine.cli.device_options import add_computing
@@ -15,6 +16,7 @@ from matanyone_engine.cli.engine_job import add_endpoint, run_on_engine
 from matanyone_engine.cli.local_job import Running, add_cache, run_here
 from matanyone_engine.cli.progress import plain_console
 from matanyone_engine.cli.reporting import add_reporting, reporting
+from matanyone_engine.cli.result_options import add_result_options, with_result_options
 from matanyone_engine.errors import SettingError
 from matanyone_engine.jobs.job_files import load_job, read_plan
 from matanyone_engine.jobs.job_message import matte_job
@@ -42,6 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add_computing(parser)
     add_cache(parser)
+    add_result_options(parser)
     add_endpoint(parser)
     add_reporting(parser)
     parser.add_argument(
@@ -68,7 +71,9 @@ def run(args: argparse.Namespace) -> None:
         if file is None:
             console.print(f"none    {args.job} has no such segment, so there is nothing to do.")
             return
-        job = load_job(file, args.path_rules)
+        job = with_result_options(load_job(file, args.path_rules), args)
+        if args.scout or args.segment is not None:
+            job = replace(job, accept_doubt=True)  # a shot is judged as a whole, by merge
         if args.endpoint is not None:
             run_on_engine(args, job, console, reporter, resume=None)
         else:

@@ -40,13 +40,14 @@ from matanyone_engine.engine.sandbox import Apart
 from matanyone_engine.engine.scheduler import Limits, Scheduler, fault
 from matanyone_engine.engine.store import Answered, SessionFolder, Store, public_name
 from matanyone_engine.engine.worker import Worker
-from matanyone_engine.errors import SettingError
+from matanyone_engine.errors import Doubtful, SettingError
 from matanyone_engine.jobs.first_mask import GRABCUT, SAM2, Weights, make_mask, plan_mask
 from matanyone_engine.jobs.first_mask_message import mask_job
 from matanyone_engine.jobs.inputs import look_at, look_through
 from matanyone_engine.jobs.job import MatteJob, MattePlan, open_source, outline_matte, plan_matte
 from matanyone_engine.jobs.job_message import matte_job
-from matanyone_engine.jobs.run import Event, FrameDone, Looking, Unchanged, most_waiting, waiting_bytes
+from matanyone_engine.jobs.run import most_waiting, waiting_bytes
+from matanyone_engine.jobs.run_events import FrameDone, Looking, RunEvent, Unchanged
 from matanyone_engine.matting.options import check_options, check_size, keywords
 from matanyone_engine.matting.session import FrameReport
 from matanyone_engine.media.color import check_exposure
@@ -135,7 +136,7 @@ class _Tally:
     unchanged: int = 0
     complete: bool = False
 
-    def hear(self, event: Event | None) -> None:
+    def hear(self, event: RunEvent | None) -> None:
         """A step of it; None is its end."""
         if event is None or isinstance(event, Looking):
             return
@@ -601,7 +602,8 @@ class Engine:
         except Exception as error:
             problem = as_told(error)
             said = problem.code.value, problem.message, problem.action
-            ended = say.JobEnded(order.session, "failed", tally.written, *said, unchanged=tally.unchanged)
+            outcome = "finished" if isinstance(error, Doubtful) else "failed"
+            ended = say.JobEnded(order.session, outcome, tally.written, *said, unchanged=tally.unchanged)
         else:
             tally.hear(event)
             if event is None:
@@ -661,7 +663,7 @@ def _matte_job(said: say.Job, access: Access) -> MatteJob:
     return here
 
 
-def _progress(session: str, event: Event) -> say.Progress:
+def _progress(session: str, event: RunEvent) -> say.Progress:
     """A step of a job, as it is told."""
     if not isinstance(event, FrameDone):
         looking = isinstance(event, Looking)

@@ -21,7 +21,8 @@ from matanyone_engine.engine.store import Answered, SessionFolder
 from matanyone_engine.errors import SnapshotError
 from matanyone_engine.jobs.job import MattePlan
 from matanyone_engine.jobs.provenance import describe_confidence, describe_frame, describe_making
-from matanyone_engine.jobs.run import Event, run_matte
+from matanyone_engine.jobs.run import run_matte
+from matanyone_engine.jobs.run_events import RunEvent
 from matanyone_engine.matting.confidence import SURE, Confidence, confidence
 from matanyone_engine.matting.frame_warnings import suspicions
 from matanyone_engine.matting.memory_policy import MemoryPolicy
@@ -84,7 +85,7 @@ class Worker:
         self._precision = precision
         self._networks: dict[str, tuple[MatAnyone, VettedWeights]] = {}
         self._live: dict[str, Live] = {}
-        self._jobs: dict[str, Generator[Event, None, None]] = {}
+        self._jobs: dict[str, Generator[RunEvent, None, None]] = {}
         self.seen: dict[int, Seen] = {}
         """By ticket: decoded, waiting for the device."""
         self.done: dict[int, Done] = {}
@@ -187,7 +188,7 @@ class Worker:
 
     # ---------------------------------------------------------------------------------------------------- jobs
 
-    def job_step(self, session: str, plan: MattePlan, model: str, *, resume: bool) -> Event | None:
+    def job_step(self, session: str, plan: MattePlan, model: str, *, resume: bool) -> RunEvent | None:
         """What the job did next, or None at its end. Raises EngineError."""
         network, weights = self.network(model)
         if session not in self._jobs:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One shot, from the files an artist names to the files of its alphas."""
+"""Mattes one shot, from the files that an artist names to the files of its alphas."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How this process keeps memory that a frame has freed.
+"""Lets this process keep the memory that a frame has freed, so that the next frame need not ask for it again.
 
 By default glibc gives every large block back to the system, so that each frame asks for the same pages anew: a third of
 the time of a 720p frame on two cores (benchmarks/README.md). A process whose work is matting keeps them.
@@ -17,7 +17,7 @@ _KEPT = (1 << 31) - 1
 
 
 def keep_freed_memory() -> bool:
-    """Ask the C library to keep freed blocks of up to 1 GiB; False where it is not glibc. Changes no result."""
+    """Ask the C library to keep freed blocks of up to 1 GiB; return False if it is not glibc. Changes no result."""
     if sys.platform != "linux":
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Results on disk under the digest of what made them, up to a size: the store of matting/runner.py.
+"""Keeps intermediate results on disk under their content keys, up to a limit; it is the store of matting/runner.py.
 
 Rules of this file:
 1. An entry is whole or not there: it carries a digest of its own bytes, and one that does not match is removed.
@@ -36,13 +36,13 @@ _STALE_S = 24 * 3600.0
 
 
 def default_folder() -> Path:
-    """This user's, or MATANYONE_ENGINE_CACHE."""
+    """Return the folder that MATANYONE_ENGINE_CACHE names, else this user's."""
     named = os.environ.get("MATANYONE_ENGINE_CACHE")
     return Path(named) if named else user_cache_path("matanyone-engine") / "shots"
 
 
 class DiskCache(MutableMapping[str, bytes]):
-    """Name -> bytes. Names are hexadecimal digits, a dot, and letters.
+    """Maps names to bytes in files of a folder. Names are hexadecimal digits, a dot, and letters.
 
     With a limit of 0 nothing is left behind: close() removes what this process has written.
     """
@@ -104,7 +104,7 @@ class DiskCache(MutableMapping[str, bytes]):
         return len(self._entries())
 
     def close(self) -> None:
-        """Keep to the limit."""
+        """Remove what is over the limit."""
         if self._limit:
             self._trim(lambda _: False)
         else:
@@ -146,7 +146,7 @@ class DiskCache(MutableMapping[str, bytes]):
 
 
 class RunStore(MutableMapping[str, bytes]):
-    """A run's view of a cache: what the run still needs is there, whatever becomes of the cache."""
+    """Keeps what a run still needs, whatever becomes of the cache that it is read from and written to."""
 
     def __init__(self, cache: MutableMapping[str, bytes]) -> None:
         self._cache = cache
@@ -163,7 +163,7 @@ class RunStore(MutableMapping[str, bytes]):
             self._cache.needed = needed
 
     def rely_on_nobody(self) -> None:
-        """What was kept keeps going: take nothing more from the cache, and hold what is needed in memory."""
+        """Take nothing more from the cache, whose entries keep vanishing, and hold what is needed in memory."""
         self._alone = True
 
     def __contains__(self, name: object) -> bool:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The alphas of a frame -> its files, in the layout that was asked for.
+"""Writes the alphas of a frame to its files, in the layout that was asked for.
 
 Rules of this file:
 1. Whatever cannot be written is refused while the job is planned.
@@ -25,12 +25,12 @@ from matanyone_engine.media.layouts import (
     layer_names,
     raw_bytes,
 )
-from matanyone_engine.media.mattes import least_bytes, write_picture
+from matanyone_engine.media.mattes import is_readable, least_bytes, write_picture
 from matanyone_engine.media.output_names import shot_of, tokens_of, versions_taken, with_tokens
 from matanyone_engine.media.plates import PlateSource
 from matanyone_engine.media.sequence import OutputPattern
 from matanyone_engine.runs.record import reserve
-from matanyone_engine.runs.sidecars import Papers
+from matanyone_engine.runs.sidecars import Sidecars
 
 ALL_OBJECTS = "all"
 """What {object} stands for where a file holds every object."""
@@ -38,7 +38,7 @@ ALL_OBJECTS = "all"
 
 @dataclass(frozen=True)
 class Outputs:
-    """Which files the frames of a job go to, and what is in them."""
+    """The files that the alphas of a job go to, and what is in them."""
 
     delivery: Delivery
     objects: tuple[str, ...]
@@ -51,21 +51,21 @@ class Outputs:
 
     @property
     def main(self) -> OutputPattern:
-        """The first pattern: what is printed, and where a run keeps its papers."""
+        """The first pattern, which is printed, and beside which a run keeps its sidecars."""
         return next(iter(self.patterns))
 
     @property
-    def papers(self) -> Papers:
-        """What a run of all frames leaves beside them."""
-        return Papers(self.main)
+    def sidecars(self) -> Sidecars:
+        """The sidecars of a run over all frames."""
+        return Sidecars(self.main)
 
     @property
     def folders(self) -> list[Path]:
-        """Where files are written, each once."""
+        """The folders that files are written to, each once."""
         return list(dict.fromkeys(pattern.folder for pattern in self.patterns))
 
     def paths(self, frame: int) -> list[Path]:
-        """The files of a frame."""
+        """Return the files of a frame."""
         return [pattern.path(frame, self.padding) for pattern in self.patterns]
 
     def check(self, frames: Sequence[int], inputs: Iterable[Path]) -> None:
@@ -76,7 +76,7 @@ class Outputs:
             pattern.check_not_plate(frames, self.padding, inputs)
 
     def least_bytes(self, frames: Sequence[int], header: PlateHeader) -> dict[Path, int]:
-        """Folder -> what the files take there at the very least; one that is written over needs no more room."""
+        """Return for each folder the least bytes that the files take there; one that is replaced needs no more."""
         needed = dict.fromkeys(self.folders, 0)
         for pattern, objects in self.patterns.items():
             new = sum(not pattern.path(frame, self.padding).exists() for frame in frames)
@@ -84,10 +84,15 @@ class Outputs:
             needed[pattern.folder] += least_bytes(header, new, raw)
         return needed
 
+    @staticmethod
+    def are_readable(paths: Iterable[Path]) -> bool:
+        """Whether every file that is there is a whole picture."""
+        return all(is_readable(path) for path in paths if path.is_file())
+
     def reserve(self) -> None:
         """Take a new version, so that no run planned meanwhile takes it too. Raises SettingError."""
         if self.versioned:
-            reserve(self.papers.record, self.main.name)
+            reserve(self.sidecars.record, self.main.name)
 
     def write(
         self, frame: int, content: FrameContent, about: Mapping[str, str], confidences: Mapping[str, Confidence]
@@ -113,7 +118,7 @@ def plan_outputs(
     linear: bool,
     resume: bool = False,
 ) -> Outputs:
-    """Resolve the output name and check what is to go into it.
+    """Resolve the output name and check that the files can hold what is to go into them.
 
     header: of a plate; linear: whether the plate is in linear light; resume: whether to go on with the last version.
     Raises SettingError.
@@ -171,7 +176,7 @@ def _check_one_object(delivery: Delivery, named: str, objects: Sequence[str]) ->
 
 
 def next_version(out: str, delivery: Delivery, source: PlateSource) -> int | None:
-    """The version that a run of this output would take now; None where its name has none. Raises SettingError."""
+    """Return the version that a run would take now; None if the output's name has none. Raises SettingError."""
     if "version" not in tokens_of(out):
         return None
     folder = source.paths(source.frames[:1])[0].parent

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A first mask from an artist's prompts: one frame of a plate in, one mask file out.
+"""Makes a first mask from an artist's clicks and box: one frame of a plate in, one mask file out.
 
     plate frame -> what the network sees -> back end: a rough mask, small -> soft edge along the plate -> mask.exr
 
@@ -43,7 +43,7 @@ Look = Callable[[str, Selection, int, Path], Plate]
 
 @dataclass(frozen=True)
 class MaskJob:
-    """What an artist asks for. Paths as typed; nothing was looked at yet."""
+    """What an artist asks for, with paths as typed. No file was opened yet."""
 
     plate: str
     out: str
@@ -60,13 +60,13 @@ class MaskJob:
 
     @property
     def wanted(self) -> Selection:
-        """Which picture of the plate's file."""
+        """The picture that is chosen where the plate's file has several."""
         return Selection.of(self.plate, self.view, self.part, self.layer)
 
 
 @dataclass(frozen=True)
 class Weights:
-    """What SAM 2 needs, where it is to be used."""
+    """The weights of SAM 2, and the device that it runs on."""
 
     folder: Path
     """As transformers writes it; the user's own."""
@@ -75,7 +75,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class MaskPlan:
-    """A job whose names are good; no pixel was read yet."""
+    """A job whose names were checked. No pixel was read yet."""
 
     job: MaskJob
     plate: str
@@ -87,7 +87,7 @@ class MaskPlan:
 
 @dataclass(frozen=True)
 class FirstMask:
-    """A mask that is on disk, and what it was made of."""
+    """A mask that was written, and what it was made from."""
 
     path: Path
     frame: int
@@ -101,12 +101,12 @@ class FirstMask:
 
     @property
     def covers(self) -> float:
-        """Share of the picture, 0..1."""
+        """The part of the picture that the mask covers, 0..1."""
         return float(self.mask.mean(dtype=np.float64))
 
 
 def plan_mask(job: MaskJob, sam2: Weights | None = None) -> MaskPlan:
-    """sam2: the weights of that back end. Raises PlateError, FrameRangeError, SettingError."""
+    """Check the names of a job. sam2: its weights, if it is used. Raises PlateError, FrameRangeError, SettingError."""
     _check_backend(job.backend, sam2)
     plate = with_view(job.plate, job.view)
     source = open_plate(plate, wanted=job.wanted)

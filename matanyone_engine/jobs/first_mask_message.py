@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A first mask as it is said (wire.messages.Prompt) <-> as it is planned (first_mask.MaskJob)."""
+"""Converts a job for a first mask between its message (wire.messages.Prompt) and first_mask.MaskJob."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from matanyone_engine.wire import messages as say
 
 
 def mask_job(prompt: say.Prompt) -> MaskJob:
-    """What is to be planned."""
+    """Return the job of a message."""
     strokes = tuple(Stroke(stroke.points, stroke.subject) for stroke in prompt.strokes)
     return MaskJob(
         plate=prompt.plate,
@@ -26,7 +26,7 @@ def mask_job(prompt: say.Prompt) -> MaskJob:
 
 
 def prompt_message(job: MaskJob, nonce: str) -> say.Prompt:
-    """The same, to be said."""
+    """Return the message of a job."""
     return say.Prompt(
         nonce=nonce,
         plate=job.plate,

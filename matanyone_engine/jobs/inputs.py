@@ -21,7 +21,7 @@ from matanyone_engine.media.plates import check_plates, open_plate
 def look_through(
     plate: str, wanted: Selection, frames: Sequence[int], masks: Iterable[MaskSource], constraints: Iterable[MaskSource]
 ) -> None:
-    """Read everything that a job will read, once: whatever is wrong with a file shows here.
+    """Read every file that a job will read, so that whatever is wrong with one shows before the work.
 
     Raises PlateError, MaskError.
     """
@@ -33,7 +33,7 @@ def look_through(
 
 
 def look_at(plate: str, wanted: Selection, frame: int, out: Path) -> Plate:
-    """The frame that a first mask is made of, once it is sure that the mask may be written.
+    """Return the frame that a first mask is made from, once it is certain that the mask can be written.
 
     Raises SettingError, PlateError.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A look at one frame before a shot is run: the same preparation as a job's, without a network and without output.
+"""Prepares one frame as a job would, to show it: without a network, and without writing anything.
 
 Rule of this file: plates and masks take the way of job.py, so that what is seen here is what the network will see.
 """
@@ -12,12 +12,12 @@ import numpy as np
 
 from matanyone_engine.errors import FrameRangeError
 from matanyone_engine.jobs.job import MatteJob, keys_of, open_source
-from matanyone_engine.jobs.masks import Plane, prepared_mask
+from matanyone_engine.jobs.masks import prepared_mask
 from matanyone_engine.matting.geometry import Geometry, Size
 from matanyone_engine.matting.options import check_options, keywords
 from matanyone_engine.media.color import Levels, NetworkView
 from matanyone_engine.media.color_spaces import ColourChoice, choose_space
-from matanyone_engine.media.images import PlateHeader
+from matanyone_engine.media.images import FloatImage, PlateHeader
 from matanyone_engine.media.plates import PlateSource
 from matanyone_engine.media.sequence import describe_frames
 
@@ -27,7 +27,7 @@ SHADOWS, MIDDLE, LIGHTS = 0.01, 0.5, 0.99
 
 @dataclass(frozen=True)
 class Inspection:
-    """What one frame of a plate is, and what becomes of it on the way to the network."""
+    """What one frame of a plate holds, and what the network would see of it."""
 
     source: PlateSource
     frame: int
@@ -39,14 +39,14 @@ class Inspection:
     """Display values of the network's view below which SHADOWS, MIDDLE and LIGHTS of the pixels are."""
     working: tuple[int, int]
     """(height, width) at which the network computes."""
-    seen: Plane
+    seen: FloatImage
     """(H, W, 3) 0..1: what the network sees."""
-    mask: Plane | None
+    mask: FloatImage | None
     """(H, W) 0..1, grown or shrunk as asked."""
 
 
 def inspect_plate(job: MatteJob, frame: int | None = None) -> Inspection:
-    """Prepare one frame as a job would; a job without a mask ('') shows the plate alone.
+    """Prepare one frame as a job would. A job without a mask ('') shows the plate alone.
 
     frame: which; None is the mask's, or the first. Raises PlateError, MaskError, FrameRangeError, ColourError,
     SettingError.

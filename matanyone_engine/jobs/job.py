@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One shot from files to files: a job is planned here, and run by run.py.
+"""Checks a job against its files and plans it; run.py runs the plan.
 
 Rule of this file: plan_matte() finds every fault that can be found without the network: nothing is computed or written
 before. It prints nothing; whoever asked for the work shows its events.
@@ -15,7 +15,7 @@ from typing import Literal
 from matanyone_engine.errors import SettingError
 from matanyone_engine.jobs.delivery import Outputs, plan_outputs
 from matanyone_engine.jobs.masks import (
-    Key,
+    KeyFrame,
     KeyMask,
     MaskReading,
     MaskSet,
@@ -31,6 +31,7 @@ from matanyone_engine.matting.shot import Seed, Shot
 from matanyone_engine.media.channels import Selection
 from matanyone_engine.media.color import LinearLight, NetworkView
 from matanyone_engine.media.color_spaces import ColourChoice, choose_space, is_linear
+from matanyone_engine.media.images import PlateHeader
 from matanyone_engine.media.layouts import Delivery
 from matanyone_engine.media.mask_channels import MaskSource
 from matanyone_engine.media.mattes import check_writable
@@ -38,12 +39,13 @@ from matanyone_engine.media.plates import PlateSource, check_plates, describe_pi
 from matanyone_engine.media.sequence import describe_frames, select_between, select_frames
 from matanyone_engine.media.views import with_view
 from matanyone_engine.model.registry import VettedWeights
-from matanyone_engine.runs.sidecars import Papers
+from matanyone_engine.runs.ledger import Ledger
+from matanyone_engine.runs.sidecars import Sidecars
 
 
 @dataclass(frozen=True)
 class MatteJob:
-    """What an artist asks for. Paths as typed; nothing was looked at yet."""
+    """What an artist asks for, with paths as typed. No file was opened yet."""
 
     plate: str
     mask: str
@@ -86,14 +88,18 @@ class MatteJob:
     part: str | None = None
     layer: str | None = None
     """Of an EXR with several: the one to matte."""
+    overwrite: bool = False
+    """Alphas that somebody has changed, and files that this engine did not write, are replaced."""
+    accept_doubt: bool = False
+    """A run that lost its subject on most frames is no error (runs/doubt.py)."""
 
     @property
     def wanted(self) -> Selection:
-        """Which picture of the plate's files."""
+        """The picture that is chosen where the plate's files have several."""
         return Selection.of(self.plate, self.view, self.part, self.layer)
 
     def named(self) -> MatteJob:
-        """With %V and %v replaced. Raises SettingError where no view is named."""
+        """Return the job with %V and %v replaced. Raises SettingError where no view is named."""
         plate, mask, out = (with_view(name, self.view) for name in (self.plate, self.mask, self.out))
         keys = tuple(replace(key, file=with_view(key.file, self.view)) for key in self.keys)
         objects = tuple(each.of_view(self.view) for each in self.objects)
@@ -102,7 +108,7 @@ class MatteJob:
 
 @dataclass(frozen=True)
 class MattePlan:
-    """A checked job: every file it needs is there and fits."""
+    """A job that was checked: every file that it needs is there and fits."""
 
     job: MatteJob
     source: PlateSource
@@ -121,22 +127,26 @@ class MattePlan:
     """How the plate's values become linear light, where a foreground is estimated and they are not."""
 
     def paths(self, frame: int) -> list[Path]:
-        """Where the alphas of a frame go."""
+        """Return the files that the alphas of a frame go to."""
         return self.outputs.paths(frame)
 
     @property
-    def papers(self) -> Papers:
-        """What a run of it leaves beside its alphas."""
-        return Papers.of(self.outputs.main, self.job.frames)
+    def sidecars(self) -> Sidecars:
+        """The files that a run of it leaves beside its alphas."""
+        return Sidecars.of(self.outputs.main, self.job.frames)
+
+    def ledger(self) -> Ledger:
+        """Read the ledgers of its output. Raises OSError."""
+        return ledger_of(self.outputs, self.job.frames)
 
 
 @dataclass(frozen=True)
 class Outline:
-    """What a job is about: found without reading a pixel."""
+    """The frames, objects and files of a job, which are found without reading a pixel."""
 
     frames: tuple[int, ...]
     """Frames that get an alpha, ascending."""
-    keys: tuple[Key, ...]
+    keys: tuple[KeyFrame, ...]
     shot: Shot
     masks: frozenset[MaskSource]
     constraints: frozenset[MaskSource]
@@ -147,8 +157,21 @@ class Outline:
         return [each.path for each in (*self.masks, *self.constraints)]
 
 
+@dataclass(frozen=True)
+class ResolvedJob:
+    """A job with everything that its texts stand for, before any pixel is read."""
+
+    job: MatteJob
+    """With %V and %v replaced."""
+    source: PlateSource
+    outline: Outline
+    header: PlateHeader
+    """Of the first frame that gets an alpha."""
+    colour: ColourChoice
+
+
 def outline_matte(job: MatteJob, source: PlateSource) -> Outline:
-    """Frames, objects and files of a job. Raises PlateError, MaskError, FrameRangeError, SettingError."""
+    """Find the frames, objects and files of a job. Raises PlateError, MaskError, FrameRangeError, SettingError."""
     check_options(**keywords(job))
     job = job.named()
     frames = select_frames(source, job.frames, job.missing)
@@ -178,7 +201,7 @@ def plan_matte(
     looked_through: bool = False,
     allowed: Callable[[Sequence[Path]], None] = lambda _paths: None,
 ) -> MattePlan:
-    """Check a job against the files it names; `checked` hears how many plates of how many were looked through.
+    """Check a job against the files that it names, and return its plan; `checked` hears how many plates were read.
 
     resume: it is to go on with an unfinished run, in the version that one writes.
     looked_through: the plates were read before, in a process that could be spared (engine/sandbox.py).
@@ -186,17 +209,17 @@ def plan_matte(
 
     Raises PlateError, MaskError, FrameRangeError, ColourError, SettingError, OutputError.
     """
-    source = open_source(job)
-    job = job.named()
-    about = outline_matte(job, source)
-    first = source.header(about.frames[0])
-    colour = choose_space(first, job.colorspace, source.suffix)
-    outputs = plan_outputs_of(job, source, about, resume=resume)
+    resolved = resolve(job)
+    job, source, about = resolved.job, resolved.source, resolved.outline
+    first, colour = resolved.header, resolved.colour
+    outputs = plan_outputs_of(resolved, resume=resume)
     outputs.check(about.frames, [*source.paths(about.shot.frames), *about.mask_files])
     view = NetworkView(colour.space, job.exposure)
     unmixing = job.delivery.unmixes and not is_linear(colour.space)
     light = LinearLight(colour.space) if unmixing else None
     check_size(job, *first.size)
+    if not job.overwrite:
+        _refuse_unknown(outputs, job, about.frames)
     masks = read_masks(about.keys, job.objects, about.shot.frames, MaskReading(first.size, job.mask_grow, job.view))
     allowed(outputs.paths(about.frames[0]))
     for folder, least in outputs.least_bytes(about.frames, first).items():
@@ -207,22 +230,52 @@ def plan_matte(
     return MattePlan(job, source, about.frames, about.shot, masks, first.size, colour, view, outputs, light)
 
 
-def plan_outputs_of(job: MatteJob, source: PlateSource, about: Outline, *, resume: bool = False) -> Outputs:
-    """Where its alphas go; nothing is looked at but one header. Raises PlateError, SettingError, ColourError."""
+def ledger_of(outputs: Outputs, asked: Sequence[int] | None) -> Ledger:
+    """Read the ledgers of an output. asked: the frames that a job names; None is all. Raises OSError."""
+    sidecars = Sidecars.of(outputs.main, asked)
+    return Ledger(sidecars.ledger, sidecars.ledgers(), sidecars.foreign_ledgers())
+
+
+def _refuse_unknown(outputs: Outputs, job: MatteJob, frames: Sequence[int]) -> None:
+    """Refuse to replace files that this engine did not write. Raises SettingError."""
+    ledger = ledger_of(outputs, job.frames)
+    found = {frame: files for frame in frames if (files := ledger.unknown(frame, outputs.paths(frame)))}
+    if found:
+        first = next(iter(found.values()))[0]
+        raise SettingError(
+            expected="names for the alphas that no file has but those that this engine wrote",
+            came=f"{first} and others, on frames {describe_frames(found)}" if len(found) > 1 else str(first),
+            action="Choose another output name, move these files away, or replace them: --overwrite.",
+        )
+
+
+def resolve(job: MatteJob) -> ResolvedJob:
+    """Open the plate of a job, find its frames, objects and files, and choose its colour space. One header is read.
+
+    Raises PlateError, MaskError, FrameRangeError, ColourError, SettingError.
+    """
+    source = open_source(job)
     job = job.named()
-    first = source.header(about.frames[0])
-    written = tuple(subject.name for subject in about.shot.subjects if not subject.distractor)
-    linear = is_linear(choose_space(first, job.colorspace, source.suffix).space)
-    return plan_outputs(job.out, job.delivery, written, source, first, linear=linear, resume=resume)
+    outline = outline_matte(job, source)
+    header = source.header(outline.frames[0])
+    return ResolvedJob(job, source, outline, header, choose_space(header, job.colorspace, source.suffix))
+
+
+def plan_outputs_of(resolved: ResolvedJob, *, resume: bool = False) -> Outputs:
+    """Return the files that a job's alphas go to. Raises SettingError."""
+    job, subjects = resolved.job, resolved.outline.shot.subjects
+    written = tuple(subject.name for subject in subjects if not subject.distractor)
+    linear = is_linear(resolved.colour.space)
+    return plan_outputs(job.out, job.delivery, written, resolved.source, resolved.header, linear=linear, resume=resume)
 
 
 def open_source(job: MatteJob) -> PlateSource:
-    """The job's plate: the picture that its view, part and layer choose. Raises PlateError, FrameRangeError."""
+    """Open the picture of a plate that a job's view, part and layer choose. Raises PlateError, FrameRangeError."""
     return open_plate(job.named().plate, wanted=job.wanted)
 
 
-def keys_of(job: MatteJob, source: PlateSource, frames: tuple[int, ...]) -> tuple[Key, ...]:
-    """All masks, the plain one first. Raises MaskError, PlateError, FrameRangeError."""
+def keys_of(job: MatteJob, source: PlateSource, frames: tuple[int, ...]) -> tuple[KeyFrame, ...]:
+    """Return all masks of a job, the plain one first. Raises MaskError, PlateError, FrameRangeError."""
     frame = () if job.mask_frame is None else (job.mask_frame,)
     plain = (KeyMask(job.mask, frame),) if job.mask else ()
     return expanded((*plain, *job.keys), source, frames[0])
@@ -234,7 +287,7 @@ def _frames_between(source: PlateSource, ends: tuple[int, ...], missing: Literal
 
 
 def provenance(plan: MattePlan, weights: VettedWeights, seeds: Sequence[Seed]) -> dict[str, str]:
-    """What is said about how alphas that depend on these keys were made."""
+    """Return what files say about how alphas that depend on these key frames were made."""
     job, files = plan.job, [plan.masks.keys[seed] for seed in seeds]
     several = len(plan.shot.subjects) > 1
     names = [
@@ -257,7 +310,7 @@ def provenance(plan: MattePlan, weights: VettedWeights, seeds: Sequence[Seed]) -
 
 
 def describe_shot(plan: MattePlan) -> dict[str, object]:
-    """What someone who looks at the alphas later needs: the plate from anywhere, its colour, each object's keys."""
+    """Return what a review of the alphas needs: the plate's whole path, its colour, each object's key frames."""
     objects = {
         subject.name: {
             "keys": list(subject.keys),
@@ -277,5 +330,5 @@ def describe_shot(plan: MattePlan) -> dict[str, object]:
 
 
 def seeds_behind(shot: Shot, frame: int) -> list[Seed]:
-    """The keys that the alphas of a frame depend on, subject by subject, ascending."""
+    """Return the key frames that the alphas of a frame depend on, object by object, ascending."""
     return list(dict.fromkeys(seed for subject in shot.subjects for seed in shot.seeds_for(subject.name, frame)))

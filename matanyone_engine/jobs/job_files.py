@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Job files on disk: errors of wire/jobfile.py become ours, and name the file."""
+"""Reads and writes job files and plans of segments. Errors name the file."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ PLAN_FORMAT = "matanyone-plan"
 
 
 def absolute(job: say.Job) -> say.Job:
-    """With paths that do not depend on where a command is run."""
+    """Return a job with absolute paths, which do not depend on where a command is run."""
     job = with_paths(job, lambda path: str(Path(path).absolute()))
     return replace(job, model=str(Path(job.model).absolute())) if Path(job.model).is_file() else job
 
 
 def read_file(path: Path) -> JobFile:
-    """A job file as it is written. Raises SettingError."""
+    """Return what a job file says, with paths as they are written. Raises SettingError."""
     with _named(path):
         return read_job_file(path.read_text(encoding="utf-8"))
 
 
 def load_job(path: Path, rules: Path | None = None) -> say.Job:
-    """The job in a file, with paths of this machine; rules: a farm's path mapping. Raises SettingError."""
+    """Return the job in a file, with paths of this machine; rules: a farm's path mapping. Raises SettingError."""
     with _named(path):
         mapping = read_path_rules(rules.read_text(encoding="utf-8")) if rules else ()
         return job_here(read_job_file(path.read_text(encoding="utf-8")), str(path.parent.absolute()), mapping)
@@ -60,12 +60,12 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def plan_path(job: Path) -> Path:
-    """The plan of a job file."""
+    """Return the name of the plan of a job file."""
     return job.with_name(f"{job.stem}.plan.json")
 
 
 def write_plan(job: Path, segments: Sequence[tuple[Path, Segment]], *, scouted: bool) -> None:
-    """What run and merge read: which job files a job was split into. Raises OutputError."""
+    """Write which job files a job was split into; `run` and `merge` read it. Raises OutputError."""
     said = [
         {"file": file.name, "frames": describe_frames(segment.frames), "steps": segment.moves}
         for file, segment in segments
@@ -76,7 +76,7 @@ def write_plan(job: Path, segments: Sequence[tuple[Path, Segment]], *, scouted: 
 
 
 @dataclass(frozen=True)
-class Plan:
+class SegmentPlan:
     """The job files that a job was split into."""
 
     segments: tuple[Path, ...]
@@ -84,14 +84,14 @@ class Plan:
     """To be run before the segments."""
 
 
-def read_plan(path: Path) -> Plan:
-    """What plan wrote. Raises SettingError."""
+def read_plan(path: Path) -> SegmentPlan:
+    """Return a plan that write_plan() wrote. Raises SettingError."""
     try:
         plan = json.loads(path.read_text(encoding="utf-8"))
         if (plan["format"], plan["version"]) != (PLAN_FORMAT, 1):
             raise ValueError(f"format {plan['format']!r:.60}, version {plan['version']!r:.60}")
         segments = tuple(path.parent / str(segment["file"]) for segment in plan["segments"])
-        return Plan(segments, path.parent / str(plan["scout"]) if plan["scout"] else None)
+        return SegmentPlan(segments, path.parent / str(plan["scout"]) if plan["scout"] else None)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SettingError(
             expected=f"{path} to be a plan of segments",
@@ -101,7 +101,7 @@ def read_plan(path: Path) -> Plan:
 
 
 def save_jobs(path: Path, jobs: Sequence[say.Job]) -> Iterator[tuple[Path, int]]:
-    """Write a file for each (the views of a shot), once the files that the jobs name were found.
+    """Write a job file for each job (one a view of a shot), once the files that the jobs name were found.
 
     Yields each file that was written, and how many frames its job has.
 
@@ -124,7 +124,7 @@ def _check_own_name(target: Path, path: Path, jobs: Sequence[say.Job]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Whole or not there. Raises OutputError."""
+    """Write a text file, whole or not at all. Raises OutputError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as temporary:

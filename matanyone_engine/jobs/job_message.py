@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A job as it is said (wire.messages.Job) <-> as it is planned (job.MatteJob)."""
+"""Converts a job between its message (wire.messages.Job) and its plan's form (job.MatteJob)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matanyone_engine.wire import messages as say
 
 
 def matte_job(job: say.Job) -> MatteJob:
-    """What is to be planned. Model, licence and resume are for whoever runs it. Raises SettingError."""
+    """Return the job of a message. Model, licence and resume are for whoever runs it. Raises SettingError."""
     if job.missing not in ("error", "skip"):
         raise SettingError(expected="missing: 'error' or 'skip'", came=repr(job.missing), action="Correct the job.")
     return MatteJob(
@@ -37,11 +37,13 @@ def matte_job(job: say.Job) -> MatteJob:
         view=job.view,
         part=job.part,
         layer=job.layer,
+        overwrite=job.overwrite,
+        accept_doubt=job.accept_doubt,
     )
 
 
 def job_message(job: MatteJob, model: str, *, licence: str = "any", label: str = "") -> say.Job:
-    """The same, to be said or written down; whoever sends it draws a nonce."""
+    """Return the message of a job; whoever sends it draws a nonce."""
     return say.Job(
         nonce="",
         plate=job.plate,
@@ -63,4 +65,6 @@ def job_message(job: MatteJob, model: str, *, licence: str = "any", label: str =
         first=job.first,
         separate=job.separate,
         licence=licence,
+        overwrite=job.overwrite,
+        accept_doubt=job.accept_doubt,
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An artist's masks as files -> the subjects of a shot (matting/shot.py).
+"""Reads an artist's masks, and makes the objects of a shot (matting/shot.py) from them.
 
 Rule of this file: every mask and constraint mask is read once while the job is planned, so that a bad one costs no
 work; what was read is remembered by its digest, and a file that has changed since is refused.
@@ -12,12 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from matanyone_engine.errors import MaskError, SettingError
 from matanyone_engine.matting.inside_outside import Constraints
 from matanyone_engine.matting.shot import Seed, Subject
+from matanyone_engine.media.images import FloatImage
 from matanyone_engine.media.layouts import SUBJECT
 from matanyone_engine.media.mask_channels import MaskSource
 from matanyone_engine.media.mask_morphology import grow_mask
@@ -26,17 +24,13 @@ from matanyone_engine.media.plates import PlateSource
 from matanyone_engine.media.sequence import describe_frames, find_sequence, has_frame_token
 from matanyone_engine.media.views import with_view
 
-Plane = NDArray[np.float32]
-Size = tuple[int, int]
-"""(width, height)."""
-
 MOST_GROWTH = 200
 """Pixels; the time it takes grows with the square, and no mask is that far off."""
 
 
 @dataclass(frozen=True)
 class KeyMask:
-    """Masks of one object, as asked for."""
+    """The masks of one object, as an artist names them."""
 
     file: str
     """A file for one frame, or a pattern with #### for several."""
@@ -46,8 +40,8 @@ class KeyMask:
 
 
 @dataclass(frozen=True)
-class Key:
-    """One mask on one plate frame."""
+class KeyFrame:
+    """A mask on one plate frame, which makes that a key frame."""
 
     seed: Seed
     source: MaskSource
@@ -60,7 +54,7 @@ class Key:
 
 @dataclass(frozen=True)
 class ObjectOptions:
-    """What else an artist says of one object."""
+    """What an artist says of one object besides its masks."""
 
     name: str = SUBJECT
     first: int | None = None
@@ -74,19 +68,19 @@ class ObjectOptions:
     """Masks of where it is not."""
 
     def of_view(self, view: str | None) -> ObjectOptions:
-        """With %V and %v replaced. Raises SettingError where no view is named."""
+        """Return the options with %V and %v replaced. Raises SettingError where no view is named."""
         inside, outside = (text and with_view(text, view) for text in (self.inside, self.outside))
         return replace(self, inside=inside, outside=outside)
 
     def constraints(self, frames: Sequence[int]) -> dict[tuple[str, int], MaskSource]:
-        """('inside' or 'outside', frame) -> mask, for the frames that have one. Raises MaskError, PlateError."""
+        """Return ('inside' or 'outside', frame) -> mask, where there is one. Raises MaskError, PlateError."""
         said = (("inside", self.inside), ("outside", self.outside))
         return {(side, frame): source for side, text in said for frame, source in _animated(text, frames)}
 
 
 @dataclass(frozen=True)
 class MaskFile:
-    """A file that was read while the job was planned."""
+    """A mask's file as it was read while the job was planned."""
 
     source: MaskSource
     sha256: str
@@ -98,7 +92,7 @@ class MaskFile:
         return cls(source, hashlib.sha256(source.path.read_bytes() + source.choice.encode()).hexdigest())
 
     def check(self) -> None:
-        """Raise MaskError if it is not what it was."""
+        """Raise MaskError if the file has changed since."""
         if MaskFile.of(self.source) != self:
             raise MaskError(
                 expected=f"{str(self.source.path)!r} as it was when the run began",
@@ -109,26 +103,27 @@ class MaskFile:
 
 @dataclass(frozen=True)
 class MaskReading:
-    """How masks are read."""
+    """Says how masks are read: the plate's size, how far they are grown, and the stereo view."""
 
-    size: Size
+    size: tuple[int, int]
+    """(width, height) of the plate, in pixels."""
     grow: int = 0
     """Pixels to grow key masks by; negative shrinks."""
     view: str | None = None
     """Of stereo files."""
 
-    def mask(self, source: MaskSource) -> Plane:
+    def mask(self, source: MaskSource) -> FloatImage:
         """(H, W) 0..1, grown or shrunk. Raises MaskError, SettingError."""
         return prepared_mask(source, self.size, self.grow, self.view)
 
-    def constraints(self, source: MaskSource) -> Plane:
+    def constraints(self, source: MaskSource) -> FloatImage:
         """(H, W) 0..1. Raises MaskError."""
         return read_constraint_mask(source, self.size, self.view)
 
 
 @dataclass(frozen=True)
 class MaskSet:
-    """All masks and constraint masks of a shot, by file."""
+    """All masks and constraint masks of a shot, with their files."""
 
     reading: MaskReading
     keys: Mapping[Seed, MaskFile]
@@ -136,26 +131,26 @@ class MaskSet:
     """(object, frame) -> its file."""
     outside: Mapping[tuple[str, int], MaskFile]
 
-    def mask(self, seed: Seed) -> Plane:
+    def mask(self, seed: Seed) -> FloatImage:
         """(H, W) 0..1, grown or shrunk. Raises MaskError."""
         file = self.keys[seed]
         file.check()
         return self.reading.mask(file.source)
 
     def constraints(self, name: str, frame: int) -> Constraints:
-        """Of one object on one frame. Raises MaskError."""
+        """Return the constraint masks of one object on one frame. Raises MaskError."""
         return Constraints(self._limit(self.inside.get((name, frame))), self._limit(self.outside.get((name, frame))))
 
     def constraint_digests(self) -> dict[tuple[str, int], str]:
-        """(object, frame) -> what tells its constraint mask from others."""
+        """Return (side, object, frame) -> digest of its constraint mask."""
         places = self.inside.keys() | self.outside.keys()
         return {place: f"{_sha(self.inside.get(place))}/{_sha(self.outside.get(place))}" for place in places}
 
     def files(self) -> set[MaskFile]:
-        """Every file that was read."""
+        """Return every file that was read."""
         return {file for files in (self.keys, self.inside, self.outside) for file in files.values()}
 
-    def _limit(self, file: MaskFile | None) -> Plane | None:
+    def _limit(self, file: MaskFile | None) -> FloatImage | None:
         if file is None:
             return None
         file.check()
@@ -166,8 +161,8 @@ def _sha(file: MaskFile | None) -> str:
     return file.sha256 if file else ""
 
 
-def subjects_of(keys: Sequence[Key], objects: Sequence[ObjectOptions], *, pinned: bool) -> tuple[Subject, ...]:
-    """Keys gathered by object, in the order in which objects were named. Raises SettingError, MaskError."""
+def subjects_of(keys: Sequence[KeyFrame], objects: Sequence[ObjectOptions], *, pinned: bool) -> tuple[Subject, ...]:
+    """Gather key frames by object, in the order in which objects were named. Raises SettingError, MaskError."""
     names = list(dict.fromkeys(key.seed.subject for key in keys))
     options = {each.name: each for each in objects}
     unknown = next((each.name for each in objects if each.name not in names), None)
@@ -185,16 +180,16 @@ def subjects_of(keys: Sequence[Key], objects: Sequence[ObjectOptions], *, pinned
     return tuple(made)
 
 
-def _subject(name: str, keys: Iterable[Key], options: ObjectOptions, pinned: bool) -> Subject:
+def _subject(name: str, keys: Iterable[KeyFrame], options: ObjectOptions, pinned: bool) -> Subject:
     frames = tuple(sorted(key.seed.frame for key in keys if key.seed.subject == name))
     pins = frozenset(frames) if pinned else frozenset()
     return Subject(name, frames, options.first, options.last, pins, options.distractor)
 
 
 def read_masks(
-    keys: Sequence[Key], objects: Sequence[ObjectOptions], frames: Sequence[int], reading: MaskReading
+    keys: Sequence[KeyFrame], objects: Sequence[ObjectOptions], frames: Sequence[int], reading: MaskReading
 ) -> MaskSet:
-    """Every mask and constraints, read and found good. Raises MaskError, SettingError."""
+    """Read and check every mask and constraint mask. Raises MaskError, SettingError."""
     seeds = {key.seed: key.source for key in keys}
     for source in dict.fromkeys(seeds.values()):
         reading.mask(source)
@@ -237,8 +232,8 @@ def _animated(pattern: str | None, frames: Sequence[int]) -> list[tuple[int, Mas
     return [(frame, source.at(found.path(frame))) for frame in there]
 
 
-def prepared_mask(source: Path | MaskSource, size: Size, grow: int, view: str | None = None) -> Plane:
-    """(H, W), grown or shrunk by so many pixels. Raises MaskError, SettingError."""
+def prepared_mask(source: Path | MaskSource, size: tuple[int, int], grow: int, view: str | None = None) -> FloatImage:
+    """Return a mask (H, W) 0..1, grown by so many pixels; negative shrinks. Raises MaskError, SettingError."""
     if abs(grow) > MOST_GROWTH:
         raise SettingError(
             expected=f"a mask to grow or shrink by at most {MOST_GROWTH} pixels",
@@ -258,8 +253,8 @@ def prepared_mask(source: Path | MaskSource, size: Size, grow: int, view: str | 
 # ------------------------------------------------------------------------------------------------ as asked for
 
 
-def expanded(masks: Sequence[KeyMask], source: PlateSource, first: int) -> tuple[Key, ...]:
-    """One key for each mask and frame. first: the first frame that is run, for masks without one.
+def expanded(masks: Sequence[KeyMask], source: PlateSource, first: int) -> tuple[KeyFrame, ...]:
+    """Return a key frame for each mask and frame. first: the frame of masks that name none.
 
     Raises MaskError, PlateError, FrameRangeError.
     """
@@ -282,14 +277,14 @@ def expanded(masks: Sequence[KeyMask], source: PlateSource, first: int) -> tuple
     return keys
 
 
-def _keys_of(mask: KeyMask, plate: PlateSource, first: int) -> Iterator[Key]:
+def _keys_of(mask: KeyMask, plate: PlateSource, first: int) -> Iterator[KeyFrame]:
     source = MaskSource.parse(mask.file)
     path = source.path
     if not mask.frames:
         _check_number(path, first, plate)
-        yield Key(Seed(mask.object, first), source)
+        yield KeyFrame(Seed(mask.object, first), source)
     elif len(mask.frames) == 1 and (path.is_file() or not has_frame_token(path.name)):
-        yield Key(Seed(mask.object, mask.frames[0]), source)
+        yield KeyFrame(Seed(mask.object, mask.frames[0]), source)
     else:
         yield from _animated_keys(mask, source)
 
@@ -308,7 +303,7 @@ def _check_number(mask: Path, first: int, source: PlateSource) -> None:
         )
 
 
-def _animated_keys(mask: KeyMask, source: MaskSource) -> Iterator[Key]:
+def _animated_keys(mask: KeyMask, source: MaskSource) -> Iterator[KeyFrame]:
     """Some frames of an animated matte."""
     if source.path.is_file():
         raise MaskError(
@@ -324,4 +319,4 @@ def _animated_keys(mask: KeyMask, source: MaskSource) -> Iterator[Key]:
             came=f"none for {', '.join(map(str, absent))}",
             action="Render the roto on these frames, or leave them out of the list.",
         )
-    return (Key(Seed(mask.object, frame), source.at(found.path(frame))) for frame in mask.frames)
+    return (KeyFrame(Seed(mask.object, frame), source.at(found.path(frame))) for frame in mask.frames)

@@ -1,66 +1,89 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Segments whose runs are over -> one output: their alphas are there and whole, their papers become one set.
+"""Joins what the workers of a segmented job wrote: it checks that every alpha is there, and makes one set of sidecars.
 
-No pixel is touched: segments write into one output, each its own frames. A run of the whole job afterwards finds every
-frame standing.
+No pixel is touched: segments write into one output, each its own frames. A run of the whole job afterwards has nothing
+to do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from matanyone_engine.errors import BadInput
-from matanyone_engine.jobs.job import MatteJob, open_source, outline_matte, plan_outputs_of
+from matanyone_engine.jobs.delivery import Outputs
+from matanyone_engine.jobs.job import MatteJob, outline_matte, plan_outputs_of, resolve
 from matanyone_engine.media.sequence import describe_frames
-from matanyone_engine.runs.ledger import Ledger
-from matanyone_engine.runs.record import join_records, needs_a_look, read_record
-from matanyone_engine.runs.sidecars import Papers
+from matanyone_engine.runs.doubt import check_trust
+from matanyone_engine.runs.frame_record import FrameRecord
+from matanyone_engine.runs.ledger import FileState, Ledger
+from matanyone_engine.runs.record import Record, join_records, read_record
+from matanyone_engine.runs.sidecars import Sidecars
 
 
 @dataclass(frozen=True)
 class Merged:
-    """What became of the segments."""
+    """The output that the segments became."""
 
     frames: tuple[int, ...]
     suspicious: tuple[int, ...]
     folder: Path
+    judged: Mapping[int, FrameRecord]
+    """The records of its frames; none where the jobs accept that most of them are not to be trusted."""
+
+    def check_trust(self) -> None:
+        """Raise Doubtful where most frames of an object are not to be trusted."""
+        check_trust(self.judged)
 
 
 def merge(segments: Sequence[MatteJob]) -> Merged:
-    """Join the papers of segments. Raises BadInput, which names the frames that are not there; OutputError."""
-    source = open_source(segments[0])
-    outlines = [outline_matte(job, source) for job in segments]
-    outputs = plan_outputs_of(segments[0], source, outlines[0])
-    parts = [Papers.of(outputs.main, outline.frames) for outline in outlines]
-    whole = Papers(outputs.main)
+    """Join the sidecars of segments.
+
+    Raises BadInput, which names the frames that are not there; OutputError.
+    """
+    resolved = resolve(segments[0])
+    outlines = [resolved.outline, *(outline_matte(job, resolved.source) for job in segments[1:])]
+    outputs = plan_outputs_of(resolved)
+    parts = [Sidecars.of(outputs.main, outline.frames) for outline in outlines]
+    whole = Sidecars(outputs.main)
     ledger = Ledger(whole.ledger, [part.ledger for part in parts])
     frames = tuple(sorted(frame for outline in outlines for frame in outline.frames))
-    absent = [frame for frame in frames if not ledger.is_whole(frame, outputs.paths(frame))]
+    absent = [frame for frame in frames if not _is_there(ledger, outputs, frame)]
     if absent:
         raise _not_there(absent, parts)
     lines = {frame: ledger.said(frame) for frame in frames}
-    suspicious = tuple(frame for frame, line in lines.items() if needs_a_look(line))
+    suspicious = tuple(frame for frame, said in lines.items() if said.needs_a_look)
     left = [part for part in parts if part.record.is_file()]
     if left:  # else they were merged before
         join_records(whole.record, [part.record for part in left], lines)
     ledger.join()
     for part in parts:
-        for paper in (part.record, part.ledger):
-            paper.unlink(missing_ok=True)
-    return Merged(frames, suspicious, outputs.main.folder)
+        for sidecar in (part.record, part.ledger):
+            sidecar.unlink(missing_ok=True)
+    doubted = {} if any(job.accept_doubt for job in segments) else lines
+    return Merged(frames, suspicious, outputs.main.folder, doubted)
 
 
-def _not_there(absent: Sequence[int], parts: Sequence[Papers]) -> BadInput:
+def _is_there(ledger: Ledger, outputs: Outputs, frame: int) -> bool:
+    """Whether the files of a frame are there, as a run wrote them or as somebody has fixed them by hand since."""
+    paths = outputs.paths(frame)
+    if ledger.is_whole(frame, paths):
+        return True
+    if not all(path.is_file() for path in paths) or not outputs.are_readable(paths):
+        return False
+    return ledger.state(frame, paths) is FileState.CHANGED and ledger.keep(frame)
+
+
+def _not_there(absent: Sequence[int], parts: Sequence[Sidecars]) -> BadInput:
     reasons = []
     for part in parts:
-        said = read_record(part.record)
-        failed = said.get("run", {}).get("failed")
+        record = read_record(part.record) or Record(state="not begun")
+        failed = record.run.failed
         if failed:
-            reasons.append(f"{part.part} failed on frame {failed['frame']}: {failed['got']}")
-        elif said.get("state") != "finished":
-            reasons.append(f"{part.part} {said.get('state', 'was not begun')}")
+            reasons.append(f"{part.part} failed on frame {failed.frame}: {failed.came}")
+        elif record.state != "finished":
+            reasons.append(f"{part.part} is {record.state}")
     return BadInput(
         expected="an alpha for every frame of every segment, as it was written",
         came=f"none for {describe_frames(absent)}" + (f" ({'; '.join(reasons)})" if reasons else ""),

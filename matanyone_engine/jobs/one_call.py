@@ -16,7 +16,9 @@ from typing import Any
 
 from matanyone_engine.jobs.job import MatteJob, MattePlan, plan_matte
 from matanyone_engine.jobs.masks import KeyMask
-from matanyone_engine.jobs.run import FrameDone, StepDone, Unchanged, is_of, may_resume, run_matte
+from matanyone_engine.jobs.run import run_matte
+from matanyone_engine.jobs.run_events import FrameDone, StepDone, Unchanged
+from matanyone_engine.jobs.run_identity import is_of, may_resume
 from matanyone_engine.media.layouts import SUBJECT, Delivery
 from matanyone_engine.media.output_names import tokens_of
 from matanyone_engine.media.sequence import parse_frames
@@ -78,7 +80,7 @@ def matte(
     require_licence_class(weights, licence)
     plan = plan_or_go_on(job, network, resume=None if resume else False)
     going_on = resume and may_resume(plan, network)
-    shot = MattedShot(plan.papers.record)
+    shot = MattedShot(plan.sidecars.record)
     with closing(run_matte(plan, network, weights, resume=going_on)) as events:
         for event in events:
             _note(shot, plan, event)
@@ -158,9 +160,8 @@ def _note(shot: MattedShot, plan: MattePlan, event: StepDone) -> None:
             shot.warnings[event.frame] = event.warnings
     elif isinstance(event, Unchanged):
         shot.alphas |= {frame: plan.paths(frame) for frame in event.frames}
-        for frame, line in event.lines.items():
-            told = [each["value"] for each in line["confidence"].values()]
-            if told:
-                shot.confidences[frame] = min(told)
-            if line["warnings"]:
-                shot.warnings[frame] = tuple(line["warnings"])
+        for frame, said in event.lines.items():
+            if said.confidence:
+                shot.confidences[frame] = min(each.value for each in said.confidence.values())
+            if said.warnings:
+                shot.warnings[frame] = said.warnings

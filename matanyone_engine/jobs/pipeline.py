@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading ahead of the network and writing behind it: each in order, on a thread of its own, a few frames at most.
+"""Reads ahead of the network and writes behind it: in order, on a thread each, a few frames at most.
 
 Rules of this file:
 1. Order is kept, and a failure shows at its own item: nothing behind it counts.
@@ -20,7 +20,7 @@ T = TypeVar("T")
 def read_ahead(
     reads: Iterable[Callable[[], T]], depth: int, begin: Callable[[], None] = lambda: None
 ) -> Generator[T, None, None]:
-    """What the reads return, in order; up to `depth` are done or under way before they are asked for.
+    """Yield what the reads return, in order; up to `depth` are begun before they are asked for.
 
     begin: done once on their thread, before the first.
     Raises what a read raises, in its turn. Close it to leave early: a read under way is waited for, no other is begun.
@@ -40,7 +40,7 @@ def read_ahead(
 
 
 class WriteBehind(Generic[T]):
-    """Writes that are done in order behind the caller's back; after one has failed, none is begun."""
+    """Does writes in order on a thread of its own; after one has failed, none is begun."""
 
     def __init__(self, depth: int) -> None:
         """depth: how many may be unfinished while the caller goes on."""
@@ -50,12 +50,12 @@ class WriteBehind(Generic[T]):
         self._failed = False
 
     def put(self, write: Callable[[], T]) -> Iterator[T]:
-        """Hand over a write; what earlier ones returned, as far as they are finished. Raises what one has raised."""
+        """Hand over a write; yield what earlier ones returned, as far as they are done. Raises what one has raised."""
         self._waiting.append(self._thread.submit(self._run, write))
         yield from self._finished(self._depth)
 
     def drain(self) -> Iterator[T]:
-        """Wait for all that was handed over. Raises what one has raised; those before it are returned first."""
+        """Wait for all writes and yield what they return. Raises what one has raised, after those before it."""
         yield from self._finished(0)
 
     def _finished(self, left: int) -> Iterator[T]:

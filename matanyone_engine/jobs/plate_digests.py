@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the plates of a run are: the digest of every file, by which results are named.
+"""Makes the digests of a run's plates, by which results are named.
 
 Rule of this file: on a long shot from a server this takes minutes, so it says how far it is and can be stopped.
 """
@@ -26,13 +26,13 @@ _READERS = 4
 
 
 class Clock:
-    """Tells when there is something to say again; not at once, since most looks take no time."""
+    """Tells when it is time to say how far a long reading is; never at once, since most take no time."""
 
     def __init__(self) -> None:
         self._said = time.monotonic()
 
     def due(self) -> bool:
-        """Whether a word is due; then the next one is due later."""
+        """Whether it is time; the next time is then a while later."""
         now = time.monotonic()
         if now - self._said < _SAID_EVERY_S:
             return False
@@ -41,16 +41,18 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Contents:
-    """What the plates of a run are."""
+class PlateDigests:
+    """The digests of a run's plates, and what tells whether their files have changed since."""
 
     digests: Mapping[int, str]
+    """Frame -> digest of the plate's bytes, which is a part of content keys."""
     stamps: Mapping[int, list[Stamp]]
+    """Frame -> name, bytes and time of each of its files."""
 
 
 @dataclass(frozen=True)
-class Look:
-    """How many files of how many were read; frame is one of the last."""
+class FilesRead:
+    """Tells how many files of how many were read; `frame` is that of one of the last."""
 
     frame: int
     done: int
@@ -58,14 +60,16 @@ class Look:
 
 
 def stamps(source: PlateSource, frame: int) -> list[Stamp]:
-    """The file of one plate frame."""
+    """Return name, bytes and time of change (ns) of each file of a plate frame. Raises OSError."""
     return [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in source.paths((frame,))]
 
 
-def read_contents(
+def read_digests(
     source: PlateSource, frames: Iterable[int], stopping: Callable[[], bool] = lambda: False
-) -> Generator[Look, None, Contents | None]:
-    """Digest every plate: by its file's bytes, and its number where a file holds many. None where it was stopped.
+) -> Generator[FilesRead, None, PlateDigests | None]:
+    """Read every plate and return the digests: of its file's bytes, and of its number where a file holds many.
+
+    None where it was stopped.
 
     Raises PlateError.
     """
@@ -75,13 +79,13 @@ def read_contents(
         raise PlateError(
             expected=f"plates of {source.name} that can be read",
             came=str(error),
-            action="Render or copy the frame again, or see to the storage.",
+            action="Render or copy the frame again, or have the storage mended.",
         ) from error
 
 
 def _digested(
     source: PlateSource, frames: Iterable[int], stopping: Callable[[], bool]
-) -> Generator[Look, None, Contents | None]:
+) -> Generator[FilesRead, None, PlateDigests | None]:
     known = {frame: _stamped(source, frame) for frame in frames}
     frame_of = {path: frame for frame, each in known.items() for path, _, _ in each}
     of_files: dict[str, str] = {}
@@ -92,14 +96,14 @@ def _digested(
             if stopping():
                 return None
             if clock.due():
-                yield Look(frame_of[path], len(of_files), len(frame_of))
+                yield FilesRead(frame_of[path], len(of_files), len(frame_of))
     finally:
         threads.shutdown(cancel_futures=True)
     many = len(frame_of) < len(known)
     digests = {
         frame: digest([of_files[path] for path, _, _ in each], frame if many else None) for frame, each in known.items()
     }
-    return Contents(digests, known)
+    return PlateDigests(digests, known)
 
 
 def _stamped(source: PlateSource, frame: int) -> list[Stamp]:

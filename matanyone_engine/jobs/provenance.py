@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an alpha says about how it was made; the same words whether a job or a session made it."""
+"""Describes how an alpha was made, for its header; the words are the same for a job and a session."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from matanyone_engine.media.color_spaces import ColourChoice
 from matanyone_engine.model.registry import VettedWeights
 from matanyone_engine.version import __version__
 
+KEYS_OF_0_1_0 = {"settlePasses": "warmUpPasses"}
+"""What a key was called in files of version 0.1.0 -> what it is called now."""
+
 
 def describe_making(
     weights: VettedWeights,
@@ -29,7 +32,7 @@ def describe_making(
     size: tuple[int, int],
     memory: MemoryPolicy,
 ) -> dict[str, str]:
-    """Keys and values that go into every file as matanyone:<key>. size: width, height of the plate."""
+    """Return what goes into every file as matanyone:<key>. size: width and height of the plate, in pixels."""
     return {
         "version": __version__,
         "model": weights.label,
@@ -52,13 +55,13 @@ def describe_making(
 
 
 def describe_frame(report: FrameReport) -> dict[str, str]:
-    """What differs from frame to frame: the plate pixels that were computed, and whether they were."""
+    """Return what differs from frame to frame: the region, and whether the frame repeats the one before."""
     region = {} if report.region is None else {"region": str(report.region)}
     return {**region, "held": "1"} if report.held else region
 
 
 def describe_confidence(confidences: Mapping[str, Confidence]) -> dict[str, str]:
-    """Of the objects in a file: the least as a bare number, which a host's expression can use, and each of several."""
+    """Return the least confidence of a file's objects as a bare number, and that of each of several."""
     if not confidences:
         return {}
     worst = min(confidences.values(), key=lambda each: each.value)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Network storage that is away for a moment costs a pause, not the shot.
+"""Tries again when network storage is away for a moment, so that it costs a pause and not the shot.
 
 What counts is what the system says of the file or folder itself: image libraries do not pass the cause on.
 """
@@ -34,7 +34,7 @@ _log = logging.getLogger("matanyone_engine")
 
 
 def patiently(work: Callable[[], T], look: Callable[[], None]) -> T:
-    """Do it, again after a pause while the storage itself is ill.
+    """Do some work, and again after a pause for as long as the storage itself fails.
 
     look: touches the same place by the system's own means, and raises OSError where that fails.
     Raises what the work raises, once the storage is well or patience is at its end.
@@ -51,14 +51,14 @@ def patiently(work: Callable[[], T], look: Callable[[], None]) -> T:
 
 
 def read_through(path: Path) -> None:
-    """Every byte of a file, to see whether it can be read. Raises OSError."""
+    """Read every byte of a file, to see whether the storage answers. Raises OSError."""
     with path.open("rb") as file:
         while file.read(_BLOCK):
             pass
 
 
 def write_something(folder: Path) -> None:
-    """A small file, to see whether the folder can be written. Raises OSError."""
+    """Write a small file, to see whether the storage takes it. Raises OSError."""
     probe = folder / ".matanyone-storage-test.tmp"
     try:
         probe.write_bytes(bytes(4096))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A job in segments that workers run at the same time, with the very alphas of the whole.
+"""Splits a job into segments for several workers, whose alphas are those of one run.
 
     keys        1001              1047                     1100
     passes         ->1002..1046<-    ->1048 .. 1099<-         ->1101..1130
@@ -26,13 +26,12 @@ from pathlib import Path
 
 from matanyone_engine.errors import SettingError
 from matanyone_engine.jobs.delivery import next_version
-from matanyone_engine.jobs.job import MatteJob, Outline, plan_outputs_of, seeds_behind
-from matanyone_engine.jobs.masks import Key
+from matanyone_engine.jobs.job import ResolvedJob, plan_outputs_of, seeds_behind
+from matanyone_engine.jobs.masks import KeyFrame
 from matanyone_engine.matting.shot import Seed, Shot, plan_steps
 from matanyone_engine.media.layouts import SUBJECT, layer_names
 from matanyone_engine.media.mask_channels import MaskSource
 from matanyone_engine.media.output_names import with_tokens
-from matanyone_engine.media.plates import PlateSource
 from matanyone_engine.media.sequence import frame_text
 from matanyone_engine.runs.record import reserve
 from matanyone_engine.wire.messages import Delivery, Job, KeyMask
@@ -40,7 +39,7 @@ from matanyone_engine.wire.messages import Delivery, Job, KeyMask
 
 @dataclass(frozen=True)
 class Segment:
-    """Frames for one worker."""
+    """The frames that one worker computes."""
 
     frames: tuple[int, ...]
     """Ascending, of those that the job asks for."""
@@ -49,7 +48,7 @@ class Segment:
 
 
 def cut(shot: Shot, asked: Sequence[int], most: int) -> tuple[Segment, ...]:
-    """At most so many segments of much the same cost, in order. Raises SettingError for less than one."""
+    """Cut a shot into at most `most` segments of about the same cost. Raises SettingError for less than one."""
     if most < 1:
         raise SettingError(expected="at least 1 segment", came=str(most), action="Give the number of workers.")
     groups = list(_shares(shot, _stretches(shot, sorted(set(asked))), most))
@@ -57,7 +56,7 @@ def cut(shot: Shot, asked: Sequence[int], most: int) -> tuple[Segment, ...]:
 
 
 def cost(shot: Shot, frames: Sequence[int]) -> int:
-    """Keys to settle on and frames to go over, for the alphas of these frames."""
+    """Return how many key frames and frames of passes have to be computed for the alphas of these frames."""
     return sum(len(step.seeds) + len(step.moves) for step in plan_steps(shot, frames))
 
 
@@ -69,7 +68,7 @@ SCOUT_SIZE = 540
 
 
 def split(shot: Shot, asked: Sequence[int], most: int) -> tuple[int, ...]:
-    """Frames for keys of the scout, so that there are as many segments as wanted, if they are long enough."""
+    """Return the frames on which a scout must make key frames, so that there are as many segments as wanted."""
     extra: list[int] = []
     while len(segments := cut(with_keys(shot, extra), asked, most)) < most:
         longest = max(segments, key=lambda each: each.moves)
@@ -82,7 +81,7 @@ def split(shot: Shot, asked: Sequence[int], most: int) -> tuple[int, ...]:
 
 
 def with_keys(shot: Shot, frames: Sequence[int]) -> Shot:
-    """The shot with more keys, of every object that is to be seen there."""
+    """Return the shot with more key frames, for every object that is to be seen there."""
     subjects = tuple(
         replace(each, keys=tuple(sorted({*each.keys, *(frame for frame in frames if each.lives(frame))})))
         for each in shot.subjects
@@ -91,7 +90,7 @@ def with_keys(shot: Shot, frames: Sequence[int]) -> Shot:
 
 
 def scout_job(job: Job, shot: Shot, frames: Sequence[int], out: str) -> Job:
-    """The fast pass: the alphas of every object on these frames, distractors too. out: with {object} and ####."""
+    """Return the job of the scout, a fast pass at a small size that makes alphas of every object on these frames."""
     if job.options.mask_grow:
         raise SettingError(
             expected="masks as they are, for a split between keys",
@@ -111,7 +110,7 @@ def scout_job(job: Job, shot: Shot, frames: Sequence[int], out: str) -> Job:
 
 
 def scout_keys(shot: Shot, frames: Sequence[int], out: str) -> tuple[KeyMask, ...]:
-    """What the scout writes, as keys."""
+    """Return the alphas that the scout writes, as masks for key frames."""
     names = layer_names([subject.name for subject in shot.subjects])
     return tuple(
         KeyMask(out.replace("{object}", names[each.name]).replace("####", frame_text(frame, 4)), (frame,), each.name)
@@ -157,8 +156,8 @@ def _shares(shot: Shot, stretches: list[tuple[int, ...]], most: int) -> Iterator
         yield tuple(frame for stretch in stretches[taken:at] for frame in stretch)
 
 
-def segment_job(job: Job, segment: Segment, shot: Shot, keys: Sequence[Key]) -> Job:
-    """The job of one segment. job: as written, its paths being those of every machine; its output without {version}."""
+def segment_job(job: Job, segment: Segment, shot: Shot, keys: Sequence[KeyFrame]) -> Job:
+    """Return the job of one segment. job: with paths as they are written, and an output without {version}."""
     behind = {seed for frame in segment.frames for seed in seeds_behind(shot, frame)}
     # An object that is not to be seen here still has a file or a layer: it needs some key.
     for subject in shot.subjects:
@@ -176,7 +175,7 @@ def _nearest(name: str, keys: Sequence[int], frame: int) -> Seed:
     return Seed(name, min(keys, key=lambda key: abs(key - frame)))
 
 
-def _written_keys(job: Job, keys: Sequence[Key]) -> Mapping[Seed, str]:
+def _written_keys(job: Job, keys: Sequence[KeyFrame]) -> Mapping[Seed, str]:
     """Each key's file, as the job has it. keys: as the job's masks are expanded, in their order."""
     texts: list[str] = []
     plain = [KeyMask(job.mask, () if job.mask_frame is None else (job.mask_frame,))] if job.mask else []
@@ -201,29 +200,31 @@ def _beside(pattern: str, name: str) -> str:
 
 @dataclass(frozen=True)
 class KeyedJob:
-    """A job as it is written, with its keys as files of this machine."""
+    """A job with paths as they are written, and its key frames with files of this machine."""
 
     job: Job
     shot: Shot
-    keys: tuple[Key, ...]
+    keys: tuple[KeyFrame, ...]
 
     def with_scout(self, frames: Sequence[int], out: str) -> KeyedJob:
-        """And with the alphas of the scout as keys."""
+        """Return the job with the alphas of the scout as more key frames."""
         masks = scout_keys(self.shot, frames, out)
-        more = tuple(Key(Seed(mask.object, mask.frames[0]), MaskSource(Path(mask.file))) for mask in masks)
+        more = tuple(KeyFrame(Seed(mask.object, mask.frames[0]), MaskSource(Path(mask.file))) for mask in masks)
         job = replace(self.job, keys=(*self.job.keys, *masks))
         return KeyedJob(job, with_keys(self.shot, frames), (*self.keys, *more))
 
 
-def settled_output(as_written: str, here: MatteJob, source: PlateSource, about: Outline) -> str:
-    """The output name without {version}, which is taken now: every segment would take one of its own."""
-    version = next_version(here.named().out, here.delivery, source)
+def output_with_version(as_written: str, here: ResolvedJob) -> str:
+    """Return an output name with its {version} taken now: every segment would take one of its own.
+
+    as_written: the name in the job file; here: the job on this machine. Raises SettingError.
+    """
+    version = next_version(here.job.out, here.job.delivery, here.source)
     if version is None:
         return as_written
-    delivery = replace(here.delivery, version=None)
-    outputs = plan_outputs_of(
-        replace(here, out=with_tokens(here.out, version=version), delivery=delivery), source, about
-    )
+    job, delivery = here.job, replace(here.job.delivery, version=None)
+    named = replace(job, out=with_tokens(job.out, version=version), delivery=delivery)
+    outputs = plan_outputs_of(replace(here, job=named))
     outputs.main.folder.mkdir(parents=True, exist_ok=True)
-    reserve(outputs.papers.record, outputs.main.name)
+    reserve(outputs.sidecars.record, outputs.main.name)
     return with_tokens(as_written, version=version)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A folder of shots -> jobs, by a convention and without a word of settings (docs/farm.md).
+"""Makes jobs of a folder of shots, by a convention and without settings (docs/farm.md).
 
     shots/
       sh010/plate/plate.1001.exr ...        one sequence, or one movie
@@ -41,7 +41,7 @@ def shots_in(folder: Path) -> list[Path]:
 
 
 def job_of(shot: Path, like: Job = LIKE) -> Job:
-    """The job of a shot folder; like: where options, delivery, model and licence come from.
+    """Return the job of a shot folder. like: the job whose options, delivery, model and licence it takes.
 
     Raises PlateError, MaskError.
     """

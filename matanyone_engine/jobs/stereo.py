@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stereo shot: one job, and so one session, per view; its files keep the views apart by %V in their names.
+"""Makes a job for each view of a stereo shot, and joins the files of the views; %V in a name stands for the view.
 
 Two views hold the same subject, but no pixel of one is a pixel of the other: nothing is shared between the sessions.
 When all are finished, their files can be joined into one a frame.
@@ -24,7 +24,7 @@ ALL_VIEWS = "all"
 
 
 def jobs_of_views(job: MatteJob, views: Sequence[str]) -> list[MatteJob]:
-    """One job per view; views: as asked for, 'all' for every one there is; none leaves the choice to the file.
+    """Return a job for each view. views: names, or 'all' for all there are; none leaves the choice to the file.
 
     Raises SettingError: no views to be found, or names that several views would share.
     """
@@ -76,7 +76,7 @@ def _check_names(job: MatteJob, views: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class Joining:
-    """Files of views that are to become one file a frame."""
+    """The files of all views, which are to become one file for each frame."""
 
     views: tuple[str, ...]
     frames: tuple[int, ...]
@@ -86,7 +86,7 @@ class Joining:
 
 
 def plan_joining(text: str, out: str, views: Sequence[str] = ()) -> Joining:
-    """Find the files of each view and check that they fit each other; nothing is written but the folder.
+    """Find the files of each view and check that they fit each other; only the output folder is made.
 
     text: 'out/alpha.%V.####.exr'; views: in the order of the parts, none for all there are, left first.
     Raises SettingError, PlateError, FrameRangeError, OutputError.

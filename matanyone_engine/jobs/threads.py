@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the threads of a computation wait for one another, and how many there are.
+"""Sets how many threads compute, and how they wait for one another.
 
 GNU OpenMP, which torch brings on Linux, lets a thread that waits for the others spin for milliseconds first. Beside
 threads that read and write files, or other programs, it then burns the very core that the awaited thread needs
@@ -38,7 +38,7 @@ def sleep_while_waiting() -> bool:
 
 
 def beside(compute: Callable[[], T]) -> T:
-    """What compute() returns, from a thread that has half of the cores: for work beside a thread that has all of them.
+    """Compute on a thread that has half of the cores, beside one that has all of them, and return the result.
 
     Two threads that both divide their work among all cores wait for each other's shares (DR010). How many share a
     convolution may change its last bits: whatever is computed here sometimes is to be computed here always.
@@ -52,7 +52,7 @@ def _with_half_of_the_cores() -> ThreadPoolExecutor:
 
 
 def take_half_of_the_cores() -> None:
-    """Have torch compute with half of the cores on the calling thread; others keep theirs."""
+    """Let torch compute with half of the cores on the calling thread; other threads keep theirs."""
     import torch  # not before sleep_while_waiting()
 
     with _SETTING:  # or another that begins would take half of the half

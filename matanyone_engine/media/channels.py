@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which channels of which part of a file are the picture: by view, by part, by layer. Names only; no file is read.
+"""Finds which channels of which part of a file are the picture, by view, part and layer. It knows names only.
 
 Rules of this file:
 1. Channels are found by name, never by position.
@@ -27,7 +27,7 @@ _NO_LAYER = frozenset({"", "rgba", "rgb"})
 
 @dataclass(frozen=True)
 class Selection:
-    """Which picture of a file, as asked for; None leaves it to the file.
+    """Says which picture of a file was asked for; None leaves it to the file.
 
     view:    'left', of a stereo file. part: a part's name. layer: what stands before .R, .G, .B.
     by_path: the view chose the file (%V in the plate's name), so a file that speaks of no views is that view.
@@ -40,13 +40,13 @@ class Selection:
 
     @classmethod
     def of(cls, plate: str, view: str | None, part: str | None, layer: str | None) -> Selection:
-        """As asked for with this plate's name, in which %V may stand for the view."""
+        """Return the choice for a plate's name, in which %V may stand for the view."""
         return cls(view, part, layer, by_path=has_view(plate))
 
 
 @dataclass(frozen=True)
 class Part:
-    """One part (of OpenEXR) or page (of others) of a file, by its names.
+    """Holds the names of one part of an OpenEXR file, or of one page of another file.
 
     view: its own attribute. views: of a part that holds several, the default one first.
     """
@@ -58,7 +58,7 @@ class Part:
     channels: tuple[str, ...]
 
     def owner(self, channel: str) -> tuple[str | None, str, str]:
-        """'beauty.right.R' -> (view, layer, component): ('right', 'beauty', 'R')."""
+        """Return (view, layer, component) of a channel: ('right', 'beauty', 'R') of 'beauty.right.R'."""
         layer, _, component = channel.rpartition(".")
         before, _, last = layer.rpartition(".")
         if last in self.views:
@@ -68,7 +68,7 @@ class Part:
 
 @dataclass(frozen=True)
 class PictureChannels:
-    """Three channels of colour, or one of luminance, of one part."""
+    """Holds three channels of colour, or one of luminance, of one part."""
 
     part: Part
     view: str | None
@@ -82,7 +82,7 @@ class PictureChannels:
 
 
 def find_picture(parts: Sequence[Part], wanted: Selection, path: Path) -> PictureChannels:
-    """The picture that is meant. Raises PlateError where there is none, or several that nothing tells apart."""
+    """Return the picture that is meant. Raises PlateError where there is none, or several that nothing tells apart."""
     every = [picture for part in parts for picture in _coloured(part)] or [
         picture for part in parts for picture in _grey(part)
     ]
@@ -107,18 +107,18 @@ def find_picture(parts: Sequence[Part], wanted: Selection, path: Path) -> Pictur
 
 
 def default_view(parts: Sequence[Part]) -> str | None:
-    """The view that the file itself puts first (OpenEXR's multiView), None if it does not say."""
+    """Return the view that the file itself puts first (OpenEXR's multiView), None if it does not say."""
     return next((part.views[0] for part in parts if part.views), None)
 
 
 def views_of(parts: Sequence[Part]) -> list[str]:
-    """The views a file speaks of, in its own order, each once."""
+    """Return the views that a file speaks of, in its own order, each once."""
     stated = [view for part in parts for view in (*part.views, *((part.view,) if part.view else ()))]
     return list(dict.fromkeys(stated))
 
 
 def find_view(parts: Sequence[Part], view: str | None, path: Path, error: type[BadInput]) -> tuple[Part, list[int]]:
-    """The part, and its channels by number, that belong to a view; of a file without views, all of the first part.
+    """Return the part and the numbers of its channels that belong to a view; without views, all of the first part.
 
     view: None is the default view. Raises error where the file has views and not this one, or does not say which.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The view of a plate that the network gets. The only module with transfer functions.
+"""Converts a plate to what the network sees. No other module has transfer functions.
 
 Rules of this file:
 1. Every curve and matrix is OpenColorIO's (through OpenImageIO). What is ours is exposure and the shoulder, and both
@@ -59,7 +59,7 @@ _STRIPE_ROWS = 16
 
 
 class Levels(NamedTuple):
-    """Shares of a plate's pixels, 0..1, by what the view does to them; any one channel counts."""
+    """Holds shares of a plate's pixels, 0..1, by what the view does to them; any one channel counts."""
 
     above_knee: float
     """In the shoulder: shown, with less contrast. 0 where the view has no shoulder."""
@@ -70,7 +70,7 @@ class Levels(NamedTuple):
 
 
 class NetworkView:
-    """What the network sees: display-referred sRGB (texture encoding, no view transform), 0..1.
+    """Converts a plate to display-referred sRGB, 0..1, as the network sees it (texture encoding, no view transform).
 
     A scene-referred plate, linear or logarithmic, holds light above display white: it is compressed above KNEE by a
     soft shoulder and never clipped. A plate that is display-referred already (sRGB, Rec.709) ends at white and passes
@@ -86,7 +86,7 @@ class NetworkView:
 
     @property
     def name(self) -> str:
-        """The transform, for provenance: source, exposure, target, what became of highlights, and the config."""
+        """Return the transform for provenance: source, exposure, target, what became of highlights, and the config."""
         way = self._way
         exposed = f", exposure {way.exposure:+g} stops" if way.exposure else ""
         ended = f"soft shoulder from {KNEE}" if way.shoulder else "clipped to 0..1"
@@ -94,7 +94,7 @@ class NetworkView:
 
     @property
     def exposure(self) -> float:
-        """Stops."""
+        """The exposure in stops."""
         return self._way.exposure
 
     def __call__(self, rgb: FloatImage) -> FloatImage:
@@ -118,7 +118,7 @@ class NetworkView:
             raise _no_transform(self.name, f"NaN in {int(np.isnan(linear).any(axis=-1).sum())} pixels")
 
     def levels(self, rgb: FloatImage) -> Levels:
-        """How much of a plate, (H, W, 3) in its space, the view cannot show in full contrast."""
+        """Measure how much of a plate, (H, W, 3) in its space, the view cannot show in full contrast."""
         way = self._way
         white = 2.0**-way.exposure
         above_knee = above_white = below_black = 0
@@ -132,7 +132,7 @@ class NetworkView:
 
 
 class LinearLight:
-    """A plate's values as scene-linear light, and back: for what must be computed where light adds up.
+    """Converts a plate's values to scene-linear light and back, for what must be computed where light adds up.
 
     The light has Rec.709's primaries; colours outside of them are negative there and come back all the same.
     """
@@ -149,16 +149,16 @@ class LinearLight:
             raise _no_transform(f"{self.space} -> {self._linear} and back ({self._config})", "other values")
 
     def of(self, rgb: FloatImage) -> FloatImage:
-        """(H, W, 3) float32 in the plate's space -> (H, W, 3) float32 scene-linear. Raises ColourError."""
+        """Convert (H, W, 3) float32 in the plate's space to (H, W, 3) float32 scene-linear. Raises ColourError."""
         return _convert(rgb, self.space, self._linear, self._config)
 
     def back(self, light: FloatImage) -> FloatImage:
-        """The inverse of of(). Raises ColourError."""
+        """Convert scene-linear light back to the plate's space. Raises ColourError."""
         return _convert(light, self._linear, self.space, self._config)
 
 
 def check_exposure(stops: float) -> float:
-    """stops as it is. Raises SettingError unless it is a number of at most MOST_EXPOSURE either way."""
+    """Return stops as it is. Raises SettingError unless it is a number of at most MOST_EXPOSURE either way."""
     if not (math.isfinite(stops) and abs(stops) <= MOST_EXPOSURE):
         raise SettingError(
             expected=f"an exposure from {-MOST_EXPOSURE:g} to {MOST_EXPOSURE:g} stops",
@@ -169,7 +169,7 @@ def check_exposure(stops: float) -> float:
 
 
 def shoulder(encoded: FloatImage) -> FloatImage:
-    """Display values 0..inf -> 0..1: the same up to KNEE, then ever flatter towards 1.
+    """Map display values 0..inf to 0..1: the same up to KNEE, then ever flatter towards 1.
 
     With t = (y - KNEE) / (1 - KNEE) it is KNEE + (1 - KNEE) * t / (1 + t): slope 1 at the knee, so that there is no
     edge in a gradient; display white becomes (1 + KNEE) / 2, and no value, however bright, is lost.
@@ -180,12 +180,12 @@ def shoulder(encoded: FloatImage) -> FloatImage:
 
 
 def decode_srgb(encoded: FloatImage) -> FloatImage:
-    """(H, W, 3) display-referred sRGB -> linear Rec.709, 0..1, the rest clipped: for pictures of 8 bits."""
+    """Convert (H, W, 3) display-referred sRGB to linear Rec.709, 0..1, the rest clipped: for pictures of 8 bits."""
     return _picture_curve(encodes=False)[_steps(encoded)]
 
 
 def encode_srgb(linear: FloatImage) -> FloatImage:
-    """(H, W, 3) linear Rec.709 -> display-referred sRGB, 0..1, the rest clipped: for pictures of 8 bits."""
+    """Convert (H, W, 3) linear Rec.709 to display-referred sRGB, 0..1, the rest clipped: for pictures of 8 bits."""
     return _picture_curve(encodes=True)[_steps(linear)]
 
 

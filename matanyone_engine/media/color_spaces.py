@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names of colour: which space a plate is in, who said so, and what the OpenColorIO config in use calls it.
+"""Finds out which colour space a plate is in, who said so, and what the OpenColorIO config calls it.
 
 Rules of this file:
 1. A space is named by the artist, stated by the file, or a default that is printed; logarithmic is never guessed.
@@ -29,7 +29,7 @@ NEWEST_BUILT_IN_CONFIG = "ocio://studio-config-latest"
 
 
 class PlainName(NamedTuple):
-    """A name that people type, and what configs call that space."""
+    """Holds a name that people type, and what configs call that space."""
 
     name: str
     spellings: tuple[str, ...]
@@ -166,7 +166,7 @@ class ColourChoice:
 
 
 def choose_space(header: PlateHeader | None, asked: str | None, suffix: str) -> ColourChoice:
-    """The plate's colour space: the one asked for, else the one the file states, else the default of its format.
+    """Return the plate's colour space: the one asked for, else the one the file states, else the default of its format.
 
     suffix: of the plate's files, '.exr'. Raises ColourError if a name is unknown, or if there is no default.
     """
@@ -177,7 +177,7 @@ def choose_space(header: PlateHeader | None, asked: str | None, suffix: str) -> 
 
 
 def known_space(name: str, who: str = "asked for") -> str:
-    """The config's own name for a space: given that, a role, an alias, an interop id, or a plain name.
+    """Return the config's own name for a space: given that, a role, an alias, an interop id, or a plain name.
 
     Letters, digits and their order count; case, spaces, dots and dashes do not. `who` said it, for the message.
     Raises ColourError for an unknown name, and for one that is data.
@@ -202,7 +202,7 @@ def known_space(name: str, who: str = "asked for") -> str:
 
 
 def engine_space(plain: PlainName) -> str:
-    """What the config calls a space that the engine itself needs (SRGB, LINEAR). Raises ColourError."""
+    """Return what the config calls a space that the engine itself needs (SRGB, LINEAR). Raises ColourError."""
     space = _space_of(plain, config_in_use())
     if not space:
         raise ColourError(
@@ -214,35 +214,35 @@ def engine_space(plain: PlainName) -> str:
 
 
 def plain_spaces() -> list[tuple[PlainName, str]]:
-    """The plain names that the config in use has a space for, and that space."""
+    """Return the plain names that the config in use has a space for, with that space."""
     config = config_in_use()
     found = [(plain, _space_of(plain, config)) for plain in PLAIN_NAMES]
     return [(plain, space) for plain, space in found if space]
 
 
 def config_spaces() -> list[str]:
-    """Every colour space of the config in use that is not data, by the config's own name."""
+    """Return every colour space of the config in use that is not data, by the config's own name."""
     config = config_in_use()
     return [space for space in config.getColorSpaceNames() if not config.isData(space)]
 
 
 def config_name() -> str:
-    """The OCIO config in use: $OCIO if it is set, else the fixed built-in studio config."""
+    """Return the OCIO config in use: $OCIO if it is set, else the fixed built-in studio config."""
     return os.environ.get("OCIO") or _built_in_config()
 
 
 def config_in_use() -> Any:
-    """OpenImageIO's ColorConfig of that name. Raises ColourError where it cannot be read."""
+    """Return OpenImageIO's ColorConfig of that name. Raises ColourError where it cannot be read."""
     return _config(config_name())
 
 
 def is_linear(space: str) -> bool:
-    """Whether values of this space are proportional to light, as the OCIO config in use knows it."""
+    """Tell whether values of this space are proportional to light, as the OCIO config in use knows it."""
     return bool(config_in_use().isColorSpaceLinear(space))
 
 
 def interop_id(space: str) -> str:
-    """The name that files of any program may call this space by ('lin_ap1_scene'); '' where there is none."""
+    """Return the name that files of any program may call this space by ('lin_ap1_scene'); '' where there is none."""
     return str(config_in_use().get_color_interop_id(space) or "")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A contact sheet: plate, alpha and composite of a few frames in one PNG, for a look at a shot without a viewer.
+"""Makes a contact sheet: plate, alpha and composite of a few frames in one PNG.
 
 It is fed while a shot runs, and keeps thumbnails of the chosen frames and nothing else.
 """
@@ -40,7 +40,7 @@ class _Row:
 
 
 def choose_preview_frames(frames: Sequence[int], count: int = 6) -> list[int]:
-    """At most `count` frames, evenly spread over the shot, the first and the last among them."""
+    """Return at most `count` frames, evenly spread over the shot, the first and the last among them."""
     if len(frames) <= count:
         return list(frames)
     places = np.linspace(0, len(frames) - 1, count).round().astype(int)
@@ -57,11 +57,11 @@ class ContactSheet:
 
     @property
     def filled(self) -> bool:
-        """Whether there is anything to write."""
+        """Tell whether there is anything to write."""
         return bool(self._rows)
 
     def wants(self, frame: int) -> bool:
-        """Whether add would keep anything of this frame."""
+        """Tell whether add would keep anything of this frame."""
         return frame in self._chosen
 
     def add(self, frame: int, rgb: FloatImage, alpha: FloatImage) -> None:

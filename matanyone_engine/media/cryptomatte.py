@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Alphas as Cryptomatte, after version 1.2.0 of its specification (github.com/Psyop/Cryptomatte).
+"""Stores alphas as Cryptomatte, after version 1.2.0 of its specification (github.com/Psyop/Cryptomatte).
 
 Every pixel lists who covers it, most first, as pairs of an id and a coverage; an id is the bits of a 32-bit float made
 from the object's name. Rank 0 and 1 are R, G and B, A of layer CryptoObject00, rank 2 and 3 of CryptoObject01.
@@ -24,7 +24,7 @@ MOST_RANKS = 6
 
 
 def object_id(name: str) -> int:
-    """The 32-bit id of a name: MurmurHash3_x86_32 of its UTF-8, one bit turned where the float would be no number."""
+    """Return the 32-bit id of a name: MurmurHash3_x86_32 of its UTF-8, one bit turned where a float would be NaN."""
     value = mmh3.hash(name.encode(), signed=False)
     return value ^ (1 << 23) if (value >> 23) & 0xFF in (0, 0xFF) else value
 
@@ -48,7 +48,7 @@ def cryptomatte_channels(alphas: Mapping[str, FloatImage]) -> dict[str, FloatIma
 
 
 def cryptomatte_attributes(objects: Sequence[str]) -> list[Attribute]:
-    """What a reader needs: the name of the layers, and the manifest of ids. Raises SettingError if two share an id."""
+    """Return what a reader needs: the layers' name and the manifest of ids. Raises SettingError if two share an id."""
     manifest = {name: f"{object_id(name):08x}" for name in objects}
     if len(set(manifest.values())) < len(manifest):
         raise SettingError(

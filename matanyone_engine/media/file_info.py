@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an image file says about itself: windows, channels, colour, and how it was made if it is one of ours.
+"""Describes any image file: windows, channels, colour, and how it was made if it is one of ours.
 
 Unlike images.py it takes any file: one of several parts, one without colour, one that is not ours.
 """
@@ -14,12 +14,12 @@ import OpenImageIO as oiio
 
 from matanyone_engine.errors import PlateError
 from matanyone_engine.media.headers import PROVENANCE_PREFIX, SOFTWARE
-from matanyone_engine.media.images import FRAME_RATE, Window, rate_of, readable
+from matanyone_engine.media.images import FRAME_RATE, DataWindow, rate_of, readable
 
 
 @dataclass(frozen=True)
 class PartFacts:
-    """One part of a file; all of it where there are no parts.
+    """Describes one part of a file; all of it where there are no parts.
 
     channels: name -> 'half', 'float', 'uint16' ..., in the file's order.
     fps:      as a fraction, '24000/1001'.
@@ -27,8 +27,8 @@ class PartFacts:
 
     name: str
     view: str
-    display_window: Window
-    data_window: Window
+    display_window: DataWindow
+    data_window: DataWindow
     channels: dict[str, str]
     compression: str
     pixel_aspect: float
@@ -77,8 +77,8 @@ def _part(spec: Any) -> PartFacts:
     return PartFacts(
         name=readable(spec.get_string_attribute("oiio:subimagename") or spec.get_string_attribute("name")),
         view=readable(spec.get_string_attribute("view")),
-        display_window=Window(spec.full_x, spec.full_y, spec.full_width, spec.full_height),
-        data_window=Window(spec.x, spec.y, spec.width, spec.height),
+        display_window=DataWindow(spec.full_x, spec.full_y, spec.full_width, spec.full_height),
+        data_window=DataWindow(spec.x, spec.y, spec.width, spec.height),
         channels={readable(name): str(spec.channelformat(column)) for column, name in enumerate(spec.channelnames)},
         compression=spec.get_string_attribute("compression"),
         pixel_aspect=spec.get_float_attribute("PixelAspectRatio", 1.0),

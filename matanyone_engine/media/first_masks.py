@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""First masks on disk: ordinary mask files that an artist may mend, and that are never written over once one has.
+"""Writes first masks as ordinary files, and never over one that an artist has mended.
 
 A mask says the digest of its own pixels in its header. As long as they agree nobody has touched it, and new prompts
 may replace it; afterwards it is somebody's work.

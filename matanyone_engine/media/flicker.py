@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much of a matte flickers: what goes one way on a frame and comes straight back on the next.
+"""Measures flicker: what of a matte goes one way on a frame and comes straight back on the next.
 
 An edge that moves passes through each of its pixels once, so it is no flicker however fast it is; a pop of one frame,
 and noise, are.
@@ -16,7 +16,7 @@ _LEAST_SUBJECT = 16.0
 
 
 def flicker(before: FloatImage, now: FloatImage, after: FloatImage) -> float:
-    """Three alphas (H, W) 0..1 in a row -> 0..: what of the middle one is on neither side of it, as a part of it.
+    """Return the part of an alpha that neither neighbour has, 0.., of three alphas (H, W) 0..1 in a row.
 
     Per pixel, how far the middle value lies outside of the range of its neighbours.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What lies under a soft edge: the subject's own colour, freed of the background; and a matte split in two.
+"""Estimates the subject's own colour under a soft edge, freed of the background, and splits a matte in two.
 
 A pixel of the plate is alpha * F + (1 - alpha) * B. Plate times alpha still holds B and is no foreground: over another
 background it leaves a fringe of the old one. F is estimated here, straight (not multiplied by alpha).
@@ -53,7 +53,7 @@ CORE_CHOKE = 2
 
 
 def estimate_foreground(plate: FloatImage, alpha: FloatImage) -> FloatImage:
-    """The subject's unmixed colour, straight: (H, W, 3) float32, in the plate's own scene-linear space.
+    """Estimate the subject's unmixed colour, straight: (H, W, 3) float32, in the plate's own scene-linear space.
 
     plate: (H, W, 3) float32, scene-linear, any finite value (above 1 and below 0 too). alpha: (H, W) float32 0..1.
     Where alpha is 1 it is the plate; in the soft band an estimate within the plate's range (its least value or 0, to
@@ -71,7 +71,7 @@ def estimate_foreground(plate: FloatImage, alpha: FloatImage) -> FloatImage:
 
 
 def split_matte(alpha: FloatImage, choke: int) -> tuple[FloatImage, FloatImage]:
-    """(core, edge), each (H, W) float32 0..1, with core + edge == alpha exactly.
+    """Split an alpha into (core, edge), each (H, W) float32 0..1, with core + edge == alpha exactly.
 
     core = alpha * erode(ramp(alpha, 0.90 to 0.98), choke), rounded down to 1/2048; edge = alpha - core.
     So the core is what is certainly inside, `choke` pixels away from anything that is not; hair, motion blur and the
@@ -97,7 +97,7 @@ def check_choke(choke: int) -> None:
 
 
 def describe_split(choke: int) -> str:
-    """The formula of split_matte, for a file's header."""
+    """Return the formula of split_matte, for a file's header."""
     return f"core = alpha * erode(ramp(alpha, {CORE_FROM:.2f}..{CORE_FULL:.2f}), {choke} px); edge = alpha - core"
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A first mask without any weights, from OpenCV: strokes give a shape, colours give its edge.
+"""Makes a first mask without weights, with OpenCV: strokes give a shape, colours give its edge.
 
     strokes -> watershed (Meyer 1991): what each stroke reaches before a stroke of the other side does
             -> GrabCut (Rother, Kolmogorov, Blake, SIGGRAPH 2004) in a band around that shape
@@ -47,7 +47,7 @@ _LEAST_SAMPLES = 5
 
 
 def grabcut(seen: FloatImage, prompts: Prompts) -> FloatImage:
-    """seen: (H, W, 3) sRGB 0..1; prompts: as they apply to it (Prompts.on) -> (h, w) float32, 0 or 1.
+    """Return a rough mask, (h, w) float32 0 or 1, of seen, (H, W, 3) sRGB 0..1, and prompts for it (Prompts.on).
 
     h and w are rough_size(). Raises MaskError where the prompts leave no background, or
     nothing is found.
@@ -74,7 +74,7 @@ def grabcut(seen: FloatImage, prompts: Prompts) -> FloatImage:
 
 
 def marked(prompts: Prompts, full: tuple[int, int], size: tuple[int, int]) -> Labels:
-    """What prompts say of each pixel, (h, w). full, size: (width, height) of the plate and of the answer."""
+    """Return what prompts say of each pixel, (h, w). full, size: (width, height) of the plate and of the answer."""
     across, down = size[0] / full[0], size[1] / full[1]
     labels = np.full(size[::-1], cv2.GC_PR_BGD, np.uint8)
     if prompts.box is not None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Half floats made of float32, however small the values are."""
+"""Converts float32 to half floats quickly, however small the values are."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SIGN = 15
 
 
 def halves(plane: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
-    """The nearest half floats: bit for bit what astype() makes, several times faster for mattes.
+    """Return the nearest half floats: bit for bit what astype() makes, several times faster for mattes.
 
     A matte's background is full of values just above 0, and numpy raises a flag for each that it rounds, which takes
     25 times as long as a conversion.

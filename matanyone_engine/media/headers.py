@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a file says beside its pixels: what of the plate's header is carried over, and how an alpha was made.
+"""Decides what of a plate's header is carried over, and notes how an alpha was made.
 
 Rules of this file:
 1. An alpha is data: nothing about colour is carried over, unless the file shows the plate's own colours.
@@ -34,7 +34,7 @@ _NOT_CARRIED_PREFIXES = (
 
 
 def carried_attributes(header: PlateHeader, *, colour: bool, colour_id: str = "") -> list[Attribute]:
-    """The plate's header as it goes into a file of ours.
+    """Return the plate's header as it goes into a file of ours.
 
     colour: whether the file shows the plate's own colours; colour_id: their space, said where the plate does not.
     """
@@ -50,7 +50,7 @@ def carried_attributes(header: PlateHeader, *, colour: bool, colour_id: str = ""
 
 
 def provenance_attributes(about: Mapping[str, str]) -> list[Attribute]:
-    """How the file was made, as header attributes."""
+    """Return how the file was made, as header attributes."""
     said = [Attribute(PROVENANCE_PREFIX + key, "string", value) for key, value in about.items()]
     return [Attribute("Software", "string", SOFTWARE), *said]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Movies at the depth they are stored with, through PyAV: the optional extra `movies`.
+"""Reads movies at the depth they are stored with, through PyAV: the optional extra `movies`.
 
 Rules of this file:
 1. No 8-bit step: pixel_formats.py converts what FFmpeg decodes.
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from matanyone_engine.errors import PlateError
-from matanyone_engine.media.images import Attribute, FloatImage, PlateHeader, Window, frame_rate, readable
+from matanyone_engine.media.images import Attribute, DataWindow, FloatImage, PlateHeader, frame_rate, readable
 from matanyone_engine.media.pixel_formats import rgb_of, stored_as
 from matanyone_engine.media.timecode import Timecode
 
@@ -39,12 +39,12 @@ _VENDORS = ("com.", "org.")
 
 
 def is_available() -> bool:
-    """Whether PyAV is installed."""
+    """Tell whether PyAV is installed."""
     return find_spec("av") is not None
 
 
 class DeepStream:
-    """An open movie: frames come in order, from the first."""
+    """Is an open movie whose frames come in order, from the first."""
 
     def __init__(self, path: Path) -> None:
         """Raises PlateError if it is no movie, or none whose colours are known."""
@@ -69,7 +69,7 @@ class DeepStream:
 
     @property
     def claimed(self) -> int:
-        """Frames that the file promises; 0 where it does not count them."""
+        """Return how many frames the file promises; 0 where it does not count them."""
         if self._stream.frames:
             return int(self._stream.frames)
         duration = self._container.duration
@@ -80,7 +80,7 @@ class DeepStream:
         return self.take() is not None
 
     def take(self) -> Any:
-        """The next frame, as decoded; None where skip() is False."""
+        """Return the next frame as decoded; None where skip() is False."""
         frame, self._ahead = (self._ahead, None) if self._ahead is not None else (self._next(), None)
         if frame is not None:
             self._times.add(frame)
@@ -95,11 +95,11 @@ class DeepStream:
         return self._times.notes()
 
     def rgb(self, decoded: Any) -> FloatImage:
-        """(H, W, 3) float32 R'G'B' of what take() gave, 0..1 from black to white."""
+        """Return (H, W, 3) float32 R'G'B' of what take() gave, 0..1 from black to white."""
         return np.ascontiguousarray(np.rot90(rgb_of(decoded, self._path), -self._turns))
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._container.close()
 
     def _next(self) -> Any:
@@ -173,7 +173,7 @@ def _end_of(container: Any, stream: Any) -> float | None:
 
 
 def unreadable(path: Path, why: str) -> PlateError:
-    """A movie that is none, or not whole."""
+    """Return the error about a file that is no movie, or not whole."""
     return PlateError(
         expected="a movie that can be read to its end",
         came=f"{str(path)!r}: {why}",
@@ -186,7 +186,7 @@ def unreadable(path: Path, why: str) -> PlateError:
 
 def _header(path: Path, container: Any, stream: Any, frame: Any, turns: int) -> PlateHeader:
     size = (frame.height, frame.width) if turns % 2 else (frame.width, frame.height)
-    window = Window(0, 0, *size)
+    window = DataWindow(0, 0, *size)
     fps = stream.average_rate or stream.guessed_rate
     said = {readable(key): readable(value) for key, value in {**container.metadata, **stream.metadata}.items()}
     tag = int(stream.codec_context.color_trc)
@@ -229,7 +229,7 @@ def _attributes(said: Mapping[str, str]) -> Iterator[Attribute]:
 
 
 def at_frame(header: PlateHeader, number: int) -> PlateHeader:
-    """The header of the frame `number` frames behind the first: with its own timecode."""
+    """Return the header of the frame `number` frames behind the first, with its own timecode."""
     start = Timecode.parse(header.timecode or "", header.fps)
     if start is None:
         return header

@@ -54,8 +54,8 @@ _COLOUR_ATTRIBUTES = (
 )
 
 
-class Window(NamedTuple):
-    """A rectangle of pixels: its top left corner and its size. y grows downwards."""
+class DataWindow(NamedTuple):
+    """Is a rectangle of pixels: its top left corner and its size. y grows downwards."""
 
     x: int
     y: int
@@ -64,7 +64,7 @@ class Window(NamedTuple):
 
 
 class Attribute(NamedTuple):
-    """A header attribute with OpenImageIO's type name, so that it can be written again as it was."""
+    """Keeps a header attribute with OpenImageIO's type name, so that it can be written again as it was."""
 
     name: str
     type: str
@@ -73,7 +73,7 @@ class Attribute(NamedTuple):
 
 @dataclass(frozen=True)
 class PlateHeader:
-    """What a frame's file says about itself; no pixels.
+    """Holds what a frame's file says about itself; no pixels.
 
     display_window, data_window: in the file's own coordinates.
     colour:     the attributes that speak about colour, as text (see color.choose_space).
@@ -82,8 +82,8 @@ class PlateHeader:
     """
 
     path: Path
-    display_window: Window
-    data_window: Window
+    display_window: DataWindow
+    data_window: DataWindow
     pixel_aspect: float
     fps: Fraction | None
     timecode: str | None
@@ -98,28 +98,30 @@ class PlateHeader:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) of the display window: the size of the plate, of its mask and of its alpha."""
+        """The (width, height) of the display window: the size of the plate, of its mask and of its alpha."""
         return self.display_window.width, self.display_window.height
 
     @property
-    def canvas(self) -> Window:
+    def canvas(self) -> DataWindow:
         """Display and data window together: larger than the display window where there is overscan."""
         display, data = self.display_window, self.data_window
         x, y = min(display.x, data.x), min(display.y, data.y)
         right = max(display.x + display.width, data.x + data.width)
         bottom = max(display.y + display.height, data.y + data.height)
-        return Window(x, y, right - x, bottom - y)
+        return DataWindow(x, y, right - x, bottom - y)
 
     @classmethod
     def plain(cls, path: Path, width: int, height: int) -> PlateHeader:
-        """Of pixels that came without a file: nothing is known but their size."""
-        window = Window(0, 0, width, height)
+        """Return the header of pixels that came without a file: nothing is known but their size."""
+        window = DataWindow(0, 0, width, height)
         return cls(path, window, window, 1.0, None, None, ("R", "G", "B"), {}, "raw", "float")
 
 
 @dataclass(frozen=True)
 class Plate:
-    """rgb: (H, W, 3) float32 in the file's own colour values, in the display window, 0 outside the data window.
+    """Holds the pixels of one frame in the file's own colour values.
+
+    rgb:    (H, W, 3) float32 in the display window, 0 outside the data window.
 
     canvas: the same over header.canvas, with the overscan.
     """
@@ -135,19 +137,19 @@ class Plate:
 
 
 def read_header(path: Path, wanted: Selection = ANY_PICTURE) -> PlateHeader:
-    """The header of a plate frame. Raises PlateError if the file is no image, or has not what is wanted."""
+    """Read the header of a plate frame. Raises PlateError if the file is no image, or has not what is wanted."""
     with open_image(path, PlateError) as image:
         return _header(_find_rgb(path, image, wanted))
 
 
 def read_views(path: Path) -> list[str]:
-    """The views that a file speaks of, the default one first; none of a file that speaks of none. Raises PlateError."""
+    """Read which views a file speaks of, the default one first; [] of a file that speaks of none. Raises PlateError."""
     with open_image(path, PlateError) as image:
         return views_of([part for part, _ in parts_of(image)])
 
 
 def check_bounds(path: Path, most_pixels: int) -> None:
-    """Before a file from elsewhere is read: what its header makes us allocate. Raises PlateError; decodes nothing.
+    """Refuse a file from elsewhere whose header would make us allocate too much. Raises PlateError; decodes nothing.
 
     most_pixels: of the data window of any part, which may be larger than the display window (overscan).
     """
@@ -175,7 +177,7 @@ def check_ends(path: Path, wanted: Selection = ANY_PICTURE) -> None:
 
 
 def read_plate(path: Path, wanted: Selection = ANY_PICTURE) -> Plate:
-    """A plate frame. Raises PlateError if it cannot be read whole, has no rgb, or holds NaN or Inf in its display."""
+    """Read a plate frame. Raises PlateError if it is not whole, has no rgb, or shows NaN or Inf."""
     with open_image(path, PlateError) as image:
         channels = _find_rgb(path, image, wanted)
         header = _header(channels)
@@ -186,7 +188,7 @@ def read_plate(path: Path, wanted: Selection = ANY_PICTURE) -> Plate:
 
 
 def read_channel(path: Path, name: str) -> FloatImage:
-    """One channel of a file's first part by its name, (H, W) float32, in the display window.
+    """Read one channel of a file's first part by its name, (H, W) float32, in the display window.
 
     Raises PlateError: unreadable, or without that channel.
     """
@@ -204,7 +206,7 @@ def read_channel(path: Path, name: str) -> FloatImage:
 
 
 def check_finite(rgb: FloatImage, path: Path) -> FloatImage:
-    """rgb as it is, or PlateError that counts the pixels that are not numbers and places the first."""
+    """Return rgb as it is, or raise PlateError that counts the pixels that are no numbers and places the first."""
     if np.isfinite(rgb).all():
         return rgb
     bad = ~np.isfinite(rgb).all(axis=-1)
@@ -221,7 +223,7 @@ def check_finite(rgb: FloatImage, path: Path) -> FloatImage:
 
 @dataclass(frozen=True)
 class ImageChannels:
-    """Some channels of one part of an open image file."""
+    """Names some channels of one part of an open image file."""
 
     path: Path
     image: Any
@@ -235,7 +237,7 @@ class ImageChannels:
 
 @contextmanager
 def open_image(path: Path, error: type[BadInput]) -> Iterator[Any]:
-    """An open ImageInput that leaves the pixels as the file has them, closed again in any case."""
+    """Open an image so that its pixels come as the file has them, and close it in any case."""
     _check_is_file(path, error)
     if is_movie(path):
         raise error(
@@ -290,8 +292,8 @@ def _header(channels: ImageChannels) -> PlateHeader:
     found = {item.name: item.value for item in attributes}
     return PlateHeader(
         path=channels.path,
-        display_window=Window(spec.full_x, spec.full_y, spec.full_width, spec.full_height),
-        data_window=Window(spec.x, spec.y, spec.width, spec.height),
+        display_window=DataWindow(spec.full_x, spec.full_y, spec.full_width, spec.full_height),
+        data_window=DataWindow(spec.x, spec.y, spec.width, spec.height),
         pixel_aspect=spec.get_float_attribute("PixelAspectRatio", 1.0),
         fps=_rate_in(found),
         timecode=readable(spec.get_string_attribute("smpte:TimeCode")) or None,
@@ -357,7 +359,7 @@ def rate_of(value: Any) -> Fraction | None:
 
 
 def frame_rate(value: float) -> Fraction | None:
-    """23.976 -> 24000/1001: a rate that was written as a decimal, as the fraction that was meant."""
+    """Return the fraction that a decimal rate stands for: 24000/1001 of 23.976; None of what is no rate."""
     if not np.isfinite(value) or value <= 0:
         return None
     ntsc = Fraction(round(value * 1.001) * 1000, 1001)
@@ -400,7 +402,7 @@ def check_canvas(path: Path, spec: Any, error: type[BadInput]) -> None:
 
 
 def parts_of(image: Any) -> list[tuple[Part, Any]]:
-    """Every part of an open file, with OpenImageIO's description of it."""
+    """Return every part of an open file, with OpenImageIO's description of it."""
     parts: list[tuple[Part, Any]] = []
     while image.seek_subimage(len(parts), 0):
         spec = image.spec()
@@ -433,8 +435,8 @@ def _read_colours(channels: ImageChannels, header: PlateHeader) -> FloatImage:
 def into_display(channels: ImageChannels, pixels: Any) -> Any:
     """Place pixels of the data window, (H, W, C), in the display window; 0 where the file has none."""
     spec = channels.spec
-    data = Window(spec.x, spec.y, spec.width, spec.height)
-    display = Window(spec.full_x, spec.full_y, spec.full_width, spec.full_height)
+    data = DataWindow(spec.x, spec.y, spec.width, spec.height)
+    display = DataWindow(spec.full_x, spec.full_y, spec.full_width, spec.full_height)
     return _into_window(pixels, data, display)
 
 
@@ -467,7 +469,7 @@ def _check_read(channels: ImageChannels, pixels: Any, error: type[BadInput]) -> 
         raise _unreadable(channels.path, error, complaint or "the pixels cannot be read")
 
 
-def _into_window(pixels: FloatImage, from_window: Window, to_window: Window) -> FloatImage:
+def _into_window(pixels: FloatImage, from_window: DataWindow, to_window: DataWindow) -> FloatImage:
     """(H, W, C) of one window -> of another: cut, and 0 where there was nothing."""
     if from_window == to_window:
         return pixels

@@ -28,7 +28,7 @@ _PNG, _PALETTE_KIND = b"\x89PNG\r\n\x1a\n", 3
 
 
 def numbers_in(codes: Codes, kind: str) -> list[int]:
-    """The labels of a single-channel picture, without 0; [] of one that may be a mask.
+    """Return the labels of a single-channel picture, without 0; [] of one that may be a mask.
 
     codes: (H, W), as stored. kind: 'uint8', 'uint16', 'uint32' or a float format.
     """
@@ -47,7 +47,7 @@ def numbers_in(codes: Codes, kind: str) -> list[int]:
 
 
 def hard_numbers(codes: Codes) -> list[int]:
-    """The values of a picture with few of them, without 0; [] of one with soft edges, from which no label is cut."""
+    """Return the values of a picture with few of them, without 0; [] of one with soft edges, which has no labels."""
     values = [int(value) for value in np.unique(codes) if value]
     return values if len(values) <= MOST_LABELS else []
 
@@ -60,7 +60,7 @@ def _whole_numbers(values: Codes) -> list[int]:
 
 
 def colours_in(rgb: FloatImage) -> list[str]:
-    """The colours of a picture with few of them, as '800000', without black; [] of a picture with many.
+    """Return the colours of a picture with few of them, as '800000', without black; [] of a picture with many.
 
     rgb: (H, W, 3) 0..1.
     """
@@ -71,7 +71,7 @@ def colours_in(rgb: FloatImage) -> list[str]:
 
 
 def of_colour(rgb: FloatImage, colour: str) -> FloatImage:
-    """(H, W) float32: 1 where rgb, (H, W, 3) 0..1, has this colour ('800000'), else 0."""
+    """Return (H, W) float32: 1 where rgb, (H, W, 3) 0..1, has this colour ('800000'), else 0."""
     return (_packed(rgb) == int(colour, 16)).astype(np.float32)
 
 
@@ -81,7 +81,7 @@ def _packed(rgb: FloatImage) -> NDArray[np.uint32]:
 
 
 def palette_of(path: Path) -> list[int] | None:
-    """The colours of a PNG that stores indices, packed as 0xRRGGBB by index; None of any other file."""
+    """Return the colours of a PNG that stores indices, packed as 0xRRGGBB by index; None of any other file."""
     try:
         with path.open("rb") as file:
             if file.read(8) != _PNG:
@@ -106,7 +106,7 @@ def _palette(file: Any) -> list[int] | None:
 
 
 def indices_of(rgb: FloatImage, palette: Sequence[int]) -> NDArray[np.uint32] | None:
-    """(H, W) indices of a picture that was stored with a palette; None where the palette is grey: that is a mask.
+    """Return (H, W) indices of a picture that was stored with a palette; None where that is grey: a mask.
 
     rgb: (H, W, 3) 0..1, as the image library looked it up. Of equal colours the first index counts.
     """

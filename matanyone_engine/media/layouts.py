@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Output layouts: what was asked for and what is known of a frame -> the channels of a file. No file is touched here.
+"""Decides which channels an output file has, from what was asked for and what is known of a frame.
 
     Delivery  +  FrameContent  ->  Picture  ->  mattes.write_picture()
 
@@ -29,7 +29,7 @@ from matanyone_engine.media.cryptomatte import cryptomatte_attributes, cryptomat
 from matanyone_engine.media.foreground import METHOD, check_choke, describe_split, estimate_foreground, split_matte
 from matanyone_engine.media.half_float import LARGEST_LOST, halves
 from matanyone_engine.media.headers import carried_attributes, provenance_attributes
-from matanyone_engine.media.images import FLOAT_FORMATS, Attribute, FloatImage, PlateHeader, Window, check_finite
+from matanyone_engine.media.images import FLOAT_FORMATS, Attribute, DataWindow, FloatImage, PlateHeader, check_finite
 
 SUBJECT = "subject"
 """The object's name where a shot has one and it was not named."""
@@ -57,7 +57,7 @@ _LONGEST_LAYER = 26
 
 @dataclass(frozen=True)
 class Delivery:
-    """How alphas are written, as asked for. None leaves it to the layout and the plate.
+    """Says how alphas are to be written. None leaves it to the layout and the plate.
 
     layout:      a name of LAYOUTS.
     compression: of .exr files, one of COMPRESSIONS; None is 'zips'.
@@ -80,13 +80,13 @@ class Delivery:
 
     @property
     def unmixes(self) -> bool:
-        """Whether a foreground is to be estimated."""
+        """Tell whether a foreground is to be estimated."""
         return self.foreground or self.layout == "foreground"
 
 
 @dataclass(frozen=True)
 class FrameContent:
-    """What is known of one frame.
+    """Holds what is known of one frame.
 
     header: of the plate's file.
     alphas: object -> (H, W) 0..1 over the display window; objects that are missing here are black.
@@ -104,15 +104,15 @@ class FrameContent:
 
 @dataclass(frozen=True)
 class Picture:
-    """A file's worth of pixels and words.
+    """Holds the pixels and the header of one file.
 
     channels: all of the size of data_window.
     straight: whether R, G, B are not multiplied by A.
     """
 
     channels: Channels
-    display_window: Window
-    data_window: Window
+    display_window: DataWindow
+    data_window: DataWindow
     depth: Depth
     compression: str
     straight: bool
@@ -121,7 +121,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Layout:
-    """One way to lay an alpha out.
+    """Describes one way to lay an alpha out.
 
     about:       for the help.
     compose:     what is in the file: content, objects -> channels over the data window.
@@ -277,7 +277,7 @@ def _cannot(expected: str, came: str, action: str) -> SettingError:
 
 
 def stored_depth(delivery: Delivery, suffix: str, header: PlateHeader) -> Depth:
-    """The pixel type of the file: as asked, else half where that holds everything exactly."""
+    """Return the pixel type of the file: as asked, else half where that holds everything exactly."""
     if suffix.lower() != ".exr":
         return "float" if delivery.depth == "float" else "uint16"
     if delivery.layout == "cryptomatte":
@@ -293,7 +293,7 @@ def stored_depth(delivery: Delivery, suffix: str, header: PlateHeader) -> Depth:
 def compose(
     delivery: Delivery, content: FrameContent, objects: Sequence[str], about: Mapping[str, str], suffix: str
 ) -> Picture:
-    """The file of one frame. objects: the job's, those that are to be in this file, in order.
+    """Return the file of one frame. objects: the job's, those that are to be in this file, in order.
 
     about: provenance, written as matanyone:<key>. Raises BadResult if an alpha is not one of this plate; PlateError if
     the plate is to be shown and has NaN or Inf in its overscan.
@@ -332,7 +332,7 @@ def compose(
 
 
 def cropped(picture: Picture) -> Picture:
-    """With the smallest data window that holds all that is not 0 in the file; one pixel where everything is."""
+    """Return the picture with the smallest data window that holds all that is not 0; one pixel if all is."""
     planes = {id(plane): plane for plane in picture.channels.values()}  # a layout may show one in several channels
     nothing = LARGEST_LOST if picture.depth == "half" else 0.0
     there = np.any([np.abs(plane) > nothing for plane in planes.values()], axis=0)
@@ -343,7 +343,7 @@ def cropped(picture: Picture) -> Picture:
     return replace(
         picture,
         channels={name: cut[id(plane)] for name, plane in picture.channels.items()},
-        data_window=Window(x + left, y + top, right - left, bottom - top),
+        data_window=DataWindow(x + left, y + top, right - left, bottom - top),
     )
 
 
@@ -354,7 +354,7 @@ def _span(there: npt.NDArray[np.bool_]) -> tuple[int, int]:
 
 
 def raw_bytes(delivery: Delivery, objects: Sequence[str], header: PlateHeader, suffix: str) -> int:
-    """Bytes that a pixel takes in a file without compression; 0 where there is one."""
+    """Return the bytes that a pixel takes in a file without compression; 0 where there is one."""
     if delivery.compression != "none":
         return 0
     point = replace(PlateHeader.plain(header.path, 1, 1), pixel_format=header.pixel_format)
@@ -411,7 +411,7 @@ def _object_channels(delivery: Delivery, objects: Sequence[str]) -> dict[str, st
 
 
 def alpha_of(content: FrameContent, name: str) -> FloatImage:
-    """An object's alpha, (H, W); black where it is missing."""
+    """Return an object's alpha, (H, W); black where it is missing."""
     alpha = content.alphas.get(name)
     if alpha is not None:
         return alpha
@@ -420,7 +420,7 @@ def alpha_of(content: FrameContent, name: str) -> FloatImage:
 
 
 def union(alphas: Sequence[FloatImage]) -> FloatImage:
-    """All objects in one alpha: their coverages add, since two objects cover different parts of a pixel; at most 1."""
+    """Return all objects in one alpha: their coverages add, since two objects cover different parts of a pixel."""
     return alphas[0] if len(alphas) == 1 else np.minimum(np.sum(alphas, axis=0, dtype=np.float32), np.float32(1.0))
 
 

@@ -28,7 +28,7 @@ _NAME = re.compile(
 
 @dataclass(frozen=True)
 class MaskSource:
-    """A mask file, and what in it is the mask where its writer says so.
+    """Names a mask file, and what in it is the mask where its writer says so.
 
     path:  the file, or a pattern of files with ####.
     layer: a layer, a channel or a part of the file; '' leaves it to the rule.
@@ -67,7 +67,7 @@ class MaskSource:
 
 @dataclass(frozen=True)
 class MatteChannels:
-    """One channel, or three of one grey, that may be the mask.
+    """Names one channel, or three of one grey, that may be the mask.
 
     name: as an artist writes it behind the file: 'A', 'roto.A', 'RGB', 'roto.RGB'.
     """
@@ -83,7 +83,7 @@ class MatteChannels:
 
 
 def mattes_of(parts: Sequence[tuple[Part, Sequence[int]]]) -> list[MatteChannels]:
-    """Every matte that the names allow, in the file's order; within a layer alpha, luminance, R G B, others.
+    """Return every matte that the names allow, in the file's order; within a layer alpha, luminance, R G B, others.
 
     parts: each part with the numbers of its channels that belong to the view.
     A file of a single channel has that one, whatever its name.
@@ -94,7 +94,7 @@ def mattes_of(parts: Sequence[tuple[Part, Sequence[int]]]) -> list[MatteChannels
 
 
 def single_channels(parts: Sequence[tuple[Part, Sequence[int]]]) -> list[MatteChannels]:
-    """Every channel alone, so that an artist can name any of them."""
+    """Return every channel alone, so that an artist can name any of them."""
     return [
         MatteChannels(part, part.owner(part.channels[column])[1], part.channels[column], (column,))
         for part, columns in parts
@@ -103,14 +103,14 @@ def single_channels(parts: Sequence[tuple[Part, Sequence[int]]]) -> list[MatteCh
 
 
 def named(mattes: Sequence[MatteChannels], wanted: str) -> list[MatteChannels]:
-    """Those that are called so; a part's name may stand before it. Capital letters count only where both exist."""
+    """Return the mattes of that name; a part's name may stand before it. Capitals count only where both exist."""
     found = [matte for matte in mattes if wanted in _names(matte)]
     lower = wanted.lower()
     return found or [matte for matte in mattes if lower in {name.lower() for name in _names(matte)}]
 
 
 def in_layer(mattes: Sequence[MatteChannels], wanted: str) -> list[MatteChannels]:
-    """Those of the layer or part that is called so."""
+    """Return the mattes of the layer or part of that name."""
     lower = wanted.lower()
     return [
         matte

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Growing and shrinking masks.
+"""Grows and shrinks masks.
 
 Everything the engine does itself is a grey-scale operation: soft edges move, they do not harden. The thresholding
 way of the reference is here under its own name, for parity only.
@@ -29,7 +29,7 @@ def grow_mask(mask: FloatImage, pixels: int) -> FloatImage:
 
 
 def upstream_guide_mask(mask: npt.NDArray[np.generic], dilate: int, erode: int) -> FloatImage:
-    """The reference's guide mask: (H, W) 0..255 in, (H, W) float32 0..255 out.
+    """Return the reference's guide mask: (H, W) 0..255 in, (H, W) float32 0..255 out.
 
     dilate > 0: everything that is not 0, dilated; erode > 0: then everything that is 255, eroded; each gives 0 or
     255. With both 0 the values stay as they are. dilate and erode are the *sizes* of the ellipse, not radii: even

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures on disk: a write that is whole or is not there.
+"""Writes pictures so that a file is whole or is not there.
 
 Rules of this file:
 1. Nothing half-written is ever seen under the final name: temporary file, read back, fsync, rename.
@@ -26,7 +26,7 @@ import OpenImageIO as oiio
 
 from matanyone_engine.atomic import whole_file
 from matanyone_engine.errors import OutputError
-from matanyone_engine.media.exr import Planes, Stored, holds, read_header, read_planes, write_planes
+from matanyone_engine.media.exr import Planes, StoredPlane, holds, read_header, read_planes, write_planes
 from matanyone_engine.media.half_float import halves
 from matanyone_engine.media.headers import PROVENANCE_PREFIX
 from matanyone_engine.media.images import Attribute, FloatImage, PlateHeader
@@ -78,7 +78,7 @@ def write_alpha(path: Path, alpha: FloatImage, header: PlateHeader, provenance: 
 
 
 def check_writable(folder: Path, expected_bytes: int = 0) -> int:
-    """Before work starts: make the folder, write and remove a small file in it. Returns the free bytes.
+    """Make the folder, write a small file in it and remove that. Returns the free bytes.
 
     Raises OutputError: it cannot be made or written, or has less room than expected_bytes.
     """
@@ -102,8 +102,16 @@ def check_writable(folder: Path, expected_bytes: int = 0) -> int:
     return free
 
 
+def is_readable(path: Path) -> bool:
+    """Whether all pixels of a picture can be read; a file that was cut short is not."""
+    image = oiio.ImageInput.open(str(path))
+    pixels = None if image is None else image.read_image()
+    oiio.geterror()
+    return pixels is not None
+
+
 def least_bytes(header: PlateHeader, frames: int, raw: int = 0) -> int:
-    """What this many files take at the very least, in bytes: with less room the work need not start.
+    """Return what this many files take at the very least, in bytes: with less room the work need not start.
 
     raw: bytes of a pixel where nothing is compressed, which is then no estimate (layouts.raw_bytes).
     """
@@ -150,16 +158,16 @@ _left_out: set[str] = set()
 _log = logging.getLogger("matanyone_engine")
 
 
-def _as_stored(picture: Picture, path: Path) -> dict[str, Stored]:
+def _as_stored(picture: Picture, path: Path) -> dict[str, StoredPlane]:
     """Channel name -> (H, W), the file's own values, so that they can be compared when read back."""
-    stored: dict[int, Stored] = {}  # a layout may show one plane in several channels
+    stored: dict[int, StoredPlane] = {}  # a layout may show one plane in several channels
     for name, plane in picture.channels.items():
         if id(plane) not in stored:
             stored[id(plane)] = _stored_plane(plane, picture.depth, name, path)
     return {name: stored[id(plane)] for name, plane in picture.channels.items()}
 
 
-def _stored_plane(plane: FloatImage, depth: Depth, name: str, path: Path) -> Stored:
+def _stored_plane(plane: FloatImage, depth: Depth, name: str, path: Path) -> StoredPlane:
     if depth == "float":
         return plane
     if depth == "uint16":
@@ -174,7 +182,7 @@ def _stored_plane(plane: FloatImage, depth: Depth, name: str, path: Path) -> Sto
     return halves(plane)
 
 
-def _interleaved(planes: Sequence[Stored]) -> Any:
+def _interleaved(planes: Sequence[StoredPlane]) -> Any:
     """(H, W, channels)."""
     if len(planes) > 4:  # OpenCV's limit depends on its version
         return np.stack(planes, axis=-1)
@@ -182,7 +190,7 @@ def _interleaved(planes: Sequence[Stored]) -> Any:
     return np.asarray(cv2.merge(bits)).view(planes[0].dtype).reshape(*planes[0].shape, len(planes))
 
 
-def _bits(plane: Stored) -> Any:
+def _bits(plane: StoredPlane) -> Any:
     """As unsigned integers, which OpenCV takes and which compare many times faster than half floats."""
     return np.ascontiguousarray(plane).view(np.uint32 if plane.dtype == np.float32 else np.uint16)
 
@@ -234,7 +242,7 @@ def _verify(path: Path, file_format: str, picture: Picture, planes: Planes) -> N
         raise OSError(_reason(path, "what was read back is not what was written"))
 
 
-def _read_back(path: Path, depth: Depth, *, named: bool, written: Sequence[str]) -> dict[str, Stored]:
+def _read_back(path: Path, depth: Depth, *, named: bool, written: Sequence[str]) -> dict[str, StoredPlane]:
     """Channel name -> (H, W), by OpenImageIO; a format without names has them as written. Raises OSError."""
     as_stored = oiio.ImageSpec()
     as_stored.attribute("oiio:UnassociatedAlpha", 1)  # or straight colours would come multiplied
@@ -263,7 +271,7 @@ def _is_what_was_written(read: Planes, picture: Picture, planes: Planes) -> bool
     return all(_is_near(read[name], planes[name], allowed) for name in planes.keys() - exact)
 
 
-def _is_near(stored: Stored, pixels: Stored, allowed: float) -> bool:
+def _is_near(stored: StoredPlane, pixels: StoredPlane, allowed: float) -> bool:
     """Whether a lossy codec can have made one of the other: it is off by little on average, and nowhere no number."""
     read, meant = stored.astype(np.float32), pixels.astype(np.float32)
     return bool(np.isfinite(read).all() and np.abs(read - meant).mean(dtype=np.float64) <= allowed)

@@ -26,7 +26,7 @@ import numpy as np
 from matanyone_engine.errors import PlateError
 from matanyone_engine.media import high_bit_depth_movies
 from matanyone_engine.media.high_bit_depth_movies import at_frame, unreadable
-from matanyone_engine.media.images import FloatImage, Plate, PlateHeader, Window, frame_rate
+from matanyone_engine.media.images import DataWindow, FloatImage, Plate, PlateHeader, frame_rate
 
 FIRST_FRAME = 1
 """Frame number of a movie's first frame, unless another one is given."""
@@ -41,14 +41,14 @@ _log = logging.getLogger("matanyone_engine")
 
 
 def decoder() -> str:
-    """Which library reads movies here, and its version: another one gives other values."""
+    """Return which library reads movies here, and its version: another one gives other values."""
     if high_bit_depth_movies.is_available():
         return f"PyAV {version('av')}"
     return f"OpenCV {cv2.__version__}"
 
 
-class Stream(Protocol):
-    """An open movie, whose frames come in order. header: of its first frame. claimed: frames its header promises."""
+class MovieStream(Protocol):
+    """Is an open movie whose frames come in order. header: of its first frame. claimed: frames its header promises."""
 
     header: PlateHeader
 
@@ -75,7 +75,7 @@ class Stream(Protocol):
 
 
 class Movie:
-    """A movie file as a plate: the first frame is number 1 (or first_frame), none is missing.
+    """Reads a movie file as a plate: the first frame is number 1 (or first_frame), none is missing.
 
     Opening goes through the whole file once to count the frames that can be decoded.
     """
@@ -111,16 +111,16 @@ class Movie:
         return self.path.suffix
 
     def paths(self, frames: Sequence[int]) -> list[Path]:
-        """The movie itself, once, whichever frames."""
+        """Return the movie itself, once, whichever frames."""
         return [self.path] if frames else []
 
     def header(self, frame: int) -> PlateHeader:
-        """The same for every frame of the movie, but for its timecode."""
+        """Return the header, which is the same for every frame but for its timecode."""
         self._check_frame(frame)
         return at_frame(self._stream.header, frame - self.frames[0])
 
     def read(self, frame: int) -> Plate:
-        """A frame, codes as 0..1. Forward is streamed; going back starts again now and then."""
+        """Read a frame, codes as 0..1. Forward is streamed; going back starts again now and then."""
         header = self.header(frame)
         if frame not in self._kept:
             self._decode(frame)
@@ -142,14 +142,14 @@ class Movie:
             self._next += 1
 
     def check(self, frame: int) -> None:
-        """Nothing is left to find: every frame was decoded once when the movie was opened."""
+        """Do nothing more: every frame was decoded once when the movie was opened."""
         self._check_frame(frame)
 
     def _restart(self) -> None:
         self._stream.close()
         self._stream, self._next = self._start(), self.frames[0]
 
-    def _start(self) -> Stream:
+    def _start(self) -> MovieStream:
         if not self.path.is_file():
             raise unreadable(self.path, "there is no such file")
         return (
@@ -178,7 +178,7 @@ def _least(path: Path, claimed: int) -> int:
 
 
 class EightBitStream:
-    """A movie through OpenCV."""
+    """Reads a movie through OpenCV."""
 
     def __init__(self, path: Path) -> None:
         """Raises PlateError."""
@@ -233,7 +233,7 @@ def _stored_bits(capture: Any) -> int:
 
 
 def _header(path: Path, capture: Any) -> PlateHeader:
-    window = Window(0, 0, int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)))
+    window = DataWindow(0, 0, int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)))
     return PlateHeader(
         path=path,
         display_window=window,

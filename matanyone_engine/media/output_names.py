@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tokens of output names: {shot}, {object} and {version:03d}, in the file's name and in its folders.
+"""Fills in tokens of output names: {shot}, {object} and {version:03d}, in the file's name and in its folders.
 
     renders/{shot}/v{version:03d}/{shot}_{object}_v{version:03d}.####.exr
 
@@ -22,7 +22,7 @@ _VERSION_OF_A_NAME = re.compile(r"[._-]v[0-9]+$", re.IGNORECASE)
 
 
 def tokens_of(text: str) -> frozenset[str]:
-    """Which tokens a name uses. Raises SettingError for one that there is not."""
+    """Return which tokens a name uses. Raises SettingError for one that there is not."""
     for match in _TOKEN.finditer(text):
         if match["name"] not in _TOKENS or (match["digits"] and match["name"] != "version"):
             raise SettingError(
@@ -34,14 +34,14 @@ def tokens_of(text: str) -> frozenset[str]:
 
 
 def shot_of(plate_name: str, folder: Path) -> str:
-    """The shot's name as the plate's file name has it: sh010_plate_v002.####.exr -> sh010_plate; else its folder."""
+    """Return the shot's name by the plate's file name: sh010_plate of sh010_plate_v002.####.exr; else its folder."""
     stem = plate_name.split("#", 1)[0] if "#" in plate_name else Path(plate_name).stem
     stem = _VERSION_OF_A_NAME.sub("", stem.rstrip("._-"))
     return _plain(stem) or _plain(folder.absolute().name) or "shot"
 
 
 def with_tokens(text: str, **values: str | int) -> str:
-    """The name with these tokens replaced; the others stay."""
+    """Return the name with these tokens replaced; the others stay."""
 
     def replaced(match: re.Match[str]) -> str:
         if match["name"] not in values:
@@ -53,7 +53,7 @@ def with_tokens(text: str, **values: str | int) -> str:
 
 
 def versions_taken(text: str) -> list[int]:
-    """Versions of this output that there is anything of, ascending; {shot} is replaced already.
+    """Return the versions of this output that are on disk, ascending; {shot} is replaced already.
 
     The first folder or file name with {version} decides: a file that begins like it is enough.
     """

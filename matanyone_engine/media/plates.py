@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A plate, whatever it is stored as: an image sequence, one image, a movie."""
+"""Opens a plate, whether it is an image sequence, one image or a movie."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PLAIN_PICTURE = "R, G, B"
 
 
 class PlateSource(Protocol):
-    """Frames that can be read one at a time, each under its own number.
+    """Has frames that can be read one at a time, each under its own number.
 
     frames:  the numbers that are there, ascending; gaps, missing: those that should be and are not.
     padding: digits that frame numbers are written with; name: for messages; suffix: '.exr', '.mov'.
@@ -45,20 +45,20 @@ class PlateSource(Protocol):
     def suffix(self) -> str: ...
 
     def header(self, frame: int) -> PlateHeader:
-        """What the frame's file says about itself. Raises PlateError."""
+        """Return what the frame's file says about itself. Raises PlateError."""
 
     def check(self, frame: int) -> None:
         """Make sure that the frame's file is whole. Raises PlateError."""
 
     def read(self, frame: int) -> Plate:
-        """The frame's pixels. Raises PlateError if they are not all there, or not all numbers."""
+        """Read the frame's pixels. Raises PlateError if they are not all there, or not all numbers."""
 
     def paths(self, frames: Sequence[int]) -> list[Path]:
-        """The files that hold these frames: what must never be written over."""
+        """Return the files that hold these frames, which must never be written over."""
 
 
 class SequencePlate:
-    """A FrameSequence whose frames can be read; of files with several pictures, the one that is wanted."""
+    """Reads the frames of a sequence; of files with several pictures, the one that is wanted."""
 
     def __init__(self, sequence: FrameSequence, wanted: Selection = ANY_PICTURE) -> None:
         self.sequence = sequence
@@ -102,7 +102,7 @@ class SequencePlate:
 
 
 def open_plate(text: str | Path, first_movie_frame: int = FIRST_FRAME, wanted: Selection = ANY_PICTURE) -> PlateSource:
-    """The plate that a pattern, a folder, an image or a movie means; wanted: which picture, of files with several.
+    """Open the plate that a pattern, a folder, an image or a movie means; wanted: which picture, of several.
 
     Raises PlateError, FrameRangeError.
     """
@@ -122,7 +122,7 @@ def open_plate(text: str | Path, first_movie_frame: int = FIRST_FRAME, wanted: S
 def check_plates(
     plate: PlateSource, frames: Sequence[int], checked: Callable[[int, int], None] = lambda _done, _of: None
 ) -> PlateHeader:
-    """Before work starts: every frame is whole, of the size of the first, and a number in every pixel.
+    """Check that every frame is whole, as large as the first, and has a number in every pixel.
 
     Float frames are read through, since only their pixels can tell; of the others the ends are read. `checked` hears
     how many of how many are done. Returns the first header. Raises PlateError.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A picture of what the network will see: the prepared plate, and the prepared mask over it.
+"""Makes a picture of what the network will see: the prepared plate, and the prepared mask over it.
 
 Rules of this file:
 1. The left half is the network's view, pixel for pixel, scaled down at most; nothing is drawn over it.

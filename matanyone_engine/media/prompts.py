@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an artist says of a subject with a few clicks: a box around it, strokes on it and beside it.
+"""Holds what an artist says of a subject with a few clicks: a box around it, strokes on it and beside it.
 
 Rule of this file: everything is in plate pixels, counted from the top left of the display window, and checked against
 the plate before anything is computed. Back ends (grabcut.py, sam2 in model/) get prompts that make sense.
@@ -29,7 +29,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Stroke:
-    """One point is a click, several are a line."""
+    """Is a click, of one point, or a line, of several."""
 
     points: tuple[Point, ...]
     subject: bool = True
@@ -54,7 +54,7 @@ class Stroke:
 
 @dataclass(frozen=True)
 class Prompts:
-    """A box around the subject and strokes; either may be left out, not both."""
+    """Holds a box around the subject and strokes; either may be left out, not both."""
 
     box: tuple[int, int, int, int] | None = None
     """x0, y0, x1, y1; x1 and y1 lie outside. What is outside of the box is not the subject."""
@@ -68,7 +68,7 @@ class Prompts:
         return "; ".join((*box, *(f"stroke {stroke}" for stroke in self.strokes)))
 
     def on(self, size: tuple[int, int]) -> Prompts:
-        """As they apply to a plate of this (width, height): the box cut off at its border, the brush in pixels.
+        """Return the prompts as they apply to a plate of this (width, height): box cut at its border, brush in pixels.
 
         Raises MaskError: no box and nothing on the subject, a box that is empty or off the plate, points off the
         plate, strokes on the subject outside of the box, a brush that is no width.
@@ -91,7 +91,7 @@ class Prompts:
 
 
 def rough_size(height: int, width: int) -> tuple[int, int]:
-    """(height, width) of a rough mask for a plate: its shape, SHORTEST_SIDE on the shorter side at most."""
+    """Return (height, width) of a rough mask for a plate: its shape, SHORTEST_SIDE on the shorter side at most."""
     scale = min(1.0, SHORTEST_SIDE / min(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
 

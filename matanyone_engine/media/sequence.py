@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frame numbers, frame ranges and file names. No pixel is read here.
+"""Reads frame numbers, frame ranges and file names. No pixel is read here.
 
 Rules of this file:
 1. A frame keeps its number. Nothing is renumbered, paired by position, or filled in silently.
@@ -48,7 +48,7 @@ _LAST_DIGITS = re.compile(r"(?<![0-9vV])(?:(?<![A-Za-z0-9])-)?[0-9]+(?=\.[^.]+$)
 
 
 def parse_frames(text: str) -> tuple[int, ...]:
-    """'1001-1045,1050,1060-1080x2' -> frame numbers, ascending, each once. Negative numbers: '-5--1'.
+    """Read '1001-1045,1050,1060-1080x2' as frame numbers, ascending, each once. Negative numbers: '-5--1'.
 
     Raises FrameRangeError for anything that is not exactly that (spaces around the numbers are fine).
     """
@@ -85,7 +85,7 @@ def _bad_range(text: str, came: str) -> FrameRangeError:
 
 
 def describe_frames(frames: Iterable[int]) -> str:
-    """The inverse of parse_frames, as short as it goes: (1, 2, 3, 7) -> '1-3,7'."""
+    """Write frames as parse_frames reads them, as short as it goes: '1-3,7' of (1, 2, 3, 7)."""
     left = sorted(set(frames))
     parts = []
     while left:
@@ -126,7 +126,7 @@ def _name_frames(frames: Sequence[int]) -> str:
 
 @dataclass(frozen=True)
 class FrameSequence:
-    """Numbered files of one name in one folder, or one file.
+    """Holds numbered files of one name in one folder, or one file.
 
     folder, prefix, suffix: the path of frame 7 with padding 4 is folder/prefix0007suffix.
     padding:  least number of digits; the sign of a negative frame comes on top (-0005).
@@ -144,7 +144,7 @@ class FrameSequence:
     numbered: bool = True
 
     def path(self, frame: int) -> Path:
-        """Where this frame is, or would be if it is missing."""
+        """Return where this frame is, or would be if it is missing."""
         number = frame_text(frame, self.padding) if self.numbered else ""
         return self.folder / f"{self.prefix}{number}{self.suffix}"
 
@@ -172,12 +172,12 @@ class FrameSequence:
 
 
 def frame_text(frame: int, padding: int) -> str:
-    """5 -> '0005', -5 -> '-0005' for padding 4: the padding counts digits, the sign comes on top."""
+    """Write a frame number: '0005' of 5, '-0005' of -5 for padding 4, which counts digits without the sign."""
     return f"{'-' if frame < 0 else ''}{abs(frame):0{padding}d}"
 
 
 def find_sequence(text: str | Path) -> FrameSequence:
-    """The frames that a pattern, a folder or a file name means.
+    """Find the frames that a pattern, a folder or a file name means.
 
     A file is itself alone: its sequence is not expanded. Raises FrameRangeError if the text fits nothing, or
     fits more than one sequence; PlateError if there is nothing to read.
@@ -215,7 +215,7 @@ def check_name(path: Path) -> None:
 
 
 def is_movie(path: Path) -> bool:
-    """Whether the name is that of a movie rather than of an image."""
+    """Tell whether the name is that of a movie rather than of an image."""
     return path.suffix.lower() in MOVIE_SUFFIXES
 
 
@@ -305,7 +305,7 @@ def _unreadable(path: Path, error: OSError) -> PlateError:
 
 
 def has_frame_token(name: str) -> bool:
-    """Whether a file name has ####, %04d or a range in place of a number."""
+    """Tell whether a file name has ####, %04d or a range in place of a number."""
     return _last_token(name) is not None
 
 
@@ -362,7 +362,7 @@ def _padding_on_disk(path: Path, numbers: list[str]) -> int:
 
 
 class HasFrames(Protocol):
-    """What can be asked for its frames: an image sequence, a movie."""
+    """Has frames that can be asked for: an image sequence, a movie."""
 
     @property
     def name(self) -> str: ...
@@ -436,7 +436,7 @@ def _count(frames: int) -> str:
 
 
 def describe_range(frames: range) -> str:
-    """'1003-20240114', or one number."""
+    """Return '1003-20240114', or one number."""
     return str(frames[0]) if len(frames) == 1 else f"{frames[0]}-{frames[-1]}"
 
 
@@ -445,7 +445,7 @@ def describe_range(frames: range) -> str:
 
 @dataclass(frozen=True)
 class OutputPattern:
-    """Where alphas go: folder/prefix<frame>suffix.
+    """Says where alphas go: folder/prefix<frame>suffix.
 
     padding:  digits of the frame number, None for a single '#', which takes the plate's.
     numbered: False for a name without a frame token, which can hold one frame only.
@@ -493,7 +493,7 @@ class OutputPattern:
         return Path(f"_{self.suffix}").suffix
 
     def path(self, frame: int, default_padding: int) -> Path:
-        """The file of this frame; default_padding, the plate's, is taken where the pattern leaves it open."""
+        """Return the file of this frame; default_padding, the plate's, is taken where the pattern leaves it open."""
         padding = default_padding if self.padding is None else self.padding
         number = frame_text(frame, padding) if self.numbered else ""
         return self.folder / f"{self.prefix}{number}{self.suffix}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One multi-part EXR out of a file per view: each view a part of its own, with its own channels and header.
+"""Joins a file per view into one EXR, each view a part of its own, with its own channels and header.
 
 Rules of this file:
 1. Pixels and header of a view are taken over as they are stored; nothing is converted.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A frame made small, to be looked at: plate, alpha, and the subject over something else.
+"""Makes a frame small, to be looked at: plate, alpha, and the subject over something else.
 
 Rules of this file:
 1. Composites are mixed in linear light and encoded last: hair edges look as they will in comp.
@@ -27,7 +27,7 @@ _CHECKER_SQUARE = 16
 
 @dataclass(frozen=True)
 class Thumbnails:
-    """One frame. In linear light, all of one size."""
+    """Holds one frame in linear light, all pictures of one size."""
 
     linear: FloatImage
     """(h, w, 3) the plate."""
@@ -38,29 +38,29 @@ class Thumbnails:
 
     @classmethod
     def of(cls, rgb: FloatImage, alpha: FloatImage, widest: int) -> Thumbnails:
-        """rgb (H, W, 3) display-referred sRGB; alpha (H, W). Both 0..1, the rest is clipped. Never enlarges."""
+        """Shrink rgb, (H, W, 3) display-referred sRGB, and alpha, (H, W): 0..1, the rest is clipped. Never enlarges."""
         size = fitting(alpha.shape, widest)
         linear = decode_srgb(np.clip(rgb, 0, 1))
         opacity = np.clip(alpha, 0, 1)[..., None]
         return cls(shrunk(linear, size), shrunk(linear * opacity, size), shrunk(opacity, size)[..., None])
 
     def plate(self) -> Sheet:
-        """As shown to the network."""
+        """Return the plate as shown to the network."""
         return as_bytes(encode_srgb(self.linear))
 
     def alpha(self) -> Sheet:
-        """The values of the alpha, as they are, for greys."""
+        """Return the values of the alpha, as they are, as greys."""
         return as_bytes(np.repeat(self.cover, 3, axis=2))
 
     def over_checker(self) -> Sheet:
-        """The subject over two greys."""
+        """Return the subject over two greys."""
         height, width = self.cover.shape[:2]
         rows, columns = np.ogrid[:height, :width]
         odd = (rows // _CHECKER_SQUARE + columns // _CHECKER_SQUARE) % 2
         return self._over(np.asarray(_CHECKER, dtype=np.float32)[odd][..., None])
 
     def over_colour(self, colour: tuple[float, float, float]) -> Sheet:
-        """The subject over one colour of linear Rec.709."""
+        """Return the subject over one colour of linear Rec.709."""
         return self._over(np.asarray(colour, dtype=np.float32))
 
     def _over(self, background: FloatImage) -> Sheet:
@@ -68,23 +68,23 @@ class Thumbnails:
 
 
 def fitting(shape: tuple[int, ...], widest: int) -> tuple[int, int]:
-    """(width, height) of an image (H, W, ...) in the same proportions, never larger than it is."""
+    """Return (width, height) of an image (H, W, ...) in the same proportions, never larger than it is."""
     scale = min(1.0, widest / shape[1])
     return max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale))
 
 
 def shrunk(image: FloatImage, size: tuple[int, int]) -> FloatImage:
-    """By areas, to (width, height)."""
+    """Shrink an image to (width, height), by areas."""
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
 
 
 def as_bytes(image: FloatImage) -> Sheet:
-    """0..1 -> 0..255."""
+    """Convert 0..1 to bytes, 0..255."""
     return np.asarray(np.clip(image, 0, 1) * 255 + 0.5, dtype=np.uint8)
 
 
 def as_webp(sheet: Sheet, quality: int) -> bytes:
-    """For a page: quality 1 to 100, more than 100 is lossless."""
+    """Encode a picture for a page: quality 1 to 100, more than 100 is lossless."""
     done, data = cv2.imencode(".webp", sheet[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, quality])
     if not done:
         raise OSError("OpenCV cannot write WebP")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SMPTE timecode (ST 12-1): the one of a movie's first frame -> that of any other, and the two integers EXR keeps."""
+"""Counts SMPTE timecode (ST 12-1) on from a movie's first frame, and packs it into the two integers EXR keeps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ _MOST_PACKED = 39
 
 @dataclass(frozen=True)
 class Timecode:
-    """frames: since midnight, counted, not labelled; rate: labels a second; drop: some labels are left out (29.97)."""
+    """Is a timecode as a count.
+
+    frames: since midnight, counted, not labelled. rate: labels a second. drop: some labels are left out (29.97).
+    """
 
     frames: int
     rate: int
@@ -22,7 +25,7 @@ class Timecode:
 
     @classmethod
     def parse(cls, text: str, fps: Fraction | None) -> Timecode | None:
-        """'01:00:00:00', with ; or . before the frame where labels are dropped. None where it says nothing."""
+        """Read '01:00:00:00', with ; or . before the frame where labels are dropped. None where it says nothing."""
         match = _TEXT.fullmatch(text.strip())
         rate = round(fps) if fps else 0
         if match is None or not rate:
@@ -34,7 +37,7 @@ class Timecode:
         return cls(labelled - (labels_dropped(rate) * (whole - whole // 10) if drop else 0), rate, drop)
 
     def later(self, frames: int) -> Timecode:
-        """So many frames on, past midnight from 0 again."""
+        """Return the timecode so many frames later, past midnight from 0 again."""
         day = 24 * 60 * 60 * self.rate - (labels_dropped(self.rate) * 24 * 54 if self.drop else 0)
         return Timecode((self.frames + frames) % day, self.rate, self.drop)
 
@@ -56,7 +59,7 @@ class Timecode:
 
     @property
     def packed(self) -> tuple[int, int] | None:
-        """OpenEXR's timecode attribute: time and flags, user data; None for a frame above 39, which does not fit."""
+        """Return OpenEXR's timecode attribute: time and flags, user data; None for a frame above 39."""
         hours, minutes, seconds, frame = self.fields
         if frame > _MOST_PACKED:
             return None
@@ -65,7 +68,7 @@ class Timecode:
 
 
 def labels_dropped(rate: int) -> int:
-    """Labels that are left out at the start of a minute: 2 of 30, 4 of 60."""
+    """Return how many labels are left out at the start of a minute: 2 of 30, 4 of 60."""
     return rate // 15
 
 

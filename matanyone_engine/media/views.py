@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Views of a stereo shot in file names: %V is a view's name, %v its first letter, as Nuke writes them.
+"""Handles views of a stereo shot in file names: %V is a view's name, %v its first letter, as Nuke writes them.
 
 Rules of this file:
 1. A view's name is a plain word: it never leads into another folder.
@@ -18,12 +18,12 @@ _NAME = re.compile(r"[^\W\d][\w-]*")
 
 
 def has_view(text: str) -> bool:
-    """Whether a name has %V or %v."""
+    """Tell whether a name has %V or %v."""
     return _TOKEN.search(text) is not None
 
 
 def with_view(text: str, view: str | None) -> str:
-    """The name with %V and %v replaced. Raises SettingError where there is a token and no view."""
+    """Return the name with %V and %v replaced. Raises SettingError where there is a token and no view."""
     if not has_view(text):
         return text
     if view is None:
@@ -37,7 +37,7 @@ def with_view(text: str, view: str | None) -> str:
 
 
 def check_view(view: str) -> None:
-    """Raises SettingError for a name that is not letters, digits, _ and -."""
+    """Check a view's name. Raises SettingError for one that is not letters, digits, _ and -."""
     if not _NAME.fullmatch(view):
         raise SettingError(
             expected="a view's name: a letter, then letters, digits, _ and -", came=repr(view), action="Correct it."
@@ -45,7 +45,7 @@ def check_view(view: str) -> None:
 
 
 def views_on_disk(text: str) -> list[str]:
-    """What %V may stand for in this name, by the files and folders that are there, sorted.
+    """Return what %V may stand for in this name, by the files and folders that are there, sorted.
 
     Only the first part of the path that has %V is looked at. Raises SettingError for %v, which could be anything.
     """

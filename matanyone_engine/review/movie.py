@@ -28,7 +28,7 @@ from matanyone_engine.media.file_info import read_facts
 from matanyone_engine.media.images import frame_rate
 from matanyone_engine.media.thumbnails import Sheet, fitting
 from matanyone_engine.review.review import REASONS, RunFiles, RunPictures, open_plate_of
-from matanyone_engine.runs.record import Line
+from matanyone_engine.runs.frame_record import FrameRecord
 
 _BT709, _LIMITED_RANGE = 1, 1
 """FFmpeg's numbers for primaries, transfer and matrix of BT.709, and for the range of video."""
@@ -206,7 +206,7 @@ def _write_strip(sheet: Sheet, run: RunFiles, frame: int) -> None:
     height, width = sheet.shape[:2]
     scale = min(0.7, width / 1000)
     baseline = height - _STRIP // 2 + round(9 * scale)
-    words, colour = _confidence(run.lines.get(frame, {})) if frame in run.files else ("no alpha", _GREY)
+    words, colour = _confidence(run.lines.get(frame, FrameRecord())) if frame in run.files else ("no alpha", _GREY)
     number = f"frame {frame}"
     across = cv2.getTextSize(number, _FONT, scale, 1)[0][0]
     cv2.putText(sheet, number, (8, baseline), _FONT, scale, _LIGHT, 1, cv2.LINE_AA)
@@ -218,15 +218,15 @@ def _write_strip(sheet: Sheet, run: RunFiles, frame: int) -> None:
         cv2.putText(sheet, title, (width - long - 8, baseline), _FONT, scale, _GREY, 1, cv2.LINE_AA)
 
 
-def _confidence(line: Line) -> tuple[str, tuple[int, int, int]]:
+def _confidence(said: FrameRecord) -> tuple[str, tuple[int, int, int]]:
     """Say how far the frame can be trusted: its least certain object, and why if that is little."""
-    told = line.get("confidence", {})
+    told = said.confidence
     if not told:
         return "confidence not known", _GREY
-    name = min(told, key=lambda each: told[each]["value"])
-    value = told[name]["value"]
+    name = min(told, key=lambda each: told[each].value)
+    value = told[name].value
     if value >= DOUBTFUL:
         return f"confidence {value:.2f}", _GOOD
     who = f"{name}, " if len(told) > 1 else ""
-    why = REASONS.get(told[name]["why"], told[name]["why"])
+    why = REASONS.get(told[name].why, told[name].why)
     return f"confidence {value:.2f}  {who}{why}".encode("ascii", "replace").decode(), _BAD

@@ -26,13 +26,13 @@ FORMAT = 1
 def publish_facts(run: RunFiles, movie: ReviewMovie | None = None) -> dict[str, Any]:
     """Collect the facts of a run as plain values; paths are whole, with / on every system. Raises PlateError."""
     frames = sorted(run.files)
-    shot, made = run.record.get("shot", {}), run.record.get("made", {})
+    shot, made = run.record.shot, run.record.made
     window = read_facts(run.files[frames[0]][0]).parts[0].display_window
     return {
         "format": FORMAT,
         "software": f"{SOFTWARE} {__version__}",
         "name": run.title,
-        "state": run.record.get("state", ""),
+        "state": run.record.state,
         "frame_start": frames[0],
         "frame_end": frames[-1],
         "missing_frames": sorted(set(range(frames[0], frames[-1] + 1)) - set(frames)),
@@ -108,9 +108,9 @@ def _review(movie: ReviewMovie) -> dict[str, Any]:
 def _lowest(run: RunFiles) -> dict[str, Any] | None:
     """Find the frame whose least certain object has the lowest confidence."""
     told = {
-        frame: min(each["value"] for each in line["confidence"].values())
-        for frame, line in run.lines.items()
-        if line.get("confidence")
+        frame: min(each.value for each in said.confidence.values())
+        for frame, said in run.lines.items()
+        if said.confidence
     }
     if not told:
         return None

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,9 +30,10 @@ from matanyone_engine.media.masks import read_alpha
 from matanyone_engine.media.plates import PlateSource, open_plate
 from matanyone_engine.media.sequence import OutputPattern, find_sequence, has_frame_token
 from matanyone_engine.media.thumbnails import Thumbnails, as_webp, fitting, shrunk
+from matanyone_engine.runs.frame_record import FrameRecord
 from matanyone_engine.runs.ledger import Ledger
-from matanyone_engine.runs.record import Line, read_record
-from matanyone_engine.runs.sidecars import RECORD, Papers
+from matanyone_engine.runs.record import Record, read_record
+from matanyone_engine.runs.sidecars import RECORD, Sidecars
 
 _MEASURED_WIDTH = 640
 """Pixels: flicker is measured on alphas no wider than this, as a viewer would see it."""
@@ -68,11 +69,11 @@ class RunFiles:
     """Holds the files of a run, and what its record says of them."""
 
     title: str
-    record: Mapping[str, Any]
-    """{} where there is none."""
+    record: Record
+    """An empty one where there is none."""
     files: Mapping[int, Sequence[Path]]
     """Frame -> its files, ascending."""
-    lines: Mapping[int, Line]
+    lines: Mapping[int, FrameRecord]
     """Frame -> what a record or a ledger says of it."""
 
 
@@ -162,7 +163,7 @@ def find_run(text: str) -> RunFiles:
         return _of_records([path])
     if path.is_dir():
         records = sorted(path.glob(f"*{RECORD}"))
-        if len({str(read_record(record).get("job", {}).get("out")) for record in records}) > 1:
+        if len({str((read_record(record) or Record()).job.get("out")) for record in records}) > 1:
             raise SettingError(
                 expected=f"a single run in the folder {text!r}",
                 came=f"{len(records)} runs: {', '.join(record.name for record in records[:10])}",
@@ -170,7 +171,7 @@ def find_run(text: str) -> RunFiles:
             )
         return _of_records(records) if records else _of_files(path)
     if has_frame_token(path.name):
-        records = Papers(OutputPattern.parse(path)).records()
+        records = Sidecars(OutputPattern.parse(path)).records()
         if records:
             return _of_records(records)
     return _of_files(path)
@@ -179,16 +180,15 @@ def find_run(text: str) -> RunFiles:
 def _of_records(paths: Sequence[Path]) -> RunFiles:
     """Join the records of one output: runs over some of its frames have their own, and the latest on a frame counts."""
     path = paths[0]
-    records = sorted(map(read_record, paths), key=lambda record: str(record.get("written", "")))
-    record = records[-1]
-    if not record:
+    records = sorted((record for each in paths if (record := read_record(each))), key=lambda each: each.written)
+    if not records:
         raise SettingError(
             expected="the record of a run",
             came=f"{str(path)!r}, which is not a record" if path.exists() else f"{str(path)!r}, which is not there",
             action="Name the record (NAME.matanyone.json), the folder or the output pattern of a run.",
         )
-    lines = {int(frame): line for each in records for frame, line in each.get("frames", {}).items()}
-    files = {frame: [path.parent / name for name in line["files"]] for frame, line in sorted(lines.items())}
+    lines = {frame: said for each in records for frame, said in each.frames.items()}
+    files = {frame: [path.parent / name for name in said.files] for frame, said in sorted(lines.items())}
     there = {frame: found for frame, found in files.items() if all(file.is_file() for file in found)}
     if not there:
         raise PlateError(
@@ -196,16 +196,16 @@ def _of_records(paths: Sequence[Path]) -> RunFiles:
             came="a folder without any of them",
             action="Put the record beside its alphas, or name their pattern.",
         )
-    return RunFiles(_title(Path(record["job"]["out"])), record, there, lines)
+    return RunFiles(_title(Path(str(records[-1].job.get("out", path)))), records[-1], there, lines)
 
 
 def _of_files(path: Path) -> RunFiles:
     """Find alphas that have no record; the ledger beside them may still say something."""
     found = find_sequence(path)
     files = {frame: [found.path(frame)] for frame in found.frames}
-    papers = Papers(OutputPattern.parse(found.folder / found.name))
-    ledger = Ledger(papers.ledger, papers.ledgers())
-    return RunFiles(_title(found.folder / found.name), {}, files, ledger.lines())
+    sidecars = Sidecars(OutputPattern.parse(found.folder / found.name))
+    ledger = Ledger(sidecars.ledger, sidecars.ledgers())
+    return RunFiles(_title(found.folder / found.name), Record(), files, ledger.lines())
 
 
 def _title(pattern: Path) -> str:
@@ -242,7 +242,7 @@ def look_through(
         notes.append("This run says nothing about confidence: worst are the frames that flicker most.")
     return Review(
         title=run.title,
-        state=str(run.record.get("state", "")),
+        state=run.record.state,
         size=showing.size,
         frames=frames,
         tracks=tracks,
@@ -285,11 +285,11 @@ def _large(showing: RunPictures, frames: Sequence[int], widest: int, looked: _Co
 
 def open_plate_of(run: RunFiles, given: str | None, notes: list[str]) -> PlateSource | None:
     """Open the plate, or add a note that says why it cannot be shown."""
-    named = given or run.record.get("shot", {}).get("plate")
+    named = given or run.record.shot.get("plate")
     if not named:
         notes.append("Without a record the plate is not known: name it with --plate to see composites.")
         return None
-    job = run.record.get("job", {})
+    job = run.record.job
     wanted = Selection.of(job.get("plate", ""), job.get("view"), job.get("part"), job.get("layer"))
     try:
         return open_plate(named, wanted=wanted)
@@ -305,7 +305,7 @@ class RunPictures:
 
     def __init__(self, run: RunFiles, plate: PlateSource | None) -> None:
         self._run, self._plate = run, plate
-        shot = run.record.get("shot", {})
+        shot = run.record.shot
         self._view = NetworkView(shot.get("colorspace", "sRGB"), shot.get("exposure", 0.0))
         first = next(iter(run.files.values()))
         self._where = [_objects_in(path) for path in first]
@@ -379,10 +379,10 @@ def _tracks(run: RunFiles, showing: RunPictures, frames: tuple[int, ...], looked
     for frame, alphas in map(looked.after, _read_through(showing, frames)):
         small = {name: shrunk(alpha, fitting(alpha.shape, _MEASURED_WIDTH)) for name, alpha in alphas.items()}
         for name, alpha in alphas.items():
-            facts[name][frame] = _said(run.lines.get(frame, {}), name, float(alpha.mean()), len(facts))
+            facts[name][frame] = _said(run.lines.get(frame, FrameRecord()), name, float(alpha.mean()), len(facts))
         around = [*around[-2:], (frame, small)]
         _add_flicker(facts, around)
-    said = run.record.get("shot", {}).get("objects", {})
+    said = run.record.shot.get("objects", {})
     return tuple(_track(name, found, said.get(name)) for name, found in facts.items())
 
 
@@ -414,18 +414,18 @@ def _add_flicker(facts: dict[str, dict[int, ObjectOnFrame]], around: list[tuple[
         facts[name][frame] = ObjectOnFrame(was.coverage, was.confidence, was.why, measured, was.signals)
 
 
-def _said(line: Line, name: str, coverage: float, objects: int) -> ObjectOnFrame:
+def _said(said: FrameRecord, name: str, coverage: float, objects: int) -> ObjectOnFrame:
     """Return what the record says of an object on a frame; where objects share an alpha, the least certain counts."""
-    told: dict[str, Any] = line.get("confidence", {})
-    mine = told.get(name)
-    if mine is None and told and objects == 1:
-        mine = min(told.values(), key=lambda each: each["value"])
+    mine = said.confidence.get(name)
+    if mine is None and said.confidence and objects == 1:
+        mine = min(said.confidence.values(), key=lambda each: each.value)
     if mine is None:
         return ObjectOnFrame(coverage)
-    signals = {key: value for key, value in (mine["signals"] or {}).items() if value is not None and key != "area"}
-    if mine["disagreement"] is not None:
-        signals["disagreement"] = mine["disagreement"]
-    return ObjectOnFrame(coverage, mine["value"], mine["why"], None, signals)
+    measured = asdict(mine.signals) if mine.signals else {}
+    signals = {key: value for key, value in measured.items() if value is not None and key != "area"}
+    if mine.disagreement is not None:
+        signals["disagreement"] = mine.disagreement
+    return ObjectOnFrame(coverage, mine.value, mine.why, None, signals)
 
 
 # ---------------------------------------------------------------------------------------------- what to look at first
@@ -474,14 +474,14 @@ def _worst(tracks: Sequence[Track], stretches: Sequence[Stretch], count: int) ->
 def _warnings(run: RunFiles) -> dict[str, tuple[int, ...]]:
     found: dict[str, list[int]] = {}
     for frame in run.files:
-        for words in run.lines.get(frame, {}).get("warnings", ()):
+        for words in run.lines.get(frame, FrameRecord()).warnings:
             found.setdefault(words, []).append(frame)
     return {words: tuple(frames) for words, frames in found.items()}
 
 
 def _made(run: RunFiles) -> dict[str, str]:
     """Return how the alphas were made, as the record says, or else the first file's header."""
-    made = run.record.get("made")
+    made = run.record.made
     if made:
-        return {**made, "plate": str(run.record.get("shot", {}).get("plate", ""))}
+        return {**made, "plate": str(run.record.shot.get("plate", ""))}
     return read_facts(next(iter(run.files.values()))[0]).provenance

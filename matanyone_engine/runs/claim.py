@@ -33,7 +33,7 @@ from typing import Any, BinaryIO
 import psutil
 
 from matanyone_engine.errors import AlreadyRunning, OutputError
-from matanyone_engine.runs.sidecars import Papers
+from matanyone_engine.runs.sidecars import Sidecars
 
 TOUCHED_EVERY_S = 10.0
 HOLDS_S = 60.0
@@ -98,8 +98,8 @@ class Owner:
 class Claim:
     """Holds some frames of an output while a run computes them: `with Claim(sidecars, frames) as claim`."""
 
-    def __init__(self, papers: Papers, frames: tuple[int, ...]) -> None:
-        self._papers, self._path = papers, papers.claim
+    def __init__(self, sidecars: Sidecars, frames: tuple[int, ...]) -> None:
+        self._papers, self._path = sidecars, sidecars.claim
         self._owner = Owner.me(frames)
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="claim", daemon=True)

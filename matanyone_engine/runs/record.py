@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The record of a run beside its alphas: how they were made, and a line for every frame that is on disk.
+"""Keeps the record of a run: how its alphas were made, and an entry for every frame that is on disk.
 
     out/alpha.####.exr  ->  out/alpha.matanyone.json
 
-It is written at the beginning, with every resume point and at the end, and always whole. Frames that a run leaves alone
-keep their lines (ledger.py has them too).
+It is written when a run begins, with every resume point and when the run ends, and always whole. Frames that a run
+leaves alone keep their entries, which the ledger has, too.
 """
 
 from __future__ import annotations
@@ -12,26 +12,119 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from matanyone_engine.atomic import whole_file
 from matanyone_engine.errors import EngineError, OutputError, SettingError
-from matanyone_engine.matting.confidence import DOUBTFUL, Confidence
 from matanyone_engine.media.headers import SOFTWARE
 from matanyone_engine.media.sequence import describe_frames
+from matanyone_engine.runs.frame_record import FrameRecord
 
 FORMAT = 1
 
+_RANGES = ("done", "reused", "suspicious", "handFixed")
+
 _log = logging.getLogger("matanyone_engine")
 
-Line = Mapping[str, Any]
-"""What is said of a frame, as frame_line() says it."""
+
+@dataclass(frozen=True)
+class Failure:
+    """What stopped a run, and on which frame."""
+
+    frame: int | None
+    error: str
+    """Name of the error's class."""
+    expected: str
+    came: str
+    action: str
+
+    @classmethod
+    def of(cls, error: EngineError) -> Failure:
+        """Describe an error."""
+        return cls(error.frame, type(error).__name__, error.expected, error.came, error.action)
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> Failure:
+        """Read what to_json() returned."""
+        texts = (str(said.get(name, "")) for name in ("error", "expected", "got", "do"))
+        return cls(said.get("frame"), *texts)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the failure as JSON values."""
+        told = {"expected": self.expected, "got": self.came, "do": self.action}
+        return {"frame": self.frame, "error": self.error, **told}
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What the last run did; frames are ranges such as '1001-1045,1050'."""
+
+    done: str = ""
+    reused: str = ""
+    suspicious: str = ""
+    """Of those done: frames that an artist should look at."""
+    hand_fixed: str = ""
+    """Frames that were left alone since somebody has changed their files."""
+    failed: Failure | None = None
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> RunSummary:
+        """Read what to_json() returned, here or in version 0.1.0."""
+        done, reused, suspicious, fixed = (str(said.get(name, "")) for name in _RANGES)
+        failed = Failure.from_json(said["failed"]) if said.get("failed") else None
+        return cls(done, reused, suspicious, fixed, failed)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the summary as JSON values."""
+        fixed = {"handFixed": self.hand_fixed} if self.hand_fixed else {}
+        said = {"done": self.done, "reused": self.reused, "suspicious": self.suspicious, **fixed}
+        return {**said, "failed": self.failed.to_json() if self.failed else None}
+
+
+@dataclass(frozen=True)
+class Record:
+    """All that a record says. The mappings `job`, `shot` and `made` are for people and for a review."""
+
+    state: str = ""
+    """'planned', 'running', 'stopped' or 'finished'."""
+    identity: str = ""
+    """Digest that tells this job from all others; '' in a record that was merged from several."""
+    job: Mapping[str, Any] = field(default_factory=dict)
+    """The job's fields."""
+    shot: Mapping[str, Any] = field(default_factory=dict)
+    """Plate, size, colour space, and each object's keys."""
+    made: Mapping[str, str] = field(default_factory=dict)
+    """How the alphas were made, as their headers say it."""
+    begun: str = ""
+    """ISO 8601, UTC, as `written` is."""
+    written: str = ""
+    run: RunSummary = field(default_factory=RunSummary)
+    frames: Mapping[int, FrameRecord] = field(default_factory=dict)
+    parts: tuple[Mapping[str, Any], ...] = ()
+    """Of a record that was merged: begun, written, run and made of each."""
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> Record:
+        """Read what to_json() returned, here or in version 0.1.0. Raises KeyError, TypeError, ValueError."""
+        state, identity, begun, written = (
+            str(said.get(name, "")) for name in ("state", "identity", "begun", "written")
+        )
+        job, shot, made = (dict(said.get(name) or {}) for name in ("job", "shot", "made"))
+        frames = {int(frame): FrameRecord.from_json(line) for frame, line in dict(said.get("frames", {})).items()}
+        run = RunSummary.from_json(said.get("run") or {})
+        return cls(state, identity, job, shot, made, begun, written, run, frames, tuple(said.get("parts", ())))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as JSON values; what is empty is left out."""
+        texts = {"identity": self.identity, "job": dict(self.job), "shot": dict(self.shot), "made": dict(self.made)}
+        times = {"state": self.state, "begun": self.begun, "written": self.written}
+        run = {"parts": list(self.parts)} if self.parts else {"run": self.run.to_json()}
+        told = {name: value for name, value in {**texts, **times}.items() if value}
+        frames = {str(frame): self.frames[frame].to_json() for frame in sorted(self.frames)}
+        return {"software": SOFTWARE, "format": FORMAT, **told, **run, "frames": frames}
 
 
 def reserve(path: Path, name: str) -> None:
@@ -41,124 +134,97 @@ def reserve(path: Path, name: str) -> None:
             json.dump({"software": SOFTWARE, "format": FORMAT, "state": "planned"}, file)
     except FileExistsError as error:
         raise SettingError(
-            expected=f"a version of {name} that is free",
+            expected=f"a version of {name} that no run has taken",
             came=f"{path}, which another run has just made",
             action="Run it again: it takes the next version.",
         ) from error
 
 
 class RunRecord:
-    """Collects what a run does; leave() puts it on disk."""
+    """Collects what a run does; leave() writes it."""
 
-    def __init__(
-        self,
-        path: Path,
-        identity: str,
-        job: Mapping[str, Any],
-        about: Mapping[str, str],
-        shot: Mapping[str, Any],
-        kept: Mapping[int, Line],
-    ) -> None:
-        """identity: tells this job from others; shot: where its pixels are and what its objects' keys are.
+    def __init__(self, path: Path, about: Record, hand_fixed: Sequence[int] = ()) -> None:
+        """Begin the record at `path`.
 
-        kept: lines of frames that are left alone.
+        about: identity, job, shot and made of this run, and as `frames` the entries of frames that are left alone.
+        hand_fixed: those of the frames that are left alone since somebody has changed their files.
         """
         self.path = path
-        self._frames = dict(kept)
-        self._kept = tuple(kept)
-        about_run = {"identity": identity, "job": job, "shot": shot, "made": about}
-        self._said = {"software": SOFTWARE, "format": FORMAT, **about_run}
+        self._about = about
+        self._frames = dict(about.frames)
+        self._kept = tuple(frame for frame in about.frames if frame not in hand_fixed)
+        self._hand_fixed = tuple(hand_fixed)
         self._begun = _now()
         self._done: list[int] = []
         self._suspicious: list[int] = []
-        self._failed: dict[str, Any] | None = None
+        self._failed: Failure | None = None
 
-    def add(self, frame: int, line: Line) -> None:
-        """A frame whose files are on disk."""
+    @property
+    def frames(self) -> Mapping[int, FrameRecord]:
+        """The entries of all frames that are on disk."""
+        return self._frames
+
+    def add(self, frame: int, said: FrameRecord) -> None:
+        """Add a frame whose files are on disk."""
         self._done.append(frame)
-        if needs_a_look(line):
+        if said.needs_a_look:
             self._suspicious.append(frame)
-        self._frames[frame] = line
+        self._frames[frame] = said
 
     def fail(self, error: EngineError) -> None:
-        """What stopped the run, and on which frame."""
-        said = {"expected": error.expected, "got": error.came, "do": error.action}
-        self._failed = {"frame": error.frame, "error": type(error).__name__, **said}
+        """Note what stopped the run."""
+        self._failed = Failure.of(error)
 
     def leave(self, state: str) -> None:
-        """Write it; a failure is a warning, since the alphas count more. state: 'running', 'finished' or 'stopped'."""
-        frames = {str(frame): self._frames[frame] for frame in sorted(self._frames)}
-        said = {**self._said, "state": state, "begun": self._begun, "written": _now(), "run": self._run()}
+        """Write the record; a failure is a warning, since the alphas count more.
+
+        state: 'running', 'finished' or 'stopped'.
+        """
+        done, kept, suspicious, fixed = map(
+            describe_frames, (self._done, self._kept, self._suspicious, self._hand_fixed)
+        )
+        run = RunSummary(done, kept, suspicious, fixed, self._failed)
+        record = replace(
+            self._about, state=state, begun=self._begun, written=_now(), run=run, frames=dict(self._frames)
+        )
         try:
-            with whole_file(self.path) as temporary:
-                text = json.dumps({**said, "frames": frames}, indent=1, ensure_ascii=False, default=str)
-                temporary.write_text(text, encoding="utf-8")
+            _write(self.path, record)
         except OSError as error:
             _log.warning("The record of this run, %s, could not be written: %s", self.path, error)
 
-    def _run(self) -> dict[str, Any]:
-        """What this run did: frames as ranges."""
-        parts = {"done": self._done, "reused": self._kept, "suspicious": self._suspicious}
-        return {**{name: describe_frames(frames) for name, frames in parts.items()}, "failed": self._failed}
 
-
-def join_records(into: Path, parts: Sequence[Path], frames: Mapping[int, Line]) -> None:
-    """One record of a whole output from those of its parts; frames: their lines. Raises OutputError."""
-    records = [read_record(path) for path in parts]
+def join_records(into: Path, parts: Sequence[Path], frames: Mapping[int, FrameRecord]) -> None:
+    """Write one record of a whole output from those of its parts; frames: their entries. Raises OutputError."""
+    records = [read_record(path) or Record() for path in parts]
+    told = tuple(
+        {"begun": each.begun, "written": each.written, "run": each.run.to_json(), "made": dict(each.made)}
+        for each in records
+    )
     first = records[0]
-    said: dict[str, Any] = {
-        **{name: first[name] for name in ("software", "format", "job", "shot", "made") if name in first},
-        "state": "finished",
-        "written": _now(),
-        "parts": [{name: each.get(name) for name in ("begun", "written", "run", "made")} for each in records],
-        "frames": {str(frame): frames[frame] for frame in sorted(frames)},
-    }
+    whole = Record("finished", "", first.job, first.shot, first.made, "", _now(), RunSummary(), frames, told)
     try:
-        with whole_file(into) as temporary:
-            temporary.write_text(json.dumps(said, indent=1, ensure_ascii=False), encoding="utf-8")
+        _write(into, whole)
     except OSError as error:
         raise OutputError(
-            expected=f"to write the record {into}", came=str(error), action="Check the room on the disk; run it again."
+            expected=f"to write the record {into}", came=str(error), action="Free some disk space and run it again."
         ) from error
 
 
-def frame_line(
-    record: Path,
-    files: Sequence[Path],
-    alphas: Mapping[str, NDArray[np.float32]],
-    warnings: Sequence[str],
-    confidences: Mapping[str, Confidence],
-) -> Line:
-    """A frame whose files are on disk. record: where the record is; alphas: object -> (H, W)."""
-    return {
-        "files": [_beside(record, file) for file in files],
-        "coverage": {name: round(float(alpha.mean()), 6) for name, alpha in alphas.items()},
-        "warnings": list(warnings),
-        "confidence": {name: asdict(each) for name, each in confidences.items()},
-    }
-
-
-def needs_a_look(line: Line) -> bool:
-    """Whether an artist should look at the frame of a record's line."""
-    return is_suspicious(line["warnings"], [each["value"] for each in line["confidence"].values()])
-
-
-def is_suspicious(warnings: Sequence[str], sure: Sequence[float]) -> bool:
-    """Whether an artist should look at a frame; sure: how far each of its objects can be trusted, 0..1."""
-    return bool(warnings) or min(sure, default=1.0) < DOUBTFUL
-
-
-def read_record(path: Path) -> dict[str, Any]:
-    """A record, {} where there is none or it is not one of ours."""
+def read_record(path: Path) -> Record | None:
+    """Return a record; None where there is no file, or one that is not a record of ours."""
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return said if isinstance(said, dict) and said.get("software") == SOFTWARE else {}
+        if not isinstance(said, dict) or said.get("software") != SOFTWARE:
+            return None
+        return Record.from_json(said)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
 
 
-def _beside(record: Path, file: Path) -> str:
-    return str(file.relative_to(record.parent)) if file.is_relative_to(record.parent) else str(file)
+def _write(path: Path, record: Record) -> None:
+    with whole_file(path) as temporary:
+        text = json.dumps(record.to_json(), indent=1, ensure_ascii=False, default=str)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _now() -> str:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The way on from an unfinished run: the state of every pass that was under way, beside the alphas.
+"""Keeps the resume point of an unfinished run: the state of every pass that was under way.
 
-A file that exists proves nothing: a run goes on only from a point that names the very same job. It may go on on
-another machine: what its cache (jobs/cache.py) lacks is computed again from these states, or from the keys.
+A run goes on only from a point that names the very same job. It may do so on another machine: what the cache there
+(jobs/cache.py) lacks is computed again from these states, or from the key frames.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ class ResumePoint:
     """Where an unfinished run stopped."""
 
     identity: str
-    """Digest of the job (run.identity); plates do not count, since states are named after what they come from."""
+    """Digest of the job (jobs/run_identity.py). Plates do not count: states are named by what they come from."""
     states: Mapping[str, bytes]
-    """Content name -> state, of every pass that was under way (matting/runner.py)."""
+    """Content key -> state, of every pass that was under way (matting/runner.py)."""
 
 
 def write_resume_point(path: Path, point: ResumePoint) -> None:
-    """Write atomically. Raises OutputError."""
+    """Write a resume point, whole or not at all. Raises OutputError."""
     sizes = {name: len(blob) for name, blob in point.states.items()}
     blobs = b"".join(point.states.values())
     header = {"identity": point.identity, "states": sizes, "sha256": hashlib.sha256(blobs).hexdigest()}
@@ -40,12 +40,14 @@ def write_resume_point(path: Path, point: ResumePoint) -> None:
             temporary.write_bytes(b"\n".join((json.dumps(header).encode(), blobs)))
     except OSError as error:
         raise OutputError(
-            expected=f"to write the resume point {path}", came=str(error), action="Finished frames are kept."
+            expected=f"to write the resume point {path}",
+            came=str(error),
+            action="Free some disk space. Finished frames are kept.",
         ) from error
 
 
 def read_resume_point(path: Path) -> ResumePoint:
-    """What an unfinished run left. Raises SettingError where there is nothing, or it is damaged."""
+    """Return the resume point of an unfinished run. Raises SettingError where there is none, or a damaged one."""
     if not path.is_file():
         raise cannot_resume(f"no resume point at {path}")
     header, _, blobs = path.read_bytes().partition(b"\n")
@@ -64,7 +66,7 @@ def read_resume_point(path: Path) -> ResumePoint:
 
 
 def point_identity(path: Path) -> str:
-    """Which job the point at this place is of; '' where there is none, or no telling."""
+    """Return the identity of the job that a resume point is of; '' where there is none, or it cannot be read."""
     try:
         with path.open("rb") as file:
             return str(json.loads(file.readline())["identity"])
@@ -73,14 +75,14 @@ def point_identity(path: Path) -> str:
 
 
 def _checked(name: str) -> str:
-    """It becomes a file name of the cache, and whoever may write beside the alphas may have written it."""
+    """Return a state's name, which becomes a file name and may be anybody's text. Raises ValueError for any other."""
     if not _STATE.fullmatch(name):
         raise ValueError(f"a state called {name!r}")
     return name
 
 
 def cannot_resume(came: str) -> SettingError:
-    """The refusal to go on from a run that is not exactly this job's."""
+    """Return the error for going on from a run that is not exactly this job's."""
     return SettingError(
-        expected="an unfinished run of exactly this job", came=came, action="Run it without --resume to begin anew."
+        expected="an unfinished run of exactly this job", came=came, action="Run it without --resume: it begins anew."
     )

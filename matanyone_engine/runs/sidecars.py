@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run leaves beside its alphas, and how that is called.
+"""Names the files that a run leaves beside its alphas.
 
     out/alpha.####.exr     a run of all frames      a run of the frames 1001-1045
     record                 alpha.matanyone.json     alpha.1001-1045.matanyone.json
@@ -7,7 +7,7 @@
     resume point           .alpha.exr.resume        .alpha.exr.1001-1045.resume
     claim                  .alpha.exr.claim         .alpha.exr.1001-1045.claim
 
-Runs of different parts of one pattern have papers of their own: workers on different segments never write one file.
+Runs over different parts of one output have sidecars of their own, so that no two workers ever write one file.
 """
 
 from __future__ import annotations
@@ -21,47 +21,56 @@ from matanyone_engine.media.sequence import OutputPattern, describe_frames
 
 RECORD = ".matanyone.json"
 _LONGEST_PART = 24
-"""Characters; frames that take more to say are told apart by a digest."""
+"""Characters of a part's name; a longer one ends in a digest."""
 
 
 @dataclass(frozen=True)
-class Papers:
-    """Of one output pattern, or of a part of its frames."""
+class Sidecars:
+    """The sidecars of one output pattern, or of a run over a part of its frames."""
 
     output: OutputPattern
     part: str = ""
 
     @classmethod
-    def of(cls, output: OutputPattern, asked: Sequence[int] | None) -> Papers:
-        """asked: the frames a job names; None is all of the plate's."""
+    def of(cls, output: OutputPattern, asked: Sequence[int] | None) -> Sidecars:
+        """Return the sidecars of a run. asked: the frames that its job names; None is all of the plate's."""
         return cls(output, "" if asked is None else part_name(asked))
 
     @property
     def record(self) -> Path:
+        """How the alphas were made, and an entry for each frame (record.py)."""
         return self.output.folder / f"{self._record_stem}{self._dotted}{RECORD}"
 
     @property
     def ledger(self) -> Path:
+        """What each alpha was made from (ledger.py)."""
         return self._hidden("made")
 
     @property
     def resume(self) -> Path:
+        """Where an unfinished run goes on from (resume.py)."""
         return self._hidden("resume")
 
     @property
     def claim(self) -> Path:
+        """Which worker computes the frames now (claim.py)."""
         return self._hidden("claim")
 
     def ledgers(self) -> list[Path]:
-        """Of every part of the pattern there is one of, the main one first."""
+        """Return the ledgers that there are of any part of the output, the one of a run over all frames first."""
         return self._of_all_parts("made")
 
+    def foreign_ledgers(self) -> list[Path]:
+        """Return the ledgers of other outputs in the same folder."""
+        folder = self.output.folder
+        return sorted(set(folder.glob(".*.made")) - set(self.ledgers())) if folder.is_dir() else []
+
     def claims(self) -> list[Path]:
-        """As ledgers()."""
+        """Return the claims that there are on any part of the output."""
         return self._of_all_parts("claim")
 
     def records(self) -> list[Path]:
-        """As ledgers()."""
+        """Return the records that there are of any part of the output, the one of a run over all frames first."""
         stem = self._record_stem
         return _found(self.output.folder, f"{stem}{RECORD}", f"{stem}.", RECORD)
 
@@ -86,7 +95,7 @@ class Papers:
 
 
 def part_name(frames: Sequence[int]) -> str:
-    """What a set of frames is called in file names: '1001-1045', or its ends and a digest where it is ragged."""
+    """Return a set of frames as a part of a file's name: '1001-1045', or its ends and a digest where that is long."""
     said = describe_frames(frames)
     if len(said) <= _LONGEST_PART:
         return said
@@ -95,7 +104,7 @@ def part_name(frames: Sequence[int]) -> str:
 
 
 def _found(folder: Path, main: str, beginning: str, end: str) -> list[Path]:
-    """Files of a pattern's papers of one kind. Parts are names without a dot, so that 'a.b' is not taken for a part."""
+    """Return the sidecars of one kind. The name of a part has no dot, so that output 'a.b' is no part of output 'a'."""
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     parts = [name for name in names if name.startswith(beginning) and name.endswith(end) and name != main]
     whole = [name for name in parts if "." not in name[len(beginning) : len(name) - len(end)]]

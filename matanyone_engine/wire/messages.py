@@ -374,6 +374,10 @@ class Job(Message):
     """Frames that are made before all others, in this order."""
     licence: str = "any"
     """Which weights may be used: 'any', or 'commercial' for those alone whose licence allows paid work."""
+    overwrite: bool = False
+    """Replace alphas that somebody has changed (else they are kept) and files of others (else they are refused)."""
+    accept_doubt: bool = False
+    """Take a result whose confidence is near zero on most frames; else JobEnded has the code 'doubtful'."""
 
 
 @dataclass(frozen=True)
@@ -443,7 +447,10 @@ class Shown(Message):
 
 @dataclass(frozen=True)
 class JobEnded(Message):
-    """The job is over: 'finished', 'cancelled' or 'failed' with what a Fault would say."""
+    """The job is over: 'finished', 'cancelled', or 'failed' with what a Fault would say.
+
+    'finished' with the code 'doubtful': all is written, but most alphas of an object are not to be trusted.
+    """
 
     session: str
     outcome: str

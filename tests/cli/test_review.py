@@ -7,13 +7,18 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from browser import Browser, browsing, chromium
 from shots import Shot, make_shot
 
 from matanyone_engine.cli.main import main
-from matanyone_engine.runs.record import read_record
+
+
+def frames_of(record: Path) -> dict[str, Any]:
+    said: dict[str, Any] = json.loads(record.read_text())["frames"]
+    return said
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +57,7 @@ def test_what_cannot_be_is_refused_before_any_work(shot: Shot, options: list[str
 def test_matte_and_info_say_how_sure_they_are(shot: Shot, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(shot.arguments("--out", str(tmp_path / "a.####.exr"))) == 0
     assert "frames have a low confidence: " in capsys.readouterr().err
-    said = read_record(tmp_path / "a.matanyone.json")["frames"]["1003"]["confidence"]["subject"]["value"]
+    said = frames_of(tmp_path / "a.matanyone.json")["1003"]["confidence"]["subject"]["value"]
     assert main(["info", str(tmp_path / "a.1003.exr")]) == 0
     assert re.search(rf"  confidence +{said:.3f}\n", capsys.readouterr().out)
 
@@ -74,7 +79,7 @@ def browser(page: Path) -> Iterator[Browser]:
 @pytest.fixture
 def worst(shot: Shot) -> list[int]:
     """Frames, the least sure first."""
-    frames = read_record(shot.out / "alpha.matanyone.json")["frames"]
+    frames = frames_of(shot.out / "alpha.matanyone.json")
     return sorted(map(int, frames), key=lambda frame: frames[str(frame)]["confidence"]["subject"]["value"])
 
 
@@ -144,7 +149,7 @@ def test_a_click_in_a_plot_goes_to_its_frame(browser: Browser) -> None:
 def test_what_is_said_of_a_frame_is_what_the_record_says(browser: Browser, shot: Shot) -> None:
     browser.press("Home")
     browser.press("ArrowRight")
-    said = read_record(shot.out / "alpha.matanyone.json")["frames"]["1002"]["confidence"]["subject"]
+    said = frames_of(shot.out / "alpha.matanyone.json")["1002"]["confidence"]["subject"]
     text = browser.value("document.getElementById('now').innerText")
     assert f"{said['value']:.2f}" in text
     assert json.loads(browser.value("document.getElementById('data').textContent"))["frames"] == list(range(1001, 1008))

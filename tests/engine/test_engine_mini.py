@@ -18,7 +18,8 @@ from matanyone_engine.client.client import Alpha, EngineClient
 from matanyone_engine.client.client import Shot as EngineShot
 from matanyone_engine.client.launcher import find_engine
 from matanyone_engine.jobs.job import MatteJob, plan_matte
-from matanyone_engine.jobs.run import FrameDone, run_matte
+from matanyone_engine.jobs.run import run_matte
+from matanyone_engine.jobs.run_events import FrameDone
 from matanyone_engine.model.registry import load_vetted
 from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.arrays import Payload, describe_file
@@ -43,7 +44,9 @@ def shot(engine: Engine) -> Shot:
 @pytest.fixture(scope="module")
 def truth(shot: Shot) -> dict[int, np.ndarray]:
     """What the library answers, (H, W) as half floats."""
-    job = MatteJob(shot.plate, str(shot.mask), str(shot.folder / "library" / "alpha.####.exr"), warm_up_passes=1)
+    job = MatteJob(
+        shot.plate, str(shot.mask), str(shot.folder / "library" / "alpha.####.exr"), warm_up_passes=1, accept_doubt=True
+    )
     done = run_matte(plan_matte(job), *load_vetted("mini", "cpu"))
     return {event.frame: event.alpha.astype(np.float16) for event in done if isinstance(event, FrameDone)}
 

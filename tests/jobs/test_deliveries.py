@@ -31,7 +31,9 @@ def alphas(folder: Path, space: str, suffix: str, named: str | None = None) -> n
         coded.specmod().attribute("oiio:BitsPerSample", 10 if suffix == "dpx" else 16)
         assert coded.write(str(folder / f"p.{frame}.{suffix}")), coded.geterror()
     mask, out = str(EXAMPLES / "mask.1001.exr"), str(folder / "a.####.exr")
-    job = MatteJob(str(folder / f"p.####.{suffix}"), mask, out, colorspace=named or space, warm_up_passes=2)
+    job = MatteJob(
+        str(folder / f"p.####.{suffix}"), mask, out, colorspace=named or space, warm_up_passes=2, accept_doubt=True
+    )
     network, weights = load_vetted("mini", "cpu")
     return np.stack([done.alpha for done in run_matte(plan_matte(job), network, weights, cache={})])
 

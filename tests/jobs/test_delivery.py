@@ -18,7 +18,9 @@ from matanyone_engine.engine.access import Access
 from matanyone_engine.errors import SettingError
 from matanyone_engine.jobs.delivery import Outputs, plan_outputs
 from matanyone_engine.jobs.job import MatteJob, plan_matte
-from matanyone_engine.jobs.run import FrameDone, identity, run_matte
+from matanyone_engine.jobs.run import run_matte
+from matanyone_engine.jobs.run_events import FrameDone
+from matanyone_engine.jobs.run_identity import identity
 from matanyone_engine.media.images import PlateHeader
 from matanyone_engine.media.layouts import LAYOUTS, Delivery, FrameContent
 from matanyone_engine.media.plates import open_plate
@@ -97,7 +99,13 @@ def test_a_foreground_of_a_display_plate_is_in_its_own_code(shot: Shot) -> None:
     """The plate's values wherever the alpha is 1, and no longer the plate's on the soft edge."""
     delivery = Delivery("foreground", depth="float")
     job = MatteJob(
-        shot.plate, str(shot.mask), str(shot.out / "f.####.exr"), colorspace="sRGB", warm_up_passes=1, delivery=delivery
+        shot.plate,
+        str(shot.mask),
+        str(shot.out / "f.####.exr"),
+        colorspace="sRGB",
+        warm_up_passes=1,
+        delivery=delivery,
+        accept_doubt=True,
     )
     network, weights = load_vetted(str(shot.weights), "cpu")
     done = next(
@@ -128,14 +136,14 @@ def test_a_version_is_never_written_over(shot: Shot) -> None:
 
 
 def test_two_jobs_planned_at_once_take_two_versions(shot: Shot) -> None:
-    job = MatteJob(shot.plate, str(shot.mask), str(shot.out / TOKENS))
+    job = MatteJob(shot.plate, str(shot.mask), str(shot.out / TOKENS), accept_doubt=True)
     assert [plan_matte(job).paths(1001)[0].name[-13:-9] for _ in range(2)] == ["v001", "v002"]
 
 
 def stopped_run(shot: Shot, out: str) -> MatteJob:
     """A job that was stopped after some of its frames."""
     network, weights = load_vetted(shot.weights, "cpu")
-    job = MatteJob(shot.plate, str(shot.mask), str(shot.out / out), warm_up_passes=0)
+    job = MatteJob(shot.plate, str(shot.mask), str(shot.out / out), warm_up_passes=0, accept_doubt=True)
     events = run_matte(plan_matte(job), network, weights)
     next(events)
     events.close()
@@ -157,7 +165,7 @@ def test_a_link_does_not_lead_a_job_out_of_its_roots(shot: Shot, tmp_path_factor
     outside = tmp_path_factory.mktemp("outside")
     shot.out.mkdir()
     (shot.out / "subject").symlink_to(outside)
-    job = MatteJob(shot.plate, str(shot.mask), str(shot.out / "{object}" / "a_v{version}.####.exr"))
+    job = MatteJob(shot.plate, str(shot.mask), str(shot.out / "{object}" / "a_v{version}.####.exr"), accept_doubt=True)
     with pytest.raises(SettingError, match="roots"):
         plan_matte(job, allowed=Access((shot.folder,)).check)
     assert list(outside.iterdir()) == []
@@ -171,7 +179,7 @@ def test_a_link_does_not_lead_a_job_out_of_its_roots(shot: Shot, tmp_path_factor
 )
 def test_another_delivery_is_another_job(shot: Shot, change: dict[str, object]) -> None:
     network = load_vetted(shot.weights, "cpu")[0]
-    job = MatteJob(shot.plate, str(shot.mask), str(shot.out / TOKENS))
+    job = MatteJob(shot.plate, str(shot.mask), str(shot.out / TOKENS), accept_doubt=True)
     other = dataclasses.replace(job, delivery=Delivery(**change))  # type: ignore[arg-type]
     plans = plan_matte(job), plan_matte(other)
     assert len({identity(plan, network) for plan in plans}) == 2
@@ -248,13 +256,15 @@ def test_a_run_that_goes_on_keeps_what_it_had_recorded(tmp_path: Path) -> None:
     shot = make_shot(tmp_path, count=9)
     job = stopped_run(shot, "a.####.exr")
     stopped = read_record(shot.out / "a.matanyone.json")
-    assert stopped["state"] == "stopped"
-    assert [f"a.{frame}.exr" for frame in stopped["frames"]] == [n for n in shot.written() if not n.startswith(".")]
+    assert stopped is not None
+    assert stopped.state == "stopped"
+    assert [f"a.{frame}.exr" for frame in stopped.frames] == [n for n in shot.written() if not n.startswith(".")]
     list(run_matte(plan_matte(job, resume=True), *load_vetted(shot.weights, "cpu"), resume=True))
     finished = read_record(shot.out / "a.matanyone.json")
-    assert finished["state"] == "finished"
-    assert list(finished["frames"]) == [str(frame) for frame in range(1001, 1010)]
-    assert finished["frames"].items() >= stopped["frames"].items()
+    assert finished is not None
+    assert finished.state == "finished"
+    assert list(finished.frames) == list(range(1001, 1010))
+    assert all(finished.frames[frame] == said for frame, said in stopped.frames.items())
 
 
 def test_a_record_that_cannot_be_written_costs_no_alpha(shot: Shot, caplog: pytest.LogCaptureFixture) -> None:

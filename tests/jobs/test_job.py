@@ -8,7 +8,6 @@ import shutil
 import threading
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +16,21 @@ import OpenImageIO as oiio
 import pytest
 from shots import Shot, make_shot, read_image, write_image
 
-from matanyone_engine.errors import MaskError, OutputError, PlateError, SettingError
+from matanyone_engine.errors import Doubtful, MaskError, OutputError, PlateError, SettingError
 from matanyone_engine.jobs.cache import DiskCache, default_folder
 from matanyone_engine.jobs.delivery import Outputs
 from matanyone_engine.jobs.job import MatteJob, MattePlan, plan_matte, provenance, seeds_behind
 from matanyone_engine.jobs.masks import KeyMask, ObjectOptions
-from matanyone_engine.jobs.run import FrameDone, Looking, StepDone, Unchanged, identity, run_matte, waiting_bytes
+from matanyone_engine.jobs.run import run_matte, waiting_bytes
+from matanyone_engine.jobs.run_events import FrameDone, HandFixed, Looking, StepDone, Unchanged
+from matanyone_engine.jobs.run_identity import identity
+from matanyone_engine.matting import confidence
 from matanyone_engine.matting.frame_warnings import CUT_SUBJECT
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.media.layouts import Delivery
 from matanyone_engine.media.plates import SequencePlate
 from matanyone_engine.model.registry import load_vetted
+from matanyone_engine.runs.frame_record import FrameRecord
 from matanyone_engine.runs.ledger import Ledger
 from matanyone_engine.runs.record import read_record
 from matanyone_engine.runs.resume import ResumePoint, read_resume_point, write_resume_point
@@ -39,7 +42,8 @@ def shot(tmp_path: Path) -> Shot:
 
 
 def job(shot: Shot, **options: object) -> MatteJob:
-    asked = {"plate": shot.plate, "mask": str(shot.mask), "out": str(shot.out / "a.####.exr"), "warm_up_passes": 0}
+    asked = {"plate": shot.plate, "mask": str(shot.mask), "out": str(shot.out / "a.####.exr")}
+    asked |= {"warm_up_passes": 0, "accept_doubt": True}
     return MatteJob(**{**asked, **options})
 
 
@@ -61,6 +65,12 @@ def clear(shot: Shot) -> None:
     """Nothing was ever written."""
     for path in shot.out.iterdir():
         path.unlink()
+
+
+def frames_in(path: Path) -> dict[int, FrameRecord]:
+    record = read_record(path)
+    assert record is not None
+    return dict(record.frames)
 
 
 def frame_of(name: str) -> int:
@@ -144,20 +154,84 @@ def test_nothing_is_run_again_that_has_not_changed(shot: Shot) -> None:
     assert files(shot) == written
 
 
-@pytest.mark.parametrize("harm", ["gone", "painted over", "cache gone"])
+@pytest.mark.parametrize("harm", ["gone", "cut short", "cache gone"])
 def test_an_alpha_that_is_not_what_was_written_is_written_again(shot: Shot, harm: str) -> None:
     plan = plan_matte(job(shot))
     run(plan, shot)
     alpha = shot.out / "a.1003.exr"
     written = read_image(alpha)
-    if harm == "painted over":
-        write_image(alpha, read_image(alpha) * 0.5, ("R", "G", "B", "A"))
+    if harm == "cut short":
+        alpha.write_bytes(alpha.read_bytes()[:-200])
     else:
         alpha.unlink()
     if harm == "cache gone":
         shutil.rmtree(default_folder())
     assert [event.frame for event in run(plan, shot)] == [1003]
     assert (read_image(alpha) == written).all()  # the bytes hold the time of writing
+
+
+def test_an_alpha_that_was_fixed_by_hand_is_kept(shot: Shot) -> None:
+    """Also where it would be made anew: an artist's work is not replaced unless that is asked for."""
+    plan = plan_matte(job(shot))
+    run(plan, shot)
+    alpha = shot.out / "a.1003.exr"
+    write_image(alpha, read_image(alpha) * 0.5, ("R", "G", "B", "A"))
+    fixed = alpha.read_bytes()
+    for asked in (job(shot), job(shot, exposure=1.0)):
+        told = list(events(plan_matte(asked), shot))
+        assert [event.frames for event in told if isinstance(event, HandFixed)] == [(1003,)]
+        assert alpha.read_bytes() == fixed
+        record = read_record(plan.sidecars.record)
+        assert record is not None
+        assert (record.state, record.run.hand_fixed) == ("finished", "1003")
+        assert list(record.frames) == list(plan.frames)
+    done = run(plan_matte(job(shot, exposure=1.0, overwrite=True)), shot)
+    assert [event.frame for event in done] == [1003]
+    assert alpha.read_bytes() != fixed
+
+
+def test_a_file_that_no_ledger_knows_is_not_replaced(shot: Shot) -> None:
+    theirs = shot.out / "a.1004.exr"
+    shot.out.mkdir()
+    write_image(theirs, read_image(shot.mask), ("Y",))
+    before = theirs.read_bytes()
+    with pytest.raises(SettingError, match=r"a\.1004\.exr.*--overwrite"):
+        plan_matte(job(shot))
+    assert [path.name for path in shot.out.iterdir()] == ["a.1004.exr"]
+    assert len(run(plan_matte(job(shot, frames=(1001, 1002, 1003))), shot)) == 3
+    assert theirs.read_bytes() == before
+    assert len(run(plan_matte(job(shot, overwrite=True)), shot)) == 3
+    assert theirs.read_bytes() != before
+
+
+def test_a_file_that_a_killed_run_left_is_known(shot: Shot) -> None:
+    """The ledger names a frame's files before they are written."""
+    plan = plan_matte(job(shot))
+    run(plan, shot)
+    ledger = plan.sidecars.ledger
+    lines = [json.loads(line) for line in ledger.read_text().splitlines()]
+    lines[2] = {"frame": 1003, "files": {"a.1003.exr": ""}}  # killed after the file was renamed
+    ledger.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert [event.frame for event in run(plan_matte(job(shot)), shot)] == [1003]
+
+
+def test_a_run_that_loses_its_subject_says_so_once_all_is_written(shot: Shot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(confidence._MAPPINGS, "grey", _Lost())
+    for _ in range(2):  # a queue that runs it again is told again
+        with pytest.raises(Doubtful, match=r"'subject' with a confidence near 0 on [56] of 6 frames"):
+            run(plan_matte(job(shot, accept_doubt=False)), shot)
+        assert len(files(shot)) == 6
+    record = read_record(plan_matte(job(shot)).sidecars.record)
+    assert record is not None
+    assert record.state == "finished"
+    assert not run(plan_matte(job(shot)), shot)
+
+
+class _Lost:
+    """A signal that says that nothing is known."""
+
+    def __call__(self, _signal: float | None) -> float:
+        return 0.0001
 
 
 def test_a_changed_key_touches_its_stretch_and_nothing_else(tmp_path: Path) -> None:
@@ -184,13 +258,13 @@ def confidence_in(path: Path) -> str:
 def test_how_sure_an_alpha_is_stands_in_its_file_its_record_and_its_event(shot: Shot) -> None:
     plan = plan_matte(job(shot, keys=(KeyMask(str(shot.mask), (1004,)),)))
     done = run(plan, shot)
-    lines = read_record(plan.papers.record)["frames"]
+    lines = frames_in(plan.sidecars.record)
     for event in done:
-        sure, said = event.confidences["subject"], lines[str(event.frame)]["confidence"]["subject"]
+        sure = event.confidences["subject"]
         assert 0 <= sure.value <= 1
-        assert said == json.loads(json.dumps(asdict(sure)))
+        assert lines[event.frame].confidence["subject"] == sure
         assert confidence_in(event.paths[0]) == f"{sure.value:.3f}"
-    assert [lines[str(frame)]["confidence"]["subject"]["disagreement"] is None for frame in plan.frames] == [
+    assert [lines[frame].confidence["subject"].disagreement is None for frame in plan.frames] == [
         frame not in (1002, 1003) for frame in plan.frames
     ]
 
@@ -222,20 +296,20 @@ def test_frames_that_are_left_alone_keep_their_confidence_and_their_bytes(shot: 
     asked = job(shot, keys=(KeyMask(str(shot.folder / "roto.1005.exr"), (1005,)),))
     plan = plan_matte(asked)
     run(plan, shot)
-    record, written = plan.papers.record, files(shot)
-    before = read_record(record)["frames"]
+    record, written = plan.sidecars.record, files(shot)
+    before = frames_in(record)
     record.unlink()
     write_image(shot.folder / "roto.1005.exr", np.roll(read_image(shot.mask), 6, axis=1), ("Y",), oiio.FLOAT)
     told = list(events(plan_matte(asked), shot))
-    after = read_record(record)["frames"]
+    after = frames_in(record)
     assert told[0].frames == (1001,)
-    assert told[0].lines[1001] == after["1001"] == before["1001"]
+    assert told[0].lines[1001] == after[1001] == before[1001]
     assert files(shot)["a.1001.exr"] == written["a.1001.exr"]
     assert after.keys() == before.keys()
-    assert after["1006"]["confidence"] != before["1006"]["confidence"]
+    assert after[1006].confidence != before[1006].confidence
     clear(shot)
     run(plan_matte(asked), shot, cache={})
-    assert read_record(record)["frames"] == after
+    assert frames_in(record) == after
 
 
 def test_between_two_keys_alphas_say_both_and_beyond_them_one(shot: Shot) -> None:
@@ -441,8 +515,8 @@ def test_a_ledger_keeps_what_another_run_noted_meanwhile(tmp_path: Path) -> None
     alpha = tmp_path / "a.1001.exr"
     alpha.write_bytes(b"alpha")
     one, other = Ledger(tmp_path / ".made"), Ledger(tmp_path / ".made")
-    one.add(1001, "this", [alpha], {})
-    other.add(1002, "that", [alpha], {})
+    one.add(1001, "this", [alpha], FrameRecord())
+    other.add(1002, "that", [alpha], FrameRecord())
     one.tidy()
     assert all(Ledger(tmp_path / ".made").stands(*line, [alpha]) for line in ((1001, "this"), (1002, "that")))
 

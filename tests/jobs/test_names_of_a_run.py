@@ -18,7 +18,9 @@ from shots import HEIGHT, WIDTH, Shot, make_shot, read_image, write_image
 
 from matanyone_engine.jobs.job import MatteJob, plan_matte
 from matanyone_engine.jobs.masks import KeyMask, ObjectOptions
-from matanyone_engine.jobs.run import FrameDone, run_matte, view_digest
+from matanyone_engine.jobs.run import run_matte
+from matanyone_engine.jobs.run_events import FrameDone
+from matanyone_engine.jobs.run_identity import view_digest
 from matanyone_engine.matting.memory_policy import MemoryPolicy
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.media import high_bit_depth_movies
@@ -57,7 +59,7 @@ class Before:
 def asked(shot: Shot, **options: Any) -> MatteJob:
     keys = tuple(KeyMask(str(shot.folder / f"roto.{key}.exr"), (key,)) for key in KEYS)
     given = {"mask": "", "keys": keys, "out": str(shot.out / "a.####.exr"), "warm_up_passes": 0, **options}
-    return MatteJob(shot.plate, **given)
+    return MatteJob(shot.plate, **given, accept_doubt=True)
 
 
 @pytest.fixture(scope="module")
@@ -251,7 +253,7 @@ def test_a_movie_read_by_another_library_is_another_plate(
     for deep in (False, False, True):
         monkeypatch.setattr(high_bit_depth_movies, "is_available", lambda deep=deep: deep)
         out = tmp_path / str(len(computed)) / "a.####.exr"
-        job = MatteJob(str(movie), str(finished.shot.mask), str(out), warm_up_passes=0)
+        job = MatteJob(str(movie), str(finished.shot.mask), str(out), warm_up_passes=0, accept_doubt=True)
         before = set(cache)
         list(run_matte(plan_matte(job), *load_vetted(finished.shot.weights, "cpu"), cache=cache))
         computed.append(len(set(cache) - before))

@@ -11,7 +11,8 @@ import pytest
 from shots import make_shot, write_image
 
 from matanyone_engine.jobs.job import MatteJob, plan_matte
-from matanyone_engine.jobs.run import FrameDone, run_matte
+from matanyone_engine.jobs.run import run_matte
+from matanyone_engine.jobs.run_events import FrameDone
 from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.images import read_plate
 from matanyone_engine.media.masks import read_alpha, read_mask
@@ -64,7 +65,11 @@ def test_a_ramp_through_the_whole_path_keeps_over_1000_codes_in_the_alpha(tmp_pa
     network, weights = load_vetted(shot.weights, "cpu")
     out = tmp_path / f"a.####.{suffix}"
     job = MatteJob(
-        plate=str(tmp_path / "ramp.1001.png"), mask=str(tmp_path / "soft.png"), out=str(out), warm_up_passes=1
+        plate=str(tmp_path / "ramp.1001.png"),
+        mask=str(tmp_path / "soft.png"),
+        out=str(out),
+        warm_up_passes=1,
+        accept_doubt=True,
     )
     for _ in run_matte(plan_matte(job), network, weights):
         pass
@@ -78,7 +83,13 @@ def test_the_network_s_own_alpha_is_what_is_written(tmp_path: Path) -> None:
     network, weights = load_vetted(shot.weights, "cpu")
     out = str(tmp_path / "out" / "a.####.exr")
     done = next(
-        iter(run_matte(plan_matte(MatteJob(shot.plate, str(shot.mask), out, warm_up_passes=1)), network, weights))
+        iter(
+            run_matte(
+                plan_matte(MatteJob(shot.plate, str(shot.mask), out, warm_up_passes=1, accept_doubt=True)),
+                network,
+                weights,
+            )
+        )
     )
     assert isinstance(done, FrameDone)
     written = read_alpha(tmp_path / "out" / "a.1001.exr")

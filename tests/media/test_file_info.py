@@ -14,7 +14,7 @@ import pytest
 
 from matanyone_engine.cli.main import main
 from matanyone_engine.media.file_info import read_facts
-from matanyone_engine.media.images import PlateHeader, Window
+from matanyone_engine.media.images import DataWindow, PlateHeader
 from matanyone_engine.media.mattes import write_alpha
 
 Write = Callable[..., Path]
@@ -22,7 +22,7 @@ ALPHA = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)
 
 
 def header() -> PlateHeader:
-    window = Window(2, 3, 4, 3)
+    window = DataWindow(2, 3, 4, 3)
     return PlateHeader(
         Path("p"), window, window, 2.0, Fraction(24000, 1001), None, ("R", "G", "B"), {}, "openexr", "half"
     )

@@ -16,7 +16,7 @@ import pytest
 from matanyone_engine.errors import BadResult, OutputError
 from matanyone_engine.media.exr import read_planes
 from matanyone_engine.media.file_info import read_facts
-from matanyone_engine.media.images import PlateHeader, Window, read_header
+from matanyone_engine.media.images import DataWindow, PlateHeader, read_header
 from matanyone_engine.media.masks import read_mask
 from matanyone_engine.media.mattes import check_writable, least_bytes, write_alpha
 from matanyone_engine.media.sequence import find_sequence
@@ -27,7 +27,7 @@ PROVENANCE = {"model": "mini", "mask": "mäsk.png@1001"}
 
 
 def header_of(width: int, height: int) -> PlateHeader:
-    window = Window(0, 0, width, height)
+    window = DataWindow(0, 0, width, height)
     return PlateHeader(Path("plate.exr"), window, window, 1.0, None, None, ("R", "G", "B"), {}, "openexr", "half")
 
 
@@ -293,11 +293,11 @@ import numpy as np
 from matanyone_engine.errors import OutputError
 from matanyone_engine.media.exr import read_planes
 from matanyone_engine.media.file_info import read_facts
-from matanyone_engine.media.images import PlateHeader, Window
+from matanyone_engine.media.images import PlateHeader, DataWindow
 from matanyone_engine.media.mattes import write_alpha
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
-window = Window(0, 0, 128, 128)
+window = DataWindow(0, 0, 128, 128)
 header = PlateHeader(Path("p"), window, window, 1.0, None, None, ("Y",), {}, "openexr", "half")
 try:
     write_alpha(Path(sys.argv[1]), np.random.default_rng(0).random((128, 128), dtype=np.float32), header, {})

@@ -25,7 +25,6 @@ from matanyone_engine.media.layouts import Delivery
 from matanyone_engine.model.registry import load_vetted
 from matanyone_engine.review.page import page
 from matanyone_engine.review.review import ObjectOnFrame, Review, Track, _stretches, find_run, look_through
-from matanyone_engine.runs.record import read_record
 
 KEYS = (1002, 1006)
 DRAMA = "<script>alert(1)</script>&amp;"
@@ -46,6 +45,7 @@ def shot(tmp_path_factory: pytest.TempPathFactory) -> Shot:
         objects=(ObjectOptions(DRAMA, first=1003),),
         warm_up_passes=0,
         delivery=Delivery("layers"),
+        accept_doubt=True,
     )
     list(run_matte(plan_matte(job), *load_vetted(made.weights, "cpu"), cache={}))
     return made
@@ -58,7 +58,8 @@ def review(shot: Shot) -> Review:
 
 def record_of(shot: Shot) -> dict[str, Any]:
     (record,) = shot.out.glob("*.matanyone.json")
-    return read_record(record)
+    said: dict[str, Any] = json.loads(record.read_text())
+    return said
 
 
 def test_a_run_is_found_by_its_pattern_its_folder_and_its_record(shot: Shot) -> None:
@@ -239,7 +240,9 @@ def test_pictures_in_the_page_are_those_of_the_review(review: Review) -> None:
 def test_every_layout_is_looked_through(tmp_path: Path, layout: str, out: str, names: list[str]) -> None:
     made = make_shot(tmp_path, count=3)
     keys = tuple(KeyMask(str(made.mask), (1001,), name) for name in ("hero", "dog"))
-    job = MatteJob(made.plate, "", str(made.out / out), keys=keys, warm_up_passes=0, delivery=Delivery(layout))
+    job = MatteJob(
+        made.plate, "", str(made.out / out), keys=keys, warm_up_passes=0, delivery=Delivery(layout), accept_doubt=True
+    )
     list(run_matte(plan_matte(job), *load_vetted(made.weights, "cpu"), cache={}))
     said = record_of(made)["frames"]
     review = look_through(find_run(str(made.out)), widest=48)

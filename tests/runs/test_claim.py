@@ -17,7 +17,7 @@ import pytest
 from matanyone_engine.errors import AlreadyRunning
 from matanyone_engine.media.sequence import OutputPattern
 from matanyone_engine.runs.claim import HOLDS_S, Claim, Owner
-from matanyone_engine.runs.sidecars import Papers, part_name
+from matanyone_engine.runs.sidecars import Sidecars, part_name
 
 FRAMES = (1001, 1002, 1003)
 
@@ -35,34 +35,34 @@ def left(path: Path, owner: Owner, age: float = 0.0) -> None:
 
 
 def test_two_workers_on_one_segment_are_told_who_is_first(output: OutputPattern) -> None:
-    papers = Papers.of(output, FRAMES)
+    sidecars = Sidecars.of(output, FRAMES)
     with (
-        Claim(papers, FRAMES),
+        Claim(sidecars, FRAMES),
         pytest.raises(AlreadyRunning, match=f"process {os.getpid()}, since"),
-        Claim(papers, FRAMES),
+        Claim(sidecars, FRAMES),
     ):
         pass
-    with Claim(papers, FRAMES):
-        assert papers.claim.is_file()
-    assert not papers.claims()
+    with Claim(sidecars, FRAMES):
+        assert sidecars.claim.is_file()
+    assert not sidecars.claims()
 
 
 def test_parts_that_overlap_are_refused_and_others_are_not(output: OutputPattern) -> None:
-    with Claim(Papers.of(output, None), (1001, 1002)):
-        with pytest.raises(AlreadyRunning), Claim(Papers.of(output, (1002, 1003)), (1002, 1003)):
+    with Claim(Sidecars.of(output, None), (1001, 1002)):
+        with pytest.raises(AlreadyRunning), Claim(Sidecars.of(output, (1002, 1003)), (1002, 1003)):
             pass
-        with Claim(Papers.of(output, (1003, 1004)), (1003, 1004)):
+        with Claim(Sidecars.of(output, (1003, 1004)), (1003, 1004)):
             pass
 
 
 def test_a_claim_of_a_dead_process_of_this_machine_is_void_at_once(output: OutputPattern) -> None:
-    papers = Papers.of(output, None)
+    sidecars = Sidecars.of(output, None)
     dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
-    left(papers.claim, replace(Owner.me(FRAMES), pid=int(dead.stdout)))
-    with Claim(papers, FRAMES):
+    left(sidecars.claim, replace(Owner.me(FRAMES), pid=int(dead.stdout)))
+    with Claim(sidecars, FRAMES):
         pass
-    left(papers.claim, replace(Owner.me(FRAMES), started=1.0))  # the pid is another process's by now
-    with Claim(papers, FRAMES):
+    left(sidecars.claim, replace(Owner.me(FRAMES), started=1.0))  # the pid is another process's by now
+    with Claim(sidecars, FRAMES):
         pass
 
 
@@ -71,30 +71,30 @@ def test_a_process_that_cannot_be_seen_from_here_is_not_taken_for_dead(
     output: OutputPattern, apart: dict[str, str]
 ) -> None:
     """Containers of one host name number their processes from 1; a claim of version 0.1.0 says nothing of it."""
-    papers = Papers.of(output, None)
+    sidecars = Sidecars.of(output, None)
     elsewhere = replace(Owner.me(FRAMES), pid=1 << 22, **apart)
-    left(papers.claim, elsewhere, age=HOLDS_S / 2)
-    with pytest.raises(AlreadyRunning), Claim(papers, FRAMES):
+    left(sidecars.claim, elsewhere, age=HOLDS_S / 2)
+    with pytest.raises(AlreadyRunning), Claim(sidecars, FRAMES):
         pass
-    left(papers.claim, elsewhere, age=HOLDS_S * 2)
-    with Claim(papers, FRAMES):
+    left(sidecars.claim, elsewhere, age=HOLDS_S * 2)
+    with Claim(sidecars, FRAMES):
         pass
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot read a locked file")
 def test_a_lock_of_the_storage_holds_whatever_the_claim_says(output: OutputPattern) -> None:
-    papers = Papers.of(output, None)
-    left(papers.claim, replace(Owner.me(FRAMES), host="node17"), age=HOLDS_S * 2)
+    sidecars = Sidecars.of(output, None)
+    left(sidecars.claim, replace(Owner.me(FRAMES), host="node17"), age=HOLDS_S * 2)
     code = "import fcntl, sys; f = open(sys.argv[1]); fcntl.flock(f, 2); print('x', flush=True); sys.stdin.read()"
     with subprocess.Popen(
-        [sys.executable, "-c", code, papers.claim], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", code, sidecars.claim], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()
-        with pytest.raises(AlreadyRunning), Claim(papers, FRAMES):
+        with pytest.raises(AlreadyRunning), Claim(sidecars, FRAMES):
             pass
         holder.communicate()
-    with Claim(papers, FRAMES):
+    with Claim(sidecars, FRAMES):
         pass
 
 
@@ -106,26 +106,26 @@ def test_a_claim_of_version_0_1_0_is_read() -> None:
 
 
 def test_a_claim_of_another_machine_is_void_after_its_time(output: OutputPattern) -> None:
-    papers = Papers.of(output, None)
+    sidecars = Sidecars.of(output, None)
     elsewhere = replace(Owner.me(FRAMES), host="node17", user="ann")
-    left(papers.claim, elsewhere, age=HOLDS_S / 2)
-    with pytest.raises(AlreadyRunning, match=r"ann on node17.*touched 3\d s ago"), Claim(papers, FRAMES):
+    left(sidecars.claim, elsewhere, age=HOLDS_S / 2)
+    with pytest.raises(AlreadyRunning, match=r"ann on node17.*touched 3\d s ago"), Claim(sidecars, FRAMES):
         pass
-    left(papers.claim, elsewhere, age=HOLDS_S * 2)
-    with Claim(papers, FRAMES):
+    left(sidecars.claim, elsewhere, age=HOLDS_S * 2)
+    with Claim(sidecars, FRAMES):
         pass
 
 
 def test_a_claim_is_touched_and_its_loss_is_noticed(output: OutputPattern, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("matanyone_engine.runs.claim.TOUCHED_EVERY_S", 0.05)
-    papers = Papers.of(output, None)
-    with Claim(papers, FRAMES) as claim:
-        os.utime(papers.claim, (1.0, 1.0))
-        wait_until(lambda: papers.claim.stat().st_mtime > 1.0)
+    sidecars = Sidecars.of(output, None)
+    with Claim(sidecars, FRAMES) as claim:
+        os.utime(sidecars.claim, (1.0, 1.0))
+        wait_until(lambda: sidecars.claim.stat().st_mtime > 1.0)
         other = replace(Owner.me(FRAMES), host="node17", nonce="other")
-        left(papers.claim, other)
+        left(sidecars.claim, other)
         wait_until(lambda: claim.lost)
-    assert papers.claim.is_file(), "it is the other's now"
+    assert sidecars.claim.is_file(), "it is the other's now"
 
 
 def wait_until(so: Callable[[], bool]) -> None:

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads the arguments about files that exist and results that cannot be trusted: --overwrite and --accept-doubt."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+
+from matanyone_engine.wire import messages as say
+
+
+def add_result_options(parser: argparse._ActionsContainer) -> None:
+    """Add --overwrite and --accept-doubt to a parser."""
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="Replace alphas that somebody has changed, and files that this engine did not write. Without it the first "
+        "are kept, and the second are refused.",
+    )
+    add_accept_doubt(parser)
+
+
+def add_accept_doubt(parser: argparse._ActionsContainer) -> None:
+    """Add --accept-doubt to a parser."""
+    parser.add_argument(
+        "--accept-doubt",
+        action="store_true",
+        help="End with exit code 0, not 13, when the confidence of an object is near zero on most of its frames.",
+    )
+
+
+def with_result_options(job: say.Job, args: argparse.Namespace) -> say.Job:
+    """Return a job with what the command line adds to it."""
+    overwrite = job.overwrite or getattr(args, "overwrite", False)
+    return replace(job, overwrite=overwrite, accept_doubt=job.accept_doubt or args.accept_doubt)

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads the plate of a step ahead of the network, and writes the files of a frame behind it.
+
+Rules of this file:
+1. A plate is the very one that results are named by, or an error.
+2. Storage that is away for a moment is waited for (retry.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from matanyone_engine.errors import EngineError, PlateError
+from matanyone_engine.jobs.job import MattePlan
+from matanyone_engine.jobs.plate_digests import PlateDigests, stamps
+from matanyone_engine.jobs.provenance import describe_frame
+from matanyone_engine.jobs.retry import patiently, read_through, write_something
+from matanyone_engine.jobs.run_account import RunAccount
+from matanyone_engine.jobs.run_events import FrameDone
+from matanyone_engine.matting.confidence import Confidence
+from matanyone_engine.matting.frame_warnings import suspicions
+from matanyone_engine.matting.inside_outside import Constraints
+from matanyone_engine.matting.out_of_memory import memory_named
+from matanyone_engine.matting.prepared_plate import AnyPlate
+from matanyone_engine.matting.runner import ShotRunner
+from matanyone_engine.matting.session import FrameReport
+from matanyone_engine.matting.shot import ShotStep
+from matanyone_engine.media.color_spaces import interop_id
+from matanyone_engine.media.images import Plate
+from matanyone_engine.media.layouts import FrameContent, union
+from matanyone_engine.runs.frame_record import FrameRecord
+
+
+@dataclass(frozen=True)
+class PlateOfStep:
+    """A plate on its way to the network."""
+
+    step: ShotStep
+    plate: Plate
+    view: NDArray[np.float32]
+    """(H, W, 3) 0..1: what the network is shown."""
+    prepared: AnyPlate
+    """The same, as the network takes it."""
+    constraints: Mapping[str, Constraints]
+    """Object -> where an artist says that it surely is, or is not."""
+
+
+@dataclass(frozen=True)
+class AlphasOfStep:
+    """The alphas that a step gives out; none where it only leads to others."""
+
+    alphas: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    """Object -> (H, W) 0..1."""
+    report: FrameReport = field(default_factory=FrameReport)
+    confidences: Mapping[str, Confidence] = field(default_factory=dict)
+
+
+class PlateReader:
+    """Reads plates and prepares them for the network; called on a thread of its own."""
+
+    def __init__(self, plan: MattePlan, plates: PlateDigests, runner: ShotRunner) -> None:
+        self._plan, self._plates, self._runner = plan, plates, runner
+
+    def read(self, step: ShotStep) -> PlateOfStep:
+        """Read the plate of a step. Raises PlateError, MaskError, OutOfMemory."""
+        with memory_named("read"), errors_name(step.frame):
+            plate = self._read(step.frame)
+            view = self._plan.view(plate.rgb)
+            prepared = self._runner.ready(step, torch.from_numpy(view).permute(2, 0, 1))
+            return PlateOfStep(step, plate, view, prepared, self._constraints(step))
+
+    def _read(self, frame: int) -> Plate:
+        source = self._plan.source
+
+        def look() -> None:
+            for path in source.paths((frame,)):
+                read_through(path)
+
+        plate = patiently(lambda: source.read(frame), look)
+        if stamps(source, frame) != self._plates.stamps[frame]:
+            raise PlateError(
+                expected=f"plate frame {frame} as it was when the run began",
+                came="a file that has changed since",
+                action="Run it again: only what the plate can change is computed anew.",
+            )
+        return plate
+
+    def _constraints(self, step: ShotStep) -> dict[str, Constraints]:
+        names = {seed.subject for seed in step.seeds} | {move.along.seed.subject for move in step.moves}
+        return {name: self._plan.masks.constraints(name, step.frame) for name in names}
+
+
+class FrameWriter:
+    """Writes the files of frames and accounts for them; called on a thread of its own."""
+
+    def __init__(self, plan: MattePlan, account: RunAccount) -> None:
+        self._plan, self._account = plan, account
+
+    def write(self, plate: PlateOfStep, made: AlphasOfStep) -> tuple[FrameDone, FrameRecord]:
+        """Write the files of a frame; the event's `done` and `of` are 0. Raises BadResult, OutputError, OutOfMemory."""
+        frame = plate.step.frame
+        with memory_named("write"), errors_name(frame):
+            alpha = union(list(made.alphas.values()))
+            warnings = suspicions(black=not plate.plate.rgb.any(), alpha=alpha, cut=made.report.cut)
+            paths = self._files(plate, made)
+            said = FrameRecord.of(self._plan.sidecars.record, paths, made.alphas, warnings, made.confidences)
+            patiently(lambda: self._account.finish(frame, paths, said), self._look_at_folders)
+        event = FrameDone(frame, 0, 0, paths, plate.view, alpha, warnings, made.report, made.alphas, made.confidences)
+        return event, said
+
+    def _files(self, plate: PlateOfStep, made: AlphasOfStep) -> list[Path]:
+        frame, header = plate.step.frame, plate.plate.header
+        about = {**self._account.about(frame), **describe_frame(made.report)}
+        colour = interop_id(self._plan.colour.space)
+        content = FrameContent(header, made.alphas, plate.plate.canvas, colour, self._plan.light)
+        patiently(lambda: self._account.begin(frame), self._look_at_folders)
+        return patiently(
+            partial(self._plan.outputs.write, frame, content, about, made.confidences), self._look_at_folders
+        )
+
+    def _look_at_folders(self) -> None:
+        for folder in self._plan.outputs.folders:
+            write_something(folder)
+
+
+@contextmanager
+def errors_name(frame: int) -> Iterator[None]:
+    """Let errors say on which frame they happened."""
+    try:
+        yield
+    except EngineError as error:
+        error.frame = frame if error.frame is None else error.frame
+        raise

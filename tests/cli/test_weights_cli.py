@@ -15,7 +15,6 @@ import pytest
 from matanyone_engine.cli import weights
 from matanyone_engine.errors import CheckpointError, Interrupted, LicenceRefused, SettingError, WeightsNotFound
 from matanyone_engine.model import MINI, MatAnyone, save_checkpoint
-from matanyone_engine.model.dims import LITE
 from matanyone_engine.model.licences import ALLOWED_VARIABLE
 from matanyone_engine.model.registry import FOLDERS_VARIABLE, MODELS, Model, user_weights_folder
 from matanyone_engine.model.weights_file import Fingerprint
@@ -66,7 +65,7 @@ def studio(file, monkeypatch):
         licence="S-Lab-1.0",
         commercial=False,
         terms="Studio: for study only.",
-        dims=LITE,
+        dims=MINI,
         size=file.stat().st_size,
         published=Fingerprint(md5=hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()),
         source=f"http://127.0.0.1:{server.server_port}/{file.name}",
@@ -122,7 +121,7 @@ def test_ctrl_c_keeps_what_came_and_says_how_to_go_on(studio, file, monkeypatch)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(weights.Progress, "update", stop)
-    with pytest.raises(Interrupted, match="goes on from there"):
+    with pytest.raises(Interrupted, match="go on from there"):
         run("fetch", "studio", "--accept-licence")
     assert 0 < (user_weights_folder() / "studio.part.safetensors").stat().st_size <= file.stat().st_size
 

@@ -27,17 +27,18 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from matanyone_engine.engine import events as on
 from matanyone_engine.engine.access import Access
 from matanyone_engine.engine.admission import ahead_bytes, free_bytes, resident_bytes, session_bytes, shot_bytes
-from matanyone_engine.engine.faults import as_told, as_wire_error
+from matanyone_engine.engine.customers import Limits
+from matanyone_engine.engine.faults import as_fault, as_told, as_wire_error
 from matanyone_engine.engine.pixels import Asked, Decoder, Plane, encode_alpha
 from matanyone_engine.engine.sandbox import Apart
-from matanyone_engine.engine.scheduler import Limits, Scheduler, fault
+from matanyone_engine.engine.scheduler import Scheduler
 from matanyone_engine.engine.store import Answered, SessionFolder, Store, public_name
 from matanyone_engine.engine.worker import Worker
 from matanyone_engine.errors import Doubtful, SettingError
@@ -198,8 +199,8 @@ class Engine:
         for folder in self._store.sessions():
             session, opening, need = folder.about()
             if opening.model in self._models:
-                snapshots = folder.snapshots()
-                self.scheduler.adopt(session, opening, snapshots[0] if snapshots else 0, need, time.monotonic())
+                next_seq = next(iter(folder.snapshots()), 0)
+                self.scheduler.sessions.adopt(session, opening, next_seq, need, time.monotonic())
 
     def close(self) -> None:
         """End the threads, once Closing was handled and the scheduler is idle (or waited for long enough)."""
@@ -207,9 +208,8 @@ class Engine:
         self._device_thread.join(timeout=10)
         for pool in (self._pool, self._prompts):
             pool.shutdown(wait=False, cancel_futures=True)
-        for shot in self.scheduler.shots.values():
-            if shot.is_job:
-                self.worker.end_job(shot.id)
+        for job in list(self.scheduler.jobs.by_id):
+            self.worker.end_job(job)
         self._decoder.close()
         self._apart.close()
         self._prompting.close()
@@ -287,9 +287,9 @@ class Engine:
             uptime_s=round(now - self._started, 3),
             frames=self._frames,
             frames_per_s=round(lately / max(min(60.0, now - self._started), 1e-3), 3),
-            sessions=len(self.scheduler.shots),
-            queued=self.scheduler.queued,
-            memory_bytes=self.scheduler.memory_bytes,
+            sessions=len(self.scheduler.customers),
+            queued=self.scheduler.sessions.queued,
+            memory_bytes=self.scheduler.customers.memory_bytes,
             memory_limit_bytes=self._memory,
             resident_bytes=resident_bytes(),
             models_loaded=self.worker.loaded,
@@ -301,18 +301,18 @@ class Engine:
         return say.Sessions(
             tuple(
                 say.SessionInfo(
-                    name=public_name(shot.id),
-                    client=shot.client[:40],
-                    phase=shot.phase.value,
-                    priority=shot.opening.priority,
-                    model=shot.opening.model,
-                    size=shot.size,
-                    next_seq=shot.next_seq,
-                    queued=len(shot.tasks),
-                    memory_bytes=shot.need if shot.on_device else 0,
-                    idle_s=round(now - shot.heard, 3),
+                    name=public_name(each.id),
+                    client=each.client[:40],
+                    phase=each.phase.value,
+                    priority=each.opening.priority,
+                    model=each.opening.model,
+                    size=each.size,
+                    next_seq=each.next_seq,
+                    queued=each.queued,
+                    memory_bytes=each.need if each.on_device else 0,
+                    idle_s=round(now - each.heard, 3),
                 )
-                for shot in list(self.scheduler.shots.values())[:100]
+                for each in list(self.scheduler.customers)[:100]
             )
         )
 
@@ -361,7 +361,7 @@ class Engine:
         if isinstance(event, on.Heard):
             self._heard_at = event.now
         for instruction in self.scheduler.handle(event):
-            getattr(self, f"_do_{type(instruction).__name__.lower()}")(instruction)
+            self.CARRIED_OUT[type(instruction)](self, instruction)
 
     def figures(self) -> Figures:
         """What a metrics page shows."""
@@ -370,7 +370,7 @@ class Engine:
 
     def refuse(self, who: on.Asker, error: WireError) -> None:
         """Answer what came with a fault."""
-        self._do_reply(on.Reply(who, fault(error)))
+        self._do_reply(on.Reply(who, as_fault(error)))
 
     def _do_reply(self, order: on.Reply) -> None:
         if isinstance(order.message, say.Fault):
@@ -380,12 +380,12 @@ class Engine:
     def _do_tell(self, order: on.Tell) -> None:
         self._tell(order.peer, Packet(0, order.message))
 
-    def _do_sendresult(self, order: on.SendResult) -> None:
+    def _do_send_result(self, order: on.SendResult) -> None:
         try:
             found = self._recent.get((order.session, order.seq))
             result, payload, data = found or self._store.folder(order.session).get_result(order.session, order.seq)
         except WireError as error:
-            self._send(order.who, Packet(order.who.id, fault(error)))
+            self._send(order.who, Packet(order.who.id, as_fault(error)))
         else:
             self._send(order.who, Packet(order.who.id, result, (payload,), (data,)))
 
@@ -417,13 +417,12 @@ class Engine:
     # -------------------------------------------------------------------------------------------------- pool
 
     def _do_decode(self, order: on.Decode) -> None:
-        self._pool.submit(self._decode, order, self.scheduler.shots[order.session].opening)
+        self._pool.submit(self._decode, order, self.scheduler.sessions.by_id[order.session].opening)
 
-    def _decode(self, order: on.Decode, opening: say.Open | say.Job) -> None:
+    def _decode(self, order: on.Decode, opening: say.Open) -> None:
         try:
             packet = order.cargo
             assert isinstance(packet, Packet)
-            assert isinstance(opening, say.Open)
             verify(packet)
             options = opening.options
             asked = Asked(opening.size, options.colorspace, options.mask_grow, options.exposure)
@@ -449,8 +448,7 @@ class Engine:
     def _put(self, order: on.Store) -> bool:
         """Result, journal, snapshot, in this order; whether there was a snapshot."""
         done = self.worker.done[order.ticket]
-        opening = self.scheduler.shots[order.session].opening
-        assert isinstance(opening, say.Open)
+        opening = self.scheduler.sessions.by_id[order.session].opening
         folder = self._store.folder(order.session)
         payload, data = encode_alpha(
             opening.options.reply, done.alpha, done.header, done.provenance, order.frame, folder.folder
@@ -527,7 +525,7 @@ class Engine:
 
     # --------------------------------------------------------------------------------------------- first masks
 
-    def _do_makemask(self, order: on.MakeMask) -> None:
+    def _do_make_mask(self, order: on.MakeMask) -> None:
         self._prompts.submit(self._make_mask, order.prompt)
 
     def _make_mask(self, prompt: say.Prompt) -> None:
@@ -559,11 +557,10 @@ class Engine:
     def _load(self, order: on.Load) -> None:
         begun = time.monotonic()
         try:
-            shot = self.scheduler.shots[order.session]
-            assert isinstance(shot.opening, say.Open)
+            session = self.scheduler.sessions.by_id[order.session]
             if order.opening is not None:
-                self._store.create(order.session, order.opening, shot.need)
-            standing = self.worker.load(order.session, shot.opening, self._store.folder(order.session))
+                self._store.create(order.session, order.opening, session.need)
+            standing = self.worker.load(order.session, session.opening, self._store.folder(order.session))
             self._journals[order.session] = {
                 line.seq: line for line in standing.journal if line.seq >= standing.next_seq
             }
@@ -588,7 +585,7 @@ class Engine:
             self._count()
         self._post(on.Stepped(order.ticket, time.monotonic() - begun, problem))
 
-    def _do_jobstep(self, order: on.JobStep) -> None:
+    def _do_job_step(self, order: on.JobStep) -> None:
         self._device_queue.put(lambda: self._job_step(order))
 
     def _job_step(self, order: on.JobStep) -> None:
@@ -622,6 +619,27 @@ class Engine:
     def _count(self) -> None:
         self._frames += 1
         self._stepped_at.append(time.monotonic())
+
+    # A test proves that there is a line for every instruction.
+    CARRIED_OUT: ClassVar[Mapping[type[on.Instruction], Callable[[Engine, Any], None]]] = {
+        on.Reply: _do_reply,
+        on.Tell: _do_tell,
+        on.SendResult: _do_send_result,
+        on.Decode: _do_decode,
+        on.Step: _do_step,
+        on.Store: _do_store,
+        on.Rewind: _do_rewind,
+        on.Discard: _do_discard,
+        on.Load: _do_load,
+        on.Park: _do_park,
+        on.Drop: _do_drop,
+        on.Plan: _do_plan,
+        on.MakeMask: _do_make_mask,
+        on.JobStep: _do_job_step,
+        on.Want: _do_want,
+        on.Halt: _do_halt,
+        on.Allow: _do_allow,
+    }
 
 
 def _digest(packet: Packet) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 
 from matanyone_engine import errors
+from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.errors import Code, WireError
 
 _log = logging.getLogger("matanyone_engine")
@@ -57,3 +58,13 @@ def as_told(error: BaseException) -> WireError:
     if told.code is Code.INTERNAL:
         _log.exception("A defect of the engine", exc_info=error)
     return told
+
+
+def as_fault(error: WireError) -> say.Fault:
+    """An error as a message."""
+    return say.Fault(error.code.value, error.message, error.action, error.retryable, error.expected_seq)
+
+
+def shutting_down() -> WireError:
+    """What everybody hears once the engine is about to end."""
+    return WireError(Code.SHUTTING_DOWN, "the engine is about to end", "Start it again, and reopen the session.")

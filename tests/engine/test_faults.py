@@ -9,8 +9,7 @@ import pickle
 import pytest
 
 from matanyone_engine import errors
-from matanyone_engine.engine.faults import as_wire_error
-from matanyone_engine.engine.scheduler import fault
+from matanyone_engine.engine.faults import as_fault, as_wire_error
 from matanyone_engine.wire.errors import Code, WireError
 
 
@@ -20,7 +19,7 @@ def family(kind: type[errors.EngineError] = errors.EngineError) -> list[type[err
 
 @pytest.mark.parametrize("kind", family(), ids=lambda kind: kind.__name__)
 def test_every_error_travels_with_its_three_parts(kind: type[errors.EngineError]) -> None:
-    told = fault(as_wire_error(kind(expected="a whale", came="a tree", action="Look again.")))
+    told = as_fault(as_wire_error(kind(expected="a whale", came="a tree", action="Look again.")))
     assert told.code != Code.INTERNAL.value or kind is errors.Defect
     assert "a whale" in told.message
     assert "a tree" in told.message
@@ -39,4 +38,4 @@ def test_what_is_not_ours_is_told_apart() -> None:
     assert as_wire_error(ZeroDivisionError("x")).code is Code.INTERNAL
     same = WireError(Code.BUSY, "m", "a")
     assert as_wire_error(same) is same
-    assert fault(same).retryable
+    assert as_fault(same).retryable

@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from matanyone_engine.engine import events as on
-from matanyone_engine.engine.scheduler import Limits, Scheduler
+from matanyone_engine.engine.customers import Limits
+from matanyone_engine.engine.engine import Engine
+from matanyone_engine.engine.scheduler import Scheduler
 from matanyone_engine.wire import messages as say
+from matanyone_engine.wire.conversation import EXCHANGES
 from matanyone_engine.wire.errors import Code, WireError
 
 LIMITS = Limits(memory_bytes=100, window_frames=3, window_bytes=40, lease_s=10.0, snapshot_every=3)
@@ -112,13 +115,58 @@ def test_what_does_not_fit_is_refused_with_figures() -> None:
     assert code(scheduler.handle(event)) == "no-room"
 
 
+def kinds_of(base: type) -> set[type]:
+    """Every class that is one of these, however far down."""
+    return {each for kind in base.__subclasses__() for each in (kind, *kinds_of(kind))}
+
+
+def test_there_is_a_line_for_everything_that_can_come() -> None:
+    scheduler = Scheduler(LIMITS)
+    assert set(scheduler.handlers) == kinds_of(on.Event)
+    assert set(Engine.CARRIED_OUT) == kinds_of(on.Instruction)
+    at_once = {say.Hello, say.Ping, say.Status, say.ListSessions, say.Shutdown}  # the server answers these itself
+    assert set(scheduler.answers) == set(EXCHANGES) - at_once
+
+
+def test_a_job_takes_no_frames_and_a_session_shows_none() -> None:
+    scheduler = Scheduler(LIMITS)
+    opened(scheduler, "a", "p")
+    job = say.Job("b" * 32, "plate", "mask", "out")
+    assert kinds(scheduler.handle(on.Asked(on.Asker("p", 1), job, 0.0, fresh="b"))) == ["Plan"]
+    for number, message in enumerate(
+        (say.Frame("b", 0, 0), say.Fetch("b", 0), say.Snapshot("b"), say.Close("b"), say.Show("a", 1001))
+    ):
+        assert code(scheduler.handle(on.Asked(on.Asker("p", 10 + number), message, 0.0))) == "out-of-turn"
+    assert code(scheduler.handle(on.Asked(on.Asker("p", 20), say.Reopen("b"), 0.0))) == "unknown-session"
+    assert code(scheduler.handle(on.Asked(on.Asker("q", 21), say.Cancel("b"), 0.0))) == "not-allowed"
+
+
+def test_a_job_and_a_session_take_turns_on_the_device() -> None:
+    scheduler = Scheduler(LIMITS)
+    opened(scheduler, "a", "p", "batch")
+    job = say.Job("b" * 32, "plate", "mask", "out", priority="batch")
+    scheduler.handle(on.Asked(on.Asker("p", 1), job, 0.0, fresh="b"))
+    accepted = say.Accepted("b", 2, "sRGB", "mini", "out")
+    answered = scheduler.handle(on.Planned("b", accepted, 10, (64, 48), (1001, 1002)))
+    assert kinds(answered) == ["Reply", "JobStep"]
+    assert not ready(scheduler, "a", 0)
+    assert kinds(scheduler.handle(on.JobStepped("b", 1.0))) == ["Step"], "the session has used the device less"
+    (task,) = scheduler.sessions.by_id["a"].tasks
+    assert kinds(scheduler.handle(on.Stepped(task.ticket, 2.0))) == ["Store", "JobStep"]
+    scheduler.handle(on.Asked(on.Asker("p", 2), say.Cancel("b"), 0.0))
+    ended = scheduler.handle(on.JobStepped("b", 1.0, ended=say.JobEnded("b", "cancelled", 0)))
+    assert kinds(ended) == ["Tell", "Drop", "Reply"]
+    assert not scheduler.jobs.by_id
+    assert kinds(scheduler.handle(on.Asked(on.Asker("p", 3), job, 0.0, fresh="c"))) == ["Reply", "Tell"]
+
+
 def test_a_crowded_disk_costs_parked_sessions_only() -> None:
     scheduler = Scheduler(LIMITS)
     opened(scheduler, "a", "p")
-    scheduler.adopt("b", say.Open("b" * 32, (64, 48)), 3, 10, 0.0)
+    scheduler.sessions.adopt("b", say.Open("b" * 32, (64, 48)), 3, 10, 0.0)
     (drop,) = scheduler.handle(on.Crowded(("a", "b", "c")))
     assert isinstance(drop, on.Drop)
-    assert (drop.session, list(scheduler.shots)) == ("b", ["a"])
+    assert (drop.session, list(scheduler.sessions.by_id)) == ("b", ["a"])
 
 
 def test_a_result_that_cannot_be_stored_takes_the_memory_back() -> None:
@@ -130,7 +178,7 @@ def test_a_result_that_cannot_be_stored_takes_the_memory_back() -> None:
     assert not ready(scheduler, "a", 1)[1:]
     followed = scheduler.handle(on.Stored(step.ticket, FULL))
     if "Rewind" not in kinds(followed):  # the next frame was on the device: once it is done
-        second = next(task for task in scheduler.shots["a"].tasks if task.seq == 1)
+        second = next(task for task in scheduler.sessions.by_id["a"].tasks if task.seq == 1)
         (again,) = scheduler.handle(on.Stepped(second.ticket, 1.0))
         assert isinstance(again, on.Store)
         followed = scheduler.handle(on.Stored(again.ticket, FULL))
@@ -139,7 +187,7 @@ def test_a_result_that_cannot_be_stored_takes_the_memory_back() -> None:
         each.message.code for each in followed if isinstance(each, on.Reply) and isinstance(each.message, say.Fault)
     ]
     assert codes == ["output", "out-of-order"]
-    assert scheduler.shots["a"].next_seq == 0
+    assert scheduler.sessions.by_id["a"].next_seq == 0
 
 
 class AnyOrder(RuleBasedStateMachine):
@@ -186,7 +234,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(session=st.sampled_from("ab"), back=st.integers(-1, 2), alien=st.booleans())
     def frame(self, session: str, back: int, alien: bool) -> None:
-        shot = self.scheduler.shots.get(session)
+        shot = self.scheduler.sessions.by_id.get(session)
         seq = max(0, (shot.next_seq if shot else 0) - back)
         message = say.Key(session, seq, seq) if seq == 0 else say.Frame(session, seq, seq)
         peer = {"a": "p", "b": "q"}[session] if not alien else "stranger"
@@ -242,8 +290,8 @@ class AnyOrder(RuleBasedStateMachine):
 
     @invariant()
     def memory_is_bounded(self) -> None:
-        assert self.scheduler.memory_bytes <= LIMITS.memory_bytes
-        assert all(len(shot.tasks) <= LIMITS.window_frames for shot in self.scheduler.shots.values())
+        assert self.scheduler.customers.memory_bytes <= LIMITS.memory_bytes
+        assert all(len(shot.tasks) <= LIMITS.window_frames for shot in self.scheduler.sessions.by_id.values())
 
     def teardown(self) -> None:
         """Once everything under way has ended, everybody has an answer."""

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Decides what happens to requests for a first mask. A mask is made once, however often it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from matanyone_engine.engine.customers import Limits
+from matanyone_engine.engine.events import Asked, Asker, Instruction, MakeMask, MaskMade, Reply
+from matanyone_engine.engine.faults import as_fault, shutting_down
+from matanyone_engine.wire import messages as say
+from matanyone_engine.wire.errors import Code, WireError
+
+
+class MaskScheduler:
+    """First masks that were made, and those that are being made."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._made: dict[str, say.Masked] = {}
+        """By nonce, for who asks again."""
+        self._waiting: dict[str, list[Asker]] = {}
+        """By nonce: who waits for a mask that is being made."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody waits."""
+        return not self._waiting
+
+    def ask_prompt(self, event: Asked, message: say.Prompt) -> Iterator[Instruction]:
+        """Make a mask, or tell of the one that was made."""
+        if message.nonce in self._made:
+            yield Reply(event.who, self._made[message.nonce])
+        elif message.nonce in self._waiting:
+            self._waiting[message.nonce].append(event.who)
+        elif len(self._waiting) >= self._limits.prompts:
+            raise WireError(
+                Code.BUSY, f"expected fewer than {self._limits.prompts} masks to be made", "Try again in a moment."
+            )
+        else:
+            self._waiting[message.nonce] = [event.who]
+            yield MakeMask(message)
+
+    def on_mask_made(self, event: MaskMade) -> Iterator[Instruction]:
+        """A first mask is on disk, or could not be made."""
+        askers = self._waiting.pop(event.nonce, [])  # none where the engine was told to end meanwhile
+        if event.masked is not None:
+            self._made[event.nonce] = event.masked
+            while len(self._made) > self._limits.sessions:
+                self._made.pop(next(iter(self._made)))
+            yield from (Reply(who, event.masked) for who in askers)
+        elif event.fault is not None:
+            yield from (Reply(who, as_fault(event.fault)) for who in askers)
+
+    def on_closing(self) -> Iterator[Instruction]:
+        """The engine is about to end: nobody waits any longer."""
+        waiting, self._waiting = self._waiting, {}
+        yield from (Reply(who, as_fault(shutting_down())) for askers in waiting.values() for who in askers)

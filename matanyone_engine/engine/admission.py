@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much device memory a session will take, before it takes any."""
+"""Estimates how much device memory a session will take, and says how much the engine may promise."""
 
 from __future__ import annotations
+
+import logging
 
 import psutil
 import torch
 
+from matanyone_engine.engine.memory_limits import left_by_limits
 from matanyone_engine.matting.geometry import Geometry, Size
 from matanyone_engine.matting.memory_policy import MemoryPolicy
 from matanyone_engine.matting.options import SessionOptions
@@ -13,6 +16,8 @@ from matanyone_engine.matting.prepared_plate import encodes_ahead
 from matanyone_engine.matting.region import Region
 from matanyone_engine.matting.shot import Shot
 from matanyone_engine.model.dims import STRIDE, Dims
+
+_log = logging.getLogger("matanyone_engine")
 
 _FLOAT = 4
 _LAYERS_AT_ONCE = 7
@@ -62,11 +67,19 @@ def ahead_bytes(dims: Dims, size: tuple[int, int], options: SessionOptions, plat
     return int(plates * geometry.whole.cells * cell * _FLOAT)
 
 
+def promised_bytes(device: torch.device, wanted: int | None) -> int:
+    """Return what sessions may take together: what is wanted, and at most four fifths of what is left."""
+    most = free_bytes(device) * 4 // 5
+    if wanted is not None and wanted > most:
+        _log.warning("%.1f GB were asked for; only %.1f GB can be promised of what is left.", wanted / 1e9, most / 1e9)
+    return most if wanted is None else min(wanted, most)
+
+
 def free_bytes(device: torch.device) -> int:
-    """What the device, or the machine, has left now."""
+    """Return what the device has left now; of main memory, what machine, container and ulimit leave this process."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available)
+    return max(0, min([int(psutil.virtual_memory().available), *left_by_limits()]))
 
 
 def resident_bytes() -> int:

@@ -28,6 +28,10 @@ class Limits:
     """Frames."""
     sessions: int = 256
     """Sessions and jobs at once; parked sessions do not count."""
+    sessions_of_a_client: int = 64
+    """Sessions and jobs of one client at once."""
+    empty_sessions: int = 64
+    """Parked sessions without a frame; the oldest go first, since nothing is lost with them."""
     parked_s: float = 7 * 86400.0
     """A session that nobody asked for in so long is forgotten."""
     digests: int = 100_000
@@ -132,9 +136,15 @@ class Customers:
         """Where a newcomer starts: level with the others, neither starved nor starving them."""
         return min((each.used_s for each in self if each.on_device), default=0.0)
 
-    def admit(self, need: int) -> None:
-        """Raise WireError where there is no room for one more that needs so many bytes."""
+    def admit(self, need: int, peer: str = "") -> None:
+        """Raise WireError where there is no room for one more of this client that needs so many bytes."""
         live = sum(each.phase is not Phase.PARKED for each in self)
+        if peer and sum(each.owner == peer for each in self) >= self.limits.sessions_of_a_client:
+            raise WireError(
+                Code.BUSY,
+                f"expected at most {self.limits.sessions_of_a_client} sessions of one client",
+                "Close sessions that are done.",
+            )
         if live >= self.limits.sessions:
             raise WireError(
                 Code.BUSY, f"expected fewer than {self.limits.sessions} sessions", "Close sessions, or try again later."

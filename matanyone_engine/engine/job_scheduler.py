@@ -88,7 +88,7 @@ class JobScheduler:
             else:
                 known.waiting.append((event.who, message))
             return
-        self._customers.admit(0)
+        self._customers.admit(0, event.who.peer)
         job = ServedJob(
             id=event.fresh,
             owner=event.who.peer,

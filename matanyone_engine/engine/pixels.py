@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from matanyone_engine.engine.sandbox import Apart
+from matanyone_engine.engine.sandbox import Sandbox
 from matanyone_engine.errors import ColourError, MaskError, PlateError
 from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.color_spaces import ColourChoice, choose_space
@@ -67,24 +67,24 @@ class Asked:
 
 
 class Decoder:
-    """Decodes payloads: raw planes here, EXR files apart."""
+    """Decodes payloads: raw planes here, EXR files in a sandbox."""
 
     def __init__(self) -> None:
-        self._apart = Apart(_PATIENCE_S)
+        self._sandbox = Sandbox(_PATIENCE_S)
 
     def __call__(self, asked: Asked, plate: tuple[Payload, Any], mask: tuple[Payload, Any] | None) -> Seen:
         """Raises BadInput, or WireError where a file has killed the process."""
         if all(payload.encoding != EXR for payload, _ in filter(None, (plate, mask))):
             return decode(asked, plate, mask)
-        return self._apart.run(decode, asked, _copied(plate), mask and _copied(mask))
+        return self._sandbox.run(decode, asked, _copied(plate), mask and _copied(mask))
 
     def processes(self) -> list[int]:
         """Ids of the decoding processes."""
-        return self._apart.processes()
+        return self._sandbox.processes()
 
     def close(self) -> None:
         """End the process."""
-        self._apart.close()
+        self._sandbox.close()
 
 
 def _copied(part: tuple[Payload, Any]) -> tuple[Payload, bytes]:

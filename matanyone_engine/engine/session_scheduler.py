@@ -186,7 +186,7 @@ class SessionScheduler:
         if known is not None:
             yield from self.ask_reopen(event, say.Reopen(known))
             return
-        self._customers.admit(event.need)
+        self._customers.admit(event.need, event.who.peer)
         session = ServedSession(
             id=event.fresh,
             owner=event.who.peer,
@@ -209,7 +209,7 @@ class SessionScheduler:
         if session is None:
             raise WireError(Code.UNKNOWN_SESSION, "no session of this name", "Open a new one.")
         if not session.on_device and not session.moving:
-            self._customers.admit(session.need)
+            self._customers.admit(session.need, event.who.peer)
         if session.owner != event.who.peer:  # else it may be an old word that comes late: what is under way goes on
             yield from self._flush(session, _superseded())
         session.owner, session.client, session.heard = event.who.peer, event.client, event.now
@@ -424,16 +424,34 @@ class SessionScheduler:
         yield from self._settle(session)
 
     def on_time(self, now: float) -> Iterator[Instruction]:
-        """Sessions whose client is silent are idle: they leave the device, and later the disk."""
+        """Sessions whose client is silent are idle: they stop, leave the device, and later the disk."""
         for session in list(self.by_id.values()):
             silent = now - session.heard
             if session.moving:
                 continue
             if session.phase is Phase.PARKED and silent > self._limits.parked_s:
                 yield from self._forget(session)
-            elif silent > self._limits.lease_s and session.on_device and not session.tasks:
-                session.moving = True
-                yield Park(session.id, session.next_seq, leave=True)
+            elif silent > self._limits.lease_s and session.on_device:
+                yield from self._leave(session)
+        yield from self._forget_empty()
+
+    def _leave(self, session: ServedSession) -> Iterator[Instruction]:
+        """Nobody is there any more: stop within one pass what is under way, then go to disk."""
+        if not session.tasks:
+            session.moving = True
+            yield Park(session.id, session.next_seq, leave=True)
+        elif session.phase is not Phase.CANCELLING:
+            session.begin_cancel()
+            yield Halt(session.id)
+            yield from self._flush(session, _expired())
+            yield from self._settle(session)
+
+    def _forget_empty(self) -> Iterator[Instruction]:
+        """Whoever opens sessions and leaves must not fill the disk: a session without a frame is worth nothing."""
+        parked = [each for each in self.by_id.values() if each.phase is Phase.PARKED and not each.moving]
+        empty = sorted((each for each in parked if not each.next_seq), key=lambda each: each.heard)
+        for session in empty[: max(0, len(empty) - self._limits.empty_sessions)]:
+            yield from self._forget(session)
 
     def on_crowded(self, event: Crowded) -> Iterator[Instruction]:
         """Too much is on disk of sessions that were left alone; those on the device stay, whatever they take."""

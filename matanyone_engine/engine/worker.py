@@ -18,7 +18,7 @@ import torch
 
 from matanyone_engine.engine.pixels import Plane, Seen
 from matanyone_engine.engine.store import Answered, SessionFolder
-from matanyone_engine.errors import SnapshotError
+from matanyone_engine.errors import ForeignSnapshot, SnapshotError
 from matanyone_engine.jobs.job import MattePlan
 from matanyone_engine.jobs.provenance import describe_confidence, describe_frame, describe_making
 from matanyone_engine.jobs.run import run_matte
@@ -123,13 +123,15 @@ class Worker:
         network, weights = self.network(opening.model)
         folder.mend_journal()
         journal = folder.journal()
-        for next_seq in folder.snapshots():
+        for next_seq in folder.usable_snapshots():
             restored = _restored(network, folder, next_seq)
             if restored is not None:
+                folder.drop_snapshots_after(next_seq)
                 keys = (line for line in journal.values() if line.mask and line.seq < next_seq)
                 key = max(keys, key=_seq, default=Answered(0, 0, "", "", "unknown"))
                 self._live[session] = Live(restored, opening, weights, key.frame, key.mask)
                 return Standing(next_seq, True, tuple(journal.values()))
+        folder.drop_snapshots_after(0)
         fresh = MattingSession(network, **keywords(opening.options))
         self._live[session] = Live(fresh, opening, weights)
         return Standing(0, False, tuple(journal.values()))
@@ -180,9 +182,12 @@ class Worker:
         self._live[session].session.rewind(self.done[ticket].before)
 
     def forget(self, session: str) -> None:
-        """Take a session off the device."""
+        """Let go of a session. Any thread may ask."""
         self._live.pop(session, None)
         self.halted.discard(session)
+
+    def give_room_back(self) -> None:
+        """Return memory that no session needs any more to the system; only on the device thread."""
         if not self._live:
             give_back()
 
@@ -236,11 +241,9 @@ def _restored(network: MatAnyone, folder: SessionFolder, next_seq: int) -> Matti
     """The session at a snapshot; None where that is damaged, since an older one may do. Raises SnapshotError else."""
     try:
         return MattingSession.restore(network, folder.snapshot(next_seq))
-    except OSError:
-        return None
-    except SnapshotError as error:
-        if "another network" in error.came:
-            raise
+    except ForeignSnapshot:
+        raise
+    except (OSError, SnapshotError):
         return None
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Message <-> list of byte strings. No socket, no state.
+"""Turns a message into a list of byte strings, and back. It has no socket and no state.
 
     part 0   magic and version (version.py)
     part 1   the header: UTF-8 JSON of at most MOST_HEADER_BYTES

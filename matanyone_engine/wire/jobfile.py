@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A job as a file: what a host writes, and what `matanyone-engine run` runs on any machine (docs/job_file.md).
+"""Reads and writes job files: a host writes them, `matanyone-engine run` runs them on any machine (docs/job_file.md).
 
     {"format": "matanyone-job", "version": 1,
      "roots": [{"linux": "/mnt/show", "windows": "P:/show"}],
@@ -24,12 +24,15 @@ from typing import Any, Optional
 
 from .codec import from_fields, read_object, said
 from .errors import Code, WireError
+from .limits import check_values
 from .messages import Job
 
 FORMAT = "matanyone-job"
 VERSION = 1
 OF_A_RUN = ("nonce", "resume")
 """Fields of Job that are not in a file: whoever runs it fills them."""
+BYTE_ORDER_MARK = "\ufeff"
+"""Some editors on Windows begin every text file with it."""
 LICENCES = ("any", "commercial")
 """What Job.licence may be."""
 
@@ -63,9 +66,9 @@ class JobFile:
 
 
 def read_job_file(text: str) -> JobFile:
-    """What a file says. Raises WireError (bad-input) for anything that is not exactly right."""
+    """What a file says; it may begin with a byte order mark. Raises WireError (bad-input) for anything not right."""
     try:
-        fields = read_object(text)
+        fields = read_object(text.removeprefix(BYTE_ORDER_MARK))
     except (ValueError, RecursionError) as error:
         raise _bad(f"no JSON object: {str(error)[:120]}") from error
     _check_format(fields)
@@ -77,6 +80,7 @@ def read_job_file(text: str) -> JobFile:
         fields["job"] = {**job, "nonce": ""}
     try:
         file: JobFile = from_fields(JobFile, fields, "the file")
+        check_values(file)
     except WireError as error:
         raise _bad(error.message.replace("the file.", "")) from error
     _check_licence(file.job.licence)
@@ -144,6 +148,7 @@ def job_here(file: JobFile, folder: str, rules: Sequence[PathRule] = (), system:
         for rule in ordered:
             rest = _below(path, rule.source)
             if rest is not None:
+                _check_inside(path, rest)
                 return _joined(rule.destination, rest)
         found = _through_roots(path, file.roots, system)
         if found is not None:
@@ -170,9 +175,9 @@ def is_file_name(model: str) -> bool:
 def read_path_rules(text: str) -> tuple[PathRule, ...]:
     """Path mapping rules as Open Job Description has them (pathmapping-1.0). Raises WireError (bad-input)."""
     try:
-        rules = json.loads(text).get("path_mapping_rules", [])
+        rules = json.loads(text.removeprefix(BYTE_ORDER_MARK)).get("path_mapping_rules", [])
         return tuple(PathRule(str(rule["source_path"]), str(rule["destination_path"])) for rule in rules)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise WireError(
             Code.BAD_INPUT,
             f"expected path mapping rules, got something else ({type(error).__name__}: {error})",
@@ -186,8 +191,19 @@ def _through_roots(path: str, roots: Sequence[Root], system: str) -> Optional[st
         for theirs in (root.linux, root.macos, root.windows):
             rest = _below(path, theirs) if theirs and ours else None
             if rest is not None:
+                _check_inside(path, rest)
                 return _joined(ours, rest)
     return None
+
+
+def _check_inside(path: str, rest: str) -> None:
+    """Raise WireError for a path that leaves the folder that a rule or a root stands for."""
+    if ".." in _slashed(rest).split("/"):
+        raise WireError(
+            Code.BAD_INPUT,
+            f"expected a path inside the folder that is mapped, got {path!r} with '..'",
+            "Write the path without '..'.",
+        )
 
 
 def _below(path: str, folder: str) -> Optional[str]:

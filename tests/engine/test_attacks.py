@@ -15,6 +15,7 @@ import pytest
 import zmq
 from engines import FIRST, RAW, SIZE, Engine, mask, numbers, pixels, plate, running
 from shots import make_shot
+from zmtp import send_without_end
 
 from matanyone_engine.client.launcher import find_engine
 from matanyone_engine.engine.watchdog import ENDED_ITSELF
@@ -124,16 +125,15 @@ def test_refused_messages_are_freed_at_once(engine: Engine, sender: Sender) -> N
         assert resident(engine) - before < 200 * MB, number
 
 
-def test_a_stranger_cannot_fill_the_memory_with_parts(engine: Engine, sender: Sender) -> None:
+@pytest.mark.parametrize(("channel", "size", "most"), [("control", MB, 150 * MB), ("data", 20 * MB, 900 * MB)])
+def test_a_stranger_cannot_fill_the_memory_with_parts(engine: Engine, channel: str, size: int, most: int) -> None:
+    """3 GB on either socket; each part alone is small enough, and the message is never ended."""
     works(engine)
     before = resident(engine)
-    socket = sender.sockets["control"]
-    socket.send(b"", zmq.SNDMORE)
-    part = bytes(MB // 2)
-    for _ in range(600):  # 300 MB, and the message is never ended
-        socket.send(part, zmq.SNDMORE)
-    time.sleep(1.0)
-    assert resident(engine) - before < 150 * MB
+    port = int(getattr(find_engine(engine.file), channel).rpartition(":")[2])
+    assert not send_without_end(port, bytes(size), (3 << 30) // size)
+    assert resident(engine) - before < most
+    assert "it was cut off" in engine.said()
     works(engine)
 
 
@@ -201,6 +201,7 @@ def test_the_device_outlives_defects(engine: Engine) -> None:
             assert event is not None, "the job must not hang"
         assert (event.outcome, event.code) == ("failed", "internal")
     engine.accident("unload", "defect")
+    works(engine)
     until(lambda: "Housekeeping has failed" in engine.said())
     engine.accident()
     works(engine)

@@ -305,3 +305,59 @@ AnyOrder.TestCase.settings = settings(
     max_examples=150, stateful_step_count=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 TestAnyOrder = AnyOrder.TestCase
+
+
+def test_a_session_whose_client_is_gone_stops_and_is_parked() -> None:
+    scheduler = Scheduler(LIMITS)
+    opened(scheduler, "a", "p")
+    (step,) = ready(scheduler, "a", 0)
+    assert isinstance(step, on.Step)
+    asked(scheduler, "a", 1)
+    over = scheduler.handle(on.Tick(11.0))
+    assert kinds(over) == ["Halt", "Reply", "Discard"], "the device stops, and what it had not begun is answered"
+    assert not scheduler.handle(on.Tick(11.3)), "once is enough"
+    cancelled = WireError(Code.CANCELLED, "stopped", "")
+    assert kinds(scheduler.handle(on.Stepped(step.ticket, 1.0, cancelled))) == ["Reply", "Discard", "Allow"]
+    (park,) = scheduler.handle(on.Tick(11.6))
+    assert isinstance(park, on.Park)
+    assert park.leave
+    scheduler.handle(on.Parked("a", 0, True))
+    assert scheduler.idle
+
+
+def test_a_client_that_comes_back_while_its_session_stops_goes_on() -> None:
+    scheduler = Scheduler(LIMITS)
+    opened(scheduler, "a", "p")
+    (step,) = ready(scheduler, "a", 0)
+    assert isinstance(step, on.Step)
+    scheduler.handle(on.Tick(11.0))
+    scheduler.handle(on.Heard("p", 11.1))
+    scheduler.handle(on.Stepped(step.ticket, 1.0, WireError(Code.CANCELLED, "stopped", "")))
+    assert not scheduler.handle(on.Tick(11.6))
+    assert kinds(asked(scheduler, "a", 0)) == ["Decode"]
+
+
+def test_one_client_has_so_many_sessions_and_others_have_theirs() -> None:
+    scheduler = Scheduler(Limits(memory_bytes=1000, sessions_of_a_client=2))
+    for name in "ab":
+        opened(scheduler, name, "p")
+    more = say.Open("c" * 32, (64, 48))
+    refused = scheduler.handle(on.Asked(on.Asker("p", 2), more, 0.0, need=1, fresh="c"))
+    assert code(refused) == "busy"
+    job = say.Job("d" * 32, "plate", "mask", "out")
+    assert code(scheduler.handle(on.Asked(on.Asker("p", 3), job, 0.0, fresh="d"))) == "busy"
+    assert kinds(scheduler.handle(on.Asked(on.Asker("q", 1), more, 0.0, need=1, fresh="c"))) == ["Load"]
+
+
+def test_sessions_that_were_opened_and_left_do_not_pile_up() -> None:
+    scheduler = Scheduler(Limits(memory_bytes=10**6, lease_s=1.0, empty_sessions=3))
+    scheduler.sessions.adopt("kept", say.Open("f" * 32, (64, 48)), 5, 10, 0.0)
+    for number in range(10):
+        name = f"{number}"
+        opening = say.Open(f"{number:032x}", (64, 48))
+        scheduler.handle(on.Asked(on.Asker(f"p{number}", 1), opening, float(number), need=1, fresh=name))
+        scheduler.handle(on.Loaded(name))
+        scheduler.handle(on.Tick(number + 2.0))
+        scheduler.handle(on.Parked(name, 0, True))
+        scheduler.handle(on.Tick(number + 2.1))
+    assert list(scheduler.sessions.by_id) == ["kept", "7", "8", "9"]

@@ -34,12 +34,12 @@ _RUN_MODULE = (
 
 
 def find_engine(path: Optional[Path] = None) -> Connection:
-    """What the connection file says; whether that engine lives shows when it is talked to. Raises WireError."""
+    """Return what the connection file says, without asking whether that engine still runs. Raises WireError."""
     return read_connection(path or default_path())
 
 
 def is_alive(connection: Connection, timeout_s: float = _ANSWER_S, keys: Optional[ClientKeys] = None) -> bool:
-    """Whether this very run of an engine answers: a stale file may name a port that something else has now.
+    """Return whether this very run of an engine answers: a stale file may name a port that another program has now.
 
     Raises WireError where it takes keys and there are none.
     """
@@ -58,7 +58,7 @@ def is_alive(connection: Connection, timeout_s: float = _ANSWER_S, keys: Optiona
 def ensure_engine(
     path: Optional[Path] = None, command: Optional[Sequence[str]] = None, timeout_s: float = 120.0
 ) -> Connection:
-    """The running engine, or a new one, ready to be talked to.
+    """Return the running engine, or start one and return it once it is ready.
 
     command: starts an engine that writes its connection file to `path`; default: this Python's own package.
     Raises WireError where it ends or does not get ready in time, with the end of what it said.

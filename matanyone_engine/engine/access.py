@@ -17,14 +17,14 @@ from matanyone_engine.errors import SettingError
 
 @dataclass(frozen=True)
 class Access:
-    """The folders that jobs may use, and how clients call them."""
+    """Holds the folders that jobs may use, and how clients call them."""
 
     roots: tuple[Path, ...] = ()
     mapping: tuple[tuple[str, str], ...] = ()
     """(beginning of a path as clients write it, what it is here): ('P:/shots', '/mnt/shots')."""
 
     def here(self, text: str) -> str:
-        """A client's path as this machine knows it; file names and patterns stay. Raises SettingError."""
+        """Return a client's path as this machine knows it; file names and patterns stay. Raises SettingError."""
         path = self._mapped(text)
         if ".." in PurePosixPath(path).parts or ".." in PureWindowsPath(path).parts:
             raise self._refused(text, "a path with '..'")

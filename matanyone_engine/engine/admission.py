@@ -28,7 +28,7 @@ _PLATES = 40
 
 
 def shot_bytes(dims: Dims, size: tuple[int, int], options: SessionOptions, shot: Shot) -> int:
-    """Estimated peak of a shot's sessions: one a subject, with the most other keys that a pass of it remembers."""
+    """Estimate the peak of a shot's sessions in bytes: one per subject, with the most other keys a pass remembers."""
     most = {subject.name: 0 for subject in shot.subjects}
     for each in shot.passes:
         most[each.seed.subject] = max(most[each.seed.subject], len(shot.pins(each)))
@@ -36,7 +36,7 @@ def shot_bytes(dims: Dims, size: tuple[int, int], options: SessionOptions, shot:
 
 
 def session_bytes(dims: Dims, size: tuple[int, int], options: SessionOptions, *, other_keys: int = 0) -> int:
-    """Estimated peak of one session, the weights not counted. size: width, height in pixels.
+    """Estimate the peak of one session in bytes, without the weights. size: width, height in pixels.
 
     other_keys: frames that it remembers besides those of its own working memory. A region that follows may grow to the
     whole frame, and is counted so.
@@ -57,7 +57,7 @@ def session_bytes(dims: Dims, size: tuple[int, int], options: SessionOptions, *,
 
 
 def ahead_bytes(dims: Dims, size: tuple[int, int], options: SessionOptions, plates: int, device: torch.device) -> int:
-    """Of what the network knows of plates that wait for their turn. size: width, height in pixels."""
+    """Estimate the bytes of plates that are encoded and wait for their turn. size: width, height in pixels."""
     geometry = Geometry.of(Size(size[1], size[0]), options.working_size or dims.core_size)
     if not (Region.parse(options.region).off and encodes_ahead(device, geometry)):
         return 0
@@ -83,5 +83,5 @@ def free_bytes(device: torch.device) -> int:
 
 
 def resident_bytes() -> int:
-    """What this process takes of main memory."""
+    """Return the bytes of main memory that this process takes."""
     return int(psutil.Process().memory_info().rss)

@@ -36,13 +36,13 @@ import numpy as np
 from matanyone_engine.engine import events as on
 from matanyone_engine.engine.access import Access
 from matanyone_engine.engine.admission import ahead_bytes, promised_bytes, resident_bytes, session_bytes, shot_bytes
-from matanyone_engine.engine.customers import Limits
+from matanyone_engine.engine.customers import EngineLimits
 from matanyone_engine.engine.faults import as_fault, as_told, as_wire_error
-from matanyone_engine.engine.pixels import Asked, Decoder, Plane, encode_alpha
+from matanyone_engine.engine.pixels import Decoder, PlateFormat, encode_alpha
 from matanyone_engine.engine.recent_results import RecentResults, StoredAnswer
 from matanyone_engine.engine.sandbox import Sandbox
 from matanyone_engine.engine.scheduler import Scheduler
-from matanyone_engine.engine.store import Answered, SessionFolder, Store, public_name
+from matanyone_engine.engine.store import JournalLine, SessionFolder, SessionStore, public_name
 from matanyone_engine.engine.worker import Worker
 from matanyone_engine.errors import Doubtful, SettingError
 from matanyone_engine.jobs.cache import default_folder
@@ -56,6 +56,7 @@ from matanyone_engine.jobs.run_events import FrameDone, Looking, RunEvent, Uncha
 from matanyone_engine.matting.options import check_options, check_size, keywords
 from matanyone_engine.matting.session import FrameReport
 from matanyone_engine.media.color import check_exposure
+from matanyone_engine.media.images import FloatImage
 from matanyone_engine.model.checkpoint import read_checkpoint
 from matanyone_engine.model.device import choose_device
 from matanyone_engine.model.dims import Dims
@@ -86,7 +87,7 @@ _GIVES_WAY = 5
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """How an engine runs."""
+    """Says how an engine runs."""
 
     state: Path
     """Folder for sessions, of this engine alone."""
@@ -115,7 +116,7 @@ class EngineSettings:
 
 @dataclass(frozen=True)
 class Figures:
-    """What a metrics page shows."""
+    """Holds what a metrics page shows."""
 
     report: say.StatusReport
     sessions: tuple[say.SessionInfo, ...]
@@ -128,15 +129,15 @@ class Figures:
 
 @dataclass(frozen=True)
 class ReadyAnswer:
-    """An answer that another thread has made ready; the I/O thread sends it."""
+    """Holds an answer that another thread has made ready; the I/O thread sends it."""
 
     who: on.Asker
     packet: Packet
 
 
-Report = on.Event | ReadyAnswer
+EngineReport = on.EngineEvent | ReadyAnswer
 """What comes back from another thread."""
-Failed = Callable[[WireError, float], Report | None]
+Failed = Callable[[WireError, float], EngineReport | None]
 """What to report when work has failed: of the error, and of the seconds that the work has taken."""
 Send = Callable[[on.Asker, Packet], None]
 """Answer on the socket of the request."""
@@ -146,7 +147,7 @@ TellPeer = Callable[[str, Packet], None]
 
 @dataclass
 class _Tally:
-    """How far a job is."""
+    """Counts how far a job is."""
 
     written: int = 0
     """Alphas of this run."""
@@ -154,7 +155,7 @@ class _Tally:
     complete: bool = False
 
     def hear(self, event: RunEvent | None) -> None:
-        """A step of it; None is its end."""
+        """Take note of a step of the job; None is its end."""
         if event is None or isinstance(event, Looking):
             return
         self.complete = event.done == event.of
@@ -164,9 +165,11 @@ class _Tally:
 
 
 class Engine:
-    """Scheduler, device and store, put together."""
+    """Puts scheduler, device and store together."""
 
-    def __init__(self, settings: EngineSettings, post: Callable[[Report], None], send: Send, tell: TellPeer) -> None:
+    def __init__(
+        self, settings: EngineSettings, post: Callable[[EngineReport], None], send: Send, tell: TellPeer
+    ) -> None:
         """post: hands a report to the I/O thread, from any thread, for handle(). Raises EngineError, OSError."""
         self.settings = settings
         self.epoch = secrets.token_hex(8)
@@ -175,7 +178,7 @@ class Engine:
         self._dims = {name: _dims(model) for name, model in self._models.items()}
         self.device = choose_device(settings.device)
         self.worker = Worker(self._models, settings.device, settings.precision)
-        self._store = Store(settings.state)
+        self._store = SessionStore(settings.state)
         self._store.prune(settings.most_age_s, settings.most_state_bytes)
         self._memory = promised_bytes(self.device, settings.memory_bytes)
         self.scheduler = Scheduler(self._limits())
@@ -184,12 +187,14 @@ class Engine:
         self._mask_sandbox = Sandbox(_PROMPT_S)
         self._prompts = ThreadPoolExecutor(1, thread_name_prefix="prompt", initializer=_give_way)
         self._pool = ThreadPoolExecutor(3, thread_name_prefix="pool", initializer=_give_way)
-        self._device_queue: queue.SimpleQueue[tuple[Callable[[], Report | None], Failed] | None] = queue.SimpleQueue()
+        self._device_queue: queue.SimpleQueue[tuple[Callable[[], EngineReport | None], Failed] | None] = (
+            queue.SimpleQueue()
+        )
         self.device_thread = threading.Thread(target=self._run_device, name="device", daemon=True)
         self._recent = RecentResults(_RECENT_BYTES)
         self._dropping: dict[str, SessionFolder] = {}
         """Sessions that are over and whose folders are being removed."""
-        self._journals: dict[str, dict[int, Answered]] = {}
+        self._journals: dict[str, dict[int, JournalLine]] = {}
         self._plans: dict[str, tuple[MattePlan, say.Job]] = {}
         self._tallies: dict[str, _Tally] = {}
         """Of jobs that run."""
@@ -201,9 +206,9 @@ class Engine:
         self._adopt()
         self.device_thread.start()
 
-    def _limits(self) -> Limits:
+    def _limits(self) -> EngineLimits:
         chosen = self.settings
-        return Limits(
+        return EngineLimits(
             memory_bytes=self._memory,
             window_frames=chosen.window_frames,
             window_bytes=chosen.window_bytes,
@@ -238,7 +243,7 @@ class Engine:
     # ------------------------------------------------------------------------------------------------ requests
 
     def ask(self, who: on.Asker, packet: Packet, client: str) -> None:
-        """A checked request about sessions or jobs; it is answered now or later. Raises WireError."""
+        """Take a checked request about sessions or jobs; the answer comes now or later. Raises WireError."""
         message = packet.message
         now = time.monotonic()
         need = 0
@@ -249,7 +254,7 @@ class Engine:
         if isinstance(message, say.Open):
             need = session_bytes(self._dims[message.model], message.size, message.options)
         self.handle(
-            on.Asked(
+            on.Requested(
                 who,
                 message,
                 now,
@@ -287,13 +292,13 @@ class Engine:
             raise as_wire_error(error) from error
 
     def pong(self) -> say.Pong:
-        """What the device does now."""
+        """Return what the device does now."""
         worker = self.worker
         name = public_name(worker.activity_of) if worker.activity_of else ""
         return say.Pong(self.epoch, worker.activity, round(time.monotonic() - worker.progress_at, 3), name)
 
     def report(self) -> say.StatusReport:
-        """Figures of the whole engine."""
+        """Return the figures of the whole engine."""
         now = time.monotonic()
         while self._stepped_at and now - self._stepped_at[0] > 60:
             self._stepped_at.popleft()
@@ -316,7 +321,7 @@ class Engine:
         )
 
     def sessions(self) -> say.Sessions:
-        """All sessions, without their secrets; at most what a header holds."""
+        """Return all sessions without their secrets; at most as many as a header holds."""
         now = time.monotonic()
         return say.Sessions(
             tuple(
@@ -337,7 +342,7 @@ class Engine:
         )
 
     def welcome(self) -> say.Welcome:
-        """What this engine is."""
+        """Return what this engine is and takes."""
         return say.Welcome(
             epoch=self.epoch,
             engine=__version__,
@@ -350,13 +355,13 @@ class Engine:
         )
 
     def writes_in(self) -> list[Path]:
-        """Folders in which this process may write: those of jobs, and its own."""
+        """Return the folders in which this process may write: those of jobs, and its own."""
         own = [self.settings.state, default_folder(), *weights_folders()]
         given = [Path(model).parent for model in self._models.values() if "/" in model]
         return [*self.settings.access.roots, *own, *given]
 
     def tick(self) -> bool:
-        """Time passes; False once the engine has been idle for so long that it should end."""
+        """Let time pass; return False once the engine has been idle for so long that it should end."""
         now = time.monotonic()
         self.handle(on.Tick(now))
         if not self.scheduler.idle:
@@ -370,14 +375,14 @@ class Engine:
             self._on_device(self.worker.unload, _log_only)
         return leave is None or min(idle, now - self._heard_at) <= leave
 
-    def _measure(self) -> on.Event | None:
+    def _measure(self) -> on.EngineEvent | None:
         """Look at what is on disk; files may come and go meanwhile, then the next look counts."""
         over = self._store.excess(self.settings.most_state_bytes)
         return on.Crowded(tuple(over)) if over else None
 
     # -------------------------------------------------------------------------------------------- instructions
 
-    def handle(self, event: Report) -> None:
+    def handle(self, event: EngineReport) -> None:
         """Let the scheduler decide about an event, and do as it says."""
         if isinstance(event, ReadyAnswer):
             self._send(event.who, event.packet)
@@ -388,12 +393,12 @@ class Engine:
             self.CARRIED_OUT[type(instruction)](self, instruction)
 
     def figures(self) -> Figures:
-        """What a metrics page shows."""
+        """Return what a metrics page shows."""
         age = time.monotonic() - self.worker.progress_at
         return Figures(self.report(), self.sessions().sessions, self._device_s, age, dict(self._faults))
 
     def refuse(self, who: on.Asker, error: WireError) -> None:
-        """Answer what came with a fault."""
+        """Answer a request with a fault."""
         self._do_reply(on.Reply(who, as_fault(error)))
 
     def _do_reply(self, order: on.Reply) -> None:
@@ -451,7 +456,7 @@ class Engine:
 
     # ------------------------------------------------------------------------------------------ other threads
 
-    def _report(self, work: Callable[[], Report | None], failed: Failed) -> None:
+    def _report(self, work: Callable[[], EngineReport | None], failed: Failed) -> None:
         """Do it, and report what came of it. It may fail in any way: that is reported too, and nothing is raised."""
         begun = time.monotonic()
         try:
@@ -461,10 +466,10 @@ class Engine:
         if report is not None:
             self._post(report)
 
-    def _in_pool(self, work: Callable[[], Report | None], failed: Failed) -> None:
+    def _in_pool(self, work: Callable[[], EngineReport | None], failed: Failed) -> None:
         self._pool.submit(self._report, work, failed)
 
-    def _on_device(self, work: Callable[[], Report | None], failed: Failed) -> None:
+    def _on_device(self, work: Callable[[], EngineReport | None], failed: Failed) -> None:
         self._device_queue.put((work, failed))
 
     # -------------------------------------------------------------------------------------------------- pool
@@ -473,26 +478,26 @@ class Engine:
         opening = self.scheduler.sessions.by_id[order.session].opening
         self._in_pool(partial(self._decode, order, opening), lambda told, _: on.Decoded(order.ticket, told))
 
-    def _decode(self, order: on.Decode, opening: say.Open) -> on.Event:
+    def _decode(self, order: on.Decode, opening: say.Open) -> on.EngineEvent:
         packet = order.cargo
         assert isinstance(packet, Packet)
         verify(packet)
         options = opening.options
-        asked = Asked(opening.size, options.colorspace, options.mask_grow, options.exposure)
+        asked = PlateFormat(opening.size, options.colorspace, options.mask_grow, options.exposure)
         mask = packet.payload("mask") if isinstance(packet.message, say.Key) else None
         self.worker.seen[order.ticket] = self._decoder(asked, packet.payload("plate"), mask)
         return on.Decoded(order.ticket)
 
-    def _do_store(self, order: on.Store) -> None:
+    def _do_store(self, order: on.StoreResult) -> None:
         opening = self.scheduler.sessions.by_id[order.session].opening
-        self._in_pool(partial(self._store_result, order, opening), lambda told, _: on.Stored(order.ticket, told))
+        self._in_pool(partial(self._store_result, order, opening), lambda told, _: on.ResultStored(order.ticket, told))
 
-    def _store_result(self, order: on.Store, opening: say.Open) -> on.Event:
+    def _store_result(self, order: on.StoreResult, opening: say.Open) -> on.EngineEvent:
         snapshotted = self._put(order, opening)
         del self.worker.done[order.ticket]
-        return on.Stored(order.ticket, snapshotted=snapshotted)
+        return on.ResultStored(order.ticket, snapshotted=snapshotted)
 
-    def _put(self, order: on.Store, opening: say.Open) -> bool:
+    def _put(self, order: on.StoreResult, opening: say.Open) -> bool:
         """Write result, journal and snapshot, in this order; return whether there was a snapshot."""
         done = self.worker.done[order.ticket]
         folder = self._store.folder(order.session)
@@ -504,7 +509,7 @@ class Engine:
         warnings = done.warnings
         if earlier is not None and earlier.checksum != checksum:
             warnings = (*warnings, "it differs from the answer that was given before the engine restarted")
-        line = Answered(order.seq, order.frame, order.digest, checksum, done.mask_sha256)
+        line = JournalLine(order.seq, order.frame, order.digest, checksum, done.mask_sha256)
         result = say.Result(
             order.session, order.seq, order.frame, warnings, *_said(done.report), confidence=done.confidence.value
         )
@@ -512,7 +517,7 @@ class Engine:
         self._recent.put(order.session, order.seq, (result, payload, data))
         return order.snapshot and self._put_snapshot(folder, order, done.after)
 
-    def _put_snapshot(self, folder: SessionFolder, order: on.Store, state: Any) -> bool:
+    def _put_snapshot(self, folder: SessionFolder, order: on.StoreResult, state: Any) -> bool:
         try:
             folder.put_snapshot(order.seq + 1, self.worker.snapshot(order.session, state))
         except OSError as error:
@@ -524,17 +529,17 @@ class Engine:
         failed: Failed = lambda told, _: on.Parked(order.session, order.next_seq, False, told)  # noqa: E731
         self._in_pool(partial(self._park, order), failed)
 
-    def _park(self, order: on.Park) -> on.Event:
+    def _park(self, order: on.Park) -> on.EngineEvent:
         if order.next_seq:
             self._store.folder(order.session).put_snapshot(order.next_seq, self.worker.snapshot(order.session))
         if order.leave:
             self._forget_on_device(order.session)
         return on.Parked(order.session, order.next_seq, order.leave)
 
-    def _do_plan(self, order: on.Plan) -> None:
+    def _do_plan(self, order: on.PlanJob) -> None:
         self._in_pool(partial(self._plan, order), lambda told, _: on.Planned(order.session, fault=told))
 
-    def _plan(self, order: on.Plan) -> on.Event:
+    def _plan(self, order: on.PlanJob) -> on.EngineEvent:
         job = _matte_job(order.job, self.settings.access)
         _check_licence(self._models[order.job.model], order.job.licence)
         plate = open_source(job)
@@ -567,7 +572,7 @@ class Engine:
         failed: Failed = lambda told, _: on.MaskMade(prompt.nonce, fault=told)  # noqa: E731
         self._prompts.submit(self._report, partial(self._make_mask, prompt), failed)
 
-    def _make_mask(self, prompt: say.Prompt) -> on.Event:
+    def _make_mask(self, prompt: say.Prompt) -> on.EngineEvent:
         access = self.settings.access
         here = replace(prompt, plate=access.here(prompt.plate), out=access.here(prompt.out))
         sam2 = self.settings.sam2
@@ -591,7 +596,7 @@ class Engine:
         work = partial(self._load, order, session.opening, session.need)
         self._on_device(work, lambda told, seconds: on.Loaded(order.session, seconds, fault=told))
 
-    def _load(self, order: on.Load, opening: say.Open, need: int) -> on.Event:
+    def _load(self, order: on.Load, opening: say.Open, need: int) -> on.EngineEvent:
         begun = time.monotonic()
         if order.opening is not None:
             self._store.create(order.session, order.opening, need)
@@ -600,21 +605,21 @@ class Engine:
         digests = tuple((line.seq, line.digest) for line in standing.journal)
         return on.Loaded(order.session, time.monotonic() - begun, standing.next_seq, digests, standing.seeded)
 
-    def _do_step(self, order: on.Step) -> None:
-        failed: Failed = lambda told, seconds: on.Stepped(order.ticket, seconds, told)  # noqa: E731
+    def _do_step(self, order: on.ComputeFrame) -> None:
+        failed: Failed = lambda told, seconds: on.FrameComputed(order.ticket, seconds, told)  # noqa: E731
         self._on_device(partial(self._step, order), failed)
 
-    def _step(self, order: on.Step) -> on.Event:
+    def _step(self, order: on.ComputeFrame) -> on.EngineEvent:
         begun = time.monotonic()
         self.worker.step(order.session, order.ticket, order.frame, key=order.key)
         self._count()
-        return on.Stepped(order.ticket, time.monotonic() - begun)
+        return on.FrameComputed(order.ticket, time.monotonic() - begun)
 
     def _do_job_step(self, order: on.JobStep) -> None:
         failed: Failed = lambda told, seconds: self._job_over(order.session, "failed", seconds, told)  # noqa: E731
         self._on_device(partial(self._job_step, order), failed)
 
-    def _job_step(self, order: on.JobStep) -> on.Event:
+    def _job_step(self, order: on.JobStep) -> on.EngineEvent:
         begun = time.monotonic()
         plan, job = self._plans[order.session]
         tally = self._tallies.setdefault(order.session, _Tally())
@@ -634,7 +639,7 @@ class Engine:
             self._count()
         return on.JobStepped(order.session, time.monotonic() - begun, _progress(order.session, event))
 
-    def _job_over(self, session: str, outcome: str, seconds: float, told: WireError | None = None) -> on.Event:
+    def _job_over(self, session: str, outcome: str, seconds: float, told: WireError | None = None) -> on.EngineEvent:
         tally = self._tallies.pop(session, _Tally())
         said = ("", "", "") if told is None else (told.code.value, told.message, told.action)
         ended = say.JobEnded(session, outcome, tally.written, *said, unchanged=tally.unchanged)
@@ -650,14 +655,14 @@ class Engine:
         on.Tell: _do_tell,
         on.SendResult: _do_send_result,
         on.Decode: _do_decode,
-        on.Step: _do_step,
-        on.Store: _do_store,
+        on.ComputeFrame: _do_step,
+        on.StoreResult: _do_store,
         on.Rewind: _do_rewind,
         on.Discard: _do_discard,
         on.Load: _do_load,
         on.Park: _do_park,
         on.Drop: _do_drop,
-        on.Plan: _do_plan,
+        on.PlanJob: _do_plan,
         on.MakeMask: _do_make_mask,
         on.JobStep: _do_job_step,
         on.Want: _do_want,
@@ -690,7 +695,7 @@ def _digest(packet: Packet) -> str:
     return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
 
 
-def _checksum(payload: Payload, alpha: Plane) -> str:
+def _checksum(payload: Payload, alpha: FloatImage) -> str:
     """What tells one answer from another: a plane's own checksum; an EXR file holds more than its pixels."""
     if payload.encoding != EXR:
         return payload.checksum

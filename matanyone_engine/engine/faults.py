@@ -38,7 +38,7 @@ CODES: dict[type[errors.EngineError], Code] = {
 
 
 def as_wire_error(error: BaseException) -> WireError:
-    """Any error, with the code that a client branches on."""
+    """Return any error as a WireError, with the code that a client branches on."""
     if isinstance(error, WireError):
         return error
     if isinstance(error, errors.EngineError):
@@ -62,7 +62,7 @@ def as_wire_error(error: BaseException) -> WireError:
 
 
 def as_told(error: BaseException) -> WireError:
-    """The error as it travels; a defect of ours is in the log with its traceback.
+    """Return the error as it travels; a defect of ours is logged with its traceback.
 
     Afterwards no traceback of the error or its causes is left: their frames would hold on to the message, with all its
     pixels, until the garbage collector comes round.
@@ -84,11 +84,11 @@ def let_go(error: BaseException) -> None:
 
 
 def as_fault(error: WireError) -> say.Fault:
-    """An error as a message. Names of files and texts from their headers are in it; control characters are not."""
+    """Return an error as a message. It may name files and quote their headers, without control characters."""
     message, action = printable(error.message), printable(error.action)
     return say.Fault(error.code.value, message, action, error.retryable, error.expected_seq)
 
 
 def shutting_down() -> WireError:
-    """What everybody hears once the engine is about to end."""
+    """Return the error that everybody gets once the engine is about to end."""
     return WireError(Code.SHUTTING_DOWN, "the engine is about to end", "Start it again, and reopen the session.")

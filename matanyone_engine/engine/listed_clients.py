@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Knows which clients may come to an engine with keys: the folder of their public keys, read again when it changes.
+"""Reads which clients may come to an engine with keys, from the folder of their public keys, whenever it changes.
 
 A client that is added needs no restart of the engine; one whose key is removed is cut off within a second.
 """

@@ -14,7 +14,7 @@ StoredAnswer = tuple[say.Result, Payload, bytes]
 
 
 class RecentResults:
-    """The latest answers up to a size; the oldest go first. Any thread may ask for them and put them in."""
+    """Holds the latest answers up to a size; the oldest go first. Any thread may use it."""
 
     def __init__(self, most_bytes: int) -> None:
         """most_bytes: of all alphas together."""

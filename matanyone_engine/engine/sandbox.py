@@ -21,7 +21,7 @@ _SAFE_PATH = "PYTHONSAFEPATH"
 
 
 class Sandbox:
-    """A child process for one piece of work after another. It starts with the first, and anew after it has died.
+    """Owns a child process for one piece of work after another. It starts with the first, and anew after it has died.
 
     Whoever waits for his turn has not begun: if the process dies meanwhile, his work runs in the next one.
     """

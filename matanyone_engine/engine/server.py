@@ -30,7 +30,7 @@ from zmq.auth.thread import ThreadAuthenticator
 from matanyone_engine.atomic import confine_writes
 from matanyone_engine.engine import events as on
 from matanyone_engine.engine.connections import ConnectionId, Connections
-from matanyone_engine.engine.engine import Engine, EngineSettings, Figures, Report
+from matanyone_engine.engine.engine import Engine, EngineReport, EngineSettings, Figures
 from matanyone_engine.engine.faults import as_told
 from matanyone_engine.engine.listed_clients import ListedClients
 from matanyone_engine.engine.watchdog import Watchdog, end_engine
@@ -61,7 +61,7 @@ _LOOPBACK = re.compile(r"tcp://(127\.\d+\.\d+\.\d+|\[::1\]):(\d+|\*)")
 
 @dataclass(frozen=True)
 class Binding:
-    """Where the engine listens, and who may come."""
+    """Says where the engine listens, and who may come."""
 
     data: str = "tcp://127.0.0.1:*"
     control: str = "tcp://127.0.0.1:*"
@@ -73,7 +73,7 @@ class Binding:
             if self.curve is None and not _LOOPBACK.fullmatch(endpoint):
                 raise SettingError(
                     expected="keys for an engine that others can reach over the network",
-                    came=f"{endpoint} without them",
+                    came=f"the address {endpoint}, and no keys",
                     action="Make keys with matanyone-engine keys new FOLDER, and serve with --keys FOLDER.",
                 )
 
@@ -94,7 +94,7 @@ Route = tuple[Channel, bytes]
 
 
 class Server:
-    """Sockets around an Engine."""
+    """Puts sockets around an Engine."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class Server:
         publish: hears the engine's figures now and then (metrics.py).
         """
         self._publish = publish
-        self._events: queue.SimpleQueue[Report] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[EngineReport] = queue.SimpleQueue()
         self._context = zmq.Context()
         self._bell = _Bell(self._context)
         self._token = token
@@ -149,7 +149,9 @@ class Server:
         public, secret = zmq.auth.load_certificate(binding.curve / "engine.key_secret")
         if secret is None:
             raise SettingError(
-                expected=f"a secret key in {binding.curve / 'engine.key_secret'}", came="none", action="Make new keys."
+                expected=f"a secret key in {binding.curve / 'engine.key_secret'}",
+                came="a file without one",
+                action="Make new keys: matanyone-engine keys new FOLDER.",
             )
         self._authenticator = ThreadAuthenticator(self._context)
         self._authenticator.start()
@@ -226,7 +228,7 @@ class Server:
         self._end(poller, watchdog)
 
     def _turn(self) -> None:
-        """Everything that has come meanwhile."""
+        """Handle everything that has come meanwhile."""
         self._turns += 1
         self._bell.clear()
         self._connections.look()
@@ -368,7 +370,7 @@ class Server:
 
     # ------------------------------------------------------------------------------------------------- sending
 
-    def _post(self, event: Report) -> None:
+    def _post(self, event: EngineReport) -> None:
         """From any thread."""
         self._events.put(event)
         self._bell.ring()
@@ -419,7 +421,7 @@ class _Bell:
         self._local = threading.local()
 
     def ring(self) -> None:
-        """From any thread; more rings than are heard are one."""
+        """Wake the poller, from any thread; more rings than are heard count as one."""
         if not hasattr(self._local, "socket"):
             self._local.socket = self._context.socket(zmq.PUSH)
             self._local.socket.setsockopt(zmq.SNDHWM, 8)
@@ -431,7 +433,7 @@ class _Bell:
             return
 
     def clear(self) -> None:
-        """Hear all rings so far."""
+        """Take note of all rings so far."""
         while True:
             try:
                 self.heard.recv(zmq.NOBLOCK)

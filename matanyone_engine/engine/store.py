@@ -52,8 +52,8 @@ _DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionE
 
 
 @dataclass(frozen=True)
-class Answered:
-    """A line of the journal."""
+class JournalLine:
+    """Is one line of the journal."""
 
     seq: int
     frame: int
@@ -66,12 +66,12 @@ class Answered:
 
 
 def public_name(session: str) -> str:
-    """What others may know a session by: its secret cannot be told from it."""
+    """Return the name by which others may know a session: its secret cannot be told from it."""
     return hashlib.sha256(session.encode()).hexdigest()[:12]
 
 
 class SessionFolder:
-    """One session's part of the store."""
+    """Reads and writes the folder of one session."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -101,7 +101,7 @@ class SessionFolder:
 
     # ------------------------------------------------------------------------------------------------- results
 
-    def put_result(self, line: Answered, payload: Payload, data: Any, result: say.Result) -> None:
+    def put_result(self, line: JournalLine, payload: Payload, data: Any, result: say.Result) -> None:
         """Store an answer, then its line. Raises OSError."""
         said = {**dataclasses.asdict(result), "session": ""}
         declared = json.dumps(_with_check({"payload": dataclasses.asdict(payload), "result": said}))
@@ -112,7 +112,7 @@ class SessionFolder:
         self._result(line.seq - RESULTS_KEPT).unlink(missing_ok=True)
 
     def get_result(self, session: str, seq: int) -> tuple[say.Result, Payload, bytes]:
-        """A stored answer. Raises WireError where it is no longer there, or damaged."""
+        """Return a stored answer. Raises WireError where it is no longer there, or damaged."""
         try:
             declared, _, data = self._result(seq).read_bytes().partition(b"\n")
             fields = _checked(json.loads(declared), {"payload", "result"})
@@ -130,11 +130,11 @@ class SessionFolder:
                 f"The last {RESULTS_KEPT} are kept. Open a new session to compute it again.",
             ) from error
 
-    def journal(self) -> dict[int, Answered]:
-        """Every answered frame by seq; the later line counts, a damaged one does not."""
+    def journal(self) -> dict[int, JournalLine]:
+        """Return every answered frame by seq; the later line counts, a damaged one does not."""
         return {line.seq: line for line in self._lines()}
 
-    def _lines(self) -> Iterator[Answered]:
+    def _lines(self) -> Iterator[JournalLine]:
         try:
             text = (self.folder / "journal").read_bytes()
         except FileNotFoundError:
@@ -145,7 +145,7 @@ class SessionFolder:
                 continue
             with suppress(*_DAMAGED):
                 seq, frame, *words = json.loads(said + b"]" if said else line)  # 0.1.0 wrote no checksums
-                yield Answered(int(seq), int(frame), *map(str, words))
+                yield JournalLine(int(seq), int(frame), *map(str, words))
 
     def mend_journal(self) -> None:
         """Cut off a last line that a crash cut short, so that the next one begins at a line's start."""
@@ -169,12 +169,12 @@ class SessionFolder:
             (self.folder / f"state-{seq}").unlink(missing_ok=True)
 
     def snapshots(self) -> list[int]:
-        """What states there are, newest first."""
+        """Return which states there are, newest first."""
         found = (re.fullmatch(r"state-(\d+)", path.name) for path in self.folder.iterdir())
         return sorted((int(match[1]) for match in found if match), reverse=True)
 
     def usable_snapshots(self) -> list[int]:
-        """What states a session can go on from, newest first: the journal and the last answers know what they know.
+        """Return the states that a session can go on from, newest first: those that journal and answers fit.
 
         A state is passed over if an answer before it is lost that a client may still ask for, or a line of the journal
         that says which mask it follows; older ones need less, and with none the session begins anew.
@@ -205,19 +205,19 @@ class SessionFolder:
                 (self.folder / f"state-{seq}").unlink(missing_ok=True)
 
     def snapshot(self, next_seq: int) -> bytes:
-        """One state's bytes. Raises OSError."""
+        """Return the bytes of one state. Raises OSError."""
         return (self.folder / f"state-{next_seq}").read_bytes()
 
     def remove(self) -> None:
-        """Forget the session."""
+        """Remove the session's folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _result(self, seq: int) -> Path:
         return self.folder / f"result-{seq}"
 
 
-class Store:
-    """All sessions of an engine on disk."""
+class SessionStore:
+    """Holds all sessions of an engine on disk."""
 
     def __init__(self, root: Path, clock: Callable[[], float] = time.time) -> None:
         """root: of this engine alone. clock: the system's, in seconds.
@@ -241,15 +241,15 @@ class Store:
             self._held.close()
 
     def create(self, session: str, opening: say.Open, need: int) -> SessionFolder:
-        """A folder for a new session. Raises OSError."""
+        """Make the folder of a new session. Raises OSError."""
         return SessionFolder.create(self.root, session, opening, need)
 
     def folder(self, session: str) -> SessionFolder:
-        """The folder of a session."""
+        """Return the folder of a session."""
         return SessionFolder(self.root / public_name(session))
 
     def sessions(self) -> Iterator[SessionFolder]:
-        """Those that an earlier engine left; damaged ones are passed over."""
+        """Yield the sessions that an earlier engine left; damaged ones are passed over."""
         for path in self._folders():
             folder = SessionFolder(path)
             with suppress(WireError):
@@ -257,7 +257,7 @@ class Store:
                 yield folder
 
     def excess(self, most_bytes: int) -> list[str]:
-        """Sessions that were left alone longest, of those that go beyond so many bytes together. Raises OSError.
+        """Return the sessions left alone longest, of those that go beyond so many bytes together. Raises OSError.
 
         Folders that nobody can open any more are removed first. Call it now and then: it counts ages, too.
         """

@@ -21,7 +21,7 @@ PATIENCE = 60
 
 
 class Watchdog:
-    """A thread that looks after others."""
+    """Runs a thread that looks after others."""
 
     def __init__(
         self,

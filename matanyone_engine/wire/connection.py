@@ -26,7 +26,7 @@ _MOST_BYTES = 1 << 16
 
 @dataclass(frozen=True)
 class Connection:
-    """How to reach one run of an engine."""
+    """Says how to reach one run of an engine."""
 
     data: str
     """ZeroMQ endpoint of the data socket: tcp://127.0.0.1:5555."""
@@ -41,7 +41,7 @@ class Connection:
 
 
 def default_path() -> Path:
-    """Where the engine of this user writes it."""
+    """Return the path at which this user's engine writes the file."""
     chosen = os.environ.get(VARIABLE)
     if chosen:
         return Path(chosen)
@@ -59,7 +59,7 @@ def _runtime_folder() -> Path:
 
 
 def write_connection(path: Path, connection: Connection) -> None:
-    """Write it whole and for the owner's eyes only. Raises OSError; PermissionError where others own the folder."""
+    """Write the file whole, readable by its owner only. Raises OSError; PermissionError where others own the folder."""
     private_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     handle = open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
@@ -69,7 +69,7 @@ def write_connection(path: Path, connection: Connection) -> None:
 
 
 def read_connection(path: Path) -> Connection:
-    """What the file says. Raises WireError where there is none, it is damaged, or others could have read it."""
+    """Read the file. Raises WireError where there is none, it is damaged, or others could have read it."""
     try:
         with os.fdopen(open_private(path, os.O_RDONLY), encoding="utf-8") as file:
             if sys.platform != "win32" and os.fstat(file.fileno()).st_mode & 0o077:

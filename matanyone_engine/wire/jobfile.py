@@ -39,7 +39,7 @@ LICENCES = ("any", "commercial")
 
 @dataclass(frozen=True)
 class Root:
-    """One folder, as the machines of a studio call it. A path under any of the names is the same file everywhere."""
+    """Names one folder as the machines of a studio call it. Under any of the names, a path is the same file."""
 
     linux: Optional[str] = None
     macos: Optional[str] = None
@@ -48,7 +48,7 @@ class Root:
 
 @dataclass(frozen=True)
 class PathRule:
-    """What the beginning of a path is on this machine: from the farm that runs it, not from the file."""
+    """Translates the beginning of a path for this machine. It comes from the farm, not from the job file."""
 
     source: str
     destination: str
@@ -56,7 +56,7 @@ class PathRule:
 
 @dataclass(frozen=True)
 class JobFile:
-    """What a job file says."""
+    """Holds what a job file says."""
 
     job: Job
     """Its nonce is '' and it does not resume."""
@@ -66,7 +66,7 @@ class JobFile:
 
 
 def read_job_file(text: str) -> JobFile:
-    """What a file says; it may begin with a byte order mark. Raises WireError (bad-input) for anything not right."""
+    """Read a job file's text, also with a byte order mark. Raises WireError (bad-input) for anything not right."""
     try:
         fields = read_object(text.removeprefix(BYTE_ORDER_MARK))
     except (ValueError, RecursionError) as error:
@@ -88,7 +88,7 @@ def read_job_file(text: str) -> JobFile:
 
 
 def write_job_file(file: JobFile) -> str:
-    """The file's text: what is at its default is left out."""
+    """Return the text of a job file; fields at their default are left out."""
     fields: dict[str, Any] = {"format": FORMAT, "version": VERSION, **said(file)}
     fields["job"] = {name: value for name, value in said(file.job).items() if name not in OF_A_RUN}
     return json.dumps(fields, indent=2, ensure_ascii=False, allow_nan=False, default=said) + "\n"
@@ -122,7 +122,7 @@ def _bad(came: str) -> WireError:
 
 
 def with_paths(job: Job, change: Callable[[str], str]) -> Job:
-    """The job with every path changed; one that is not given stays so."""
+    """Return the job with every path changed; a path that is not given stays so."""
 
     def new(path: Optional[str]) -> Optional[str]:
         return change(path) if path else path
@@ -136,7 +136,7 @@ def with_paths(job: Job, change: Callable[[str], str]) -> Job:
 
 
 def job_here(file: JobFile, folder: str, rules: Sequence[PathRule] = (), system: str = "") -> Job:
-    """The job with absolute paths of this machine.
+    """Return the job with absolute paths of this machine.
 
     folder: the file's own, for relative paths. rules: go before the file's roots, the longest first.
     system: 'linux', 'macos' or 'windows'; '' is this machine's. Raises WireError (bad-input).
@@ -168,12 +168,12 @@ def job_here(file: JobFile, folder: str, rules: Sequence[PathRule] = (), system:
 
 
 def is_file_name(model: str) -> bool:
-    """Whether a job's model is a file of weights, not a name that every machine knows."""
+    """Return whether a job's model is a file of weights, not a name that every machine knows."""
     return "/" in model or "\\" in model
 
 
 def read_path_rules(text: str) -> tuple[PathRule, ...]:
-    """Path mapping rules as Open Job Description has them (pathmapping-1.0). Raises WireError (bad-input)."""
+    """Read path mapping rules of Open Job Description (pathmapping-1.0). Raises WireError (bad-input)."""
     try:
         rules = json.loads(text.removeprefix(BYTE_ORDER_MARK)).get("path_mapping_rules", [])
         return tuple(PathRule(str(rule["source_path"]), str(rule["destination_path"])) for rule in rules)

@@ -64,7 +64,7 @@ def open_private(path: Path, flags: int) -> int:
 
 
 def home_or_temporary() -> Path:
-    """This user's home; a folder under the system's temporary one where there is no such user (containers)."""
+    """Return this user's home, or a folder under the system's temporary one where there is none (containers)."""
     try:
         home = Path.home()
     except (RuntimeError, KeyError):

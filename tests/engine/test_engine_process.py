@@ -18,7 +18,7 @@ import zmq
 from engines import FIRST, FRAMES, RAW, SIZE, Engine, expected, mask, numbers, pixels, plate, raw, running, shown
 from shots import make_shot, read_image
 
-from matanyone_engine.client.client import EngineClient, Shot
+from matanyone_engine.client.client import ClientSession, EngineClient
 from matanyone_engine.client.launcher import ensure_engine, find_engine
 from matanyone_engine.client.pump import State
 from matanyone_engine.engine.store import public_name
@@ -43,7 +43,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         yield started
 
 
-def follow(client: EngineClient, count: int = FRAMES) -> tuple[Shot, dict[int, bytes]]:
+def follow(client: EngineClient, count: int = FRAMES) -> tuple[ClientSession, dict[int, bytes]]:
     shot = client.open_shot(SIZE, RAW)
     return shot, pixels(shot.matte(numbers(0, count), plate, mask()))
 

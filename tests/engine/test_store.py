@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from matanyone_engine.engine.store import RESULTS_KEPT, Answered, SessionFolder, Store, public_name
+from matanyone_engine.engine.store import RESULTS_KEPT, JournalLine, SessionFolder, SessionStore, public_name
 from matanyone_engine.errors import SettingError
 from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.arrays import describe_raw
@@ -23,7 +23,7 @@ def put(folder: SessionFolder, seq: int) -> bytes:
     data = bytes([seq]) * 12
     result = say.Result("", seq, 1001 + seq, ("w",), held=True, region=(0, 16, 32, 48))
     folder.put_result(
-        Answered(seq, 1001 + seq, f"d{seq}", "c"),
+        JournalLine(seq, 1001 + seq, f"d{seq}", "c"),
         describe_raw("alpha", data, "u1", (3, 4, 1)),
         data,
         result,
@@ -33,7 +33,7 @@ def put(folder: SessionFolder, seq: int) -> bytes:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> SessionFolder:
-    return Store(tmp_path / "state").create(SECRET, OPENING, 5)
+    return SessionStore(tmp_path / "state").create(SECRET, OPENING, 5)
 
 
 def test_what_was_put_comes_back(folder: SessionFolder) -> None:
@@ -42,7 +42,7 @@ def test_what_was_put_comes_back(folder: SessionFolder) -> None:
     assert (result, came) == (say.Result(SECRET, 0, 1001, ("w",), held=True, region=(0, 16, 32, 48)), data)
     assert payload.shape == (3, 4, 1)
     assert folder.about() == (SECRET, OPENING, 5)
-    assert folder.journal() == {0: Answered(0, 1001, "d0", "c")}
+    assert folder.journal() == {0: JournalLine(0, 1001, "d0", "c")}
 
 
 def test_the_last_results_are_kept_and_the_others_said_to_be_gone(folder: SessionFolder) -> None:
@@ -88,7 +88,7 @@ def test_sessions_are_for_their_owner_only_and_names_tell_no_secret(folder: Sess
 
 
 def test_what_is_too_much_goes(tmp_path: Path) -> None:
-    store = Store(tmp_path / "state")
+    store = SessionStore(tmp_path / "state")
     for number in range(3):
         made = store.create(f"{number:032x}", OPENING, 5)
         put(made, 0)
@@ -103,7 +103,7 @@ def test_what_is_too_much_goes(tmp_path: Path) -> None:
 
 
 def test_what_is_too_much_while_the_engine_runs_is_named_oldest_last(tmp_path: Path) -> None:
-    store = Store(tmp_path / "state")
+    store = SessionStore(tmp_path / "state")
     for number in range(3):
         made = store.create(f"{number:032x}", OPENING, 5)
         for path in made.folder.iterdir():
@@ -118,7 +118,7 @@ DAY = 86400.0
 
 def test_a_session_that_is_left_alone_for_long_goes(tmp_path: Path) -> None:
     now = [1e9]
-    store = Store(tmp_path / "state", lambda: now[0])
+    store = SessionStore(tmp_path / "state", lambda: now[0])
     put(store.create("0" * 32, OPENING, 5), 0)
     for days in range(9):
         now[0] = 1e9 + days * DAY
@@ -130,7 +130,7 @@ def test_a_session_that_is_left_alone_for_long_goes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("leap", [30 * DAY, -30 * DAY, 1e11])
 def test_a_clock_that_leaps_costs_no_session(tmp_path: Path, leap: float) -> None:
     now = [1e9]
-    store = Store(tmp_path / "state", lambda: now[0])
+    store = SessionStore(tmp_path / "state", lambda: now[0])
     put(store.create("0" * 32, OPENING, 5), 0)
     store.prune(7 * DAY, 1 << 30)
     now[0] += leap
@@ -144,7 +144,7 @@ def test_a_clock_that_leaps_costs_no_session(tmp_path: Path, leap: float) -> Non
 def answer_and_keep(folder: SessionFolder, count: int, snapshots: tuple[int, ...]) -> None:
     for seq in range(count):
         data = bytes([seq]) * 12
-        line = Answered(seq, 1001 + seq, f"d{seq}", "c", "m" if seq == 0 else "")
+        line = JournalLine(seq, 1001 + seq, f"d{seq}", "c", "m" if seq == 0 else "")
         folder.put_result(line, describe_raw("alpha", data, "u1", (3, 4, 1)), data, say.Result("", seq, 1001 + seq))
         if seq + 1 in snapshots:
             folder.put_snapshot(seq + 1, b"state")
@@ -206,7 +206,7 @@ def test_what_a_snapshot_has_seen_is_on_the_disk_before_it(
 @pytest.mark.parametrize("name", ["session.json", "journal", "result-0", "../ages"])
 @pytest.mark.parametrize("text", [b"[" * 100_000, b"\xff\xfe", b"{}", b"", b'{"session": 1}', b"null\n"])
 def test_no_file_keeps_an_engine_from_starting(tmp_path: Path, name: str, text: bytes) -> None:
-    store = Store(tmp_path / "state")
+    store = SessionStore(tmp_path / "state")
     made = store.create(SECRET, OPENING, 5)
     put(made, 0)
     (made.folder / name).write_bytes(text)
@@ -217,8 +217,8 @@ def test_no_file_keeps_an_engine_from_starting(tmp_path: Path, name: str, text: 
 
 
 def test_two_engines_never_have_one_folder(tmp_path: Path) -> None:
-    store = Store(tmp_path / "state")
+    store = SessionStore(tmp_path / "state")
     with pytest.raises(SettingError, match="running engine"):
-        Store(tmp_path / "state")
+        SessionStore(tmp_path / "state")
     store.close()
-    Store(tmp_path / "state").close()
+    SessionStore(tmp_path / "state").close()

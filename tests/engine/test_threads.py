@@ -15,7 +15,7 @@ from engines import FIRST, RAW, SIZE, mask, plate, toy_weights
 
 from matanyone_engine.engine import events as on
 from matanyone_engine.engine import worker as worker_module
-from matanyone_engine.engine.engine import Engine, EngineSettings, Report
+from matanyone_engine.engine.engine import Engine, EngineReport, EngineSettings
 from matanyone_engine.engine.recent_results import RecentResults
 from matanyone_engine.engine.store import SessionFolder
 from matanyone_engine.engine.watchdog import Watchdog
@@ -28,7 +28,7 @@ class OnOneThread:
     """An engine without sockets, whose I/O thread is the test's."""
 
     def __init__(self, folder: Path) -> None:
-        self.reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
+        self.reports: queue.SimpleQueue[EngineReport] = queue.SimpleQueue()
         self.answers: list[say.Message] = []
         settings = EngineSettings(folder / "state", (str(toy_weights(folder)),), "cpu")
         self.engine = Engine(settings, self.reports.put, self._answer, self._tell)
@@ -84,7 +84,7 @@ def test_a_defect_on_the_device_thread_fails_one_request_and_nothing_else(
     monkeypatch.setattr(served.engine.worker, "unload", broken)
     served.engine._on_device(served.engine.worker.unload, lambda *_: None)
     served.engine._do_job_step(on.JobStep("none"))  # a job without a plan
-    found: list[Report] = []
+    found: list[EngineReport] = []
     while not any(isinstance(each, on.JobStepped) for each in found):
         found.append(served.reports.get(timeout=20))
     (stepped,) = (each for each in found if isinstance(each, on.JobStepped))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from matanyone_engine.client.launcher import ensure_engine
-from matanyone_engine.engine.store import Store
+from matanyone_engine.engine.store import SessionStore
 from matanyone_engine.wire import connection
 from matanyone_engine.wire.connection import Connection, default_path, read_connection, write_connection
 from matanyone_engine.wire.errors import WireError
@@ -37,7 +37,7 @@ def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest
         lambda: private_folder(folder),
         lambda: write_connection(folder / "engine.json", HERE),
         lambda: try_lock(folder / "engine.starting") and try_lock(folder / "engine.json"),
-        lambda: Store(folder),
+        lambda: SessionStore(folder),
     ):
         with pytest.raises(PermissionError):
             use()

@@ -69,7 +69,14 @@ def home_or_temporary() -> Path:
         home = Path.home()
     except (RuntimeError, KeyError):
         home = Path()
-    if home.is_absolute() and home != Path("/") and home.is_dir() and os.access(home, os.W_OK):
+    if home.is_absolute() and home != Path("/"):
         return home
     user = os.getuid() if hasattr(os, "getuid") else 0
     return Path(tempfile.gettempdir()) / f"matanyone-engine-{user}"
+
+
+def give_home() -> None:
+    """Give a user whom the system does not know (containers) a home of his own for this process and its children."""
+    home = home_or_temporary()
+    if sys.platform != "win32" and str(home) != os.path.expanduser("~"):  # noqa: PTH111 (Path.home raises here)
+        os.environ["HOME"] = str(private_folder(home))

@@ -11,11 +11,10 @@ import pytest
 
 from matanyone_engine.client.launcher import ensure_engine
 from matanyone_engine.engine.store import SessionStore
-from matanyone_engine.wire import connection
 from matanyone_engine.wire.connection import Connection, default_path, read_connection, write_connection
 from matanyone_engine.wire.errors import WireError
 from matanyone_engine.wire.lock import try_lock
-from matanyone_engine.wire.private import home_or_temporary, open_private, private_folder
+from matanyone_engine.wire.private import give_home, home_or_temporary, open_private, private_folder
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has a profile for each user")
 HERE = Connection("tcp://127.0.0.1:1", "tcp://127.0.0.1:2", "token", "epoch", 1, "0.1.0")
@@ -97,4 +96,12 @@ def test_a_user_without_a_home_has_a_place_all_the_same(tmp_path: Path, monkeypa
     assert home.is_absolute()
     assert home.parent == tmp_path
     assert default_path().parent == home
-    monkeypatch.setattr(connection.sys, "platform", "linux")
+    give_home()
+    assert Path("~/x").expanduser() == home / "x"
+    assert home.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_user_with_a_home_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    give_home()
+    assert os.environ["HOME"] == str(tmp_path)

@@ -36,8 +36,8 @@ def grow_mask(mask: FloatImage, pixels: int) -> FloatImage:
 def _dilate_largely(mask: FloatImage, disc: npt.NDArray[np.uint8]) -> FloatImage:
     """What cv2.dilate gives, in a time that grows with the disc's radius and not with its area.
 
-    Each row of the disc is a run of pixels. The greatest value of a run is that of two shorter runs that cover it, whose
-    lengths are powers of two; so each width of the disc takes one comparison, and each of its rows another.
+    Each row of the disc is a run of pixels. The greatest value of a run is that of two shorter runs that cover it,
+    whose lengths are powers of two; so each width of the disc takes one comparison, and each of its rows another.
     """
     radius = len(disc) // 2
     rows = np.pad(mask.astype(np.float32), ((0, 0), (radius, radius)), constant_values=-np.inf)

@@ -134,7 +134,7 @@ def test_a_job_takes_no_frames_and_a_session_shows_none() -> None:
     scheduler = Scheduler(LIMITS)
     opened(scheduler, "a", "p")
     job = say.Job("b" * 32, "plate", "mask", "out")
-    assert kinds(scheduler.handle(on.Requested(on.Asker("p", 1), job, 0.0, fresh="b"))) == ["Plan"]
+    assert kinds(scheduler.handle(on.Requested(on.Asker("p", 1), job, 0.0, fresh="b"))) == ["PlanJob"]
     for number, message in enumerate(
         (say.Frame("b", 0, 0), say.Fetch("b", 0), say.Snapshot("b"), say.Close("b"), say.Show("a", 1001))
     ):
@@ -152,9 +152,9 @@ def test_a_job_and_a_session_take_turns_on_the_device() -> None:
     answered = scheduler.handle(on.Planned("b", accepted, 10, (64, 48), (1001, 1002)))
     assert kinds(answered) == ["Reply", "JobStep"]
     assert not ready(scheduler, "a", 0)
-    assert kinds(scheduler.handle(on.JobStepped("b", 1.0))) == ["Step"], "the session has used the device less"
+    assert kinds(scheduler.handle(on.JobStepped("b", 1.0))) == ["ComputeFrame"], "the session has used the device less"
     (task,) = scheduler.sessions.by_id["a"].tasks
-    assert kinds(scheduler.handle(on.FrameComputed(task.ticket, 2.0))) == ["Store", "JobStep"]
+    assert kinds(scheduler.handle(on.FrameComputed(task.ticket, 2.0))) == ["StoreResult", "JobStep"]
     scheduler.handle(on.Requested(on.Asker("p", 2), say.Cancel("b"), 0.0))
     ended = scheduler.handle(on.JobStepped("b", 1.0, ended=say.JobEnded("b", "cancelled", 0)))
     assert kinds(ended) == ["Tell", "Drop", "Reply"]

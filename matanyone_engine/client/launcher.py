@@ -71,7 +71,7 @@ def ensure_engine(
         private_folder(file.parent)
         with _starting_alone(file.with_suffix(".starting"), timeout_s):
             return _running(file) or _start(
-                file, list(command or [*module_command(sys.executable, "matanyone_engine"), "serve"]), timeout_s
+                file, _safe(command or [sys.executable, "-m", "matanyone_engine", "serve"]), timeout_s
             )
     except OSError as error:
         raise WireError(
@@ -88,6 +88,13 @@ def module_command(python: str, module: str) -> list[str]:
     modules. Python's own cure (-P) is not there before 3.11, and -I leaves out packages that a user has installed.
     """
     return [python, "-c", _RUN_MODULE.format(module=module)]
+
+
+def _safe(command: Sequence[str]) -> list[str]:
+    """Return the command; one that says python -m MODULE does so without the current folder."""
+    if len(command) > 2 and command[1] == "-m":
+        return [*module_command(command[0], command[2]), *command[3:]]
+    return list(command)
 
 
 def _running(file: Path) -> Optional[Connection]:

@@ -7,6 +7,8 @@ way of the reference is here under its own name, for parity only.
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +35,7 @@ def grow_mask(mask: FloatImage, pixels: int) -> FloatImage:
     return np.asarray(operation(mask, disc), dtype=np.float32)
 
 
-def _dilate_largely(mask: FloatImage, disc: npt.NDArray[np.uint8]) -> FloatImage:
+def _dilate_largely(mask: FloatImage, disc: npt.NDArray[Any]) -> FloatImage:
     """What cv2.dilate gives, in a time that grows with the disc's radius and not with its area.
 
     Each row of the disc is a run of pixels. The greatest value of a run is that of two shorter runs that cover it,

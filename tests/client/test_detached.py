@@ -144,10 +144,9 @@ def test_nothing_is_imported_from_the_folder_that_a_host_stands_in(tmp_path: Pat
         command = [*module_command(sys.executable, "matanyone_engine"), "--version"]
     else:
         command = module_command(sys.executable, "matanyone_engine.client.companion")
-    environment = {**os.environ, "PYTHONPATH": f"{os.environ.get('PYTHONPATH', '')}{os.pathsep}.{os.pathsep}"}
     done = subprocess.run(
         [*command, *(["--connection", str(tmp_path / "none")] if start == "companion" else [])],
-        cwd=tmp_path, env=environment, input=b"", capture_output=True, timeout=60, check=False,
+        cwd=tmp_path, input=b"", capture_output=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert b"matanyone-engine 0" in done.stdout if start == "engine" else b'"unreachable"' in done.stdout

@@ -82,7 +82,7 @@ class Engine:
                 "MATANYONE_ENGINE_CACHE": str(self.folder / "cache"),
             },
         )
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240  # a machine that many share may be slow
         while time.monotonic() < deadline:
             assert self.process.poll() is None, self.said()
             try:

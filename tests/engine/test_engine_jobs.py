@@ -215,8 +215,9 @@ def test_a_cancel_while_it_is_planned_and_while_it_runs(engine: Engine, shot: Sh
 
 
 def test_a_cancel_while_it_settles_on_the_mask(engine: Engine, shot: Shot) -> None:
+    engine.accident("predict", "sleep", **{"for": 0.2})  # 20 s
     with engine.client() as client:
-        run = JobRun(client, job(shot, options=say.Options(warm_up_passes=100_000)))
+        run = JobRun(client, job(shot, options=say.Options(warm_up_passes=100)))
         while not (client.pump.pong and client.pump.pong.activity == "stepping"):
             client.next_event(0.05)
         begun = time.monotonic()

@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from matanyone_engine.client.client import EngineClient, Plate, Shot
+from matanyone_engine.client.client import ClientSession, EngineClient, SentPlate
 from matanyone_engine.client.launcher import ensure_engine, find_engine
 from matanyone_engine.jobs.allocator import keep_freed_memory
 from matanyone_engine.matting.session import MattingSession
@@ -60,7 +60,7 @@ def roto(width: int, height: int) -> NDArray[np.float32]:
     return mask
 
 
-def raw(name: str, pixels: NDArray[np.floating]) -> Plate:
+def raw(name: str, pixels: NDArray[np.floating]) -> SentPlate:
     """A payload of half floats."""
     data = pixels.astype("<f2").tobytes()
     height, width, channels = pixels.shape
@@ -105,7 +105,7 @@ def throughput(args: argparse.Namespace) -> dict[str, float]:
     return {"library_s": alone, "engine_s": through, "ratio": alone / through, "overhead_ms": (through - alone) * 1e3}
 
 
-def _blocks(library: MattingSession, shot: Shot, pixels: list[Picture], seq: int) -> tuple[float, float]:
+def _blocks(library: MattingSession, shot: ClientSession, pixels: list[Picture], seq: int) -> tuple[float, float]:
     """Seconds for the same frames here, then through the engine with its window full; the alphas must be equal."""
     begun = time.perf_counter()
     kept = [_half(library.advance(each.astype(np.float32).transpose(2, 0, 1))) for each in pixels]
@@ -137,7 +137,7 @@ def soak(args: argparse.Namespace) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         file = engine(Path(folder), "--device", args.device)
 
-        def plate(frame: int) -> Plate:
+        def plate(frame: int) -> SentPlate:
             return raw("plate", picture(width, height, frame))
 
         def follow(number: int) -> None:

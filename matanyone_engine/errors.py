@@ -12,7 +12,8 @@
     │   └── CheckpointError     a weights file is not what it should be
     │       └── WeightsNotFound a registered model is not on this machine
     ├── IllegalMove             the session was asked for something its state does not allow
-    ├── SnapshotError           a snapshot is damaged, or belongs to another network
+    ├── SnapshotError           a snapshot is damaged
+    │   └── ForeignSnapshot     a snapshot belongs to another network
     ├── LicenceRefused          a studio policy does not allow this model's licence
     ├── DeviceError             the device asked for is not there
     ├── OutOfMemory             the device or the machine has no room left
@@ -98,7 +99,11 @@ class IllegalMove(EngineError):
 
 
 class SnapshotError(EngineError):
-    """A snapshot is damaged, or belongs to another network."""
+    """A snapshot is damaged, or cannot be used for another reason."""
+
+
+class ForeignSnapshot(SnapshotError):
+    """A snapshot belongs to another network."""
 
 
 class LicenceRefused(EngineError):

@@ -3,11 +3,14 @@
 
 python accidents.py FILE serve ...: as matanyone-engine serve ..., but before each of MOMENTS the FILE is read, and what
 it says happens: {"step": {"what": "sleep", "for": 0.5}, "before-store": {"what": "die", "seq": 3}}.
+
+With WITHOUT_GC in the environment the garbage collector is off: what is let go of must be let go of at once.
 """
 
 from __future__ import annotations
 
 import functools
+import gc
 import json
 import os
 import signal
@@ -16,7 +19,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-MOMENTS = ("load", "decode", "step", "predict", "before-store", "after-store", "in-snapshot", "plan", "mask", "look")
+MOMENTS = ("load", "decode", "step", "predict", "before-store", "after-store", "in-snapshot", "plan", "mask", "look",
+           "unload", "job")  # fmt: skip
 """As they are called in the file."""
 
 
@@ -35,6 +39,10 @@ class Accidents:
             time.sleep(planned["for"])
         elif planned["what"] == "die":
             os.kill(os.getpid(), signal.SIGKILL)
+        elif planned["what"] == "end-thread":
+            raise SystemExit
+        elif planned["what"] == "defect":
+            raise ZeroDivisionError("a defect")
         else:
             raise MemoryError("no room")
 
@@ -51,6 +59,8 @@ class Accidents:
         self._before(step, "predict", "predict")
         self._before(worker, "load_vetted", "load")
         self._before(worker.Worker, "step", "step")
+        self._before(worker.Worker, "unload", "unload")
+        self._before(worker.Worker, "job_step", "job")
         self._around_results(store.SessionFolder)
         self._in_snapshots(store)
 
@@ -90,6 +100,8 @@ class Accidents:
 def main() -> int:
     """Install, then serve."""
     Accidents(Path(sys.argv[1])).install()
+    if "WITHOUT_GC" in os.environ:
+        gc.disable()
     from matanyone_engine.cli.main import main as program
 
     return program(sys.argv[2:])

@@ -23,7 +23,7 @@ import torch
 from shots import HEIGHT, WIDTH
 from toy import disc, plates, toy_network
 
-from matanyone_engine.client.client import Alpha, EngineClient
+from matanyone_engine.client.client import EngineClient, ReceivedAlpha
 from matanyone_engine.client.launcher import find_engine, is_alive
 from matanyone_engine.client.transport import ClientKeys
 from matanyone_engine.matting.session import MattingSession
@@ -82,7 +82,7 @@ class Engine:
                 "MATANYONE_ENGINE_CACHE": str(self.folder / "cache"),
             },
         )
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240  # a machine that many share may be slow
         while time.monotonic() < deadline:
             assert self.process.poll() is None, self.said()
             try:
@@ -172,7 +172,7 @@ def numbers(first: int = 0, count: int = FRAMES) -> list[int]:
 def pixels(alphas: Any) -> dict[int, bytes]:
     found: dict[int, bytes] = {}
     for alpha in alphas:
-        assert isinstance(alpha, Alpha)
+        assert isinstance(alpha, ReceivedAlpha)
         assert alpha.frame not in found
         found[alpha.frame] = bytes(alpha.data)
     return found

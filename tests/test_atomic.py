@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from matanyone_engine.atomic import whole_file
+from matanyone_engine.atomic import confine_writes, make_folder, open_inside, whole_file
 
 
 def test_a_file_appears_whole(tmp_path: Path) -> None:
@@ -31,3 +32,63 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="nowhere"), whole_file(tmp_path / "nowhere" / "alpha.exr") as temporary:
         temporary.write_bytes(b"x")
+
+
+@pytest.fixture
+def confined(tmp_path: Path) -> Iterator[Path]:
+    """A folder that this process may write in, with a folder for alphas."""
+    root = tmp_path / "root"
+    (root / "out").mkdir(parents=True)
+    (tmp_path / "else").mkdir()
+    confine_writes([root])
+    yield root
+    confine_writes(None)
+
+
+def test_a_confined_process_writes_inside_its_folders(confined: Path) -> None:
+    with whole_file(confined / "out" / "alpha.exr") as temporary:
+        temporary.write_bytes(b"new")
+    with open_inside(confined / "out" / "ledger", "a") as file:
+        file.write("line")
+    make_folder(confined / "more" / "folders")
+    assert (confined / "out" / "alpha.exr").read_bytes() == b"new"
+    assert sorted(path.name for path in (confined / "out").iterdir()) == ["alpha.exr", "ledger"]
+
+
+def test_a_folder_that_became_a_link_is_not_written_through(confined: Path) -> None:
+    """It was checked when the job was planned; what counts is where it leads when the file is made."""
+    outside = confined.parent / "else"
+    (confined / "out").rmdir()
+    (confined / "out").symlink_to(outside)
+    with pytest.raises(PermissionError), whole_file(confined / "out" / "alpha.exr") as temporary:
+        temporary.write_bytes(b"x")
+    with pytest.raises(PermissionError):
+        open_inside(confined / "out" / "ledger", "a")
+    with pytest.raises(PermissionError):
+        make_folder(confined / "out" / "deeper")
+    assert not list(outside.iterdir())
+
+
+def test_a_link_in_place_of_a_file_is_not_followed(confined: Path) -> None:
+    precious = confined.parent / "else" / "precious"
+    precious.write_bytes(b"mine")
+    for name in ("ledger", "alpha.exr"):
+        (confined / "out" / name).symlink_to(precious)
+    with pytest.raises(OSError, match=r"symbolic|links"):
+        open_inside(confined / "out" / "ledger", "a")
+    with whole_file(confined / "out" / "alpha.exr") as temporary:
+        temporary.write_bytes(b"new")
+    assert precious.read_bytes() == b"mine"
+    assert not (confined / "out" / "alpha.exr").is_symlink()
+
+
+def test_a_folder_that_is_swapped_while_a_file_is_written_gets_nothing(confined: Path) -> None:
+    outside = confined.parent / "else"
+    with whole_file(confined / "out" / "alpha.exr") as temporary:
+        temporary.write_bytes(b"ne")
+        (confined / "out").rename(confined / "moved")
+        (confined / "out").symlink_to(outside)
+        with temporary.open("ab") as file:
+            file.write(b"w")
+    assert not list(outside.iterdir())
+    assert (confined / "moved" / "alpha.exr").read_bytes() == b"new"

@@ -22,6 +22,8 @@ REFUSED = 10
 ALREADY_RUNNING = 11
 PARTLY_DONE = 12
 DOUBTFUL = 13
+ENGINE_ENDED_ITSELF = 14
+"""Of `serve` alone: engine/watchdog.py."""
 INTERRUPTED = 130
 
 MEANINGS = {
@@ -39,6 +41,7 @@ MEANINGS = {
     ALREADY_RUNNING: "Another worker is computing these frames; run it again later.",
     PARTLY_DONE: "Some shots of a batch failed; the others are finished.",
     DOUBTFUL: "Every frame is written, but most alphas of an object are not to be trusted.",
+    ENGINE_ENDED_ITSELF: "A thread of the engine has died or hung, so it ended itself; start it again.",
     INTERRUPTED: "You stopped it; finished frames are kept.",
 }
 

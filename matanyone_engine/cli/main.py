@@ -19,6 +19,7 @@ from matanyone_engine.cli.lost_reader import silence
 from matanyone_engine.errors import EngineError, OutOfMemory
 from matanyone_engine.jobs.threads import sleep_while_waiting
 from matanyone_engine.version import __version__
+from matanyone_engine.wire.private import give_home
 
 # Who a command is for -> command -> what it does. A command's module is matanyone_engine.cli.<command>.
 GROUPS = {
@@ -78,6 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code of the process."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     sleep_while_waiting()
+    give_home()
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     try:
         options = _parser(arguments).parse_args(arguments)

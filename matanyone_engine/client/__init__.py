@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A client of the engine for programs that must not load torch or numpy (docs/protocol.md).
+"""Talks to an engine, for programs that must not load torch or numpy (docs/protocol.md).
 
     client.py      blocking: EngineClient, and Shot, which survives a restart of the engine
     job.py         a job by path, to its end

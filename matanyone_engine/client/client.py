@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Blocking calls to an engine, and a shot that survives its restarts.
+"""Makes blocking calls to an engine, and follows a shot across restarts of the engine.
 
 with EngineClient(find_engine) as client:
     shot = client.open_shot((1920, 1080), Options(colorspace="ACEScg"))
@@ -27,13 +27,13 @@ _POLL_MS = 50
 _LOST = frozenset({Code.SESSION_EXPIRED.value, Code.SHUTTING_DOWN.value, Code.OUT_OF_ORDER.value})
 """Faults after which a shot reopens its session and goes on."""
 
-Plate = tuple[Payload, Any]
+SentPlate = tuple[Payload, Any]
 """Declaration (wire.arrays.describe_raw, describe_file) and bytes."""
 
 
 @dataclass(frozen=True)
-class Alpha:
-    """One frame's answer."""
+class ReceivedAlpha:
+    """Holds the answer to one frame."""
 
     frame: int
     payload: Payload
@@ -46,7 +46,7 @@ class Alpha:
 
 
 class EngineClient:
-    """Asks and waits."""
+    """Sends requests to an engine and waits for the answers."""
 
     def __init__(
         self,
@@ -74,11 +74,11 @@ class EngineClient:
         self.pump.close()
 
     def call(self, message: say.Message, payloads: tuple[Payload, ...] = (), data: tuple[Any, ...] = ()) -> say.Message:
-        """Ask, wait, answer. Raises WireError: the engine's fault, or 'unreachable', 'stalled', 'unauthorised'."""
+        """Ask, and return the answer. Raises WireError: a fault of the engine, or that it is unreachable or stalled."""
         return self.wait(self.pump.ask(message, payloads, data)).message
 
     def wait(self, request: int) -> Arrived:
-        """The answer to a request of pump.ask(). Raises WireError as call() does."""
+        """Return the answer to a request of pump.ask(). Raises WireError as call() does."""
         begun = time.monotonic()
         while request not in self._arrived:
             self._pump()
@@ -89,12 +89,12 @@ class EngineClient:
         return arrived
 
     def give_up(self, request: int) -> None:
-        """Its answer is no longer wanted."""
+        """Drop the answer to a request."""
         self.pump.give_up(request)
         self._arrived.pop(request, None)
 
     def next_event(self, timeout_s: float) -> Optional[say.Message]:
-        """What the engine says unasked (Progress, JobEnded), or None. Raises WireError if the engine is lost."""
+        """Return what the engine says unasked (Progress, JobEnded), or None. Raises WireError if the engine is lost."""
         deadline = time.monotonic() + timeout_s
         while not self.events:
             if time.monotonic() >= deadline:
@@ -111,23 +111,23 @@ class EngineClient:
         model: Optional[str] = None,
         priority: str = "interactive",
         label: str = "",
-    ) -> Shot:
-        """A new session for one object. size: width, height. Raises WireError."""
+    ) -> ClientSession:
+        """Open a session for one object. size: width, height in pixels. Raises WireError."""
         nonce = secrets.token_hex(16)
         chosen = model or self._default_model()
         opening = say.Open(nonce, size, chosen, options or say.Options(), priority, label)
         opened = self.call(opening)
         assert isinstance(opened, say.Opened)
-        return Shot(self, opened)
+        return ClientSession(self, opened)
 
-    def reopen_shot(self, session: str) -> Shot:
+    def reopen_shot(self, session: str) -> ClientSession:
         """Come back to a session by its secret. Raises WireError."""
         opened = self.call(say.Reopen(session))
         assert isinstance(opened, say.Opened)
-        return Shot(self, opened)
+        return ClientSession(self, opened)
 
     def make_mask(self, prompt: say.Prompt) -> say.Masked:
-        """A first mask from a box and strokes, once it is on disk: seconds. Raises WireError."""
+        """Make a first mask from a box and strokes; return once it is on disk, after seconds. Raises WireError."""
         masked = self.call(prompt)
         assert isinstance(masked, say.Masked)
         return masked
@@ -165,8 +165,8 @@ class EngineClient:
             )
 
 
-class Shot:
-    """One object through one shot, over one session."""
+class ClientSession:
+    """Follows one object through one shot, over one session."""
 
     def __init__(self, client: EngineClient, opened: say.Opened) -> None:
         self._client = client
@@ -179,11 +179,11 @@ class Shot:
     def matte(
         self,
         frames: Sequence[int],
-        plate: Callable[[int], Plate],
-        mask: Optional[Plate] = None,
+        plate: Callable[[int], SentPlate],
+        mask: Optional[SentPlate] = None,
         first_seq: int = 0,
-    ) -> Iterator[Alpha]:
-        """Alphas of these frames, in order, as they come.
+    ) -> Iterator[ReceivedAlpha]:
+        """Yield the alphas of these frames, in order, as they come.
 
         frames: plate numbers, without leaps; the first has the mask where there is one. plate: reads a frame, perhaps
         again, when the engine has to go back. first_seq: the session's number of frames[0].
@@ -212,30 +212,30 @@ class Shot:
                 delivered = seq + 1
                 yield _alpha(arrived)
 
-    def fetch(self, seq: int) -> Alpha:
-        """A stored result once more. Raises WireError."""
+    def fetch(self, seq: int) -> ReceivedAlpha:
+        """Return a stored result once more. Raises WireError."""
         return _alpha(self._client.wait(self._client.pump.ask(say.Fetch(self.session, seq))))
 
     def cancel(self) -> int:
-        """Stop within one frame; the next seq. Raises WireError."""
+        """Stop within one frame; return the next seq. Raises WireError."""
         cancelled = self._client.call(say.Cancel(self.session))
         assert isinstance(cancelled, say.Cancelled)
         return cancelled.next_seq
 
     def snapshot(self) -> int:
-        """Put the state on disk; the seq that a restarted engine goes on from. Raises WireError."""
+        """Put the state on disk; return the seq that a restarted engine goes on from. Raises WireError."""
         done = self._client.call(say.Snapshot(self.session))
         assert isinstance(done, say.Snapshotted)
         return done.next_seq
 
     def close(self) -> None:
-        """The session is over. Raises WireError."""
+        """End the session. Raises WireError."""
         self._client.call(say.Close(self.session))
 
     def _room(self, waiting: deque[tuple[int, int, int]]) -> bool:
         return len(waiting) < self._window and sum(size for _, _, size in waiting) < self._window_bytes // 2
 
-    def _send(self, seq: int, frame: int, plate: Plate, mask: Optional[Plate]) -> tuple[int, int]:
+    def _send(self, seq: int, frame: int, plate: SentPlate, mask: Optional[SentPlate]) -> tuple[int, int]:
         """(number of the request, bytes)."""
         if mask is None:
             return self._client.pump.ask(say.Frame(self.session, seq, frame), (plate[0],), (plate[1],)), plate[0].bytes
@@ -263,15 +263,15 @@ class Shot:
         return opened.next_seq
 
 
-def _alpha(arrived: Arrived) -> Alpha:
+def _alpha(arrived: Arrived) -> ReceivedAlpha:
     result = arrived.message
     assert isinstance(result, say.Result)
     said = result.warnings, result.held, result.region, result.confidence
-    return Alpha(result.frame, arrived.payloads[0], arrived.data[0], *said)
+    return ReceivedAlpha(result.frame, arrived.payloads[0], arrived.data[0], *said)
 
 
 def as_error(told: say.Fault) -> WireError:
-    """A Fault as the exception it was. Codes of a newer engine that are not known here count as internal."""
+    """Return a Fault as an exception. Codes of a newer engine that are not known here count as internal."""
     try:
         code = Code(told.code)
     except ValueError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The client as a process of its own, for hosts whose Python has no pyzmq: one JSON object a line on stdin and stdout.
+"""Runs the client as a process, for hosts whose Python has no pyzmq: one JSON object a line on stdin and stdout.
 
     in    {"job": {fields of messages.Job}}      {"prompt": {fields of messages.Prompt}}      {"cancel": true}
           the end of stdin: leave
@@ -37,8 +37,8 @@ POLL_S = 0.2
 _END: dict[str, Any] = {}
 
 
-class Asked:
-    """What the host says, read beside everything else; never waited for while a job runs."""
+class HostLines:
+    """Reads what the host says on a thread of its own, so that a running job never waits for it."""
 
     def __init__(self) -> None:
         self._lines: queue.Queue[dict[str, Any]] = queue.Queue()
@@ -53,7 +53,7 @@ class Asked:
         self._lines.put(_END)
 
     def next(self, *, wait: bool) -> Optional[dict[str, Any]]:
-        """The next object; the empty one at the end; None where there is none yet."""
+        """Return the next object, the empty one at the end, and None where there is none yet."""
         try:
             return self._lines.get(block=wait)
         except queue.Empty:
@@ -61,18 +61,18 @@ class Asked:
 
 
 def tell(kind: str, fields: dict[str, Any]) -> None:
-    """One line for the host."""
+    """Write one line for the host."""
     sys.stdout.write(json.dumps({"say": kind, **fields}, allow_nan=False) + "\n")
     sys.stdout.flush()
 
 
 def tell_fault(error: WireError) -> None:
-    """What went wrong, with the engine's code."""
+    """Tell the host what went wrong, with the engine's code."""
     tell("fault", {"code": error.code.value, "message": error.message, "action": error.action})
 
 
-def converse(find: Callable[[], Connection], client_name: str, asked: Asked) -> None:
-    """Jobs, one after another, until the host is gone. Raises WireError where there is no engine."""
+def converse(find: Callable[[], Connection], client_name: str, asked: HostLines) -> None:
+    """Run jobs, one after another, until the host is gone. Raises WireError where there is no engine."""
     with EngineClient(find, client_name) as client:
         while client.pump.welcome is None:
             client.next_event(POLL_S)
@@ -88,7 +88,7 @@ def converse(find: Callable[[], Connection], client_name: str, asked: Asked) -> 
                 tell_fault(error)
 
 
-def _did(client: EngineClient, line: dict[str, Any], asked: Asked) -> bool:
+def _did(client: EngineClient, line: dict[str, Any], asked: HostLines) -> bool:
     """Do what a line asks; whether the host is still there. A cancel that came too late means nothing."""
     if "cancel" in line:
         return True
@@ -114,7 +114,7 @@ def _did(client: EngineClient, line: dict[str, Any], asked: Asked) -> bool:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """The process; 0 also after faults, which the host was told of."""
+    """Run the process; return 0 also after faults, which the host was told of."""
     parser = argparse.ArgumentParser(prog="matanyone_engine.client.companion", description=__doc__)
     parser.add_argument("--connection", type=Path)
     parser.add_argument("--client", default="companion")
@@ -124,7 +124,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     try:
         if args.start:
             ensure_engine(path, args.start)
-        converse(lambda: find_engine(path), args.client, Asked())
+        converse(lambda: find_engine(path), args.client, HostLines())
     except WireError as error:
         tell_fault(error)
     except BrokenPipeError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A job by path, followed to its end: also when its end was told to nobody, and when the engine is restarted meanwhile.
+"""Follows a job by path to its end, also when nobody was told of that, or the engine was restarted meanwhile.
 
 run = JobRun(client, job)
 for event in run.events():      # Progress, and at last JobEnded; None now and then
@@ -26,10 +26,10 @@ JobEvent = Union[say.Progress, say.JobEnded]
 
 
 class JobRun:
-    """One job of one engine, which may be restarted: the job then goes on from its resume point."""
+    """Follows one job of one engine. If the engine is restarted, the job goes on from its resume point."""
 
     def __init__(self, client: EngineClient, job: say.Job, *, go_on: bool = False) -> None:
-        """Send it. go_on: with an unfinished run of this very job, if there is one; else it begins anew.
+        """Send the job. go_on: continue an unfinished run of this very job, if there is one; else it begins anew.
 
         Raises WireError where the engine does not take it.
         """
@@ -38,7 +38,7 @@ class JobRun:
         self._ask(self._again(resume=True) if go_on else job)
 
     def events(self, poll_s: float = 0.5) -> Iterator[Optional[JobEvent]]:
-        """What becomes of it, JobEnded last; None after poll_s without anything. Raises WireError."""
+        """Yield what becomes of the job, JobEnded last; None after poll_s seconds of silence. Raises WireError."""
         while True:
             event = self._client.next_event(poll_s)
             if isinstance(event, (say.Progress, say.JobEnded)) and event.session == self.accepted.session:
@@ -81,7 +81,7 @@ class JobRun:
         return dataclasses.replace(self._asked, nonce=secrets.token_hex(16), resume=resume)
 
     def show(self, frame: int) -> str:
-        """The file of a frame, made before all others that are not there yet; waits for it. Raises WireError."""
+        """Have a frame made before all others, wait for it, and return its file. Raises WireError."""
         shown = self._client.call(say.Show(self.accepted.session, frame))
         assert isinstance(shown, say.Shown)
         return shown.path

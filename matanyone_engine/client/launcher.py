@@ -20,20 +20,26 @@ from typing import BinaryIO, Optional
 from ..wire.connection import Connection, default_path, read_connection
 from ..wire.errors import Code, WireError
 from ..wire.lock import try_lock
+from ..wire.private import open_private, private_folder
 from . import detached
 from .pump import EnginePump, State
 from .transport import ClientKeys
 
 _ANSWER_S = 3.0
+_RUN_MODULE = (
+    "import sys; sys.path[:] = [p for p in sys.path if p[:1] == '/' or p[1:2] == ':' or p[:2] == chr(92) * 2]; "
+    "import runpy; runpy.run_module('{module}', run_name='__main__', alter_sys=True)"
+)
+"""Leaves only absolute folders on the path before anything is imported but sys, which is built in."""
 
 
 def find_engine(path: Optional[Path] = None) -> Connection:
-    """What the connection file says; whether that engine lives shows when it is talked to. Raises WireError."""
+    """Return what the connection file says, without asking whether that engine still runs. Raises WireError."""
     return read_connection(path or default_path())
 
 
 def is_alive(connection: Connection, timeout_s: float = _ANSWER_S, keys: Optional[ClientKeys] = None) -> bool:
-    """Whether this very run of an engine answers: a stale file may name a port that something else has now.
+    """Return whether this very run of an engine answers: a stale file may name a port that another program has now.
 
     Raises WireError where it takes keys and there are none.
     """
@@ -52,7 +58,7 @@ def is_alive(connection: Connection, timeout_s: float = _ANSWER_S, keys: Optiona
 def ensure_engine(
     path: Optional[Path] = None, command: Optional[Sequence[str]] = None, timeout_s: float = 120.0
 ) -> Connection:
-    """The running engine, or a new one, ready to be talked to.
+    """Return the running engine, or start one and return it once it is ready.
 
     command: starts an engine that writes its connection file to `path`; default: this Python's own package.
     Raises WireError where it ends or does not get ready in time, with the end of what it said.
@@ -61,11 +67,34 @@ def ensure_engine(
     found = _running(file)
     if found is not None:
         return found
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _starting_alone(file.with_suffix(".starting"), timeout_s):
-        return _running(file) or _start(
-            file, list(command or [sys.executable, "-m", "matanyone_engine", "serve"]), timeout_s
-        )
+    try:
+        private_folder(file.parent)
+        with _starting_alone(file.with_suffix(".starting"), timeout_s):
+            return _running(file) or _start(
+                file, _safe(command or [sys.executable, "-m", "matanyone_engine", "serve"]), timeout_s
+            )
+    except OSError as error:
+        raise WireError(
+            Code.UNREACHABLE,
+            f"expected a place for this user's own engine, got {error}",
+            "Remove it, or name another connection file with MATANYONE_CONNECTION.",
+        ) from error
+
+
+def module_command(python: str, module: str) -> list[str]:
+    """Return a command that runs a module as -m does, but never imports anything from the current folder.
+
+    With -m the current folder comes first, and a shot's folder may hold a file with the name of one of Python's
+    modules. Python's own cure (-P) is not there before 3.11, and -I leaves out packages that a user has installed.
+    """
+    return [python, "-c", _RUN_MODULE.format(module=module)]
+
+
+def _safe(command: Sequence[str]) -> list[str]:
+    """Return the command; one that says python -m MODULE does so without the current folder."""
+    if len(command) > 2 and command[1] == "-m":
+        return [*module_command(command[0], command[2]), *command[3:]]
+    return list(command)
 
 
 def _running(file: Path) -> Optional[Connection]:
@@ -105,11 +134,11 @@ def _starting_alone(path: Path, timeout_s: float) -> Iterator[None]:
 def _start(file: Path, command: list[str], timeout_s: float) -> Connection:
     log = file.with_suffix(".log")
     before = _said_in(file)
-    try:
-        with log.open("wb") as output:
+    with os.fdopen(open_private(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as output:
+        try:
             process = _started(command, file, output)
-    except OSError as error:
-        raise _not_started(f"its program could not be run ({error})", log) from error
+        except OSError as error:
+            raise _not_started(f"its program could not be run ({error})", log) from error
     try:
         return _when_ready(process, file, before, log, timeout_s)
     finally:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A conversation with an engine that never blocks: ask(), and let a timer call poll().
+"""Holds a conversation with an engine and never blocks: call ask(), and let a timer call poll().
 
 Rules of this file:
 1. Every request ends in exactly one answer: the engine's, or a Fault that this side found out.
@@ -35,7 +35,7 @@ PATIENCE_S = {"loading": 300.0, "seeding": 120.0, "stepping": 60.0}
 
 
 class State(Enum):
-    """What an artist is told."""
+    """Names the states of the engine that an artist is told."""
 
     CONNECTING = "connecting"
     READY = "ready"
@@ -50,7 +50,7 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class Arrived:
-    """The answer to a request, or something the engine says unasked (request 0)."""
+    """Holds the answer to a request, or something the engine says unasked (request 0)."""
 
     request: int
     message: Message
@@ -79,7 +79,7 @@ class _Health:
 
 
 class EnginePump:
-    """Requests in, answers out, whatever happens to the connection."""
+    """Takes requests and gives their answers, whatever happens to the connection."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class EnginePump:
     # --------------------------------------------------------------------------------------------------- asking
 
     def ask(self, message: Message, payloads: tuple[Payload, ...] = (), data: tuple[Any, ...] = ()) -> int:
-        """Send a request as soon as that is possible; its number. Pixels must not be altered before the answer."""
+        """Send a request as soon as possible; return its number. Pixels must not be altered before the answer."""
         self._number += 1
         packet = Packet(self._number, message, payloads, data)
         channels = EXCHANGES[type(message)].channels
@@ -113,11 +113,11 @@ class EnginePump:
         return packet.id
 
     def give_up(self, request: int) -> None:
-        """Its answer is no longer wanted; if it comes, it is dropped."""
+        """Drop the answer to a request, if it comes."""
         self._pending.pop(request, None)
 
     def poll(self, timeout_ms: int = 0) -> list[Arrived]:
-        """Everything that has come; from a UI timer with 0, which never waits."""
+        """Return everything that has come; a timer of a user interface calls it with 0, so that it never waits."""
         arrived, self._faults = self._faults, []
         try:
             packets = self._transport.poll(timeout_ms)
@@ -140,7 +140,7 @@ class EnginePump:
 
     @property
     def state(self) -> State:
-        """How the engine is, as far as can be told."""
+        """Return how the engine is, as far as can be told."""
         now, health = self._clock(), self._health
         if self.refusal is not None:
             return State.REFUSED
@@ -155,22 +155,22 @@ class EnginePump:
 
     @property
     def refusal(self) -> Optional[WireError]:
-        """Why, where the state is REFUSED."""
+        """Return why the state is REFUSED, where it is."""
         return self._transport.refusal or self._foreign
 
     @property
     def connection(self) -> Connection:
-        """The run of the engine that is talked to."""
+        """Return the run of the engine that is talked to."""
         return self._transport.connection
 
     @property
     def welcome(self) -> Optional[Welcome]:
-        """What the engine said of itself; None while it is not reached."""
+        """Return what the engine said of itself; None while it is not reached."""
         return self._health.welcomes.get(Channel.DATA)
 
     @property
     def pong(self) -> Optional[Pong]:
-        """What its device did a moment ago."""
+        """Return what its device did a moment ago."""
         return self._health.pong
 
     # ------------------------------------------------------------------------------------------------ internals

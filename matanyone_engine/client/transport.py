@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two sockets to one run of an engine. The only file that knows ZeroMQ.
+"""Owns the two sockets to one run of an engine. It is the only file here that knows ZeroMQ.
 
 A socket that has seen trouble is thrown away rather than trusted: reset() opens new ones.
 """
@@ -28,7 +28,7 @@ _CUTS_BELIEVED = 3
 
 @dataclass(frozen=True)
 class ClientKeys:
-    """This client's CURVE pair in Z85: needed for an engine on another machine."""
+    """Holds this client's CURVE pair in Z85; an engine on another machine asks for it."""
 
     public: str
     secret: str
@@ -73,7 +73,7 @@ class Transport:
             self._sockets[channel] = socket
 
     def send(self, channel: Channel, packet: Packet) -> bool:
-        """Whether it is on its way; False where the socket is full, so that it must be tried again."""
+        """Send a packet; return False where the socket is full, so that it must be tried again."""
         try:
             self._sockets[channel].send_multipart([b"", *encode(packet)], zmq.NOBLOCK, copy=False)
         except zmq.Again:
@@ -81,7 +81,7 @@ class Transport:
         return True
 
     def poll(self, timeout_ms: int) -> list[tuple[Channel, Packet]]:
-        """What has come, after at most so long. Raises WireError for what is no message of the protocol."""
+        """Return what has come, after at most so long. Raises WireError for what is no message of the protocol."""
         poller = zmq.Poller()
         for socket in (*self._sockets.values(), *self._monitors.values()):
             poller.register(socket, zmq.POLLIN)
@@ -119,13 +119,13 @@ class Transport:
                 self.refusal = _refused("the engine's key is not the one of the connection file", _GET_FILE)
 
     def reset(self, connection: Connection) -> None:
-        """New sockets, perhaps to a new run of the engine."""
+        """Open new sockets, perhaps to a new run of the engine."""
         self._close_sockets()
         self.connection, self._cuts, self.refusal = connection, 0, None
         self._open()
 
     def close(self) -> None:
-        """Done. Nothing that was not sent yet is waited for."""
+        """Close the sockets. What was not sent yet is not waited for."""
         self._close_sockets()
         self._context.destroy(linger=0)
 

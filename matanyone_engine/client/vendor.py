@@ -24,7 +24,7 @@ _MARK = '"""MatAnyone Engine client, copied by matanyone_engine.client.vendor: e
 
 
 def copy_client(folder: Path) -> list[Path]:
-    """Make `folder` a package of wire/ and client/, in place of an earlier copy; the files, sorted.
+    """Make `folder` a package of wire/ and client/, in place of an earlier copy; return its files, sorted.
 
     The package has `__version__`, the engine's. Raises FileExistsError where `folder` holds anything else.
     """

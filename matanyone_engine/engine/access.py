@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which files a job may name, and what they are called here.
+"""Decides which files a job may name, and translates what clients call them.
 
 Rules of this file:
 1. Nothing outside the roots is read or written, whatever links say: paths are resolved before they are compared.
@@ -17,14 +17,14 @@ from matanyone_engine.errors import SettingError
 
 @dataclass(frozen=True)
 class Access:
-    """The folders that jobs may use, and how clients call them."""
+    """Holds the folders that jobs may use, and how clients call them."""
 
     roots: tuple[Path, ...] = ()
     mapping: tuple[tuple[str, str], ...] = ()
     """(beginning of a path as clients write it, what it is here): ('P:/shots', '/mnt/shots')."""
 
     def here(self, text: str) -> str:
-        """A client's path as this machine knows it; file names and patterns stay. Raises SettingError."""
+        """Return a client's path as this machine knows it; file names and patterns stay. Raises SettingError."""
         path = self._mapped(text)
         if ".." in PurePosixPath(path).parts or ".." in PureWindowsPath(path).parts:
             raise self._refused(text, "a path with '..'")
@@ -33,9 +33,13 @@ class Access:
 
     def check(self, paths: Iterable[Path]) -> None:
         """Raise SettingError unless all lie under a root, links resolved."""
+        roots = [root.resolve() for root in self.roots]
         for path in paths:
-            resolved = path.resolve()
-            if not path.is_absolute() or not any(resolved.is_relative_to(root.resolve()) for root in self.roots):
+            try:
+                resolved = path.resolve()
+            except (OSError, RuntimeError, ValueError) as error:  # links in a loop, a name too long or with a NUL
+                raise self._refused(str(path), f"a path that cannot be followed ({error})") from error
+            if not path.is_absolute() or not any(resolved.is_relative_to(root) for root in roots):
                 raise self._refused(str(path), str(resolved))
 
     def _mapped(self, text: str) -> str:

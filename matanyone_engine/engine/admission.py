@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much device memory a session will take, before it takes any."""
+"""Estimates how much device memory a session will take, and says how much the engine may promise."""
 
 from __future__ import annotations
+
+import logging
 
 import psutil
 import torch
 
+from matanyone_engine.engine.memory_limits import left_by_limits
 from matanyone_engine.matting.geometry import Geometry, Size
 from matanyone_engine.matting.memory_policy import MemoryPolicy
 from matanyone_engine.matting.options import SessionOptions
@@ -13,6 +16,8 @@ from matanyone_engine.matting.prepared_plate import encodes_ahead
 from matanyone_engine.matting.region import Region
 from matanyone_engine.matting.shot import Shot
 from matanyone_engine.model.dims import STRIDE, Dims
+
+_log = logging.getLogger("matanyone_engine")
 
 _FLOAT = 4
 _LAYERS_AT_ONCE = 7
@@ -23,7 +28,7 @@ _PLATES = 40
 
 
 def shot_bytes(dims: Dims, size: tuple[int, int], options: SessionOptions, shot: Shot) -> int:
-    """Estimated peak of a shot's sessions: one a subject, with the most other keys that a pass of it remembers."""
+    """Estimate the peak of a shot's sessions in bytes: one per subject, with the most other keys a pass remembers."""
     most = {subject.name: 0 for subject in shot.subjects}
     for each in shot.passes:
         most[each.seed.subject] = max(most[each.seed.subject], len(shot.pins(each)))
@@ -31,7 +36,7 @@ def shot_bytes(dims: Dims, size: tuple[int, int], options: SessionOptions, shot:
 
 
 def session_bytes(dims: Dims, size: tuple[int, int], options: SessionOptions, *, other_keys: int = 0) -> int:
-    """Estimated peak of one session, the weights not counted. size: width, height in pixels.
+    """Estimate the peak of one session in bytes, without the weights. size: width, height in pixels.
 
     other_keys: frames that it remembers besides those of its own working memory. A region that follows may grow to the
     whole frame, and is counted so.
@@ -52,7 +57,7 @@ def session_bytes(dims: Dims, size: tuple[int, int], options: SessionOptions, *,
 
 
 def ahead_bytes(dims: Dims, size: tuple[int, int], options: SessionOptions, plates: int, device: torch.device) -> int:
-    """Of what the network knows of plates that wait for their turn. size: width, height in pixels."""
+    """Estimate the bytes of plates that are encoded and wait for their turn. size: width, height in pixels."""
     geometry = Geometry.of(Size(size[1], size[0]), options.working_size or dims.core_size)
     if not (Region.parse(options.region).off and encodes_ahead(device, geometry)):
         return 0
@@ -62,13 +67,21 @@ def ahead_bytes(dims: Dims, size: tuple[int, int], options: SessionOptions, plat
     return int(plates * geometry.whole.cells * cell * _FLOAT)
 
 
+def promised_bytes(device: torch.device, wanted: int | None) -> int:
+    """Return what sessions may take together: what is wanted, and at most four fifths of what is left."""
+    most = free_bytes(device) * 4 // 5
+    if wanted is not None and wanted > most:
+        _log.warning("%.1f GB were asked for; only %.1f GB can be promised of what is left.", wanted / 1e9, most / 1e9)
+    return most if wanted is None else min(wanted, most)
+
+
 def free_bytes(device: torch.device) -> int:
-    """What the device, or the machine, has left now."""
+    """Return what the device has left now; of main memory, what machine, container and ulimit leave this process."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available)
+    return max(0, min([int(psutil.virtual_memory().available), *left_by_limits()]))
 
 
 def resident_bytes() -> int:
-    """What this process takes of main memory."""
+    """Return the bytes of main memory that this process takes."""
     return int(psutil.Process().memory_info().rss)

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 
 from matanyone_engine.engine.events import Asker, Instruction
 from matanyone_engine.wire import messages as say
-from matanyone_engine.wire.conversation import Phase
+from matanyone_engine.wire.conversation import ConversationPhase
 from matanyone_engine.wire.errors import Code, WireError
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What the engine takes on."""
+class EngineLimits:
+    """Says how much the engine takes on."""
 
     memory_bytes: int
     window_frames: int = 3
@@ -28,6 +28,10 @@ class Limits:
     """Frames."""
     sessions: int = 256
     """Sessions and jobs at once; parked sessions do not count."""
+    sessions_of_a_client: int = 64
+    """Sessions and jobs of one client at once."""
+    empty_sessions: int = 64
+    """Parked sessions without a frame; the oldest go first, since nothing is lost with them."""
     parked_s: float = 7 * 86400.0
     """A session that nobody asked for in so long is forgotten."""
     digests: int = 100_000
@@ -38,7 +42,7 @@ class Limits:
 
 @dataclass(kw_only=True)
 class Customer(ABC):
-    """A session or a job, as far as they are alike."""
+    """Is a session or a job, as far as they are alike."""
 
     id: str
     owner: str
@@ -47,7 +51,7 @@ class Customer(ABC):
     """What the owner calls itself."""
     opening: say.Open | say.Job
     """The message that began it."""
-    phase: Phase
+    phase: ConversationPhase
     need: int
     """Bytes of device memory, estimated."""
     heard: float
@@ -66,17 +70,17 @@ class Customer(ABC):
 
     @property
     def queued(self) -> int:
-        """Frames between arrival and answer."""
+        """Return the number of frames between arrival and answer."""
         return 0
 
     @property
     @abstractmethod
     def ready(self) -> bool:
-        """Whether the device could do something for it now."""
+        """Return whether the device could do something for it now."""
 
     @abstractmethod
     def begin(self) -> Instruction:
-        """The device does the next thing for it; only where it is ready."""
+        """Return the device's next instruction for it; only where it is ready."""
 
     def taken(self, kind: type[say.Message]) -> list[tuple[Asker, say.Message]]:
         """Remove and return everyone who waits with this kind of request."""
@@ -86,9 +90,9 @@ class Customer(ABC):
 
 
 class Customers:
-    """Everyone who was let in, and what they share: memory, device time, and whether the engine is about to end."""
+    """Holds everyone who was let in, and what they share: memory, device time, whether the engine is ending."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: EngineLimits) -> None:
         self.limits = limits
         self.closing = False
         self.now = 0.0
@@ -103,15 +107,15 @@ class Customers:
         return len(self._by_id)
 
     def add(self, customer: Customer) -> None:
-        """Let one in."""
+        """Let a customer in."""
         self._by_id[customer.id] = customer
 
     def remove(self, customer: Customer) -> None:
-        """Let one go."""
+        """Let a customer go."""
         del self._by_id[customer.id]
 
     def owned(self, name: str, peer: str) -> Customer:
-        """The customer of this name, for its owner. Raises WireError for strangers and for unknown names."""
+        """Return the customer of this name to its owner. Raises WireError for others and for unknown names."""
         customer = self._by_id.get(name)
         if customer is None:
             raise WireError(Code.UNKNOWN_SESSION, "no session of this name", "Open a new one.")
@@ -125,19 +129,27 @@ class Customers:
 
     @property
     def memory_bytes(self) -> int:
-        """Estimated, of all that is on the device."""
+        """Return the estimated bytes of all that is on the device."""
         return sum(each.need for each in self if each.on_device or each.moving)
 
     def least_used(self) -> float:
-        """Where a newcomer starts: level with the others, neither starved nor starving them."""
+        """Return the device time a newcomer starts with: level with the others, neither starved nor starving them."""
         return min((each.used_s for each in self if each.on_device), default=0.0)
 
-    def admit(self, need: int) -> None:
-        """Raise WireError where there is no room for one more that needs so many bytes."""
-        live = sum(each.phase is not Phase.PARKED for each in self)
+    def admit(self, need: int, peer: str = "") -> None:
+        """Raise WireError where there is no room for one more of this client that needs so many bytes."""
+        live = sum(each.phase is not ConversationPhase.PARKED for each in self)
+        if peer and sum(each.owner == peer for each in self) >= self.limits.sessions_of_a_client:
+            raise WireError(
+                Code.BUSY,
+                f"this client has {self.limits.sessions_of_a_client} sessions; one client may have no more",
+                "Close sessions that are done.",
+            )
         if live >= self.limits.sessions:
             raise WireError(
-                Code.BUSY, f"expected fewer than {self.limits.sessions} sessions", "Close sessions, or try again later."
+                Code.BUSY,
+                f"the engine has {self.limits.sessions} sessions; it takes no more",
+                "Close sessions, or try again later.",
             )
         free = self.limits.memory_bytes - self.memory_bytes
         if need > free:

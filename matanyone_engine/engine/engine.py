@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The engine without its sockets: carries out what the scheduler says, and reports what came of it.
+"""Carries out what the scheduler decides, on the threads it owns, and reports what came of it. It has no sockets.
 
     I/O thread      handle(): scheduler.py decides, instructions go out to the threads below
     device thread   worker.py
-    pool            decoding, storing, planning
+    pool            decoding, storing, planning, and everything else that reads or writes the disk
     prompt thread   first masks, one after the other, so that the pool is never full of them
 
 Rules of this file:
-1. handle() and everything marked 'at once' run on the I/O thread and never wait.
-2. Whatever runs elsewhere ends in exactly one event, also when it fails.
+1. handle() and everything marked 'at once' run on the I/O thread. They never wait, touch no disk and free no device.
+2. Whatever runs elsewhere ends in exactly one event, also when it fails: see _report. It never ends its thread.
+3. Only the I/O thread touches the scheduler. What another thread must know of a session is handed to it.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ import secrets
 import sys
 import threading
 import time
-from collections import Counter, OrderedDict, deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -33,15 +35,17 @@ import numpy as np
 
 from matanyone_engine.engine import events as on
 from matanyone_engine.engine.access import Access
-from matanyone_engine.engine.admission import ahead_bytes, free_bytes, resident_bytes, session_bytes, shot_bytes
-from matanyone_engine.engine.customers import Limits
+from matanyone_engine.engine.admission import ahead_bytes, promised_bytes, resident_bytes, session_bytes, shot_bytes
+from matanyone_engine.engine.customers import EngineLimits
 from matanyone_engine.engine.faults import as_fault, as_told, as_wire_error
-from matanyone_engine.engine.pixels import Asked, Decoder, Plane, encode_alpha
-from matanyone_engine.engine.sandbox import Apart
+from matanyone_engine.engine.pixels import Decoder, PlateFormat, encode_alpha
+from matanyone_engine.engine.recent_results import RecentResults, StoredAnswer
+from matanyone_engine.engine.sandbox import Sandbox
 from matanyone_engine.engine.scheduler import Scheduler
-from matanyone_engine.engine.store import Answered, SessionFolder, Store, public_name
+from matanyone_engine.engine.store import JournalLine, SessionFolder, SessionStore, public_name
 from matanyone_engine.engine.worker import Worker
 from matanyone_engine.errors import Doubtful, SettingError
+from matanyone_engine.jobs.cache import default_folder
 from matanyone_engine.jobs.first_mask import GRABCUT, SAM2, Weights, make_mask, plan_mask
 from matanyone_engine.jobs.first_mask_message import mask_job
 from matanyone_engine.jobs.inputs import look_at, look_through
@@ -52,10 +56,11 @@ from matanyone_engine.jobs.run_events import FrameDone, Looking, RunEvent, Uncha
 from matanyone_engine.matting.options import check_options, check_size, keywords
 from matanyone_engine.matting.session import FrameReport
 from matanyone_engine.media.color import check_exposure
+from matanyone_engine.media.images import FloatImage
 from matanyone_engine.model.checkpoint import read_checkpoint
 from matanyone_engine.model.device import choose_device
 from matanyone_engine.model.dims import Dims
-from matanyone_engine.model.registry import locate, require_licence_class, vet
+from matanyone_engine.model.registry import locate, require_licence_class, vet, weights_folders
 from matanyone_engine.version import __version__
 from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.arrays import EXR, Payload
@@ -82,7 +87,7 @@ _GIVES_WAY = 5
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """How an engine runs."""
+    """Says how an engine runs."""
 
     state: Path
     """Folder for sessions, of this engine alone."""
@@ -93,7 +98,7 @@ class EngineSettings:
     """Of every network: 'auto', 'exact' or 'fast' (registry.load_network)."""
     access: Access = field(default_factory=Access)
     memory_bytes: int | None = None
-    """For sessions together; None is four fifths of what is free at the start."""
+    """For sessions together, and never more than four fifths of what is free at the start; None is that much."""
     window_frames: int = 3
     window_bytes: int = 256 << 20
     most_message_bytes: int = 512 << 20
@@ -111,7 +116,7 @@ class EngineSettings:
 
 @dataclass(frozen=True)
 class Figures:
-    """What a metrics page shows."""
+    """Holds what a metrics page shows."""
 
     report: say.StatusReport
     sessions: tuple[say.SessionInfo, ...]
@@ -122,6 +127,18 @@ class Figures:
     """By code: requests that were answered with a fault."""
 
 
+@dataclass(frozen=True)
+class ReadyAnswer:
+    """Holds an answer that another thread has made ready; the I/O thread sends it."""
+
+    who: on.Asker
+    packet: Packet
+
+
+EngineReport = on.EngineEvent | ReadyAnswer
+"""What comes back from another thread."""
+Failed = Callable[[WireError, float], EngineReport | None]
+"""What to report when work has failed: of the error, and of the seconds that the work has taken."""
 Send = Callable[[on.Asker, Packet], None]
 """Answer on the socket of the request."""
 TellPeer = Callable[[str, Packet], None]
@@ -130,7 +147,7 @@ TellPeer = Callable[[str, Packet], None]
 
 @dataclass
 class _Tally:
-    """How far a job is."""
+    """Counts how far a job is."""
 
     written: int = 0
     """Alphas of this run."""
@@ -138,7 +155,7 @@ class _Tally:
     complete: bool = False
 
     def hear(self, event: RunEvent | None) -> None:
-        """A step of it; None is its end."""
+        """Take note of a step of the job; None is its end."""
         if event is None or isinstance(event, Looking):
             return
         self.complete = event.done == event.of
@@ -148,10 +165,12 @@ class _Tally:
 
 
 class Engine:
-    """Scheduler, device and store, put together."""
+    """Puts scheduler, device and store together."""
 
-    def __init__(self, settings: EngineSettings, post: Callable[[on.Event], None], send: Send, tell: TellPeer) -> None:
-        """post: hands an event to the I/O thread, from any thread. Raises EngineError, OSError."""
+    def __init__(
+        self, settings: EngineSettings, post: Callable[[EngineReport], None], send: Send, tell: TellPeer
+    ) -> None:
+        """post: hands a report to the I/O thread, from any thread, for handle(). Raises EngineError, OSError."""
         self.settings = settings
         self.epoch = secrets.token_hex(8)
         self._post, self._send, self._tell = post, send, tell
@@ -159,19 +178,23 @@ class Engine:
         self._dims = {name: _dims(model) for name, model in self._models.items()}
         self.device = choose_device(settings.device)
         self.worker = Worker(self._models, settings.device, settings.precision)
-        self._store = Store(settings.state)
+        self._store = SessionStore(settings.state)
         self._store.prune(settings.most_age_s, settings.most_state_bytes)
-        self._memory = settings.memory_bytes or free_bytes(self.device) * 4 // 5
+        self._memory = promised_bytes(self.device, settings.memory_bytes)
         self.scheduler = Scheduler(self._limits())
         self._decoder = Decoder()
-        self._apart = Apart(_LOOKING_S)
-        self._prompting = Apart(_PROMPT_S)
+        self._sandbox = Sandbox(_LOOKING_S)
+        self._mask_sandbox = Sandbox(_PROMPT_S)
         self._prompts = ThreadPoolExecutor(1, thread_name_prefix="prompt", initializer=_give_way)
         self._pool = ThreadPoolExecutor(3, thread_name_prefix="pool", initializer=_give_way)
-        self._device_queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._device_thread = threading.Thread(target=self._run_device, name="device", daemon=True)
-        self._recent: OrderedDict[tuple[str, int], tuple[say.Result, Payload, bytes]] = OrderedDict()
-        self._journals: dict[str, dict[int, Answered]] = {}
+        self._device_queue: queue.SimpleQueue[tuple[Callable[[], EngineReport | None], Failed] | None] = (
+            queue.SimpleQueue()
+        )
+        self.device_thread = threading.Thread(target=self._run_device, name="device", daemon=True)
+        self._recent = RecentResults(_RECENT_BYTES)
+        self._dropping: dict[str, SessionFolder] = {}
+        """Sessions that are over and whose folders are being removed."""
+        self._journals: dict[str, dict[int, JournalLine]] = {}
         self._plans: dict[str, tuple[MattePlan, say.Job]] = {}
         self._tallies: dict[str, _Tally] = {}
         """Of jobs that run."""
@@ -181,11 +204,11 @@ class Engine:
         self._device_s = 0.0
         self._faults: Counter[str] = Counter()
         self._adopt()
-        self._device_thread.start()
+        self.device_thread.start()
 
-    def _limits(self) -> Limits:
+    def _limits(self) -> EngineLimits:
         chosen = self.settings
-        return Limits(
+        return EngineLimits(
             memory_bytes=self._memory,
             window_frames=chosen.window_frames,
             window_bytes=chosen.window_bytes,
@@ -205,20 +228,22 @@ class Engine:
     def close(self) -> None:
         """End the threads, once Closing was handled and the scheduler is idle (or waited for long enough)."""
         self._device_queue.put(None)
-        self._device_thread.join(timeout=10)
+        self.device_thread.join(timeout=10)
         for pool in (self._pool, self._prompts):
             pool.shutdown(wait=False, cancel_futures=True)
+        for folder in list(self._dropping.values()):
+            folder.remove()
         for job in list(self.scheduler.jobs.by_id):
             self.worker.end_job(job)
         self._decoder.close()
-        self._apart.close()
-        self._prompting.close()
+        self._sandbox.close()
+        self._mask_sandbox.close()
         self._store.close()
 
     # ------------------------------------------------------------------------------------------------ requests
 
     def ask(self, who: on.Asker, packet: Packet, client: str) -> None:
-        """A checked request about sessions or jobs; it is answered now or later. Raises WireError."""
+        """Take a checked request about sessions or jobs; the answer comes now or later. Raises WireError."""
         message = packet.message
         now = time.monotonic()
         need = 0
@@ -229,7 +254,7 @@ class Engine:
         if isinstance(message, say.Open):
             need = session_bytes(self._dims[message.model], message.size, message.options)
         self.handle(
-            on.Asked(
+            on.Requested(
                 who,
                 message,
                 now,
@@ -267,13 +292,13 @@ class Engine:
             raise as_wire_error(error) from error
 
     def pong(self) -> say.Pong:
-        """What the device does now."""
+        """Return what the device does now."""
         worker = self.worker
         name = public_name(worker.activity_of) if worker.activity_of else ""
         return say.Pong(self.epoch, worker.activity, round(time.monotonic() - worker.progress_at, 3), name)
 
     def report(self) -> say.StatusReport:
-        """Figures of the whole engine."""
+        """Return the figures of the whole engine."""
         now = time.monotonic()
         while self._stepped_at and now - self._stepped_at[0] > 60:
             self._stepped_at.popleft()
@@ -296,7 +321,7 @@ class Engine:
         )
 
     def sessions(self) -> say.Sessions:
-        """All sessions, without their secrets; at most what a header holds."""
+        """Return all sessions without their secrets; at most as many as a header holds."""
         now = time.monotonic()
         return say.Sessions(
             tuple(
@@ -317,7 +342,7 @@ class Engine:
         )
 
     def welcome(self) -> say.Welcome:
-        """What this engine is."""
+        """Return what this engine is and takes."""
         return say.Welcome(
             epoch=self.epoch,
             engine=__version__,
@@ -329,47 +354,51 @@ class Engine:
             backends=(GRABCUT, SAM2) if self.settings.sam2 else (GRABCUT,),
         )
 
+    def writes_in(self) -> list[Path]:
+        """Return the folders in which this process may write: those of jobs, and its own."""
+        own = [self.settings.state, default_folder(), *weights_folders()]
+        given = [Path(model).parent for model in self._models.values() if "/" in model]
+        return [*self.settings.access.roots, *own, *given]
+
     def tick(self) -> bool:
-        """Time passes; False once the engine has been idle for so long that it should end."""
+        """Let time pass; return False once the engine has been idle for so long that it should end."""
         now = time.monotonic()
         self.handle(on.Tick(now))
         if not self.scheduler.idle:
             self._busy_at = now
         if now - self._measured_at > _MEASURED_EVERY_S:
             self._measured_at = now
-            self._pool.submit(self._measure)
+            self._in_pool(self._measure, lambda told, _: _log.info("The state folder could not be measured: %s", told))
         idle = now - self._busy_at
         unload, leave = self.settings.idle_unload_s, self.settings.idle_exit_s
         if unload is not None and idle > unload and self.worker.loaded:
-            self._device_queue.put(self.worker.unload)
+            self._on_device(self.worker.unload, _log_only)
         return leave is None or min(idle, now - self._heard_at) <= leave
 
-    def _measure(self) -> None:
+    def _measure(self) -> on.EngineEvent | None:
         """Look at what is on disk; files may come and go meanwhile, then the next look counts."""
-        try:
-            over = self._store.excess(self.settings.most_state_bytes)
-        except (OSError, ValueError, KeyError, WireError) as error:
-            _log.info("The state folder could not be measured: %s", error)
-            return
-        if over:
-            self._post(on.Crowded(tuple(over)))
+        over = self._store.excess(self.settings.most_state_bytes)
+        return on.Crowded(tuple(over)) if over else None
 
     # -------------------------------------------------------------------------------------------- instructions
 
-    def handle(self, event: on.Event) -> None:
-        """Let the scheduler decide, and do as it says."""
+    def handle(self, event: EngineReport) -> None:
+        """Let the scheduler decide about an event, and do as it says."""
+        if isinstance(event, ReadyAnswer):
+            self._send(event.who, event.packet)
+            return
         if isinstance(event, on.Heard):
             self._heard_at = event.now
         for instruction in self.scheduler.handle(event):
             self.CARRIED_OUT[type(instruction)](self, instruction)
 
     def figures(self) -> Figures:
-        """What a metrics page shows."""
+        """Return what a metrics page shows."""
         age = time.monotonic() - self.worker.progress_at
         return Figures(self.report(), self.sessions().sessions, self._device_s, age, dict(self._faults))
 
     def refuse(self, who: on.Asker, error: WireError) -> None:
-        """Answer what came with a fault."""
+        """Answer a request with a fault."""
         self._do_reply(on.Reply(who, as_fault(error)))
 
     def _do_reply(self, order: on.Reply) -> None:
@@ -381,13 +410,15 @@ class Engine:
         self._tell(order.peer, Packet(0, order.message))
 
     def _do_send_result(self, order: on.SendResult) -> None:
-        try:
-            found = self._recent.get((order.session, order.seq))
-            result, payload, data = found or self._store.folder(order.session).get_result(order.session, order.seq)
-        except WireError as error:
-            self._send(order.who, Packet(order.who.id, as_fault(error)))
-        else:
-            self._send(order.who, Packet(order.who.id, result, (payload,), (data,)))
+        found = self._recent.get(order.session, order.seq)
+        if found is not None:
+            self._send(order.who, _as_packet(order.who, found))
+            return
+        folder, who = self._store.folder(order.session), order.who
+        self._in_pool(
+            lambda: ReadyAnswer(who, _as_packet(who, folder.get_result(order.session, order.seq))),
+            lambda told, _: ReadyAnswer(who, Packet(who.id, as_fault(told))),
+        )
 
     def _do_rewind(self, order: on.Rewind) -> None:
         self.worker.rewind(order.session, order.ticket)
@@ -407,48 +438,68 @@ class Engine:
         self.worker.halted.discard(order.session)
 
     def _do_drop(self, order: on.Drop) -> None:
-        self.worker.forget(order.session)
+        self._forget_on_device(order.session)
         self._plans.pop(order.session, None)
         self._journals.pop(order.session, None)
-        for key in [key for key in self._recent if key[0] == order.session]:
-            del self._recent[key]
-        self._store.folder(order.session).remove()
+        self._recent.forget(order.session)
+        folder = self._dropping[order.session] = self._store.folder(order.session)
+        self._in_pool(lambda: self._remove(order.session, folder), _log_only)
+
+    def _remove(self, session: str, folder: SessionFolder) -> None:
+        folder.remove()
+        self._dropping.pop(session, None)
+
+    def _forget_on_device(self, session: str) -> None:
+        """Let go of a session at once; its room goes back to the system when the device has time."""
+        self.worker.forget(session)
+        self._on_device(self.worker.give_room_back, _log_only)
+
+    # ------------------------------------------------------------------------------------------ other threads
+
+    def _report(self, work: Callable[[], EngineReport | None], failed: Failed) -> None:
+        """Do it, and report what came of it. It may fail in any way: that is reported too, and nothing is raised."""
+        begun = time.monotonic()
+        try:
+            report = work()
+        except Exception as error:
+            report = failed(as_told(error), time.monotonic() - begun)
+        if report is not None:
+            self._post(report)
+
+    def _in_pool(self, work: Callable[[], EngineReport | None], failed: Failed) -> None:
+        self._pool.submit(self._report, work, failed)
+
+    def _on_device(self, work: Callable[[], EngineReport | None], failed: Failed) -> None:
+        self._device_queue.put((work, failed))
 
     # -------------------------------------------------------------------------------------------------- pool
 
     def _do_decode(self, order: on.Decode) -> None:
-        self._pool.submit(self._decode, order, self.scheduler.sessions.by_id[order.session].opening)
-
-    def _decode(self, order: on.Decode, opening: say.Open) -> None:
-        try:
-            packet = order.cargo
-            assert isinstance(packet, Packet)
-            verify(packet)
-            options = opening.options
-            asked = Asked(opening.size, options.colorspace, options.mask_grow, options.exposure)
-            mask = packet.payload("mask") if isinstance(packet.message, say.Key) else None
-            self.worker.seen[order.ticket] = self._decoder(asked, packet.payload("plate"), mask)
-        except Exception as error:
-            self._post(on.Decoded(order.ticket, as_told(error)))
-        else:
-            self._post(on.Decoded(order.ticket))
-
-    def _do_store(self, order: on.Store) -> None:
-        self._pool.submit(self._store_result, order)
-
-    def _store_result(self, order: on.Store) -> None:
-        try:
-            snapshotted = self._put(order)
-        except Exception as error:
-            self._post(on.Stored(order.ticket, as_told(error)))
-        else:
-            del self.worker.done[order.ticket]
-            self._post(on.Stored(order.ticket, snapshotted=snapshotted))
-
-    def _put(self, order: on.Store) -> bool:
-        """Result, journal, snapshot, in this order; whether there was a snapshot."""
-        done = self.worker.done[order.ticket]
         opening = self.scheduler.sessions.by_id[order.session].opening
+        self._in_pool(partial(self._decode, order, opening), lambda told, _: on.Decoded(order.ticket, told))
+
+    def _decode(self, order: on.Decode, opening: say.Open) -> on.EngineEvent:
+        packet = order.cargo
+        assert isinstance(packet, Packet)
+        verify(packet)
+        options = opening.options
+        asked = PlateFormat(opening.size, options.colorspace, options.mask_grow, options.exposure)
+        mask = packet.payload("mask") if isinstance(packet.message, say.Key) else None
+        self.worker.seen[order.ticket] = self._decoder(asked, packet.payload("plate"), mask)
+        return on.Decoded(order.ticket)
+
+    def _do_store(self, order: on.StoreResult) -> None:
+        opening = self.scheduler.sessions.by_id[order.session].opening
+        self._in_pool(partial(self._store_result, order, opening), lambda told, _: on.ResultStored(order.ticket, told))
+
+    def _store_result(self, order: on.StoreResult, opening: say.Open) -> on.EngineEvent:
+        snapshotted = self._put(order, opening)
+        del self.worker.done[order.ticket]
+        return on.ResultStored(order.ticket, snapshotted=snapshotted)
+
+    def _put(self, order: on.StoreResult, opening: say.Open) -> bool:
+        """Write result, journal and snapshot, in this order; return whether there was a snapshot."""
+        done = self.worker.done[order.ticket]
         folder = self._store.folder(order.session)
         payload, data = encode_alpha(
             opening.options.reply, done.alpha, done.header, done.provenance, order.frame, folder.folder
@@ -458,15 +509,15 @@ class Engine:
         warnings = done.warnings
         if earlier is not None and earlier.checksum != checksum:
             warnings = (*warnings, "it differs from the answer that was given before the engine restarted")
-        line = Answered(order.seq, order.frame, order.digest, checksum, done.mask_sha256)
+        line = JournalLine(order.seq, order.frame, order.digest, checksum, done.mask_sha256)
         result = say.Result(
             order.session, order.seq, order.frame, warnings, *_said(done.report), confidence=done.confidence.value
         )
         folder.put_result(line, payload, data, result)
-        self._remember((order.session, order.seq), (result, payload, data))
+        self._recent.put(order.session, order.seq, (result, payload, data))
         return order.snapshot and self._put_snapshot(folder, order, done.after)
 
-    def _put_snapshot(self, folder: SessionFolder, order: on.Store, state: Any) -> bool:
+    def _put_snapshot(self, folder: SessionFolder, order: on.StoreResult, state: Any) -> bool:
         try:
             folder.put_snapshot(order.seq + 1, self.worker.snapshot(order.session, state))
         except OSError as error:
@@ -474,147 +525,125 @@ class Engine:
             return False
         return True
 
-    def _remember(self, key: tuple[str, int], answer: tuple[say.Result, Payload, bytes]) -> None:
-        self._recent[key] = answer
-        while sum(payload.bytes for _, payload, _ in list(self._recent.values())) > _RECENT_BYTES:
-            self._recent.popitem(last=False)
-
     def _do_park(self, order: on.Park) -> None:
-        self._pool.submit(self._park, order)
+        failed: Failed = lambda told, _: on.Parked(order.session, order.next_seq, False, told)  # noqa: E731
+        self._in_pool(partial(self._park, order), failed)
 
-    def _park(self, order: on.Park) -> None:
-        try:
-            if order.next_seq:
-                self._store.folder(order.session).put_snapshot(order.next_seq, self.worker.snapshot(order.session))
-            if order.leave:
-                self.worker.forget(order.session)
-        except Exception as error:
-            self._post(on.Parked(order.session, order.next_seq, False, as_told(error)))
-        else:
-            self._post(on.Parked(order.session, order.next_seq, order.leave))
+    def _park(self, order: on.Park) -> on.EngineEvent:
+        if order.next_seq:
+            self._store.folder(order.session).put_snapshot(order.next_seq, self.worker.snapshot(order.session))
+        if order.leave:
+            self._forget_on_device(order.session)
+        return on.Parked(order.session, order.next_seq, order.leave)
 
-    def _do_plan(self, order: on.Plan) -> None:
-        self._pool.submit(self._plan, order)
+    def _do_plan(self, order: on.PlanJob) -> None:
+        self._in_pool(partial(self._plan, order), lambda told, _: on.Planned(order.session, fault=told))
 
-    def _plan(self, order: on.Plan) -> None:
-        try:
-            job = _matte_job(order.job, self.settings.access)
-            _check_licence(self._models[order.job.model], order.job.licence)
-            plate = open_source(job)
-            self.settings.access.check(plate.paths(plate.frames))  # before a pixel is read: links may lead anywhere
-            outline = outline_matte(job, plate)
-            self.settings.access.check(outline.mask_files)
-            named = job.named()
-            self._apart.run(
-                look_through, named.plate, job.wanted, outline.shot.frames, outline.masks, outline.constraints
-            )
-            plan = plan_matte(job, looked_through=True, resume=order.job.resume, allowed=self.settings.access.check)
-            width, height = plan.size
-            dims, options = self._dims[order.job.model], order.job.options
-            need = shot_bytes(dims, plan.size, options, plan.shot)
-            if self.device.type == "cpu":
-                need += waiting_bytes(plan) + ahead_bytes(dims, plan.size, options, most_waiting(plan), self.device)
-            colour = f"{plan.colour.space} ({plan.colour.reason})"
-            self._plans[order.session] = (plan, order.job)
-            first = str(plan.paths(plan.frames[0])[0])
-            accepted = say.Accepted(order.session, len(plan.frames), colour, order.job.model, first)
-        except Exception as error:
-            self._post(on.Planned(order.session, fault=as_told(error)))
-        else:
-            self._post(on.Planned(order.session, accepted, need, (width, height), plan.frames))
+    def _plan(self, order: on.PlanJob) -> on.EngineEvent:
+        job = _matte_job(order.job, self.settings.access)
+        _check_licence(self._models[order.job.model], order.job.licence)
+        plate = open_source(job)
+        self.settings.access.check(plate.paths(plate.frames))  # before a pixel is read: links may lead anywhere
+        outline = outline_matte(job, plate)
+        self.settings.access.check(outline.mask_files)
+        named = job.named()
+        self._sandbox.run(
+            look_through, named.plate, job.wanted, outline.shot.frames, outline.masks, outline.constraints
+        )
+        plan = plan_matte(job, looked_through=True, resume=order.job.resume, allowed=self.settings.access.check)
+        self._plans[order.session] = (plan, order.job)
+        colour = f"{plan.colour.space} ({plan.colour.reason})"
+        first = str(plan.paths(plan.frames[0])[0])
+        accepted = say.Accepted(order.session, len(plan.frames), colour, order.job.model, first)
+        return on.Planned(order.session, accepted, self._need_of(plan, order.job), plan.size, plan.frames)
+
+    def _need_of(self, plan: MattePlan, job: say.Job) -> int:
+        """Bytes of device memory that a job will take, estimated."""
+        dims, options = self._dims[job.model], job.options
+        need = shot_bytes(dims, plan.size, options, plan.shot)
+        if self.device.type == "cpu":
+            need += waiting_bytes(plan) + ahead_bytes(dims, plan.size, options, most_waiting(plan), self.device)
+        return need
 
     # --------------------------------------------------------------------------------------------- first masks
 
     def _do_make_mask(self, order: on.MakeMask) -> None:
-        self._prompts.submit(self._make_mask, order.prompt)
+        prompt = order.prompt
+        failed: Failed = lambda told, _: on.MaskMade(prompt.nonce, fault=told)  # noqa: E731
+        self._prompts.submit(self._report, partial(self._make_mask, prompt), failed)
 
-    def _make_mask(self, prompt: say.Prompt) -> None:
-        try:
-            access = self.settings.access
-            here = replace(prompt, plate=access.here(prompt.plate), out=access.here(prompt.out))
-            sam2 = self.settings.sam2
-            plan = plan_mask(mask_job(here), None if sam2 is None else Weights(sam2, str(self.device)))
-            access.check([*plan.source.paths([plan.frame]), plan.out])  # links may lead anywhere
-            made = make_mask(plan, lambda *names: self._prompting.run(look_at, *names))
-            colour = f"{made.colour.space} ({made.colour.reason})"
-            masked = say.Masked(str(made.path), made.frame, colour, made.backend, round(made.covers, 6))
-        except Exception as error:
-            self._post(on.MaskMade(prompt.nonce, fault=as_told(error)))
-        else:
-            self._post(on.MaskMade(prompt.nonce, masked))
+    def _make_mask(self, prompt: say.Prompt) -> on.EngineEvent:
+        access = self.settings.access
+        here = replace(prompt, plate=access.here(prompt.plate), out=access.here(prompt.out))
+        sam2 = self.settings.sam2
+        plan = plan_mask(mask_job(here), None if sam2 is None else Weights(sam2, str(self.device)))
+        access.check([*plan.source.paths([plan.frame]), plan.out])  # links may lead anywhere
+        made = make_mask(plan, lambda *names: self._mask_sandbox.run(look_at, *names))
+        colour = f"{made.colour.space} ({made.colour.reason})"
+        masked = say.Masked(str(made.path), made.frame, colour, made.backend, round(made.covers, 6))
+        return on.MaskMade(prompt.nonce, masked)
 
     # ------------------------------------------------------------------------------------------------ device
 
     def _run_device(self) -> None:
-        while (work := self._device_queue.get()) is not None:
+        while (asked := self._device_queue.get()) is not None:
             begun = time.monotonic()
-            work()
+            self._report(*asked)
             self._device_s += time.monotonic() - begun
 
     def _do_load(self, order: on.Load) -> None:
-        self._device_queue.put(lambda: self._load(order))
+        session = self.scheduler.sessions.by_id[order.session]
+        work = partial(self._load, order, session.opening, session.need)
+        self._on_device(work, lambda told, seconds: on.Loaded(order.session, seconds, fault=told))
 
-    def _load(self, order: on.Load) -> None:
+    def _load(self, order: on.Load, opening: say.Open, need: int) -> on.EngineEvent:
         begun = time.monotonic()
-        try:
-            session = self.scheduler.sessions.by_id[order.session]
-            if order.opening is not None:
-                self._store.create(order.session, order.opening, session.need)
-            standing = self.worker.load(order.session, session.opening, self._store.folder(order.session))
-            self._journals[order.session] = {
-                line.seq: line for line in standing.journal if line.seq >= standing.next_seq
-            }
-            digests = tuple((line.seq, line.digest) for line in standing.journal)
-        except Exception as error:
-            self._post(on.Loaded(order.session, time.monotonic() - begun, fault=as_told(error)))
-        else:
-            seconds = time.monotonic() - begun
-            self._post(on.Loaded(order.session, seconds, standing.next_seq, digests, standing.seeded))
+        if order.opening is not None:
+            self._store.create(order.session, order.opening, need)
+        standing = self.worker.load(order.session, opening, self._store.folder(order.session))
+        self._journals[order.session] = {line.seq: line for line in standing.journal if line.seq >= standing.next_seq}
+        digests = tuple((line.seq, line.digest) for line in standing.journal)
+        return on.Loaded(order.session, time.monotonic() - begun, standing.next_seq, digests, standing.seeded)
 
-    def _do_step(self, order: on.Step) -> None:
-        self._device_queue.put(lambda: self._step(order))
+    def _do_step(self, order: on.ComputeFrame) -> None:
+        failed: Failed = lambda told, seconds: on.FrameComputed(order.ticket, seconds, told)  # noqa: E731
+        self._on_device(partial(self._step, order), failed)
 
-    def _step(self, order: on.Step) -> None:
+    def _step(self, order: on.ComputeFrame) -> on.EngineEvent:
         begun = time.monotonic()
-        problem = None
-        try:
-            self.worker.step(order.session, order.ticket, order.frame, key=order.key)
-        except Exception as error:
-            problem = as_told(error)
-        else:
-            self._count()
-        self._post(on.Stepped(order.ticket, time.monotonic() - begun, problem))
+        self.worker.step(order.session, order.ticket, order.frame, key=order.key)
+        self._count()
+        return on.FrameComputed(order.ticket, time.monotonic() - begun)
 
     def _do_job_step(self, order: on.JobStep) -> None:
-        self._device_queue.put(lambda: self._job_step(order))
+        failed: Failed = lambda told, seconds: self._job_over(order.session, "failed", seconds, told)  # noqa: E731
+        self._on_device(partial(self._job_step, order), failed)
 
-    def _job_step(self, order: on.JobStep) -> None:
+    def _job_step(self, order: on.JobStep) -> on.EngineEvent:
         begun = time.monotonic()
         plan, job = self._plans[order.session]
-        progress = ended = None
-        standing: tuple[tuple[int, str], ...] = ()
         tally = self._tallies.setdefault(order.session, _Tally())
         try:
             event = self.worker.job_step(order.session, plan, job.model, resume=job.resume)
-        except Exception as error:
-            problem = as_told(error)
-            said = problem.code.value, problem.message, problem.action
-            outcome = "finished" if isinstance(error, Doubtful) else "failed"
-            ended = say.JobEnded(order.session, outcome, tally.written, *said, unchanged=tally.unchanged)
-        else:
-            tally.hear(event)
-            if event is None:
-                outcome = "finished" if tally.complete else "cancelled"
-                ended = say.JobEnded(order.session, outcome, tally.written, unchanged=tally.unchanged)
-            elif isinstance(event, Unchanged):
-                standing = tuple((frame, str(plan.paths(frame)[0])) for frame in event.frames)
-            else:
-                if not isinstance(event, Looking):
-                    self._count()
-                progress = _progress(order.session, event)
-        if ended is not None:
-            self._tallies.pop(order.session, None)
-        self._post(on.JobStepped(order.session, time.monotonic() - begun, progress, standing, ended))
+        except Doubtful as error:  # every frame is written
+            return self._job_over(order.session, "finished", time.monotonic() - begun, as_told(error))
+        tally.hear(event)
+        if event is None:
+            return self._job_over(
+                order.session, "finished" if tally.complete else "cancelled", time.monotonic() - begun
+            )
+        if isinstance(event, Unchanged):
+            standing = tuple((frame, str(plan.paths(frame)[0])) for frame in event.frames)
+            return on.JobStepped(order.session, time.monotonic() - begun, None, standing)
+        if not isinstance(event, Looking):
+            self._count()
+        return on.JobStepped(order.session, time.monotonic() - begun, _progress(order.session, event))
+
+    def _job_over(self, session: str, outcome: str, seconds: float, told: WireError | None = None) -> on.EngineEvent:
+        tally = self._tallies.pop(session, _Tally())
+        said = ("", "", "") if told is None else (told.code.value, told.message, told.action)
+        ended = say.JobEnded(session, outcome, tally.written, *said, unchanged=tally.unchanged)
+        return on.JobStepped(session, seconds, ended=ended)
 
     def _count(self) -> None:
         self._frames += 1
@@ -626,20 +655,31 @@ class Engine:
         on.Tell: _do_tell,
         on.SendResult: _do_send_result,
         on.Decode: _do_decode,
-        on.Step: _do_step,
-        on.Store: _do_store,
+        on.ComputeFrame: _do_step,
+        on.StoreResult: _do_store,
         on.Rewind: _do_rewind,
         on.Discard: _do_discard,
         on.Load: _do_load,
         on.Park: _do_park,
         on.Drop: _do_drop,
-        on.Plan: _do_plan,
+        on.PlanJob: _do_plan,
         on.MakeMask: _do_make_mask,
         on.JobStep: _do_job_step,
         on.Want: _do_want,
         on.Halt: _do_halt,
         on.Allow: _do_allow,
     }
+
+
+def _log_only(told: WireError, _seconds: float) -> None:
+    """For work that nobody waits for."""
+    _log.warning("Housekeeping has failed: %s", told)
+
+
+def _as_packet(who: on.Asker, answer: StoredAnswer) -> Packet:
+    """A stored answer as it is sent to whoever asks."""
+    result, payload, data = answer
+    return Packet(who.id, result, (payload,), (data,))
 
 
 def _digest(packet: Packet) -> str:
@@ -655,7 +695,7 @@ def _digest(packet: Packet) -> str:
     return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
 
 
-def _checksum(payload: Payload, alpha: Plane) -> str:
+def _checksum(payload: Payload, alpha: FloatImage) -> str:
     """What tells one answer from another: a plane's own checksum; an EXR file holds more than its pixels."""
     if payload.encoding != EXR:
         return payload.checksum

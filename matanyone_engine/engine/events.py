@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happens to the engine (events) and what it does about it (instructions): the scheduler's two languages.
+"""Defines what happens to the engine (events) and what it does about it (instructions), for the scheduler.
 
 Rule of this file: values only.
 """
@@ -15,13 +15,13 @@ from matanyone_engine.wire.errors import WireError
 
 
 @dataclass(frozen=True)
-class Event:
-    """Something that happened."""
+class EngineEvent:
+    """Is something that happened."""
 
 
 @dataclass(frozen=True)
 class Asker:
-    """Who waits for an answer, and to which request."""
+    """Says who waits for an answer, and to which request."""
 
     peer: str
     id: int
@@ -30,8 +30,8 @@ class Asker:
 
 
 @dataclass(frozen=True)
-class Asked(Event):
-    """A checked request about sessions."""
+class Requested(EngineEvent):
+    """Reports that a checked request about sessions or jobs has come."""
 
     who: Asker
     message: say.Message
@@ -49,16 +49,16 @@ class Asked(Event):
 
 
 @dataclass(frozen=True)
-class Decoded(Event):
-    """A plate is ready for the device, or cannot be read."""
+class Decoded(EngineEvent):
+    """Reports that a plate is ready for the device, or cannot be read."""
 
     ticket: int
     fault: WireError | None = None
 
 
 @dataclass(frozen=True)
-class Stepped(Event):
-    """The device has computed a frame, or could not."""
+class FrameComputed(EngineEvent):
+    """Reports that the device has computed a frame, or could not."""
 
     ticket: int
     seconds: float
@@ -66,8 +66,8 @@ class Stepped(Event):
 
 
 @dataclass(frozen=True)
-class Stored(Event):
-    """A result is on disk, or could not be put there."""
+class ResultStored(EngineEvent):
+    """Reports that a result is on disk, or could not be put there."""
 
     ticket: int
     fault: WireError | None = None
@@ -75,8 +75,8 @@ class Stored(Event):
 
 
 @dataclass(frozen=True)
-class Loaded(Event):
-    """A session is on the device (again), standing before next_seq; digests are of frames done before."""
+class Loaded(EngineEvent):
+    """Reports that a session is on the device (again) and goes on from next_seq; digests are of earlier frames."""
 
     session: str
     seconds: float = 0.0
@@ -87,8 +87,8 @@ class Loaded(Event):
 
 
 @dataclass(frozen=True)
-class Parked(Event):
-    """A session's state is on disk, and if so asked, it is off the device; with a fault, neither."""
+class Parked(EngineEvent):
+    """Reports that a session's state is on disk and, if so asked, off the device; with a fault, neither."""
 
     session: str
     next_seq: int
@@ -97,8 +97,8 @@ class Parked(Event):
 
 
 @dataclass(frozen=True)
-class Planned(Event):
-    """A job was checked against its files."""
+class Planned(EngineEvent):
+    """Reports that a job was checked against its files."""
 
     session: str
     accepted: say.Accepted | None = None
@@ -110,8 +110,8 @@ class Planned(Event):
 
 
 @dataclass(frozen=True)
-class JobStepped(Event):
-    """A job has written an alpha (progress), or ended."""
+class JobStepped(EngineEvent):
+    """Reports that a job has written an alpha (progress), or ended."""
 
     session: str
     seconds: float
@@ -122,8 +122,8 @@ class JobStepped(Event):
 
 
 @dataclass(frozen=True)
-class MaskMade(Event):
-    """A first mask is on disk, or could not be made."""
+class MaskMade(EngineEvent):
+    """Reports that a first mask is on disk, or could not be made."""
 
     nonce: str
     masked: say.Masked | None = None
@@ -131,30 +131,30 @@ class MaskMade(Event):
 
 
 @dataclass(frozen=True)
-class Heard(Event):
-    """Any word of a client renews the leases of its sessions."""
+class Heard(EngineEvent):
+    """Reports that a client was heard, which renews the leases of its sessions."""
 
     peer: str
     now: float
 
 
 @dataclass(frozen=True)
-class Tick(Event):
-    """Time passes."""
+class Tick(EngineEvent):
+    """Reports that time has passed."""
 
     now: float
 
 
 @dataclass(frozen=True)
-class Crowded(Event):
-    """The disk holds more than it may: these sessions were left alone longest."""
+class Crowded(EngineEvent):
+    """Reports that the disk holds more than it may; these sessions were left alone longest."""
 
     sessions: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Closing(Event):
-    """The engine is to end: no new work, every session to disk."""
+class Closing(EngineEvent):
+    """Reports that the engine is to end: no new work begins, and every session goes to disk."""
 
 
 # ----------------------------------------------------------------------------------------------- instructions
@@ -162,12 +162,12 @@ class Closing(Event):
 
 @dataclass(frozen=True)
 class Instruction:
-    """Something to do."""
+    """Is something to do."""
 
 
 @dataclass(frozen=True)
 class Reply(Instruction):
-    """Answer a request."""
+    """Asks the I/O thread to answer a request."""
 
     who: Asker
     message: say.Message
@@ -175,7 +175,7 @@ class Reply(Instruction):
 
 @dataclass(frozen=True)
 class Tell(Instruction):
-    """Say something unasked to a client."""
+    """Asks the I/O thread to say something unasked to a client."""
 
     peer: str
     message: say.Message
@@ -183,7 +183,7 @@ class Tell(Instruction):
 
 @dataclass(frozen=True)
 class SendResult(Instruction):
-    """Answer with a stored result."""
+    """Asks for a stored result to be sent."""
 
     who: Asker
     session: str
@@ -192,7 +192,7 @@ class SendResult(Instruction):
 
 @dataclass(frozen=True)
 class Decode(Instruction):
-    """Pool: payloads -> planes."""
+    """Asks the pool to decode payloads into planes."""
 
     session: str
     ticket: int
@@ -200,8 +200,8 @@ class Decode(Instruction):
 
 
 @dataclass(frozen=True)
-class Step(Instruction):
-    """Device: compute a decoded frame."""
+class ComputeFrame(Instruction):
+    """Asks the device to compute a decoded frame."""
 
     session: str
     ticket: int
@@ -211,8 +211,8 @@ class Step(Instruction):
 
 
 @dataclass(frozen=True)
-class Store(Instruction):
-    """Pool: put a result into the store, with the state behind it if asked."""
+class StoreResult(Instruction):
+    """Asks the pool to store a result, with the state behind it if so said."""
 
     session: str
     ticket: int
@@ -224,7 +224,7 @@ class Store(Instruction):
 
 @dataclass(frozen=True)
 class Rewind(Instruction):
-    """At once: the session stands before this frame again. Nothing else of it is under way."""
+    """Puts the session back to before this frame, at once. Nothing else of it is under way."""
 
     session: str
     ticket: int
@@ -232,7 +232,7 @@ class Rewind(Instruction):
 
 @dataclass(frozen=True)
 class Discard(Instruction):
-    """Forget what was decoded for this ticket."""
+    """Forgets what was decoded for this ticket, at once."""
 
     session: str
     ticket: int
@@ -240,7 +240,7 @@ class Discard(Instruction):
 
 @dataclass(frozen=True)
 class Load(Instruction):
-    """Device: make a session from what the store knows of it, the network first if need be."""
+    """Asks the device to make a session from what the store knows of it, and to load the network first if need be."""
 
     session: str
     opening: say.Open | None
@@ -248,7 +248,7 @@ class Load(Instruction):
 
 @dataclass(frozen=True)
 class Park(Instruction):
-    """Pool: state to disk; and then off the device, if `leave`."""
+    """Asks the pool to put the state on disk, and to take the session off the device if `leave`."""
 
     session: str
     next_seq: int
@@ -257,14 +257,14 @@ class Park(Instruction):
 
 @dataclass(frozen=True)
 class Drop(Instruction):
-    """Forget a session everywhere; its folder too."""
+    """Forgets a session everywhere, with its folder."""
 
     session: str
 
 
 @dataclass(frozen=True)
-class Plan(Instruction):
-    """Pool: check a job against its files."""
+class PlanJob(Instruction):
+    """Asks the pool to check a job against its files."""
 
     session: str
     job: say.Job
@@ -272,21 +272,21 @@ class Plan(Instruction):
 
 @dataclass(frozen=True)
 class MakeMask(Instruction):
-    """Beside everything else: a first mask from an artist's prompts."""
+    """Asks for a first mask from an artist's prompts, made beside everything else."""
 
     prompt: say.Prompt
 
 
 @dataclass(frozen=True)
 class JobStep(Instruction):
-    """Device: the next frame of a job."""
+    """Asks the device for the next step of a job."""
 
     session: str
 
 
 @dataclass(frozen=True)
 class Want(Instruction):
-    """At once: this frame of a job goes before all others."""
+    """Puts this frame of a job before all others, at once."""
 
     session: str
     frame: int
@@ -294,13 +294,13 @@ class Want(Instruction):
 
 @dataclass(frozen=True)
 class Halt(Instruction):
-    """At once: what the device does for this session ends at its next chance."""
+    """Makes what the device does for this session end at its next chance."""
 
     session: str
 
 
 @dataclass(frozen=True)
 class Allow(Instruction):
-    """At once: the halt is over."""
+    """Takes a Halt back, at once."""
 
     session: str

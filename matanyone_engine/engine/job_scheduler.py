@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Decides what happens to jobs: one shot each, from files to files, one step on the device at a time.
 
-Asked -> [Plan] -> Planned -> [JobStep] -> JobStepped -> [JobStep] -> ... -> JobStepped with the end
+Requested -> [PlanJob] -> Planned -> [JobStep] -> JobStepped -> [JobStep] -> ... -> JobStepped with the end
          pool                 device
 """
 
@@ -12,27 +12,27 @@ from dataclasses import dataclass, field, replace
 
 from matanyone_engine.engine.customers import Customer, Customers
 from matanyone_engine.engine.events import (
-    Asked,
     Drop,
     Halt,
     Instruction,
     JobStep,
     JobStepped,
-    Plan,
+    PlanJob,
     Planned,
     Reply,
+    Requested,
     Tell,
     Want,
 )
 from matanyone_engine.engine.faults import as_fault, shutting_down
 from matanyone_engine.wire import messages as say
-from matanyone_engine.wire.conversation import Phase, check_phase
+from matanyone_engine.wire.conversation import ConversationPhase, check_phase
 from matanyone_engine.wire.errors import Code, WireError
 
 
 @dataclass(kw_only=True)
 class ServedJob(Customer):
-    """A job, and what is known of its frames."""
+    """Is a job, with what is known of its frames."""
 
     opening: say.Job
     planned: bool = False
@@ -45,16 +45,16 @@ class ServedJob(Customer):
 
     @property
     def ready(self) -> bool:
-        """Whether it was planned; until it ends there is always a next step."""
+        """Return whether the job was planned; until it ends there is always a next step."""
         return self.planned
 
     def begin(self) -> Instruction:
-        """The device takes the job's next step."""
+        """Return the instruction for the job's next step."""
         return JobStep(self.id)
 
 
 class JobScheduler:
-    """All jobs. What begins with ask_ is a client's request, what begins with on_ is a report."""
+    """Holds all jobs. What begins with ask_ is a client's request, what begins with on_ is a report."""
 
     def __init__(self, customers: Customers) -> None:
         self.by_id: dict[str, ServedJob] = {}
@@ -73,7 +73,7 @@ class JobScheduler:
 
     # ------------------------------------------------------------------------------------------------ requests
 
-    def ask_job(self, event: Asked, message: say.Job) -> Iterator[Instruction]:
+    def ask_job(self, event: Requested, message: say.Job) -> Iterator[Instruction]:
         """Take a job on; where its nonce was seen before, say how that job stands."""
         if message.nonce in self.ended:
             accepted, ended = self.ended[message.nonce]
@@ -88,13 +88,13 @@ class JobScheduler:
             else:
                 known.waiting.append((event.who, message))
             return
-        self._customers.admit(0)
+        self._customers.admit(0, event.who.peer)
         job = ServedJob(
             id=event.fresh,
             owner=event.who.peer,
             client=event.client,
             opening=message,
-            phase=Phase.RUNNING,
+            phase=ConversationPhase.RUNNING,
             need=0,
             heard=event.now,
             moving=True,
@@ -103,9 +103,9 @@ class JobScheduler:
         self.by_id[job.id] = job
         self._ids[message.nonce] = job.id
         self._customers.add(job)
-        yield Plan(job.id, message)
+        yield PlanJob(job.id, message)
 
-    def ask_show(self, event: Asked, message: say.Show) -> Iterator[Instruction]:
+    def ask_show(self, event: Requested, message: say.Show) -> Iterator[Instruction]:
         """Say where a frame's alpha is; compute that frame before others where it is not there yet."""
         job = self._job(message.session, event.who.peer)
         check_phase(message, job.phase)
@@ -114,11 +114,11 @@ class JobScheduler:
         if (event.who, message) in job.waiting:
             yield Want(job.id, message.frame)
 
-    def ask_cancel(self, event: Asked, message: say.Cancel) -> Iterator[Instruction]:
+    def ask_cancel(self, event: Requested, message: say.Cancel) -> Iterator[Instruction]:
         """Stop at the next frame; the answer comes with the job's end."""
         job = self._job(message.session, event.who.peer)
         job.waiting.append((event.who, message))
-        job.phase = Phase.CANCELLING
+        job.phase = ConversationPhase.CANCELLING
         yield Halt(job.id)
 
     # ------------------------------------------------------------------------------------------------- reports

@@ -5,17 +5,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from matanyone_engine.engine.customers import Limits
-from matanyone_engine.engine.events import Asked, Asker, Instruction, MakeMask, MaskMade, Reply
+from matanyone_engine.engine.customers import EngineLimits
+from matanyone_engine.engine.events import Asker, Instruction, MakeMask, MaskMade, Reply, Requested
 from matanyone_engine.engine.faults import as_fault, shutting_down
 from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.errors import Code, WireError
 
 
 class MaskScheduler:
-    """First masks that were made, and those that are being made."""
+    """Holds first masks that were made, and those that are being made."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: EngineLimits) -> None:
         self._limits = limits
         self._made: dict[str, say.Masked] = {}
         """By nonce, for who asks again."""
@@ -24,10 +24,10 @@ class MaskScheduler:
 
     @property
     def idle(self) -> bool:
-        """Whether nobody waits."""
+        """Return whether nobody waits."""
         return not self._waiting
 
-    def ask_prompt(self, event: Asked, message: say.Prompt) -> Iterator[Instruction]:
+    def ask_prompt(self, event: Requested, message: say.Prompt) -> Iterator[Instruction]:
         """Make a mask, or tell of the one that was made."""
         if message.nonce in self._made:
             yield Reply(event.who, self._made[message.nonce])
@@ -35,7 +35,9 @@ class MaskScheduler:
             self._waiting[message.nonce].append(event.who)
         elif len(self._waiting) >= self._limits.prompts:
             raise WireError(
-                Code.BUSY, f"expected fewer than {self._limits.prompts} masks to be made", "Try again in a moment."
+                Code.BUSY,
+                f"{self._limits.prompts} first masks are waiting to be made; the engine takes no more",
+                "Try again in a moment.",
             )
         else:
             self._waiting[message.nonce] = [event.who]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Figures of the engine for Prometheus: a page on this machine's loopback, read only, off unless asked for.
+"""Shows the engine's figures to Prometheus, on a read-only page on this machine's loopback, if asked for.
 
 Rules of this file:
 1. The page's thread reads what the I/O thread has published; it never asks the engine.
@@ -22,7 +22,7 @@ LOOPBACK = "127.0.0.1"
 
 
 class MetricsPage:
-    """http://127.0.0.1:PORT/metrics."""
+    """Serves http://127.0.0.1:PORT/metrics."""
 
     def __init__(self, port: int) -> None:
         """port: 0 takes a free one. Raises SettingError where it is taken."""
@@ -40,11 +40,11 @@ class MetricsPage:
         self.address = f"http://{LOOPBACK}:{self._server.server_port}/metrics"
 
     def publish(self, figures: Figures) -> None:
-        """From now on these."""
+        """Show these figures from now on."""
         self._figures = figures
 
     def collect(self) -> Iterator[Metric]:
-        """What prometheus_client asks for with each visit."""
+        """Yield the figures in Prometheus' form; prometheus_client asks for them with each visit."""
         if self._figures is not None:
             yield from _families(self._figures)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Payloads -> what the network sees; alphas -> payloads.
+"""Turns payloads into what the network sees, and alphas into payloads.
 
 Rules of this file:
 1. Sizes are held against the session's before any pixel is decoded.
@@ -19,19 +19,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from matanyone_engine.engine.sandbox import Apart
+from matanyone_engine.engine.sandbox import Sandbox
 from matanyone_engine.errors import ColourError, MaskError, PlateError
 from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.color_spaces import ColourChoice, choose_space
-from matanyone_engine.media.images import PlateHeader, check_bounds, read_header, read_plate
+from matanyone_engine.media.images import FloatImage, PlateHeader, check_bounds, read_header, read_plate
 from matanyone_engine.media.mask_morphology import grow_mask
 from matanyone_engine.media.masks import read_mask
 from matanyone_engine.media.mattes import write_alpha
 from matanyone_engine.wire.arrays import EXR, Payload, describe_file, describe_raw
 
-Plane = NDArray[np.float32]
 _PATIENCE_S = 120.0
 """For one EXR file."""
 _MOST_OVERSCAN = 4
@@ -40,12 +38,12 @@ _FULL_SCALE = {"u1": 255.0, "u2": 65535.0}
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A plate as the network gets it, its mask if it has one, and what its file said."""
+class DecodedPlate:
+    """Holds a plate as the network gets it, its mask if it has one, and what its file said."""
 
-    view: Plane
+    view: FloatImage
     """(H, W, 3) display-referred 0..1."""
-    mask: Plane | None
+    mask: FloatImage | None
     """(H, W) 0..1."""
     header: PlateHeader | None
     """None for raw planes."""
@@ -56,8 +54,8 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a session says of its plates."""
+class PlateFormat:
+    """Says what plates of a session are like."""
 
     size: tuple[int, int]
     """Width, height."""
@@ -67,24 +65,26 @@ class Asked:
 
 
 class Decoder:
-    """Decodes payloads: raw planes here, EXR files apart."""
+    """Decodes payloads: raw planes in this process, EXR files in the sandbox."""
 
     def __init__(self) -> None:
-        self._apart = Apart(_PATIENCE_S)
+        self._sandbox = Sandbox(_PATIENCE_S)
 
-    def __call__(self, asked: Asked, plate: tuple[Payload, Any], mask: tuple[Payload, Any] | None) -> Seen:
+    def __call__(
+        self, asked: PlateFormat, plate: tuple[Payload, Any], mask: tuple[Payload, Any] | None
+    ) -> DecodedPlate:
         """Raises BadInput, or WireError where a file has killed the process."""
         if all(payload.encoding != EXR for payload, _ in filter(None, (plate, mask))):
             return decode(asked, plate, mask)
-        return self._apart.run(decode, asked, _copied(plate), mask and _copied(mask))
+        return self._sandbox.run(decode, asked, _copied(plate), mask and _copied(mask))
 
     def processes(self) -> list[int]:
-        """Ids of the decoding processes."""
-        return self._apart.processes()
+        """Return the ids of the decoding processes."""
+        return self._sandbox.processes()
 
     def close(self) -> None:
         """End the process."""
-        self._apart.close()
+        self._sandbox.close()
 
 
 def _copied(part: tuple[Payload, Any]) -> tuple[Payload, bytes]:
@@ -92,8 +92,8 @@ def _copied(part: tuple[Payload, Any]) -> tuple[Payload, bytes]:
     return part[0], bytes(part[1])
 
 
-def decode(asked: Asked, plate: tuple[Payload, Any], mask: tuple[Payload, Any] | None) -> Seen:
-    """What a Key or Frame shows. Raises PlateError, MaskError, ColourError."""
+def decode(asked: PlateFormat, plate: tuple[Payload, Any], mask: tuple[Payload, Any] | None) -> DecodedPlate:
+    """Decode the plate and mask of a Key or Frame. Raises PlateError, MaskError, ColourError."""
     rgb, header = _plate(asked, *plate)
     colour = _colour(asked, header)
     given = None if mask is None else grow_mask(_mask(asked, *mask), asked.mask_grow)
@@ -104,20 +104,20 @@ def decode(asked: Asked, plate: tuple[Payload, Any], mask: tuple[Payload, Any] |
             action="Shrink it less.",
         )
     sha256 = "" if mask is None else hashlib.sha256(mask[1]).hexdigest()
-    return Seen(NetworkView(colour.space, asked.exposure)(rgb), given, header, colour, not rgb.any(), sha256)
+    return DecodedPlate(NetworkView(colour.space, asked.exposure)(rgb), given, header, colour, not rgb.any(), sha256)
 
 
-def _colour(asked: Asked, header: PlateHeader | None) -> ColourChoice:
+def _colour(asked: PlateFormat, header: PlateHeader | None) -> ColourChoice:
     if header is None and asked.colorspace is None:
         raise ColourError(
             expected="a colour space for raw planes",
-            came="none; raw planes say nothing about themselves",
+            came="none; raw planes carry no header that could name it",
             action="Name it in the session's options: sRGB, ACEScg, lin_rec709_scene.",
         )
     return choose_space(header, asked.colorspace, ".exr" if header else "")
 
 
-def _plate(asked: Asked, payload: Payload, data: Any) -> tuple[Plane, PlateHeader | None]:
+def _plate(asked: PlateFormat, payload: Payload, data: Any) -> tuple[FloatImage, PlateHeader | None]:
     if payload.encoding == EXR:
         with _as_file(data) as path:
             check_bounds(path, _MOST_OVERSCAN * asked.size[0] * asked.size[1])
@@ -128,14 +128,14 @@ def _plate(asked: Asked, payload: Payload, data: Any) -> tuple[Plane, PlateHeade
     _check_size(asked, (pixels.shape[1], pixels.shape[0]))
     if pixels.shape[2] < 3 or not np.isfinite(pixels[..., :3]).all():
         raise PlateError(
-            expected="raw planes R, G, B of numbers",
-            came=f"{pixels.shape[2]} channels" if pixels.shape[2] < 3 else "NaN or Inf among them",
+            expected="raw planes with the channels R, G and B, and numbers in all of them",
+            came=f"{pixels.shape[2]} channels" if pixels.shape[2] < 3 else "NaN or Inf among the values",
             action="Send R, G, B interleaved, and repair what is no number.",
         )
     return np.ascontiguousarray(pixels[..., :3]), None
 
 
-def _mask(asked: Asked, payload: Payload, data: Any) -> Plane:
+def _mask(asked: PlateFormat, payload: Payload, data: Any) -> FloatImage:
     if payload.encoding == EXR:
         with _as_file(data) as path:
             check_bounds(path, _MOST_OVERSCAN * asked.size[0] * asked.size[1])
@@ -150,7 +150,7 @@ def _mask(asked: Asked, payload: Payload, data: Any) -> Plane:
     return pixels[..., 0]
 
 
-def _planes(payload: Payload, data: Any) -> Plane:
+def _planes(payload: Payload, data: Any) -> FloatImage:
     """Raw bytes -> (H, W, C) float32; integers are 0..1 at full scale."""
     assert payload.dtype is not None
     assert payload.shape is not None
@@ -159,7 +159,7 @@ def _planes(payload: Payload, data: Any) -> Plane:
     return values / np.float32(_FULL_SCALE[payload.dtype]) if payload.dtype in _FULL_SCALE else values
 
 
-def _as_float(stored: np.ndarray[Any, Any]) -> Plane:
+def _as_float(stored: np.ndarray[Any, Any]) -> FloatImage:
     """Half floats through torch, which takes a quarter of numpy's time; the values are the same."""
     if stored.dtype != np.float16:
         return stored.astype(np.float32)
@@ -168,7 +168,7 @@ def _as_float(stored: np.ndarray[Any, Any]) -> Plane:
     return torch.from_numpy(np.array(stored)).float().numpy()
 
 
-def _check_size(asked: Asked, came: tuple[int, int]) -> None:
+def _check_size(asked: PlateFormat, came: tuple[int, int]) -> None:
     if came != asked.size:
         raise PlateError(
             expected=f"a plate of the session's size, {asked.size[0]}x{asked.size[1]}",
@@ -196,9 +196,9 @@ def _as_file(data: Any) -> Iterator[Path]:
 
 
 def encode_alpha(
-    reply: str, alpha: Plane, header: PlateHeader | None, provenance: dict[str, str], frame: int, folder: Path
+    reply: str, alpha: FloatImage, header: PlateHeader | None, provenance: dict[str, str], frame: int, folder: Path
 ) -> tuple[Payload, bytes]:
-    """(H, W) 0..1 -> the payload a session asked for: 'exr', 'f2' or 'f4'. Raises BadResult, OutputError."""
+    """Encode an alpha, (H, W) 0..1, as the session asked for: 'exr', 'f2' or 'f4'. Raises BadResult, OutputError."""
     if reply != EXR:
         data = _little_endian(alpha, reply)
         return describe_raw("alpha", data, reply, (*alpha.shape, 1)), data
@@ -211,7 +211,7 @@ def encode_alpha(
     return describe_file("alpha", data), data
 
 
-def _little_endian(alpha: Plane, reply: str) -> bytes:
+def _little_endian(alpha: FloatImage, reply: str) -> bytes:
     """Through torch, which makes half floats many times faster than numpy, and rounds them alike."""
     import torch  # not above: the decoding process needs none
 
@@ -219,7 +219,7 @@ def _little_endian(alpha: Plane, reply: str) -> bytes:
     return torch.from_numpy(alpha).to(kind).numpy().astype("<" + reply, copy=False).tobytes()
 
 
-def _named(header: PlateHeader | None, alpha: Plane, frame: int) -> PlateHeader:
+def _named(header: PlateHeader | None, alpha: FloatImage, frame: int) -> PlateHeader:
     """The plate's header under a name that means something in a message; a plain one for raw planes."""
     name = Path(f"frame {frame}")
     if header is not None:

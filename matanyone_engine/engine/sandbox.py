@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Work on files of others in a process of its own, which may die without taking the engine along.
-
-Image libraries are large and written in C++; a file that kills one must be an answer, not the end of every session.
-"""
+"""Reads untrusted image files in a child process, so that a crash in a library cannot stop the engine."""
 
 from __future__ import annotations
 
@@ -15,57 +12,86 @@ from multiprocessing import get_context, parent_process
 from threading import Lock, Thread
 from typing import TypeVar
 
+from matanyone_engine.engine.faults import shutting_down
 from matanyone_engine.wire.errors import Code, WireError
 
 T = TypeVar("T")
 
+_SAFE_PATH = "PYTHONSAFEPATH"
 
-class Apart:
-    """The process starts with the first work, and anew after it has died."""
+
+class Sandbox:
+    """Owns a child process for one piece of work after another. It starts with the first, and anew after it has died.
+
+    Whoever waits for his turn has not begun: if the process dies meanwhile, his work runs in the next one.
+    """
 
     def __init__(self, patience_s: float) -> None:
-        """patience_s: for one piece of work."""
+        """patience_s: seconds for one piece of work, once it has begun."""
         self._patience_s = patience_s
         self._pool: ProcessPoolExecutor | None = None
-        self._lock = Lock()
+        self._turn = Lock()
+        """Held by whose work is in the process."""
+        self._closed = False
 
     def run(self, work: Callable[..., T], *arguments: object) -> T:
-        """What work(*arguments) returns or raises there; all of it is pickled. Raises WireError if that killed it."""
-        with self._lock:
-            if self._pool is None:
-                self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_end_with_the_engine)
-            pool = self._pool
-        try:
-            return pool.submit(work, *arguments).result(self._patience_s)
-        except (BrokenProcessPool, TookTooLong) as error:
-            self._replace(pool)
-            raise WireError(
-                Code.BAD_INPUT,
-                "the image library died on this file, or did not end with it",
-                "Write it again from your application; if that does not help, report it with the file.",
-            ) from error
+        """Return what work(*arguments) returns there, or raise what it raises; all of it is pickled.
 
-    def _replace(self, pool: ProcessPoolExecutor) -> None:
+        A process that dies is started again once, since it may have died of something else, between two pieces of
+        work. Raises WireError (bad-input) if this work kills it again, or does not end in time.
+        """
+        with self._turn:
+            try:
+                return self._attempt(work, *arguments)
+            except BrokenProcessPool:
+                self._replace()
+            try:
+                return self._attempt(work, *arguments)
+            except BrokenProcessPool as error:
+                self._replace()
+                raise _killed() from error
+
+    def _attempt(self, work: Callable[..., T], *arguments: object) -> T:
+        if self._closed:
+            raise shutting_down()
+        if self._pool is None:
+            os.environ.setdefault(_SAFE_PATH, "1")  # the child imports nothing from the folder the engine stands in
+            self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_end_with_the_engine)
+        try:
+            return self._pool.submit(work, *arguments).result(self._patience_s)
+        except TookTooLong:
+            self._replace()
+            raise _killed() from None
+
+    def _replace(self) -> None:
         """End a process that cannot be trusted any more."""
-        with self._lock:
-            if self._pool is pool:
-                for process in (pool._processes or {}).values():
-                    process.kill()
-                self._pool = None
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            for process in (pool._processes or {}).values():
+                process.kill()
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def processes(self) -> list[int]:
-        """Ids of the processes."""
-        return [] if self._pool is None else list(self._pool._processes or ())
+        """Return the ids of the child processes."""
+        pool = self._pool
+        return [] if pool is None else list(pool._processes or ())
 
     def close(self) -> None:
-        """End the process."""
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+        """End the process; also while it works."""
+        self._closed = True
+        self._replace()
+
+
+def _killed() -> WireError:
+    return WireError(
+        Code.BAD_INPUT,
+        "the image library died on this file, or did not end with it",
+        "Write it again from your application; if that does not help, report it with the file.",
+    )
 
 
 def _end_with_the_engine() -> None:
-    """In the new process: an engine that is killed cannot end it, and it would wait for work for ever."""
+    """End the child when the engine is killed, which cannot do it itself; the child would wait for work for ever."""
     engine = parent_process()
     assert engine is not None
 

@@ -14,13 +14,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from matanyone_engine.engine.customers import Customers, Limits
+from matanyone_engine.engine.customers import Customers, EngineLimits
 from matanyone_engine.engine.events import (
-    Asked,
     Closing,
+    ComputeFrame,
     Crowded,
     Decoded,
-    Event,
+    EngineEvent,
+    FrameComputed,
     Heard,
     Instruction,
     JobStep,
@@ -31,9 +32,8 @@ from matanyone_engine.engine.events import (
     Parked,
     Planned,
     Reply,
-    Step,
-    Stepped,
-    Stored,
+    Requested,
+    ResultStored,
     Tick,
 )
 from matanyone_engine.engine.faults import as_fault, shutting_down
@@ -43,15 +43,15 @@ from matanyone_engine.engine.session_scheduler import SessionScheduler
 from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.errors import Code, WireError
 
-DEVICE_WORK = (Load, Step, JobStep)
+DEVICE_WORK = (Load, ComputeFrame, JobStep)
 """Instructions to the device; it reports on each of them before it gets the next."""
-DEVICE_REPORTS = (Loaded, Stepped, JobStepped)
+DEVICE_REPORTS = (Loaded, FrameComputed, JobStepped)
 
 
 class Scheduler:
     """Decides for the whole engine."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: EngineLimits) -> None:
         self.customers = Customers(limits)
         self.sessions = SessionScheduler(self.customers)
         self.jobs = JobScheduler(self.customers)
@@ -59,14 +59,14 @@ class Scheduler:
         self._device_work = 0
         """Instructions the device has not reported on."""
         # A test proves that both tables have a line for everything that can come.
-        self.handlers: Mapping[type[Event], Callable[[Any], Iterator[Instruction]]] = {
-            Asked: self._on_asked,
+        self.handlers: Mapping[type[EngineEvent], Callable[[Any], Iterator[Instruction]]] = {
+            Requested: self._on_asked,
             Heard: self._on_heard,
             Tick: self._on_tick,
             Closing: self._on_closing,
             Decoded: self.sessions.on_decoded,
-            Stepped: self.sessions.on_stepped,
-            Stored: self.sessions.on_stored,
+            FrameComputed: self.sessions.on_stepped,
+            ResultStored: self.sessions.on_stored,
             Loaded: self.sessions.on_loaded,
             Parked: self.sessions.on_parked,
             Crowded: self.sessions.on_crowded,
@@ -74,7 +74,7 @@ class Scheduler:
             JobStepped: self.jobs.on_job_stepped,
             MaskMade: self.masks.on_mask_made,
         }
-        self.answers: Mapping[type[say.Message], Callable[[Asked, Any], Iterator[Instruction]]] = {
+        self.answers: Mapping[type[say.Message], Callable[[Requested, Any], Iterator[Instruction]]] = {
             say.Open: self.sessions.ask_open,
             say.Reopen: self.sessions.ask_reopen,
             say.Key: self.sessions.ask_key,
@@ -88,8 +88,8 @@ class Scheduler:
             say.Prompt: self.masks.ask_prompt,
         }
 
-    def handle(self, event: Event) -> list[Instruction]:
-        """Everything that follows from an event."""
+    def handle(self, event: EngineEvent) -> list[Instruction]:
+        """Return everything that follows from an event."""
         self._device_work -= isinstance(event, DEVICE_REPORTS)
         instructions = [*self.handlers[type(event)](event)]
         if not self._device_work:
@@ -99,12 +99,12 @@ class Scheduler:
 
     @property
     def idle(self) -> bool:
-        """Whether there is nothing to do and nothing on the device."""
+        """Return whether there is nothing to do and nothing on the device."""
         return self.sessions.idle and not self.jobs.by_id and self.masks.idle
 
     # -------------------------------------------------------------------------------- what concerns everybody
 
-    def _on_asked(self, event: Asked) -> Iterator[Instruction]:
+    def _on_asked(self, event: Requested) -> Iterator[Instruction]:
         try:
             if self.customers.closing:
                 raise shutting_down()
@@ -112,7 +112,7 @@ class Scheduler:
         except WireError as error:
             yield Reply(event.who, as_fault(error))
 
-    def _ask_cancel(self, event: Asked, message: say.Cancel) -> Iterator[Instruction]:
+    def _ask_cancel(self, event: Requested, message: say.Cancel) -> Iterator[Instruction]:
         if message.session in self.jobs.by_id:
             return self.jobs.ask_cancel(event, message)
         if message.session in self.sessions.by_id:
@@ -120,7 +120,7 @@ class Scheduler:
         # A job that has ended meanwhile: there is nothing to stop.
         return iter([Reply(event.who, say.Cancelled(message.session, 0))])
 
-    def _ask_close(self, event: Asked, message: say.Close) -> Iterator[Instruction]:
+    def _ask_close(self, event: Requested, message: say.Close) -> Iterator[Instruction]:
         if message.session in self.jobs.by_id:
             self.customers.owned(message.session, event.who.peer)
             raise WireError(Code.OUT_OF_TURN, "a job is not closed", "Cancel it.")

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The engine's two sockets and the thread that owns them. It decides nothing.
+"""Owns the engine's two sockets and the thread that serves them. It decides nothing.
 
 Rules of this file:
 1. One thread touches the sockets. Others put events into a queue and ring the bell.
 2. Nothing here waits: not for a slow client (its answers are stored), not for a thread.
-3. What is not exactly a message of the protocol is answered with a Fault, once, and changes nothing.
+3. What is not exactly a message of the protocol is answered with a Fault, once, and changes nothing. It is let go of at
+   once: no exception holds on to its bytes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,21 +27,31 @@ import zmq
 import zmq.auth
 from zmq.auth.thread import ThreadAuthenticator
 
+from matanyone_engine.atomic import confine_writes
 from matanyone_engine.engine import events as on
-from matanyone_engine.engine.engine import Engine, EngineSettings, Figures
+from matanyone_engine.engine.connections import ConnectionId, Connections
+from matanyone_engine.engine.engine import Engine, EngineReport, EngineSettings, Figures
 from matanyone_engine.engine.faults import as_told
+from matanyone_engine.engine.listed_clients import ListedClients
+from matanyone_engine.engine.watchdog import Watchdog, end_engine
 from matanyone_engine.errors import SettingError
 from matanyone_engine.version import __version__
 from matanyone_engine.wire import messages as say
-from matanyone_engine.wire.codec import Packet, decode, encode
+from matanyone_engine.wire.codec import MOST_HEADER_BYTES, MOST_PAYLOADS, Packet, decode, encode, malformed, too_large
 from matanyone_engine.wire.connection import Connection, read_connection, write_connection
 from matanyone_engine.wire.conversation import Channel, check_request
 from matanyone_engine.wire.errors import Code, WireError
+from matanyone_engine.wire.limits import check_values
+from matanyone_engine.wire.text import printable_fields
 
 _log = logging.getLogger("matanyone_engine")
 
 _TICK_MS = 250
-_MOST_PEERS = 1024
+_LOOK_MS = 50
+"""How often connections are looked at, at least: so long may somebody send too much."""
+_MOST_CONTROL_BYTES = 1 << 20
+_MOST_ROUTES = 1024
+"""Clients that have said hello, on both sockets together; the one unheard of longest makes room for another."""
 _PEER_SILENT_S = 600.0
 _CLOSING_S = 120.0
 _ROUND = 64
@@ -49,7 +61,7 @@ _LOOPBACK = re.compile(r"tcp://(127\.\d+\.\d+\.\d+|\[::1\]):(\d+|\*)")
 
 @dataclass(frozen=True)
 class Binding:
-    """Where the engine listens, and who may come."""
+    """Says where the engine listens, and who may come."""
 
     data: str = "tcp://127.0.0.1:*"
     control: str = "tcp://127.0.0.1:*"
@@ -61,7 +73,7 @@ class Binding:
             if self.curve is None and not _LOOPBACK.fullmatch(endpoint):
                 raise SettingError(
                     expected="keys for an engine that others can reach over the network",
-                    came=f"{endpoint} without them",
+                    came=f"the address {endpoint}, and no keys",
                     action="Make keys with matanyone-engine keys new FOLDER, and serve with --keys FOLDER.",
                 )
 
@@ -73,13 +85,16 @@ class _Peer:
     name: str
     client: str
     heard: float
+    connection: ConnectionId
+    key: str
+    """The client's public key (Z85); empty without encryption."""
 
 
 Route = tuple[Channel, bytes]
 
 
 class Server:
-    """Sockets around an Engine."""
+    """Puts sockets around an Engine."""
 
     def __init__(
         self,
@@ -94,7 +109,7 @@ class Server:
         publish: hears the engine's figures now and then (metrics.py).
         """
         self._publish = publish
-        self._events: queue.SimpleQueue[on.Event] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[EngineReport] = queue.SimpleQueue()
         self._context = zmq.Context()
         self._bell = _Bell(self._context)
         self._token = token
@@ -102,13 +117,17 @@ class Server:
         self._control_of: dict[str, bytes] = {}
         self._ending = False
         self._authenticator: ThreadAuthenticator | None = None
-        self._clients = None if binding.curve is None else binding.curve / "clients"
-        self._clients_read = 0.0
+        self._listed: ListedClients | None = None
+        self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        """What other threads want done on the I/O thread."""
+        self._turns = 0
         self.engine = Engine(settings, self._post, self._answer, self._tell)
         secrets = self._secure(binding)
+        self._most = {Channel.CONTROL: _MOST_CONTROL_BYTES, Channel.DATA: settings.most_message_bytes}
+        self._connections = Connections(self._most, settings.window_bytes, self._left)
         self._sockets = {
-            Channel.CONTROL: self._socket(binding.control, 1 << 20, secrets),
-            Channel.DATA: self._socket(binding.data, settings.most_message_bytes, secrets),
+            Channel.CONTROL: self._socket(Channel.CONTROL, binding.control, secrets),
+            Channel.DATA: self._socket(Channel.DATA, binding.data, secrets),
         }
         self.connection = Connection(
             data=self._endpoint(Channel.DATA),
@@ -130,29 +149,32 @@ class Server:
         public, secret = zmq.auth.load_certificate(binding.curve / "engine.key_secret")
         if secret is None:
             raise SettingError(
-                expected=f"a secret key in {binding.curve / 'engine.key_secret'}", came="none", action="Make new keys."
+                expected=f"a secret key in {binding.curve / 'engine.key_secret'}",
+                came="a file without one",
+                action="Make new keys: matanyone-engine keys new FOLDER.",
             )
         self._authenticator = ThreadAuthenticator(self._context)
         self._authenticator.start()
-        self._read_clients()
+        self._listed = ListedClients(binding.curve / "clients", self._authenticator, self._listed_are)
         return public, secret
 
-    def _read_clients(self) -> None:
-        """Who may come, if the list has changed: `keys add` needs no restart, and who was taken off stays out."""
-        if self._clients is None or self._authenticator is None:
-            return
-        try:
-            changed = self._clients.stat().st_mtime
-        except OSError:  # a share that is away for a moment: the list that was read stands
-            return
-        if changed != self._clients_read:
-            self._clients_read = changed
-            self._authenticator.configure_curve(domain="*", location=str(self._clients))
+    def _listed_are(self, keys: frozenset[str]) -> None:
+        """Have clients cut off whose keys are no longer listed; called from another thread."""
+        self._calls.put(lambda: self._cut_unlisted(keys))
+        self._bell.ring()
 
-    def _socket(self, endpoint: str, most_bytes: int, secrets: tuple[bytes, bytes] | None) -> zmq.Socket[bytes]:
+    def _cut_unlisted(self, keys: frozenset[str]) -> None:
+        for route, peer in list(self._routes.items()):
+            if peer.key and peer.key not in keys:
+                _log.info("The key of client %r is no longer listed; its connection is cut.", peer.client)
+                self._forget_route(route)
+                self._connections.shut(peer.connection)
+
+    def _socket(self, channel: Channel, endpoint: str, secrets: tuple[bytes, bytes] | None) -> zmq.Socket[bytes]:
         socket = self._context.socket(zmq.ROUTER)
+        self._connections.watch(channel, socket)
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        socket.setsockopt(zmq.MAXMSGSIZE, most_bytes)
+        socket.setsockopt(zmq.MAXMSGSIZE, self._most[channel])
         socket.setsockopt(zmq.SNDHWM, 16)
         socket.setsockopt(zmq.RCVHWM, 16)
         socket.setsockopt(zmq.LINGER, 1000)
@@ -177,26 +199,39 @@ class Server:
     # --------------------------------------------------------------------------------------------------- loop
 
     def run(self, stopping: Callable[[], bool] = lambda: False) -> None:
-        """Serve until told to end."""
+        """Serve until told to end. A defect of this thread ends the process with watchdog.ENDED_ITSELF."""
+        watchdog = Watchdog({"device": self.engine.device_thread}, lambda: self._turns)
+        watchdog.start()
+        confine_writes(self.engine.writes_in())
+        try:
+            self._serve(stopping, watchdog)
+        except Exception:
+            _log.exception("A defect of the engine's I/O thread")
+            end_engine("the I/O thread has failed")
+        finally:
+            confine_writes(None)
+
+    def _serve(self, stopping: Callable[[], bool], watchdog: Watchdog) -> None:
         poller = zmq.Poller()
         for socket in (*self._sockets.values(), self._bell.heard):
             poller.register(socket, zmq.POLLIN)
         next_tick = time.monotonic()
         while not (self._ending or stopping()):
-            poller.poll(_TICK_MS)
+            poller.poll(_LOOK_MS)
             self._turn()
             if time.monotonic() >= next_tick:
                 next_tick = time.monotonic() + _TICK_MS / 1000
                 self._forget_silent()
-                self._read_clients()
-                self._ending = not self.engine.tick()
+                self._ending = self._ending or not self.engine.tick()
                 if self._publish is not None:
                     self._publish(self.engine.figures())
-        self._end(poller)
+        self._end(poller, watchdog)
 
     def _turn(self) -> None:
-        """Everything that has come meanwhile."""
+        """Handle everything that has come meanwhile."""
+        self._turns += 1
         self._bell.clear()
+        self._connections.look()
         for channel, socket in self._sockets.items():
             for _ in range(_ROUND):
                 try:
@@ -204,23 +239,29 @@ class Server:
                 except zmq.Again:
                     break
                 self._receive(channel, parts)
-        while True:
-            try:
+                del parts  # or the last message would stay until the next one comes
+        with suppress(queue.Empty):
+            while True:
+                self._calls.get_nowait()()
+        with suppress(queue.Empty):
+            while True:
                 self.engine.handle(self._events.get_nowait())
-            except queue.Empty:
-                break
 
-    def _end(self, poller: zmq.Poller) -> None:
-        """Every session to disk, then the sockets."""
+    def _end(self, poller: zmq.Poller, watchdog: Watchdog) -> None:
+        """Put every session on disk, then close the sockets."""
         self.engine.handle(on.Closing())
         deadline = time.monotonic() + _CLOSING_S
         while not self.engine.scheduler.idle and time.monotonic() < deadline:
             poller.poll(50)
             self._turn()
         self._unlist()
+        watchdog.close()
         self.engine.close()
+        if self._listed is not None:
+            self._listed.close()
         if self._authenticator is not None:
             self._authenticator.stop()
+        self._connections.close()
         for socket in self._sockets.values():
             socket.close()
         self._bell.heard.close()
@@ -240,32 +281,52 @@ class Server:
     def _forget_silent(self) -> None:
         now = time.monotonic()
         for route in [route for route, peer in self._routes.items() if now - peer.heard > _PEER_SILENT_S]:
-            peer = self._routes.pop(route)
-            if self._control_of.get(peer.name) == route[1]:
-                del self._control_of[peer.name]
+            self._forget_route(route)
+
+    def _left(self, connection: ConnectionId) -> None:
+        """A connection has ended: nobody can be reached through it any more."""
+        for route in [route for route, peer in self._routes.items() if peer.connection == connection]:
+            self._forget_route(route)
+
+    def _forget_route(self, route: Route) -> None:
+        peer = self._routes.pop(route)
+        if self._control_of.get(peer.name) == route[1]:
+            del self._control_of[peer.name]
 
     # ------------------------------------------------------------------------------------------------ messages
 
     def _receive(self, channel: Channel, parts: list[Any]) -> None:
-        """One message; whatever is wrong with it is said to whoever sent it."""
+        """Take one message; whatever is wrong with it is said to whoever sent it."""
         route = (channel, parts[0].bytes)
+        connection = (channel, _file_of(parts[0]))
+        self._connections.read(connection, parts)
         body = parts[2:] if len(parts) > 1 and not len(parts[1].buffer) else parts[1:]
         number = 0
         try:
+            self._check_size(channel, body)
             packet = decode([part.buffer for part in body])
             number = packet.id
             names = tuple(payload.name for payload in packet.payloads)
             check_request(packet.message, channel, names, known=route in self._routes)
-            self._handle(route, packet)
+            check_values(packet.message)
+            self._handle(route, packet, connection, _key_of(parts[0]))
         except Exception as error:  # also a defect of ours: one message must not end the engine
-            told = as_told(error)
+            told = as_told(error)  # which lets go of the message
             number = told.about or number
             self.engine.refuse(on.Asker("", number, route), told)
 
-    def _handle(self, route: Route, packet: Packet) -> None:
+    def _check_size(self, channel: Channel, body: list[Any]) -> None:
+        """Hold all parts of a message together against the limit. Raises WireError."""
+        if len(body) > 2 + MOST_PAYLOADS:
+            raise malformed(f"expected 2 to {2 + MOST_PAYLOADS} parts, got {len(body)}")
+        most, came = self._most[channel] + MOST_HEADER_BYTES, sum(len(part.buffer) for part in body)
+        if came > most:
+            raise too_large(f"a message of at most {self._most[channel]} bytes", came)
+
+    def _handle(self, route: Route, packet: Packet, connection: ConnectionId, key: str) -> None:
         message = packet.message
         if isinstance(message, say.Hello):
-            self._greet(route, message)
+            self._greet(route, message, connection, key)
         peer = self._routes[route]
         peer.heard = time.monotonic()
         self.engine.handle(on.Heard(peer.name, peer.heard))
@@ -291,22 +352,25 @@ class Server:
             return say.Goodbye()
         return None
 
-    def _greet(self, route: Route, hello: say.Hello) -> None:
+    def _greet(self, route: Route, hello: say.Hello, connection: ConnectionId, key: str) -> None:
         if not hmac.compare_digest(hello.token.encode(errors="replace"), self._token.encode()):
             raise WireError(
                 Code.UNAUTHORISED, "expected the engine's token, got another", "Read the connection file again."
             )
         if not re.fullmatch(r"[0-9a-f]{32}", hello.peer):
             raise WireError(Code.MALFORMED, "peer: expected 32 hexadecimal digits", "This is a defect of the sender.")
-        if len(self._routes) >= _MOST_PEERS:
-            raise WireError(Code.BUSY, f"expected fewer than {_MOST_PEERS} clients", "Try again later.")
-        self._routes[route] = _Peer(hello.peer, hello.client, time.monotonic())
+        if route in self._routes:
+            self._forget_route(route)
+        elif len(self._routes) >= _MOST_ROUTES:
+            self._forget_route(min(self._routes, key=lambda each: self._routes[each].heard))
+        self._routes[route] = _Peer(hello.peer, hello.client, time.monotonic(), connection, key)
+        self._connections.introduce(connection)
         if route[0] is Channel.CONTROL:
             self._control_of[hello.peer] = route[1]
 
     # ------------------------------------------------------------------------------------------------- sending
 
-    def _post(self, event: on.Event) -> None:
+    def _post(self, event: EngineReport) -> None:
         """From any thread."""
         self._events.put(event)
         self._bell.ring()
@@ -322,10 +386,27 @@ class Server:
 
     def _send(self, channel: Channel, identity: bytes, packet: Packet) -> None:
         """Or not: a client that is gone or too slow asks again, and gets what was stored."""
+        packet = replace(packet, message=printable_fields(packet.message))
         try:
             self._sockets[channel].send_multipart([identity, b"", *encode(packet)], zmq.NOBLOCK, copy=False)
         except zmq.ZMQError as error:
             _log.info("An answer was not sent (%s); it is stored.", error)
+
+
+def _file_of(part: Any) -> int:
+    """The number of the connection's file; -1 where ZeroMQ does not say."""
+    try:
+        return int(part.get(zmq.SRCFD))
+    except (zmq.ZMQError, ValueError):
+        return -1
+
+
+def _key_of(part: Any) -> str:
+    """The public key (Z85) of whoever sent it; empty without encryption."""
+    try:
+        return str(part.get("User-Id"))
+    except (zmq.ZMQError, ValueError):
+        return ""
 
 
 class _Bell:
@@ -340,7 +421,7 @@ class _Bell:
         self._local = threading.local()
 
     def ring(self) -> None:
-        """From any thread; more rings than are heard are one."""
+        """Wake the poller, from any thread; more rings than are heard count as one."""
         if not hasattr(self._local, "socket"):
             self._local.socket = self._context.socket(zmq.PUSH)
             self._local.socket.setsockopt(zmq.SNDHWM, 8)
@@ -352,7 +433,7 @@ class _Bell:
             return
 
     def clear(self) -> None:
-        """Hear all rings so far."""
+        """Take note of all rings so far."""
         while True:
             try:
                 self.heard.recv(zmq.NOBLOCK)

@@ -3,7 +3,7 @@
 
 A frame's way, and who reports each step:
 
-    Asked -> [Decode] -> Decoded -> [Step] -> Stepped -> [Store] -> Stored -> [SendResult]
+    Requested -> [Decode] -> Decoded -> [ComputeFrame] -> FrameComputed -> [StoreResult] -> ResultStored -> [SendResult]
              pool                   device               pool                 I/O thread
 
 Rules of this file:
@@ -21,13 +21,14 @@ from enum import IntEnum
 from matanyone_engine.engine.customers import Customer, Customers
 from matanyone_engine.engine.events import (
     Allow,
-    Asked,
     Asker,
+    ComputeFrame,
     Crowded,
     Decode,
     Decoded,
     Discard,
     Drop,
+    FrameComputed,
     Halt,
     Instruction,
     Load,
@@ -35,21 +36,20 @@ from matanyone_engine.engine.events import (
     Park,
     Parked,
     Reply,
+    Requested,
+    ResultStored,
     Rewind,
     SendResult,
-    Step,
-    Stepped,
-    Store,
-    Stored,
+    StoreResult,
 )  # fmt: skip
 from matanyone_engine.engine.faults import as_fault, shutting_down
 from matanyone_engine.wire import messages as say
-from matanyone_engine.wire.conversation import Phase, check_phase
+from matanyone_engine.wire.conversation import ConversationPhase, check_phase
 from matanyone_engine.wire.errors import Code, WireError
 
 
-class Stage(IntEnum):
-    """Where a frame is on its way."""
+class RequestStage(IntEnum):
+    """Names how far a frame has come."""
 
     DECODING = 1
     READY = 2
@@ -60,7 +60,7 @@ class Stage(IntEnum):
 
 @dataclass
 class Task:
-    """A frame between arrival and answer."""
+    """Is a frame between arrival and answer."""
 
     ticket: int
     seq: int
@@ -69,18 +69,18 @@ class Task:
     digest: str
     bytes: int
     askers: list[Asker]
-    stage: Stage = Stage.DECODING
+    stage: RequestStage = RequestStage.DECODING
 
 
 @dataclass(kw_only=True)
 class ServedSession(Customer):
-    """A session, and the frames of it that are under way."""
+    """Is a session, with the frames of it that are under way."""
 
     opening: say.Open
     tasks: deque[Task] = field(default_factory=deque)
     digests: dict[int, str] = field(default_factory=dict)
     """Of frames that were answered, also before a crash."""
-    before: Phase = Phase.WAITING
+    before: ConversationPhase = ConversationPhase.WAITING
     """The phase to go back to once a cancel is through, or a parked session returns."""
     stored_since_snapshot: int = 0
     known: bool = False
@@ -88,47 +88,47 @@ class ServedSession(Customer):
 
     @property
     def answered(self) -> int:
-        """The seq after the last answered frame."""
+        """Return the seq after the last answered frame."""
         return self.next_seq - len(self.tasks)
 
     @property
     def queued(self) -> int:
-        """Frames between arrival and answer."""
+        """Return the number of frames between arrival and answer."""
         return len(self.tasks)
 
     @property
     def ready(self) -> bool:
-        """Whether the next frame for the device is decoded, and the session is there."""
+        """Return whether the next frame for the device is decoded, and the session is there."""
         return self.on_device and not self.moving and self._next_undone is not None
 
     @property
     def _next_undone(self) -> Task | None:
         """The first frame that the device has not done, if it is decoded."""
-        task = next((each for each in self.tasks if each.stage < Stage.STEPPED), None)
-        return task if task is not None and task.stage is Stage.READY else None
+        task = next((each for each in self.tasks if each.stage < RequestStage.STEPPED), None)
+        return task if task is not None and task.stage is RequestStage.READY else None
 
     def begin(self) -> Instruction:
-        """The device computes the next frame."""
+        """Return the instruction to compute the next frame."""
         task = self._next_undone
         assert task is not None
-        task.stage = Stage.STEPPING
-        return Step(self.id, task.ticket, task.seq, task.frame, task.key)
+        task.stage = RequestStage.STEPPING
+        return ComputeFrame(self.id, task.ticket, task.seq, task.frame, task.key)
 
-    def stand(self, phase: Phase) -> None:
+    def stand(self, phase: ConversationPhase) -> None:
         """Take a new phase; during a cancel it is where the session goes once that is through."""
-        if self.phase is Phase.CANCELLING:
+        if self.phase is ConversationPhase.CANCELLING:
             self.before = phase
         else:
             self.phase = phase
 
     def begin_cancel(self) -> None:
         """Remember the phase to go back to."""
-        if self.phase is not Phase.CANCELLING:
-            self.before, self.phase = self.phase, Phase.CANCELLING
+        if self.phase is not ConversationPhase.CANCELLING:
+            self.before, self.phase = self.phase, ConversationPhase.CANCELLING
 
 
 class SessionScheduler:
-    """All sessions. What begins with ask_ is a client's request, what begins with on_ is a report."""
+    """Holds all sessions. What begins with ask_ is a client's request, what begins with on_ is a report."""
 
     def __init__(self, customers: Customers) -> None:
         self.by_id: dict[str, ServedSession] = {}
@@ -147,7 +147,7 @@ class SessionScheduler:
                 owner="",
                 client="",
                 opening=opening,
-                phase=Phase.PARKED,
+                phase=ConversationPhase.PARKED,
                 need=need,
                 heard=now,
                 next_seq=next_seq,
@@ -163,7 +163,7 @@ class SessionScheduler:
 
     @property
     def idle(self) -> bool:
-        """Whether no frame is under way and no session is on the device."""
+        """Return whether no frame is under way and no session is on the device."""
         return not self._tasks and not any(each.on_device or each.moving for each in self.by_id.values())
 
     def _add(self, session: ServedSession) -> None:
@@ -180,19 +180,19 @@ class SessionScheduler:
 
     # ------------------------------------------------------------------------------------------------ requests
 
-    def ask_open(self, event: Asked, message: say.Open) -> Iterator[Instruction]:
+    def ask_open(self, event: Requested, message: say.Open) -> Iterator[Instruction]:
         """Open a session; the same one again where this nonce was seen before."""
         known = self._ids.get(message.nonce)
         if known is not None:
             yield from self.ask_reopen(event, say.Reopen(known))
             return
-        self._customers.admit(event.need)
+        self._customers.admit(event.need, event.who.peer)
         session = ServedSession(
             id=event.fresh,
             owner=event.who.peer,
             client=event.client,
             opening=message,
-            phase=Phase.WAITING,
+            phase=ConversationPhase.WAITING,
             need=event.need,
             heard=event.now,
             size=message.size,
@@ -203,13 +203,13 @@ class SessionScheduler:
         self._add(session)
         yield Load(session.id, message)
 
-    def ask_reopen(self, event: Asked, message: say.Reopen) -> Iterator[Instruction]:
+    def ask_reopen(self, event: Requested, message: say.Reopen) -> Iterator[Instruction]:
         """Give the session to whoever asks: they know its secret name."""
         session = self.by_id.get(message.session)
         if session is None:
             raise WireError(Code.UNKNOWN_SESSION, "no session of this name", "Open a new one.")
         if not session.on_device and not session.moving:
-            self._customers.admit(session.need)
+            self._customers.admit(session.need, event.who.peer)
         if session.owner != event.who.peer:  # else it may be an old word that comes late: what is under way goes on
             yield from self._flush(session, _superseded())
         session.owner, session.client, session.heard = event.who.peer, event.client, event.now
@@ -219,15 +219,15 @@ class SessionScheduler:
             yield Load(session.id, None)
         yield from self._settle(session)
 
-    def ask_key(self, event: Asked, message: say.Key) -> Iterator[Instruction]:
+    def ask_key(self, event: Requested, message: say.Key) -> Iterator[Instruction]:
         """Compute a plate that comes with a mask."""
         yield from self._pixels(event, message, key=True)
 
-    def ask_frame(self, event: Asked, message: say.Frame) -> Iterator[Instruction]:
+    def ask_frame(self, event: Requested, message: say.Frame) -> Iterator[Instruction]:
         """Compute the next plate."""
         yield from self._pixels(event, message, key=False)
 
-    def _pixels(self, event: Asked, message: say.Key | say.Frame, *, key: bool) -> Iterator[Instruction]:
+    def _pixels(self, event: Requested, message: say.Key | say.Frame, *, key: bool) -> Iterator[Instruction]:
         session = self._session(message.session, event.who.peer)
         session.heard = event.now
         check_phase(message, session.phase)
@@ -248,10 +248,12 @@ class SessionScheduler:
         else:
             yield self._accept(session, event, message, key=key)
 
-    def _accept(self, session: ServedSession, event: Asked, message: say.Key | say.Frame, *, key: bool) -> Instruction:
+    def _accept(
+        self, session: ServedSession, event: Requested, message: say.Key | say.Frame, *, key: bool
+    ) -> Instruction:
         if message.seq > session.next_seq:
             raise _out_of_order(message.seq, session.next_seq)
-        if not key and not session.tasks and session.phase is Phase.WAITING:
+        if not key and not session.tasks and session.phase is ConversationPhase.WAITING:
             raise WireError(Code.OUT_OF_TURN, "expected a key before the first frame", "Send a plate with its mask.")
         waiting = sum(task.bytes for task in session.tasks)
         if len(session.tasks) >= self._limits.window_frames or (
@@ -270,7 +272,7 @@ class SessionScheduler:
         self._tasks[task.ticket] = (session, task)
         return Decode(session.id, task.ticket, event.cargo)
 
-    def ask_fetch(self, event: Asked, message: say.Fetch) -> Iterator[Instruction]:
+    def ask_fetch(self, event: Requested, message: say.Fetch) -> Iterator[Instruction]:
         """Send a result again."""
         session = self._session(message.session, event.who.peer)
         session.heard = event.now
@@ -278,14 +280,14 @@ class SessionScheduler:
             raise _out_of_order(message.seq, session.answered)
         yield SendResult(event.who, session.id, message.seq)
 
-    def ask_snapshot(self, event: Asked, message: say.Snapshot) -> Iterator[Instruction]:
+    def ask_snapshot(self, event: Requested, message: say.Snapshot) -> Iterator[Instruction]:
         """Put the session's state on disk once nothing of it is under way."""
         session = self._session(message.session, event.who.peer)
         check_phase(message, session.phase)
         session.waiting.append((event.who, message))
         yield from self._settle(session)
 
-    def ask_cancel(self, event: Asked, message: say.Cancel) -> Iterator[Instruction]:
+    def ask_cancel(self, event: Requested, message: say.Cancel) -> Iterator[Instruction]:
         """Stop what is under way; the session stays open."""
         session = self._session(message.session, event.who.peer)
         session.waiting.append((event.who, message))
@@ -294,7 +296,7 @@ class SessionScheduler:
         yield from self._flush(session, WireError(Code.CANCELLED, "the work was cancelled", "Send it again to go on."))
         yield from self._settle(session)
 
-    def ask_close(self, event: Asked, message: say.Close) -> Iterator[Instruction]:
+    def ask_close(self, event: Requested, message: say.Close) -> Iterator[Instruction]:
         """Stop what is under way, and forget the session."""
         session = self._session(message.session, event.who.peer)
         yield Halt(session.id)
@@ -316,35 +318,35 @@ class SessionScheduler:
             yield from self._fail(session, task, event.fault)
             yield from self._settle(session)
         else:
-            task.stage = Stage.READY
+            task.stage = RequestStage.READY
 
-    def on_stepped(self, event: Stepped) -> Iterator[Instruction]:
+    def on_stepped(self, event: FrameComputed) -> Iterator[Instruction]:
         """The device has computed a frame, or could not."""
         session, task = self._tasks[event.ticket]
         session.used_s += event.seconds
         if event.fault is not None:
             yield from self._fail(session, task, event.fault)
         else:
-            task.stage = Stage.STEPPED
+            task.stage = RequestStage.STEPPED
         yield from self._store_next(session)
         yield from self._settle(session)
 
     def _store_next(self, session: ServedSession) -> Iterator[Instruction]:
         """One result of a session at a time is stored, so that the journal is in order."""
-        if not session.tasks or session.tasks[0].stage is not Stage.STEPPED:
+        if not session.tasks or session.tasks[0].stage is not RequestStage.STEPPED:
             return
         task = session.tasks[0]
-        task.stage = Stage.STORING
+        task.stage = RequestStage.STORING
         due = task.key or session.stored_since_snapshot + 1 >= self._limits.snapshot_every
-        yield Store(session.id, task.ticket, task.seq, task.frame, task.digest, due)
+        yield StoreResult(session.id, task.ticket, task.seq, task.frame, task.digest, due)
 
-    def on_stored(self, event: Stored) -> Iterator[Instruction]:
+    def on_stored(self, event: ResultStored) -> Iterator[Instruction]:
         """A result is on disk, or could not be put there."""
         session, task = self._tasks[event.ticket]
         if event.fault is not None:
             # The memory has this frame already, and perhaps the next: back to before it, as if it never came.
-            if any(each.stage is Stage.STEPPING for each in session.tasks):
-                task.stage = Stage.STEPPED  # tried again once the device has let go
+            if any(each.stage is RequestStage.STEPPING for each in session.tasks):
+                task.stage = RequestStage.STEPPED  # tried again once the device has let go
                 return
             yield Rewind(session.id, task.ticket)
             yield from self._fail(session, task, event.fault)
@@ -354,7 +356,7 @@ class SessionScheduler:
             session.digests[task.seq] = task.digest
             session.digests.pop(task.seq - self._limits.digests, None)
             session.stored_since_snapshot = 0 if event.snapshotted else session.stored_since_snapshot + 1
-            session.stand(Phase.FOLLOWING)
+            session.stand(ConversationPhase.FOLLOWING)
             for who in task.askers:
                 yield SendResult(who, session.id, task.seq)
             yield from self._store_next(session)
@@ -369,7 +371,7 @@ class SessionScheduler:
 
     def _flush(self, session: ServedSession, error: WireError) -> Iterator[Instruction]:
         """Take off the list what the device has not begun."""
-        waiting = [task for task in session.tasks if task.stage <= Stage.READY]
+        waiting = [task for task in session.tasks if task.stage <= RequestStage.READY]
         for task in waiting:
             yield from self._remove(session, task, error)
         session.next_seq -= len(waiting)
@@ -397,7 +399,7 @@ class SessionScheduler:
             session.on_device, session.known, session.next_seq = True, True, event.next_seq
             session.digests.update(event.digests)
             session.stored_since_snapshot = 0
-            session.stand(Phase.FOLLOWING if event.seeded else Phase.WAITING)
+            session.stand(ConversationPhase.FOLLOWING if event.seeded else ConversationPhase.WAITING)
             yield from (Reply(who, self._opened(session)) for who, _ in waiting)
         yield from self._settle(session)
 
@@ -417,29 +419,47 @@ class SessionScheduler:
             if event.left:
                 yield from self._flush(session, _expired())
                 session.on_device, session.owner = False, ""
-                session.stand(Phase.PARKED)
+                session.stand(ConversationPhase.PARKED)
         if not session.on_device and any(isinstance(message, say.Reopen) for _, message in session.waiting):
             session.moving = True  # it came back while it was leaving
             yield Load(session.id, None)
         yield from self._settle(session)
 
     def on_time(self, now: float) -> Iterator[Instruction]:
-        """Sessions whose client is silent are idle: they leave the device, and later the disk."""
+        """Sessions whose client is silent are idle: they stop, leave the device, and later the disk."""
         for session in list(self.by_id.values()):
             silent = now - session.heard
             if session.moving:
                 continue
-            if session.phase is Phase.PARKED and silent > self._limits.parked_s:
+            if session.phase is ConversationPhase.PARKED and silent > self._limits.parked_s:
                 yield from self._forget(session)
-            elif silent > self._limits.lease_s and session.on_device and not session.tasks:
-                session.moving = True
-                yield Park(session.id, session.next_seq, leave=True)
+            elif silent > self._limits.lease_s and session.on_device:
+                yield from self._leave(session)
+        yield from self._forget_empty()
+
+    def _leave(self, session: ServedSession) -> Iterator[Instruction]:
+        """Nobody is there any more: stop within one pass what is under way, then go to disk."""
+        if not session.tasks:
+            session.moving = True
+            yield Park(session.id, session.next_seq, leave=True)
+        elif session.phase is not ConversationPhase.CANCELLING:
+            session.begin_cancel()
+            yield Halt(session.id)
+            yield from self._flush(session, _expired())
+            yield from self._settle(session)
+
+    def _forget_empty(self) -> Iterator[Instruction]:
+        """Whoever opens sessions and leaves must not fill the disk: a session without a frame is worth nothing."""
+        parked = [each for each in self.by_id.values() if each.phase is ConversationPhase.PARKED and not each.moving]
+        empty = sorted((each for each in parked if not each.next_seq), key=lambda each: each.heard)
+        for session in empty[: max(0, len(empty) - self._limits.empty_sessions)]:
+            yield from self._forget(session)
 
     def on_crowded(self, event: Crowded) -> Iterator[Instruction]:
         """Too much is on disk of sessions that were left alone; those on the device stay, whatever they take."""
         for name in event.sessions:
             session = self.by_id.get(name)
-            if session is not None and session.phase is Phase.PARKED and not session.moving:
+            if session is not None and session.phase is ConversationPhase.PARKED and not session.moving:
                 yield from self._forget(session)
 
     def on_closing(self) -> Iterator[Instruction]:
@@ -456,7 +476,7 @@ class SessionScheduler:
         if any(isinstance(message, say.Close) for _, message in session.waiting):
             yield from self._forget(session)
             return
-        if session.phase is Phase.CANCELLING:
+        if session.phase is ConversationPhase.CANCELLING:
             session.phase = session.before
             yield Allow(session.id)
             for who, _ in session.taken(say.Cancel):

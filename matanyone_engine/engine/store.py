@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sessions on disk: what an engine that was killed at any moment goes on from.
+"""Keeps sessions on disk, so that an engine that was killed at any moment goes on from there.
 
-    <state>/held                    by the one engine that runs on this folder
+    <state>/held                    locked by the one engine that runs on this folder
+    <state>/ages                    for how long each session was left alone (ages.py)
     <state>/<name>/session.json     what Open said, and the secret; folder and file for the owner's eyes only
                    journal          a line per answered frame: seq, frame, digest of request, checksum of alpha, of mask
                    result-<seq>     the last answers: a line that declares the payload, then its bytes
-                   state-<seq>      the newest two snapshots, each standing before <seq>; each with a digest of its own
+                   state-<seq>      the newest two snapshots, each standing before <seq>
 
-Order of writing: result, journal, snapshot. So whatever a snapshot has seen is in the journal, and whatever is in the
-journal can be sent again.
+Order of writing: result, journal, snapshot; and what a snapshot has seen is on the disk before the snapshot is. So
+whatever a snapshot has seen is in the journal, and the last answers in the journal can be sent again. Disks fail all
+the same: usable_snapshots() makes sure of both.
 
 Rules of this file:
 1. Every file is whole or not there, but the journal, whose last line may be cut short and then does not count.
-2. No pickle. Nothing that is read back is trusted: it is checked, or it is computed again.
+2. No pickle. Nothing that is read back is trusted: every file, and every line of the journal, carries a checksum; what
+   does not match it is computed again. Version 0.1.0 wrote journals and headers without; they are still read.
 """
 
 from __future__ import annotations
@@ -24,27 +27,33 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from matanyone_engine.engine.ages import Ages
 from matanyone_engine.errors import SettingError
 from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.arrays import Payload, check_content, check_length
 from matanyone_engine.wire.codec import from_fields
 from matanyone_engine.wire.errors import Code, WireError
 from matanyone_engine.wire.lock import try_lock
+from matanyone_engine.wire.private import private_folder
 
 RESULTS_KEPT = 16
 """More than any window: a client lacks at most a window of answers."""
 SNAPSHOTS_KEPT = 2
 _LOCK = "held"
+_CHECK_DIGITS = 8
+_DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, WireError)
+"""What reading a damaged file may raise."""
 
 
 @dataclass(frozen=True)
-class Answered:
-    """A line of the journal."""
+class JournalLine:
+    """Is one line of the journal."""
 
     seq: int
     frame: int
@@ -57,12 +66,12 @@ class Answered:
 
 
 def public_name(session: str) -> str:
-    """What others may know a session by: its secret cannot be told from it."""
+    """Return the name by which others may know a session: its secret cannot be told from it."""
     return hashlib.sha256(session.encode()).hexdigest()[:12]
 
 
 class SessionFolder:
-    """One session's part of the store."""
+    """Reads and writes the folder of one session."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -73,58 +82,70 @@ class SessionFolder:
         folder = root / public_name(session)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         about = {"session": session, "opening": dataclasses.asdict(opening), "need": need}
-        _write(folder / "session.json", [json.dumps(about).encode()], durable=True)
+        _write(folder / "session.json", [json.dumps(_with_check(about)).encode()], durable=True)
         return cls(folder)
 
     def about(self) -> tuple[str, say.Open, int]:
-        """(session, what Open said, its memory estimate). Raises OSError, ValueError, KeyError, WireError."""
-        about = json.loads((self.folder / "session.json").read_bytes())
-        return str(about["session"]), from_fields(say.Open, about["opening"]), int(about["need"])
+        """Return the session's secret, what Open said, and its memory estimate in bytes.
+
+        Raises WireError where the file is damaged or gone.
+        """
+        try:
+            about = _checked(json.loads((self.folder / "session.json").read_bytes()), {"session", "opening", "need"})
+            session = str(about["session"])
+            if public_name(session) != self.folder.name:
+                raise ValueError("the secret is not the one of this folder")
+            return session, from_fields(say.Open, about["opening"]), int(about["need"])
+        except _DAMAGED as error:
+            raise WireError(Code.UNKNOWN_SESSION, f"damaged: {error}"[:200], "Open a new one.") from error
 
     # ------------------------------------------------------------------------------------------------- results
 
-    def put_result(self, line: Answered, payload: Payload, data: Any, result: say.Result) -> None:
+    def put_result(self, line: JournalLine, payload: Payload, data: Any, result: say.Result) -> None:
         """Store an answer, then its line. Raises OSError."""
         said = {**dataclasses.asdict(result), "session": ""}
-        declared = json.dumps({"payload": dataclasses.asdict(payload), "result": said})
+        declared = json.dumps(_with_check({"payload": dataclasses.asdict(payload), "result": said}))
         _write(self._result(line.seq), [declared.encode(), b"\n", data])
         text = json.dumps(dataclasses.astuple(line), separators=(",", ":"))
         with (self.folder / "journal").open("ab") as journal:
-            journal.write(f"{text}\n".encode())
+            journal.write(f"{text} {_check(text.encode())}\n".encode())
         self._result(line.seq - RESULTS_KEPT).unlink(missing_ok=True)
 
     def get_result(self, session: str, seq: int) -> tuple[say.Result, Payload, bytes]:
-        """A stored answer. Raises WireError where it is no longer there, or damaged."""
+        """Return a stored answer. Raises WireError where it is no longer there, or damaged."""
         try:
             declared, _, data = self._result(seq).read_bytes().partition(b"\n")
-            fields = json.loads(declared)
+            fields = _checked(json.loads(declared), {"payload", "result"})
             payload = from_fields(Payload, fields["payload"])
             check_length(payload, data)
             check_content(payload, data)
-            return from_fields(say.Result, {**fields["result"], "session": session}), payload, data
-        except (OSError, ValueError, KeyError, WireError) as error:
+            result = from_fields(say.Result, {**fields["result"], "session": session})
+            if result.seq != seq:
+                raise ValueError(f"the result of seq {result.seq}")
+            return result, payload, data
+        except _DAMAGED as error:
             raise WireError(
                 Code.RESULT_GONE,
                 f"expected the stored result of seq {seq}; it is no longer there",
                 f"The last {RESULTS_KEPT} are kept. Open a new session to compute it again.",
             ) from error
 
-    def journal(self) -> dict[int, Answered]:
-        """Every answered frame by seq; the later line counts. A damaged line and what follows do not."""
+    def journal(self) -> dict[int, JournalLine]:
+        """Return every answered frame by seq; the later line counts, a damaged one does not."""
         return {line.seq: line for line in self._lines()}
 
-    def _lines(self) -> Iterator[Answered]:
+    def _lines(self) -> Iterator[JournalLine]:
         try:
             text = (self.folder / "journal").read_bytes()
         except FileNotFoundError:
             return
         for line in text.split(b"\n")[:-1]:
-            try:
-                seq, frame, *words = json.loads(line)
-                answered = Answered(int(seq), int(frame), *map(str, words))
-            except (ValueError, TypeError):
-                return
-            yield answered
+            said, _, check = line.rpartition(b"] ")
+            if said and check.decode("latin-1") != _check(said + b"]"):
+                continue
+            with suppress(*_DAMAGED):
+                seq, frame, *words = json.loads(said + b"]" if said else line)  # 0.1.0 wrote no checksums
+                yield JournalLine(int(seq), int(frame), *map(str, words))
 
     def mend_journal(self) -> None:
         """Cut off a last line that a crash cut short, so that the next one begins at a line's start."""
@@ -138,35 +159,74 @@ class SessionFolder:
     # ----------------------------------------------------------------------------------------------- snapshots
 
     def put_snapshot(self, next_seq: int, blob: bytes) -> None:
-        """Keep a state; older ones than the last two go. Raises OSError."""
+        """Keep a state, once all that it has seen is on the disk; older ones than the last two go. Raises OSError."""
+        seen = [self._result(seq) for seq in range(max(0, next_seq - RESULTS_KEPT), next_seq)]
+        for path in (*seen, self.folder / "journal"):
+            with suppress(FileNotFoundError), path.open("rb+") as file:
+                os.fsync(file.fileno())
         _write(self.folder / f"state-{next_seq}", [blob], durable=True)
         for seq in self.snapshots()[SNAPSHOTS_KEPT:]:
             (self.folder / f"state-{seq}").unlink(missing_ok=True)
 
     def snapshots(self) -> list[int]:
-        """What states there are, newest first."""
+        """Return which states there are, newest first."""
         found = (re.fullmatch(r"state-(\d+)", path.name) for path in self.folder.iterdir())
         return sorted((int(match[1]) for match in found if match), reverse=True)
 
+    def usable_snapshots(self) -> list[int]:
+        """Return the states that a session can go on from, newest first: those that journal and answers fit.
+
+        A state is passed over if an answer before it is lost that a client may still ask for, or a line of the journal
+        that says which mask it follows; older ones need less, and with none the session begins anew.
+        """
+        journal = self.journal()
+        last = max(journal, default=-1)
+        lost = [seq for seq in range(max(0, last + 1 - RESULTS_KEPT), last + 1) if not self._has_result(seq)]
+        keys = [seq for seq, line in journal.items() if line.mask]
+        usable = []
+        for next_seq in self.snapshots():
+            key = max((seq for seq in keys if seq < next_seq), default=-1)
+            whole = key >= 0 and all(seq in journal for seq in range(key, next_seq))
+            if whole and not any(seq < next_seq for seq in lost):
+                usable.append(next_seq)
+        return usable
+
+    def _has_result(self, seq: int) -> bool:
+        try:
+            self.get_result("", seq)
+        except WireError:
+            return False
+        return True
+
+    def drop_snapshots_after(self, next_seq: int) -> None:
+        """Remove newer states: the session goes on from this one, and they may be of another future."""
+        for seq in self.snapshots():
+            if seq > next_seq:
+                (self.folder / f"state-{seq}").unlink(missing_ok=True)
+
     def snapshot(self, next_seq: int) -> bytes:
-        """One state's bytes. Raises OSError."""
+        """Return the bytes of one state. Raises OSError."""
         return (self.folder / f"state-{next_seq}").read_bytes()
 
     def remove(self) -> None:
-        """Forget the session."""
+        """Remove the session's folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _result(self, seq: int) -> Path:
         return self.folder / f"result-{seq}"
 
 
-class Store:
-    """All sessions of an engine on disk."""
+class SessionStore:
+    """Holds all sessions of an engine on disk."""
 
-    def __init__(self, root: Path) -> None:
-        """root: of this engine alone. Raises OSError where it cannot be made, SettingError where another has it."""
+    def __init__(self, root: Path, clock: Callable[[], float] = time.time) -> None:
+        """root: of this engine alone. clock: the system's, in seconds.
+
+        Raises OSError where the folder cannot be made or is another user's, SettingError where another engine has it.
+        """
         self.root = root
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(root)
+        self._ages = Ages(root / "ages", clock)
         self._held = try_lock(root / _LOCK)
         if self._held is None:
             raise SettingError(
@@ -181,52 +241,79 @@ class Store:
             self._held.close()
 
     def create(self, session: str, opening: say.Open, need: int) -> SessionFolder:
-        """A folder for a new session. Raises OSError."""
+        """Make the folder of a new session. Raises OSError."""
         return SessionFolder.create(self.root, session, opening, need)
 
     def folder(self, session: str) -> SessionFolder:
-        """The folder of a session."""
+        """Return the folder of a session."""
         return SessionFolder(self.root / public_name(session))
 
     def sessions(self) -> Iterator[SessionFolder]:
-        """Those that an earlier engine left; damaged ones are passed over."""
+        """Yield the sessions that an earlier engine left; damaged ones are passed over."""
         for path in self._folders():
             folder = SessionFolder(path)
-            try:
+            with suppress(WireError):
                 folder.about()
-            except (OSError, ValueError, KeyError, TypeError, WireError):
-                continue
-            yield folder
+                yield folder
 
     def excess(self, most_bytes: int) -> list[str]:
-        """Sessions that were left alone longest, of those that go beyond so many bytes together."""
+        """Return the sessions left alone longest, of those that go beyond so many bytes together. Raises OSError.
+
+        Folders that nobody can open any more are removed first. Call it now and then: it counts ages, too.
+        """
+        folders = self._folders()
+        ages = self._ages.count({path.name: _touched(path) for path in folders})
         kept, over = 0, []
-        for path in sorted(self._folders(), key=_touched, reverse=True):
-            kept += sum(file.stat().st_size for file in path.glob("*"))
+        for path in sorted(folders, key=lambda each: (ages[each.name], -_touched(each))):
+            kept += _bytes_of(path)
             if kept > most_bytes:
-                over.append(SessionFolder(path).about()[0])
+                try:
+                    over.append(SessionFolder(path).about()[0])
+                except WireError:
+                    shutil.rmtree(path, ignore_errors=True)
         return over
 
     def prune(self, most_age_s: float, most_bytes: int) -> None:
-        """Bound what is on disk: sessions left alone for long go, then those left alone longest of too many bytes.
-
-        Age is counted back from the newest session, if that is older than now: a clock that leaps forward between two
-        runs must not cost every session.
-        """
+        """Bound what is on disk: sessions left alone for long go, then those left alone longest of too many bytes."""
         folders = self._folders()
-        now = min(time.time(), max(map(_touched, folders), default=0.0))
+        ages = self._ages.count({path.name: _touched(path) for path in folders})
         kept = 0
-        for path in sorted(folders, key=_touched, reverse=True):
-            kept += sum(file.stat().st_size for file in path.glob("*"))
-            if kept > most_bytes or now - _touched(path) > most_age_s:
+        for path in sorted(folders, key=lambda each: (ages[each.name], -_touched(each))):
+            kept += _bytes_of(path)
+            if kept > most_bytes or ages[path.name] > most_age_s:
                 shutil.rmtree(path, ignore_errors=True)
 
     def _folders(self) -> list[Path]:
-        return sorted(path for path in self.root.iterdir() if path.is_dir())
+        return sorted(path for path in self.root.iterdir() if path.is_dir() and not path.is_symlink())
 
 
 def _touched(path: Path) -> float:
+    """When a session was last written to, in seconds of the system's clock."""
     return max((file.stat().st_mtime for file in path.glob("*")), default=path.stat().st_mtime)
+
+
+def _bytes_of(path: Path) -> int:
+    return sum(file.stat().st_size for file in path.glob("*"))
+
+
+def _check(data: bytes) -> str:
+    """A checksum against accidents."""
+    return hashlib.sha256(data).hexdigest()[:_CHECK_DIGITS]
+
+
+def _with_check(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields and a checksum of them."""
+    return {**fields, "check": _check(json.dumps(fields, sort_keys=True).encode())}
+
+
+def _checked(fields: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    """The fields without their checksum, if it matches. Raises ValueError. Version 0.1.0 wrote none."""
+    check = fields.pop("check", None)
+    if set(fields) != names:
+        raise ValueError(f"fields {sorted(fields)}"[:120])
+    if check is not None and check != _check(json.dumps(fields, sort_keys=True).encode()):
+        raise ValueError("the checksum does not match")
+    return fields
 
 
 def _write(path: Path, parts: list[Any], *, durable: bool = False) -> None:
@@ -240,6 +327,19 @@ def _write(path: Path, parts: list[Any], *, durable: bool = False) -> None:
                 file.flush()
                 os.fsync(file.fileno())
         temporary.replace(path)
+        if durable:
+            _sync_folder(path.parent)
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put the names of new files on the disk; Windows does so by itself."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happens on the device: networks, sessions, frames, jobs, one at a time.
+"""Owns the device: networks, sessions, frames and jobs, one thing at a time.
 
 Rules of this file:
 1. Only the device thread computes. Pool threads put plates in before and take results out after.
@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from matanyone_engine.engine.pixels import Plane, Seen
-from matanyone_engine.engine.store import Answered, SessionFolder
-from matanyone_engine.errors import SnapshotError
+from matanyone_engine.engine.pixels import DecodedPlate
+from matanyone_engine.engine.store import JournalLine, SessionFolder
+from matanyone_engine.errors import ForeignSnapshot, SnapshotError
 from matanyone_engine.jobs.job import MattePlan
 from matanyone_engine.jobs.provenance import describe_confidence, describe_frame, describe_making
 from matanyone_engine.jobs.run import run_matte
@@ -32,7 +32,7 @@ from matanyone_engine.matting.session import FrameReport, MattingSession
 from matanyone_engine.matting.state import StreamState
 from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.color_spaces import ColourChoice
-from matanyone_engine.media.images import PlateHeader
+from matanyone_engine.media.images import FloatImage, PlateHeader
 from matanyone_engine.media.layouts import SUBJECT
 from matanyone_engine.model.matanyone import MatAnyone
 from matanyone_engine.model.registry import VettedWeights, load_vetted
@@ -40,8 +40,8 @@ from matanyone_engine.wire import messages as say
 
 
 @dataclass
-class Live:
-    """A session on the device."""
+class LiveSession:
+    """Is a session on the device."""
 
     session: MattingSession
     opening: say.Open
@@ -52,9 +52,9 @@ class Live:
 
 @dataclass(frozen=True)
 class Done:
-    """A computed frame that is not stored yet."""
+    """Holds a computed frame that is not stored yet."""
 
-    alpha: Plane
+    alpha: FloatImage
     """(H, W) 0..1."""
     before: StreamState
     after: StreamState
@@ -67,16 +67,16 @@ class Done:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Where a restored session stands."""
+class RestoredSession:
+    """Says where a restored session stands."""
 
     next_seq: int
     seeded: bool
-    journal: tuple[Answered, ...] = ()
+    journal: tuple[JournalLine, ...] = ()
 
 
 class Worker:
-    """The device with everything on it."""
+    """Holds the device with everything on it."""
 
     def __init__(self, models: dict[str, str], device: str, precision: str = "auto") -> None:
         """models: name that clients may ask for -> name or path of the weights. device, precision: as load_network."""
@@ -84,9 +84,9 @@ class Worker:
         self._device = device
         self._precision = precision
         self._networks: dict[str, tuple[MatAnyone, VettedWeights]] = {}
-        self._live: dict[str, Live] = {}
+        self._live: dict[str, LiveSession] = {}
         self._jobs: dict[str, Generator[RunEvent, None, None]] = {}
-        self.seen: dict[int, Seen] = {}
+        self.seen: dict[int, DecodedPlate] = {}
         """By ticket: decoded, waiting for the device."""
         self.done: dict[int, Done] = {}
         """By ticket: computed, waiting for the store."""
@@ -100,7 +100,7 @@ class Worker:
     # --------------------------------------------------------------------------------------------- the network
 
     def network(self, name: str) -> tuple[MatAnyone, VettedWeights]:
-        """Loaded once, then shared by all sessions. Raises CheckpointError, LicenceRefused, DeviceError."""
+        """Return a network, loaded once for all sessions. Raises CheckpointError, LicenceRefused, DeviceError."""
         if name not in self._networks:
             with self._doing("loading", ""):
                 self._networks[name] = load_vetted(self._models[name], self._device, self._precision)
@@ -108,7 +108,7 @@ class Worker:
 
     @property
     def loaded(self) -> tuple[str, ...]:
-        """Names of the networks that are on the device."""
+        """Return the names of the networks that are on the device."""
         return tuple(self._networks)
 
     def unload(self) -> None:
@@ -118,21 +118,23 @@ class Worker:
 
     # ------------------------------------------------------------------------------------------------ sessions
 
-    def load(self, session: str, opening: say.Open, folder: SessionFolder) -> Standing:
-        """A session as the folder knows it, or a new one. Raises EngineError."""
+    def load(self, session: str, opening: say.Open, folder: SessionFolder) -> RestoredSession:
+        """Load a session as its folder knows it, or a new one. Raises EngineError."""
         network, weights = self.network(opening.model)
         folder.mend_journal()
         journal = folder.journal()
-        for next_seq in folder.snapshots():
+        for next_seq in folder.usable_snapshots():
             restored = _restored(network, folder, next_seq)
             if restored is not None:
+                folder.drop_snapshots_after(next_seq)
                 keys = (line for line in journal.values() if line.mask and line.seq < next_seq)
-                key = max(keys, key=_seq, default=Answered(0, 0, "", "", "unknown"))
-                self._live[session] = Live(restored, opening, weights, key.frame, key.mask)
-                return Standing(next_seq, True, tuple(journal.values()))
+                key = max(keys, key=_seq, default=JournalLine(0, 0, "", "", "unknown"))
+                self._live[session] = LiveSession(restored, opening, weights, key.frame, key.mask)
+                return RestoredSession(next_seq, True, tuple(journal.values()))
+        folder.drop_snapshots_after(0)
         fresh = MattingSession(network, **keywords(opening.options))
-        self._live[session] = Live(fresh, opening, weights)
-        return Standing(0, False, tuple(journal.values()))
+        self._live[session] = LiveSession(fresh, opening, weights)
+        return RestoredSession(0, False, tuple(journal.values()))
 
     def step(self, session: str, ticket: int, frame: int, *, key: bool) -> None:
         """Compute a decoded frame; the result waits in `done`. Raises EngineError; then nothing has happened."""
@@ -157,7 +159,7 @@ class Worker:
             sure,
         )
 
-    def _alpha(self, session: str, planes: torch.Tensor, seen: Seen, frame: int, *, key: bool) -> Plane:
+    def _alpha(self, session: str, planes: torch.Tensor, seen: DecodedPlate, frame: int, *, key: bool) -> FloatImage:
         live = self._live[session]
         if not key:
             return live.session.advance(planes, frame=frame).cpu().numpy()
@@ -172,24 +174,27 @@ class Worker:
         return stopping
 
     def snapshot(self, session: str, state: StreamState | None = None) -> bytes:
-        """The session's state as bytes. States are values: any thread may ask."""
+        """Return the session's state as bytes. States are values: any thread may ask."""
         return self._live[session].session.snapshot(state)
 
     def rewind(self, session: str, ticket: int) -> None:
-        """Back to before a frame that could not be stored."""
+        """Put the session back to before a frame that could not be stored."""
         self._live[session].session.rewind(self.done[ticket].before)
 
     def forget(self, session: str) -> None:
-        """Take a session off the device."""
+        """Let go of a session. Any thread may ask."""
         self._live.pop(session, None)
         self.halted.discard(session)
+
+    def give_room_back(self) -> None:
+        """Return memory that no session needs any more to the system; only on the device thread."""
         if not self._live:
             give_back()
 
     # ---------------------------------------------------------------------------------------------------- jobs
 
     def job_step(self, session: str, plan: MattePlan, model: str, *, resume: bool) -> RunEvent | None:
-        """What the job did next, or None at its end. Raises EngineError."""
+        """Do the job's next step; return what it did, or None at its end. Raises EngineError."""
         network, weights = self.network(model)
         if session not in self._jobs:
             self._jobs[session] = run_matte(
@@ -220,7 +225,7 @@ class Worker:
 
     @contextmanager
     def _doing(self, what: str, session: str) -> Iterator[None]:
-        """Say what the device does, for Pong."""
+        """Say what the device does meanwhile, for Pong."""
         self.activity, self.activity_of, self.progress_at = what, session, time.monotonic()
         try:
             yield
@@ -228,7 +233,7 @@ class Worker:
             self.activity, self.activity_of, self.progress_at = "idle", "", time.monotonic()
 
 
-def _seq(line: Answered) -> int:
+def _seq(line: JournalLine) -> int:
     return line.seq
 
 
@@ -236,15 +241,13 @@ def _restored(network: MatAnyone, folder: SessionFolder, next_seq: int) -> Matti
     """The session at a snapshot; None where that is damaged, since an older one may do. Raises SnapshotError else."""
     try:
         return MattingSession.restore(network, folder.snapshot(next_seq))
-    except OSError:
-        return None
-    except SnapshotError as error:
-        if "another network" in error.came:
-            raise
+    except ForeignSnapshot:
+        raise
+    except (OSError, SnapshotError):
         return None
 
 
-def _provenance(live: Live, colour: ColourChoice) -> dict[str, str]:
+def _provenance(live: LiveSession, colour: ColourChoice) -> dict[str, str]:
     options = replace(live.opening.options, warm_up_passes=live.session.warm_up_passes)
     return describe_making(
         live.weights,

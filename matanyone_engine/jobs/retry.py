@@ -9,11 +9,13 @@ from __future__ import annotations
 import errno
 import logging
 import time
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+from matanyone_engine.atomic import open_inside
 from matanyone_engine.errors import EngineError
 
 T = TypeVar("T")
@@ -59,9 +61,10 @@ def read_through(path: Path) -> None:
 
 def write_something(folder: Path) -> None:
     """Write a small file, to see whether the storage takes it. Raises OSError."""
-    probe = folder / ".matanyone-storage-test.tmp"
+    probe = folder / f".matanyone-storage-test.{uuid.uuid4().hex}.tmp"  # a name that nobody can put a link under
     try:
-        probe.write_bytes(bytes(4096))
+        with open_inside(probe, "xb") as file:
+            file.write(bytes(4096))
     finally:
         with suppress(OSError):
             probe.unlink(missing_ok=True)

@@ -18,10 +18,10 @@ from torch import Tensor
 
 from matanyone_engine.errors import (
     BadResult,
+    ForeignSnapshot,
     Interrupted,
     MaskError,
     PlateError,
-    SnapshotError,
 )
 from matanyone_engine.matting import step
 from matanyone_engine.matting.confidence import Signals, covered, measured
@@ -228,7 +228,7 @@ class MattingSession:
     def restore(cls, network: MatAnyone, blob: bytes) -> MattingSession:
         """Return a session that goes on exactly where snapshot() was taken.
 
-        Raises SnapshotError for damaged bytes or another network's.
+        Raises SnapshotError for damaged bytes, ForeignSnapshot for another network's.
         """
         about = read_about(blob)
         session = cls(network, MemoryPolicy.from_dict(about["policy"]), **options_of_snapshot(about["options"]))
@@ -238,11 +238,11 @@ class MattingSession:
     def recall(self, blob: bytes) -> None:
         """Go to where snapshot() was taken, in this session or in one with the same options.
 
-        Raises SnapshotError for damaged bytes or another network's.
+        Raises SnapshotError for damaged bytes, ForeignSnapshot for another network's.
         """
         network = read_about(blob)["network"]
         if network != self._network_digest:
-            raise SnapshotError(
+            raise ForeignSnapshot(
                 expected=f"a snapshot of this network ({self._network_digest[:12]})",
                 came=f"one of another network ({network[:12]})",
                 action="Load the weights that the snapshot was made with.",

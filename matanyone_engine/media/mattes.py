@@ -15,6 +15,7 @@ import errno
 import logging
 import os
 import shutil
+import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -24,7 +25,7 @@ import cv2
 import numpy as np
 import OpenImageIO as oiio
 
-from matanyone_engine.atomic import whole_file
+from matanyone_engine.atomic import make_folder, open_inside, whole_file
 from matanyone_engine.errors import OutputError
 from matanyone_engine.media.exr import Planes, StoredPlane, holds, read_header, read_planes, write_planes
 from matanyone_engine.media.half_float import halves
@@ -82,10 +83,11 @@ def check_writable(folder: Path, expected_bytes: int = 0) -> int:
 
     Raises OutputError: it cannot be made or written, or has less room than expected_bytes.
     """
-    probe = folder / f".matanyone-write-test.{os.getpid()}.tmp"
+    probe = folder / f".matanyone-write-test.{uuid.uuid4().hex}.tmp"  # a name that nobody can put a link under
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(bytes(4096))
+        make_folder(folder)
+        with open_inside(probe, "xb") as file:
+            file.write(bytes(4096))
         free = shutil.disk_usage(folder).free
     except OSError as error:
         why = error.strerror or str(error)

@@ -32,6 +32,7 @@ from typing import Any, BinaryIO
 
 import psutil
 
+from matanyone_engine.atomic import open_inside
 from matanyone_engine.errors import AlreadyRunning, OutputError
 from matanyone_engine.runs.sidecars import Sidecars
 
@@ -111,7 +112,7 @@ class Claim:
         """Make the claim. Raises AlreadyRunning where another worker computes any of the frames; OutputError."""
         try:
             self._clear_own_place()
-            with self._path.open("x", encoding="utf-8") as file:
+            with open_inside(self._path, "x", encoding="utf-8") as file:
                 json.dump(self._owner.to_json(), file)
             self._lock = _try_lock(self._path)
             self._refuse_overlap()

@@ -19,7 +19,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
-from matanyone_engine.atomic import whole_file
+from matanyone_engine.atomic import open_inside, whole_file
 from matanyone_engine.errors import OutputError
 from matanyone_engine.runs.frame_record import FrameRecord
 
@@ -168,7 +168,7 @@ class Ledger:
     def _append(self, line: LedgerLine) -> None:
         self._lines[line.frame] = line
         try:
-            with self._path.open("a") as file:
+            with open_inside(self._path, "a") as file:
                 file.write(json.dumps(line.to_json()) + "\n")
         except OSError as error:
             raise _not_written(self._path, error) from error

@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from matanyone_engine.atomic import whole_file
+from matanyone_engine.atomic import open_inside, whole_file
 from matanyone_engine.errors import EngineError, OutputError, SettingError
 from matanyone_engine.media.headers import SOFTWARE
 from matanyone_engine.media.sequence import describe_frames
@@ -130,7 +130,7 @@ class Record:
 def reserve(path: Path, name: str) -> None:
     """Take a version before another run that is planned at the same time can. Raises SettingError if one just did."""
     try:
-        with path.open("x", encoding="utf-8") as file:
+        with open_inside(path, "x", encoding="utf-8") as file:
             json.dump({"software": SOFTWARE, "format": FORMAT, "state": "planned"}, file)
     except FileExistsError as error:
         raise SettingError(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The protocol between hosts and the engine, as values (docs/protocol.md).
+"""Holds the protocol between hosts and the engine as plain values (docs/protocol.md).
 
     messages.py      what is said: one frozen dataclass per message
     conversation.py  who may say what when, and what answers it

@@ -19,7 +19,7 @@ CHECKSUM_DIGITS = 16
 
 @dataclass(frozen=True)
 class Payload:
-    """One binary part, as its header declares it."""
+    """Declares one binary part of a message."""
 
     name: str
     """What it is: 'plate', 'mask', 'alpha', 'snapshot'."""
@@ -63,22 +63,22 @@ def _raw_problem(payload: Payload) -> Optional[str]:
 
 
 def checksum(data: Any) -> str:
-    """Of any bytes-like object."""
+    """Return the checksum of any bytes-like object."""
     return hashlib.sha256(data).hexdigest()[:CHECKSUM_DIGITS]
 
 
 def describe_raw(name: str, data: Any, dtype: str, shape: tuple[int, int, int]) -> Payload:
-    """The declaration of a raw plane. Raises WireError where data and declaration differ."""
+    """Return the declaration of a raw plane. Raises WireError where data and declaration differ."""
     return Payload(name, RAW, memoryview(data).nbytes, checksum(data), dtype, shape)
 
 
 def describe_file(name: str, data: Any) -> Payload:
-    """The declaration of the bytes of an EXR file."""
+    """Return the declaration of the bytes of an EXR file."""
     return Payload(name, EXR, memoryview(data).nbytes, checksum(data))
 
 
 def check_length(payload: Payload, data: Any) -> None:
-    """Hold the length of what came against its declaration. Raises WireError."""
+    """Compare the length of what came with its declaration. Raises WireError."""
     came = memoryview(data).nbytes
     if came != payload.bytes:
         message = f"payload {payload.name!r:.40}: expected {payload.bytes} bytes, got {came}"
@@ -86,7 +86,7 @@ def check_length(payload: Payload, data: Any) -> None:
 
 
 def check_content(payload: Payload, data: Any) -> None:
-    """Hold its bytes against the checksum; takes a millisecond a megabyte. Raises WireError."""
+    """Compare the bytes that came with their checksum; takes a millisecond a megabyte. Raises WireError."""
     if checksum(data) != payload.checksum:
         message = f"payload {payload.name!r:.40}: expected checksum {payload.checksum:.40}, got another"
         raise WireError(Code.CHECKSUM, message, "Send it again; if this goes on, look for faulty memory or cables.")

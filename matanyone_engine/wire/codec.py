@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Message <-> list of byte strings. No socket, no state.
+"""Turns a message into a list of byte strings, and back. It has no socket and no state.
 
     part 0   magic and version (version.py)
     part 1   the header: UTF-8 JSON of at most MOST_HEADER_BYTES
@@ -44,7 +44,7 @@ _BUG = "This is a defect of the sender."
 
 @dataclass(frozen=True)
 class Packet:
-    """One message as it travels."""
+    """Holds one message as it travels, with its payloads."""
 
     id: int
     """Drawn by whoever asks; the answer repeats it. 0: nobody asked."""
@@ -54,7 +54,7 @@ class Packet:
     """Bytes-like, one for each payload."""
 
     def payload(self, name: str) -> tuple[Payload, Any]:
-        """Declaration and bytes of one payload. Raises WireError where it is missing."""
+        """Return declaration and bytes of one payload. Raises WireError where it is missing."""
         for declared, data in zip(self.payloads, self.data):
             if declared.name == name:
                 return declared, data
@@ -62,7 +62,7 @@ class Packet:
 
 
 def encode(packet: Packet) -> list[Any]:
-    """Packet -> parts to send. Raises WireError if its header is too large."""
+    """Turn a packet into the parts to send. Raises WireError if its header is too large."""
     fields: dict[str, Any] = {"type": type_name(type(packet.message)), "id": packet.id}
     fields.update(said(packet.message))
     if packet.payloads:
@@ -74,7 +74,7 @@ def encode(packet: Packet) -> list[Any]:
 
 
 def said(value: Any) -> dict[str, Any]:
-    """A dataclass's fields but those at their default: an older receiver refuses an option only where it is used."""
+    """Return a dataclass's fields without those at their default: an older receiver refuses only options in use."""
     fields = {}
     for item in dataclasses.fields(value):
         said = getattr(value, item.name)
@@ -85,7 +85,7 @@ def said(value: Any) -> dict[str, Any]:
 
 
 def decode(parts: Sequence[Any]) -> Packet:
-    """Received parts (bytes-like) -> packet. Raises WireError for anything that is not exactly right."""
+    """Turn received parts (bytes-like) into a packet. Raises WireError for anything that is not exactly right."""
     if not parts:
         raise malformed("expected at least one part")
     version = read_preamble(bytes(parts[0][: len(preamble()) + 1]))
@@ -104,13 +104,13 @@ def decode(parts: Sequence[Any]) -> Packet:
 
 
 def verify(packet: Packet) -> None:
-    """Hold the payloads against their checksums. Apart from decode, since it takes its time. Raises WireError."""
+    """Compare the payloads with their checksums. It is not part of decode(), since it takes time. Raises WireError."""
     for payload, data in zip(packet.payloads, packet.data):
         check_content(payload, data)
 
 
 def from_fields(kind: Any, fields: Any, where: str = "") -> Any:
-    """A dataclass from dataclasses.asdict() of it that went through JSON. Raises WireError if it does not fit.
+    """Make a dataclass from the JSON form of its dataclasses.asdict(). Raises WireError if it does not fit.
 
     where: what errors call it; '' is the dataclass's name.
     """
@@ -118,7 +118,7 @@ def from_fields(kind: Any, fields: Any, where: str = "") -> Any:
 
 
 def read_object(text: str) -> dict[str, Any]:
-    """A JSON object; no field twice, no NaN. Raises ValueError, RecursionError."""
+    """Read a JSON object without repeated fields and without NaN. Raises ValueError, RecursionError."""
     fields = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
     if not isinstance(fields, dict):
         raise ValueError("expected an object")
@@ -258,12 +258,12 @@ def _required(kind: Any) -> frozenset[str]:
 
 
 def malformed(what: str) -> WireError:
-    """The refusal of a message that is not as docs/protocol.md says."""
+    """Return the error for a message that is not as docs/protocol.md says."""
     return WireError(Code.MALFORMED, what, _BUG)
 
 
 def too_large(expected: str, came: int) -> WireError:
-    """The refusal of more bytes than are allowed."""
+    """Return the error for more bytes than are allowed."""
     return WireError(
         Code.TOO_LARGE, f"expected {expected}, got {came}", "Send smaller plates, or raise the engine's limit."
     )

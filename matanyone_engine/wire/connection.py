@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The file through which clients of this user find the engine: where it listens, who it is, and its secret.
+"""Reads and writes the file by which this user's clients find the engine: where it listens, who it is, its secret.
 
-Readable by its owner only. It may be stale: whoever reads it makes sure that this engine answers.
+The file is for its owner only. It may be stale: whoever reads it makes sure that this engine answers.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import secrets
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -16,14 +17,16 @@ from pathlib import Path
 from typing import Optional
 
 from .errors import Code, WireError
+from .private import home_or_temporary, open_private, private_folder
 
 VARIABLE = "MATANYONE_CONNECTION"
 """Environment: the connection file to use instead of the user's own."""
+_MOST_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
 class Connection:
-    """How to reach one run of an engine."""
+    """Says how to reach one run of an engine."""
 
     data: str
     """ZeroMQ endpoint of the data socket: tcp://127.0.0.1:5555."""
@@ -38,7 +41,7 @@ class Connection:
 
 
 def default_path() -> Path:
-    """Where the engine of this user writes it."""
+    """Return the path at which this user's engine writes the file."""
     chosen = os.environ.get(VARIABLE)
     if chosen:
         return Path(chosen)
@@ -48,7 +51,7 @@ def default_path() -> Path:
 def _runtime_folder() -> Path:
     """A folder of this user alone, emptied at log-out where the system has such a one."""
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", str(Path.home()))) / "matanyone-engine" / "run"
+        return Path(os.environ.get("LOCALAPPDATA", str(home_or_temporary()))) / "matanyone-engine" / "run"
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     if runtime and Path(runtime).is_dir():
         return Path(runtime) / "matanyone-engine"
@@ -56,26 +59,25 @@ def _runtime_folder() -> Path:
 
 
 def write_connection(path: Path, connection: Connection) -> None:
-    """Write it whole and for the owner's eyes only. Raises OSError; PermissionError where others own the folder."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if sys.platform != "win32" and path.parent.stat().st_uid != os.getuid():
-        raise PermissionError(f"{path.parent} belongs to another user")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    """Write the file whole, readable by its owner only. Raises OSError; PermissionError where others own the folder."""
+    private_folder(path.parent)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    handle = open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         json.dump(dataclasses.asdict(connection), file)
     temporary.replace(path)
 
 
 def read_connection(path: Path) -> Connection:
-    """What the file says. Raises WireError where there is none, it is damaged, or others could have read it."""
+    """Read the file. Raises WireError where there is none, it is damaged, or others could have read it."""
     try:
-        if sys.platform != "win32" and path.stat().st_mode & 0o077:
-            raise _unusable(f"{path}, which others may read", "Remove it and start the engine again.")
-        return Connection(**json.loads(path.read_text(encoding="utf-8")))
+        with os.fdopen(open_private(path, os.O_RDONLY), encoding="utf-8") as file:
+            if sys.platform != "win32" and os.fstat(file.fileno()).st_mode & 0o077:
+                raise _unusable(f"{path}, which others may read", "Remove it and start the engine again.")
+            return Connection(**json.loads(file.read(_MOST_BYTES)))
     except FileNotFoundError as error:
         raise _unusable(f"none at {path}", "Start the engine: matanyone-engine serve.") from error
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise _unusable(f"{path}: {error}", "Remove it and start the engine again.") from error
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may say what when, on which socket, and what answers it: one table for both sides.
+"""Says which requests may come when and on which socket, and what answers them: one table for both sides.
 
 a socket      stranger -- Hello/Welcome --> known
 a session     (none) -- Open/Opened --> waiting -- Key/Result --> following -- Frame/Result --> following ...
@@ -22,14 +22,14 @@ from .messages import Message, type_name
 
 
 class Channel(Enum):
-    """The engine's two sockets: a word of control never waits behind pixels."""
+    """Names the engine's two sockets, so that control messages never wait behind pixels."""
 
     CONTROL = "control"
     DATA = "data"
 
 
-class Phase(Enum):
-    """Where a session stands."""
+class ConversationPhase(Enum):
+    """Names the states of a session or job."""
 
     WAITING = "waiting"
     """For its first key."""
@@ -43,34 +43,34 @@ class Phase(Enum):
 
 @dataclass(frozen=True)
 class Exchange:
-    """A request and its answer; a Fault may always come instead."""
+    """Describes a request and its answer; a Fault may always come instead."""
 
     channels: frozenset[Channel]
     reply: type[Message]
-    phases: frozenset[Phase] = frozenset()
+    phases: frozenset[ConversationPhase] = frozenset()
     """Phases of the session it names in which it makes sense; empty: it needs none."""
     payloads: tuple[str, ...] = ()
 
 
 _CONTROL, _DATA = frozenset({Channel.CONTROL}), frozenset({Channel.DATA})
-_ALIVE = frozenset({Phase.WAITING, Phase.FOLLOWING})
+_ALIVE = frozenset({ConversationPhase.WAITING, ConversationPhase.FOLLOWING})
 
 EXCHANGES: dict[type[Message], Exchange] = {
     say.Hello: Exchange(_CONTROL | _DATA, say.Welcome),
     say.Ping: Exchange(_CONTROL, say.Pong),
     say.Status: Exchange(_CONTROL, say.StatusReport),
     say.ListSessions: Exchange(_CONTROL, say.Sessions),
-    say.Cancel: Exchange(_CONTROL, say.Cancelled, frozenset(Phase)),
+    say.Cancel: Exchange(_CONTROL, say.Cancelled, frozenset(ConversationPhase)),
     say.Snapshot: Exchange(_CONTROL, say.Snapshotted, _ALIVE),
     say.Job: Exchange(_CONTROL, say.Accepted),
-    say.Show: Exchange(_CONTROL, say.Shown, frozenset({Phase.RUNNING})),
+    say.Show: Exchange(_CONTROL, say.Shown, frozenset({ConversationPhase.RUNNING})),
     say.Prompt: Exchange(_CONTROL, say.Masked),
     say.Shutdown: Exchange(_CONTROL, say.Goodbye),
     say.Open: Exchange(_DATA, say.Opened),
-    say.Reopen: Exchange(_DATA, say.Opened, _ALIVE | {Phase.PARKED, Phase.CANCELLING}),
+    say.Reopen: Exchange(_DATA, say.Opened, _ALIVE | {ConversationPhase.PARKED, ConversationPhase.CANCELLING}),
     say.Key: Exchange(_DATA, say.Result, _ALIVE, ("plate", "mask")),
     say.Frame: Exchange(_DATA, say.Result, _ALIVE, ("plate",)),
-    say.Fetch: Exchange(_DATA, say.Result, _ALIVE | {Phase.PARKED, Phase.CANCELLING}),
+    say.Fetch: Exchange(_DATA, say.Result, _ALIVE | {ConversationPhase.PARKED, ConversationPhase.CANCELLING}),
     say.Close: Exchange(_DATA, say.Closed),
 }
 """Every request."""
@@ -82,7 +82,7 @@ REPLY_PAYLOADS: dict[type[Message], tuple[str, ...]] = {say.Result: ("alpha",)}
 
 
 def check_request(message: Message, channel: Channel, payloads: tuple[str, ...], known: bool) -> Exchange:
-    """For the engine: may this be said here, by this peer? Raises WireError."""
+    """Make sure, for the engine, that this peer may send this request on this socket. Raises WireError."""
     exchange = EXCHANGES.get(type(message))
     name = type_name(type(message))
     if exchange is None:
@@ -101,18 +101,18 @@ def check_request(message: Message, channel: Channel, payloads: tuple[str, ...],
     return exchange
 
 
-def check_phase(message: Message, phase: Phase) -> None:
-    """For the engine: does it make sense where the session stands? Raises WireError."""
+def check_phase(message: Message, phase: ConversationPhase) -> None:
+    """Make sure, for the engine, that a request makes sense in the session's state. Raises WireError."""
     exchange = EXCHANGES[type(message)]
     if exchange.phases and phase not in exchange.phases:
         what = f"{type_name(type(message))} to a session that is {phase.value}"
-        if phase is Phase.PARKED:
+        if phase is ConversationPhase.PARKED:
             raise WireError(Code.SESSION_EXPIRED, what, "Reopen the session; nothing is lost.")
         raise WireError(Code.OUT_OF_TURN, what, "Wait for the answer that ends this phase.")
 
 
 def check_reply(request: Message, reply: Message, payloads: tuple[str, ...]) -> None:
-    """For the client: is this an answer to that request? Raises WireError."""
+    """Make sure, for the client, that a reply answers that request. Raises WireError."""
     allowed = (EXCHANGES[type(request)].reply, say.Fault)
     if not isinstance(reply, allowed) or payloads != REPLY_PAYLOADS.get(type(reply), ()):
         came = type_name(type(reply))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can go wrong between two peers, as codes that never change their meaning.
+"""Defines the codes of what can go wrong between two peers; their meaning never changes.
 
 A client branches on `code` alone. `message` says what was expected and what came, `action` what the user can do.
 """
@@ -11,7 +11,7 @@ from typing import Optional
 
 
 class Code(Enum):
-    """Published error codes; RETRYABLE says which may be tried again as they are."""
+    """Lists the published error codes; RETRYABLE says which requests may be sent again as they are."""
 
     NOT_OURS = "not-ours"
     VERSION = "version"
@@ -51,7 +51,7 @@ RETRYABLE = frozenset({Code.CHECKSUM, Code.BUSY, Code.NO_ROOM, Code.OUT_OF_MEMOR
 
 
 class WireError(Exception):
-    """A fault with a code, as it travels."""
+    """Carries a fault with its code, as it travels."""
 
     about: int = 0
     """The id of the request it answers; 0 where that could not be read."""
@@ -66,5 +66,5 @@ class WireError(Exception):
 
     @property
     def retryable(self) -> bool:
-        """Whether the same request may be sent again."""
+        """Return whether the same request may be sent again."""
         return self.code in RETRYABLE

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A job as a file: what a host writes, and what `matanyone-engine run` runs on any machine (docs/job_file.md).
+"""Reads and writes job files: a host writes them, `matanyone-engine run` runs them on any machine (docs/job_file.md).
 
     {"format": "matanyone-job", "version": 1,
      "roots": [{"linux": "/mnt/show", "windows": "P:/show"}],
@@ -24,19 +24,22 @@ from typing import Any, Optional
 
 from .codec import from_fields, read_object, said
 from .errors import Code, WireError
+from .limits import check_values
 from .messages import Job
 
 FORMAT = "matanyone-job"
 VERSION = 1
 OF_A_RUN = ("nonce", "resume")
 """Fields of Job that are not in a file: whoever runs it fills them."""
+BYTE_ORDER_MARK = "\ufeff"
+"""Some editors on Windows begin every text file with it."""
 LICENCES = ("any", "commercial")
 """What Job.licence may be."""
 
 
 @dataclass(frozen=True)
 class Root:
-    """One folder, as the machines of a studio call it. A path under any of the names is the same file everywhere."""
+    """Names one folder as the machines of a studio call it. Under any of the names, a path is the same file."""
 
     linux: Optional[str] = None
     macos: Optional[str] = None
@@ -45,7 +48,7 @@ class Root:
 
 @dataclass(frozen=True)
 class PathRule:
-    """What the beginning of a path is on this machine: from the farm that runs it, not from the file."""
+    """Translates the beginning of a path for this machine. It comes from the farm, not from the job file."""
 
     source: str
     destination: str
@@ -53,7 +56,7 @@ class PathRule:
 
 @dataclass(frozen=True)
 class JobFile:
-    """What a job file says."""
+    """Holds what a job file says."""
 
     job: Job
     """Its nonce is '' and it does not resume."""
@@ -63,9 +66,9 @@ class JobFile:
 
 
 def read_job_file(text: str) -> JobFile:
-    """What a file says. Raises WireError (bad-input) for anything that is not exactly right."""
+    """Read a job file's text, also with a byte order mark. Raises WireError (bad-input) for anything not right."""
     try:
-        fields = read_object(text)
+        fields = read_object(text.removeprefix(BYTE_ORDER_MARK))
     except (ValueError, RecursionError) as error:
         raise _bad(f"no JSON object: {str(error)[:120]}") from error
     _check_format(fields)
@@ -77,6 +80,7 @@ def read_job_file(text: str) -> JobFile:
         fields["job"] = {**job, "nonce": ""}
     try:
         file: JobFile = from_fields(JobFile, fields, "the file")
+        check_values(file)
     except WireError as error:
         raise _bad(error.message.replace("the file.", "")) from error
     _check_licence(file.job.licence)
@@ -84,7 +88,7 @@ def read_job_file(text: str) -> JobFile:
 
 
 def write_job_file(file: JobFile) -> str:
-    """The file's text: what is at its default is left out."""
+    """Return the text of a job file; fields at their default are left out."""
     fields: dict[str, Any] = {"format": FORMAT, "version": VERSION, **said(file)}
     fields["job"] = {name: value for name, value in said(file.job).items() if name not in OF_A_RUN}
     return json.dumps(fields, indent=2, ensure_ascii=False, allow_nan=False, default=said) + "\n"
@@ -118,7 +122,7 @@ def _bad(came: str) -> WireError:
 
 
 def with_paths(job: Job, change: Callable[[str], str]) -> Job:
-    """The job with every path changed; one that is not given stays so."""
+    """Return the job with every path changed; a path that is not given stays so."""
 
     def new(path: Optional[str]) -> Optional[str]:
         return change(path) if path else path
@@ -132,7 +136,7 @@ def with_paths(job: Job, change: Callable[[str], str]) -> Job:
 
 
 def job_here(file: JobFile, folder: str, rules: Sequence[PathRule] = (), system: str = "") -> Job:
-    """The job with absolute paths of this machine.
+    """Return the job with absolute paths of this machine.
 
     folder: the file's own, for relative paths. rules: go before the file's roots, the longest first.
     system: 'linux', 'macos' or 'windows'; '' is this machine's. Raises WireError (bad-input).
@@ -144,6 +148,7 @@ def job_here(file: JobFile, folder: str, rules: Sequence[PathRule] = (), system:
         for rule in ordered:
             rest = _below(path, rule.source)
             if rest is not None:
+                _check_inside(path, rest)
                 return _joined(rule.destination, rest)
         found = _through_roots(path, file.roots, system)
         if found is not None:
@@ -163,16 +168,16 @@ def job_here(file: JobFile, folder: str, rules: Sequence[PathRule] = (), system:
 
 
 def is_file_name(model: str) -> bool:
-    """Whether a job's model is a file of weights, not a name that every machine knows."""
+    """Return whether a job's model is a file of weights, not a name that every machine knows."""
     return "/" in model or "\\" in model
 
 
 def read_path_rules(text: str) -> tuple[PathRule, ...]:
-    """Path mapping rules as Open Job Description has them (pathmapping-1.0). Raises WireError (bad-input)."""
+    """Read path mapping rules of Open Job Description (pathmapping-1.0). Raises WireError (bad-input)."""
     try:
-        rules = json.loads(text).get("path_mapping_rules", [])
+        rules = json.loads(text.removeprefix(BYTE_ORDER_MARK)).get("path_mapping_rules", [])
         return tuple(PathRule(str(rule["source_path"]), str(rule["destination_path"])) for rule in rules)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise WireError(
             Code.BAD_INPUT,
             f"expected path mapping rules, got something else ({type(error).__name__}: {error})",
@@ -186,8 +191,19 @@ def _through_roots(path: str, roots: Sequence[Root], system: str) -> Optional[st
         for theirs in (root.linux, root.macos, root.windows):
             rest = _below(path, theirs) if theirs and ours else None
             if rest is not None:
+                _check_inside(path, rest)
                 return _joined(ours, rest)
     return None
+
+
+def _check_inside(path: str, rest: str) -> None:
+    """Raise WireError for a path that leaves the folder that a rule or a root stands for."""
+    if ".." in _slashed(rest).split("/"):
+        raise WireError(
+            Code.BAD_INPUT,
+            f"expected a path inside the folder that is mapped, got {path!r} with '..'",
+            "Write the path without '..'.",
+        )
 
 
 def _below(path: str, folder: str) -> Optional[str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A file that one process holds at a time. The system lets go of it when that process ends, however it ends."""
+"""Locks a file for one process at a time. The system lets go of it when that process ends, however it ends."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ import sys
 from pathlib import Path
 from typing import BinaryIO, Optional
 
+from .private import open_private
+
 
 def try_lock(path: Path) -> Optional[BinaryIO]:
-    """The held file, to be kept open for as long as it is to be held; None where another holds it. Raises OSError."""
-    file = open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0)  # noqa: PTH123, SIM115
+    """Return the locked file, to be kept open while the lock is needed; None where another process has it.
+
+    Raises OSError; PermissionError for a file of another user.
+    """
+    file = open(open_private(path, os.O_RDWR | os.O_CREAT), "r+b", buffering=0)  # noqa: PTH123, SIM115
     try:
         _lock(file)
     except (BlockingIOError, PermissionError):

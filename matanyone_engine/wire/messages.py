@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Everything that is said between a client and an engine (docs/protocol.md).
+"""Defines every message between a client and an engine (docs/protocol.md).
 
 Rules of this file:
 1. One frozen dataclass per message; its fields are the fields of the header, so types are what JSON has.
@@ -20,7 +20,7 @@ from typing import Optional
 
 @dataclass(frozen=True)
 class Message:
-    """Base of everything that is said."""
+    """Is the base of every message."""
 
 
 # ------------------------------------------------------------------------------------------------ who is there
@@ -28,7 +28,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Hello(Message):
-    """First on either socket. The engine forgets who is there when it restarts: say it again on a new epoch."""
+    """Introduces the client, first on either socket. A restarted engine knows nobody: send it again on a new epoch."""
 
     token: str
     """The engine's secret, from its connection file."""
@@ -40,7 +40,7 @@ class Hello(Message):
 
 @dataclass(frozen=True)
 class Welcome(Message):
-    """You are known; this is what I am and can take."""
+    """Answers Hello: it says what this engine is and what it takes."""
 
     epoch: str
     """Another value is another run of the engine."""
@@ -61,12 +61,12 @@ class Welcome(Message):
 
 @dataclass(frozen=True)
 class Ping(Message):
-    """Are you alive? Renews the leases of all sessions of this client."""
+    """Asks whether the engine is alive, and renews the leases of all sessions of this client."""
 
 
 @dataclass(frozen=True)
 class Pong(Message):
-    """Alive; and what the device does, since a frozen device answers no frame while this still comes."""
+    """Says that the engine is alive and what its device does; it comes also while a frozen device answers no frame."""
 
     epoch: str
     activity: str
@@ -79,12 +79,12 @@ class Pong(Message):
 
 @dataclass(frozen=True)
 class Status(Message):
-    """How is the engine?"""
+    """Asks for the figures of the whole engine."""
 
 
 @dataclass(frozen=True)
 class StatusReport(Message):
-    """Figures of the whole engine."""
+    """Gives the figures of the whole engine."""
 
     epoch: str
     engine: str
@@ -109,12 +109,12 @@ class StatusReport(Message):
 
 @dataclass(frozen=True)
 class ListSessions(Message):
-    """Which sessions are there?"""
+    """Asks which sessions there are."""
 
 
 @dataclass(frozen=True)
 class SessionInfo:
-    """One session as others may see it: its secret is not in here."""
+    """Describes one session as others may see it, without its secret."""
 
     name: str
     client: str
@@ -131,7 +131,7 @@ class SessionInfo:
 
 @dataclass(frozen=True)
 class Sessions(Message):
-    """All sessions, parked ones too."""
+    """Lists all sessions, also parked ones."""
 
     sessions: tuple[SessionInfo, ...]
 
@@ -141,7 +141,7 @@ class Sessions(Message):
 
 @dataclass(frozen=True)
 class Options:
-    """How a shot is computed. Results depend on nothing else but plates, mask and weights."""
+    """Says how a shot is computed. Results depend on nothing else but plates, mask and weights."""
 
     warm_up_passes: Optional[int] = None
     """How often a key's frame is predicted again; null is what suits the model."""
@@ -164,7 +164,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Open(Message):
-    """A new session for one object in one shot."""
+    """Opens a session for one object in one shot."""
 
     nonce: str
     """32 hexadecimal digits, drawn by the client: the same Open twice opens one session."""
@@ -179,14 +179,14 @@ class Open(Message):
 
 @dataclass(frozen=True)
 class Reopen(Message):
-    """Come back to a session: after a crash of either side, or from another client, which then owns it."""
+    """Comes back to a session after a crash of either side, or from another client, which then owns it."""
 
     session: str
 
 
 @dataclass(frozen=True)
 class Opened(Message):
-    """The session is there."""
+    """Says that the session is open, and how to go on."""
 
     session: str
     """Secret: whoever says it owns the session."""
@@ -200,7 +200,7 @@ class Opened(Message):
 
 @dataclass(frozen=True)
 class Key(Message):
-    """A plate and its mask: seeds the session, or starts its memory anew. Payloads: plate, mask."""
+    """Sends a plate and its mask: they seed the session, or start its memory anew. Payloads: plate, mask."""
 
     session: str
     seq: int
@@ -210,7 +210,7 @@ class Key(Message):
 
 @dataclass(frozen=True)
 class Frame(Message):
-    """The next plate. Payload: plate."""
+    """Sends the next plate. Payload: plate."""
 
     session: str
     seq: int
@@ -219,7 +219,7 @@ class Frame(Message):
 
 @dataclass(frozen=True)
 class Fetch(Message):
-    """The stored result of an earlier frame, once more."""
+    """Asks for the stored result of an earlier frame once more."""
 
     session: str
     seq: int
@@ -227,7 +227,7 @@ class Fetch(Message):
 
 @dataclass(frozen=True)
 class Result(Message):
-    """An alpha, stored before it was sent. Payload: alpha."""
+    """Brings an alpha, which was stored before it was sent. Payload: alpha."""
 
     session: str
     seq: int
@@ -244,14 +244,14 @@ class Result(Message):
 
 @dataclass(frozen=True)
 class Snapshot(Message):
-    """Put the session's state on disk now."""
+    """Asks the engine to put the session's state on disk now."""
 
     session: str
 
 
 @dataclass(frozen=True)
 class Snapshotted(Message):
-    """It is on disk: a restarted engine goes on from this seq."""
+    """Says that the state is on disk: a restarted engine goes on from this seq."""
 
     session: str
     next_seq: int
@@ -259,14 +259,14 @@ class Snapshotted(Message):
 
 @dataclass(frozen=True)
 class Cancel(Message):
-    """Stop within one frame. Frames that are finished stay; the session or job can go on."""
+    """Stops the work within one frame. Frames that are finished stay; the session or job can go on."""
 
     session: str
 
 
 @dataclass(frozen=True)
 class Cancelled(Message):
-    """It has stopped; unanswered Keys and Frames were answered with a Fault 'cancelled'."""
+    """Says that the work has stopped; unanswered Keys and Frames were answered with a Fault 'cancelled'."""
 
     session: str
     next_seq: int
@@ -274,14 +274,14 @@ class Cancelled(Message):
 
 @dataclass(frozen=True)
 class Close(Message):
-    """The session is over: memory, snapshots and stored results go."""
+    """Ends the session: memory, snapshots and stored results go."""
 
     session: str
 
 
 @dataclass(frozen=True)
 class Closed(Message):
-    """It is gone. Closing what is gone already is no error."""
+    """Says that the session is gone. Closing one that is gone already is no error."""
 
     session: str
 
@@ -291,7 +291,7 @@ class Closed(Message):
 
 @dataclass(frozen=True)
 class Delivery:
-    """How a job's alphas are written; every value is checked by the engine when it plans the job."""
+    """Says how a job's alphas are written; the engine checks every value when it plans the job."""
 
     layout: str = "matte"
     """'matte', 'alpha', 'straight', 'premult', 'foreground', 'layers' or 'cryptomatte'."""
@@ -313,7 +313,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class KeyMask:
-    """Masks of one object."""
+    """Names the masks of one object."""
 
     file: str
     """A file for one frame, or a pattern with #### for several."""
@@ -324,7 +324,7 @@ class KeyMask:
 
 @dataclass(frozen=True)
 class ObjectOptions:
-    """What else is said of one object."""
+    """Holds what else is to be known of one object."""
 
     name: str = "subject"
     first: Optional[int] = None
@@ -340,7 +340,7 @@ class ObjectOptions:
 
 @dataclass(frozen=True)
 class Job(Message):
-    """A whole shot from files to files, read and written by the engine under its roots."""
+    """Asks for a whole shot, from files to files, which the engine reads and writes under its roots."""
 
     nonce: str
     plate: str
@@ -382,7 +382,7 @@ class Job(Message):
 
 @dataclass(frozen=True)
 class Accepted(Message):
-    """The job is checked and waits its turn."""
+    """Says that the job is checked and waits for its turn."""
 
     session: str
     frames: int
@@ -397,7 +397,7 @@ class Accepted(Message):
 
 @dataclass(frozen=True)
 class ObjectConfidence:
-    """How far the alpha of one object can be trusted on one frame."""
+    """Says how far the alpha of one object can be trusted on one frame."""
 
     object: str
     value: float
@@ -408,7 +408,7 @@ class ObjectConfidence:
 
 @dataclass(frozen=True)
 class Progress(Message):
-    """A step of a job is done. May be left out when the client is slow; JobEnded is not."""
+    """Says that a step of a job is done. It may be left out when the client is slow; JobEnded is not."""
 
     session: str
     frame: int
@@ -430,7 +430,7 @@ class Progress(Message):
 
 @dataclass(frozen=True)
 class Show(Message):
-    """Make a frame of a job that runs before all others, as a viewer asks for it; the last one asked for goes first."""
+    """Asks a running job to make this frame before all others, for a viewer; the last one asked for goes first."""
 
     session: str
     frame: int
@@ -438,7 +438,7 @@ class Show(Message):
 
 @dataclass(frozen=True)
 class Shown(Message):
-    """The alpha of that frame is on disk: at once, or when it lands. It is the same as in any other order."""
+    """Says that the frame's alpha is on disk. It is the same as in any other order."""
 
     session: str
     frame: int
@@ -447,7 +447,7 @@ class Shown(Message):
 
 @dataclass(frozen=True)
 class JobEnded(Message):
-    """The job is over: 'finished', 'cancelled', or 'failed' with what a Fault would say.
+    """Says that the job is over: 'finished', 'cancelled', or 'failed' with what a Fault would say.
 
     'finished' with the code 'doubtful': all is written, but most alphas of an object are not to be trusted.
     """
@@ -468,7 +468,7 @@ class JobEnded(Message):
 
 @dataclass(frozen=True)
 class Stroke:
-    """What an artist has clicked or drawn on a plate."""
+    """Holds what an artist has clicked or drawn on a plate."""
 
     points: tuple[tuple[float, float], ...]
     """x, y in plate pixels from the top left of the display window: one is a click, several are a line."""
@@ -478,7 +478,7 @@ class Stroke:
 
 @dataclass(frozen=True)
 class Prompt(Message):
-    """Make a first mask from a box and strokes on one frame; answered when it is on disk. Sessions go on meanwhile."""
+    """Asks for a first mask from a box and strokes on one frame; answered when it is on disk. Sessions go on."""
 
     nonce: str
     """32 hexadecimal digits, drawn by the client: the same Prompt twice makes one mask."""
@@ -505,7 +505,7 @@ class Prompt(Message):
 
 @dataclass(frozen=True)
 class Masked(Message):
-    """The mask is on disk: soft, of the plate's size, for a Job or for an artist to mend."""
+    """Says that the mask is on disk: soft, of the plate's size, for a Job or for an artist to mend."""
 
     path: str
     frame: int
@@ -523,17 +523,17 @@ class Masked(Message):
 
 @dataclass(frozen=True)
 class Shutdown(Message):
-    """Snapshot every session and end the process."""
+    """Tells the engine to put every session on disk and to end."""
 
 
 @dataclass(frozen=True)
 class Goodbye(Message):
-    """Will do."""
+    """Says that the engine is about to end."""
 
 
 @dataclass(frozen=True)
 class Fault(Message):
-    """The request was not done, and changed nothing."""
+    """Says that a request was not done and changed nothing."""
 
     code: str
     """An errors.Code."""
@@ -549,7 +549,7 @@ def _all(kind: type[Message]) -> list[type[Message]]:
 
 
 def type_name(kind: type[Message]) -> str:
-    """Its name on the wire: ListSessions -> 'list-sessions'."""
+    """Return the name on the wire: ListSessions becomes 'list-sessions'."""
     return "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in kind.__name__).lstrip("-")
 
 

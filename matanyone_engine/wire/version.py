@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The first part of every message, in a format that never changes: four letters, a major and a minor number."""
+"""Reads and writes the first part of every message, whose format never changes: four letters, a major and a minor."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PREAMBLE_BYTES = 6
 
 
 class Version(NamedTuple):
-    """Peers of one major understand each other; a minor adds fields and types that the other side may not know."""
+    """Numbers the protocol: peers of one major understand each other; a minor adds fields the other may not know."""
 
     major: int
     minor: int
@@ -25,12 +25,12 @@ CURRENT = Version(1, 2)
 
 
 def preamble(version: Version = CURRENT) -> bytes:
-    """Version -> six bytes."""
+    """Return the six bytes of a version."""
     return MAGIC + bytes(version)
 
 
 def read_preamble(data: bytes) -> Version:
-    """Six bytes -> the sender's version. Raises WireError for strangers and for another major."""
+    """Read the sender's version from six bytes. Raises WireError for strangers and for another major."""
     if len(data) != PREAMBLE_BYTES or data[:4] != MAGIC:
         raise WireError(
             Code.NOT_OURS,

@@ -221,11 +221,18 @@ class _Told:
             raise LinkError(error.code.value, error.message, error.action) from error
 
 
+_RUN_COMPANION = (
+    "import sys; sys.path[:] = [p for p in sys.path if p[:1] == '/' or p[1:2] == ':' or p[:2] == chr(92) * 2]; "
+    "import runpy; runpy.run_module('matanyone_engine.client.companion', run_name='__main__', alter_sys=True)"
+)
+"""As -m, but nothing is imported from the folder that Nuke stands in (client/launcher.py: module_command)."""
+
+
 class CompanionLink(Link):
     """Talks through the engine's own Python beside this process, one JSON object a line (client/companion.py)."""
 
     def __init__(self, where: Where) -> None:
-        command = list(where.companion) + ["-m", "matanyone_engine.client.companion"]
+        command = list(where.companion) + ["-c", _RUN_COMPANION]
         command += ["--connection", where.connection] if where.connection else []
         command += ["--client", where.client] + (["--start", json.dumps(list(where.start))] if where.start else [])
         try:

@@ -7,8 +7,6 @@ import ast
 from collections import defaultdict
 from pathlib import Path
 
-import pytest
-
 import matanyone_engine
 
 PACKAGE = Path(matanyone_engine.__file__).parent
@@ -34,7 +32,6 @@ def types_in(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.xfail(strict=True, reason="the rooms are still sharing out their names (issue 18)")
 def test_no_two_modules_own_a_type_of_one_name() -> None:
     owners = defaultdict(list)
     for path in sorted(PACKAGE.rglob("*.py")):

@@ -19,7 +19,7 @@ import pytest
 from engines import toy_weights
 
 from matanyone_engine.client import detached
-from matanyone_engine.client.launcher import ensure_engine, find_engine, is_alive
+from matanyone_engine.client.launcher import ensure_engine, find_engine, is_alive, module_command
 from matanyone_engine.wire.errors import WireError
 
 LINUX = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks at /proc, which only Linux has")
@@ -133,6 +133,23 @@ def test_an_engine_that_cannot_start_says_why(tmp_path: Path) -> None:
         )
     with pytest.raises(WireError, match="could not be run"):
         ensure_engine(tmp_path / "engine.json", ["/nowhere/python3", "-m", "matanyone_engine"])
+
+
+@pytest.mark.parametrize("start", ["engine", "companion"])
+def test_nothing_is_imported_from_the_folder_that_a_host_stands_in(tmp_path: Path, start: str) -> None:
+    """A shot's folder may hold anything, also a file called argparse.py; -m would put that folder first."""
+    for module in ("argparse", "runpy", "json", "typing", "zmq"):
+        (tmp_path / f"{module}.py").write_text("raise SystemExit(7)")
+    if start == "engine":
+        command = [*module_command(sys.executable, "matanyone_engine"), "--version"]
+    else:
+        command = module_command(sys.executable, "matanyone_engine.client.companion")
+    done = subprocess.run(
+        [*command, *(["--connection", str(tmp_path / "none")] if start == "companion" else [])],
+        cwd=tmp_path, input=b"", capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert b"matanyone-engine 0" in done.stdout if start == "engine" else b'"unreachable"' in done.stdout
 
 
 def test_a_hosts_settings_go_and_the_users_stay() -> None:

@@ -21,11 +21,13 @@ from shots import read_image
 from toy import disc, plates
 
 from matanyone_engine.cli.main import main
-from matanyone_engine.jobs import run as runs
+from matanyone_engine.jobs import run_identity
 from matanyone_engine.jobs.job import MatteJob, plan_matte
 from matanyone_engine.jobs.job_files import load_job
 from matanyone_engine.jobs.job_message import matte_job
-from matanyone_engine.jobs.run import FrameDone, Unchanged, may_resume, run_matte
+from matanyone_engine.jobs.run import run_matte
+from matanyone_engine.jobs.run_events import FrameDone, Unchanged
+from matanyone_engine.jobs.run_identity import may_resume
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.model.registry import load_network, load_vetted
 from matanyone_engine.runs.record import read_record
@@ -36,6 +38,8 @@ OLD = Path(__file__).parent / "0.1.0"
 WRITTEN: dict[str, Any] = json.loads((OLD / "written.json").read_text())
 FRAMES = (1001, 1002, 1003, 1004)
 SIDE = 32
+NUKE_NAMES = {"settle": "warm_up"}
+"""What knobs were called then -> what they are called now."""
 NEAR = 2e-3
 """Alphas of another machine's CPU, in half floats."""
 
@@ -54,14 +58,14 @@ def _same_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
 
     Here they are taken for the same, to see that everything else in a name is what it was.
     """
-    monkeypatch.setattr(runs, "__version__", WRITTEN["engine"])
+    monkeypatch.setattr(run_identity, "__version__", WRITTEN["engine"])
     monkeypatch.setattr(torch, "__version__", WRITTEN["torch"])
-    monkeypatch.setattr(runs, "version", lambda _library: WRITTEN["OpenImageIO"])
-    monkeypatch.setattr(runs, "view_digest", lambda _view: WRITTEN["view"])
+    monkeypatch.setattr(run_identity, "version", lambda _library: WRITTEN["OpenImageIO"])
+    monkeypatch.setattr(run_identity, "view_digest", lambda _view: WRITTEN["view"])
 
 
 def job(name: str) -> MatteJob:
-    return MatteJob("plate.####.exr", "mask.exr", f"{name}/alpha.####.exr", mask_frame=1001, settle_passes=1)
+    return MatteJob("plate.####.exr", "mask.exr", f"{name}/alpha.####.exr", mask_frame=1001, warm_up_passes=1)
 
 
 def alpha(path: Path) -> np.ndarray:
@@ -80,7 +84,7 @@ def test_a_job_file_says_the_same(folder: Path, tmp_path: Path) -> None:
     assert said.model == str(folder / "weights.safetensors")
     asked = matte_job(said)
     assert (asked.plate, asked.mask) == (str(folder / "plate.####.exr"), str(folder / "mask.exr"))
-    assert (asked.mask_frame, asked.settle_passes) == (1001, 1)
+    assert (asked.mask_frame, asked.warm_up_passes) == (1001, 1)
     assert main(["run", str(folder / "job.json"), "--path-rules", str(rules), "--device", "cpu"]) == 0
 
 
@@ -98,7 +102,8 @@ def test_a_finished_run_stands(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     events = list(run_matte(plan_matte(job("finished")), network, weights, cache={}))
     assert [each.frames for each in events if isinstance(each, Unchanged)] == [FRAMES]
     record = read_record(folder / "finished" / "alpha.matanyone.json")
-    assert record["state"] == "finished"
+    assert record is not None
+    assert record.state == "finished"
     assert main(["review", "finished/alpha.####.exr", "--out", str(folder / "review.html")]) == 0
 
 
@@ -139,7 +144,7 @@ def test_an_engine_store_opens_and_its_session_goes_on(folder: Path) -> None:
             assert float(np.frombuffer(stored.data[0], "<f4").mean()) == mean
         payload = describe_raw("plate", shown[3].tobytes(), "f4", shown[3].shape)
         answer = client.wait(client.pump.ask(say.Frame(session, 3, 1004), (payload,), (shown[3].tobytes(),)))
-    by_library = MattingSession(load_network("weights.safetensors", "cpu"), settle_passes=1)
+    by_library = MattingSession(load_network("weights.safetensors", "cpu"), warm_up_passes=1)
     alphas = [by_library.seed(shown[0].transpose(2, 0, 1), disc(SIDE, SIDE, 9))]
     alphas += [by_library.advance(each.transpose(2, 0, 1)) for each in shown[1:]]
     went_on = np.frombuffer(answer.data[0], "<f4").reshape(SIDE, SIDE)
@@ -154,7 +159,8 @@ def test_a_nuke_script_opens(folder: Path, tmp_path: Path) -> None:
 
     (node,) = knobs.our_nodes()
     said = json.loads(json.dumps(vars(knobs.settings(node))))
-    assert {name: said[name] for name in WRITTEN["nuke"]} == WRITTEN["nuke"]
+    written = {NUKE_NAMES.get(name, name): value for name, value in WRITTEN["nuke"].items()}
+    assert {name: said[name] for name in written} == written
     for button in ("matte_range", "matte_frame", "rerun", "cancel", "save_job", "convert", "show_record"):
         code = node[button].command()
         compile(code, button, "exec")

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from lossy import Fate, LossyWire
 
 from matanyone_engine.client import pump as pump_module
-from matanyone_engine.client.client import EngineClient, Shot
+from matanyone_engine.client.client import ClientSession, EngineClient
 from matanyone_engine.client.launcher import ensure_engine, find_engine
 from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.codec import Packet, decode, encode
@@ -69,7 +69,7 @@ def wait_for(client: EngineClient, activity: str) -> None:
         client.next_event(0.02)
 
 
-def rest(shot: Shot, seq: int) -> dict[int, bytes]:
+def rest(shot: ClientSession, seq: int) -> dict[int, bytes]:
     """Everything from here on."""
     return pixels(shot.matte(numbers(seq), plate, None if seq else mask(), first_seq=seq))
 

@@ -193,7 +193,8 @@ def test_running_out_of_memory_keeps_what_is_finished(engine: Engine, shot: Shot
         assert isinstance(ended, say.JobEnded)
         assert (ended.outcome, ended.code) == ("failed", Code.OUT_OF_MEMORY.value)
         engine.accident()
-        assert events(JobRun(client, job(shot, resume=True)))[1].outcome == "finished"
+        ended = events(JobRun(client, job(shot, resume=True)))[1]
+        assert (ended.outcome, ended.message) == ("finished", "")
     check_files(shot)
 
 
@@ -214,8 +215,9 @@ def test_a_cancel_while_it_is_planned_and_while_it_runs(engine: Engine, shot: Sh
 
 
 def test_a_cancel_while_it_settles_on_the_mask(engine: Engine, shot: Shot) -> None:
+    engine.accident("predict", "sleep", **{"for": 0.2})  # 20 s
     with engine.client() as client:
-        run = JobRun(client, job(shot, options=say.Options(warm_up_passes=100_000)))
+        run = JobRun(client, job(shot, options=say.Options(warm_up_passes=100)))
         while not (client.pump.pong and client.pump.pong.activity == "stepping"):
             client.next_event(0.05)
         begun = time.monotonic()
@@ -285,15 +287,13 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(engine: Engine, 
         assert events(JobRun(client, job(shot, missing="skip")))[1].written == 5
 
 
-def test_a_plate_that_kills_the_image_library_costs_the_job_and_no_session(engine: Engine, shot: Shot) -> None:
+def test_a_sandbox_that_dies_between_two_jobs_costs_nobody_anything(engine: Engine, shot: Shot) -> None:
     with engine.client() as client:
         session = client.open_shot(SIZE, RAW)
         assert events(JobRun(client, job(shot)))[1].outcome == "finished"
         assert engine.process is not None
         for child in psutil.Process(engine.process.pid).children():
             child.kill()
-        with pytest.raises(WireError, match="image library died"):
-            JobRun(client, job(shot))
         assert pixels(session.matte(numbers(0, 3), plate, mask())) == {n: expected()[n] for n in numbers(0, 3)}
         assert events(JobRun(client, job(shot)))[1].outcome == "finished"
     check_files(shot)

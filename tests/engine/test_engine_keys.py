@@ -112,6 +112,16 @@ def test_a_client_that_is_listed_later_needs_no_restart_and_one_that_is_taken_of
         refused(client, "the engine does not know this client's key")
 
 
+def test_a_client_whose_key_is_taken_off_is_cut_within_a_second(engine: Engine, folder: Path) -> None:
+    assert main(["keys", "add", str(folder), "leaver"]) == 0
+    time.sleep(0.6)
+    with engine.client(keys=keys_of(folder / "leaver.key_secret")) as client:
+        assert isinstance(client.call(say.Status()), say.StatusReport)
+        (folder / "clients" / "leaver.key").unlink()
+        time.sleep(1.0)
+        refused(client, "the engine does not know this client's key")
+
+
 def test_the_engine_is_stopped_with_a_clients_key_only(engine: Engine, folder: Path) -> None:
     secret = folder / "nuke-07.key_secret"
     for wrong in (folder / "none.key_secret", folder / "clients" / "nuke-07.key"):

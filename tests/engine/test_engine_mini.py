@@ -14,8 +14,7 @@ from lossy import LossyWire
 from shots import Shot, make_shot, read_image
 
 from matanyone_engine.cli.main import main
-from matanyone_engine.client.client import Alpha, EngineClient
-from matanyone_engine.client.client import Shot as EngineShot
+from matanyone_engine.client.client import ClientSession, EngineClient, ReceivedAlpha
 from matanyone_engine.client.launcher import find_engine
 from matanyone_engine.jobs.job import MatteJob, plan_matte
 from matanyone_engine.jobs.run import run_matte
@@ -75,7 +74,7 @@ def sent(path: Path, name: str) -> tuple[Payload, bytes]:
     return describe_file(name, data), data
 
 
-def walk(shot: Shot, session: EngineShot) -> Iterator[Alpha]:
+def walk(shot: Shot, session: ClientSession) -> Iterator[ReceivedAlpha]:
     """The shot's own EXR files through the engine."""
     plates = Path(shot.plate)
     return session.matte(
@@ -83,7 +82,7 @@ def walk(shot: Shot, session: EngineShot) -> Iterator[Alpha]:
     )
 
 
-def files(alphas: list[Alpha]) -> dict[int, Path | bytes]:
+def files(alphas: list[ReceivedAlpha]) -> dict[int, Path | bytes]:
     assert len({alpha.frame for alpha in alphas}) == len(alphas)
     return {alpha.frame: bytes(alpha.data) for alpha in alphas}
 

@@ -18,7 +18,7 @@ import zmq
 from engines import FIRST, FRAMES, RAW, SIZE, Engine, expected, mask, numbers, pixels, plate, raw, running, shown
 from shots import make_shot, read_image
 
-from matanyone_engine.client.client import EngineClient, Shot
+from matanyone_engine.client.client import ClientSession, EngineClient
 from matanyone_engine.client.launcher import ensure_engine, find_engine
 from matanyone_engine.client.pump import State
 from matanyone_engine.engine.store import public_name
@@ -43,7 +43,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         yield started
 
 
-def follow(client: EngineClient, count: int = FRAMES) -> tuple[Shot, dict[int, bytes]]:
+def follow(client: EngineClient, count: int = FRAMES) -> tuple[ClientSession, dict[int, bytes]]:
     shot = client.open_shot(SIZE, RAW)
     return shot, pixels(shot.matte(numbers(0, count), plate, mask()))
 
@@ -379,7 +379,8 @@ def test_a_closed_session_is_gone(shared: Engine) -> None:
 
 
 def test_cancel_stops_within_a_pass_and_the_session_goes_on(shared: Engine) -> None:
-    patient = say.Options(warm_up_passes=100_000, colorspace="sRGB", reply="f4")
+    patient = say.Options(warm_up_passes=100, colorspace="sRGB", reply="f4")
+    shared.accident("predict", "sleep", **{"for": 0.2})  # 20 s
     with shared.client() as client:
         shot = client.open_shot(SIZE, patient)
         declared, data = plate(FIRST)
@@ -397,6 +398,7 @@ def test_cancel_stops_within_a_pass_and_the_session_goes_on(shared: Engine) -> N
         assert report.activity == "idle"
         assert phase_of(client, shot.session) == "waiting"
         shot.close()
+    shared.accident()
 
 
 def test_cancel_keeps_what_is_finished(shared: Engine) -> None:

@@ -13,12 +13,12 @@ import pytest
 from engines import RAW, mask, raw, shown
 from shots import HEIGHT, WIDTH, make_shot, read_image, write_image
 
-from matanyone_engine.engine.pixels import Asked, Decoder, decode, encode_alpha
+from matanyone_engine.engine.pixels import Decoder, PlateFormat, decode, encode_alpha
 from matanyone_engine.errors import ColourError, PlateError
 from matanyone_engine.wire.arrays import describe_file, describe_raw
 from matanyone_engine.wire.errors import Code, WireError
 
-SRGB = Asked((WIDTH, HEIGHT), "sRGB", 0)
+SRGB = PlateFormat((WIDTH, HEIGHT), "sRGB", 0)
 
 
 def test_raw_planes_arrive_as_they_are() -> None:
@@ -31,20 +31,20 @@ def test_raw_planes_arrive_as_they_are() -> None:
 
 def test_exposure_is_the_session_s() -> None:
     plate = raw("plate", shown()[0] * 0.5)
-    dark, bright = (decode(Asked((WIDTH, HEIGHT), "sRGB", 0, stops), plate, None).view for stops in (-1.0, 1.0))
+    dark, bright = (decode(PlateFormat((WIDTH, HEIGHT), "sRGB", 0, stops), plate, None).view for stops in (-1.0, 1.0))
     assert bright.mean() > dark.mean() + 0.1
 
 
 def test_raw_planes_must_be_named() -> None:
     with pytest.raises(ColourError, match="raw planes"):
-        decode(Asked((WIDTH, HEIGHT), None, 0), raw("plate", shown()[0]), None)
+        decode(PlateFormat((WIDTH, HEIGHT), None, 0), raw("plate", shown()[0]), None)
 
 
 def test_an_exr_of_another_size_is_refused_before_its_pixels_are_read(tmp_path: Path) -> None:
     shot = make_shot(tmp_path, count=1)
     data = (tmp_path / "plate.1001.exr").read_bytes()
     with pytest.raises(PlateError, match="session's size"):
-        decode(Asked((WIDTH + 1, HEIGHT), None, 0), (describe_file("plate", data[:400]), data[:400]), None)
+        decode(PlateFormat((WIDTH + 1, HEIGHT), None, 0), (describe_file("plate", data[:400]), data[:400]), None)
     assert shot.first == 1001
 
 

@@ -10,27 +10,27 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from matanyone_engine.engine import events as on
-from matanyone_engine.engine.customers import Limits
+from matanyone_engine.engine.customers import EngineLimits
 from matanyone_engine.engine.engine import Engine
 from matanyone_engine.engine.scheduler import Scheduler
 from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.conversation import EXCHANGES
 from matanyone_engine.wire.errors import Code, WireError
 
-LIMITS = Limits(memory_bytes=100, window_frames=3, window_bytes=40, lease_s=10.0, snapshot_every=3)
+LIMITS = EngineLimits(memory_bytes=100, window_frames=3, window_bytes=40, lease_s=10.0, snapshot_every=3)
 BROKEN = WireError(Code.BAD_INPUT, "broken", "mend it")
 FULL = WireError(Code.OUTPUT, "full", "free some room")
 
 
 def opened(scheduler: Scheduler, name: str, peer: str, priority: str = "interactive", need: int = 10) -> None:
     opening = say.Open(name * 32, (64, 48), priority=priority)
-    scheduler.handle(on.Asked(on.Asker(peer, 1), opening, 0.0, need=need, fresh=name))
+    scheduler.handle(on.Requested(on.Asker(peer, 1), opening, 0.0, need=need, fresh=name))
     scheduler.handle(on.Loaded(name))
 
 
 def asked(scheduler: Scheduler, name: str, seq: int, peer: str = "p", digest: str = "") -> list[on.Instruction]:
     message = say.Key(name, seq, seq) if seq == 0 else say.Frame(name, seq, seq)
-    event = on.Asked(on.Asker(peer, 100 + seq), message, 0.0, digest=digest or f"d{seq}", bytes=10)
+    event = on.Requested(on.Asker(peer, 100 + seq), message, 0.0, digest=digest or f"d{seq}", bytes=10)
     return scheduler.handle(event)
 
 
@@ -54,22 +54,22 @@ def test_a_frame_goes_its_way() -> None:
     scheduler = Scheduler(LIMITS)
     opened(scheduler, "a", "p")
     (step,) = ready(scheduler, "a", 0)
-    assert isinstance(step, on.Step)
+    assert isinstance(step, on.ComputeFrame)
     assert step.key
-    (store,) = scheduler.handle(on.Stepped(step.ticket, 1.0))
-    assert isinstance(store, on.Store)
+    (store,) = scheduler.handle(on.FrameComputed(step.ticket, 1.0))
+    assert isinstance(store, on.StoreResult)
     assert store.snapshot, "a key is worth a snapshot"
-    assert kinds(scheduler.handle(on.Stored(store.ticket, snapshotted=True))) == ["SendResult"]
+    assert kinds(scheduler.handle(on.ResultStored(store.ticket, snapshotted=True))) == ["SendResult"]
     assert kinds(asked(scheduler, "a", 0)) == ["SendResult"], "said again: never stepped again"
     assert code(asked(scheduler, "a", 0, digest="other")) == "conflict"
     assert code(asked(scheduler, "a", 5)) == "out-of-order"
 
 
 def test_a_first_mask_is_made_once_and_told_to_all_who_ask() -> None:
-    scheduler = Scheduler(Limits(memory_bytes=100, prompts=2))
+    scheduler = Scheduler(EngineLimits(memory_bytes=100, prompts=2))
 
     def ask(nonce: str, number: int) -> list[on.Instruction]:
-        return scheduler.handle(on.Asked(on.Asker("p", number), say.Prompt(nonce, "plate", "out"), 0.0))
+        return scheduler.handle(on.Requested(on.Asker("p", number), say.Prompt(nonce, "plate", "out"), 0.0))
 
     assert kinds(ask("a", 1)) == ["MakeMask"]
     assert not ask("a", 1), "said again while it is made"
@@ -88,7 +88,7 @@ def test_a_first_mask_is_made_once_and_told_to_all_who_ask() -> None:
 
 
 def test_interactive_goes_before_batch_and_equals_take_turns_by_time() -> None:
-    scheduler = Scheduler(Limits(memory_bytes=100))
+    scheduler = Scheduler(EngineLimits(memory_bytes=100))
     for name, priority in (("a", "interactive"), ("b", "interactive"), ("c", "batch")):
         opened(scheduler, name, "p", priority)
     (running,) = ready(scheduler, "c", 0)
@@ -97,13 +97,15 @@ def test_interactive_goes_before_batch_and_equals_take_turns_by_time() -> None:
             assert not ready(scheduler, name, seq)
     order = []
     cost = {"a": 3.0, "b": 1.0, "c": 1.0}
-    while isinstance(running, on.Step):
+    while isinstance(running, on.ComputeFrame):
         order.append(running.session)
-        followed = scheduler.handle(on.Stepped(running.ticket, cost[running.session]))
-        stores = [each for each in followed if isinstance(each, on.Store)]
-        running = next((each for each in followed if isinstance(each, on.Step)), None)
+        followed = scheduler.handle(on.FrameComputed(running.ticket, cost[running.session]))
+        stores = [each for each in followed if isinstance(each, on.StoreResult)]
+        running = next((each for each in followed if isinstance(each, on.ComputeFrame)), None)
         for store in stores:
-            more = [each for each in scheduler.handle(on.Stored(store.ticket)) if isinstance(each, on.Step)]
+            more = [
+                each for each in scheduler.handle(on.ResultStored(store.ticket)) if isinstance(each, on.ComputeFrame)
+            ]
             running = running or (more[0] if more else None)
     assert order == ["c", "a", "b", "b", "b", "a", "a"]
 
@@ -111,7 +113,7 @@ def test_interactive_goes_before_batch_and_equals_take_turns_by_time() -> None:
 def test_what_does_not_fit_is_refused_with_figures() -> None:
     scheduler = Scheduler(LIMITS)
     opened(scheduler, "a", "p", need=60)
-    event = on.Asked(on.Asker("p", 9), say.Open("f" * 32, (1, 1)), 0.0, need=50, fresh="b")
+    event = on.Requested(on.Asker("p", 9), say.Open("f" * 32, (1, 1)), 0.0, need=50, fresh="b")
     assert code(scheduler.handle(event)) == "no-room"
 
 
@@ -122,7 +124,7 @@ def kinds_of(base: type) -> set[type]:
 
 def test_there_is_a_line_for_everything_that_can_come() -> None:
     scheduler = Scheduler(LIMITS)
-    assert set(scheduler.handlers) == kinds_of(on.Event)
+    assert set(scheduler.handlers) == kinds_of(on.EngineEvent)
     assert set(Engine.CARRIED_OUT) == kinds_of(on.Instruction)
     at_once = {say.Hello, say.Ping, say.Status, say.ListSessions, say.Shutdown}  # the server answers these itself
     assert set(scheduler.answers) == set(EXCHANGES) - at_once
@@ -132,32 +134,32 @@ def test_a_job_takes_no_frames_and_a_session_shows_none() -> None:
     scheduler = Scheduler(LIMITS)
     opened(scheduler, "a", "p")
     job = say.Job("b" * 32, "plate", "mask", "out")
-    assert kinds(scheduler.handle(on.Asked(on.Asker("p", 1), job, 0.0, fresh="b"))) == ["Plan"]
+    assert kinds(scheduler.handle(on.Requested(on.Asker("p", 1), job, 0.0, fresh="b"))) == ["PlanJob"]
     for number, message in enumerate(
         (say.Frame("b", 0, 0), say.Fetch("b", 0), say.Snapshot("b"), say.Close("b"), say.Show("a", 1001))
     ):
-        assert code(scheduler.handle(on.Asked(on.Asker("p", 10 + number), message, 0.0))) == "out-of-turn"
-    assert code(scheduler.handle(on.Asked(on.Asker("p", 20), say.Reopen("b"), 0.0))) == "unknown-session"
-    assert code(scheduler.handle(on.Asked(on.Asker("q", 21), say.Cancel("b"), 0.0))) == "not-allowed"
+        assert code(scheduler.handle(on.Requested(on.Asker("p", 10 + number), message, 0.0))) == "out-of-turn"
+    assert code(scheduler.handle(on.Requested(on.Asker("p", 20), say.Reopen("b"), 0.0))) == "unknown-session"
+    assert code(scheduler.handle(on.Requested(on.Asker("q", 21), say.Cancel("b"), 0.0))) == "not-allowed"
 
 
 def test_a_job_and_a_session_take_turns_on_the_device() -> None:
     scheduler = Scheduler(LIMITS)
     opened(scheduler, "a", "p", "batch")
     job = say.Job("b" * 32, "plate", "mask", "out", priority="batch")
-    scheduler.handle(on.Asked(on.Asker("p", 1), job, 0.0, fresh="b"))
+    scheduler.handle(on.Requested(on.Asker("p", 1), job, 0.0, fresh="b"))
     accepted = say.Accepted("b", 2, "sRGB", "mini", "out")
     answered = scheduler.handle(on.Planned("b", accepted, 10, (64, 48), (1001, 1002)))
     assert kinds(answered) == ["Reply", "JobStep"]
     assert not ready(scheduler, "a", 0)
-    assert kinds(scheduler.handle(on.JobStepped("b", 1.0))) == ["Step"], "the session has used the device less"
+    assert kinds(scheduler.handle(on.JobStepped("b", 1.0))) == ["ComputeFrame"], "the session has used the device less"
     (task,) = scheduler.sessions.by_id["a"].tasks
-    assert kinds(scheduler.handle(on.Stepped(task.ticket, 2.0))) == ["Store", "JobStep"]
-    scheduler.handle(on.Asked(on.Asker("p", 2), say.Cancel("b"), 0.0))
+    assert kinds(scheduler.handle(on.FrameComputed(task.ticket, 2.0))) == ["StoreResult", "JobStep"]
+    scheduler.handle(on.Requested(on.Asker("p", 2), say.Cancel("b"), 0.0))
     ended = scheduler.handle(on.JobStepped("b", 1.0, ended=say.JobEnded("b", "cancelled", 0)))
     assert kinds(ended) == ["Tell", "Drop", "Reply"]
     assert not scheduler.jobs.by_id
-    assert kinds(scheduler.handle(on.Asked(on.Asker("p", 3), job, 0.0, fresh="c"))) == ["Reply", "Tell"]
+    assert kinds(scheduler.handle(on.Requested(on.Asker("p", 3), job, 0.0, fresh="c"))) == ["Reply", "Tell"]
 
 
 def test_a_crowded_disk_costs_parked_sessions_only() -> None:
@@ -173,15 +175,15 @@ def test_a_result_that_cannot_be_stored_takes_the_memory_back() -> None:
     scheduler = Scheduler(LIMITS)
     opened(scheduler, "a", "p")
     (step,) = ready(scheduler, "a", 0)
-    assert isinstance(step, on.Step)
-    scheduler.handle(on.Stepped(step.ticket, 1.0))
+    assert isinstance(step, on.ComputeFrame)
+    scheduler.handle(on.FrameComputed(step.ticket, 1.0))
     assert not ready(scheduler, "a", 1)[1:]
-    followed = scheduler.handle(on.Stored(step.ticket, FULL))
+    followed = scheduler.handle(on.ResultStored(step.ticket, FULL))
     if "Rewind" not in kinds(followed):  # the next frame was on the device: once it is done
         second = next(task for task in scheduler.sessions.by_id["a"].tasks if task.seq == 1)
-        (again,) = scheduler.handle(on.Stepped(second.ticket, 1.0))
-        assert isinstance(again, on.Store)
-        followed = scheduler.handle(on.Stored(again.ticket, FULL))
+        (again,) = scheduler.handle(on.FrameComputed(second.ticket, 1.0))
+        assert isinstance(again, on.StoreResult)
+        followed = scheduler.handle(on.ResultStored(again.ticket, FULL))
     assert "Rewind" in kinds(followed)
     codes = [
         each.message.code for each in followed if isinstance(each, on.Reply) and isinstance(each.message, say.Fault)
@@ -209,7 +211,7 @@ class AnyOrder(RuleBasedStateMachine):
     def ask(self, message: say.Message, peer: str, **more: object) -> None:
         self.number += 1
         self.open_requests.add(self.number)
-        self.follow(self.scheduler.handle(on.Asked(on.Asker(peer, self.number), message, self.now, **more)))  # type: ignore[arg-type]
+        self.follow(self.scheduler.handle(on.Requested(on.Asker(peer, self.number), message, self.now, **more)))  # type: ignore[arg-type]
 
     def follow(self, instructions: list[on.Instruction]) -> None:
         for each in instructions:
@@ -217,16 +219,18 @@ class AnyOrder(RuleBasedStateMachine):
                 self.answers[each.who.id] += 1
                 if isinstance(each, on.SendResult):
                     assert each.seq in self.stored[each.session]
-            elif isinstance(each, (on.Decode, on.Step, on.Store, on.Load, on.Park)):
+            elif isinstance(each, (on.Decode, on.ComputeFrame, on.StoreResult, on.Load, on.Park)):
                 self.under_way.append(each)
             elif isinstance(each, on.Rewind):
-                assert not any(isinstance(other, on.Step) and other.session == each.session for other in self.under_way)
+                assert not any(
+                    isinstance(other, on.ComputeFrame) and other.session == each.session for other in self.under_way
+                )
                 (seq,) = self.stepped[each.session][-1:]
                 self.stepped[each.session] = [
                     n for n in self.stepped[each.session] if n < self.next_stored(each.session)
                 ]
                 assert seq >= self.next_stored(each.session)
-            if isinstance(each, on.Step):
+            if isinstance(each, on.ComputeFrame):
                 assert each.seq == len(self.stepped[each.session]), "in order, none twice"
 
     def next_stored(self, session: str) -> int:
@@ -257,26 +261,26 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(data=st.data())
     def report(self, data: st.DataObject) -> None:
         """Any thread finishes what it was told, well or not."""
-        on_device = [each for each in self.under_way if isinstance(each, (on.Step, on.Load))]
+        on_device = [each for each in self.under_way if isinstance(each, (on.ComputeFrame, on.Load))]
         others = [each for each in self.under_way if each not in on_device]
         order = data.draw(st.sampled_from(others + on_device[:1]))
         fails = data.draw(st.integers(0, 4)) == 0
         self.under_way.remove(order)
         self.follow(self.scheduler.handle(self.reported(order, fails)))
 
-    def reported(self, order: on.Instruction, fails: bool) -> on.Event:
+    def reported(self, order: on.Instruction, fails: bool) -> on.EngineEvent:
         fault = BROKEN if fails else None
         if isinstance(order, on.Decode):
             return on.Decoded(order.ticket, fault)
-        if isinstance(order, on.Step):
+        if isinstance(order, on.ComputeFrame):
             if not fails:
                 self.stepped[order.session].append(order.seq)
-            return on.Stepped(order.ticket, 1.0, fault)
-        if isinstance(order, on.Store):
+            return on.FrameComputed(order.ticket, 1.0, fault)
+        if isinstance(order, on.StoreResult):
             assert order.seq == self.next_stored(order.session), "the journal is in order"
             if not fails:
                 self.stored[order.session].append(order.seq)
-            return on.Stored(order.ticket, FULL if fails else None)
+            return on.ResultStored(order.ticket, FULL if fails else None)
         if isinstance(order, on.Load):
             done = self.next_stored(order.session)
             return on.Loaded(order.session, 1.0, done, tuple((n, f"d{n}") for n in range(done)), done > 0)
@@ -305,3 +309,59 @@ AnyOrder.TestCase.settings = settings(
     max_examples=150, stateful_step_count=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 TestAnyOrder = AnyOrder.TestCase
+
+
+def test_a_session_whose_client_is_gone_stops_and_is_parked() -> None:
+    scheduler = Scheduler(LIMITS)
+    opened(scheduler, "a", "p")
+    (step,) = ready(scheduler, "a", 0)
+    assert isinstance(step, on.ComputeFrame)
+    asked(scheduler, "a", 1)
+    over = scheduler.handle(on.Tick(11.0))
+    assert kinds(over) == ["Halt", "Reply", "Discard"], "the device stops, and what it had not begun is answered"
+    assert not scheduler.handle(on.Tick(11.3)), "once is enough"
+    cancelled = WireError(Code.CANCELLED, "stopped", "")
+    assert kinds(scheduler.handle(on.FrameComputed(step.ticket, 1.0, cancelled))) == ["Reply", "Discard", "Allow"]
+    (park,) = scheduler.handle(on.Tick(11.6))
+    assert isinstance(park, on.Park)
+    assert park.leave
+    scheduler.handle(on.Parked("a", 0, True))
+    assert scheduler.idle
+
+
+def test_a_client_that_comes_back_while_its_session_stops_goes_on() -> None:
+    scheduler = Scheduler(LIMITS)
+    opened(scheduler, "a", "p")
+    (step,) = ready(scheduler, "a", 0)
+    assert isinstance(step, on.ComputeFrame)
+    scheduler.handle(on.Tick(11.0))
+    scheduler.handle(on.Heard("p", 11.1))
+    scheduler.handle(on.FrameComputed(step.ticket, 1.0, WireError(Code.CANCELLED, "stopped", "")))
+    assert not scheduler.handle(on.Tick(11.6))
+    assert kinds(asked(scheduler, "a", 0)) == ["Decode"]
+
+
+def test_one_client_has_so_many_sessions_and_others_have_theirs() -> None:
+    scheduler = Scheduler(EngineLimits(memory_bytes=1000, sessions_of_a_client=2))
+    for name in "ab":
+        opened(scheduler, name, "p")
+    more = say.Open("c" * 32, (64, 48))
+    refused = scheduler.handle(on.Requested(on.Asker("p", 2), more, 0.0, need=1, fresh="c"))
+    assert code(refused) == "busy"
+    job = say.Job("d" * 32, "plate", "mask", "out")
+    assert code(scheduler.handle(on.Requested(on.Asker("p", 3), job, 0.0, fresh="d"))) == "busy"
+    assert kinds(scheduler.handle(on.Requested(on.Asker("q", 1), more, 0.0, need=1, fresh="c"))) == ["Load"]
+
+
+def test_sessions_that_were_opened_and_left_do_not_pile_up() -> None:
+    scheduler = Scheduler(EngineLimits(memory_bytes=10**6, lease_s=1.0, empty_sessions=3))
+    scheduler.sessions.adopt("kept", say.Open("f" * 32, (64, 48)), 5, 10, 0.0)
+    for number in range(10):
+        name = f"{number}"
+        opening = say.Open(f"{number:032x}", (64, 48))
+        scheduler.handle(on.Requested(on.Asker(f"p{number}", 1), opening, float(number), need=1, fresh=name))
+        scheduler.handle(on.Loaded(name))
+        scheduler.handle(on.Tick(number + 2.0))
+        scheduler.handle(on.Parked(name, 0, True))
+        scheduler.handle(on.Tick(number + 2.1))
+    assert list(scheduler.sessions.by_id) == ["kept", "7", "8", "9"]

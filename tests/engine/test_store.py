@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from matanyone_engine.engine.store import RESULTS_KEPT, Answered, SessionFolder, Store, public_name
+from matanyone_engine.engine.store import RESULTS_KEPT, JournalLine, SessionFolder, SessionStore, public_name
 from matanyone_engine.errors import SettingError
 from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.arrays import describe_raw
@@ -22,7 +23,7 @@ def put(folder: SessionFolder, seq: int) -> bytes:
     data = bytes([seq]) * 12
     result = say.Result("", seq, 1001 + seq, ("w",), held=True, region=(0, 16, 32, 48))
     folder.put_result(
-        Answered(seq, 1001 + seq, f"d{seq}", "c"),
+        JournalLine(seq, 1001 + seq, f"d{seq}", "c"),
         describe_raw("alpha", data, "u1", (3, 4, 1)),
         data,
         result,
@@ -32,7 +33,7 @@ def put(folder: SessionFolder, seq: int) -> bytes:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> SessionFolder:
-    return Store(tmp_path / "state").create(SECRET, OPENING, 5)
+    return SessionStore(tmp_path / "state").create(SECRET, OPENING, 5)
 
 
 def test_what_was_put_comes_back(folder: SessionFolder) -> None:
@@ -41,7 +42,7 @@ def test_what_was_put_comes_back(folder: SessionFolder) -> None:
     assert (result, came) == (say.Result(SECRET, 0, 1001, ("w",), held=True, region=(0, 16, 32, 48)), data)
     assert payload.shape == (3, 4, 1)
     assert folder.about() == (SECRET, OPENING, 5)
-    assert folder.journal() == {0: Answered(0, 1001, "d0", "c")}
+    assert folder.journal() == {0: JournalLine(0, 1001, "d0", "c")}
 
 
 def test_the_last_results_are_kept_and_the_others_said_to_be_gone(folder: SessionFolder) -> None:
@@ -86,8 +87,8 @@ def test_sessions_are_for_their_owner_only_and_names_tell_no_secret(folder: Sess
     assert folder.folder.name == public_name(SECRET)
 
 
-def test_what_is_old_or_too_much_goes(tmp_path: Path) -> None:
-    store = Store(tmp_path / "state")
+def test_what_is_too_much_goes(tmp_path: Path) -> None:
+    store = SessionStore(tmp_path / "state")
     for number in range(3):
         made = store.create(f"{number:032x}", OPENING, 5)
         put(made, 0)
@@ -98,12 +99,11 @@ def test_what_is_old_or_too_much_goes(tmp_path: Path) -> None:
     one = sum(path.stat().st_size for path in made.folder.iterdir())
     store.prune(most_age_s=1e12, most_bytes=one)
     assert [folder.about()[0] for folder in store.sessions()] == [f"{2:032x}"]
-    store.prune(most_age_s=10, most_bytes=1 << 30)
-    assert not list(store.sessions())
+    assert [folder.about()[0] for folder in store.sessions()] == [f"{2:032x}"]
 
 
 def test_what_is_too_much_while_the_engine_runs_is_named_oldest_last(tmp_path: Path) -> None:
-    store = Store(tmp_path / "state")
+    store = SessionStore(tmp_path / "state")
     for number in range(3):
         made = store.create(f"{number:032x}", OPENING, 5)
         for path in made.folder.iterdir():
@@ -113,17 +113,112 @@ def test_what_is_too_much_while_the_engine_runs_is_named_oldest_last(tmp_path: P
     assert store.excess(one) == [f"{1:032x}", f"{0:032x}"]
 
 
-def test_a_clock_that_leaps_forward_costs_no_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = Store(tmp_path / "state")
+DAY = 86400.0
+
+
+def test_a_session_that_is_left_alone_for_long_goes(tmp_path: Path) -> None:
+    now = [1e9]
+    store = SessionStore(tmp_path / "state", lambda: now[0])
     put(store.create("0" * 32, OPENING, 5), 0)
-    monkeypatch.setattr("time.time", lambda: 1e11)
-    store.prune(most_age_s=10, most_bytes=1 << 30)
-    assert len(list(store.sessions())) == 1
+    for days in range(9):
+        now[0] = 1e9 + days * DAY
+        assert len(list(store.sessions())) == 1, days
+        store.prune(most_age_s=7.5 * DAY, most_bytes=1 << 30)
+    assert not list(store.sessions())
+
+
+@pytest.mark.parametrize("leap", [30 * DAY, -30 * DAY, 1e11])
+def test_a_clock_that_leaps_costs_no_session(tmp_path: Path, leap: float) -> None:
+    now = [1e9]
+    store = SessionStore(tmp_path / "state", lambda: now[0])
+    put(store.create("0" * 32, OPENING, 5), 0)
+    store.prune(7 * DAY, 1 << 30)
+    now[0] += leap
+    store.prune(7 * DAY, 1 << 30)
+    put(store.create("1" * 32, OPENING, 5), 0)  # written while the clock is wrong
+    now[0] -= leap
+    store.prune(7 * DAY, 1 << 30)
+    assert len(list(store.sessions())) == 2
+
+
+def answer_and_keep(folder: SessionFolder, count: int, snapshots: tuple[int, ...]) -> None:
+    for seq in range(count):
+        data = bytes([seq]) * 12
+        line = JournalLine(seq, 1001 + seq, f"d{seq}", "c", "m" if seq == 0 else "")
+        folder.put_result(line, describe_raw("alpha", data, "u1", (3, 4, 1)), data, say.Result("", seq, 1001 + seq))
+        if seq + 1 in snapshots:
+            folder.put_snapshot(seq + 1, b"state")
+
+
+def test_any_flipped_bit_is_found(folder: SessionFolder) -> None:
+    """Whatever is read back is what was written, or it is not read back at all."""
+    answer_and_keep(folder, 3, ())
+    whole = folder.journal()
+    answers = {seq: folder.get_result(SECRET, seq) for seq in range(3)}
+    for name in ("journal", "session.json", "result-1"):
+        path = folder.folder / name
+        data = path.read_bytes()
+        for at in range(len(data)):
+            path.write_bytes(data[:at] + bytes([data[at] ^ (1 << at % 8)]) + data[at + 1 :])
+            assert all(whole[seq] == line for seq, line in folder.journal().items()), (name, at)
+            assert len(folder.journal()) >= 1
+            with suppress(WireError):
+                assert folder.get_result(SECRET, 1) == answers[1], (name, at)
+            with suppress(WireError):
+                assert folder.about() == (SECRET, OPENING, 5), (name, at)
+        path.write_bytes(data)
+
+
+def test_a_state_whose_answers_are_lost_is_not_gone_on_from(folder: SessionFolder) -> None:
+    answer_and_keep(folder, 8, (1, 6))
+    assert folder.usable_snapshots() == [6, 1]
+    (folder.folder / "result-3").unlink()
+    assert folder.usable_snapshots() == [1], "frame 3 is computed again"
+    (folder.folder / "result-0").unlink()
+    assert folder.usable_snapshots() == []
+
+
+def test_a_state_whose_mask_is_not_known_is_not_gone_on_from(folder: SessionFolder) -> None:
+    answer_and_keep(folder, 8, (6,))
+    journal = folder.folder / "journal"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:2] + lines[3:]))
+    assert folder.usable_snapshots() == [], "line 2 may have been another key"
+    journal.write_bytes(b"".join(lines[:6]))
+    assert folder.usable_snapshots() == [6]
+
+
+def test_what_a_snapshot_has_seen_is_on_the_disk_before_it(
+    folder: SessionFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer_and_keep(folder, 2, ())
+    synced = []
+    real = os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: (synced.append(Path(f"/proc/self/fd/{handle}").readlink()), real(handle))
+    )
+    folder.put_snapshot(2, b"state")
+    assert [path.name for path in synced[:3]] == ["result-0", "result-1", "journal"]
+    assert synced[3].name == ".state-2.tmp"
+    assert synced[4] == folder.folder
+
+
+@pytest.mark.parametrize("name", ["session.json", "journal", "result-0", "../ages"])
+@pytest.mark.parametrize("text", [b"[" * 100_000, b"\xff\xfe", b"{}", b"", b'{"session": 1}', b"null\n"])
+def test_no_file_keeps_an_engine_from_starting(tmp_path: Path, name: str, text: bytes) -> None:
+    store = SessionStore(tmp_path / "state")
+    made = store.create(SECRET, OPENING, 5)
+    put(made, 0)
+    (made.folder / name).write_bytes(text)
+    store.prune(7 * DAY, 1 << 30)
+    assert len(list(store.sessions())) == (name != "session.json")
+    made.usable_snapshots()
+    assert store.excess(0) == ([SECRET] if name != "session.json" else [])
 
 
 def test_two_engines_never_have_one_folder(tmp_path: Path) -> None:
-    store = Store(tmp_path / "state")
+    store = SessionStore(tmp_path / "state")
     with pytest.raises(SettingError, match="running engine"):
-        Store(tmp_path / "state")
+        SessionStore(tmp_path / "state")
     store.close()
-    Store(tmp_path / "state").close()
+    SessionStore(tmp_path / "state").close()

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from engines import FIRST, SIZE, expected, mask, plate, toy_weights
 
-from matanyone_engine.engine.pixels import Asked, decode
-from matanyone_engine.engine.store import Store
+from matanyone_engine.engine.pixels import PlateFormat, decode
+from matanyone_engine.engine.store import SessionStore
 from matanyone_engine.engine.worker import Worker
 from matanyone_engine.errors import OutOfMemory
 from matanyone_engine.matting import step
@@ -24,10 +24,10 @@ OPENING = say.Open("0" * 32, SIZE, model="toy", options=say.Options(warm_up_pass
 @pytest.fixture
 def worker(tmp_path: Path) -> Worker:
     made = Worker({"toy": str(toy_weights(tmp_path))}, "cpu")
-    made.load("s", OPENING, Store(tmp_path / "state").create("s", OPENING, 1))
-    made.seen[1] = decode(Asked(SIZE, "sRGB", 0), plate(FIRST), mask())
+    made.load("s", OPENING, SessionStore(tmp_path / "state").create("s", OPENING, 1))
+    made.seen[1] = decode(PlateFormat(SIZE, "sRGB", 0), plate(FIRST), mask())
     made.step("s", 1, FIRST, key=True)
-    made.seen[2] = decode(Asked(SIZE, "sRGB", 0), plate(FIRST + 1), None)
+    made.seen[2] = decode(PlateFormat(SIZE, "sRGB", 0), plate(FIRST + 1), None)
     return made
 
 

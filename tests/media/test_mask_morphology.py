@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -112,3 +114,14 @@ def test_the_recorded_guide_masks_of_the_reference() -> None:
                 np.testing.assert_array_equal(upstream_guide_mask(mask, params["r_dilate"], params["r_erode"]), guide)
                 compared += 1
     assert compared >= 5
+
+
+@pytest.mark.parametrize("pixels", [16, 17, 40, -16, -33, 90])
+def test_large_discs_give_what_opencv_gives_and_take_no_minutes(pixels: int) -> None:
+    mask = np.random.default_rng(1).random((70, 90)).astype(np.float32) ** 4
+    size = 2 * abs(pixels) + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    assert np.array_equal(grow_mask(mask, pixels), (cv2.dilate if pixels > 0 else cv2.erode)(mask, disc))
+    begun = time.process_time()
+    grow_mask(np.zeros((540, 960), np.float32), 256)
+    assert time.process_time() - begun < 10

@@ -17,7 +17,7 @@ from matanyone_engine.wire.conversation import (
     EVENTS,
     EXCHANGES,
     Channel,
-    Phase,
+    ConversationPhase,
     check_phase,
     check_reply,
     check_request,
@@ -59,11 +59,11 @@ def test_what_is_out_of_place_is_refused(
 
 
 def test_phases() -> None:
-    check_phase(say.Frame("s", 0, 1), Phase.FOLLOWING)
+    check_phase(say.Frame("s", 0, 1), ConversationPhase.FOLLOWING)
     with pytest.raises(WireError, match="Reopen"):
-        check_phase(say.Frame("s", 0, 1), Phase.PARKED)
+        check_phase(say.Frame("s", 0, 1), ConversationPhase.PARKED)
     with pytest.raises(WireError, match="cancelling"):
-        check_phase(say.Key("s", 0, 1), Phase.CANCELLING)
+        check_phase(say.Key("s", 0, 1), ConversationPhase.CANCELLING)
 
 
 def test_a_reply_must_fit_its_request() -> None:

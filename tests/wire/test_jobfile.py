@@ -14,7 +14,16 @@ import jsonschema
 import pytest
 
 from matanyone_engine.wire.errors import Code, WireError
-from matanyone_engine.wire.jobfile import JobFile, PathRule, Root, job_here, read_job_file, with_paths, write_job_file
+from matanyone_engine.wire.jobfile import (
+    JobFile,
+    PathRule,
+    Root,
+    job_here,
+    read_job_file,
+    read_path_rules,
+    with_paths,
+    write_job_file,
+)
 from matanyone_engine.wire.messages import Delivery, Job, KeyMask, ObjectOptions, Options
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -158,3 +167,34 @@ def test_a_job_says_whether_its_weights_are_a_file() -> None:
     job = dataclasses.replace(FULL.job, model="weights/mine.safetensors")
     assert job_here(JobFile(job, FULL.roots), "/jobs", system="linux").model == "/jobs/weights/mine.safetensors"
     assert job_here(FULL, "/jobs", system="linux").model == "mini"
+
+
+def test_a_byte_order_mark_is_no_fault() -> None:
+    text = json.dumps(PLAIN)
+    assert read_job_file("\ufeff" + text) == read_job_file(text)
+    rules = json.dumps({"path_mapping_rules": [{"source_path": "P:/a", "destination_path": "/b"}]})
+    assert read_path_rules("\ufeff" + rules) == (PathRule("P:/a", "/b"),)
+
+
+@pytest.mark.parametrize("out", ["P:/show/../../etc/a.####.exr", "P:\\show\\..\\x.####.exr", "/mnt/show/a/../../x.exr"])
+def test_a_mapped_path_cannot_leave_its_folder(out: str) -> None:
+    file = JobFile(Job("", "p.####.exr", "m.exr", out), (Root(linux="/mnt/show", windows="P:/show"),))
+    for rules in ((), (PathRule("P:/show", "/srv/show"), PathRule("/mnt/show", "/srv/show"))):
+        with pytest.raises(WireError, match=r"'\.\.'") as caught:
+            job_here(file, "/jobs", rules, "linux")
+        assert caught.value.code is Code.BAD_INPUT
+
+
+@pytest.mark.parametrize("name", ["a\0b.exr", "\ud800.exr", "a\x1b]0;x\x07.exr", "a\nb.exr"])
+def test_names_that_no_screen_should_show_are_refused(name: str) -> None:
+    with pytest.raises(WireError, match="control characters") as caught:
+        read_job_file(json.dumps({**PLAIN, "job": {**PLAIN["job"], "mask": name}}))
+    assert caught.value.code is Code.BAD_INPUT
+    with pytest.raises(WireError):
+        read_path_rules("[" * 100_000)
+
+
+@pytest.mark.parametrize("options", [{"mask_grow": 10_000}, {"warm_up_passes": 1_000_000}])
+def test_numbers_beyond_all_measure_are_refused(options: dict[str, int]) -> None:
+    with pytest.raises(WireError, match="expected"):
+        read_job_file(json.dumps({**PLAIN, "job": {**PLAIN["job"], "options": options}}))

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connections are watched by what has really arrived, and shut by what they are, not by a number."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import zmq
+from zmtp import send_without_end
+
+from matanyone_engine.engine import connections as module
+from matanyone_engine.engine.connections import ConnectionId, Connections
+from matanyone_engine.wire.conversation import Channel
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="TCP_INFO counts bytes on Linux only")
+MB = 1 << 20
+
+
+class Listener:
+    """A ROUTER that is watched."""
+
+    def __init__(self, context: zmq.Context[Any]) -> None:
+        self.gone: list[ConnectionId] = []
+        most = {Channel.DATA: 2 * MB, Channel.CONTROL: MB}
+        self.connections = Connections(most, MB, self.gone.append)
+        self.socket = context.socket(zmq.ROUTER)
+        self.socket.setsockopt(zmq.MAXMSGSIZE, 2 * MB)
+        self.connections.watch(Channel.DATA, self.socket)
+        self.port = self.socket.bind_to_random_port("tcp://127.0.0.1")
+
+    def look(self, seconds: float = 0.5) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self.connections.look()
+            time.sleep(0.01)
+
+
+@pytest.fixture
+def context() -> Iterator[zmq.Context[Any]]:
+    made: zmq.Context[Any] = zmq.Context()
+    yield made
+    made.destroy(0)
+
+
+@pytest.fixture
+def listener(context: zmq.Context[Any], monkeypatch: pytest.MonkeyPatch) -> Listener:
+    monkeypatch.setattr(module, "BUFFERS", 8 * MB)
+    return Listener(context)
+
+
+def client(context: zmq.Context[Any], listener: Listener) -> zmq.Socket[bytes]:
+    made = context.socket(zmq.DEALER)
+    made.setsockopt(zmq.LINGER, 0)
+    made.connect(f"tcp://127.0.0.1:{listener.port}")
+    return made
+
+
+def test_parts_without_end_end_the_connection(context: zmq.Context[Any], listener: Listener) -> None:
+    del context
+    taken: list[bool] = []
+    sender = threading.Thread(target=lambda: taken.append(send_without_end(listener.port, bytes(MB), 200)))
+    sender.start()
+    while sender.is_alive():
+        listener.look(0.05)
+    assert taken == [False]
+    listener.look(0.1)
+    assert len(listener.gone) == 1
+
+
+def test_messages_that_are_read_may_go_on_for_ever(context: zmq.Context[Any], listener: Listener) -> None:
+    sender = client(context, listener)
+    for _ in range(60):
+        sender.send_multipart([b"", bytes(MB)])
+        parts = listener.socket.recv_multipart(copy=False)
+        listener.connections.read((Channel.DATA, int(parts[0].get(zmq.SRCFD))), parts)
+        listener.connections.look()
+    assert not listener.gone
+
+
+def test_a_connection_that_ends_is_told(context: zmq.Context[Any], listener: Listener) -> None:
+    sender = client(context, listener)
+    sender.send(b"x")
+    number = int(listener.socket.recv_multipart(copy=False)[0].get(zmq.SRCFD))
+    listener.look(0.1)
+    assert not listener.gone
+    sender.close(0)
+    listener.look()
+    assert listener.gone == [(Channel.DATA, number)]
+
+
+def test_nothing_but_a_connection_to_our_own_port_is_shut(context: zmq.Context[Any], listener: Listener) -> None:
+    """ZeroMQ closes a file, and its number is given to another."""
+    sender = client(context, listener)
+    sender.send(b"x")
+    listener.look(0.2)
+    ((channel, number),) = listener.connections._open
+    with socket.socket() as other, socket.create_server(("127.0.0.1", 0)) as server:
+        other.connect(server.getsockname())
+        listener.connections._open[channel, other.fileno()] = listener.connections._open[channel, number]
+        listener.connections.shut((channel, other.fileno()))
+        accepted, _ = server.accept()
+        accepted.settimeout(0.2)
+        with accepted, pytest.raises(TimeoutError):
+            accepted.recv(1)
+
+
+def test_too_many_strangers_make_room_for_the_next(
+    context: zmq.Context[Any], listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_STRANGERS", 5)
+    senders = []
+    for _ in range(8):
+        senders.append(socket.create_connection(("127.0.0.1", listener.port)))
+        listener.look(0.05)
+    assert len(listener.connections._open) == 5
+    for sender in senders:
+        sender.close()

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine's threads: each touches what is its own, and none can end in silence."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engines import FIRST, RAW, SIZE, mask, plate, toy_weights
+
+from matanyone_engine.engine import events as on
+from matanyone_engine.engine import worker as worker_module
+from matanyone_engine.engine.engine import Engine, EngineReport, EngineSettings
+from matanyone_engine.engine.recent_results import RecentResults
+from matanyone_engine.engine.store import SessionFolder
+from matanyone_engine.engine.watchdog import Watchdog
+from matanyone_engine.wire import messages as say
+from matanyone_engine.wire.arrays import describe_raw
+from matanyone_engine.wire.codec import Packet
+
+
+class OnOneThread:
+    """An engine without sockets, whose I/O thread is the test's."""
+
+    def __init__(self, folder: Path) -> None:
+        self.reports: queue.SimpleQueue[EngineReport] = queue.SimpleQueue()
+        self.answers: list[say.Message] = []
+        settings = EngineSettings(folder / "state", (str(toy_weights(folder)),), "cpu")
+        self.engine = Engine(settings, self.reports.put, self._answer, self._tell)
+        self._number = 0
+
+    def _answer(self, _who: on.Asker, packet: Packet) -> None:
+        self.answers.append(packet.message)
+
+    def _tell(self, _peer: str, packet: Packet) -> None:
+        self.answers.append(packet.message)
+
+    def ask(self, message: say.Message, payloads: Any = (), data: Any = ()) -> say.Message:
+        """The answer, once it has come."""
+        self._number += 1
+        known = len(self.answers)
+        self.engine.ask(on.Asker("p", self._number), Packet(self._number, message, payloads, data), "test")
+        self.until(lambda: len(self.answers) > known)
+        return self.answers[known]
+
+    def until(self, true: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 90
+        while not true():
+            assert time.monotonic() < deadline
+            try:
+                self.engine.handle(self.reports.get(timeout=0.05))
+            except queue.Empty:
+                continue
+
+    def open(self) -> str:
+        opened = self.ask(say.Open("a" * 32, SIZE, "toy", RAW))
+        assert isinstance(opened, say.Opened)
+        return opened.session
+
+    def key(self, session: str) -> say.Message:
+        (first, pixels), (second, drawn) = plate(FIRST), mask()
+        return self.ask(say.Key(session, 0, FIRST), (first, second), (pixels, drawn))
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[OnOneThread]:
+    made = OnOneThread(tmp_path)
+    yield made
+    made.engine.close()
+
+
+def test_a_defect_on_the_device_thread_fails_one_request_and_nothing_else(
+    served: OnOneThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise ZeroDivisionError("a defect")
+
+    session = served.open()
+    monkeypatch.setattr(served.engine.worker, "unload", broken)
+    served.engine._on_device(served.engine.worker.unload, lambda *_: None)
+    served.engine._do_job_step(on.JobStep("none"))  # a job without a plan
+    found: list[EngineReport] = []
+    while not any(isinstance(each, on.JobStepped) for each in found):
+        found.append(served.reports.get(timeout=20))
+    (stepped,) = (each for each in found if isinstance(each, on.JobStepped))
+    assert stepped.ended is not None
+    assert (stepped.ended.outcome, stepped.ended.code) == ("failed", "internal")
+    assert served.engine.device_thread.is_alive()
+    assert isinstance(served.key(session), say.Result)
+
+
+def test_only_the_io_thread_touches_the_scheduler_and_it_touches_no_disk(
+    served: OnOneThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = threading.get_ident()
+    strangers: list[str] = []
+    on_io: list[str] = []
+
+    class Guarded:
+        def __init__(self, scheduler: Any) -> None:
+            self._scheduler = scheduler
+
+        def __getattr__(self, name: str) -> Any:
+            if threading.get_ident() != ours:
+                strangers.append(f"{name} on {threading.current_thread().name}")
+            return getattr(self._scheduler, name)
+
+    def watched(real: Callable[..., Any], thread: str) -> Callable[..., Any]:
+        def wrapped(*arguments: Any, **named: Any) -> Any:
+            if not threading.current_thread().name.startswith(thread):
+                on_io.append(f"{real.__name__} on {threading.current_thread().name}")
+            return real(*arguments, **named)
+
+        return wrapped
+
+    monkeypatch.setattr(served.engine, "scheduler", Guarded(served.engine.scheduler))
+    monkeypatch.setattr(SessionFolder, "remove", watched(SessionFolder.remove, "pool"))
+    monkeypatch.setattr(SessionFolder, "get_result", watched(SessionFolder.get_result, "pool"))
+    monkeypatch.setattr(worker_module, "give_back", watched(worker_module.give_back, "device"))
+    session = served.open()
+    assert isinstance(served.key(session), say.Result)
+    served.engine._recent.forget(session)  # so that it is read from the disk
+    assert isinstance(served.ask(say.Fetch(session, 0)), say.Result)
+    folder = served.engine._store.folder(session).folder
+    assert isinstance(served.ask(say.Close(session)), say.Closed)
+    served.until(lambda: not folder.exists())
+    done = threading.Event()
+    served.engine._on_device(done.set, lambda *_: None)
+    assert done.wait(20)
+    assert not strangers
+    assert not on_io
+
+
+def test_a_session_that_was_closed_is_gone_from_disk_when_the_engine_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = OnOneThread(tmp_path)
+    session = made.open()
+    folder = made.engine._store.folder(session).folder
+    monkeypatch.setattr(made.engine, "_in_pool", lambda *_: None)  # the pool does not come to it
+    assert isinstance(made.ask(say.Close(session)), say.Closed)
+    made.engine.close()
+    assert not folder.exists()
+
+
+def test_recent_results_may_be_put_while_others_are_forgotten() -> None:
+    recent = RecentResults(2000)
+    data = bytes(10)
+    payload = describe_raw("alpha", data, "u1", (2, 5, 1))
+    problems: list[BaseException] = []
+    over = threading.Event()
+
+    def put(name: str) -> None:
+        try:
+            for seq in range(20_000):
+                recent.put(name, seq, (say.Result(name, seq, seq), payload, data))
+        except BaseException as error:
+            problems.append(error)
+
+    threads = [threading.Thread(target=put, args=(name,)) for name in "abc"]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        for name in "abc":
+            recent.forget(name)
+    over.set()
+    assert not problems
+    assert recent._bytes == sum(each[1].bytes for each in recent._answers.values()) <= 2000
+    recent.put("d", 1, (say.Result("d", 1, 1), payload, data))
+    assert recent.get("d", 1) is not None
+    assert recent.get("d", 2) is None
+
+
+@pytest.mark.parametrize("what", ["dead", "still"])
+def test_the_watchdog_says_what_is_wrong(what: str) -> None:
+    told: queue.SimpleQueue[str] = queue.SimpleQueue()
+    thread = threading.Thread(target=lambda: None)
+    if what == "dead":
+        thread.start()
+        thread.join()
+    threads = {"device": thread} if what == "dead" else {}
+    turns = iter(range(10**9))
+    Watchdog(threads, lambda: 7 if what == "still" else next(turns), told.put, every_s=0.01, patience=5).start()
+    assert ("device thread has died" if what == "dead" else "not moved") in told.get(timeout=10)
+
+
+def test_the_watchdog_is_quiet_while_all_is_well() -> None:
+    told: queue.SimpleQueue[str] = queue.SimpleQueue()
+    turns = iter(range(10**9))
+    watchdog = Watchdog({"here": threading.current_thread()}, lambda: next(turns), told.put, 0.01, 3)
+    watchdog.start()
+    time.sleep(0.2)
+    watchdog.close()
+    assert told.empty()

@@ -20,7 +20,7 @@ BIN = Path(sys.executable).parent
 SHORTER = {
     "draw": ["--clips", "1", "--length", "3"],
     "train": ["--iterations", "2", "--batch", "2", "--crop", "64", "80", "--threads", "1", "--device", "cpu"],
-    "matte": ["--settle", "1", "--device", "cpu"],
+    "matte": ["--settle", "1", "--device", "cpu", "--accept-doubt"],
     "evaluate": [],
 }
 

@@ -407,7 +407,7 @@ def test_a_full_disk_leaves_no_half_written_frame_and_can_be_resumed(shot: Shot)
     )
     done = subprocess.run([sys.executable, "-c", code, *shot.arguments()], capture_output=True, text=True, check=False)
     assert done.returncode == 6, done.stderr
-    assert "2 finished alphas" in done.stderr
+    assert "2 alphas are finished and kept" in done.stderr
     assert shot.written() == [".alpha.exr.resume", "alpha.1001.exr", "alpha.1002.exr"]
     assert main(shot.arguments("--resume")) == 0
     assert shot.written() == whole.written()

@@ -41,7 +41,7 @@ def test_a_queue_comes_to_the_files_of_one_run(tmp_path: Path) -> None:
     given = [text for name, value in parameters.items() for text in ("-p", f"{name}={value}")]
     said = openjd("run", str(TEMPLATE), *given, "-p", "Device=cpu", "-p", "Segments=2")
     assert said.count("openjd_progress: 100.0") == 2
-    assert "ended   process" in said, "the engine of the session is stopped"
+    assert "has ended; its sessions are on disk" in said, "the engine of the session is stopped"
     assert files(tmp_path / "out") == files(tmp_path / "whole")
     assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.suffix != ".exr") == [
         ".a.exr.made",

@@ -174,7 +174,7 @@ def test_precision_changed(
     shot: Shot, finished: Before, again: Again, monkeypatch: pytest.MonkeyPatch, half: torch.dtype
 ) -> None:
     """To half precision, and from one kind of it to the other."""
-    for module in ("model.precision", "jobs.run"):
+    for module in ("model.precision", "jobs.run_identity"):
         monkeypatch.setattr(f"matanyone_engine.{module}.half_type", lambda _device: half)
     before = set(finished.cache)
     computed, written = again(network=prepared(load_trainable(shot.weights), Precision.FAST), cache=finished.cache)
@@ -185,8 +185,8 @@ def test_precision_changed(
 @pytest.mark.parametrize(
     "name",
     [
-        "matanyone_engine.jobs.run.__version__",
-        "matanyone_engine.jobs.run.torch.__version__",
+        "matanyone_engine.jobs.run_identity.__version__",
+        "matanyone_engine.jobs.run_identity.torch.__version__",
         "matanyone_engine.matting.content_keys._FORMAT",
     ],
 )

@@ -21,7 +21,7 @@ QUICK := tests/architecture tests/wire tests/golden tests/runs tests/test_atomic
   $(addprefix tests/model/test_,registry.py licences.py) $(addprefix tests/cli/test_,exit_codes.py help.py) \
   $(addprefix tests/jobs/test_,segments.py retry.py) $(addprefix tests/engine/test_,scheduler.py faults.py)
 
-.PHONY: demo test test-blender blender check quick quick-style quick-tests clean
+.PHONY: demo test test-blender blender blender-repo check quick quick-style quick-tests clean
 
 demo: $(VENV)/engine
 	$(BIN)/matanyone-engine matte "examples/plate/plate.####.exr" --mask examples/mask.1001.exr@1001 \
@@ -62,6 +62,10 @@ test-blender: $(VENV)/test $(BLENDERS)
 # The Blender extension as one zip in dist/, built and validated by Blender's own tool.
 blender: $(VENV)/test $(BLENDER)
 	$(BIN)/python blender_addon/build.py
+
+# The same as a static repository of extensions in dist/blender: from a folder or a web server, Blender updates from it.
+blender-repo: $(VENV)/test $(BLENDER)
+	$(BIN)/python blender_addon/build.py --out dist/blender --repository
 
 clean:
 	rm -rf $(VENV) .venv-blender-* .wheels dist $(OUT)

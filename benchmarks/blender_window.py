@@ -41,7 +41,7 @@ from matanyone_engine.wire.messages import Status
 
 ROOT = Path(__file__).resolve().parents[1]
 INSIDE = ROOT / "benchmarks" / "blender_window_inside.py"
-MOST_S = 240
+MOST_S = 1500
 SIZE = {"times": (640, 480), "hands": (1280, 800), "pictures": (1280, 800)}
 EXAMPLE = (640, 360)
 
@@ -74,7 +74,7 @@ def _engine(folder: Path) -> int:
     """As the add-on starts one, with a single thread: what is measured is not a fight over cores. Its process."""
     os.environ.update(OMP_NUM_THREADS="1", MATANYONE_ENGINE_CACHE=str(folder / "cache"))
     command = [sys.executable, "-m", "matanyone_engine", "serve", "--device", "cpu", "--root", "/"]
-    return ensure_engine(folder / "run" / "engine.json", [*command, f"--state={folder / 'state'}"]).pid
+    return ensure_engine(folder / "run" / "engine.json", [*command, f"--state={folder / 'state'}"], 900.0).pid
 
 
 def _blender(args: argparse.Namespace, folder: Path) -> dict[str, Any]:

@@ -21,6 +21,8 @@ IDLE_S = 4.0
 TICK_S = 0.002
 LIMIT_MS = 50
 WIDE = 1000
+PATIENCE = 6
+"""How much longer than on an idle machine something may take."""
 
 gaps: dict[str, list[float]] = {"still": [], "redrawing": [], "matting": []}
 own: dict[str, float] = {}
@@ -149,7 +151,7 @@ def over():
 
 def until(condition, most_s=60):
     """Yields while it is not so."""
-    deadline = time.monotonic() + most_s
+    deadline = time.monotonic() + PATIENCE * most_s
     while not condition():
         if time.monotonic() > deadline:
             run = ours("session").now.run

@@ -13,7 +13,11 @@
     nodes.py        the compositor of Blender 4 and of Blender 5, behind one set of names
     result.py       alphas on disk -> image datablock and node group
     pointer.py      the mouse of Mask by Box and Clicks
-    properties.py preferences.py operators.py panels.py
+    ondisk.py       what runs have left on disk, and whose it is                                                no bpy
+    words.py        the engine's sentences in the words of the panel                                            no bpy
+    chosen.py       the engine that the preferences choose
+    reporting.py layouts.py    how operators end; text that fits a panel
+    properties.py preferences.py operators.py setup_operators.py point_operators.py panels.py
 
 Rules of this folder:
 1. bpy is touched on the main thread only; the network thread knows none of it.
@@ -26,18 +30,25 @@ import atexit
 
 def register():
     """Called by Blender when the add-on is enabled."""
-    from . import operators, panels, preferences, properties, session
+    from . import session
 
     atexit.register(session.leave)
-    for module in (preferences, properties, operators, panels):
+    for module in _modules():
         module.register()
 
 
 def unregister():
     """Called by Blender when it is disabled: the network thread ends, nothing is left behind."""
-    from . import operators, panels, preferences, properties, session
+    from . import session
 
     atexit.unregister(session.leave)
     session.end()
-    for module in (panels, operators, properties, preferences):
+    for module in reversed(_modules()):
         module.unregister()
+
+
+def _modules():
+    """Those that register something, in order. Imported when Blender asks: tests import others without bpy."""
+    from . import operators, panels, point_operators, preferences, properties, setup_operators
+
+    return (preferences, properties, operators, setup_operators, point_operators, panels)

@@ -21,9 +21,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import ondisk
 from .engine.wire import messages as say
 from .engine.wire.errors import Code, WireError
 from .exr import is_whole, layout_of
+from .ondisk import Alphas
 from .plan import file_of
 from .target import Target
 
@@ -50,6 +52,8 @@ class Taken:
     accepted: say.Accepted
     patterns: dict[str, str]
     """Object -> its files, with #### for the frame."""
+    alphas: dict[str, Alphas] = field(default_factory=dict)
+    """Object -> what is there of them before the run."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,14 @@ class Over:
     """Whole on disk in the layout that was ordered, ascending; only of an order that the engine took."""
     other_layout: int = 0
     """Frames that are whole on disk, but of an earlier order's layout: what they hold means something else."""
+    alphas: dict[str, Alphas] = field(default_factory=dict)
+    """Object -> all that is on disk in the layout that was ordered, of earlier orders too."""
+    missing: tuple[int, ...] = ()
+    """Frames without an alpha, from the first to the last that there is or that was ordered."""
+    older: int = 0
+    """Frames that are there from earlier orders, beside those that were ordered now."""
+    result: str = ""
+    """Digest of what is on disk now (ondisk.result_of)."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +110,14 @@ class Failed:
     action: str
 
 
-Event = Told | Taken | Landed | Over | Answered | Failed
+@dataclass(frozen=True)
+class Needed:
+    """Something that only Blender's main thread may do; the network thread waits until do() was called."""
+
+    do: Callable[[], None]
+
+
+Event = Told | Taken | Landed | Over | Answered | Failed | Needed
 
 
 class GivenUp(Exception):
@@ -125,6 +144,8 @@ class Control:
     tell: Callable[[str], None]
     check: Callable[[], None]
     """Raises GivenUp. Ask several times a second."""
+    on_main: Callable[[Callable[[], Any]], Any]
+    """Have something done on Blender's main thread, one a tick; what it gives. Raises what it raises, and GivenUp."""
 
 
 @dataclass
@@ -154,11 +175,13 @@ class Bridge:
         self.target = target
         self._inbox: queue.SimpleQueue[Order | _Call | None] = queue.SimpleQueue()
         self._outbox: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self._cancel, self._leave = threading.Event(), threading.Event()
+        self._cancel, self._ending, self._leave = threading.Event(), threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._calls = 0
         self.busy = False
         """Whether an order is under way; False once its Over was fetched."""
+        self.models: tuple[str, ...] = ()
+        """Names of the models that the engine has, once it has said so; the default first."""
         self.waiting = 0
         """Calls without an answer yet."""
 
@@ -198,10 +221,13 @@ class Bridge:
             yield event
 
     def close(self) -> None:
-        """End the thread; a job that runs on the engine is cancelled there if that can be done in time."""
-        self._leave.set()
+        """End the thread. A job is cancelled on the engine first, which may take two seconds; then all is given up."""
+        self._ending.set()
         self._cancel.set()
         self._inbox.put(None)
+        if self._thread is not None and self.busy:
+            self._thread.join(_JOIN_S)
+        self._leave.set()
         if self._thread is not None:
             self._thread.join(_JOIN_S)
 
@@ -214,7 +240,7 @@ class Bridge:
         self._inbox.put(what)
 
     def _run(self) -> None:
-        while (what := self._inbox.get()) is not None and not self._leave.is_set():
+        while (what := self._inbox.get()) is not None and not self._ending.is_set():
             if isinstance(what, Order):
                 self._outbox.put(self._ended(what))
             else:
@@ -225,6 +251,7 @@ class Bridge:
             if client is None and call.connected:
                 with self.target.connect(self.check_leave) as own:
                     value = call.work(own)
+                    self._note_models(own)
             else:
                 value = call.work(client)
         except Exception as error:
@@ -242,21 +269,25 @@ class Bridge:
             return Over("failed", message=message, action=action)
 
     def _matte(self, order: Order) -> Over:
-        order.prepare(Control(lambda text: self._outbox.put(Told(text)), self._check_cancel))
+        order.prepare(self._control(lambda text: self._outbox.put(Told(text)), self._check_cancel))
         self._outbox.put(Told("looking for the engine"))
         with self.target.connect(self._check_away) as client:
             self._client = client
             run = self._taken(client, order)
+            self._note_models(client)
             patterns = order.patterns(run.accepted)
-            self._outbox.put(Taken(run.accepted, patterns))
+            layout = order.job.delivery.layout
+            self._outbox.put(Taken(run.accepted, patterns, _of_layout(patterns, layout)))
             try:
                 ended = self._followed(run, patterns)
             except GivenUp:
                 ended = say.JobEnded("", "cancelled", 0, message="the engine was away and could not be told")
-        whole = [frame for frame in order.frames() if _all_whole(patterns, frame)]
-        ours = tuple(frame for frame in whole if _all_of_layout(patterns, frame, order.job.delivery.layout))
-        told = (ended.outcome, ended.written, ended.unchanged, ended.message, ended.action)
-        return Over(*told, ours, len(whole) - len(ours))
+        return _over(ended, order, patterns)
+
+    def _note_models(self, client: EngineClient) -> None:
+        """Assigned in one go, so that the main thread may read it at any time."""
+        if client.pump.welcome is not None:
+            self.models = client.pump.welcome.models
 
     def _taken(self, client: EngineClient, order: Order) -> Any:
         from .engine.client.job import JobRun
@@ -276,6 +307,8 @@ class Bridge:
                 self._outbox.put(self._landed(run, event, patterns, pace))
             if self._cancel.is_set():
                 run.cancel()
+            if self._ending.is_set():  # Blender does not wait for the frame at hand
+                raise GivenUp
             self._answer_calls()
         raise AssertionError("a job's events end with JobEnded")
 
@@ -295,10 +328,35 @@ class Bridge:
             if isinstance(what, _Call):
                 self._answer(what, self._client)
 
+    def control_of_a_call(self) -> Control:
+        """For a preparation that is no part of an order."""
+        return self._control(lambda text: None, self.check_leave)
+
     def check_leave(self) -> None:
         """Raises GivenUp once Blender leaves: for what takes long on the network thread."""
-        if self._leave.is_set():
+        if self._ending.is_set():
             raise GivenUp
+
+    def _control(self, tell: Callable[[str], None], check: Callable[[], None]) -> Control:
+        return Control(tell, check, lambda work: self._on_main(work, check))
+
+    def _on_main(self, work: Callable[[], Any], check: Callable[[], None]) -> Any:
+        done, answer = threading.Event(), []
+
+        def do() -> None:
+            try:
+                answer.append((work(), None))
+            except Exception as error:
+                answer.append((None, error))
+            done.set()
+
+        self._outbox.put(Needed(do))
+        while not done.wait(_POLL_S):
+            check()
+        value, error = answer[0]
+        if error is not None:
+            raise error
+        return value
 
     def _check_cancel(self) -> None:
         if self._cancel.is_set():
@@ -328,8 +386,32 @@ def _all_whole(patterns: dict[str, str], frame: int) -> bool:
     return all(is_whole(Path(file_of(pattern, frame))) for pattern in patterns.values())
 
 
-def _all_of_layout(patterns: dict[str, str], frame: int, layout: str) -> bool:
-    return all(layout_of(Path(file_of(pattern, frame))) == layout for pattern in patterns.values())
+def _over(ended: say.JobEnded, order: Order, patterns: dict[str, str]) -> Over:
+    """The end of an order, with what is on disk then."""
+    ordered = order.frames()
+    alphas = _of_layout(patterns, order.job.delivery.layout)
+    there = set.intersection(*(set(each.whole) for each in alphas.values()))
+    whole = [frame for frame in ordered if _all_whole(patterns, frame)]
+    ours = tuple(frame for frame in whole if frame in there)
+    return Over(
+        *(ended.outcome, ended.written, ended.unchanged, ended.message, ended.action),
+        frames=ours,
+        other_layout=len(whole) - len(ours),
+        alphas=alphas,
+        missing=ondisk.gaps(there, ordered),
+        older=len(there - set(ordered)),
+        result=ondisk.result_of(patterns, {frame for each in alphas.values() for frame in each.whole}),
+    )
+
+
+def _of_layout(patterns: dict[str, str], layout: str) -> dict[str, Alphas]:
+    """What is on disk of each object in this layout: in another one, a file means something else."""
+    return {name: _kept(ondisk.alphas_of(pattern), pattern, layout) for name, pattern in patterns.items()}
+
+
+def _kept(found: Alphas, pattern: str, layout: str) -> Alphas:
+    fitting = tuple(frame for frame in found.whole if layout_of(Path(file_of(pattern, frame))) == layout)
+    return Alphas(fitting, found.damaged)
 
 
 def _appeared(patterns: dict[str, str], frame: int) -> bool:

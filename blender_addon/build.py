@@ -22,18 +22,28 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 NOT_SHIPPED = {"build.py"}
 
-PYZMQ = "26.4.0"
-"""The newest with a wheel for each Python by itself: with cp311 and abi3 wheels together, Blender 5.1 refuses it."""
-PYTHONS = ("311", "313")
-"""Of Blender 4.2 to 5.0, and of 5.1 on."""
+PYZMQ = {"311": "26.4.0", "313": "26.4.0", "314": "27.1.0"}
+"""Python -> its pyzmq: of Blender 4.2 to 5.0, of 5.1 on, and of the Blender 5.2 that Linux distributions build.
+
+26.4.0 is the newest with a wheel for each Python by itself. For 3.14 there are wheels for any Python from 3.12 on only
+(abi3). Beside others, Blender takes such a wheel for one of Python 3.12 and refuses the zip, so it is renamed: the
+wheel of one Python, which it also is. Its contents stay as they are.
+"""
 PLATFORMS = {
-    "linux-x64": "manylinux2014_x86_64",
-    "macos-arm64": "macosx_10_15_universal2",
-    "macos-x64": "macosx_10_15_universal2",
+    "linux-x64": "x86_64",
+    "macos-arm64": "universal2",
+    "macos-x64": "universal2",
     "windows-x64": "win_amd64",
     "windows-arm64": "win_arm64",
 }
-"""Blender's name -> pip's."""
+"""Blender's name -> how the name of its wheels ends."""
+_PIP = {
+    "x86_64": ("manylinux2014_x86_64", "manylinux_2_28_x86_64"),
+    "universal2": ("macosx_10_15_universal2",),
+    "win_amd64": ("win_amd64",),
+    "win_arm64": ("win_arm64",),
+}
+"""The same -> pip's names of these platforms."""
 
 
 def main() -> int:
@@ -42,27 +52,40 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "dist")
     parser.add_argument("--wheels", type=Path, default=ROOT / ".wheels", help="fetched once, kept")
     parser.add_argument("--blender-ext", type=Path, help="Blender's blender_ext.py")
+    parser.add_argument("--repository", action="store_true", help="make --out a repository that Blender updates from")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         staged = stage(Path(folder) / "matanyone", fetch(args.wheels))
-        archive = build(staged, args.out, args.blender_ext or find_tool())
+        tool = args.blender_ext or find_tool()
+        archive = build(staged, args.out, tool)
+    if args.repository:
+        index(args.out, tool)
     print(f"{archive} ({archive.stat().st_size / 1e6:.1f} MB)")
     return 0
 
 
 def fetch(folder: Path) -> list[Path]:
-    """One unmodified pyzmq wheel of PyPI for each Python and platform."""
+    """One pyzmq wheel of PyPI for each Python and platform."""
     folder.mkdir(parents=True, exist_ok=True)
-    wheels = []
-    for python in PYTHONS:
-        for platform in sorted(set(PLATFORMS.values())):
-            pattern = f"pyzmq-{PYZMQ}-cp{python}-cp{python}-*{platform}*.whl"
-            if not list(folder.glob(pattern)):
-                command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-                command += ["--implementation=cp", f"--python-version={python}", f"--abi=cp{python}"]
-                subprocess.run([*command, f"--platform={platform}", f"--dest={folder}", f"pyzmq=={PYZMQ}"], check=True)
-            wheels += list(folder.glob(pattern))[:1]
-    return wheels
+    return [_wheel(folder, python, platform) for python in PYZMQ for platform in sorted(set(PLATFORMS.values()))]
+
+
+def _wheel(folder: Path, python: str, platform: str) -> Path:
+    """Fetched once, and kept."""
+    pattern = f"pyzmq-{PYZMQ[python]}-cp{python}-cp{python}-*{platform}.whl"
+    if not list(folder.glob(pattern)):
+        with tempfile.TemporaryDirectory(dir=folder) as name:
+            fresh = _downloaded(Path(name), python, platform)
+            fresh.replace(folder / re.sub(r"-cp3\d+-(abi3|cp3\d+)-", f"-cp{python}-cp{python}-", fresh.name))
+    return next(folder.glob(pattern))
+
+
+def _downloaded(folder: Path, python: str, platform: str) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    command += ["--implementation=cp", f"--python-version={python}", f"--abi=cp{python}", "--abi=abi3"]
+    command += [f"--platform={each}" for each in _PIP[platform]]
+    subprocess.run([*command, f"--dest={folder}", f"pyzmq=={PYZMQ[python]}"], check=True)
+    return next(folder.glob("*.whl"))
 
 
 def stage(folder: Path, wheels: list[Path]) -> Path:
@@ -96,9 +119,9 @@ def check(manifest: str, wheels: list[str]) -> None:
         sys.exit("the manifest must say SPDX:GPL-3.0-or-later")
     if any("abi3" in wheel for wheel in wheels):
         sys.exit("an abi3 wheel beside others makes Blender 5.1 refuse the zip")
-    for platform, pip_name in PLATFORMS.items():
-        for python in PYTHONS:
-            if not any(re.search(f"-cp{python}-cp{python}-.*{pip_name}", wheel) for wheel in wheels):
+    for platform, ending in PLATFORMS.items():
+        for python in PYZMQ:
+            if not any(re.search(f"-cp{python}-cp{python}-.*{ending}", wheel) for wheel in wheels):
                 sys.exit(f"no wheel for {platform} with Python {python}")
 
 
@@ -131,6 +154,17 @@ def build(staged: Path, out: Path, tool: Path | None) -> Path:
             sys.exit(f"blender_ext.py {order[0]}: {done.stdout}{done.stderr}")
     print(f"built and validated by {tool}")
     return archive
+
+
+def index(folder: Path, tool: Path | None) -> None:
+    """Write index.json and index.html beside the zips of a folder: a static repository of extensions."""
+    if tool is None:
+        sys.exit("a repository needs Blender's blender_ext.py: make blender-repo brings a Blender along")
+    command = [sys.executable, str(tool), "server-generate", f"--repo-dir={folder}", "--html"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode or not (folder / "index.json").is_file():
+        sys.exit(f"blender_ext.py server-generate: {done.stdout}{done.stderr}")
+    print(f"{folder / 'index.json'}: name it in Blender, Preferences > Get Extensions > Repositories")
 
 
 def _pack(staged: Path, archive: Path) -> None:

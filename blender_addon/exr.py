@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import struct
 from pathlib import Path
+from typing import BinaryIO
 
 MAGIC = b"\x76\x2f\x31\x01"
 _MULTI_PART = 0x1000
@@ -21,10 +22,13 @@ _MOST_HEADER = 1 << 20
 
 
 def is_whole(path: Path) -> bool:
-    """Whether every chunk that the file promises lies within it. False also where it cannot be read."""
+    """Whether every chunk that the file promises lies within it. False also where it cannot be read.
+
+    Reads the header, the table of chunks and the head of the last chunk: alphas are checked by the thousand.
+    """
     try:
-        data = path.read_bytes()
-        return data[:4] == MAGIC and _chunks_fit(data)
+        with path.open("rb") as file:
+            return _chunks_fit(file, os.fstat(file.fileno()).st_size)
     except (OSError, struct.error, ValueError, IndexError, KeyError):
         return False
 
@@ -46,6 +50,11 @@ def layout_of(path: Path) -> str:
         return ""
 
 
+def header_of(data: bytes) -> tuple[dict[str, bytes], int]:
+    """Attributes of a file of one part, and where its table of chunks begins. Raises ValueError and the like."""
+    return _header(data, 8)
+
+
 def _first_header(path: Path) -> dict[str, bytes]:
     """Attributes of the first part. Raises OSError, ValueError."""
     with path.open("rb") as file:
@@ -58,21 +67,31 @@ def _first_header(path: Path) -> dict[str, bytes]:
         raise ValueError(f"{path} is damaged: {error}") from error
 
 
-def _chunks_fit(data: bytes) -> bool:
-    version = struct.unpack_from("<I", data, 4)[0]
-    if version & _NO_SCANLINES:
+def _chunks_fit(file: BinaryIO, size: int) -> bool:
+    data = file.read(_MOST_HEADER)
+    if data[:4] != MAGIC or struct.unpack_from("<I", data, 4)[0] & _NO_SCANLINES:
         return False
-    multi = bool(version & _MULTI_PART)
+    multi = bool(struct.unpack_from("<I", data, 4)[0] & _MULTI_PART)
+    chunks, at = _all_chunks(data, multi)
+    begin = at + 8 * chunks
+    data += file.read(max(0, begin - len(data)))
+    offsets = struct.unpack_from(f"<{chunks}Q", data, at)
+    if not offsets or min(offsets) < begin:  # the table is written last: of a file cut short it is zeros
+        return False
+    file.seek(max(offsets))
+    return _chunk_fits(file.read(12), size - max(offsets), multi)
+
+
+def _all_chunks(data: bytes, multi: bool) -> tuple[int, int]:
+    """How many chunks all parts have, and where their table begins."""
     chunks, at = 0, 8
     while True:
         attributes, at = _header(data, at)
         if not attributes:
-            break
+            return chunks, at
         chunks += _chunk_count(attributes)
         if not multi:
-            break
-    offsets = struct.unpack_from(f"<{chunks}Q", data, at)
-    return all(_chunk_fits(data, offset, at + 8 * chunks, multi) for offset in offsets)
+            return chunks, at
 
 
 def _header(data: bytes, at: int) -> tuple[dict[str, bytes], int]:
@@ -100,13 +119,11 @@ def _chunk_count(attributes: dict[str, bytes]) -> int:
     return int((bottom - top + lines) // lines)
 
 
-def _chunk_fits(data: bytes, offset: int, begin: int, multi: bool) -> bool:
-    """A chunk is [part] line size bytes."""
-    head = offset + (8 if multi else 4)
-    if offset < begin or head + 4 > len(data):
-        return False
+def _chunk_fits(data: bytes, left: int, multi: bool) -> bool:
+    """Whether a chunk, [part] line size bytes, is whole. data: its head; left: bytes from there to the file's end."""
+    head = 8 if multi else 4
     size = struct.unpack_from("<i", data, head)[0]
-    return size > 0 and head + 4 + size <= len(data)
+    return bool(size > 0 and head + 4 + size <= left)
 
 
 def write_mask(path: Path, size: tuple[int, int], rows: list[bytes]) -> None:

@@ -48,6 +48,50 @@ def new_set_alpha(tree):
     return node
 
 
+def new_multiply(tree):
+    """A Math node that multiplies."""
+    node = _first_of(tree, "CompositorNodeMath", "ShaderNodeMath")
+    node.operation = "MULTIPLY"
+    return node
+
+
+def new_value(tree):
+    """A Value node."""
+    return _first_of(tree, "CompositorNodeValue", "ShaderNodeValue")
+
+
+def _first_of(tree, *kinds):
+    """A node of the first kind that this Blender has."""
+    return tree.nodes.new(next(kind for kind in kinds if hasattr(bpy.types, kind)))
+
+
+def key_steps(socket, steps):
+    """Animate the value of a socket: it changes at once on each frame. steps: (scene frame, value), ascending."""
+    tree = socket.id_data
+    path = f"{socket.path_from_id()}.default_value"
+    curves = _curves(tree)
+    old = curves.find(path) if curves is not None else None
+    if old is not None:
+        curves.remove(old)
+    for frame, value in steps:
+        socket.default_value = value
+        socket.keyframe_insert("default_value", frame=frame)
+    curve = _curves(tree).find(path)
+    for point in curve.keyframe_points:
+        point.interpolation = "CONSTANT"
+    curve.update()
+
+
+def _curves(tree):
+    """The F-curves of a node tree; None where it has none."""
+    animation = tree.animation_data
+    action = animation.action if animation else None
+    if action is None or hasattr(action, "fcurves"):
+        return action.fcurves if action else None
+    bags = [strip.channelbag(animation.action_slot) for layer in action.layers for strip in layer.strips]
+    return next((bag.fcurves for bag in bags if bag is not None), None)
+
+
 def new_file_output(tree, folder, name, depth="32"):
     """A File Output node that writes folder/NAME.exr in scene-linear floats; name has #### for the frame."""
     node = tree.nodes.new("CompositorNodeOutputFile")

@@ -1,35 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the buttons do. In background mode the same operators run to the end and say so on stdout."""
+"""The buttons that run a shot and ask the engine. In background mode they run to the end and say so on stdout."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import bpy
-from bpy.props import EnumProperty, FloatVectorProperty, IntProperty, StringProperty
+from bpy.props import EnumProperty, StringProperty
 
-from . import plan, pointer, preferences, scene, session
+from . import chosen, plan, scene, session
 from .engine.wire import messages as say
 from .engine.wire.errors import WireError
+from .reporting import asked, report
 
 _TICK_S = 0.5
-
-
-def _report(operator, error):
-    """A fault as Blender shows it; the operator did nothing."""
-    operator.report({"ERROR"}, session.told(error))
-    return {"CANCELLED"}
-
-
-def _asked(operator):
-    """The end of an operator that has asked the network thread: in background mode the answer is waited for."""
-    if not bpy.app.background:
-        return {"FINISHED"}
-    failure = session.wait_for_calls()
-    if failure is not None:
-        return _report(operator, failure)
-    print(f"MatAnyone: {session.now.test}", flush=True)
-    return {"FINISHED"}
 
 
 class _Matte:
@@ -51,7 +33,7 @@ class _Matte:
         try:
             session.start(context.scene, self.only(context))
         except WireError as error:
-            return _report(self, error)
+            return report(self, error)
         if bpy.app.background:
             return self.finished(session.run_to_the_end(lambda line: print(f"MatAnyone: {line}", flush=True)))
         return {"FINISHED"}
@@ -156,202 +138,6 @@ class MATANYONE_OT_cancel(bpy.types.Operator):
         return {"FINISHED"}
 
 
-# ------------------------------------------------------------------------------------------------ plate, objects, masks
-
-
-class MATANYONE_OT_plate_from_editor(bpy.types.Operator):
-    """Take the clip or image sequence that this editor shows, and where on the timeline it begins"""
-
-    bl_idname = "matanyone.plate_from_editor"
-    bl_label = "Use This Plate"
-    bl_options = {"REGISTER", "UNDO"}
-
-    @classmethod
-    def poll(cls, context):
-        space = context.space_data
-        return bool(getattr(space, "clip", None) or getattr(space, "image", None))
-
-    def execute(self, context):
-        space = context.space_data
-        clip, image = getattr(space, "clip", None), getattr(space, "image", None)
-        take_plate(context.scene.matanyone, clip, image, getattr(space, "image_user", None))
-        return {"FINISHED"}
-
-
-def take_plate(shot, clip, image, user=None):
-    """Fill in what follows from the plate: its name, where it begins, an object to put masks on."""
-    source = clip or image
-    shot.plate = "CLIP" if clip else "IMAGE"
-    shot.clip, shot.image = clip, None if clip else image
-    found = plan.numbered(source.filepath)
-    if user is not None:
-        # Blender shows file frame_offset + 1 on scene frame frame_start.
-        shot.scene_start = user.frame_start + (found.frame - 1 - user.frame_offset if found else 0)
-    if not shot.name:
-        name = Path(found.pattern if found else source.filepath.replace("\\", "/")).name
-        shot.name = name.split("#")[0].rsplit(".", 1)[0].rstrip("._-") or "shot"
-    if not shot.objects:
-        shot.objects.add()
-
-
-class MATANYONE_OT_object_add(bpy.types.Operator):
-    """Follow one more object, with masks and a matte of its own"""
-
-    bl_idname = "matanyone.object_add"
-    bl_label = "Add Object"
-    bl_options = {"REGISTER", "UNDO"}
-
-    def execute(self, context):
-        shot = context.scene.matanyone
-        taken = {each.name for each in shot.objects}
-        added = shot.objects.add()
-        if taken:
-            added.name = next(name for name in (f"object_{n}" for n in range(2, 1000)) if name not in taken)
-        shot.object_index = len(shot.objects) - 1
-        return {"FINISHED"}
-
-
-class MATANYONE_OT_object_remove(bpy.types.Operator):
-    """Follow the selected object no longer"""
-
-    bl_idname = "matanyone.object_remove"
-    bl_label = "Remove Object"
-    bl_options = {"REGISTER", "UNDO"}
-
-    @classmethod
-    def poll(cls, context):
-        return len(context.scene.matanyone.objects) > 0
-
-    def execute(self, context):
-        shot = context.scene.matanyone
-        shot.objects.remove(shot.object_index)
-        shot.object_index = max(0, min(shot.object_index, len(shot.objects) - 1))
-        return {"FINISHED"}
-
-
-class MATANYONE_OT_key_add(bpy.types.Operator):
-    """Use the editor's mask as it is on the frame you look at. Masks on several frames: the shot is blended between"""
-
-    bl_idname = "matanyone.key_add"
-    bl_label = "Add Mask at This Frame"
-    bl_options = {"REGISTER", "UNDO"}
-
-    def execute(self, context):
-        shot = context.scene.matanyone
-        try:
-            plate = scene.plate_of(shot)
-        except WireError as error:
-            return _report(self, error)
-        if not shot.objects:
-            shot.objects.add()
-        each = shot.objects[shot.object_index]
-        key = each.keys.add()
-        key.frame = plate.time.plate_frame(context.scene.frame_current)
-        key.mask = getattr(context.space_data, "mask", None)
-        each.key_index = len(each.keys) - 1
-        return {"FINISHED"}
-
-
-class MATANYONE_OT_key_remove(bpy.types.Operator):
-    """Leave this mask out. The datablock stays"""
-
-    bl_idname = "matanyone.key_remove"
-    bl_label = "Remove Mask"
-    bl_options = {"REGISTER", "UNDO"}
-    index: IntProperty()
-
-    def execute(self, context):
-        shot = context.scene.matanyone
-        shot.objects[shot.object_index].keys.remove(self.index)
-        return {"FINISHED"}
-
-
-class MATANYONE_OT_key_jump(bpy.types.Operator):
-    """Go to this frame of the plate"""
-
-    bl_idname = "matanyone.key_jump"
-    bl_label = "Go to Frame"
-    frame: IntProperty()
-
-    def execute(self, context):
-        try:
-            context.scene.frame_set(scene.plate_of(context.scene.matanyone).time.scene_frame(self.frame))
-        except WireError as error:
-            return _report(self, error)
-        return {"FINISHED"}
-
-
-class MATANYONE_OT_preset(bpy.types.Operator):
-    """Set size and region together"""
-
-    bl_idname = "matanyone.preset"
-    bl_label = "Quality Preset"
-    bl_options = {"REGISTER", "UNDO"}
-    preset: EnumProperty(items=[(name, label, tip) for name, (label, tip, *_) in plan.PRESETS.items()])
-
-    @classmethod
-    def description(cls, context, properties):
-        return plan.PRESETS[properties.preset][1]
-
-    def execute(self, context):
-        shot = context.scene.matanyone
-        _, _, shot.working_size, shot.region = plan.PRESETS[self.preset]
-        return {"FINISHED"}
-
-
-class MATANYONE_OT_point(bpy.types.Operator):
-    """Let the engine draw the first mask: drag a box around the subject, click what belongs to it and Ctrl-click what
-    does not, then press Enter"""
-
-    bl_idname = "matanyone.point"
-    bl_label = "Mask by Box and Clicks"
-    bl_options = {"REGISTER"}
-    box: FloatVectorProperty(size=4, description="Two corners, 0..1 across the picture from the bottom left")
-    click: FloatVectorProperty(size=2, default=(-1.0, -1.0), description="A point on the subject, likewise")
-
-    def execute(self, context):
-        corners = ((*self.box[:2],), (*self.box[2:],)) if any(self.box) else None
-        clicks = (tuple(self.click),) if self.click[0] >= 0 else ()
-        return self.send(context, plan.Pointing(corners, clicks))
-
-    def send(self, context, pointing):
-        shot = context.scene.matanyone
-        try:
-            if not shot.objects:
-                shot.objects.add()
-            frame = scene.plate_of(shot).time.plate_frame(context.scene.frame_current)
-            session.point(context.scene, pointing, frame)
-        except WireError as error:
-            return _report(self, error)
-        return _asked(self)
-
-    def invoke(self, context, event):
-        self.pointing, self.pressed = plan.Pointing(), None
-        self.space = type(context.space_data)
-        self.drawing = self.space.draw_handler_add(pointer.draw, (self,), "WINDOW", "POST_PIXEL")
-        self.area, self.region = context.area, next(r for r in context.area.regions if r.type == "WINDOW")
-        context.window_manager.modal_handler_add(self)
-        context.workspace.status_text_set(
-            "Drag a box, click the subject, Ctrl-click the rest; Enter makes it, ESC leaves"
-        )
-        return {"RUNNING_MODAL"}
-
-    def modal(self, context, event):
-        if event.type == "ESC":
-            return self.leave(context, {"CANCELLED"})
-        if event.type in {"RET", "NUMPAD_ENTER"} and event.value == "PRESS":
-            return self.leave(context, self.send(context, self.pointing))
-        taken = pointer.take(self, event)
-        self.area.tag_redraw()
-        return {"RUNNING_MODAL" if taken else "PASS_THROUGH"}
-
-    def leave(self, context, ended):
-        self.space.draw_handler_remove(self.drawing, "WINDOW")
-        context.workspace.status_text_set(None)
-        self.area.tag_redraw()
-        return ended
-
-
 class MATANYONE_OT_save_job(bpy.types.Operator):
     """Write the masks and a job file that 'matanyone-engine run' computes on any machine that has these folders"""
 
@@ -369,8 +155,8 @@ class MATANYONE_OT_save_job(bpy.types.Operator):
         try:
             session.save_job(context.scene, bpy.path.abspath(self.filepath))
         except WireError as error:
-            return _report(self, error)
-        return _asked(self)
+            return report(self, error)
+        return asked(self)
 
 
 # ------------------------------------------------------------------------------------------------ the engine
@@ -396,25 +182,25 @@ class MATANYONE_OT_engine(bpy.types.Operator):
 
     def execute(self, context):
         message = say.Shutdown() if self.what == "STOP" else say.Status()
-        if self.what == "START" and not preferences.own().program:
+        if self.what == "START" and not chosen.own().program:
             self.report({"ERROR"}, "Name the engine's program first")
             return {"CANCELLED"}
         session.now.test = "asking ..."
         try:
-            session.ask(lambda client: (client.call(message), client.pump.welcome), _answered)
+            session.ask(lambda client: (client.call(message), client.pump.welcome), _answered, tell="test")
         except WireError as error:
             session.now.test = session.told(error)
-            return _report(self, error)
-        return _asked(self)
+            return report(self, error)
+        return asked(self)
 
 
 def _answered(value):
     told, welcome = value
     if isinstance(told, say.StatusReport):
-        session.now.models = welcome.models if welcome else ()
+        models = ", ".join(welcome.models) if welcome else "not said"
         session.now.test = (
             f"engine {told.engine} on {told.device}, process {told.pid}, up {plan.tell_time(told.uptime_s)}, "
-            f"{told.activity}; models: {', '.join(session.now.models)}"
+            f"{told.activity}; models: {models}"
         )
     else:
         session.now.test = "the engine ends; every session is on disk"
@@ -425,14 +211,6 @@ CLASSES = (
     MATANYONE_OT_matte_frame,
     MATANYONE_OT_rerun,
     MATANYONE_OT_cancel,
-    MATANYONE_OT_plate_from_editor,
-    MATANYONE_OT_object_add,
-    MATANYONE_OT_object_remove,
-    MATANYONE_OT_key_add,
-    MATANYONE_OT_key_remove,
-    MATANYONE_OT_key_jump,
-    MATANYONE_OT_preset,
-    MATANYONE_OT_point,
     MATANYONE_OT_save_job,
     MATANYONE_OT_engine,
 )

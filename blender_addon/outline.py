@@ -7,6 +7,8 @@ Blender, which draws the masks anyway, plays them through and tells what they ar
 
 from __future__ import annotations
 
+import bpy
+
 from . import plan
 
 
@@ -28,6 +30,20 @@ def _spline(spline):
         numbers.append(round(point.weight, 6))
         numbers += [[round(feather.u, 6), round(feather.weight, 6)] for feather in point.feather_points]
     return [spline.use_cyclic, spline.use_fill, spline.offset_mode, spline.weight_interpolation, numbers]
+
+
+def looks_on(mask, scene_frames):
+    """Digests of a mask on some scene frames, wherever the playhead is and without moving it: frame -> digest."""
+    aside = bpy.data.scenes.new("matanyone look")  # it has nothing in it, so its frames cost nothing
+    try:
+        found = {}
+        for frame in scene_frames:
+            aside.frame_set(frame)
+            there = mask.evaluated_get(aside.view_layers[0].depsgraph)
+            found[frame] = plan.digest([looks(there), ties(mask, frame)])
+        return found
+    finally:
+        bpy.data.scenes.remove(aside)
 
 
 def ties(mask, scene_frame):

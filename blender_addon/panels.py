@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The sidebar panels of the Clip, Image and compositor editors, and the preferences. They read; they change nothing."""
+"""The sidebar panels of the Clip, Image and compositor editors. They read; they change nothing."""
 
 from __future__ import annotations
 
 import bpy
 
-from . import plan, session
+from . import nodes, plan, session
+from .layouts import lines
 
 _CATEGORY = "MatAnyone"
 
 
 class MATANYONE_UL_objects(bpy.types.UIList):
-    """Objects that are followed."""
+    """The list of objects that are followed."""
 
     def draw_item(self, context, layout, data, item, icon, active_data, active_property, index):
         row = layout.row(align=True)
@@ -20,7 +21,7 @@ class MATANYONE_UL_objects(bpy.types.UIList):
 
 
 class _Panel:
-    """Common to all: where it is."""
+    """What all panels have in common: where they are."""
 
     bl_region_type = "UI"
     bl_category = _CATEGORY
@@ -32,7 +33,7 @@ class _Panel:
 
 
 class _Main(_Panel):
-    """The run: what an artist looks at most."""
+    """The plate and the run: what an artist looks at most."""
 
     bl_label = "MatAnyone"
 
@@ -40,11 +41,11 @@ class _Main(_Panel):
         layout, shot = self.layout, context.scene.matanyone
         layout.use_property_split = True
         layout.use_property_decorate = False
-        _draw_plate(layout, context, shot)
-        _draw_run(layout, shot)
+        _draw_plate(layout, shot)
+        _draw_run(layout, context)
 
 
-def _draw_plate(layout, context, shot):
+def _draw_plate(layout, shot):
     layout.operator("matanyone.plate_from_editor", icon="EYEDROPPER")
     layout.prop(shot, "name")
     layout.row().prop(shot, "plate", expand=True)
@@ -53,15 +54,15 @@ def _draw_plate(layout, context, shot):
     else:
         layout.prop(shot, "image")
         layout.prop(shot, "scene_start")
+    layout.operator("matanyone.match_scene", icon="SCENE_DATA")
 
 
-def _draw_run(layout, shot):
-    run = session.active()
+def _draw_run(layout, context):
+    shot, width = context.scene.matanyone, context.region.width
     column = layout.column(align=True)
     column.use_property_split = False
-    if run is not None:
-        _draw_progress(column, run)
-        column.operator("matanyone.cancel", icon="CANCEL")
+    if (run := session.active()) is not None:
+        _draw_progress(column, run, ours=session.run_of(context.scene) is run)
         return
     big = column.row()
     big.scale_y = 1.4
@@ -71,29 +72,41 @@ def _draw_run(layout, shot):
     else:
         big.operator("matanyone.matte", icon="PLAY")
     column.operator("matanyone.matte_frame", icon="IMAGE_DATA")
+    _draw_state(column, shot, changed, width)
+    if nodes.tree_of(context.scene) is None and not shot.made:
+        lines(layout, "Matte also makes a compositor: F12 then renders the plate times alpha.", "INFO", width)
+    _draw_last(layout, session.run_of(context.scene), width)
+
+
+def _draw_progress(column, run, ours):
+    """The run that is under way, perhaps one of another scene."""
+    if not ours:
+        column.label(text=f"A matte of {run.scene[2]} is being made", icon="INFO")
+    column.progress(factor=run.done / run.of if run.of else 0.0, text=session.status(run))
+    column.operator("matanyone.cancel", icon="CANCEL")
+
+
+def _draw_state(column, shot, changed, width):
+    """Whether what is on disk is what the settings, masks and plate would give now."""
+    made = plan.made_from(shot.made)
     if changed:
-        column.label(text=f"Out of date: {' and '.join(changed)} changed", icon="ERROR")
-    elif shot.record:
+        lines(column, f"Out of date: {' and '.join(changed)} changed", "ERROR", width)
+    elif shot.record and session.is_known(shot):
         column.label(text="Up to date", icon="CHECKMARK")
-    _draw_last(layout, session.now.run)
+    elif made is not None and made.outcome != "finished":
+        lines(column, f"Not finished: {len(made.frames)} mattes are there", "ERROR", width)
 
 
-def _draw_progress(column, run):
-    text = session.status(run)
-    factor = run.done / run.of if run.of else 0.0
-    column.progress(factor=factor, text=text)
-
-
-def _draw_last(layout, run):
-    """How the last run ended, and what to look at."""
+def _draw_last(layout, run, width):
+    """How the last run of this scene ended, and what to look at."""
     if run is None or run.over is None:
         return
     icon = {"finished": "CHECKMARK", "cancelled": "INFO"}.get(run.over.outcome, "ERROR")
-    _lines(layout, session.status(run), icon)
+    lines(layout, session.status(run), icon, width)
     if run.over.action:
-        _lines(layout, run.over.action, "BLANK1")
+        lines(layout, session.in_blender(run.over.action), "BLANK1", width)
     for warning in run.warnings[:3]:
-        _lines(layout, warning, "ERROR")
+        lines(layout, warning, "ERROR", width)
     doubtful = plan.doubtful(run.sure)
     if doubtful:
         row = layout.row(align=True)
@@ -102,20 +115,8 @@ def _draw_last(layout, run):
             row.operator("matanyone.key_jump", text=str(frame)).frame = frame
 
 
-def _lines(layout, text, icon, width=46):
-    """A sentence in lines that a sidebar can hold."""
-    column = layout.column(align=True)
-    line = ""
-    for word in text.split():
-        if line and len(line) + len(word) > width:
-            column.label(text=line, icon=icon)
-            line, icon = "", "BLANK1"
-        line = f"{line} {word}".strip()
-    column.label(text=line, icon=icon)
-
-
 class _Masks(_Panel):
-    """Objects and their masks."""
+    """The objects and their masks."""
 
     bl_label = "Masks"
 
@@ -131,8 +132,8 @@ class _Masks(_Panel):
         layout.operator("matanyone.key_add", icon="MOD_MASK")
         if context.space_data.type != "NODE_EDITOR":
             layout.operator("matanyone.point", icon="SELECT_SET")
-        if session.now.test:
-            _lines(layout, session.now.test, "INFO")
+        if session.now.note:
+            lines(layout, session.now.note, "INFO", context.region.width)
 
 
 def _draw_object(layout, each):
@@ -140,17 +141,23 @@ def _draw_object(layout, each):
     row.prop(each, "rival", toggle=True)
     row.prop(each, "use_life", toggle=True)
     if each.use_life:
+        row = layout.row(align=True)
         row.prop(each, "first")
         row.prop(each, "last")
     for index, key in enumerate(each.keys):
-        pair = layout.column(align=True)
-        row = pair.row(align=True)
-        row.prop(key, "frame")
-        row.operator("matanyone.key_jump", icon="TRACKING_FORWARDS_SINGLE", text="").frame = key.frame
-        row.operator("matanyone.key_remove", icon="X", text="").index = index
-        row = pair.row(align=True)
-        row.prop(key, "source", text="", icon_only=True)
-        row.prop(key, "mask" if key.source == "MASK" else "image", text="")
+        _draw_key(layout.column(align=True), key, index)
+    layout.prop(each, "inside")
+    layout.prop(each, "outside")
+
+
+def _draw_key(pair, key, index):
+    row = pair.row(align=True)
+    row.prop(key, "frame")
+    row.operator("matanyone.key_jump", icon="TRACKING_FORWARDS_SINGLE", text="").frame = key.frame
+    row.operator("matanyone.key_remove", icon="X", text="").index = index
+    row = pair.row(align=True)
+    row.prop(key, "source", text="", icon_only=True)
+    row.prop(key, "mask" if key.source == "MASK" else "image", text="")
 
 
 class _Settings(_Panel):
@@ -162,12 +169,13 @@ class _Settings(_Panel):
     def draw(self, context):
         layout, shot = self.layout, context.scene.matanyone
         row = layout.row(align=True)
+        is_on = plan.preset_of(shot.working_size, shot.region)
         for name, (label, *_) in plan.PRESETS.items():
-            row.operator("matanyone.preset", text=label).preset = name
+            row.operator("matanyone.preset", text=label, depress=name == is_on).preset = name
         layout.use_property_split = True
         layout.use_property_decorate = False
         _draw_input(layout, shot)
-        _draw_quality(layout, shot)
+        _draw_quality(layout, context)
         layout.prop(shot, "out")
         layout.prop(shot, "foreground")
         layout.operator("matanyone.save_job", icon="FILE_TICK")
@@ -187,35 +195,24 @@ def _draw_input(layout, shot):
         layout.label(text=source.colorspace_settings.name, icon="COLOR")
 
 
-def _draw_quality(layout, shot):
+def _draw_quality(layout, context):
+    shot = context.scene.matanyone
     layout.prop(shot, "model")
-    layout.label(text=plan.LICENCES.get(shot.model, "licence: as its makers say"), icon="INFO")
+    licence = plan.LICENCES.get(shot.model, "licence: as its makers say")
+    models = session.models()
+    if models and shot.model not in models and "/" not in shot.model and "\\" not in shot.model:
+        licence = f"The engine does not have it; it has {', '.join(models)}"
+    lines(layout, licence, "INFO", context.region.width)
     for name in ("working_size", "refine", "region"):
         layout.prop(shot, name)
     if shot.region == "box":
         layout.prop(shot, "box")
-    for name in ("mask_grow", "exposure", "settle_passes"):
+    for name in ("mask_grow", "exposure", "settle_passes", "hold_tolerance"):
         layout.prop(shot, name)
 
 
-def draw_preferences(chosen, layout):
-    """Of the add-on."""
-    layout.use_property_split = True
-    layout.row().prop(chosen, "engine", expand=True)
-    if chosen.engine == "LOCAL":
-        layout.prop(chosen, "program")
-    layout.prop(chosen, "connection")
-    if chosen.engine == "REMOTE":
-        layout.prop(chosen, "client_key")
-    row = layout.row(align=True)
-    for what in ("TEST", "START", "STOP") if chosen.engine == "LOCAL" else ("TEST",):
-        row.operator("matanyone.engine", text=what.title()).what = what
-    if session.now.test:
-        _lines(layout, session.now.test, "INFO", width=90)
-
-
 def _in_editors(part, mixin, parent=""):
-    """A panel class for each editor."""
+    """Make a panel class for each editor."""
     made = []
     for space in ("CLIP_EDITOR", "IMAGE_EDITOR", "NODE_EDITOR"):
         name = f"MATANYONE_PT_{part}_{space.lower()}"

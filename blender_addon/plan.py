@@ -27,6 +27,12 @@ _DIGITS = re.compile(r"(?<![0-9vV])[0-9]+(?=\.[^.]+$)")
 _HASHES = re.compile(r"#+")
 _VERSION = "[0-9]+"
 _UNKNOWN_SPACES = frozenset({"", "Non-Color", "Raw", "Generic Data", "Utility - Raw"})
+_SPACES = {
+    "Linear DCI-P3 D65": "lin_p3d65_scene",
+    "Linear CIE-XYZ D65": "lin_ciexyzd65_scene",
+    "Display P3": "srgb_p3d65_scene",
+}
+"""Blender's own names of colour spaces that the engine's config knows under another one: ids that both know."""
 
 DOUBTFUL = 0.5
 """Alphas that are trusted less are pointed out, as the command line does (docs/confidence.md)."""
@@ -77,6 +83,14 @@ def numbered(path: str) -> Numbered | None:
     return Numbered(pattern, int(digits[0]))
 
 
+def name_of(pattern: str, path: str, taken: Container[str]) -> str:
+    """A shot's name: that of its plate; with its folder before it, or a number behind it, where that one is taken."""
+    plain = re.split(r"[\\/]", pattern)[-1].split("#")[0].rsplit(".", 1)[0].rstrip("._-") or "shot"
+    folder = re.split(r"[\\/]", path)[-2:][0]
+    names = [plain, f"{folder}_{plain}", *(f"{folder}_{plain}_{number}" for number in range(2, 100))]
+    return next((name for name in names if name not in taken), plain)
+
+
 def file_of(pattern: str, frame: int) -> str:
     """The file of a frame: the last run of # is its number."""
     hashes = list(_HASHES.finditer(pattern))[-1]
@@ -110,17 +124,68 @@ class SceneTime:
         return plate_frame - self.first + self.scene_start
 
 
-def longest_run(frames: tuple[int, ...]) -> tuple[int, int]:
-    """First and last of the longest stretch without a gap: what may be shown. frames: not empty."""
-    best = begin = frames[0]
-    longest, before = 0, frames[0] - 1
+def shown_stretch(whole: tuple[int, ...], damaged: tuple[int, ...]) -> tuple[int, ...]:
+    """The frames whose files Blender may read in one go: the most whole ones that no damaged one lies between."""
+    between: list[list[int]] = [[]]
+    for frame in sorted({*whole, *damaged}):
+        if frame in damaged:
+            between.append([])
+        else:
+            between[-1].append(frame)
+    return tuple(max(between, key=len))
+
+
+def presence(frames: tuple[int, ...]) -> tuple[tuple[int, bool], ...]:
+    """Where a sequence begins and ends: (frame, whether there are files from here on). frames: ascending."""
+    changes: list[tuple[int, bool]] = []
     for frame in frames:
-        if frame != before + 1:
-            begin = frame
-        if frame - begin + 1 > longest:
-            longest, best = frame - begin + 1, begin
-        before = frame
-    return best, best + longest - 1
+        if changes and changes[-1] == (frame, False):
+            changes.pop()
+        else:
+            changes.append((frame, True))
+        changes.append((frame + 1, False))
+    return tuple(changes)
+
+
+def stretches(frames: Iterable[int]) -> tuple[tuple[int, int], ...]:
+    """First and last of each stretch without a gap."""
+    changes = [frame for frame, _ in presence(tuple(sorted(set(frames))))]
+    return tuple((first, after - 1) for first, after in zip(changes[::2], changes[1::2], strict=True))
+
+
+def tell_frames(frames: Iterable[int], most: int = 4) -> str:
+    """Frames as people say them: '1001-1003, 1007'; after so many stretches '...'."""
+    pairs = stretches(frames)
+    said = [str(first) if first == last else f"{first}-{last}" for first, last in pairs]
+    return ", ".join(said[:most]) + (", ..." if len(said) > most else "")
+
+
+@dataclass(frozen=True)
+class Made:
+    """What the last run of a shot has left, kept in the scene."""
+
+    patterns: dict[str, str]
+    """Object -> its files; beside the .blend ('//') where the output is."""
+    stretches: tuple[tuple[int, int], ...]
+    """Its frames."""
+    outcome: str = "finished"
+
+    @property
+    def frames(self) -> tuple[int, ...]:
+        return tuple(frame for first, last in self.stretches for frame in range(first, last + 1))
+
+    def text(self) -> str:
+        return json.dumps(asdict(self))
+
+
+def made_from(text: str) -> Made | None:
+    """What Made.text has saved; None where there is none. Version 0.1.0 kept the first and the last frame."""
+    try:
+        said = json.loads(text)
+        pairs = said["stretches"] if "stretches" in said else [said["frames"]]
+        return Made(said["patterns"], tuple((first, last) for first, last in pairs), said.get("outcome", "finished"))
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 # ------------------------------------------------------------------------------------------------ the shot
@@ -140,9 +205,13 @@ class ObjectState:
     """An object that is followed."""
 
     name: str = SUBJECT
-    rival: bool = False
+    distractor: bool = False
     first: int | None = None
     last: int | None = None
+    inside: str | None = None
+    """Masks of where it is for certain: a file, or a pattern with ####."""
+    outside: str | None = None
+    """Masks of where it certainly is not."""
 
 
 @dataclass(frozen=True)
@@ -163,11 +232,12 @@ class ShotState:
     working_size: int = 0
     """Shortest side that is computed; 0 is the plate's."""
     region: str = "off"
-    settle_passes: int | None = None
+    warm_up_passes: int | None = None
     """Over a masked frame before the shot runs; None is what suits the model."""
     exposure: float = 0.0
     mask_grow: int = 0
     refine: bool = True
+    hold_tolerance: float = 0.0
     skip_missing: bool = False
     foreground: bool = False
     """Whether files hold the subject's own colour, straight, beside the alpha."""
@@ -212,19 +282,32 @@ def _check_objects(state: ShotState) -> None:
         )
 
 
+def with_object(out: str) -> str:
+    """An output name with {object} before its frame number, where it has none: a.####.exr -> a_{object}.####.exr."""
+    if "{object}" in out or "#" not in out:
+        return out
+    before, hashes, after = re.split(r"([._-]?#+)(?!.*#)", out, maxsplit=1)
+    return f"{before}_{{object}}{hashes}{after}"
+
+
+def preset_of(working_size: int, region: str) -> str:
+    """Which of the presets these settings are; '' for none of them."""
+    return next((name for name, (_, _, *has) in PRESETS.items() if has == [working_size, region]), "")
+
+
 def followed(state: ShotState) -> tuple[str, ...]:
     """Names of the objects that get a matte."""
-    return tuple(each.name for each in state.objects if not each.rival)
+    return tuple(each.name for each in state.objects if not each.distractor)
 
 
 def space_of(blender_name: str) -> str:
-    """Blender's name of a colour space as the engine takes it: OpenColorIO names are its own. Raises WireError."""
+    """Blender's name of a colour space as the engine takes it. Raises WireError."""
     if blender_name in _UNKNOWN_SPACES:
         raise refused(
             f"expected the plate's colour space, got {blender_name or 'none'!r}, which says that it is unknown",
             "Set the plate's Color Space in Blender, or name it in the panel under Color.",
         )
-    return blender_name
+    return _SPACES.get(blender_name, blender_name)
 
 
 def job_of(state: ShotState) -> say.Job:
@@ -248,9 +331,15 @@ def job_of(state: ShotState) -> say.Job:
         options=_options(state),
         delivery=_delivery(state),
         keys=() if plain else tuple(say.KeyMask(key.file, (key.frame,), key.object) for key in state.keys),
-        objects=() if plain else tuple(say.ObjectOptions(o.name, o.first, o.last, o.rival) for o in state.objects),
+        objects=() if plain else tuple(_object_options(each) for each in state.objects),
         label=state.name,
         priority="interactive",
+    )
+
+
+def _object_options(each: ObjectState) -> say.ObjectOptions:
+    return say.ObjectOptions(
+        each.name, each.first, each.last, each.distractor, inside=each.inside, outside=each.outside
     )
 
 
@@ -265,13 +354,14 @@ def _delivery(state: ShotState) -> say.Delivery:
 
 def _options(state: ShotState) -> say.Options:
     return say.Options(
-        warm_up_passes=state.settle_passes,
+        warm_up_passes=state.warm_up_passes,
         working_size=state.working_size or None,
         colorspace=state.colorspace,
         mask_grow=state.mask_grow,
         exposure=state.exposure,
         refine=state.refine,
         region=None if state.region == "off" else state.region,
+        hold_tolerance=state.hold_tolerance,
     )
 
 
@@ -289,6 +379,13 @@ def masks_folder(out: str, shot: str) -> Path:
             fixed = parent.parent
             break
     return fixed / "masks" / (re.sub(r"[^\w.-]+", "_", shot) or "shot")
+
+
+def fixed_patterns(state: ShotState) -> dict[str, str]:
+    """Object -> its files; {} where the engine chooses the version, which is always one that is free."""
+    if "{version" in state.out and not state.version:
+        return {}
+    return {name: _with_tokens(state.out, state.name, name, state.version) for name in followed(state)}
 
 
 def patterns_of(state: ShotState, first_file: str) -> dict[str, str]:
@@ -364,7 +461,7 @@ def prompt_of(
         raise refused("expected a box around the subject, or a click on it, got none", "Drag a box, or click.")
     strokes = [say.Stroke((_pixel(at, size),)) for at in pointing.subject]
     strokes += [say.Stroke((_pixel(at, size),), subject=False) for at in pointing.other]
-    box = None if pointing.corners is None else _box(pointing.corners, size)
+    box = None if pointing.corners is None else box_of(pointing.corners, size)
     return say.Prompt(secrets.token_hex(16), plate, out, frame, box, tuple(strokes), colorspace=colorspace)
 
 
@@ -374,7 +471,10 @@ def _pixel(at: tuple[float, float], size: tuple[int, int]) -> tuple[float, float
     return min(max(x, 0.0), size[0] - 0.001), min(max(y, 0.0), size[1] - 0.001)
 
 
-def _box(corners: tuple[tuple[float, float], tuple[float, float]], size: tuple[int, int]) -> tuple[int, int, int, int]:
+def box_of(
+    corners: tuple[tuple[float, float], tuple[float, float]], size: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """Two corners, 0..1 from the bottom left -> left, top, right, bottom in plate pixels from the top left."""
     (ax, ay), (bx, by) = (_pixel(corner, size) for corner in corners)
     return int(min(ax, bx)), int(min(ay, by)), int(max(ax, bx)) + 1, int(max(ay, by)) + 1
 
@@ -396,6 +496,10 @@ class Record:
     """Of masks that are animated: name -> scene frame -> digest of what it is there."""
     keys: tuple[tuple[str, int], ...] = ()
     """Masks, and the scene frames on which they are used."""
+    result: str = ""
+    """Digest of what the run left on disk (ondisk.result_of)."""
+    frames: tuple[int, ...] | None = None
+    """First and last plate frame of the Range; None is the whole plate."""
 
     def text(self) -> str:
         """What is saved. Of movements the frames on which masks are used: it does not grow with the timeline."""
@@ -411,7 +515,8 @@ def record_from(text: str) -> Record | None:
     """What Record.text has saved; None where there is none."""
     try:
         found = Record(**json.loads(text))
-        return replace(found, keys=tuple((name, frame) for name, frame in found.keys))
+        frames = None if found.frames is None else tuple(found.frames)
+        return replace(found, keys=tuple((name, frame) for name, frame in found.keys), frames=frames)
     except (ValueError, TypeError):
         return None
 
@@ -484,12 +589,26 @@ def digest_of_plate(plate: str) -> str:
 
 def stale_because(now: Record, then: Record) -> tuple[str, ...]:
     """What has changed since; empty: the matte is up to date."""
-    pairs = (
-        ("the settings", now.job, then.job),
-        ("a mask", _masks(now, then), _masks(then, then)),
-        ("the plate", now.plate, then.plate),
-    )
-    return tuple(what for what, one, other in pairs if one and other and one != other)
+    changed = {
+        "the settings": _differs(now.job, then.job),
+        "a mask": _differs(_masks(now, then), _masks(then, then)),
+        "the plate": _differs(now.plate, then.plate),
+        "the range": wider(now.frames, then.frames),
+        "the mattes on disk": _differs(now.result, then.result),
+    }
+    return tuple(what for what, has in changed.items() if has)
+
+
+def _differs(one: str, other: str) -> bool:
+    """Of digests; '' is not known."""
+    return bool(one and other and one != other)
+
+
+def wider(now: tuple[int, ...] | None, then: tuple[int, ...] | None) -> bool:
+    """Whether frames are asked for that the run did not make."""
+    if then is None or now is None:
+        return then is not None
+    return now[0] < then[0] or now[-1] > then[-1]
 
 
 def _masks(record: Record, then: Record) -> str:

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import bpy
 from bpy.props import EnumProperty, StringProperty
 
-from .target import Target, command_for
+from . import session
+from .layouts import lines
+from .properties import beside_the_blend
 
 
 class MatAnyonePreferences(bpy.types.AddonPreferences):
@@ -26,47 +26,37 @@ class MatAnyonePreferences(bpy.types.AddonPreferences):
     program: StringProperty(
         name="Program",
         subtype="FILE_PATH",
+        options=beside_the_blend(),
         description="The Python that has matanyone-engine, or matanyone-engine itself. "
         "Blank: the engine is started by somebody else",
     )
     connection: StringProperty(
         name="Connection File",
         subtype="FILE_PATH",
+        options=beside_the_blend(),
         description="As 'matanyone-engine serve' prints it. Blank on this machine: this user's own",
     )
     client_key: StringProperty(
         name="Client Key",
         subtype="FILE_PATH",
+        options=beside_the_blend(),
         description="The .key_secret file of 'matanyone-engine keys add', for an engine on another machine",
     )
 
     def draw(self, context):
-        from . import panels
-
-        panels.draw_preferences(self, self.layout)
-
-
-def own():
-    """The add-on's preferences, or None while it is not enabled by Blender."""
-    addon = bpy.context.preferences.addons.get(__package__)
-    return addon.preferences if addon else None
-
-
-def target():
-    """The engine that the preferences name. Raises WireError where they cannot be right."""
-    chosen = own()
-    local = chosen.engine == "LOCAL"
-    return Target(
-        connection=_path(chosen.connection),
-        command=command_for(bpy.path.abspath(chosen.program)) if local and chosen.program else (),
-        client_key=None if local else _path(chosen.client_key),
-        online=getattr(bpy.app, "online_access", True),
-        client=f"Blender {bpy.app.version_string}, {Path(bpy.data.filepath).name or 'unsaved'}",
-    )
-
-
-def _path(text):
-    return Path(bpy.path.abspath(text)) if text else None
+        layout = self.layout
+        layout.use_property_split = True
+        layout.row().prop(self, "engine", expand=True)
+        if self.engine == "LOCAL":
+            layout.prop(self, "program")
+        layout.prop(self, "connection")
+        if self.engine == "REMOTE":
+            layout.prop(self, "client_key")
+        row = layout.row(align=True)
+        for what in ("TEST", "START", "STOP") if self.engine == "LOCAL" else ("TEST",):
+            row.operator("matanyone.engine", text=what.title()).what = what
+        if session.now.test:
+            lines(layout, session.now.test, "INFO", context.region.width)
 
 
 def register():

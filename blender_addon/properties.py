@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the scene keeps of a shot: it travels with the .blend. Tooltips say what a thing is for."""
+"""What the scene keeps of a shot: it travels with the .blend. Tooltips say what a thing is for.
+
+Rule of this file: identifiers never change, since .blend files hold them. What version 0.1.0 called rival and
+settle_passes is called a distractor and warm-up passes everywhere else.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,30 @@ from bpy.props import (
     StringProperty,
 )
 
-from . import plan
+from . import plan, scene, session
+from .engine.wire.errors import WireError
+
+
+def beside_the_blend():
+    """Options of a file path that may begin with '//': Blender 5.2 shows it in red unless it is told so."""
+    known = "is_path_supports_blend_relative" in bpy.types.Property.bl_rna.properties
+    return {"PATH_SUPPORTS_BLEND_RELATIVE"} if known else set()
+
+
+def _models(shot, context, text):
+    """The engine's models, for the list under the field."""
+    return [name for name in session.models() if text.lower() in name.lower()]
+
+
+def _fill_in_frames(limits, context):
+    """Set first and last frame to those of the plate, where they were never set. limits: a shot, or one object."""
+    if limits.is_property_set("first") or limits.is_property_set("last"):
+        return
+    try:
+        plate = scene.plate_of(limits.id_data.matanyone)
+    except WireError:  # there is no plate yet
+        return
+    limits.first, limits.last = plate.time.first, plate.time.first + plate.count - 1
 
 
 class MatAnyoneKey(bpy.types.PropertyGroup):
@@ -37,6 +64,7 @@ class MatAnyoneKey(bpy.types.PropertyGroup):
     )
     mask: PointerProperty(type=bpy.types.Mask, name="Mask", description="Roto of the subject on this frame")
     image: PointerProperty(type=bpy.types.Image, name="Image", description="Image of the plate's size, white inside")
+    looks: StringProperty(options={"HIDDEN"}, description="Digest of the mask when it was added")
 
 
 class MatAnyoneObject(bpy.types.PropertyGroup):
@@ -44,16 +72,33 @@ class MatAnyoneObject(bpy.types.PropertyGroup):
 
     name: StringProperty(name="Name", default=plan.SUBJECT, description="Letters, digits and _: part of file names")
     rival: BoolProperty(
-        name="Rival",
-        description="Followed only to keep the other objects off it, such as a twin who crosses; gets no matte",
+        name="Distractor",
+        description="This object is followed only to keep the others off it, such as a twin who crosses. It gets no "
+        "matte",
     )
     use_life: BoolProperty(
-        name="Limit", description="It is to be seen on a part of the shot only; the alpha is 0 elsewhere"
+        name="Limit",
+        description="The object is to be seen on a part of the shot only. Its alpha is 0 elsewhere",
+        update=_fill_in_frames,
     )
     first: IntProperty(name="From", default=1, description="First plate frame it is to be seen on")
     last: IntProperty(name="To", default=100, description="Last plate frame it is to be seen on")
+    inside: StringProperty(
+        name="Inside",
+        subtype="FILE_PATH",
+        options=beside_the_blend(),
+        description="Mask files of where the object is for certain, whatever the network thinks. A name with #### is a "
+        "file for each plate frame, one without is a file for all",
+    )
+    outside: StringProperty(
+        name="Outside",
+        subtype="FILE_PATH",
+        options=beside_the_blend(),
+        description="Mask files of where the object certainly is not, named likewise",
+    )
     keys: CollectionProperty(type=MatAnyoneKey)
     key_index: IntProperty()
+    group: PointerProperty(type=bpy.types.NodeTree, description="Node group that shows its alphas")
 
 
 class MatAnyoneShot(bpy.types.PropertyGroup):
@@ -74,7 +119,11 @@ class MatAnyoneShot(bpy.types.PropertyGroup):
         default=1,
         description="Scene frame that shows the plate's first file. Plate frames keep the numbers of their files",
     )
-    use_range: BoolProperty(name="Range", description="Write alphas of a part of the plate only")
+    use_range: BoolProperty(
+        name="Range",
+        description="Write alphas of a part of the plate only",
+        update=_fill_in_frames,
+    )
     first: IntProperty(name="Start", default=1, description="First plate frame to get an alpha")
     last: IntProperty(name="End", default=100, description="Last plate frame to get an alpha")
     skip_missing: BoolProperty(
@@ -92,7 +141,14 @@ class MatAnyoneShot(bpy.types.PropertyGroup):
         description="Colour space of the plate. It decides what the network sees; plate values are never changed",
     )
     color_name: StringProperty(name="Space", description="Name as 'matanyone-engine inspect --colorspaces' lists it")
-    model: StringProperty(name="Model", default="mini", description="Weights the engine has; Test lists them")
+    model: StringProperty(
+        name="Model",
+        default="mini",
+        search=_models,
+        search_options={"SUGGESTION"},
+        description="The weights that make the alphas. The list has those of the engine, once it has answered. A file "
+        "of weights is named by its path",
+    )
     working_size: IntProperty(
         name="Lines",
         min=0,
@@ -120,11 +176,11 @@ class MatAnyoneShot(bpy.types.PropertyGroup):
         description="Left, top, right, bottom in plate pixels from the top left",
     )
     settle_passes: IntProperty(
-        name="Settle",
+        name="Warm-Up",
         min=-1,
         max=50,
         default=-1,
-        description="Passes over a masked frame before the shot runs; -1 is what suits the model",
+        description="How often a masked frame is run before the shot runs on from it. -1 takes what suits the model",
     )
     exposure: FloatProperty(
         name="Exposure",
@@ -135,6 +191,14 @@ class MatAnyoneShot(bpy.types.PropertyGroup):
     mask_grow: IntProperty(
         name="Grow Mask", min=-200, max=200, description="Pixels by which masks are grown; negative shrinks them"
     )
+    hold_tolerance: FloatProperty(
+        name="Hold Frames",
+        min=0.0,
+        max=1.0,
+        precision=4,
+        description="How much a frame may differ from the one before and still get its alpha: for animation on twos. "
+        "At 0 both must be the same, bit for bit",
+    )
     foreground: BoolProperty(
         name="Own Color",
         description="Write the subject's own color beside the alpha, without the old background's light in soft edges; "
@@ -144,6 +208,7 @@ class MatAnyoneShot(bpy.types.PropertyGroup):
         name="Output",
         subtype="FILE_PATH",
         default="//matte/{shot}/{shot}.####.exr",
+        options=beside_the_blend(),
         description="#### is the plate's frame number. {shot}, {object} and {version:03d} are replaced",
     )
     record: StringProperty()

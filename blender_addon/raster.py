@@ -13,7 +13,11 @@ import json
 import sys
 from pathlib import Path
 
+from . import plan
+from .engine.wire.errors import WireError
 from .exr import write_mask
+
+_RGBA = 4
 
 
 def command(program, module, orders):
@@ -30,24 +34,82 @@ def command(program, module, orders):
 
 
 def main(orders_file):
-    """Do the orders: {"library", "size", "factor", "frames", "masks": [{"mask", "scene_frame", "file"}]}.
+    """Do the orders that scene.py writes: draw masks, copy images, and tell how masks move.
 
-    Prints a line for each mask. How they move is left beside the orders, as outline.movement() tells it.
+    Prints a line for each mask. How they move is left beside the orders, as outline.movement() tells it; what cannot be
+    right, as message and action.
     """
     import bpy
 
     from . import outline
 
-    orders = json.loads(Path(orders_file).read_text(encoding="utf-8"))
-    with bpy.data.libraries.load(orders["library"], link=False) as (there, here):
-        here.masks = list(there.masks)
-    moves = {mask.name: outline.movement(bpy.context.scene, mask, orders["frames"]) for mask in here.masks}
-    Path(orders_file).with_suffix(".moving").write_text(json.dumps({name: at for name, at in moves.items() if at}))
+    file = Path(orders_file)
+    orders = json.loads(file.read_text(encoding="utf-8"))
+    size, factor = tuple(orders["size"]), orders["factor"]
+    masks = _loaded(orders, "masks", [*orders["masks"], *orders["also"]])
+    moves = {mask.name: outline.movement(bpy.context.scene, mask, orders["frames"]) for mask in masks.values()}
+    file.with_suffix(".moving").write_text(json.dumps({name: at for name, at in moves.items() if at}))
     for order in orders["masks"]:
-        scratch = Path(orders_file).with_suffix(f".{order['scene_frame']}.scratch")
-        rows = rasterise(order["mask"], order["scene_frame"], orders["size"], orders["factor"], scratch)
-        write_mask(Path(order["file"]), tuple(orders["size"]), rows)
+        scratch = file.with_suffix(f".{order['scene_frame']}.scratch")
+        rows = rasterise(masks[_key(order)], order["scene_frame"], size, factor, scratch)
+        write_mask(Path(order["file"]), size, rows)
         print(f"masked {order['file']}", flush=True)
+    try:
+        _copy_images(orders, size)
+    except WireError as error:
+        file.with_suffix(".fault").write_text(json.dumps([error.message, error.action]), encoding="utf-8")
+
+
+def _key(order):
+    return order["library"], order["name"]
+
+
+def _loaded(orders, kind, wanted):
+    """(library, name) -> the datablock, each from its own file. kind: 'masks' or 'images'."""
+    import bpy
+
+    found = {}
+    for library in sorted({each["library"] for each in wanted}):
+        names = sorted({each["name"] for each in wanted if each["library"] == library})
+        with bpy.data.libraries.load(library or orders["library"], link=False) as (_, here):
+            setattr(here, kind, list(names))
+        found |= {(library, name): block for name, block in zip(names, getattr(here, kind), strict=True)}
+    return found
+
+
+def _copy_images(orders, size):
+    import numpy as np
+
+    images = _loaded(orders, "images", orders["images"])
+    for order in orders["images"]:
+        image = images[_key(order)]
+        refuse_size(image, size)
+        flat = np.empty(size[0] * size[1] * image.channels, dtype=np.float32)
+        image.pixels.foreach_get(flat)
+        write_mask(Path(order["file"]), size, rows_of(flat, size))
+
+
+def refuse_size(image, size):
+    """Raise WireError for a mask image that is not of the plate's size; of a file, this reads it."""
+    if tuple(image.size) != tuple(size):
+        raise plan.refused(
+            f"expected a mask image of the plate's size, {size[0]}x{size[1]}, got {image.size[0]}x{image.size[1]} "
+            f"in {image.name!r}",
+            "Paint or render it at the plate's size; it is never stretched.",
+        )
+
+
+def rows_of(flat, size):
+    """Pixels as Blender has them -> rows of float32 0..1, the top one first: alpha, or grey where that is 1 everywhere.
+
+    flat: (height * width * channels), the bottom row first.
+    """
+    import numpy as np
+
+    pixels = flat.reshape(size[1], size[0], -1)[::-1]
+    has_alpha = pixels.shape[-1] == _RGBA and float(pixels[..., 3].min()) < 1
+    mask = pixels[..., 3] if has_alpha else pixels[..., :3].mean(axis=-1)
+    return [row.tobytes() for row in np.clip(mask, 0, 1).astype("<f4")]
 
 
 def rasterise(mask, scene_frame, size, factor, scratch):
@@ -63,7 +125,7 @@ def rasterise(mask, scene_frame, size, factor, scratch):
         scene.render.compositor_device = "CPU"
     tree = nodes.new_tree_of(scene)
     node = tree.nodes.new("CompositorNodeMask")
-    node.mask = bpy.data.masks[mask]
+    node.mask = mask
     out = nodes.new_file_output(tree, str(scratch), "mask.####.")
     tree.links.new(node.outputs[0], out.inputs[0])
     scene.frame_set(scene_frame)

@@ -10,54 +10,112 @@ from pathlib import Path
 
 import bpy
 
-from . import nodes, plan
+from . import nodes, plan, scene
 
-_PLATE, _ALPHA, _SET, _RESULT = "Plate", "Alpha", "Set Alpha", "Result"
-_LEFT, _RIGHT = -400, 300
+_PLATE, _SET, _RESULT = "Plate", "Set Alpha", "Result"
+_ALPHA, _THERE, _GATED = "Alpha", "On Disk", "Alpha on Disk"
+_LEFT, _MIDDLE, _RIGHT = -600, -300, 300
+_OF = "matanyone_plate"
+"""Property of a node group: the plate whose alphas it shows, as the clip or image names it."""
 
 
 def label(shot_name, name):
-    """What the image and the node group of an object are called."""
+    """What the image and the node group of an object are called; Blender cuts off what is too long."""
     return f"MatAnyone: {shot_name}" + ("" if name == plan.SUBJECT else f" {name}")
 
 
-def show(shot_name, patterns, frames, when, space, renew):
-    """Image and node group of each object, on plate frames first to last; the groups.
+def show(home, patterns, alphas, when, space, renew):
+    """Image and node group of each object, every alpha under its own number; the groups.
 
-    when: plan.SceneTime. space: the colour space of the subject's own colour, which files then hold; '' of alphas.
-    renew: whether Blender is to forget what it has read of the files; at the start and the end of a run. Reads no
-    pixel, so that nothing stands still.
+    home: the scene. alphas: object -> ondisk.Alphas. when: plan.SceneTime. space: the colour space of the subject's own
+    colour, which files then hold; '' of alphas. renew: whether Blender is to forget what it has read of the files; at
+    the start and the end of a run. Reads no pixel, so that nothing stands still.
     """
-    return [_shown(label(shot_name, name), pattern, frames, when, space, renew) for name, pattern in patterns.items()]
+    groups = []
+    for name, pattern in patterns.items():
+        frames = plan.shown_stretch(alphas[name].whole, alphas[name].damaged)
+        if frames:
+            groups.append(_shown(home, name, pattern, frames, when, space, renew))
+    return groups
 
 
-def _shown(name, pattern, frames, when, space, renew):
-    first, last = frames
-    image = bpy.data.images.get(name)
+def _shown(home, name, pattern, frames, when, space, renew):
+    shot = home.matanyone
+    each = next((each for each in shot.objects if each.name == name), None)  # get() knows no name that is the default
+    called = label(shot.name, name)
+    group = _group_of(home, each, called)
+    image = _image_in(group) if group is not None else None
     if image is None or renew:
-        image = _renewed(name, plan.file_of(pattern, first), space)
-    group = bpy.data.node_groups.get(name)
+        image = _renewed(image, called, scene.stored(shot, plan.file_of(pattern, frames[0])), space)
     if group is None or _ALPHA not in group.nodes:  # an artist may have rebuilt it
-        group = _new_group(name, image)
+        group = _new_group(called, image)
+    group[_OF] = plate_name(shot)
+    if each is not None:
+        each.group = group
+    _gated(group)
     _choose_colour(group, own=bool(space))
-    nodes.show_frames(group.nodes[_ALPHA], first, last, when.scene_frame(first))
-    # Left of its first frame Blender shows the file before it, which may be of an older run, unless it goes round.
-    group.nodes[_ALPHA].use_cyclic = Path(plan.file_of(pattern, first - 1)).exists()
+    _show_frames(group, pattern, frames, when)
     return group
 
 
-def _renewed(name, file, space):
+def _show_frames(group, pattern, frames, when):
+    """Each file on its own frame, nothing on others."""
+    node = group.nodes[_ALPHA]
+    first, last = frames[0], frames[-1]
+    nodes.show_frames(node, first, last, when.scene_frame(first))
+    # Left of its first frame Blender reads the file before it, which may be damaged, unless it goes round.
+    node.use_cyclic = Path(plan.file_of(pattern, first - 1)).exists()
+    there = group.nodes.get(_THERE)
+    if there is not None:
+        steps = [(when.scene_frame(first) - 1, 0.0)]
+        steps += [(when.scene_frame(frame), float(on)) for frame, on in plan.presence(frames)]
+        nodes.key_steps(there.outputs[0], steps)
+
+
+# ------------------------------------------------------------------------------------------------ whose group
+
+
+def plate_name(shot):
+    """The plate as the clip or image names it: the same after a project was moved."""
+    source = shot.clip if shot.plate == "CLIP" else shot.image
+    return source.filepath if source else ""
+
+
+def _group_of(home, each, called):
+    """The node group of an object of a scene, or None. One that another scene shows of another plate is not ours."""
+    candidates = [each.group if each is not None else None, bpy.data.node_groups.get((called, None))]
+    return next((group for group in candidates if group is not None and _is_free(group, home)), None)
+
+
+def _is_free(group, home):
+    ours = plate_name(home.matanyone)
+    if group.get(_OF, ours) == ours:
+        return True
+    others = [other.matanyone for other in bpy.data.scenes if other != home]
+    return all(group != each.group for shot in others for each in shot.objects)
+
+
+def _image_in(group):
+    node = group.nodes.get(_ALPHA)
+    return node.image if node is not None else None
+
+
+def _renewed(old, name, file, space):
     """The image anew, for all that use the old one. image.reload() would read a frame for each node, at once."""
-    fresh, old = bpy.data.images.load(file, check_existing=False), bpy.data.images.get(name)
+    fresh = bpy.data.images.load(file, check_existing=False)
     fresh.colorspace_settings.name = space or "Non-Color"
     if space:
         fresh.alpha_mode = "STRAIGHT"  # Blender multiplies by the alpha when it reads it
     fresh.source = "SEQUENCE"
     if old is not None:
+        name = old.name
         old.user_remap(fresh)
         bpy.data.images.remove(old)
     fresh.name = name
     return fresh
+
+
+# ------------------------------------------------------------------------------------------------ the group
 
 
 def _new_group(name, image):
@@ -76,29 +134,60 @@ def _new_group(name, image):
     group.links.new(enter.outputs["Image"], mix.inputs["Image"])
     group.links.new(alpha.outputs["Alpha"], mix.inputs["Alpha"])
     group.links.new(alpha.outputs["Alpha"], leave.inputs["Alpha"])
+    group.links.new(mix.outputs["Image"], leave.inputs["Image"])
     group.use_fake_user = True
+    group.asset_mark()  # so the Asset Browser of this file has it, and every Add menu of a compositor
+    group.asset_data.description = "Plate in; plate times alpha, and the alpha, out"
+    group.asset_data.author = "MatAnyone"
     return group
+
+
+def _gated(group):
+    """Multiply the alpha by a value that is 1 where there is a file and 0 elsewhere; in groups of version 0.1.0 too."""
+    if _THERE in group.nodes:
+        return
+    alpha = group.nodes[_ALPHA].outputs["Alpha"]
+    taken = [link.to_socket for link in alpha.links]
+    there, gated = nodes.new_value(group), nodes.new_multiply(group)
+    there.name = there.label = _THERE
+    gated.name = gated.label = _GATED
+    there.location, gated.location = (_LEFT, -350), (_MIDDLE, -100)
+    group.links.new(alpha, gated.inputs[0])
+    group.links.new(there.outputs[0], gated.inputs[1])
+    for socket in taken:
+        group.links.new(gated.outputs[0], socket)
 
 
 def _choose_colour(group, own):
     """What comes out: the plate times alpha, or the subject's own colour, which Blender has premultiplied."""
-    alpha, mix, leave = (group.nodes.get(name) for name in (_ALPHA, _SET, _RESULT))
-    if None in (alpha, mix, leave):  # an artist has rebuilt it
+    alpha, there, gated, mix, leave = map(group.nodes.get, (_ALPHA, _THERE, _GATED, _SET, _RESULT))
+    enter = next((node for node in group.nodes if node.type == "GROUP_INPUT"), None)
+    if None in (alpha, there, gated, mix, leave, enter):  # an artist has rebuilt it
         return
-    wanted, taken = (alpha if own else mix).outputs["Image"], leave.inputs["Image"]
-    if not taken.links or (taken.links[0].from_node in (alpha, mix) and taken.links[0].from_socket != wanted):
-        group.links.new(wanted, taken)
+    colour, factor = (alpha.outputs["Image"], there) if own else (enter.outputs["Image"], gated)
+    _link(group, colour, mix.inputs["Image"], (alpha, enter))
+    _link(group, factor.outputs[0], mix.inputs["Alpha"], (there, gated))
+    _link(group, mix.outputs["Image"], leave.inputs["Image"], (alpha, mix))
 
 
-def wire(scene, shot, groups, plate):
+def _link(group, source, socket, ours):
+    """Link them, unless an artist has put another node before the socket."""
+    if not socket.links or socket.links[0].from_node in ours:
+        group.links.new(source, socket)
+
+
+# ------------------------------------------------------------------------------------------------ the compositor
+
+
+def wire(home, shot, groups, plate):
     """Put the groups into the scene's compositor, once, with the plate before them; what is there stays as it is.
 
     Where the scene had no compositor, the first group becomes its image. plate: scene.Plate.
     """
-    tree = nodes.tree_of(scene)
-    fresh = tree is None and not (getattr(scene, "node_tree", None) and scene.node_tree.nodes)
+    tree = nodes.tree_of(home)
+    fresh = tree is None and not (getattr(home, "node_tree", None) and home.node_tree.nodes)
     if tree is None:
-        tree = nodes.new_tree_of(scene) if fresh else _switched_on(scene)
+        tree = nodes.new_tree_of(home) if fresh else _switched_on(home)
     for number, group in enumerate(groups):
         if any(getattr(node, "node_tree", None) == group for node in tree.nodes):
             continue
@@ -107,7 +196,7 @@ def wire(scene, shot, groups, plate):
         node.location = (0, -300 * number)
         tree.links.new(_plate_node(tree, shot, plate).outputs["Image"], node.inputs["Image"])
         if fresh and number == 0:
-            output = nodes.new_output(tree, scene)
+            output = nodes.new_output(tree, home)
             output.node.location = (_RIGHT, 0)
             tree.links.new(node.outputs["Image"], output)
 
@@ -121,8 +210,10 @@ def _switched_on(scene):
 def _plate_node(tree, shot, plate):
     """The node that reads the plate: one for all objects."""
     name = f"{_PLATE}: {shot.name}"
-    if name in tree.nodes:
-        return tree.nodes[name]
+    source = shot.clip if shot.plate == "CLIP" else shot.image
+    found = tree.nodes.get(name)
+    if found is not None and source in (getattr(found, "clip", None), getattr(found, "image", None)):
+        return found
     if shot.plate == "CLIP":
         node = tree.nodes.new("CompositorNodeMovieClip")
         node.clip = shot.clip

@@ -13,14 +13,13 @@ from pathlib import Path
 
 import bpy
 
-from . import exr, outline, plan, raster
+from . import exr, ondisk, outline, plan, raster
 from .bridge import Control, Order
 from .engine.wire.errors import Code, WireError
 from .engine.wire.jobfile import JobFile, write_job_file
 
 FIRST_OF_A_MOVIE = 1
 _RASTER_S = 600.0
-_IMAGE_CHANNELS = 4
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
@@ -56,22 +55,46 @@ def full(path, library=None):
     return os.path.normpath(bpy.path.abspath(path, library=library))
 
 
+def stored(shot, path):
+    """How a path to a result is kept in the .blend: beside it where the output is, so that the project may move."""
+    if not shot.out.startswith("//") or not bpy.data.filepath:
+        return path
+    return bpy.path.relpath(path)
+
+
+def refuse_linked(home):
+    """Raise WireError for a scene that another .blend owns: nothing could be kept in it."""
+    if home.library is not None:
+        raise plan.refused(
+            f"expected a scene of this file, got {home.name!r}, which is linked from {home.library.filepath}",
+            "Open that file and matte there, or append the scene instead of linking it.",
+        )
+
+
 def plate_of(shot):
     """What is matted. Raises WireError where there is none, or its files are not there."""
     source = shot.clip if shot.plate == "CLIP" else shot.image
     if source is None:
         raise plan.refused("expected a plate, got none", "Choose a movie clip or an image sequence in the panel.")
     path = full(source.filepath, source.library)
-    found = plan.numbered(path) if source.source == "SEQUENCE" else None
-    first = found.frame if found else FIRST_OF_A_MOVIE
-    if shot.plate == "CLIP":
-        when = plan.SceneTime(first + source.frame_offset, source.frame_start)
-    else:
-        when = plan.SceneTime(first, shot.scene_start)
+    found, when = _numbered(source), time_of(shot, source)
     if not Path(path).is_file():
         raise plan.refused(f"expected the plate's files, got none at {path}", "Mend the path of the clip or image.")
     pattern = found.pattern if found else path
     return Plate(pattern, when, source.colorspace_settings.name, source.frame_duration)
+
+
+def time_of(shot, source):
+    """Which scene frame shows which plate frame; asks no disk. source: the shot's clip or image."""
+    found = _numbered(source)
+    first = found.frame if found else FIRST_OF_A_MOVIE
+    if shot.plate == "CLIP":
+        return plan.SceneTime(first + source.frame_offset, source.frame_start)
+    return plan.SceneTime(first, shot.scene_start)
+
+
+def _numbered(source):
+    return plan.numbered(full(source.filepath, source.library)) if source.source == "SEQUENCE" else None
 
 
 def size_of(shot):
@@ -80,14 +103,14 @@ def size_of(shot):
     Blender knows it of clips; of an image sequence only once an editor has shown a frame of it.
     """
     source = shot.clip if shot.plate == "CLIP" else shot.image
-    if 0 not in source.size:
-        return tuple(source.size)
     path = full(source.filepath, source.library)
-    if path.lower().endswith(".exr"):
+    if path.lower().endswith(".exr"):  # asked of Blender, it would read a frame
         try:
             return exr.size_of(Path(path))
         except (OSError, ValueError) as error:
             raise plan.refused(f"expected a readable plate; {error}", "Mend the file.") from error
+    if 0 not in source.size:
+        return tuple(source.size)
     first = bpy.data.images.load(path, check_existing=False)
     try:
         return tuple(first.size)
@@ -110,10 +133,11 @@ def state_of(shot):
         model=shot.model,
         working_size=shot.working_size,
         region=",".join(map(str, shot.box)) if shot.region == "box" else shot.region,
-        settle_passes=None if shot.settle_passes < 0 else shot.settle_passes,
+        warm_up_passes=None if shot.settle_passes < 0 else shot.settle_passes,
         exposure=round(shot.exposure, 4),
         mask_grow=shot.mask_grow,
         refine=shot.refine,
+        hold_tolerance=round(shot.hold_tolerance, 6),
         skip_missing=shot.skip_missing,
         foreground=shot.foreground,
     )
@@ -136,9 +160,9 @@ def _space(shot, plate):
 def _object(each):
     if not _NAME.fullmatch(each.name):
         raise plan.refused(f"expected letters, digits and _ in an object's name, got {each.name!r}", "Rename it.")
-    return plan.ObjectState(
-        each.name, each.rival, each.first if each.use_life else None, each.last if each.use_life else None
-    )
+    first, last = (each.first, each.last) if each.use_life else (None, None)
+    inside, outside = (full(path) if path else None for path in (each.inside, each.outside))
+    return plan.ObjectState(each.name, each.rival, first, last, inside, outside)
 
 
 def _keys(shot, folder):
@@ -179,23 +203,27 @@ def _stamp(image):
 def preparation(shot, state):
     """What writes the masks, to be run on the network thread; it returns how they move, as plan.Record has it.
 
-    Reads all it needs of Blender now. Raises WireError.
+    Reads all it needs of Blender now, but for painted pixels, which are copied one image a tick. Raises WireError.
     """
     plate, size = plate_of(shot), size_of(shot)
     pairs = list(zip(_all_keys(shot), state.keys, strict=True))
     masks = [(key.mask, plan_key) for key, plan_key in pairs if key.source == "MASK"]
-    images = [(_pixels(key.image, size), plan_key.file) for key, plan_key in pairs if key.source == "IMAGE"]
-    orders = _raster_orders(masks, plate, size) if masks else None
+    images = [(key.image, plan_key) for key, plan_key in pairs if key.source == "IMAGE"]
+    painted = [(painted_mask(image, size), key.file) for image, key in images if _is_painted(image)]
+    on_disk = [(image, key) for image, key in images if not _is_painted(image)]
+    orders = _raster_orders(masks, plate, size, on_disk) if masks or on_disk else None
+    folder = plan.masks_folder(state.out, state.name)
 
     def prepare(control: Control):
-        for key in state.keys:
-            Path(key.file).parent.mkdir(parents=True, exist_ok=True)  # said plainly where that may not be
-        for rows, file in images:
+        ondisk.refuse_foreign(plan.fixed_patterns(state).values(), folder, state.plate)
+        ondisk.claim_masks(folder, state.plate)  # said plainly where that may not be
+        for rows, file in painted:
             control.check()
-            exr.write_mask(Path(file), size, rows())
+            exr.write_mask(Path(file), size, rows(control))
         if orders is None:
             return {}
-        control.tell(f"drawing {len(masks)} mask{'s' if len(masks) > 1 else ''}")
+        count = len(masks) + len(on_disk)
+        control.tell(f"drawing {count} mask{'s' if count > 1 else ''}")
         return _run_raster(orders, control)
 
     return prepare
@@ -206,7 +234,7 @@ def look_at_movements(shot, names):
 
     Reads all it needs of Blender now. Raises WireError.
     """
-    orders = _raster_orders([], plate_of(shot), (0, 0), [bpy.data.masks[name] for name in names])
+    orders = _raster_orders([], plate_of(shot), (0, 0), also=[bpy.data.masks[name] for name in names])
     return lambda control: _run_raster(orders, control)
 
 
@@ -214,19 +242,25 @@ def _all_keys(shot):
     return [key for each in shot.objects for key in each.keys]
 
 
-def _raster_orders(masks, plate, size, also=()):
-    """Write the Mask datablocks to a file of their own, and what is to be made of them beside it.
+def _raster_orders(masks, plate, size, images=(), also=()):
+    """Write the datablocks to a file of their own, and what is to be made of them beside it.
 
-    masks: pairs of a datablock and its plan.KeyState. also: those of which only the movement is asked. Raises
+    masks, images: pairs of a datablock and its plan.KeyState. also: masks of which only the movement is asked. Raises
     WireError.
     """
     wanted = [
-        {"mask": mask.name, "scene_frame": plate.time.scene_frame(key.frame), "file": key.file} for mask, key in masks
+        {**_source(mask), "scene_frame": plate.time.scene_frame(key.frame), "file": key.file} for mask, key in masks
     ]
-    frames = _frames_of(bpy.context.scene, plate, [each["scene_frame"] for each in wanted])
-    facts = {"size": size, "factor": plan.supersampling(size), "masks": wanted, "frames": frames}
+    facts = {
+        "size": size,
+        "factor": plan.supersampling(size),
+        "masks": wanted,
+        "images": [{**_source(image), "file": key.file} for image, key in images],
+        "also": [_source(mask) for mask in also],
+        "frames": _frames_of(bpy.context.scene, plate, [each["scene_frame"] for each in wanted]),
+    }
     try:
-        return _written({mask for mask, _ in masks} | set(also), facts)
+        return _written({block for block, _ in (*masks, *images)} | set(also), facts)
     except (OSError, RuntimeError) as error:  # Blender's own writer raises the latter
         raise WireError(
             Code.OUTPUT,
@@ -235,11 +269,17 @@ def _raster_orders(masks, plate, size, also=()):
         ) from error
 
 
+def _source(block):
+    """A datablock as the second Blender finds it: in the file written for it, or in the library it is linked from."""
+    return {"name": block.name, "library": full(block.library.filepath) if block.library else ""}
+
+
 def _written(blocks, facts):
-    """A .blend with these datablocks, and the orders beside it, whose file this gives."""
+    """A .blend with those datablocks that are this file's own, and the orders beside it, whose file this gives."""
     orders = work_folder() / f"masks_{time.time_ns()}.json"
     library = orders.with_suffix(".blend")
-    bpy.data.libraries.write(str(library), blocks, path_remap="ABSOLUTE", fake_user=True)
+    own = {block for block in blocks if block.library is None}
+    bpy.data.libraries.write(str(library), own, path_remap="ABSOLUTE", fake_user=True)
     orders.write_text(json.dumps({**facts, "library": str(library)}), encoding="utf-8")
     return orders
 
@@ -254,12 +294,14 @@ def _frames_of(scene, plate, keys):
 def _run_raster(orders, control):
     """Let a second Blender draw the masks; how they move. Raises WireError, GivenUp."""
     program = bpy.app.binary_path
-    log, moving = orders.with_suffix(".log"), orders.with_suffix(".moving")
+    log, moving, fault = (orders.with_suffix(suffix) for suffix in (".log", ".moving", ".fault"))
     try:
         with log.open("wb") as output:
             command = raster.command(program, "matanyone_raster", orders)
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         _wait(process, control)
+        if fault.exists():
+            raise plan.refused(*json.loads(fault.read_text(encoding="utf-8")))
         if process.returncode:
             raise WireError(
                 Code.BAD_INPUT,
@@ -268,7 +310,7 @@ def _run_raster(orders, control):
             )
         return json.loads(moving.read_text(encoding="utf-8"))
     finally:
-        for each in (orders, orders.with_suffix(".blend"), log, moving):
+        for each in (orders, orders.with_suffix(".blend"), log, moving, fault):
             each.unlink(missing_ok=True)
 
 
@@ -286,27 +328,31 @@ def _wait(process, control):
             process.wait()
 
 
-def _pixels(image, size):
-    """A painted image as rows of a mask, made when called: its alpha, or its grey value where that is 1 everywhere."""
+def _is_painted(image):
+    """Whether its pixels are in this Blender only; those of other images are read by the second one."""
+    return image.is_dirty or (image.source == "GENERATED" and image.packed_file is None)
+
+
+def painted_mask(image, size):
+    """A painted image as rows of a mask, to be called on the network thread. Raises WireError."""
     import numpy as np
 
-    if tuple(image.size) != size:
-        raise plan.refused(
-            f"expected a mask image of the plate's size, {size[0]}x{size[1]}, got {image.size[0]}x{image.size[1]} "
-            f"in {image.name!r}",
-            "Paint or render it at the plate's size; it is never stretched.",
-        )
-    flat = np.empty(size[0] * size[1] * image.channels, dtype=np.float32)
-    image.pixels.foreach_get(flat)
-    channels = image.channels
+    raster.refuse_size(image, size)
+    name, count = image.name_full, size[0] * size[1] * image.channels
 
-    def rows():
-        pixels = flat.reshape(size[1], size[0], channels)[::-1]
-        has_alpha = channels == _IMAGE_CHANNELS and float(pixels[..., 3].min()) < 1
-        mask = pixels[..., 3] if has_alpha else pixels[..., : min(channels, 3)].mean(axis=-1)
-        return [row.tobytes() for row in np.clip(mask, 0, 1).astype("<f4")]
+    def rows(control: Control):
+        flat = np.zeros(count, dtype=np.float32)
+        control.on_main(lambda: _copy_pixels(name, flat))
+        return raster.rows_of(flat, size)
 
     return rows
+
+
+def _copy_pixels(name, flat):
+    image = next((each for each in bpy.data.images if each.name_full == name), None)
+    if image is None or image.size[0] * image.size[1] * image.channels != len(flat):
+        raise plan.refused(f"expected the mask image {name!r}, which is gone or has another size now", "Matte again.")
+    image.pixels.foreach_get(flat)
 
 
 # ------------------------------------------------------------------------------------------------ orders
@@ -318,7 +364,7 @@ def order_of(shot, only=None):
     job = plan.job_of(state if only is None else plan.only_frame(state, only))
     plate, masks = plate_of(shot), preparation(shot, state)
     made_of = drawn(shot)
-    record = {"job": plan.digest_of_settings(state), "keys": plan.keys_of(made_of)}
+    record = {"job": plan.digest_of_settings(state), "keys": plan.keys_of(made_of), "frames": state.frames}
 
     def prepare(control):
         record["plate"] = plan.digest_of_plate(state.plate)
@@ -343,22 +389,28 @@ def record_now(shot, moving):
     seen = {each.mask: each.looks for each in made_of if each.mask in moving}
     found, news = plan.with_what_is_seen(moving, shot.id_data.frame_current, seen)
     masks = plan.digest_of_masks(made_of, moving)
-    return plan.Record(plan.digest_of_settings(state_of(shot)), masks, "", found), news
+    state = state_of(shot)
+    return plan.Record(plan.digest_of_settings(state), masks, "", found, frames=state.frames), news
 
 
-def prompt_for(shot, pointing, frame):
-    """What is asked of the mask service for the selected object on a plate frame. Raises WireError."""
-    plate = plate_of(shot)
+def file_for_prompts(shot, frame):
+    """A free name for a mask of the selected object. Raises WireError."""
     folder = plan.masks_folder(_absolute(shot.out), shot.name)
     number = 1
     while (file := folder / f"{shot.objects[shot.object_index].name}.{frame:04d}.pointed{number}.exr").exists():
         number += 1  # one mask a file: an artist may have mended the last one
-    return plan.prompt_of(pointing, plate.path, frame, size_of(shot), str(file), _space(shot, plate))
+    return str(file)
+
+
+def prompt_for(shot, pointing, frame, file):
+    """What is asked of the mask service for a plate frame. Raises WireError."""
+    plate = plate_of(shot)
+    return plan.prompt_of(pointing, plate.path, frame, size_of(shot), file, _space(shot, plate))
 
 
 def take_mask(shot, frame, file):
     """A mask on disk as the key of the selected object on a frame, in place of one that is there."""
-    image = bpy.data.images.load(file, check_existing=False)
+    image = bpy.data.images.load(stored(shot, file), check_existing=False)
     image.name, image.colorspace_settings.name = Path(file).name, "Non-Color"
     each = shot.objects[shot.object_index]
     key = next((key for key in each.keys if key.frame == frame), None) or each.keys.add()

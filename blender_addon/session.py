@@ -8,7 +8,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,10 +17,11 @@ from typing import Any
 
 import bpy
 
-from . import plan, preferences, result, scene
-from .bridge import Answered, Bridge, Control, Failed, Landed, Over, Taken, Told
+from . import chosen, ondisk, plan, result, scene
+from .bridge import Answered, Bridge, Failed, Landed, Needed, Over, Taken, Told
 from .engine.wire.errors import Code, WireError
 from .exr import is_whole
+from .words import in_blender
 
 BUDGET_S = 0.005
 BUSY_S, IDLE_S = 0.1, 1.0
@@ -37,17 +37,26 @@ class Run:
     """One order, from the press of a button to its end."""
 
     scene: tuple[int, str, str]
-    """As _identity() says."""
+    """As identity() says."""
     shot: str
     when: plan.SceneTime
     space: str
     """Blender's name of the colour space of the subject's own colour; '' where files hold the alpha only."""
-    record: dict[str, str] | None
-    """What the matte is made from; None of a run that makes a part of it only."""
+    record: dict[str, Any]
+    """What the matte is made from, as plan.Record has it."""
+    alone: bool = False
+    """Whether it makes one frame only, beside those that are there."""
+    was_current: bool = False
+    """Whether the matte was up to date before a run of one frame: it then stays so."""
     text: str = "starting"
     patterns: dict[str, str] = field(default_factory=dict)
+    alphas: dict[str, ondisk.Alphas] = field(default_factory=dict)
+    """Object -> what was there before the run."""
     landed: set[int] = field(default_factory=set)
+    frames: int = 0
+    """Frames that are to land."""
     done: int = 0
+    """Steps: a frame that is followed to from two masks takes two."""
     of: int = 0
     eta_s: float | None = None
     warnings: list[str] = field(default_factory=list)
@@ -66,10 +75,11 @@ class _Now:
     run: Run | None = None
     calls: dict[int, Callable[[Any], None]] = field(default_factory=dict)
     test: str = ""
-    """What the last call has found, in words."""
+    """What the engine has said of itself last, or why it does not answer."""
+    note: str = ""
+    """What has become of the last mask, job file or look, in words."""
     failure: Failed | None = None
     """Why, where it was not done."""
-    models: tuple[str, ...] = ()
     drawn: float = 0.0
     """When a panel was last on the screen."""
     told: float = 0.0
@@ -78,6 +88,8 @@ class _Now:
     """Whether something came since then: put off, never dropped."""
     plates: dict[int, tuple[float, str]] = field(default_factory=dict)
     """Scene, by its session_uid, which no other file has -> when its plate was looked at, and its digest."""
+    results: dict[int, tuple[float, str]] = field(default_factory=dict)
+    """Scene -> when its mattes on disk were looked at, and the digest of what is there."""
     records: dict[int, tuple[float, plan.Record | None]] = field(default_factory=dict)
     moving: dict[int, dict[str, dict[str, str]]] = field(default_factory=dict)
     """Scene -> how its animated masks were found to move, as plan.Record has it."""
@@ -92,7 +104,7 @@ now = _Now()
 
 def bridge():
     """The bridge to the engine that the preferences name. Raises WireError where they cannot be right."""
-    target = preferences.target()
+    target = chosen.target()
     if now.bridge is not None and now.bridge.target != target and not now.bridge.busy:
         now.bridge.close()
         now.bridge = None
@@ -109,24 +121,27 @@ def active():
 def start(of_scene, only=None):
     """Send a scene's shot to the engine. only: one plate frame. Raises WireError for what cannot be right."""
     shot = of_scene.matanyone
+    scene.refuse_linked(of_scene)
     order, record = scene.order_of(shot, only)
     link = bridge()
-    whole = record if only is None else None
     plate = scene.plate_of(shot)
-    now.run = Run(_identity(of_scene), shot.name, plate.time, plate.space if shot.foreground else "", whole)
+    was_current = bool(shot.record) and not stale(shot)
+    space = plate.space if shot.foreground else ""
+    now.run = Run(identity(of_scene), shot.name, plate.time, space, record, only is not None, was_current)
     link.matte(order)
     keep_pumping()
 
 
 def point(of_scene, pointing, frame):
     """Have the engine make a mask of what was pointed at; it becomes a key of the selected object. Raises WireError."""
-    prompt = scene.prompt_for(of_scene.matanyone, pointing, frame)
-    identity = _identity(of_scene)
-    now.test = "making a mask ..."
+    shot = of_scene.matanyone
+    prompt = scene.prompt_for(shot, pointing, frame, scene.file_for_prompts(shot, frame))
+    home_of = identity(of_scene)
+    now.note = "making a mask ..."
 
     def made(masked):
-        now.test = f"a mask on frame {masked.frame}, {100 * masked.covers:.0f} % of the picture"
-        home = _found(identity)
+        now.note = f"a mask on frame {masked.frame}, {100 * masked.covers:.0f} % of the picture"
+        home = found(home_of)
         if home is not None and is_whole(Path(prompt.out)):
             scene.take_mask(home.matanyone, masked.frame, prompt.out)
 
@@ -142,14 +157,14 @@ def save_job(of_scene, file):
     order, _ = scene.order_of(of_scene.matanyone)
     text = scene.job_file_of(order, f"Blender {bpy.app.version_string}")
     link = bridge()
-    now.test = "writing the masks ..."
+    now.note = "writing the masks ..."
 
     def write(_):
-        order.prepare(Control(lambda line: None, link.check_leave))
+        order.prepare(link.control_of_a_call())
         Path(file).write_text(text, encoding="utf-8")
 
     def done(_):
-        now.test = f"wrote {file}: matanyone-engine run {Path(file).name}"
+        now.note = f"wrote {file}: matanyone-engine run {Path(file).name}"
 
     ask(write, done, connected=False)
 
@@ -161,16 +176,25 @@ def cancel():
         now.bridge.cancel()
 
 
-def ask(work, done, connected=True):
-    """Have work(client) done on the network thread; done(value) is called here. A fault is in now.failure and test."""
+def ask(work, done, connected=True, tell="note"):
+    """Have work(client) done on the network thread; done(value) is called here. A fault is in now.failure and in words.
+
+    tell: where the fault is told, 'note' or 'test' of now.
+    """
     now.failure = None
     number = bridge().call(work, connected)
-    now.calls[number] = lambda event: done(event.value) if isinstance(event, Answered) else _fail(event)
+    now.calls[number] = lambda event: done(event.value) if isinstance(event, Answered) else _fail(event, tell)
     keep_pumping()
 
 
-def _fail(event):
-    now.failure, now.test = event, told(event)
+def models():
+    """Names of the models that the engine has, where it has said so."""
+    return now.bridge.models if now.bridge is not None else ()
+
+
+def _fail(event, tell="note"):
+    now.failure = event
+    setattr(now, tell, told(event))
 
 
 def keep_pumping():
@@ -185,7 +209,7 @@ def _tick():
         return BUSY_S
     watching = time.monotonic() - now.drawn < 3 * IDLE_S
     if watching:
-        _look_at_plate()
+        look_at_disk()
         look_at_masks()
     return IDLE_S if watching else None
 
@@ -197,7 +221,9 @@ def pump(budget_s=BUDGET_S):
     ended = False
     for event in now.bridge.events(budget_s):
         now.untold, ended = True, ended or isinstance(event, (Answered, Failed, Over))
-        if isinstance(event, (Answered, Failed)):
+        if isinstance(event, Needed):
+            event.do()
+        elif isinstance(event, (Answered, Failed)):
             _answer_safely(event)
         elif now.run is not None:
             _take_safely(now.run, event)
@@ -230,23 +256,41 @@ def wait_for_calls():
 def status(run):
     """A run in one line."""
     if run.over is not None:
-        return _outcome(run.over)
+        return _outcome(run)
     if run.cancelling:
         return "cancelling: the frame at hand is finished"
     if not run.of:
         return run.text
     left = "" if run.eta_s is None else f", {plan.tell_time(run.eta_s)} left"
-    return f"{run.done} of {run.of}{left}"
+    return f"{len(run.landed)} of {run.frames} frames{left}"
 
 
-def _outcome(over):
-    left_out = f"; {over.other_layout} older ones of another layout are not shown" if over.other_layout else ""
+def _outcome(run):
+    """The end of a run, with all that is not as one would expect."""
+    over = run.over
+    if over.outcome == "failed":
+        return f"failed: {in_blender(over.message)}"
     if over.outcome == "finished":
-        kept = f", {over.unchanged} unchanged" if over.unchanged else ""
-        return f"finished: {over.written} mattes{kept}{left_out}"
-    if over.outcome == "cancelled":
-        return f"cancelled: {len(over.frames)} mattes are kept{left_out}"
-    return f"failed: {over.message}"
+        said = [f"finished: {_mattes(over.written)}"] + ([f"{over.unchanged} unchanged"] if over.unchanged else [])
+    else:
+        new = len(run.landed & set(over.frames))
+        said = [f"cancelled: {_mattes(new)} made"]
+        said += [f"{len(over.frames) - new} older ones kept"] if len(over.frames) > new else []
+    notes = [", ".join(said)]
+    if over.older:
+        notes.append(f"{over.older} older ones on other frames are shown too")
+    if over.missing:
+        notes.append(f"no alpha on {plan.tell_frames(over.missing)}: it is 0 there")
+    if over.other_layout:
+        notes.append(f"{over.other_layout} older ones of another layout are not shown")
+    damaged = {frame for each in over.alphas.values() for frame in each.damaged}
+    if damaged:
+        notes.append(f"the files of {plan.tell_frames(damaged)} are damaged: matte again")
+    return "; ".join(notes)
+
+
+def _mattes(count):
+    return f"{count} matte" if count == 1 else f"{count} mattes"
 
 
 def _answer_safely(event):
@@ -269,7 +313,7 @@ def _take(run, event):
     if isinstance(event, Told):
         run.text = event.text
     elif isinstance(event, Taken):
-        run.patterns = event.patterns
+        run.patterns, run.alphas, run.frames = event.patterns, event.alphas, event.accepted.frames
         run.text = f"{event.accepted.frames} frames, {event.accepted.colour}"
     elif isinstance(event, Landed):
         run.done, run.of, run.eta_s = event.done, event.of, event.eta_s
@@ -279,32 +323,31 @@ def _take(run, event):
             if event.confidence is not None:
                 run.sure[event.frame] = event.confidence
             if time.monotonic() - run.shown > _SHOW_EVERY_S:
-                _show(run, sorted(run.landed))
+                _show(run, {name: each.with_frames(run.landed) for name, each in run.alphas.items()})
     elif isinstance(event, Over):
         run.over = event
         _conclude(run, event)
 
 
-def _identity(of_scene):
+def identity(of_scene):
     """What a scene is found by again: its number in this session, which saving keeps; its file and its name."""
     return of_scene.session_uid, bpy.data.filepath, of_scene.name
 
 
-def _found(identity):
+def found(identity):
     """The scene, or None where another file is open. Files that were never saved have no name to tell them by."""
     number, blend, name = identity
     by_number = [each for each in bpy.data.scenes if each.session_uid == number]
     return by_number[0] if by_number else bpy.data.scenes.get(name) if blend and bpy.data.filepath == blend else None
 
 
-def _show(run, frames):
-    """Bring whole frames into Blender: the longest stretch without a gap."""
+def _show(run, alphas):
+    """Bring all whole frames on disk into Blender, each under its own number. alphas: object -> ondisk.Alphas."""
     renew = run.over is not None or not run.shown
     run.shown = time.monotonic()
-    home = _found(run.scene)
-    if home is not None and frames and run.patterns:
-        first, last = plan.longest_run(tuple(frames))
-        groups = result.show(run.shot, run.patterns, (first, last), run.when, run.space, renew)
+    home = found(run.scene)
+    if home is not None and run.patterns:
+        groups = result.show(home, run.patterns, alphas, run.when, run.space, renew)
         _redraw_results()
         now.told = time.monotonic()  # new datablocks make Blender draw a lot: panels have their turn after that
         return groups
@@ -312,22 +355,38 @@ def _show(run, frames):
 
 
 def _conclude(run, over):
-    groups = _show(run, over.frames)
-    home = _found(run.scene)
+    groups = _show(run, over.alphas)
+    home = found(run.scene)
     if home is None or not groups:
         return
     shot = home.matanyone
     with suppress(WireError):  # the plate was taken out of the panel meanwhile: the groups are there
         result.wire(home, shot, groups, scene.plate_of(shot))
-    shot.made = json.dumps({"patterns": run.patterns, "frames": [over.frames[0], over.frames[-1]]})
-    if run.record is not None:
-        shot.record = plan.Record(**run.record).text() if over.outcome == "finished" else ""
-        now.moving[home.session_uid] = run.record["moving"]
-    for known in (now.plates, now.records, now.doubted, now.looked):
+    _remember(run, over, home)
+    for known in (now.plates, now.results, now.records, now.doubted, now.looked):
         known.clear()
     if not bpy.app.background:
         with suppress(RuntimeError):  # Blender takes no undo step just now: the next one has it
             bpy.ops.ed.undo_push(message="MatAnyone matte")
+
+
+def _remember(run, over, home):
+    """Note in the scene what was made, and from what: only a run that finished makes the matte up to date."""
+    shot = home.matanyone
+    patterns = {name: scene.stored(shot, pattern) for name, pattern in run.patterns.items()}
+    frames = {frame for each in over.alphas.values() for frame in each.whole}
+    shot.made = plan.Made(patterns, plan.stretches(frames), over.outcome).text()
+    if over.outcome != "finished":
+        return  # what an earlier run noted no longer is what lies on disk, so the panel says "Out of date"
+    then = plan.record_from(shot.record)
+    if not run.alone:
+        made = plan.Record(**run.record, result=over.result)
+        if then is not None and run.was_current and not plan.wider(made.frames, then.frames):
+            made = replace(made, frames=then.frames)  # the frames around were up to date, and still are
+        shot.record = made.text()
+        now.moving[home.session_uid] = run.record["moving"]
+    elif then is not None and run.was_current:
+        shot.record = replace(then, result=over.result).text()
 
 
 # ------------------------------------------------------------------------------------------------ up to date?
@@ -341,8 +400,9 @@ def stale(shot):
     current = _record_now(shot, then) if then else None
     if then is None or current is None:
         return ()
-    seen = now.plates.get(shot.id_data.session_uid, (0.0, ""))[1]
-    return plan.stale_because(replace(current, plate=seen), then)
+    number = shot.id_data.session_uid
+    plate, made = (known.get(number, (0.0, ""))[1] or "" for known in (now.plates, now.results))
+    return plan.stale_because(replace(current, plate=plate, result=made), then)
 
 
 def _record_now(shot, then):
@@ -386,35 +446,45 @@ def look_at_masks():
             now.moving[number] = event.value
             now.records.pop(number, None)
 
-    control = Control(lambda line: None, link.check_leave)
+    control = link.control_of_a_call()
     now.calls[link.call(lambda _: look(control), connected=False)] = seen
 
 
 def _could_not_look(why):
     """A timer that raises is never called again, so it is said: what the panel tells of masks may be old."""
-    now.test, now.untold = f"could not look whether animated masks have changed: {why}", True
+    now.note, now.untold = f"could not look whether animated masks have changed: {why}", True
 
 
-def _look_at_plate():
-    """Have the network thread look whether the plate has changed: disks can be slow."""
+def look_at_disk():
+    """Have the network thread look whether the plate, or what a run has left on disk, has changed."""
     of_scene = getattr(bpy.context, "scene", None)
-    if of_scene is None or not of_scene.matanyone.record:
+    if of_scene is None or active() or not of_scene.matanyone.record:
         return
-    number = of_scene.session_uid
-    if time.monotonic() - now.plates.get(number, (-100.0, ""))[0] < 10 * IDLE_S:
+    shot, made = of_scene.matanyone, plan.made_from(of_scene.matanyone.made)
+    with suppress(WireError):  # whoever presses a button is told
+        path = scene.plate_of(shot).path
+        _look(now.plates, of_scene.session_uid, lambda: plan.digest_of_plate(path))
+    if made is not None:
+        patterns = {name: scene.full(pattern) for name, pattern in made.patterns.items()}
+        _look(now.results, of_scene.session_uid, lambda: ondisk.result_of(patterns, made.frames))
+
+
+def _look(known, number, look):
+    """Ask once in ten seconds; what is known stays until the answer comes. known: of now, by scene."""
+    at, before = known.get(number, (-100.0, None))
+    if time.monotonic() - at < 10 * IDLE_S:
         return
     try:
-        path = scene.plate_of(of_scene.matanyone).path
         link = bridge()
-    except (WireError, OSError):  # whoever presses a button is told
+    except (WireError, OSError):
         return
-    now.plates[number] = (time.monotonic(), now.plates.get(number, (0.0, ""))[1])
+    known[number] = (time.monotonic(), before)
 
     def seen(event):
         if isinstance(event, Answered):
-            now.plates[number] = (time.monotonic(), event.value)
+            known[number] = (time.monotonic(), event.value)
 
-    now.calls[link.call(lambda _: plan.digest_of_plate(path), connected=False)] = seen
+    now.calls[link.call(lambda _: look(), connected=False)] = seen
 
 
 # ------------------------------------------------------------------------------------------------ the end
@@ -422,7 +492,17 @@ def _look_at_plate():
 
 def told(fault):
     """A fault as one text."""
-    return f"{fault.message}. {fault.action}"
+    return in_blender(f"{fault.message}. {fault.action}")
+
+
+def run_of(of_scene):
+    """The last run, if it is one of this scene; else None."""
+    return now.run if now.run is not None and found(now.run.scene) == of_scene else None
+
+
+def is_known(shot):
+    """Whether it was looked what is on disk: before that nobody can say that a matte is up to date."""
+    return bool(now.results.get(shot.id_data.session_uid, (0.0, ""))[1])
 
 
 def _redraw_results():

@@ -29,6 +29,8 @@ NICER = 5
 KEEP = "MATANYONE_KEEP"
 """An environment variable with names of others, divided by commas, that are handed on although a host sets them."""
 HOST_PREFIXES = ("PYTHON", "NUKE", "FOUNDRY", "BLENDER", "QT_", "QML", "LD_", "DYLD_")
+BLENDERS_COLOUR = "/datafiles/colormanagement/config.ocio"
+"""How the path of Blender's own OpenColorIO config ends: 5.2 sets OCIO to it for its children. Other configs stay."""
 HOST_NAMES = frozenset({"VIRTUAL_ENV", "__PYVENV_LAUNCHER__", "OFX_PLUGIN_PATH", "OLDPWD", "PWD"})
 
 # Windows' numbers, which subprocess knows on Windows only.
@@ -39,12 +41,14 @@ CREATE_NO_WINDOW = 0x08000000
 
 
 def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment without what a host sets for its own Python, Qt and shared libraries."""
+    """Return the environment without what a host sets for its own Python, Qt, shared libraries and colours."""
     kept = {name.strip() for name in environment.get(KEEP, "").split(",")}
-    return {name: value for name, value in environment.items() if name in kept or not _of_a_host(name.upper())}
+    return {name: value for name, value in environment.items() if name in kept or not _of_a_host(name.upper(), value)}
 
 
-def _of_a_host(name: str) -> bool:
+def _of_a_host(name: str, value: str) -> bool:
+    if name == "OCIO":
+        return value.replace("\\", "/").endswith(BLENDERS_COLOUR)
     return name in HOST_NAMES or name.startswith(HOST_PREFIXES)
 
 

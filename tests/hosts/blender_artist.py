@@ -11,6 +11,7 @@ import json
 import shutil
 import sys
 import threading
+import time
 from pathlib import Path
 
 import bpy
@@ -45,7 +46,7 @@ def scene(blend=None):
 
 def plate(file, starts, space="Linear Rec.709", image=False):
     """Load it and take it as the panel's button does."""
-    operators = importlib.import_module(f"{ID}.operators")
+    operators = importlib.import_module(f"{ID}.setup_operators")
     if image:
         loaded = bpy.data.images.load(file)
         loaded.source = "SEQUENCE"
@@ -82,6 +83,23 @@ def painted(values, size, name="painted"):
     image = bpy.data.images.new(name, *size, float_buffer=True, is_data=True)
     flat = [channel for row in reversed(values) for value in row for channel in (value, value, value, 1.0)]
     image.pixels.foreach_set(flat)
+
+
+def paint(size, name):
+    """A float image of one grey, 0.25, that exists in Blender only."""
+    image = bpy.data.images.new(name, *size, float_buffer=True, is_data=True)
+    image.generated_color = (0.25, 0.25, 0.25, 1.0)
+    image.pixels[0] = 0.25
+
+
+def load_image(file):
+    """A picture on disk, as data."""
+    bpy.data.images.load(file).colorspace_settings.name = "Non-Color"
+
+
+def delete(file):
+    """Somebody deletes a file."""
+    Path(file).unlink()
 
 
 def key(frame, mask=None, image=None, object=0):
@@ -182,9 +200,90 @@ def run(operator, **options):
         "written": over.written if over else 0,
         "unchanged": over.unchanged if over else 0,
         "frames": list(over.frames) if over else [],
+        "said": session.status(session.now.run) if session.now.run else "",
         "test": session.now.test,
+        "note": session.now.note,
         "made": shot().made,
     }
+
+
+def matte_cancelled(after):
+    """Press Matte, and Cancel when so many frames have landed."""
+    session = importlib.import_module(f"{ID}.session")
+    start_and_wait(after)
+    session.cancel()
+    over = session.run_to_the_end(lambda line: None)
+    return {"outcome": over.outcome, "frames": list(over.frames), "said": session.status(session.now.run)}
+
+
+def start_and_wait(landed):
+    """Press Matte as in a window, where the timer pumps, until so many frames have landed."""
+    session = importlib.import_module(f"{ID}.session")
+    session.start(bpy.context.scene)
+    while len(session.now.run.landed) < landed and session.active():
+        session.pump(1.0)
+        time.sleep(0.01)
+
+
+def press_and_measure():
+    """The longest that the main thread computes in one go, from Matte until the engine has the job, in seconds."""
+    session = importlib.import_module(f"{ID}.session")
+    times = [measured(lambda: session.start(bpy.context.scene))]
+    while session.active() and not session.now.run.patterns:
+        times.append(measured(session.pump))
+        time.sleep(0.01)
+    session.cancel()
+    session.run_to_the_end(lambda line: None)
+    return {"longest": max(times), "pumped": len(times)}
+
+
+def measured(work):
+    begun = time.thread_time()
+    work()
+    return time.thread_time() - begun
+
+
+def add_mask(mask=None, **options):
+    """Press Add Mask at This Frame in a Movie Clip editor that shows a mask; the mask that it shows then."""
+    clip = shot().clip
+    with clip_editor(clip, bpy.data.masks[mask] if mask else None):
+        ended = bpy.ops.matanyone.key_add(**options)
+        shown = bpy.context.space_data.mask
+    keys = [(key.frame, key.mask.name) for key in shot().objects[0].keys]
+    return {"ended": sorted(ended), "shows": shown.name if shown else "", "keys": keys}
+
+
+def new_scene(name):
+    """One more scene in the file, to work in."""
+    bpy.context.window_manager.windows[0].scene = bpy.data.scenes.new(name)
+
+
+def link_scene(blend, name):
+    """Link a scene of another .blend, and look at it."""
+    with bpy.data.libraries.load(blend, link=True) as (_, here):
+        here.scenes = [name]
+    bpy.context.window_manager.windows[0].scene = here.scenes[0]
+
+
+def link_mask(blend, name):
+    """Link a mask of another .blend."""
+    with bpy.data.libraries.load(blend, link=True) as (_, here):
+        here.masks = [name]
+
+
+def relative_plate():
+    """Call the plate's files by their way from the .blend."""
+    shot().clip.filepath = bpy.path.relpath(shot().clip.filepath)
+
+
+def property_of(name, fact):
+    """A fact of a setting; None where this Blender does not know it."""
+    return {"value": getattr(type(shot()).bl_rna.properties[name], fact, None)}
+
+
+def paths():
+    """Where images say that they are."""
+    return {"images": {image.name: image.filepath for image in bpy.data.images if image.source != "GENERATED"}}
 
 
 def stale():
@@ -194,6 +293,9 @@ def stale():
     at_once = session.stale(shot())
     session.look_at_masks()
     asked = session.now.bridge is not None and session.now.bridge.waiting > 0
+    session.now.plates.clear()
+    session.now.results.clear()
+    session.look_at_disk()
     session.wait_for_calls()
     return {"at once": at_once, "asked": asked, "stale": session.stale(shot())}
 
@@ -217,17 +319,17 @@ def save(file):
 def found_after(file):
     """Whether a run would find its scene again once the .blend is saved under another name."""
     session = importlib.import_module(f"{ID}.session")
-    identity = session._identity(bpy.context.scene)
+    identity = session.identity(bpy.context.scene)
     bpy.ops.wm.save_as_mainfile(filepath=file)
-    return {"found": session._found(identity) == bpy.context.scene}
+    return {"found": session.found(identity) == bpy.context.scene}
 
 
 def found_in_another_file():
     """Whether a run of a file that was never saved would take a new file for its own."""
     session = importlib.import_module(f"{ID}.session")
-    identity = session._identity(bpy.context.scene)
+    identity = session.identity(bpy.context.scene)
     bpy.ops.wm.read_homefile(use_empty=True)
-    return {"found": session._found(identity) is not None}
+    return {"found": session.found(identity) is not None}
 
 
 def datablocks():

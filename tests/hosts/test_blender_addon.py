@@ -7,7 +7,6 @@ The whole way of an artist and the drawing of masks are tested in every Blender 
 from __future__ import annotations
 
 import json
-import math
 import os
 import signal
 import subprocess
@@ -16,7 +15,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,71 +22,20 @@ import cv2
 import numpy as np
 import pytest
 import zmq
-from blender_extension import BLENDERS, ROOT, Blender, extension_zip
+from blender_extension import BLENDERS, ROOT
+from blender_host import KEY, MASK, MATTE, SMALL, Host, circle, set_up
 from engines import running
-from shots import HEIGHT, WIDTH, Shot, make_shot, read_image
+from shots import HEIGHT, WIDTH, make_shot, read_image
 from toy import disc
 
 from matanyone_engine.cli.main import main
 from matanyone_engine.client.launcher import find_engine
 from matanyone_engine.wire.connection import Connection, write_connection
 
-ARTIST = Path(__file__).parent / "blender_artist.py"
 EXAMPLE = (640, 360)
 FRAMES = (1001, 1002, 1003)
-SMALL = (WIDTH, HEIGHT)
 
 pytestmark = pytest.mark.skipif(not BLENDERS, reason="no Blender named: run make test-blender")
-
-Order = tuple[str, dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Host:
-    """A Blender, and what is installed into it."""
-
-    blender: Blender
-    zip_file: Path
-
-    def does(self, folder: Path, *orders: Order) -> list[dict[str, Any]]:
-        """What became of the orders, in a process with a clean user folder and our extension in it."""
-        folder.mkdir(parents=True, exist_ok=True)
-        file = folder / "orders.json"
-        file.write_text(json.dumps([("install", {"zip": str(self.zip_file)}), *orders]))
-        done = subprocess.run(
-            [str(self.blender.python), str(ARTIST), str(file)],
-            env={**os.environ, "BLENDER_USER_RESOURCES": str(folder / "user")},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-        (folder / "blender.log").write_text(done.stdout + done.stderr)
-        assert done.returncode == 0, done.stdout + done.stderr
-        told = [json.loads(line[5:]) for line in done.stdout.splitlines() if line.startswith("said ")]
-        assert told[0]["ok"], told[0]
-        return told[1:]
-
-
-@pytest.fixture(scope="session")
-def zip_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return extension_zip(tmp_path_factory.mktemp("dist"))
-
-
-def host_of(blender: Blender, request: pytest.FixtureRequest) -> Host:
-    if blender.missing:
-        pytest.skip(blender.missing)
-    return Host(blender, request.getfixturevalue("zip_file"))
-
-
-@pytest.fixture
-def host(request: pytest.FixtureRequest) -> Host:
-    return host_of(BLENDERS[0], request)
-
-
-@pytest.fixture(scope="module", params=BLENDERS, ids=lambda blender: blender.version)
-def each_host(request: pytest.FixtureRequest) -> Host:
-    return host_of(request.param, request)
 
 
 def command_line(*arguments: str) -> None:
@@ -102,19 +49,6 @@ def contour(mask: np.ndarray, every: int = 6) -> list[tuple[float, ...]]:
     found, _ = cv2.findContours((mask > 0.5).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     largest = max(found, key=cv2.contourArea)[:, 0, :]
     return [(float(x) + 0.5, float(y) + 0.5) for x, y in largest[::every]]
-
-
-def circle(centre: tuple[float, float], radius: float, clockwise: bool = True) -> list[tuple[float, ...]]:
-    """Eight bezier points that are a circle to 4 parts in a million of its radius."""
-    points, steps = [], 8
-    reach = 4 / 3 * math.tan(math.pi / (2 * steps)) * radius
-    for step in range(steps):
-        angle = 2 * math.pi * step / steps * (1 if clockwise else -1)
-        x, y = centre[0] + radius * math.cos(angle), centre[1] + radius * math.sin(angle)
-        dx, dy = -math.sin(angle) * reach, math.cos(angle) * reach
-        dx, dy = (dx, dy) if clockwise else (-dx, -dy)
-        points.append((x, y, x - dx, y - dy, x + dx, y + dy))
-    return points
 
 
 # ------------------------------------------------------------------------------------------------ the whole way, once
@@ -237,15 +171,6 @@ def coverage(radius: float, feather: float, grid: int = 16) -> np.ndarray:
     away = np.hypot(at[0][None, :] - WIDTH / 2, at[1][:, None] - HEIGHT / 2) - radius
     value = np.clip(1 - away / feather, 0, 1) if feather else (away < 0).astype(np.float64)
     return value.reshape(HEIGHT, grid, WIDTH, grid).mean(axis=(1, 3))
-
-
-def set_up(shot: Shot, out: Path, **plate: Any) -> list[Order]:
-    """A new scene with the small shot as its plate."""
-    return [
-        ("scene", {}),
-        ("plate", {"file": str(shot.folder / "plate.1001.exr"), "starts": 1001, **plate}),
-        ("setting", {"model": "toy", "settle_passes": 1, "out": str(out / "{shot}.####.exr")}),
-    ]
 
 
 def test_masks_are_soft_and_where_they_were_drawn(each_host: Host, tmp_path: Path) -> None:
@@ -402,11 +327,6 @@ def keys(folder: Path) -> tuple[Path, Path]:
     return folder / "known", next((folder / "strange").rglob("artist.key_secret"))
 
 
-MASK: Order = ("mask", {"points": circle((WIDTH / 2, HEIGHT / 2), 12), "size": SMALL})
-KEY: Order = ("key", {"frame": 1001, "mask": "roto"})
-MATTE: Order = ("run", {"operator": "matanyone.matte"})
-
-
 def test_what_goes_wrong_is_said_and_blender_stays_usable(host: Host, tmp_path: Path) -> None:
     shot, holed = make_shot(tmp_path / "shot", count=4), make_shot(tmp_path / "holed", count=4)
     (holed.folder / "plate.1003.exr").unlink()
@@ -427,7 +347,7 @@ def test_what_goes_wrong_is_said_and_blender_stays_usable(host: Host, tmp_path: 
             ("preferences", {"engine": "REMOTE", "connection": str(locked.file)}), MATTE,
             ("preferences", {"client_key": str(strange)}), MATTE,
             ("preferences", {"engine": "LOCAL", "connection": str(engine.file)}),
-            *set_up(holed, mattes), MASK, KEY, MATTE,
+            *set_up(holed, tmp_path / "of_another_plate"), MASK, KEY, MATTE,
             *good, MATTE,
             *good, MASK, ("key", {"frame": 1044, "mask": "roto"}), MATTE,
             *ready, ("setting", {"out": str(shot.mask / "under_a_file/{shot}.####.exr")}), MATTE,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from engines import Engine, running
 from shots import Shot, make_shot, read_image, write_image
 
 from matanyone_engine.cli.main import main
+from matanyone_engine.media.color_spaces import known_space
 from matanyone_engine.media.masks import read_mask
 from matanyone_engine.media.output_names import with_tokens
 
@@ -77,11 +79,114 @@ def test_scene_time_goes_both_ways(plan: Any) -> None:
     assert (when.plate_frame(1), when.plate_frame(24), when.scene_frame(1009)) == (1001, 1024, 9)
 
 
+def test_what_is_shown_has_no_damaged_file_in_it(plan: Any) -> None:
+    """Blender 5.0.1 crashes on one; a frame without a file is no harm."""
+    assert plan.shown_stretch((1, 2, 5, 6, 9), ()) == (1, 2, 5, 6, 9)
+    assert plan.shown_stretch((1, 2, 5, 6, 9), (4,)) == (5, 6, 9)
+    assert plan.shown_stretch((), (4,)) == ()
+
+
+def test_frames_are_told_and_keyed_by_stretches(plan: Any) -> None:
+    frames = (1001, 1002, 1003, 1007, 1010, 1011)
+    assert plan.tell_frames(frames) == "1001-1003, 1007, 1010-1011"
+    assert plan.tell_frames(range(1, 20, 2)) == "1, 3, 5, 7, ..."
+    assert plan.presence((3, 4, 7)) == ((3, True), (5, False), (7, True), (8, False))
+    made = plan.made_from(plan.Made({"subject": "//a.####.exr"}, plan.stretches(frames)).text())
+    assert made.frames == frames
+    assert plan.made_from('{"patterns": {"subject": "/a.####.exr"}, "frames": [1, 3]}').frames == (1, 2, 3)  # of 0.1.0
+
+
 @pytest.mark.parametrize(
-    ("frames", "run"), [((5,), (5, 5)), ((1, 2, 3, 7, 8), (1, 3)), ((1, 4, 5, 6, 9), (4, 6)), ((-1, 0, 1), (-1, 1))]
+    ("taken", "name"), [((), "plate"), (("plate",), "sh010_plate"), (("plate", "sh010_plate"), "sh010_plate_2")]
 )
-def test_what_is_shown_has_no_gap(plan: Any, frames: tuple[int, ...], run: tuple[int, int]) -> None:
-    assert plan.longest_run(frames) == run
+def test_a_name_that_is_taken_gets_its_folder(plan: Any, taken: tuple[str, ...], name: str) -> None:
+    assert plan.name_of("/show/sh010/plate.####.exr", "/show/sh010/plate.1001.exr", taken) == name
+
+
+def test_a_second_object_has_a_place_in_the_output(plan: Any) -> None:
+    assert plan.with_object("//matte/{shot}/{shot}.####.exr") == "//matte/{shot}/{shot}_{object}.####.exr"
+    assert plan.with_object("//{object}/a.####.exr") == "//{object}/a.####.exr"
+
+
+def test_the_preset_that_is_on_is_known(plan: Any) -> None:
+    assert [plan.preset_of(*has) for has in ((540, "follow"), (1080, "off"), (0, "off"), (700, "off"))] == [
+        "DRAFT",
+        "HD",
+        "FULL",
+        "",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("run without them: --missing skip.", "switch on Settings > Skip Missing."),
+        ("Name the plate's colour space with --colorspace.", "Name the plate's colour space under Settings > Color."),
+        ("Give its mask: --mask FILE@FRAME.", "Give its mask with Add Mask at This Frame."),
+        ("(--working-size 720)", "(Settings > Lines)"),
+        ("add a stroke beside the subject: --point x,y,-.", "add a stroke beside the subject with a Ctrl-click."),
+    ],
+)
+def test_the_engines_words_become_the_panels(addon: Callable[[str], Any], said: str, told: str) -> None:
+    assert told in addon("words").in_blender(f"Restore the frames, or {said}")
+
+
+@pytest.mark.parametrize("name", ["Linear DCI-P3 D65", "Linear CIE-XYZ D65", "Display P3", "Linear Rec.709", "sRGB"])
+def test_blenders_own_colour_spaces_are_known_to_the_engine(plan: Any, name: str) -> None:
+    assert known_space(plan.space_of(name))
+
+
+# ------------------------------------------------------------------------------------------------ what is on disk
+
+
+def record(folder: Path, plate: str, out: str, stem: str = "plate") -> Path:
+    """As the engine writes one, as far as it is read here."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{stem}.matanyone.json"
+    file.write_text(json.dumps({"job": {"plate": plate, "out": out}, "frames": {}}))
+    return file
+
+
+def test_a_place_of_another_plate_is_refused(addon: Callable[[str], Any], tmp_path: Path) -> None:
+    """Its own plate's, also after the project was moved or where it is mounted elsewhere, is not."""
+    ondisk, folder = addon("ondisk"), tmp_path / "project/matte/plate"
+    pattern, masks = str(folder / "plate.####.exr"), tmp_path / "project/matte/masks/plate"
+    ours, other = (str(tmp_path / f"project/{name}/plate.####.exr") for name in ("sh010", "sh020"))
+    record(folder, ours, pattern)
+    ondisk.refuse_foreign([pattern], masks, ours)
+    with pytest.raises(Exception, match=r"of another plate, .*sh010"):
+        ondisk.refuse_foreign([pattern], masks, other)
+    record(folder, "P:\\old\\sh010\\plate.####.exr", "P:\\old\\matte\\plate\\plate.####.exr")
+    ondisk.refuse_foreign([pattern], masks, ours)
+    with pytest.raises(Exception, match="of another plate"):
+        ondisk.refuse_foreign([pattern], masks, other)
+
+
+def test_masks_of_another_plate_are_not_written_over(addon: Callable[[str], Any], tmp_path: Path) -> None:
+    ondisk = addon("ondisk")
+    ondisk.claim_masks(tmp_path / "masks", "/show/sh010/plate.####.exr")
+    ondisk.refuse_foreign([], tmp_path / "masks", "/show/sh010/plate.####.exr")
+    with pytest.raises(Exception, match="sh010"):
+        ondisk.refuse_foreign([], tmp_path / "masks", "/show/sh020/plate.####.exr")
+
+
+def test_files_of_somebody_else_are_not_written_over(addon: Callable[[str], Any], tmp_path: Path) -> None:
+    write_image(tmp_path / "a.1001.exr", np.zeros((4, 4, 1), np.float32), ("A",))
+    with pytest.raises(Exception, match="which the engine did not write"):
+        addon("ondisk").refuse_foreign([str(tmp_path / "a.####.exr")], tmp_path / "masks", "/p.####.exr")
+
+
+def test_a_result_changes_with_its_record_and_its_files(addon: Callable[[str], Any], tmp_path: Path) -> None:
+    ondisk, patterns = addon("ondisk"), {"subject": str(tmp_path / "plate.####.exr")}
+    for frame in (1001, 1002):
+        (tmp_path / f"plate.{frame}.exr").touch()
+    record(tmp_path, "/p.####.exr", "/o.####.exr")
+    then = ondisk.result_of(patterns, (1001, 1002))
+    assert ondisk.result_of(patterns, (1001, 1002)) == then
+    record(tmp_path, "/p.####.exr", "/o.####.exr", "plate.1002")  # a run of a part of it
+    later = ondisk.result_of(patterns, (1001, 1002))
+    (tmp_path / "plate.1002.exr").unlink()
+    assert len({then, later, ondisk.result_of(patterns, (1001, 1002))}) == 3
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (59, "59 s"), (200, "3 min 20 s"), (3900, "1 h 05 min")])
@@ -117,7 +222,7 @@ def test_one_mask_of_one_subject_is_the_plain_job(plan: Any) -> None:
 
 def test_keys_and_objects_become_the_jobs_own(plan: Any) -> None:
     keys = (plan.KeyState(1001, "/a", "hero"), plan.KeyState(1010, "/b", "hero"), plan.KeyState(1001, "/c", "twin"))
-    objects = (plan.ObjectState("hero", first=1001, last=1020), plan.ObjectState("twin", rival=True))
+    objects = (plan.ObjectState("hero", first=1001, last=1020), plan.ObjectState("twin", distractor=True))
     job = plan.job_of(state_of(plan, keys=keys, objects=objects))
     assert job.mask == ""
     assert [(key.file, key.frames, key.object) for key in job.keys] == [
@@ -128,7 +233,7 @@ def test_keys_and_objects_become_the_jobs_own(plan: Any) -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("option", ["working_size", "region", "settle_passes", "exposure", "mask_grow", "refine"])
+@pytest.mark.parametrize("option", ["working_size", "region", "warm_up_passes", "exposure", "mask_grow", "refine"])
 def test_every_setting_reaches_the_job_and_makes_a_matte_stale(plan: Any, option: str) -> None:
     other = {"region": "follow", "refine": False}.get(option, 7)
     before, after = state_of(plan), state_of(plan, **{option: other})
@@ -334,7 +439,7 @@ def bridge(addon: Callable[[str], Any], engine: Engine) -> Iterator[Any]:
 def order_of(addon: Callable[[str], Any], shot: Shot, out: str = "{shot}.####.exr", **more: Any) -> Any:
     plan = addon("plan")
     state = plan.ShotState(
-        "sh", shot.plate, str(shot.folder / "mattes" / out), (plan.KeyState(1001, str(shot.mask)),), settle_passes=1
+        "sh", shot.plate, str(shot.folder / "mattes" / out), (plan.KeyState(1001, str(shot.mask)),), warm_up_passes=1
     )
     job = dataclasses.replace(plan.job_of(state), model="toy")
     frames = tuple(range(shot.first, shot.last + 1))

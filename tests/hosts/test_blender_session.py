@@ -65,6 +65,7 @@ def landing(session: Any) -> Callable[[Any], None]:
     """A run of ten frames, and what lets an event of it come."""
     session.now.run = session.Run((1, "", "Scene"), "x", MagicMock(), "", None)
     session.now.run.patterns = {"subject": "/a.####.exr"}
+    session.now.run.alphas = {"subject": session.ondisk.Alphas()}
     return session.now.bridge._outbox.put
 
 
@@ -95,11 +96,11 @@ def test_a_full_disk_does_not_end_the_timer(session: Any, clock: list[float], mo
     session.bpy.data.masks = {"walks": object()}
     for fault in (OSError("No space left on device"), RuntimeError("Cannot write"), PermissionError("read-only")):
         monkeypatch.setattr(session.scene, "look_at_movements", MagicMock(side_effect=fault))
-        now.doubted[1], now.drawn, now.test = record, clock[0], ""
+        now.doubted[1], now.drawn, now.note = record, clock[0], ""
         now.looked.clear()
         now.plates[1] = (clock[0], "")
         assert session._tick() == session.IDLE_S
-        assert str(fault) in now.test
+        assert str(fault) in now.note
         assert len(redraws(session, clock, 1.0)) == 1
 
 
@@ -115,7 +116,7 @@ def test_a_mask_that_could_not_be_looked_at_is_said(
     session.look_at_masks()
     session.now.bridge._outbox.put(session.Failed(7, "output", "No space left on device", "Make room."))
     redraws(session, clock, 1.0)
-    assert "No space left on device. Make room." in session.now.test
+    assert "No space left on device. Make room." in session.now.note
     assert 1 not in session.now.moving
 
 
@@ -123,12 +124,32 @@ def test_an_answer_that_blender_cannot_take_does_not_end_the_timer(session: Any,
     session.now.calls[3] = MagicMock(side_effect=RuntimeError("Error: Cannot read '/m.exr'"))
     session.now.bridge._outbox.put(session.Answered(3, "mask"))
     assert len(redraws(session, clock, 1.0)) == 1
-    assert session.now.test == "Blender could not take the answer: Error: Cannot read '/m.exr'. Try again."
+    assert session.now.note == "Blender could not take the answer: Error: Cannot read '/m.exr'. Try again."
     assert session.now.failure.call == 3
+
+
+def ended(session: Any, outcome: str, landed: tuple[int, ...] = (), **over: Any) -> str:
+    """What is said of a run that ended so."""
+    run = session.Run((1, "", "Scene"), "x", MagicMock(), "", {})
+    run.landed, run.over = set(landed), session.Over(outcome, **over)
+    return str(session.status(run))
 
 
 def test_frames_that_are_left_out_are_said(session: Any) -> None:
     for outcome in ("finished", "cancelled"):
-        over = session.Over(outcome, frames=(1001, 1002), other_layout=7)
-        assert "7 older ones of another layout are not shown" in session._outcome(over)
-        assert "layout" not in session._outcome(session.Over(outcome, frames=(1001,)))
+        said = ended(session, outcome, frames=(1001, 1002), other_layout=7)
+        assert "7 older ones of another layout are not shown" in said
+        assert "layout" not in ended(session, outcome, frames=(1001,))
+
+
+def test_a_run_is_counted_in_frames(session: Any) -> None:
+    """A shot with two keys is followed to from both: more steps than frames."""
+    run = session.Run((1, "", "Scene"), "x", MagicMock(), "", {})
+    run.landed, run.frames, run.done, run.of = {1001, 1002}, 24, 15, 43
+    assert session.status(run) == "2 of 24 frames"
+
+
+def test_new_and_old_mattes_are_counted_apart(session: Any) -> None:
+    frames = tuple(range(1001, 1025))
+    assert ended(session, "cancelled", (1001, 1002), frames=frames) == "cancelled: 2 mattes made, 22 older ones kept"
+    assert ended(session, "finished", written=22, missing=(1007, 1008)).endswith("no alpha on 1007-1008: it is 0 there")

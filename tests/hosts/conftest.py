@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Blenders for the tests of the extension."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from blender_extension import BLENDERS, Blender, extension_zip
+from blender_host import Host
+
+
+@pytest.fixture(scope="session")
+def zip_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return extension_zip(tmp_path_factory.mktemp("dist"))
+
+
+def host_of(blender: Blender, request: pytest.FixtureRequest) -> Host:
+    if blender.missing:
+        pytest.skip(blender.missing)
+    return Host(blender, request.getfixturevalue("zip_file"))
+
+
+@pytest.fixture
+def host(request: pytest.FixtureRequest) -> Host:
+    return host_of(BLENDERS[0], request)
+
+
+@pytest.fixture(scope="module", params=BLENDERS, ids=lambda blender: blender.version)
+def each_host(request: pytest.FixtureRequest) -> Host:
+    return host_of(request.param, request)

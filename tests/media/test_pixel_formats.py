@@ -84,16 +84,26 @@ def draw(about: Description, random: np.random.Generator) -> list[np.ndarray]:
     return drawn
 
 
+SLACK = 4096
+"""Bytes behind a plane: libavutil writes whole words, and the last one of a line may reach beyond its end."""
+
+
+def _plane(rows: int, line_size: int) -> np.ndarray:
+    """Zeros (rows, line_size) with room behind them."""
+    return np.zeros(rows * line_size + SLACK, np.uint8)[: rows * line_size].reshape(rows, line_size)
+
+
 def frame_of(name: str, codes: list[np.ndarray], colour_range: int) -> av.VideoFrame:
     frame = av.VideoFrame(WIDTH, HEIGHT, name)
     frame.color_range = colour_range
     frame.colorspace = 0 if FORMATS[name].contents.flags & RGB else BT601
-    stored = [np.zeros((plane.buffer_size // plane.line_size, plane.line_size), np.uint8) for plane in frame.planes]
+    stored = [_plane(plane.buffer_size // plane.line_size, plane.line_size) for plane in frame.planes]
     absent = 4 - len(stored)
     data = (ctypes.c_void_p * 4)(*(plane.ctypes.data for plane in stored), *[None] * absent)
     lines = (ctypes.c_int * 4)(*(plane.shape[1] for plane in stored), *[0] * absent)
     write = libavutil().av_write_image_line2
-    for number, component in enumerate(codes):
+    # Refused formats stay black: of one FFmpeg has a wrong description, and libavutil writes far beyond its plane.
+    for number, component in enumerate(codes if name not in REFUSED else ()):
         for y, row in enumerate(component):
             source = np.ascontiguousarray(row).ctypes.data_as(ctypes.c_void_p)
             write(source, data, lines, FORMATS[name], 0, y, number, len(row), 4)

@@ -173,11 +173,19 @@ def _split(frame: Any, planar: str, bits: int, colour_range: int, path: Path) ->
     """Three planes (H, W) of the planar format of so many bits; the range stays as it is."""
     name = planar if bits == 8 else f"{planar}{bits}le"
     try:
-        split = frame.reformat(format=name, src_color_range=colour_range, dst_color_range=colour_range)
+        split = _reformatted(frame, format=name, src_color_range=colour_range, dst_color_range=colour_range)
     except (OSError, ValueError) as error:
         raise _refused(path, f"the pixel format {frame.format.name}") from error
     kind = np.dtype("u1" if bits == 8 else "<u2")
     return [np.ascontiguousarray(_rows(plane, kind)[:, : plane.width]) for plane in split.planes[:3]]
+
+
+def _reformatted(frame: Any, **wanted: Any) -> Any:
+    """Let libswscale convert a frame on one thread: on several it writes wrong pixels now and then (FFmpeg 8)."""
+    try:
+        return frame.reformat(**wanted, threads=1)
+    except TypeError:  # a PyAV that knows no threads uses one
+        return frame.reformat(**wanted)
 
 
 def _weights(frame: Any, path: Path) -> tuple[float, float]:

@@ -239,7 +239,7 @@ def full_range_equals_the_command_line(shot: Shot) -> None:
     mask = "%s/alpha_export/mask_subject.%04d.exr@%d" % (folder, shot.first, shot.first)
     out = os.path.join(shot.folder, "by_hand", "alpha.####.exr")
     command = engine_python() + ["-m", "matanyone_engine", "matte", shot.args.plate, "--mask", mask, "--out", out]
-    command += ["--warm-up", "1", "--colorspace", "linear", "--endpoint"]
+    command += ["--warm-up", "1", "--colorspace", "linear", "--accept-doubt", "--endpoint"]
     command += [shot.args.connection] if shot.args.connection else []
     subprocess.check_call(command, stderr=subprocess.DEVNULL)
     for name, data in mine.items():

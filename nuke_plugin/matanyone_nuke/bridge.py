@@ -46,6 +46,7 @@ EXIT_CODES = {
     "unreachable": 9,
     "stalled": 9,
     "claimed": 11,
+    "doubtful": 13,
     "cancelled": 130,
 }
 """What a farm is told, by the engine's code; the command line's own (docs/cli.md). REFUSED for any other."""

@@ -308,7 +308,6 @@ class Server:
             number = packet.id
             names = tuple(payload.name for payload in packet.payloads)
             check_request(packet.message, channel, names, known=route in self._routes)
-            check_values(packet.message)
             self._handle(route, packet, connection, _key_of(parts[0]))
         except Exception as error:  # also a defect of ours: one message must not end the engine
             told = as_told(error)  # which lets go of the message
@@ -327,6 +326,8 @@ class Server:
         message = packet.message
         if isinstance(message, say.Hello):
             self._greet(route, message, connection, key)
+        else:
+            check_values(message)
         peer = self._routes[route]
         peer.heard = time.monotonic()
         self.engine.handle(on.Heard(peer.name, peer.heard))
@@ -357,6 +358,7 @@ class Server:
             raise WireError(
                 Code.UNAUTHORISED, "expected the engine's token, got another", "Read the connection file again."
             )
+        check_values(hello)
         if not re.fullmatch(r"[0-9a-f]{32}", hello.peer):
             raise WireError(Code.MALFORMED, "peer: expected 32 hexadecimal digits", "This is a defect of the sender.")
         if route in self._routes:

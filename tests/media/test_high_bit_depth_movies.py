@@ -232,7 +232,7 @@ def test_without_pyav_a_deep_movie_is_read_at_8_bits_and_said_to_be(
     with caplog.at_level(logging.WARNING):
         assert Movie(deep).header(1).pixel_format == "uint8"
         Movie(flat)
-    assert [record.getMessage() for record in caplog.records if "deep.mkv holds 10 bits" in record.getMessage()]
+    assert [record.getMessage() for record in caplog.records if "deep.mkv: It holds 10 bits" in record.getMessage()]
     assert not any("flat.avi" in record.getMessage() for record in caplog.records)
     assert "8 bits" in choose_space(Movie(deep).header(1), None, ".mkv").reason
     movies._warned.clear()

@@ -15,7 +15,7 @@ import OpenEXR
 import pytest
 
 from matanyone_engine.errors import PlateError
-from matanyone_engine.media import high_bit_depth_movies, movies, pixel_formats
+from matanyone_engine.media import high_bit_depth_movies, pixel_formats
 from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.color_spaces import choose_space
 from matanyone_engine.media.mattes import write_alpha
@@ -235,7 +235,6 @@ def test_without_pyav_a_deep_movie_is_read_at_8_bits_and_said_to_be(
     assert [record.getMessage() for record in caplog.records if "deep.mkv: It holds 10 bits" in record.getMessage()]
     assert not any("flat.avi" in record.getMessage() for record in caplog.records)
     assert "8 bits" in choose_space(Movie(deep).header(1), None, ".mkv").reason
-    movies._warned.clear()
 
 
 def test_a_matrix_that_is_not_known_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -293,13 +293,13 @@ def stopped_by_somebody(shot: Shot) -> None:
     from matanyone_nuke import node as plugin
 
     shot.save()
-    node = shot.node(shot.plate(), shot.mask(), warm_up=400)
+    node = shot.node(shot.plate(), shot.mask(), warm_up=100)
     identity = node["matanyone_id"].value()
 
     def stop() -> None:
         while identity not in plugin.RUNS:
             time.sleep(0.01)
-        time.sleep(0.3)
+        time.sleep(0.1)
         plugin.RUNS[identity].cancel()
 
     thread = threading.Thread(target=stop)

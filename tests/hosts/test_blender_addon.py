@@ -407,7 +407,17 @@ def test_an_engine_that_is_killed_is_started_again_and_the_shot_goes_on(
     assert (told[-2].get("outcome"), told[-2].get("frames")) == ("finished", list(range(1001, 1017))), told
     assert "on disk" in told[-1]["test"]
     mask = tmp_path / "mattes/masks/plate/subject.1001.exr"
-    command = ["matte", shot.plate, "--mask", f"{mask}@1001", "--settle", "1", "--colorspace", "Linear Rec.709"]
+    command = [
+        "matte",
+        shot.plate,
+        "--mask",
+        f"{mask}@1001",
+        "--accept-doubt",
+        "--settle",
+        "1",
+        "--colorspace",
+        "Linear Rec.709",
+    ]
     command_line(*command, "--device", "cpu", "--out", str(tmp_path / "cli/a.####.exr"))
     for frame in range(1001, 1017):
         ours = read_image(tmp_path / f"mattes/plate.{frame}.exr")

@@ -16,7 +16,8 @@ from unittest.mock import MagicMock
 import pytest
 from blender_extension import NAME, import_extension
 
-SCENE = SimpleNamespace(session_uid=1, name="Scene", matanyone=SimpleNamespace(record=""))
+SHOT = MagicMock(record="", made="", objects=(), plate="", out="")
+SCENE = SimpleNamespace(session_uid=1, name="Scene", matanyone=SHOT)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,10 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         patch.setitem(sys.modules, "bpy", bpy)
         patch.setitem(sys.modules, "bpy.props", bpy.props)
         import_extension(tmp_path_factory.mktemp("extension"))
-        yield importlib.import_module(f"{NAME}.session")
+        module = importlib.import_module(f"{NAME}.session")
+        # What Blender shows is tested in a real one; here it is when the panel is drawn again.
+        patch.setattr(module.result, "show", MagicMock(return_value=[]))
+        yield module
         for module in ("session", "preferences", "result", "scene", "nodes"):
             sys.modules.pop(f"{NAME}.{module}", None)
 
@@ -65,7 +69,6 @@ def landing(session: Any) -> Callable[[Any], None]:
     """A run of ten frames, and what lets an event of it come."""
     session.now.run = session.Run((1, "", "Scene"), "x", MagicMock(), "", None)
     session.now.run.patterns = {"subject": "/a.####.exr"}
-    session.now.run.alphas = {"subject": session.ondisk.Alphas()}
     return session.now.bridge._outbox.put
 
 
@@ -111,7 +114,11 @@ def test_a_mask_that_could_not_be_looked_at_is_said(
     monkeypatch.setattr(SCENE.matanyone, "record", record.text())
     session.bpy.data.masks = {"walks": object()}
     monkeypatch.setattr(session.scene, "look_at_movements", MagicMock(return_value=MagicMock()))
-    monkeypatch.setattr(session, "bridge", lambda: SimpleNamespace(call=lambda *_, **__: 7, check_leave=None))
+    monkeypatch.setattr(
+        session,
+        "bridge",
+        lambda: SimpleNamespace(call=lambda *_, **__: 7, check_leave=None, control_of_a_call=MagicMock()),
+    )
     session.now.doubted[1] = record
     session.look_at_masks()
     session.now.bridge._outbox.put(session.Failed(7, "output", "No space left on device", "Make room."))

@@ -58,5 +58,8 @@ def read(path):
 
 if __name__ == "__main__":
     sys.path.insert(0, sys.argv[2])
-    importlib.import_module("matanyone_blender.properties").register()
+    properties = importlib.import_module("matanyone_blender.properties")
+    properties.register()
     {"write": write, "read": read}[sys.argv[1]](sys.argv[3])
+    # Blender itself unregisters add-ons before it ends. The module bpy does not, and hangs on what is still registered.
+    properties.unregister()

@@ -200,7 +200,7 @@ def test_a_blend_file_opens(said_by_blend: dict[str, Any], staged: Path) -> None
     blender = next(each for each in BLENDERS if not each.missing)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = [str(blender.python), str(OLD.parent / "in_blender.py"), "read", str(staged), str(OLD / "shot.blend")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    said = json.loads(done.stdout.splitlines()[-1])
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=300)
+    said = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))
     assert said.pop("object") == ["hero", True, 1001, 1003, 1001, "roto"]
     assert said == said_by_blend

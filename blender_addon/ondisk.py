@@ -131,7 +131,7 @@ def _made_of(record: Path) -> tuple[str, str]:
 
 def _json(path: Path) -> dict[str, object]:
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
+        said = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError):
         return {}
     return said if isinstance(said, dict) else {}

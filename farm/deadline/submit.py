@@ -22,7 +22,7 @@ PROGRESS = "--report deadline"
 
 def stages(plan: Path) -> list[tuple[str, str, int]]:
     """Return (name, arguments of matanyone-engine, number of tasks) of each stage; a stage waits for the one before."""
-    said = json.loads(plan.read_text(encoding="utf-8"))
+    said = json.loads(plan.read_text(encoding="utf-8-sig"))
     path = f"{quoted(plan.as_posix())} {PROGRESS}"
     scout = [("scout", f"run {path} --scout", 1)] if said["scout"] else []
     # Memory is sequential: a task is a segment, never a frame.

@@ -27,7 +27,7 @@ HEADER = """<?xml version="1.0"?>
 
 def specification(plan: Path, show: str, shot: str, user: str, gpus: int) -> str:
     """Return the job as XML."""
-    said = json.loads(plan.read_text(encoding="utf-8"))
+    said = json.loads(plan.read_text(encoding="utf-8-sig"))
     path = shlex.quote(plan.as_posix())  # OpenCue hands a command to a shell
     run = f"matanyone-engine run {path}"
     stages = [("scout", f"{run} --scout", 1, gpus)] if said["scout"] else []

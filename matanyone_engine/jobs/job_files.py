@@ -87,12 +87,12 @@ class SegmentPlan:
 def read_plan(path: Path) -> SegmentPlan:
     """Return a plan that write_plan() wrote. Raises SettingError."""
     try:
-        plan = json.loads(path.read_text(encoding="utf-8"))
+        plan = json.loads(path.read_text(encoding="utf-8-sig"))
         if (plan["format"], plan["version"]) != (PLAN_FORMAT, 1):
             raise ValueError(f"format {plan['format']!r:.60}, version {plan['version']!r:.60}")
         segments = tuple(path.parent / str(segment["file"]) for segment in plan["segments"])
         return SegmentPlan(segments, path.parent / str(plan["scout"]) if plan["scout"] else None)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise SettingError(
             expected=f"{path} to be a plan of segments",
             came=f"{type(error).__name__}: {error}",

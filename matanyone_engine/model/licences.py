@@ -87,10 +87,10 @@ def _split(text: str) -> tuple[str, ...]:
 
 def _read_settings(file: Path) -> Allowance | None:
     try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
+        settings = json.loads(file.read_text(encoding="utf-8-sig"))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise _settings_error(file, f"a file that cannot be read ({error})") from error
     if not isinstance(settings, dict):
         raise _settings_error(file, f"a {type(settings).__name__}")

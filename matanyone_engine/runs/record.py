@@ -213,7 +213,7 @@ def join_records(into: Path, parts: Sequence[Path], frames: Mapping[int, FrameRe
 def read_record(path: Path) -> Record | None:
     """Return a record; None where there is no file, or one that is not a record of ours."""
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
+        said = json.loads(path.read_text(encoding="utf-8-sig"))
         if not isinstance(said, dict) or said.get("software") != SOFTWARE:
             return None
         return Record.from_json(said)

@@ -229,7 +229,7 @@ class YouTubeVis:
 
     def _index(self) -> list[tuple[list[str], list[list[Any]]]]:
         """(file names, per person the labels of every frame), videos with people only."""
-        index = json.loads((self.folder / "instances.json").read_text())
+        index = json.loads((self.folder / "instances.json").read_text(encoding="utf-8-sig"))
         people: dict[int, list[list[Any]]] = {}
         for entry in index["annotations"]:
             if entry["category_id"] == self.PERSON:
@@ -287,7 +287,7 @@ class CocoPeople:
         """(label file, segment ids that make the mask), pictures with people only."""
         path = self.folder / "annotations/panoptic_train2017.json"
         found = []
-        for entry in json.loads(path.read_text())["annotations"]:
+        for entry in json.loads(path.read_text(encoding="utf-8-sig"))["annotations"]:
             parts = [s["id"] for s in entry["segments_info"] if s["category_id"] in self.PARTS]
             if any(s["category_id"] == self.PARTS[0] for s in entry["segments_info"]):
                 found.append((entry["file_name"], parts))

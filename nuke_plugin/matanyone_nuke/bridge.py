@@ -92,7 +92,7 @@ class Engine:
 def installed_where(connection: str, start: bool, client: str) -> Where:
     """Read what the installation wrote (install.json); without it, only an engine that runs is found."""
     try:
-        said = json.loads(_SETTINGS.read_text(encoding="utf-8"))
+        said = json.loads(_SETTINGS.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError):
         said = {}
     python = tuple(said.get("engine_python", ()))

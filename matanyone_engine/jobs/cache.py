@@ -6,10 +6,13 @@ Rules of this file:
 2. Entries may go at any time, also by another process; whoever wants one that is gone computes it again.
 3. The limit holds while a run goes on; only what the run still needs (a stretch between two keys) may go beyond it.
 4. A cache that cannot be written stops nobody: what is needed is held in memory then (RunStore).
+5. Nothing is read from or written to a folder of another user, or one that everybody may write to: whoever can put
+   entries into a cache decides what alphas come out of it. No link is followed to an entry.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
@@ -23,6 +26,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from matanyone_engine.errors import OutputError
+from matanyone_engine.wire.private import check_own_folder, open_private, private_folder
 
 _log = logging.getLogger("matanyone_engine")
 
@@ -48,8 +52,9 @@ class DiskCache(MutableMapping[str, bytes]):
     """
 
     def __init__(self, folder: Path, limit: int = DEFAULT_LIMIT) -> None:
-        """A folder that cannot be made shows when something is written."""
+        """A folder that cannot be made, or is not this user's own, shows when something is written."""
         self._folder = folder
+        self._refused = _why_not_ours(folder)
         self._limit = limit
         self._written: set[str] = set()
         self.needed: Callable[[str], bool] = lambda _: False
@@ -59,12 +64,12 @@ class DiskCache(MutableMapping[str, bytes]):
         """Bytes at which it is looked for what can go."""
 
     def __contains__(self, name: object) -> bool:
-        return self._path(str(name)).is_file()
+        return self._refused is None and self._path(str(name)).is_file()
 
     def __getitem__(self, name: str) -> bytes:
         path = self._path(name)
         try:
-            blob = path.read_bytes()
+            blob = self._read(path)
             os.utime(path)  # lately used
         except OSError as error:
             raise KeyError(name) from error
@@ -79,8 +84,12 @@ class DiskCache(MutableMapping[str, bytes]):
         # Not by process: jobs of one process, and machines that share the folder, may write one entry at a time.
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(hashlib.sha256(value).digest() + value)
+            self._check_ours()
+            private_folder(self._folder)
+            private_folder(path.parent)
+            with os.fdopen(open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
+                file.write(hashlib.sha256(value).digest())
+                file.write(value)
             temporary.replace(path)
         except OSError as error:
             with suppress(OSError):
@@ -93,6 +102,7 @@ class DiskCache(MutableMapping[str, bytes]):
 
     def __delitem__(self, name: str) -> None:
         try:
+            self._check_ours()
             self._path(name).unlink()
         except OSError as error:
             raise KeyError(name) from error
@@ -114,6 +124,15 @@ class DiskCache(MutableMapping[str, bytes]):
     def _path(self, name: str) -> Path:
         return self._folder / name[:2] / name
 
+    def _read(self, path: Path) -> bytes:
+        self._check_ours()
+        with os.fdopen(open_private(path, os.O_RDONLY), "rb") as file:
+            return file.read()
+
+    def _check_ours(self) -> None:
+        if self._refused is not None:
+            raise PermissionError(errno.EACCES, self._refused)
+
     def _trim(self, spared: Callable[[str], bool]) -> None:
         """Remove what was not used for the longest time until a tenth of the room is free."""
         room, entries = self._limit or _ROOM_WITHOUT, sorted(self._removable())
@@ -134,15 +153,28 @@ class DiskCache(MutableMapping[str, bytes]):
 
     def _entries(self) -> list[tuple[float, int, Path]]:
         """(last used, bytes, file) of each; half-written files that somebody left are removed."""
-        found = []
+        found: list[tuple[float, int, Path]] = []
+        if self._refused is not None:
+            return found
         for path in self._folder.glob("??/*"):
             with suppress(OSError):  # gone meanwhile
-                status = path.stat()
+                status = path.lstat()
                 if not path.name.startswith("."):
                     found.append((status.st_mtime, status.st_size, path))
                 elif time.time() - status.st_mtime > _STALE_S:
                     path.unlink()
         return found
+
+
+def _why_not_ours(folder: Path) -> str | None:
+    """Why a folder must not be used as a cache; None for one that may be, or that is not there yet."""
+    try:
+        check_own_folder(folder)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return str(error)
+    return None
 
 
 class RunStore(MutableMapping[str, bytes]):
@@ -207,6 +239,12 @@ class RunStore(MutableMapping[str, bytes]):
 
 
 def _no_cache(folder: Path, error: OSError) -> OutputError:
+    if isinstance(error, PermissionError):
+        return OutputError(
+            expected=f"a folder for this user's intermediate results at {str(folder)!r}",
+            came=error.strerror or str(error),
+            action="Name a folder of your own: MATANYONE_ENGINE_CACHE.",
+        )
     with suppress(OSError):
         free = shutil.disk_usage(folder).free
         return OutputError(

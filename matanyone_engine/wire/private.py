@@ -14,7 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_CAREFULLY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+"""Without O_NONBLOCK, opening a pipe that somebody has put in a file's place would wait for ever."""
 
 
 def private_folder(folder: Path) -> Path:
@@ -50,7 +51,7 @@ def open_private(path: Path, flags: int) -> int:
     Raises OSError; PermissionError where the file belongs to another user or is no plain file. Nothing is cut off
     (O_TRUNC) before that is known.
     """
-    handle = os.open(path, (flags & ~os.O_TRUNC) | _NOFOLLOW, 0o600)
+    handle = os.open(path, (flags & ~os.O_TRUNC) | _CAREFULLY, 0o600)
     try:
         found = os.fstat(handle)
         if sys.platform != "win32" and (not stat.S_ISREG(found.st_mode) or found.st_uid != os.getuid()):

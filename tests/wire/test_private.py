@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from matanyone_engine.client.launcher import ensure_engine
 from matanyone_engine.engine.store import SessionStore
 from matanyone_engine.wire.connection import Connection, default_path, read_connection, write_connection
-from matanyone_engine.wire.errors import WireError
+from matanyone_engine.wire.errors import Code, WireError
 from matanyone_engine.wire.lock import try_lock
 from matanyone_engine.wire.private import give_home, home_or_temporary, open_private, private_folder
 
@@ -105,3 +106,19 @@ def test_a_user_with_a_home_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("HOME", str(tmp_path))
     give_home()
     assert os.environ["HOME"] == str(tmp_path)
+
+
+def test_a_pipe_in_place_of_the_connection_file_holds_nobody_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "engine.json")
+    failed: list[WireError] = []
+
+    def ask() -> None:
+        try:
+            read_connection(tmp_path / "engine.json")
+        except WireError as error:
+            failed.append(error)
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(10)
+    assert [error.code for error in failed] == [Code.UNREACHABLE]

@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from shots import make_shot, read_image
 
 import matanyone_engine.client
+from matanyone_engine.cli import stop
 from matanyone_engine.cli.main import main
 from matanyone_engine.client.launcher import ensure_engine, find_engine
 from matanyone_engine.wire.errors import WireError
@@ -54,6 +55,21 @@ def test_the_same_job_gives_the_same_files_with_and_without_an_engine(
     assert main(shot.arguments(*options, "--device", "cpu")) == 0
     for frame in range(1001, 1007):
         assert np.array_equal(read_image(tmp_path / "remote" / f"a.{frame}.exr"), read_image(shot.alpha(frame)))
+
+
+def test_stop_waits_for_the_process_and_not_only_for_its_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine that a busy machine lets wait does not answer, and has not ended."""
+    with running(tmp_path) as engine, engine.client() as client:
+        shot = client.open_shot(SIZE, RAW)
+        assert len(list(shot.matte(numbers(0, 1), plate, mask()))) == 1
+        engine.accident("in-snapshot", "sleep", **{"for": 4})  # every session is put on disk at the end
+        monkeypatch.setattr(stop, "is_alive", lambda *_: False)
+        assert main(["stop", "--connection", str(engine.file)]) == 0
+        assert engine.process is not None
+        assert engine.process.poll() == 0
+        assert list(engine.state.glob("*/state-1"))
 
 
 def test_the_launcher_starts_an_engine_once_and_idle_exit_ends_it(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ python accidents.py FILE serve ...: as matanyone-engine serve ..., but before ea
 it says happens: {"step": {"what": "sleep", "for": 0.5}, "before-store": {"what": "die", "seq": 3}}.
 
 With WITHOUT_GC in the environment the garbage collector is off: what is let go of must be let go of at once.
+DEVICE_PATIENCE is the watchdog's, in seconds.
 """
 
 from __future__ import annotations
@@ -37,6 +38,10 @@ class Accidents:
             return
         if planned["what"] == "sleep":
             time.sleep(planned["for"])
+        elif planned["what"] == "work":
+            end = time.monotonic() + planned["for"]
+            while time.monotonic() < end:
+                pass
         elif planned["what"] == "die":
             os.kill(os.getpid(), signal.SIGKILL)
         elif planned["what"] == "end-thread":
@@ -52,6 +57,7 @@ class Accidents:
         from matanyone_engine.jobs import plate_digests
         from matanyone_engine.matting import step
 
+        engine.DEVICE_PATIENCE = int(os.environ.get("DEVICE_PATIENCE", engine.DEVICE_PATIENCE))
         self._before(pixels, "decode", "decode")
         self._before(engine, "plan_matte", "plan")
         self._before(engine, "make_mask", "mask")

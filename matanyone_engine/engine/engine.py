@@ -43,6 +43,7 @@ from matanyone_engine.engine.recent_results import RecentResults, StoredAnswer
 from matanyone_engine.engine.sandbox import Sandbox
 from matanyone_engine.engine.scheduler import Scheduler
 from matanyone_engine.engine.store import JournalLine, SessionFolder, SessionStore, public_name
+from matanyone_engine.engine.watchdog import DEVICE_PATIENCE, WatchedThread, processor_s
 from matanyone_engine.engine.worker import Worker
 from matanyone_engine.errors import Doubtful, SettingError
 from matanyone_engine.jobs.cache import default_folder
@@ -191,6 +192,7 @@ class Engine:
             queue.SimpleQueue()
         )
         self.device_thread = threading.Thread(target=self._run_device, name="device", daemon=True)
+        self._device_works = False
         self._recent = RecentResults(_RECENT_BYTES)
         self._dropping: dict[str, SessionFolder] = {}
         """Sessions that are over and whose folders are being removed."""
@@ -588,8 +590,19 @@ class Engine:
     def _run_device(self) -> None:
         while (asked := self._device_queue.get()) is not None:
             begun = time.monotonic()
+            self._device_works = True
             self._report(*asked)
+            self._device_works = False
             self._device_s += time.monotonic() - begun
+
+    def watched_device(self) -> WatchedThread:
+        """Return how the watchdog tells that the device thread is well."""
+        return WatchedThread(self._sign_of_device, DEVICE_PATIENCE, self.device_thread)
+
+    def _sign_of_device(self) -> object:
+        """What changes while the device works; None while it has nothing to do, or nobody can tell."""
+        taken = processor_s(self.device_thread) if self._device_works else None
+        return None if taken is None else (self._device_s, self.worker.passes, taken)
 
     def _do_load(self, order: on.Load) -> None:
         session = self.scheduler.sessions.by_id[order.session]

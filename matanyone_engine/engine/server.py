@@ -33,7 +33,7 @@ from matanyone_engine.engine.connections import ConnectionId, Connections
 from matanyone_engine.engine.engine import Engine, EngineReport, EngineSettings, Figures
 from matanyone_engine.engine.faults import as_told
 from matanyone_engine.engine.listed_clients import ListedClients
-from matanyone_engine.engine.watchdog import Watchdog, end_engine
+from matanyone_engine.engine.watchdog import IO_PATIENCE, Watchdog, WatchedThread, end_engine
 from matanyone_engine.errors import SettingError
 from matanyone_engine.version import __version__
 from matanyone_engine.wire import messages as say
@@ -200,7 +200,8 @@ class Server:
 
     def run(self, stopping: Callable[[], bool] = lambda: False) -> None:
         """Serve until told to end. A defect of this thread ends the process with watchdog.ENDED_ITSELF."""
-        watchdog = Watchdog({"device": self.engine.device_thread}, lambda: self._turns)
+        io = WatchedThread(lambda: self._turns, IO_PATIENCE)
+        watchdog = Watchdog({"I/O": io, "device": self.engine.watched_device()})
         watchdog.start()
         confine_writes(self.engine.writes_in())
         try:

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ends the engine when a thread that it cannot do without has died or stands still, so that a supervisor restarts it.
+"""Ends the engine when a thread that it cannot do without has died or hangs, so that a supervisor restarts it.
 
 Sessions lose nothing: they go on from what is on disk, as after a crash (DR003).
+
+What hangs is told from what takes long by signs of life. The I/O thread never waits, so it must take a turn in every
+minute. The device thread may compute for long: it hangs if for ten minutes it had one piece of work, ended no pass of
+the network and took no processor time. Computing takes processor time, and so does waiting for a GPU.
 """
 
 from __future__ import annotations
@@ -10,14 +14,34 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import psutil
 
 _log = logging.getLogger("matanyone_engine")
 
 ENDED_ITSELF = 14
 """The exit code."""
 EVERY_S = 1.0
-PATIENCE = 60
-"""Looks without a turn of the I/O thread. They are counted, not timed: while a process is stopped it does not look."""
+IO_PATIENCE = 60
+DEVICE_PATIENCE = 600
+"""Looks without a sign of life. They are counted, not timed: while a process is stopped it does not look."""
+
+
+@dataclass(frozen=True)
+class WatchedThread:
+    """Says how to tell that a thread is well."""
+
+    sign: Callable[[], object]
+    """What changes while the thread moves; None while it has nothing to do."""
+    patience: int
+    """Looks at the same sign after which it hangs."""
+    thread: threading.Thread | None = None
+    """None for the thread whose end is the engine's end anyway."""
+
+    def is_dead(self) -> bool:
+        """Return whether it has ended, although it must not."""
+        return self.thread is not None and not self.thread.is_alive()
 
 
 class Watchdog:
@@ -25,18 +49,12 @@ class Watchdog:
 
     def __init__(
         self,
-        threads: Mapping[str, threading.Thread],
-        turns: Callable[[], int],
+        watched: Mapping[str, WatchedThread],
         end: Callable[[str], None] | None = None,
         every_s: float = EVERY_S,
-        patience: int = PATIENCE,
     ) -> None:
-        """threads: those that must live, by name. turns: a number that grows while the I/O thread moves.
-
-        end: what is done about it; by default the process ends with ENDED_ITSELF.
-        """
-        self._threads, self._turns, self._end = threads, turns, end or end_engine
-        self._every_s, self._patience = every_s, patience
+        """watched: threads by name. end: what is done; by default the process ends with ENDED_ITSELF."""
+        self._watched, self._end, self._every_s = watched, end or end_engine, every_s
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
 
@@ -49,18 +67,30 @@ class Watchdog:
         self._over.set()
 
     def _run(self) -> None:
-        last, still = self._turns(), 0
+        last: dict[str, object] = {}
+        still = dict.fromkeys(self._watched, 0)
         while not self._over.wait(self._every_s):
-            dead = [name for name, thread in self._threads.items() if not thread.is_alive()]
-            turns = self._turns()
-            still = still + 1 if turns == last else 0
-            last = turns
-            if dead:
-                self._end(f"the {dead[0]} thread has died")
-                return
-            if still >= self._patience:
-                self._end(f"the I/O thread has not moved for {still * self._every_s:.0f} seconds")
-                return
+            for name, one in self._watched.items():
+                sign = one.sign()
+                still[name] = still[name] + 1 if sign is not None and sign == last.get(name) else 0
+                last[name] = sign
+                if one.is_dead():
+                    self._end(f"the {name} thread has died")
+                    return
+                if still[name] >= one.patience:
+                    self._end(f"the {name} thread has not moved for {still[name] * self._every_s:.0f} seconds")
+                    return
+
+
+def processor_s(thread: threading.Thread) -> float | None:
+    """Return the seconds of processor time that a thread of this process has taken; None where nobody can tell."""
+    try:
+        for each in psutil.Process().threads():
+            if each.id == thread.native_id:
+                return float(each.user_time + each.system_time)
+    except (psutil.Error, OSError):
+        return None
+    return None
 
 
 def end_engine(why: str) -> None:

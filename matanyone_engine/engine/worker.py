@@ -96,6 +96,8 @@ class Worker:
         self.activity = "idle"
         self.activity_of = ""
         self.progress_at = time.monotonic()
+        self.passes = 0
+        """Grows whenever something begins or ends here, each pass over a key frame among them."""
 
     # --------------------------------------------------------------------------------------------- the network
 
@@ -168,7 +170,7 @@ class Worker:
 
     def _stopping(self, session: str) -> Callable[[], bool]:
         def stopping() -> bool:
-            self.progress_at = time.monotonic()
+            self._progress()
             return session in self.halted
 
         return stopping
@@ -226,11 +228,17 @@ class Worker:
     @contextmanager
     def _doing(self, what: str, session: str) -> Iterator[None]:
         """Say what the device does meanwhile, for Pong."""
-        self.activity, self.activity_of, self.progress_at = what, session, time.monotonic()
+        self.activity, self.activity_of = what, session
+        self._progress()
         try:
             yield
         finally:
-            self.activity, self.activity_of, self.progress_at = "idle", "", time.monotonic()
+            self.activity, self.activity_of = "idle", ""
+            self._progress()
+
+    def _progress(self) -> None:
+        self.progress_at = time.monotonic()
+        self.passes += 1
 
 
 def _seq(line: JournalLine) -> int:

@@ -219,6 +219,26 @@ def test_an_engine_whose_device_thread_has_died_ends_with_its_own_exit_code(tmp_
         assert "the device thread has died" in engine.said()
 
 
+def test_an_engine_whose_device_hangs_ends_and_one_that_works_for_long_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEVICE_PATIENCE", "6")
+    with running(tmp_path) as engine:
+        assert engine.process is not None
+        with engine.client(90) as client:
+            shot = client.open_shot(SIZE, RAW)
+            engine.accident("step", "work", **{"for": 8})
+            assert len(pixels(shot.matte(numbers(0, 1), plate, mask()))) == 1
+            engine.accident("step", "sleep", **{"for": 300})
+            client.pump.ask(say.Frame(shot.session, 1, FIRST + 1), (plate(FIRST + 1)[0],), (plate(FIRST + 1)[1],))
+            client.pump.poll(100)
+            assert engine.process.wait(60) == ENDED_ITSELF
+        assert "the device thread has not moved" in engine.said()
+        engine.start()
+        with engine.client() as client:
+            assert client.reopen_shot(shot.session).next_seq in (0, 1)
+
+
 # ------------------------------------------------------------------------------------------------------- clients
 
 

@@ -18,7 +18,7 @@ from matanyone_engine.engine import worker as worker_module
 from matanyone_engine.engine.engine import Engine, EngineReport, EngineSettings
 from matanyone_engine.engine.recent_results import RecentResults
 from matanyone_engine.engine.store import SessionFolder
-from matanyone_engine.engine.watchdog import Watchdog
+from matanyone_engine.engine.watchdog import Watchdog, WatchedThread, processor_s
 from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.arrays import describe_raw
 from matanyone_engine.wire.codec import Packet
@@ -176,24 +176,54 @@ def test_recent_results_may_be_put_while_others_are_forgotten() -> None:
     assert recent.get("d", 2) is None
 
 
-@pytest.mark.parametrize("what", ["dead", "still"])
-def test_the_watchdog_says_what_is_wrong(what: str) -> None:
+def watch(name: str, one: WatchedThread) -> tuple[Watchdog, queue.SimpleQueue[str]]:
     told: queue.SimpleQueue[str] = queue.SimpleQueue()
-    thread = threading.Thread(target=lambda: None)
-    if what == "dead":
-        thread.start()
-        thread.join()
-    threads = {"device": thread} if what == "dead" else {}
-    turns = iter(range(10**9))
-    Watchdog(threads, lambda: 7 if what == "still" else next(turns), told.put, every_s=0.01, patience=5).start()
-    assert ("device thread has died" if what == "dead" else "not moved") in told.get(timeout=10)
-
-
-def test_the_watchdog_is_quiet_while_all_is_well() -> None:
-    told: queue.SimpleQueue[str] = queue.SimpleQueue()
-    turns = iter(range(10**9))
-    watchdog = Watchdog({"here": threading.current_thread()}, lambda: next(turns), told.put, 0.01, 3)
+    watchdog = Watchdog({name: one}, told.put, every_s=0.01)
     watchdog.start()
-    time.sleep(0.2)
-    watchdog.close()
-    assert told.empty()
+    return watchdog, told
+
+
+def test_the_watchdog_says_that_a_thread_has_died() -> None:
+    thread = threading.Thread(target=lambda: None)
+    thread.start()
+    thread.join()
+    _, told = watch("device", WatchedThread(lambda: None, 5, thread))
+    assert told.get(timeout=10) == "the device thread has died"
+
+
+def test_the_watchdog_says_that_a_thread_hangs() -> None:
+    _, told = watch("I/O", WatchedThread(lambda: 7, 5))
+    assert "the I/O thread has not moved" in told.get(timeout=10)
+
+
+def test_the_watchdog_is_quiet_while_a_thread_moves_or_has_nothing_to_do() -> None:
+    signs = iter(range(10**9))
+    for sign in (lambda: next(signs), lambda: None):
+        watchdog, told = watch("here", WatchedThread(sign, 3, threading.current_thread()))
+        time.sleep(0.2)
+        watchdog.close()
+        assert told.empty()
+
+
+def test_processor_time_tells_who_works_from_who_waits() -> None:
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.is_set():
+            pass
+
+    worker, waiter = threading.Thread(target=work), threading.Thread(target=over.wait)
+    for thread in (worker, waiter):
+        thread.start()
+    try:
+        begun = processor_s(worker), processor_s(waiter)
+        assert None not in begun
+        deadline = time.monotonic() + 60
+        while processor_s(worker) == begun[0]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert processor_s(waiter) == begun[1]
+    finally:
+        over.set()
+    worker.join()
+    waiter.join()

@@ -26,6 +26,7 @@ from matanyone_engine.jobs.run_events import FrameDone, StepDone
 from matanyone_engine.jobs.run_identity import may_resume
 from matanyone_engine.matting.options import describe_density
 from matanyone_engine.media.contact_sheet import ContactSheet, choose_preview_frames
+from matanyone_engine.media.edges import describe_edges
 from matanyone_engine.media.mattes import check_writable
 from matanyone_engine.media.plates import PLAIN_PICTURE, describe_picture
 from matanyone_engine.media.sequence import describe_frames
@@ -197,6 +198,8 @@ def _describe(console: Console, plan: MattePlan, model: str) -> None:
     for seed, file in plan.masks.keys.items():
         name = f"{seed.subject}  " if len(plan.shot.subjects) > 1 else ""
         console.print(f"mask    {name}{file.source}  on frame {seed.frame}")
+    if plan.job.edges.changed:
+        console.print(f"edges   {describe_edges(plan.job.edges)}")
     console.print(f"model   {model}")
     for path in plan.paths(plan.frames[0]):
         console.print(f"out     {path}")

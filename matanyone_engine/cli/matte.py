@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 
 from matanyone_engine.cli.device_options import add_computing
+from matanyone_engine.cli.edge_options import add_edges, edges_of
 from matanyone_engine.cli.engine_job import add_endpoint, run_on_engine
 from matanyone_engine.cli.local_job import Running, add_cache, run_here
 from matanyone_engine.cli.mask_options import add_masks, masks_of
@@ -51,6 +52,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_picture(parser)
     _add_economy(parser)
     _add_delivery(parser)
+    add_edges(parser)
     _add_running(parser)
     parser.set_defaults(run=run)
 
@@ -281,6 +283,7 @@ def _job(args: argparse.Namespace) -> MatteJob:
         hold_tolerance=args.holds,
         overwrite=args.overwrite,
         accept_doubt=args.accept_doubt,
+        edges=edges_of(args),
         delivery=Delivery(
             args.layout, args.compression, args.depth, args.shot, args.version, args.foreground, args.split, args.crop
         ),

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from matanyone_engine.cli.device_options import add_computing
+from matanyone_engine.cli.edge_options import add_edges, with_edge_options
 from matanyone_engine.cli.engine_job import add_endpoint, run_on_engine
 from matanyone_engine.cli.local_job import Running, add_cache, run_here
 from matanyone_engine.cli.progress import plain_console
@@ -45,6 +46,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_computing(parser)
     add_cache(parser)
     add_result_options(parser)
+    add_edges(parser)
     add_endpoint(parser)
     add_reporting(parser)
     parser.add_argument(
@@ -71,7 +73,7 @@ def run(args: argparse.Namespace) -> None:
         if file is None:
             console.print(f"none    {args.job} has no such segment, so there is nothing to do.")
             return
-        job = with_result_options(load_job(file, args.path_rules), args)
+        job = with_edge_options(with_result_options(load_job(file, args.path_rules), args), args)
         if args.scout or args.segment is not None:
             job = replace(job, accept_doubt=True)  # a shot is judged as a whole, by merge
         if args.endpoint is not None:

@@ -19,7 +19,8 @@ import torch
 from numpy.typing import NDArray
 
 from matanyone_engine.errors import EngineError, PlateError
-from matanyone_engine.jobs.job import MattePlan
+from matanyone_engine.jobs.edge_finish import EdgeFinisher, GreyFrames
+from matanyone_engine.jobs.job import MattePlan, beside
 from matanyone_engine.jobs.plate_digests import PlateDigests, stamps
 from matanyone_engine.jobs.provenance import describe_frame
 from matanyone_engine.jobs.retry import patiently, read_through, write_something
@@ -30,13 +31,17 @@ from matanyone_engine.matting.frame_warnings import suspicions
 from matanyone_engine.matting.inside_outside import Constraints
 from matanyone_engine.matting.out_of_memory import memory_named
 from matanyone_engine.matting.prepared_plate import AnyPlate
-from matanyone_engine.matting.runner import ShotRunner
+from matanyone_engine.matting.runner import ShotRunner, SubjectAlphas
 from matanyone_engine.matting.session import FrameReport
 from matanyone_engine.matting.shot import ShotStep
 from matanyone_engine.media.color_spaces import interop_id
-from matanyone_engine.media.images import Plate
+from matanyone_engine.media.images import FloatImage, Plate
 from matanyone_engine.media.layouts import FrameContent, union
+from matanyone_engine.media.steady_edges import Grey, grey_of
 from matanyone_engine.runs.frame_record import FrameRecord
+
+_GREYS = 6
+"""Grey plates that are held: those beside a frame were read a step or two ago."""
 
 
 @dataclass(frozen=True)
@@ -51,14 +56,16 @@ class PlateOfStep:
     """The same, as the network takes it."""
     constraints: Mapping[str, Constraints]
     """Object -> where an artist says that it surely is, or is not."""
+    greys: GreyFrames | None = None
+    """The plate and those beside it, along which edges are steadied; None where none is."""
 
 
 @dataclass(frozen=True)
 class AlphasOfStep:
     """The alphas that a step gives out; none where it only leads to others."""
 
-    alphas: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
-    """Object -> (H, W) 0..1."""
+    parts: Mapping[str, SubjectAlphas] = field(default_factory=dict)
+    """Object -> its own alpha, and those beside it."""
     report: FrameReport = field(default_factory=FrameReport)
     confidences: Mapping[str, Confidence] = field(default_factory=dict)
 
@@ -68,6 +75,8 @@ class PlateReader:
 
     def __init__(self, plan: MattePlan, plates: PlateDigests, runner: ShotRunner) -> None:
         self._plan, self._plates, self._runner = plan, plates, runner
+        self._lately: dict[int, Grey] = {}
+        """The grey plates of the frames that were read last, by which edges are steadied."""
 
     def read(self, step: ShotStep) -> PlateOfStep:
         """Read the plate of a step. Raises PlateError, MaskError, OutOfMemory."""
@@ -75,7 +84,30 @@ class PlateReader:
             plate = self._read(step.frame)
             view = self._plan.view(plate.rgb)
             prepared = self._runner.ready(step, torch.from_numpy(view).permute(2, 0, 1))
-            return PlateOfStep(step, plate, view, prepared, self._constraints(step))
+            return PlateOfStep(step, plate, view, prepared, self._constraints(step), self._greys(step, view))
+
+    def _greys(self, step: ShotStep, view: FloatImage) -> GreyFrames | None:
+        """Return what edges are steadied along; None where none is."""
+        if not self._plan.job.edges.deflicker:
+            return None
+        self._remember(step.frame, grey_of(view))
+        written = [subject.name for subject in self._plan.shot.subjects if not subject.distractor]
+        around = next(filter(None, (beside(self._plan, name, step.frame) for name in written)), ())
+        if not step.delivers or not around:
+            return None
+        before, after = (self._grey(frame) for frame in around)
+        return GreyFrames(before, self._grey(step.frame), after)
+
+    def _grey(self, frame: int) -> Grey:
+        if frame not in self._lately:
+            self._remember(frame, grey_of(self._plan.view(self._read(frame).rgb)))
+        return self._lately[frame]
+
+    def _remember(self, frame: int, grey: Grey) -> None:
+        self._lately.pop(frame, None)
+        self._lately[frame] = grey
+        if len(self._lately) > _GREYS:
+            del self._lately[next(iter(self._lately))]
 
     def _read(self, frame: int) -> Plate:
         source = self._plan.source
@@ -101,26 +133,27 @@ class PlateReader:
 class FrameWriter:
     """Writes the files of frames and accounts for them; called on a thread of its own."""
 
-    def __init__(self, plan: MattePlan, account: RunAccount) -> None:
-        self._plan, self._account = plan, account
+    def __init__(self, plan: MattePlan, account: RunAccount, finisher: EdgeFinisher) -> None:
+        self._plan, self._account, self._finisher = plan, account, finisher
 
     def write(self, plate: PlateOfStep, made: AlphasOfStep) -> tuple[FrameDone, FrameRecord]:
         """Write the files of a frame; the event's `done` and `of` are 0. Raises BadResult, OutputError, OutOfMemory."""
         frame = plate.step.frame
         with memory_named("write"), errors_name(frame):
-            alpha = union(list(made.alphas.values()))
+            alphas = self._finisher.finished(made.parts, plate.greys, made.confidences)
+            alpha = union(list(alphas.values()))
             warnings = suspicions(black=not plate.plate.rgb.any(), alpha=alpha, cut=made.report.cut)
-            paths = self._files(plate, made)
-            said = FrameRecord.of(self._plan.sidecars.record, paths, made.alphas, warnings, made.confidences)
+            paths = self._files(plate, made, alphas)
+            said = FrameRecord.of(self._plan.sidecars.record, paths, alphas, warnings, made.confidences)
             patiently(lambda: self._account.finish(frame, paths, said), self._look_at_folders)
-        event = FrameDone(frame, 0, 0, paths, plate.view, alpha, warnings, made.report, made.alphas, made.confidences)
+        event = FrameDone(frame, 0, 0, paths, plate.view, alpha, warnings, made.report, alphas, made.confidences)
         return event, said
 
-    def _files(self, plate: PlateOfStep, made: AlphasOfStep) -> list[Path]:
+    def _files(self, plate: PlateOfStep, made: AlphasOfStep, alphas: Mapping[str, FloatImage]) -> list[Path]:
         frame, header = plate.step.frame, plate.plate.header
         about = {**self._account.about(frame), **describe_frame(made.report)}
         colour = interop_id(self._plan.colour.space)
-        content = FrameContent(header, made.alphas, plate.plate.canvas, colour, self._plan.light)
+        content = FrameContent(header, alphas, plate.plate.canvas, colour, self._plan.light)
         patiently(lambda: self._account.begin(frame), self._look_at_folders)
         return patiently(
             partial(self._plan.outputs.write, frame, content, about, made.confidences), self._look_at_folders

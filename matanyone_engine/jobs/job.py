@@ -31,6 +31,7 @@ from matanyone_engine.matting.shot import Seed, Shot
 from matanyone_engine.media.channels import Selection
 from matanyone_engine.media.color import LinearLight, NetworkView
 from matanyone_engine.media.color_spaces import ColourChoice, choose_space, is_linear
+from matanyone_engine.media.edges import EdgeControls, check_edges, describe_edges
 from matanyone_engine.media.images import PlateHeader
 from matanyone_engine.media.layouts import Delivery
 from matanyone_engine.media.mask_channels import MaskSource
@@ -83,6 +84,8 @@ class MatteJob:
     memory: MemoryPolicy = field(default_factory=MemoryPolicy)
     delivery: Delivery = field(default_factory=Delivery)
     """How the alphas are written."""
+    edges: EdgeControls = field(default_factory=EdgeControls)
+    """How the edges of the alphas are altered before they are written; no frame is computed again for it."""
     view: str | None = None
     """Of a stereo plate; %V and %v in plate, mask and out stand for it. None is the file's default view."""
     part: str | None = None
@@ -173,14 +176,28 @@ class ResolvedJob:
 def outline_matte(job: MatteJob, source: PlateSource) -> Outline:
     """Find the frames, objects and files of a job. Raises PlateError, MaskError, FrameRangeError, SettingError."""
     check_options(**keywords(job))
+    check_edges(job.edges)
     job = job.named()
     frames = select_frames(source, job.frames, job.missing)
     _check_first(job.first, frames)
     keys = keys_of(job, source, frames)
-    run = _frames_between(source, (*(key.seed.frame for key in keys), *frames), job.missing)
+    seen = frames
+    if job.edges.deflicker:
+        seen = _with_neighbours(source, frames, over_gaps=job.missing == "skip")
+    run = _frames_between(source, (*(key.seed.frame for key in keys), *seen), job.missing)
     shot = Shot(run, subjects_of(keys, job.objects, pinned=job.pin_keys))
     held = frozenset(source for options in job.objects for source in options.constraints(run).values())
     return Outline(frames, keys, shot, frozenset(key.source for key in keys), held)
+
+
+def _with_neighbours(source: PlateSource, frames: tuple[int, ...], *, over_gaps: bool) -> tuple[int, ...]:
+    """Add the plate's frames before the first and after the last, so that edges there are steadied as in a whole run.
+
+    over_gaps: whether they may lie beyond frames that are missing.
+    """
+    before = [frame for frame in source.frames if frame < frames[0] and (over_gaps or frame == frames[0] - 1)]
+    after = [frame for frame in source.frames if frame > frames[-1] and (over_gaps or frame == frames[-1] + 1)]
+    return (*before[-1:], *frames, *after[:1])
 
 
 def _check_first(first: Sequence[int], frames: Sequence[int]) -> None:
@@ -306,7 +323,8 @@ def provenance(plan: MattePlan, weights: VettedWeights, seeds: Sequence[Seed]) -
         size=plan.size,
         memory=job.memory,
     )
-    return {**made, "picture": describe_picture(plan.source.header(plan.frames[0]))}
+    edges = {"edges": describe_edges(job.edges)} if job.edges.changed else {}
+    return {**made, "picture": describe_picture(plan.source.header(plan.frames[0])), **edges}
 
 
 def describe_shot(plan: MattePlan) -> dict[str, object]:
@@ -327,6 +345,11 @@ def describe_shot(plan: MattePlan) -> dict[str, object]:
         "exposure": plan.job.exposure,
         "objects": objects,
     }
+
+
+def beside(plan: MattePlan, subject: str, frame: int) -> tuple[int, ...]:
+    """Return the neighbours that the edges of a subject are steadied with on a frame, if the job has them steadied."""
+    return (plan.shot.beside(subject, frame) or ()) if plan.job.edges.deflicker else ()
 
 
 def seeds_behind(shot: Shot, frame: int) -> list[Seed]:

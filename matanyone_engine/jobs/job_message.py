@@ -9,6 +9,7 @@ from matanyone_engine.errors import SettingError
 from matanyone_engine.jobs.job import MatteJob
 from matanyone_engine.jobs.masks import KeyMask, ObjectOptions
 from matanyone_engine.matting.options import keywords
+from matanyone_engine.media.edges import EdgeControls
 from matanyone_engine.media.layouts import Delivery
 from matanyone_engine.wire import messages as say
 
@@ -34,6 +35,7 @@ def matte_job(job: say.Job) -> MatteJob:
         mask_grow=job.options.mask_grow,
         **keywords(job.options),
         delivery=Delivery(**asdict(job.delivery)),
+        edges=EdgeControls(**asdict(job.edges)),
         view=job.view,
         part=job.part,
         layer=job.layer,
@@ -55,6 +57,7 @@ def job_message(job: MatteJob, model: str, *, licence: str = "any", label: str =
         model=model,
         options=say.Options(colorspace=job.colorspace, mask_grow=job.mask_grow, exposure=job.exposure, **keywords(job)),
         delivery=say.Delivery(**asdict(job.delivery)),
+        edges=say.EdgeControls(**asdict(job.edges)),
         view=job.view,
         part=job.part,
         layer=job.layer,

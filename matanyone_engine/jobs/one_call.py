@@ -19,6 +19,7 @@ from matanyone_engine.jobs.masks import KeyMask
 from matanyone_engine.jobs.run import run_matte
 from matanyone_engine.jobs.run_events import FrameDone, StepDone, Unchanged
 from matanyone_engine.jobs.run_identity import is_of, may_resume
+from matanyone_engine.media.edges import EdgeControls
 from matanyone_engine.media.layouts import SUBJECT, Delivery
 from matanyone_engine.media.output_names import tokens_of
 from matanyone_engine.media.sequence import parse_frames
@@ -34,8 +35,10 @@ LoadedModel = tuple[MatAnyone, VettedWeights]
 """What load_vetted() returns."""
 
 _DELIVERY = frozenset(each.name for each in fields(Delivery))
-_GIVEN = frozenset({"plate", "mask", "out", "keys", "delivery", "memory", "objects"})
+_EDGES = frozenset(each.name for each in fields(EdgeControls))
+_GIVEN = frozenset({"plate", "mask", "out", "keys", "delivery", "edges", "memory", "objects"})
 _JOB = frozenset(each.name for each in fields(MatteJob)) - _GIVEN | {"objects"}
+_OPTIONS = _JOB | _DELIVERY | _EDGES
 
 
 @dataclass
@@ -71,8 +74,8 @@ def matte(
     frames, or {'hero': ..., 'dog': ...} for several objects.
     model: a name, a weights file, or what load_vetted() returned, so that several shots load it once.
     resume: go on with an unfinished run of this very job, if there is one. progress: hears each event of run_matte().
-    options: the other fields of MatteJob and of its Delivery, such as frames='1001-1045' or range(1001, 1046),
-    colorspace='ACEScg', working_size=1080, layout='layers', foreground=True.
+    options: the other fields of MatteJob, of its Delivery and of its EdgeControls, such as frames='1001-1045' or
+    range(1001, 1046), colorspace='ACEScg', working_size=1080, layout='layers', foreground=True, edge_grow=-0.5.
     Raises the errors of matanyone_engine.errors, and TypeError for an option that does not exist.
     """
     job = job_of_call(plate, mask, out, options)
@@ -109,17 +112,18 @@ def plan_or_go_on(
 
 def job_of_call(plate: str | Path, mask: MasksOfShot, out: str | Path, options: Mapping[str, Any]) -> MatteJob:
     """Return the job that the arguments of matte() describe. Raises TypeError for an option that does not exist."""
-    unknown = next((name for name in options if name not in _JOB | _DELIVERY), None)
+    unknown = next((name for name in options if name not in _OPTIONS), None)
     if unknown is not None:
-        near = difflib.get_close_matches(unknown, sorted(_JOB | _DELIVERY), 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(_JOB | _DELIVERY))}"
+        near = difflib.get_close_matches(unknown, sorted(_OPTIONS), 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(_OPTIONS))}"
         raise TypeError(f"matte() has no option {unknown!r}: {hint}")
     own = {name: value for name, value in options.items() if name in _JOB}
     for name in ("frames", "first"):
         if name in own:
             own[name] = _frames(own[name])
     delivery = Delivery(**{name: value for name, value in options.items() if name in _DELIVERY})
-    return MatteJob(str(plate), "", str(out), keys=tuple(_keys(mask)), delivery=delivery, **own)
+    edges = EdgeControls(**{name: value for name, value in options.items() if name in _EDGES})
+    return MatteJob(str(plate), "", str(out), keys=tuple(_keys(mask)), delivery=delivery, edges=edges, **own)
 
 
 def _frames(given: str | Iterable[int] | None) -> tuple[int, ...] | None:

@@ -25,6 +25,7 @@ from functools import partial
 from matanyone_engine.atomic import remove_leftovers
 from matanyone_engine.errors import AlreadyRunning, EngineError, Interrupted
 from matanyone_engine.jobs.cache import DiskCache, RunStore, default_folder
+from matanyone_engine.jobs.edge_finish import EdgeFinisher
 from matanyone_engine.jobs.frame_io import AlphasOfStep, FrameWriter, PlateOfStep, PlateReader, errors_name
 from matanyone_engine.jobs.job import MattePlan
 from matanyone_engine.jobs.pipeline import WriteBehind, read_ahead
@@ -161,7 +162,7 @@ class _Run:
         self._plan, self._store, self._account, self._asked, self._claim = plan, store, account, asked, claim
         self._runner = _runner(plan, network, names, store)
         self._reader = PlateReader(plan, plates, self._runner)
-        self._writer = FrameWriter(plan, account)
+        self._writer = FrameWriter(plan, account, EdgeFinisher(plan.job.edges, self._runner.shared))
         self._waiting: set[int] = set()
         self._live: tuple[PassState, ...] = ()
 
@@ -261,8 +262,8 @@ class _Run:
         live = self._runner.live
         if not step.delivers:
             return lambda: _Finished(StepDone(step.frame, 0, 0), live)
-        alphas = {name: alpha.cpu().numpy() for name, alpha in self._runner.alphas(step.frame).items()}
-        made = AlphasOfStep(alphas, self._runner.report(step.frame), self._runner.confidences(step.frame))
+        parts = self._runner.parts(step.frame)
+        made = AlphasOfStep(parts, self._runner.report(step.frame), self._runner.confidences(step.frame))
         return partial(self._written, plate, made, live)
 
     def _written(self, plate: PlateOfStep, made: AlphasOfStep, live: tuple[PassState, ...]) -> _Finished:
@@ -326,6 +327,7 @@ def _runner(plan: MattePlan, network: MatAnyone, names: Names, store: MutableMap
         new_session,
         plan.masks.mask,
         separate=job.separate,
+        with_neighbours=job.edges.deflicker > 0,
         attempt=again_if_out_of_memory,
         encode_on=beside,
     )

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from matanyone_engine.errors import EngineError, OutputError
-from matanyone_engine.jobs.job import MattePlan, describe_shot, provenance, seeds_behind
+from matanyone_engine.jobs.job import MattePlan, beside, describe_shot, provenance, seeds_behind
 from matanyone_engine.jobs.plate_digests import Clock, PlateDigests
 from matanyone_engine.jobs.provenance import KEYS_OF_0_1_0
 from matanyone_engine.jobs.run_events import HandFixed, Looking, RunEvent, Unchanged
@@ -120,9 +120,13 @@ class RunAccount:
     def _made_from(self, frame: int) -> str:
         """Return the digest of everything that the files of a frame depend on."""
         job, shot = self._plan.job, self._plan.shot
-        alphas = [(each.name, each.distractor, self._names.answer(each.name, frame)) for each in shot.subjects]
+        alphas = [(each.name, each.distractor, *self._alphas_behind(each.name, frame)) for each in shot.subjects]
         about = in_names_of_0_1_0(self.about(frame), KEYS_OF_0_1_0)
         return digest(alphas, job.separate, asdict(job.delivery), about, self._plates.digests[frame])
+
+    def _alphas_behind(self, subject: str, frame: int) -> list[str]:
+        """List the content keys of a subject's alpha, and of those that its edges are steadied with."""
+        return [self._names.answer(subject, each) for each in (frame, *beside(self._plan, subject, frame))]
 
     # -------------------------------------------------------------------------------------------- on the way
 

@@ -51,6 +51,7 @@ _NOT_IN_CONTENT_KEYS = (
     "separate",
     "first",
     "delivery",
+    "edges",
 )
 """Fields of a job that no alpha depends on, or that content keys have by value: masks, plates, delivery."""
 
@@ -61,7 +62,9 @@ def identity(plan: MattePlan, network: MatAnyone) -> str:
     Plates do not count either: what was computed of them is named by their bytes.
     """
     job = suited_to(plan, network).job
-    options = _named_options(job, but=(*_PATHS, *_OF_A_RUN, "first"))
+    # Version 0.1.0 had no edge controls: where none is used, its jobs are still the same.
+    edges = () if job.edges.changed else ("edges",)
+    options = _named_options(job, but=(*_PATHS, *_OF_A_RUN, *edges, "first"))
     masks = sorted((seed.frame, seed.subject, file.sha256) for seed, file in plan.masks.keys.items())
     held = sorted([*place, sha] for place, sha in plan.masks.constraint_digests().items())
     subjects = [(each.name, each.first, each.last, each.distractor) for each in plan.shot.subjects]

@@ -34,7 +34,7 @@ from matanyone_engine.media.mask_channels import MaskSource
 from matanyone_engine.media.output_names import with_tokens
 from matanyone_engine.media.sequence import frame_text
 from matanyone_engine.runs.record import reserve
-from matanyone_engine.wire.messages import Delivery, Job, KeyMask
+from matanyone_engine.wire.messages import Delivery, EdgeControls, Job, KeyMask
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,7 @@ def scout_job(job: Job, shot: Shot, frames: Sequence[int], out: str) -> Job:
         out=out,
         options=replace(job.options, working_size=size),
         delivery=Delivery(layout="alpha"),
+        edges=EdgeControls(),
         objects=tuple(replace(each, distractor=False) for each in job.objects),
         separate=job.separate or any(subject.distractor for subject in shot.subjects),
     )

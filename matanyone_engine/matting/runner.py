@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
@@ -37,6 +37,7 @@ from matanyone_engine.matting.shot import (
     ShotStep,
     Source,
     Subject,
+    neighbours_of,
     plan_steps,
 )
 from matanyone_engine.matting.state import StreamState
@@ -53,6 +54,17 @@ AlphaStore = MutableMapping[str, bytes]
 
 PassState = tuple[Pass, int, StreamState]
 """A pass that is under way, the frame it has reached, and the state there."""
+
+
+@dataclass(frozen=True)
+class SubjectAlphas:
+    """Holds a subject's alpha on a frame before those of other subjects have a say, and those beside it."""
+
+    alpha: Tensor
+    """(H, W) 0..1."""
+    beside: tuple[Tensor, Tensor] | None = None
+    """Those of the frames before and after (Shot.beside), where they were asked for and are there."""
+    distractor: bool = False
 
 
 class Vanished(LookupError):
@@ -80,6 +92,7 @@ class ShotRunner:
         masks: Callable[[Seed], Image],
         *,
         separate: bool = False,
+        with_neighbours: bool = False,
         attempt: Callable[[MattingSession, Callable[[], Tensor]], Tensor] = lambda _, compute: compute(),
         states_every: int = STATES_EVERY,
         encode_on: EncodeOn = at_once,
@@ -88,6 +101,8 @@ class ShotRunner:
 
         separate: mattes of different subjects add up to at most 1 (blend.separated); always so where one is a
         distractor, which the others keep off before they remember a frame.
+
+        with_neighbours: a frame is answered once those beside it are known, too, which parts() gives then.
 
         attempt: runs a computation of a session; it may try again, since one that fails has changed nothing.
 
@@ -101,6 +116,7 @@ class ShotRunner:
         self._masks = masks
         self._sessions = {subject.name: new_session(subject) for subject in shot.subjects}
         self._separate = separate or any(subject.distractor for subject in shot.subjects)
+        self._with_neighbours = with_neighbours
         self._attempt = attempt
         self._every = states_every
         self._encode_on = encode_on
@@ -116,7 +132,8 @@ class ShotRunner:
 
     def plan(self, asked: Iterable[int]) -> tuple[ShotStep, ...]:
         """Return the steps that give these frames their alphas, from what is stored now."""
-        steps = plan_steps(self.shot, asked, Kept(self._has_seed, self._has_alpha, self._states))
+        kept = Kept(self._has_seed, self._has_alpha, self._states)
+        steps = plan_steps(self.shot, asked, kept, with_neighbours=self._with_neighbours)
         self._taken, self._last_use = 0, self._last_uses(steps)
         return steps
 
@@ -129,24 +146,30 @@ class ShotRunner:
         last: dict[str, int] = {}
         blended_before: set[tuple[Pass, ...]] = set()
         for number, step in enumerate(steps, 1):
-            for answer in self._answers_of(step):
+            for frame, answer in self._answers_of(step):
                 if answer.source is Source.BLEND and answer.passes not in blended_before:
                     blended_before.add(answer.passes)  # its weights come from the whole stretch
                     whole = (self._names.alpha(each, frame) for each in answer.passes for frame in each.frames)
                     last.update(dict.fromkeys(map(_alpha_key, whole), number))
-                for name in self._names_of(answer, step.frame):
+                for name in self._names_of(answer, frame):
                     last[_alpha_key(name)] = last[_report_key(name)] = number
             last.update(
                 dict.fromkeys((_state_key(name) for move in step.moves for name in self._origins(move)), number)
             )
         return last
 
-    def _answers_of(self, step: ShotStep) -> list[AlphaOrigin]:
-        """List the alphas that a step reads: those of distractors, and all of them where it delivers."""
+    def _answers_of(self, step: ShotStep) -> list[tuple[int, AlphaOrigin]]:
+        """List the alphas that a step reads, with their frames: those of distractors, and all of them where it
+        delivers.
+        """
         moved = {move.along.seed.subject for move in step.moves} | {seed.subject for seed in step.seeds}
         distractors = {distractor.name for name in moved for distractor in self.shot.distractors_of(name)}
         names = [subject.name for subject in self.shot.subjects if step.delivers or subject.name in distractors]
-        return [self.shot.answer(name, step.frame) for name in names]
+        own = [(step.frame, self.shot.answer(name, step.frame)) for name in names]
+        if not (step.delivers and self._with_neighbours):
+            return own
+        beside = neighbours_of(self.shot, [step.frame])[step.frame]
+        return own + [(frame, answer) for frame, answers in beside for answer in answers]
 
     def _names_of(self, answer: AlphaOrigin, frame: int) -> list[str]:
         own = [self._names.seed(answer.seed)] if answer.seed else []
@@ -302,12 +325,29 @@ class ShotRunner:
         """Return each subject's alpha (H, W) 0..1 on a frame whose step was taken; zeros where it is not there.
         Distractors are left out.
         """
-        found = {
-            subject.name: self._answer(self.shot.answer(subject.name, frame), frame) for subject in self.shot.subjects
-        }
+        return self.shared(self.parts(frame))
+
+    def parts(self, frame: int) -> dict[str, SubjectAlphas]:
+        """Return each subject's own alpha on a frame whose step was taken, for shared(); distractors are among them."""
+        return {subject.name: self._part(subject, frame) for subject in self.shot.subjects}
+
+    def _part(self, subject: Subject, frame: int) -> SubjectAlphas:
+        alpha = self._of(subject.name, frame)
+        around = self.shot.beside(subject.name, frame) if self._with_neighbours and not subject.distractor else None
+        beside = None if around is None else (self._of(subject.name, around[0]), self._of(subject.name, around[1]))
+        return SubjectAlphas(alpha, beside, subject.distractor)
+
+    def _of(self, name: str, frame: int) -> Tensor:
+        return self._answer(self.shot.answer(name, frame), frame)
+
+    def shared(self, parts: Mapping[str, SubjectAlphas]) -> dict[str, Tensor]:
+        """Return the alphas of parts() as they are written, which share their pixels where the shot is separate; any
+        thread may ask.
+        """
+        found = {name: part.alpha for name, part in parts.items()}
         if self._separate:
             found = separated(found)
-        return {subject.name: found[subject.name] for subject in self.shot.subjects if not subject.distractor}
+        return {name: found[name] for name, part in parts.items() if not part.distractor}
 
     def report(self, frame: int) -> FrameReport:
         """Return how a frame was computed: that of its first subject that is there, in its forward pass where it has

@@ -22,7 +22,7 @@ from __future__ import annotations
 import itertools
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -154,6 +154,19 @@ class Shot:
         kept = subject.pinned | ({ahead.frame} if ahead else set())
         return tuple(Seed(subject.name, key) for key in sorted(kept) if key != of.seed.frame)
 
+    def beside(self, name: str, frame: int) -> tuple[int, int] | None:
+        """Return the frames before and after this one that its subject's edges are steadied with.
+
+        None on a key frame, which is as the artist drew it, where the subject is not there, and at the end of its
+        way. Both lie in the same stretch, or are its keys: a segment of the shot knows them, too.
+        """
+        if not self.answer(name, frame).passes:
+            return None
+        place = bisect_left(self.frames, frame)
+        around = self.frames[place - 1 : place] + self.frames[place + 1 : place + 2]
+        there = [each for each in around if self.answer(name, each).source is not Source.ABSENT]
+        return (there[0], there[1]) if len(there) == 2 else None
+
     def distractors_of(self, name: str) -> tuple[Subject, ...]:
         """List the subjects that a subject keeps off."""
         if self.subject(name).distractor:
@@ -273,18 +286,27 @@ class Kept:
 NOTHING_KEPT = Kept()
 
 
-def plan_steps(shot: Shot, asked: Iterable[int], kept: Kept = NOTHING_KEPT) -> tuple[ShotStep, ...]:
+def plan_steps(
+    shot: Shot, asked: Iterable[int], kept: Kept = NOTHING_KEPT, *, with_neighbours: bool = False
+) -> tuple[ShotStep, ...]:
     """List the work for these frames, in order: of each stretch its keys, then forwards and back. Alphas are delivered
     as soon as they are known.
+
+    with_neighbours: a frame is delivered once the alphas beside it (Shot.beside) are known, too.
 
     All subjects go over a plate together, so that it is read and encoded once for each sweep; but distractors go first
     where they need a sweep back, or where a key of the others comes early, since these keep off what they answer.
     """
     frames = sorted(set(asked))
-    others = _work_for(shot, _answers_on(shot, frames, distractors=False), kept)
+    beside = neighbours_of(shot, frames) if with_neighbours else {}
+    answers = _answers_on(shot, frames, distractors=False) + [each for more in beside.values() for each in more]
+    others = _work_for(shot, answers, kept)
     met = {*frames, *(move.frame for move in others.moves), *(seed.frame for seed in others.seeds)}
     distractors = _work_for(shot, _answers_on(shot, sorted(met), distractors=True), kept)
-    given = [(frame, [shot.answer(subject.name, frame) for subject in shot.subjects]) for frame in frames]
+    given = {
+        frame: [(frame, [shot.answer(subject.name, frame) for subject in shot.subjects]), *beside.get(frame, ())]
+        for frame in frames
+    }
     return tuple(_delivered(_once(_in_order(shot, distractors, others)), given))
 
 
@@ -328,6 +350,16 @@ def _is_blended(shot: Shot, move: Move) -> bool:
 
 Origins = list[tuple[int, list[AlphaOrigin]]]
 """Frames, and how subjects are answered there."""
+
+
+def neighbours_of(shot: Shot, frames: Iterable[int]) -> dict[int, Origins]:
+    """Map frames to the neighbours, and the alphas there, that the edges of some written subject are steadied with."""
+    written = [subject.name for subject in shot.subjects if not subject.distractor]
+    return {
+        frame: [(other, [shot.answer(name, other)]) for name in written for other in shot.beside(name, frame) or ()]
+        for frame in frames
+    }
+
 
 Placed = TypeVar("Placed", Move, Seed)
 
@@ -442,8 +474,8 @@ def _once(work: list[ShotStep]) -> list[ShotStep]:
     return steps
 
 
-def _delivered(work: list[ShotStep], answers: Origins) -> Iterator[ShotStep]:
-    """Mark where every frame that was asked for is delivered, as soon as all its subjects are known."""
+def _delivered(work: list[ShotStep], needed: Mapping[int, Origins]) -> Iterator[ShotStep]:
+    """Mark where every frame that was asked for is delivered, as soon as all the alphas are known that it needs."""
     finished: dict[Seed | Pass, int] = {}
     moved: dict[tuple[Pass, int], int] = {}
     for number, step in enumerate(work):
@@ -451,8 +483,9 @@ def _delivered(work: list[ShotStep], answers: Origins) -> Iterator[ShotStep]:
         for move in step.moves:
             finished[move.along] = moved[move.along, move.frame] = number
     ready: dict[int, list[int]] = defaultdict(list)
-    for frame, of_subjects in answers:
-        ready[max(_known_after(answer, frame, finished, moved) for answer in of_subjects)].append(frame)
+    for frame, origins in needed.items():
+        known = [_known_after(answer, at, finished, moved) for at, answers in origins for answer in answers]
+        ready[max(known)].append(frame)
     for frame in ready[-1]:
         yield ShotStep(frame, delivers=True)
     for number, step in enumerate(work):

@@ -23,7 +23,7 @@ from typing import Any, Optional, Union
 
 from .arrays import Payload, check_content, check_length
 from .errors import Code, WireError
-from .messages import MESSAGES, Delivery, Message, ObjectOptions, Options, type_name
+from .messages import MESSAGES, Delivery, EdgeControls, Message, ObjectOptions, Options, type_name
 from .version import CURRENT, Version, preamble, read_preamble
 
 MOST_HEADER_BYTES = 64 * 1024
@@ -188,7 +188,7 @@ def _build(kind: Any, fields: Any, version: Version, where: str = "", depth: int
     fields = _with_new_names(kind, fields, name)
     hints = _hints(kind)
     unknown = set(fields) - set(hints)
-    if unknown and (version.minor <= CURRENT.minor or kind in (Options, Delivery)):  # else a wrong alpha
+    if unknown and (version.minor <= CURRENT.minor or kind in (Options, Delivery, EdgeControls)):  # else a wrong alpha
         raise malformed(f"{name}: no field {sorted(map(str, unknown))[0]!r:.60}")
     missing = _required(kind) - set(fields)
     if missing:

@@ -312,6 +312,33 @@ class Delivery:
 
 
 @dataclass(frozen=True)
+class EdgeControls:
+    """Says how the edges of a job's alphas are altered before they are written, in the order of the fields; the network
+    computes nothing again for it. The defaults change nothing."""
+
+    deflicker: float = 0.0
+    """0..1: how much of what comes and goes within one frame is taken out of edges."""
+    despeckle: int = 0
+    """Islands of at most so many pixels are removed."""
+    solidify: float = 0.0
+    """0..0.95: spots that the core encloses are filled where the alpha nowhere falls below 1 - solidify."""
+    black_clip: float = 0.0
+    """Alpha at and below which it becomes 0."""
+    white_clip: float = 1.0
+    """Alpha at and above which it becomes 1."""
+    black_knee: float = 0.0
+    """0..1: part of the range between the clips over which the black corner is rounded."""
+    white_knee: float = 0.0
+    """0..1: the same for the white corner; both knees together are at most 1."""
+    gamma: float = 1.0
+    """Above 1 greys get lighter, below 1 darker."""
+    edge_grow: float = 0.0
+    """Pixels, also parts of one, by which edges move outwards; negative moves them inwards."""
+    edge_blur: float = 0.0
+    """Pixels, also parts of one: the standard deviation of the Gaussian that softens edges."""
+
+
+@dataclass(frozen=True)
 class KeyMask:
     """Names the masks of one object."""
 
@@ -378,6 +405,7 @@ class Job(Message):
     """Replace alphas that somebody has changed (else they are kept) and files of others (else they are refused)."""
     accept_doubt: bool = False
     """Take a result whose confidence is near zero on most frames; else JobEnded has the code 'doubtful'."""
+    edges: EdgeControls = field(default_factory=EdgeControls)
 
 
 @dataclass(frozen=True)

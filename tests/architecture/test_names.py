@@ -11,7 +11,7 @@ import matanyone_engine
 
 PACKAGE = Path(matanyone_engine.__file__).parent
 
-SAID_AND_MEANT = {"Delivery", "KeyMask", "ObjectOptions", "Stroke"}
+SAID_AND_MEANT = {"Delivery", "EdgeControls", "KeyMask", "ObjectOptions", "Stroke"}
 """Types that the protocol says and that a room means: the same fields under one name, in wire/messages.py and there."""
 
 

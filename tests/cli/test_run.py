@@ -39,6 +39,7 @@ def test_desk_run_and_engine_give_the_same_bytes(
     shot: Shot, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ["--colorspace", "ACEScg", "--exposure", "-1.5", "--layout", "layers", "--mask", f"hero={shot.mask}@1003"]
+    options += ["--edge-grow", "-0.5", "--deflicker", "1"]
     assert main(shot.arguments(*options)) == 0
     desk = files(shot.out)
     assert len(desk) == 6

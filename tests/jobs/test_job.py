@@ -27,6 +27,7 @@ from matanyone_engine.jobs.run_identity import identity
 from matanyone_engine.matting import confidence
 from matanyone_engine.matting.frame_warnings import CUT_SUBJECT
 from matanyone_engine.matting.session import MattingSession
+from matanyone_engine.media.edges import EdgeControls
 from matanyone_engine.media.layouts import Delivery
 from matanyone_engine.media.plates import SequencePlate
 from matanyone_engine.model.registry import load_vetted
@@ -105,6 +106,7 @@ def test_the_mask_is_named_when_it_is_not_one_of_the_frames(shot: Shot) -> None:
         "hold_tolerance",
         "exposure",
         "colorspace",
+        "edges",
     ],
 )
 def test_whatever_changes_the_job_changes_its_identity(shot: Shot, change: str) -> None:
@@ -112,6 +114,7 @@ def test_whatever_changes_the_job_changes_its_identity(shot: Shot, change: str) 
     old = identity(plan_matte(job(shot)), network)
     options: dict[str, object] = {"warm_up_passes": 3, "mask_grow": 2, "working_size": 32, "frames": (1001, 1002)}
     options |= {"refine": False, "region": "follow", "hold_tolerance": None, "exposure": 0.5, "colorspace": "ACEScg"}
+    options |= {"edges": EdgeControls(gamma=1.1)}
     options |= {"separate": True, "pin_keys": True, "keys": (KeyMask(str(shot.mask), (1004,)),)}
     if change == "mask":
         write_image(shot.mask, read_image(shot.mask) * 0.5, ("Y",))

@@ -15,7 +15,15 @@ from matanyone_engine.wire import messages
 from matanyone_engine.wire.jobfile import FORMAT, LICENCES, OF_A_RUN, VERSION, JobFile, Root
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "job.schema.json"
-KINDS = (messages.Job, messages.Options, messages.Delivery, messages.KeyMask, messages.ObjectOptions, Root)
+KINDS = (
+    messages.Job,
+    messages.Options,
+    messages.Delivery,
+    messages.EdgeControls,
+    messages.KeyMask,
+    messages.ObjectOptions,
+    Root,
+)
 SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
 

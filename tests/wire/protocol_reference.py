@@ -72,6 +72,7 @@ def reference() -> str:
     for kind, title in (
         (messages.Options, "options, of open and job"),
         (messages.Delivery, "delivery, of job"),
+        (messages.EdgeControls, "edges, of job"),
         (messages.Stroke, "one of a prompt's strokes"),
         (messages.SessionInfo, "one of sessions"),
         (messages.ObjectConfidence, "one of confidences, of progress"),

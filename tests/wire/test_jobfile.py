@@ -24,7 +24,7 @@ from matanyone_engine.wire.jobfile import (
     with_paths,
     write_job_file,
 )
-from matanyone_engine.wire.messages import Delivery, Job, KeyMask, ObjectOptions, Options
+from matanyone_engine.wire.messages import Delivery, EdgeControls, Job, KeyMask, ObjectOptions, Options
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 SCHEMA = json.loads((DOCS / "job.schema.json").read_text())
@@ -43,6 +43,7 @@ FULL = JobFile(
         missing="skip",
         options=Options(warm_up_passes=3, hold_tolerance=None, region="follow", exposure=-1.5),
         delivery=Delivery("layers", "piz", version=4),
+        edges=EdgeControls(gamma=1.2, edge_grow=-0.5),
         view="left",
         keys=(KeyMask("roto/hero.####.exr", (1, 7), "hero"), KeyMask("x.exr", (), "twin")),
         objects=(ObjectOptions("hero", 1, 9, inside="core.exr"), ObjectOptions("twin", distractor=True)),

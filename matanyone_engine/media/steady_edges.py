@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Takes flicker out of the edges of an alpha, between the frame before and the frame after.
+
+What flickers is what goes one way on a frame and comes straight back on the next (flicker.py). Both neighbours are
+brought to this frame along the plate's motion first, so that hair that moves is compared with itself; where the plate
+does not match after that, the neighbour has no say.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from matanyone_engine.media.images import FloatImage
+
+Grey = npt.NDArray[np.uint8]
+
+SOFT = (0.02, 0.98)
+"""Alphas between which a pixel belongs to an edge."""
+AROUND = 2
+"""Pixels around an edge in which flicker is taken out, too."""
+MATCH = 16.0
+"""Steps of 8 bits by which the moved neighbour may differ from the plate before it has no say."""
+LEAST_SIDE = 64
+"""Pixels: smaller plates are padded, since OpenCV's search for motion reads beyond those of a few dozen."""
+
+
+class NeighbourFrame(NamedTuple):
+    """Holds the alpha (H, W) 0..1 and the grey plate (H, W) 8 bits of the frame before, or of the frame after."""
+
+    alpha: FloatImage
+    grey: Grey
+
+
+def grey_of(view: FloatImage) -> Grey:
+    """Return the grey plate, (H, W) 8 bits, of what the network sees, (H, W, 3) display-referred 0..1."""
+    return np.asarray(cv2.cvtColor(np.round(np.clip(view, 0.0, 1.0) * 255.0).astype(np.uint8), cv2.COLOR_RGB2GRAY))
+
+
+def steadied(
+    alpha: FloatImage, grey: Grey, before: NeighbourFrame, after: NeighbourFrame, strength: float
+) -> FloatImage:
+    """Return an alpha (H, W) 0..1 whose edges have less of what neither neighbour has.
+
+    Each pixel of an edge goes towards the median of the three frames by `strength`, 0..1. A change that goes on, such
+    as an edge that moves, is its own median and stays.
+    """
+    one, other = (_brought(each, alpha, grey) for each in (before, after))
+    low, high = np.minimum(one, other), np.maximum(one, other)
+    median = np.clip(alpha, low, high)
+    steady = alpha + np.float32(strength) * (median - alpha)
+    return np.where(_edges(alpha, one, other), np.clip(steady, 0.0, 1.0), alpha)
+
+
+def _brought(neighbour: NeighbourFrame, alpha: FloatImage, grey: Grey) -> FloatImage:
+    """Return the neighbour's alpha where it lies on this frame; this frame's own where the plate has changed."""
+    flow = _motion(grey, neighbour.grey)
+    y, x = np.mgrid[: alpha.shape[0], : alpha.shape[1]].astype(np.float32)
+    there = (x + flow[..., 0], y + flow[..., 1])
+    moved = cv2.remap(neighbour.alpha, *there, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    plate = cv2.remap(neighbour.grey, *there, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    unlike = cv2.blur(cv2.absdiff(plate, grey).astype(np.float32), (3, 3))
+    trust = np.clip(1.0 - unlike / MATCH, 0.0, 1.0)
+    return np.asarray(alpha + trust * (moved - alpha), np.float32)
+
+
+def _motion(here: Grey, there: Grey) -> FloatImage:
+    """Return (H, W, 2) x and y in pixels: where each pixel of `here` lies in `there`."""
+    height, width = here.shape
+    below, right = max(0, LEAST_SIDE - height), max(0, LEAST_SIDE - width)
+    one, other = (cv2.copyMakeBorder(each, 0, below, 0, right, cv2.BORDER_REPLICATE) for each in (here, there))
+    still = np.zeros((*one.shape, 2), np.float32)
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(one, other, still)
+    return np.asarray(flow[:height, :width], np.float32)
+
+
+def _edges(alpha: FloatImage, one: FloatImage, other: FloatImage) -> npt.NDArray[np.bool_]:
+    soft = np.any([(each > SOFT[0]) & (each < SOFT[1]) for each in (alpha, one, other)], axis=0)
+    square = np.ones((2 * AROUND + 1, 2 * AROUND + 1), np.uint8)
+    return np.asarray(cv2.dilate(soft.astype(np.uint8), square)).astype(bool)

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from matanyone_engine.media.images import FloatImage
+from matanyone_engine.media.masks import REC709_LUMINANCE
 
 Grey = npt.NDArray[np.uint8]
 
@@ -37,7 +38,7 @@ class NeighbourFrame(NamedTuple):
 
 def grey_of(view: FloatImage) -> Grey:
     """Return the grey plate, (H, W) 8 bits, of what the network sees, (H, W, 3) display-referred 0..1."""
-    return np.asarray(cv2.cvtColor(np.round(np.clip(view, 0.0, 1.0) * 255.0).astype(np.uint8), cv2.COLOR_RGB2GRAY))
+    return np.round(np.clip(view @ REC709_LUMINANCE, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
 def steadied(

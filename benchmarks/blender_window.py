@@ -42,7 +42,7 @@ from matanyone_engine.wire.messages import Status
 ROOT = Path(__file__).resolve().parents[1]
 INSIDE = ROOT / "benchmarks" / "blender_window_inside.py"
 MOST_S = 1500
-SIZE = {"times": (640, 480), "hands": (1280, 800), "pictures": (1280, 800)}
+SIZE = {"times": (640, 480), "hands": (1280, 800), "pictures": (1280, 800), "look": (1280, 800)}
 EXAMPLE = (640, 360)
 
 
@@ -65,7 +65,7 @@ def main() -> None:
                 told |= _afterwards(folder)
         finally:
             os.kill(engine, signal.SIGTERM)
-        for picture in sorted(folder.glob("blender_*.png")) if args.what == "pictures" else ():
+        for picture in sorted(folder.glob("blender_*.png")) if args.what in ("pictures", "look") else ():
             _small(picture, args.out / picture.name)
     print(json.dumps(told, indent=1))
 

@@ -177,7 +177,7 @@ def steps():
             bpy.ops.screen.screen_full_area()
         yield 1.0
     yield from roto()
-    yield from {"times": times, "pictures": pictures, "hands": hands}[WHAT]()
+    yield from {"times": times, "pictures": pictures, "hands": hands, "look": look}[WHAT]()
 
 
 def roto():
@@ -299,6 +299,76 @@ def pointed():
     yield from pressed("mousemove", *on_screen(left / 2, bottom / 2))
     for words in (("keydown", "ctrl"), ("click", 1), ("keyup", "ctrl")):
         yield from pressed(*words)
+
+
+def look():
+    """The matte over the plate, a mask by clicks, a correction: what is on the screen, as pictures."""
+    bpy.context.scene.matanyone.working_size = 180
+    bpy.context.preferences.view.ui_scale = 0.9
+    bpy.context.scene.frame_end = ORDERS["frames"]
+    matte()
+    yield from until(over, 200)
+    told["outcome"], told["said"] = over().outcome, ours("session").status(ours("session").now.run)
+    bpy.context.scene.frame_set(2)
+    for mode in ("RED", "ALPHA", "OUTLINE", "CHECKER"):
+        bpy.context.scene.matanyone.show = mode
+        yield 2.0
+        picture(f"blender_overlay_{mode.lower()}")
+    bpy.context.scene.matanyone.show = "RED"
+    yield from corrected()
+    yield from clicked()
+
+
+def clicked():
+    """A mask of the first frame, by a box and clicks, each of which shows the new mask."""
+    shot = bpy.context.scene.matanyone
+    bpy.context.scene.frame_set(1)
+    shot.objects[0].keys.clear()
+    shot.show = "OFF"
+    shot.made = ""
+    yield 1.0
+    yield from pointed()
+    live = ours("overlay").here
+    yield from until(lambda: live.live and not live.reader.is_waiting(), 60)
+    yield 2.0
+    picture("blender_live")
+    xdotool("key", "z")
+    yield 2.0
+    picture("blender_live_taken_back")
+    xdotool("key", "Return")
+    yield from until(lambda: len(shot.objects[0].keys) > 0, 60)
+    told["clicked"] = [(key.frame, key.source, key.pointing) for key in shot.objects[0].keys]
+    yield 1.0
+
+
+def corrected():
+    """Clicks on a later frame that has a matte: Enter makes a key and runs the changed stretch again."""
+    shot, frame = bpy.context.scene.matanyone, ORDERS["frames"]
+    bpy.context.scene.frame_set(frame)
+    yield 1.0
+    with within(largest()):
+        told["correction begins"] = sorted(bpy.ops.matanyone.point("INVOKE_DEFAULT"))
+    yield 1.5
+    across, down = zip(*ORDERS["points"], strict=True)
+    yield from pressed("mousemove", *on_screen(min(across) / 640 - 0.05, sum(down) / len(down) / 360))
+    yield from pressed("keydown", "ctrl")
+    yield from pressed("click", 1)
+    yield from pressed("keyup", "ctrl")
+    yield from pressed("mousemove", *on_screen(max(across) / 640 + 0.06, max(down) / 360 - 0.1))
+    yield from pressed("click", 1)
+    live = ours("overlay").here
+    yield from until(lambda: live.live.endswith("pointed1.exr") and not live.reader.is_waiting(), 60)
+    yield 2.0
+    picture("blender_correction")
+    xdotool("key", "Return")
+    yield from until(lambda: len(shot.objects[0].keys) == 2, 60)
+    yield from until(over, 200)
+    told["corrected"] = [
+        [(key.frame, key.source) for key in shot.objects[0].keys],
+        ours("session").status(ours("session").now.run),
+    ]
+    yield 2.0
+    picture("blender_corrected")
 
 
 def hands():

@@ -21,10 +21,7 @@ class _Matte:
 
     @classmethod
     def poll(cls, context):
-        if session.active():
-            cls.poll_message_set("A matte is being made: wait or cancel it")
-            return False
-        return True
+        return session.is_free(cls)
 
     def only(self, context):
         return None

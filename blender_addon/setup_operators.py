@@ -210,6 +210,23 @@ class MATANYONE_OT_key_remove(bpy.types.Operator):
         return {"FINISHED"}
 
 
+class MATANYONE_OT_show_result(bpy.types.Operator):
+    """Show the plate in this editor, with the matte over it"""
+
+    bl_idname = "matanyone.show_result"
+    bl_label = "Show Result"
+
+    def execute(self, context):
+        shot, space = context.scene.matanyone, context.space_data
+        if space.type == "CLIP_EDITOR" and shot.clip is not None:
+            space.clip = shot.clip
+        elif space.type == "IMAGE_EDITOR" and shot.image is not None:
+            space.image = shot.image
+        if shot.show == "OFF":
+            shot.show = "RED"
+        return {"FINISHED"}
+
+
 class MATANYONE_OT_key_jump(bpy.types.Operator):
     """Go to this frame of the plate"""
 
@@ -252,6 +269,7 @@ CLASSES = (
     MATANYONE_OT_key_remove,
     MATANYONE_OT_key_jump,
     MATANYONE_OT_preset,
+    MATANYONE_OT_show_result,
 )
 
 

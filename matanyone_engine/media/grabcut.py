@@ -16,6 +16,8 @@ Rules of this file:
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +28,8 @@ from matanyone_engine.media.prompts import SHORTEST_SIDE, Prompts, Stroke, rough
 
 BAND = 0.1
 """Of the shorter side: how far the edge may lie from the shape that strokes have made."""
+REACH = 0.2
+"""Of the shorter side: how far from a stroke a correction may change a mask."""
 ROUNDS, ROUNDS_OF_A_BOX = 2, 5
 """In which colours are learned and the cut is made anew."""
 SMOOTHED = 1.5
@@ -46,17 +50,19 @@ _LEAST_SAMPLES = 5
 """Of colours on either side: each mixture has so many."""
 
 
-def grabcut(seen: FloatImage, prompts: Prompts) -> FloatImage:
+def grabcut(seen: FloatImage, prompts: Prompts, start: FloatImage | None = None) -> FloatImage:
     """Return a rough mask, (h, w) float32 0 or 1, of seen, (H, W, 3) sRGB 0..1, and prompts for it (Prompts.on).
 
-    h and w are rough_size(). Raises MaskError where the prompts leave no background, or
-    nothing is found.
+    start: (H, W) 0..1, a mask that is corrected: it is left as it is but near the strokes. h and w are rough_size().
+    Raises MaskError where the prompts leave no background, or nothing is found.
     """
     height, width = seen.shape[:2]
     rows, columns = rough_size(height, width)
     size = columns, rows
     picture = np.rint(255.0 * cv2.resize(seen, size, interpolation=cv2.INTER_AREA)).astype(np.uint8)
-    known = marked(prompts, (width, height), size)
+    known = marked(prompts if start is None else replace(prompts, box=None), (width, height), size)
+    if start is not None:
+        known = corrected(known, cv2.resize(start, size, interpolation=cv2.INTER_AREA) > 0.5)
     on_subject = known == cv2.GC_FGD
     if on_subject.any():
         labels, rounds = around(shape(picture, known), known), ROUNDS
@@ -96,6 +102,33 @@ def _draw(labels: Labels, stroke: Stroke, scale: tuple[float, float], brush: flo
     thickness = max(3, round(brush * min(scale)))
     for start, end in zip(at, at[1:] or at, strict=False):
         cv2.line(labels, start.tolist(), end.tolist(), int(value), thickness, cv2.LINE_8, _SHIFT)
+
+
+def corrected(strokes: Labels, inside: Where) -> Labels:
+    """Labels that leave a mask as it is but near strokes: those on the subject may add, those beside it may cut."""
+    adds, cuts = (near(strokes == value) for value in (cv2.GC_FGD, cv2.GC_BGD))
+    labels = np.full(inside.shape, cv2.GC_PR_FGD, np.uint8)
+    labels[inside & ~cuts] = cv2.GC_FGD
+    labels[~inside & ~adds] = cv2.GC_BGD
+    certain = (strokes == cv2.GC_FGD) | (strokes == cv2.GC_BGD)
+    return np.where(certain, strokes, labels)
+
+
+def near(strokes: Where) -> Where:
+    """(h, w): what a correction may change around strokes."""
+    reach = max(1, round(REACH * min(strokes.shape)))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    return np.asarray(cv2.dilate(strokes.astype(np.uint8), disc) > 0)
+
+
+def kept(start: FloatImage, mask: FloatImage, prompts: Prompts) -> FloatImage:
+    """The mask near the strokes, and elsewhere what is corrected, soft edges and all; (H, W) each."""
+    height, width = start.shape
+    rows, columns = rough_size(height, width)
+    labels = marked(replace(prompts, box=None), (width, height), (columns, rows))
+    reached = near((labels == cv2.GC_FGD) | (labels == cv2.GC_BGD)).astype(np.float32)
+    soft = cv2.resize(cv2.GaussianBlur(reached, (0, 0), 3.0), (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(start + soft * (mask - start), dtype=np.float32)
 
 
 def _check_both_sides(labels: Labels) -> None:

@@ -466,10 +466,11 @@ def test_several_objects_a_fixed_mask_and_one_frame(host: Host, tmp_path: Path) 
 
 
 def test_a_mask_by_box_and_a_job_for_the_farm(host: Host, tmp_path: Path) -> None:
-    """The engine draws the first mask; the job file gives the alphas that Matte gives."""
+    """The engine draws the first mask; the job file gives the alphas that Matte gives; a click corrects an alpha."""
     drawn = read_image(ROOT / "examples/mask.1001.exr")[..., 0] > 0.5
     rows, columns = np.nonzero(drawn.any(axis=1))[0], np.nonzero(drawn.any(axis=0))[0]
     box = [columns[0] / 640, 1 - rows[-1] / 360, columns[-1] / 640, 1 - rows[0] / 360]
+    click = int(columns.mean()), int(rows[0] + 0.8 * (rows[-1] - rows[0]))
     with running(tmp_path / "engine", "--root", "/", model="mini") as engine:
         told = host.does(
             tmp_path / "blender",
@@ -482,7 +483,16 @@ def test_a_mask_by_box_and_a_job_for_the_farm(host: Host, tmp_path: Path) -> Non
             ("run", {"operator": "matanyone.point", "box": [float(value) for value in box]}),
             ("run", {"operator": "matanyone.save_job", "filepath": str(tmp_path / "job.json")}),
             MATTE,
+            ("at", {"frame": 1002}),
+            ("run", {"operator": "matanyone.point", "other": [click[0] / 640, 1 - click[1] / 360], "correct": True}),
+            ("clicked", {"frame": 1002}),
+            ("copy", {"file": str(tmp_path / "mattes/plate.1002.exr"), "to": str(tmp_path / "before.exr")}),
+            ("run", {"operator": "matanyone.rerun"}),
+            ("at", {"frame": 1003}),
+            ("run", {"operator": "matanyone.point", "other": [0.5, 0.5], "correct": True}),
         )  # fmt: skip
+    _check_correction(tmp_path, told[-7:], click)
+    told = told[:-7]
     assert not [line for line in told if not line["ok"]]
     mask = read_image(tmp_path / "mattes/masks/plate/subject.1001.exr")[..., 0] > 0.5
     overlap = float((mask & drawn).sum() / (mask | drawn).sum())
@@ -496,3 +506,24 @@ def test_a_mask_by_box_and_a_job_for_the_farm(host: Host, tmp_path: Path) -> Non
     for frame in (1001, 1002):
         ours = read_image(tmp_path / f"mattes/plate.{frame}.exr")
         assert np.array_equal(ours, read_image(tmp_path / f"farm/plate.{frame}.exr"))
+
+
+def _check_correction(folder: Path, told: list[dict[str, Any]], click: tuple[int, int]) -> None:
+    """A click beside the subject cuts from the alpha of frame 1002, makes it a key, and the run follows it."""
+    *done, refused = told
+    assert not [line for line in done if not line["ok"]]
+    kept = next(line for line in done if line["order"] == "clicked")
+    assert kept["source"] == "IMAGE"
+    assert kept["pointing"]["other"] == [pytest.approx([click[0] / 640, 1 - click[1] / 360], abs=1e-6)]
+    before, start = read_image(folder / "before.exr")[..., 3], read_image(Path(kept["pointing"]["start"]))[..., 3]
+    assert np.array_equal(before, start), "the alpha that is corrected is kept: clicks can be taken up again"
+    mask = read_image(Path(kept["file"]))[..., 3]
+    rows, columns = np.mgrid[:360, :640]
+    far = np.hypot(columns - click[0], rows - click[1]) > 0.3 * 360
+    assert before[click[1], click[0]] > 0.9
+    assert mask[click[1], click[0]] < 0.1
+    assert np.array_equal(mask[far], before[far])
+    after = read_image(folder / "mattes/plate.1002.exr")[..., 3]
+    assert after[click[1], click[0]] < 0.5, "the run has followed the key"
+    assert not refused["ok"]
+    assert "expected a frame that has an alpha" in refused["error"]

@@ -24,7 +24,7 @@ QUICK := tests/architecture tests/wire tests/golden tests/runs tests/test_atomic
 MINUTES ?= 10
 FINDS := fuzz_finds
 
-.PHONY: demo test test-blender blender blender-repo check quick quick-style quick-tests fuzz clean
+.PHONY: demo test test-blender blender blender-repo blender-window check quick quick-style quick-tests fuzz clean
 
 demo: $(VENV)/engine
 	$(BIN)/matanyone-engine matte "examples/plate/plate.####.exr" --mask examples/mask.1001.exr@1001 \
@@ -69,6 +69,12 @@ test-blender: $(VENV)/test $(BLENDERS)
 # The Blender extension as one zip in dist/, built and validated by Blender's own tool.
 blender: $(VENV)/test $(BLENDER)
 	$(BIN)/python blender_addon/build.py
+
+# The ten steps of docs/blender.md in a Blender with a window, by mouse and keys; what was on the screen is in dist/window.
+# It says what is missing where there is no such Blender. WINDOW_BLENDER="chroot /opt/sid blender" names one.
+WINDOW_BLENDER ?=
+blender-window: $(VENV)/test
+	$(BIN)/python benchmarks/blender_window.py tour --frames 6 --out dist/window --blender "$(WINDOW_BLENDER)"
 
 # The same as a static repository of extensions in dist/blender: from a folder or a web server, Blender updates from it.
 blender-repo: $(VENV)/test $(BLENDER)

@@ -38,11 +38,22 @@ DOUBTFUL = 0.5
 """Alphas that are trusted less are pointed out, as the command line does (docs/confidence.md)."""
 
 PRESETS = {
-    "DRAFT": ("Draft", "Half of HD, around the subject only: to see whether the masks do", 540, "follow"),
-    "HD": ("HD", "1080 lines at most, refined along the plate's detail", 1080, "off"),
-    "FULL": ("Full Size", "Every pixel of the plate: slow, and the most memory", 0, "off"),
+    "DRAFT": ("Draft", "270 lines, around the subject only: quick, to see whether the masks do", 270, "follow"),
+    "HD": (
+        "HD",
+        "1080 lines at most. For matanyone and matanyone2; mini was made for 432 lines and is slower here, not better",
+        1080,
+        "off",
+    ),
+    "FULL": (
+        "Model's Own",
+        "The size that the model was made for: 432 lines for mini, every line of the plate for matanyone and "
+        "matanyone2. The alpha always has the plate's size, and its edge follows the plate's detail",
+        0,
+        "off",
+    ),
 }
-"""Identifier -> name, what it is for, working size (0 full), region."""
+"""Identifier -> name, what it is for, working size (0: the model's own), region."""
 
 LICENCES = {
     "mini": "Apache-2.0: free for paid work",

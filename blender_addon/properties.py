@@ -157,8 +157,9 @@ class MatAnyoneShot(bpy.types.PropertyGroup):
     working_size: IntProperty(
         name="Lines",
         min=0,
-        default=1080,
-        description="Shortest side that is computed, 0 for the plate's. Alphas always come at the plate's size",
+        default=0,
+        description="Shortest side that is computed. 0 is the model's own size: 432 lines for mini, all of the plate "
+        "for matanyone and matanyone2. Alphas always come at the plate's size",
     )
     refine: BoolProperty(
         name="Refine",

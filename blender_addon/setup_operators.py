@@ -236,7 +236,8 @@ class MATANYONE_OT_key_jump(bpy.types.Operator):
 
     def execute(self, context):
         try:
-            context.scene.frame_set(scene.plate_of(context.scene.matanyone).time.scene_frame(self.frame))
+            # Not frame_set(): Blender would leave the Movie Clip editor on the frame that it shows.
+            context.scene.frame_current = scene.plate_of(context.scene.matanyone).time.scene_frame(self.frame)
         except WireError as error:
             return report(self, error)
         return {"FINISHED"}

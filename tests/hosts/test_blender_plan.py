@@ -115,7 +115,7 @@ def test_a_second_object_has_a_place_in_the_output(plan: Any) -> None:
 
 
 def test_the_preset_that_is_on_is_known(plan: Any) -> None:
-    assert [plan.preset_of(*has) for has in ((540, "follow"), (1080, "off"), (0, "off"), (700, "off"))] == [
+    assert [plan.preset_of(*has) for has in ((270, "follow"), (1080, "off"), (0, "off"), (700, "off"))] == [
         "DRAFT",
         "HD",
         "FULL",

@@ -122,13 +122,18 @@ def near(strokes: Where) -> Where:
 
 
 def kept(start: FloatImage, mask: FloatImage, prompts: Prompts) -> FloatImage:
-    """The mask near the strokes, and elsewhere what is corrected, soft edges and all; (H, W) each."""
+    """Return the mask near the strokes and `start`, which it corrects, elsewhere; (H, W) 0..1 each.
+
+    Under the strokes themselves it is 1 or 0, as they say, whatever the colours are.
+    """
     height, width = start.shape
     rows, columns = rough_size(height, width)
     labels = marked(replace(prompts, box=None), (width, height), (columns, rows))
-    reached = near((labels == cv2.GC_FGD) | (labels == cv2.GC_BGD)).astype(np.float32)
-    soft = cv2.resize(cv2.GaussianBlur(reached, (0, 0), 3.0), (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(start + soft * (mask - start), dtype=np.float32)
+    subject, beside = ((labels == value).astype(np.float32) for value in (cv2.GC_FGD, cv2.GC_BGD))
+    reached = cv2.GaussianBlur(near((subject + beside) > 0).astype(np.float32), (0, 0), 3.0)
+    soft, subject, beside = (cv2.resize(each, (width, height)) for each in (reached, subject, beside))
+    changed = start + soft * (mask - start)
+    return np.asarray(np.minimum(np.maximum(changed, subject), 1 - beside), dtype=np.float32)
 
 
 def _check_both_sides(labels: Labels) -> None:

@@ -141,6 +141,13 @@ def test_a_click_beside_the_subject_cuts_what_a_mask_has_too_much_of() -> None:
     assert np.array_equal(cut_off[:, :40], soft[:, :40]), "soft edges are kept where nobody clicked"
 
 
+def test_what_is_clicked_is_certain_though_colours_say_otherwise() -> None:
+    seen, left, _ = two_discs()
+    made = correction((Stroke(((24.0, 32.0),), subject=False), Stroke(((48.0, 10.0),))), left, seen)
+    assert made[32, 24] < 0.1
+    assert made[10, 48] > 0.9
+
+
 def test_a_click_beside_the_subject_needs_a_mask_to_cut_from() -> None:
     with pytest.raises(MaskError, match="a stroke on it"):
         Prompts(None, (prompted.BESIDE,)).on(SIZE)

@@ -19,6 +19,7 @@
     alphas.py       alphas for the screen, read on a thread of their own                                        no bpy
     overlay.py      the matte over the plate
     strip.py        how far it can be trusted, under the timeline
+    flamenco.py     hands a job file to a render farm                                                           no bpy
     chosen.py       the engine that the preferences choose
     reporting.py layouts.py    how operators end; text that fits a panel
     properties.py preferences.py operators.py setup_operators.py point_operators.py panels.py

@@ -183,6 +183,7 @@ class _Settings(_Panel):
         layout.prop(shot, "out")
         layout.prop(shot, "foreground")
         layout.operator("matanyone.save_job", icon="FILE_TICK")
+        layout.operator("matanyone.submit", icon="NETWORK_DRIVE")
 
 
 def _draw_input(layout, shot):

@@ -393,6 +393,12 @@ def record_now(shot, moving):
     return plan.Record(plan.digest_of_settings(state), masks, "", found, frames=state.frames), news
 
 
+def job_file(shot):
+    """Where a job file for the farm is written: beside the folder of the shot's masks."""
+    folder = plan.masks_folder(_absolute(shot.out), shot.name)
+    return str(folder.with_name(f"{folder.name}.json"))
+
+
 def file_for_prompts(shot, frame):
     """A free name for a mask of the selected object. Raises WireError."""
     folder = plan.masks_folder(_absolute(shot.out), shot.name)

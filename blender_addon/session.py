@@ -17,7 +17,7 @@ from typing import Any
 
 import bpy
 
-from . import chosen, ondisk, plan, result, scene
+from . import chosen, flamenco, ondisk, plan, result, scene
 from .bridge import Answered, Bridge, Failed, Landed, Needed, Over, Taken, Told
 from .engine.wire.errors import Code, WireError
 from .exr import is_whole
@@ -215,6 +215,26 @@ def save_job(of_scene, file):
         now.note = f"wrote {file}: matanyone-engine run {Path(file).name}"
 
     ask(write, done, connected=False)
+
+
+def submit(of_scene, file, manager, segments):
+    """Write masks and job file, and hand the job to a Flamenco Manager, on the network thread. Raises WireError."""
+    order, _ = scene.order_of(of_scene.matanyone)
+    client = f"Blender {bpy.app.version_string}"
+    text, job = scene.job_file_of(order, client), flamenco.job_of(of_scene.matanyone.name, file, segments, client)
+    link, online = bridge(), getattr(bpy.app, "online_access", True)
+    now.note = "writing the masks ..."
+
+    def send(_):
+        order.prepare(link.control_of_a_call())
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        Path(file).write_text(text, encoding="utf-8")
+        return flamenco.submit(manager, job, online)
+
+    def done(number):
+        now.note = f"Flamenco has the job {number}"
+
+    ask(send, done, connected=False)
 
 
 def cancel():

@@ -25,6 +25,7 @@ import zmq
 from blender_extension import BLENDERS, ROOT
 from blender_host import KEY, MASK, MATTE, SMALL, Host, circle, set_up
 from engines import running
+from flamenco_manager import Manager
 from shots import HEIGHT, WIDTH, make_shot, read_image
 from toy import disc
 
@@ -465,7 +466,7 @@ def test_several_objects_a_fixed_mask_and_one_frame(host: Host, tmp_path: Path) 
     assert runs[3]["unchanged"] > 0
 
 
-def test_a_mask_by_box_and_a_job_for_the_farm(host: Host, tmp_path: Path) -> None:
+def test_a_mask_by_box_and_a_job_for_the_farm(host: Host, tmp_path: Path, manager: Manager) -> None:
     """The engine draws the first mask; the job file gives the alphas that Matte gives; a click corrects an alpha."""
     drawn = read_image(ROOT / "examples/mask.1001.exr")[..., 0] > 0.5
     rows, columns = np.nonzero(drawn.any(axis=1))[0], np.nonzero(drawn.any(axis=0))[0]
@@ -474,13 +475,14 @@ def test_a_mask_by_box_and_a_job_for_the_farm(host: Host, tmp_path: Path) -> Non
     with running(tmp_path / "engine", "--root", "/", model="mini") as engine:
         told = host.does(
             tmp_path / "blender",
-            ("preferences", {"connection": str(engine.file)}),
+            ("preferences", {"connection": str(engine.file), "flamenco": manager.address}),
             ("scene", {}),
             ("plate", {"file": str(ROOT / "examples/plate/plate.1001.exr"), "starts": 1001}),
             ("setting", {"out": str(tmp_path / "mattes/{shot}.####.exr"), "settle_passes": 1, "working_size": 180}),
             ("setting", {"use_range": True, "first": 1001, "last": 1002}),
             ("at", {"frame": 1001}),
             ("run", {"operator": "matanyone.point", "box": [float(value) for value in box]}),
+            ("run", {"operator": "matanyone.submit", "segments": 2}),
             ("run", {"operator": "matanyone.save_job", "filepath": str(tmp_path / "job.json")}),
             MATTE,
             ("at", {"frame": 1002}),
@@ -498,7 +500,12 @@ def test_a_mask_by_box_and_a_job_for_the_farm(host: Host, tmp_path: Path) -> Non
     overlap = float((mask & drawn).sum() / (mask | drawn).sum())
     print("overlap of the mask by box with the artist's", round(overlap, 3), told[-3]["test"])
     assert overlap > 0.5
-    job = json.loads((tmp_path / "job.json").read_text())
+    (submitted,) = manager.taken
+    assert submitted["settings"]["segments"] == 2
+    handed, job = (
+        json.loads(Path(file).read_text()) for file in (submitted["settings"]["job_file"], tmp_path / "job.json")
+    )
+    assert {**handed["job"], "nonce": ""} == {**job["job"], "nonce": ""}
     assert job["job"]["plate"].endswith("plate.####.exr")
     job["job"]["out"] = str(tmp_path / "farm/{shot}.####.exr")
     (tmp_path / "job.json").write_text(json.dumps(job))

@@ -17,6 +17,7 @@ import OpenImageIO as oiio
 import pytest
 from blender_extension import NAME, import_extension
 from engines import Engine, running
+from flamenco_manager import Manager
 from shots import Shot, make_shot, read_image, write_image
 
 from matanyone_engine.cli.main import main
@@ -752,3 +753,37 @@ def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+# ------------------------------------------------------------------------------------------------ Flamenco
+
+
+def test_a_job_is_handed_to_flamenco(addon: Callable[[str], Any], manager: Manager) -> None:
+    flamenco = addon("flamenco")
+    job = flamenco.job_of("sh010", "/show/masks/sh010.json", 4, "Blender 5.2")
+    for address in (manager.address, f"{manager.address}/", manager.address.removeprefix("http://")):
+        assert flamenco.submit(address, job, online=False) == "0815"
+    assert manager.taken[0]["settings"] == {"job_file": "/show/masks/sh010.json", "segments": 4, "split": False}
+    assert {"name", "type", "priority", "submitter_platform"} <= set(manager.taken[0])
+    assert manager.taken[0]["submitter_platform"] in ("linux", "windows", "darwin")
+
+
+def test_why_flamenco_does_not_take_a_job_is_said(addon: Callable[[str], Any], manager: Manager) -> None:
+    flamenco = addon("flamenco")
+    job = {**flamenco.job_of("sh010", "/show/sh010.json", 4, "Blender"), "type": "other"}
+    for address, said in (
+        (manager.address, "job type unknown"),
+        ("http://127.0.0.1:9", "expected a Flamenco Manager at"),
+        ("ftp://farm", "expected the address"),
+        ("", "expected the address"),
+        ("http://farm.studio:8080", "expected permission to go online"),
+    ):
+        with pytest.raises(Exception, match=said):
+            flamenco.submit(address, job, online=False)
+
+
+def test_flamenco_calls_the_job_type_as_we_do(addon: Callable[[str], Any]) -> None:
+    """Flamenco takes the name from the file's, with - for _."""
+    script = Path(__file__).resolve().parents[2] / "farm" / "flamenco" / "matanyone_matte.js"
+    assert script.is_file()
+    assert script.stem.replace("_", "-") == addon("flamenco").JOB_TYPE

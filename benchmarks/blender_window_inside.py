@@ -23,6 +23,8 @@ LIMIT_MS = 50
 WIDE = 1000
 FACE, HAND = (0.53, 0.2), (0.235, 0.1)
 """Where they are on the example's first frame, 0..1 from the top left: what a box and one click leave out."""
+LAMP = ORDERS["lamp"]
+"""Where a lamp is that the matte takes along."""
 PATIENCE = 6
 """How much longer than on an idle machine something may take."""
 
@@ -185,7 +187,7 @@ def steps():
             bpy.ops.screen.screen_full_area()
         yield 1.0
     yield from roto()
-    yield from {"times": times, "pictures": pictures, "hands": hands, "tour": tour}[WHAT]()
+    yield from {"times": times, "hands": hands, "tour": tour}[WHAT]()
 
 
 def roto():
@@ -249,33 +251,6 @@ def times():
     told["longest_in_our_code_ms"] = {name: round(1000 * seconds, 1) for name, seconds in own.items()}
 
 
-def pictures():
-    picture("blender_roto")
-    yield from pointed()
-    picture("blender_point")
-    xdotool("key", "Escape")
-    yield 0.5
-    matte()
-    yield from until(lambda: ours("session").now.run.done >= ORDERS["frames"] // 2, 120)
-    yield 0.5
-    picture("blender_running")
-    yield from until(over, 120)
-    yield from editor("CompositorNodeTree")
-    backdrop()
-    fit(bpy.ops.node.view_all)
-    yield 3.0
-    picture("blender_result")
-    bpy.ops.matanyone.engine(what="TEST")
-    yield 1.0
-    largest().ui_type = "PREFERENCES"
-    bpy.context.preferences.active_section = "ADDONS"
-    bpy.context.window_manager.addon_search = "matanyone"
-    bpy.ops.preferences.addon_expand(module=ID)
-    yield 1.5
-    picture("blender_preferences")
-    told["outcome"] = over().outcome
-
-
 def backdrop():
     """The artist's own Viewer on what comes out of the group."""
     tree, space = ours("nodes").tree_of(bpy.context.scene), largest().spaces.active
@@ -322,7 +297,7 @@ def pointed(after=tuple):
 def tour():
     """Take the ten steps of docs/blender.md; what is on the screen after each is kept as a picture."""
     bpy.context.preferences.view.ui_scale = 0.9
-    for part in (asked, clicked, overlaid, composited, corrected, opened_while_clicking):
+    for part in (asked, clicked, overlaid, composited, corrected, preferred, opened_while_clicking):
         print("tour:", part.__name__, flush=True)
         yield from part()
 
@@ -439,8 +414,7 @@ def corrected():
     with within(largest()):
         bpy.ops.matanyone.point("INVOKE_DEFAULT")
     yield 1.0
-    across, down = zip(*ORDERS["points"], strict=True)
-    yield from pressed("mousemove", *on_screen(sum(across) / len(across) / 640, max(down) / 360 - 0.05))
+    yield from pressed("mousemove", *on_screen(*LAMP))
     before = len(drawn)
     for words in (("keydown", "ctrl"), ("click", 1), ("keyup", "ctrl")):
         yield from pressed(*words)
@@ -450,10 +424,25 @@ def corrected():
     xdotool("key", "Return")
     yield from until(lambda: len(shot.objects[0].keys) == 2)
     told["corrected"] = [(key.frame, key.source) for key in shot.objects[0].keys]
+    told["correction"] = bpy.path.abspath(shot.objects[0].keys[1].image.filepath)
     yield from until(lambda: ours("session").active() is None, 400)
     told["corrected said"] = ours("session").status(ours("session").now.run)
     yield 1.0
     picture("blender_corrected")
+
+
+def preferred():
+    """Look at the add-on's preferences, as they are after step 3."""
+    area = largest()
+    area.ui_type = "PREFERENCES"
+    bpy.context.preferences.active_section = "ADDONS"
+    bpy.context.window_manager.addon_search = "matanyone"
+    bpy.ops.preferences.addon_expand(module=ID)
+    yield 1.5
+    picture("blender_preferences")
+    yield from editor("CLIP_EDITOR")
+    area.spaces.active.clip = bpy.context.scene.matanyone.clip
+    yield 0.5
 
 
 def opened_while_clicking():

@@ -186,7 +186,7 @@ class Engine:
         self._decoder = Decoder()
         self._sandbox = Sandbox(_LOOKING_S)
         self._mask_sandbox = Sandbox(_PROMPT_S)
-        self._prompts = ThreadPoolExecutor(1, thread_name_prefix="prompt")  # an artist waits for each: it gives way to none
+        self._prompts = ThreadPoolExecutor(1, thread_name_prefix="prompt")  # an artist waits: no giving way
         self._pool = ThreadPoolExecutor(3, thread_name_prefix="pool", initializer=_give_way)
         self._device_queue: queue.SimpleQueue[tuple[Callable[[], EngineReport | None], Failed] | None] = (
             queue.SimpleQueue()

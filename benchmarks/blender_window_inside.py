@@ -78,6 +78,10 @@ def time_our_code():
     session, panels = ours("session"), ours("panels")
     session.pump, session.start = timed("timer", session.pump), timed("press", session.start)
     ours("operators")._Matte.modal = timed("modal", ours("operators")._Matte.modal)
+    overlay, strip = ours("overlay"), ours("strip")
+    overlay.unregister()
+    overlay._draw, strip.draw = timed("overlay", overlay._draw), timed("strip", strip.draw)
+    overlay.register()
     for mixin in (panels._Main, panels._Masks, panels._Settings):
         mixin.draw = timed("panels", mixin.draw)
 

@@ -18,6 +18,8 @@
     live.py         masks made again after each click                                                           no bpy
     alphas.py       alphas for the screen, read on a thread of their own                                        no bpy
     overlay.py      the matte over the plate
+    contours.py     outlines of a mask's picture with few points, for splines                                  no bpy
+    splines.py      a Mask datablock of a mask's picture
     strip.py        how far it can be trusted, under the timeline
     flamenco.py     hands a job file to a render farm                                                           no bpy
     chosen.py       the engine that the preferences choose

@@ -32,6 +32,8 @@ _KINDS = {1: "<f2", 2: "<f4"}
 """EXR's pixel types -> numpy's."""
 _LINES = {0: 1, 2: 1, 3: 16}
 """Compression -> scan lines in a chunk: none, ZIPS, ZIP."""
+UNREADABLE = (OSError, ValueError, KeyError, IndexError, struct.error, zlib.error)
+"""What reading a file raises that is no alpha of the engine's, or is cut short."""
 
 
 @dataclass(frozen=True)
@@ -138,12 +140,12 @@ def _read_safely(path: str, stamp: tuple[int, int] | None) -> Picture | None:
     """A file that is no alpha of ours, or is cut short, is not shown."""
     try:
         return read_alpha(Path(path)) if stamp is not None else None
-    except (OSError, ValueError, KeyError, IndexError, struct.error, zlib.error):
+    except UNREADABLE:
         return None
 
 
 def read_alpha(path: Path, widest: int = WIDEST) -> Picture:
-    """Read the channel A, or Y where there is none. Raises OSError, and ValueError and the like for other files."""
+    """Read the channel A, or Y where there is none. Raises one of UNREADABLE for other files."""
     import numpy as np
 
     data = path.read_bytes()

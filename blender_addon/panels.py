@@ -162,6 +162,8 @@ def _draw_key(pair, key, index):
     row = pair.row(align=True)
     row.prop(key, "source", text="", icon_only=True)
     row.prop(key, "mask" if key.source == "MASK" else "image", text="")
+    if key.source == "IMAGE":
+        row.operator("matanyone.key_to_spline", icon="CURVE_BEZCIRCLE", text="").index = index
 
 
 class _Settings(_Panel):

@@ -6,7 +6,7 @@ from __future__ import annotations
 import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty
 
-from . import outline, plan, scene
+from . import outline, plan, scene, splines
 from .engine.wire.errors import WireError
 from .reporting import report
 
@@ -210,6 +210,28 @@ class MATANYONE_OT_key_remove(bpy.types.Operator):
         return {"FINISHED"}
 
 
+class MATANYONE_OT_key_to_spline(bpy.types.Operator):
+    """Make a Mask datablock of the mask's picture: its outline with few points, which you can edit. The picture stays,
+    so that you can go back to it"""
+
+    bl_idname = "matanyone.key_to_spline"
+    bl_label = "Make Editable"
+    bl_options = {"REGISTER", "UNDO"}
+    index: IntProperty()
+
+    def execute(self, context):
+        shot = context.scene.matanyone
+        key = shot.objects[shot.object_index].keys[self.index]
+        try:
+            mask = splines.mask_of(key.image)
+        except WireError as error:
+            return report(self, error)
+        key.source, key.mask = "MASK", mask
+        if getattr(context.space_data, "type", "") in {"CLIP_EDITOR", "IMAGE_EDITOR"}:
+            context.space_data.mode, context.space_data.mask = "MASK", mask
+        return {"FINISHED"}
+
+
 class MATANYONE_OT_show_result(bpy.types.Operator):
     """Show the plate in this editor, with the matte over it"""
 
@@ -270,6 +292,7 @@ CLASSES = (
     MATANYONE_OT_key_remove,
     MATANYONE_OT_key_jump,
     MATANYONE_OT_preset,
+    MATANYONE_OT_key_to_spline,
     MATANYONE_OT_show_result,
 )
 

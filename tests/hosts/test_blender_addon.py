@@ -482,6 +482,7 @@ def test_a_mask_by_box_and_a_job_for_the_farm(host: Host, tmp_path: Path, manage
             ("setting", {"use_range": True, "first": 1001, "last": 1002}),
             ("at", {"frame": 1001}),
             ("run", {"operator": "matanyone.point", "box": [float(value) for value in box]}),
+            ("run", {"operator": "matanyone.key_to_spline"}),
             ("run", {"operator": "matanyone.submit", "segments": 2}),
             ("run", {"operator": "matanyone.save_job", "filepath": str(tmp_path / "job.json")}),
             MATTE,
@@ -500,6 +501,8 @@ def test_a_mask_by_box_and_a_job_for_the_farm(host: Host, tmp_path: Path, manage
     overlap = float((mask & drawn).sum() / (mask | drawn).sum())
     print("overlap of the mask by box with the artist's", round(overlap, 3), told[-3]["test"])
     assert overlap > 0.5
+    clicked = read_image(tmp_path / "mattes/masks/plate/subject.1001.pointed1.exr")[..., 3] > 0.5
+    assert (mask & clicked).sum() / (mask | clicked).sum() > 0.95, "the spline is the picture"
     (submitted,) = manager.taken
     assert submitted["settings"]["segments"] == 2
     handed, job = (

@@ -105,6 +105,7 @@ class MATANYONE_OT_point(bpy.types.Operator):
         if not self.pointing:
             overlay.end_live()
             return
+        self.say(context, f"Making the mask ... {_HELP}")
         try:
             self.live.ask(scene.prompt_for(context.scene.matanyone, self.pointing, self.frame, self.file))
         except WireError as error:

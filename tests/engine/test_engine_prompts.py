@@ -84,9 +84,9 @@ def test_said_again_it_is_answered_and_not_made_again(engine: Engine, client: En
 
 
 def test_sessions_go_on_while_masks_are_made(engine: Engine, client: EngineClient) -> None:
-    """As many masks as the pool has threads, each of which would take six seconds."""
+    """Three masks are asked for, the first of which is not made before the session has all its answers."""
     answer = expected()
-    engine.accident("mask", "sleep", **{"for": 6.0})
+    engine.accident("mask", "wait", **{"for": 300.0})
     asked = [prompt(engine.folder / f"beside {number}") for number in range(3)]
     requests = [client.pump.ask(each) for each in asked]
     shot = client.open_shot(SIZE, RAW)

@@ -55,7 +55,7 @@ class Chances:
     """Says how often what happens. The defaults make training clips; the held-out set asks for one thing at a time."""
 
     distractor: float = 0.45
-    twin: float = 0.1
+    twin: float = 0.35
     """The distractor is the subject's own double."""
     occluder: float = 0.15
     camera: float = 0.4

@@ -218,6 +218,19 @@ LITE_STAGES = (
     replace(
         _LITE,
         name="lite-3",
+        iterations=6_000,
+        batch=3,
+        crop=(192, 288),
+        frames=(4, 8),
+        rate=3e-4,
+        top_k=30,
+        weights=replace(_LITE.weights, change=0.2),
+        through_time=True,
+        seed=26457513,
+    ),
+    replace(
+        _LITE,
+        name="lite-4",
         iterations=1_500,
         crop=(288, 416),
         batch=2,
@@ -228,8 +241,8 @@ LITE_STAGES = (
         seed=17320508,
     ),
 )
-"""Ours, for the network with a trained trunk: the core alone, from small crops to its real size. The rate stays up and
-the weight average is what is judged, so that the campaign can stop and be judged at any time; the last stage lets the
-rate fall."""
+"""Ours, for the network with a trained trunk: the core alone, from small crops to its real size. The third stage has
+clips that are long enough to drift, and lets gradients pass through time. The rate stays up and the weight average is
+what is judged, so that the campaign can stop and be judged at any time; the last stage lets the rate fall."""
 
 STAGES = {stage.name: stage for stage in (*MATANYONE_STAGES, *MINI_STAGES, *LITE_STAGES)}

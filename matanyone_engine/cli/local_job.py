@@ -170,7 +170,7 @@ class _Here:
 
     def _announce(self) -> None:
         plan, weights = self.plan, self.weights
-        _describe(self.console, plan, f"{weights.label} ({weights.licence}) on {self.network.device}")
+        _describe(self.console, plan, weights, str(self.network.device))
         self.reporter.planned(
             frames=len(plan.frames),
             range=describe_frames(plan.frames),
@@ -183,7 +183,7 @@ class _Here:
         )
 
 
-def _describe(console: Console, plan: MattePlan, model: str) -> None:
+def _describe(console: Console, plan: MattePlan, weights: VettedWeights, device: str) -> None:
     """Print what is about to happen, so that nothing is assumed in silence."""
     frames = describe_frames(plan.frames)
     width, height = plan.size
@@ -191,7 +191,8 @@ def _describe(console: Console, plan: MattePlan, model: str) -> None:
     picture = describe_picture(plan.source.header(plan.frames[0]))
     if picture != PLAIN_PICTURE:
         console.print(f"picture {picture}")
-    console.print(f"size    {describe_density(plan.job, width, height)}")
+    density = describe_density(plan.job, width, height, weights.core_size, learned=weights.refiner)
+    console.print(f"size    {density}")
     if plan.job.region:
         console.print(f"region  {plan.job.region}")
     console.print(f"colour  {plan.colour.space}  ({plan.colour.reason}){_exposed(plan)}")
@@ -200,7 +201,7 @@ def _describe(console: Console, plan: MattePlan, model: str) -> None:
         console.print(f"mask    {name}{file.source}  on frame {seed.frame}")
     if plan.job.edges.changed:
         console.print(f"edges   {describe_edges(plan.job.edges)}")
-    console.print(f"model   {model}")
+    console.print(f"model   {weights.label} ({weights.licence}) on {device}")
     for path in plan.paths(plan.frames[0]):
         console.print(f"out     {path}")
 

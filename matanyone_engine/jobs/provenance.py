@@ -32,7 +32,12 @@ def describe_making(
     size: tuple[int, int],
     memory: MemoryPolicy,
 ) -> dict[str, str]:
-    """Return what goes into every file as matanyone:<key>. size: width and height of the plate, in pixels."""
+    """Return what goes into every file as matanyone:<key>. size: width and height of the plate, in pixels.
+
+    Where an option was left to the weights, what they chose is written.
+    """
+    warm_ups = weights.warm_up_passes if options.warm_up_passes is None else options.warm_up_passes
+    working_size = weights.core_size if options.working_size is None else options.working_size
     return {
         "version": __version__,
         "model": weights.label,
@@ -46,9 +51,9 @@ def describe_making(
         "plateColorspace": f"{colour.space} ({colour.reason})",
         "networkView": view.name,
         "exposure": f"{view.exposure:g}",
-        "warmUpPasses": str(options.warm_up_passes),
-        "workingSize": "full" if options.working_size is None else str(options.working_size),
-        "computed": describe_density(options, *size),
+        "warmUpPasses": str(warm_ups),
+        "workingSize": "full" if working_size is None else str(working_size),
+        "computed": describe_density(options, *size, weights.core_size, learned=weights.refiner),
         "holdTolerance": "off" if options.hold_tolerance is None else f"{options.hold_tolerance:g}",
         "memory": json.dumps(memory.to_dict()),
     }

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from matanyone_engine.errors import SettingError
 from matanyone_engine.matting.geometry import Geometry, Size
 from matanyone_engine.matting.held_frames import LARGEST_TOLERANCE
+from matanyone_engine.matting.learned_refine import NAME as LEARNED
 from matanyone_engine.matting.refine import GuidedFilter
 from matanyone_engine.matting.region import Region
 
@@ -74,16 +75,19 @@ def check_size(options: SessionOptions, width: int, height: int) -> None:
     Region.parse(options.region).check(Geometry.of(Size(height, width), options.working_size))
 
 
-def describe_density(options: SessionOptions, width: int, height: int) -> str:
+def describe_density(options: SessionOptions, width: int, height: int, core_size: int | None, *, learned: bool) -> str:
     """Say in words what is computed of plates of this size and how it comes back: '1920x1080 of 3840x2160, refined
     (...)'.
+
+    core_size: the network's own; learned: whether it has a refiner.
     """
-    geometry = Geometry.of(Size(height, width), options.working_size)
+    working_size = core_size if options.working_size is None else options.working_size
+    geometry = Geometry.of(Size(height, width), working_size)
+    refined = f"refined ({LEARNED if learned else GuidedFilter().name})" if options.refine else ""
     if not geometry.scaled:
-        return f"{width}x{height}, every pixel"
+        return f"{width}x{height}, every pixel" + (f", {refined}" if refined and learned else "")
     rows, columns = geometry.working
-    how = f"refined ({GuidedFilter().name})" if options.refine else "enlarged bilinearly"
-    return f"{columns}x{rows} of {width}x{height}, {how}"
+    return f"{columns}x{rows} of {width}x{height}, {refined or 'enlarged bilinearly'}"
 
 
 def _check_option(name: str, value: int, *, minimum: int) -> None:

@@ -63,7 +63,7 @@ def refined(
     how = how or GuidedFilter()
     full = alpha.new_zeros(1, 1, *size)
     # A GPU filters everything faster than it is asked for the parts.
-    parts = [box] if alpha.is_cuda else list(soft_parts(alpha[0, 0], size, box, how))
+    parts = [box] if alpha.is_cuda else list(soft_parts(alpha[0, 0], size, box, reach=2 * how.radius + 1))
     if parts != [box]:
         smooth = F.interpolate(alpha, size=size, mode="bilinear", align_corners=False)
         full[..., box.y0 : box.y1, box.x0 : box.x1] = smooth[..., box.y0 : box.y1, box.x0 : box.x1]
@@ -88,12 +88,12 @@ def _filter(full: Tensor, alpha: Tensor, seen: Tensor, plate: Tensor, box: Box, 
         full[..., top:bottom, box.x0 : box.x1] = answer.clamp_(0, 1)
 
 
-def soft_parts(alpha: Tensor, full: Size, box: Box, how: GuidedFilter) -> Iterator[Box]:
+def soft_parts(alpha: Tensor, full: Size, box: Box, reach: int) -> Iterator[Box]:
     """Find where alpha (h, w) is not flat: boxes of the plate, of size `full`, within `box`, that do not overlap.
 
-    Outside of them the alphas that an answer is made from differ by FLAT at most.
+    reach: pixels of alpha around an answer that it is made from. Outside of the boxes those differ by FLAT at most.
     """
-    soft = _soft_cells(alpha, reach=math.ceil((2 * how.radius + 1) / _CELL))
+    soft = _soft_cells(alpha, reach=math.ceil(reach / _CELL))
     down, across = alpha.shape[0] / full[0], alpha.shape[1] / full[1]
     for first in range(0, soft.shape[0], _BAND):
         top, bottom = _edge(first, down, box.y0, box.y1), _edge(first + _BAND, down, box.y0, box.y1)

@@ -28,6 +28,7 @@ from matanyone_engine.matting.confidence import Signals, covered, measured
 from matanyone_engine.matting.geometry import Box, Geometry, Size, Window
 from matanyone_engine.matting.inference import inference
 from matanyone_engine.matting.inside_outside import NO_CONSTRAINTS, Constraints, Image, MaskLimits
+from matanyone_engine.matting.learned_refine import learned_refined
 from matanyone_engine.matting.memory_policy import MemoryPolicy
 from matanyone_engine.matting.options import check_options, options_of_snapshot
 from matanyone_engine.matting.prepared_plate import AnyPlate, EncodeOn, ReadyPlate, at_once, check_values, float_tensor
@@ -103,7 +104,8 @@ class MattingSession:
         network's weights.
 
         working_size: limit of the shortest side that is computed, in pixels; None computes at full size. Alphas come
-        back at the plate's size either way: along the plate's detail (refine.py), or bilinearly without `refine`.
+        back at the plate's size either way: refined from the plate (learned_refine.py where the weights hold a refiner,
+        else refine.py), or bilinearly without `refine`.
 
         region: what of the plate is computed, in the words of Region.parse(); the alpha is 0 elsewhere.
 
@@ -426,7 +428,7 @@ class MattingSession:
         """Store the new state, and with it what moving windows and held frames need of this frame."""
         state = stepped.state
         assert state.window is not None
-        geometry, refine = shown.geometry, refine and shown.geometry.scaled
+        geometry, refine = shown.geometry, refine and shown.can_refine
         whole = state.window.placed(stepped.alpha, geometry.whole)
         with inference():
             answer = shown.full_size(whole, geometry.box_of(state.window), refine=refine)
@@ -458,6 +460,11 @@ class _SessionPlate:
         """Returns what later plates are compared with; None where every frame is computed."""
         return None if self.limits is not None else self.ready.look
 
+    @property
+    def can_refine(self) -> bool:
+        """Returns whether alphas of this plate gain by it: a refiner sharpens those of the plate's own size, too."""
+        return self.geometry.scaled or self.ready.network.refiner is not None
+
     def limits_in(self, window: Window) -> MaskLimits | None:
         """Return the limits at working size, in a window."""
         return self.limits and self.limits.prepared(self.geometry).mapped(window.cut)
@@ -475,7 +482,9 @@ class _SessionPlate:
         return answer[0, 0]
 
     def _enlarged(self, alpha: Tensor, box: Box) -> Tensor:
-        unpad = self.geometry.unpad
+        unpad, refiner = self.geometry.unpad, self.ready.network.refiner
+        if refiner is not None:
+            return learned_refined(refiner, unpad(alpha), self.ready.plate, box)
         return refined(unpad(alpha), unpad(self.ready.padded), self.ready.plate, box)
 
 

@@ -56,6 +56,8 @@ class Dims:
     """Object queries: the first half watches the foreground, the second the background."""
     decoder_dims: tuple[int, ...] = (256, 128, 128, 64, 16)
     """Decoder maps at strides 16, 8, 4, 2, 1."""
+    refiner_width: int = 0
+    """Of the refiner that brings alphas to the plate's size (refiner.py); 0: there is none."""
     position_scale: float = 32
     position_temperature: float = 128
 
@@ -78,8 +80,14 @@ class Dims:
         return CORE_SIZE if self.trunk == "lite0" else None
 
     def to_json(self) -> str:
-        """Return the text that a safetensors file's metadata keeps under 'dims'."""
-        return json.dumps(dataclasses.asdict(self))
+        """Return the text that a safetensors file's metadata keeps under 'dims'.
+
+        A network without a refiner has the text that it had before there were any: digests of weights contain it.
+        """
+        fields = dataclasses.asdict(self)
+        if not self.refiner_width:
+            del fields["refiner_width"]
+        return json.dumps(fields)
 
     @classmethod
     def from_json(cls, text: str) -> Dims:
@@ -107,9 +115,9 @@ def _problem(dims: Dims) -> str | None:
         return "feature_dims and decoder_dims that do not name five strides (16, 8, 4, 2, 1)"
     others = {"trunk", "mask_trunk", "position_scale", "position_temperature"}
     for name, value in vars(dims).items():
-        widths = value if isinstance(value, tuple) else (value,)
-        if name not in others and not all(isinstance(width, int) and 1 <= width <= _WIDEST for width in widths):
-            return f"{name} {value!r}, which is not made of whole numbers from 1 to {_WIDEST}"
+        widths, least = value if isinstance(value, tuple) else (value,), int(name != "refiner_width")
+        if name not in others and not all(isinstance(width, int) and least <= width <= _WIDEST for width in widths):
+            return f"{name} {value!r}, which is not made of whole numbers from {least} to {_WIDEST}"
     if dims.embed_dim % dims.transformer_heads:
         return f"embed_dim {dims.embed_dim}, which {dims.transformer_heads} heads do not divide"
     if dims.embed_dim % 4 or dims.num_queries % 2:
@@ -140,5 +148,6 @@ MINI = Dims(
 )
 """The small network that ships with the package (2.7 M parameters)."""
 
-LITE = dataclasses.replace(MINI, trunk="lite0")
-"""The network for CPUs: an EfficientNet-Lite0 that was trained on ImageNet, and a core that runs at a limited size."""
+LITE = dataclasses.replace(MINI, trunk="lite0", refiner_width=32)
+"""The network for CPUs: an EfficientNet-Lite0 that was trained on ImageNet, a core that runs at a limited size, and a
+refiner."""

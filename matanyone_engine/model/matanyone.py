@@ -25,6 +25,7 @@ from matanyone_engine.model.lite import LiteMaskEncoder, LitePixelEncoder
 from matanyone_engine.model.lite_decoder import LiteDecoder
 from matanyone_engine.model.object_summarizer import ObjectSummarizer
 from matanyone_engine.model.object_transformer import ObjectTransformer, TransformerReadout
+from matanyone_engine.model.refiner import Refiner
 
 WARM_UP_PASSES = 10
 """The published default (spec section 5.3)."""
@@ -85,6 +86,7 @@ class MatAnyone(nn.Module):
         self.object_summarizer = ObjectSummarizer(dims)
         self.aux_computer = AuxComputer(dims)
         self.temp_sparity = ChangeHead(dims)
+        self.refiner = Refiner(dims.refiner_width) if dims.refiner_width else None
         if lite:
             self.warm_up_passes = LITE_WARM_UP_PASSES
         self.register_buffer("mean", torch.tensor(IMAGE_MEAN).view(1, 3, 1, 1), persistent=False)

@@ -54,6 +54,8 @@ _HALVED = (
     "mask_decoder.up_8_4",
     "mask_decoder.up_4_2",
     "mask_decoder.up_2_1",
+    "refiner.enter",
+    "refiner.body",
 )
 
 # Convolution -> the norm that follows it in the same module.

@@ -147,6 +147,12 @@ class VettedWeights:
     standing: Standing
     precision: str = "exact"
     """How the network that was made from it computes: a precision.Precision's value."""
+    core_size: int | None = None
+    """MatAnyone.core_size of that network."""
+    warm_up_passes: int | None = None
+    """MatAnyone.warm_up_passes of that network; None before there is one."""
+    refiner: bool = False
+    """Whether that network has a refiner."""
 
     @property
     def licence(self) -> str:
@@ -281,7 +287,14 @@ def load_vetted(
     network, weights = _load(name_or_path, target)
     verified = weights.standing == "verified" and weights.model is not None and weights.model.verified_fast
     chosen = choose_precision(precision, target, verified)
-    return prepared(network, chosen), replace(weights, precision=chosen.value)
+    made = replace(
+        weights,
+        precision=chosen.value,
+        core_size=network.core_size,
+        warm_up_passes=network.warm_up_passes,
+        refiner=network.refiner is not None,
+    )
+    return prepared(network, chosen), made
 
 
 def load_trainable(name_or_path: str | os.PathLike[str]) -> MatAnyone:

@@ -119,7 +119,7 @@ def test_what_is_not_filtered_is_flat_as_far_as_a_function_looks(box: Box) -> No
     alpha = torch.zeros(67, 101)
     alpha[10:14, 50:55], alpha[60, 3], alpha[40:, 90:] = torch.rand(4, 5), 0.1, 1.0
     how, left_out = GuidedFilter(radius=2), torch.ones(133, 201, dtype=torch.bool)
-    for part in refine.soft_parts(alpha, (133, 201), box, how):
+    for part in refine.soft_parts(alpha, (133, 201), box, reach=2 * how.radius + 1):
         inside = left_out[part.y0 : part.y1, part.x0 : part.x1]
         assert inside.all()  # no pixel twice
         inside[:] = False

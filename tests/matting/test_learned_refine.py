@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Alphas of working size go through the network's refiner: in parts as in one, never outside the box, step by step."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from toy import disc
+
+from matanyone_engine.matting.geometry import Box, Size
+from matanyone_engine.matting.inference import inference
+from matanyone_engine.matting.learned_refine import learned_refined, steps_between
+from matanyone_engine.matting.options import describe_density
+from matanyone_engine.matting.session import MattingSession
+from matanyone_engine.model.dims import LITE, MINI, Dims
+from matanyone_engine.model.matanyone import MatAnyone
+from matanyone_engine.model.precision import Precision, prepared
+from matanyone_engine.model.refiner import MARGIN, MOST_ENLARGED, Refiner
+
+HEIGHT, WIDTH = 161, 243
+SMALL = (80, 121)
+
+
+@pytest.fixture
+def refiner() -> Refiner:
+    """One that changes what it is given."""
+    torch.manual_seed(3)
+    made = Refiner(8).eval().requires_grad_(requires_grad=False)
+    torch.nn.init.normal_(made.head.weight, std=0.05)
+    return made
+
+
+@pytest.fixture
+def alpha() -> torch.Tensor:
+    """A disc with a soft edge at working size; most of the frame is flat."""
+    hard = disc(*SMALL, 20)[None, None]
+    return F.avg_pool2d(hard, 5, 1, 2)
+
+
+@pytest.fixture
+def plate() -> torch.Tensor:
+    torch.manual_seed(4)
+    return torch.rand(1, 3, HEIGHT, WIDTH)
+
+
+def whole(refiner: Refiner, alpha: torch.Tensor, plate: torch.Tensor) -> torch.Tensor:
+    """The definition: the enlarged alpha and the plate, borders going on, through the refiner at once."""
+    enlarged = F.interpolate(alpha, size=(HEIGHT, WIDTH), mode="bilinear", align_corners=False)
+    together = F.pad(torch.cat([plate, enlarged], dim=1), (MARGIN, MARGIN + 1, MARGIN, MARGIN + 1), mode="replicate")
+    refined = refiner(together[:, :3], together[:, 3:], HEIGHT / SMALL[0]).clamp(0, 1)
+    return refined[..., MARGIN : MARGIN + HEIGHT, MARGIN : MARGIN + WIDTH]
+
+
+def test_parts_give_what_the_whole_gives(
+    refiner: Refiner, alpha: torch.Tensor, plate: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("matanyone_engine.matting.learned_refine.TILE", 37)
+    ours, expected = learned_refined(refiner, alpha, plate), whole(refiner, alpha, plate)
+    varies = F.max_pool2d(alpha, 3, 1, 1) > -F.max_pool2d(-alpha, 3, 1, 1)
+    soft = F.interpolate(varies.float(), size=(HEIGHT, WIDTH), mode="bilinear") > 0
+    assert float((ours - expected)[soft].abs().max()) < 1e-5
+    assert float((expected - F.interpolate(alpha, size=(HEIGHT, WIDTH), mode="bilinear"))[soft].abs().max()) > 0.05
+
+
+def test_a_flat_alpha_is_left_as_it_is(refiner: Refiner, plate: torch.Tensor) -> None:
+    for value in (0.0, 1.0):
+        assert (learned_refined(refiner, torch.full((1, 1, *SMALL), value), plate) == value).all()
+
+
+def test_nothing_lies_outside_of_the_box(refiner: Refiner, alpha: torch.Tensor, plate: torch.Tensor) -> None:
+    box = Box(60, 31, 150, 120)
+    part, every = learned_refined(refiner, alpha, plate, box), learned_refined(refiner, alpha, plate)
+    inside = torch.zeros_like(part, dtype=torch.bool)
+    inside[..., box.y0 : box.y1, box.x0 : box.x1] = True
+    assert (part[~inside] == 0).all()
+    assert float((part - every)[inside].abs().max()) < 1e-5
+
+
+def test_an_untrained_refiner_changes_nothing(alpha: torch.Tensor, plate: torch.Tensor) -> None:
+    enlarged = F.interpolate(alpha, size=(HEIGHT, WIDTH), mode="bilinear", align_corners=False)
+    with inference():
+        ours = learned_refined(Refiner(8), alpha, plate)
+    assert float((ours - enlarged).abs().max()) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("working", "full", "count"),
+    [
+        ((432, 768), (432, 768), 1),
+        ((432, 768), (1080, 1920), 1),
+        ((432, 768), (2160, 3840), 2),
+        ((64, 64), (2048, 2048), 4),
+    ],
+)
+def test_a_large_enlargement_is_done_in_steps(working: tuple[int, int], full: tuple[int, int], count: int) -> None:
+    sizes = [Size(*working), *steps_between(Size(*working), Size(*full))]
+    assert len(sizes) == count + 1
+    assert sizes[-1] == full
+    for small, large in itertools.pairwise(sizes):
+        assert large.height / small.height < MOST_ENLARGED + 0.01
+
+
+def test_an_answer_depends_on_its_margin_only(refiner: Refiner, plate: torch.Tensor) -> None:
+    plate, alpha = plate[..., :160, :240], torch.rand(1, 1, 160, 240)
+    other = plate.clone()
+    other[..., 80, 120] = 1 - other[..., 80, 120]
+    moved = (refiner(plate, alpha, 2.0) - refiner(other, alpha, 2.0)).abs()[0, 0] > 0
+    rows, columns = torch.nonzero(moved, as_tuple=True)
+    assert 4 < int((rows - 80).abs().max()) <= MARGIN
+    assert int((columns - 120).abs().max()) <= MARGIN
+
+
+def test_a_session_uses_the_refiner_of_its_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(5)
+    network = MatAnyone(LITE)
+    assert network.refiner is not None
+    torch.nn.init.normal_(network.refiner.head.weight, std=0.05)
+    shown = np.random.default_rng(1).random((3, 96, 128), np.float32)
+    mask = disc(96, 128, 20)
+    for working_size in (None, 48):
+        answers = []
+        for refine in (True, False):
+            session = MattingSession(prepared(network, Precision.EXACT), working_size=working_size, refine=refine)
+            session.seed(shown, mask)
+            answers.append((session.advance(shown), session.state.known().alpha))
+        assert float((answers[0][0] - answers[1][0]).abs().max()) > 1e-3
+        assert torch.equal(answers[0][1], answers[1][1])  # what is remembered does not depend on it
+
+
+def test_dims_without_a_refiner_read_and_write_as_before() -> None:
+    assert "refiner" not in MINI.to_json()
+    assert Dims.from_json(MINI.to_json()) == MINI
+    assert Dims.from_json(LITE.to_json()) == LITE
+    assert MatAnyone(MINI).refiner is None
+
+
+class Options:
+    """Those of a session, as a user leaves them."""
+
+    warm_up_passes = working_size = region = None
+    refine, hold_tolerance = True, 0.0
+
+
+def test_an_alpha_says_what_the_network_computed() -> None:
+    assert describe_density(Options(), 1920, 1080, 432, learned=True) == "768x432 of 1920x1080, refined (learned)"
+    assert describe_density(Options(), 480, 270, 432, learned=True) == "480x270, every pixel, refined (learned)"
+    assert describe_density(Options(), 480, 270, None, learned=False) == "480x270, every pixel"

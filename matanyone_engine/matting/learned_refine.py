@@ -19,16 +19,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from matanyone_engine.matting.geometry import Box, Size
-from matanyone_engine.matting.refine import soft_parts
-from matanyone_engine.model.refiner import FOLD, MARGIN, MOST_ENLARGED, Refiner
+from matanyone_engine.matting.refine import enlarged_lines, soft_parts
+from matanyone_engine.model.refiner import COLOUR_STRIDE, FOLD, MARGIN, MOST_ENLARGED, Refiner, edge_colours
 
 TILE = 512
 """Plate pixels on a side that are computed at a time; bounds the memory that the refiner's maps take."""
 NAME = "learned"
 
 
-def learned_refined(refiner: Refiner, alpha: Tensor, plate: Tensor, box: Box | None = None) -> Tensor:
-    """Return alpha (1, 1, h, w) at the plate's size (1, 1, H, W), refined from the plate (1, 3, H, W). All are 0..1.
+def learned_refined(refiner: Refiner, alpha: Tensor, seen: Tensor, plate: Tensor, box: Box | None = None) -> Tensor:
+    """Return alpha (1, 1, h, w) at the plate's size (1, 1, H, W), refined from the plate (1, 3, H, W). seen (1, 3, h,
+    w) is the plate at working size. All are 0..1.
 
     box: plate pixels outside of which the answer is 0; None for the whole plate.
     """
@@ -36,9 +37,9 @@ def learned_refined(refiner: Refiner, alpha: Tensor, plate: Tensor, box: Box | N
     box = box or Box(0, 0, full.width, full.height)
     for size in steps_between(Size(*alpha.shape[-2:]), full):
         if size == full:
-            return _step(refiner, alpha, plate, box)
-        smaller = F.interpolate(plate, size=size, mode="bilinear", align_corners=False, antialias=True)
-        alpha = _step(refiner, alpha, smaller, _scaled(box, full, size))
+            return _step(refiner, alpha, seen, plate, box)
+        larger = F.interpolate(plate, size=size, mode="bilinear", align_corners=False, antialias=True)
+        alpha, seen = _step(refiner, alpha, seen, larger, _scaled(box, full, size)), larger
     raise AssertionError("the last step is the plate's size")
 
 
@@ -63,16 +64,18 @@ def _scaled(box: Box, full: Size, size: Size) -> Box:
     )
 
 
-def _step(refiner: Refiner, alpha: Tensor, plate: Tensor, box: Box) -> Tensor:
+def _step(refiner: Refiner, alpha: Tensor, seen: Tensor, plate: Tensor, box: Box) -> Tensor:
     """Enlarge the alpha to this plate's size and refine it where it is not flat."""
-    full, working = Size(*plate.shape[-2:]), Size(*alpha.shape[-2:])
-    scale = full.height / working.height
-    answer = alpha.new_zeros(1, 1, *full)
+    full = Size(*plate.shape[-2:])
+    scale = full.height / alpha.shape[-2]
     smooth = F.interpolate(alpha, size=full, mode="bilinear", align_corners=False)
+    answer = alpha.new_zeros(1, 1, *full)
     answer[..., box.y0 : box.y1, box.x0 : box.x1] = smooth[..., box.y0 : box.y1, box.x0 : box.x1]
+    colours = edge_colours(alpha, seen)
     for part in soft_parts(alpha[0, 0], full, box, reach=math.ceil(MARGIN / scale)):
         for tile in _tiles(part):
-            answer[..., tile.y0 : tile.y1, tile.x0 : tile.x1] = _refined_tile(refiner, smooth, plate, tile, scale)
+            refined = _refined_tile(refiner, smooth, colours, plate, tile, scale)
+            answer[..., tile.y0 : tile.y1, tile.x0 : tile.x1] = refined
     return answer
 
 
@@ -82,11 +85,14 @@ def _tiles(part: Box) -> Iterator[Box]:
             yield Box(left, top, min(left + TILE, part.x1), min(top + TILE, part.y1))
 
 
-def _refined_tile(refiner: Refiner, smooth: Tensor, plate: Tensor, tile: Box, scale: float) -> Tensor:
+def _refined_tile(refiner: Refiner, smooth: Tensor, colours: Tensor, plate: Tensor, tile: Box, scale: float) -> Tensor:
     """The refined alpha of one tile, (1, 1, rows, columns)."""
     rows, columns = _reach(tile.y0, tile.y1), _reach(tile.x0, tile.x1)
-    together = [_around(_around(each, -2, *rows), -1, *columns) for each in (plate, smooth)]
-    refined = refiner(*together, scale).clamp_(0, 1)
+    shown, alpha = (_around(_around(each, -2, *rows), -1, *columns) for each in (plate, smooth))
+    to_colours = 1 / (COLOUR_STRIDE * scale)
+    colours = enlarged_lines(colours, -2, rows, 0, to_colours)
+    colours = enlarged_lines(colours, -1, columns, 0, to_colours)
+    refined = refiner(shown, alpha, colours, scale).clamp_(0, 1)
     top, left = tile.y0 - rows[0], tile.x0 - columns[0]
     return refined[..., top : top + tile.y1 - tile.y0, left : left + tile.x1 - tile.x0]
 

@@ -215,15 +215,19 @@ class _Reach:
 
     def columns(self, x: Tensor, start: int, stop: int) -> Tensor:
         """Columns of the plate out of a map of this part; with rows(), the same as enlarging the whole bilinearly."""
-        return _lines(x, -1, (start, stop), self.left, self.working[1] / self.full[1])
+        return enlarged_lines(x, -1, (start, stop), self.left, self.working[1] / self.full[1])
 
     def rows(self, x: Tensor, start: int, stop: int) -> Tensor:
         """Rows of the plate out of a map of this part."""
-        return _lines(x, -2, (start, stop), self.top, self.working[0] / self.full[0])
+        return enlarged_lines(x, -2, (start, stop), self.top, self.working[0] / self.full[0])
 
 
-def _lines(x: Tensor, axis: int, span: tuple[int, int], first: int, scale: float) -> Tensor:
-    """Lines span of a bilinear enlargement along one axis, half-pixel centres; x begins at working line `first`."""
+def enlarged_lines(x: Tensor, axis: int, span: tuple[int, int], first: int, scale: float) -> Tensor:
+    """Return lines span of a bilinear enlargement along one axis, half-pixel centres; beyond the border, its line.
+
+    axis: -1 for columns, -2 for rows. first: the line of the whole map that x begins with. scale: lines of the map to a
+    line of the answer.
+    """
     at = (torch.arange(*span, device=x.device, dtype=torch.float32) + 0.5) * scale - 0.5 - first
     at = at.clamp(0, x.shape[axis] - 1)
     before = at.floor().long()

@@ -484,7 +484,7 @@ class _SessionPlate:
     def _enlarged(self, alpha: Tensor, box: Box) -> Tensor:
         unpad, refiner = self.geometry.unpad, self.ready.network.refiner
         if refiner is not None:
-            return learned_refined(refiner, unpad(alpha), self.ready.plate, box)
+            return learned_refined(refiner, unpad(alpha), unpad(self.ready.padded), self.ready.plate, box)
         return refined(unpad(alpha), unpad(self.ready.padded), self.ready.plate, box)
 
 

@@ -19,12 +19,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from matanyone_engine.matting.geometry import Geometry, Size
+from matanyone_engine.matting.refine import enlarged_lines
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.model.matanyone import MatAnyone
-from matanyone_engine.model.refiner import MARGIN, MOST_ENLARGED
+from matanyone_engine.model.refiner import COLOUR_STRIDE, MARGIN, MOST_ENLARGED, edge_colours
 from matanyone_engine.training import augment
 from matanyone_engine.training.augment import Rng
 from matanyone_engine.training.data import MattingSamples
+from matanyone_engine.training.pictures import Pixels
 
 PLATE = Size(432, 640)
 """Pixels of the composed plates."""
@@ -46,6 +48,8 @@ class RefinerPatches(NamedTuple):
     """(N, 3, PATCH, PATCH), display-referred."""
     alpha: NDArray[np.uint16]
     """(N, 1, PATCH, PATCH): the core's, enlarged bilinearly."""
+    colours: NDArray[np.uint8]
+    """(N, 6, PATCH, PATCH): edge_colours() of the whole frame, enlarged."""
     truth: NDArray[np.uint8]
     """(N, 1, PATCH, PATCH)."""
     enlarged: float
@@ -56,39 +60,50 @@ def patches_of_clip(network: MatAnyone, samples: MattingSamples, rng: Rng) -> Re
     """Compose one clip, have the network matte it, and cut patches where its alpha or the true one has an edge."""
     clip = samples.shot(rng, FRAMES, PLATE)
     enlarged = 1.0 if rng.random() < _NOT_ENLARGED else float(rng.uniform(1.2, MOST_ENLARGED))
-    session = MattingSession(network, working_size=round(PLATE.height / enlarged), refine=False, hold_tolerance=None)
-    cut: list[tuple[Tensor, Tensor, Tensor]] = []
+    geometry = Geometry.of(PLATE, round(PLATE.height / enlarged))
+    enlarged = PLATE.height / geometry.working.height
+    session = MattingSession(network, working_size=min(geometry.working), refine=False, hold_tolerance=None)
+    cut: list[Tensor] = []
     for number, (plate, truth) in enumerate(zip(clip.plates, clip.alphas, strict=True)):
         if number:
-            alpha = session.advance(plate)
+            session.advance(plate)
         else:
             mask = augment.guide_mask(rng, truth)
-            alpha = session.seed(plate, mask if mask.max() > 0 else truth)
-        shown = torch.from_numpy(np.ascontiguousarray(plate.transpose(2, 0, 1)))
-        cut += _cut(rng, shown, alpha.clamp(0, 1)[None], torch.from_numpy(truth)[None])
-    plates, alphas, truths = (torch.stack(each).numpy() for each in zip(*cut, strict=True))
-    geometry = Geometry.of(PLATE, round(PLATE.height / enlarged))
+            session.seed(plate, mask if mask.max() > 0 else truth)
+        alpha = geometry.unpad(session.state.known().alpha)
+        cut += _cut(rng, _whole(plate, alpha, truth, geometry, enlarged))
+    patches = torch.stack(cut).numpy()
     return RefinerPatches(
-        np.round(255 * plates.clip(0, 1)).astype(np.uint8),
-        np.round(65535 * alphas).astype(np.uint16),
-        np.round(255 * truths).astype(np.uint8),
-        PLATE.height / geometry.working.height,
+        np.round(255 * patches[:, :3].clip(0, 1)).astype(np.uint8),
+        np.round(65535 * patches[:, 3:4]).astype(np.uint16),
+        np.round(255 * patches[:, 4:10].clip(0, 1)).astype(np.uint8),
+        np.round(255 * patches[:, 10:]).astype(np.uint8),
+        enlarged,
     )
 
 
-def _cut(rng: Rng, plate: Tensor, alpha: Tensor, truth: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def _whole(plate: Pixels, alpha: Tensor, truth: Pixels, geometry: Geometry, enlarged: float) -> Tensor:
+    """All that a patch holds of a frame, (11, *PLATE): plate, alpha, colours, truth."""
+    shown = torch.from_numpy(np.ascontiguousarray(plate.transpose(2, 0, 1)))[None]
+    colours = edge_colours(alpha, geometry.shrink(shown))
+    scale = 1 / (COLOUR_STRIDE * enlarged)
+    colours = enlarged_lines(colours, -2, (0, PLATE.height), 0, scale)
+    colours = enlarged_lines(colours, -1, (0, PLATE.width), 0, scale)
+    larger = F.interpolate(alpha, size=PLATE, mode="bilinear", align_corners=False)
+    return torch.cat([shown[0], larger[0].clamp(0, 1), colours[0], torch.from_numpy(truth)[None]])
+
+
+def _cut(rng: Rng, whole: Tensor) -> Iterator[Tensor]:
     """Yield patches around random pixels at which either alpha is soft or the core is wrong."""
+    alpha, truth = whole[3], whole[10]
     soft = ((alpha > _SOFT) & (alpha < 1 - _SOFT)) | ((truth > _SOFT) & (truth < 1 - _SOFT))
-    rows, columns = torch.nonzero((soft | ((alpha - truth).abs() > _WRONG))[0], as_tuple=True)
+    rows, columns = torch.nonzero(soft | ((alpha - truth).abs() > _WRONG), as_tuple=True)
     if not len(rows):
         return
-    together = F.pad(torch.cat([plate, alpha, truth])[None], [MARGIN] * 4, mode="replicate")[0]
+    padded = F.pad(whole[None], [MARGIN] * 4, mode="replicate")[0]
     for pick in rng.integers(len(rows), size=_PATCHES):
-        top, left = (
-            _start(int(at[pick]), length, rng) for at, length in ((rows, PLATE.height), (columns, PLATE.width))
-        )
-        patch = together[:, top : top + PATCH, left : left + PATCH]
-        yield patch[:3], patch[3:4], patch[4:]
+        top, left = _start(int(rows[pick]), PLATE.height, rng), _start(int(columns[pick]), PLATE.width, rng)
+        yield padded[:, top : top + PATCH, left : left + PATCH]
 
 
 def _start(at: int, length: int, rng: Rng) -> int:

@@ -15,11 +15,12 @@ from matanyone_engine.matting.geometry import Box, Size
 from matanyone_engine.matting.inference import inference
 from matanyone_engine.matting.learned_refine import learned_refined, steps_between
 from matanyone_engine.matting.options import describe_density
+from matanyone_engine.matting.refine import enlarged_lines
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.model.dims import LITE, MINI, Dims
 from matanyone_engine.model.matanyone import MatAnyone
 from matanyone_engine.model.precision import Precision, prepared
-from matanyone_engine.model.refiner import MARGIN, MOST_ENLARGED, Refiner
+from matanyone_engine.model.refiner import COLOUR_STRIDE, MARGIN, MOST_ENLARGED, Refiner, colour_estimate, edge_colours
 
 HEIGHT, WIDTH = 161, 243
 SMALL = (80, 121)
@@ -47,43 +48,55 @@ def plate() -> torch.Tensor:
     return torch.rand(1, 3, HEIGHT, WIDTH)
 
 
-def whole(refiner: Refiner, alpha: torch.Tensor, plate: torch.Tensor) -> torch.Tensor:
-    """The definition: the enlarged alpha and the plate, borders going on, through the refiner at once."""
+@pytest.fixture
+def seen(plate: torch.Tensor) -> torch.Tensor:
+    return F.interpolate(plate, size=SMALL, mode="bilinear", align_corners=False)
+
+
+def whole(refiner: Refiner, alpha: torch.Tensor, seen: torch.Tensor, plate: torch.Tensor) -> torch.Tensor:
+    """The definition: all that the refiner sees, enlarged and its borders going on, at once."""
     enlarged = F.interpolate(alpha, size=(HEIGHT, WIDTH), mode="bilinear", align_corners=False)
-    together = F.pad(torch.cat([plate, enlarged], dim=1), (MARGIN, MARGIN + 1, MARGIN, MARGIN + 1), mode="replicate")
-    refined = refiner(together[:, :3], together[:, 3:], HEIGHT / SMALL[0]).clamp(0, 1)
+    scale = HEIGHT / SMALL[0]
+    colours = edge_colours(alpha, seen)
+    colours = enlarged_lines(colours, -2, (0, HEIGHT), 0, 1 / (COLOUR_STRIDE * scale))
+    colours = enlarged_lines(colours, -1, (0, WIDTH), 0, 1 / (COLOUR_STRIDE * scale))
+    edges = (MARGIN, MARGIN + 1, MARGIN, MARGIN + 1)
+    together = F.pad(torch.cat([plate, enlarged, colours], dim=1), edges, mode="replicate")
+    refined = refiner(*together.split([3, 1, 6], dim=1), scale).clamp(0, 1)
     return refined[..., MARGIN : MARGIN + HEIGHT, MARGIN : MARGIN + WIDTH]
 
 
 def test_parts_give_what_the_whole_gives(
-    refiner: Refiner, alpha: torch.Tensor, plate: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+    refiner: Refiner, alpha: torch.Tensor, seen: torch.Tensor, plate: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("matanyone_engine.matting.learned_refine.TILE", 37)
-    ours, expected = learned_refined(refiner, alpha, plate), whole(refiner, alpha, plate)
+    ours, expected = learned_refined(refiner, alpha, seen, plate), whole(refiner, alpha, seen, plate)
     varies = F.max_pool2d(alpha, 3, 1, 1) > -F.max_pool2d(-alpha, 3, 1, 1)
     soft = F.interpolate(varies.float(), size=(HEIGHT, WIDTH), mode="bilinear") > 0
     assert float((ours - expected)[soft].abs().max()) < 1e-5
     assert float((expected - F.interpolate(alpha, size=(HEIGHT, WIDTH), mode="bilinear"))[soft].abs().max()) > 0.05
 
 
-def test_a_flat_alpha_is_left_as_it_is(refiner: Refiner, plate: torch.Tensor) -> None:
+def test_a_flat_alpha_is_left_as_it_is(refiner: Refiner, seen: torch.Tensor, plate: torch.Tensor) -> None:
     for value in (0.0, 1.0):
-        assert (learned_refined(refiner, torch.full((1, 1, *SMALL), value), plate) == value).all()
+        assert (learned_refined(refiner, torch.full((1, 1, *SMALL), value), seen, plate) == value).all()
 
 
-def test_nothing_lies_outside_of_the_box(refiner: Refiner, alpha: torch.Tensor, plate: torch.Tensor) -> None:
+def test_nothing_lies_outside_of_the_box(
+    refiner: Refiner, alpha: torch.Tensor, seen: torch.Tensor, plate: torch.Tensor
+) -> None:
     box = Box(60, 31, 150, 120)
-    part, every = learned_refined(refiner, alpha, plate, box), learned_refined(refiner, alpha, plate)
+    part, every = learned_refined(refiner, alpha, seen, plate, box), learned_refined(refiner, alpha, seen, plate)
     inside = torch.zeros_like(part, dtype=torch.bool)
     inside[..., box.y0 : box.y1, box.x0 : box.x1] = True
     assert (part[~inside] == 0).all()
     assert float((part - every)[inside].abs().max()) < 1e-5
 
 
-def test_an_untrained_refiner_changes_nothing(alpha: torch.Tensor, plate: torch.Tensor) -> None:
+def test_an_untrained_refiner_changes_nothing(alpha: torch.Tensor, seen: torch.Tensor, plate: torch.Tensor) -> None:
     enlarged = F.interpolate(alpha, size=(HEIGHT, WIDTH), mode="bilinear", align_corners=False)
     with inference():
-        ours = learned_refined(Refiner(8), alpha, plate)
+        ours = learned_refined(Refiner(8), alpha, seen, plate)
     assert float((ours - enlarged).abs().max()) < 1e-6
 
 
@@ -108,10 +121,28 @@ def test_an_answer_depends_on_its_margin_only(refiner: Refiner, plate: torch.Ten
     plate, alpha = plate[..., :160, :240], torch.rand(1, 1, 160, 240)
     other = plate.clone()
     other[..., 80, 120] = 1 - other[..., 80, 120]
-    moved = (refiner(plate, alpha, 2.0) - refiner(other, alpha, 2.0)).abs()[0, 0] > 0
+    colours = torch.rand(1, 6, 160, 240)
+    moved = (refiner(plate, alpha, colours, 2.0) - refiner(other, alpha, colours, 2.0)).abs()[0, 0] > 0
     rows, columns = torch.nonzero(moved, as_tuple=True)
     assert 4 < int((rows - 80).abs().max()) <= MARGIN
     assert int((columns - 120).abs().max()) <= MARGIN
+
+
+def test_the_colours_of_inside_and_outside_are_found_and_tell_alpha() -> None:
+    """A disc of one colour on another, with a soft edge: the estimate is the alpha that mixed them."""
+    hard = disc(96, 128, 30)[None, None]
+    truth = F.avg_pool2d(hard, 7, 1, 3)
+    red, blue = torch.tensor([0.8, 0.1, 0.2]).view(1, 3, 1, 1), torch.tensor([0.1, 0.2, 0.9]).view(1, 3, 1, 1)
+    mixed = truth * red + (1 - truth) * blue
+    colours = edge_colours(truth, mixed)
+    assert colours.shape == (1, 6, 24, 32)
+    wide = F.interpolate(colours, size=(96, 128), mode="bilinear", align_corners=False)
+    near = (truth > 0.01) & (truth < 0.99)
+    estimate = colour_estimate(mixed, wide)
+    assert float((estimate[:, :1] - truth)[near].abs().mean()) < 0.05
+    assert float(estimate[:, 2:][near].max()) < 0.02
+    far = colours[0, :3, 0, 0]  # no inside near: that of farther away
+    assert float((far - red[0, :, 0, 0]).abs().max()) < 0.05
 
 
 def test_a_session_uses_the_refiner_of_its_network(monkeypatch: pytest.MonkeyPatch) -> None:

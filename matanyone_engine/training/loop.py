@@ -210,6 +210,8 @@ class Trainer:
         self.network, self.stage, self.share = network, stage, share
         self.skipped = 0
         network.train().requires_grad_(requires_grad=True)
+        if network.refiner is not None:
+            network.refiner.requires_grad_(requires_grad=False)  # it learns by itself (refiner_training.py)
         if not stage.trunk_rate:
             for parameter in trunk_parameters(network).values():
                 parameter.requires_grad_(False)

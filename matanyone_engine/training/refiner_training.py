@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trains a refiner on stored patches, behind a core that is finished.
+
+The patches (refiner_pairs.py) are written once, clip by clip, so a step costs no core and no composing.
+
+Rules of this file:
+1. The core is never touched.
+2. What is saved is the average of the weights, as in loop.py.
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+
+from matanyone_engine.atomic import whole_file
+from matanyone_engine.errors import DatasetError
+from matanyone_engine.model.refiner import MARGIN, Refiner
+from matanyone_engine.training.augment import Rng
+from matanyone_engine.training.losses import alpha_l1, forgiven, laplacian
+from matanyone_engine.training.refiner_pairs import RefinerPatches
+
+BATCH = 8
+RATE, RATE_RISE, LAST_RATE = 2e-3, 100, 0.03
+"""Learning rate, iterations in which it rises from 0, and what part of it is left at the end."""
+AVERAGE = 0.995
+OVERSHOOT = 0.1
+"""As TrainingStage.overshoot."""
+HOPELESS = 0.08
+"""Mean error of the core's alpha in a patch from which nothing is learnt: the core is lost there, not its edge soft."""
+HELD_OUT = 20
+"""Every 20th clip is kept for testing."""
+
+
+class RefinerStep(NamedTuple):
+    """Says what came of an iteration."""
+
+    iteration: int
+    error: float
+    """Mean |alpha - truth| of its patches."""
+
+
+class _Patches(NamedTuple):
+    """A batch of the refiner's inputs, and the truth; (B, C, PATCH, PATCH), 0..1, and (B, 1, 1, 1)."""
+
+    plate: Tensor
+    alpha: Tensor
+    colours: Tensor
+    truth: Tensor
+    enlarged: Tensor
+
+
+def write_patches(path: Path, patches: RefinerPatches) -> None:
+    """Write the patches of one clip, whole or not at all."""
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, allow_pickle=False, **patches._asdict())
+
+
+def read_patches(path: Path) -> RefinerPatches:
+    """Read what write_patches() wrote, without the patches in which the core is lost. Raises DatasetError."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = RefinerPatches(**{name: file[name] for name in RefinerPatches._fields})
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise DatasetError(
+            expected="patches for a refiner (.npz)",
+            came=f"{path}, which cannot be read as such ({error})",
+            action="Delete the file and make the patches again.",
+        ) from error
+    error_of = np.abs(found.alpha / np.float32(65535) - found.truth / np.float32(255))[..., _INNER, _INNER]
+    kept = error_of.mean(axis=(1, 2, 3)) < HOPELESS
+    return RefinerPatches(
+        found.plate[kept], found.alpha[kept], found.colours[kept], found.truth[kept], float(found.enlarged)
+    )
+
+
+_INNER = slice(MARGIN, -MARGIN)
+
+
+def train_refiner(folder: Path, width: int, iterations: int, seed: int = 0) -> Iterator[tuple[RefinerStep, Refiner]]:
+    """Train a refiner of this width on a folder of patches; after each iteration, yield it and the averaged refiner.
+
+    Raises DatasetError where the folder holds no patches.
+    """
+    every = [read_patches(path) for number, path in enumerate(_files(folder)) if number % HELD_OUT]
+    clips = [clip for clip in every if len(clip.plate)]
+    torch.manual_seed(seed)
+    refiner, rng = Refiner(width), np.random.default_rng(seed)
+    optimiser = torch.optim.AdamW(refiner.parameters(), lr=RATE, weight_decay=1e-4)
+    average = AveragedModel(refiner, avg_fn=_averaged)
+    averaged = average.module
+    assert isinstance(averaged, Refiner)
+    for iteration in range(iterations):
+        for group in optimiser.param_groups:
+            group["lr"] = _rate_at(iteration, iterations)
+        batch = _drawn(rng, clips)
+        with torch.autocast("cpu", torch.bfloat16):
+            answer = refiner(batch.plate, batch.alpha, batch.colours, batch.enlarged)
+        truth = batch.truth[..., _INNER, _INNER]
+        alpha = forgiven(answer.float()[..., _INNER, _INNER], truth, OVERSHOOT)
+        optimiser.zero_grad(set_to_none=True)
+        _loss(alpha, truth).backward()
+        torch.nn.utils.clip_grad_norm_(refiner.parameters(), 1.0)
+        optimiser.step()
+        average.update_parameters(refiner)
+        yield RefinerStep(iteration, float(alpha_l1(alpha.detach(), truth))), averaged
+
+
+def _files(folder: Path) -> list[Path]:
+    found = sorted(folder.glob("*.npz"))
+    if not found:
+        raise DatasetError(
+            expected=f"patches in {folder}",
+            came="none",
+            action="Make some: python examples/mini/refiner.py patches.",
+        )
+    return found
+
+
+def _averaged(before: Tensor, now: Tensor, steps: Tensor | int) -> Tensor:
+    """A running average that forgets its first steps soon."""
+    decay = min(AVERAGE, (1 + int(steps)) / (10 + int(steps)))
+    return decay * before + (1 - decay) * now
+
+
+def _rate_at(iteration: int, iterations: int) -> float:
+    rise = min(1.0, (iteration + 1) / RATE_RISE)
+    fall = 0.5 + 0.5 * math.cos(math.pi * iteration / iterations)
+    return RATE * rise * (LAST_RATE + (1 - LAST_RATE) * fall)
+
+
+def _loss(alpha: Tensor, truth: Tensor) -> Tensor:
+    """The difference, at several scales, and of neighbouring pixels, so that an edge is as steep as the true one."""
+    difference = alpha - truth
+    steps = difference.diff(dim=-1).abs().mean() + difference.diff(dim=-2).abs().mean()
+    return difference.abs().mean() + 0.5 * laplacian(alpha, truth) + steps
+
+
+def _drawn(rng: Rng, clips: list[RefinerPatches]) -> _Patches:
+    """Draw a batch: each patch mirrored, turned or tinted by chance."""
+    chosen = []
+    for _ in range(BATCH):
+        clip = clips[int(rng.integers(len(clips)))]
+        chosen.append(_varied(rng, clip, int(rng.integers(len(clip.plate)))))
+    return _Patches(*(torch.from_numpy(np.stack(each)) for each in zip(*chosen, strict=True)))
+
+
+def _varied(rng: Rng, clip: RefinerPatches, number: int) -> list[NDArray[np.float32]]:
+    """One patch as floats 0..1, in the order of _Patches."""
+    deepest = ((clip.plate, 255), (clip.alpha, 65535), (clip.colours, 255), (clip.truth, 255))
+    maps = [np.float32(1 / most) * each[number] for each, most in deepest]
+    if rng.random() < 0.5:
+        maps = [each[..., ::-1] for each in maps]
+    if rng.random() < 0.3:
+        maps = [np.rot90(each, axes=(1, 2)) for each in maps]
+    if rng.random() < 0.3:
+        tint = rng.uniform(0.6, 1.4, (3, 1, 1)).astype(np.float32)
+        maps[0], maps[2] = np.clip(maps[0] * tint, 0, 1), np.clip(maps[2] * np.concatenate([tint, tint]), 0, 1)
+    return [*(np.ascontiguousarray(each) for each in maps), np.full((1, 1, 1), clip.enlarged, np.float32)]

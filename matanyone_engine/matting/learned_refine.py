@@ -72,7 +72,8 @@ def _step(refiner: Refiner, alpha: Tensor, seen: Tensor, plate: Tensor, box: Box
     answer = alpha.new_zeros(1, 1, *full)
     answer[..., box.y0 : box.y1, box.x0 : box.x1] = smooth[..., box.y0 : box.y1, box.x0 : box.x1]
     colours = edge_colours(alpha, seen)
-    for part in soft_parts(alpha[0, 0], full, box, reach=math.ceil(MARGIN / scale)):
+    # A flat alpha beside a soft one is sure already. Of the pixels around, only those count that enlarging mixes in.
+    for part in soft_parts(alpha[0, 0], full, box, reach=1):
         for tile in _tiles(part):
             refined = _refined_tile(refiner, smooth, colours, plate, tile, scale)
             answer[..., tile.y0 : tile.y1, tile.x0 : tile.x1] = refined

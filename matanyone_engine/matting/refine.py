@@ -93,7 +93,7 @@ def soft_parts(alpha: Tensor, full: Size, box: Box, reach: int) -> Iterator[Box]
 
     reach: pixels of alpha around an answer that it is made from. Outside of the boxes those differ by FLAT at most.
     """
-    soft = _soft_cells(alpha, reach=math.ceil(reach / _CELL))
+    soft = _soft_cells(alpha, reach)
     down, across = alpha.shape[0] / full[0], alpha.shape[1] / full[1]
     for first in range(0, soft.shape[0], _BAND):
         top, bottom = _edge(first, down, box.y0, box.y1), _edge(first + _BAND, down, box.y0, box.y1)
@@ -104,12 +104,10 @@ def soft_parts(alpha: Tensor, full: Size, box: Box, reach: int) -> Iterator[Box]
 
 
 def _soft_cells(alpha: Tensor, reach: int) -> Tensor:
-    """(rows, columns) of cells: whether alpha varies in one or its neighbours, `reach` cells around."""
-    rows, columns = (-(-side // _CELL) for side in alpha.shape)
-    spare = (0, columns * _CELL - alpha.shape[1], 0, rows * _CELL - alpha.shape[0])
-    cells = F.pad(alpha[None, None], spare, mode="replicate").view(rows, _CELL, columns, _CELL)
-    ends = torch.stack([cells.amax(dim=(1, 3)), -cells.amin(dim=(1, 3))])
-    highest, lowest = F.max_pool2d(ends[None], 2 * reach + 1, 1, reach)[0]
+    """(rows, columns) of cells: whether alpha varies in one, or up to `reach` pixels around it."""
+    down, across = (-side % _CELL for side in alpha.shape)
+    around = F.pad(alpha[None, None], (reach, reach + across, reach, reach + down), mode="replicate")
+    highest, lowest = (F.max_pool2d(each, _CELL + 2 * reach, _CELL)[0, 0] for each in (around, -around))
     return highest + lowest > FLAT
 
 

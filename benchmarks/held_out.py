@@ -4,11 +4,17 @@
 
     python benchmarks/held_out.py make --backgrounds /data/mini/held_out/backgrounds --out /tmp/held_out
     python benchmarks/held_out.py score --set /tmp/held_out --json scores.json --sheet look.png
+    python benchmarks/held_out.py score --set /tmp/held_out --light 0.1
+    python benchmarks/held_out.py refine --set /tmp/held_out
+    python benchmarks/held_out.py reliability --set /tmp/held_out --out reliability.png
+    python benchmarks/held_out.py make --height 540 --portraits /data/held_out/portraits ...
 
 The rendered clip shows the person model that some training clips show, in other clothes and hair.
 
 The set: twelve drawn clips of 24 frames at 480 x 270, each with a difficulty of its own, drawn with numbers that
 training never uses before photographs that training never saw; and the Blender-rendered example at the same size.
+With --portraits, six clips of cut-out portraits beside them (examples/mini/portraits.py keeps a tenth of its pictures
+for testing).
 
 Compared on it: `mini`, the first mask held still, the first mask carried along by OpenCV's DIS optical flow and refined
 by a guided filter, and a network of mini's dims that was never trained. The target: mini's MAD at most half of the
@@ -29,8 +35,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from matanyone_engine.matting.geometry import Size
 from matanyone_engine.matting.session import MattingSession
-from matanyone_engine.media.color import NetworkView
+from matanyone_engine.media.color import NetworkView, decode_srgb, encode_srgb
 from matanyone_engine.media.masks import read_alpha, read_mask
 from matanyone_engine.media.plates import open_plate
 from matanyone_engine.media.sequence import find_sequence
@@ -47,6 +54,11 @@ LENGTH = 24
 FIRST = 1001
 FIRST_NUMBER = 1_000_000
 """Clips are drawn from this number on; training uses small ones."""
+
+PORTRAITS, PORTRAIT_STEP = 6, 14
+"""Clips of portraits, and how far apart in the folder their pictures lie."""
+SURE, SURE_REACH = 0.98, 8
+"""An alpha above this is sure; the inside of a subject is its solid part less so many pixels at its edge."""
 
 Plates = list[NDArray[np.float32]]
 Method = Callable[[Plates, Alpha], Iterator[Alpha]]
@@ -90,13 +102,28 @@ def main() -> None:
     make = commands.add_parser("make", help="write the set")
     make.add_argument("--backgrounds", type=Path, required=True)
     make.add_argument("--out", type=Path, required=True)
-    make.set_defaults(run=lambda args: make_set(args.out, args.backgrounds))
+    make.add_argument("--height", type=int, default=SIZE[0], help="of the plates, in pixels; they are 16:9")
+    make.add_argument("--portraits", type=Path, help="folder with fgr/ and pha/: six clips of portraits as well")
+    make.set_defaults(run=lambda args: make_set(args.out, args.backgrounds, args.height, args.portraits))
     table = commands.add_parser("score", help="compare on the set")
     table.add_argument("--set", type=Path, required=True)
     table.add_argument("--model", default="mini", help="a model's name or a weights file")
     table.add_argument("--json", type=Path)
     table.add_argument("--sheet", type=Path, help="a picture of every clip's last third")
-    table.set_defaults(run=lambda args: score_set(args.set, args.model, args.json, args.sheet))
+    table.add_argument(
+        "--light", type=float, default=1.0, help="part of the light that the plates keep, with its noise"
+    )
+    table.set_defaults(run=lambda args: score_set(args.set, args.model, args.json, args.sheet, args.light))
+    ways = commands.add_parser("refine", help="compare ways back to the plate's size")
+    ways.add_argument("--set", type=Path, required=True)
+    ways.add_argument("--model", default="mini", help="a model with a refiner, or its weights file")
+    ways.add_argument("--smaller", type=float, nargs="+", default=[1.0, 2.0], help="plate pixels to a computed one")
+    ways.set_defaults(run=lambda args: compare_refining(args.set, args.model, args.smaller))
+    trust = commands.add_parser("reliability", help="how far an alpha of 0.3 is 0.3: a picture")
+    trust.add_argument("--set", type=Path, required=True)
+    trust.add_argument("--models", nargs="+", default=["mini"])
+    trust.add_argument("--out", type=Path, required=True)
+    trust.set_defaults(run=lambda args: reliability(args.set, args.models, args.out))
     arguments = parser.parse_args()
     arguments.run(arguments)
 
@@ -104,14 +131,30 @@ def main() -> None:
 # -- the set ----------------------------------------------------------------------------------------------------------
 
 
-def make_set(out: Path, backgrounds: Path) -> None:
+def make_set(out: Path, backgrounds: Path, height: int = SIZE[0], portraits: Path | None = None) -> None:
     """Write every clip as OUT/<name>/{plate.####.png, alpha.####.png, mask.1001.png}."""
-    pictures = sorted(backgrounds.glob("*.jpg"))
+    pictures, size = sorted(backgrounds.glob("*.jpg")), (height, height * 16 // 9)
     for clip in CLIPS:
-        write_shot(out / clip.name, *drawn(clip, pictures))
+        write_shot(out / clip.name, *drawn(clip, pictures, size))
         print(clip.name, flush=True)
-    write_shot(out / "rendered", *rendered())
+    write_shot(out / "rendered", *rendered(size))
     print("rendered")
+    if portraits is not None:
+        for number, picture in enumerate(sorted((portraits / "fgr").iterdir())[::PORTRAIT_STEP][:PORTRAITS]):
+            write_shot(out / f"portrait-{number + 1}", *portrait(number, picture, pictures, size))
+            print(f"portrait-{number + 1}", flush=True)
+
+
+def portrait(number: int, picture: Path, backgrounds: list[Path], size: tuple[int, int]) -> tuple[Plates, list[Alpha]]:
+    """A portrait's cut-out that sways, before a photograph; picture: its colours, beside pha/ with its alpha."""
+    rng = np.random.default_rng(FIRST_NUMBER + 1000 + number)
+    colours = cv2.imread(str(picture))[..., ::-1]
+    alpha = cv2.imread(str(picture.parent.parent / "pha" / picture.name), cv2.IMREAD_GRAYSCALE)
+    still = Cutout([np.ascontiguousarray(colours, np.uint8)], [np.asarray(alpha, np.uint8)])
+    background = cv2.imread(str(backgrounds[(7 * number + 3) % len(backgrounds)]))[..., ::-1]
+    calm = replace(CALM, framed=1.0, camera=float(number % 2), light=float(number % 3 == 2))
+    shot = augment.compose(rng, augment.animated(rng, still, LENGTH), [], [background], Size(*size), calm)
+    return list(shot.plates), list(shot.alphas)
 
 
 def drawn(clip: Clip, backgrounds: list[Path], size: tuple[int, int] = SIZE) -> tuple[Plates, list[Alpha]]:
@@ -196,9 +239,14 @@ def guided(grey: NDArray[np.uint8], mask: Alpha, radius: int = 6, epsilon: float
 
 def matted(network: MatAnyone) -> Method:
     """Our engine's session with its default settings."""
+    return sized(network, None, refine=True)
+
+
+def sized(network: MatAnyone, working_size: int | None, *, refine: bool) -> Method:
+    """Our engine's session at a working size; with `refine` alphas come back along the plate."""
 
     def run(plates: Plates, mask: Alpha) -> Iterator[Alpha]:
-        session = MattingSession(network)
+        session = MattingSession(network, working_size=working_size, refine=refine)
         for number, plate in enumerate(plates):
             planes = torch.from_numpy(np.ascontiguousarray(plate)).permute(2, 0, 1)
             alpha = session.seed(planes, torch.from_numpy(mask)) if number == 0 else session.advance(planes)
@@ -215,7 +263,40 @@ def untrained() -> MatAnyone:
 # -- the table --------------------------------------------------------------------------------------------------------
 
 
-def score_set(folder: Path, model: str, report: Path | None, sheet: Path | None) -> None:
+def clips_in(folder: Path, light: float = 1.0) -> Iterator[tuple[str, Plates, list[Alpha], Alpha]]:
+    """Yield name, plates, true alphas and first mask of every clip. light: the part of it that plates keep."""
+    for clip in sorted(path for path in folder.iterdir() if path.is_dir()):
+        truth = find_sequence(clip / "alpha.####.png")
+        alphas = [read_alpha(truth.path(frame)) for frame in truth.frames]
+        plates = shown(clip / "plate.####.png", "sRGB")
+        mask = read_mask(clip / f"mask.{FIRST}.png", alphas[0].shape[::-1])
+        yield clip.name, plates if light == 1 else darkened(plates, light), alphas, mask
+
+
+def darkened(plates: Plates, light: float) -> Plates:
+    """The plates in a part of the light, with the noise of a camera's sensor that this brings out."""
+    rng, dark = np.random.default_rng(5), []
+    for plate in plates:
+        linear = light * decode_srgb(plate)
+        noise = np.sqrt(2e-5 * linear + 1e-8) * rng.standard_normal(plate.shape, np.float32)
+        dark.append(encode_srgb(np.clip(linear + noise, 0, 1)).astype(np.float32))
+    return dark
+
+
+def sure_inside(answers: list[Alpha], truth: list[Alpha]) -> float:
+    """The part of the pixels inside the subject, SURE_REACH from its edge, whose alpha is sure; NaN where there are
+    none.
+    """
+    kernel = np.ones((2 * SURE_REACH + 1,) * 2, np.uint8)
+    inside = [
+        answer[cv2.erode((alpha > SURE).astype(np.uint8), kernel, borderValue=1) > 0] > SURE
+        for answer, alpha in zip(answers, truth, strict=True)
+    ]
+    together = np.concatenate(inside)
+    return float(together.mean()) if len(together) else float("nan")
+
+
+def score_set(folder: Path, model: str, report: Path | None, sheet: Path | None, light: float = 1.0) -> None:
     """Print a table over all clips, and each clip's MAD."""
     methods: dict[str, Method] = {
         "first mask held": held,
@@ -225,22 +306,15 @@ def score_set(folder: Path, model: str, report: Path | None, sheet: Path | None)
     }
     scores: dict[str, dict[str, list[FrameScores]]] = {name: {} for name in methods}
     rows = []
-    for clip in sorted(path for path in folder.iterdir() if path.is_dir()):
-        truth = find_sequence(clip / "alpha.####.png")
-        alphas = [read_alpha(truth.path(frame)) for frame in truth.frames]
-        plates = shown(clip / "plate.####.png", "sRGB")
-        mask = read_mask(clip / f"mask.{FIRST}.png", SIZE[::-1])
+    for clip, plates, alphas, mask in clips_in(folder, light):
         row = [plates[-1], alphas[-1]]
         for name, method in methods.items():
             answers = list(method(plates, mask))
-            scores[name][clip.name] = list(score(zip(answers, alphas, strict=True)))
+            scores[name][clip] = list(score(zip(answers, alphas, strict=True)))
             row.append(answers[-1])
         rows.append(row)
-        print(
-            clip.name.ljust(14),
-            *(f"{name} {mean_scores(each[clip.name]).mad:7.2f}" for name, each in scores.items()),
-            flush=True,
-        )
+        means = (f"{name} {mean_scores(each[clip]).mad:7.2f}" for name, each in scores.items())
+        print(clip.ljust(14), *means, f"sure inside {sure_inside(answers, alphas):.4f}", flush=True)
     summary = {name: mean_scores(mean_scores(rows) for rows in each.values()) for name, each in scores.items()}
     missing = {name: lost(each) for name, each in scores.items()}
     print_table(summary, missing)
@@ -254,6 +328,57 @@ def score_set(folder: Path, model: str, report: Path | None, sheet: Path | None)
         )
     if sheet:
         write_sheet(sheet, rows)
+
+
+def compare_refining(folder: Path, model: str, smaller: list[float]) -> None:
+    """Print a table of ways back to the plate's size, where the core computes a part of it only."""
+    network = load_network(model)
+    refiner = network.refiner
+    print("smaller  way                       MAD    Grad   dtSSD    core    edge")
+    for part in smaller:
+        ways = {"bilinear": (None, False, 1.0), "bilinear, alpha stretched": (None, False, 1.15)}
+        ways |= {"guided filter": (None, True, 1.0)} if part != 1 else {}
+        ways |= {"refiner": (refiner, True, 1.0)} if refiner is not None else {}
+        for name, (behind, refines, stretch) in ways.items():
+            network.refiner = behind
+            rows = []
+            for _, plates, alphas, mask in clips_in(folder):
+                working = round(min(alphas[0].shape) / part)
+                answers = sized(network, working, refine=refines)(plates, mask)
+                steep = (np.clip((answer - 0.5) * stretch + 0.5, 0, 1) for answer in answers)
+                rows.append(mean_scores(score(zip(steep, alphas, strict=True))))
+            mean = mean_scores(rows)
+            values = (mean.mad, mean.grad, mean.dtssd, mean.core, mean.edge)
+            print(f"{part:7.2f}  {name:25}" + "".join(f"{value:7.2f} " for value in values), flush=True)
+    network.refiner = refiner
+
+
+def reliability(folder: Path, models: list[str], out: Path) -> None:
+    """Draw the mean true alpha of all pixels to which a model gave an alpha, against that alpha."""
+    side, cells = 440, 20
+    plot = np.full((side + 60, side + 60, 3), 255, np.uint8)
+
+    def at(x: float, y: float) -> tuple[int, int]:
+        return 45 + round(x * side), 15 + round((1 - y) * side)
+
+    cv2.rectangle(plot, at(0, 0), at(1, 1), (160, 160, 160))
+    cv2.line(plot, at(0, 0), at(1, 1), (190, 190, 190), 1, cv2.LINE_AA)
+    for row, (model, colour) in enumerate(zip(models, ((200, 60, 20), (30, 120, 230), (60, 160, 60)), strict=False)):
+        found, total = np.zeros(cells), np.zeros(cells)
+        run = matted(load_network(model))
+        for _, plates, alphas, mask in clips_in(folder):
+            for answer, alpha in zip(run(plates, mask), alphas, strict=True):
+                cell = np.clip((answer * cells).astype(int), 0, cells - 1).ravel()
+                found += np.bincount(cell, minlength=cells)
+                total += np.bincount(cell, alpha.ravel(), minlength=cells)
+        means = total / np.maximum(found, 1)
+        points = np.array([at((cell + 0.5) / cells, mean) for cell, mean in enumerate(means)], np.int32)
+        cv2.polylines(plot, [points], False, colour, 2, cv2.LINE_AA)
+        cv2.putText(plot, Path(model).name, (60, 40 + 22 * row), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, 1, cv2.LINE_AA)
+        print(Path(model).name, " ".join(f"{mean:.2f}" for mean in means), flush=True)
+    words = "across: alpha that the model gave, 0 to 1    up: mean true alpha"
+    cv2.putText(plot, words, (45, side + 40), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (60, 60, 60), 1, cv2.LINE_AA)
+    cv2.imwrite(str(out), plot)
 
 
 def verdict(summary: dict[str, FrameScores], missing: dict[str, list[str]], model: str) -> str:

@@ -81,7 +81,8 @@ class ReadyPlate:
         check_values(image, "plate", PlateError)
         on_device = image.unsqueeze(0).to(network.device)
         look = None if tolerance is None else look_of(image, tolerance)
-        return cls(network, geometry, tolerance, on_device, geometry.prepare(on_device), look, encode_on)
+        padded = geometry.prepare(on_device, smooth=network.core_size is not None)
+        return cls(network, geometry, tolerance, on_device, padded, look, encode_on)
 
     def suits(self, network: MatAnyone, working_size: int | None, tolerance: float | None) -> bool:
         """Return whether of() would make the same with these values."""

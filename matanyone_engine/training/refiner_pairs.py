@@ -85,7 +85,7 @@ def patches_of_clip(network: MatAnyone, samples: MattingSamples, rng: Rng) -> Re
 def _whole(plate: Pixels, alpha: Tensor, truth: Pixels, geometry: Geometry, enlarged: float) -> Tensor:
     """All that a patch holds of a frame, (11, *PLATE): plate, alpha, colours, truth."""
     shown = torch.from_numpy(np.ascontiguousarray(plate.transpose(2, 0, 1)))[None]
-    colours = edge_colours(alpha, geometry.shrink(shown))
+    colours = edge_colours(alpha, geometry.shrink(shown, smooth=True))
     scale = 1 / (COLOUR_STRIDE * enlarged)
     colours = enlarged_lines(colours, -2, (0, PLATE.height), 0, scale)
     colours = enlarged_lines(colours, -1, (0, PLATE.width), 0, scale)

@@ -11,6 +11,7 @@ import argparse
 from pathlib import Path
 
 from matanyone_engine.cli.mask_options import mask_of
+from matanyone_engine.cli.matte import parse_working_size
 from matanyone_engine.errors import SettingError
 from matanyone_engine.jobs.inspection import Inspection, inspect_plate
 from matanyone_engine.jobs.job import MatteJob
@@ -45,7 +46,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--exposure", type=float, default=0.0, metavar="STOPS", help="Brighten or darken the view, as for matte."
     )
     parser.add_argument("--mask-grow", type=int, default=0, metavar="PIXELS", help="Grow the mask first, as for matte.")
-    parser.add_argument("--working-size", type=int, metavar="PIXELS", help="Compute at a smaller size, as for matte.")
+    parser.add_argument(
+        "--working-size", type=parse_working_size, metavar="PIXELS", help="Compute at a smaller size, as for matte."
+    )
     parser.add_argument("--colorspaces", action="store_true", help="List the names that --colorspace takes, and end.")
     parser.set_defaults(run=run)
 

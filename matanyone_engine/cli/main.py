@@ -150,7 +150,7 @@ def _no_memory() -> OutOfMemory:
     return OutOfMemory(
         expected="enough main memory for this shot",
         came="no memory left",
-        action="Close other programs, or compute at a smaller size: --working-size 720.",
+        action="Close other programs, or compute at a smaller size: --working-size 288.",
     )
 
 

@@ -28,6 +28,9 @@ from matanyone_engine.media.sequence import parse_frames
 from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.jobfile import LICENCES
 
+DRAFT_SIZE = 288
+"""Pixels on the shortest side for a first look: mini's own size takes twice as long."""
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add 'matte' to the program's parser."""
@@ -155,10 +158,11 @@ def _add_economy(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("speed")
     group.add_argument(
         "--working-size",
-        type=int,
+        type=parse_working_size,
         metavar="PIXELS",
-        help="Compute at a smaller size, with at most so many pixels on the shortest side. The alpha has the plate's "
-        "size all the same. Default: no limit.",
+        help="Compute with at most so many pixels on the shortest side, or 'draft' for a first look (288). The alpha "
+        "has the plate's size all the same. Default: what the model was made for, 432 for mini; the published models "
+        "have no limit.",
     )
     group.add_argument(
         "--refine",
@@ -183,6 +187,18 @@ def _add_economy(parser: argparse.ArgumentParser) -> None:
         help="Which frames count as repeats of the frame before and get its alpha: those with the very same pixels "
         "(exact), none (off), or those whose 8x8 block means differ by at most T of 0..1. Default: exact.",
     )
+
+
+def parse_working_size(text: str) -> int:
+    """Turn 'draft' or a number of pixels into a session's working_size. Raises SettingError."""
+    try:
+        return DRAFT_SIZE if text == "draft" else int(text)
+    except ValueError as error:
+        raise SettingError(
+            expected="--working-size draft, or a number of pixels such as --working-size 720",
+            came=repr(text),
+            action="Leave --working-size out for the size that the model was made for.",
+        ) from error
 
 
 def parse_holds(text: str) -> float | None:

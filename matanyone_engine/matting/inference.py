@@ -23,7 +23,7 @@ def inference() -> Iterator[None]:
         raise OutOfMemory(
             expected="room for one frame",
             came=str(error).splitlines()[0] if str(error) else "no memory left",
-            action="Set a smaller working size (--working-size 720), or free memory on the device.",
+            action="Set a smaller working size (--working-size 288), or free memory on the device.",
         ) from error
 
 

@@ -21,6 +21,8 @@ from toy import disc
 from matanyone_engine import MattingSession, load_network
 from matanyone_engine.cli.main import main
 from matanyone_engine.cli.mask_options import add_masks, masks_of
+from matanyone_engine.cli.matte import parse_working_size
+from matanyone_engine.errors import SettingError
 from matanyone_engine.jobs.masks import KeyMask
 from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.masks import read_alpha
@@ -35,6 +37,13 @@ def shot(tmp_path: Path) -> Shot:
 
 def alphas(shot: Shot) -> np.ndarray:
     return np.stack([read_image(shot.alpha(frame))[..., 3] for frame in range(shot.first, shot.last + 1)])
+
+
+def test_a_draft_is_computed_smaller() -> None:
+    assert parse_working_size("draft") == 288
+    assert parse_working_size("720") == 720
+    with pytest.raises(SettingError, match="working-size draft"):
+        parse_working_size("half")
 
 
 def test_plate_frame_n_is_alpha_frame_n(shot: Shot) -> None:

@@ -146,8 +146,8 @@ class Options:
     warm_up_passes: Optional[int] = None
     """How often a key's frame is predicted again; null is what suits the model."""
     working_size: Optional[int] = None
-    """Limit of the shortest side that is computed, in pixels; None is what the model was made for: 432 for mini, no limit
-    for the published ones. Alphas come back at the plate's size."""
+    """Limit of the shortest side that is computed, in pixels; None is the model's own: 432 for mini, no limit for the
+    published ones. Alphas come back at the plate's size."""
     colorspace: Optional[str] = None
     """OpenColorIO name; None takes what an EXR says about itself. Raw planes must be named."""
     mask_grow: int = 0

@@ -90,9 +90,9 @@ MODELS: dict[str, Model] = {
             commercial=True,
             terms="MatAnyone Engine mini: trained by this project on its own data, Apache-2.0; see its card, mini.md.",
             dims=LITE,
-            size=5_629_512,
+            size=5_709_880,
             published=Fingerprint(
-                sha256="9b9dfa42bd903293886d8c93dd19921813a4dfde9f83282b70919cfc55fcf50f", size=5_629_512
+                sha256="99c03d2d4d6e711afa1741f8bea412e21c10e00a80420bf0b9dd033697ec7068", size=5_709_880
             ),
             bundled="mini.safetensors",
             verified_fast=True,

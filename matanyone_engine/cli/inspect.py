@@ -92,7 +92,7 @@ def _facts(found: Inspection, job: MatteJob) -> list[tuple[str, str]]:
         ("plate", f"{found.source.name}  frame {found.frame} of {describe_frames(found.source.frames)}"),
         ("file", _file(found)),
         ("colour", f"{found.colour.space}  ({found.colour.reason})"),
-        ("view", found.view.name),
+        ("network", found.network_view.name),
         ("levels", _levels(found)),
         ("size", _size(found)),
     ]
@@ -130,10 +130,9 @@ def _levels(found: Inspection) -> str:
 
 
 def _size(found: Inspection) -> str:
-    width, height = found.header.size
-    rows, columns = found.working
-    scaled = "" if (columns, rows) == (width, height) else f", computed at {columns}x{rows}"
-    return f"{width}x{height}{scaled}"
+    plate = found.header.resolution
+    scaled = "" if found.working == plate.size else f", computed at {found.working}"
+    return f"{plate}{scaled}"
 
 
 def _mask(found: Inspection, job: MatteJob) -> str:
@@ -148,9 +147,9 @@ def _notes(found: Inspection) -> list[str]:
     notes = []
     if found.levels.below_black > _NEGATIVE:
         notes.append("Much of the plate is negative in linear light. Is this its colour space?")
-    if middle < _DARK and not found.view.exposure:
+    if middle < _DARK and not found.network_view.exposure:
         notes.append("The plate is dark to the network. The colour space may be wrong; otherwise try --exposure 2.")
-    if middle > _BRIGHT and not found.view.exposure:
+    if middle > _BRIGHT and not found.network_view.exposure:
         notes.append("The plate is bright to the network. The colour space may be wrong; otherwise try --exposure -2.")
     return notes
 

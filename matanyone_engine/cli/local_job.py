@@ -151,7 +151,7 @@ class _Here:
                 progress.show(event)
                 self.reporter.show(event)
                 if sheet and isinstance(event, FrameDone):
-                    sheet.add(event.frame, event.view, event.alpha)
+                    sheet.add(event.frame, event.seen, event.alpha)
         except Doubtful as doubt:
             return doubt
         return None
@@ -174,7 +174,7 @@ class _Here:
         self.reporter.planned(
             frames=len(plan.frames),
             range=describe_frames(plan.frames),
-            size=list(plan.size),
+            size=list(plan.resolution),
             colour=plan.colour.space,
             model=weights.label,
             licence=weights.licence,
@@ -186,12 +186,11 @@ class _Here:
 def _describe(console: Console, plan: MattePlan, model: str) -> None:
     """Print what is about to happen, so that nothing is assumed in silence."""
     frames = describe_frames(plan.frames)
-    width, height = plan.size
-    console.print(f"plate   {plan.source.name}  {frames}  ({len(plan.frames)} frames, {width}x{height})")
+    console.print(f"plate   {plan.source.name}  {frames}  ({len(plan.frames)} frames, {plan.resolution})")
     picture = describe_picture(plan.source.header(plan.frames[0]))
     if picture != PLAIN_PICTURE:
         console.print(f"picture {picture}")
-    console.print(f"size    {describe_density(plan.job, width, height)}")
+    console.print(f"size    {describe_density(plan.job, plan.resolution)}")
     if plan.job.region:
         console.print(f"region  {plan.job.region}")
     console.print(f"colour  {plan.colour.space}  ({plan.colour.reason}){_exposed(plan)}")

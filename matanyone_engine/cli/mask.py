@@ -70,7 +70,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     for option in ("--view", "--part", "--layer"):
         parser.add_argument(option, metavar="NAME", help="The picture of a file that has several, as for matte.")
     parser.add_argument(
-        "--exposure", type=float, default=0.0, metavar="STOPS", help="Brighten or darken the view, as for matte."
+        "--exposure",
+        type=float,
+        default=0.0,
+        metavar="STOPS",
+        help="Brighten or darken what the network sees, as for matte.",
     )
     parser.add_argument(
         "--look", type=Path, metavar="FILE", help="Also write a picture of the mask over the plate (PNG)."

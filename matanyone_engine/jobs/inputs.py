@@ -27,9 +27,9 @@ def look_through(
     """
     first = check_plates(open_plate(plate, wanted=wanted), frames)
     for source in masks:
-        read_mask(source, first.size, wanted.view)
+        read_mask(source, first.resolution, wanted.view)
     for source in constraints:
-        read_constraint_mask(source, first.size, wanted.view)
+        read_constraint_mask(source, first.resolution, wanted.view)
 
 
 def look_at(plate: str, wanted: Selection, frame: int, out: Path) -> Plate:

@@ -23,6 +23,7 @@ from matanyone_engine.media.masks import read_constraint_mask, read_mask
 from matanyone_engine.media.plates import PlateSource
 from matanyone_engine.media.sequence import describe_frames, find_sequence, has_frame_token
 from matanyone_engine.media.views import with_view
+from matanyone_engine.sizes import Resolution
 
 MOST_GROWTH = 200
 """Pixels; the time it takes grows with the square, and no mask is that far off."""
@@ -96,8 +97,8 @@ class MaskFile:
         if MaskFile.of(self.source) != self:
             raise MaskError(
                 expected=f"{str(self.source.path)!r} as it was when the run began",
-                came="another file of that name",
-                action="Run again: only what the mask can change is computed anew.",
+                came="a file of that name with other contents",
+                action="Run the same command again: it computes only what the changed mask affects.",
             )
 
 
@@ -105,7 +106,7 @@ class MaskFile:
 class MaskReading:
     """Says how masks are read: the plate's size, how far they are grown, and the stereo view."""
 
-    size: tuple[int, int]
+    plate: Resolution
     """(width, height) of the plate, in pixels."""
     grow: int = 0
     """Pixels to grow key masks by; negative shrinks."""
@@ -114,11 +115,11 @@ class MaskReading:
 
     def mask(self, source: MaskSource) -> FloatImage:
         """(H, W) 0..1, grown or shrunk. Raises MaskError, SettingError."""
-        return prepared_mask(source, self.size, self.grow, self.view)
+        return prepared_mask(source, self.plate, self.grow, self.view)
 
     def constraints(self, source: MaskSource) -> FloatImage:
         """(H, W) 0..1. Raises MaskError."""
-        return read_constraint_mask(source, self.size, self.view)
+        return read_constraint_mask(source, self.plate, self.view)
 
 
 @dataclass(frozen=True)
@@ -168,14 +169,16 @@ def subjects_of(keys: Sequence[KeyFrame], objects: Sequence[ObjectOptions], *, p
     unknown = next((each.name for each in objects if each.name not in names), None)
     if unknown is not None or len(options) < len(objects):
         raise SettingError(
-            expected=f"options of the objects {', '.join(names)}, once for each",
+            expected=f"options for the objects {', '.join(names)} only, and each option once",
             came=repr(unknown or [each.name for each in objects]),
-            action="Name the object as in --mask NAME=FILE@FRAME.",
+            action="Use the object's name from --mask NAME=FILE@FRAME.",
         )
     made = [_subject(name, keys, options.get(name, ObjectOptions(name)), pinned) for name in names]
     if all(subject.distractor for subject in made):
         raise MaskError(
-            expected="an object to matte", came="distractors only", action="Give its mask: --mask FILE@FRAME."
+            expected="at least one object to matte",
+            came="distractors only",
+            action="Give the mask of the object that you want: --mask FILE@FRAME.",
         )
     return tuple(made)
 
@@ -225,27 +228,27 @@ def _animated(pattern: str | None, frames: Sequence[int]) -> list[tuple[int, Mas
     there = sorted(set(frames) & set(found.frames))
     if not there:
         raise MaskError(
-            expected=f"constraint masks for some of the frames {frames[0]} to {frames[-1]}",
+            expected=f"constraint masks on some of the frames {frames[0]} to {frames[-1]}",
             came=f"none in {pattern!r}",
-            action="Number them as the plate is numbered.",
+            action="Give the mask files the frame numbers of the plate.",
         )
     return [(frame, source.at(found.path(frame))) for frame in there]
 
 
-def prepared_mask(source: Path | MaskSource, size: tuple[int, int], grow: int, view: str | None = None) -> FloatImage:
+def prepared_mask(source: Path | MaskSource, plate: Resolution, grow: int, view: str | None = None) -> FloatImage:
     """Return a mask (H, W) 0..1, grown by so many pixels; negative shrinks. Raises MaskError, SettingError."""
     if abs(grow) > MOST_GROWTH:
         raise SettingError(
-            expected=f"a mask to grow or shrink by at most {MOST_GROWTH} pixels",
-            came=str(grow),
+            expected=f"a mask that grows or shrinks by at most {MOST_GROWTH} pixels",
+            came=f"{grow} pixels",
             action="Draw the mask closer to the subject.",
         )
-    mask = grow_mask(read_mask(source, size, view), grow)
+    mask = grow_mask(read_mask(source, plate, view), grow)
     if not mask.any():
         raise MaskError(
             expected="a mask that still shows the subject",
-            came=f"nothing left of {source} after shrinking it by {-grow} pixels",
-            action="Shrink it less.",
+            came=f"{source}, of which nothing is left once it is shrunk by {-grow} pixels",
+            action="Shrink the mask less.",
         )
     return mask
 
@@ -262,7 +265,7 @@ def expanded(masks: Sequence[KeyMask], source: PlateSource, first: int) -> tuple
     for key in keys:
         if key.seed.frame not in source.frames:
             raise MaskError(
-                expected=f"a mask of one of the frames {describe_frames(source.frames)}",
+                expected=f"a mask on a frame of the plate, which has {describe_frames(source.frames)}",
                 came=f"{key.source}@{key.seed.frame}",
                 action="Name the plate frame on which the mask was drawn: --mask FILE@FRAME.",
             )
@@ -270,9 +273,9 @@ def expanded(masks: Sequence[KeyMask], source: PlateSource, first: int) -> tuple
     twice = next((key for key in keys if seeds.count(key.seed) > 1), None)
     if twice is not None:
         raise MaskError(
-            expected="one mask for each key frame of an object",
-            came=f"two of {twice.seed.subject!r} on frame {twice.seed.frame}",
-            action="Leave one of them out.",
+            expected="one mask for each object on a key frame",
+            came=f"two masks of {twice.seed.subject!r} on frame {twice.seed.frame}",
+            action="Leave one of the two masks out.",
         )
     return keys
 
@@ -297,9 +300,9 @@ def _check_number(mask: Path, first: int, source: PlateSource) -> None:
     own = named.frames[0]
     if named.numbered and own != first and own in source.frames:
         raise MaskError(
-            expected=f"the mask's frame to be named: its file is numbered {own}, the first frame is {first}",
+            expected=f"the frame of the mask: its file is numbered {own}, but the first frame is {first}",
             came=str(mask),
-            action=f"Write {mask}@{own}, or {mask}@{first} if it was drawn there.",
+            action=f"Write {mask}@{own}, or {mask}@{first} if it was drawn on frame {first}.",
         )
 
 
@@ -308,15 +311,15 @@ def _animated_keys(mask: KeyMask, source: MaskSource) -> Iterator[KeyFrame]:
     if source.path.is_file():
         raise MaskError(
             expected=f"a mask for each of the frames {', '.join(map(str, mask.frames))}",
-            came=f"one file, {mask.file}",
-            action="Write #### in place of the frame number: roto.####.exr@1001,1047.",
+            came=f"one file for all of them, {mask.file}",
+            action="Write #### in place of the frame number, for example roto.####.exr@1001,1047.",
         )
     found = find_sequence(source.path)
     absent = [frame for frame in mask.frames if frame not in set(found.frames)]
     if absent:
         raise MaskError(
-            expected=f"a mask in {mask.file!r} for each key frame",
-            came=f"none for {', '.join(map(str, absent))}",
+            expected=f"a mask file {mask.file!r} for each key frame",
+            came=f"no file for {', '.join(map(str, absent))}",
             action="Render the roto on these frames, or leave them out of the list.",
         )
     return (KeyFrame(Seed(mask.object, frame), source.at(found.path(frame))) for frame in mask.frames)

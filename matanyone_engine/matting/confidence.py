@@ -26,8 +26,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from matanyone_engine.matting.geometry import Size
 from matanyone_engine.model.blocks import area_resize
+from matanyone_engine.sizes import Size
 
 _SUBJECT = 0.05
 """Part of a cell from which on the subject is in it."""

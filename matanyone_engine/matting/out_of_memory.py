@@ -40,9 +40,9 @@ def memory_named(work: str) -> Iterator[None]:
         yield
     except MemoryError as error:
         raise OutOfMemory(
-            expected=f"room in main memory to {work} a frame",
-            came=str(error) or "none left",
-            action="Close other programs; finished frames are kept.",
+            expected=f"enough main memory to {work} a frame",
+            came=str(error) or "no memory left",
+            action="Close other programs and run it again. Finished frames are kept.",
         ) from error
 
 

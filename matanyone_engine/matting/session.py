@@ -25,7 +25,7 @@ from matanyone_engine.errors import (
 )
 from matanyone_engine.matting import step
 from matanyone_engine.matting.confidence import Signals, covered, measured
-from matanyone_engine.matting.geometry import Box, Geometry, Size, Window
+from matanyone_engine.matting.geometry import Box, Geometry, Window
 from matanyone_engine.matting.inference import inference
 from matanyone_engine.matting.inside_outside import NO_CONSTRAINTS, Constraints, Image, MaskLimits
 from matanyone_engine.matting.memory_policy import MemoryPolicy
@@ -41,6 +41,7 @@ from matanyone_engine.memory.read import DEFAULT_BLOCK_BYTES
 from matanyone_engine.model.checkpoint import network_digest
 from matanyone_engine.model.encoders import ImageFeatures
 from matanyone_engine.model.matanyone import MatAnyone
+from matanyone_engine.sizes import Size
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class MattingSession:
         warm_up_passes: int | None = None,
         working_size: int | None = None,
         refine: bool = True,
-        region: str | None = None,
+        region: Region | str | None = None,
         hold_tolerance: float | None = 0.0,
     ) -> None:
         """network: put into evaluation mode, since batch norm must run on its stored statistics.
@@ -105,20 +106,19 @@ class MattingSession:
         working_size: limit of the shortest side that is computed, in pixels; None computes at full size. Alphas come
         back at the plate's size either way: along the plate's detail (refine.py), or bilinearly without `refine`.
 
-        region: what of the plate is computed, in the words of Region.parse(); the alpha is 0 elsewhere.
+        region: what of the plate is computed, as a Region or in the words of Region.parse(); the alpha is 0 elsewhere.
 
         hold_tolerance: a plate that is this close to the last computed one is answered with its alpha (held_frames.py);
         0 takes the very same bits only, None computes every frame. Frames with a constraint mask are always computed.
 
         Raises SettingError.
         """
-        check_options(warm_up_passes, working_size, refine, region, hold_tolerance)
+        self._region = check_options(warm_up_passes, working_size, refine, region, hold_tolerance)
         self._network = network.eval()
         self._policy = policy or MemoryPolicy()
         self._warm_up_passes = network.warm_up_passes if warm_up_passes is None else warm_up_passes
         self._working_size = network.core_size if working_size is None else working_size
         self._refine = refine
-        self._region = Region.parse(region)
         self._hold_tolerance = hold_tolerance
         self._state = StreamState.empty(self._policy)
         self.block_bytes = DEFAULT_BLOCK_BYTES
@@ -293,8 +293,8 @@ class MattingSession:
             size, known = ready.geometry.frame, self._state.frame
             if known is not None and size != known:
                 raise PlateError(
-                    expected=f"a plate of the shot's size {_words(known)}",
-                    came=f"one of {_words(size)}",
+                    expected=f"a plate of the shot's size, {known}",
+                    came=f"a plate of {size}",
                     action="Give every frame at one size, or start a new session.",
                 )
             self._region.check(ready.geometry)
@@ -307,9 +307,9 @@ class MattingSession:
         for name, mask in given.items():
             if tuple(mask.shape) != size:
                 raise MaskError(
-                    expected=f"a constraint mask ({name}) of the plate's size {_words(size)}",
+                    expected=f"a constraint mask ({name}) of the plate's size, {size}",
                     came=f"shape {tuple(mask.shape)}",
-                    action="Render it at the plate's format; it is never stretched to fit.",
+                    action="Render it at the plate's size; it is never stretched.",
                 )
             check_values(mask, f"constraint mask ({name})", MaskError)
         return MaskLimits.of(given, self._network.device) if given else None
@@ -320,16 +320,16 @@ class MattingSession:
             given = float_tensor(mask)
             if tuple(given.shape) != geometry.frame:
                 raise MaskError(
-                    expected=f"a mask of the plate's size {_words(geometry.frame)}",
+                    expected=f"a mask of the plate's size, {geometry.frame}",
                     came=f"shape {tuple(given.shape)}",
-                    action="Render the mask at the plate's format; it is never stretched to fit.",
+                    action="Render the mask at the plate's size; it is never stretched.",
                 )
             check_values(given, "mask", MaskError)
             if not given.max() > 0:
                 raise MaskError(
                     expected="a mask that covers some of the subject",
                     came="an empty one (every pixel is 0)",
-                    action="Check that the mask was drawn on this frame and its channel is the one that was read.",
+                    action="Check that the mask was drawn on this frame, and in the channel that was read.",
                 )
             return geometry.prepare(given.clamp(0, 1)[None, None].to(self._network.device))
 
@@ -399,8 +399,8 @@ class MattingSession:
         if mask is not None and not mask.max() > 0:
             raise MaskError(
                 expected="a mask that shows some of the subject inside the region",
-                came=f"one that is empty in {shown.geometry.box_of(window)}",
-                action="Draw the region around the subject; it is in plate pixels from the top left.",
+                came=f"a mask that is empty inside {shown.geometry.box_of(window)}",
+                action="Draw the region around the subject, in plate pixels from the top left.",
             )
         with inference():
             seen = FrameInputs(shown.ready.features(window), mask, shown.limits_in(window))
@@ -409,7 +409,7 @@ class MattingSession:
             raise BadResult(
                 expected="an alpha of finite numbers",
                 came="NaN or Inf from the network",
-                action="Run matanyone-engine doctor; --device cpu tells a driver fault from bad weights.",
+                action="Run matanyone-engine doctor. If --device cpu works, blame the driver, else the weights.",
             )
         return stepped
 
@@ -477,8 +477,3 @@ class _SessionPlate:
     def _enlarged(self, alpha: Tensor, box: Box) -> Tensor:
         unpad = self.geometry.unpad
         return refined(unpad(alpha), unpad(self.ready.padded), self.ready.plate, box)
-
-
-def _words(size: Size) -> str:
-    """Write a size as compositors say it: width x height."""
-    return f"{size[1]}x{size[0]}"

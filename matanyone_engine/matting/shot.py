@@ -223,7 +223,7 @@ class Shot:
 
 def _check_names(names: list[str]) -> None:
     if not names:
-        raise MaskError(expected="a mask", came="none", action="Give at least one: --mask FILE@FRAME.")
+        raise MaskError(expected="at least one mask", came="no mask", action="Give a mask: --mask FILE@FRAME.")
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise SettingError(
@@ -234,7 +234,7 @@ def _check_names(names: list[str]) -> None:
 def _check_keys(subject: Subject, frames: Sequence[int]) -> None:
     if not subject.keys or list(subject.keys) != sorted(set(subject.keys)):
         raise MaskError(
-            expected=f"masks of {subject.name!r} on different frames, ascending",
+            expected=f"masks of {subject.name!r} on different frames, in ascending order",
             came=repr(subject.keys),
             action="Give one mask for each key frame.",
         )
@@ -242,8 +242,8 @@ def _check_keys(subject: Subject, frames: Sequence[int]) -> None:
     for key in subject.keys:
         if key not in there or not subject.lives(key):
             raise MaskError(
-                expected=f"the masks of {subject.name!r} on plate frames on which it is to be seen",
-                came=f"one on frame {key}",
+                expected=f"masks of {subject.name!r} only on frames between its first and its last",
+                came=f"a mask on frame {key}",
                 action="Name the plate frame on which the mask was drawn, or change the object's first or last frame.",
             )
 

@@ -22,10 +22,11 @@ from torch import Tensor
 
 from matanyone_engine.errors import SnapshotError
 from matanyone_engine.matting.confidence import Signals
-from matanyone_engine.matting.geometry import Size, Window
+from matanyone_engine.matting.geometry import Window
 from matanyone_engine.matting.memory_policy import LongTermPolicy, MemoryPolicy
 from matanyone_engine.matting.schedule import Cursor, SessionPhase
 from matanyone_engine.memory.bank import LongTermLimits, MemoryBank, Tokens
+from matanyone_engine.sizes import Size
 
 _MAGIC = b"MATANYONE-SNAPSHOT-3\n"
 _HEADER = "header"

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from matanyone_engine.errors import MaskError
 from matanyone_engine.media.images import FloatImage
 from matanyone_engine.media.prompts import SHORTEST_SIDE, Prompts, Stroke, rough_size
+from matanyone_engine.sizes import Size
 
 BAND = 0.1
 """Of the shorter side: how far the edge may lie from the shape that strokes have made."""
@@ -52,11 +53,10 @@ def grabcut(seen: FloatImage, prompts: Prompts) -> FloatImage:
     h and w are rough_size(). Raises MaskError where the prompts leave no background, or
     nothing is found.
     """
-    height, width = seen.shape[:2]
-    rows, columns = rough_size(height, width)
-    size = columns, rows
-    picture = np.rint(255.0 * cv2.resize(seen, size, interpolation=cv2.INTER_AREA)).astype(np.uint8)
-    known = marked(prompts, (width, height), size)
+    plate = Size(*seen.shape[:2])
+    rough = rough_size(plate)
+    picture = np.rint(255.0 * cv2.resize(seen, rough.resolution, interpolation=cv2.INTER_AREA)).astype(np.uint8)
+    known = marked(prompts, plate, rough)
     on_subject = known == cv2.GC_FGD
     if on_subject.any():
         labels, rounds = around(shape(picture, known), known), ROUNDS
@@ -73,10 +73,10 @@ def grabcut(seen: FloatImage, prompts: Prompts) -> FloatImage:
 # ------------------------------------------------------------------------------------------- what the artist said
 
 
-def marked(prompts: Prompts, full: tuple[int, int], size: tuple[int, int]) -> Labels:
-    """Return what prompts say of each pixel, (h, w). full, size: (width, height) of the plate and of the answer."""
-    across, down = size[0] / full[0], size[1] / full[1]
-    labels = np.full(size[::-1], cv2.GC_PR_BGD, np.uint8)
+def marked(prompts: Prompts, plate: Size, rough: Size) -> Labels:
+    """Return what prompts say of each pixel, (h, w), at the rough size. The prompts count in pixels of the plate."""
+    across, down = rough.width / plate.width, rough.height / plate.height
+    labels = np.full(rough, cv2.GC_PR_BGD, np.uint8)
     if prompts.box is not None:
         x0, y0, x1, y1 = prompts.box
         left, top = int(x0 * across), int(y0 * down)
@@ -102,14 +102,14 @@ def _check_both_sides(labels: Labels) -> None:
     inside = int(((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)).sum())
     if inside < _LEAST_SAMPLES:
         raise MaskError(
-            expected="a box and strokes that leave some of the subject",
-            came=f"{inside} pixels of {labels.shape[1]}x{labels.shape[0]}",
+            expected="a box and strokes that leave enough of the subject",
+            came=f"only {inside} of {labels.size} pixels",
             action="Draw the box larger, or the strokes beside the subject thinner: --brush.",
         )
     if labels.size - inside < _LEAST_SAMPLES:
         raise MaskError(
-            expected="some of the plate outside of the box, to learn what is not the subject",
-            came="a box around all of it",
+            expected="some plate outside the box, from which the background is learnt",
+            came="a box around the whole plate",
             action="Draw the box closer, or add a stroke beside the subject: --point x,y,-.",
         )
 

@@ -448,7 +448,7 @@ def test_a_frame_that_cannot_be_read_or_written_stops_there_and_those_before_it_
 
     def full(self: Outputs, frame: int, *rest: Any) -> Any:
         if frame == 1005:
-            raise OutputError(expected="room", came="none left", action="Free some.")
+            raise OutputError(expected="room", came="no memory left", action="Free some.")
         return write(self, frame, *rest)
 
     with monkeypatch.context() as disk:
@@ -458,7 +458,7 @@ def test_a_frame_that_cannot_be_read_or_written_stops_there_and_those_before_it_
         assert isinstance(standing, Unchanged)
         assert (standing.frame, standing.of, standing.frames) == (1003, 3, (1001, 1002, 1003))
         assert next(going).frame == 1004
-        with pytest.raises(OutputError, match="none left"):
+        with pytest.raises(OutputError, match="no memory left"):
             next(going)
     assert [event.frame for event in run(plan, shot, resume=True)] == [1005, 1006]
 

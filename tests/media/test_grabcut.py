@@ -9,8 +9,9 @@ import pytest
 from matanyone_engine.errors import MaskError
 from matanyone_engine.media.grabcut import cleaned, grabcut, marked
 from matanyone_engine.media.prompts import SHORTEST_SIDE, Prompts, Stroke
+from matanyone_engine.sizes import Resolution
 
-SIZE = (prompted.WIDTH, prompted.HEIGHT)
+SIZE = Resolution(prompted.WIDTH, prompted.HEIGHT)
 ON = Stroke(((56.0, 30.0),))
 
 
@@ -67,7 +68,7 @@ def test_large_plates_are_cut_at_a_bounded_size() -> None:
 
 def test_strokes_are_where_they_are_drawn() -> None:
     prompts = Prompts((10, 10, 40, 40), (Stroke(((20.5, 20.5),)), Stroke(((12.5, 38.5), (30.5, 38.5)), False)), brush=3)
-    labels = marked(prompts.on(SIZE), SIZE, SIZE)
+    labels = marked(prompts.on(SIZE), SIZE.size, SIZE.size)
     on_subject, beside = labels == cv2.GC_FGD, labels == cv2.GC_BGD
     assert labels[20, 20] == cv2.GC_FGD
     assert 5 <= on_subject.sum() <= 13
@@ -77,7 +78,7 @@ def test_strokes_are_where_they_are_drawn() -> None:
     assert beside[38, 12:31].all()
     assert not beside[30, 10:40].any()
     later = Prompts(None, (Stroke(((20.5, 20.5),)), Stroke(((20.5, 20.5),), False)), brush=3).on(SIZE)
-    assert not (marked(later, SIZE, SIZE) == cv2.GC_FGD).any(), "later strokes go over earlier ones"
+    assert not (marked(later, SIZE.size, SIZE.size) == cv2.GC_FGD).any(), "later strokes go over earlier ones"
 
 
 def test_noise_goes_and_what_is_marked_stays() -> None:

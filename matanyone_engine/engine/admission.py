@@ -79,8 +79,8 @@ def promised_bytes(device: torch.device, wanted: int | None) -> int:
 
 def free_bytes(device: torch.device) -> int:
     """Return what the device has left now; of main memory, what machine, container and ulimit leave this process."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+    if device.type in ("cuda", "xpu"):
+        return int(getattr(torch, device.type).mem_get_info(device)[0])
     return max(0, min([int(psutil.virtual_memory().available), *left_by_limits()]))
 
 

@@ -233,18 +233,16 @@ def plan_matte(
     """
     resolved = resolve(job)
     job, source, about = resolved.job, resolved.source, resolved.outline
-    first, colour = resolved.header, resolved.colour
+    first, plate, colour = resolved.header, resolved.header.resolution, resolved.colour
     outputs = plan_outputs_of(resolved, resume=resume)
     outputs.check(about.frames, [*source.paths(about.shot.frames), *about.mask_files])
     network_view = NetworkView(colour.space, job.exposure)
     unmixing = job.delivery.unmixes and not is_linear(colour.space)
     light = LinearLight(colour.space) if unmixing else None
-    check_region(about.region, first.resolution, job.working_size)
+    check_region(about.region, plate, job.working_size)
     if not job.overwrite:
         _refuse_unknown(outputs, job, about.frames)
-    masks = read_masks(
-        about.keys, job.objects, about.shot.frames, MaskReading(first.resolution, job.mask_grow, job.view)
-    )
+    masks = read_masks(about.keys, job.objects, about.shot.frames, MaskReading(plate, job.mask_grow, job.view))
     allowed(outputs.paths(about.frames[0]))
     for folder, least in outputs.least_bytes(about.frames, first).items():
         check_writable(folder, least)
@@ -252,17 +250,7 @@ def plan_matte(
         check_plates(source, about.shot.frames, checked)
     outputs.reserve()
     return MattePlan(
-        job=job,
-        source=source,
-        frames=about.frames,
-        shot=about.shot,
-        masks=masks,
-        resolution=first.resolution,
-        region=about.region,
-        colour=colour,
-        network_view=network_view,
-        outputs=outputs,
-        light=light,
+        job, source, about.frames, about.shot, masks, plate, about.region, colour, network_view, outputs, light
     )
 
 

@@ -14,6 +14,7 @@ import torch
 
 from matanyone_engine.errors import OutOfMemory
 from matanyone_engine.matting.session import MattingSession
+from matanyone_engine.model.device import device_count
 
 T = TypeVar("T")
 
@@ -48,5 +49,6 @@ def memory_named(work: str) -> Iterator[None]:
 
 def give_back() -> None:
     """Give back to the device what this process keeps in reserve."""
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    for kind in ("cuda", "xpu"):
+        if device_count(kind):
+            getattr(torch, kind).empty_cache()

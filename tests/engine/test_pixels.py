@@ -23,10 +23,10 @@ SRGB = PlateFormat(Resolution(WIDTH, HEIGHT), "sRGB", 0)
 
 def test_raw_planes_arrive_as_they_are() -> None:
     plate = shown()[0]
-    assert np.array_equal(decode(SRGB, raw("plate", plate), None).view, plate)
+    assert np.array_equal(decode(SRGB, raw("plate", plate), None).seen, plate)
     codes = np.arange(HEIGHT * WIDTH * 3, dtype="<u2").reshape(HEIGHT, WIDTH, 3) * 7
     given = (describe_raw("plate", codes.tobytes(), "u2", codes.shape), codes.tobytes())
-    assert np.array_equal(decode(SRGB, given, None).view, codes.astype(np.float32) / np.float32(65535))
+    assert np.array_equal(decode(SRGB, given, None).seen, codes.astype(np.float32) / np.float32(65535))
 
 
 def test_exposure_is_the_session_s() -> None:

@@ -61,7 +61,7 @@ def test_the_same_prompts_give_the_same_bits_whatever_ran_before() -> None:
 def test_large_plates_are_cut_at_a_bounded_size() -> None:
     large = cv2.resize(prompted.picture(), (1440, 960), interpolation=cv2.INTER_CUBIC).clip(0, 1)
     box = tuple(15 * side for side in prompted.BOX)
-    rough = grabcut(large, Prompts((box[0], box[1], box[2], box[3])).on((1440, 960)))
+    rough = grabcut(large, Prompts((box[0], box[1], box[2], box[3])).on(Resolution(1440, 960)))
     assert rough.shape == (SHORTEST_SIDE, 540)
     assert prompted.overlap(cv2.resize(rough, SIZE, interpolation=cv2.INTER_AREA), prompted.disc()) > 0.9
 
@@ -98,8 +98,8 @@ def test_noise_goes_and_what_is_marked_stays() -> None:
 @pytest.mark.parametrize(
     ("prompts", "said"),
     [
-        (Prompts((0, 0, *SIZE)), "a box around all of it"),
-        (Prompts((10, 10, 12, 12)), "4 pixels of 96x64"),
+        (Prompts((0, 0, *SIZE)), "a box around the whole plate"),
+        (Prompts((10, 10, 12, 12)), "only 4 of 6144 pixels"),
     ],
 )
 def test_prompts_that_leave_nothing_to_learn(prompts: Prompts, said: str) -> None:

@@ -13,6 +13,7 @@ import pytest
 from matanyone_engine.errors import MaskError, PlateError
 from matanyone_engine.media.images import check_ends, frame_rate, read_header, read_plate
 from matanyone_engine.media.masks import read_mask
+from matanyone_engine.sizes import Resolution
 
 Write = Callable[..., Path]
 Ramp = Callable[..., np.ndarray]
@@ -307,7 +308,7 @@ def test_a_cropped_mask_is_placed(write_image: Write) -> None:
 def test_a_mask_of_another_size_names_both(write_image: Write) -> None:
     path = write_image("m.png", SOFT, "uint8")
     with pytest.raises(MaskError, match=r"1920x1080.*3x2"):
-        read_mask(path, (1920, 1080))
+        read_mask(path, Resolution(1920, 1080))
 
 
 @pytest.mark.parametrize("pixel_format", ["uint8", "uint16"])

@@ -19,7 +19,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-import itertools
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -208,17 +207,6 @@ class Shot:
             for frame in self.frames
             if any(seed in self.seeds_for(subject.name, frame) for subject in self.subjects)
         )
-
-    def describe(self) -> str:
-        """Describe the plan in lines, one for each run of frames that are made alike."""
-        lines = []
-        for subject in self.subjects:
-            whole = itertools.groupby(self.frames, key=lambda frame: self.answer(subject.name, frame))
-            for answer, frames in whole:
-                run = list(frames)
-                how = " and ".join(map(str, answer.passes)) or answer.source.value
-                lines.append(f"{subject.name:12} {run[0]}-{run[-1]}  {how}")
-        return "\n".join(lines)
 
 
 def _check_names(names: list[str]) -> None:

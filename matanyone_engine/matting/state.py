@@ -23,9 +23,9 @@ from torch import Tensor
 from matanyone_engine.errors import SnapshotError
 from matanyone_engine.matting.confidence import Signals
 from matanyone_engine.matting.geometry import Window
-from matanyone_engine.matting.memory_policy import LongTermPolicy, MemoryPolicy
+from matanyone_engine.matting.memory_policy import MemoryPolicy
 from matanyone_engine.matting.schedule import Cursor, SessionPhase
-from matanyone_engine.memory.bank import LongTermLimits, MemoryBank, Tokens
+from matanyone_engine.memory.bank import MemoryBank, Tokens
 from matanyone_engine.sizes import Size
 
 _MAGIC = b"MATANYONE-SNAPSHOT-3\n"
@@ -84,18 +84,13 @@ class StreamState:
     @classmethod
     def empty(cls, policy: MemoryPolicy) -> StreamState:
         """Return the state before any mask."""
-        limits = None if policy.long_term is None else _limits(policy.long_term)
-        return cls(Cursor(), MemoryBank(policy.bank_frames, limits))
+        return cls(Cursor(), MemoryBank(policy.bank_frames, policy.long_term))
 
     def known(self) -> Carried:
         """Return what is carried; the schedule lets nobody ask before a mask was given."""
         if self.carried is None:
             raise LookupError("nothing is carried before the first mask")
         return self.carried
-
-
-def _limits(policy: LongTermPolicy) -> LongTermLimits:
-    return LongTermLimits(**dataclasses.asdict(policy))
 
 
 def to_bytes(state: StreamState, about: dict[str, Any]) -> bytes:

@@ -42,7 +42,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     for option in ("--view", "--part", "--layer"):
         parser.add_argument(option, metavar="NAME", help="The picture of a file that has several, as for matte.")
     parser.add_argument(
-        "--exposure", type=float, default=0.0, metavar="STOPS", help="Brighten or darken the view, as for matte."
+        "--exposure",
+        type=float,
+        default=0.0,
+        metavar="STOPS",
+        help="Brighten or darken what the network sees, as for matte.",
     )
     parser.add_argument("--mask-grow", type=int, default=0, metavar="PIXELS", help="Grow the mask first, as for matte.")
     parser.add_argument("--working-size", type=int, metavar="PIXELS", help="Compute at a smaller size, as for matte.")

@@ -26,6 +26,7 @@ from matanyone_engine.jobs.run_events import FrameDone, HandFixed, Looking, Step
 from matanyone_engine.jobs.run_identity import identity
 from matanyone_engine.matting import confidence
 from matanyone_engine.matting.frame_warnings import CUT_SUBJECT
+from matanyone_engine.matting.region import Region
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.media.edges import EdgeControls
 from matanyone_engine.media.layouts import Delivery
@@ -688,6 +689,21 @@ def test_a_region_outside_the_plate_is_refused_before_any_work(shot: Shot) -> No
     with pytest.raises(SettingError, match="inside the plate of 64x48"):
         plan_matte(job(shot, region="100,0,120,20"))
     assert shot.written() == []
+
+
+def test_a_region_is_read_from_its_words_once(shot: Shot, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str | None] = []
+    parse = Region.parse
+
+    def parsed(text: str | None) -> Region:
+        read.append(text)
+        return parse(text)
+
+    monkeypatch.setattr(Region, "parse", parsed)
+    plan = plan_matte(job(shot, region="0,0,30,48"))
+    run(plan, shot)
+    assert read == ["0,0,30,48"]
+    assert str(plan.region) == "0,0,30,48"
 
 
 def test_a_run_with_moving_windows_and_holds_goes_on_from_its_point_bit_for_bit(shot: Shot) -> None:

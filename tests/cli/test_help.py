@@ -100,4 +100,4 @@ def test_every_command_of_a_document_can_be_typed(document: Path) -> None:
 
 def test_the_guides_have_commands() -> None:
     assert len(commands_in(ROOT / "docs" / "cli.md")) > 10
-    assert len(commands_in(ROOT / "docs" / "farm.md")) > 5
+    assert len(commands_in(ROOT / "docs" / "farm.md")) >= 5

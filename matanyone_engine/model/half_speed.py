@@ -151,6 +151,8 @@ def _word(half: torch.dtype) -> str:
 def _read(path: Path) -> HalfSpeed | None:
     """Return a kept measurement; None where there is none that can be read."""
     with suppress(OSError, ValueError, TypeError, KeyError):
+        if not path.is_file():  # nor a pipe, which would keep us waiting
+            return None
         said = json.loads(path.read_text())
         times = _pair(said["product_ms"]), _pair(said["convolution_ms"])
         return HalfSpeed(str(said["device"]), str(said["torch"]), str(said["half"]), *times)

@@ -36,6 +36,7 @@ from matanyone_engine.runs.frame_record import FrameRecord
 from matanyone_engine.runs.ledger import Ledger
 from matanyone_engine.runs.record import read_record
 from matanyone_engine.runs.resume import ResumePoint, read_resume_point, write_resume_point
+from matanyone_engine.sizes import Resolution
 
 
 @pytest.fixture
@@ -639,7 +640,7 @@ def test_frames_to_begin_with_are_frames_of_the_job(shot: Shot) -> None:
 def test_exposure_is_for_the_network_and_has_limits(shot: Shot) -> None:
     plain, brighter = plan_matte(job(shot, frames=(1001,))), plan_matte(job(shot, frames=(1001,), exposure=2.0))
     first, second = run(plain, shot)[0], run(brighter, shot)[0]
-    assert second.view.mean() > first.view.mean() + 0.1
+    assert second.seen.mean() > first.seen.mean() + 0.1
     assert not np.array_equal(first.alpha, second.alpha)
     assert attributes(second.paths[0])["exposure"] == "2"
     assert "exposure +2 stops" in attributes(second.paths[0])["networkView"]
@@ -650,7 +651,7 @@ def test_exposure_is_for_the_network_and_has_limits(shot: Shot) -> None:
 def test_what_waits_beside_the_network_is_bounded_in_bytes(shot: Shot) -> None:
     plan = plan_matte(job(shot))
     for side, frames in ((2160, 2), (6000, 1), (8000, 0)):
-        large = dataclasses.replace(plan, size=(side, side))
+        large = dataclasses.replace(plan, resolution=Resolution(side, side))
         assert waiting_bytes(large) == 2 * frames * side * side * 28
         assert waiting_bytes(large) <= 2 << 30
 

@@ -21,7 +21,10 @@ QUICK := tests/architecture tests/wire tests/golden tests/runs tests/test_atomic
   $(addprefix tests/model/test_,registry.py licences.py) $(addprefix tests/cli/test_,exit_codes.py help.py) \
   $(addprefix tests/jobs/test_,segments.py retry.py) $(addprefix tests/engine/test_,scheduler.py faults.py)
 
-.PHONY: demo test test-blender blender blender-repo check quick quick-style quick-tests clean
+MINUTES ?= 10
+FINDS := fuzz_finds
+
+.PHONY: demo test test-blender blender blender-repo blender-window check quick quick-style quick-tests fuzz clean
 
 demo: $(VENV)/engine
 	$(BIN)/matanyone-engine matte "examples/plate/plate.####.exr" --mask examples/mask.1001.exr@1001 \
@@ -53,6 +56,10 @@ quick-style:
 quick-tests:
 	$(BIN)/python -m pytest -q $(QUICK)
 
+# make fuzz MINUTES=30: other damage each time; what is found lies in fuzz_finds/, and its seed is printed.
+fuzz: $(VENV)/test
+	$(BIN)/python tests/fuzz/lane.py --minutes $(MINUTES) --out $(FINDS)
+
 # make test-blender BPY=5.0.1, make test-blender BPY=5.2.3 BPY_PYTHON=python3.13
 # A Blender that is asked for by name and cannot be had is a failure here, where `make test` skips its tests.
 test-blender: $(VENV)/test $(BLENDERS)
@@ -63,12 +70,18 @@ test-blender: $(VENV)/test $(BLENDERS)
 blender: $(VENV)/test $(BLENDER)
 	$(BIN)/python blender_addon/build.py
 
+# The ten steps of docs/blender.md in a Blender with a window, by mouse and keys; what was on the screen is in dist/window.
+# It says what is missing where there is no such Blender. WINDOW_BLENDER="chroot /opt/sid blender" names one.
+WINDOW_BLENDER ?=
+blender-window: $(VENV)/test
+	$(BIN)/python benchmarks/blender_window.py tour --frames 6 --out dist/window --blender "$(WINDOW_BLENDER)"
+
 # The same as a static repository of extensions in dist/blender: from a folder or a web server, Blender updates from it.
 blender-repo: $(VENV)/test $(BLENDER)
 	$(BIN)/python blender_addon/build.py --out dist/blender --repository
 
 clean:
-	rm -rf $(VENV) .venv-blender-* .wheels dist $(OUT)
+	rm -rf $(VENV) .venv-blender-* .wheels dist $(OUT) $(FINDS)
 
 .PHONY: $(BLENDERS)
 $(BLENDERS):

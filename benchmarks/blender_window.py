@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Blender extension in a window: how long the UI stands still, pictures for docs/, and what a mouse and keys do.
+"""The Blender extension in a window: how long the UI stands still, what a mouse and keys do, and what is to be seen.
 
     python benchmarks/blender_window.py times --frames 24          # in a small window: software draws it here
     python benchmarks/blender_window.py hands                      # box and clicks, ESC, windows closed, undo, quitting
-    python benchmarks/blender_window.py pictures --out docs/images
+    python benchmarks/blender_window.py tour --out dist/window     # the ten steps: make blender-window
 
-The bpy module has no window, so this needs a Blender of 4.2 or later, xvfb, xdotool and imagemagick. Debian's newest
-is 4.3.2, of trixie; on an older Debian, as root, with 3 GB:
+The bpy module has no window, so this needs a Blender of 4.2 or later, xvfb, xdotool, imagemagick. Debian has 4.3.2 in
+trixie and 5.2.2 in sid; on an older Debian, as root, with 3 GB:
 
     apt-get install debootstrap xvfb
     debootstrap trixie /opt/trixie http://deb.debian.org/debian
@@ -16,6 +16,7 @@ is 4.3.2, of trixie; on an older Debian, as root, with 3 GB:
 
 The zip is built, and installed into an empty user folder. `times` prints what lies between two ticks of a timer, when
 nothing happens, with the redrawing of a run but no run, and while a matte runs; and how long our own code took.
+`tour` says in words what is to be seen on its pictures (blender_screens.py), and fails where that is wrong.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import argparse
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,29 +34,40 @@ import time
 from pathlib import Path
 from typing import Any
 
+import blender_screens
 import cv2
+import numpy as np
+import OpenImageIO as oiio
 
 from matanyone_engine.client.client import EngineClient
 from matanyone_engine.client.launcher import ensure_engine, find_engine
-from matanyone_engine.media.masks import read_mask
+from matanyone_engine.media.masks import read_alpha, read_mask
+from matanyone_engine.media.plates import open_plate
 from matanyone_engine.wire.messages import Status
 
 ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = ROOT / "examples" / "plate"
 INSIDE = ROOT / "benchmarks" / "blender_window_inside.py"
 MOST_S = 1500
-SIZE = {"times": (640, 480), "hands": (1280, 800), "pictures": (1280, 800)}
-EXAMPLE = (640, 360)
+SIZE = {"times": (640, 480), "hands": (1280, 800), "tour": (1280, 800)}
+EXAMPLE, HD = (640, 360), (1280, 720)
+LAMP = (0.205, 0.18)
+"""Where a lamp is in the example, 0..1 from the top left, that the matte takes along; it does not move."""
+CLICK_MS = 300
+"""Within which a click must show its mask on a plate of 720 lines."""
 
 
 def main() -> None:
     """Build, start an engine and a Blender, tell what they did."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=sorted(SIZE))
-    parser.add_argument("--blender", default="blender", help="how to call it")
+    parser.add_argument("--blender", default="", help="how to call it; else one that is found here")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images", help="where pictures go")
     parser.add_argument("--frames", type=int, default=12)
     parser.add_argument("--size", default="", help="of the window, such as 1280x800")
     args = parser.parse_args()
+    args.blender = args.blender or find_blender()
+    refuse_missing(args.blender)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         subprocess.run([sys.executable, str(ROOT / "blender_addon/build.py"), "--out", str(folder)], check=True)
@@ -65,9 +78,53 @@ def main() -> None:
                 told |= _afterwards(folder)
         finally:
             os.kill(engine, signal.SIGTERM)
-        for picture in sorted(folder.glob("blender_*.png")) if args.what == "pictures" else ():
+        for picture in sorted(folder.glob("blender_*.png")) if args.what == "tour" else ():
             _small(picture, args.out / picture.name)
+        wrong = {}
+        if args.what == "tour":
+            told["seen"] = blender_screens.seen(folder, told)
+            wrong = {name: why for name, why in told["seen"].items() if why} | _refuted(told, args.frames)
     print(json.dumps(told, indent=1))
+    if wrong:
+        sys.exit("\n".join(f"not so: {name}: {why}" for name, why in wrong.items()))
+
+
+def find_blender() -> str:
+    """How to call a Blender that has a window: one on the path, or in a Debian beside this one (/opt/NAME)."""
+    if shutil.which("blender"):
+        return "blender"
+    found = sorted(Path("/opt").glob("*/usr/bin/blender"))
+    return f"chroot {found[0].parents[2]} blender" if found else ""
+
+
+def refuse_missing(blender: str) -> None:
+    """Raise SystemExit where something is not here that a window needs, and say what it is."""
+    missing = (
+        [] if blender else ["a Blender with a window (the bpy module has none): apt-get install blender, or --blender"]
+    )
+    tools = {"xvfb-run": "xvfb", "xdotool": "xdotool", "import": "imagemagick", "convert": "imagemagick"}
+    missing += [f"{tool}: apt-get install {package}" for tool, package in tools.items() if not shutil.which(tool)]
+    if missing:
+        sys.exit("\n".join(("This needs what is not here:", *(f"  {each}" for each in missing), __doc__)))
+
+
+def _refuted(told: dict[str, Any], frames: int) -> dict[str, str]:
+    """What a tour has shown to be otherwise than docs/blender.md says: name -> where to look."""
+    x, y = (round(part * side) for part, side in zip(LAMP, HD, strict=True))
+    slow = [each for each in told["click to mask, ms"] if each > CLICK_MS]
+    said = {
+        "Blender ends as it should": told["exit code"] == 0,
+        "Match Scene takes the plate's size and first frame": told["matched"] == [*HD, 1],
+        "Test says what answers": told["test"].startswith("engine"),
+        "the clicked mask became a key, without the click that Z took back": told["clicked"] == [1001, "IMAGE", 2],
+        f"each click shows its mask within {CLICK_MS} ms": not slow,
+        "the matte is finished": told["outcome"] == "finished",
+        "Enter made a correction key": told["corrected"] == [[1001, "MASK"], [1000 + frames, "IMAGE"]],
+        "a click took the lamp out of the matte": read_alpha(Path(told["correction"]))[y, x] < 0.1,
+        "the changed stretch was run again": told["corrected said"].startswith("finished"),
+        "nothing of ours goes on in another file": told["file opened while clicking"] == [True, False, None],
+    }
+    return {name: "see above" for name, right in said.items() if not right}
 
 
 def _engine(folder: Path) -> int:
@@ -82,6 +139,8 @@ def _blender(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     command = ["timeout", str(MOST_S), "xvfb-run", "-a", "-s", f"-screen 0 {width}x{height}x24"]
     command += [*shlex.split(args.blender), "--factory-startup", "--window-geometry", "0", "0", str(width), str(height)]
     orders = {"folder": str(folder), "root": str(ROOT), "frames": args.frames, "points": _outline(), "what": args.what}
+    orders["plate"] = str(_plate(folder, args.frames) if args.what == "tour" else EXAMPLES / "plate.1001.exr")
+    orders["lamp"] = list(LAMP)
     orders["zip"] = str(next(folder.glob("matanyone-*.zip")))
     environment = {**os.environ, "BLENDER_USER_RESOURCES": str(folder / "user")}
     environment |= {"LIBGL_ALWAYS_SOFTWARE": "1", "LP_NUM_THREADS": "1"}
@@ -92,6 +151,19 @@ def _blender(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     if not told.exists():
         sys.exit(log.read_text()[-4000:])
     return {**json.loads(told.read_text()), "exit code": ended.returncode}
+
+
+def _plate(folder: Path, frames: int) -> Path:
+    """Write the example's first frames at 720 lines; the first one's file."""
+    (folder / "plate").mkdir()
+    source = open_plate(str(EXAMPLES / "plate.####.exr"))
+    for frame in range(1001, 1001 + frames):
+        large = cv2.resize(source.read(frame).rgb, HD, interpolation=cv2.INTER_CUBIC)
+        image = oiio.ImageBuf(oiio.ImageSpec(*HD, 3, oiio.HALF))
+        image.set_pixels(oiio.ROI.All, np.maximum(large, 0))
+        if not image.write(str(folder / "plate" / f"plate.{frame}.exr")):
+            raise OSError(image.geterror())
+    return folder / "plate" / "plate.1001.exr"
 
 
 def _afterwards(folder: Path) -> dict[str, Any]:

@@ -21,6 +21,10 @@ IDLE_S = 4.0
 TICK_S = 0.002
 LIMIT_MS = 50
 WIDE = 1000
+FACE, HAND = (0.53, 0.2), (0.235, 0.1)
+"""Where they are on the example's first frame, 0..1 from the top left: what a box and one click leave out."""
+LAMP = ORDERS["lamp"]
+"""Where a lamp is that the matte takes along."""
 PATIENCE = 6
 """How much longer than on an idle machine something may take."""
 
@@ -74,6 +78,10 @@ def time_our_code():
     session, panels = ours("session"), ours("panels")
     session.pump, session.start = timed("timer", session.pump), timed("press", session.start)
     ours("operators")._Matte.modal = timed("modal", ours("operators")._Matte.modal)
+    overlay, strip = ours("overlay"), ours("strip")
+    overlay.unregister()
+    overlay._draw, strip.draw = timed("overlay", overlay._draw), timed("strip", strip.draw)
+    overlay.register()
     for mixin in (panels._Main, panels._Masks, panels._Settings):
         mixin.draw = timed("panels", mixin.draw)
 
@@ -140,6 +148,12 @@ def on_screen(x, y):
     return region.x + across, window.height - (region.y + up)
 
 
+def go_to(frame):
+    """Move the playhead as an artist does: frame_set() alone leaves the Movie Clip editor where it is."""
+    bpy.context.scene.frame_set(frame)
+    bpy.context.scene.frame_current = frame
+
+
 def matte(window=None):
     with within(max((window or bpy.context.window).screen.areas, key=lambda area: area.width * area.height), window):
         bpy.ops.matanyone.matte("INVOKE_DEFAULT")
@@ -177,7 +191,7 @@ def steps():
             bpy.ops.screen.screen_full_area()
         yield 1.0
     yield from roto()
-    yield from {"times": times, "pictures": pictures, "hands": hands}[WHAT]()
+    yield from {"times": times, "hands": hands, "tour": tour}[WHAT]()
 
 
 def roto():
@@ -185,7 +199,7 @@ def roto():
     bpy.context.preferences.addons[ID].preferences.connection = str(FOLDER / "run" / "engine.json")
     yield from editor("CLIP_EDITOR")
     area, shot = largest(), bpy.context.scene.matanyone
-    clip = bpy.data.movieclips.load(str(ROOT / "examples/plate/plate.1001.exr"))
+    clip = bpy.data.movieclips.load(ORDERS["plate"])
     clip.colorspace_settings.name = "Linear Rec.709"
     area.spaces.active.clip = clip
     with within(area):
@@ -193,7 +207,7 @@ def roto():
     shot.use_range, shot.first, shot.last = True, 1001, 1000 + ORDERS["frames"]
     shot.out = str(FOLDER / "matte/{shot}.####.exr")
     area.spaces.active.mode, area.spaces.active.mask = "MASK", draw()
-    bpy.context.scene.frame_set(1)
+    go_to(1)
     with within(area):
         bpy.ops.matanyone.key_add()
     yield 0.5
@@ -241,47 +255,23 @@ def times():
     told["longest_in_our_code_ms"] = {name: round(1000 * seconds, 1) for name, seconds in own.items()}
 
 
-def pictures():
-    picture("blender_roto")
-    yield from pointed()
-    picture("blender_point")
-    xdotool("key", "Escape")
-    yield 0.5
-    matte()
-    yield from until(lambda: ours("session").now.run.done >= ORDERS["frames"] // 2, 120)
-    yield 0.5
-    picture("blender_running")
-    yield from until(over, 120)
-    yield from editor("CompositorNodeTree")
-    backdrop()
-    fit(bpy.ops.node.view_all)
-    yield 3.0
-    picture("blender_result")
-    bpy.ops.matanyone.engine(what="TEST")
-    yield 1.0
-    largest().ui_type = "PREFERENCES"
-    bpy.context.preferences.active_section = "ADDONS"
-    bpy.context.window_manager.addon_search = "matanyone"
-    bpy.ops.preferences.addon_expand(module=ID)
-    yield 1.5
-    picture("blender_preferences")
-    told["outcome"] = over().outcome
-
-
 def backdrop():
     """The artist's own Viewer on what comes out of the group."""
-    tree, space = bpy.context.scene.node_tree, largest().spaces.active
+    tree, space = ours("nodes").tree_of(bpy.context.scene), largest().spaces.active
     group = next(node for node in tree.nodes if node.type == "GROUP")
     viewer = tree.nodes.new("CompositorNodeViewer")
     viewer.location = (group.location.x + 300, group.location.y - 150)
     tree.links.new(group.outputs["Image"], viewer.inputs["Image"])
     tree.nodes.active = viewer
     space.show_backdrop, space.backdrop_zoom = True, 0.9
-    bpy.context.scene.frame_set(ORDERS["frames"] // 2)
+    go_to(ORDERS["frames"] // 2)
 
 
-def pointed():
-    """Mask by Box and Clicks: a box around the person, a click on him and one beside, by mouse."""
+def pointed(after=tuple):
+    """Mask by Box and Clicks: a box around the person, a click on him and one beside, by mouse.
+
+    after: called after each, for steps to be taken then.
+    """
     across, down = zip(*ORDERS["points"], strict=True)
     left, right, top, bottom = min(across) / 640, max(across) / 640, min(down) / 360, max(down) / 360
     middle = (left + right) / 2
@@ -293,12 +283,183 @@ def pointed():
     yield from pressed("mousedown", 1)
     for spot in spots[1:]:
         yield from pressed("mousemove", *on_screen(*spot))
-    yield from pressed("mouseup", 1)
+    xdotool("mouseup", 1)
+    yield from after()
     yield from pressed("mousemove", *on_screen(middle, (top + 2 * bottom) / 3))
-    yield from pressed("click", 1)
+    xdotool("click", 1)
+    yield from after()
     yield from pressed("mousemove", *on_screen(left / 2, bottom / 2))
+    yield from pressed("keydown", "ctrl")
+    xdotool("click", 1)
+    yield from after()
+    yield from pressed("keyup", "ctrl")
+
+
+# ------------------------------------------------------------------------------------------------ the ten steps
+
+
+def tour():
+    """Take the ten steps of docs/blender.md; what is on the screen after each is kept as a picture."""
+    bpy.context.preferences.view.ui_scale = 0.9
+    for part in (asked, clicked, overlaid, composited, corrected, preferred, opened_while_clicking):
+        print("tour:", part.__name__, flush=True)
+        yield from part()
+
+
+def asked():
+    """Test the engine, match the scene, choose a quality: steps 3, 4 and 7."""
+    session, shot = ours("session"), bpy.context.scene.matanyone
+    bpy.ops.matanyone.engine(what="TEST")
+    yield from until(lambda: session.now.test.startswith("engine"))
+    told["test"] = session.now.test
+    with within(largest()):
+        bpy.ops.matanyone.match_scene()
+    render = bpy.context.scene.render
+    told["matched"] = [render.resolution_x, render.resolution_y, bpy.context.scene.frame_start]
+    bpy.context.scene.frame_end = ORDERS["frames"]
+    shot.working_size = 180
+    timeline()
+    yield 1.0
+    picture("blender_roto")
+
+
+def clicked():
+    """Make a mask of the first frame by a box and clicks, each of which shows the new mask; Z, Enter: step 6."""
+    shot, times = bpy.context.scene.matanyone, []
+    shot.objects[0].keys.clear()
+    drawn = watch_drawing()
+    yield from pointed(lambda: shown(drawn, times))
+    for spot in FACE, HAND:
+        yield from pressed("mousemove", *on_screen(*spot))
+        xdotool("click", 1)
+        yield from shown(drawn, times)
+    yield 1.0
+    picture("blender_live")
+    before = len(drawn)
+    xdotool("key", "z")
+    yield from until(lambda: len(drawn) > before)
+    xdotool("key", "Return")
+    yield from until(lambda: len(shot.objects[0].keys) > 0)
+    key = shot.objects[0].keys[0]
+    told["clicked"] = [key.frame, key.source, len(json.loads(key.pointing)["subject"])]
+    told["click to mask, ms"] = [round(1000 * each) for each in times]
+    key.source, key.mask = "MASK", bpy.data.masks["person"]
+    yield 0.5
+
+
+def watch_drawing():
+    """A list that grows with each new picture that the overlay draws: when, and which."""
+    overlay, drawn = ours("overlay"), []
+    draw = overlay._draw_picture
+
+    def noted(region, picture, mode):
+        draw(region, picture, mode)
+        if not drawn or drawn[-1][1] is not picture:
+            drawn.append((time.perf_counter(), picture))
+
+    overlay._draw_picture = noted
+    return drawn
+
+
+def shown(drawn, times):
+    """Wait until the mask of a click is on the screen; how long that took goes into times."""
+    begun, before = time.perf_counter(), len(drawn)
+    yield from until(lambda: len(drawn) > before)
+    times.append(drawn[before][0] - begun)
+
+
+def overlaid():
+    """Matte, and look at the alphas over the plate: step 8."""
+    shot = bpy.context.scene.matanyone
+    matte()
+    yield from until(lambda: ours("session").now.run.done >= ORDERS["frames"] // 2, 200)
+    yield 0.5
+    picture("blender_running")
+    yield from until(over, 400)
+    told["outcome"], told["said"] = over().outcome, ours("session").status(ours("session").now.run)
+    go_to(ORDERS["frames"] // 2)
+    told["plate on the screen"] = [*on_screen(0, 0), *on_screen(1, 1)]
+    told["alpha"] = ours("overlay").file_at(bpy.context.scene)
+    for mode in ("OFF", "RED", "ALPHA", "OUTLINE", "CHECKER"):
+        shot.show = mode
+        yield 2.0
+        picture(f"blender_overlay_{mode.lower()}")
+    shot.show = "RED"
+
+
+def timeline():
+    """Have the timeline show the frames of the scene and no others."""
+    for area in bpy.context.window_manager.windows[0].screen.areas:
+        if area.type == "DOPESHEET_EDITOR":
+            with within(area):
+                bpy.ops.action.view_all()
+
+
+def composited():
+    """Look at the node group: step 9."""
+    yield from editor("CompositorNodeTree")
+    backdrop()
+    fit(bpy.ops.node.view_all)
+    yield 3.0
+    yield from until(lambda: not bpy.app.is_job_running("COMPOSITE"))
+    picture("blender_result")
+    yield from editor("CLIP_EDITOR")
+    largest().spaces.active.clip = bpy.context.scene.matanyone.clip
+    fit(bpy.ops.clip.view_all, fit_view=True)
+    yield 1.0
+
+
+def corrected():
+    """Click on a later frame that has a matte: Enter makes a key and runs the changed stretch again: step 10."""
+    shot, frame = bpy.context.scene.matanyone, ORDERS["frames"]
+    go_to(frame)
+    drawn = watch_drawing()
+    yield 1.0
+    with within(largest()):
+        bpy.ops.matanyone.point("INVOKE_DEFAULT")
+    yield 1.0
+    yield from pressed("mousemove", *on_screen(*LAMP))
+    before = len(drawn)
     for words in (("keydown", "ctrl"), ("click", 1), ("keyup", "ctrl")):
         yield from pressed(*words)
+    yield from until(lambda: len(drawn) > before)
+    yield 1.0
+    picture("blender_correction")
+    xdotool("key", "Return")
+    yield from until(lambda: len(shot.objects[0].keys) == 2)
+    told["corrected"] = [(key.frame, key.source) for key in shot.objects[0].keys]
+    told["correction"] = bpy.path.abspath(shot.objects[0].keys[1].image.filepath)
+    yield from until(lambda: ours("session").active() is None, 400)
+    told["corrected said"] = ours("session").status(ours("session").now.run)
+    yield 1.0
+    picture("blender_corrected")
+
+
+def preferred():
+    """Look at the add-on's preferences, as they are after step 3."""
+    area = largest()
+    area.ui_type = "PREFERENCES"
+    bpy.context.preferences.active_section = "ADDONS"
+    bpy.context.window_manager.addon_search = "matanyone"
+    bpy.ops.preferences.addon_expand(module=ID)
+    yield 1.5
+    picture("blender_preferences")
+    yield from editor("CLIP_EDITOR")
+    area.spaces.active.clip = bpy.context.scene.matanyone.clip
+    yield 0.5
+
+
+def opened_while_clicking():
+    """Another file is opened in the middle of clicking: nothing of ours goes on."""
+    go_to(2)
+    with within(largest()):
+        bpy.ops.matanyone.point("INVOKE_DEFAULT")
+    yield 0.5
+    session = ours("session")
+    begun = session.now.clicking
+    bpy.ops.wm.read_homefile()
+    yield 1.0
+    told["file opened while clicking"] = [begun, session.now.clicking, ours("overlay").here.live]
 
 
 def hands():
@@ -376,11 +537,11 @@ def animated():
         ("edited between", 4, 0.02),
         ("edited at a key", 9, 0.02),
     ):
-        moved(frame, by) if by else bpy.context.scene.frame_set(frame)
+        moved(frame, by) if by else go_to(frame)
         largest().tag_redraw()
         yield 4.0  # the panel looks once a second, the second Blender takes another
         said[name] = list(ours("session").stale(bpy.context.scene.matanyone))
-    bpy.context.scene.frame_set(4)
+    go_to(4)
     yield 2.0
     said["and away from it"] = list(ours("session").stale(bpy.context.scene.matanyone))
     told["animated mask"] = said
@@ -388,7 +549,7 @@ def animated():
 
 def moved(frame, by):
     """Go to a frame, move the mask, Insert Key."""
-    bpy.context.scene.frame_set(frame)
+    go_to(frame)
     for point in bpy.data.masks["person"].layers[0].splines[0].points:
         point.select = True
         for part in ("co", "handle_left", "handle_right"):

@@ -15,6 +15,13 @@
     pointer.py      the mouse of Mask by Box and Clicks
     ondisk.py       what runs have left on disk, and whose it is                                                no bpy
     words.py        the engine's sentences in the words of the panel                                            no bpy
+    live.py         masks made again after each click                                                           no bpy
+    alphas.py       alphas for the screen, read on a thread of their own                                        no bpy
+    overlay.py      the matte over the plate
+    contours.py     outlines of a mask's picture with few points, for splines                                  no bpy
+    splines.py      a Mask datablock of a mask's picture
+    strip.py        how far it can be trusted, under the timeline
+    flamenco.py     hands a job file to a render farm                                                           no bpy
     chosen.py       the engine that the preferences choose
     reporting.py layouts.py    how operators end; text that fits a panel
     properties.py preferences.py operators.py setup_operators.py point_operators.py panels.py
@@ -49,6 +56,6 @@ def unregister():
 
 def _modules():
     """Those that register something, in order. Imported when Blender asks: tests import others without bpy."""
-    from . import operators, panels, point_operators, preferences, properties, setup_operators
+    from . import operators, overlay, panels, point_operators, preferences, properties, setup_operators
 
-    return (preferences, properties, operators, setup_operators, point_operators, panels)
+    return (preferences, properties, overlay, operators, setup_operators, point_operators, panels)

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +85,32 @@ def result_of(patterns: Mapping[str, str], frames: Iterable[int]) -> str:
     wanted = set(frames)
     there = [sorted(wanted & set(plan.frames_on_disk(pattern))) for _, pattern in sorted(patterns.items())]
     return plan.digest([stamp_of(patterns), there])
+
+
+def sure_of(patterns: Mapping[str, str]) -> dict[int, float]:
+    """Frame -> how far its alphas can be trusted, 0 to 1, as the engine recorded it: the least of all objects."""
+    found: dict[int, float] = {}
+    for record in (path for pattern in sorted(set(patterns.values())) for path in records_of(pattern)):
+        lines = _json(record).get("frames")
+        for frame, line in lines.items() if isinstance(lines, dict) else ():
+            values = [each["value"] for each in line.get("confidence", {}).values()]
+            if values:
+                found[int(frame)] = min(values)
+    return found
+
+
+def copied(source: str, copy: str) -> None:
+    """Copy an alpha, unless there is nothing to copy or it was copied before. Raises OSError."""
+    if not copy or Path(copy).exists():
+        return
+    Path(copy).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, copy)
+
+
+def removed(files: Iterable[str]) -> None:
+    """Take files off the disk, where they are there. Raises OSError."""
+    for file in files:
+        Path(file).unlink(missing_ok=True)
 
 
 # ------------------------------------------------------------------------------------------------ whose they are

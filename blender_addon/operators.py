@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import bpy
-from bpy.props import EnumProperty, StringProperty
+from bpy.props import EnumProperty, IntProperty, StringProperty
 
 from . import chosen, plan, scene, session
 from .engine.wire import messages as say
@@ -21,10 +21,7 @@ class _Matte:
 
     @classmethod
     def poll(cls, context):
-        if session.active():
-            cls.poll_message_set("A matte is being made: wait or cancel it")
-            return False
-        return True
+        return session.is_free(cls)
 
     def only(self, context):
         return None
@@ -159,6 +156,22 @@ class MATANYONE_OT_save_job(bpy.types.Operator):
         return asked(self)
 
 
+class MATANYONE_OT_submit(bpy.types.Operator):
+    """Write the masks and a job file beside the output, and hand it to the Flamenco Manager of the preferences. Its
+    workers must see plate and output under the same names"""
+
+    bl_idname = "matanyone.submit"
+    bl_label = "Submit to Flamenco"
+    segments: IntProperty(name="Workers", default=3, min=1, max=1000, description="At most so many work on the shot")
+
+    def execute(self, context):
+        try:
+            session.submit(context.scene, scene.job_file(context.scene.matanyone), chosen.own().flamenco, self.segments)
+        except WireError as error:
+            return report(self, error)
+        return asked(self)
+
+
 # ------------------------------------------------------------------------------------------------ the engine
 
 
@@ -212,6 +225,7 @@ CLASSES = (
     MATANYONE_OT_rerun,
     MATANYONE_OT_cancel,
     MATANYONE_OT_save_job,
+    MATANYONE_OT_submit,
     MATANYONE_OT_engine,
 )
 

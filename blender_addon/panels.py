@@ -76,6 +76,10 @@ def _draw_run(layout, context):
     if nodes.tree_of(context.scene) is None and not shot.made:
         lines(layout, "Matte also makes a compositor: F12 then renders the plate times alpha.", "INFO", width)
     _draw_last(layout, session.run_of(context.scene), width)
+    if shot.made and context.space_data.type != "NODE_EDITOR":
+        row = layout.row(align=True)
+        row.operator("matanyone.show_result", icon="HIDE_OFF")
+        row.prop(shot, "show", text="")
 
 
 def _draw_progress(column, run, ours):
@@ -158,6 +162,8 @@ def _draw_key(pair, key, index):
     row = pair.row(align=True)
     row.prop(key, "source", text="", icon_only=True)
     row.prop(key, "mask" if key.source == "MASK" else "image", text="")
+    if key.source == "IMAGE":
+        row.operator("matanyone.key_to_spline", icon="CURVE_BEZCIRCLE", text="").index = index
 
 
 class _Settings(_Panel):
@@ -179,6 +185,7 @@ class _Settings(_Panel):
         layout.prop(shot, "out")
         layout.prop(shot, "foreground")
         layout.operator("matanyone.save_job", icon="FILE_TICK")
+        layout.operator("matanyone.submit", icon="NETWORK_DRIVE")
 
 
 def _draw_input(layout, shot):
@@ -207,6 +214,8 @@ def _draw_quality(layout, context):
         layout.prop(shot, name)
     if shot.region == "box":
         layout.prop(shot, "box")
+        if context.space_data.type != "NODE_EDITOR":
+            layout.operator("matanyone.draw_region", icon="SELECT_SET")
     for name in ("mask_grow", "exposure", "settle_passes", "hold_tolerance"):
         layout.prop(shot, name)
 

@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -38,11 +38,22 @@ DOUBTFUL = 0.5
 """Alphas that are trusted less are pointed out, as the command line does (docs/confidence.md)."""
 
 PRESETS = {
-    "DRAFT": ("Draft", "Half of HD, around the subject only: to see whether the masks do", 540, "follow"),
-    "HD": ("HD", "1080 lines at most, refined along the plate's detail", 1080, "off"),
-    "FULL": ("Full Size", "Every pixel of the plate: slow, and the most memory", 0, "off"),
+    "DRAFT": ("Draft", "270 lines, around the subject only: quick, to see whether the masks do", 270, "follow"),
+    "HD": (
+        "HD",
+        "1080 lines at most. For matanyone and matanyone2; mini was made for 432 lines and is slower here, not better",
+        1080,
+        "off",
+    ),
+    "FULL": (
+        "Model's Own",
+        "The size that the model was made for: 432 lines for mini, every line of the plate for matanyone and "
+        "matanyone2. The alpha always has the plate's size, and its edge follows the plate's detail",
+        0,
+        "off",
+    ),
 }
-"""Identifier -> name, what it is for, working size (0 full), region."""
+"""Identifier -> name, what it is for, working size (0: the model's own), region."""
 
 LICENCES = {
     "mini": "Apache-2.0: free for paid work",
@@ -151,6 +162,18 @@ def stretches(frames: Iterable[int]) -> tuple[tuple[int, int], ...]:
     """First and last of each stretch without a gap."""
     changes = [frame for frame, _ in presence(tuple(sorted(set(frames))))]
     return tuple((first, after - 1) for first, after in zip(changes[::2], changes[1::2], strict=True))
+
+
+def coloured(frames: Iterable[int], sure: Mapping[int, float]) -> list[tuple[int, int, float | None]]:
+    """First and last frame of each stretch of one confidence, to a twentieth; None where nobody knows it."""
+    found: list[tuple[int, int, float | None]] = []
+    for frame in sorted(frames):
+        value = round(20 * sure[frame]) / 20 if frame in sure else None
+        if found and found[-1][1] == frame - 1 and found[-1][2] == value:
+            found[-1] = (found[-1][0], frame, value)
+        else:
+            found.append((frame, frame, value))
+    return found
 
 
 def tell_frames(frames: Iterable[int], most: int = 4) -> str:
@@ -449,8 +472,26 @@ class Pointing:
     subject: tuple[tuple[float, float], ...] = ()
     other: tuple[tuple[float, float], ...] = ()
 
+    start: str = ""
+    """An alpha that is corrected: what no click is near stays as it is there."""
+
     def __bool__(self) -> bool:
-        return self.corners is not None or bool(self.subject)
+        return self.corners is not None or bool(self.subject) or bool(self.start and self.other)
+
+    def text(self) -> str:
+        """What is kept with a key, so that it can be taken up again."""
+        return json.dumps(asdict(self))
+
+
+def pointing_from(text: str) -> Pointing:
+    """What Pointing.text has said; nothing where that is nothing."""
+    try:
+        said = json.loads(text)
+        corners = said["corners"] and tuple((x, y) for x, y in said["corners"])
+        subject, other = (tuple((x, y) for x, y in said[name]) for name in ("subject", "other"))
+        return Pointing(corners, subject, other, said.get("start", ""))
+    except (ValueError, TypeError, KeyError):
+        return Pointing()
 
 
 def prompt_of(
@@ -462,7 +503,16 @@ def prompt_of(
     strokes = [say.Stroke((_pixel(at, size),)) for at in pointing.subject]
     strokes += [say.Stroke((_pixel(at, size),), subject=False) for at in pointing.other]
     box = None if pointing.corners is None else box_of(pointing.corners, size)
-    return say.Prompt(secrets.token_hex(16), plate, out, frame, box, tuple(strokes), colorspace=colorspace)
+    return say.Prompt(
+        secrets.token_hex(16),
+        plate,
+        out,
+        frame,
+        box,
+        tuple(strokes),
+        colorspace=colorspace,
+        start=pointing.start or None,
+    )
 
 
 def _pixel(at: tuple[float, float], size: tuple[int, int]) -> tuple[float, float]:

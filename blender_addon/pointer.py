@@ -19,6 +19,7 @@ def take(operator, event):
     here = (event.mouse_x - operator.region.x, event.mouse_y - operator.region.y)
     if event.type == "LEFTMOUSE" and event.value == "PRESS":
         operator.pressed = here if _inside(operator.region, here) else None
+        operator.before = operator.pointing
         return operator.pressed is not None
     if operator.pressed is None:
         return False
@@ -31,6 +32,7 @@ def take(operator, event):
             name = "other" if event.ctrl else "subject"
             points = (*getattr(operator.pointing, name), _spot(operator.region, here))
             operator.pointing = replace(operator.pointing, **{name: points})
+        operator.history.append(operator.before)
         operator.pressed = None
     return True
 

@@ -43,6 +43,12 @@ class MatAnyonePreferences(bpy.types.AddonPreferences):
         description="The .key_secret file of 'matanyone-engine keys add', for an engine on another machine",
     )
 
+    flamenco: StringProperty(
+        name="Flamenco",
+        default="http://localhost:8080",
+        description="Address of the Flamenco Manager that Submit to Flamenco hands jobs to",
+    )
+
     def draw(self, context):
         layout = self.layout
         layout.use_property_split = True
@@ -55,6 +61,7 @@ class MatAnyonePreferences(bpy.types.AddonPreferences):
         row = layout.row(align=True)
         for what in ("TEST", "START", "STOP") if self.engine == "LOCAL" else ("TEST",):
             row.operator("matanyone.engine", text=what.title()).what = what
+        layout.prop(self, "flamenco")
         if session.now.test:
             lines(layout, session.now.test, "INFO", context.region.width)
 

@@ -19,7 +19,7 @@ from bpy.props import (
     StringProperty,
 )
 
-from . import plan, scene, session
+from . import overlay, plan, scene, session
 from .engine.wire.errors import WireError
 
 
@@ -32,6 +32,10 @@ def beside_the_blend():
 def _models(shot, context, text):
     """The engine's models, for the list under the field."""
     return [name for name in session.models() if text.lower() in name.lower()]
+
+
+def _show_otherwise(shot, context):
+    overlay.redraw()
 
 
 def _fill_in_frames(limits, context):
@@ -64,6 +68,7 @@ class MatAnyoneKey(bpy.types.PropertyGroup):
     )
     mask: PointerProperty(type=bpy.types.Mask, name="Mask", description="Roto of the subject on this frame")
     image: PointerProperty(type=bpy.types.Image, name="Image", description="Image of the plate's size, white inside")
+    pointing: StringProperty(options={"HIDDEN"}, description="Box and clicks that the mask was made of")
     looks: StringProperty(options={"HIDDEN"}, description="Digest of the mask when it was added")
 
 
@@ -152,8 +157,9 @@ class MatAnyoneShot(bpy.types.PropertyGroup):
     working_size: IntProperty(
         name="Lines",
         min=0,
-        default=1080,
-        description="Shortest side that is computed, 0 for the plate's. Alphas always come at the plate's size",
+        default=0,
+        description="Shortest side that is computed. 0 is the model's own size: 432 lines for mini, all of the plate "
+        "for matanyone and matanyone2. Alphas always come at the plate's size",
     )
     refine: BoolProperty(
         name="Refine",
@@ -210,6 +216,13 @@ class MatAnyoneShot(bpy.types.PropertyGroup):
         default="//matte/{shot}/{shot}.####.exr",
         options=beside_the_blend(),
         description="#### is the plate's frame number. {shot}, {object} and {version:03d} are replaced",
+    )
+    show: EnumProperty(
+        name="Overlay",
+        items=overlay.MODES,
+        default="RED",
+        description="How the matte is shown over the plate, in the Movie Clip and Image editors",
+        update=_show_otherwise,
     )
     record: StringProperty()
     made: StringProperty()

@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import bpy
@@ -393,6 +393,12 @@ def record_now(shot, moving):
     return plan.Record(plan.digest_of_settings(state), masks, "", found, frames=state.frames), news
 
 
+def job_file(shot):
+    """Where a job file for the farm is written: beside the folder of the shot's masks."""
+    folder = plan.masks_folder(_absolute(shot.out), shot.name)
+    return str(folder.with_name(f"{folder.name}.json"))
+
+
 def file_for_prompts(shot, frame):
     """A free name for a mask of the selected object. Raises WireError."""
     folder = plan.masks_folder(_absolute(shot.out), shot.name)
@@ -402,20 +408,39 @@ def file_for_prompts(shot, frame):
     return str(file)
 
 
+def start_of(file):
+    """The name of the copy of the alpha that a correction began with: the alpha itself is made anew by it."""
+    return str(Path(file).with_suffix(".start.exr"))
+
+
 def prompt_for(shot, pointing, frame, file):
     """What is asked of the mask service for a plate frame. Raises WireError."""
     plate = plate_of(shot)
     return plan.prompt_of(pointing, plate.path, frame, size_of(shot), file, _space(shot, plate))
 
 
-def take_mask(shot, frame, file):
+def take_mask(shot, frame, file, pointing):
     """A mask on disk as the key of the selected object on a frame, in place of one that is there."""
     image = bpy.data.images.load(stored(shot, file), check_existing=False)
     image.name, image.colorspace_settings.name = Path(file).name, "Non-Color"
     each = shot.objects[shot.object_index]
     key = next((key for key in each.keys if key.frame == frame), None) or each.keys.add()
     key.frame, key.source, key.image = frame, "IMAGE", image
+    kept = replace(pointing, start=stored(shot, pointing.start)) if pointing.start else pointing
+    key.pointing = kept.text()
     each.key_index = len(each.keys) - 1
+
+
+def pointing_at(shot, frame):
+    """What the selected object's mask on a frame was clicked of: nothing if it was drawn, None if there is no mask."""
+    key = next((key for key in shot.objects[shot.object_index].keys if key.frame == frame), None)
+    if key is None:
+        return None
+    pointing = plan.pointing_from(key.pointing)
+    start = full(pointing.start) if pointing.start else ""
+    if start and not Path(start).is_file():  # somebody has deleted what was corrected: clicks on it mean nothing
+        return plan.Pointing()
+    return replace(pointing, start=start)
 
 
 def job_file_of(order, written_by):

@@ -17,16 +17,18 @@ from typing import Any
 
 import bpy
 
-from . import chosen, ondisk, plan, result, scene
+from . import chosen, flamenco, ondisk, plan, result, scene
 from .bridge import Answered, Bridge, Failed, Landed, Needed, Over, Taken, Told
 from .engine.wire.errors import Code, WireError
 from .exr import is_whole
+from .live import LivePrompts
 from .words import in_blender
 
 BUDGET_S = 0.005
 BUSY_S, IDLE_S = 0.1, 1.0
 _SHOW_EVERY_S = 2.0
 _SHOWN_IN = {"CLIP_EDITOR": "UI", "IMAGE_EDITOR": "UI", "NODE_EDITOR": "UI", "PREFERENCES": "WINDOW"}
+_SHOWN_IN |= {"DOPESHEET_EDITOR": "WINDOW"}
 """Editor -> its region that shows something of ours."""
 _TOLD_EVERY_S = 0.5
 """How often a panel is drawn again only to say how far a run is."""
@@ -80,6 +82,8 @@ class _Now:
     """What has become of the last mask, job file or look, in words."""
     failure: Failed | None = None
     """Why, where it was not done."""
+    clicking: bool = False
+    """Whether an artist clicks a mask just now."""
     drawn: float = 0.0
     """When a panel was last on the screen."""
     told: float = 0.0
@@ -90,6 +94,8 @@ class _Now:
     """Scene, by its session_uid, which no other file has -> when its plate was looked at, and its digest."""
     results: dict[int, tuple[float, str]] = field(default_factory=dict)
     """Scene -> when its mattes on disk were looked at, and the digest of what is there."""
+    sures: dict[int, tuple[float, dict[int, float]]] = field(default_factory=dict)
+    """Scene -> how far its alphas can be trusted, as the engine recorded it beside them."""
     records: dict[int, tuple[float, plan.Record | None]] = field(default_factory=dict)
     moving: dict[int, dict[str, dict[str, str]]] = field(default_factory=dict)
     """Scene -> how its animated masks were found to move, as plan.Record has it."""
@@ -132,10 +138,16 @@ def start(of_scene, only=None):
     keep_pumping()
 
 
-def point(of_scene, pointing, frame):
-    """Have the engine make a mask of what was pointed at; it becomes a key of the selected object. Raises WireError."""
+def point(of_scene, pointing, frame, alpha=""):
+    """Have the engine make a mask of what was pointed at; it becomes a key of the selected object. Raises WireError.
+
+    alpha: the file of an alpha that is corrected; '' for a mask from nothing.
+    """
     shot = of_scene.matanyone
-    prompt = scene.prompt_for(shot, pointing, frame, scene.file_for_prompts(shot, frame))
+    file = scene.file_for_prompts(shot, frame)
+    if alpha:
+        pointing = replace(pointing, start=scene.start_of(file))
+    prompt = scene.prompt_for(shot, pointing, frame, file)
     home_of = identity(of_scene)
     now.note = "making a mask ..."
 
@@ -143,13 +155,49 @@ def point(of_scene, pointing, frame):
         now.note = f"a mask on frame {masked.frame}, {100 * masked.covers:.0f} % of the picture"
         home = found(home_of)
         if home is not None and is_whole(Path(prompt.out)):
-            scene.take_mask(home.matanyone, masked.frame, prompt.out)
+            scene.take_mask(home.matanyone, masked.frame, prompt.out, pointing)
 
     def make(client):
         Path(prompt.out).parent.mkdir(parents=True, exist_ok=True)
+        ondisk.copied(alpha, pointing.start)
         return client.make_mask(prompt)
 
     ask(make, made)
+
+
+def begin_live(alpha, start):
+    """Begin to make masks of what is pointed at, until end_live(). Raises WireError.
+
+    alpha, start: where a correction begins, the alpha and the name of a copy of it, which is made first; '' otherwise.
+    """
+    link = bridge()
+    live = LivePrompts(link.check_leave, lambda: ondisk.copied(alpha, start))
+    now.note, now.clicking = "clicking a mask", True
+
+    def over(event):
+        if isinstance(event, Failed):
+            live.fail(WireError(Code.UNREACHABLE, event.message, event.action))
+
+    now.calls[link.call(live.work)] = over
+    keep_pumping()
+    return live
+
+
+def end_live(live, files):
+    """End what begin_live() began. files: those that nobody wants to keep."""
+    live.stop()
+    now.note, now.clicking = "", False
+    if files and now.bridge is not None:
+        now.calls[now.bridge.call(lambda _: ondisk.removed(files), connected=False)] = lambda event: None
+
+
+def is_free(operator):
+    """Whether nothing is under way that the engine's connection is needed for; operator: a class, to say why not."""
+    if active():
+        operator.poll_message_set("A matte is being made: wait or cancel it")
+    elif now.clicking:
+        operator.poll_message_set("A mask is being clicked: Enter keeps it, ESC leaves")
+    return not active() and not now.clicking
 
 
 def save_job(of_scene, file):
@@ -167,6 +215,26 @@ def save_job(of_scene, file):
         now.note = f"wrote {file}: matanyone-engine run {Path(file).name}"
 
     ask(write, done, connected=False)
+
+
+def submit(of_scene, file, manager, segments):
+    """Write masks and job file, and hand the job to a Flamenco Manager, on the network thread. Raises WireError."""
+    order, _ = scene.order_of(of_scene.matanyone)
+    client = f"Blender {bpy.app.version_string}"
+    text, job = scene.job_file_of(order, client), flamenco.job_of(of_scene.matanyone.name, file, segments, client)
+    link, online = bridge(), getattr(bpy.app, "online_access", True)
+    now.note = "writing the masks ..."
+
+    def send(_):
+        order.prepare(link.control_of_a_call())
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        Path(file).write_text(text, encoding="utf-8")
+        return flamenco.submit(manager, job, online)
+
+    def done(number):
+        now.note = f"Flamenco has the job {number}"
+
+    ask(send, done, connected=False)
 
 
 def cancel():
@@ -320,6 +388,7 @@ def _take(run, event):
         run.warnings += [f"{warning} ({event.frame})" for warning in event.warnings]
         if event.frame is not None:
             run.landed.add(event.frame)
+            _redraw_plates(run, event.frame)
             if event.confidence is not None:
                 run.sure[event.frame] = event.confidence
             if time.monotonic() - run.shown > _SHOW_EVERY_S:
@@ -363,7 +432,7 @@ def _conclude(run, over):
     with suppress(WireError):  # the plate was taken out of the panel meanwhile: the groups are there
         result.wire(home, shot, groups, scene.plate_of(shot))
     _remember(run, over, home)
-    for known in (now.plates, now.results, now.records, now.doubted, now.looked):
+    for known in (now.plates, now.results, now.sures, now.records, now.doubted, now.looked):
         known.clear()
     if not bpy.app.background:
         with suppress(RuntimeError):  # Blender takes no undo step just now: the next one has it
@@ -467,6 +536,7 @@ def look_at_disk():
     if made is not None:
         patterns = {name: scene.full(pattern) for name, pattern in made.patterns.items()}
         _look(now.results, of_scene.session_uid, lambda: ondisk.result_of(patterns, made.frames))
+        _look(now.sures, of_scene.session_uid, lambda: ondisk.sure_of(patterns))
 
 
 def _look(known, number, look):
@@ -500,6 +570,14 @@ def run_of(of_scene):
     return now.run if now.run is not None and found(now.run.scene) == of_scene else None
 
 
+def sure_of(of_scene):
+    """Frame -> how far its alphas can be trusted, for a scene: what this session has seen, and the engine's record."""
+    keep_pumping()
+    now.drawn = time.monotonic()
+    run, recorded = run_of(of_scene), now.sures.get(of_scene.session_uid, (0.0, None))[1]
+    return {**(recorded or {}), **(run.sure if run is not None else {})}
+
+
 def is_known(shot):
     """Whether it was looked what is on disk: before that nobody can say that a matte is up to date."""
     return bool(now.results.get(shot.id_data.session_uid, (0.0, ""))[1])
@@ -511,6 +589,18 @@ def _redraw_results():
         for area in window.screen.areas:
             if area.type in {"IMAGE_EDITOR", "NODE_EDITOR"}:
                 area.tag_redraw()
+
+
+def _redraw_plates(run, frame):
+    """Draw editors of the plate again when the frame that they show has landed: overlay.py draws over them."""
+    home = found(run.scene)
+    if home is None or bpy.app.background or home.matanyone.show == "OFF":
+        return
+    if run.when.scene_frame(frame) == home.frame_current:
+        for window in bpy.context.window_manager.windows:
+            for area in window.screen.areas:
+                if area.type in {"CLIP_EDITOR", "IMAGE_EDITOR"}:
+                    area.tag_redraw()
 
 
 def _redraw_panels():

@@ -6,7 +6,7 @@ from __future__ import annotations
 import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty
 
-from . import outline, plan, scene
+from . import outline, plan, scene, splines
 from .engine.wire.errors import WireError
 from .reporting import report
 
@@ -210,6 +210,45 @@ class MATANYONE_OT_key_remove(bpy.types.Operator):
         return {"FINISHED"}
 
 
+class MATANYONE_OT_key_to_spline(bpy.types.Operator):
+    """Make a Mask datablock of the mask's picture: its outline with few points, which you can edit. The picture stays,
+    so that you can go back to it"""
+
+    bl_idname = "matanyone.key_to_spline"
+    bl_label = "Make Editable"
+    bl_options = {"REGISTER", "UNDO"}
+    index: IntProperty()
+
+    def execute(self, context):
+        shot = context.scene.matanyone
+        key = shot.objects[shot.object_index].keys[self.index]
+        try:
+            mask = splines.mask_of(key.image)
+        except WireError as error:
+            return report(self, error)
+        key.source, key.mask = "MASK", mask
+        if getattr(context.space_data, "type", "") in {"CLIP_EDITOR", "IMAGE_EDITOR"}:
+            context.space_data.mode, context.space_data.mask = "MASK", mask
+        return {"FINISHED"}
+
+
+class MATANYONE_OT_show_result(bpy.types.Operator):
+    """Show the plate in this editor, with the matte over it"""
+
+    bl_idname = "matanyone.show_result"
+    bl_label = "Show Result"
+
+    def execute(self, context):
+        shot, space = context.scene.matanyone, context.space_data
+        if space.type == "CLIP_EDITOR" and shot.clip is not None:
+            space.clip = shot.clip
+        elif space.type == "IMAGE_EDITOR" and shot.image is not None:
+            space.image = shot.image
+        if shot.show == "OFF":
+            shot.show = "RED"
+        return {"FINISHED"}
+
+
 class MATANYONE_OT_key_jump(bpy.types.Operator):
     """Go to this frame of the plate"""
 
@@ -219,7 +258,8 @@ class MATANYONE_OT_key_jump(bpy.types.Operator):
 
     def execute(self, context):
         try:
-            context.scene.frame_set(scene.plate_of(context.scene.matanyone).time.scene_frame(self.frame))
+            # Not frame_set(): Blender would leave the Movie Clip editor on the frame that it shows.
+            context.scene.frame_current = scene.plate_of(context.scene.matanyone).time.scene_frame(self.frame)
         except WireError as error:
             return report(self, error)
         return {"FINISHED"}
@@ -252,6 +292,8 @@ CLASSES = (
     MATANYONE_OT_key_remove,
     MATANYONE_OT_key_jump,
     MATANYONE_OT_preset,
+    MATANYONE_OT_key_to_spline,
+    MATANYONE_OT_show_result,
 )
 
 

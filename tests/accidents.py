@@ -38,6 +38,10 @@ class Accidents:
             return
         if planned["what"] == "sleep":
             time.sleep(planned["for"])
+        elif planned["what"] == "wait":  # until the test plans something else
+            end = time.monotonic() + planned["for"]
+            while time.monotonic() < end and moment in json.loads(self._file.read_text() or "{}"):
+                time.sleep(0.1)
         elif planned["what"] == "work":
             end = time.monotonic() + planned["for"]
             while time.monotonic() < end:

@@ -188,7 +188,7 @@ class Engine:
         self._decoder = Decoder()
         self._sandbox = Sandbox(_LOOKING_S)
         self._mask_sandbox = Sandbox(_PROMPT_S)
-        self._prompts = ThreadPoolExecutor(1, thread_name_prefix="prompt", initializer=_give_way)
+        self._prompts = ThreadPoolExecutor(1, thread_name_prefix="prompt")  # an artist waits: no giving way
         self._pool = ThreadPoolExecutor(3, thread_name_prefix="pool", initializer=_give_way)
         self._device_queue: queue.SimpleQueue[tuple[Callable[[], EngineReport | None], Failed] | None] = (
             queue.SimpleQueue()
@@ -581,10 +581,12 @@ class Engine:
 
     def _make_mask(self, prompt: say.Prompt) -> on.EngineEvent:
         access = self.settings.access
-        here = replace(prompt, plate=access.here(prompt.plate), out=access.here(prompt.out))
+        start = None if prompt.start is None else access.here(prompt.start)
+        here = replace(prompt, plate=access.here(prompt.plate), out=access.here(prompt.out), start=start)
         sam2 = self.settings.sam2
         plan = plan_mask(mask_job(here), None if sam2 is None else Weights(sam2, str(self.device)))
-        access.check([*plan.source.paths([plan.frame]), plan.out])  # links may lead anywhere
+        starts = [] if start is None else [Path(start)]
+        access.check([*plan.source.paths([plan.frame]), plan.out, *starts])  # links may lead anywhere
         made = make_mask(plan, lambda *names: self._mask_sandbox.run(look_at, *names))
         colour = f"{made.colour.space} ({made.colour.reason})"
         masked = say.Masked(str(made.path), made.frame, colour, made.backend, round(made.covers, 6))

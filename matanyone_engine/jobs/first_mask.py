@@ -25,7 +25,7 @@ from matanyone_engine.media.channels import Selection
 from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.color_spaces import ColourChoice, choose_space
 from matanyone_engine.media.first_masks import write_first_mask
-from matanyone_engine.media.grabcut import METHOD, grabcut
+from matanyone_engine.media.grabcut import METHOD, grabcut, kept
 from matanyone_engine.media.images import FloatImage, Plate
 from matanyone_engine.media.mattes import check_writable
 from matanyone_engine.media.plates import PlateSource, describe_picture, open_plate
@@ -39,7 +39,7 @@ from matanyone_engine.version import __version__
 GRABCUT, SAM2 = "grabcut", "sam2"
 BACKENDS = (GRABCUT, SAM2)
 
-Look = Callable[[str, Selection, int, Path], Plate]
+Look = Callable[[str, Selection, int, Path, Path | None], tuple[Plate, FloatImage | None]]
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ class MaskJob:
     part: str | None = None
     layer: str | None = None
     """As of a MatteJob."""
+    start: str | None = None
+    """A mask or an alpha of that frame, which the strokes correct."""
 
     @property
     def wanted(self) -> Selection:
@@ -137,13 +139,14 @@ def make_mask(plan: MaskPlan, look: Look = look_at) -> FirstMask:
     """
     job = plan.job
     check_writable(plan.out.parent)
-    plate = look(plan.plate, job.wanted, plan.frame, plan.out)
-    prompts = job.prompts.on(plate.header.resolution)
+    plate, start = look(plan.plate, job.wanted, plan.frame, plan.out, None if job.start is None else Path(job.start))
+    prompts = job.prompts.on(plate.header.resolution, correcting=start is not None)
     colour = choose_space(plate.header, job.colorspace, plan.source.suffix)
     network_view = NetworkView(colour.space, job.exposure)
     seen = network_view(plate.rgb)
-    rough, made_by = _rough(plan, seen, prompts)
+    rough, made_by = _rough(plan, seen, prompts, start)
     mask = softened(rough, seen)
+    mask = mask if start is None else kept(start, mask, prompts)
     _check_there(mask)
     about = {
         "version": __version__,
@@ -173,10 +176,10 @@ def _check_backend(name: str, sam2: Weights | None) -> None:
         )
 
 
-def _rough(plan: MaskPlan, seen: FloatImage, prompts: Prompts) -> tuple[FloatImage, str]:
-    """The back end's mask, (h, w) 0 or 1, and what made it."""
-    if plan.job.backend == GRABCUT or plan.sam2 is None:
-        return grabcut(seen, prompts), METHOD
+def _rough(plan: MaskPlan, seen: FloatImage, prompts: Prompts, start: FloatImage | None) -> tuple[FloatImage, str]:
+    """The back end's mask, (h, w) 0 or 1, and what made it. A mask that is corrected is GrabCut's work."""
+    if plan.job.backend == GRABCUT or plan.sam2 is None or start is not None:
+        return grabcut(seen, prompts, start), METHOD
     network = Sam2(plan.sam2.folder, plan.sam2.device)
     return by_sam2(network, seen, prompts), network.name
 

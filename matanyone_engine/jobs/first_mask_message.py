@@ -22,6 +22,7 @@ def mask_job(prompt: say.Prompt) -> MaskJob:
         view=prompt.view,
         part=prompt.part,
         layer=prompt.layer,
+        start=prompt.start,
     )
 
 
@@ -41,4 +42,5 @@ def prompt_message(job: MaskJob, nonce: str) -> say.Prompt:
         view=job.view,
         part=job.part,
         layer=job.layer,
+        start=job.start,
     )

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from matanyone_engine.errors import ColourError, SettingError
 from matanyone_engine.media.color_spaces import LINEAR, SRGB, config_name, engine_space, known_space
-from matanyone_engine.media.images import FloatImage
+from matanyone_engine.media.images import FloatImage, last_error
 
 Table = NDArray[np.float32]
 
@@ -321,7 +321,7 @@ def _convert(rgb: FloatImage, source: str, target: str, config: str) -> FloatIma
     pixels = oiio.ImageBuf(np.ascontiguousarray(rgb, dtype=np.float32))
     converted = oiio.ImageBufAlgo.colorconvert(pixels, source, target, unpremult=False, colorconfig=config)
     if converted.has_error:
-        raise _no_transform(f"{source} -> {target} ({config})", converted.geterror())
+        raise _no_transform(f"{source} -> {target} ({config})", last_error(converted))
     return np.asarray(converted.get_pixels(oiio.FLOAT), dtype=np.float32)
 
 

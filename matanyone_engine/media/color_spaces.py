@@ -20,7 +20,7 @@ import numpy as np
 import OpenImageIO as oiio
 
 from matanyone_engine.errors import ColourError
-from matanyone_engine.media.images import FLOAT_FORMATS, PlateHeader
+from matanyone_engine.media.images import FLOAT_FORMATS, PlateHeader, last_error
 from matanyone_engine.media.sequence import MOVIE_SUFFIXES
 
 # Fixed, so that a name means the same next year; the newest one only where this one is not known.
@@ -380,7 +380,7 @@ def _all_names(config: Any) -> Iterator[tuple[str, str]]:
 @lru_cache(maxsize=4)
 def _config(name: str) -> Any:
     config = oiio.ColorConfig(name)
-    complaint = config.geterror()
+    complaint = last_error(config)
     if complaint:
         raise ColourError(
             expected="an OCIO config that can be read",
@@ -392,4 +392,4 @@ def _config(name: str) -> Any:
 
 @lru_cache(maxsize=1)
 def _built_in_config() -> str:
-    return NEWEST_BUILT_IN_CONFIG if oiio.ColorConfig(BUILT_IN_CONFIG).geterror() else BUILT_IN_CONFIG
+    return NEWEST_BUILT_IN_CONFIG if last_error(oiio.ColorConfig(BUILT_IN_CONFIG)) else BUILT_IN_CONFIG

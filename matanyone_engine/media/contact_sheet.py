@@ -16,7 +16,7 @@ import OpenImageIO as oiio
 
 from matanyone_engine.atomic import whole_file
 from matanyone_engine.errors import OutputError
-from matanyone_engine.media.images import FloatImage
+from matanyone_engine.media.images import FloatImage, last_error
 from matanyone_engine.media.thumbnails import Sheet, Thumbnails
 
 THUMBNAIL_WIDTH = 480
@@ -124,7 +124,7 @@ def write_png(path: Path, sheet: Sheet) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as temporary:
             if not buffer.write(str(temporary), fileformat="png"):
-                raise OSError(buffer.geterror())
+                raise OSError(last_error(buffer))
     except OSError as error:
         raise OutputError(
             expected=f"to write the contact sheet {path}",

@@ -14,7 +14,7 @@ import OpenImageIO as oiio
 
 from matanyone_engine.errors import PlateError
 from matanyone_engine.media.headers import PROVENANCE_PREFIX, SOFTWARE
-from matanyone_engine.media.images import FRAME_RATE, DataWindow, rate_of, readable
+from matanyone_engine.media.images import FRAME_RATE, DataWindow, last_error, rate_of, readable
 
 
 @dataclass(frozen=True)
@@ -54,19 +54,19 @@ _COLOUR = ("chromaticities", "colorInteropID", "adoptedNeutral", "whiteLuminance
 
 def read_facts(path: Path) -> FileFacts:
     """Read the headers of an image file, no pixels. Raises PlateError if it is none."""
-    oiio.geterror()
+    last_error()
     image = oiio.ImageInput.open(str(path)) if path.is_file() else None
     if image is None:
         raise PlateError(
             expected="an image file that can be read",
-            came=f"{str(path)!r}: {(oiio.geterror() or 'no such file').strip()}",
+            came=f"{str(path)!r}: {(last_error() or 'no such file').strip()}",
             action="Check that the file is there and finished.",
         )
     try:
         specs = [image.spec().copy()]
         while image.seek_subimage(len(specs), 0):
             specs.append(image.spec().copy())
-        image.geterror()  # that there is no further part was the question, not a fault
+        last_error(image)  # that there is no further part was the question, not a fault
         return FileFacts(path, image.format_name(), tuple(map(_part, specs)), _provenance(specs[0]))
     finally:
         image.close()

@@ -16,6 +16,8 @@ Rules of this file:
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +29,8 @@ from matanyone_engine.sizes import Size
 
 BAND = 0.1
 """Of the shorter side: how far the edge may lie from the shape that strokes have made."""
+REACH = 0.2
+"""Of the shorter side: how far from a stroke a correction may change a mask."""
 ROUNDS, ROUNDS_OF_A_BOX = 2, 5
 """In which colours are learned and the cut is made anew."""
 SMOOTHED = 1.5
@@ -47,16 +51,18 @@ _LEAST_SAMPLES = 5
 """Of colours on either side: each mixture has so many."""
 
 
-def grabcut(seen: FloatImage, prompts: Prompts) -> FloatImage:
+def grabcut(seen: FloatImage, prompts: Prompts, start: FloatImage | None = None) -> FloatImage:
     """Return a rough mask, (h, w) float32 0 or 1, of seen, (H, W, 3) sRGB 0..1, and prompts for it (Prompts.on).
 
-    h and w are rough_size(). Raises MaskError where the prompts leave no background, or
-    nothing is found.
+    start: (H, W) 0..1, a mask that is corrected: it is left as it is but near the strokes. h and w are rough_size().
+    Raises MaskError where the prompts leave no background, or nothing is found.
     """
     plate = Size(*seen.shape[:2])
     rough = rough_size(plate)
     picture = np.rint(255.0 * cv2.resize(seen, rough.resolution, interpolation=cv2.INTER_AREA)).astype(np.uint8)
-    known = marked(prompts, plate, rough)
+    known = marked(prompts if start is None else replace(prompts, box=None), plate, rough)
+    if start is not None:
+        known = corrected(known, cv2.resize(start, rough.resolution, interpolation=cv2.INTER_AREA) > 0.5)
     on_subject = known == cv2.GC_FGD
     if on_subject.any():
         labels, rounds = around(shape(picture, known), known), ROUNDS
@@ -96,6 +102,37 @@ def _draw(labels: Labels, stroke: Stroke, scale: tuple[float, float], brush: flo
     thickness = max(3, round(brush * min(scale)))
     for start, end in zip(at, at[1:] or at, strict=False):
         cv2.line(labels, start.tolist(), end.tolist(), int(value), thickness, cv2.LINE_8, _SHIFT)
+
+
+def corrected(strokes: Labels, inside: Where) -> Labels:
+    """Labels that leave a mask as it is but near strokes: those on the subject may add, those beside it may cut."""
+    adds, cuts = (near(strokes == value) for value in (cv2.GC_FGD, cv2.GC_BGD))
+    labels = np.full(inside.shape, cv2.GC_PR_FGD, np.uint8)
+    labels[inside & ~cuts] = cv2.GC_FGD
+    labels[~inside & ~adds] = cv2.GC_BGD
+    certain = (strokes == cv2.GC_FGD) | (strokes == cv2.GC_BGD)
+    return np.where(certain, strokes, labels)
+
+
+def near(strokes: Where) -> Where:
+    """(h, w): what a correction may change around strokes."""
+    reach = max(1, round(REACH * min(strokes.shape)))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    return np.asarray(cv2.dilate(strokes.astype(np.uint8), disc) > 0)
+
+
+def kept(start: FloatImage, mask: FloatImage, prompts: Prompts) -> FloatImage:
+    """Return the mask near the strokes and `start`, which it corrects, elsewhere; (H, W) 0..1 each.
+
+    Under the strokes themselves it is 1 or 0, as they say, whatever the colours are.
+    """
+    plate = Size(*start.shape)
+    labels = marked(replace(prompts, box=None), plate, rough_size(plate))
+    subject, beside = ((labels == value).astype(np.float32) for value in (cv2.GC_FGD, cv2.GC_BGD))
+    reached = cv2.GaussianBlur(near((subject + beside) > 0).astype(np.float32), (0, 0), 3.0)
+    soft, subject, beside = (cv2.resize(each, plate.resolution) for each in (reached, subject, beside))
+    changed = start + soft * (mask - start)
+    return np.asarray(np.minimum(np.maximum(changed, subject), 1 - beside), dtype=np.float32)
 
 
 def _check_both_sides(labels: Labels) -> None:

@@ -59,7 +59,9 @@ class DeepStream:
         except (*self._failures, IndexError) as error:
             raise unreadable(path, "not a movie that FFmpeg can read") from error
         self._times = _Times(_end_of(self._container, self._stream))
-        self._decoded: Iterator[Any] = self._container.decode(self._stream)
+        self.is_cut = False
+        """The file ends in the middle of a frame; known once that is reached."""
+        self._decoded: Iterator[Any] = self._frames()
         first = self._next()
         if first is None:
             raise unreadable(path, "no frame can be decoded")
@@ -101,6 +103,17 @@ class DeepStream:
     def close(self) -> None:
         """Close the file."""
         self._container.close()
+
+    def _frames(self) -> Iterator[Any]:
+        """Decode frame by frame. A last one that the file has only a part of is none: decoders make up the rest."""
+        part: Any = None
+        for packet in self._container.demux(self._stream):
+            if part is not None:
+                self.is_cut = not packet.size  # what comes behind the last frame is empty
+                yield from () if self.is_cut else part.decode()
+            part = packet if packet.size and packet.is_corrupt else None
+            if part is None:
+                yield from packet.decode()
 
     def _next(self) -> Any:
         try:

@@ -165,7 +165,7 @@ def check_bounds(path: Path, most_pixels: int) -> None:
                     action="Write the plate again without the channels that the matte does not need.",
                 )
             part += 1
-        image.geterror()  # that there is no further part was the question, not a fault
+        last_error(image)  # that there is no further part was the question, not a fault
 
 
 def check_ends(path: Path, wanted: Selection = ANY_PICTURE) -> None:
@@ -248,10 +248,10 @@ def open_image(path: Path, error: type[BadInput]) -> Iterator[Any]:
         )
     as_stored = oiio.ImageSpec()
     as_stored.attribute("oiio:UnassociatedAlpha", 1)  # or PNG and TIFF would come premultiplied
-    oiio.geterror()  # an old complaint of this thread must not be taken for one about this file
+    last_error()  # an old complaint of this thread must not be taken for one about this file
     image = oiio.ImageInput.open(str(path), as_stored)
     if image is None:
-        raise _unreadable(path, error, oiio.geterror() or "not an image that OpenImageIO can read")
+        raise _unreadable(path, error, last_error() or "not an image that OpenImageIO can read")
     try:
         check_flat_and_upright(path, image.spec(), error)
         yield image
@@ -311,6 +311,17 @@ def _header(channels: ImageChannels) -> PlateHeader:
 
 def _text(value: Any) -> str:
     return " ".join(f"{number:.6g}" for number in value) if isinstance(value, tuple) else str(value)
+
+
+def last_error(of: Any = oiio) -> str:
+    """Return the last complaint of OpenImageIO, or of one of its files, and forget it; '' where there is none.
+
+    A complaint may quote the file, whose bytes need not be text.
+    """
+    try:
+        return str(of.geterror())
+    except UnicodeDecodeError as error:
+        return bytes(error.object).decode("utf-8", "replace")
 
 
 def readable(value: Any) -> Any:
@@ -420,7 +431,7 @@ def parts_of(image: Any) -> list[tuple[Part, Any]]:
                 spec,
             )
         )
-    image.geterror()  # that there is no further part was the question, not a fault
+    last_error(image)  # that there is no further part was the question, not a fault
     return parts
 
 
@@ -465,7 +476,7 @@ def _read_end(channels: ImageChannels, error: type[BadInput]) -> None:
 
 
 def _check_read(channels: ImageChannels, pixels: Any, error: type[BadInput]) -> None:
-    complaint = channels.image.geterror()
+    complaint = last_error(channels.image)
     if pixels is None or complaint:
         raise _unreadable(channels.path, error, complaint or "the pixels cannot be read")
 

@@ -30,7 +30,7 @@ from matanyone_engine.errors import OutputError
 from matanyone_engine.media.exr import Planes, StoredPlane, holds, read_header, read_planes, write_planes
 from matanyone_engine.media.half_float import halves
 from matanyone_engine.media.headers import PROVENANCE_PREFIX
-from matanyone_engine.media.images import Attribute, FloatImage, PlateHeader
+from matanyone_engine.media.images import Attribute, FloatImage, PlateHeader, last_error
 from matanyone_engine.media.layouts import LOSSY, SUBJECT, Delivery, Depth, FrameContent, Picture, compose
 
 # What one pixel of a written alpha takes at least, in bytes (measured on black frames, see DR002): the estimate must
@@ -108,7 +108,7 @@ def is_readable(path: Path) -> bool:
     """Whether all pixels of a picture can be read; a file that was cut short is not."""
     image = oiio.ImageInput.open(str(path))
     pixels = None if image is None else image.read_image()
-    oiio.geterror()
+    last_error()
     return pixels is not None
 
 
@@ -222,12 +222,12 @@ def _write_slowly(path: Path, file_format: str, spec: Any, planes: Planes) -> No
     """Write through OpenImageIO, every answer checked. Raises OSError with its complaint."""
     output = oiio.ImageOutput.create(file_format)
     if output is None:
-        raise OSError(oiio.geterror())
+        raise OSError(last_error())
     written = output.open(str(path), spec) and output.write_image(_interleaved(list(planes.values())))
-    complaint = output.geterror()
+    complaint = last_error(output)
     closed = output.close()
     if not (written and closed):
-        raise OSError(_reason(path, complaint or output.geterror()))
+        raise OSError(_reason(path, complaint or last_error(output)))
 
 
 # ------------------------------------------------------------------------------------------------------ read back
@@ -250,10 +250,10 @@ def _read_back(path: Path, depth: Depth, *, named: bool, written: Sequence[str])
     as_stored.attribute("oiio:UnassociatedAlpha", 1)  # or straight colours would come multiplied
     image = oiio.ImageInput.open(str(path), as_stored)
     if image is None:
-        raise OSError(_reason(path, oiio.geterror()))
+        raise OSError(_reason(path, last_error()))
     names = image.spec().channelnames if named else written
     stored = image.read_image(_OIIO_TYPES[depth])
-    complaint = image.geterror()
+    complaint = last_error(image)
     image.close()
     if stored is None or complaint:
         raise OSError(_reason(path, complaint))

@@ -51,6 +51,8 @@ class MovieStream(Protocol):
     """Is an open movie whose frames come in order. header: of its first frame. claimed: frames its header promises."""
 
     header: PlateHeader
+    is_cut: bool
+    """The file ends in the middle of a frame; known once that is reached."""
 
     @property
     def claimed(self) -> int: ...
@@ -94,6 +96,8 @@ class Movie:
         # A trimmed movie shows fewer frames than it holds, and one of varying rate fewer than its rate promises.
         if count < 1 or (count < claimed and not self._stream.is_whole()):
             raise unreadable(path, f"only {count} of {claimed} frames can be decoded")
+        if self._stream.is_cut:
+            raise unreadable(path, f"it ends in the middle of frame {count + 1}")
         for note in self._stream.notes():
             _say_once(path, note)
         self.frames = tuple(range(first_frame, first_frame + count))
@@ -179,6 +183,8 @@ def _least(path: Path, claimed: int) -> int:
 
 class EightBitStream:
     """Reads a movie through OpenCV."""
+
+    is_cut = False  # OpenCV does not say
 
     def __init__(self, path: Path) -> None:
         """Raises PlateError."""

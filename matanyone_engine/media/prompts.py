@@ -68,14 +68,16 @@ class Prompts:
         box = () if self.box is None else (f"box {','.join(map(str, self.box))}",)
         return "; ".join((*box, *(f"stroke {stroke}" for stroke in self.strokes)))
 
-    def on(self, plate: Resolution) -> Prompts:
+    def on(self, plate: Resolution, correcting: bool = False) -> Prompts:
         """Return the prompts as they apply to a plate of this size: box cut at its border, brush in pixels.
+
+        correcting: there is a mask that is corrected, so any stroke will do.
 
         Raises MaskError: no box and nothing on the subject, a box that is empty or off the plate, points off the
         plate, strokes on the subject outside of the box, a brush that is no width.
         """
         box = None if self.box is None else _cut(self.box, plate)
-        if box is None and not any(stroke.subject for stroke in self.strokes):
+        if box is None and not any(stroke.subject or correcting for stroke in self.strokes):
             raise _bad(
                 "a box around the subject, or a stroke on it", "neither", "Give --box x0,y0,x1,y1 or --point x,y,+."
             )

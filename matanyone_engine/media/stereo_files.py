@@ -18,6 +18,7 @@ import OpenImageIO as oiio
 
 from matanyone_engine.atomic import whole_file
 from matanyone_engine.errors import OutputError, PlateError
+from matanyone_engine.media.images import last_error
 
 # What a file says of itself as a whole, or of its place in another one.
 _OF_THE_FILE = ("multiView", "oiio:subimages", "oiio:subimagename", "name", "openexr:chunkCount")
@@ -40,10 +41,10 @@ def join_views(files: Mapping[str, Path], path: Path) -> None:
 
 def _stored(view: str, path: Path) -> tuple[Any, Any]:
     """OpenImageIO's description of a view's file, made that of a part, and its pixels as stored."""
-    oiio.geterror()
+    last_error()
     image = oiio.ImageInput.open(str(path))
     if image is None or image.format_name() != "openexr":
-        raise _no_view(view, path, oiio.geterror() or "no EXR")
+        raise _no_view(view, path, last_error() or "no EXR")
     try:
         spec = image.spec().copy()
         said = spec.get_string_attribute("view")
@@ -51,9 +52,9 @@ def _stored(view: str, path: Path) -> tuple[Any, Any]:
             raise _no_view(view, path, f"its header names the view {said}")
         if image.seek_subimage(1, 0) or spec.tile_width or spec.getattribute("multiView"):
             raise _no_view(view, path, "it has several parts or views, or tiles")
-        image.geterror()
+        last_error(image)
         pixels = image.read_image(0, 0, 0, spec.nchannels, spec.format)
-        complaint = image.geterror()
+        complaint = last_error(image)
         if pixels is None or complaint:
             raise _no_view(view, path, complaint)
     finally:
@@ -81,9 +82,9 @@ def _write(path: Path, parts: list[tuple[Any, Any]]) -> None:
     good = output.open(str(path), specs)
     for number, (spec, pixels) in enumerate(parts):
         good = good and (number == 0 or output.open(str(path), spec, "AppendSubimage")) and output.write_image(pixels)
-    complaint = output.geterror()
+    complaint = last_error(output)
     if not (output.close() and good):
-        raise OSError(complaint or output.geterror() or "the image library did not say why")
+        raise OSError(complaint or last_error(output) or "the image library did not say why")
 
 
 def _verify(path: Path, views: Mapping[str, tuple[Any, Any]]) -> None:

@@ -529,6 +529,8 @@ class Prompt(Message):
     part: Optional[str] = None
     layer: Optional[str] = None
     """As of a Job."""
+    start: Optional[str] = None
+    """A mask or an alpha of that frame to correct: it stays as it is but near the strokes."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 import prompted
 import pytest
 from engines import RAW, SIZE, Engine, expected, mask, numbers, pixels, plate, running
-from shots import read_image
+from shots import read_image, write_image
 
 from matanyone_engine.cli.main import main
 from matanyone_engine.client.client import EngineClient
@@ -84,9 +84,9 @@ def test_said_again_it_is_answered_and_not_made_again(engine: Engine, client: En
 
 
 def test_sessions_go_on_while_masks_are_made(engine: Engine, client: EngineClient) -> None:
-    """As many masks as the pool has threads, each of which would take six seconds."""
+    """Three masks are asked for, the first of which is not made before the session has all its answers."""
     answer = expected()
-    engine.accident("mask", "sleep", **{"for": 6.0})
+    engine.accident("mask", "wait", **{"for": 300.0})
     asked = [prompt(engine.folder / f"beside {number}") for number in range(3)]
     requests = [client.pump.ask(each) for each in asked]
     shot = client.open_shot(SIZE, RAW)
@@ -117,6 +117,31 @@ def test_what_cannot_be_is_told(client: EngineClient, engine: Engine, changes: d
         client.make_mask(asked)
     assert told.value.code is Code.BAD_INPUT
     assert not list((engine.folder / "bad").glob("mask*"))
+
+
+def test_a_mask_is_corrected_near_the_clicks(engine: Engine, client: EngineClient) -> None:
+    """The start has a square too much; a click takes it away, and all that is far from the click stays, bit for bit."""
+    folder = engine.folder / "corrected"
+    asked = prompt(folder, box=None, strokes=(say.Stroke(((8.5, 8.5),), subject=False),), start=str(folder / "a.exr"))
+    start = prompted.disc()[..., None].copy()
+    start[2:14, 2:14] = 1.0
+    write_image(folder / "a.exr", start, ("A",))
+    made = read_image(Path(client.make_mask(asked).path))[..., 3]
+    assert np.abs(made[2:14, 2:14]).max() < 0.05
+    assert np.array_equal(made[:, 48:], start[:, 48:, 0].astype(np.float16).astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("start", "said"), [("/etc/hostname", "roots"), ("none.exr", "none.exr"), ("small.exr", "96x64")]
+)
+def test_what_cannot_be_corrected_is_told(client: EngineClient, engine: Engine, start: str, said: str) -> None:
+    folder = engine.folder / "not corrected"
+    asked = prompt(folder, start=start if start.startswith("/") else str(folder / start))
+    write_image(folder / "small.exr", np.ones((8, 8, 1), np.float32), ("A",))
+    with pytest.raises(WireError, match=said) as told:
+        client.make_mask(asked)
+    assert told.value.code is Code.BAD_INPUT
+    assert not (folder / "mask.exr").exists()
 
 
 def test_a_link_out_of_the_roots_is_refused(engine: Engine, client: EngineClient, tmp_path: Path) -> None:

@@ -207,6 +207,19 @@ def run(operator, **options):
     }
 
 
+def clicked(frame):
+    """What was kept of the clicks of a key, and its picture."""
+    scene = importlib.import_module(f"{ID}.scene")
+    key = next(key for key in shot().objects[0].keys if key.frame == frame)
+    pointing = scene.pointing_at(shot(), frame)
+    return {"source": key.source, "file": bpy.path.abspath(key.image.filepath), "pointing": vars(pointing)}
+
+
+def copy(file, to):
+    """Somebody copies a file."""
+    shutil.copyfile(file, to)
+
+
 def matte_cancelled(after):
     """Press Matte, and Cancel when so many frames have landed."""
     session = importlib.import_module(f"{ID}.session")

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from blender_extension import BLENDERS, Blender, extension_zip
 from blender_host import Host
+from flamenco_manager import Manager, manager_running
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +21,12 @@ def host_of(blender: Blender, request: pytest.FixtureRequest) -> Host:
     if blender.missing:
         pytest.skip(blender.missing)
     return Host(blender, request.getfixturevalue("zip_file"))
+
+
+@pytest.fixture
+def manager() -> Iterator[Manager]:
+    with manager_running() as running:
+        yield running
 
 
 @pytest.fixture

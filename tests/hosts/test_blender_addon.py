@@ -25,6 +25,7 @@ import zmq
 from blender_extension import BLENDERS, ROOT
 from blender_host import KEY, MASK, MATTE, SMALL, Host, circle, set_up
 from engines import running
+from flamenco_manager import Manager
 from shots import HEIGHT, WIDTH, make_shot, read_image
 from toy import disc
 
@@ -465,34 +466,73 @@ def test_several_objects_a_fixed_mask_and_one_frame(host: Host, tmp_path: Path) 
     assert runs[3]["unchanged"] > 0
 
 
-def test_a_mask_by_box_and_a_job_for_the_farm(host: Host, tmp_path: Path) -> None:
-    """The engine draws the first mask; the job file gives the alphas that Matte gives."""
+def test_a_mask_by_box_and_a_job_for_the_farm(host: Host, tmp_path: Path, manager: Manager) -> None:
+    """The engine draws the first mask; the job file gives the alphas that Matte gives; a click corrects an alpha."""
     drawn = read_image(ROOT / "examples/mask.1001.exr")[..., 0] > 0.5
     rows, columns = np.nonzero(drawn.any(axis=1))[0], np.nonzero(drawn.any(axis=0))[0]
     box = [columns[0] / 640, 1 - rows[-1] / 360, columns[-1] / 640, 1 - rows[0] / 360]
+    click = int(columns.mean()), int(rows[0] + 0.8 * (rows[-1] - rows[0]))
     with running(tmp_path / "engine", "--root", "/", model="mini") as engine:
         told = host.does(
             tmp_path / "blender",
-            ("preferences", {"connection": str(engine.file)}),
+            ("preferences", {"connection": str(engine.file), "flamenco": manager.address}),
             ("scene", {}),
             ("plate", {"file": str(ROOT / "examples/plate/plate.1001.exr"), "starts": 1001}),
             ("setting", {"out": str(tmp_path / "mattes/{shot}.####.exr"), "settle_passes": 1, "working_size": 180}),
             ("setting", {"use_range": True, "first": 1001, "last": 1002}),
             ("at", {"frame": 1001}),
             ("run", {"operator": "matanyone.point", "box": [float(value) for value in box]}),
+            ("run", {"operator": "matanyone.key_to_spline"}),
+            ("run", {"operator": "matanyone.submit", "segments": 2}),
             ("run", {"operator": "matanyone.save_job", "filepath": str(tmp_path / "job.json")}),
             MATTE,
+            ("at", {"frame": 1002}),
+            ("run", {"operator": "matanyone.point", "other": [click[0] / 640, 1 - click[1] / 360], "correct": True}),
+            ("clicked", {"frame": 1002}),
+            ("copy", {"file": str(tmp_path / "mattes/plate.1002.exr"), "to": str(tmp_path / "before.exr")}),
+            ("run", {"operator": "matanyone.rerun"}),
+            ("at", {"frame": 1003}),
+            ("run", {"operator": "matanyone.point", "other": [0.5, 0.5], "correct": True}),
         )  # fmt: skip
+    _check_correction(tmp_path, told[-7:], click)
+    told = told[:-7]
     assert not [line for line in told if not line["ok"]]
     mask = read_image(tmp_path / "mattes/masks/plate/subject.1001.exr")[..., 0] > 0.5
     overlap = float((mask & drawn).sum() / (mask | drawn).sum())
     print("overlap of the mask by box with the artist's", round(overlap, 3), told[-3]["test"])
     assert overlap > 0.5
-    job = json.loads((tmp_path / "job.json").read_text())
+    clicked = read_image(tmp_path / "mattes/masks/plate/subject.1001.pointed1.exr")[..., 3] > 0.5
+    assert (mask & clicked).sum() / (mask | clicked).sum() > 0.95, "the spline is the picture"
+    (submitted,) = manager.taken
+    assert submitted["settings"]["segments"] == 2
+    handed, job = (
+        json.loads(Path(file).read_text()) for file in (submitted["settings"]["job_file"], tmp_path / "job.json")
+    )
+    assert {**handed["job"], "nonce": ""} == {**job["job"], "nonce": ""}
     assert job["job"]["plate"].endswith("plate.####.exr")
     job["job"]["out"] = str(tmp_path / "farm/{shot}.####.exr")
     (tmp_path / "job.json").write_text(json.dumps(job))
     command_line("run", str(tmp_path / "job.json"), "--device", "cpu")
-    for frame in (1001, 1002):
-        ours = read_image(tmp_path / f"mattes/plate.{frame}.exr")
-        assert np.array_equal(ours, read_image(tmp_path / f"farm/plate.{frame}.exr"))
+    for frame, ours in ((1001, "mattes/plate.1001.exr"), (1002, "before.exr")):
+        assert np.array_equal(read_image(tmp_path / ours), read_image(tmp_path / f"farm/plate.{frame}.exr"))
+
+
+def _check_correction(folder: Path, told: list[dict[str, Any]], click: tuple[int, int]) -> None:
+    """A click beside the subject cuts from the alpha of frame 1002, makes it a key, and the run follows it."""
+    *done, refused = told
+    assert not [line for line in done if not line["ok"]]
+    kept = next(line for line in done if line["order"] == "clicked")
+    assert kept["source"] == "IMAGE"
+    assert kept["pointing"]["other"] == [pytest.approx([click[0] / 640, 1 - click[1] / 360], abs=1e-6)]
+    before, start = read_image(folder / "before.exr")[..., 3], read_image(Path(kept["pointing"]["start"]))[..., 3]
+    assert np.array_equal(before, start), "the alpha that is corrected is kept: clicks can be taken up again"
+    mask = read_image(Path(kept["file"]))[..., 3]
+    rows, columns = np.mgrid[:360, :640]
+    far = np.hypot(columns - click[0], rows - click[1]) > 0.3 * 360
+    assert before[click[1], click[0]] > 0.9
+    assert mask[click[1], click[0]] < 0.1
+    assert np.array_equal(mask[far], before[far])
+    run = done[-2]
+    assert (run["outcome"], run["written"], run["unchanged"]) == ("finished", 1, 1), "the stretch of the key, no more"
+    assert not refused["ok"]
+    assert "expected a frame that has an alpha" in refused["error"]

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import OpenImageIO as oiio
 import pytest
 from blender_extension import NAME, import_extension
 from engines import Engine, running
+from flamenco_manager import Manager
 from shots import Shot, make_shot, read_image, write_image
 
 from matanyone_engine.cli.main import main
@@ -96,6 +98,11 @@ def test_frames_are_told_and_keyed_by_stretches(plan: Any) -> None:
     assert plan.made_from('{"patterns": {"subject": "/a.####.exr"}, "frames": [1, 3]}').frames == (1, 2, 3)  # of 0.1.0
 
 
+def test_confidence_is_told_by_stretches(plan: Any) -> None:
+    sure = {1: 0.9, 2: 0.91, 3: 0.2}
+    assert plan.coloured((1, 2, 3, 4, 6), sure) == [(1, 2, 0.9), (3, 3, 0.2), (4, 4, None), (6, 6, None)]
+
+
 @pytest.mark.parametrize(
     ("taken", "name"), [((), "plate"), (("plate",), "sh010_plate"), (("plate", "sh010_plate"), "sh010_plate_2")]
 )
@@ -109,7 +116,7 @@ def test_a_second_object_has_a_place_in_the_output(plan: Any) -> None:
 
 
 def test_the_preset_that_is_on_is_known(plan: Any) -> None:
-    assert [plan.preset_of(*has) for has in ((540, "follow"), (1080, "off"), (0, "off"), (700, "off"))] == [
+    assert [plan.preset_of(*has) for has in ((270, "follow"), (1080, "off"), (0, "off"), (700, "off"))] == [
         "DRAFT",
         "HD",
         "FULL",
@@ -129,6 +136,12 @@ def test_the_preset_that_is_on_is_known(plan: Any) -> None:
 )
 def test_the_engines_words_become_the_panels(addon: Callable[[str], Any], said: str, told: str) -> None:
     assert told in addon("words").in_blender(f"Restore the frames, or {said}")
+
+
+def test_what_was_pointed_at_can_be_taken_up_again(plan: Any) -> None:
+    pointing = plan.Pointing(((0.1, 0.2), (0.5, 0.9)), ((0.3, 0.4),), ((0.9, 0.1),), "/a.exr")
+    assert plan.pointing_from(pointing.text()) == pointing
+    assert not plan.pointing_from("")
 
 
 @pytest.mark.parametrize("name", ["Linear DCI-P3 D65", "Linear CIE-XYZ D65", "Display P3", "Linear Rec.709", "sRGB"])
@@ -187,6 +200,53 @@ def test_a_result_changes_with_its_record_and_its_files(addon: Callable[[str], A
     later = ondisk.result_of(patterns, (1001, 1002))
     (tmp_path / "plate.1002.exr").unlink()
     assert len({then, later, ondisk.result_of(patterns, (1001, 1002))}) == 3
+
+
+@pytest.mark.parametrize("kind", [oiio.HALF, oiio.FLOAT])
+@pytest.mark.parametrize("compression", ["none", "zips", "zip"])
+def test_alphas_are_read_for_the_screen_as_they_are(
+    addon: Callable[[str], Any], tmp_path: Path, compression: str, kind: Any
+) -> None:
+    rng = np.random.default_rng(1)
+    pixels = rng.random((37, 53, 4), np.float32).astype(np.float16).astype(np.float32)
+    write_image(tmp_path / "a.exr", pixels, ("R", "G", "B", "A"), kind, compression=compression)
+    picture = addon("alphas").read_alpha(tmp_path / "a.exr")
+    assert (picture.width, picture.height) == (53, 37)
+    assert np.array_equal(picture.values[::-1], pixels[..., 3])
+    assert addon("alphas").read_alpha(tmp_path / "a.exr", widest=20).width == 17
+
+
+def test_a_file_that_is_written_anew_is_looked_at_at_once(addon: Callable[[str], Any], tmp_path: Path) -> None:
+    reader, file = addon("alphas").Reader(), tmp_path / "a.exr"
+    for number in range(1, 9):
+        write_image(file, np.full((8, 8, 1), number / 8, np.float32), ("A",))
+        reader.look_again(str(file))
+        deadline = time.monotonic() + 20
+        while reader.is_waiting() and time.monotonic() < deadline:
+            time.sleep(0.002)
+        assert reader.ask(str(file)).values.mean() == number / 8
+    reader.stop()
+
+
+def test_the_reader_never_waits_and_sees_changes(addon: Callable[[str], Any], tmp_path: Path) -> None:
+    reader, file = addon("alphas").Reader(), tmp_path / "a.exr"
+
+    def value() -> float | None:
+        deadline = time.monotonic() + 20
+        while not reader.news() and time.monotonic() < deadline:
+            begun = time.thread_time()
+            reader.ask(str(file))
+            assert time.thread_time() - begun < 0.01
+            time.sleep(0.02)
+        picture = reader.ask(str(file))
+        return None if picture is None else float(picture.values.mean())
+
+    for grey in (0.25, 0.5):
+        write_image(file, np.full((8, 8, 1), grey, np.float32), ("A",))
+        assert value() == grey
+    file.unlink()
+    assert value() is None
+    reader.stop()
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (59, "59 s"), (200, "3 min 20 s"), (3900, "1 h 05 min")])
@@ -615,3 +675,115 @@ def test_a_program_that_is_none_is_refused(addon: Callable[[str], Any], tmp_path
     for name, module in (("python3.11", True), ("matanyone-engine", False)):
         (tmp_path / name).touch()
         assert ("-m" in command_for(str(tmp_path / name))) is module
+
+
+# ------------------------------------------------------------------------------------------------ clicking
+
+
+class SlowEngine:
+    """A client whose masks take a moment; a prompt whose frame is 0 is refused."""
+
+    def __init__(self, addon: Callable[[str], Any]) -> None:
+        self.error, self.code = addon("engine.wire.errors").WireError, addon("engine.wire.errors").Code
+        self.made: list[str] = []
+
+    def make_mask(self, prompt: Any) -> str:
+        time.sleep(0.2)
+        if prompt.frame == 0:
+            raise self.error(self.code.BAD_INPUT, "no such frame", "Choose another.")
+        self.made.append(prompt.nonce)
+        return str(prompt.nonce)
+
+
+def prompt_named(addon: Callable[[str], Any], nonce: str, folder: Path, frame: int = 1) -> Any:
+    return addon("engine.wire.messages").Prompt(nonce, "/plate.####.exr", str(folder / "new" / "m.exr"), frame)
+
+
+def test_the_newest_clicks_are_made_and_those_that_waited_are_left_out(
+    addon: Callable[[str], Any], tmp_path: Path
+) -> None:
+    engine, live = SlowEngine(addon), addon("live").LivePrompts(prepare=(tmp_path / "prepared").touch)
+    thread = threading.Thread(target=live.work, args=(engine,))
+    thread.start()
+    for number in range(20):
+        live.ask(prompt_named(addon, str(number), tmp_path))
+        time.sleep(0.02)
+    wait_until(lambda: live.is_done)
+    assert live.made == "19"
+    assert live.fault is None
+    assert len(engine.made) < 6
+    assert (tmp_path / "prepared").exists()
+    assert (tmp_path / "new").is_dir()
+    live.ask(prompt_named(addon, "refused", tmp_path, frame=0))
+    wait_until(lambda: live.is_done)
+    assert (live.made, live.fault.message) == ("19", "no such frame")
+    live.ask(prompt_named(addon, "again", tmp_path))
+    wait_until(lambda: live.is_done)
+    assert (live.made, live.fault) == ("again", None)
+    live.stop()
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+def test_blender_that_leaves_ends_the_clicking(addon: Callable[[str], Any]) -> None:
+    leaving = threading.Event()
+
+    def check() -> None:
+        if leaving.is_set():
+            raise KeyboardInterrupt
+
+    live = addon("live").LivePrompts(check)
+    ended = []
+
+    def work() -> None:
+        try:
+            live.work(SlowEngine(addon))
+        except KeyboardInterrupt:
+            ended.append(True)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    leaving.set()
+    thread.join(20)
+    assert ended == [True]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+# ------------------------------------------------------------------------------------------------ Flamenco
+
+
+def test_a_job_is_handed_to_flamenco(addon: Callable[[str], Any], manager: Manager) -> None:
+    flamenco = addon("flamenco")
+    job = flamenco.job_of("sh010", "/show/masks/sh010.json", 4, "Blender 5.2")
+    for address in (manager.address, f"{manager.address}/", manager.address.removeprefix("http://")):
+        assert flamenco.submit(address, job, online=False) == "0815"
+    assert manager.taken[0]["settings"] == {"job_file": "/show/masks/sh010.json", "segments": 4, "split": False}
+    assert {"name", "type", "priority", "submitter_platform"} <= set(manager.taken[0])
+    assert manager.taken[0]["submitter_platform"] in ("linux", "windows", "darwin")
+
+
+def test_why_flamenco_does_not_take_a_job_is_said(addon: Callable[[str], Any], manager: Manager) -> None:
+    flamenco = addon("flamenco")
+    job = {**flamenco.job_of("sh010", "/show/sh010.json", 4, "Blender"), "type": "other"}
+    for address, said in (
+        (manager.address, "job type unknown"),
+        ("http://127.0.0.1:9", "expected a Flamenco Manager at"),
+        ("ftp://farm", "expected the address"),
+        ("", "expected the address"),
+        ("http://farm.studio:8080", "expected permission to go online"),
+    ):
+        with pytest.raises(Exception, match=said):
+            flamenco.submit(address, job, online=False)
+
+
+def test_flamenco_calls_the_job_type_as_we_do(addon: Callable[[str], Any]) -> None:
+    """Flamenco takes the name from the file's, with - for _."""
+    script = Path(__file__).resolve().parents[2] / "farm" / "flamenco" / "matanyone_matte.js"
+    assert script.is_file()
+    assert script.stem.replace("_", "-") == addon("flamenco").JOB_TYPE

@@ -7,7 +7,7 @@ import prompted
 import pytest
 
 from matanyone_engine.errors import MaskError
-from matanyone_engine.media.grabcut import cleaned, grabcut, marked
+from matanyone_engine.media.grabcut import cleaned, grabcut, kept, marked
 from matanyone_engine.media.prompts import SHORTEST_SIDE, Prompts, Stroke
 from matanyone_engine.sizes import Resolution
 
@@ -105,3 +105,50 @@ def test_noise_goes_and_what_is_marked_stays() -> None:
 def test_prompts_that_leave_nothing_to_learn(prompts: Prompts, said: str) -> None:
     with pytest.raises(MaskError, match=said):
         cut(prompts)
+
+
+# ------------------------------------------------------------------------------------------------ corrections
+
+
+def two_discs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A picture of two orange discs before a blue ground, and the mask of each."""
+    masks = []
+    for x in (24, 72):
+        one = np.zeros(SIZE[::-1], np.uint8)
+        cv2.circle(one, (x, 32), 10, 1, -1)
+        masks.append(one.astype(np.float32))
+    seen = np.where((masks[0] + masks[1])[..., None] > 0, np.float32([0.8, 0.4, 0.1]), np.float32([0.1, 0.2, 0.4]))
+    grain = np.random.default_rng(3).normal(0, 0.02, seen.shape)
+    return (seen + grain).clip(0, 1).astype(np.float32), *masks
+
+
+def correction(strokes: tuple[Stroke, ...], start: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    prompts = Prompts(None, strokes).on(SIZE, correcting=True)
+    return kept(start, grabcut(seen, prompts, start), prompts)
+
+
+def test_a_click_adds_what_a_mask_lacks_and_leaves_the_rest() -> None:
+    seen, left, right = two_discs()
+    added = correction((Stroke(((72.0, 32.0),)),), left, seen)
+    assert prompted.overlap(added, left + right) > 0.9
+    assert np.array_equal(added[:, :40], left[:, :40])
+
+
+def test_a_click_beside_the_subject_cuts_what_a_mask_has_too_much_of() -> None:
+    seen, left, right = two_discs()
+    soft = cv2.GaussianBlur(left + right, (0, 0), 1.5).astype(np.float32)
+    cut_off = correction((Stroke(((72.0, 32.0),), subject=False),), soft, seen)
+    assert prompted.overlap(cut_off, left) > 0.9
+    assert np.array_equal(cut_off[:, :40], soft[:, :40]), "soft edges are kept where nobody clicked"
+
+
+def test_what_is_clicked_is_certain_though_colours_say_otherwise() -> None:
+    seen, left, _ = two_discs()
+    made = correction((Stroke(((24.0, 32.0),), subject=False), Stroke(((48.0, 10.0),))), left, seen)
+    assert made[32, 24] < 0.1
+    assert made[10, 48] > 0.9
+
+
+def test_a_click_beside_the_subject_needs_a_mask_to_cut_from() -> None:
+    with pytest.raises(MaskError, match="a stroke on it"):
+        Prompts(None, (prompted.BESIDE,)).on(SIZE)

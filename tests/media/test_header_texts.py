@@ -16,6 +16,7 @@ import OpenEXR
 import OpenImageIO as oiio
 import pytest
 
+from matanyone_engine.errors import PlateError
 from matanyone_engine.media.file_info import read_facts
 from matanyone_engine.media.images import rate_of, read_plate, readable
 from matanyone_engine.media.mattes import write_alpha
@@ -153,3 +154,11 @@ def test_a_movie_with_a_latin_title_is_a_movie(tmp_path: Path, name: str) -> Non
             file.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")))
         file.mux(stream.encode())
     assert Movie(patch(path, PLAIN.encode(), LATIN)).frames == (1, 2, 3)
+
+
+def test_a_damaged_header_whose_complaint_is_no_text_is_an_error_of_ours(tmp_path: Path) -> None:
+    """OpenImageIO quotes the file in its complaint, with bytes that are no UTF-8."""
+    path = patch(exr(tmp_path / "plate.exr", {}), b"\0chlist\0", b"\0chli\xff\xfe\0")
+    for read in (read_plate, read_facts):
+        with pytest.raises(PlateError, match="chli"):
+            read(path)

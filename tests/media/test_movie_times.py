@@ -129,3 +129,21 @@ def test_a_movie_is_no_mask_and_the_error_says_so(tmp_path: Path) -> None:
         read_mask(movie(tmp_path / "roto.mov", 2), (64, 48))
     assert "the movie" in refusal.value.came
     assert "images" in refusal.value.action
+
+
+def test_a_frame_that_the_end_of_the_file_cuts_is_no_frame(tmp_path: Path) -> None:
+    """A decoder makes up what is missing of it, in silence."""
+    path = tmp_path / "a.avi"
+    with av.open(str(path), "w") as made:
+        stream = made.add_stream("mjpeg", rate=Fraction(24))
+        stream.width, stream.height, stream.pix_fmt = 160, 96, "yuvj420p"
+        for picture in np.random.default_rng(7).integers(0, 256, (8, 96, 160, 3), dtype=np.uint8):
+            made.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        made.mux(stream.encode())
+    assert len(open_plate(path).frames) == 8
+    with av.open(str(path)) as whole:
+        last = [packet for packet in whole.demux(video=0) if packet.size][-1]
+        end = last.pos + last.size // 2
+    path.write_bytes(path.read_bytes()[:end])
+    with pytest.raises(PlateError, match="only 7 of 8"):
+        open_plate(path)

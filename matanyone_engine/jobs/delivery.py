@@ -157,7 +157,7 @@ def _version(named: str, asked: int | None, resume: bool) -> int:
         raise SettingError(
             expected="a version that has no files yet",
             came=f"version {asked} of {named}",
-            action="Leave --version out to take the next free one, or go on with that run: --resume.",
+            action="Leave --version out for the next free one, or go on with that run: --resume.",
         )
     if asked is not None:
         return asked
@@ -171,7 +171,7 @@ def _check_one_object(delivery: Delivery, named: str, objects: Sequence[str]) ->
         raise SettingError(
             expected=f"{{object}} in the output name: layout '{delivery.layout}' writes a file for each object",
             came=f"{len(objects)} objects for {named!r}",
-            action="Write {object} where the object's name belongs, or use --layout layers or --layout cryptomatte.",
+            action="Write {object} where the object's name belongs, or take --layout layers or cryptomatte.",
         )
 
 

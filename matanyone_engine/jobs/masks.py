@@ -171,7 +171,7 @@ def subjects_of(keys: Sequence[KeyFrame], objects: Sequence[ObjectOptions], *, p
         raise SettingError(
             expected=f"options for the objects {', '.join(names)} only, and each option once",
             came=repr(unknown or [each.name for each in objects]),
-            action="Use the object's name from --mask NAME=FILE@FRAME.",
+            action="Name the object as in --mask NAME=FILE@FRAME.",
         )
     made = [_subject(name, keys, options.get(name, ObjectOptions(name)), pinned) for name in names]
     if all(subject.distractor for subject in made):

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,15 +105,18 @@ def _add_constraints(group: argparse._ActionsContainer) -> None:
     )
 
 
-def masks_of(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the fields of a MatteJob that say what is followed. Raises MaskError, SettingError, FrameRangeError."""
+def masks_of(args: argparse.Namespace, frames: Sequence[int] | None = None) -> dict[str, Any]:
+    """Return the fields of a MatteJob that say what is followed. frames: that are asked for; None is all.
+
+    Raises MaskError, SettingError, FrameRangeError.
+    """
     guides = dict(_once("--guide", args.guide))
     if args.guide_band is not None and not guides:
         raise SettingError(
             expected="--guide with --guide-band", came="--guide-band alone", action="Add --guide rough.####.exr."
         )
     drawn = [_key(text) for text in (*args.mask, *args.distractor)]
-    keys = with_keys_of_guides(drawn, guides, _frames_of(args))
+    keys = with_keys_of_guides(drawn, guides, frames)
     if not keys:
         raise MaskError(expected="a mask", came="none", action="Give --mask FILE@FRAME, or --guide rough.####.exr.")
     only = keys[0]
@@ -196,11 +200,6 @@ def _objects(args: argparse.Namespace) -> tuple[ObjectOptions, ...]:
         )
         for name in names
     )
-
-
-def _frames_of(args: argparse.Namespace) -> tuple[int, ...] | None:
-    """Return the frames that are asked for; None is all."""
-    return parse_frames(args.frames) if args.frames else None
 
 
 def _once(option: str, texts: list[str]) -> list[tuple[str, str]]:

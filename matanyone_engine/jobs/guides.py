@@ -33,7 +33,7 @@ class ObjectGuide:
     """Pixels on either side of its edge that are left to the network."""
 
     @classmethod
-    def of(cls, digests: Mapping[int, str], places: Mapping[int, guides.Places], band: int) -> ObjectGuide:
+    def of(cls, digests: Mapping[int, str], places: Mapping[int, guides.GuideShape], band: int) -> ObjectGuide:
         """Find the frames that are outvoted. places: frame -> small()."""
         return cls(digests, guides.outvoted({frame: each for frame, each in places.items() if each.any()}), band)
 

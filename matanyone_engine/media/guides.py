@@ -37,7 +37,7 @@ LOOKS_AROUND = LONGEST_LEAP + 2
 _SMALL_SIDE = 160
 """Pixels to which guides are made smaller where only their place counts."""
 
-Places = npt.NDArray[np.bool_]
+GuideShape = npt.NDArray[np.bool_]
 
 
 class GuideFrame(NamedTuple):
@@ -77,11 +77,11 @@ def limits(mask: FloatImage, neighbours: Sequence[GuideFrame], band: float) -> G
     return GuideLimits((distance > width).astype(np.float32), (distance < -width).astype(np.float32))
 
 
-def _distance(shape: Places) -> FloatImage:
+def _distance(shape: GuideShape) -> FloatImage:
     """Return how far each pixel lies inside of the shape's edge, in pixels; negative outside. The border is no edge."""
     far = np.float32(sum(shape.shape))
 
-    def within(places: Places) -> FloatImage:
+    def within(places: GuideShape) -> FloatImage:
         if places.all():
             return np.full(shape.shape, far, np.float32)
         deep = cv2.distanceTransform(places.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
@@ -90,14 +90,14 @@ def _distance(shape: Places) -> FloatImage:
     return within(shape) - within(~shape)
 
 
-def small(mask: FloatImage) -> Places:
+def small(mask: FloatImage) -> GuideShape:
     """Return where a guide is, at a size at which many can be held."""
     shrink = min(1.0, _SMALL_SIDE / max(mask.shape))
     size = (max(1, round(mask.shape[1] * shrink)), max(1, round(mask.shape[0] * shrink)))
     return np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_AREA)) >= 0.5
 
 
-def outvoted(guides: Mapping[int, Places]) -> frozenset[int]:
+def outvoted(guides: Mapping[int, GuideShape]) -> frozenset[int]:
     """Return the frames whose guide is not to be believed. guides: frame -> small(), the empty ones left out.
 
     Between two neighbouring frames the guide leaps where the shapes overlap by less than LEAP of their union. What lies
@@ -117,7 +117,7 @@ def outvoted(guides: Mapping[int, Places]) -> frozenset[int]:
     return frozenset(found)
 
 
-def _stretches(guides: Mapping[int, Places]) -> list[list[int]]:
+def _stretches(guides: Mapping[int, GuideShape]) -> list[list[int]]:
     """Split the frames where the guide leaps, or is missing."""
     stretches: list[list[int]] = []
     last: int | None = None
@@ -134,18 +134,18 @@ def _touch(one: Sequence[int], other: Sequence[int]) -> bool:
     return other[0] == one[-1] + 1
 
 
-def _overlap(one: Places, other: Places) -> float:
+def _overlap(one: GuideShape, other: GuideShape) -> float:
     union = int((one | other).sum())
     return int((one & other).sum()) / union if union else 1.0
 
 
-def _apart(one: Places, other: Places) -> float:
+def _apart(one: GuideShape, other: GuideShape) -> float:
     """Return how far the middles of two shapes lie from each other, in their pixels."""
     (x, y), (u, v) = (np.argwhere(each).mean(axis=0) for each in (one, other))
     return float(np.hypot(x - u, y - v))
 
 
-def best_frame(guides: Mapping[int, Places], frames: Sequence[int]) -> int | None:
+def best_frame(guides: Mapping[int, GuideShape], frames: Sequence[int]) -> int | None:
     """Return the frame whose guide makes the best key: where most of the subject is seen and it moves least.
 
     Each frame's area, as a part of the largest, times its overlap with the guides beside it; outvoted frames are left

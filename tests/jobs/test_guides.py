@@ -171,7 +171,7 @@ def test_guides_that_cannot_be_are_refused_before_work(shot: Shot) -> None:
     for wrong, error in (
         (job(shot, str(shot.mask)), MaskError),
         (job(shot, str(shot.folder / "nothing.####.exr")), Exception),
-        (job(shot, guided(shot, {1: box(20)}, "others")), MaskError),
+        (job(shot, guided(shot, {2001: box(20)}, "others")), MaskError),
         (job(shot, guide, band=0), SettingError),
         (job(shot, guide, band=5000), SettingError),
     ):

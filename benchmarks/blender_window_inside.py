@@ -267,7 +267,12 @@ def backdrop():
     go_to(ORDERS["frames"] // 2)
 
 
-def pointed(after=tuple):
+def moment():
+    """Time for Blender to see a click where it was made."""
+    yield 0.3
+
+
+def pointed(after=moment):
     """Mask by Box and Clicks: a box around the person, a click on him and one beside, by mouse.
 
     after: called after each, for steps to be taken then.

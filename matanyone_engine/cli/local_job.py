@@ -197,6 +197,9 @@ def _describe(console: Console, plan: MattePlan, model: str) -> None:
     for seed, file in plan.masks.keys.items():
         name = f"{seed.subject}  " if len(plan.shot.subjects) > 1 else ""
         console.print(f"mask    {name}{file.source}  on frame {seed.frame}")
+    for name, guide in plan.masks.guides.items():
+        out = f", left out on {describe_frames(sorted(guide.outvoted))}" if guide.outvoted else ""
+        console.print(f"guide   {name}  {len(guide.digests)} frames, band {guide.band} pixels{out}")
     if plan.job.edges.changed:
         console.print(f"edges   {describe_edges(plan.job.edges)}")
     console.print(f"model   {model}")

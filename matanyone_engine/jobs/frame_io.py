@@ -142,7 +142,12 @@ class FrameWriter:
         with memory_named("write"), errors_name(frame):
             alphas = self._finisher.finished(made.parts, plate.greys, made.confidences)
             alpha = union(list(alphas.values()))
-            warnings = suspicions(black=not plate.plate.rgb.any(), alpha=alpha, cut=made.report.cut)
+            warnings = suspicions(
+                black=not plate.plate.rgb.any(),
+                alpha=alpha,
+                cut=made.report.cut,
+                outvoted=self._plan.masks.outvoted(frame),
+            )
             paths = self._files(plate, made, alphas)
             said = FrameRecord.of(self._plan.sidecars.record, paths, alphas, warnings, made.confidences)
             patiently(lambda: self._account.finish(frame, paths, said), self._look_at_folders)

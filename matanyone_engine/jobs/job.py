@@ -14,6 +14,7 @@ from typing import Literal
 
 from matanyone_engine.errors import SettingError
 from matanyone_engine.jobs.delivery import Outputs, plan_outputs
+from matanyone_engine.jobs.guides import check_guide
 from matanyone_engine.jobs.masks import (
     KeyFrame,
     KeyMask,
@@ -191,6 +192,9 @@ def outline_matte(job: MatteJob, source: PlateSource) -> Outline:
         seen = _with_neighbours(source, frames, over_gaps=job.missing == "skip")
     run = _frames_between(source, (*(key.seed.frame for key in keys), *seen), job.missing)
     shot = Shot(run, subjects_of(keys, job.objects, pinned=job.pin_keys))
+    for options in job.objects:
+        if options.guide:
+            check_guide(options.guide, source.frames)
     held = frozenset(source for options in job.objects for source in options.constraints(run).values())
     return Outline(frames, keys, shot, frozenset(key.source for key in keys), held, region)
 
@@ -333,7 +337,16 @@ def provenance(plan: MattePlan, weights: VettedWeights, seeds: Sequence[Seed]) -
         memory=job.memory,
     )
     edges = {"edges": describe_edges(job.edges)} if job.edges.changed else {}
-    return {**made, "picture": describe_picture(plan.source.header(plan.frames[0])), **edges}
+    guides = {"guides": described} if (described := _describe_guides(plan)) else {}
+    return {**made, "picture": describe_picture(plan.source.header(plan.frames[0])), **edges, **guides}
+
+
+def _describe_guides(plan: MattePlan) -> str:
+    """Return which object has which guide, and the band around it, for a file's header."""
+    guided = [each for each in plan.job.objects if each.guide]
+    return ", ".join(
+        f"{each.name}={Path(str(each.guide)).name} band {plan.masks.guides[each.name].band}" for each in guided
+    )
 
 
 def describe_shot(plan: MattePlan) -> dict[str, object]:

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from matanyone_engine.errors import MaskError, SettingError
+from matanyone_engine.jobs.guides import ObjectGuide, guide_frames, with_guide
 from matanyone_engine.matting.inside_outside import Constraints
 from matanyone_engine.matting.shot import Seed, Subject
+from matanyone_engine.media.guides import default_band, small
 from matanyone_engine.media.images import FloatImage
 from matanyone_engine.media.layouts import SUBJECT
 from matanyone_engine.media.mask_channels import MaskSource
@@ -27,6 +30,10 @@ from matanyone_engine.sizes import Resolution
 
 MOST_GROWTH = 200
 """Pixels; the time it takes grows with the square, and no mask is that far off."""
+WIDEST_BAND = 1024
+"""Pixels around a guide's edge."""
+_GUIDES_HELD = 6
+"""Guides of as many frames are held: a frame asks for its own and for those beside it."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +74,32 @@ class ObjectOptions:
     """Masks of where it is, whatever the network thinks: a pattern by plate frame, or one file for all frames."""
     outside: str | None = None
     """Masks of where it is not."""
+    guide: str | None = None
+    """Rough masks of it, a pattern by plate frame; frames may be missing (media/guides.py)."""
+    guide_band: int | None = None
+    """Pixels on either side of the guide's edge that are left to the network; None is a sixteenth of the plate's
+    shorter side."""
 
     def of_view(self, view: str | None) -> ObjectOptions:
         """Return the options with %V and %v replaced. Raises SettingError where no view is named."""
-        inside, outside = (text and with_view(text, view) for text in (self.inside, self.outside))
-        return replace(self, inside=inside, outside=outside)
+        inside, outside, guide = (text and with_view(text, view) for text in (self.inside, self.outside, self.guide))
+        return replace(self, inside=inside, outside=outside, guide=guide)
 
     def constraints(self, frames: Sequence[int]) -> dict[tuple[str, int], MaskSource]:
-        """Return ('inside' or 'outside', frame) -> mask, where there is one. Raises MaskError, PlateError."""
+        """Return ('inside', 'outside' or 'guide', frame) -> mask, where there is one.
+
+        Guides come also from some frames around those that are asked for: what a guide is worth depends on them.
+        Raises MaskError, PlateError, SettingError.
+        """
+        if self.guide_band is not None and not 1 <= self.guide_band <= WIDEST_BAND:
+            raise SettingError(
+                expected=f"a guide_band of 1 to {WIDEST_BAND} pixels",
+                came=str(self.guide_band),
+                action="Say by how many pixels the guide's edge may be wrong.",
+            )
         said = (("inside", self.inside), ("outside", self.outside))
-        return {(side, frame): source for side, text in said for frame, source in _animated(text, frames)}
+        held = {(side, frame): source for side, text in said for frame, source in _animated(text, frames)}
+        return {**held, **{("guide", frame): source for frame, source in guide_frames(self.guide, frames)}}
 
 
 @dataclass(frozen=True)
@@ -131,6 +154,11 @@ class MaskSet:
     inside: Mapping[tuple[str, int], MaskFile]
     """(object, frame) -> its file."""
     outside: Mapping[tuple[str, int], MaskFile]
+    guide: Mapping[tuple[str, int], MaskFile] = field(default_factory=dict)
+    guides: Mapping[str, ObjectGuide] = field(default_factory=dict)
+    """Object -> what its guide is worth."""
+    _read: dict[MaskFile, FloatImage] = field(default_factory=dict, compare=False, repr=False)
+    """The guides that were read last: each is asked for by its neighbours, too."""
 
     def mask(self, seed: Seed) -> FloatImage:
         """(H, W) 0..1, grown or shrunk. Raises MaskError."""
@@ -139,17 +167,48 @@ class MaskSet:
         return self.reading.mask(file.source)
 
     def constraints(self, name: str, frame: int) -> Constraints:
-        """Return the constraint masks of one object on one frame. Raises MaskError."""
-        return Constraints(self._limit(self.inside.get((name, frame))), self._limit(self.outside.get((name, frame))))
+        """Return the constraint masks of one object on one frame, its guide among them. Raises MaskError."""
+        own = Constraints(self._limit(self.inside.get((name, frame))), self._limit(self.outside.get((name, frame))))
+        guide = self._guide_on(name, frame)
+        found = guide.limits(frame, partial(self._rough, name)) if guide else None
+        return own if found is None else with_guide(own, found)
+
+    def outvoted(self, frame: int) -> bool:
+        """Tell whether the guide of some object was not believed on a frame."""
+        return any(frame in guide.outvoted for guide in self.guides.values())
+
+    def _guide_on(self, name: str, frame: int) -> ObjectGuide | None:
+        """Return the guide that has a say on a frame: on a key frame the key is right, unless the guide made it."""
+        guide, here = self.guides.get(name), self.guide.get((name, frame))
+        key = self.keys.get(Seed(name, frame))
+        if guide is None or here is None or (key is not None and key != here):
+            return None
+        return guide
+
+    def _rough(self, name: str, frame: int) -> FloatImage:
+        """Read the guide of an object on a frame."""
+        file = self.guide[name, frame]
+        if file not in self._read:
+            file.check()
+            self._read[file] = self.reading.constraints(file.source)
+            if len(self._read) > _GUIDES_HELD:
+                del self._read[next(iter(self._read))]
+        return self._read[file]
 
     def constraint_digests(self) -> dict[tuple[str, int], str]:
         """Return (side, object, frame) -> digest of its constraint mask."""
         places = self.inside.keys() | self.outside.keys()
-        return {place: f"{_sha(self.inside.get(place))}/{_sha(self.outside.get(place))}" for place in places}
+        held = {place: f"{_sha(self.inside.get(place))}/{_sha(self.outside.get(place))}" for place in places}
+        for name, frame in self.guide:
+            guide = self._guide_on(name, frame)
+            said = guide.digest(frame) if guide else ""
+            if said:
+                held[name, frame] = f"{held.get((name, frame), '')}/{said}"
+        return held
 
     def files(self) -> set[MaskFile]:
         """Return every file that was read."""
-        return {file for files in (self.keys, self.inside, self.outside) for file in files.values()}
+        return {file for files in (self.keys, self.inside, self.outside, self.guide) for file in files.values()}
 
     def _limit(self, file: MaskFile | None) -> FloatImage | None:
         if file is None:
@@ -197,24 +256,41 @@ def read_masks(
     for source in dict.fromkeys(seeds.values()):
         reading.mask(source)
     held = {each.name: each.constraints(frames) for each in objects}
-    inside, outside = (
+    inside, outside, guide = (
         {
             (name, frame): source
             for name, files in held.items()
             for (which, frame), source in files.items()
             if which == side
         }
-        for side in ("inside", "outside")
+        for side in ("inside", "outside", "guide")
     )
     for source in {*inside.values(), *outside.values()}:
         reading.constraints(source)
-    known = {source: MaskFile.of(source) for source in {*seeds.values(), *inside.values(), *outside.values()}}
+    every = {*seeds.values(), *inside.values(), *outside.values(), *guide.values()}
+    known = {source: MaskFile.of(source) for source in every}
     return MaskSet(
         reading,
         keys={seed: known[source] for seed, source in seeds.items()},
         inside={place: known[source] for place, source in inside.items()},
         outside={place: known[source] for place, source in outside.items()},
+        guide={place: known[source] for place, source in guide.items()},
+        guides={each.name: _guide_of(each, guide, known, reading) for each in objects if each.guide},
     )
+
+
+def _guide_of(
+    options: ObjectOptions,
+    files: Mapping[tuple[str, int], MaskSource],
+    known: Mapping[MaskSource, MaskFile],
+    reading: MaskReading,
+) -> ObjectGuide:
+    """Read the whole guide of an object once, and see what it is worth. Raises MaskError."""
+    own = {frame: source for (name, frame), source in files.items() if name == options.name}
+    places = {frame: small(reading.constraints(source)) for frame, source in own.items()}
+    digests = {frame: known[source].sha256 for frame, source in own.items()}
+    band = default_band(reading.size) if options.guide_band is None else options.guide_band
+    return ObjectGuide.of(digests, places, band)
 
 
 def _animated(pattern: str | None, frames: Sequence[int]) -> list[tuple[int, MaskSource]]:

@@ -302,7 +302,7 @@ class MattingSession:
 
     def _limits(self, constraints: Constraints, size: Size) -> MaskLimits | None:
         """Return what the constraint masks allow an alpha of the plate's size; None where there are none."""
-        masks = {"inside": constraints.inside, "outside": constraints.outside}
+        masks = {"inside": constraints.inside, "outside": constraints.outside, "guide": constraints.guide}
         given = {name: float_tensor(mask) for name, mask in masks.items() if mask is not None}
         for name, mask in given.items():
             if tuple(mask.shape) != size:
@@ -378,7 +378,7 @@ class MattingSession:
         with inference():
             if given is not None:
                 before = covered(given, geometry.working)
-            return measured(stepped.alpha, stepped.change, before, geometry.working)
+            return measured(stepped.alpha, stepped.change, before, geometry.working, stepped.overruled)
 
     def _subject(self, given: Tensor | None, geometry: Geometry) -> Window | None:
         """Return where the subject is by its mask, or was on the last frame; None where the window does not follow

@@ -26,6 +26,7 @@ _SIGNALS = {
     "grey": "grey of the matte",
     "jump": "jump of area",
     "change": "new to the network",
+    "guide": "changed by the guide",
     "disagreement": "passes disagree",
 }
 _GOOD = 0.75

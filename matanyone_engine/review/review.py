@@ -57,6 +57,7 @@ REASONS = {
     "grey": "much of it is half transparent",
     "jump": "its area changes suddenly",
     "change": "the network remembers nothing like it",
+    "guide": "the network and the guide disagree",
     "disagreement": "the results from its two keys disagree",
     "empty": "its alpha is empty: it has left the frame, or was lost",
     "": "several small reasons",

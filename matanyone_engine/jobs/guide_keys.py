@@ -16,6 +16,7 @@ from matanyone_engine.media.images import FloatImage, open_image
 from matanyone_engine.media.mask_channels import MaskSource
 from matanyone_engine.media.masks import read_constraint_mask
 from matanyone_engine.media.sequence import find_sequence
+from matanyone_engine.sizes import Resolution
 
 
 def with_keys_of_guides(
@@ -47,8 +48,8 @@ def _best(pattern: str, frames: Sequence[int] | None) -> int:
 def _read(source: MaskSource) -> FloatImage:
     """Return a guide (H, W) 0..1 at its own size; the job compares that with the plate's later. Raises MaskError."""
     with open_image(source.path, MaskError) as image:
-        size = image.spec().full_width, image.spec().full_height
-    return read_constraint_mask(source, size)
+        spec = image.spec()
+    return read_constraint_mask(source, Resolution(spec.full_width, spec.full_height))
 
 
 def _no_key(expected: str, came: str) -> MaskError:

@@ -289,7 +289,7 @@ def _guide_of(
     own = {frame: source for (name, frame), source in files.items() if name == options.name}
     places = {frame: small(reading.constraints(source)) for frame, source in own.items()}
     digests = {frame: known[source].sha256 for frame, source in own.items()}
-    band = default_band(reading.size) if options.guide_band is None else options.guide_band
+    band = default_band(reading.plate) if options.guide_band is None else options.guide_band
     return ObjectGuide.of(digests, places, band)
 
 

@@ -185,7 +185,10 @@ def _tensors(blob: bytes) -> dict[str, Tensor]:
 def _header(tensors: dict[str, Tensor]) -> dict[str, Any]:
     if _HEADER not in tensors:
         raise _not_ours("tensors without a header")
-    return json.loads(bytes(tensors[_HEADER].tolist()))
+    try:
+        return json.loads(bytes(tensors[_HEADER].tolist()))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _not_ours(f"a header that is no JSON ({error})"[:120]) from error
 
 
 def _not_ours(came: str) -> SnapshotError:

@@ -455,6 +455,7 @@ def into_display(channels: ImageChannels, pixels: Any) -> Any:
 def read_data(channels: ImageChannels, error: type[BadInput], kind: Any = oiio.FLOAT) -> FloatImage:
     """Read the channels in the order asked for, (H, W, C) over the data window. Raises error if they are not there."""
     spec = channels.spec
+    check_canvas(channels.path, spec, error)
     first, last = min(channels.columns), max(channels.columns) + 1
     pixels = channels.image.read_image(channels.part, 0, first, last, kind)
     _check_read(channels, pixels, error)

@@ -367,7 +367,10 @@ class RunPictures:
 def _objects_in(path: Path) -> dict[str, str]:
     """Return object -> its channel in a file, or '' for the channel that read_alpha() reads."""
     said = read_facts(path).provenance.get("objects")
-    channels = json.loads(said) if said else {}
+    try:
+        channels = {str(name): str(channel) for name, channel in json.loads(said or "{}").items()}
+    except (ValueError, AttributeError, RecursionError):  # whoever wrote the file may say anything
+        channels = {}
     if len(channels) == 1 or all(channel.endswith(".A") for channel in channels.values()):
         return {name: channel if channel.endswith(".A") else "" for name, channel in channels.items()} or {"alpha": ""}
     return {ALL_OBJECTS: ""}  # Cryptomatte, or objects that share one alpha

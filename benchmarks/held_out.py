@@ -35,7 +35,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from matanyone_engine.matting.geometry import Size
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.media.color import NetworkView, decode_srgb, encode_srgb
 from matanyone_engine.media.masks import read_alpha, read_mask
@@ -43,6 +42,7 @@ from matanyone_engine.media.plates import open_plate
 from matanyone_engine.media.sequence import find_sequence
 from matanyone_engine.model import MINI, MatAnyone, for_inference
 from matanyone_engine.model.registry import load_network
+from matanyone_engine.sizes import Size
 from matanyone_engine.training import augment
 from matanyone_engine.training.augment import Chances, Cutout
 from matanyone_engine.training.metrics import LOST, Alpha, FrameScores, mean_scores, score

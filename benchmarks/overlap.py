@@ -5,7 +5,7 @@
 
     python benchmarks/overlap.py --size 3840x2160 --working-size 1080 --frames 8 --turns 3
 
-Half-float EXR plates (ZIP, grain) go through the same session twice, turn about: as views that are in memory already
+Half-float EXR plates (ZIP, grain) go through the same session twice, turn about: as pictures that are in memory already
 (the network alone), and as a job from files to files. The parts of the job are timed alone too. Where other
 programs run meanwhile, CPU time says more than the clock. The last line is JSON.
 """
@@ -82,12 +82,12 @@ Cost = tuple[float, float]
 """Seconds a frame: on the clock, and of all cores together."""
 
 
-def network_alone(session: MattingSession, views: list[Picture]) -> Cost:
-    """The session on views that are in memory."""
+def network_alone(session: MattingSession, pictures: list[Picture]) -> Cost:
+    """The session on pictures that are in memory."""
     begun, spent = time.perf_counter(), time.process_time()
-    for view in views:
-        session.advance(torch.from_numpy(view).permute(2, 0, 1)).cpu().numpy()
-    return (time.perf_counter() - begun) / len(views), (time.process_time() - spent) / len(views)
+    for picture in pictures:
+        session.advance(torch.from_numpy(picture).permute(2, 0, 1)).cpu().numpy()
+    return (time.perf_counter() - begun) / len(pictures), (time.process_time() - spent) / len(pictures)
 
 
 def whole_job(plan: MattePlan, network: MatAnyone, weights: object) -> Cost:
@@ -125,11 +125,11 @@ def main() -> None:
     network, weights = load_vetted(args.model, args.device)
     with tempfile.TemporaryDirectory() as folder:
         plan = plan_matte(make_shot(Path(folder), width, height, args.frames, args.working_size))
-        views = [plan.view(plan.source.read(frame).rgb) for frame in plan.frames]
+        pictures = [plan.network_view(plan.source.read(frame).rgb) for frame in plan.frames]
         session = MattingSession(network, plan.job.memory, **keywords(plan.job))
         mask = plan.masks.mask(seeds_behind(plan.shot, plan.frames[0])[0])
-        session.seed(torch.from_numpy(views[0]).permute(2, 0, 1), mask)
-        turns = [(network_alone(session, views[1:]), whole_job(plan, network, weights)) for _ in range(args.turns)]
+        session.seed(torch.from_numpy(pictures[0]).permute(2, 0, 1), mask)
+        turns = [(network_alone(session, pictures[1:]), whole_job(plan, network, weights)) for _ in range(args.turns)]
         for ledger in plan.outputs.main.folder.glob(".*.made"):
             ledger.unlink()
         first = next(event for event in run_matte(plan, network, weights, cache={}) if isinstance(event, FrameDone))
@@ -155,7 +155,7 @@ def _parts(plan: MattePlan, alpha: Picture, weights: object) -> dict[str, float]
     content = FrameContent(read.header, {SUBJECT: alpha}, read.canvas)
     return {
         "read": alone(lambda: plan.source.read(frame)),
-        "view": alone(lambda: plan.view(read.rgb)),
+        "view": alone(lambda: plan.network_view(read.rgb)),
         "write": alone(lambda: plan.outputs.write(frame, content, about, {})),
     }
 

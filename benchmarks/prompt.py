@@ -40,6 +40,7 @@ from matanyone_engine.media.plates import open_plate
 from matanyone_engine.media.prompts import Prompts, Stroke
 from matanyone_engine.media.sequence import find_sequence
 from matanyone_engine.model.registry import load_network
+from matanyone_engine.sizes import Size
 from matanyone_engine.training.metrics import mean_scores, score
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -122,11 +123,11 @@ def shown(plate: Path, space: str, frames: int) -> list[FloatImage]:
 
 def made(seen: FloatImage, prompts: Prompts) -> FloatImage:
     """The mask, (H, W) 0..1, as matanyone-engine mask makes it; black where it finds nothing."""
-    height, width = seen.shape[:2]
+    plate = Size(*seen.shape[:2])
     try:
-        return softened(grabcut(seen, prompts.on((width, height))), seen)
+        return softened(grabcut(seen, prompts.on(plate.resolution)), seen)
     except MaskError:
-        return np.zeros((height, width), np.float32)
+        return np.zeros(plate, np.float32)
 
 
 def clicked(clip: Clip, box: tuple[int, int, int, int] | None, most: int) -> Iterator[tuple[Prompts, FloatImage]]:

@@ -106,7 +106,7 @@ def main() -> None:
     args = parser.parse_args()
     source, view = open_plate(args.plate), NetworkView(args.space)
     frames = source.frames[: args.frames]
-    shown = source.header(frames[0]).size
+    shown = source.header(frames[0]).resolution
     grow = widened if args.wide else kept
     size = grow(np.zeros(shown[::-1], np.float32)).shape[::-1]
     runs = ways(args.model, args.settle, args.working_size or min(size) // 2)

@@ -279,7 +279,8 @@ def _written(blocks, facts):
     orders = work_folder() / f"masks_{time.time_ns()}.json"
     library = orders.with_suffix(".blend")
     own = {block for block in blocks if block.library is None}
-    bpy.data.libraries.write(str(library), own, path_remap="ABSOLUTE", fake_user=True)
+    if own:  # Blender 4.2 crashes when it is to write none
+        bpy.data.libraries.write(str(library), own, path_remap="ABSOLUTE", fake_user=True)
     orders.write_text(json.dumps({**facts, "library": str(library)}), encoding="utf-8")
     return orders
 

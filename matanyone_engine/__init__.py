@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from matanyone_engine.jobs.job import plan_matte as plan_matte
     from matanyone_engine.jobs.one_call import matte as matte
     from matanyone_engine.jobs.run import run_matte as run_matte
-    from matanyone_engine.matting.memory_policy import LongTermPolicy as LongTermPolicy
     from matanyone_engine.matting.memory_policy import MemoryPolicy as MemoryPolicy
     from matanyone_engine.matting.session import MattingSession as MattingSession
     from matanyone_engine.media.color import NetworkView as NetworkView
     from matanyone_engine.media.masks import read_mask as read_mask
     from matanyone_engine.media.plates import open_plate as open_plate
+    from matanyone_engine.memory.long_term import LongTermPolicy as LongTermPolicy
     from matanyone_engine.model.registry import load_network as load_network
     from matanyone_engine.model.registry import load_vetted as load_vetted
 
 # Public name -> the module that defines it.
 _PUBLIC = {
     "EngineClient": "client.client",
-    "LongTermPolicy": "matting.memory_policy",
+    "LongTermPolicy": "memory.long_term",
     "MatteJob": "jobs.job",
     "MattingSession": "matting.session",
     "MemoryPolicy": "matting.memory_policy",

@@ -29,11 +29,12 @@ from matanyone_engine.client.transport import ClientKeys
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.model import save_checkpoint
 from matanyone_engine.model.registry import load_network
+from matanyone_engine.sizes import Resolution
 from matanyone_engine.wire.arrays import Payload, describe_raw
 from matanyone_engine.wire.errors import WireError
 from matanyone_engine.wire.messages import Options
 
-SIZE = (WIDTH, HEIGHT)
+SIZE = Resolution(WIDTH, HEIGHT)
 FRAMES = 9
 FIRST = 1001
 RAW = Options(warm_up_passes=1, colorspace="sRGB", reply="f4")

@@ -19,7 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
@@ -29,7 +31,6 @@ if importlib.util.find_spec("matanyone_engine") is None:  # run from a checkout 
 
 from matanyone_engine import LongTermPolicy, MattingSession, MemoryPolicy  # noqa: E402
 from matanyone_engine.errors import EngineError  # noqa: E402
-from matanyone_engine.media.mask_morphology import upstream_guide_mask  # noqa: E402
 from matanyone_engine.model import MATANYONE, MatAnyone, for_inference, load_upstream_state  # noqa: E402
 
 MAX_TOLERANCE = 5e-4
@@ -37,6 +38,26 @@ MAX_TOLERANCE = 5e-4
 MEAN_TOLERANCE = 2e-5
 """Mean |difference of alpha| of a case."""
 MANIFEST = "manifest_matanyone.json"
+
+
+def upstream_guide_mask(mask: npt.NDArray[np.generic], dilate: int, erode: int) -> npt.NDArray[np.float32]:
+    """Return the reference's guide mask: (H, W) 0..255 in, (H, W) float32 0..255 out.
+
+    dilate > 0: everything that is not 0, dilated; erode > 0: then everything that is 255, eroded; each gives 0 or
+    255. With both 0 the values stay as they are. dilate and erode are the *sizes* of the ellipse, not radii: even
+    ones are asymmetric and move the mask by a fraction of a pixel, as they do in the reference.
+    """
+    guide = np.asarray(mask, dtype=np.float32)
+    if dilate > 0:
+        guide = _binary(guide != 0, cv2.MORPH_DILATE, dilate)
+    if erode > 0:
+        guide = _binary(guide == 255, cv2.MORPH_ERODE, erode)
+    return guide.copy()
+
+
+def _binary(inside: npt.NDArray[np.bool_], operation: int, size: int) -> npt.NDArray[np.float32]:
+    ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    return np.asarray(cv2.morphologyEx(inside.astype(np.float32) * 255, operation, ellipse), dtype=np.float32)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ import argparse
 import json
 import os
 import platform
+from contextlib import suppress
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -18,8 +20,11 @@ from rich.table import Column, Table
 
 from matanyone_engine.errors import BadResult, EngineError, WeightsNotFound
 from matanyone_engine.matting.self_test import MODEL, TOLERANCE, run_self_test
-from matanyone_engine.model.device import choose_device
+from matanyone_engine.model.device import FORMS, choose_device, device_count
+from matanyone_engine.model.gpus import unused_gpus
+from matanyone_engine.model.half_speed import half_speed
 from matanyone_engine.model.licences import read_policy
+from matanyone_engine.model.precision import half_type
 from matanyone_engine.model.registry import MODELS, locate, weights_folders
 from matanyone_engine.version import __version__
 
@@ -31,11 +36,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "doctor",
         description="Lists what this machine has, and tests whether the engine computes correctly on it: versions, "
-        "devices, memory, weights, and a shot whose answer is known.",
+        "devices, memory, weights, how fast half precision is, a GPU that torch cannot use, and a shot whose answer is "
+        "known.",
     )
-    parser.add_argument(
-        "--device", default="auto", help="The device to test: auto, cpu, cuda, cuda:N or mps. Default: auto."
-    )
+    parser.add_argument("--device", default="auto", help=f"The device to test: {FORMS}. Default: auto.")
     parser.add_argument("--json", action="store_true", help="Print JSON, for programs.")
     parser.set_defaults(run=run)
 
@@ -43,7 +47,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> None:
     """Report everything, then fail if the self-test failed. Raises BadResult, DeviceError."""
     test, problem = _self_test(args.device)
-    report = {**examine(), "self_test": test}
+    report = {**examine(), "half_precision": _half_precision(args.device), "self_test": test}
     if args.json:
         print(json.dumps(report, indent=2))
     else:
@@ -66,6 +70,7 @@ def examine() -> dict[str, Any]:
         "platform": platform.platform(),
         "libraries": {name: _version(name) for name in _LIBRARIES},
         "devices": _devices(),
+        "unused_gpus": [asdict(each) for each in unused_gpus()],
         "threads": torch.get_num_threads(),
         "memory_bytes": _memory(),
         "weights": {name: _place(name) for name in MODELS},
@@ -92,6 +97,8 @@ def _devices() -> list[dict[str, Any]]:
             free, total = torch.cuda.mem_get_info(index)
             title = torch.cuda.get_device_name(index)
             devices.append({"name": f"cuda:{index}", "title": title, "free_bytes": free, "total_bytes": total})
+    for index in range(device_count("xpu")):
+        devices.append({"name": f"xpu:{index}", "title": torch.xpu.get_device_name(index)})
     if torch.backends.mps.is_available():
         devices.append({"name": "mps", "title": "Apple Metal"})
     return devices
@@ -110,6 +117,16 @@ def _place(name: str) -> str | None:
         return str(locate(name).path)
     except WeightsNotFound:
         return None
+
+
+def _half_precision(text: str) -> dict[str, Any] | None:
+    """Return what was measured of half precision on a device; None where there is none, or nothing is known of it."""
+    with suppress(EngineError, RuntimeError):  # the self-test says what is wrong with the device
+        device = choose_device(text)
+        half = half_type(device)
+        measured = half_speed(device, half) if half else None
+        return None if measured is None else {**asdict(measured), "gain": measured.gain, "fast": measured.worthwhile}
+    return None
 
 
 def _self_test(device: str) -> tuple[dict[str, Any], EngineError | None]:
@@ -131,6 +148,9 @@ def _show(report: dict[str, Any]) -> None:
     table.add_row("libraries", ", ".join(f"{name} {found or _without(name)}" for name, found in libraries))
     for device in report["devices"]:
         table.add_row("device", _device_line(device))
+    for gpu in report["unused_gpus"]:
+        table.add_row("[yellow]idle GPU[/]", "\n".join(escape(line) for line in (gpu["why"], *gpu["mend"])))
+    table.add_row("precision", _precision_line(report["half_precision"]))
     memory = report["memory_bytes"]
     table.add_row("memory", f"{memory / 2**30:.1f} GiB, {report['threads']} threads" if memory else "unknown")
     for name, place in report["weights"].items():
@@ -142,6 +162,20 @@ def _show(report: dict[str, Any]) -> None:
     figure = "" if test["difference"] is None else f", difference {test['difference']:.1e}"
     table.add_row("self-test", f"{verdict} on {test['device']}{figure}")
     Console(highlight=False).print(table)
+
+
+def _precision_line(measured: dict[str, Any] | None) -> str:
+    if measured is None:
+        return "exact: this device has no half precision, or it could not be measured"
+    product, convolution = (
+        f"{before:.2f} ms in float32, {after:.2f} ms in {measured['half']}"
+        for before, after in (measured["product_ms"], measured["convolution_ms"])
+    )
+    chosen = "fast" if measured["fast"] else "exact"
+    return (
+        f"--precision auto is {chosen} here: {measured['half']} is {measured['gain']:.2f} times as fast as float32 "
+        f"(matrix product: {product}; convolution: {convolution})"
+    )
 
 
 def _device_line(device: dict[str, Any]) -> str:

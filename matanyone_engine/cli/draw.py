@@ -19,7 +19,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add 'draw' to the program's parser."""
     parser = subparsers.add_parser(
         "draw",
-        description="Draw people, textiles, plants, animals and things with true alpha into ROOT/mat_vid/Drawn2. "
+        description="Draws people, textiles, plants, animals and things with true alpha into ROOT/mat_vid/Drawn2. "
         "Clip N is always the same for the same photographs in ROOT/mat_vid/BG20k/train, which some clothes are cut "
         "from; clips that are there are left alone.",
     )

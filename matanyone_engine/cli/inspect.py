@@ -43,7 +43,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     for option in ("--view", "--part", "--layer"):
         parser.add_argument(option, metavar="NAME", help="The picture of a file that has several, as for matte.")
     parser.add_argument(
-        "--exposure", type=float, default=0.0, metavar="STOPS", help="Brighten or darken the view, as for matte."
+        "--exposure",
+        type=float,
+        default=0.0,
+        metavar="STOPS",
+        help="Brighten or darken what the network sees, as for matte.",
     )
     parser.add_argument("--mask-grow", type=int, default=0, metavar="PIXELS", help="Grow the mask first, as for matte.")
     parser.add_argument(
@@ -95,7 +99,7 @@ def _facts(found: Inspection, job: MatteJob) -> list[tuple[str, str]]:
         ("plate", f"{found.source.name}  frame {found.frame} of {describe_frames(found.source.frames)}"),
         ("file", _file(found)),
         ("colour", f"{found.colour.space}  ({found.colour.reason})"),
-        ("view", found.view.name),
+        ("network", found.network_view.name),
         ("levels", _levels(found)),
         ("size", _size(found)),
     ]
@@ -133,10 +137,9 @@ def _levels(found: Inspection) -> str:
 
 
 def _size(found: Inspection) -> str:
-    width, height = found.header.size
-    rows, columns = found.working
-    scaled = "" if (columns, rows) == (width, height) else f", computed at {columns}x{rows}"
-    return f"{width}x{height}{scaled}"
+    plate = found.header.resolution
+    scaled = "" if found.working == plate.size else f", computed at {found.working}"
+    return f"{plate}{scaled}"
 
 
 def _mask(found: Inspection, job: MatteJob) -> str:
@@ -151,9 +154,9 @@ def _notes(found: Inspection) -> list[str]:
     notes = []
     if found.levels.below_black > _NEGATIVE:
         notes.append("Much of the plate is negative in linear light. Is this its colour space?")
-    if middle < _DARK and not found.view.exposure:
+    if middle < _DARK and not found.network_view.exposure:
         notes.append("The plate is dark to the network. The colour space may be wrong; otherwise try --exposure 2.")
-    if middle > _BRIGHT and not found.view.exposure:
+    if middle > _BRIGHT and not found.network_view.exposure:
         notes.append("The plate is bright to the network. The colour space may be wrong; otherwise try --exposure -2.")
     return notes
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import zmq.auth
 from rich.console import Console
 
+from matanyone_engine.cli.subcommands import add_subcommand
 from matanyone_engine.errors import SettingError
 
 ENGINE_SECRET = "engine.key_secret"
@@ -26,9 +27,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "keys", description="Makes the keys (CURVE) that encrypt the connections of an engine and say who may connect."
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    new = actions.add_parser("new", help="Makes the engine's own keys.")
+    new = add_subcommand(actions, "new", "Makes the engine's own keys.")
     new.add_argument("folder", type=Path, metavar="FOLDER", help="Where the keys go.")
-    add = actions.add_parser("add", help="Makes keys for a client of this name.")
+    add = add_subcommand(actions, "add", "Makes keys for a client of this name.")
     add.add_argument("folder", type=Path, metavar="FOLDER", help="The folder of the engine's keys.")
     add.add_argument("name", metavar="NAME", help="What to call the client.")
     parser.set_defaults(run=run)

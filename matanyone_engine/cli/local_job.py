@@ -151,7 +151,7 @@ class _Here:
                 progress.show(event)
                 self.reporter.show(event)
                 if sheet and isinstance(event, FrameDone):
-                    sheet.add(event.frame, event.view, event.alpha)
+                    sheet.add(event.frame, event.seen, event.alpha)
         except Doubtful as doubt:
             return doubt
         return None
@@ -174,7 +174,7 @@ class _Here:
         self.reporter.planned(
             frames=len(plan.frames),
             range=describe_frames(plan.frames),
-            size=list(plan.size),
+            size=list(plan.resolution),
             colour=plan.colour.space,
             model=weights.label,
             licence=weights.licence,
@@ -186,12 +186,11 @@ class _Here:
 def _describe(console: Console, plan: MattePlan, weights: VettedWeights, device: str) -> None:
     """Print what is about to happen, so that nothing is assumed in silence."""
     frames = describe_frames(plan.frames)
-    width, height = plan.size
-    console.print(f"plate   {plan.source.name}  {frames}  ({len(plan.frames)} frames, {width}x{height})")
+    console.print(f"plate   {plan.source.name}  {frames}  ({len(plan.frames)} frames, {plan.resolution})")
     picture = describe_picture(plan.source.header(plan.frames[0]))
     if picture != PLAIN_PICTURE:
         console.print(f"picture {picture}")
-    density = describe_density(plan.job, width, height, weights.core_size, learned=weights.refiner)
+    density = describe_density(plan.job, plan.resolution, weights.core_size, learned=weights.refiner)
     console.print(f"size    {density}")
     if plan.job.region:
         console.print(f"region  {plan.job.region}")
@@ -199,6 +198,9 @@ def _describe(console: Console, plan: MattePlan, weights: VettedWeights, device:
     for seed, file in plan.masks.keys.items():
         name = f"{seed.subject}  " if len(plan.shot.subjects) > 1 else ""
         console.print(f"mask    {name}{file.source}  on frame {seed.frame}")
+    for name, guide in plan.masks.guides.items():
+        out = f", left out on {describe_frames(sorted(guide.outvoted))}" if guide.outvoted else ""
+        console.print(f"guide   {name}  {len(guide.digests)} frames, band {guide.band} pixels{out}")
     if plan.job.edges.changed:
         console.print(f"edges   {describe_edges(plan.job.edges)}")
     console.print(f"model   {weights.label} ({weights.licence}) on {device}")

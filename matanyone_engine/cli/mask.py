@@ -24,6 +24,7 @@ from matanyone_engine.media.mattes import check_writable
 from matanyone_engine.media.preview import percent, write_look
 from matanyone_engine.media.prompts import Prompts, Stroke
 from matanyone_engine.media.sequence import parse_frames
+from matanyone_engine.model.device import FORMS
 
 _NUMBER = r"-?\d{1,6}(?:\.\d{1,6})?"
 _STROKE = re.compile(rf"(?P<points>{_NUMBER},{_NUMBER}(?: +{_NUMBER},{_NUMBER})*) *,(?P<sign>[+-])")
@@ -65,12 +66,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--sam2", type=Path, metavar="FOLDER", help="The folder of your own weights of SAM 2 (docs/masks.md)."
     )
-    parser.add_argument("--device", default="auto", help="Where SAM 2 computes: auto, cpu, cuda, cuda:N or mps.")
+    parser.add_argument("--device", default="auto", help=f"Where SAM 2 computes: {FORMS}.")
     parser.add_argument("--colorspace", metavar="NAME", help="The plate's colour space, as for matte.")
     for option in ("--view", "--part", "--layer"):
         parser.add_argument(option, metavar="NAME", help="The picture of a file that has several, as for matte.")
     parser.add_argument(
-        "--exposure", type=float, default=0.0, metavar="STOPS", help="Brighten or darken the view, as for matte."
+        "--exposure",
+        type=float,
+        default=0.0,
+        metavar="STOPS",
+        help="Brighten or darken what the network sees, as for matte.",
     )
     parser.add_argument(
         "--look", type=Path, metavar="FILE", help="Also write a picture of the mask over the plate (PNG)."

@@ -5,16 +5,18 @@
 --mask hero=roto.####.exr@1001,1047                               the same from an animated matte
 --mask comp.exr:hero.A@1001  --mask labels.png#2@1001             a layer, or a label, of a file with several
 --distractor twin=twin.exr@1001                                   followed only to keep the others off it
---life hero=1010-1080  --inside hero=core.####.exr  --outside garbage.####.exr
+--life hero=1010-1080  --inside hero=core.####.exr  --outside garbage.####.exr  --guide hero=rough.####.exr
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from matanyone_engine.errors import BadInput, FrameRangeError, MaskError, SettingError
+from matanyone_engine.jobs.guide_keys import with_keys_of_guides
 from matanyone_engine.jobs.masks import KeyMask, ObjectOptions
 from matanyone_engine.media.layouts import SUBJECT
 from matanyone_engine.media.mask_channels import MaskSource
@@ -28,7 +30,7 @@ def add_masks(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mask",
         action="append",
-        required=True,
+        default=[],
         metavar=_MASK,
         help="A mask and the plate frame that it was drawn on. Without @FRAME it belongs to the first frame. Give it "
         "again for more key frames and more objects; hero=roto.####.exr@1001,1047 takes two keys of the object hero.",
@@ -87,11 +89,36 @@ def _add_constraints(group: argparse._ActionsContainer) -> None:
         metavar="[NAME=]MASKS",
         help="Masks of where the object surely is not.",
     )
+    group.add_argument(
+        "--guide",
+        action="append",
+        default=[],
+        metavar="[NAME=]MASKS",
+        help="Rough masks of the object by plate frame, from a tracker or fast roto; frames may be missing. The "
+        "network finds the edge in a band around theirs. Without --mask the best of them makes the key.",
+    )
+    group.add_argument(
+        "--guide-band",
+        type=int,
+        metavar="PIXELS",
+        help="How far the edges of guides may be wrong. Default: a sixteenth of the plate's shorter side.",
+    )
 
 
-def masks_of(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the fields of a MatteJob that say what is followed. Raises MaskError, SettingError, FrameRangeError."""
-    keys = tuple(_key(text) for text in (*args.mask, *args.distractor))
+def masks_of(args: argparse.Namespace, frames: Sequence[int] | None = None) -> dict[str, Any]:
+    """Return the fields of a MatteJob that say what is followed. frames: that are asked for; None is all.
+
+    Raises MaskError, SettingError, FrameRangeError.
+    """
+    guides = dict(_once("--guide", args.guide))
+    if args.guide_band is not None and not guides:
+        raise SettingError(
+            expected="--guide with --guide-band", came="--guide-band alone", action="Add --guide rough.####.exr."
+        )
+    drawn = [_key(text) for text in (*args.mask, *args.distractor)]
+    keys = with_keys_of_guides(drawn, guides, frames)
+    if not keys:
+        raise MaskError(expected="a mask", came="none", action="Give --mask FILE@FRAME, or --guide rough.####.exr.")
     only = keys[0]
     plain = len(keys) == 1 and only.object == SUBJECT and len(only.frames) <= 1
     return {
@@ -154,14 +181,23 @@ def _is_there(text: str) -> bool:
 def _objects(args: argparse.Namespace) -> tuple[ObjectOptions, ...]:
     lives = {name: _ends(text) for name, text in _once("--life", args.life)}
     inside, outside = dict(_once("--inside", args.inside)), dict(_once("--outside", args.outside))
+    guides = dict(_once("--guide", args.guide))
     distractors = [_named(text)[0] for text in args.distractor]
-    names = dict.fromkeys((*lives, *inside, *outside, *distractors))
+    names = dict.fromkeys((*lives, *inside, *outside, *guides, *distractors))
 
     def ends(name: str) -> tuple[int | None, int | None]:
         return lives.get(name, (None, None))
 
     return tuple(
-        ObjectOptions(name, *ends(name), name in distractors, inside=inside.get(name), outside=outside.get(name))
+        ObjectOptions(
+            name,
+            *ends(name),
+            name in distractors,
+            inside=inside.get(name),
+            outside=outside.get(name),
+            guide=guides.get(name),
+            guide_band=args.guide_band if name in guides else None,
+        )
         for name in names
     )
 

@@ -280,11 +280,12 @@ def _said(job: MatteJob, args: argparse.Namespace) -> say.Job:
 
 
 def _job(args: argparse.Namespace) -> MatteJob:
+    frames = parse_frames(args.frames) if args.frames else None
     return MatteJob(
         plate=args.plate,
         out=args.out,
-        **masks_of(args),
-        frames=parse_frames(args.frames) if args.frames else None,
+        **masks_of(args, frames),
+        frames=frames,
         first=parse_frames(args.first) if args.first else (),
         missing=args.missing,
         part=args.part,

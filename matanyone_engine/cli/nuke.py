@@ -18,6 +18,7 @@ import zipfile
 from pathlib import Path
 
 from matanyone_engine.atomic import whole_file
+from matanyone_engine.cli.subcommands import add_subcommand
 from matanyone_engine.client.vendor import copy_client
 from matanyone_engine.errors import OutputError, SettingError
 from matanyone_engine.version import __version__
@@ -39,7 +40,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "downloaded.",
     )
     commands = parser.add_subparsers(dest="nuke_command", required=True, metavar="install")
-    install = commands.add_parser("install", help="Installs or updates the add-on.")
+    install = add_subcommand(commands, "install", "Installs or updates the add-on.")
     install.add_argument(
         "--nuke-path",
         type=Path,

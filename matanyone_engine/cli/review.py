@@ -85,7 +85,7 @@ def _deliver(args: argparse.Namespace, found: RunFiles, console: Console) -> Non
             movie = write_movie(found, args.movie, plate=args.plate, width=args.width, seen=seen)
         for note in movie.notes:
             console.print(f"note    {note}")
-        width, height = movie.size
+        width, height = movie.resolution
         console.print(f"movie   {movie.path}  ({movie.codec}, {width}x{height}, {float(movie.fps):.6g} frames/s)")
     if args.publish is not None:
         write_publish_file(args.publish, publish_facts(found, movie))

@@ -20,11 +20,20 @@ from rich.console import Console
 from matanyone_engine.cli.signals import graceful_stop
 from matanyone_engine.errors import Interrupted, SettingError
 from matanyone_engine.media.mattes import check_writable
-from matanyone_engine.model.device import choose_device
+from matanyone_engine.model.device import FORMS, choose_device
 from matanyone_engine.model.dims import MINI
 from matanyone_engine.model.matanyone import MatAnyone
+from matanyone_engine.model.precision import gains_by
 from matanyone_engine.model.registry import load_trainable
-from matanyone_engine.training.loop import WEIGHTS, RunOptions, Share, TrainingStep, share_of_processes, train
+from matanyone_engine.training.loop import (
+    WEIGHTS,
+    RunOptions,
+    Share,
+    TrainingStep,
+    begun_stage,
+    share_of_processes,
+    train,
+)
 from matanyone_engine.training.recipe import LITE_STAGES, MATANYONE_STAGES, STAGES, TrainingStage
 
 _HEARTBEAT = 15.0
@@ -66,9 +75,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar=("H", "W"),
         help="The size of crops, in multiples of 16, instead of the stage's own.",
     )
-    parser.add_argument(
-        "--device", default="auto", help="Where to train: auto, cpu, cuda, cuda:N or mps. Default: auto."
-    )
+    parser.add_argument("--device", default="auto", help=f"Where to train: {FORMS}. Default: auto.")
     parser.add_argument(
         "--threads", type=int, metavar="N", help="How many CPU threads to use. Default: torch's choice."
     )
@@ -86,7 +93,9 @@ def run(args: argparse.Namespace) -> None:
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     share = share_of_processes()
-    options = RunOptions(args.out, own_device(args.device, share), args.workers)
+    device = own_device(args.device, share)
+    options = RunOptions(args.out, device, args.workers)
+    stage = in_measured_precision(stage, device, args.out)
     network = starting_network(args.init, stage)
     report = _Report(console, quiet=share.rank > 0)
     with (
@@ -110,6 +119,18 @@ def own_device(asked: str, share: Share) -> torch.device:
     if share.processes > 1 and device.type == "cuda" and device.index is None:
         return choose_device(f"cuda:{share.local}")
     return device
+
+
+def in_measured_precision(stage: TrainingStage, device: torch.device, folder: Path) -> TrainingStage:
+    """Return the stage in float32 if it may use bfloat16, and the device was measured not to gain by that.
+
+    A run that goes on keeps the precision that it began with, also on another machine.
+    """
+    if not stage.bf16:
+        return stage
+    begun = begun_stage(folder)
+    bf16 = gains_by(device, torch.bfloat16) if begun is None else bool(begun["bf16"])
+    return dataclasses.replace(stage, bf16=bf16)
 
 
 def chosen_stage(args: argparse.Namespace) -> TrainingStage:

@@ -20,6 +20,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Column, Table
 
+from matanyone_engine.cli.subcommands import add_subcommand
 from matanyone_engine.errors import EngineError, Interrupted, LicenceRefused, SettingError, WeightsNotFound
 from matanyone_engine.model.fetch import FetchProgress as Report
 from matanyone_engine.model.fetch import fetch
@@ -48,23 +49,23 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _add_list(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
-        "list", help="Lists the models, their licences, and which of them are on this machine."
+    parser = add_subcommand(
+        commands, "list", "Lists the models, their licences, and which of them are on this machine."
     )
     parser.add_argument("--json", action="store_true", help="Print JSON, for programs.")
     parser.set_defaults(run=run_list)
 
 
 def _add_fetch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("fetch", help="Downloads a model into your data folder.")
+    parser = add_subcommand(commands, "fetch", "Downloads a model into your data folder.")
     parser.add_argument("name", metavar="NAME", help="A model that 'weights list' names.")
     _add_consent(parser)
     parser.set_defaults(run=run_fetch)
 
 
 def _add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
-        "import", help="Checks a file of weights that you have and copies it into your data folder."
+    parser = add_subcommand(
+        commands, "import", "Checks a file of weights that you have and copies it into your data folder."
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="A .pth or .safetensors file.")
     parser.add_argument("--name", help="Which model it is, if the file does not tell.")
@@ -73,8 +74,8 @@ def _add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _add_verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
-        "verify", help="Checks the bytes and the contents of a model, or of all models on this machine."
+    parser = add_subcommand(
+        commands, "verify", "Checks the bytes and the contents of a model, or of all models on this machine."
     )
     parser.add_argument(
         "target", nargs="?", metavar="NAME|FILE", help="What to check. Default: every model on this machine."

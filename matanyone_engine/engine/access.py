@@ -55,5 +55,5 @@ class Access:
         return SettingError(
             expected=f"absolute paths under the engine's roots ({allowed})",
             came=f"{came} for {path!r}" if came != path else repr(path),
-            action="Start the engine with --root FOLDER for each folder that jobs may use.",
+            action="Start the engine with --root FOLDER for each folder that jobs may use, or move the files.",
         )

@@ -9,13 +9,14 @@ import psutil
 import torch
 
 from matanyone_engine.engine.memory_limits import left_by_limits
-from matanyone_engine.matting.geometry import Geometry, Size
+from matanyone_engine.matting.geometry import Geometry
 from matanyone_engine.matting.memory_policy import MemoryPolicy
 from matanyone_engine.matting.options import SessionOptions
 from matanyone_engine.matting.prepared_plate import encodes_ahead
 from matanyone_engine.matting.region import Region
 from matanyone_engine.matting.shot import Shot
 from matanyone_engine.model.dims import STRIDE, Dims
+from matanyone_engine.sizes import Resolution
 
 _log = logging.getLogger("matanyone_engine")
 
@@ -27,24 +28,23 @@ _PLATES = 40
 """Bytes a plate pixel: the plate and its alpha in a few copies on their way in and out, in float32."""
 
 
-def shot_bytes(dims: Dims, size: tuple[int, int], options: SessionOptions, shot: Shot) -> int:
+def shot_bytes(dims: Dims, plate: Resolution, options: SessionOptions, region: Region, shot: Shot) -> int:
     """Estimate the peak of a shot's sessions in bytes: one per subject, with the most other keys a pass remembers."""
     most = {subject.name: 0 for subject in shot.subjects}
     for each in shot.passes:
         most[each.seed.subject] = max(most[each.seed.subject], len(shot.pins(each)))
-    return sum(session_bytes(dims, size, options, other_keys=keys) for keys in most.values())
+    return sum(session_bytes(dims, plate, options, region, other_keys=keys) for keys in most.values())
 
 
-def session_bytes(dims: Dims, size: tuple[int, int], options: SessionOptions, *, other_keys: int = 0) -> int:
-    """Estimate the peak of one session in bytes, without the weights. size: width, height in pixels.
+def session_bytes(
+    dims: Dims, plate: Resolution, options: SessionOptions, region: Region, *, other_keys: int = 0
+) -> int:
+    """Estimate the peak of one session in bytes, without the weights.
 
     other_keys: frames that it remembers besides those of its own working memory. A region that follows may grow to the
     whole frame, and is counted so.
     """
-    geometry, region = (
-        Geometry.of(Size(size[1], size[0]), options.working_size or dims.core_size),
-        Region.parse(options.region),
-    )
+    geometry = Geometry.of(plate.size, options.working_size or dims.core_size)
     cells = region.largest(geometry).cells
     height, width = geometry.working
     stored = (MemoryPolicy().bank_frames + other_keys) * cells * (dims.key_dim + 1 + dims.value_dim)
@@ -53,18 +53,20 @@ def session_bytes(dims: Dims, size: tuple[int, int], options: SessionOptions, *,
     at_half = half + dims.feature_dims[3] + dims.trunk_width
     layers = cells * STRIDE**2 * (full + at_half / 4 + (quarter + dims.feature_dims[2]) / 16) * _LAYERS_AT_ONCE
     seen = height * width * 3 * (1 + region.moves)
-    return int((stored + carried + layers + seen) * _FLOAT) + size[0] * size[1] * _PLATES
+    return int((stored + carried + layers + seen) * _FLOAT) + plate.width * plate.height * _PLATES
 
 
-def ahead_bytes(dims: Dims, size: tuple[int, int], options: SessionOptions, plates: int, device: torch.device) -> int:
-    """Estimate the bytes of plates that are encoded and wait for their turn. size: width, height in pixels."""
-    geometry = Geometry.of(Size(size[1], size[0]), options.working_size or dims.core_size)
-    if not (Region.parse(options.region).off and encodes_ahead(device, geometry)):
+def ahead_bytes(
+    dims: Dims, plate: Resolution, options: SessionOptions, region: Region, waiting: int, device: torch.device
+) -> int:
+    """Estimate the bytes of plates that are encoded and wait for their turn; waiting: how many there are."""
+    geometry = Geometry.of(plate.size, options.working_size or dims.core_size)
+    if not (region.off and encodes_ahead(device, geometry)):
         return 0
     skip8, skip4, skip2, *_ = dims.decoder_dims
     skips = STRIDE**2 * (skip8 / 64 + skip4 / 16 + skip2 / 4)
     cell = skips + STRIDE**2 * 3 + dims.pixel_dim + 2 * dims.key_dim + 1
-    return int(plates * geometry.whole.cells * cell * _FLOAT)
+    return int(waiting * geometry.whole.cells * cell * _FLOAT)
 
 
 def promised_bytes(device: torch.device, wanted: int | None) -> int:
@@ -77,8 +79,8 @@ def promised_bytes(device: torch.device, wanted: int | None) -> int:
 
 def free_bytes(device: torch.device) -> int:
     """Return what the device has left now; of main memory, what machine, container and ulimit leave this process."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+    if device.type in ("cuda", "xpu"):
+        return int(getattr(torch, device.type).mem_get_info(device)[0])
     return max(0, min([int(psutil.virtual_memory().available), *left_by_limits()]))
 
 

@@ -73,6 +73,8 @@ class Connections:
         """Unread bytes of all connections."""
         self._monitors: dict[Channel, zmq.Socket[bytes]] = {}
         self._open: dict[ConnectionId, TcpConnection] = {}
+        self._known_early: set[ConnectionId] = set()
+        """Whose hello was read since the last look, before their connection was heard of."""
 
     def watch(self, channel: Channel, of: zmq.Socket[bytes]) -> None:
         """Hear of a socket's connections from now on; before it is bound."""
@@ -84,6 +86,7 @@ class Connections:
             with suppress(zmq.Again):
                 while True:
                     self._hear(channel, parse_monitor_message(monitor.recv_multipart(zmq.NOBLOCK)))
+        self._known_early.clear()  # numbers are used again
         self._shut_strangers()
         self._shut_greedy()
 
@@ -98,6 +101,8 @@ class Connections:
         found = self._open.get(connection)
         if found is not None:
             found.known = True
+        else:
+            self._known_early.add(connection)
 
     def shut(self, connection: ConnectionId) -> None:
         """End a connection; the client may come again."""
@@ -118,7 +123,7 @@ class Connections:
         number = int(told["value"])
         if told["event"] == zmq.EVENT_ACCEPTED:
             port = int(told["endpoint"].rpartition(b":")[2] or 0) if told["endpoint"].startswith(b"tcp") else 0
-            self._open[channel, number] = TcpConnection(port)
+            self._open[channel, number] = TcpConnection(port, known=(channel, number) in self._known_early)
         else:
             self._open.pop((channel, number), None)
             self._gone((channel, number))

@@ -142,19 +142,19 @@ class Customers:
         if peer and sum(each.owner == peer for each in self) >= self.limits.sessions_of_a_client:
             raise WireError(
                 Code.BUSY,
-                f"this client has {self.limits.sessions_of_a_client} sessions; one client may have no more",
+                f"this client has {self.limits.sessions_of_a_client} sessions, which is the most for one client",
                 "Close sessions that are done.",
             )
         if live >= self.limits.sessions:
             raise WireError(
                 Code.BUSY,
-                f"the engine has {self.limits.sessions} sessions; it takes no more",
+                f"the engine already has {self.limits.sessions} sessions, which is the most that it takes",
                 "Close sessions, or try again later.",
             )
         free = self.limits.memory_bytes - self.memory_bytes
         if need > free:
             raise WireError(
                 Code.NO_ROOM,
-                f"the session needs {need / 1e9:.1f} GB, {max(free, 0) / 1e9:.1f} GB are free",
+                f"the session needs {need / 1e9:.1f} GB, and {max(free, 0) / 1e9:.1f} GB are free",
                 "Close another session, set a smaller working size, or try again later.",
             )

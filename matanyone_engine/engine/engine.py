@@ -54,7 +54,8 @@ from matanyone_engine.jobs.job import MatteJob, MattePlan, open_source, outline_
 from matanyone_engine.jobs.job_message import matte_job
 from matanyone_engine.jobs.run import most_waiting, waiting_bytes
 from matanyone_engine.jobs.run_events import FrameDone, Looking, RunEvent, Unchanged
-from matanyone_engine.matting.options import check_options, check_size, keywords
+from matanyone_engine.matting.options import check_options, check_region, keywords
+from matanyone_engine.matting.region import Region
 from matanyone_engine.matting.session import FrameReport
 from matanyone_engine.media.color import check_exposure
 from matanyone_engine.media.images import FloatImage
@@ -62,6 +63,7 @@ from matanyone_engine.model.checkpoint import read_checkpoint
 from matanyone_engine.model.device import choose_device
 from matanyone_engine.model.dims import Dims
 from matanyone_engine.model.registry import locate, require_licence_class, vet, weights_folders
+from matanyone_engine.sizes import Resolution
 from matanyone_engine.version import __version__
 from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.arrays import EXR, Payload
@@ -250,11 +252,11 @@ class Engine:
         now = time.monotonic()
         need = 0
         if isinstance(message, (say.Open, say.Job)):
-            self._check_opening(message)
+            region = self._check_opening(message)
         if isinstance(message, say.Prompt) and not _HEX.fullmatch(message.nonce):
             raise WireError(Code.BAD_INPUT, "nonce: expected 32 hexadecimal digits", "Correct the request.")
         if isinstance(message, say.Open):
-            need = session_bytes(self._dims[message.model], message.size, message.options)
+            need = session_bytes(self._dims[message.model], Resolution(*message.size), message.options, region)
         self.handle(
             on.Requested(
                 who,
@@ -269,8 +271,8 @@ class Engine:
             )
         )
 
-    def _check_opening(self, message: say.Open | say.Job) -> None:
-        """Raise WireError for what no session can be."""
+    def _check_opening(self, message: say.Open | say.Job) -> Region:
+        """Raise WireError for what no session can be; return the region that it computes."""
         options = message.options
         problem = None
         if not _HEX.fullmatch(message.nonce):
@@ -286,12 +288,13 @@ class Engine:
         if problem:
             raise WireError(Code.BAD_INPUT, problem, "Correct the request.")
         try:
-            check_options(**keywords(options))
+            region = check_options(**keywords(options))
             if isinstance(message, say.Open):
-                check_size(options, *message.size)
+                check_region(region, Resolution(*message.size), options.working_size)
             check_exposure(options.exposure)
         except SettingError as error:
             raise as_wire_error(error) from error
+        return region
 
     def pong(self) -> say.Pong:
         """Return what the device does now."""
@@ -426,7 +429,7 @@ class Engine:
         self.worker.rewind(order.session, order.ticket)
 
     def _do_discard(self, order: on.Discard) -> None:
-        self.worker.seen.pop(order.ticket, None)
+        self.worker.decoded.pop(order.ticket, None)
         self.worker.done.pop(order.ticket, None)
 
     def _do_halt(self, order: on.Halt) -> None:
@@ -485,9 +488,9 @@ class Engine:
         assert isinstance(packet, Packet)
         verify(packet)
         options = opening.options
-        asked = PlateFormat(opening.size, options.colorspace, options.mask_grow, options.exposure)
+        asked = PlateFormat(Resolution(*opening.size), options.colorspace, options.mask_grow, options.exposure)
         mask = packet.payload("mask") if isinstance(packet.message, say.Key) else None
-        self.worker.seen[order.ticket] = self._decoder(asked, packet.payload("plate"), mask)
+        self.worker.decoded[order.ticket] = self._decoder(asked, packet.payload("plate"), mask)
         return on.Decoded(order.ticket)
 
     def _do_store(self, order: on.StoreResult) -> None:
@@ -557,14 +560,16 @@ class Engine:
         colour = f"{plan.colour.space} ({plan.colour.reason})"
         first = str(plan.paths(plan.frames[0])[0])
         accepted = say.Accepted(order.session, len(plan.frames), colour, order.job.model, first)
-        return on.Planned(order.session, accepted, self._need_of(plan, order.job), plan.size, plan.frames)
+        return on.Planned(order.session, accepted, self._need_of(plan, order.job), plan.resolution, plan.frames)
 
     def _need_of(self, plan: MattePlan, job: say.Job) -> int:
         """Bytes of device memory that a job will take, estimated."""
         dims, options = self._dims[job.model], job.options
-        need = shot_bytes(dims, plan.size, options, plan.shot)
+        need = shot_bytes(dims, plan.resolution, options, plan.region, plan.shot)
         if self.device.type == "cpu":
-            need += waiting_bytes(plan) + ahead_bytes(dims, plan.size, options, most_waiting(plan), self.device)
+            need += waiting_bytes(plan) + ahead_bytes(
+                dims, plan.resolution, options, plan.region, most_waiting(plan), self.device
+            )
         return need
 
     # --------------------------------------------------------------------------------------------- first masks

@@ -52,7 +52,7 @@ def as_wire_error(error: BaseException) -> WireError:
         return WireError(
             Code.OUTPUT,
             f"the engine could not use its disk: {error}",
-            "Free some room; nothing was lost, send it again.",
+            "Free some disk space and send it again. Nothing was lost.",
         )
     return WireError(
         Code.INTERNAL,

@@ -33,9 +33,9 @@ class MetricsPage:
             self._server, self._thread = start_http_server(port, LOOPBACK, registry)
         except OSError as error:
             raise SettingError(
-                expected=f"to show metrics at {LOOPBACK}:{port}",
+                expected=f"to serve metrics at {LOOPBACK}:{port}",
                 came=str(error),
-                action="Choose another --metrics PORT.",
+                action="Choose another port with --metrics PORT.",
             ) from error
         self.address = f"http://{LOOPBACK}:{self._server.server_port}/metrics"
 

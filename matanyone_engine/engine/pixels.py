@@ -28,6 +28,7 @@ from matanyone_engine.media.images import FloatImage, PlateHeader, check_bounds,
 from matanyone_engine.media.mask_morphology import grow_mask
 from matanyone_engine.media.masks import read_mask
 from matanyone_engine.media.mattes import write_alpha
+from matanyone_engine.sizes import Resolution, Size
 from matanyone_engine.wire.arrays import EXR, Payload, describe_file, describe_raw
 
 _PATIENCE_S = 120.0
@@ -41,7 +42,7 @@ _FULL_SCALE = {"u1": 255.0, "u2": 65535.0}
 class DecodedPlate:
     """Holds a plate as the network gets it, its mask if it has one, and what its file said."""
 
-    view: FloatImage
+    seen: FloatImage
     """(H, W, 3) display-referred 0..1."""
     mask: FloatImage | None
     """(H, W) 0..1."""
@@ -57,7 +58,7 @@ class DecodedPlate:
 class PlateFormat:
     """Says what plates of a session are like."""
 
-    size: tuple[int, int]
+    resolution: Resolution
     """Width, height."""
     colorspace: str | None
     mask_grow: int
@@ -100,8 +101,8 @@ def decode(asked: PlateFormat, plate: tuple[Payload, Any], mask: tuple[Payload, 
     if given is not None and not given.any():
         raise MaskError(
             expected="a mask that still shows the subject",
-            came=f"nothing left after shrinking it by {-asked.mask_grow} pixels",
-            action="Shrink it less.",
+            came=f"a mask of which nothing is left once it is shrunk by {-asked.mask_grow} pixels",
+            action="Shrink the mask less.",
         )
     sha256 = "" if mask is None else hashlib.sha256(mask[1]).hexdigest()
     return DecodedPlate(NetworkView(colour.space, asked.exposure)(rgb), given, header, colour, not rgb.any(), sha256)
@@ -111,8 +112,8 @@ def _colour(asked: PlateFormat, header: PlateHeader | None) -> ColourChoice:
     if header is None and asked.colorspace is None:
         raise ColourError(
             expected="a colour space for raw planes",
-            came="none; raw planes carry no header that could name it",
-            action="Name it in the session's options: sRGB, ACEScg, lin_rec709_scene.",
+            came="no name, and raw planes have no header that could hold one",
+            action="Name it in the session's options, for example sRGB, ACEScg or lin_rec709_scene.",
         )
     return choose_space(header, asked.colorspace, ".exr" if header else "")
 
@@ -120,17 +121,17 @@ def _colour(asked: PlateFormat, header: PlateHeader | None) -> ColourChoice:
 def _plate(asked: PlateFormat, payload: Payload, data: Any) -> tuple[FloatImage, PlateHeader | None]:
     if payload.encoding == EXR:
         with _as_file(data) as path:
-            check_bounds(path, _MOST_OVERSCAN * asked.size[0] * asked.size[1])
-            _check_size(asked, read_header(path).size)
+            check_bounds(path, _MOST_OVERSCAN * asked.resolution.width * asked.resolution.height)
+            _check_size(asked, read_header(path).resolution)
             plate = read_plate(path)
         return plate.rgb, plate.header
     pixels = _planes(payload, data)
-    _check_size(asked, (pixels.shape[1], pixels.shape[0]))
+    _check_size(asked, Size(*pixels.shape[:2]).resolution)
     if pixels.shape[2] < 3 or not np.isfinite(pixels[..., :3]).all():
         raise PlateError(
             expected="raw planes with the channels R, G and B, and numbers in all of them",
             came=f"{pixels.shape[2]} channels" if pixels.shape[2] < 3 else "NaN or Inf among the values",
-            action="Send R, G, B interleaved, and repair what is no number.",
+            action="Send R, G and B interleaved, and repair the values that are not numbers.",
         )
     return np.ascontiguousarray(pixels[..., :3]), None
 
@@ -138,14 +139,14 @@ def _plate(asked: PlateFormat, payload: Payload, data: Any) -> tuple[FloatImage,
 def _mask(asked: PlateFormat, payload: Payload, data: Any) -> FloatImage:
     if payload.encoding == EXR:
         with _as_file(data) as path:
-            check_bounds(path, _MOST_OVERSCAN * asked.size[0] * asked.size[1])
-            return read_mask(path, asked.size)
+            check_bounds(path, _MOST_OVERSCAN * asked.resolution.width * asked.resolution.height)
+            return read_mask(path, asked.resolution)
     pixels = _planes(payload, data)
-    if pixels.shape != (asked.size[1], asked.size[0], 1):
+    if pixels.shape != (*asked.resolution.size, 1):
         raise MaskError(
-            expected=f"a mask of one channel and the plate's size, {asked.size[0]}x{asked.size[1]}",
+            expected=f"a mask of one channel and the plate's size, {asked.resolution}",
             came=f"{pixels.shape[1]}x{pixels.shape[0]} with {pixels.shape[2]} channels",
-            action="Render the mask at the plate's format; it is never stretched to fit.",
+            action="Render the mask at the plate's size; it is never stretched.",
         )
     return pixels[..., 0]
 
@@ -168,10 +169,10 @@ def _as_float(stored: np.ndarray[Any, Any]) -> FloatImage:
     return torch.from_numpy(np.array(stored)).float().numpy()
 
 
-def _check_size(asked: PlateFormat, came: tuple[int, int]) -> None:
-    if came != asked.size:
+def _check_size(asked: PlateFormat, came: Resolution) -> None:
+    if came != asked.resolution:
         raise PlateError(
-            expected=f"a plate of the session's size, {asked.size[0]}x{asked.size[1]}",
+            expected=f"a plate of the session's size, {asked.resolution}",
             came=f"{came[0]}x{came[1]}",
             action="Give every frame at one size, or open a new session.",
         )

@@ -85,8 +85,8 @@ class Sandbox:
 def _killed() -> WireError:
     return WireError(
         Code.BAD_INPUT,
-        "the image library died on this file, or did not end with it",
-        "Write it again from your application; if that does not help, report it with the file.",
+        "the image library crashed on this file, or did not finish reading it",
+        "Write the file again from your application. If that does not help, report this with the file.",
     )
 
 

@@ -123,7 +123,7 @@ class Scheduler:
     def _ask_close(self, event: Requested, message: say.Close) -> Iterator[Instruction]:
         if message.session in self.jobs.by_id:
             self.customers.owned(message.session, event.who.peer)
-            raise WireError(Code.OUT_OF_TURN, "a job is not closed", "Cancel it.")
+            raise WireError(Code.OUT_OF_TURN, "a job cannot be closed", "Cancel the job instead.")
         if message.session in self.sessions.by_id:
             return self.sessions.ask_close(event, message)
         return iter([Reply(event.who, say.Closed(message.session))])

@@ -189,7 +189,7 @@ class Server:
             raise SettingError(
                 expected=f"to listen at {endpoint}",
                 came=str(error),
-                action="Another program has this port: choose another, or leave it out for a free one.",
+                action="Another program uses this port: choose another port, or leave it out to get a free one.",
             ) from error
         return socket
 

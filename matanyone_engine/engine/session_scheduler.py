@@ -175,7 +175,11 @@ class SessionScheduler:
         """The session, for its owner. Raises WireError, also where a job has this name."""
         self._customers.owned(name, peer)
         if name not in self.by_id:
-            raise WireError(Code.OUT_OF_TURN, "expected a session, got a job", "Show or cancel a job; open a session.")
+            raise WireError(
+                Code.OUT_OF_TURN,
+                "expected a session, got a job",
+                "A job can be shown or cancelled. To send frames, open a session.",
+            )
         return self.by_id[name]
 
     # ------------------------------------------------------------------------------------------------ requests
@@ -239,7 +243,7 @@ class SessionScheduler:
             raise WireError(
                 Code.CONFLICT,
                 f"seq {message.seq} was asked for before with other pixels, another frame number or as another kind",
-                "Give the same again; for other pixels open a new session.",
+                "Send the same again, or open a new session for other pixels.",
             )
         if pending is not None:
             pending.askers.append(event.who)
@@ -261,7 +265,7 @@ class SessionScheduler:
         ):
             raise WireError(
                 Code.BUSY,
-                f"{len(session.tasks)} frames of {waiting} bytes are unanswered; the window is "
+                f"{len(session.tasks)} frames of {waiting} bytes are not answered yet, and the most at a time is "
                 f"{self._limits.window_frames} frames and {self._limits.window_bytes} bytes",
                 "Wait for an answer before sending more.",
             )

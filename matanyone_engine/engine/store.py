@@ -230,8 +230,8 @@ class SessionStore:
         self._held = try_lock(root / _LOCK)
         if self._held is None:
             raise SettingError(
-                expected="a state folder for this engine alone",
-                came=f"{root}, which a running engine has",
+                expected="a state folder that no other engine uses",
+                came=f"{root}, which a running engine uses",
                 action="Use that engine, or name other places with --state and --connection.",
             )
 

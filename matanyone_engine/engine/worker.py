@@ -36,6 +36,7 @@ from matanyone_engine.media.images import FloatImage, PlateHeader
 from matanyone_engine.media.layouts import SUBJECT
 from matanyone_engine.model.matanyone import MatAnyone
 from matanyone_engine.model.registry import VettedWeights, load_vetted
+from matanyone_engine.sizes import Resolution
 from matanyone_engine.wire import messages as say
 
 
@@ -86,7 +87,7 @@ class Worker:
         self._networks: dict[str, tuple[MatAnyone, VettedWeights]] = {}
         self._live: dict[str, LiveSession] = {}
         self._jobs: dict[str, Generator[RunEvent, None, None]] = {}
-        self.seen: dict[int, DecodedPlate] = {}
+        self.decoded: dict[int, DecodedPlate] = {}
         """By ticket: decoded, waiting for the device."""
         self.done: dict[int, Done] = {}
         """By ticket: computed, waiting for the store."""
@@ -140,33 +141,33 @@ class Worker:
 
     def step(self, session: str, ticket: int, frame: int, *, key: bool) -> None:
         """Compute a decoded frame; the result waits in `done`. Raises EngineError; then nothing has happened."""
-        live, seen = self._live[session], self.seen.pop(ticket)
-        planes = torch.from_numpy(seen.view).permute(2, 0, 1)
+        live, decoded = self._live[session], self.decoded.pop(ticket)
+        planes = torch.from_numpy(decoded.seen).permute(2, 0, 1)
         before = live.session.state
         with self._doing("seeding" if key else "stepping", session):
-            alpha = again_if_out_of_memory(live.session, lambda: self._alpha(session, planes, seen, frame, key=key))
+            alpha = again_if_out_of_memory(live.session, lambda: self._alpha(session, planes, decoded, frame, key=key))
         if key:
-            live.mask_frame, live.mask_sha256 = frame, seen.mask_sha256
+            live.mask_frame, live.mask_sha256 = frame, decoded.mask_sha256
         report = live.session.report
         sure = SURE if report.signals is None else confidence(report.signals)
         self.done[ticket] = Done(
             alpha,
             before,
             live.session.state,
-            seen.header,
-            {**_provenance(live, seen.colour), **describe_frame(report), **describe_confidence({SUBJECT: sure})},
-            seen.mask_sha256,
-            suspicions(black=seen.black, alpha=alpha, cut=report.cut),
+            decoded.header,
+            {**_provenance(live, decoded.colour), **describe_frame(report), **describe_confidence({SUBJECT: sure})},
+            decoded.mask_sha256,
+            suspicions(black=decoded.black, alpha=alpha, cut=report.cut),
             report,
             sure,
         )
 
-    def _alpha(self, session: str, planes: torch.Tensor, seen: DecodedPlate, frame: int, *, key: bool) -> FloatImage:
+    def _alpha(self, session: str, planes: torch.Tensor, decoded: DecodedPlate, frame: int, *, key: bool) -> FloatImage:
         live = self._live[session]
         if not key:
             return live.session.advance(planes, frame=frame).cpu().numpy()
-        assert seen.mask is not None
-        return live.session.seed(planes, seen.mask, stopping=self._stopping(session), frame=frame).cpu().numpy()
+        assert decoded.mask is not None
+        return live.session.seed(planes, decoded.mask, stopping=self._stopping(session), frame=frame).cpu().numpy()
 
     def _stopping(self, session: str) -> Callable[[], bool]:
         def stopping() -> bool:
@@ -266,6 +267,6 @@ def _provenance(live: LiveSession, colour: ColourChoice) -> dict[str, str]:
         mask_sha256=live.mask_sha256,
         mask_grow=options.mask_grow,
         options=options,
-        size=live.opening.size,
+        plate=Resolution(*live.opening.size),
         memory=MemoryPolicy(),
     )

@@ -155,7 +155,7 @@ def _version(named: str, asked: int | None, resume: bool) -> int:
     taken = versions_taken(named)
     if asked is not None and (asked < 0 or (asked in taken and not resume)):
         raise SettingError(
-            expected="a version that there is nothing of yet",
+            expected="a version that has no files yet",
             came=f"version {asked} of {named}",
             action="Leave --version out for the next free one, or go on with that run: --resume.",
         )
@@ -169,9 +169,9 @@ def _version(named: str, asked: int | None, resume: bool) -> int:
 def _check_one_object(delivery: Delivery, named: str, objects: Sequence[str]) -> None:
     if len(objects) > 1 and "object" not in tokens_of(named):
         raise SettingError(
-            expected=f"{{object}} in the output name: layout '{delivery.layout}' has one object in a file",
+            expected=f"{{object}} in the output name: layout '{delivery.layout}' writes a file for each object",
             came=f"{len(objects)} objects for {named!r}",
-            action="Write {object} where its name belongs, or take --layout layers or cryptomatte.",
+            action="Write {object} where the object's name belongs, or take --layout layers or cryptomatte.",
         )
 
 

@@ -33,6 +33,7 @@ from matanyone_engine.media.prompts import Prompts, rough_size
 from matanyone_engine.media.sequence import describe_frames
 from matanyone_engine.media.views import with_view
 from matanyone_engine.model.sam2 import Sam2
+from matanyone_engine.sizes import Size
 from matanyone_engine.version import __version__
 
 GRABCUT, SAM2 = "grabcut", "sam2"
@@ -115,12 +116,16 @@ def plan_mask(job: MaskJob, sam2: Weights | None = None) -> MaskPlan:
     frame = source.frames[0] if job.frame is None else job.frame
     if frame not in source.frames:
         raise FrameRangeError(
-            expected=f"one of the frames {describe_frames(source.frames)}", came=str(frame), action="Name one of them."
+            expected=f"a frame of the plate, which has {describe_frames(source.frames)}",
+            came=f"frame {frame}",
+            action="Choose one of these frames.",
         )
     out = Path(with_view(job.out, job.view))
     if out.exists() and any(out.samefile(path) for path in source.paths(source.frames)):
         raise SettingError(
-            expected="a name of its own for the mask", came=f"{out}, which is the plate", action="Choose another name."
+            expected="a file name for the mask that no input has",
+            came=f"{out}, which is the plate",
+            action="Choose another name with --out.",
         )
     return MaskPlan(job, plate, source, frame, out, sam2)
 
@@ -135,10 +140,10 @@ def make_mask(plan: MaskPlan, look: Look = look_at) -> FirstMask:
     job = plan.job
     check_writable(plan.out.parent)
     plate, start = look(plan.plate, job.wanted, plan.frame, plan.out, None if job.start is None else Path(job.start))
-    prompts = job.prompts.on(plate.header.size, correcting=start is not None)
+    prompts = job.prompts.on(plate.header.resolution, correcting=start is not None)
     colour = choose_space(plate.header, job.colorspace, plan.source.suffix)
-    view = NetworkView(colour.space, job.exposure)
-    seen = view(plate.rgb)
+    network_view = NetworkView(colour.space, job.exposure)
+    seen = network_view(plate.rgb)
     rough, made_by = _rough(plan, seen, prompts, start)
     mask = softened(rough, seen)
     mask = mask if start is None else kept(start, mask, prompts)
@@ -149,7 +154,7 @@ def make_mask(plan: MaskPlan, look: Look = look_at) -> FirstMask:
         "maskPrompts": str(prompts),
         "maskFrame": str(plan.frame),
         "plateColorspace": f"{colour.space} ({colour.reason})",
-        "networkView": view.name,
+        "networkView": network_view.name,
         "picture": describe_picture(plate.header),
     }
     write_first_mask(plan.out, mask, plate.header, about)
@@ -159,12 +164,14 @@ def make_mask(plan: MaskPlan, look: Look = look_at) -> FirstMask:
 def _check_backend(name: str, sam2: Weights | None) -> None:
     if name not in BACKENDS:
         raise SettingError(
-            expected=f"one of the back ends {', '.join(BACKENDS)}", came=repr(name), action="Name one of them."
+            expected=f"one of the back ends {', '.join(BACKENDS)}",
+            came=repr(name),
+            action="Choose one of them with --backend.",
         )
     if name == SAM2 and sam2 is None:
         raise SettingError(
             expected="the folder of SAM 2's weights",
-            came="none",
+            came="no folder",
             action="Give it to this command, or to the engine when it is started: --sam2 FOLDER.",
         )
 
@@ -179,16 +186,18 @@ def _rough(plan: MaskPlan, seen: FloatImage, prompts: Prompts, start: FloatImage
 
 def by_sam2(network: Sam2, seen: FloatImage, prompts: Prompts) -> FloatImage:
     """seen: (H, W, 3) sRGB 0..1 -> (h, w) 0 or 1, nothing outside of the box."""
-    height, width = seen.shape[:2]
+    plate = Size(*seen.shape[:2])
     points = [(x, y, stroke.subject) for stroke in prompts.strokes for x, y in stroke.samples]
     planes = torch.from_numpy(np.ascontiguousarray(seen.transpose(2, 0, 1)))[None]
     logits = network(planes, prompts.box, points)[0, 0].numpy()
-    rows, columns = rough_size(height, width)
-    rough = np.asarray(cv2.resize(logits, (columns, rows), interpolation=cv2.INTER_LINEAR) > 0.0, dtype=np.float32)
+    size = rough_size(plate)
+    rough = np.asarray(cv2.resize(logits, size.resolution, interpolation=cv2.INTER_LINEAR) > 0.0, dtype=np.float32)
     if prompts.box is not None:
         x0, y0, x1, y1 = prompts.box
         inside = np.zeros_like(rough)
-        inside[y0 * rows // height : -(-y1 * rows // height), x0 * columns // width : -(-x1 * columns // width)] = 1.0
+        rows = slice(y0 * size.height // plate.height, -(-y1 * size.height // plate.height))
+        columns = slice(x0 * size.width // plate.width, -(-x1 * size.width // plate.width))
+        inside[rows, columns] = 1.0
         rough *= inside
     return rough
 
@@ -207,7 +216,7 @@ def softened(rough: FloatImage, seen: FloatImage) -> FloatImage:
 def _check_there(mask: FloatImage) -> None:
     if not mask.max() > 0.5:
         raise MaskError(
-            expected="a subject large enough for a mask",
-            came="a few pixels that the soft edge leaves nothing of",
-            action="Draw the box around all of the subject, and strokes along it.",
+            expected="a subject that is large enough for a mask",
+            came="a few pixels, of which nothing is left once the edge is soft",
+            action="Draw the box around the whole subject, and strokes along it.",
         )

@@ -50,7 +50,7 @@ class PlateOfStep:
 
     step: ShotStep
     plate: Plate
-    view: NDArray[np.float32]
+    seen: NDArray[np.float32]
     """(H, W, 3) 0..1: what the network is shown."""
     prepared: AnyPlate
     """The same, as the network takes it."""
@@ -82,15 +82,15 @@ class PlateReader:
         """Read the plate of a step. Raises PlateError, MaskError, OutOfMemory."""
         with memory_named("read"), errors_name(step.frame):
             plate = self._read(step.frame)
-            view = self._plan.view(plate.rgb)
-            prepared = self._runner.ready(step, torch.from_numpy(view).permute(2, 0, 1))
-            return PlateOfStep(step, plate, view, prepared, self._constraints(step), self._greys(step, view))
+            seen = self._plan.network_view(plate.rgb)
+            prepared = self._runner.ready(step, torch.from_numpy(seen).permute(2, 0, 1))
+            return PlateOfStep(step, plate, seen, prepared, self._constraints(step), self._greys(step, seen))
 
-    def _greys(self, step: ShotStep, view: FloatImage) -> GreyFrames | None:
+    def _greys(self, step: ShotStep, seen: FloatImage) -> GreyFrames | None:
         """Return what edges are steadied along; None where none is."""
         if not self._plan.job.edges.deflicker:
             return None
-        self._remember(step.frame, grey_of(view))
+        self._remember(step.frame, grey_of(seen))
         written = [subject.name for subject in self._plan.shot.subjects if not subject.distractor]
         around = next(filter(None, (beside(self._plan, name, step.frame) for name in written)), ())
         if not step.delivers or not around:
@@ -100,7 +100,7 @@ class PlateReader:
 
     def _grey(self, frame: int) -> Grey:
         if frame not in self._lately:
-            self._remember(frame, grey_of(self._plan.view(self._read(frame).rgb)))
+            self._remember(frame, grey_of(self._plan.network_view(self._read(frame).rgb)))
         return self._lately[frame]
 
     def _remember(self, frame: int, grey: Grey) -> None:
@@ -121,7 +121,7 @@ class PlateReader:
             raise PlateError(
                 expected=f"plate frame {frame} as it was when the run began",
                 came="a file that has changed since",
-                action="Run it again: only what the plate can change is computed anew.",
+                action="Run the same command again: it computes only what the changed plate affects.",
             )
         return plate
 
@@ -142,11 +142,16 @@ class FrameWriter:
         with memory_named("write"), errors_name(frame):
             alphas = self._finisher.finished(made.parts, plate.greys, made.confidences)
             alpha = union(list(alphas.values()))
-            warnings = suspicions(black=not plate.plate.rgb.any(), alpha=alpha, cut=made.report.cut)
+            warnings = suspicions(
+                black=not plate.plate.rgb.any(),
+                alpha=alpha,
+                cut=made.report.cut,
+                outvoted=self._plan.masks.outvoted(frame),
+            )
             paths = self._files(plate, made, alphas)
             said = FrameRecord.of(self._plan.sidecars.record, paths, alphas, warnings, made.confidences)
             patiently(lambda: self._account.finish(frame, paths, said), self._look_at_folders)
-        event = FrameDone(frame, 0, 0, paths, plate.view, alpha, warnings, made.report, alphas, made.confidences)
+        event = FrameDone(frame, 0, 0, paths, plate.seen, alpha, warnings, made.report, alphas, made.confidences)
         return event, said
 
     def _files(self, plate: PlateOfStep, made: AlphasOfStep, alphas: Mapping[str, FloatImage]) -> list[Path]:

@@ -27,9 +27,9 @@ def look_through(
     """
     first = check_plates(open_plate(plate, wanted=wanted), frames)
     for source in masks:
-        read_mask(source, first.size, wanted.view)
+        read_mask(source, first.resolution, wanted.view)
     for source in constraints:
-        read_constraint_mask(source, first.size, wanted.view)
+        read_constraint_mask(source, first.resolution, wanted.view)
 
 
 def look_at(
@@ -44,4 +44,4 @@ def look_at(
     """
     check_replaceable(out)
     read = open_plate(plate, wanted=wanted).read(frame)
-    return read, None if start is None else read_constraint_mask(MaskSource(start), read.header.size)
+    return read, None if start is None else read_constraint_mask(MaskSource(start), read.header.resolution)

@@ -13,13 +13,14 @@ import numpy as np
 from matanyone_engine.errors import FrameRangeError
 from matanyone_engine.jobs.job import MatteJob, keys_of, open_source
 from matanyone_engine.jobs.masks import prepared_mask
-from matanyone_engine.matting.geometry import Geometry, Size
+from matanyone_engine.matting.geometry import Geometry
 from matanyone_engine.matting.options import check_options, keywords
 from matanyone_engine.media.color import Levels, NetworkView
 from matanyone_engine.media.color_spaces import ColourChoice, choose_space
 from matanyone_engine.media.images import FloatImage, PlateHeader
 from matanyone_engine.media.plates import PlateSource
 from matanyone_engine.media.sequence import describe_frames
+from matanyone_engine.sizes import Size
 
 SHADOWS, MIDDLE, LIGHTS = 0.01, 0.5, 0.99
 """Shares of the pixels that are darker than the brightness that is reported."""
@@ -33,12 +34,12 @@ class Inspection:
     frame: int
     header: PlateHeader
     colour: ColourChoice
-    view: NetworkView
+    network_view: NetworkView
     levels: Levels
     brightness: tuple[float, float, float]
     """Display values of the network's view below which SHADOWS, MIDDLE and LIGHTS of the pixels are."""
-    working: tuple[int, int]
-    """(height, width) at which the network computes."""
+    working: Size
+    """The size at which the network computes."""
     seen: FloatImage
     """(H, W, 3) 0..1: what the network sees."""
     mask: FloatImage | None
@@ -59,22 +60,24 @@ def inspect_plate(job: MatteJob, frame: int | None = None) -> Inspection:
         frame = keys[0].seed.frame if keys else source.frames[0]
     elif frame not in source.frames:
         raise FrameRangeError(
-            expected=f"one of the frames {describe_frames(source.frames)}", came=str(frame), action="Name one of them."
+            expected=f"a frame of the plate, which has {describe_frames(source.frames)}",
+            came=f"frame {frame}",
+            action="Choose one of these frames.",
         )
     header = source.header(frame)
     colour = choose_space(header, job.colorspace, source.suffix)
-    view = NetworkView(colour.space, job.exposure)
-    mask = prepared_mask(keys[0].source, header.size, job.mask_grow, job.view) if keys else None
+    network_view = NetworkView(colour.space, job.exposure)
+    mask = prepared_mask(keys[0].source, header.resolution, job.mask_grow, job.view) if keys else None
     rgb = source.read(frame).rgb
-    seen = view(rgb)
+    seen = network_view(rgb)
     brightness = np.quantile(seen.max(axis=-1), (SHADOWS, MIDDLE, LIGHTS))
     return Inspection(
         source=source,
         frame=frame,
         header=header,
         colour=colour,
-        view=view,
-        levels=view.levels(rgb),
+        network_view=network_view,
+        levels=network_view.levels(rgb),
         brightness=(float(brightness[0]), float(brightness[1]), float(brightness[2])),
         working=Geometry.of(Size(*seen.shape[:2]), job.working_size).working,
         seen=seen,

@@ -14,6 +14,7 @@ from typing import Literal
 
 from matanyone_engine.errors import SettingError
 from matanyone_engine.jobs.delivery import Outputs, plan_outputs
+from matanyone_engine.jobs.guides import check_guide
 from matanyone_engine.jobs.masks import (
     KeyFrame,
     KeyMask,
@@ -26,7 +27,8 @@ from matanyone_engine.jobs.masks import (
 )
 from matanyone_engine.jobs.provenance import describe_making
 from matanyone_engine.matting.memory_policy import MemoryPolicy
-from matanyone_engine.matting.options import check_options, check_size, keywords
+from matanyone_engine.matting.options import check_options, check_region, keywords
+from matanyone_engine.matting.region import Region
 from matanyone_engine.matting.shot import Seed, Shot
 from matanyone_engine.media.channels import Selection
 from matanyone_engine.media.color import LinearLight, NetworkView
@@ -42,6 +44,7 @@ from matanyone_engine.media.views import with_view
 from matanyone_engine.model.registry import VettedWeights
 from matanyone_engine.runs.ledger import Ledger
 from matanyone_engine.runs.sidecars import Sidecars
+from matanyone_engine.sizes import Resolution
 
 
 @dataclass(frozen=True)
@@ -120,10 +123,11 @@ class MattePlan:
     shot: Shot
     """All frames that may have to be run, and the objects with their keys."""
     masks: MaskSet
-    size: tuple[int, int]
-    """(width, height)."""
+    resolution: Resolution
+    region: Region
+    """What of the plate is computed."""
     colour: ColourChoice
-    view: NetworkView
+    network_view: NetworkView
     """What the network sees of a plate."""
     outputs: Outputs
     light: LinearLight | None = None
@@ -153,6 +157,8 @@ class Outline:
     shot: Shot
     masks: frozenset[MaskSource]
     constraints: frozenset[MaskSource]
+    region: Region
+    """What of the plate is computed."""
 
     @property
     def mask_files(self) -> list[Path]:
@@ -175,7 +181,7 @@ class ResolvedJob:
 
 def outline_matte(job: MatteJob, source: PlateSource) -> Outline:
     """Find the frames, objects and files of a job. Raises PlateError, MaskError, FrameRangeError, SettingError."""
-    check_options(**keywords(job))
+    region = check_options(**keywords(job))
     check_edges(job.edges)
     job = job.named()
     frames = select_frames(source, job.frames, job.missing)
@@ -186,8 +192,11 @@ def outline_matte(job: MatteJob, source: PlateSource) -> Outline:
         seen = _with_neighbours(source, frames, over_gaps=job.missing == "skip")
     run = _frames_between(source, (*(key.seed.frame for key in keys), *seen), job.missing)
     shot = Shot(run, subjects_of(keys, job.objects, pinned=job.pin_keys))
+    for options in job.objects:
+        if options.guide:
+            check_guide(options.guide, source.frames)
     held = frozenset(source for options in job.objects for source in options.constraints(run).values())
-    return Outline(frames, keys, shot, frozenset(key.source for key in keys), held)
+    return Outline(frames, keys, shot, frozenset(key.source for key in keys), held, region)
 
 
 def _with_neighbours(source: PlateSource, frames: tuple[int, ...], *, over_gaps: bool) -> tuple[int, ...]:
@@ -204,9 +213,9 @@ def _check_first(first: Sequence[int], frames: Sequence[int]) -> None:
     others = sorted(set(first) - set(frames))
     if others:
         raise SettingError(
-            expected="frames to begin with among those that are matted",
+            expected="frames in --first that are also matted",
             came=describe_frames(others),
-            action="Leave them out of --first, or matte them too.",
+            action="Take these frames out of --first, or add them to --frames.",
         )
 
 
@@ -228,23 +237,25 @@ def plan_matte(
     """
     resolved = resolve(job)
     job, source, about = resolved.job, resolved.source, resolved.outline
-    first, colour = resolved.header, resolved.colour
+    first, plate, colour = resolved.header, resolved.header.resolution, resolved.colour
     outputs = plan_outputs_of(resolved, resume=resume)
     outputs.check(about.frames, [*source.paths(about.shot.frames), *about.mask_files])
-    view = NetworkView(colour.space, job.exposure)
+    network_view = NetworkView(colour.space, job.exposure)
     unmixing = job.delivery.unmixes and not is_linear(colour.space)
     light = LinearLight(colour.space) if unmixing else None
-    check_size(job, *first.size)
+    check_region(about.region, plate, job.working_size)
     if not job.overwrite:
         _refuse_unknown(outputs, job, about.frames)
-    masks = read_masks(about.keys, job.objects, about.shot.frames, MaskReading(first.size, job.mask_grow, job.view))
+    masks = read_masks(about.keys, job.objects, about.shot.frames, MaskReading(plate, job.mask_grow, job.view))
     allowed(outputs.paths(about.frames[0]))
     for folder, least in outputs.least_bytes(about.frames, first).items():
         check_writable(folder, least)
     if not looked_through:
         check_plates(source, about.shot.frames, checked)
     outputs.reserve()
-    return MattePlan(job, source, about.frames, about.shot, masks, first.size, colour, view, outputs, light)
+    return MattePlan(
+        job, source, about.frames, about.shot, masks, plate, about.region, colour, network_view, outputs, light
+    )
 
 
 def ledger_of(outputs: Outputs, asked: Sequence[int] | None) -> Ledger:
@@ -260,9 +271,11 @@ def _refuse_unknown(outputs: Outputs, job: MatteJob, frames: Sequence[int]) -> N
     if found:
         first = next(iter(found.values()))[0]
         raise SettingError(
-            expected="names for the alphas that no file has but those that this engine wrote",
-            came=f"{first} and others, on frames {describe_frames(found)}" if len(found) > 1 else str(first),
-            action="Choose another output name, move these files away, or replace them: --overwrite.",
+            expected="output names that are free, or that belong to files of this engine",
+            came=f"files of another program: {first} and others, on frames {describe_frames(found)}"
+            if len(found) > 1
+            else f"a file of another program: {first}",
+            action="Choose another output name, move these files away, or replace them with --overwrite.",
         )
 
 
@@ -314,17 +327,26 @@ def provenance(plan: MattePlan, weights: VettedWeights, seeds: Sequence[Seed]) -
     made = describe_making(
         weights,
         plan.colour,
-        plan.view,
+        plan.network_view,
         mask=", ".join(names),
         mask_frame=", ".join(str(seed.frame) for seed in seeds),
         mask_sha256=", ".join(file.sha256 for file in files),
         mask_grow=job.mask_grow,
         options=job,
-        size=plan.size,
+        plate=plan.resolution,
         memory=job.memory,
     )
     edges = {"edges": describe_edges(job.edges)} if job.edges.changed else {}
-    return {**made, "picture": describe_picture(plan.source.header(plan.frames[0])), **edges}
+    guides = {"guides": described} if (described := _describe_guides(plan)) else {}
+    return {**made, "picture": describe_picture(plan.source.header(plan.frames[0])), **edges, **guides}
+
+
+def _describe_guides(plan: MattePlan) -> str:
+    """Return which object has which guide, and the band around it, for a file's header."""
+    guided = [each for each in plan.job.objects if each.guide]
+    return ", ".join(
+        f"{each.name}={Path(str(each.guide)).name} band {plan.masks.guides[each.name].band}" for each in guided
+    )
 
 
 def describe_shot(plan: MattePlan) -> dict[str, object]:
@@ -340,7 +362,7 @@ def describe_shot(plan: MattePlan) -> dict[str, object]:
     }
     return {
         "plate": str(Path(plan.job.plate).absolute()),
-        "size": list(plan.size),
+        "size": list(plan.resolution),
         "colorspace": plan.colour.space,
         "exposure": plan.job.exposure,
         "objects": objects,

@@ -55,7 +55,9 @@ def _named(path: Path) -> Iterator[None]:
         ) from error
     except (OSError, ValueError) as error:
         raise SettingError(
-            expected=f"{path} to be a job file", came=str(error), action="Name a file that matte --save-job wrote."
+            expected=f"{path} to be a job file",
+            came=str(error),
+            action="Name a file that `matanyone-engine matte --save-job` wrote.",
         ) from error
 
 
@@ -96,7 +98,7 @@ def read_plan(path: Path) -> SegmentPlan:
         raise SettingError(
             expected=f"{path} to be a plan of segments",
             came=f"{type(error).__name__}: {error}",
-            action="Name the .plan.json file that matanyone-engine plan wrote.",
+            action="Name the .plan.json file that `matanyone-engine plan` wrote.",
         ) from error
 
 
@@ -119,7 +121,9 @@ def save_jobs(path: Path, jobs: Sequence[say.Job]) -> Iterator[tuple[Path, int]]
 def _check_own_name(target: Path, path: Path, jobs: Sequence[say.Job]) -> None:
     if len(jobs) > 1 and target == path:
         raise SettingError(
-            expected=f"%V in the job file's name, for {len(jobs)} views", came=str(path), action="Write shot.%V.json."
+            expected=f"%V in the job file's name, for {len(jobs)} views",
+            came=str(path),
+            action="Write %V where the name of the view belongs, for example shot.%V.json.",
         )
 
 
@@ -131,5 +135,7 @@ def write_text(path: Path, text: str) -> None:
             temporary.write_text(text, encoding="utf-8")
     except OSError as error:
         raise OutputError(
-            expected=f"to write {path}", came=error.strerror or str(error), action="Choose another place."
+            expected=f"to write {path}",
+            came=error.strerror or str(error),
+            action="Choose a folder with room in which you may write.",
         ) from error

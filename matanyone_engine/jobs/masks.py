@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from matanyone_engine.errors import MaskError, SettingError
+from matanyone_engine.jobs.guides import ObjectGuide, guide_frames, with_guide
 from matanyone_engine.matting.inside_outside import Constraints
 from matanyone_engine.matting.shot import Seed, Subject
+from matanyone_engine.media.guides import default_band, small
 from matanyone_engine.media.images import FloatImage
 from matanyone_engine.media.layouts import SUBJECT
 from matanyone_engine.media.mask_channels import MaskSource
@@ -23,9 +26,14 @@ from matanyone_engine.media.masks import read_constraint_mask, read_mask
 from matanyone_engine.media.plates import PlateSource
 from matanyone_engine.media.sequence import describe_frames, find_sequence, has_frame_token
 from matanyone_engine.media.views import with_view
+from matanyone_engine.sizes import Resolution
 
 MOST_GROWTH = 200
 """Pixels; the time it takes grows with the square, and no mask is that far off."""
+WIDEST_BAND = 1024
+"""Pixels around a guide's edge."""
+_GUIDES_HELD = 6
+"""Guides of as many frames are held: a frame asks for its own and for those beside it."""
 
 
 @dataclass(frozen=True)
@@ -66,16 +74,32 @@ class ObjectOptions:
     """Masks of where it is, whatever the network thinks: a pattern by plate frame, or one file for all frames."""
     outside: str | None = None
     """Masks of where it is not."""
+    guide: str | None = None
+    """Rough masks of it, a pattern by plate frame; frames may be missing (media/guides.py)."""
+    guide_band: int | None = None
+    """Pixels on either side of the guide's edge that are left to the network; None is a sixteenth of the plate's
+    shorter side."""
 
     def of_view(self, view: str | None) -> ObjectOptions:
         """Return the options with %V and %v replaced. Raises SettingError where no view is named."""
-        inside, outside = (text and with_view(text, view) for text in (self.inside, self.outside))
-        return replace(self, inside=inside, outside=outside)
+        inside, outside, guide = (text and with_view(text, view) for text in (self.inside, self.outside, self.guide))
+        return replace(self, inside=inside, outside=outside, guide=guide)
 
     def constraints(self, frames: Sequence[int]) -> dict[tuple[str, int], MaskSource]:
-        """Return ('inside' or 'outside', frame) -> mask, where there is one. Raises MaskError, PlateError."""
+        """Return ('inside', 'outside' or 'guide', frame) -> mask, where there is one.
+
+        Guides come also from some frames around those that are asked for: what a guide is worth depends on them.
+        Raises MaskError, PlateError, SettingError.
+        """
+        if self.guide_band is not None and not 1 <= self.guide_band <= WIDEST_BAND:
+            raise SettingError(
+                expected=f"a guide_band of 1 to {WIDEST_BAND} pixels",
+                came=str(self.guide_band),
+                action="Say by how many pixels the guide's edge may be wrong.",
+            )
         said = (("inside", self.inside), ("outside", self.outside))
-        return {(side, frame): source for side, text in said for frame, source in _animated(text, frames)}
+        held = {(side, frame): source for side, text in said for frame, source in _animated(text, frames)}
+        return {**held, **{("guide", frame): source for frame, source in guide_frames(self.guide, frames)}}
 
 
 @dataclass(frozen=True)
@@ -96,8 +120,8 @@ class MaskFile:
         if MaskFile.of(self.source) != self:
             raise MaskError(
                 expected=f"{str(self.source.path)!r} as it was when the run began",
-                came="another file of that name",
-                action="Run again: only what the mask can change is computed anew.",
+                came="a file of that name with other contents",
+                action="Run the same command again: it computes only what the changed mask affects.",
             )
 
 
@@ -105,7 +129,7 @@ class MaskFile:
 class MaskReading:
     """Says how masks are read: the plate's size, how far they are grown, and the stereo view."""
 
-    size: tuple[int, int]
+    plate: Resolution
     """(width, height) of the plate, in pixels."""
     grow: int = 0
     """Pixels to grow key masks by; negative shrinks."""
@@ -114,11 +138,11 @@ class MaskReading:
 
     def mask(self, source: MaskSource) -> FloatImage:
         """(H, W) 0..1, grown or shrunk. Raises MaskError, SettingError."""
-        return prepared_mask(source, self.size, self.grow, self.view)
+        return prepared_mask(source, self.plate, self.grow, self.view)
 
     def constraints(self, source: MaskSource) -> FloatImage:
         """(H, W) 0..1. Raises MaskError."""
-        return read_constraint_mask(source, self.size, self.view)
+        return read_constraint_mask(source, self.plate, self.view)
 
 
 @dataclass(frozen=True)
@@ -130,6 +154,11 @@ class MaskSet:
     inside: Mapping[tuple[str, int], MaskFile]
     """(object, frame) -> its file."""
     outside: Mapping[tuple[str, int], MaskFile]
+    guide: Mapping[tuple[str, int], MaskFile] = field(default_factory=dict)
+    guides: Mapping[str, ObjectGuide] = field(default_factory=dict)
+    """Object -> what its guide is worth."""
+    _read: dict[MaskFile, FloatImage] = field(default_factory=dict, compare=False, repr=False)
+    """The guides that were read last: each is asked for by its neighbours, too."""
 
     def mask(self, seed: Seed) -> FloatImage:
         """(H, W) 0..1, grown or shrunk. Raises MaskError."""
@@ -138,17 +167,48 @@ class MaskSet:
         return self.reading.mask(file.source)
 
     def constraints(self, name: str, frame: int) -> Constraints:
-        """Return the constraint masks of one object on one frame. Raises MaskError."""
-        return Constraints(self._limit(self.inside.get((name, frame))), self._limit(self.outside.get((name, frame))))
+        """Return the constraint masks of one object on one frame, its guide among them. Raises MaskError."""
+        own = Constraints(self._limit(self.inside.get((name, frame))), self._limit(self.outside.get((name, frame))))
+        guide = self._guide_on(name, frame)
+        found = guide.limits(frame, partial(self._rough, name)) if guide else None
+        return own if found is None else with_guide(own, found)
+
+    def outvoted(self, frame: int) -> bool:
+        """Tell whether the guide of some object was not believed on a frame."""
+        return any(frame in guide.outvoted for guide in self.guides.values())
+
+    def _guide_on(self, name: str, frame: int) -> ObjectGuide | None:
+        """Return the guide that has a say on a frame: on a key frame the key is right, unless the guide made it."""
+        guide, here = self.guides.get(name), self.guide.get((name, frame))
+        key = self.keys.get(Seed(name, frame))
+        if guide is None or here is None or (key is not None and key != here):
+            return None
+        return guide
+
+    def _rough(self, name: str, frame: int) -> FloatImage:
+        """Read the guide of an object on a frame."""
+        file = self.guide[name, frame]
+        if file not in self._read:
+            file.check()
+            self._read[file] = self.reading.constraints(file.source)
+            if len(self._read) > _GUIDES_HELD:
+                del self._read[next(iter(self._read))]
+        return self._read[file]
 
     def constraint_digests(self) -> dict[tuple[str, int], str]:
         """Return (side, object, frame) -> digest of its constraint mask."""
         places = self.inside.keys() | self.outside.keys()
-        return {place: f"{_sha(self.inside.get(place))}/{_sha(self.outside.get(place))}" for place in places}
+        held = {place: f"{_sha(self.inside.get(place))}/{_sha(self.outside.get(place))}" for place in places}
+        for name, frame in self.guide:
+            guide = self._guide_on(name, frame)
+            said = guide.digest(frame) if guide else ""
+            if said:
+                held[name, frame] = f"{held.get((name, frame), '')}/{said}"
+        return held
 
     def files(self) -> set[MaskFile]:
         """Return every file that was read."""
-        return {file for files in (self.keys, self.inside, self.outside) for file in files.values()}
+        return {file for files in (self.keys, self.inside, self.outside, self.guide) for file in files.values()}
 
     def _limit(self, file: MaskFile | None) -> FloatImage | None:
         if file is None:
@@ -168,14 +228,16 @@ def subjects_of(keys: Sequence[KeyFrame], objects: Sequence[ObjectOptions], *, p
     unknown = next((each.name for each in objects if each.name not in names), None)
     if unknown is not None or len(options) < len(objects):
         raise SettingError(
-            expected=f"options of the objects {', '.join(names)}, once for each",
+            expected=f"options for the objects {', '.join(names)} only, and each option once",
             came=repr(unknown or [each.name for each in objects]),
             action="Name the object as in --mask NAME=FILE@FRAME.",
         )
     made = [_subject(name, keys, options.get(name, ObjectOptions(name)), pinned) for name in names]
     if all(subject.distractor for subject in made):
         raise MaskError(
-            expected="an object to matte", came="distractors only", action="Give its mask: --mask FILE@FRAME."
+            expected="at least one object to matte",
+            came="distractors only",
+            action="Give the mask of the object that you want: --mask FILE@FRAME.",
         )
     return tuple(made)
 
@@ -194,24 +256,41 @@ def read_masks(
     for source in dict.fromkeys(seeds.values()):
         reading.mask(source)
     held = {each.name: each.constraints(frames) for each in objects}
-    inside, outside = (
+    inside, outside, guide = (
         {
             (name, frame): source
             for name, files in held.items()
             for (which, frame), source in files.items()
             if which == side
         }
-        for side in ("inside", "outside")
+        for side in ("inside", "outside", "guide")
     )
     for source in {*inside.values(), *outside.values()}:
         reading.constraints(source)
-    known = {source: MaskFile.of(source) for source in {*seeds.values(), *inside.values(), *outside.values()}}
+    every = {*seeds.values(), *inside.values(), *outside.values(), *guide.values()}
+    known = {source: MaskFile.of(source) for source in every}
     return MaskSet(
         reading,
         keys={seed: known[source] for seed, source in seeds.items()},
         inside={place: known[source] for place, source in inside.items()},
         outside={place: known[source] for place, source in outside.items()},
+        guide={place: known[source] for place, source in guide.items()},
+        guides={each.name: _guide_of(each, guide, known, reading) for each in objects if each.guide},
     )
+
+
+def _guide_of(
+    options: ObjectOptions,
+    files: Mapping[tuple[str, int], MaskSource],
+    known: Mapping[MaskSource, MaskFile],
+    reading: MaskReading,
+) -> ObjectGuide:
+    """Read the whole guide of an object once, and see what it is worth. Raises MaskError."""
+    own = {frame: source for (name, frame), source in files.items() if name == options.name}
+    places = {frame: small(reading.constraints(source)) for frame, source in own.items()}
+    digests = {frame: known[source].sha256 for frame, source in own.items()}
+    band = default_band(reading.plate) if options.guide_band is None else options.guide_band
+    return ObjectGuide.of(digests, places, band)
 
 
 def _animated(pattern: str | None, frames: Sequence[int]) -> list[tuple[int, MaskSource]]:
@@ -225,27 +304,27 @@ def _animated(pattern: str | None, frames: Sequence[int]) -> list[tuple[int, Mas
     there = sorted(set(frames) & set(found.frames))
     if not there:
         raise MaskError(
-            expected=f"constraint masks for some of the frames {frames[0]} to {frames[-1]}",
+            expected=f"constraint masks on some of the frames {frames[0]} to {frames[-1]}",
             came=f"none in {pattern!r}",
-            action="Number them as the plate is numbered.",
+            action="Give the mask files the frame numbers of the plate.",
         )
     return [(frame, source.at(found.path(frame))) for frame in there]
 
 
-def prepared_mask(source: Path | MaskSource, size: tuple[int, int], grow: int, view: str | None = None) -> FloatImage:
+def prepared_mask(source: Path | MaskSource, plate: Resolution, grow: int, view: str | None = None) -> FloatImage:
     """Return a mask (H, W) 0..1, grown by so many pixels; negative shrinks. Raises MaskError, SettingError."""
     if abs(grow) > MOST_GROWTH:
         raise SettingError(
-            expected=f"a mask to grow or shrink by at most {MOST_GROWTH} pixels",
-            came=str(grow),
+            expected=f"a mask that grows or shrinks by at most {MOST_GROWTH} pixels",
+            came=f"{grow} pixels",
             action="Draw the mask closer to the subject.",
         )
-    mask = grow_mask(read_mask(source, size, view), grow)
+    mask = grow_mask(read_mask(source, plate, view), grow)
     if not mask.any():
         raise MaskError(
             expected="a mask that still shows the subject",
-            came=f"nothing left of {source} after shrinking it by {-grow} pixels",
-            action="Shrink it less.",
+            came=f"{source}, of which nothing is left once it is shrunk by {-grow} pixels",
+            action="Shrink the mask less.",
         )
     return mask
 
@@ -262,7 +341,7 @@ def expanded(masks: Sequence[KeyMask], source: PlateSource, first: int) -> tuple
     for key in keys:
         if key.seed.frame not in source.frames:
             raise MaskError(
-                expected=f"a mask of one of the frames {describe_frames(source.frames)}",
+                expected=f"a mask on a frame of the plate, which has {describe_frames(source.frames)}",
                 came=f"{key.source}@{key.seed.frame}",
                 action="Name the plate frame on which the mask was drawn: --mask FILE@FRAME.",
             )
@@ -270,9 +349,9 @@ def expanded(masks: Sequence[KeyMask], source: PlateSource, first: int) -> tuple
     twice = next((key for key in keys if seeds.count(key.seed) > 1), None)
     if twice is not None:
         raise MaskError(
-            expected="one mask for each key frame of an object",
-            came=f"two of {twice.seed.subject!r} on frame {twice.seed.frame}",
-            action="Leave one of them out.",
+            expected="one mask for each object on a key frame",
+            came=f"two masks of {twice.seed.subject!r} on frame {twice.seed.frame}",
+            action="Leave one of the two masks out.",
         )
     return keys
 
@@ -297,9 +376,9 @@ def _check_number(mask: Path, first: int, source: PlateSource) -> None:
     own = named.frames[0]
     if named.numbered and own != first and own in source.frames:
         raise MaskError(
-            expected=f"the mask's frame to be named: its file is numbered {own}, the first frame is {first}",
+            expected=f"the frame of the mask: its file is numbered {own}, but the first frame is {first}",
             came=str(mask),
-            action=f"Write {mask}@{own}, or {mask}@{first} if it was drawn there.",
+            action=f"Write {mask}@{own}, or {mask}@{first} if it was drawn on frame {first}.",
         )
 
 
@@ -308,15 +387,15 @@ def _animated_keys(mask: KeyMask, source: MaskSource) -> Iterator[KeyFrame]:
     if source.path.is_file():
         raise MaskError(
             expected=f"a mask for each of the frames {', '.join(map(str, mask.frames))}",
-            came=f"one file, {mask.file}",
-            action="Write #### in place of the frame number: roto.####.exr@1001,1047.",
+            came=f"one file for all of them, {mask.file}",
+            action="Write #### in place of the frame number, for example roto.####.exr@1001,1047.",
         )
     found = find_sequence(source.path)
     absent = [frame for frame in mask.frames if frame not in set(found.frames)]
     if absent:
         raise MaskError(
-            expected=f"a mask in {mask.file!r} for each key frame",
-            came=f"none for {', '.join(map(str, absent))}",
+            expected=f"a mask file {mask.file!r} for each key frame",
+            came=f"no file for {', '.join(map(str, absent))}",
             action="Render the roto on these frames, or leave them out of the list.",
         )
     return (KeyFrame(Seed(mask.object, frame), source.at(found.path(frame))) for frame in mask.frames)

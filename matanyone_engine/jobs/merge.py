@@ -85,7 +85,7 @@ def _not_there(absent: Sequence[int], parts: Sequence[Sidecars]) -> BadInput:
         elif record.state != "finished":
             reasons.append(f"{part.part} is {record.state}")
     return BadInput(
-        expected="an alpha for every frame of every segment, as it was written",
-        came=f"none for {describe_frames(absent)}" + (f" ({'; '.join(reasons)})" if reasons else ""),
-        action="Run the segments that are not finished again: what is there is kept.",
+        expected="the alphas of every segment, unchanged since they were written",
+        came=f"no such alpha for {describe_frames(absent)}" + (f" ({'; '.join(reasons)})" if reasons else ""),
+        action="Run the unfinished segments again. Finished frames are kept.",
     )

@@ -10,12 +10,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from matanyone_engine.jobs.guide_keys import with_keys_of_guides
 from matanyone_engine.jobs.job import MatteJob, MattePlan, plan_matte
-from matanyone_engine.jobs.masks import KeyMask
+from matanyone_engine.jobs.masks import KeyMask, ObjectOptions
 from matanyone_engine.jobs.run import run_matte
 from matanyone_engine.jobs.run_events import FrameDone, StepDone, Unchanged
 from matanyone_engine.jobs.run_identity import is_of, may_resume
@@ -57,13 +58,15 @@ class MattedShot:
 
 def matte(
     plate: str | Path,
-    mask: MasksOfShot,
+    mask: MasksOfShot | None,
     out: str | Path,
     *,
     model: str | Path | LoadedModel = "mini",
     device: str = "auto",
     precision: str = "auto",
     licence: str = "any",
+    guide: MaskPath | Mapping[str, MaskPath] | None = None,
+    guide_band: int | None = None,
     resume: bool = True,
     progress: Callable[[StepDone], None] = lambda _event: None,
     **options: Any,
@@ -71,14 +74,16 @@ def matte(
     """Matte a shot from files to files, and return what was written.
 
     plate, out: patterns such as 'plate.####.exr'. mask: 'mask.1001.exr@1001', {1001: file, 1047: file} for several key
-    frames, or {'hero': ..., 'dog': ...} for several objects.
+    frames, or {'hero': ..., 'dog': ...} for several objects; None where a guide makes the key.
+    guide: rough masks by plate frame, 'rough.####.exr' or {'hero': ...}; guide_band: pixels around their edges that are
+    left to the network, None is a sixteenth of the plate's shorter side.
     model: a name, a weights file, or what load_vetted() returned, so that several shots load it once.
     resume: go on with an unfinished run of this very job, if there is one. progress: hears each event of run_matte().
     options: the other fields of MatteJob, of its Delivery and of its EdgeControls, such as frames='1001-1045' or
     range(1001, 1046), colorspace='ACEScg', working_size=1080, layout='layers', foreground=True, edge_grow=-0.5.
     Raises the errors of matanyone_engine.errors, and TypeError for an option that does not exist.
     """
-    job = job_of_call(plate, mask, out, options)
+    job = job_of_call(plate, mask, out, options, guide, guide_band)
     network, weights = model if isinstance(model, tuple) else load_vetted(model, device, precision)
     require_licence_class(weights, licence)
     plan = plan_or_go_on(job, network, resume=None if resume else False)
@@ -110,7 +115,14 @@ def plan_or_go_on(
     return plan
 
 
-def job_of_call(plate: str | Path, mask: MasksOfShot, out: str | Path, options: Mapping[str, Any]) -> MatteJob:
+def job_of_call(
+    plate: str | Path,
+    mask: MasksOfShot | None,
+    out: str | Path,
+    options: Mapping[str, Any],
+    guide: MaskPath | Mapping[str, MaskPath] | None = None,
+    guide_band: int | None = None,
+) -> MatteJob:
     """Return the job that the arguments of matte() describe. Raises TypeError for an option that does not exist."""
     unknown = next((name for name in options if name not in _OPTIONS), None)
     if unknown is not None:
@@ -123,7 +135,22 @@ def job_of_call(plate: str | Path, mask: MasksOfShot, out: str | Path, options: 
             own[name] = _frames(own[name])
     delivery = Delivery(**{name: value for name, value in options.items() if name in _DELIVERY})
     edges = EdgeControls(**{name: value for name, value in options.items() if name in _EDGES})
-    return MatteJob(str(plate), "", str(out), keys=tuple(_keys(mask)), delivery=delivery, edges=edges, **own)
+    guides = {SUBJECT: guide} if isinstance(guide, str | Path) else dict(guide or {})
+    named = {name: str(pattern) for name, pattern in guides.items()}
+    drawn = [] if mask is None else list(_keys(mask))
+    keys = with_keys_of_guides(drawn, named, own.get("frames"))
+    own["objects"] = _guided(own.get("objects", ()), named, guide_band)
+    return MatteJob(str(plate), "", str(out), keys=keys, delivery=delivery, edges=edges, **own)
+
+
+def _guided(objects: Iterable[ObjectOptions], guides: Mapping[str, str], band: int | None) -> tuple[ObjectOptions, ...]:
+    """Return what is said of objects, with their guides."""
+    said = {each.name: each for each in objects}
+    said |= {
+        name: replace(said.get(name, ObjectOptions(name)), guide=pattern, guide_band=band)
+        for name, pattern in guides.items()
+    }
+    return tuple(said.values())
 
 
 def _frames(given: str | Iterable[int] | None) -> tuple[int, ...] | None:

@@ -79,7 +79,7 @@ def read_digests(
         raise PlateError(
             expected=f"plates of {source.name} that can be read",
             came=str(error),
-            action="Render or copy the frame again, or have the storage mended.",
+            action="Render or copy the frame again, or check the storage.",
         ) from error
 
 

@@ -13,6 +13,7 @@ from matanyone_engine.matting.session import FrameReport
 from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.color_spaces import ColourChoice
 from matanyone_engine.model.registry import VettedWeights
+from matanyone_engine.sizes import Resolution
 from matanyone_engine.version import __version__
 
 KEYS_OF_0_1_0 = {"settlePasses": "warmUpPasses"}
@@ -22,17 +23,17 @@ KEYS_OF_0_1_0 = {"settlePasses": "warmUpPasses"}
 def describe_making(
     weights: VettedWeights,
     colour: ColourChoice,
-    view: NetworkView,
+    network_view: NetworkView,
     *,
     mask: str,
     mask_frame: int | str,
     mask_sha256: str,
     mask_grow: int,
     options: SessionOptions,
-    size: tuple[int, int],
+    plate: Resolution,
     memory: MemoryPolicy,
 ) -> dict[str, str]:
-    """Return what goes into every file as matanyone:<key>. size: width and height of the plate, in pixels.
+    """Return what goes into every file as matanyone:<key>.
 
     Where an option was left to the weights, what they chose is written.
     """
@@ -49,11 +50,11 @@ def describe_making(
         "maskSha256": mask_sha256,
         "maskGrow": str(mask_grow),
         "plateColorspace": f"{colour.space} ({colour.reason})",
-        "networkView": view.name,
-        "exposure": f"{view.exposure:g}",
+        "networkView": network_view.name,
+        "exposure": f"{network_view.exposure:g}",
         "warmUpPasses": str(warm_ups),
         "workingSize": "full" if working_size is None else str(working_size),
-        "computed": describe_density(options, *size, weights.core_size, learned=weights.refiner),
+        "computed": describe_density(options, plate, weights.core_size, learned=weights.refiner),
         "holdTolerance": "off" if options.hold_tolerance is None else f"{options.hold_tolerance:g}",
         "memory": json.dumps(memory.to_dict()),
     }

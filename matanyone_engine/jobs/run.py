@@ -295,22 +295,22 @@ class _Run:
         """Whether to end early. Raises AlreadyRunning where this process was away for long and another took over."""
         if self._claim.lost:
             raise AlreadyRunning(
-                expected="these frames to be this worker's until it is finished",
-                came="another worker's claim on them: this one did not reach its storage for a while",
-                action="Let the other worker finish; nothing is lost.",
+                expected="that no other worker takes these frames before this one has finished",
+                came="another worker, which took them while this one could not reach the storage",
+                action="Let the other worker finish. Nothing is lost.",
             )
         return self._asked.stopping()
 
 
 def most_waiting(plan: MattePlan) -> int:
     """Return how many frames may wait on either side of the network."""
-    width, height = plan.size
+    width, height = plan.resolution
     return min(_MOST_AHEAD, _MOST_AHEAD_BYTES // (height * width * _BYTES_A_PIXEL))
 
 
 def waiting_bytes(plan: MattePlan) -> int:
     """Return the main memory, in bytes, of the frames that wait on either side of the network."""
-    width, height = plan.size
+    width, height = plan.resolution
     return 2 * most_waiting(plan) * height * width * _BYTES_A_PIXEL
 
 
@@ -318,7 +318,7 @@ def _runner(plan: MattePlan, network: MatAnyone, names: Names, store: MutableMap
     job = plan.job
 
     def new_session(_: Subject) -> MattingSession:
-        return MattingSession(network, job.memory, **keywords(job))
+        return MattingSession(network, job.memory, **{**keywords(job), "region": plan.region})
 
     return ShotRunner(
         plan.shot,

@@ -31,7 +31,7 @@ class FrameDone(StepDone):
     """A step is finished, and with it a frame, whose files are on disk."""
 
     paths: list[Path]
-    view: NDArray[np.float32]
+    seen: NDArray[np.float32]
     """(H, W, 3) 0..1: what the network saw."""
     alpha: NDArray[np.float32]
     """(H, W) 0..1: all objects in one."""

@@ -84,19 +84,19 @@ def content_keys(plan: MattePlan, network: MatAnyone, plates: PlateDigests) -> N
     options = _named_options(plan.job, but=_NOT_IN_CONTENT_KEYS)
     reader = decoder() if plan.source.suffix.lower() in MOVIE_SUFFIXES else f"OpenImageIO {version('OpenImageIO')}"
     code = (__version__, torch.__version__, reader)
-    about = digest(code, _arithmetic(network), options, plan.view.name, view_digest(plan.view))
+    about = digest(code, _arithmetic(network), options, plan.network_view.name, network_view_digest(plan.network_view))
     masks = {seed: file.sha256 for seed, file in plan.masks.keys.items()}
     return Names(plan.shot, Inputs(about, plates.digests, masks, plan.masks.constraint_digests()))
 
 
-def view_digest(view: NetworkView) -> str:
-    """Return a digest of what a view makes of colours all over its range.
+def network_view_digest(network_view: NetworkView) -> str:
+    """Return a digest of what a network view makes of colours all over its range.
 
     An OCIO configuration of the same name may hold another conversion.
     """
     steps = np.linspace(0.0, 1.0, _VIEW_STEPS, dtype=np.float32)
     colours = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(_VIEW_STEPS, -1, 3)
-    return hashlib.sha256(np.ascontiguousarray(view(colours)).tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(network_view(colours)).tobytes()).hexdigest()
 
 
 def may_resume(plan: MattePlan, network: MatAnyone) -> bool:

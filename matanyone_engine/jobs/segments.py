@@ -50,7 +50,11 @@ class Segment:
 def cut(shot: Shot, asked: Sequence[int], most: int) -> tuple[Segment, ...]:
     """Cut a shot into at most `most` segments of about the same cost. Raises SettingError for less than one."""
     if most < 1:
-        raise SettingError(expected="at least 1 segment", came=str(most), action="Give the number of workers.")
+        raise SettingError(
+            expected="at least 1 segment",
+            came=f"{most} segments",
+            action="Give the number of workers that shall share the shot.",
+        )
     groups = list(_shares(shot, _stretches(shot, sorted(set(asked))), most))
     return tuple(Segment(frames, cost(shot, frames)) for frames in groups)
 
@@ -93,9 +97,9 @@ def scout_job(job: Job, shot: Shot, frames: Sequence[int], out: str) -> Job:
     """Return the job of the scout, a fast pass at a small size that makes alphas of every object on these frames."""
     if job.options.mask_grow:
         raise SettingError(
-            expected="masks as they are, for a split between keys",
-            came=f"mask_grow {job.options.mask_grow}, which would grow the scout's alphas too",
-            action="Grow the masks in the host, or plan without --split.",
+            expected="masks that are neither grown nor shrunk, for --split",
+            came=f"mask_grow {job.options.mask_grow}, which would also grow the alphas of the first, small pass",
+            action="Grow the masks in your application, or plan without --split.",
         )
     size = min(job.options.working_size or SCOUT_SIZE, SCOUT_SIZE)
     return replace(

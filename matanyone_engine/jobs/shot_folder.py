@@ -48,7 +48,7 @@ def job_of(shot: Path, like: Job = LIKE) -> Job:
     masks = list(_masks(shot))
     if not masks:
         raise MaskError(
-            expected=f"a mask numbered as the plate, such as {shot.name}/{MASK}/roto.1001.exr",
+            expected=f"a mask with the number of a plate frame, such as {shot.name}/{MASK}/roto.1001.exr",
             came="none",
             action="Put it there.",
         )
@@ -71,7 +71,9 @@ def _plate(shot: Path) -> str:
     folder = shot / PLATE
     if not folder.is_dir():
         raise PlateError(
-            expected=f"a folder {shot.name}/{PLATE} with a sequence or a movie", came="none", action="Put it there."
+            expected=f"a folder {shot.name}/{PLATE} with a sequence or a movie",
+            came="no such file",
+            action="Put it there.",
         )
     movies = [path for path in folder.iterdir() if path.suffix.lower() in MOVIE_SUFFIXES]
     return str(movies[0] if len(movies) == 1 else folder)

@@ -45,7 +45,9 @@ def _every_view(job: MatteJob) -> list[str]:
         views = read_views(source.paths(source.frames[:1])[0])
     if not views:
         raise SettingError(
-            expected=f"views in {job.plate!r}", came="none", action="Leave --view out, or write %V where files differ."
+            expected=f"a plate with several views, for {job.plate!r}",
+            came="none",
+            action="Leave --view out, or write %V where the names of the views' files differ.",
         )
     return views
 
@@ -54,23 +56,23 @@ def _check_names(job: MatteJob, views: Sequence[str]) -> None:
     """What several views write must differ by view."""
     if not has_view(job.out):
         raise SettingError(
-            expected="%V in the output name, to stand for the view",
-            came=f"{job.out!r} for views {', '.join(views)}",
-            action="Write it where the view's name belongs: out/alpha.%V.####.exr.",
+            expected="%V in the output name, where the view's name belongs",
+            came=f"{job.out!r} for the views {', '.join(views)}",
+            action="Add it, for example out/alpha.%V.####.exr.",
         )
     for mask in (job.mask, *(key.file for key in job.keys)):
         if has_view(mask) or not Path(mask).is_file() or read_views(Path(mask)):
             continue
         raise SettingError(
-            expected="a mask for each view: %V in its name, or a stereo file",
-            came=f"{mask!r} for views {', '.join(views)}",
-            action="Draw one on each view: the subject is not at the same place in them.",
+            expected="a mask for each view: a name with %V, or a stereo file",
+            came=f"{mask!r} for the views {', '.join(views)}",
+            action="Draw a mask on each view: the subject is not at the same place in both.",
         )
     if "%V" not in job.out and len({view[0] for view in views}) < len(views):
         raise SettingError(
-            expected="views of different first letters for %v",
+            expected="views whose names begin with different letters, for %v",
             came=", ".join(views),
-            action="Write %V, the whole name, instead.",
+            action="Write %V instead, which stands for the whole name.",
         )
 
 
@@ -93,12 +95,14 @@ def plan_joining(text: str, out: str, views: Sequence[str] = ()) -> Joining:
     """
     if not has_view(text):
         raise SettingError(
-            expected="%V in the name of the views' files", came=repr(text), action="Write out/alpha.%V.####.exr."
+            expected="%V in the file name, where the view's name belongs",
+            came=repr(text),
+            action="Add it, for example out/alpha.%V.####.exr.",
         )
     named = tuple(dict.fromkeys(views)) or tuple(sorted(views_on_disk(text), key=lambda view: (view != "left", view)))
     if len(named) < 2:
         raise SettingError(
-            expected="two views or more", came=", ".join(named) or "none", action="Run the other view first."
+            expected="at least two views to join", came=", ".join(named) or "none", action="Matte the other view first."
         )
     sequences = {view: find_sequence(Path(with_view(text, view))) for view in named}
     frames = sequences[named[0]].frames
@@ -106,13 +110,17 @@ def plan_joining(text: str, out: str, views: Sequence[str] = ()) -> Joining:
         if sequence.frames != frames:
             only = sorted(set(sequence.frames) ^ set(frames))
             raise FrameRangeError(
-                expected=f"the same frames of {named[0]} and {view}",
-                came=f"{describe_frames(only)} of one of them only",
+                expected=f"the same frames in the views {named[0]} and {view}",
+                came=f"{describe_frames(only)} in only one of them",
                 action="Finish both views first.",
             )
     pattern = OutputPattern.parse(out)
     if pattern.file_suffix.lower() != ".exr":
-        raise SettingError(expected="an .exr, which has parts", came=repr(out), action="Name the output .exr.")
+        raise SettingError(
+            expected="an .exr file, which can hold several views",
+            came=repr(out),
+            action="Give the output a name that ends in .exr.",
+        )
     sources = {frame: {view: each.path(frame) for view, each in sequences.items()} for frame in frames}
     pattern.check_frames(frames)
     padding = sequences[named[0]].padding

@@ -8,6 +8,7 @@ figures).
 | grey | the same grey over its area: how much of the subject is in doubt | a subject half lost |
 | jump | change of area since the frame before; on a key, since the mask | a part lost or caught |
 | change | part of the subject that the change head takes for new | nothing is as it was |
+| guide | part of the matte that a guide had to change | the network follows something else, or the guide does |
 | disagreement | how unlike the forward and the backward pass are, where both were run | one of them is wrong |
 
 Rules of this file:
@@ -26,8 +27,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from matanyone_engine.matting.geometry import Size
 from matanyone_engine.model.blocks import area_resize
+from matanyone_engine.sizes import Size
 
 _SUBJECT = 0.05
 """Part of a cell from which on the subject is in it."""
@@ -52,6 +53,8 @@ class Signals:
     """0..4: the same grey over area."""
     change: float | None = None
     """0..1: part of the subject's cells that the change head takes for new; None where memory was not read (a key)."""
+    guide: float | None = None
+    """0..1: part of the matte that a guide has changed; None where there is no guide."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ _MAPPINGS = {
     "grey": _Mapping(half=0.7, power=2.0),
     "jump": _Mapping(half=0.35, power=4.0),
     "change": _Mapping(half=1.25, power=12.0),
+    "guide": _Mapping(half=0.25, power=2.0),
     "disagreement": _Mapping(half=0.4, power=2.0),
 }
 """Set on drawn clips with true alpha, not those that benchmarks/confidence.py reports on. What alone says little about
@@ -98,24 +102,31 @@ EMPTY = "empty"
 """Why, where nothing is to be seen: the object has left, or was lost."""
 
 
-def measured(alpha: Tensor, change: Tensor | None, area_before: float | None, whole: Size) -> Signals:
+def measured(
+    alpha: Tensor, change: Tensor | None, area_before: float | None, whole: Size, overruled: Tensor | None = None
+) -> Signals:
     """Return the signals of an alpha (1, 1, H, W) 0..1 that is 0 outside of its window.
 
     change: (1, 1, h, w) 0..1 at stride 16, of the change head; area_before: Signals.area of the frame before, or of the
     key's mask; None where there is neither. whole: the working size of the frame, of which alpha may be a window.
+    overruled: 0..1, the part of the alpha that a guide has changed; None without a guide.
     """
     height, width = whole
     outline = F.l1_loss(alpha[..., 1:], alpha[..., :-1], reduction="sum")
     outline = outline + F.l1_loss(alpha[..., 1:, :], alpha[..., :-1, :], reduction="sum")
-    sums = [alpha.sum(), alpha.square().sum(), outline, *([] if change is None else _over_subject(change, alpha))]
-    area, square, length, *saturated = torch.stack([each.float() for each in sums]).tolist()  # one wait for the device
+    absent = alpha.new_tensor(-1.0)
+    new_part = absent if change is None else _over_subject(change, alpha)
+    sums = [alpha.sum(), alpha.square().sum(), outline, new_part, absent if overruled is None else overruled]
+    # One wait for the device.
+    area, square, length, saturated, changed = torch.stack([each.float() for each in sums]).tolist()
     share = round(area / (height * width), _DIGITS + 2)
-    jump, new = _jump(share, area_before), round(saturated[0], _DIGITS) if saturated else None
+    jump, new = _jump(share, area_before), None if change is None else round(saturated, _DIGITS)
+    guide = None if overruled is None else round(changed, _DIGITS)
     if area < _LEAST_PIXELS:
-        return Signals(share, jump, None, 0.0, new)
+        return Signals(share, jump, None, 0.0, new, guide)
     grey = max(4 * (area - square), 0.0)
     edge = grey / max(length, _LEAST_PIXELS) / min(height, width)
-    return Signals(share, jump, round(edge, _DIGITS), round(grey / area, _DIGITS), new)
+    return Signals(share, jump, round(edge, _DIGITS), round(grey / area, _DIGITS), new, guide)
 
 
 def covered(alpha: Tensor, whole: Size) -> float:
@@ -123,9 +134,9 @@ def covered(alpha: Tensor, whole: Size) -> float:
     return round(float(alpha.sum()) / (whole[0] * whole[1]), _DIGITS + 2)
 
 
-def _over_subject(change: Tensor, alpha: Tensor) -> list[Tensor]:
+def _over_subject(change: Tensor, alpha: Tensor) -> Tensor:
     cells = area_resize(alpha, change.shape[-2:]) > _SUBJECT
-    return [((change > _NEW) & cells).sum() / cells.sum().clamp(min=1)]
+    return ((change > _NEW) & cells).sum() / cells.sum().clamp(min=1)
 
 
 def _jump(area: float, before: float | None) -> float:
@@ -139,7 +150,7 @@ def confidence(signals: Signals, disagreement: float | None = None) -> Confidenc
     """
     if signals.edge is None:
         return Confidence(0.0, EMPTY, signals, disagreement)
-    seen = {name: getattr(signals, name) for name in ("edge", "grey", "jump", "change")}
+    seen = {name: getattr(signals, name) for name in ("edge", "grey", "jump", "change", "guide")}
     seen["disagreement"] = disagreement
     factors = {name: _MAPPINGS[name](signal) for name, signal in seen.items()}
     value = 1.0
@@ -166,4 +177,5 @@ def mixed(forward: Signals, backward: Signals, weight: float) -> Signals:
         mix_known(forward.edge, backward.edge),
         mix(forward.grey, backward.grey),
         mix_known(forward.change, backward.change),
+        mix_known(forward.guide, backward.guide),
     )

@@ -18,13 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from matanyone_engine.model.dims import STRIDE
-
-
-class Size(NamedTuple):
-    """Holds a size in pixels with its height first, as tensors do."""
-
-    height: int
-    width: int
+from matanyone_engine.sizes import Size
 
 
 class Box(NamedTuple):

@@ -21,9 +21,9 @@ def inference() -> Iterator[None]:
         if not _ran_out_of_memory(error):
             raise
         raise OutOfMemory(
-            expected="room for one frame",
+            expected="enough memory for one frame",
             came=str(error).splitlines()[0] if str(error) else "no memory left",
-            action="Set a smaller working size (--working-size 288), or free memory on the device.",
+            action="Set a smaller working size (--working-size 288), or close other programs that use the device.",
         ) from error
 
 

@@ -13,9 +13,17 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from matanyone_engine.matting.geometry import Geometry
+
+KEPT = 0.25
+"""Of what a guide surely shows: where the network has less of it around a pixel, the guide is right."""
+_CELL = 1 / 32
+"""Of the shorter side: how large the cells are in which that is looked at."""
+_CELLS = 5
+"""Cells across a neighbourhood: about a sixth of the shorter side."""
 
 Image = Tensor | np.ndarray[Any, np.dtype[Any]]
 
@@ -30,6 +38,9 @@ class Constraints:
 
     inside: Image | None = None
     outside: Image | None = None
+    guide: Image | None = None
+    """Where a rough guide says that the subject surely is; None without a guide. What it says of the outside is in
+    `outside`. The network's own holes in it stay as long as they are small (KEPT)."""
 
     def beside(self, distractors: Sequence[Tensor]) -> Constraints:
         """Add the alphas (H, W) 0..1 of distractors to the outside mask, except where the inside mask claims the
@@ -45,6 +56,22 @@ class Constraints:
         return replace(self, outside=taken)
 
 
+def _is_lost(alpha: Tensor, guide: Tensor) -> Tensor:
+    """Return where, (B, 1, H, W), the network has hardly anything left around a pixel of what the guide surely shows.
+
+    Smaller holes are the network's own: a rough guide covers the gap between an arm and the body.
+    """
+    cell = max(1, round(min(alpha.shape[-2:]) * _CELL))
+
+    def around(values: Tensor) -> Tensor:
+        cells = F.avg_pool2d(values, cell, ceil_mode=True)
+        return F.avg_pool2d(cells, _CELLS, stride=1, padding=_CELLS // 2)
+
+    lost = around(alpha.clamp(0, 1) * guide) < KEPT * around(guide)
+    wide = lost.float().repeat_interleave(cell, -2).repeat_interleave(cell, -1)
+    return wide[..., : alpha.shape[-2], : alpha.shape[-1]] > 0
+
+
 NO_CONSTRAINTS = Constraints()
 
 
@@ -54,12 +81,13 @@ class MaskLimits:
 
     inside: Tensor | None
     outside: Tensor | None
+    guide: Tensor | None = None
 
     @classmethod
     def of(cls, given: Mapping[str, Tensor], device: torch.device) -> MaskLimits:
         """Make limits from checked masks (H, W) by name."""
         there = {name: mask.clamp(0, 1)[None, None].to(device) for name, mask in given.items()}
-        return cls(there.get("inside"), there.get("outside"))
+        return cls(there.get("inside"), there.get("outside"), there.get("guide"))
 
     def prepared(self, geometry: Geometry) -> MaskLimits:
         """Return the limits at working size, padded; nothing is limited in the padding."""
@@ -67,10 +95,22 @@ class MaskLimits:
 
     def mapped(self, change: Callable[[Tensor], Tensor]) -> MaskLimits:
         """Return the limits with both masks changed alike."""
-        return MaskLimits(*(None if mask is None else change(mask) for mask in (self.inside, self.outside)))
+        masks = (self.inside, self.outside, self.guide)
+        return MaskLimits(*(None if mask is None else change(mask) for mask in masks))
+
+    def overruled(self, alpha: Tensor) -> Tensor | None:
+        """Return how much of an alpha (B, 1, H, W) 0..1 the limits change, as a part of what is left; None without a
+        guide.
+        """
+        if self.guide is None:
+            return None
+        allowed = self.applied(alpha)
+        return (allowed - alpha).abs().sum() / torch.maximum(allowed.sum(), alpha.sum()).clamp(min=1)
 
     def applied(self, alpha: Tensor) -> Tensor:
         """Return raw or clamped alphas (B, 1, H, W) held within the limits."""
+        if self.guide is not None:
+            alpha = torch.where(_is_lost(alpha, self.guide), torch.maximum(alpha, self.guide), alpha)
         if self.inside is not None:
             alpha = torch.maximum(alpha, self.inside)
         if self.outside is not None:

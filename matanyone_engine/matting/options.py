@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from matanyone_engine.errors import SettingError
-from matanyone_engine.matting.geometry import Geometry, Size
+from matanyone_engine.matting.geometry import Geometry
 from matanyone_engine.matting.held_frames import LARGEST_TOLERANCE
 from matanyone_engine.matting.learned_refine import NAME as LEARNED
 from matanyone_engine.matting.refine import GuidedFilter
 from matanyone_engine.matting.region import Region
+from matanyone_engine.sizes import Resolution
 
 
 class SessionOptions(Protocol):
@@ -24,7 +25,7 @@ class SessionOptions(Protocol):
     @property
     def refine(self) -> bool: ...
     @property
-    def region(self) -> str | None: ...
+    def region(self) -> Region | str | None: ...
     @property
     def hold_tolerance(self) -> float | None: ...
 
@@ -53,41 +54,42 @@ def check_options(
     warm_up_passes: int | None,
     working_size: int | None,
     refine: bool,
-    region: str | None,
+    region: Region | str | None,
     hold_tolerance: float | None,
-) -> None:
-    """Raise SettingError for options that no session takes."""
+) -> Region:
+    """Raise SettingError for options that no session takes; return the region, read from its words where it came as
+    words.
+    """
     if warm_up_passes is not None:
         _check_option("warm_up_passes", warm_up_passes, minimum=0)
     if working_size is not None:
         _check_option("working_size", working_size, minimum=16)
-    Region.parse(region)
     if hold_tolerance is not None and not 0 <= hold_tolerance <= LARGEST_TOLERANCE:
         raise SettingError(
-            expected=f"a hold tolerance from 0 to {LARGEST_TOLERANCE}, of display-referred 0..1",
+            expected=f"a hold tolerance from 0 to {LARGEST_TOLERANCE}, where 1 is display white",
             came=str(hold_tolerance),
-            action="Leave it at 0 for exact repeats; 0.004 is one 8-bit step.",
+            action="Leave it at 0 to find exact repeats only; 0.004 is one 8-bit step.",
         )
+    return region if isinstance(region, Region) else Region.parse(region)
 
 
-def check_size(options: SessionOptions, width: int, height: int) -> None:
+def check_region(region: Region, plate: Resolution, working_size: int | None) -> None:
     """Raise SettingError for a region that shows nothing of plates of this size."""
-    Region.parse(options.region).check(Geometry.of(Size(height, width), options.working_size))
+    region.check(Geometry.of(plate.size, working_size))
 
 
-def describe_density(options: SessionOptions, width: int, height: int, core_size: int | None, *, learned: bool) -> str:
+def describe_density(options: SessionOptions, plate: Resolution, core_size: int | None, *, learned: bool) -> str:
     """Say in words what is computed of plates of this size and how it comes back: '1920x1080 of 3840x2160, refined
     (...)'.
 
     core_size: the network's own; learned: whether it has a refiner.
     """
     working_size = core_size if options.working_size is None else options.working_size
-    geometry = Geometry.of(Size(height, width), working_size)
+    geometry = Geometry.of(plate.size, working_size)
     refined = f"refined ({LEARNED if learned else GuidedFilter().name})" if options.refine else ""
     if not geometry.scaled:
-        return f"{width}x{height}, every pixel" + (f", {refined}" if refined and learned else "")
-    rows, columns = geometry.working
-    return f"{columns}x{rows} of {width}x{height}, {refined or 'enlarged bilinearly'}"
+        return f"{plate}, every pixel" + (f", {refined}" if refined and learned else "")
+    return f"{geometry.working} of {plate}, {refined or 'enlarged bilinearly'}"
 
 
 def _check_option(name: str, value: int, *, minimum: int) -> None:

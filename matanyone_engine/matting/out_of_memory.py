@@ -14,6 +14,7 @@ import torch
 
 from matanyone_engine.errors import OutOfMemory
 from matanyone_engine.matting.session import MattingSession
+from matanyone_engine.model.device import device_count
 
 T = TypeVar("T")
 
@@ -40,13 +41,14 @@ def memory_named(work: str) -> Iterator[None]:
         yield
     except MemoryError as error:
         raise OutOfMemory(
-            expected=f"room in main memory to {work} a frame",
-            came=str(error) or "none left",
-            action="Close other programs; finished frames are kept.",
+            expected=f"enough main memory to {work} a frame",
+            came=str(error) or "no memory left",
+            action="Close other programs and run it again. Finished frames are kept.",
         ) from error
 
 
 def give_back() -> None:
     """Give back to the device what this process keeps in reserve."""
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    for kind in ("cuda", "xpu"):
+        if device_count(kind):
+            getattr(torch, kind).empty_cache()

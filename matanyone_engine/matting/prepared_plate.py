@@ -19,13 +19,14 @@ import torch
 from torch import Tensor
 
 from matanyone_engine.errors import MaskError, OutOfMemory, PlateError
-from matanyone_engine.matting.geometry import Geometry, Size, Window
+from matanyone_engine.matting.geometry import Geometry, Window
 from matanyone_engine.matting.held_frames import is_repeat, look_of
 from matanyone_engine.matting.inference import inference
 from matanyone_engine.matting.inside_outside import Image
 from matanyone_engine.model.dims import STRIDE
 from matanyone_engine.model.encoders import ImageFeatures
 from matanyone_engine.model.matanyone import MatAnyone
+from matanyone_engine.sizes import Size
 
 _ROUNDING = 1e-3
 """How far outside 0..1 a value may lie: resampling and half floats overshoot by less."""

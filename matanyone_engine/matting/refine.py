@@ -22,7 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from matanyone_engine.matting.geometry import Box, Size
+from matanyone_engine.matting.geometry import Box
+from matanyone_engine.sizes import Size
 
 _STRIP_PIXELS = 1 << 19
 """Of the plate at a time."""

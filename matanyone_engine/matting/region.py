@@ -74,7 +74,7 @@ class Region:
             raise _unreadable(text, "it cannot be read")
         boxes = tuple(_keyed(match) for match in found if match)
         if len(boxes) > 1 and any(keyed.frame is None for keyed in boxes):
-            raise _unreadable(text, "of several boxes each needs its frame")
+            raise _unreadable(text, "with several boxes, each needs its frame")
         frames = [keyed.frame or 0 for keyed in boxes]
         if len(set(frames)) != len(frames):
             raise _unreadable(text, "a frame has two boxes")
@@ -105,8 +105,8 @@ class Region:
             return self.boxes[0].box
         if frame is None:
             raise SettingError(
-                expected="the plate's frame number, since the region has keys",
-                came="none",
+                expected="the plate's frame number, since the region has boxes on several frames",
+                came="no frame number",
                 action="Pass it: session.advance(plate, frame=1002).",
             )
         before = [keyed for keyed in self.boxes if (keyed.frame or 0) <= frame]
@@ -117,9 +117,8 @@ class Region:
         """Raise SettingError where a box shows nothing of the plate."""
         for keyed in self.boxes:
             if min(geometry.window_of(keyed.box).size) < 1:
-                height, width = geometry.frame
                 raise SettingError(
-                    expected=f"a region inside the plate of {width}x{height}",
+                    expected=f"a region inside the plate of {geometry.frame}",
                     came=str(keyed),
                     action="Give x0,y0,x1,y1 in plate pixels, counted from the top left.",
                 )
@@ -250,5 +249,5 @@ def _unreadable(text: str, why: str) -> SettingError:
     return SettingError(
         expected="a region 'off', 'follow', 'x0,y0,x1,y1' or 'FRAME:x0,y0,x1,y1 FRAME:x0,y0,x1,y1'",
         came=f"{text!r}: {why}",
-        action="Boxes are in plate pixels from the top left; x1 and y1 lie outside the box.",
+        action="Count in plate pixels from the top left; x1 and y1 lie outside the box.",
     )

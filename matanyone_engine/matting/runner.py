@@ -41,6 +41,7 @@ from matanyone_engine.matting.shot import (
     plan_steps,
 )
 from matanyone_engine.matting.state import StreamState
+from matanyone_engine.sizes import Size
 
 STATES_EVERY = 25
 """Frames between kept states: what reaching a frame out of order costs at most."""
@@ -123,7 +124,7 @@ class ShotRunner:
         self._live: dict[tuple[str, bool], PassState] = {}
         self._weights: dict[tuple[Pass, ...], dict[int, float]] = {}
         self._disagreements: dict[tuple[Pass, ...], dict[int, float]] = {}
-        self._size: tuple[int, int] | None = None
+        self._size: Size | None = None
         self._taken = 0
         self._last_use: dict[str, int] = {}
         self._look_ahead: Tensor | None = None
@@ -234,7 +235,7 @@ class ShotRunner:
         Raises PlateError, MaskError, BadResult, OutOfMemory, Interrupted (asked before each pass over a key); Vanished.
         """
         self._taken += 1
-        self._size = plate.geometry.frame if isinstance(plate, ReadyPlate) else (plate.shape[-2], plate.shape[-1])
+        self._size = plate.geometry.frame if isinstance(plate, ReadyPlate) else Size(*plate.shape[-2:])
         shown = plate if isinstance(plate, ReadyPlate) else self.ready(step, plate)
         held = constraints or {}
         try:

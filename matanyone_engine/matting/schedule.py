@@ -102,8 +102,8 @@ def check_move(kind: FrameKind, phase: SessionPhase) -> SessionPhase:
     """Return the phase after this move. Raises IllegalMove where the table has none."""
     if (phase, kind) not in MOVES:
         raise IllegalMove(
-            expected="a mask first",
-            came=f"{kind.value!r} while no mask was given",
+            expected="a mask before anything else",
+            came=f"{kind.value!r} before any mask was given",
             action="Call seed(plate, mask) with the mask of the first frame.",
         )
     return MOVES[phase, kind]

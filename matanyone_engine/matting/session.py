@@ -25,7 +25,7 @@ from matanyone_engine.errors import (
 )
 from matanyone_engine.matting import step
 from matanyone_engine.matting.confidence import Signals, covered, measured
-from matanyone_engine.matting.geometry import Box, Geometry, Size, Window
+from matanyone_engine.matting.geometry import Box, Geometry, Window
 from matanyone_engine.matting.inference import inference
 from matanyone_engine.matting.inside_outside import NO_CONSTRAINTS, Constraints, Image, MaskLimits
 from matanyone_engine.matting.learned_refine import learned_refined
@@ -42,6 +42,7 @@ from matanyone_engine.memory.read import DEFAULT_BLOCK_BYTES
 from matanyone_engine.model.checkpoint import network_digest
 from matanyone_engine.model.encoders import ImageFeatures
 from matanyone_engine.model.matanyone import MatAnyone
+from matanyone_engine.sizes import Size
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class MattingSession:
         warm_up_passes: int | None = None,
         working_size: int | None = None,
         refine: bool = True,
-        region: str | None = None,
+        region: Region | str | None = None,
         hold_tolerance: float | None = 0.0,
     ) -> None:
         """network: put into evaluation mode, since batch norm must run on its stored statistics.
@@ -107,20 +108,19 @@ class MattingSession:
         back at the plate's size either way: refined from the plate (learned_refine.py where the weights hold a refiner,
         else refine.py), or bilinearly without `refine`.
 
-        region: what of the plate is computed, in the words of Region.parse(); the alpha is 0 elsewhere.
+        region: what of the plate is computed, as a Region or in the words of Region.parse(); the alpha is 0 elsewhere.
 
         hold_tolerance: a plate that is this close to the last computed one is answered with its alpha (held_frames.py);
         0 takes the very same bits only, None computes every frame. Frames with a constraint mask are always computed.
 
         Raises SettingError.
         """
-        check_options(warm_up_passes, working_size, refine, region, hold_tolerance)
+        self._region = check_options(warm_up_passes, working_size, refine, region, hold_tolerance)
         self._network = network.eval()
         self._policy = policy or MemoryPolicy()
         self._warm_up_passes = network.warm_up_passes if warm_up_passes is None else warm_up_passes
         self._working_size = network.core_size if working_size is None else working_size
         self._refine = refine
-        self._region = Region.parse(region)
         self._hold_tolerance = hold_tolerance
         self._state = StreamState.empty(self._policy)
         self.block_bytes = DEFAULT_BLOCK_BYTES
@@ -295,8 +295,8 @@ class MattingSession:
             size, known = ready.geometry.frame, self._state.frame
             if known is not None and size != known:
                 raise PlateError(
-                    expected=f"a plate of the shot's size {_words(known)}",
-                    came=f"one of {_words(size)}",
+                    expected=f"a plate of the shot's size, {known}",
+                    came=f"a plate of {size}",
                     action="Give every frame at one size, or start a new session.",
                 )
             self._region.check(ready.geometry)
@@ -304,14 +304,14 @@ class MattingSession:
 
     def _limits(self, constraints: Constraints, size: Size) -> MaskLimits | None:
         """Return what the constraint masks allow an alpha of the plate's size; None where there are none."""
-        masks = {"inside": constraints.inside, "outside": constraints.outside}
+        masks = {"inside": constraints.inside, "outside": constraints.outside, "guide": constraints.guide}
         given = {name: float_tensor(mask) for name, mask in masks.items() if mask is not None}
         for name, mask in given.items():
             if tuple(mask.shape) != size:
                 raise MaskError(
-                    expected=f"a constraint mask ({name}) of the plate's size {_words(size)}",
+                    expected=f"a constraint mask ({name}) of the plate's size, {size}",
                     came=f"shape {tuple(mask.shape)}",
-                    action="Render it at the plate's format; it is never stretched to fit.",
+                    action="Render it at the plate's size; it is never stretched.",
                 )
             check_values(mask, f"constraint mask ({name})", MaskError)
         return MaskLimits.of(given, self._network.device) if given else None
@@ -322,16 +322,16 @@ class MattingSession:
             given = float_tensor(mask)
             if tuple(given.shape) != geometry.frame:
                 raise MaskError(
-                    expected=f"a mask of the plate's size {_words(geometry.frame)}",
+                    expected=f"a mask of the plate's size, {geometry.frame}",
                     came=f"shape {tuple(given.shape)}",
-                    action="Render the mask at the plate's format; it is never stretched to fit.",
+                    action="Render the mask at the plate's size; it is never stretched.",
                 )
             check_values(given, "mask", MaskError)
             if not given.max() > 0:
                 raise MaskError(
                     expected="a mask that covers some of the subject",
                     came="an empty one (every pixel is 0)",
-                    action="Check that the mask was drawn on this frame and its channel is the one that was read.",
+                    action="Check that the mask was drawn on this frame, and in the channel that was read.",
                 )
             return geometry.prepare(given.clamp(0, 1)[None, None].to(self._network.device))
 
@@ -380,7 +380,7 @@ class MattingSession:
         with inference():
             if given is not None:
                 before = covered(given, geometry.working)
-            return measured(stepped.alpha, stepped.change, before, geometry.working)
+            return measured(stepped.alpha, stepped.change, before, geometry.working, stepped.overruled)
 
     def _subject(self, given: Tensor | None, geometry: Geometry) -> Window | None:
         """Return where the subject is by its mask, or was on the last frame; None where the window does not follow
@@ -401,8 +401,8 @@ class MattingSession:
         if mask is not None and not mask.max() > 0:
             raise MaskError(
                 expected="a mask that shows some of the subject inside the region",
-                came=f"one that is empty in {shown.geometry.box_of(window)}",
-                action="Draw the region around the subject; it is in plate pixels from the top left.",
+                came=f"a mask that is empty inside {shown.geometry.box_of(window)}",
+                action="Draw the region around the subject, in plate pixels from the top left.",
             )
         with inference():
             seen = FrameInputs(shown.ready.features(window), mask, shown.limits_in(window))
@@ -411,7 +411,7 @@ class MattingSession:
             raise BadResult(
                 expected="an alpha of finite numbers",
                 came="NaN or Inf from the network",
-                action="Run matanyone-engine doctor; --device cpu tells a driver fault from bad weights.",
+                action="Run matanyone-engine doctor. If --device cpu works, blame the driver, else the weights.",
             )
         return stepped
 
@@ -486,8 +486,3 @@ class _SessionPlate:
         if refiner is not None:
             return learned_refined(refiner, unpad(alpha), unpad(self.ready.padded), self.ready.plate, box)
         return refined(unpad(alpha), unpad(self.ready.padded), self.ready.plate, box)
-
-
-def _words(size: Size) -> str:
-    """Write a size as compositors say it: width x height."""
-    return f"{size[1]}x{size[0]}"

@@ -19,7 +19,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-import itertools
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -209,21 +208,10 @@ class Shot:
             if any(seed in self.seeds_for(subject.name, frame) for subject in self.subjects)
         )
 
-    def describe(self) -> str:
-        """Describe the plan in lines, one for each run of frames that are made alike."""
-        lines = []
-        for subject in self.subjects:
-            whole = itertools.groupby(self.frames, key=lambda frame: self.answer(subject.name, frame))
-            for answer, frames in whole:
-                run = list(frames)
-                how = " and ".join(map(str, answer.passes)) or answer.source.value
-                lines.append(f"{subject.name:12} {run[0]}-{run[-1]}  {how}")
-        return "\n".join(lines)
-
 
 def _check_names(names: list[str]) -> None:
     if not names:
-        raise MaskError(expected="a mask", came="none", action="Give at least one: --mask FILE@FRAME.")
+        raise MaskError(expected="at least one mask", came="no mask", action="Give a mask: --mask FILE@FRAME.")
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise SettingError(
@@ -234,7 +222,7 @@ def _check_names(names: list[str]) -> None:
 def _check_keys(subject: Subject, frames: Sequence[int]) -> None:
     if not subject.keys or list(subject.keys) != sorted(set(subject.keys)):
         raise MaskError(
-            expected=f"masks of {subject.name!r} on different frames, ascending",
+            expected=f"masks of {subject.name!r} on different frames, in ascending order",
             came=repr(subject.keys),
             action="Give one mask for each key frame.",
         )
@@ -242,8 +230,8 @@ def _check_keys(subject: Subject, frames: Sequence[int]) -> None:
     for key in subject.keys:
         if key not in there or not subject.lives(key):
             raise MaskError(
-                expected=f"the masks of {subject.name!r} on plate frames on which it is to be seen",
-                came=f"one on frame {key}",
+                expected=f"masks of {subject.name!r} only on frames between its first and its last",
+                came=f"a mask on frame {key}",
                 action="Name the plate frame on which the mask was drawn, or change the object's first or last frame.",
             )
 

@@ -22,10 +22,11 @@ from torch import Tensor
 
 from matanyone_engine.errors import SnapshotError
 from matanyone_engine.matting.confidence import Signals
-from matanyone_engine.matting.geometry import Size, Window
-from matanyone_engine.matting.memory_policy import LongTermPolicy, MemoryPolicy
+from matanyone_engine.matting.geometry import Window
+from matanyone_engine.matting.memory_policy import MemoryPolicy
 from matanyone_engine.matting.schedule import Cursor, SessionPhase
-from matanyone_engine.memory.bank import LongTermLimits, MemoryBank, Tokens
+from matanyone_engine.memory.bank import MemoryBank, Tokens
+from matanyone_engine.sizes import Size
 
 _MAGIC = b"MATANYONE-SNAPSHOT-3\n"
 _HEADER = "header"
@@ -83,18 +84,13 @@ class StreamState:
     @classmethod
     def empty(cls, policy: MemoryPolicy) -> StreamState:
         """Return the state before any mask."""
-        limits = None if policy.long_term is None else _limits(policy.long_term)
-        return cls(Cursor(), MemoryBank(policy.bank_frames, limits))
+        return cls(Cursor(), MemoryBank(policy.bank_frames, policy.long_term))
 
     def known(self) -> Carried:
         """Return what is carried; the schedule lets nobody ask before a mask was given."""
         if self.carried is None:
             raise LookupError("nothing is carried before the first mask")
         return self.carried
-
-
-def _limits(policy: LongTermPolicy) -> LongTermLimits:
-    return LongTermLimits(**dataclasses.asdict(policy))
 
 
 def to_bytes(state: StreamState, about: dict[str, Any]) -> bytes:
@@ -189,7 +185,10 @@ def _tensors(blob: bytes) -> dict[str, Tensor]:
 def _header(tensors: dict[str, Tensor]) -> dict[str, Any]:
     if _HEADER not in tensors:
         raise _not_ours("tensors without a header")
-    return json.loads(bytes(tensors[_HEADER].tolist()))
+    try:
+        return json.loads(bytes(tensors[_HEADER].tolist()))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _not_ours(f"a header that is no JSON ({error})"[:120]) from error
 
 
 def _not_ours(came: str) -> SnapshotError:

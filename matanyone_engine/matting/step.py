@@ -33,6 +33,8 @@ class StepResult(NamedTuple):
     """After it."""
     change: Tensor | None = None
     """(B, 1, h, w) 0..1: where the change head trusted memory over the last value; None where memory was not read."""
+    overruled: Tensor | None = None
+    """0..1: the part of the network's alpha that a guide has changed; None where there is no guide."""
 
 
 def assign(
@@ -63,13 +65,16 @@ def predict(
     pixel_readout = network.fuse(features, value, carried.sensory, carried.alpha)
     readout = network.transform(pixel_readout, normalised(carried.summary)).readout
     maps = network.decode_in_strips(features, readout)
+    overruled = None
     if limits is not None:
+        overruled = limits.overruled(maps.raw_alpha.clamp(0, 1))
         maps = maps._replace(raw_alpha=limits.applied(maps.raw_alpha))
     sensory = carried.sensory
     if plan.updates_sensory:
         sensory = network.update_sensory_from_decoder(maps, sensory)
     alpha = maps.raw_alpha.clamp(0, 1)
-    return StepResult(alpha, _remembered(network, plan, replace(state, bank=bank), features, alpha, sensory), change)
+    after = _remembered(network, plan, replace(state, bank=bank), features, alpha, sensory)
+    return StepResult(alpha, after, change, overruled)
 
 
 def _value_from_memory(

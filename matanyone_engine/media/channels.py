@@ -90,12 +90,12 @@ def find_picture(parts: Sequence[Part], wanted: Selection, path: Path) -> Pictur
         raise PlateError(
             expected="channels R, G, B, one layer with them, or one luminance channel",
             came=f"{', '.join(name for part in parts for name in part.channels)} in {str(path)!r}",
-            action="Write the plate as R, G, B.",
+            action="Write the plate with channels R, G and B.",
         )
     left = [picture for picture in every if _fits(picture, wanted)]
     if not left:
         asked = PictureChannels(Part(0, wanted.part, None, (), ()), wanted.view, wanted.layer or "", ())
-        raise _unclear(f"{asked} in {str(path)!r}", every, "Choose one that is there.")
+        raise _unclear(f"{asked} in {str(path)!r}", every, "Choose one of those that the file has.")
     left = [picture for picture in left if picture.layer in _NO_LAYER] or left
     if len(left) > 1:
         left = [picture for picture in left if picture.view == default_view(parts)] or left

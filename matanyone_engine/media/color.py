@@ -59,10 +59,10 @@ _STRIPE_ROWS = 16
 
 
 class Levels(NamedTuple):
-    """Holds shares of a plate's pixels, 0..1, by what the view does to them; any one channel counts."""
+    """Holds shares of a plate's pixels, 0..1, by what the network's view does to them; any one channel counts."""
 
     above_knee: float
-    """In the shoulder: shown, with less contrast. 0 where the view has no shoulder."""
+    """In the shoulder: shown, with less contrast. 0 where the network's view has no shoulder."""
     above_white: float
     """Brighter than display white after exposure."""
     below_black: float
@@ -105,11 +105,11 @@ class NetworkView:
         way = self._way
         if way.space == way.target and not way.exposure:
             return np.clip(rgb, 0.0, 1.0)
-        view = np.empty(rgb.shape, dtype=np.float32)
+        seen = np.empty(rgb.shape, dtype=np.float32)
         for rows, linear in _linear_stripes(way, rgb):
             self._check_numbers(linear)
-            np.take(way.tone, _nearest_steps(linear), out=view[rows], mode="clip")
-        return view
+            np.take(way.tone, _nearest_steps(linear), out=seen[rows], mode="clip")
+        return seen
 
     def _check_numbers(self, linear: FloatImage) -> None:
         with np.errstate(invalid="ignore"):  # Inf - Inf is asked about again
@@ -118,7 +118,7 @@ class NetworkView:
             raise _no_transform(self.name, f"NaN in {int(np.isnan(linear).any(axis=-1).sum())} pixels")
 
     def levels(self, rgb: FloatImage) -> Levels:
-        """Measure how much of a plate, (H, W, 3) in its space, the view cannot show in full contrast."""
+        """Measure how much of a plate, (H, W, 3) in its space, the network's view cannot show in full contrast."""
         way = self._way
         white = 2.0**-way.exposure
         above_knee = above_white = below_black = 0

@@ -187,7 +187,7 @@ def known_space(name: str, who: str = "asked for") -> str:
     if not resolved:
         near = _near_names(name, config)
         raise ColourError(
-            expected=f"a colour space of {config_name()}",
+            expected=f"a colour space that {config_name()} knows",
             came=f"{name!r}, {who}",
             action=(f"Perhaps {' or '.join(near)}? " if near else "")
             + "Name it with --colorspace; 'matanyone-engine inspect --colorspaces' lists all.",
@@ -297,7 +297,7 @@ def _space_of_chromaticities(text: str) -> str:
             return space
     raise ColourError(
         expected="chromaticities of Rec.709, Rec.2020, P3, ACES2065-1, ACEScg or a known camera",
-        came=f"others in the plate's header: {text}",
+        came=f"unknown chromaticities in the plate's header: {text}",
         action="Name the plate's colour space with --colorspace.",
     )
 
@@ -305,9 +305,9 @@ def _space_of_chromaticities(text: str) -> str:
 def _default_space(header: PlateHeader | None, suffix: str) -> ColourChoice:
     if suffix in _LOG_SUFFIXES:
         raise ColourError(
-            expected=f"a colour space for the {suffix} plate",
-            came="none, and none is stated in the file",
-            action="Name it with --colorspace: whether it is logarithmic, and of which camera, cannot be guessed.",
+            expected=f"the colour space of the {suffix} plate",
+            came="no colour space, neither from you nor in the file",
+            action="Name it with --colorspace. Nobody can guess whether a plate is logarithmic, and of which camera.",
         )
     is_float = suffix in _FLOAT_SUFFIXES or (header is not None and header.pixel_format in FLOAT_FORMATS)
     kind = f"{'float' if is_float else 'integer'} {suffix} files"

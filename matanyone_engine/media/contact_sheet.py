@@ -80,7 +80,7 @@ class ContactSheet:
         if not self._rows:
             raise OutputError(
                 expected="at least one finished frame for the contact sheet",
-                came="none",
+                came="no finished frame",
                 action="Run the shot again; the sheet is written from its frames.",
             )
         write_png(path, _lay_out(self._rows))

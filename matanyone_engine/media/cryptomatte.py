@@ -52,9 +52,9 @@ def cryptomatte_attributes(objects: Sequence[str]) -> list[Attribute]:
     manifest = {name: f"{object_id(name):08x}" for name in objects}
     if len(set(manifest.values())) < len(manifest):
         raise SettingError(
-            expected="names of objects with ids of their own",
-            came=f"two of {', '.join(objects)} with the same Cryptomatte id",
-            action="Name one of them differently.",
+            expected="object names with different Cryptomatte ids",
+            came=f"the same id for two of {', '.join(objects)}",
+            action="Give one of them another name.",
         )
     prefix = f"cryptomatte/{mmh3.hash(TYPE_NAME.encode(), signed=False):08x}"[: len("cryptomatte/") + 7]
     said = {

@@ -31,11 +31,13 @@ def write_first_mask(path: Path, mask: FloatImage, header: PlateHeader, about: M
 def check_replaceable(path: Path) -> None:
     """Raise SettingError unless a first mask may be written there: no such file, or one that nobody has altered."""
     if path.suffix.lower() != SUFFIX:
-        raise SettingError(expected=f"an {SUFFIX} file for the mask", came=str(path), action="Write --out mask.exr.")
+        raise SettingError(
+            expected=f"a name ending in {SUFFIX} for the mask", came=str(path), action="Write --out mask.exr."
+        )
     if path.exists() and not _is_as_written(path):
         raise SettingError(
-            expected="a free name for the mask, or a mask that is as it was made",
-            came=f"{path}, which something else has written or altered",
+            expected="a free file name, or that of a mask that nobody has changed since it was made",
+            came=f"{path}, which was written or changed by something else",
             action="Choose another name, or move that file away first.",
         )
 

@@ -90,7 +90,7 @@ def check_choke(choke: int) -> None:
     """Raises SettingError for a core drawn in by less than 0 or more than 200 pixels."""
     if not 0 <= choke <= MOST_CHOKE:
         raise SettingError(
-            expected=f"a core drawn in by 0 to {MOST_CHOKE} pixels",
+            expected=f"a choke of 0 to {MOST_CHOKE} pixels",
             came=str(choke),
             action="Choose a number in between.",
         )
@@ -111,7 +111,7 @@ def _check(plate: FloatImage, alpha: FloatImage) -> None:
     raise PlateError(
         expected="a plate (H, W, 3) and its alpha (H, W), all numbers",
         came=came,
-        action="Estimate the foreground from the plate that the alpha was made of.",
+        action="Estimate the foreground from the plate that the alpha was made from.",
     )
 
 

@@ -25,6 +25,7 @@ import numpy.typing as npt
 from matanyone_engine.errors import MaskError
 from matanyone_engine.media.images import FloatImage
 from matanyone_engine.media.prompts import SHORTEST_SIDE, Prompts, Stroke, rough_size
+from matanyone_engine.sizes import Size
 
 BAND = 0.1
 """Of the shorter side: how far the edge may lie from the shape that strokes have made."""
@@ -56,13 +57,12 @@ def grabcut(seen: FloatImage, prompts: Prompts, start: FloatImage | None = None)
     start: (H, W) 0..1, a mask that is corrected: it is left as it is but near the strokes. h and w are rough_size().
     Raises MaskError where the prompts leave no background, or nothing is found.
     """
-    height, width = seen.shape[:2]
-    rows, columns = rough_size(height, width)
-    size = columns, rows
-    picture = np.rint(255.0 * cv2.resize(seen, size, interpolation=cv2.INTER_AREA)).astype(np.uint8)
-    known = marked(prompts if start is None else replace(prompts, box=None), (width, height), size)
+    plate = Size(*seen.shape[:2])
+    rough = rough_size(plate)
+    picture = np.rint(255.0 * cv2.resize(seen, rough.resolution, interpolation=cv2.INTER_AREA)).astype(np.uint8)
+    known = marked(prompts if start is None else replace(prompts, box=None), plate, rough)
     if start is not None:
-        known = corrected(known, cv2.resize(start, size, interpolation=cv2.INTER_AREA) > 0.5)
+        known = corrected(known, cv2.resize(start, rough.resolution, interpolation=cv2.INTER_AREA) > 0.5)
     on_subject = known == cv2.GC_FGD
     if on_subject.any():
         labels, rounds = around(shape(picture, known), known), ROUNDS
@@ -79,10 +79,10 @@ def grabcut(seen: FloatImage, prompts: Prompts, start: FloatImage | None = None)
 # ------------------------------------------------------------------------------------------- what the artist said
 
 
-def marked(prompts: Prompts, full: tuple[int, int], size: tuple[int, int]) -> Labels:
-    """Return what prompts say of each pixel, (h, w). full, size: (width, height) of the plate and of the answer."""
-    across, down = size[0] / full[0], size[1] / full[1]
-    labels = np.full(size[::-1], cv2.GC_PR_BGD, np.uint8)
+def marked(prompts: Prompts, plate: Size, rough: Size) -> Labels:
+    """Return what prompts say of each pixel, (h, w), at the rough size. The prompts count in pixels of the plate."""
+    across, down = rough.width / plate.width, rough.height / plate.height
+    labels = np.full(rough, cv2.GC_PR_BGD, np.uint8)
     if prompts.box is not None:
         x0, y0, x1, y1 = prompts.box
         left, top = int(x0 * across), int(y0 * down)
@@ -126,12 +126,11 @@ def kept(start: FloatImage, mask: FloatImage, prompts: Prompts) -> FloatImage:
 
     Under the strokes themselves it is 1 or 0, as they say, whatever the colours are.
     """
-    height, width = start.shape
-    rows, columns = rough_size(height, width)
-    labels = marked(replace(prompts, box=None), (width, height), (columns, rows))
+    plate = Size(*start.shape)
+    labels = marked(replace(prompts, box=None), plate, rough_size(plate))
     subject, beside = ((labels == value).astype(np.float32) for value in (cv2.GC_FGD, cv2.GC_BGD))
     reached = cv2.GaussianBlur(near((subject + beside) > 0).astype(np.float32), (0, 0), 3.0)
-    soft, subject, beside = (cv2.resize(each, (width, height)) for each in (reached, subject, beside))
+    soft, subject, beside = (cv2.resize(each, plate.resolution) for each in (reached, subject, beside))
     changed = start + soft * (mask - start)
     return np.asarray(np.minimum(np.maximum(changed, subject), 1 - beside), dtype=np.float32)
 
@@ -140,14 +139,14 @@ def _check_both_sides(labels: Labels) -> None:
     inside = int(((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)).sum())
     if inside < _LEAST_SAMPLES:
         raise MaskError(
-            expected="a box and strokes that leave some of the subject",
-            came=f"{inside} pixels of {labels.shape[1]}x{labels.shape[0]}",
+            expected="a box and strokes that leave enough of the subject",
+            came=f"only {inside} of {labels.size} pixels",
             action="Draw the box larger, or the strokes beside the subject thinner: --brush.",
         )
     if labels.size - inside < _LEAST_SAMPLES:
         raise MaskError(
-            expected="some of the plate outside of the box, to learn what is not the subject",
-            came="a box around all of it",
+            expected="some plate outside the box, from which the background is learnt",
+            came="a box around the whole plate",
             action="Draw the box closer, or add a stroke beside the subject: --point x,y,-.",
         )
 

@@ -25,6 +25,7 @@ from matanyone_engine.errors import BadInput, PlateError
 from matanyone_engine.media import exr
 from matanyone_engine.media.channels import Part, Selection, find_picture, views_of
 from matanyone_engine.media.sequence import is_movie
+from matanyone_engine.sizes import Resolution
 
 FloatImage = npt.NDArray[np.float32]
 
@@ -97,9 +98,9 @@ class PlateHeader:
     layer: str = ""
 
     @property
-    def size(self) -> tuple[int, int]:
-        """The (width, height) of the display window: the size of the plate, of its mask and of its alpha."""
-        return self.display_window.width, self.display_window.height
+    def resolution(self) -> Resolution:
+        """Returns the size of the display window: that of the plate, of its mask and of its alpha."""
+        return Resolution(self.display_window.width, self.display_window.height)
 
     @property
     def canvas(self) -> DataWindow:
@@ -161,7 +162,7 @@ def check_bounds(path: Path, most_pixels: int) -> None:
                 raise PlateError(
                     expected=f"at most {MOST_PARTS} parts, {MOST_CHANNELS} channels and {most_pixels} pixels a part",
                     came=f"part {part} with {spec.nchannels} channels of {spec.width}x{spec.height} pixels",
-                    action="Write the plate again without what the matte does not need.",
+                    action="Write the plate again without the channels that the matte does not need.",
                 )
             part += 1
         last_error(image)  # that there is no further part was the question, not a fault
@@ -198,7 +199,7 @@ def read_channel(path: Path, name: str) -> FloatImage:
             raise PlateError(
                 expected=f"a channel {name} in {str(path)!r}",
                 came=", ".join(spec.channelnames),
-                action="Check that all files are of one run.",
+                action="Check that all files come from the same run.",
             )
         channels = ImageChannels(path, image, 0, spec, (spec.channelnames.index(name),))
         found: FloatImage = into_display(channels, read_data(channels, PlateError))[..., 0]
@@ -392,8 +393,8 @@ def _find_rgb(path: Path, image: Any, wanted: Selection) -> ImageChannels:
     if image.format_name() == "openexr" and any(str(spec.channelformat(at)) == "uint" for at in picture.columns):
         raise PlateError(
             expected="half or float colours",
-            came=f"32-bit integers, which EXR has for ids, in {str(path)!r}",
-            action="Write the plate as half or float, or choose another: --layer.",
+            came=f"32-bit integers, which EXR uses for ids, in {str(path)!r}",
+            action="Write the plate as half or float, or choose another layer with --layer.",
         )
     return ImageChannels(
         path, image, picture.part.number, spec, picture.columns, picture.view, picture.part.name, picture.layer
@@ -454,6 +455,7 @@ def into_display(channels: ImageChannels, pixels: Any) -> Any:
 def read_data(channels: ImageChannels, error: type[BadInput], kind: Any = oiio.FLOAT) -> FloatImage:
     """Read the channels in the order asked for, (H, W, C) over the data window. Raises error if they are not there."""
     spec = channels.spec
+    check_canvas(channels.path, spec, error)
     first, last = min(channels.columns), max(channels.columns) + 1
     pixels = channels.image.read_image(channels.part, 0, first, last, kind)
     _check_read(channels, pixels, error)

@@ -218,9 +218,13 @@ def check_delivery(delivery: Delivery, suffix: str, header: PlateHeader, *, line
     _check_choice("depth", delivery.depth, DEPTHS)
     layout = LAYOUTS[delivery.layout]
     if suffix not in layout.suffixes:
-        raise _cannot(f"layout '{delivery.layout}' as {', '.join(layout.suffixes)}", suffix, "Name the output so.")
+        raise _cannot(
+            f"layout '{delivery.layout}' as {', '.join(layout.suffixes)}",
+            suffix,
+            "Give the output a name that ends so.",
+        )
     if delivery.compression and suffix != ".exr":
-        raise _cannot("a compression for .exr files only", f"{delivery.compression} for {suffix}", "Leave it out.")
+        raise _cannot("--compression for .exr files only", f"{delivery.compression} for {suffix}", "Leave it out.")
     if suffix != ".exr":
         _check_sixteen_bit(delivery, layout, suffix, header)
     if delivery.layout == "cryptomatte":
@@ -229,7 +233,7 @@ def check_delivery(delivery: Delivery, suffix: str, header: PlateHeader, *, line
         raise _cannot(
             "a scene-linear plate to multiply by its alpha",
             "a plate in a space with a transfer curve",
-            "Take --layout straight, and premultiply after the host has linearised it.",
+            "Use --layout straight, and premultiply in your application after it has linearised the colours.",
         )
     _check_additions(delivery, suffix)
 
@@ -243,7 +247,7 @@ def _check_additions(delivery: Delivery, suffix: str) -> None:
     }
     for expected, asked in additions.items():
         if asked and suffix != ".exr":
-            raise _cannot(expected, suffix, "Name the output .exr.")
+            raise _cannot(expected, suffix, "Give the output a name that ends in .exr.")
     if delivery.split is not None:
         check_choke(delivery.split)
 
@@ -256,7 +260,11 @@ def _check_choice(option: str, asked: str | None, choices: Iterable[str]) -> Non
 def _check_sixteen_bit(delivery: Delivery, layout: Layout, suffix: str, header: PlateHeader) -> None:
     """Integers hold 0 to 1 only: they are no place for scene-linear colours."""
     if delivery.depth == "half" or (delivery.depth == "float" and suffix not in _TIFF):
-        raise _cannot("depth half for .exr, float for .exr and .tif", f"{delivery.depth} for {suffix}", "Leave it out.")
+        raise _cannot(
+            "--depth half for .exr only, or --depth float for .exr and .tif",
+            f"{delivery.depth} for {suffix}",
+            "Leave it out.",
+        )
     if layout.shows_plate and delivery.depth is None and header.pixel_format in FLOAT_FORMATS:
         raise _cannot(
             f"an output that holds the plate's {header.pixel_format} values",
@@ -269,7 +277,9 @@ def _check_cryptomatte(delivery: Delivery) -> None:
     """Its ids are the bits of 32-bit floats: one changed bit is another object."""
     if delivery.depth == "half" or delivery.compression in LOSSY:
         asked = delivery.compression if delivery.compression in LOSSY else "half"
-        raise _cannot("Cryptomatte as 32-bit floats without loss", str(asked), "Leave --depth and --compression out.")
+        raise _cannot(
+            "Cryptomatte as 32-bit floats with lossless compression", str(asked), "Leave --depth and --compression out."
+        )
 
 
 def _cannot(expected: str, came: str, action: str) -> SettingError:
@@ -415,7 +425,7 @@ def alpha_of(content: FrameContent, name: str) -> FloatImage:
     alpha = content.alphas.get(name)
     if alpha is not None:
         return alpha
-    width, height = content.header.size
+    width, height = content.header.resolution
     return np.zeros((height, width), np.float32)
 
 
@@ -463,7 +473,7 @@ def _in_display(pixels: FloatImage, header: PlateHeader) -> FloatImage:
 
 
 def _check_alpha(alpha: FloatImage, header: PlateHeader) -> None:
-    width, height = header.size
+    width, height = header.resolution
     if alpha.shape != (height, width):
         came = f"shape {alpha.shape}"
     elif not np.isfinite(alpha).all():
@@ -475,5 +485,5 @@ def _check_alpha(alpha: FloatImage, header: PlateHeader) -> None:
     raise BadResult(
         expected=f"an alpha of {width}x{height} pixels, 0 to 1, for {str(header.path)!r}",
         came=came,
-        action="Nothing was written for this frame. Report this with the log: the engine must not answer so.",
+        action="Nothing was written for this frame. This is a defect of the engine: report it with the log.",
     )

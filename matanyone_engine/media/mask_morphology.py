@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Grows and shrinks masks.
 
-Everything the engine does itself is a grey-scale operation: soft edges move, they do not harden. The thresholding
-way of the reference is here under its own name, for parity only.
+Every operation works on grey values: soft edges move, and they do not harden.
 """
 
 from __future__ import annotations
@@ -59,23 +58,3 @@ def _dilate_largely(mask: FloatImage, disc: npt.NDArray[Any]) -> FloatImage:
             if above < below:
                 np.maximum(grown[above:below], runs[above + down : below + down], out=grown[above:below])
     return grown
-
-
-def upstream_guide_mask(mask: npt.NDArray[np.generic], dilate: int, erode: int) -> FloatImage:
-    """Return the reference's guide mask: (H, W) 0..255 in, (H, W) float32 0..255 out.
-
-    dilate > 0: everything that is not 0, dilated; erode > 0: then everything that is 255, eroded; each gives 0 or
-    255. With both 0 the values stay as they are. dilate and erode are the *sizes* of the ellipse, not radii: even
-    ones are asymmetric and move the mask by a fraction of a pixel, as they do in the reference.
-    """
-    guide = np.asarray(mask, dtype=np.float32)
-    if dilate > 0:
-        guide = _binary(guide != 0, cv2.MORPH_DILATE, dilate)
-    if erode > 0:
-        guide = _binary(guide == 255, cv2.MORPH_ERODE, erode)
-    return guide.copy()
-
-
-def _binary(inside: npt.NDArray[np.bool_], operation: int, size: int) -> FloatImage:
-    ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
-    return np.asarray(cv2.morphologyEx(inside.astype(np.float32) * 255, operation, ellipse), dtype=np.float32)

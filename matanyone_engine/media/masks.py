@@ -42,6 +42,7 @@ from matanyone_engine.media.label_maps import (
     palette_of,
 )
 from matanyone_engine.media.mask_channels import MaskSource, MatteChannels, in_layer, mattes_of, named, single_channels
+from matanyone_engine.sizes import Resolution
 
 BLACKEST_MASK = 1.5 / 255.0
 """A mask with nothing above this is taken for black: half a step over 1/255, however that was rounded."""
@@ -56,28 +57,26 @@ _MOST_NAMED = 12
 """Labels or channels that a message lists."""
 
 
-def read_mask(source: Path | MaskSource, expected_size: tuple[int, int], view: str | None = None) -> FloatImage:
+def read_mask(source: Path | MaskSource, plate: Resolution, view: str | None = None) -> FloatImage:
     """Read a mask, (H, W) float32 0..1, soft edges kept.
 
-    source: the file, perhaps with a layer or a label that was chosen. expected_size: the plate's (width, height).
+    source: the file, perhaps with a layer or a label that was chosen. plate: how large the mask must be.
     view: which mask, of a file with several views; a file that speaks of no views has one mask for all.
     Raises MaskError: unreadable, of another size, several mattes to choose from, a picture, a label map, NaN, values
     outside 0..1, black (nothing above 1.5/255), or without that view.
     """
     source = _as_source(source)
-    mask, channel = _read(source, expected_size, view)
+    mask, channel = _read(source, plate, view)
     checked = _check_range(mask, source, channel)
     if checked.max() <= BLACKEST_MASK:
-        raise _bad_mask(source, channel, f"nothing above {checked.max():.4g}: the mask is black")
+        raise _bad_mask(source, channel, f"a black mask (no value is above {checked.max():.4g})")
     return checked
 
 
-def read_constraint_mask(
-    source: Path | MaskSource, expected_size: tuple[int, int], view: str | None = None
-) -> FloatImage:
+def read_constraint_mask(source: Path | MaskSource, plate: Resolution, view: str | None = None) -> FloatImage:
     """Read a mask that may be black: (H, W) float32 0..1, as read_mask() does otherwise. Raises MaskError."""
     source = _as_source(source)
-    mask, channel = _read(source, expected_size, view)
+    mask, channel = _read(source, plate, view)
     return _check_range(mask, source, channel)
 
 
@@ -102,21 +101,21 @@ def _as_source(source: Path | MaskSource) -> MaskSource:
     return source if isinstance(source, MaskSource) else MaskSource(source)
 
 
-def _read(source: MaskSource, size: tuple[int, int], view: str | None) -> tuple[FloatImage, str]:
+def _read(source: MaskSource, plate: Resolution, view: str | None) -> tuple[FloatImage, str]:
     """The mask's values, not yet checked, and the name of the channel they are from."""
     with open_image(source.path, MaskError) as image:
         candidates = _candidates(source, image, view)
         for spec, _ in candidates:
-            _check_spec(source, spec, size)
+            _check_spec(source, spec, plate)
         matte, forced = _chosen(source, image, candidates)
         return _values(source, matte, forced=forced), matte.channels.name
 
 
-def _check_spec(source: MaskSource, spec: Any, size: tuple[int, int]) -> None:
+def _check_spec(source: MaskSource, spec: Any, plate: Resolution) -> None:
     check_flat_and_upright(source.path, spec, MaskError)
-    if (spec.full_width, spec.full_height) != size:
+    if (spec.full_width, spec.full_height) != plate:
         raise MaskError(
-            expected=f"a mask of the plate's size, {size[0]}x{size[1]}",
+            expected=f"a mask of the plate's size, {plate}",
             came=f"{spec.full_width}x{spec.full_height} in {str(source.path)!r}",
             action="Render the mask at the plate's size; it is never stretched.",
         )
@@ -352,5 +351,5 @@ def _bad_mask(source: MaskSource, channel: str, came: str) -> MaskError:
     return MaskError(
         expected="a mask from 0 (outside) to 1 (the subject) that shows the subject",
         came=f"{came}, in channel {channel} of {str(source.path)!r}",
-        action="Check what was written as mask, and in which channel.",
+        action="Check what was written as the mask, and in which channel.",
     )

@@ -117,7 +117,7 @@ def least_bytes(header: PlateHeader, frames: int, raw: int = 0) -> int:
 
     raw: bytes of a pixel where nothing is compressed, which is then no estimate (layouts.raw_bytes).
     """
-    width, height = header.size
+    width, height = header.resolution
     return int(width * height * frames * (raw or LEAST_BYTES_PER_PIXEL))
 
 
@@ -290,5 +290,5 @@ def _not_written(path: Path, why: str, expected: str = "to write the alpha") -> 
     return OutputError(
         expected=expected,
         came=f"{why}: {str(path)!r}",
-        action="Check the room on the disk and the permissions of the folder; nothing half-written was left.",
+        action="Check the free room on the disk and the permissions of the folder. No unfinished file was left.",
     )

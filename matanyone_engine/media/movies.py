@@ -135,7 +135,7 @@ class Movie:
         self._kept, first = {}, frame
         if frame < self._next:
             self._restart()
-            width, height = self._stream.header.size
+            width, height = self._stream.header.resolution
             first = frame - _KEPT_BYTES // (6 * width * height)
         while self._next <= frame:
             decoded = self._stream.take() if self._next >= first else self._stream.skip() or None
@@ -167,7 +167,7 @@ class Movie:
             raise PlateError(
                 expected=f"a frame from {self.frames[0]} to {self.frames[-1]} of {self.name!r}",
                 came=f"frame {frame}",
-                action="Ask for frames that are there; a movie's first frame is number 1.",
+                action="Ask for frames that the movie has. Its first frame is number 1.",
             )
 
 

@@ -28,7 +28,7 @@ def tokens_of(text: str) -> frozenset[str]:
             raise SettingError(
                 expected="{shot}, {object} and {version:03d} as tokens of the output name",
                 came=f"{match[0]} in {text!r}",
-                action="Use these, or no braces.",
+                action="Use these, or leave the braces out.",
             )
     return frozenset(match["name"] for match in _TOKEN.finditer(text))
 

@@ -113,7 +113,7 @@ def open_plate(text: str | Path, first_movie_frame: int = FIRST_FRAME, wanted: S
             raise PlateError(
                 expected="a file with views, parts or layers to choose from",
                 came=f"the movie {path.name!r}",
-                action="Leave --view, --part and --layer out.",
+                action="Leave --view, --part and --layer out: a movie has one picture.",
             )
         return Movie(path, first_movie_frame)
     return SequencePlate(find_sequence(path), wanted)
@@ -130,11 +130,11 @@ def check_plates(
     first = plate.header(frames[0])
     for done, frame in enumerate(frames, start=1):
         header = plate.header(frame)
-        if header.size != first.size:
+        if header.resolution != first.resolution:
             raise PlateError(
-                expected=f"every frame of {plate.name!r} as large as frame {frames[0]}, {_size(first)}",
-                came=f"{_size(header)} at frame {frame}",
-                action="Run the parts of the plate one by one, or bring them to one size.",
+                expected=f"every frame of {plate.name!r} at the size of frame {frames[0]}, {first.resolution}",
+                came=f"{header.resolution} at frame {frame}",
+                action="Run the parts of the plate one by one, or bring all frames to one size.",
             )
         _check_same_picture(plate, header, first, frame)
         if header.pixel_format in FLOAT_FORMATS:
@@ -151,7 +151,7 @@ def _check_same_picture(plate: PlateSource, header: PlateHeader, first: PlateHea
         raise PlateError(
             expected=f"{describe_picture(first)} in every frame of {plate.name!r}",
             came=f"{describe_picture(header)} at frame {frame}",
-            action="Choose one that all frames have: --view, --part or --layer.",
+            action="Choose a picture that all frames have: --view, --part or --layer.",
         )
 
 
@@ -159,7 +159,3 @@ def describe_picture(header: PlateHeader) -> str:
     """'view left, layer beauty': where in its file the picture is; PLAIN_PICTURE where the file says no more."""
     named = (("view", header.view), ("part", header.part), ("layer", header.layer))
     return ", ".join(f"{what} {name}" for what, name in named if name) or PLAIN_PICTURE
-
-
-def _size(header: PlateHeader) -> str:
-    return f"{header.size[0]}x{header.size[1]}"

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from matanyone_engine.errors import MaskError
+from matanyone_engine.sizes import Resolution, Size
 
 BRUSH = 0.01
 """Width of strokes where nobody says, as a part of the plate's shorter side."""
@@ -67,52 +68,51 @@ class Prompts:
         box = () if self.box is None else (f"box {','.join(map(str, self.box))}",)
         return "; ".join((*box, *(f"stroke {stroke}" for stroke in self.strokes)))
 
-    def on(self, size: tuple[int, int], correcting: bool = False) -> Prompts:
-        """Return the prompts as they apply to a plate of this (width, height): box cut at its border, brush in pixels.
+    def on(self, plate: Resolution, correcting: bool = False) -> Prompts:
+        """Return the prompts as they apply to a plate of this size: box cut at its border, brush in pixels.
 
         correcting: there is a mask that is corrected, so any stroke will do.
 
         Raises MaskError: no box and nothing on the subject, a box that is empty or off the plate, points off the
         plate, strokes on the subject outside of the box, a brush that is no width.
         """
-        box = None if self.box is None else _cut(self.box, size)
+        box = None if self.box is None else _cut(self.box, plate)
         if box is None and not any(stroke.subject or correcting for stroke in self.strokes):
             raise _bad(
-                "a box around the subject, or a stroke on it", "neither", "Give --box x0,y0,x1,y1 or --point x,y,+"
+                "a box around the subject, or a stroke on it", "neither", "Give --box x0,y0,x1,y1 or --point x,y,+."
             )
         for stroke in self.strokes:
-            _check_points(stroke.points, (0, 0, *size), f"points on the plate, {size[0]}x{size[1]} pixels")
+            _check_points(stroke.points, (0, 0, *plate), f"points on the plate, {plate} pixels")
             if box is not None and stroke.subject:
-                _check_points(stroke.points, box, f"the subject inside the box {','.join(map(str, box))}")
-        brush = BRUSH * min(size) if self.brush is None else self.brush
-        if not 0.0 < brush <= min(size):
+                _check_points(stroke.points, box, f"strokes on the subject inside the box {','.join(map(str, box))}")
+        brush = BRUSH * min(plate) if self.brush is None else self.brush
+        if not 0.0 < brush <= min(plate):
             raise _bad(
-                f"a brush of more than 0 and at most {min(size)} pixels", f"{brush:g}", "Choose a width in between."
+                f"a brush of more than 0 and at most {min(plate)} pixels", f"{brush:g}", "Choose a width in between."
             )
         return replace(self, box=box, brush=brush)
 
 
-def rough_size(height: int, width: int) -> tuple[int, int]:
-    """Return (height, width) of a rough mask for a plate: its shape, SHORTEST_SIDE on the shorter side at most."""
-    scale = min(1.0, SHORTEST_SIDE / min(height, width))
-    return max(1, round(height * scale)), max(1, round(width * scale))
+def rough_size(plate: Size) -> Size:
+    """Return the size of a rough mask for a plate: its shape, SHORTEST_SIDE on the shorter side at most."""
+    scale = min(1.0, SHORTEST_SIDE / min(plate))
+    return Size(*(max(1, round(side * scale)) for side in plate))
 
 
-def _cut(box: tuple[int, int, int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
+def _cut(box: tuple[int, int, int, int], plate: Resolution) -> tuple[int, int, int, int]:
     """What of a box lies on the plate. Raises MaskError where nothing does."""
-    width, height = size
     x0, y0, x1, y1 = box
     if x0 >= x1 or y0 >= y1:
         raise _bad("a box x0,y0,x1,y1 with x1 and y1 larger than x0 and y0", _said(box), "Draw it around the subject.")
-    if x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
-        raise _bad(f"a box on the plate, {width}x{height} pixels", _said(box), "Count from the plate's top left.")
-    return max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
+    if x1 <= 0 or y1 <= 0 or x0 >= plate.width or y0 >= plate.height:
+        raise _bad(f"a box on the plate, {plate} pixels", _said(box), "Count from the plate's top left.")
+    return max(x0, 0), max(y0, 0), min(x1, plate.width), min(y1, plate.height)
 
 
 def _check_points(points: Sequence[Point], within: tuple[int, int, int, int], expected: str) -> None:
     x0, y0, x1, y1 = within
     if not points:
-        raise _bad("strokes of at least one point", "one without any", "Leave it out.")
+        raise _bad("at least one point in each stroke", "a stroke without points", "Leave that stroke out.")
     for x, y in points:
         if not (math.isfinite(x) and math.isfinite(y) and x0 <= x < x1 and y0 <= y < y1):
             raise _bad(expected, f"a point at {x:g},{y:g}", "Move the point, or draw the box larger.")

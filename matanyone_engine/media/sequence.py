@@ -334,9 +334,9 @@ def _match_pattern(path: Path, token: re.Match[str]) -> FrameSequence:
         frames &= set(declared)
     if not frames:
         raise PlateError(
-            expected=f"frames that fit {path.name!r}",
-            came=f"none in {str(folder)!r}",
-            action="Check the name, and that the number of # signs is the number of digits.",
+            expected=f"files that match {path.name!r}",
+            came=f"no such file in {str(folder)!r}",
+            action="Check the name, and write as many # as the frame numbers have digits.",
         )
     return FrameSequence(folder, prefix, padding, suffix, tuple(sorted(frames)), declared)
 
@@ -351,7 +351,7 @@ def _padding_on_disk(path: Path, numbers: list[str]) -> int:
     paddings = sorted(_by_padding(numbers)) if numbers else [0]
     if len(paddings) > 1:
         raise FrameRangeError(
-            expected=f"files numbered one way for {path.name!r}",
+            expected=f"frame numbers of one length for {path.name!r}",
             came=f"numbers of {' and '.join(map(str, paddings))} digits",
             action="Write as many # as the frames you mean have digits.",
         )
@@ -395,7 +395,7 @@ def select_frames(
         raise PlateError(
             expected=f"at least one of the frames {describe_frames(wanted)[:200]} of {sequence.name!r}",
             came=f"only {_name_frames(sequence.frames)}",
-            action="Ask for frames that are there.",
+            action="Ask for frames that the plate has.",
         )
     return frames
 
@@ -409,7 +409,7 @@ def select_between(sequence: HasFrames, first: int, last: int, missing: Literal[
         raise PlateError(
             expected=f"every frame of {sequence.name!r} from {first} to {last}",
             came=f"{_count(count)} ({named}{', ...' if len(gaps) > 20 else ''}) missing",
-            action="Restore the frames, take a stray file with a far number away, or run without: --missing skip.",
+            action="Restore the frames, remove a stray file with a far-off number, or run without: --missing skip.",
         )
     return tuple(frame for frame in sequence.frames if first <= frame <= last)
 
@@ -422,7 +422,7 @@ def _absent(sequence: HasFrames, wanted: Sequence[int], absent: Sequence[int]) -
         return PlateError(
             expected=f"frames of {sequence.name!r}, which has {first} to {last}{numbered}",
             came=f"{_name_frames(absent)} asked for and not among them",
-            action="Ask for frames that are there, or leave the others out: --missing skip.",
+            action="Ask for frames that the plate has, or leave the others out: --missing skip.",
         )
     return PlateError(
         expected=f"every frame of {sequence.name!r} from {wanted[0]} to {wanted[-1]}",
@@ -468,7 +468,7 @@ class OutputPattern:
             raise SettingError(
                 expected="a file name for the alphas, such as out/alpha.####.exr",
                 came=f"the folder {str(text)!r}",
-                action="Add the name.",
+                action="Add the name of the files, such as alpha.####.exr.",
             )
         name = _with_suffix(path.name)
         token = _last_token(name)
@@ -476,7 +476,7 @@ class OutputPattern:
             return cls(path.parent, name[: -len(Path(name).suffix)], None, Path(name).suffix, numbered=False)
         if token["range"]:
             raise SettingError(
-                expected="an output name with #### alone in place of the frame number",
+                expected="an output name with just #### in place of the frame number",
                 came=f"the range {token['range']} in {name!r}",
                 action="Say which frames to run with --frames.",
             )
@@ -515,7 +515,7 @@ class OutputPattern:
             output = self.path(frame, default_padding)
             if output.exists() and _identity(output) in identities:
                 raise SettingError(
-                    expected="an output name of its own for the alphas",
+                    expected="an output name that no input has",
                     came=f"{str(output)!r}, which is an input",
                     action="Choose another folder or name: the plate is never overwritten.",
                 )
@@ -528,9 +528,9 @@ def _with_suffix(name: str) -> str:
         return name
     if suffix.lower() in READABLE_SUFFIXES | MOVIE_SUFFIXES:
         raise SettingError(
-            expected=f"alphas as one of {', '.join(WRITABLE_SUFFIXES)}",
+            expected=f"an output name that ends in one of {', '.join(WRITABLE_SUFFIXES)}",
             came=f"{suffix!r} in {name!r}",
-            action="Use .exr; .png and .tif are written with 16 bits.",
+            action="Use .exr, or .png and .tif, which are written with 16 bits.",
         )
     return f"{name}.exr"
 

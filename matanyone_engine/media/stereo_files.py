@@ -35,7 +35,7 @@ def join_views(files: Mapping[str, Path], path: Path) -> None:
         raise OutputError(
             expected=f"to write the views {', '.join(views)} into one file",
             came=f"{error.strerror or error}: {str(path)!r}",
-            action="Check the room on the disk and the permissions of the folder; the views' own files are untouched.",
+            action="Check the disk and the permissions of the folder. The views' own files are untouched.",
         ) from error
 
 
@@ -49,9 +49,9 @@ def _stored(view: str, path: Path) -> tuple[Any, Any]:
         spec = image.spec().copy()
         said = spec.get_string_attribute("view")
         if said not in ("", view):
-            raise _no_view(view, path, f"it says that it is view {said}")
+            raise _no_view(view, path, f"its header names the view {said}")
         if image.seek_subimage(1, 0) or spec.tile_width or spec.getattribute("multiView"):
-            raise _no_view(view, path, "more than one part or view, or tiles")
+            raise _no_view(view, path, "it has several parts or views, or tiles")
         last_error(image)
         pixels = image.read_image(0, 0, 0, spec.nchannels, spec.format)
         complaint = last_error(image)
@@ -70,7 +70,7 @@ def _no_view(view: str, path: Path, why: str) -> PlateError:
     return PlateError(
         expected=f"one plain EXR for view {view}",
         came=f"{str(path)!r}: {why.strip()}",
-        action="Name the files of the views with %V, as the matte wrote them.",
+        action="Write %V in place of the view's name, as in the output name of the matte.",
     )
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from matanyone_engine.media.color import decode_srgb, encode_srgb
 from matanyone_engine.media.images import FloatImage
+from matanyone_engine.sizes import Size
 
 Sheet = NDArray[np.uint8]
 """(h, w, 3), sRGB."""
@@ -39,7 +40,7 @@ class Thumbnails:
     @classmethod
     def of(cls, rgb: FloatImage, alpha: FloatImage, widest: int) -> Thumbnails:
         """Shrink rgb, (H, W, 3) display-referred sRGB, and alpha, (H, W): 0..1, the rest is clipped. Never enlarges."""
-        size = fitting(alpha.shape, widest)
+        size = fitting(Size(*alpha.shape), widest)
         linear = decode_srgb(np.clip(rgb, 0, 1))
         opacity = np.clip(alpha, 0, 1)[..., None]
         return cls(shrunk(linear, size), shrunk(linear * opacity, size), shrunk(opacity, size)[..., None])
@@ -67,15 +68,15 @@ class Thumbnails:
         return as_bytes(encode_srgb(self.subject + (1 - self.cover) * background))
 
 
-def fitting(shape: tuple[int, ...], widest: int) -> tuple[int, int]:
-    """Return (width, height) of an image (H, W, ...) in the same proportions, never larger than it is."""
-    scale = min(1.0, widest / shape[1])
-    return max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale))
+def fitting(image: Size, widest: int) -> Size:
+    """Return the size that an image has in the same proportions once it is at most so wide; it is never enlarged."""
+    scale = min(1.0, widest / image.width)
+    return Size(*(max(1, round(side * scale)) for side in image))
 
 
-def shrunk(image: FloatImage, size: tuple[int, int]) -> FloatImage:
-    """Shrink an image to (width, height), by areas."""
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
+def shrunk(image: FloatImage, size: Size) -> FloatImage:
+    """Shrink an image (H, W, ...) to this size, by areas."""
+    return np.asarray(cv2.resize(image, size.resolution, interpolation=cv2.INTER_AREA), dtype=np.float32)
 
 
 def as_bytes(image: FloatImage) -> Sheet:

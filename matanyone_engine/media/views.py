@@ -40,7 +40,9 @@ def check_view(view: str) -> None:
     """Check a view's name. Raises SettingError for one that is not letters, digits, _ and -."""
     if not _NAME.fullmatch(view):
         raise SettingError(
-            expected="a view's name: a letter, then letters, digits, _ and -", came=repr(view), action="Correct it."
+            expected="a view's name: a letter, then letters, digits, _ and -",
+            came=repr(view),
+            action="Correct the name.",
         )
 
 
@@ -53,7 +55,7 @@ def views_on_disk(text: str) -> list[str]:
     depth = next(number for number, part in enumerate(parts) if has_view(part))
     if "%V" not in parts[depth]:
         raise SettingError(
-            expected="the views to be named", came=f"%v in {text!r}", action="Write --view left --view right."
+            expected="the names of the views", came=f"%v in {text!r}", action="Write --view left --view right."
         )
     folder = Path(*parts[:depth])
     before, _, after = parts[depth].partition("%V")

@@ -19,6 +19,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
+from matanyone_engine.memory.long_term import LongTermPolicy
 from matanyone_engine.memory.read import DEFAULT_BLOCK_BYTES, Reading, read, similarity
 
 FRESH_LIFE = 1e-7
@@ -81,23 +82,12 @@ def _gather(x: Tensor, index: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class LongTermLimits:
-    """Limits of long-term memory, in frames of temporary tokens and in tokens (spec 3.3)."""
-
-    max_frames: int
-    min_frames: int
-    prototypes: int
-    max_tokens: int
-    buffer_tokens: int
-
-
-@dataclass(frozen=True)
 class MemoryBank:
     """Working memory and, where limits for it are given, long-term memory of one object."""
 
     frames: int
     """Frames of working memory kept, the permanent one included; not used with long-term memory."""
-    long_term: LongTermLimits | None = None
+    long_term: LongTermPolicy | None = None
     tokens: Tokens | None = None
     prototypes: int = 0
     """Tokens at the front that are long-term."""
@@ -182,7 +172,7 @@ class MemoryBank:
         kept = Tokens.joined([tokens.part(0, first), tokens.part(first + gone)])
         return replace(self, tokens=kept, stored=(first, *temporary[surplus:]))
 
-    def _consolidated(self, limits: LongTermLimits) -> MemoryBank:
+    def _consolidated(self, limits: LongTermPolicy) -> MemoryBank:
         """Turn all but the newest temporary frames into prototypes once there are too many of them."""
         if len(self.stored) < limits.max_frames:
             return self
@@ -204,7 +194,7 @@ def _usage(tokens: Tokens) -> Tensor:
     return tokens.use / tokens.life
 
 
-def _useful(stored: Tokens, limits: LongTermLimits) -> Tokens:
+def _useful(stored: Tokens, limits: LongTermPolicy) -> Tokens:
     """Long-term tokens that stay when the next prototypes come: all, or the most used where room runs out."""
     if len(stored) < limits.max_tokens - limits.prototypes:
         return stored

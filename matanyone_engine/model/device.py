@@ -11,12 +11,15 @@ from matanyone_engine.errors import DeviceError
 if TYPE_CHECKING:
     import torch
 
-_FORM = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+_FORM = re.compile(r"auto|cpu|mps|(cuda|xpu)(:\d+)?")
+FORMS = "auto, cpu, cuda, cuda:N, xpu, xpu:N or mps"
+"""What a user may write."""
+_MAKERS = {"cuda": "CUDA", "xpu": "Intel XPU"}
 
 
 def choose_device(text: str = "auto") -> torch.device:
-    """Return the device for 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'. 'auto' takes CUDA, then Apple's Metal, then the
-    CPU.
+    """Return the device for one of FORMS. 'auto' takes CUDA (torch calls AMD's ROCm so, too), then Intel's XPU, then
+    Apple's Metal, then the CPU.
 
     Raises DeviceError for another word, or a device that is not there: work never moves to another one in silence.
     """
@@ -27,8 +30,8 @@ def choose_device(text: str = "auto") -> torch.device:
     if text == "auto":
         return torch.device(_best())
     device = torch.device(text)
-    if device.type == "cuda":
-        _require_cuda(device.index or 0, text)
+    if device.type in _MAKERS:
+        _require(device.type, device.index or 0, text)
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise _error("'mps', and Apple's Metal is not available here")
     return device
@@ -39,24 +42,41 @@ def _best() -> str:
 
     if torch.cuda.is_available():
         return "cuda"
+    if device_count("xpu"):
+        return "xpu"
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _require_cuda(index: int, text: str) -> None:
+def device_count(kind: str) -> int:
+    """Return how many devices of a kind, 'cuda' or 'xpu', torch can use."""
     import torch
 
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    module = getattr(torch, kind, None)  # torch 2.4 may have no xpu
+    return int(module.device_count()) if module is not None and module.is_available() else 0
+
+
+def built_for(kind: str) -> bool:
+    """Return whether this torch was built for a kind of device, 'cuda' or 'xpu'."""
+    import torch
+
+    if kind == "cuda":
+        return bool(torch.version.cuda or getattr(torch.version, "hip", None))
+    return bool(getattr(torch.version, "xpu", None))
+
+
+def _require(kind: str, index: int, text: str) -> None:
+    count, maker = device_count(kind), _MAKERS[kind]
     if index < count:
         return
     if count:
-        raise _error(f"{text!r}, and there are {count} CUDA devices, numbered from 0")
-    why = "no CUDA device can be seen" if torch.version.cuda else "this torch was built without CUDA"
+        raise _error(f"{text!r}, and there are {count} {maker} devices, numbered from 0")
+    why = f"no {maker} device can be seen" if built_for(kind) else f"this torch was built without {maker}"
     raise _error(f"{text!r}, and {why}")
 
 
 def _error(came: str) -> DeviceError:
     return DeviceError(
-        expected="a device of this machine: auto, cpu, cuda, cuda:N or mps",
+        expected=f"a device of this machine: {FORMS}",
         came=came,
         action="Use --device auto or cpu, or see what is here with: matanyone-engine doctor",
     )

@@ -96,7 +96,7 @@ class Dims:
             fields: dict[str, Any] = json.loads(text)
             known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
             return cls(**known)
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise CheckpointError(
                 expected="a JSON object with the fields of Dims",
                 came=f"{text[:80]!r} ({error})",

@@ -20,6 +20,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from matanyone_engine.errors import SettingError
 from matanyone_engine.model.checkpoint import for_inference, network_digest
+from matanyone_engine.model.half_speed import half_speed
 from matanyone_engine.model.matanyone import MatAnyone
 
 CHOICES = ("auto", "exact", "fast")
@@ -64,9 +65,13 @@ _FOLLOWED_BY |= {name: f"{name}_norm" for name in ("stem", "expand", "filter", "
 
 
 def half_type(device: torch.device) -> torch.dtype | None:
-    """Return the half precision that this device computes faster than float32, or None."""
+    """Return the half precision that this device has instructions for, or None. Whether they are faster than float32,
+    gains_by_half() knows.
+    """
     if device.type == "cpu":
         return torch.bfloat16 if _cpu_has_bfloat16() else None
+    if device.type == "xpu":
+        return torch.bfloat16
     if device.type == "cuda":
         # Tensor cores: bfloat16 from Ampere on; float16 before, whose range the folded trunks stay well within.
         return torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float16
@@ -79,19 +84,37 @@ def _cpu_has_bfloat16() -> bool:
     return any(probe is not None and probe() for probe in probes)
 
 
+def gains_by_half(device: torch.device) -> bool:
+    """Return whether the device computes in its half precision faster than in float32, as measured (half_speed.py).
+
+    Where a measurement cannot be kept, the device's own word counts, since it is the same for every run (rule 2 of
+    half_speed.py).
+    """
+    half = half_type(device)
+    return half is not None and gains_by(device, half)
+
+
+def gains_by(device: torch.device, half: torch.dtype) -> bool:
+    """Return whether the device computes in this half precision faster than in float32; True where nobody could
+    measure that.
+    """
+    measured = half_speed(device, half)
+    return measured is None or measured.worthwhile
+
+
 def choose_precision(asked: str, device: torch.device, verified: bool) -> Precision:
     """Return the Precision for 'auto', 'exact' or 'fast'. 'auto' is fast where the device gains and these weights were
     verified.
 
-    Raises SettingError for another word, or 'fast' on a device that has no fast half precision.
+    Raises SettingError for another word, or 'fast' on a device that has no half precision.
     """
     if asked not in CHOICES:
         raise _no_precision(repr(asked), "Choose one of them.")
     if asked == "fast" and half_type(device) is None:
         raise _no_precision(
-            f"'fast' on {device}, which computes half precision no faster", "Leave it out, or say 'exact'."
+            f"'fast' on {device}, which has no instructions for half precision", "Leave it out, or say 'exact'."
         )
-    fast = asked == "fast" or (asked == "auto" and verified and half_type(device) is not None)
+    fast = asked == "fast" or (asked == "auto" and verified and gains_by_half(device))
     return Precision.FAST if fast else Precision.EXACT
 
 

@@ -269,8 +269,8 @@ def mismatch(model: Model, path: Path, found: Fingerprint, action: str) -> Check
 def load_network(name_or_path: str | os.PathLike[str], device: str = "auto", precision: str = "auto") -> MatAnyone:
     """Load a network that is ready to matte with, from a registered name or the path of a .pth or .safetensors file.
 
-    device: 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'. precision: 'exact' is float32; 'fast' computes most of it in half
-    precision; 'auto' is fast where the device gains by it and these weights were verified to lose nothing.
+    device: as choose_device. precision: 'exact' is float32; 'fast' computes most of it in half precision; 'auto' is
+    fast where the device was measured to gain by it and these weights were verified to lose nothing.
     Raises DeviceError, WeightsNotFound, LicenceRefused, CheckpointError, or SettingError for an unreadable policy or a
     precision that is not to be had.
     """

@@ -105,7 +105,7 @@ def safetensors_metadata(path: Path) -> dict[str, str]:
             header = json.loads(file.read(length)) if length <= _METADATA_LIMIT else {}
         metadata = header.get("__metadata__", {})
         return {str(key): str(value) for key, value in metadata.items()}
-    except (OSError, struct.error, ValueError, AttributeError):
+    except (OSError, struct.error, ValueError, AttributeError, RecursionError):
         return {}
 
 
@@ -129,7 +129,7 @@ def read_receipt(path: Path) -> Receipt | None:
     try:
         fields = json.loads(receipt_path(path).read_text(encoding="utf-8"))
         return Receipt(**fields)
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
 
 

@@ -29,6 +29,7 @@ from matanyone_engine.media.images import frame_rate
 from matanyone_engine.media.thumbnails import Sheet, fitting
 from matanyone_engine.review.review import REASONS, RunFiles, RunPictures, open_plate_of
 from matanyone_engine.runs.frame_record import FrameRecord
+from matanyone_engine.sizes import Resolution
 
 _BT709, _LIMITED_RANGE = 1, 1
 """FFmpeg's numbers for primaries, transfer and matrix of BT.709, and for the range of video."""
@@ -65,8 +66,7 @@ class ReviewMovie:
 
     path: Path
     codec: str
-    size: tuple[int, int]
-    """(width, height)."""
+    resolution: Resolution
     fps: Fraction
     first: int
     last: int
@@ -123,14 +123,14 @@ def write_movie(
     sheets = (_sheet(run, pictures, frame, width) for frame in range(first, last + 1))
     try:
         with whole_file(path) as temporary:
-            size = _encode(_heard(sheets, last - first + 1, seen), temporary, chosen, fps)
+            resolution = _encode(_heard(sheets, last - first + 1, seen), temporary, chosen, fps)
     except failures as error:
         raise OutputError(
             expected=f"that the movie {str(path)!r} can be written",
             came=getattr(error, "strerror", None) or str(error),
             action="Choose a folder with room in which you may write: --movie.",
         ) from error
-    return ReviewMovie(path, chosen.label, size, fps, first, last, (*notes, *pictures.notes))
+    return ReviewMovie(path, chosen.label, resolution, fps, first, last, (*notes, *pictures.notes))
 
 
 def _heard(sheets: Iterator[Sheet], of: int, seen: Callable[[int, int], None]) -> Iterator[Sheet]:
@@ -146,7 +146,7 @@ def _encoder_errors() -> tuple[type[Exception], ...]:
     return (av.FFmpegError,)
 
 
-def _encode(sheets: Iterator[Sheet], path: Path, chosen: MovieFormat, fps: Fraction) -> tuple[int, int]:
+def _encode(sheets: Iterator[Sheet], path: Path, chosen: MovieFormat, fps: Fraction) -> Resolution:
     """Encode pictures of one size and return that size. Raises OSError, or an error of _encoder_errors()."""
     import av
 
@@ -161,7 +161,7 @@ def _encode(sheets: Iterator[Sheet], path: Path, chosen: MovieFormat, fps: Fract
         for sheet in chain([first], sheets):
             container.mux(stream.encode(_frame(sheet, chosen.pixels)))
         container.mux(stream.encode())
-    return first.shape[1], first.shape[0]
+    return Resolution(first.shape[1], first.shape[0])
 
 
 def _frame(sheet: Sheet, pixels: str) -> Any:
@@ -183,14 +183,14 @@ def _frame(sheet: Sheet, pixels: str) -> Any:
 
 def _sheet(run: RunFiles, pictures: RunPictures, frame: int, width: int) -> Sheet:
     """Draw one frame of the movie: three pictures above a strip of words."""
-    panel_width, panel_height = fitting((pictures.size[1], pictures.size[0]), width)
-    sheet = np.full((_even(panel_height + _STRIP), _even(3 * panel_width), 3), _DARK, dtype=np.uint8)
+    panel = fitting(pictures.resolution.size, width)
+    sheet = np.full((_even(panel.height + _STRIP), _even(3 * panel.width), 3), _DARK, dtype=np.uint8)
     if frame in run.files:
         small, has_plate = pictures.thumbnails(frame, width)
         shown = (small.plate(), small.alpha(), small.over_checker()) if has_plate else (None, small.alpha(), None)
         for place, picture in enumerate(shown):
             if picture is not None:
-                left = place * panel_width
+                left = place * panel.width
                 sheet[: picture.shape[0], left : left + picture.shape[1]] = picture
     _write_strip(sheet, run, frame)
     return sheet

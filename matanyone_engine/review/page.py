@@ -26,6 +26,7 @@ _SIGNALS = {
     "grey": "grey of the matte",
     "jump": "jump of area",
     "change": "new to the network",
+    "guide": "changed by the guide",
     "disagreement": "passes disagree",
 }
 _GOOD = 0.75
@@ -123,7 +124,7 @@ def _viewer(review: Review, first: Pictures) -> str:
     buttons = "".join(f'<button class="tool mode" data-mode="{name}">{words}</button>' for name, words in there)
     return (
         '<section class="viewer" aria-label="the frame that is looked at"><div>'
-        f'<div class="stage" style="aspect-ratio:{review.size[0]}/{review.size[1]}">'
+        f'<div class="stage" style="aspect-ratio:{review.resolution.width}/{review.resolution.height}">'
         f'<img id="shown" alt="" src="{_uri(first.checker or first.alpha)}">'
         '<span class="small" id="small" hidden>small preview: frames below have large pictures</span></div>'
         f'<div class="modes">{buttons}<span class="keys"><kbd>&larr;</kbd> <kbd>&rarr;</kbd> frame &nbsp; '

@@ -95,8 +95,8 @@ def _review(movie: ReviewMovie) -> dict[str, Any]:
     return {
         "path": _whole(movie.path),
         "codec": movie.codec,
-        "width": movie.size[0],
-        "height": movie.size[1],
+        "width": movie.resolution.width,
+        "height": movie.resolution.height,
         "fps": float(movie.fps),
         "frame_start": movie.first,
         "frame_end": movie.last,

@@ -34,6 +34,7 @@ from matanyone_engine.runs.frame_record import FrameRecord
 from matanyone_engine.runs.ledger import Ledger
 from matanyone_engine.runs.record import Record, read_record
 from matanyone_engine.runs.sidecars import RECORD, Sidecars
+from matanyone_engine.sizes import Resolution, Size
 
 _MEASURED_WIDTH = 640
 """Pixels: flicker is measured on alphas no wider than this, as a viewer would see it."""
@@ -56,6 +57,7 @@ REASONS = {
     "grey": "much of it is half transparent",
     "jump": "its area changes suddenly",
     "change": "the network remembers nothing like it",
+    "guide": "the network and the guide disagree",
     "disagreement": "the results from its two keys disagree",
     "empty": "its alpha is empty: it has left the frame, or was lost",
     "": "several small reasons",
@@ -136,8 +138,7 @@ class Review:
 
     title: str
     state: str
-    size: tuple[int, int]
-    """(width, height)."""
+    resolution: Resolution
     frames: tuple[int, ...]
     tracks: tuple[Track, ...]
     stretches: tuple[Stretch, ...]
@@ -243,7 +244,7 @@ def look_through(
     return Review(
         title=run.title,
         state=run.record.state,
-        size=showing.size,
+        resolution=showing.resolution,
         frames=frames,
         tracks=tracks,
         stretches=stretches,
@@ -306,11 +307,11 @@ class RunPictures:
     def __init__(self, run: RunFiles, plate: PlateSource | None) -> None:
         self._run, self._plate = run, plate
         shot = run.record.shot
-        self._view = NetworkView(shot.get("colorspace", "sRGB"), shot.get("exposure", 0.0))
+        self._network_view = NetworkView(shot.get("colorspace", "sRGB"), shot.get("exposure", 0.0))
         first = next(iter(run.files.values()))
         self._where = [_objects_in(path) for path in first]
         window = read_facts(first[0]).parts[0].display_window
-        self.size = window.width, window.height
+        self.resolution = Resolution(window.width, window.height)
         self.notes: list[str] = []
 
     @property
@@ -345,7 +346,7 @@ class RunPictures:
         alpha = union(list(self.alphas(frame).values()))
         rgb = self._plate_of(frame, alpha)
         shown = alpha[..., None].repeat(3, axis=2) if rgb is None else rgb
-        size = fitting(alpha.shape, _FINER * widest)  # large plates: what no eye will tell need not be converted
+        size = fitting(Size(*alpha.shape), _FINER * widest)  # large plates: what no eye will tell need not be converted
         return Thumbnails.of(shrunk(shown, size), shrunk(alpha, size), widest), rgb is not None
 
     def _plate_of(self, frame: int, alpha: FloatImage) -> FloatImage | None:
@@ -353,7 +354,7 @@ class RunPictures:
         if self._plate is None:
             return None
         try:
-            rgb = self._view(self._plate.read(frame).rgb)
+            rgb = self._network_view(self._plate.read(frame).rgb)
         except BadInput as error:
             self.notes.append(f"No plate for frame {frame}: {error.came}.")
             return None
@@ -366,7 +367,10 @@ class RunPictures:
 def _objects_in(path: Path) -> dict[str, str]:
     """Return object -> its channel in a file, or '' for the channel that read_alpha() reads."""
     said = read_facts(path).provenance.get("objects")
-    channels = json.loads(said) if said else {}
+    try:
+        channels = {str(name): str(channel) for name, channel in json.loads(said or "{}").items()}
+    except (ValueError, AttributeError, RecursionError):  # whoever wrote the file may say anything
+        channels = {}
     if len(channels) == 1 or all(channel.endswith(".A") for channel in channels.values()):
         return {name: channel if channel.endswith(".A") else "" for name, channel in channels.items()} or {"alpha": ""}
     return {ALL_OBJECTS: ""}  # Cryptomatte, or objects that share one alpha
@@ -377,7 +381,7 @@ def _tracks(run: RunFiles, showing: RunPictures, frames: tuple[int, ...], looked
     facts: dict[str, dict[int, ObjectOnFrame]] = {name: {} for name in showing.objects}
     around: list[tuple[int, dict[str, FloatImage]]] = []
     for frame, alphas in map(looked.after, _read_through(showing, frames)):
-        small = {name: shrunk(alpha, fitting(alpha.shape, _MEASURED_WIDTH)) for name, alpha in alphas.items()}
+        small = {name: shrunk(alpha, fitting(Size(*alpha.shape), _MEASURED_WIDTH)) for name, alpha in alphas.items()}
         for name, alpha in alphas.items():
             facts[name][frame] = _said(run.lines.get(frame, FrameRecord()), name, float(alpha.mean()), len(facts))
         around = [*around[-2:], (frame, small)]

@@ -229,7 +229,7 @@ def _read(path: Path) -> Owner | None:
     """Return the owner of a claim; None where there is no file, or one that was cut short."""
     try:
         return Owner.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
 
 

@@ -61,7 +61,7 @@ def read_resume_point(path: Path) -> ResumePoint:
         if hashlib.sha256(blobs).hexdigest() != fields["sha256"]:
             raise ValueError("states that are not what was written")
         return ResumePoint(str(fields["identity"]), states)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise cannot_resume(f"{path}, which is damaged ({error})") from error
 
 
@@ -70,7 +70,7 @@ def point_identity(path: Path) -> str:
     try:
         with path.open("rb") as file:
             return str(json.loads(file.readline())["identity"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ""
 
 

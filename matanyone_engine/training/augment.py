@@ -21,8 +21,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from matanyone_engine.matting.geometry import Size
 from matanyone_engine.media.color import decode_srgb, encode_srgb
+from matanyone_engine.sizes import Size
 from matanyone_engine.training.pictures import Pixels, Rng
 
 Matrix = NDArray[np.float64]

@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from matanyone_engine.errors import DatasetError, SettingError
-from matanyone_engine.matting.geometry import Size
+from matanyone_engine.sizes import Size
 from matanyone_engine.training import augment
 from matanyone_engine.training.augment import Chances, ComposedClip, Cutout, Rng
 from matanyone_engine.training.passes import Batch

@@ -321,6 +321,15 @@ class Trainer:
         return int(state["iteration"])
 
 
+def begun_stage(folder: Path) -> dict[str, Any] | None:
+    """Return the stage of the run that was begun in a folder, as its checkpoint names the fields; None of no run."""
+    path = folder / CHECKPOINT
+    if not path.is_file():
+        return None
+    state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    return dict(state["stage"])
+
+
 def plain(value: Any) -> Any:
     """Return tuples and enums as torch's safe reader gives them back."""
     if isinstance(value, dict):

@@ -96,7 +96,7 @@ class TrainingStage:
     learns_norms: bool = False
     """Batch norm of encoders and change head: learnt, or frozen at stored statistics."""
     bf16: bool = False
-    """Matrix products in bfloat16."""
+    """Matrix products in bfloat16; a run begins without where the device does not gain by it (cli/train.py)."""
     average: float = 0.0
     """Decay of the weight average that is saved; 0 saves the last weights."""
     seed: int = 14159265

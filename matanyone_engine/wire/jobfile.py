@@ -129,7 +129,8 @@ def with_paths(job: Job, change: Callable[[str], str]) -> Job:
 
     keys = tuple(dataclasses.replace(key, file=change(key.file)) for key in job.keys)
     objects = tuple(
-        dataclasses.replace(each, inside=new(each.inside), outside=new(each.outside)) for each in job.objects
+        dataclasses.replace(each, inside=new(each.inside), outside=new(each.outside), guide=new(each.guide))
+        for each in job.objects
     )
     mask = change(job.mask) if job.mask else ""
     return dataclasses.replace(job, plate=change(job.plate), mask=mask, out=change(job.out), keys=keys, objects=objects)

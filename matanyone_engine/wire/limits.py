@@ -52,7 +52,7 @@ LIMITS: dict[type, dict[str, tuple[float, float]]] = {
         "edge_blur": (0, 100),
     },
     say.KeyMask: {"frames": _FRAME},
-    say.ObjectOptions: {"first": _FRAME, "last": _FRAME},
+    say.ObjectOptions: {"first": _FRAME, "last": _FRAME, "guide_band": (1, 1024)},
     say.Show: {"frame": _FRAME},
     say.Stroke: {"points": _PLACE},
     say.Prompt: {"frame": _FRAME, "box": _PLACE, "brush": (0, MOST_SIDE), "exposure": (-16, 16)},

@@ -364,6 +364,11 @@ class ObjectOptions:
     """Masks of where it is, whatever the network thinks: a pattern by plate frame, or one file for all frames."""
     outside: Optional[str] = None
     """Masks of where it is not."""
+    guide: Optional[str] = None
+    """Rough masks of the object, a pattern by plate frame; frames may be missing. See guide_band."""
+    guide_band: Optional[int] = None
+    """Pixels on either side of the guide's edge that are left to the network; None is a sixteenth of the plate's
+    shorter side. Further in the object surely is, further out it surely is not."""
 
 
 @dataclass(frozen=True)
@@ -432,7 +437,8 @@ class ObjectConfidence:
     value: float
     """0 (look here first) to 1."""
     why: str = ""
-    """What lowers it most: 'edge', 'jump', 'change', 'disagreement' or 'empty'; '' where nothing does by much."""
+    """What lowers it most: 'edge', 'grey', 'jump', 'change', 'guide', 'disagreement' or 'empty'; '' where nothing does
+    by much."""
 
 
 @dataclass(frozen=True)

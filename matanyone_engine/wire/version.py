@@ -24,9 +24,9 @@ class Version(NamedTuple):
 CURRENT = Version(1, 2)
 
 
-def preamble(version: Version = CURRENT) -> bytes:
-    """Return the six bytes of a version."""
-    return MAGIC + bytes(version)
+def preamble() -> bytes:
+    """Return the six bytes that name the protocol and its version here."""
+    return MAGIC + bytes(CURRENT)
 
 
 def read_preamble(data: bytes) -> Version:

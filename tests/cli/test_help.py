@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ import pytest
 from matanyone_engine.cli.main import COMMANDS, GROUPS, _parser, main
 
 CLI = Path(__file__).resolve().parents[2] / "matanyone_engine" / "cli"
-GUIDE = (CLI.parents[1] / "docs" / "cli.md").read_text()
+ROOT = CLI.parents[1]
+GUIDE = (ROOT / "docs" / "cli.md").read_text()
 
 
 def parsers_of(command: str) -> list[argparse.ArgumentParser]:
@@ -72,5 +74,30 @@ def test_every_option_of_the_guide_is_there(command: str) -> None:
 def test_the_links_of_the_guide_lead_somewhere() -> None:
     headings = {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in re.findall(r"^#+ (.*)", GUIDE, re.M)}
     for page, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", GUIDE):
-        assert not page or (CLI.parents[1] / "docs" / page).is_file(), page
+        assert not page or (ROOT / "docs" / page).is_file(), page
         assert page or anchor in headings, anchor
+
+
+def commands_in(document: Path) -> list[str]:
+    """The commands that a document shows, without those that show alternatives or name what may be left out."""
+    lines = document.read_text().replace("\\\n", " ").splitlines()
+    found = (re.match(r"\s*(matanyone-engine .*)", re.split(r"\s+#", line)[0]) for line in lines)
+    return [match[1] for match in found if match and "[" not in match[1] and " | " not in match[1]]
+
+
+@pytest.mark.parametrize(
+    "document", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda it: it.name
+)
+def test_every_command_of_a_document_can_be_typed(document: Path) -> None:
+    for line in commands_in(document):
+        words = [re.sub(r"^[NK]$", "2", word) for word in shlex.split(line)[1:]]
+        try:
+            _parser(words).parse_args(words)
+        except SystemExit as stopped:
+            if stopped.code:
+                pytest.fail(f"{document.name} shows a command that cannot be typed: {line}")
+
+
+def test_the_guides_have_commands() -> None:
+    assert len(commands_in(ROOT / "docs" / "cli.md")) > 10
+    assert len(commands_in(ROOT / "docs" / "farm.md")) >= 5

@@ -104,7 +104,7 @@ def test_made_again_it_is_the_same_and_hand_work_is_kept(plate: str, tmp_path: P
         (("--box", "100,0,120,40"), "a box on the plate, 96x64 pixels"),
         (("--box", "34,8,34,54"), "x1 and y1 larger"),
         (("--box", "34,8,80"), "x0,y0,x1,y1"),
-        (("--box", "0,0,96,64"), "a box around all of it"),
+        (("--box", "0,0,96,64"), "a box around the whole plate"),
         (("--box", "34,8,80,54", "--point", "10,10,+"), "the subject inside the box 34,8,80,54"),
         (("--point", "96,10,+"), "a point at 96,10"),
         (("--point", "50,30"), "x,y,+ on the subject"),

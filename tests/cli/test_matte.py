@@ -288,7 +288,7 @@ def test_a_black_mask_is_refused(shot: Shot, capsys: pytest.CaptureFixture[str])
 
 
 def test_a_mask_shrunk_to_nothing_is_refused(shot: Shot, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "nothing left" in refused(shot, 2, capsys, "--mask-grow", "-40")
+    assert "nothing is left" in refused(shot, 2, capsys, "--mask-grow", "-40")
 
 
 def test_absurd_growth_is_refused(shot: Shot, capsys: pytest.CaptureFixture[str]) -> None:

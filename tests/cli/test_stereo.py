@@ -94,12 +94,12 @@ def test_joining_refuses_what_does_not_fit(shot: Shot, tmp_path: Path, capsys: p
             write_image(tmp_path / f"a.{view}.{frame}.exr", np.zeros((4, 6, 1)), ("A",), view=view)
     pattern = str(tmp_path / "a.%V.####.exr")
     assert main(["join", pattern, "--out", str(tmp_path / "b.####.exr")]) == 2
-    assert "1002 of one of them only" in capsys.readouterr().err
+    assert "1002 in only one of them" in capsys.readouterr().err
     assert main(["join", pattern, "--out", str(tmp_path / "b.####.exr"), "--view", "left"]) == 2
     write_image(tmp_path / "a.right.1002.exr", np.zeros((4, 6, 1)), ("A",), view="left")
     assert main(["join", pattern, "--out", pattern.replace("%V", "left")]) == 2
     assert main(["join", pattern, "--out", str(tmp_path / "b.####.exr")]) == 2
-    assert "says that it is view left" in capsys.readouterr().err
+    assert "names the view left" in capsys.readouterr().err
     assert not (tmp_path / "b.1002.exr").exists()
 
 
@@ -144,7 +144,7 @@ def test_inspect_shows_the_view_that_is_asked_for(shot: Shot, tmp_path: Path) ->
     ("out", "plate", "mask", "views", "said"),
     [
         ("a.####.exr", "both.####.exr", "mask.%V.exr", ("all",), "%V in the output name"),
-        ("a.%v.####.exr", "%V.####.exr", "mask.%V.exr", ("left", "low"), "first letters"),
+        ("a.%v.####.exr", "%V.####.exr", "mask.%V.exr", ("left", "low"), "begin with different letters"),
         ("a.%V.####.exr", "both.####.exr", "mask.%V.exr", ("left", "centre"), "--view left"),
         ("a.%V.####.exr", "plate.####.exr", "mask.%V.exr", ("all",), "views"),
         ("a.%V.####.exr", "both.####.exr", "mask.exr", ("all",), "a mask for each view"),

@@ -61,7 +61,7 @@ def _same_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_identity, "__version__", WRITTEN["engine"])
     monkeypatch.setattr(torch, "__version__", WRITTEN["torch"])
     monkeypatch.setattr(run_identity, "version", lambda _library: WRITTEN["OpenImageIO"])
-    monkeypatch.setattr(run_identity, "view_digest", lambda _view: WRITTEN["view"])
+    monkeypatch.setattr(run_identity, "network_view_digest", lambda _view: WRITTEN["view"])
 
 
 def job(name: str) -> MatteJob:

@@ -19,10 +19,12 @@ from matanyone_engine.cli.main import main
 from matanyone_engine.engine.admission import ahead_bytes, session_bytes, shot_bytes
 from matanyone_engine.matting.confidence import confidence
 from matanyone_engine.matting.options import keywords
+from matanyone_engine.matting.region import Region
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.matting.shot import Shot, Subject
 from matanyone_engine.model.dims import MINI
 from matanyone_engine.model.registry import load_network
+from matanyone_engine.sizes import Resolution
 from matanyone_engine.wire.errors import WireError
 from matanyone_engine.wire.messages import Options
 
@@ -99,7 +101,8 @@ def test_the_command_line_gives_the_same_through_an_engine_and_without(
 
 def test_a_session_with_a_small_region_is_counted_smaller() -> None:
     whole, box, follows = (
-        session_bytes(MINI, (1920, 1080), Options(region=region)) for region in (None, "0,0,480,540", "follow")
+        session_bytes(MINI, Resolution(1920, 1080), Options(region=region), Region.parse(region))
+        for region in (None, "0,0,480,540", "follow")
     )
     assert box < 0.35 * whole
     assert follows >= whole
@@ -107,11 +110,11 @@ def test_a_session_with_a_small_region_is_counted_smaller() -> None:
 
 def test_a_shot_is_counted_with_its_subjects_and_the_keys_that_they_remember() -> None:
     def counted(*subjects: Subject) -> int:
-        return shot_bytes(MINI, (1920, 1080), Options(), Shot(tuple(range(1, 41)), subjects))
+        return shot_bytes(MINI, Resolution(1920, 1080), Options(), Region(), Shot(tuple(range(1, 41)), subjects))
 
     keys = tuple(range(1, 41, 4))
     one = counted(Subject("hero", (1,)))
-    assert one == session_bytes(MINI, (1920, 1080), Options())
+    assert one == session_bytes(MINI, Resolution(1920, 1080), Options(), Region())
     assert counted(Subject("hero", (1,)), Subject("dog", (1,))) == 2 * one
     loose, pinned = counted(Subject("hero", keys)), counted(Subject("hero", keys, pinned=frozenset(keys)))
     assert pinned - one == pytest.approx(9 * (loose - one), abs=9)
@@ -124,13 +127,13 @@ def test_plates_that_are_encoded_ahead_are_counted_where_they_are() -> None:
     ready.encode_ahead()
     (features,) = ready.encoded.values()
     held = sum(tensor.numel() * tensor.element_size() for tensor in features)
-    assert ahead_bytes(TOY, (128, 96), Options(working_size=64), 2, cpu) == 2 * held
-    assert not ahead_bytes(TOY, (128, 96), Options(region="follow"), 2, cpu)
-    assert not ahead_bytes(TOY, (3840, 2160), Options(), 2, cpu)
-    assert not ahead_bytes(TOY, (128, 96), Options(), 2, torch.device("cuda"))
+    assert ahead_bytes(TOY, Resolution(128, 96), Options(working_size=64), Region(), 2, cpu) == 2 * held
+    assert not ahead_bytes(TOY, Resolution(128, 96), Options(region="follow"), Region.parse("follow"), 2, cpu)
+    assert not ahead_bytes(TOY, Resolution(3840, 2160), Options(), Region(), 2, cpu)
+    assert not ahead_bytes(TOY, Resolution(128, 96), Options(), Region(), 2, torch.device("cuda"))
 
 
 def test_a_working_size_is_counted_smaller(tmp_path: Path) -> None:
-    assert session_bytes(MINI, (1920, 1080), Options(working_size=540)) < 0.5 * session_bytes(
-        MINI, (1920, 1080), Options()
+    assert session_bytes(MINI, Resolution(1920, 1080), Options(working_size=540), Region()) < 0.5 * session_bytes(
+        MINI, Resolution(1920, 1080), Options(), Region()
     )

@@ -614,5 +614,5 @@ def test_a_port_in_use_is_said(engine: Engine, tmp_path: Path) -> None:
     taken = find_engine(engine.file).data
     other = Engine(tmp_path / "other", ("--data", taken))
     other.folder.mkdir()
-    with pytest.raises(AssertionError, match="has this port"):
+    with pytest.raises(AssertionError, match="uses this port"):
         other.start()

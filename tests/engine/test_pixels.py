@@ -15,35 +15,40 @@ from shots import HEIGHT, WIDTH, make_shot, read_image, write_image
 
 from matanyone_engine.engine.pixels import Decoder, PlateFormat, decode, encode_alpha
 from matanyone_engine.errors import ColourError, PlateError
+from matanyone_engine.sizes import Resolution
 from matanyone_engine.wire.arrays import describe_file, describe_raw
 
-SRGB = PlateFormat((WIDTH, HEIGHT), "sRGB", 0)
+SRGB = PlateFormat(Resolution(WIDTH, HEIGHT), "sRGB", 0)
 
 
 def test_raw_planes_arrive_as_they_are() -> None:
     plate = shown()[0]
-    assert np.array_equal(decode(SRGB, raw("plate", plate), None).view, plate)
+    assert np.array_equal(decode(SRGB, raw("plate", plate), None).seen, plate)
     codes = np.arange(HEIGHT * WIDTH * 3, dtype="<u2").reshape(HEIGHT, WIDTH, 3) * 7
     given = (describe_raw("plate", codes.tobytes(), "u2", codes.shape), codes.tobytes())
-    assert np.array_equal(decode(SRGB, given, None).view, codes.astype(np.float32) / np.float32(65535))
+    assert np.array_equal(decode(SRGB, given, None).seen, codes.astype(np.float32) / np.float32(65535))
 
 
 def test_exposure_is_the_session_s() -> None:
     plate = raw("plate", shown()[0] * 0.5)
-    dark, bright = (decode(PlateFormat((WIDTH, HEIGHT), "sRGB", 0, stops), plate, None).view for stops in (-1.0, 1.0))
+    dark, bright = (
+        decode(PlateFormat(Resolution(WIDTH, HEIGHT), "sRGB", 0, stops), plate, None).seen for stops in (-1.0, 1.0)
+    )
     assert bright.mean() > dark.mean() + 0.1
 
 
 def test_raw_planes_must_be_named() -> None:
     with pytest.raises(ColourError, match="raw planes"):
-        decode(PlateFormat((WIDTH, HEIGHT), None, 0), raw("plate", shown()[0]), None)
+        decode(PlateFormat(Resolution(WIDTH, HEIGHT), None, 0), raw("plate", shown()[0]), None)
 
 
 def test_an_exr_of_another_size_is_refused_before_its_pixels_are_read(tmp_path: Path) -> None:
     shot = make_shot(tmp_path, count=1)
     data = (tmp_path / "plate.1001.exr").read_bytes()
     with pytest.raises(PlateError, match="session's size"):
-        decode(PlateFormat((WIDTH + 1, HEIGHT), None, 0), (describe_file("plate", data[:400]), data[:400]), None)
+        decode(
+            PlateFormat(Resolution(WIDTH + 1, HEIGHT), None, 0), (describe_file("plate", data[:400]), data[:400]), None
+        )
     assert shot.first == 1001
 
 
@@ -79,7 +84,7 @@ def test_a_decoder_that_was_killed_between_two_plates_comes_back(tmp_path: Path)
         assert decoder.processes() == [process], "a damaged file is an answer, and no end of the process"
         os.kill(process, signal.SIGKILL)
         again = decoder(SRGB, plate, mask())
-        assert np.array_equal(again.view, seen.view)
+        assert np.array_equal(again.seen, seen.seen)
     finally:
         decoder.close()
 

@@ -25,9 +25,9 @@ OPENING = say.Open("0" * 32, SIZE, model="toy", options=say.Options(warm_up_pass
 def worker(tmp_path: Path) -> Worker:
     made = Worker({"toy": str(toy_weights(tmp_path))}, "cpu")
     made.load("s", OPENING, SessionStore(tmp_path / "state").create("s", OPENING, 1))
-    made.seen[1] = decode(PlateFormat(SIZE, "sRGB", 0), plate(FIRST), mask())
+    made.decoded[1] = decode(PlateFormat(SIZE, "sRGB", 0), plate(FIRST), mask())
     made.step("s", 1, FIRST, key=True)
-    made.seen[2] = decode(PlateFormat(SIZE, "sRGB", 0), plate(FIRST + 1), None)
+    made.decoded[2] = decode(PlateFormat(SIZE, "sRGB", 0), plate(FIRST + 1), None)
     return made
 
 

@@ -58,7 +58,7 @@ def test_objects_have_files_of_their_own_or_share_one(shot: Shot) -> None:
 
 
 def test_two_objects_are_not_thrown_together_in_silence(shot: Shot) -> None:
-    with pytest.raises(SettingError, match="one object in a file"):
+    with pytest.raises(SettingError, match="a file for each object"):
         outputs(shot, "a.####.exr", ("alice", "bob"))
 
 

@@ -26,6 +26,7 @@ from matanyone_engine.jobs.run_events import FrameDone, HandFixed, Looking, Step
 from matanyone_engine.jobs.run_identity import identity
 from matanyone_engine.matting import confidence
 from matanyone_engine.matting.frame_warnings import CUT_SUBJECT
+from matanyone_engine.matting.region import Region
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.media.edges import EdgeControls
 from matanyone_engine.media.layouts import Delivery
@@ -35,6 +36,7 @@ from matanyone_engine.runs.frame_record import FrameRecord
 from matanyone_engine.runs.ledger import Ledger
 from matanyone_engine.runs.record import read_record
 from matanyone_engine.runs.resume import ResumePoint, read_resume_point, write_resume_point
+from matanyone_engine.sizes import Resolution
 
 
 @pytest.fixture
@@ -448,7 +450,7 @@ def test_a_frame_that_cannot_be_read_or_written_stops_there_and_those_before_it_
 
     def full(self: Outputs, frame: int, *rest: Any) -> Any:
         if frame == 1005:
-            raise OutputError(expected="room", came="none left", action="Free some.")
+            raise OutputError(expected="room", came="no memory left", action="Free some.")
         return write(self, frame, *rest)
 
     with monkeypatch.context() as disk:
@@ -458,7 +460,7 @@ def test_a_frame_that_cannot_be_read_or_written_stops_there_and_those_before_it_
         assert isinstance(standing, Unchanged)
         assert (standing.frame, standing.of, standing.frames) == (1003, 3, (1001, 1002, 1003))
         assert next(going).frame == 1004
-        with pytest.raises(OutputError, match="none left"):
+        with pytest.raises(OutputError, match="no memory left"):
             next(going)
     assert [event.frame for event in run(plan, shot, resume=True)] == [1005, 1006]
 
@@ -638,7 +640,7 @@ def test_frames_to_begin_with_are_frames_of_the_job(shot: Shot) -> None:
 def test_exposure_is_for_the_network_and_has_limits(shot: Shot) -> None:
     plain, brighter = plan_matte(job(shot, frames=(1001,))), plan_matte(job(shot, frames=(1001,), exposure=2.0))
     first, second = run(plain, shot)[0], run(brighter, shot)[0]
-    assert second.view.mean() > first.view.mean() + 0.1
+    assert second.seen.mean() > first.seen.mean() + 0.1
     assert not np.array_equal(first.alpha, second.alpha)
     assert attributes(second.paths[0])["exposure"] == "2"
     assert "exposure +2 stops" in attributes(second.paths[0])["networkView"]
@@ -649,7 +651,7 @@ def test_exposure_is_for_the_network_and_has_limits(shot: Shot) -> None:
 def test_what_waits_beside_the_network_is_bounded_in_bytes(shot: Shot) -> None:
     plan = plan_matte(job(shot))
     for side, frames in ((2160, 2), (6000, 1), (8000, 0)):
-        large = dataclasses.replace(plan, size=(side, side))
+        large = dataclasses.replace(plan, resolution=Resolution(side, side))
         assert waiting_bytes(large) == 2 * frames * side * side * 28
         assert waiting_bytes(large) <= 2 << 30
 
@@ -688,6 +690,21 @@ def test_a_region_outside_the_plate_is_refused_before_any_work(shot: Shot) -> No
     with pytest.raises(SettingError, match="inside the plate of 64x48"):
         plan_matte(job(shot, region="100,0,120,20"))
     assert shot.written() == []
+
+
+def test_a_region_is_read_from_its_words_once(shot: Shot, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str | None] = []
+    parse = Region.parse
+
+    def parsed(text: str | None) -> Region:
+        read.append(text)
+        return parse(text)
+
+    monkeypatch.setattr(Region, "parse", parsed)
+    plan = plan_matte(job(shot, region="0,0,30,48"))
+    run(plan, shot)
+    assert read == ["0,0,30,48"]
+    assert str(plan.region) == "0,0,30,48"
 
 
 def test_a_run_with_moving_windows_and_holds_goes_on_from_its_point_bit_for_bit(shot: Shot) -> None:

@@ -20,7 +20,7 @@ from matanyone_engine.jobs.job import MatteJob, plan_matte
 from matanyone_engine.jobs.masks import KeyMask, ObjectOptions
 from matanyone_engine.jobs.run import run_matte
 from matanyone_engine.jobs.run_events import FrameDone
-from matanyone_engine.jobs.run_identity import view_digest
+from matanyone_engine.jobs.run_identity import network_view_digest
 from matanyone_engine.matting.memory_policy import MemoryPolicy
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.media import high_bit_depth_movies
@@ -197,10 +197,10 @@ def test_code_changed(again: Again, monkeypatch: pytest.MonkeyPatch, name: str) 
 
 def test_what_is_behind_a_colour_config_s_name_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     view = NetworkView("ACEScg")
-    before = view_digest(view)
-    assert view_digest(NetworkView("ACEScg")) == before
+    before = network_view_digest(view)
+    assert network_view_digest(NetworkView("ACEScg")) == before
     monkeypatch.setattr("matanyone_engine.media.color.KNEE", 0.5)
-    assert view_digest(NetworkView("ACEScg", 0.1)) != before
+    assert network_view_digest(NetworkView("ACEScg", 0.1)) != before
 
 
 def test_a_lost_report_is_computed_again_and_not_taken_for_a_plain_frame(shot: Shot, again: Again) -> None:
@@ -232,7 +232,7 @@ def test_keyed_boxes_move_with_the_plate_s_frames_in_both_directions(shot: Shot)
     for way in (range(1004, 1000, -1), range(1004, 1007)):
         session = MattingSession(network, plan.job.memory, warm_up_passes=0, region=boxes)
         for frame in way:
-            plate = plan.view(plan.source.read(frame).rgb).transpose(2, 0, 1)
+            plate = plan.network_view(plan.source.read(frame).rgb).transpose(2, 0, 1)
             seed = read_image(shot.mask)[..., 0]
             alpha = session.seed(plate, seed, frame=frame) if frame == 1004 else session.advance(plate, frame=frame)
             assert np.array_equal(found[frame].alpha, alpha.numpy())

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from toy import disc
 
-from matanyone_engine.matting.geometry import Box, Size
+from matanyone_engine.matting.geometry import Box
 from matanyone_engine.matting.inference import inference
 from matanyone_engine.matting.learned_refine import learned_refined, steps_between
 from matanyone_engine.matting.options import describe_density
@@ -21,6 +21,7 @@ from matanyone_engine.model.dims import LITE, MINI, Dims
 from matanyone_engine.model.matanyone import MatAnyone
 from matanyone_engine.model.precision import Precision, prepared
 from matanyone_engine.model.refiner import COLOUR_STRIDE, MARGIN, MOST_ENLARGED, Refiner, colour_estimate, edge_colours
+from matanyone_engine.sizes import Resolution, Size
 
 HEIGHT, WIDTH = 161, 243
 SMALL = (80, 121)
@@ -177,6 +178,7 @@ class Options:
 
 
 def test_an_alpha_says_what_the_network_computed() -> None:
-    assert describe_density(Options(), 1920, 1080, 432, learned=True) == "768x432 of 1920x1080, refined (learned)"
-    assert describe_density(Options(), 480, 270, 432, learned=True) == "480x270, every pixel, refined (learned)"
-    assert describe_density(Options(), 480, 270, None, learned=False) == "480x270, every pixel"
+    hd, small = Resolution(1920, 1080), Resolution(480, 270)
+    assert describe_density(Options(), hd, 432, learned=True) == "768x432 of 1920x1080, refined (learned)"
+    assert describe_density(Options(), small, 432, learned=True) == "480x270, every pixel, refined (learned)"
+    assert describe_density(Options(), small, None, learned=False) == "480x270, every pixel"

@@ -73,19 +73,22 @@ def test_what_a_distractor_s_key_changes() -> None:
     assert shot.seeds_for("distractor", 8) == (Seed("distractor", 4),)
 
 
-def test_the_plan_reads_as_text() -> None:
+def test_each_frame_of_a_subject_has_one_origin() -> None:
     shot = Shot(TEN, (Subject("hero", (3, 7)), Subject("dog", (5,), first=4, last=8)))
-    assert shot.describe().splitlines() == [
-        "hero         1-2  hero@3 <- 1",
-        "hero         3-3  the key itself",
-        "hero         4-6  hero@3 -> 6 and hero@7 <- 4",
-        "hero         7-7  the key itself",
-        "hero         8-10  hero@7 -> 10",
-        "dog          1-3  not there: zeros",
-        "dog          4-4  dog@5 <- 4",
-        "dog          5-5  the key itself",
-        "dog          6-8  dog@5 -> 8",
-        "dog          9-10  not there: zeros",
+    assert [(frame, str(shot.answer("hero", frame).source.name)) for frame in (1, 3, 5)] == [
+        (1, "PASS"),
+        (3, "KEY"),
+        (5, "BLEND"),
+    ]
+    passes = {frame: [str(each) for each in shot.answer("hero", frame).passes] for frame in (2, 4, 6, 8)}
+    both = ["hero@3 -> 6", "hero@7 <- 4"]
+    assert passes == {2: ["hero@3 <- 1"], 4: both, 6: both, 8: ["hero@7 -> 10"]}
+    assert [shot.answer("dog", frame).source.name for frame in (3, 4, 5, 8, 9)] == [
+        "ABSENT",
+        "PASS",
+        "KEY",
+        "PASS",
+        "ABSENT",
     ]
 
 

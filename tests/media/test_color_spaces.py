@@ -199,7 +199,7 @@ def test_a_statement_that_cannot_be_followed_is_not_passed_over(choose: Callable
 
 
 def test_log_is_never_guessed(choose: Callable[..., Any]) -> None:
-    with pytest.raises(ColourError, match="cannot be guessed"):
+    with pytest.raises(ColourError, match="Nobody can guess"):
         choose("p.dpx", "uint16")
     for transfer in ("Logarithmic", "Printing density"):
         with pytest.raises(ColourError, match=transfer):

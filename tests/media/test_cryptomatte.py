@@ -100,5 +100,5 @@ def test_of_many_objects_the_six_that_cover_most_are_kept() -> None:
 
 def test_two_names_with_one_id_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cryptomatte, "object_id", lambda _name: 7)
-    with pytest.raises(SettingError, match="same Cryptomatte id"):
+    with pytest.raises(SettingError, match="different Cryptomatte ids"):
         cryptomatte_attributes(("alice", "bob"))

@@ -9,8 +9,9 @@ import pytest
 from matanyone_engine.errors import MaskError
 from matanyone_engine.media.grabcut import cleaned, grabcut, kept, marked
 from matanyone_engine.media.prompts import SHORTEST_SIDE, Prompts, Stroke
+from matanyone_engine.sizes import Resolution
 
-SIZE = (prompted.WIDTH, prompted.HEIGHT)
+SIZE = Resolution(prompted.WIDTH, prompted.HEIGHT)
 ON = Stroke(((56.0, 30.0),))
 
 
@@ -60,14 +61,14 @@ def test_the_same_prompts_give_the_same_bits_whatever_ran_before() -> None:
 def test_large_plates_are_cut_at_a_bounded_size() -> None:
     large = cv2.resize(prompted.picture(), (1440, 960), interpolation=cv2.INTER_CUBIC).clip(0, 1)
     box = tuple(15 * side for side in prompted.BOX)
-    rough = grabcut(large, Prompts((box[0], box[1], box[2], box[3])).on((1440, 960)))
+    rough = grabcut(large, Prompts((box[0], box[1], box[2], box[3])).on(Resolution(1440, 960)))
     assert rough.shape == (SHORTEST_SIDE, 540)
     assert prompted.overlap(cv2.resize(rough, SIZE, interpolation=cv2.INTER_AREA), prompted.disc()) > 0.9
 
 
 def test_strokes_are_where_they_are_drawn() -> None:
     prompts = Prompts((10, 10, 40, 40), (Stroke(((20.5, 20.5),)), Stroke(((12.5, 38.5), (30.5, 38.5)), False)), brush=3)
-    labels = marked(prompts.on(SIZE), SIZE, SIZE)
+    labels = marked(prompts.on(SIZE), SIZE.size, SIZE.size)
     on_subject, beside = labels == cv2.GC_FGD, labels == cv2.GC_BGD
     assert labels[20, 20] == cv2.GC_FGD
     assert 5 <= on_subject.sum() <= 13
@@ -77,7 +78,7 @@ def test_strokes_are_where_they_are_drawn() -> None:
     assert beside[38, 12:31].all()
     assert not beside[30, 10:40].any()
     later = Prompts(None, (Stroke(((20.5, 20.5),)), Stroke(((20.5, 20.5),), False)), brush=3).on(SIZE)
-    assert not (marked(later, SIZE, SIZE) == cv2.GC_FGD).any(), "later strokes go over earlier ones"
+    assert not (marked(later, SIZE.size, SIZE.size) == cv2.GC_FGD).any(), "later strokes go over earlier ones"
 
 
 def test_noise_goes_and_what_is_marked_stays() -> None:
@@ -97,8 +98,8 @@ def test_noise_goes_and_what_is_marked_stays() -> None:
 @pytest.mark.parametrize(
     ("prompts", "said"),
     [
-        (Prompts((0, 0, *SIZE)), "a box around all of it"),
-        (Prompts((10, 10, 12, 12)), "4 pixels of 96x64"),
+        (Prompts((0, 0, *SIZE)), "a box around the whole plate"),
+        (Prompts((10, 10, 12, 12)), "only 4 of 6144 pixels"),
     ],
 )
 def test_prompts_that_leave_nothing_to_learn(prompts: Prompts, said: str) -> None:

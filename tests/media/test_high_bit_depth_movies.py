@@ -159,7 +159,7 @@ def test_a_phones_upright_movie_comes_upright(tmp_path: Path) -> None:
         path.write_bytes(data)
         shown = cv2.VideoCapture(str(path)).read()[1][..., ::-1] / 255
         movie = Movie(path)
-        assert movie.header(1).size == (shown.shape[1], shown.shape[0])
+        assert movie.header(1).resolution == (shown.shape[1], shown.shape[0])
         assert np.abs(movie.read(1).rgb - shown).mean() < 0.02  # the chroma is enlarged in another way
         assert np.abs(np.rot90(movie.read(1).rgb, 2) - shown).mean() > 0.1
 

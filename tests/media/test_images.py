@@ -13,6 +13,7 @@ import pytest
 from matanyone_engine.errors import MaskError, PlateError
 from matanyone_engine.media.images import check_ends, frame_rate, read_header, read_plate
 from matanyone_engine.media.masks import read_mask
+from matanyone_engine.sizes import Resolution
 
 Write = Callable[..., Path]
 Ramp = Callable[..., np.ndarray]
@@ -42,7 +43,7 @@ def test_values_come_out_as_they_are_in_the_file(write_image: Write, ramp: Ramp,
     assert plate.rgb.dtype == np.float32
     # Exact for floats; an integer is one rounding away from code / greatest code.
     np.testing.assert_allclose(plate.rgb, pixels, rtol=0, atol=0 if levels is None else 1e-7)
-    assert plate.header.size == (5, 7)
+    assert plate.header.resolution == (5, 7)
     assert plate.header.pixel_format == pixel_format
 
 
@@ -142,7 +143,7 @@ def test_the_data_window_is_placed_in_the_display_window(
     np.testing.assert_array_equal(plate.rgb, expected)
     assert plate.header.display_window == display
     assert plate.header.data_window == (*data_at, 5, 4)
-    assert plate.header.size == (width, height)
+    assert plate.header.resolution == (width, height)
     check_ends(path)
 
 
@@ -307,13 +308,13 @@ def test_a_cropped_mask_is_placed(write_image: Write) -> None:
 def test_a_mask_of_another_size_names_both(write_image: Write) -> None:
     path = write_image("m.png", SOFT, "uint8")
     with pytest.raises(MaskError, match=r"1920x1080.*3x2"):
-        read_mask(path, (1920, 1080))
+        read_mask(path, Resolution(1920, 1080))
 
 
 @pytest.mark.parametrize("pixel_format", ["uint8", "uint16"])
 def test_a_black_mask_is_refused(write_image: Write, pixel_format: str) -> None:
     path = write_image("m.png", np.zeros((2, 3, 1), np.float32), pixel_format)
-    with pytest.raises(MaskError, match="the mask is black"):
+    with pytest.raises(MaskError, match="a black mask"):
         read_mask(path, (3, 2))
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from oracle import upstream_guide_mask
 
-from matanyone_engine.media.mask_morphology import grow_mask, upstream_guide_mask
+from matanyone_engine.media.mask_morphology import grow_mask
 
 CASES = Path(__file__).parents[3] / "shared" / "parity" / "public"
 

@@ -79,7 +79,7 @@ def test_the_first_frame_can_have_another_number(tmp_path: Path) -> None:
 
 def test_the_header(tmp_path: Path) -> None:
     header = Movie(make_movie(tmp_path / "a.avi", rate=24000 / 1001)).header(1)
-    assert header.size == (64, 48)
+    assert header.resolution == (64, 48)
     assert header.fps == Fraction(24000, 1001)
     assert header.pixel_aspect == 1.0
 
@@ -116,6 +116,6 @@ def test_no_such_movie(tmp_path: Path) -> None:
 
 def test_a_movie_is_checked_like_any_plate(tmp_path: Path) -> None:
     movie = open_plate(make_movie(tmp_path / "a.avi"))
-    assert check_plates(movie, movie.frames).size == (64, 48)
+    assert check_plates(movie, movie.frames).resolution == (64, 48)
     assert movie.paths(movie.frames) == [tmp_path / "a.avi"]
     assert (movie.name, movie.suffix, movie.padding) == ("a.avi", ".avi", 4)

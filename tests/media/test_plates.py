@@ -41,7 +41,7 @@ def test_whole_frames_of_one_size_pass(write_image: Write, tmp_path: Path) -> No
     write_frames(write_image, range(1, 4))
     plate = open_plate(tmp_path)
     heard: list[tuple[int, int]] = []
-    assert check_plates(plate, plate.frames, lambda done, of: heard.append((done, of))).size == (6, 4)
+    assert check_plates(plate, plate.frames, lambda done, of: heard.append((done, of))).resolution == (6, 4)
     assert heard == [(1, 3), (2, 3), (3, 3)]
 
 

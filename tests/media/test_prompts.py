@@ -7,8 +7,9 @@ import pytest
 
 from matanyone_engine.errors import MaskError
 from matanyone_engine.media.prompts import Prompts, Stroke
+from matanyone_engine.sizes import Resolution
 
-SIZE = (640, 360)
+SIZE = Resolution(640, 360)
 ON = Stroke(((300.0, 200.0),))
 
 

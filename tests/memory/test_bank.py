@@ -4,7 +4,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from matanyone_engine.memory.bank import FRESH_LIFE, LongTermLimits, MemoryBank, Tokens, potentiated
+from matanyone_engine.memory.bank import FRESH_LIFE, MemoryBank, Tokens, potentiated
+from matanyone_engine.memory.long_term import LongTermPolicy
 from matanyone_engine.memory.read import similarity
 from matanyone_engine.memory.summary import accumulated, normalised
 
@@ -40,7 +41,7 @@ def test_frames_of_several_sizes_are_evicted_and_consolidated_whole() -> None:
     def sized(number: int) -> Tokens:
         return frame(number).part(0, 1 + number % FRAME)
 
-    bank, condensed = MemoryBank(3), MemoryBank(5, LongTermLimits(4, 2, prototypes=3, max_tokens=7, buffer_tokens=2))
+    bank, condensed = MemoryBank(3), MemoryBank(5, LongTermPolicy(4, 2, prototypes=3, max_tokens=7, buffer_tokens=2))
     for number in range(9):
         bank, condensed = bank.added(sized(number)), condensed.added(sized(number))
         _, condensed = condensed.read(frame(number).key, frame(number).selection, top_k=2)
@@ -89,7 +90,7 @@ def test_an_empty_bank_says_that_it_is_empty() -> None:
         MemoryBank(3).read(frame(0).key, frame(0).selection, top_k=2)
 
 
-LIMITS = LongTermLimits(max_frames=4, min_frames=2, prototypes=3, max_tokens=7, buffer_tokens=2)
+LIMITS = LongTermPolicy(max_frames=4, min_frames=2, prototypes=3, max_tokens=7, buffer_tokens=2)
 
 
 def test_consolidation_leaves_permanent_prototypes_and_the_newest() -> None:

@@ -20,7 +20,7 @@ from matanyone_engine.media.plates import open_plate
 from matanyone_engine.model import MINI, MatAnyone, for_inference, network_digest
 from matanyone_engine.model.blocks import OneChannelConv3
 from matanyone_engine.model.decoder import STRIP_BYTES
-from matanyone_engine.model.precision import Precision, choose_precision, half_type, prepared
+from matanyone_engine.model.precision import Precision, choose_precision, gains_by_half, half_type, prepared
 from matanyone_engine.model.registry import load_trainable
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -151,7 +151,7 @@ def test_a_number_that_is_none_never_becomes_an_alpha(precision: Precision) -> N
 
 
 def test_auto_is_fast_only_where_verified() -> None:
-    half = half_type(CPU)
+    half = gains_by_half(CPU)
     assert choose_precision("auto", CPU, verified=False) is Precision.EXACT
     assert choose_precision("auto", CPU, verified=True) is (Precision.FAST if half else Precision.EXACT)
     assert load_network("mini", "cpu").precision == ("fast" if half else "exact")
@@ -170,7 +170,7 @@ def test_memory_is_searched_in_half_precision_only_where_that_was_measured(monke
 
 def test_fast_is_refused_where_nothing_is_gained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("matanyone_engine.model.precision.half_type", lambda _device: None)
-    with pytest.raises(SettingError, match="no faster"):
+    with pytest.raises(SettingError, match="no instructions"):
         choose_precision("fast", CPU, verified=True)
     assert choose_precision("auto", CPU, verified=True) is Precision.EXACT
 

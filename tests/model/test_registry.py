@@ -258,7 +258,7 @@ def test_devices():
     assert choose_device("cpu") == torch.device("cpu")
     assert choose_device("auto").type in {"cuda", "mps", "cpu"}
     for wrong in ("gpu", "cuda:", "cuda:-1", ""):
-        with pytest.raises(DeviceError, match="auto, cpu, cuda, cuda:N or mps"):
+        with pytest.raises(DeviceError, match="auto, cpu, cuda, cuda:N, xpu, xpu:N or mps"):
             choose_device(wrong)
     with pytest.raises(DeviceError, match="cuda:99"):
         choose_device("cuda:99")

@@ -55,7 +55,7 @@ def test_every_frame_is_there_with_its_colours_and_words(
         assert Fraction(stream.average_rate) == movie.fps == 24
     shown = frames_of(movie.path)
     assert (len(shown), movie.first, movie.last, heard[-1]) == (6, 1001, 1006, (6, 6))
-    assert movie.size == (3 * WIDTH, HEIGHT + _STRIP)
+    assert movie.resolution == (3 * WIDTH, HEIGHT + _STRIP)
     pictures = RunPictures(run, open_plate_of(run, None, []))
     for frame, picture in zip(range(1001, 1007), shown, strict=True):
         if frame == MISSING:

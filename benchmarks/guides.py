@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What is a rough guide worth? Three kinds of guide on the held-out set, made from its truth and spoiled.
+
+    python benchmarks/guides.py bands --set /tmp/held_out
+    python benchmarks/guides.py score --set /tmp/held_out --alphas /tmp/alphas --clips twin hair
+
+wide    the true mask on every frame, dilated by 12 pixels and shifted by up to 3 at random
+sparse  every 8th frame only, dilated by 4 pixels and shifted by up to 2
+swap    as sparse, but on every frame, and for 5 frames in the middle it is somewhere else
+
+`bands` needs no network: how many pixels a band forces to the wrong side, and how many it leaves to the network.
+`score` compares alphas with and without. The first frame's key is the true mask; for `key` the guide makes it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from held_out import FIRST, SIZE, shown
+
+from matanyone_engine.jobs.guides import ObjectGuide, with_guide
+from matanyone_engine.matting.inside_outside import NO_CONSTRAINTS
+from matanyone_engine.matting.session import MattingSession
+from matanyone_engine.media.guides import best_frame, default_band, small
+from matanyone_engine.media.mask_morphology import grow_mask
+from matanyone_engine.media.masks import read_alpha, read_mask
+from matanyone_engine.media.sequence import find_sequence
+from matanyone_engine.model.registry import load_network
+from matanyone_engine.training.metrics import Alpha, mean_scores, score
+
+KINDS = ("wide", "sparse", "swap")
+SWAPPED = range(10, 15)
+BANDS = (6, 9, 12, 17, 24, 34)
+
+
+def guide(kind: str, truth: list[Alpha], seed: int) -> dict[int, Alpha]:
+    """Frame number -> the spoiled mask."""
+    rng = np.random.default_rng(seed)
+    dilate, jitter = (12, 3) if kind == "wide" else (4, 2)
+    made = {}
+    for number, alpha in enumerate(truth):
+        shift = rng.integers(-jitter, jitter + 1, 2)
+        mask = np.roll(grow_mask((alpha > 0.5).astype(np.float32), dilate), shift, (0, 1))
+        if kind == "swap" and number in SWAPPED:
+            mask = np.roll(mask, mask.shape[1] // 2, 1)
+        if kind != "sparse" or number % 8 == 0:
+            made[number] = mask
+    return made
+
+
+def object_guide(masks: dict[int, Alpha], band: int) -> ObjectGuide:
+    return ObjectGuide.of(dict.fromkeys(masks, ""), {number: small(mask) for number, mask in masks.items()}, band)
+
+
+def truths(folder: Path) -> list[Alpha]:
+    found = find_sequence(folder / "alpha.####.png")
+    return [read_alpha(found.path(frame)) for frame in found.frames]
+
+
+def print_bands(clips: list[Path]) -> None:
+    print("kind    band  in 1000 pixels of the picture: forced wrongly, left to the network; frames outvoted")
+    for kind in KINDS:
+        for band in BANDS:
+            wrong, left, out = [], [], 0
+            for number, clip in enumerate(clips):
+                truth = truths(clip)
+                masks = guide(kind, truth, number)
+                worth = object_guide(masks, band)
+                out += len(worth.outvoted)
+                for frame in masks:
+                    limits = worth.limits(frame, masks.__getitem__)
+                    if limits is None:
+                        continue
+                    bad = np.minimum(limits.inside, 1 - truth[frame]) + np.minimum(limits.outside, truth[frame])
+                    wrong.append(bad.mean())
+                    left.append((1 - limits.inside - limits.outside).mean())
+            print(f"{kind:7} {band:4} {1000 * np.mean(wrong):9.3f} {1000 * np.mean(left):8.1f} {out:6}", flush=True)
+
+
+def matted(network: object, plates: list[Alpha], mask: Alpha, masks: dict[int, Alpha], key: int = 0) -> list[Alpha]:
+    """The alphas of a clip from one key, forwards and backwards, with a guide."""
+    worth = object_guide(masks, default_band(SIZE[::-1]))
+    found: dict[int, Alpha] = {}
+    for numbers in (range(key, len(plates)), range(key, -1, -1)):
+        session = MattingSession(network)  # type: ignore[arg-type]
+        for number in numbers if len(numbers) > 1 or key == 0 else ():
+            planes = torch.from_numpy(np.ascontiguousarray(plates[number])).permute(2, 0, 1)
+            limits = worth.limits(number, masks.__getitem__) if number != key or mask is masks.get(key) else None
+            held = NO_CONSTRAINTS if limits is None else with_guide(NO_CONSTRAINTS, limits)
+            if number == key:
+                found[number] = session.seed(planes, torch.from_numpy(mask), constraints=held).numpy()
+            else:
+                found[number] = session.advance(planes, constraints=held).numpy()
+        if key == 0:
+            break
+    return [found[number] for number in range(len(plates))]
+
+
+def print_scores(clips: list[Path], kept: Path, kinds: list[str], model: str) -> None:
+    network = load_network(model)
+    for number, clip in enumerate(clips):
+        truth, plates = truths(clip), shown(clip / "plate.####.png", "sRGB")
+        drawn = read_mask(clip / f"mask.{FIRST}.png", SIZE[::-1])
+        answers = {"none": list(np.load(kept / f"{clip.name}.npy"))}
+        for kind in kinds:
+            masks, key, mask = guide("wide" if kind == "key" else kind, truth, number), 0, drawn
+            if kind == "key":
+                key = best_frame({frame: small(each) for frame, each in masks.items()}, range(len(truth))) or 0
+                mask = masks[key]
+            answers[kind] = matted(network, plates, mask, masks, key)
+        for kind, alphas in answers.items():
+            row = mean_scores(list(score(zip(alphas, truth, strict=True))))
+            print(
+                f"{clip.name:13} {kind:7} mad {row.mad:6.2f} core {row.core:6.2f} edge {row.edge:6.1f} "
+                f"dtssd {row.dtssd:5.2f} overlap {row.overlap:.3f}",
+                flush=True,
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Rough guides on the held-out set.")
+    parser.add_argument("what", choices=("bands", "score"))
+    parser.add_argument("--set", type=Path, required=True)
+    parser.add_argument("--alphas", type=Path, help="where benchmarks/edges.py has kept the network's alphas")
+    parser.add_argument("--clips", nargs="*")
+    parser.add_argument("--kinds", nargs="*", default=[*KINDS, "key"])
+    parser.add_argument("--model", default="mini")
+    args = parser.parse_args()
+    every = sorted(folder for folder in args.set.iterdir() if folder.is_dir())
+    clips = [folder for folder in every if not args.clips or folder.name in args.clips]
+    if args.what == "bands":
+        print_bands(clips)
+    else:
+        print_scores(clips, args.alphas, args.kinds, args.model)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Chooses the frame of a guide that makes the key of an object for which nobody drew a mask.
+
+It is done while a job is made, on the artist's machine, since guides have to be read for it: the job then names that
+frame as any other key, and a farm or an engine need not choose again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from matanyone_engine.errors import MaskError
+from matanyone_engine.jobs.masks import KeyMask
+from matanyone_engine.media.guides import best_frame, small
+from matanyone_engine.media.images import FloatImage, open_image
+from matanyone_engine.media.mask_channels import MaskSource
+from matanyone_engine.media.masks import read_constraint_mask
+from matanyone_engine.media.sequence import find_sequence
+from matanyone_engine.sizes import Resolution
+
+
+def with_keys_of_guides(
+    keys: Sequence[KeyMask], guides: Mapping[str, str], frames: Sequence[int] | None
+) -> tuple[KeyMask, ...]:
+    """Add a key for each object that has a guide and no mask. guides: object -> pattern; frames: None is all.
+
+    The key is the frame on which the guide covers most and moves least (media/guides.py). Raises MaskError, PlateError.
+    """
+    drawn = {key.object for key in keys}
+    missing = {name: pattern for name, pattern in guides.items() if name not in drawn}
+    return (*keys, *(KeyMask(pattern, (_best(pattern, frames),), name) for name, pattern in missing.items()))
+
+
+def _best(pattern: str, frames: Sequence[int] | None) -> int:
+    """Return the best frame of a guide among those that are asked for. Raises MaskError."""
+    source = MaskSource.parse(pattern)
+    found = find_sequence(source.path)
+    if source.path.is_file() or not found.numbered:
+        raise _no_key("a guide with a mask for each frame", f"one file, {pattern}")
+    places = {frame: small(_read(source.at(found.path(frame)))) for frame in found.frames}
+    there = {frame: each for frame, each in places.items() if each.any()}
+    best = best_frame(there, found.frames if frames is None else frames)
+    if best is None:
+        raise _no_key("a guide that shows the object on some frame that is asked for", f"none in {pattern}")
+    return best
+
+
+def _read(source: MaskSource) -> FloatImage:
+    """Return a guide (H, W) 0..1 at its own size; the job compares that with the plate's later. Raises MaskError."""
+    with open_image(source.path, MaskError) as image:
+        spec = image.spec()
+    return read_constraint_mask(source, Resolution(spec.full_width, spec.full_height))
+
+
+def _no_key(expected: str, came: str) -> MaskError:
+    return MaskError(expected=expected, came=came, action="Draw one mask and name it: --mask FILE@FRAME.")

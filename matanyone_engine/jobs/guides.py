@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds the frames of an artist's guide, knows what each is worth, and makes constraint masks of them.
+
+The rules are in media/guides.py; here they meet files and frames. What a guide says of a frame depends on the guides of
+a few frames around it and on nothing else, so that a part of a shot has the alphas of the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from matanyone_engine.errors import MaskError
+from matanyone_engine.matting.inside_outside import Constraints
+from matanyone_engine.media import guides
+from matanyone_engine.media.guides import LOOKS_AROUND, GuideFrame, GuideLimits
+from matanyone_engine.media.images import FloatImage
+from matanyone_engine.media.mask_channels import MaskSource
+from matanyone_engine.media.sequence import FrameSequence, describe_frames, find_sequence
+
+
+@dataclass(frozen=True)
+class ObjectGuide:
+    """Holds what the guide of one object is worth, frame by frame."""
+
+    digests: Mapping[int, str]
+    """Frame -> digest of its file."""
+    outvoted: frozenset[int]
+    """Frames on which it is somewhere else, and has no say."""
+    band: int
+    """Pixels on either side of its edge that are left to the network."""
+
+    @classmethod
+    def of(cls, digests: Mapping[int, str], places: Mapping[int, guides.GuideShape], band: int) -> ObjectGuide:
+        """Find the frames that are outvoted. places: frame -> small()."""
+        return cls(digests, guides.outvoted({frame: each for frame, each in places.items() if each.any()}), band)
+
+    def limits(self, frame: int, read: Callable[[int], FloatImage]) -> GuideLimits | None:
+        """Return what the guide says of a frame; None where it says nothing. read: gives a frame's guide (H, W)."""
+        if frame not in self.digests or frame in self.outvoted:
+            return None
+        beside = [GuideFrame(read(other), abs(other - frame)) for other in self._beside(frame)]
+        return guides.limits(read(frame), beside, self.band)
+
+    def digest(self, frame: int) -> str:
+        """Return a text that differs wherever limits() does; '' where the guide has no say."""
+        if frame not in self.digests or frame in self.outvoted:
+            return ""
+        beside = [f"{other - frame}:{self.digests[other]}" for other in self._beside(frame)]
+        return " ".join(["guide", str(self.band), self.digests[frame], *beside])
+
+    def _beside(self, frame: int) -> list[int]:
+        """The nearest frames before and after that have a guide to be believed, if they are near."""
+        there = [other for other in self.digests if other not in self.outvoted and abs(other - frame) <= LOOKS_AROUND]
+        before, after = ([o for o in there if o < frame], [o for o in there if o > frame])
+        return [*([max(before)] if before else []), *([min(after)] if after else [])]
+
+
+def guide_frames(pattern: str | None, frames: Sequence[int]) -> list[tuple[int, MaskSource]]:
+    """Return frame -> file of a guide, for the frames of a run and LOOKS_AROUND frames on either side of it.
+
+    A part of a shot may have none. Raises MaskError where the guide is one file.
+    """
+    if pattern is None:
+        return []
+    source, found = _sequence(pattern)
+    first, last = min(frames) - LOOKS_AROUND, max(frames) + LOOKS_AROUND
+    return [(frame, source.at(found.path(frame))) for frame in found.frames if first <= frame <= last]
+
+
+def check_guide(pattern: str, plate: Sequence[int]) -> None:
+    """Raise MaskError for a guide that has no frame of the plate's."""
+    _, found = _sequence(pattern)
+    if not set(found.frames) & set(plate):
+        expected = f"guides for some of the plate's frames {describe_frames(plate)}"
+        raise _no_guide(expected, f"{pattern!r} with the frames {describe_frames(found.frames)}")
+
+
+def _sequence(pattern: str) -> tuple[MaskSource, FrameSequence]:
+    source = MaskSource.parse(pattern)
+    if source.path.is_file():
+        raise _no_guide("a mask for each frame that is guided", f"one file, {pattern}")
+    return source, find_sequence(source.path)
+
+
+def _no_guide(expected: str, came: str) -> MaskError:
+    return MaskError(
+        expected=expected,
+        came=came,
+        action="Write #### in place of the frame number and number them as the plate: --guide rough.####.exr.",
+    )
+
+
+def with_guide(own: Constraints, guide: GuideLimits) -> Constraints:
+    """Add what a guide says to an artist's own constraint masks, which are right where the two differ."""
+    inside, outside = guide
+    if own.inside is not None:
+        outside = np.minimum(outside, 1.0 - np.asarray(own.inside))
+    if own.outside is not None:
+        inside = np.minimum(inside, 1.0 - np.asarray(own.outside))
+        outside = np.maximum(outside, np.asarray(own.outside))
+    return replace(own, outside=outside, guide=inside)

@@ -92,7 +92,7 @@ MODELS: dict[str, Model] = {
             dims=LITE,
             size=5_709_880,
             published=Fingerprint(
-                sha256="99c03d2d4d6e711afa1741f8bea412e21c10e00a80420bf0b9dd033697ec7068", size=5_709_880
+                sha256="b50806d553fb1a311ca8780f1894bed90759ec202ab82e010279159c08e4bbe6", size=5_709_880
             ),
             bundled="mini.safetensors",
             verified_fast=True,

@@ -41,7 +41,7 @@ def matted(network: MatAnyone, frames: int = 7) -> Tensor:
 def example(network: MatAnyone, frames: int = 4) -> Tensor:
     """The first alphas of the example shot, at half of its size."""
     plate, view = open_plate(ROOT / "examples" / "plate"), NetworkView("lin_rec709_scene")
-    mask = read_mask(ROOT / "examples" / "mask.1001.exr", plate.header(1001).size)[::2, ::2]
+    mask = read_mask(ROOT / "examples" / "mask.1001.exr", plate.header(1001).resolution)[::2, ::2]
     session = MattingSession(network)
     shown = [view(plate.read(frame).rgb)[::2, ::2] for frame in plate.frames[:frames]]
     return torch.stack([session.seed(shown[0], mask), *(session.advance(each) for each in shown[1:])])

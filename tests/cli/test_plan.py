@@ -108,5 +108,5 @@ def test_an_altered_alpha_is_not_merged(shot: Shot, tmp_path: Path, capsys: pyte
     alpha = tmp_path / "parts" / "a.1005.exr"
     alpha.write_bytes(alpha.read_bytes()[:-20])
     assert main(["merge", str(tmp_path / "sh010.plan.json")]) == 2
-    assert "none for 1005" in capsys.readouterr().err
+    assert "no such alpha for 1005" in capsys.readouterr().err
     assert main(["merge", str(job)]) == 2

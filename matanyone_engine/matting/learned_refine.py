@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -65,19 +66,52 @@ def _scaled(box: Box, full: Size, size: Size) -> Box:
 
 
 def _step(refiner: Refiner, alpha: Tensor, seen: Tensor, plate: Tensor, box: Box) -> Tensor:
-    """Enlarge the alpha to this plate's size and refine it where it is not flat."""
-    full = Size(*plate.shape[-2:])
-    scale = full.height / alpha.shape[-2]
-    smooth = F.interpolate(alpha, size=full, mode="bilinear", align_corners=False)
-    answer = alpha.new_zeros(1, 1, *full)
-    answer[..., box.y0 : box.y1, box.x0 : box.x1] = smooth[..., box.y0 : box.y1, box.x0 : box.x1]
-    colours = edge_colours(alpha, seen)
-    # A flat alpha beside a soft one is sure already. Of the pixels around, only those count that enlarging mixes in.
-    for part in soft_parts(alpha[0, 0], full, box, reach=1):
+    """Enlarge the alpha to this plate's size and refine it where it is not flat.
+
+    Nothing outside of the box is looked at: a box is answered like a plate that was cropped to it.
+    """
+    full, working = Size(*plate.shape[-2:]), Size(*alpha.shape[-2:])
+    crop = _Crop(box, _scaled(box, full, working), working.height / full.height, working.width / full.width)
+    inner, shown = crop.inner(alpha), plate[..., box.y0 : box.y1, box.x0 : box.x1]
+    smooth = crop.enlarged(inner, (0, shown.shape[-2]), (0, shown.shape[-1]))
+    colours = edge_colours(inner, crop.inner(seen))
+    refined, size = smooth.clone(), Size(*shown.shape[-2:])
+    # A flat alpha beside a soft one is sure already. Of the pixels around, only those count that enlarging mixes in,
+    # and one more where the two sizes of a crop do not fit each other exactly.
+    for part in soft_parts(inner[0, 0], size, Box(0, 0, size.width, size.height), reach=2):
         for tile in _tiles(part):
-            refined = _refined_tile(refiner, smooth, colours, plate, tile, scale)
-            answer[..., tile.y0 : tile.y1, tile.x0 : tile.x1] = refined
-    return answer
+            answer = _refined_tile(refiner, smooth, colours, shown, tile, crop)
+            refined[..., tile.y0 : tile.y1, tile.x0 : tile.x1] = answer
+    if size == full:
+        return refined
+    return F.pad(refined, (box.x0, full.width - box.x1, box.y0, full.height - box.y1))
+
+
+@dataclass(frozen=True)
+class _Crop:
+    """A box of the plate, the box of the working frame that it was made from, and how the two lie to each other."""
+
+    box: Box
+    working: Box
+    down: float
+    across: float
+    """Working pixels to a plate pixel along each axis."""
+
+    @property
+    def enlargement(self) -> float:
+        return 1 / self.down
+
+    def inner(self, x: Tensor) -> Tensor:
+        """The working frame's part of a map of it."""
+        return x[..., self.working.y0 : self.working.y1, self.working.x0 : self.working.x1]
+
+    def enlarged(self, x: Tensor, rows: tuple[int, int], columns: tuple[int, int], stride: int = 1) -> Tensor:
+        """Rows and columns of the box, counted from its corner, out of a map of its working part at a stride."""
+        rows, columns = (
+            (first + start, last + start) for (first, last), start in ((rows, self.box.y0), (columns, self.box.x0))
+        )
+        x = enlarged_lines(x, -2, rows, self.working.y0 / stride, self.down / stride)
+        return enlarged_lines(x, -1, columns, self.working.x0 / stride, self.across / stride)
 
 
 def _tiles(part: Box) -> Iterator[Box]:
@@ -86,14 +120,12 @@ def _tiles(part: Box) -> Iterator[Box]:
             yield Box(left, top, min(left + TILE, part.x1), min(top + TILE, part.y1))
 
 
-def _refined_tile(refiner: Refiner, smooth: Tensor, colours: Tensor, plate: Tensor, tile: Box, scale: float) -> Tensor:
-    """The refined alpha of one tile, (1, 1, rows, columns)."""
+def _refined_tile(refiner: Refiner, smooth: Tensor, colours: Tensor, plate: Tensor, tile: Box, crop: _Crop) -> Tensor:
+    """The refined alpha of one tile, (1, 1, rows, columns); a tile is counted from the corner of the crop's box."""
     rows, columns = _reach(tile.y0, tile.y1), _reach(tile.x0, tile.x1)
     shown, alpha = (_around(_around(each, -2, *rows), -1, *columns) for each in (plate, smooth))
-    to_colours = 1 / (COLOUR_STRIDE * scale)
-    colours = enlarged_lines(colours, -2, rows, 0, to_colours)
-    colours = enlarged_lines(colours, -1, columns, 0, to_colours)
-    refined = refiner(shown, alpha, colours, scale).clamp_(0, 1)
+    near = crop.enlarged(colours, rows, columns, COLOUR_STRIDE)
+    refined = refiner(shown, alpha, near, crop.enlargement).clamp_(0, 1)
     top, left = tile.y0 - rows[0], tile.x0 - columns[0]
     return refined[..., top : top + tile.y1 - tile.y0, left : left + tile.x1 - tile.x0]
 

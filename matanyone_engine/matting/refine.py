@@ -221,7 +221,7 @@ class _Reach:
         return enlarged_lines(x, -2, (start, stop), self.top, self.working[0] / self.full[0])
 
 
-def enlarged_lines(x: Tensor, axis: int, span: tuple[int, int], first: int, scale: float) -> Tensor:
+def enlarged_lines(x: Tensor, axis: int, span: tuple[int, int], first: float, scale: float) -> Tensor:
     """Return lines span of a bilinear enlargement along one axis, half-pixel centres; beyond the border, its line.
 
     axis: -1 for columns, -2 for rows. first: the line of the whole map that x begins with. scale: lines of the map to a

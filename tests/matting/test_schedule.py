@@ -77,7 +77,7 @@ def test_sensory_steps_are_spread_evenly(every: int, updates: int, expected: set
 
 @pytest.mark.parametrize("kind", [k for k in FrameKind if (SessionPhase.EMPTY, k) not in MOVES])
 def test_nothing_but_a_mask_opens_a_shot(kind: FrameKind) -> None:
-    with pytest.raises(IllegalMove, match=r"expected a mask first.*Call seed"):
+    with pytest.raises(IllegalMove, match=r"expected a mask before anything else.*Call seed"):
         plan_frame(kind, Cursor(), MemoryPolicy())
 
 

@@ -205,7 +205,7 @@ def test_a_size_change_in_mid_shot_is_refused_and_costs_nothing(network: Any) ->
     session = MattingSession(network, warm_up_passes=2)
     session.seed(shot[0], disc())
     session.advance(shot[1])
-    with pytest.raises(PlateError, match=r"64x48.*got one of 80x48"):
+    with pytest.raises(PlateError, match=r"64x48.*got a plate of 80x48"):
         session.advance(plates(1, 48, 80)[0])
     assert same([session.advance(plate) for plate in shot[2:]], run(network, shot)[2:])
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import queue
 import sys
 import threading
@@ -45,12 +46,21 @@ class HostLines:
         threading.Thread(target=self._read, name="asked", daemon=True).start()
 
     def _read(self) -> None:
-        for line in sys.stdin.buffer:
-            try:
-                self._lines.put(dict(json.loads(line.decode("utf-8"))))
-            except (ValueError, TypeError) as error:
-                self._lines.put({"bad": str(error)[:120]})
+        rest = b""
+        # Not by sys.stdin: this thread would hold its lock, and Python aborts where it ends and cannot take that.
+        while part := os.read(sys.stdin.fileno(), 1 << 16):
+            *lines, rest = (rest + part).split(b"\n")
+            for line in lines:
+                self._hear(line)
+        if rest:
+            self._hear(rest)
         self._lines.put(_END)
+
+    def _hear(self, line: bytes) -> None:
+        try:
+            self._lines.put(dict(json.loads(line.decode("utf-8"))))
+        except (ValueError, TypeError) as error:
+            self._lines.put({"bad": str(error)[:120]})
 
     def next(self, *, wait: bool) -> Optional[dict[str, Any]]:
         """Return the next object, the empty one at the end, and None where there is none yet."""

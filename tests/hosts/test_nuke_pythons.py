@@ -93,9 +93,11 @@ def _check_report(out: Path, printed: str) -> None:
 def test_a_farm_is_told_the_command_lines_exit_codes(nuke_path: Path) -> None:
     code = "import json, matanyone_nuke.bridge as b; print(json.dumps([b.EXIT_CODES, b.REFUSED]))"
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=nuke_path, capture_output=True, text=True, check=True
-    ).stdout
-    theirs, refused = json.loads(done)
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(nuke_path)!r}); {code}"],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    theirs, refused = json.loads(done.stdout)
     ours = {code: EXIT_CODES[family] for code, family in _FAMILY.items() if family in EXIT_CODES}
     assert {**ours, "cancelled": 130} == theirs
     assert refused == REFUSED

@@ -72,7 +72,7 @@ def patches_of_clip(network: MatAnyone, samples: MattingSamples, rng: Rng) -> Re
             session.seed(plate, mask if mask.max() > 0 else truth)
         alpha = geometry.unpad(session.state.known().alpha)
         cut += _cut(rng, _whole(plate, alpha, truth, geometry, enlarged))
-    patches = torch.stack(cut).numpy()
+    patches = (torch.stack(cut) if cut else torch.empty(0, 11, PATCH, PATCH)).numpy()  # a subject may fill the frame
     return RefinerPatches(
         np.round(255 * patches[:, :3].clip(0, 1)).astype(np.uint8),
         np.round(65535 * patches[:, 3:4]).astype(np.uint16),

@@ -91,8 +91,7 @@ def train_refiner(folder: Path, width: int, iterations: int, seed: int = 0) -> I
 
     Raises DatasetError where the folder holds no patches.
     """
-    every = [read_patches(path) for number, path in enumerate(_files(folder)) if number % HELD_OUT]
-    clips = [clip for clip in every if len(clip.plate)]
+    clips = _clips(folder)
     torch.manual_seed(seed)
     refiner, rng = Refiner(width), np.random.default_rng(seed)
     optimiser = torch.optim.AdamW(refiner.parameters(), lr=RATE, weight_decay=1e-4)
@@ -115,15 +114,17 @@ def train_refiner(folder: Path, width: int, iterations: int, seed: int = 0) -> I
         yield RefinerStep(iteration, float(alpha_l1(alpha.detach(), truth))), averaged
 
 
-def _files(folder: Path) -> list[Path]:
-    found = sorted(folder.glob("*.npz"))
-    if not found:
+def _clips(folder: Path) -> list[RefinerPatches]:
+    """All clips to learn from, those left out that have no patch to learn from. Raises DatasetError for none."""
+    files = [path for number, path in enumerate(sorted(folder.glob("*.npz"))) if number % HELD_OUT]
+    clips = [clip for clip in map(read_patches, files) if len(clip.plate)]
+    if not clips:
         raise DatasetError(
-            expected=f"patches in {folder}",
-            came="none",
+            expected=f"at least two clips of patches in {folder}, the first of which is kept for testing",
+            came=f"{len(files)} to learn from" + (", all of which the core has lost" if files else ""),
             action="Make some: python examples/mini/refiner.py patches.",
         )
-    return found
+    return clips
 
 
 def _averaged(before: Tensor, now: Tensor, steps: Tensor | int) -> Tensor:

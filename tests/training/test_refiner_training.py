@@ -87,7 +87,12 @@ def test_patches_where_the_core_is_lost_are_left_out(tmp_path: Path) -> None:
 
 
 def test_a_damaged_file_and_an_empty_folder_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="none"):
+    with pytest.raises(DatasetError, match=r"at least two clips.*got 0 to learn from"):
+        next(train_refiner(tmp_path, width=8, iterations=1))
+    clip = soft_discs(2)
+    for number in range(2):
+        write_patches(tmp_path / f"{number:06d}.npz", clip._replace(alpha=65535 - clip.alpha))
+    with pytest.raises(DatasetError, match="1 to learn from, all of which the core has lost"):
         next(train_refiner(tmp_path, width=8, iterations=1))
     (tmp_path / "000001.npz").write_bytes(b"PK not a zip")
     with pytest.raises(DatasetError, match="000001"):

@@ -202,8 +202,13 @@ class EnginePump:
         return self._answered(pending, packet)
 
     def _about_hello(self, message: Message) -> list[Arrived]:
-        """An answer to hello or ping. A Fault before both sides have met: the engine refuses us."""
+        """An answer to hello or ping. A Fault before both sides have met: the engine refuses us.
+
+        A token that another run of the engine refuses is no refusal where its file names that run by now.
+        """
         if not isinstance(message, Fault) or len(self._health.welcomes) == len(Channel):
+            return []
+        if message.code == Code.UNAUTHORISED.value and self._follows_another_run():
             return []
         gone, self._pending = self._pending, {}
         return [Arrived(number, message) for number in gone]
@@ -257,6 +262,20 @@ class EnginePump:
             return  # gone for now; its file will be back with it
         if self._transport.refusal is not None and connection == self._transport.connection:
             return  # nothing has changed: it would refuse again
+        self._turn_to(connection)
+
+    def _follows_another_run(self) -> bool:
+        """Turn to the run of the engine that can be found now; return whether it is another than before."""
+        try:
+            connection = self._find()
+        except WireError:
+            return False
+        if connection == self._transport.connection:
+            return False
+        self._turn_to(connection)
+        return True
+
+    def _turn_to(self, connection: Connection) -> None:
         self._transport.reset(connection)
         self._greet()
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -87,6 +88,28 @@ def test_a_lost_reply_is_asked_for_again(engine: Any, monkeypatch: pytest.Monkey
     with EngineClient(lambda: scripted.connection) as client:
         assert client.call(say.Close("s")) == say.Closed("s")
     assert [packet.id for packet in scripted.heard] == [1, 1, 1]
+
+
+class NewRun(ScriptedEngine):
+    """Refuses every token but its own, as an engine does that was started anew behind the port of the last one."""
+
+    def _answers(self, packet: Packet) -> list[Packet]:
+        if isinstance(packet.message, say.Hello) and packet.message.token != self.connection.token:
+            return [Packet(0, say.Fault(Code.UNAUTHORISED.value, "another token", "Read the file again.", False))]
+        return super()._answers(packet)
+
+
+def test_a_token_of_the_last_run_is_looked_up_again() -> None:
+    scripted = NewRun(closed)
+    stale = dataclasses.replace(scripted.connection, token="of the last run")
+    found = iter([stale])
+    try:
+        with EngineClient(lambda: next(found, scripted.connection)) as client:
+            assert client.call(say.Close("s")) == say.Closed("s")
+        with EngineClient(lambda: stale) as client, pytest.raises(WireError, match="another token"):
+            client.call(say.Close("s"))
+    finally:
+        scripted.close()
 
 
 def test_a_second_or_late_answer_is_dropped(engine: Any) -> None:

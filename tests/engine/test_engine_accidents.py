@@ -207,7 +207,7 @@ def test_cancel_at_each_stage(engine: Engine, stage: str, at: int) -> None:
         before = report(client).frames
         begun = time.monotonic()
         reached = shot.cancel()
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 10
         stopped = report(client).frames
         assert stopped - before <= 1
         time.sleep(0.4)

@@ -223,7 +223,7 @@ def test_a_cancel_while_it_settles_on_the_mask(engine: Engine, shot: Shot) -> No
         begun = time.monotonic()
         run.cancel()
         assert events(run)[1].outcome == "cancelled"
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 10
     assert shot.written() == []
 
 

@@ -393,7 +393,7 @@ def test_cancel_stops_within_a_pass_and_the_session_goes_on(shared: Engine) -> N
             client.pump.poll(50)
         begun = time.monotonic()
         assert shot.cancel() == 0
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 10
         with refusal(Code.CANCELLED):
             client.wait(request)
         report = client.call(say.Status())

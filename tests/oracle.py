@@ -15,7 +15,7 @@ import argparse
 import importlib.util
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,9 @@ if importlib.util.find_spec("matanyone_engine") is None:  # run from a checkout 
 
 from matanyone_engine import LongTermPolicy, MattingSession, MemoryPolicy  # noqa: E402
 from matanyone_engine.errors import EngineError  # noqa: E402
+from matanyone_engine.matting import step  # noqa: E402
+from matanyone_engine.matting.inference import inference  # noqa: E402
+from matanyone_engine.matting.schedule import Cursor, FrameKind, FramePlan, plan_frame  # noqa: E402
 from matanyone_engine.model import MATANYONE, MatAnyone, for_inference, load_upstream_state  # noqa: E402
 
 MAX_TOLERANCE = 5e-4
@@ -62,7 +65,7 @@ def _binary(inside: npt.NDArray[np.bool_], operation: int, size: int) -> npt.NDA
 
 @dataclass(frozen=True)
 class Difference:
-    """How far one case is from its record."""
+    """Says how far one case is from its record."""
 
     name: str
     frames: int
@@ -77,7 +80,7 @@ class Difference:
 
 
 class Kit:
-    """The manifest and the weights that follow from it."""
+    """Holds the manifest and the weights that follow from it."""
 
     def __init__(self, folder: Path) -> None:
         self.entries = json.loads((folder / MANIFEST).read_text())
@@ -89,7 +92,7 @@ class Kit:
         self.state = {name: torch.from_numpy(array) for name, array in module.oracle_state(self.entries).items()}
 
     def network(self, override: dict[str, float]) -> MatAnyone:
-        """Our network with the oracle's weights; `override` fills whole tensors with a constant."""
+        """Return our network with the oracle's weights; `override` fills whole tensors with a constant."""
         filled = {name: torch.full_like(self.state[name], value) for name, value in override.items()}
         network = MatAnyone(MATANYONE)
         load_upstream_state(network, {**self.state, **filled})
@@ -97,7 +100,7 @@ class Kit:
 
 
 def find_kit(cases: Path, given: Path | None) -> Path:
-    """The folder with the manifest."""
+    """Return the folder with the manifest."""
     places = [given] if given else [cases, *cases.resolve().parents, ROOT.parent / "shared" / "parity"]
     for place in places:
         if place is not None and (place / MANIFEST).is_file():
@@ -106,7 +109,7 @@ def find_kit(cases: Path, given: Path | None) -> Path:
 
 
 def memory_policy(params: dict[str, Any]) -> MemoryPolicy:
-    """A recorded case's memory settings in our words."""
+    """Return a recorded case's memory settings in our words."""
     recorded = params.get("long_term") or {}
     long_term = None
     if params["use_long_term"]:
@@ -129,7 +132,7 @@ def memory_policy(params: dict[str, Any]) -> MemoryPolicy:
 
 
 def limited(rgb: np.ndarray, max_size: int | None) -> torch.Tensor:
-    """uint8 (T, H, W, 3) -> float (T, 3, H, W) 0..1, area-resized where the shortest side exceeds max_size."""
+    """Return uint8 frames (T, H, W, 3) as floats (T, 3, H, W) 0..1, whose shortest side is at most max_size pixels."""
     frames = torch.from_numpy(rgb).permute(0, 3, 1, 2).float()
     shortest = min(frames.shape[-2:])
     if max_size is not None and 0 < max_size < shortest:
@@ -139,53 +142,87 @@ def limited(rgb: np.ndarray, max_size: int | None) -> torch.Tensor:
 
 
 def guide_masks(case: Any, params: dict[str, Any], size: torch.Size) -> np.ndarray:
-    """Raw masks (M, H, W) prepared as the reference does, nearest-resized to the frames: float 0..255."""
+    """Prepare raw masks (M, H, W) as the reference does, nearest-resized to the frames: float 0..255."""
     prepared = [upstream_guide_mask(mask, params["r_dilate"], params["r_erode"]) for mask in case["masks"]]
     stacked = torch.from_numpy(np.stack(prepared))[:, None].float()
     return F.interpolate(stacked, size=tuple(size), mode="nearest")[:, 0].numpy()
 
 
+class Replay:
+    """Runs recorded operations: those that an artist's shot has in a MattingSession, the reference's others below it.
+
+    The reference can take a mask without predicting its frame, and can predict a last frame without remembering it.
+    Sessions have no such moves, so both are made here of the parts that a session is made of.
+    """
+
+    def __init__(self, network: MatAnyone, policy: MemoryPolicy, working_size: int | None = None) -> None:
+        self._network, self._policy = network, policy
+        self.session = MattingSession(network, policy, working_size=working_size, refine=False, hold_tolerance=None)
+
+    def operate(self, op: dict[str, Any], plate: torch.Tensor, masks: np.ndarray) -> torch.Tensor:
+        """Run one operation and return its alpha (H, W)."""
+        if op["op"] == "mask":
+            return self._assigned(plate, torch.from_numpy(masks[op["mask"]] / 255), last=bool(op.get("end")))
+        if op["op"] == "step":
+            return self._last(plate) if op.get("end") else self.session.advance(plate)
+        if op["op"] == "first":
+            return self.session.warm_up(plate)
+        raise SystemExit(f"oracle: unknown operation {op['op']!r}")
+
+    def _assigned(self, plate: torch.Tensor, mask: torch.Tensor, *, last: bool) -> torch.Tensor:
+        """Take the mask (H, W) 0..1 as the alpha of this frame, without a prediction."""
+        ready = self.session.ready(plate)
+        geometry = ready.geometry
+        before = replace(self.session.state, frame=geometry.frame, window=geometry.whole)
+        plan = plan_frame(FrameKind.SEED, before.cursor, self._policy)
+        with inference():
+            prepared = geometry.prepare(mask.float()[None, None])
+            features = ready.features(geometry.whole)
+            plan = unremembered(plan, before.cursor) if last else plan
+            stepped = step.assign(self._network, plan, before, features, prepared)
+            self.session.rewind(stepped.state)
+            return geometry.restore(stepped.alpha)[0, 0]
+
+    def _last(self, plate: torch.Tensor) -> torch.Tensor:
+        """Predict a frame that is not remembered."""
+        ready, before = self.session.ready(plate), self.session.state
+        plan = unremembered(plan_frame(FrameKind.ADVANCE, before.cursor, self._policy), before.cursor)
+        with inference():
+            features = ready.features(ready.geometry.whole)
+            stepped = step.predict(self._network, plan, before, features, self._policy.top_k)
+            self.session.rewind(stepped.state)
+            return ready.geometry.restore(stepped.alpha)[0, 0]
+
+
+def unremembered(plan: FramePlan, before: Cursor) -> FramePlan:
+    """Return the plan of a frame that is computed as planned, but goes neither to memory nor to the sensory map."""
+    cursor = replace(plan.cursor, memorised=before.memorised)
+    return replace(plan, cursor=cursor, memorises=False, updates_sensory=False)
+
+
 def replay(case: Any, network: MatAnyone) -> dict[int, np.ndarray]:
-    """Run every operation; the last alpha (H, W) of each frame."""
+    """Run every operation of a case and return the last alpha (H, W) of each frame."""
     params = json.loads(str(case["params"]))
     frames = limited(case["rgb"], params.get("max_size"))
     masks = case["masks_in"]
     if "masks" in case and not np.array_equal(guide_masks(case, params, frames.shape[-2:]), masks):
         print("  note: our preparation of the raw masks differs from the recorded masks_in; replaying masks_in")
     internal = params.get("max_internal_size") or -1
-    session = MattingSession(
-        network,
-        memory_policy(params),
-        working_size=internal if internal > 0 else None,
-        refine=False,
-        hold_tolerance=None,
-    )
+    replayed = Replay(network, memory_policy(params), internal if internal > 0 else None)
     answers: dict[int, np.ndarray] = {}
     for op in json.loads(str(case["ops"])):
-        answers[op["frame"]] = operate(session, op, frames[op["frame"]], masks).numpy()
+        answers[op["frame"]] = replayed.operate(op, frames[op["frame"]], masks).numpy()
     return answers
 
 
-def operate(session: MattingSession, op: dict[str, Any], plate: torch.Tensor, masks: np.ndarray) -> torch.Tensor:
-    """One recorded operation."""
-    if op["op"] == "first":
-        return session.warm_up(plate)
-    if op["op"] not in {"mask", "step"}:
-        raise SystemExit(f"oracle: unknown operation {op['op']!r}")
-    mask = torch.from_numpy(masks[op["mask"]] / 255) if op["op"] == "mask" else None
-    if op.get("end"):
-        return session.finish(plate, mask)
-    return session.advance(plate) if mask is None else session.assign(plate, mask)
-
-
 def pooled(alpha: np.ndarray) -> np.ndarray:
-    """4x4 means, excess rows and columns cut off."""
+    """Return 4x4 means; excess rows and columns are cut off."""
     height, width = alpha.shape[0] // 4, alpha.shape[1] // 4
     return alpha[: height * 4, : width * 4].reshape(height, 4, width, 4).mean(axis=(1, 3))
 
 
 def compare(path: Path, kit: Kit) -> Difference:
-    """Replay one case file."""
+    """Replay one case file and return how far it is from its record."""
     with np.load(path) as file:
         case = {name: file[name] for name in file.files}
     network = kit.network(json.loads(str(case["params"])).get("weight_override") or {})
@@ -202,7 +239,7 @@ def compare(path: Path, kit: Kit) -> Difference:
 
 
 def case_files(folder: Path, names: list[str]) -> list[Path]:
-    """Files of the case format, intermediates of single operations left out."""
+    """Return the files of the case format, without the intermediates of single operations."""
     files = []
     for path in sorted(folder.glob("*.npz")):
         with np.load(path) as file:

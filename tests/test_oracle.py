@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The recorded answers of the reference, where ../shared holds them."""
+"""Compares our alphas with the recorded ones of the reference, where ../shared holds them."""
 
 from __future__ import annotations
 
@@ -84,13 +84,13 @@ def test_intermediate_stages_are_met(kit: oracle.Kit, operation: int, record: st
 def replayed_to(
     kit: oracle.Kit, case: np.lib.npyio.NpzFile, operation: int
 ) -> tuple[MattingSession, dict[str, Tensor]]:
-    """A session after that operation, and the stages of it."""
+    """Return a session after that operation, and the stages of it."""
     params, ops = (oracle.json.loads(str(case[name])) for name in ("params", "ops"))
     network, seen = kit.network({}), {}
     frames = oracle.limited(case["rgb"], None)
-    session = MattingSession(network, oracle.memory_policy(params))
+    replay = oracle.Replay(network, oracle.memory_policy(params))
     for number, op in enumerate(ops[: operation + 1]):
         if number == operation:
             watch(network, seen)
-        oracle.operate(session, op, frames[op["frame"]], case["masks_in"])
-    return session, seen
+        replay.operate(op, frames[op["frame"]], case["masks_in"])
+    return replay.session, seen

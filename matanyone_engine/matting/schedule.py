@@ -34,10 +34,6 @@ class FrameKind(Enum):
     """Predict the same frame again from its own value and remember only that answer (recurrent refinement)."""
     ADVANCE = "advance"
     """Predict the next frame from memory."""
-    FINISH = "finish"
-    """Predict a last frame that nothing will follow: it is not remembered."""
-    FINISH_SEED = "finish with a mask"
-    """A mask on a last frame: it is the alpha, and is not remembered."""
 
 
 class ValueSource(Enum):
@@ -55,8 +51,6 @@ MOVES: dict[tuple[SessionPhase, FrameKind], SessionPhase] = {
     (SessionPhase.KEYED, FrameKind.SEED): SessionPhase.KEYED,
     (SessionPhase.KEYED, FrameKind.WARM_UP): SessionPhase.KEYED,
     (SessionPhase.KEYED, FrameKind.ADVANCE): SessionPhase.KEYED,
-    (SessionPhase.KEYED, FrameKind.FINISH): SessionPhase.KEYED,
-    (SessionPhase.KEYED, FrameKind.FINISH_SEED): SessionPhase.KEYED,
 }
 
 
@@ -113,23 +107,22 @@ def plan_frame(kind: FrameKind, cursor: Cursor, policy: MemoryPolicy) -> FramePl
     """Decide one frame. Raises IllegalMove."""
     phase = check_move(kind, cursor.phase)
     if kind is FrameKind.WARM_UP:
-        return _settle(replace(cursor, phase=phase, frame=0, memorised=0))
+        return _warm_up(replace(cursor, phase=phase, frame=0, memorised=0))
     at = replace(cursor, phase=phase, frame=cursor.frame + 1)
     distance = at.frame - at.memorised
-    last = kind in {FrameKind.FINISH, FrameKind.FINISH_SEED}
-    masked = kind in {FrameKind.SEED, FrameKind.FINISH_SEED}
-    memorises = not last and (masked or distance >= policy.memory_every)
+    masked = kind is FrameKind.SEED
+    memorises = masked or distance >= policy.memory_every
     return FramePlan(
         kind=kind,
         cursor=replace(at, memorised=at.frame) if memorises else at,
         source=ValueSource.MASK if masked else ValueSource.MEMORY,
         memorises=memorises,
-        updates_sensory=not masked and not last and distance in sensory_steps(policy),
+        updates_sensory=not masked and distance in sensory_steps(policy),
         forgets_first=False,
     )
 
 
-def _settle(cursor: Cursor) -> FramePlan:
+def _warm_up(cursor: Cursor) -> FramePlan:
     return FramePlan(
         kind=FrameKind.WARM_UP,
         cursor=cursor,

@@ -56,7 +56,7 @@ class FrameReport:
     tries: int = 1
     """Windows that were computed until one held the whole subject."""
     cut: bool = False
-    """The subject goes on behind a side of the artist's box."""
+    """The subject touches a side of the artist's box, so its alpha is clipped there."""
     signals: Signals | None = None
     """What confidence.py makes of it; a repeat has those of the frame it repeats."""
 
@@ -169,7 +169,7 @@ class MattingSession:
         Raises PlateError, MaskError, Interrupted.
         """
 
-        def settled(state: StreamState, seen: FrameInputs) -> StepResult:
+        def warmed_up(state: StreamState, seen: FrameInputs) -> StepResult:
             stepped = self._run(FrameKind.SEED, state, seen)
             for done in range(1 + self._warm_up_passes):
                 self._go_on(stopping, done)
@@ -177,7 +177,7 @@ class MattingSession:
             return stepped
 
         shown = self._shown(plate, constraints)
-        return self._located(shown, self._mask(mask, shown.geometry), frame, settled, predicts=True)
+        return self._located(shown, self._mask(mask, shown.geometry), frame, warmed_up)
 
     def _go_on(self, stopping: Callable[[], bool], done: int) -> None:
         if stopping():
@@ -187,16 +187,12 @@ class MattingSession:
                 action="Seed the frame again.",
             )
 
-    def assign(self, plate: AnyPlate, mask: Image, *, frame: int | None = None) -> Tensor:
-        """Remember this plate with this mask as its alpha, without a prediction, and return the mask.
-
-        Raises PlateError, MaskError.
-        """
-        return self._move(FrameKind.SEED, plate, mask, frame)
-
     def warm_up(self, plate: AnyPlate, *, frame: int | None = None) -> Tensor:
-        """Predict the frame just seen once more from its own last alpha; memory restarts from the result."""
-        return self._move(FrameKind.WARM_UP, plate, None, frame)
+        """Predict the key frame once more from its own last alpha; memory starts anew from the result.
+
+        Raises IllegalMove before a mask was given, PlateError.
+        """
+        return self._move(FrameKind.WARM_UP, plate, frame)
 
     def advance(
         self, plate: AnyPlate, *, constraints: Constraints = NO_CONSTRAINTS, frame: int | None = None
@@ -205,11 +201,7 @@ class MattingSession:
 
         Raises IllegalMove before a mask was given, PlateError, MaskError.
         """
-        return self._move(FrameKind.ADVANCE, plate, None, frame, constraints)
-
-    def finish(self, plate: AnyPlate, mask: Image | None = None, *, frame: int | None = None) -> Tensor:
-        """Return the alpha of a last frame, which is not remembered; with a mask, the mask is the alpha."""
-        return self._move(FrameKind.FINISH if mask is None else FrameKind.FINISH_SEED, plate, mask, frame)
+        return self._move(FrameKind.ADVANCE, plate, frame, constraints)
 
     def snapshot(self, state: StreamState | None = None) -> bytes:
         """Return all that this session remembers, or remembered in a state that is given, as bytes for restore().
@@ -259,18 +251,14 @@ class MattingSession:
         self,
         kind: FrameKind,
         plate: AnyPlate,
-        mask: Image | None,
         number: int | None,
         constraints: Constraints = NO_CONSTRAINTS,
     ) -> Tensor:
         check_move(kind, self._state.cursor.phase)
         shown = self._shown(plate, constraints)
-        if kind in {FrameKind.ADVANCE, FrameKind.FINISH} and self._repeats(shown):
+        if kind is FrameKind.ADVANCE and self._repeats(shown):
             return self._held(shown)
-        given = None if mask is None else self._mask(mask, shown.geometry)
-        return self._located(
-            shown, given, number, lambda state, seen: self._run(kind, state, seen), predicts=given is None
-        )
+        return self._located(shown, None, number, lambda state, seen: self._run(kind, state, seen))
 
     def ready(self, plate: Image, encode_on: EncodeOn = at_once) -> ReadyPlate:
         """Check and prepare a plate, perhaps before its turn and on another thread; it does not depend on what is
@@ -351,11 +339,9 @@ class MattingSession:
         self.report = FrameReport(None if self._region.off else box, held=True, signals=state.signals)
         return answer.clone()
 
-    def _located(
-        self, shown: _SessionPlate, given: Tensor | None, number: int | None, compute: Compute, *, predicts: bool
-    ) -> Tensor:
+    def _located(self, shown: _SessionPlate, given: Tensor | None, number: int | None, compute: Compute) -> Tensor:
         """Compute in the window that the region chooses, again elsewhere as long as it would clip the subject, and
-        commits.
+        store what came of it.
         """
         geometry, before = shown.geometry, replace(self._state, frame=shown.geometry.frame)
         window, tries = self._region.window(geometry, number, before.window, self._subject(given, geometry)), 1
@@ -371,7 +357,7 @@ class MattingSession:
         report = FrameReport(
             None if self._region.off else geometry.box_of(window), tries=tries, cut=cut, signals=signals
         )
-        return self._commit(stepped, shown, report, refine=self._refine and predicts)
+        return self._commit(stepped, shown, report)
 
     def _signals(self, stepped: StepResult, given: Tensor | None, geometry: Geometry) -> Signals:
         """Measure a computed frame against its mask, or else against the frame before."""
@@ -424,11 +410,11 @@ class MattingSession:
                 self._network, plan, state, seen.features, self._policy.top_k, self.block_bytes, seen.limits
             )
 
-    def _commit(self, stepped: StepResult, shown: _SessionPlate, report: FrameReport, *, refine: bool) -> Tensor:
+    def _commit(self, stepped: StepResult, shown: _SessionPlate, report: FrameReport) -> Tensor:
         """Store the new state, and with it what moving windows and held frames need of this frame."""
         state = stepped.state
         assert state.window is not None
-        geometry, refine = shown.geometry, refine and shown.can_refine
+        geometry, refine = shown.geometry, self._refine and shown.can_refine
         whole = state.window.placed(stepped.alpha, geometry.whole)
         with inference():
             answer = shown.full_size(whole, geometry.box_of(state.window), refine=refine)

@@ -99,7 +99,7 @@ def test_a_mask_on_a_repeat_is_not_ignored(network: Any) -> None:
     shot = plates(2)
     session = run(network, shot)[2]
     before = session.cursor
-    session.assign(shot[1], disc(radius=8))
+    session.seed(shot[1], disc(radius=8))
     assert session.cursor != before
 
 
@@ -127,7 +127,7 @@ def test_impossible_tolerances_are_refused(network: Any, tolerance: float) -> No
         MattingSession(network, hold_tolerance=tolerance)
 
 
-def test_a_frame_with_a_holdout_is_computed(network: Any) -> None:
+def test_a_frame_with_a_constraint_mask_is_computed(network: Any) -> None:
     shot = plates(2)
     session = run(network, shot)[2]
     inside = torch.zeros(48, 64)

@@ -16,11 +16,11 @@ from matanyone_engine.matting.schedule import (
     sensory_steps,
 )
 
-LETTERS = {"m": FrameKind.SEED, "s": FrameKind.WARM_UP, "a": FrameKind.ADVANCE, "f": FrameKind.FINISH}
+LETTERS = {"m": FrameKind.SEED, "w": FrameKind.WARM_UP, "a": FrameKind.ADVANCE}
 
 
 def plan(moves: str, policy: MemoryPolicy | None = None) -> list[FramePlan]:
-    """The plans of a shot written as letters."""
+    """Return the plans of a shot whose moves are written as letters."""
     cursor, plans = Cursor(), []
     for letter in moves:
         plans.append(plan_frame(LETTERS[letter], cursor, policy or MemoryPolicy()))
@@ -37,34 +37,21 @@ def sensory(plans: list[FramePlan]) -> str:
 
 
 def test_a_shot_is_remembered_every_fifth_frame() -> None:
-    plans = plan("mss" + "a" * 11)
+    plans = plan("mww" + "a" * 11)
     assert memorised(plans) == "xxx" + "....x....x."
     assert sensory(plans) == ".xx" + "xxxxxxxxxxx"
     assert [p.source for p in plans[:4]] == [ValueSource.MASK, ValueSource.LAST, ValueSource.LAST, ValueSource.MEMORY]
     assert [p.forgets_first for p in plans[:4]] == [False, True, True, False]
 
 
-def test_settling_starts_the_count_again() -> None:
-    assert memorised(plan("msaaas" + "aaaaa")) == "xx...x" + "....x"
+def test_a_warm_up_starts_the_count_again() -> None:
+    assert memorised(plan("mwaaaw" + "aaaaa")) == "xx...x" + "....x"
 
 
 def test_a_mask_in_mid_shot_is_an_ordinary_memory_frame() -> None:
-    plans = plan("msaam" + "aaaaa")
+    plans = plan("mwaam" + "aaaaa")
     assert memorised(plans) == "xx..x" + "....x"
     assert (plans[4].source, plans[4].forgets_first) == (ValueSource.MASK, False)
-
-
-def test_a_finish_is_not_remembered_and_delays_what_was_due() -> None:
-    plans = plan("ms" + "aaaa" + "f" + "a")
-    assert memorised(plans) == "xx" + "...." + "." + "x"
-    # Six frames after the last memory frame is outside the interval: no decoder update either.
-    assert sensory(plans) == ".x" + "xxxx" + "." + "."
-
-
-def test_a_mask_on_a_last_frame_is_not_remembered() -> None:
-    cursor = plan("msa")[-1].cursor
-    last = plan_frame(FrameKind.FINISH_SEED, cursor, MemoryPolicy())
-    assert (last.source, last.memorises, last.updates_sensory) == (ValueSource.MASK, False, False)
 
 
 @pytest.mark.parametrize(

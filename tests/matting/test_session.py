@@ -94,12 +94,12 @@ def test_a_snapshot_of_an_empty_session_is_an_empty_session(network: Any) -> Non
     assert torch.equal(restored.seed(plates(1)[0], disc()), run(network, plates(1))[0])
 
 
-def test_seed_is_assign_and_settle(network: Any) -> None:
-    session = MattingSession(network)
-    assert torch.equal(session.assign(plates(1)[0], disc()), disc())
-    for _ in range(3):
-        alpha = session.warm_up(plates(1)[0])
-    assert torch.equal(alpha, run(network, plates(1))[0])
+def test_warming_up_by_hand_equals_seeding_with_as_many_passes(network: Any) -> None:
+    session = MattingSession(network, warm_up_passes=0)
+    alphas = [session.seed(plates(1)[0], disc())]
+    alphas += [session.warm_up(plates(1)[0]) for _ in range(2)]
+    assert torch.equal(alphas[-1], run(network, plates(1))[0])
+    assert not torch.equal(alphas[0], alphas[-1])
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b[:200], lambda b: b"x" + b[1:], lambda b: b""])
@@ -147,20 +147,9 @@ def test_a_working_size_is_computed_smaller_and_comes_back_full(network: Any) ->
     assert same(run(network, shot, working_size=96), run(network, shot))
 
 
-def test_finish_predicts_like_advance_but_remembers_nothing(network: Any) -> None:
-    shot = plates(7)
-    one, two = (MattingSession(network, MemoryPolicy(memory_every=2), warm_up_passes=0) for _ in range(2))
-    for session in (one, two):
-        session.seed(shot[0], disc())
-        session.advance(shot[1])
-    assert torch.equal(one.advance(shot[2]), two.finish(shot[2]))
-    assert one.cursor.memorised == 2
-    assert two.cursor.memorised == 0
-
-
 def test_moves_before_a_mask_are_illegal(network: Any) -> None:
     session = MattingSession(network)
-    for move in (session.advance, session.warm_up, session.finish):
+    for move in (session.advance, session.warm_up):
         with pytest.raises(IllegalMove, match="Call seed"):
             move(plates(1)[0])
 
@@ -246,7 +235,7 @@ def run_from(network: Any) -> list[torch.Tensor]:
     return [session.advance(plates(1)[0])]
 
 
-def test_settle_passes_change_the_answer(network: Any) -> None:
+def test_warm_up_passes_change_the_answer(network: Any) -> None:
     few, many = (MattingSession(network, warm_up_passes=n).seed(plates(1)[0], disc()) for n in (0, 4))
     assert not torch.equal(few, many)
 

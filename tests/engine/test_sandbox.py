@@ -86,3 +86,66 @@ def test_it_imports_nothing_from_the_current_folder(tmp_path: Path) -> None:
         [sys.executable, str(program)], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.stdout.strip().isdigit(), done.stderr
+
+
+def environment() -> dict[str, str]:
+    """Work for the sandbox."""
+    return dict(os.environ)
+
+
+def test_it_changes_nothing_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    before = dict(os.environ)
+    sandbox = Sandbox(60.0)
+    there = sandbox.run(environment)
+    assert sandbox.run(os.getpid) == sandbox.processes()[0]
+    assert dict(os.environ) == before, "whatever is started later must not inherit what only the child needs"
+    assert not [name for name in there if name.startswith("PYTHON") and name not in before]
+    sandbox.close()
+
+
+def print_and_return(what: str) -> str:
+    """Work for the sandbox that prints, as image libraries do."""
+    os.write(1, b"a library says something\n")
+    print(what, flush=True)
+    return what
+
+
+def raise_one_that_cannot_be_pickled() -> None:
+    """Work for the sandbox."""
+
+    class OfALibrary(Exception):
+        pass
+
+    raise OfALibrary("a tile is missing")
+
+
+def test_what_is_printed_there_is_no_answer() -> None:
+    sandbox = Sandbox(60.0)
+    assert sandbox.run(print_and_return, "a" * 100_000) == "a" * 100_000
+    sandbox.close()
+
+
+def test_an_error_comes_with_where_it_was_raised() -> None:
+    sandbox = Sandbox(60.0)
+    with pytest.raises(ZeroDivisionError) as raised:
+        sandbox.run(divmod, 1, 0)
+    assert "in the sandbox" in str(raised.value.__cause__)
+    with pytest.raises(RuntimeError, match="OfALibrary: a tile is missing") as raised_there:
+        sandbox.run(raise_one_that_cannot_be_pickled)
+    assert "raise_one_that_cannot_be_pickled" in str(raised_there.value.__cause__)
+    sandbox.close()
+
+
+def test_work_that_does_not_end_is_ended() -> None:
+    sandbox = Sandbox(20.0)
+    sandbox.run(os.getpid)
+    (process,) = sandbox.processes()
+    sandbox._patience_s = 0.5
+    with pytest.raises(WireError) as raised:
+        sandbox.run(time.sleep, 600)
+    assert raised.value.code is Code.BAD_INPUT
+    assert not runs(process)
+    sandbox._patience_s = 20.0
+    assert sandbox.run(os.getpid) != process
+    sandbox.close()

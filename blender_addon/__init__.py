@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""MatAnyone for Blender: roto in, matte out, without leaving the compositor.
+"""The MatAnyone extension makes mattes inside Blender: an artist gives it rotoscoped masks and gets alphas in the
+compositor.
 
     plan.py         what the panel says -> a job for the engine; which scene frame shows which plate frame     no bpy
     bridge.py       one network thread, and the queue between it and Blender                                   no bpy
@@ -36,7 +37,7 @@ import atexit
 
 
 def register():
-    """Called by Blender when the add-on is enabled."""
+    """Blender calls this when the add-on is enabled."""
     from . import session
 
     atexit.register(session.leave)
@@ -45,7 +46,7 @@ def register():
 
 
 def unregister():
-    """Called by Blender when it is disabled: the network thread ends, nothing is left behind."""
+    """Blender calls this when the add-on is disabled: the network thread ends, and nothing is left behind."""
     from . import session
 
     atexit.unregister(session.leave)
@@ -55,7 +56,9 @@ def unregister():
 
 
 def _modules():
-    """Those that register something, in order. Imported when Blender asks: tests import others without bpy."""
+    """Return the modules that register something, in order. They are imported when Blender asks, since tests import
+    others without bpy.
+    """
     from . import operators, overlay, panels, point_operators, preferences, properties, setup_operators
 
     return (preferences, properties, overlay, operators, setup_operators, point_operators, panels)

@@ -29,16 +29,16 @@ _KEPT = 24
 _LOOK_AGAIN_S = 0.3
 """How long a file is taken to be as it was."""
 _KINDS = {1: "<f2", 2: "<f4"}
-"""EXR's pixel types -> numpy's."""
+"""EXR's pixel types, and numpy's types for them."""
 _LINES = {0: 1, 2: 1, 3: 16}
-"""Compression -> scan lines in a chunk: none, ZIPS, ZIP."""
+"""How many scan lines a chunk holds with each compression that is read: none, ZIPS, ZIP."""
 UNREADABLE = (OSError, ValueError, KeyError, IndexError, struct.error, zlib.error)
-"""What reading a file raises that is no alpha of the engine's, or is cut short."""
+"""The errors of reading a file that is no alpha of the engine's, or is cut short."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An alpha, small enough for a screen."""
+    """Holds an alpha, small enough for a screen."""
 
     width: int
     height: int
@@ -54,7 +54,7 @@ class _Known:
 
 
 class Reader:
-    """One thread, which ends with stop()."""
+    """Reads alphas on one thread, which ends with stop()."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, _Known] = OrderedDict()
@@ -137,7 +137,7 @@ def _stamp(path: str) -> tuple[int, int] | None:
 
 
 def _read_safely(path: str, stamp: tuple[int, int] | None) -> Picture | None:
-    """A file that is no alpha of ours, or is cut short, is not shown."""
+    """Read an alpha, or return None: a file that is no alpha of ours, or is cut short, is not shown."""
     try:
         return read_alpha(Path(path)) if stamp is not None else None
     except UNREADABLE:
@@ -194,7 +194,7 @@ def _unzipped(raw: bytes) -> Any:
 
 
 def _column(channels: bytes, width: int) -> tuple[int, str, int]:
-    """Where a line's values of the alpha begin, in bytes, their type, and how many bytes a line has."""
+    """Return where a line's values of the alpha begin, in bytes, their type, and how many bytes a line has."""
     at, offset, found = 0, 0, {}
     while channels[at]:
         end = channels.index(b"\0", at)
@@ -209,7 +209,7 @@ def _column(channels: bytes, width: int) -> tuple[int, str, int]:
 
 
 def _in_display(window: Any, corner: tuple[int, int], display: tuple[int, ...]) -> Any:
-    """The data window's values in the display window, 0 elsewhere."""
+    """Return the data window's values in the display window, with 0 elsewhere."""
     import numpy as np
 
     left, top, right, bottom = display

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One network thread, and the two queues between it and Blender.
+"""Talks to the engine on one network thread, with a queue each way between it and Blender.
 
     bridge.matte(order)          a shot; Told, Taken, Landed ... and at last Over
     bridge.call(work)            anything short: Answered or Failed
@@ -40,25 +40,25 @@ _JOIN_S = 2.0
 
 @dataclass(frozen=True)
 class Told:
-    """What is being done, in words."""
+    """Says in words what is being done."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Taken:
-    """The engine has accepted the job."""
+    """Says that the engine has accepted the job."""
 
     accepted: say.Accepted
     patterns: dict[str, str]
-    """Object -> its files, with #### for the frame."""
+    """The files of each object, with #### for the frame."""
     alphas: dict[str, Alphas] = field(default_factory=dict)
-    """Object -> what is there of them before the run."""
+    """The files of each object that are there before the run."""
 
 
 @dataclass(frozen=True)
 class Landed:
-    """A step is done; `frame` is None where it wrote nothing."""
+    """Says that a step is done; `frame` is None where it wrote nothing."""
 
     frame: int | None
     done: int
@@ -66,12 +66,14 @@ class Landed:
     eta_s: float | None
     warnings: tuple[str, ...] = ()
     confidence: float | None = None
-    """How far its alphas can be trusted, 0 (look here first) to 1: the least of its objects; None is not known."""
+    """How far the frame's alphas can be trusted, 0 (look here first) to 1: the least of its objects; None is not
+    known.
+    """
 
 
 @dataclass(frozen=True)
 class Over:
-    """The end of an order: 'finished', 'cancelled' or 'failed'."""
+    """Says how an order has ended: 'finished', 'cancelled' or 'failed'."""
 
     outcome: str
     written: int = 0
@@ -79,11 +81,13 @@ class Over:
     message: str = ""
     action: str = ""
     frames: tuple[int, ...] = ()
-    """Whole on disk in the layout that was ordered, ascending; only of an order that the engine took."""
+    """Frames that are whole on disk in the layout that was ordered, ascending; empty for an order that the engine
+    refused.
+    """
     other_layout: int = 0
     """Frames that are whole on disk, but of an earlier order's layout: what they hold means something else."""
     alphas: dict[str, Alphas] = field(default_factory=dict)
-    """Object -> all that is on disk in the layout that was ordered, of earlier orders too."""
+    """All that is on disk of each object in the layout that was ordered, of earlier orders too."""
     missing: tuple[int, ...] = ()
     """Frames without an alpha, from the first to the last that there is or that was ordered."""
     older: int = 0
@@ -94,7 +98,7 @@ class Over:
 
 @dataclass(frozen=True)
 class Answered:
-    """A call is done."""
+    """Brings the answer to a call."""
 
     call: int
     value: Any
@@ -102,7 +106,7 @@ class Answered:
 
 @dataclass(frozen=True)
 class Failed:
-    """A call is not done."""
+    """Says why a call could not be done."""
 
     call: int
     code: str
@@ -112,7 +116,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Needed:
-    """Something that only Blender's main thread may do; the network thread waits until do() was called."""
+    """Asks for something that only Blender's main thread may do; the network thread waits until do() was called."""
 
     do: Callable[[], None]
 
@@ -121,31 +125,33 @@ Event = Told | Taken | Landed | Over | Answered | Failed | Needed
 
 
 class GivenUp(Exception):
-    """The artist has cancelled, or Blender leaves."""
+    """Ends the work on the network thread: the artist has cancelled, or Blender leaves."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """A shot."""
+    """Holds a shot that is to be matted."""
 
     job: say.Job
     patterns: Callable[[say.Accepted], dict[str, str]]
-    """What the engine accepted -> object -> pattern of its files as this machine calls them."""
+    """Tells from what the engine accepted the pattern of each object's files, as this machine calls them."""
     frames: Callable[[], tuple[int, ...]]
-    """Plate frames that are to have an alpha; asks the disk."""
+    """Returns the plate frames that are to have an alpha; it asks the disk."""
     prepare: Callable[[Control], None] = lambda control: None
-    """Done first, on the network thread: writes the masks."""
+    """Runs first, on the network thread: it writes the masks."""
 
 
 @dataclass
 class Control:
-    """What a preparation may say and must ask."""
+    """Holds what the preparation of an order may say and must ask."""
 
     tell: Callable[[str], None]
     check: Callable[[], None]
-    """Raises GivenUp. Ask several times a second."""
+    """Raises GivenUp when the artist has cancelled; the preparation calls it several times a second."""
     on_main: Callable[[Callable[[], Any]], Any]
-    """Have something done on Blender's main thread, one a tick; what it gives. Raises what it raises, and GivenUp."""
+    """Has something done on Blender's main thread, one a tick, and returns what it gives. Raises what it raises, and
+    GivenUp.
+    """
 
 
 @dataclass
@@ -157,7 +163,7 @@ class _Call:
 
 @dataclass
 class _Pace:
-    """How long it may still take, from the last steps."""
+    """Estimates from the last steps how long the rest takes."""
 
     times: list[tuple[float, int]] = field(default_factory=list)
 
@@ -168,10 +174,10 @@ class _Pace:
 
 
 class Bridge:
-    """To one engine. Made, asked and closed on Blender's main thread."""
+    """Leads to one engine. It is made, asked and closed on Blender's main thread."""
 
     def __init__(self, target: Target) -> None:
-        """The thread starts with the first order."""
+        """Make the bridge; its thread starts with the first order."""
         self.target = target
         self._inbox: queue.SimpleQueue[Order | _Call | None] = queue.SimpleQueue()
         self._outbox: queue.SimpleQueue[Event] = queue.SimpleQueue()
@@ -207,7 +213,7 @@ class Bridge:
         self._cancel.set()
 
     def events(self, budget_s: float = 0.005) -> Iterator[Event]:
-        """What has come, until there is no more or the time is over."""
+        """Yield what has come, until there is no more or the time is over."""
         deadline = time.monotonic() + budget_s
         while time.monotonic() < deadline:
             try:
@@ -285,7 +291,9 @@ class Bridge:
         return _over(ended, order, patterns)
 
     def _note_models(self, client: EngineClient) -> None:
-        """Assigned in one go, so that the main thread may read it at any time."""
+        """Note the names of the engine's models, assigned in one go so that the main thread may read them at any
+        time.
+        """
         if client.pump.welcome is not None:
             self.models = client.pump.welcome.models
 
@@ -313,7 +321,9 @@ class Bridge:
         raise AssertionError("a job's events end with JobEnded")
 
     def _landed(self, run: Any, event: say.Progress, patterns: dict[str, str], pace: _Pace) -> Landed:
-        """A step is done; its frame, if it has one, is whole on this machine. Cancels, and raises WireError, if not."""
+        """Tell of a step that is done, once its frame, if it has one, is whole on this machine. Cancels the job and
+        raises WireError if the frame does not appear.
+        """
         frame = event.frame if event.path else None
         if frame is not None and not _appeared(patterns, frame):
             run.cancel()
@@ -329,7 +339,7 @@ class Bridge:
                 self._answer(what, self._client)
 
     def control_of_a_call(self) -> Control:
-        """For a preparation that is no part of an order."""
+        """Return the Control for a preparation that is no part of an order."""
         return self._control(lambda text: None, self.check_leave)
 
     def check_leave(self) -> None:
@@ -363,7 +373,7 @@ class Bridge:
             raise GivenUp
 
     def _check_away(self) -> None:
-        """While waiting for the engine: somebody who cancels does not wait for one that is away."""
+        """Stop waiting for an engine that does not answer once the artist has cancelled."""
         from .engine.client.pump import State
 
         gone = self._client.pump.state in (State.UNREACHABLE, State.CONNECTING, State.REFUSED)
@@ -372,7 +382,7 @@ class Bridge:
 
 
 def _as_told(error: Exception) -> tuple[str, str, str]:
-    """Code, message, action."""
+    """Return code, message and action of an error."""
     if isinstance(error, WireError):
         return error.code.value, error.message, error.action
     if isinstance(error, GivenUp):
@@ -387,7 +397,7 @@ def _all_whole(patterns: dict[str, str], frame: int) -> bool:
 
 
 def _over(ended: say.JobEnded, order: Order, patterns: dict[str, str]) -> Over:
-    """The end of an order, with what is on disk then."""
+    """Return the end of an order, with what is on disk then."""
     ordered = order.frames()
     alphas = _of_layout(patterns, order.job.delivery.layout)
     there = set.intersection(*(set(each.whole) for each in alphas.values()))
@@ -405,7 +415,7 @@ def _over(ended: say.JobEnded, order: Order, patterns: dict[str, str]) -> Over:
 
 
 def _of_layout(patterns: dict[str, str], layout: str) -> dict[str, Alphas]:
-    """What is on disk of each object in this layout: in another one, a file means something else."""
+    """Return what is on disk of each object in this layout: in another one, a file means something else."""
     return {name: _kept(ondisk.alphas_of(pattern), pattern, layout) for name, pattern in patterns.items()}
 
 
@@ -415,7 +425,7 @@ def _kept(found: Alphas, pattern: str, layout: str) -> Alphas:
 
 
 def _appeared(patterns: dict[str, str], frame: int) -> bool:
-    """Whether a frame that was written is whole here, perhaps a moment later."""
+    """Return whether a frame that was written is whole on this machine; it may take a moment to appear."""
     deadline = time.monotonic() + _APPEARS_S
     while not _all_whole(patterns, frame):
         if time.monotonic() > deadline:

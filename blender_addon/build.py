@@ -36,14 +36,14 @@ PLATFORMS = {
     "windows-x64": "win_amd64",
     "windows-arm64": "win_arm64",
 }
-"""Blender's name -> how the name of its wheels ends."""
+"""Blender's name of each platform, and how the name of its wheels ends."""
 _PIP = {
     "x86_64": ("manylinux2014_x86_64", "manylinux_2_28_x86_64"),
     "universal2": ("macosx_10_15_universal2",),
     "win_amd64": ("win_amd64",),
     "win_arm64": ("win_arm64",),
 }
-"""The same -> pip's names of these platforms."""
+"""Blender's name of each platform, and pip's names of it."""
 
 
 def main() -> int:
@@ -65,13 +65,13 @@ def main() -> int:
 
 
 def fetch(folder: Path) -> list[Path]:
-    """One pyzmq wheel of PyPI for each Python and platform."""
+    """Return one pyzmq wheel of PyPI for each Python and platform, fetched where it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     return [_wheel(folder, python, platform) for python in PYZMQ for platform in sorted(set(PLATFORMS.values()))]
 
 
 def _wheel(folder: Path, python: str, platform: str) -> Path:
-    """Fetched once, and kept."""
+    """Return a wheel, which is fetched once and kept."""
     pattern = f"pyzmq-{PYZMQ[python]}-cp{python}-cp{python}-*{platform}.whl"
     if not list(folder.glob(pattern)):
         with tempfile.TemporaryDirectory(dir=folder) as name:
@@ -89,7 +89,9 @@ def _downloaded(folder: Path, python: str, platform: str) -> Path:
 
 
 def stage(folder: Path, wheels: list[Path]) -> Path:
-    """The extension as it is packed: our files, the client, wheels, a manifest that names them."""
+    """Copy into a folder what the extension's zip holds: our files, the client, wheels, and a manifest that names
+    them.
+    """
     sys.path.insert(0, str(ROOT))
     from matanyone_engine.client.vendor import copy_client
 
@@ -114,7 +116,9 @@ def _filled_in(text: str, wheels: list[Path]) -> str:
 
 
 def check(manifest: str, wheels: list[str]) -> None:
-    """What Blender's validator lets through and Blender, or extensions.blender.org, then refuses. Raises SystemExit."""
+    """Refuse what Blender's validator lets through but Blender, or extensions.blender.org, does not take. Raises
+    SystemExit.
+    """
     if 'license = ["SPDX:GPL-3.0-or-later"]' not in manifest:
         sys.exit("the manifest must say SPDX:GPL-3.0-or-later")
     if any("abi3" in wheel for wheel in wheels):
@@ -126,7 +130,7 @@ def check(manifest: str, wheels: list[str]) -> None:
 
 
 def find_tool() -> Path | None:
-    """blender_ext.py of a bpy wheel in a virtual environment beside us, or of an installed Blender."""
+    """Find blender_ext.py in the bpy wheel of a virtual environment beside us, or in an installed Blender."""
     inside = "scripts/addons_core/bl_pkg/cli/blender_ext.py"
     places = [*sorted(ROOT.glob(".venv-blender-*")), Path("/usr/share/blender"), Path("/opt")]
     for place in places:
@@ -138,7 +142,7 @@ def find_tool() -> Path | None:
 
 
 def build(staged: Path, out: Path, tool: Path | None) -> Path:
-    """The zip, built and validated by Blender's tool where there is one."""
+    """Build the zip, validate it with Blender's tool where there is one, and return its path."""
     version = re.search(r'^version = "(.+)"', (staged / "blender_manifest.toml").read_text(), re.MULTILINE)
     assert version
     out.mkdir(parents=True, exist_ok=True)

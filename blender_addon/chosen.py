@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The engine that the add-on's preferences choose, as a value. Nothing here is asked of the network."""
+"""Tells which engine the add-on's preferences choose, as a value. Nothing here asks the network."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from .target import Target, command_for
 
 
 def own():
-    """The add-on's preferences, or None while it is not enabled by Blender."""
+    """Return the add-on's preferences, or None while Blender has not enabled it."""
     addon = bpy.context.preferences.addons.get(__package__)
     return addon.preferences if addon else None
 
 
 def target():
-    """The engine that the preferences name. Raises WireError where they cannot be right."""
+    """Return the engine that the preferences name. Raises WireError where they cannot be right."""
     chosen = own()
     local = chosen.engine == "LOCAL"
     return Target(

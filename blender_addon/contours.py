@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Outlines of a mask's picture with few points, for splines that an artist can edit. No bpy.
+"""Draws outlines around a mask's picture with few points, for splines that an artist can edit. It does not import bpy.
 
 picture -> where it is one half -> closed lines around its pixels -> the same with few points
 """
@@ -11,7 +11,7 @@ from typing import Any
 Point = tuple[float, float]
 
 SMALLEST_PART = 0.002
-"""Of the picture: smaller islands and holes are left out."""
+"""Islands and holes that are a smaller part of the picture are left out."""
 
 
 def outlines(values: Any, tolerance: float = 1.5, most: int = 400) -> list[list[Point]]:
@@ -30,7 +30,7 @@ def outlines(values: Any, tolerance: float = 1.5, most: int = 400) -> list[list[
 
 
 def _loops(inside: Any) -> list[list[Point]]:
-    """The lines between pixels that are inside and those that are not, each closed, with what is inside on its left."""
+    """Return the lines between pixels inside and outside, each closed and with the inside on its left."""
     follows = _edges(inside)
     loops = []
     while follows:
@@ -51,7 +51,9 @@ def _loops(inside: Any) -> list[list[Point]]:
 
 
 def _edges(inside: Any) -> dict[tuple[int, int], list[tuple[int, int]]]:
-    """Corner of a pixel -> corners that an outline goes to from there; two where pixels touch at a corner only."""
+    """Map each corner of a pixel to the corners that an outline goes to from there; there are two where pixels touch at
+    a corner only.
+    """
     import numpy as np
 
     padded = np.pad(inside, 1)
@@ -67,7 +69,7 @@ def _edges(inside: Any) -> dict[tuple[int, int], list[tuple[int, int]]]:
 
 
 def _turned(ends: list[tuple[int, int]], before: Point | None, at: tuple[int, int]) -> tuple[int, int]:
-    """Of two ways on, the one that turns left, so that pixels that touch at a corner only stay apart."""
+    """Return the one of two ways on that turns left, so that pixels that touch at a corner only stay apart."""
     if before is None:
         return ends.pop()
     came = at[0] - before[0], at[1] - before[1]
@@ -76,12 +78,12 @@ def _turned(ends: list[tuple[int, int]], before: Point | None, at: tuple[int, in
 
 
 def _area(loop: list[Point]) -> float:
-    """In pixels, with a sign that tells which way around the line runs."""
+    """Return the area in pixels, with a sign that tells which way around the line runs."""
     return sum(ax * by - bx * ay for (ax, ay), (bx, by) in zip(loop, loop[1:] + loop[:1], strict=True)) / 2
 
 
 def _few(loop: list[Point], tolerance: float) -> list[Point]:
-    """The same outline with the points that it needs, after Ramer and after Douglas and Peucker."""
+    """Return the same outline with only the points that it needs, by the method of Ramer, Douglas and Peucker."""
     import numpy as np
 
     points = np.asarray(loop, dtype=np.float64)
@@ -104,7 +106,7 @@ def _few(loop: list[Point], tolerance: float) -> list[Point]:
 
 
 def _distances(points: Any, begin: Any, end: Any) -> Any:
-    """How far points are from a line through two; from the first where both are the same."""
+    """Return how far points are from a line through two; from the first where both are the same."""
     import numpy as np
 
     along = end - begin

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""EXR without a library, for four things only: how large is a file, is it whole, what does it hold, and write a mask.
+"""Does four things with EXR files without a library: it tells how large one is, whether it is whole and what it holds,
+and writes a mask.
 
 Blender 5.0.1 crashes on a truncated EXR, and other versions show zeros: nothing that is_whole() doubts is loaded.
 The layout is that of openexr.com's "OpenEXR File Layout".
@@ -15,14 +16,14 @@ from typing import BinaryIO
 MAGIC = b"\x76\x2f\x31\x01"
 _MULTI_PART = 0x1000
 _NO_SCANLINES = 0x200 | 0x800
-"""Tiles, deep data: not what the engine writes."""
+"""Flags of tiles and deep data, which the engine does not write."""
 _LINES = {0: 1, 1: 1, 2: 1, 3: 16, 4: 32, 5: 16, 6: 32, 7: 32, 8: 32, 9: 256}
-"""Compression -> scanlines in a chunk."""
+"""How many scan lines a chunk holds with each compression."""
 _MOST_HEADER = 1 << 20
 
 
 def is_whole(path: Path) -> bool:
-    """Whether every chunk that the file promises lies within it. False also where it cannot be read.
+    """Return whether every chunk that the file promises lies within it; False also where it cannot be read.
 
     Reads the header, the table of chunks and the head of the last chunk: alphas are checked by the thousand.
     """
@@ -34,7 +35,7 @@ def is_whole(path: Path) -> bool:
 
 
 def size_of(path: Path) -> tuple[int, int]:
-    """Width and height of the display window, from the first part's header. Raises OSError, ValueError."""
+    """Return width and height of the display window, from the first part's header. Raises OSError, ValueError."""
     try:
         left, top, right, bottom = struct.unpack("<4i", _first_header(path)["displayWindow"])
     except (struct.error, KeyError) as error:
@@ -43,7 +44,7 @@ def size_of(path: Path) -> tuple[int, int]:
 
 
 def layout_of(path: Path) -> str:
-    """The engine's layout of a file that it wrote (docs/outputs.md), such as 'matte'; '' of any other file."""
+    """Return the engine's layout of a file that it wrote (docs/outputs.md), such as 'matte'; '' of any other file."""
     try:
         return _first_header(path).get("matanyone:layout", b"").decode("latin-1")
     except (OSError, ValueError):
@@ -51,12 +52,14 @@ def layout_of(path: Path) -> str:
 
 
 def header_of(data: bytes) -> tuple[dict[str, bytes], int]:
-    """Attributes of a file of one part, and where its table of chunks begins. Raises ValueError and the like."""
+    """Return the attributes of a file of one part, and where its table of chunks begins. Raises ValueError, OSError, or
+    what struct raises.
+    """
     return _header(data, 8)
 
 
 def _first_header(path: Path) -> dict[str, bytes]:
-    """Attributes of the first part. Raises OSError, ValueError."""
+    """Return the attributes of the first part. Raises OSError, ValueError."""
     with path.open("rb") as file:
         data = file.read(_MOST_HEADER)
     if data[:4] != MAGIC:
@@ -83,7 +86,7 @@ def _chunks_fit(file: BinaryIO, size: int) -> bool:
 
 
 def _all_chunks(data: bytes, multi: bool) -> tuple[int, int]:
-    """How many chunks all parts have, and where their table begins."""
+    """Return how many chunks all parts have, and where their table begins."""
     chunks, at = 0, 8
     while True:
         attributes, at = _header(data, at)
@@ -95,7 +98,7 @@ def _all_chunks(data: bytes, multi: bool) -> tuple[int, int]:
 
 
 def _header(data: bytes, at: int) -> tuple[dict[str, bytes], int]:
-    """Attributes of one part and where it ends; none where the list of parts ends."""
+    """Return the attributes of one part and where it ends; there are none where the list of parts ends."""
     attributes = {}
     while data[at] != 0:
         name, at = _text(data, at)
@@ -120,14 +123,17 @@ def _chunk_count(attributes: dict[str, bytes]) -> int:
 
 
 def _chunk_fits(data: bytes, left: int, multi: bool) -> bool:
-    """Whether a chunk, [part] line size bytes, is whole. data: its head; left: bytes from there to the file's end."""
+    """Return whether a chunk ([part] line size bytes) is whole. data: its head; left: bytes from there to the file's
+    end.
+    """
     head = 8 if multi else 4
     size = struct.unpack_from("<i", data, head)[0]
     return bool(size > 0 and head + 4 + size <= left)
 
 
 def write_mask(path: Path, size: tuple[int, int], rows: list[bytes]) -> None:
-    """One float channel Y, uncompressed, whole or not at all. rows: float32 little-endian, the top one first.
+    """Write one float channel Y, uncompressed; the file is whole or not there at all. rows: float32 little-endian, the
+    top one first.
 
     Raises OSError.
     """

@@ -71,7 +71,7 @@ def _wrong(message: str, action: str) -> WireError:
 
 
 def _refused(error: urllib.error.HTTPError) -> WireError:
-    """Why the Manager does not take a job, in its own words."""
+    """Return why the Manager does not take a job, in its own words."""
     try:
         said = str(json.load(error)["message"])
     except (ValueError, KeyError, TypeError):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Text in panels, wrapped to the width that a panel has."""
+"""Wraps text in panels to the width that a panel has."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MARGIN = 60.0
 
 
 def lines(layout, text, icon, width):
-    """A sentence in as many lines as it needs. width: of the region, in pixels."""
+    """Draw a sentence in as many lines as it needs. width: of the region, in pixels."""
     scale = bpy.context.preferences.system.ui_scale or 1.0
     most = max(16, int((width / scale - _MARGIN) / _LETTER))
     column = layout.column(align=True)

@@ -25,7 +25,7 @@ _POLL_S = 0.1
 
 
 class LivePrompts:
-    """The masks of one time that an artist clicks, until Enter or ESC."""
+    """Holds the masks of one time that an artist clicks, until Enter or ESC."""
 
     def __init__(self, check: Callable[[], None] = lambda: None, prepare: Callable[[], None] = lambda: None) -> None:
         """Get ready; work() begins.
@@ -59,7 +59,7 @@ class LivePrompts:
 
     @property
     def is_done(self) -> bool:
-        """Whether the newest prompt was answered."""
+        """Return whether the newest prompt was answered."""
         return self.answered == self.asked
 
     def work(self, client: EngineClient) -> None:
@@ -76,7 +76,7 @@ class LivePrompts:
             self._make(client, prompt)
 
     def _newest(self) -> say.Prompt | None:
-        """The last prompt that waits; None once it is over. Raises queue.Empty where there is none."""
+        """Return the last prompt that waits; None once it is over. Raises queue.Empty where there is none."""
         prompt = self._wanted.get(timeout=_POLL_S)
         while prompt is not None and not self._wanted.empty():
             prompt = self._wanted.get()

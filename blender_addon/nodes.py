@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The compositor of Blender 4 and of Blender 5, behind one set of names: asked for features, never for versions."""
+"""Puts the compositor of Blender 4 and that of Blender 5 behind one set of names. It asks for features, never for
+versions.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +11,14 @@ GROUP = "CompositorNodeTree"
 
 
 def tree_of(scene):
-    """The scene's compositor tree, or None where it has none."""
+    """Return the scene's compositor tree, or None where it has none."""
     if hasattr(scene, "compositing_node_group"):
         return scene.compositing_node_group
     return scene.node_tree if scene.use_nodes else None
 
 
 def new_tree_of(scene):
-    """An empty compositor tree for a scene that has none."""
+    """Make an empty compositor tree for a scene that has none, and return it."""
     if hasattr(scene, "compositing_node_group"):
         scene.compositing_node_group = bpy.data.node_groups.new("Compositing", GROUP)
         return scene.compositing_node_group
@@ -26,12 +28,12 @@ def new_tree_of(scene):
 
 
 def new_socket(group, name, direction, kind):
-    """A socket of a node group. direction: 'INPUT' or 'OUTPUT'; kind: 'NodeSocketColor' or 'NodeSocketFloat'."""
+    """Make a socket of a node group. direction: 'INPUT' or 'OUTPUT'; kind: 'NodeSocketColor' or 'NodeSocketFloat'."""
     return group.interface.new_socket(name=name, in_out=direction, socket_type=kind)
 
 
 def new_output(tree, scene):
-    """The node that is the composite, with the socket its image goes to."""
+    """Make the node that is the composite, and return it with the socket its image goes to."""
     if tree == getattr(scene, "compositing_node_group", None):
         new_socket(tree, "Image", "OUTPUT", "NodeSocketColor")
         return tree.nodes.new("NodeGroupOutput").inputs["Image"]
@@ -39,7 +41,7 @@ def new_output(tree, scene):
 
 
 def new_set_alpha(tree):
-    """A Set Alpha node that multiplies: the image comes out premultiplied."""
+    """Make a Set Alpha node that multiplies: the image comes out premultiplied."""
     node = tree.nodes.new("CompositorNodeSetAlpha")
     if hasattr(node, "mode"):
         node.mode = "APPLY"
@@ -49,19 +51,19 @@ def new_set_alpha(tree):
 
 
 def new_multiply(tree):
-    """A Math node that multiplies."""
+    """Make a Math node that multiplies."""
     node = _first_of(tree, "CompositorNodeMath", "ShaderNodeMath")
     node.operation = "MULTIPLY"
     return node
 
 
 def new_value(tree):
-    """A Value node."""
+    """Make a Value node."""
     return _first_of(tree, "CompositorNodeValue", "ShaderNodeValue")
 
 
 def _first_of(tree, *kinds):
-    """A node of the first kind that this Blender has."""
+    """Make a node of the first kind that this Blender has."""
     return tree.nodes.new(next(kind for kind in kinds if hasattr(bpy.types, kind)))
 
 
@@ -83,7 +85,7 @@ def key_steps(socket, steps):
 
 
 def _curves(tree):
-    """The F-curves of a node tree; None where it has none."""
+    """Return the F-curves of a node tree; None where it has none."""
     animation = tree.animation_data
     action = animation.action if animation else None
     if action is None or hasattr(action, "fcurves"):
@@ -93,7 +95,7 @@ def _curves(tree):
 
 
 def new_file_output(tree, folder, name, depth="32"):
-    """A File Output node that writes folder/NAME.exr in scene-linear floats; name has #### for the frame."""
+    """Make a File Output node that writes folder/NAME.exr in scene-linear floats; name has #### for the frame."""
     node = tree.nodes.new("CompositorNodeOutputFile")
     if hasattr(node, "base_path"):
         node.base_path = folder

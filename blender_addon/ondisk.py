@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What runs have left on disk: which alphas are there, what the engine recorded beside them, and whose they are.
+"""Looks at what runs have left on disk: which alphas are there, what the engine recorded beside them, and whose they
+are.
 
 Rules of this file:
 1. It asks the disk, so it is for the network thread: a network drive can be slow. No bpy.
@@ -23,12 +24,12 @@ from .exr import is_whole, layout_of
 RECORD = ".matanyone.json"
 """How the engine's records of a run end."""
 _OWNER = "plate.json"
-"""In a folder of masks: the plate that they were drawn on."""
+"""A file in a folder of masks that names the plate that they were drawn on."""
 
 
 @dataclass(frozen=True)
 class Alphas:
-    """The alphas of one object that are on disk."""
+    """Names the alphas of one object that are on disk."""
 
     whole: tuple[int, ...] = ()
     """Their frames, ascending."""
@@ -36,7 +37,7 @@ class Alphas:
     """Frames whose file is cut short: Blender 5.0.1 crashes when it reads one."""
 
     def with_frames(self, frames: Iterable[int]) -> Alphas:
-        """The same, after further frames have been written."""
+        """Return the same alphas, after further frames have been written."""
         new = set(frames)
         return Alphas(tuple(sorted(new | set(self.whole))), tuple(set(self.damaged) - new))
 
@@ -49,7 +50,7 @@ def alphas_of(pattern: str) -> Alphas:
 
 
 def gaps(frames: Iterable[int], wanted: Iterable[int]) -> tuple[int, ...]:
-    """Frames without an alpha, from the first to the last of those that are wanted or there."""
+    """Return the frames without an alpha, from the first to the last of those that are wanted or there."""
     have = set(frames)
     every = have | set(wanted)
     return tuple(frame for frame in range(min(every), max(every) + 1) if frame not in have) if every else ()
@@ -59,7 +60,7 @@ def gaps(frames: Iterable[int], wanted: Iterable[int]) -> tuple[int, ...]:
 
 
 def records_of(pattern: str) -> list[Path]:
-    """The engine's records of runs that wrote files of this pattern: of all its frames, and of parts of them."""
+    """Return the engine's records of runs that wrote files of this pattern: of all its frames, and of parts of them."""
     folder, stem = Path(pattern).parent, _stem(pattern)
     part = re.compile(rf"{re.escape(stem)}(\.[^.]+)?{re.escape(RECORD)}")
     if not folder.is_dir():
@@ -72,7 +73,7 @@ def _stem(pattern: str) -> str:
 
 
 def stamp_of(patterns: Mapping[str, str]) -> str:
-    """A digest of what the engine recorded beside these alphas: another one after every run. '' without a record."""
+    """Return a digest of what the engine recorded beside these alphas, which every run changes; '' without a record."""
     every = [path for pattern in sorted(set(patterns.values())) for path in records_of(pattern)]
     told = hashlib.sha256()
     for path in every:
@@ -81,14 +82,16 @@ def stamp_of(patterns: Mapping[str, str]) -> str:
 
 
 def result_of(patterns: Mapping[str, str], frames: Iterable[int]) -> str:
-    """A digest of the result of a run: its records, and which of its frames are still there."""
+    """Return a digest of the result of a run: its records, and which of its frames are still there."""
     wanted = set(frames)
     there = [sorted(wanted & set(plan.frames_on_disk(pattern))) for _, pattern in sorted(patterns.items())]
     return plan.digest([stamp_of(patterns), there])
 
 
 def sure_of(patterns: Mapping[str, str]) -> dict[int, float]:
-    """Frame -> how far its alphas can be trusted, 0 to 1, as the engine recorded it: the least of all objects."""
+    """Return for each frame how far its alphas can be trusted, 0 to 1, as the engine recorded it: the least of all
+    objects.
+    """
     found: dict[int, float] = {}
     for record in (path for pattern in sorted(set(patterns.values())) for path in records_of(pattern)):
         lines = _json(record).get("frames")
@@ -133,7 +136,7 @@ def refuse_foreign(patterns: Iterable[str], masks: Path, plate: str) -> None:
 
 
 def _refuse_unknown(pattern: str) -> None:
-    """Files of these names that the engine did not write."""
+    """Refuse files of these names that the engine did not write."""
     file = next((Path(plan.file_of(pattern, frame)) for frame in plan.frames_on_disk(pattern)), None)
     if file is not None and is_whole(file) and not layout_of(file):
         raise plan.refused(
@@ -151,7 +154,7 @@ def claim_masks(masks: Path, plate: str) -> None:
 
 
 def _made_of(record: Path) -> tuple[str, str]:
-    """Plate and output as the job of a record names them."""
+    """Return plate and output as the job of a record names them."""
     job = _json(record).get("job")
     return (str(job.get("plate", "")), str(job.get("out", ""))) if isinstance(job, dict) else ("", "")
 
@@ -179,12 +182,16 @@ def _same(one: str, other: str) -> bool:
 
 
 def _moved_along(plate: str, out: str, our_plate: str, our_out: str) -> bool:
-    """Whether plate and output lie to each other as they did: a project that was moved, or is mounted elsewhere."""
+    """Return whether plate and output lie to each other as they did, as in a project that was moved or is mounted
+    elsewhere.
+    """
     return _way(plate, out) == _way(our_plate, our_out) != ""
 
 
 def _way(plate: str, out: str) -> str:
-    """From the folder of the output to the plate; '' where they have nothing in common but the root of the disk."""
+    """Return the way from the folder of the output to the plate; '' where they have nothing in common but the root of
+    the disk.
+    """
     plate, folder = _plain(plate), os.path.dirname(_plain(out))  # noqa: PTH120 (perhaps a path of another system)
     try:
         common = os.path.commonpath([plate, folder])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The buttons that run a shot and ask the engine. In background mode they run to the end and say so on stdout."""
+"""Holds the buttons that run a shot and ask the engine. In background mode they run to the end and say so on stdout."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TICK_S = 0.5
 
 
 class _Matte:
-    """What Matte, Matte Current Frame and Re-run share."""
+    """Holds what Matte, Matte Current Frame and Re-run share."""
 
     bl_options = {"REGISTER"}
 
@@ -45,7 +45,9 @@ class _Matte:
         return {"RUNNING_MODAL"}
 
     def modal(self, context, event):
-        """ESC, and the status bar. If it dies (another file, a closed window) the run goes on without it."""
+        """Watch for ESC and keep the status bar. If this dies (another file, a closed window) the run goes on without
+        it.
+        """
         run = session.now.run
         if run is None or run.over is not None:
             return self.leave(context, run)
@@ -57,7 +59,7 @@ class _Matte:
         return {"PASS_THROUGH"}
 
     def tell(self, context, run):
-        """Only what is new: saying it makes Blender draw."""
+        """Show only what is new, since showing it makes Blender draw."""
         text = f"MatAnyone: {session.status(run)}   ESC cancels"
         if text == self.said or context.workspace is None:
             return

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a Mask datablock is drawn of, as digests, by which a change is seen. For the artist's Blender and the second.
+"""Makes digests of what a Mask datablock is drawn of, so that a change is seen. The artist's Blender and the second one
+use it.
 
 Blender shows a mask's points as they are on the playhead's frame and gives no way to ask for another one. So the second
 Blender, which draws the masks anyway, plays them through and tells what they are on each frame: a movement.
@@ -13,7 +14,7 @@ from . import plan
 
 
 def looks(mask):
-    """A digest of layers, splines and points as they are on the playhead's frame."""
+    """Return a digest of layers, splines and points as they are on the playhead's frame."""
     return plan.digest([_layer(layer) for layer in mask.layers])
 
 
@@ -33,7 +34,7 @@ def _spline(spline):
 
 
 def looks_on(mask, scene_frames):
-    """Digests of a mask on some scene frames, wherever the playhead is and without moving it: frame -> digest."""
+    """Return for some scene frames the digest of a mask, wherever the playhead is and without moving it."""
     aside = bpy.data.scenes.new("matanyone look")  # it has nothing in it, so its frames cost nothing
     try:
         found = {}
@@ -47,13 +48,13 @@ def looks_on(mask, scene_frames):
 
 
 def ties(mask, scene_frame):
-    """Where the tracks that points hang on are at a frame, wherever the playhead is."""
+    """Return where the tracks that points hang on are at a frame, wherever the playhead is."""
     parents = [point.parent for layer in mask.layers for spline in layer.splines for point in spline.points]
     return sorted({_tie(parent, scene_frame) for parent in parents if parent.id is not None})
 
 
 def _tie(parent, scene_frame):
-    """parent: of a point, with a movie clip in it. A text."""
+    """Describe as a text what ties a point to a movie clip; parent: the point's parent."""
     name = f"{parent.type} {parent.parent} {parent.sub_parent}"
     of = parent.id.tracking.objects.get(parent.parent)
     tracks = () if of is None else of.plane_tracks if parent.type == "PLANE_TRACK" else of.tracks
@@ -66,7 +67,9 @@ def _tie(parent, scene_frame):
 
 
 def movement(scene, mask, frames):
-    """Scene frame -> digest, of a mask that moves; {} of one that does not. Moves the playhead. frames: first, last."""
+    """Return for each scene frame the digest of a mask that moves; {} for one that does not. Moves the playhead.
+    frames: first, last.
+    """
     found = {}
     for frame in range(frames[0], frames[1] + 1):
         scene.frame_set(frame)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The matte over the plate, in the Movie Clip and Image editors; strip.py draws in the timeline.
+"""Draws the matte over the plate in the Movie Clip and Image editors; strip.py draws in the timeline.
 
 Rules of this file:
 1. It draws what reader has read, and never waits: a frame that is not there yet appears a moment later.
@@ -47,13 +47,13 @@ void main()
 
 
 class _Here:
-    """All that this module remembers."""
+    """Holds all that this module remembers."""
 
     def __init__(self):
         self.reader = Reader()
         self.shader = None
         self.textures = {}
-        """id of a picture -> the picture and its texture; a few."""
+        """A few pictures by their id, each with its texture."""
         self.handlers = []
         self.live = None
         """Plate frame and file of a mask that is being made by clicks: it is shown in place of the alpha."""
@@ -66,7 +66,7 @@ here = _Here()
 
 
 def file_at(home):
-    """The alpha of the selected object on the scene's frame; '' where no run has made one."""
+    """Return the alpha of the selected object on the scene's frame; '' where no run has made one."""
     shot = home.matanyone
     made = plan.made_from(shot.made)
     run = session.run_of(home)
@@ -81,7 +81,7 @@ def file_at(home):
 
 
 def _plate_frame(home):
-    """The plate frame that the scene is at."""
+    """Return the plate frame that the scene is at."""
     shot = home.matanyone
     source = shot.clip if shot.plate == "CLIP" else shot.image
     return scene.time_of(shot, source).plate_frame(home.frame_current)
@@ -93,7 +93,7 @@ def _shows_our_plate(space, shot):
 
 
 def _wanted(home):
-    """The file to show on the scene's frame, and how; a file of '' shows nothing."""
+    """Return the file to show on the scene's frame, and how; a file of '' shows nothing."""
     if here.live is not None and here.live[0] == _plate_frame(home):
         return here.live[1], "GREEN"
     mode = home.matanyone.show
@@ -133,7 +133,7 @@ def _draw_picture(region, picture, mode):
 
 
 def _texture(picture):
-    """The picture on the graphics card, sent there once."""
+    """Return the picture on the graphics card, which it is sent to once."""
     known = here.textures.get(id(picture))
     if known is None:
         values = gpu.types.Buffer("FLOAT", (picture.height, picture.width), picture.values)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The sidebar panels of the Clip, Image and compositor editors. They read; they change nothing."""
+"""Draws the sidebar panels of the Clip, Image and compositor editors. They read and change nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _CATEGORY = "MatAnyone"
 
 
 class MATANYONE_UL_objects(bpy.types.UIList):
-    """The list of objects that are followed."""
+    """Lists the objects that are followed."""
 
     def draw_item(self, context, layout, data, item, icon, active_data, active_property, index):
         row = layout.row(align=True)
@@ -21,7 +21,7 @@ class MATANYONE_UL_objects(bpy.types.UIList):
 
 
 class _Panel:
-    """What all panels have in common: where they are."""
+    """Holds what all panels have in common: where they are."""
 
     bl_region_type = "UI"
     bl_category = _CATEGORY
@@ -33,7 +33,7 @@ class _Panel:
 
 
 class _Main(_Panel):
-    """The plate and the run: what an artist looks at most."""
+    """Shows the plate and the run, which an artist looks at most."""
 
     bl_label = "MatAnyone"
 
@@ -83,7 +83,7 @@ def _draw_run(layout, context):
 
 
 def _draw_progress(column, run, ours):
-    """The run that is under way, perhaps one of another scene."""
+    """Draw the run that is under way, perhaps one of another scene."""
     if not ours:
         column.label(text=f"A matte of {run.scene[2]} is being made", icon="INFO")
     column.progress(factor=run.done / run.of if run.of else 0.0, text=session.status(run))
@@ -91,7 +91,7 @@ def _draw_progress(column, run, ours):
 
 
 def _draw_state(column, shot, changed, width):
-    """Whether what is on disk is what the settings, masks and plate would give now."""
+    """Draw whether what is on disk is what the settings, masks and plate would give now."""
     made = plan.made_from(shot.made)
     if changed:
         lines(column, f"Out of date: {' and '.join(changed)} changed", "ERROR", width)
@@ -102,7 +102,7 @@ def _draw_state(column, shot, changed, width):
 
 
 def _draw_last(layout, run, width):
-    """How the last run of this scene ended, and what to look at."""
+    """Draw how the last run of this scene ended, and what to look at."""
     if run is None or run.over is None:
         return
     icon = {"finished": "CHECKMARK", "cancelled": "INFO"}.get(run.over.outcome, "ERROR")
@@ -120,7 +120,7 @@ def _draw_last(layout, run, width):
 
 
 class _Masks(_Panel):
-    """The objects and their masks."""
+    """Shows the objects and their masks."""
 
     bl_label = "Masks"
 

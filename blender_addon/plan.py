@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the panel says -> a job for the engine. No bpy, no pixels; of the disk only a folder listing.
+"""Turns what the panel says into a job for the engine. It knows no bpy and no pixels, and of the disk only a folder
+listing.
 
 Rules of this file:
 1. Frames are plate frames, the numbers in the file names. Scene frames are turned into them by SceneTime, once.
@@ -53,7 +54,7 @@ PRESETS = {
         "off",
     ),
 }
-"""Identifier -> name, what it is for, working size (0: the model's own), region."""
+"""For each preset its identifier, its name, what it is for, its working size (0: the model's own) and its region."""
 
 LICENCES = {
     "mini": "Apache-2.0: free for paid work",
@@ -64,7 +65,7 @@ LICENCES = {
 
 
 def refused(message: str, action: str) -> WireError:
-    """Something on the panel that cannot be right."""
+    """Return the error for something on the panel that cannot be right."""
     return WireError(Code.BAD_INPUT, message, action)
 
 
@@ -73,14 +74,14 @@ def refused(message: str, action: str) -> WireError:
 
 @dataclass(frozen=True)
 class Numbered:
-    """A file of a sequence: the pattern of all of them, and its own number."""
+    """Names a file of a sequence: the pattern of all of them, and its own number."""
 
     pattern: str
     frame: int
 
 
 def numbered(path: str) -> Numbered | None:
-    """'plate.1001.exr' -> 'plate.####.exr', 1001; None for a movie or a name without a number."""
+    """Split 'plate.1001.exr' into 'plate.####.exr' and 1001; return None for a movie or a name without a number."""
     name = re.split(r"[\\/]", path)[-1]
     if Path(name).suffix.lower() in MOVIES:
         return None
@@ -95,7 +96,9 @@ def numbered(path: str) -> Numbered | None:
 
 
 def name_of(pattern: str, path: str, taken: Container[str]) -> str:
-    """A shot's name: that of its plate; with its folder before it, or a number behind it, where that one is taken."""
+    """Return a shot's name: that of its plate, or where that is taken, with its folder before it or a number behind
+    it.
+    """
     plain = re.split(r"[\\/]", pattern)[-1].split("#")[0].rsplit(".", 1)[0].rstrip("._-") or "shot"
     folder = re.split(r"[\\/]", path)[-2:][0]
     names = [plain, f"{folder}_{plain}", *(f"{folder}_{plain}_{number}" for number in range(2, 100))]
@@ -103,14 +106,14 @@ def name_of(pattern: str, path: str, taken: Container[str]) -> str:
 
 
 def file_of(pattern: str, frame: int) -> str:
-    """The file of a frame: the last run of # is its number."""
+    """Return the file of a frame: its number replaces the last run of #."""
     hashes = list(_HASHES.finditer(pattern))[-1]
     sign = "-" if frame < 0 else ""
     return f"{pattern[: hashes.start()]}{sign}{abs(frame):0{len(hashes[0])}d}{pattern[hashes.end() :]}"
 
 
 def frames_on_disk(pattern: str) -> tuple[int, ...]:
-    """Numbers of the files that are there, ascending."""
+    """Return the numbers of the files that are there, ascending."""
     folder, name = Path(pattern).parent, Path(pattern).name
     hashes = list(_HASHES.finditer(name))[-1]
     begins, ends = re.escape(name[: hashes.start()]), re.escape(name[hashes.end() :])
@@ -123,7 +126,7 @@ def frames_on_disk(pattern: str) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class SceneTime:
-    """Scene frame `scene_start` shows plate frame `first`."""
+    """Says which plate frame a scene frame shows: scene frame `scene_start` shows plate frame `first`."""
 
     first: int
     scene_start: int
@@ -136,7 +139,9 @@ class SceneTime:
 
 
 def shown_stretch(whole: tuple[int, ...], damaged: tuple[int, ...]) -> tuple[int, ...]:
-    """The frames whose files Blender may read in one go: the most whole ones that no damaged one lies between."""
+    """Return the frames whose files Blender may read in one go: the most whole ones that no damaged one lies
+    between.
+    """
     between: list[list[int]] = [[]]
     for frame in sorted({*whole, *damaged}):
         if frame in damaged:
@@ -147,7 +152,7 @@ def shown_stretch(whole: tuple[int, ...], damaged: tuple[int, ...]) -> tuple[int
 
 
 def presence(frames: tuple[int, ...]) -> tuple[tuple[int, bool], ...]:
-    """Where a sequence begins and ends: (frame, whether there are files from here on). frames: ascending."""
+    """Return where a sequence begins and ends: (frame, whether there are files from here on). frames: ascending."""
     changes: list[tuple[int, bool]] = []
     for frame in frames:
         if changes and changes[-1] == (frame, False):
@@ -159,13 +164,15 @@ def presence(frames: tuple[int, ...]) -> tuple[tuple[int, bool], ...]:
 
 
 def stretches(frames: Iterable[int]) -> tuple[tuple[int, int], ...]:
-    """First and last of each stretch without a gap."""
+    """Return the first and the last frame of each stretch without a gap."""
     changes = [frame for frame, _ in presence(tuple(sorted(set(frames))))]
     return tuple((first, after - 1) for first, after in zip(changes[::2], changes[1::2], strict=True))
 
 
 def coloured(frames: Iterable[int], sure: Mapping[int, float]) -> list[tuple[int, int, float | None]]:
-    """First and last frame of each stretch of one confidence, to a twentieth; None where nobody knows it."""
+    """Return the first and the last frame of each stretch of one confidence, to a twentieth; None where nobody knows
+    it.
+    """
     found: list[tuple[int, int, float | None]] = []
     for frame in sorted(frames):
         value = round(20 * sure[frame]) / 20 if frame in sure else None
@@ -177,7 +184,7 @@ def coloured(frames: Iterable[int], sure: Mapping[int, float]) -> list[tuple[int
 
 
 def tell_frames(frames: Iterable[int], most: int = 4) -> str:
-    """Frames as people say them: '1001-1003, 1007'; after so many stretches '...'."""
+    """Return frames as people say them: '1001-1003, 1007'; after so many stretches '...'."""
     pairs = stretches(frames)
     said = [str(first) if first == last else f"{first}-{last}" for first, last in pairs]
     return ", ".join(said[:most]) + (", ..." if len(said) > most else "")
@@ -185,12 +192,12 @@ def tell_frames(frames: Iterable[int], most: int = 4) -> str:
 
 @dataclass(frozen=True)
 class Made:
-    """What the last run of a shot has left, kept in the scene."""
+    """Holds what the last run of a shot has left; it is kept in the scene."""
 
     patterns: dict[str, str]
-    """Object -> its files; beside the .blend ('//') where the output is."""
+    """The files of each object; they are relative to the .blend ('//') where the output is."""
     stretches: tuple[tuple[int, int], ...]
-    """Its frames."""
+    """The first and last frame of each stretch of frames that are there."""
     outcome: str = "finished"
 
     @property
@@ -202,7 +209,7 @@ class Made:
 
 
 def made_from(text: str) -> Made | None:
-    """What Made.text has saved; None where there is none. Version 0.1.0 kept the first and the last frame."""
+    """Read what Made.text has saved; None where there is none. Version 0.1.0 kept the first and the last frame."""
     try:
         said = json.loads(text)
         pairs = said["stretches"] if "stretches" in said else [said["frames"]]
@@ -216,7 +223,7 @@ def made_from(text: str) -> Made | None:
 
 @dataclass(frozen=True)
 class KeyState:
-    """A mask on one plate frame; its file need not be there before the job is sent."""
+    """Holds a mask on one plate frame; its file need not be there before the job is sent."""
 
     frame: int
     file: str
@@ -225,21 +232,21 @@ class KeyState:
 
 @dataclass(frozen=True)
 class ObjectState:
-    """An object that is followed."""
+    """Holds an object that is followed."""
 
     name: str = SUBJECT
     distractor: bool = False
     first: int | None = None
     last: int | None = None
     inside: str | None = None
-    """Masks of where it is for certain: a file, or a pattern with ####."""
+    """Masks of where the object is for certain: a file, or a pattern with ####."""
     outside: str | None = None
-    """Masks of where it certainly is not."""
+    """Masks of where the object certainly is not."""
 
 
 @dataclass(frozen=True)
 class ShotState:
-    """All that the panel says. Paths are absolute."""
+    """Holds all that the panel says. Paths are absolute."""
 
     name: str
     plate: str
@@ -256,7 +263,7 @@ class ShotState:
     """Shortest side that is computed; 0 is the plate's."""
     region: str = "off"
     warm_up_passes: int | None = None
-    """Over a masked frame before the shot runs; None is what suits the model."""
+    """How often a masked frame is predicted again before the shot runs; None is what suits the model."""
     exposure: float = 0.0
     mask_grow: int = 0
     refine: bool = True
@@ -306,7 +313,9 @@ def _check_objects(state: ShotState) -> None:
 
 
 def with_object(out: str) -> str:
-    """An output name with {object} before its frame number, where it has none: a.####.exr -> a_{object}.####.exr."""
+    """Return an output name with {object} before its frame number, where it has none: a.####.exr becomes
+    a_{object}.####.exr.
+    """
     if "{object}" in out or "#" not in out:
         return out
     before, hashes, after = re.split(r"([._-]?#+)(?!.*#)", out, maxsplit=1)
@@ -314,7 +323,7 @@ def with_object(out: str) -> str:
 
 
 def preset_of(working_size: int, region: str) -> str:
-    """Which of the presets these settings are; '' for none of them."""
+    """Return which of the presets these settings are; '' for none of them."""
     return next((name for name, (_, _, *has) in PRESETS.items() if has == [working_size, region]), "")
 
 
@@ -324,7 +333,7 @@ def followed(state: ShotState) -> tuple[str, ...]:
 
 
 def space_of(blender_name: str) -> str:
-    """Blender's name of a colour space as the engine takes it. Raises WireError."""
+    """Return Blender's name of a colour space as the engine takes it. Raises WireError."""
     if blender_name in _UNKNOWN_SPACES:
         raise refused(
             f"expected the plate's colour space, got {blender_name or 'none'!r}, which says that it is unknown",
@@ -334,7 +343,7 @@ def space_of(blender_name: str) -> str:
 
 
 def job_of(state: ShotState) -> say.Job:
-    """The job, ready to be sent. Raises WireError."""
+    """Return the job, ready to be sent. Raises WireError."""
     check(state)
     frames = None if state.frames is None else tuple(range(state.frames[0], state.frames[1] + 1))
     if frames == ():
@@ -367,7 +376,9 @@ def _object_options(each: ObjectState) -> say.ObjectOptions:
 
 
 def _delivery(state: ShotState) -> say.Delivery:
-    """What stands for tokens; the engine refuses a value that no token asks for."""
+    """Return the values that tokens of the output's name stand for; the engine refuses a value that no token asks
+    for.
+    """
     return say.Delivery(
         layout="foreground" if state.foreground else "matte",
         shot=state.name if "{shot}" in state.out else None,
@@ -389,12 +400,12 @@ def _options(state: ShotState) -> say.Options:
 
 
 def only_frame(state: ShotState, frame: int) -> ShotState:
-    """The same shot, of which one alpha is wanted."""
+    """Return the same shot, of which one alpha is wanted."""
     return replace(state, frames=(frame, frame))
 
 
 def masks_folder(out: str, shot: str) -> Path:
-    """Where the masks of a shot are written: beside its output, above the first folder that a token names."""
+    """Return where the masks of a shot are written: beside its output, above the first folder that a token names."""
     path = Path(out)
     fixed = path.parent
     for parent in reversed(path.parents):
@@ -405,14 +416,15 @@ def masks_folder(out: str, shot: str) -> Path:
 
 
 def fixed_patterns(state: ShotState) -> dict[str, str]:
-    """Object -> its files; {} where the engine chooses the version, which is always one that is free."""
+    """Return the files of each object; {} where the engine chooses the version, which is always one that is free."""
     if "{version" in state.out and not state.version:
         return {}
     return {name: _with_tokens(state.out, state.name, name, state.version) for name in followed(state)}
 
 
 def patterns_of(state: ShotState, first_file: str) -> dict[str, str]:
-    """Object -> its files as this machine calls them. first_file: what the engine said that it writes first.
+    """Return the files of each object as this machine calls them. first_file: what the engine said that it writes
+    first.
 
     The engine chooses the version; everything else of the name is known here.
     """
@@ -422,7 +434,9 @@ def patterns_of(state: ShotState, first_file: str) -> dict[str, str]:
 
 
 def _named(out: str, state: ShotState) -> str:
-    """An expression for the end of the output's name, from its first token on; its first version has a name."""
+    """Return an expression for the end of the output's name, from its first token on; the first version of a token has
+    a name.
+    """
     pieces = [_piece(piece, state) for piece in re.split(r"(\{[^}]*\}|#+)", out)[1:]]
     if _VERSION in pieces:
         pieces[pieces.index(_VERSION)] = "(?P<version>[0-9]+)"
@@ -438,7 +452,7 @@ def _piece(piece: str, state: ShotState) -> str:
 
 
 def _with_tokens(out: str, shot: str, name: str, version: int) -> str:
-    """As the engine does it (docs/outputs.md)."""
+    """Fill in the tokens of a name as the engine does (docs/outputs.md)."""
 
     def replaced(match: re.Match[str]) -> str:
         if match[1] == "version":
@@ -453,7 +467,8 @@ def _plain(name: str) -> str:
 
 
 def supersampling(size: tuple[int, int]) -> int:
-    """How much finer than the plate a mask is rasterised: Blender's rasteriser has hard edges, memory has limits.
+    """Return how much finer than the plate a mask is rasterised: Blender's rasteriser has hard edges, and memory has
+    limits.
 
     It also draws clockwise splines without feather 0.42 of its own pixels too large, which this makes small.
     """
@@ -466,25 +481,27 @@ def supersampling(size: tuple[int, int]) -> int:
 
 @dataclass(frozen=True)
 class Pointing:
-    """What an artist has pointed at: positions 0..1 across the picture, from the bottom left, as Blender has them."""
+    """Holds what an artist has pointed at: positions 0..1 across the picture, from the bottom left, as Blender has
+    them.
+    """
 
     corners: tuple[tuple[float, float], tuple[float, float]] | None = None
     subject: tuple[tuple[float, float], ...] = ()
     other: tuple[tuple[float, float], ...] = ()
 
     start: str = ""
-    """An alpha that is corrected: what no click is near stays as it is there."""
+    """An alpha that is corrected: it stays as it is where no click is near."""
 
     def __bool__(self) -> bool:
         return self.corners is not None or bool(self.subject) or bool(self.start and self.other)
 
     def text(self) -> str:
-        """What is kept with a key, so that it can be taken up again."""
+        """Return what is kept with a key, so that the clicking can be taken up again."""
         return json.dumps(asdict(self))
 
 
 def pointing_from(text: str) -> Pointing:
-    """What Pointing.text has said; nothing where that is nothing."""
+    """Read what Pointing.text has said; nothing where that is nothing."""
     try:
         said = json.loads(text)
         corners = said["corners"] and tuple((x, y) for x, y in said["corners"])
@@ -497,7 +514,7 @@ def pointing_from(text: str) -> Pointing:
 def prompt_of(
     pointing: Pointing, plate: str, frame: int, size: tuple[int, int], out: str, colorspace: str | None
 ) -> say.Prompt:
-    """What is asked of the engine's mask service. size: the plate's width and height. Raises WireError."""
+    """Return the request to the engine's mask service. size: the plate's width and height. Raises WireError."""
     if not pointing:
         raise refused("expected a box around the subject, or a click on it, got none", "Drag a box, or click.")
     strokes = [say.Stroke((_pixel(at, size),)) for at in pointing.subject]
@@ -516,7 +533,7 @@ def prompt_of(
 
 
 def _pixel(at: tuple[float, float], size: tuple[int, int]) -> tuple[float, float]:
-    """From the top left, within the picture."""
+    """Return a position as a plate pixel from the top left, within the picture."""
     x, y = at[0] * size[0], (1 - at[1]) * size[1]
     return min(max(x, 0.0), size[0] - 0.001), min(max(y, 0.0), size[1] - 0.001)
 
@@ -524,7 +541,7 @@ def _pixel(at: tuple[float, float], size: tuple[int, int]) -> tuple[float, float
 def box_of(
     corners: tuple[tuple[float, float], tuple[float, float]], size: tuple[int, int]
 ) -> tuple[int, int, int, int]:
-    """Two corners, 0..1 from the bottom left -> left, top, right, bottom in plate pixels from the top left."""
+    """Turn two corners, 0..1 from the bottom left, into left, top, right, bottom in plate pixels from the top left."""
     (ax, ay), (bx, by) = (_pixel(corner, size) for corner in corners)
     return int(min(ax, bx)), int(min(ay, by)), int(max(ax, bx)) + 1, int(max(ay, by)) + 1
 
@@ -534,7 +551,9 @@ def box_of(
 
 @dataclass(frozen=True)
 class Record:
-    """What was run, kept in the scene: tells whether the matte is still that of this plate, mask and setting."""
+    """Holds what was run, kept in the scene: it tells whether the matte is still that of this plate, mask and
+    setting.
+    """
 
     job: str
     """Digest of the settings."""
@@ -543,7 +562,7 @@ class Record:
     plate: str
     """Digest of the plate's files: names, sizes, times."""
     moving: dict[str, dict[str, str]] = field(default_factory=dict)
-    """Of masks that are animated: name -> scene frame -> digest of what it is there."""
+    """The names of animated masks, and for each the digests of what it is on scene frames."""
     keys: tuple[tuple[str, int], ...] = ()
     """Masks, and the scene frames on which they are used."""
     result: str = ""
@@ -552,7 +571,9 @@ class Record:
     """First and last plate frame of the Range; None is the whole plate."""
 
     def text(self) -> str:
-        """What is saved. Of movements the frames on which masks are used: it does not grow with the timeline."""
+        """Return what is saved. Of movements it holds only the frames on which masks are used, so that it does not grow
+        with the timeline.
+        """
         used = {(name, str(frame)) for name, frame in self.keys}
         moving = {
             name: {frame: looks for frame, looks in frames.items() if (name, frame) in used}
@@ -562,7 +583,7 @@ class Record:
 
 
 def record_from(text: str) -> Record | None:
-    """What Record.text has saved; None where there is none."""
+    """Read what Record.text has saved; None where there is none."""
     try:
         found = Record(**json.loads(text))
         frames = None if found.frames is None else tuple(found.frames)
@@ -579,18 +600,18 @@ def digest_of_settings(state: ShotState) -> str:
 
 @dataclass(frozen=True)
 class Drawn:
-    """What the mask of a key is made of."""
+    """Holds what the mask of a key is made of."""
 
     object: str
     frame: int
-    """Of the plate."""
+    """The plate frame that the mask is of."""
     scene_frame: int
     mask: str = ""
-    """Name of the Mask datablock; '' is an image."""
+    """The name of the Mask datablock; '' is an image."""
     looks: str = ""
-    """Digest of the datablock as it is on the playhead's frame."""
+    """A digest of the datablock as it is on the playhead's frame."""
     rest: tuple[object, ...] = ()
-    """All else, which does not depend on the playhead."""
+    """Everything else, which does not depend on the playhead."""
 
 
 def digest_of_masks(drawn: Iterable[Drawn], moving: Container[str] = ()) -> str:
@@ -599,19 +620,21 @@ def digest_of_masks(drawn: Iterable[Drawn], moving: Container[str] = ()) -> str:
 
 
 def _facts(each: Drawn, moves: bool) -> dict[str, object]:
-    """What a mask is at the playhead says nothing of one that moves, its name and scene frame nothing of another."""
+    """Return what a key's mask depends on: of a mask that moves not how it is at the playhead, of any other one neither
+    its name nor its scene frame.
+    """
     return asdict(replace(each, looks="") if moves else replace(each, mask="", scene_frame=0))
 
 
 def keys_of(drawn: Iterable[Drawn]) -> tuple[tuple[str, int], ...]:
-    """As Record has them."""
+    """Return the keys as Record holds them."""
     return tuple((each.mask, each.scene_frame) for each in drawn if each.mask)
 
 
 def with_what_is_seen(
     moving: dict[str, dict[str, str]], frame: int, seen: dict[str, str]
 ) -> tuple[dict[str, dict[str, str]], bool]:
-    """Movements with what masks are at the playhead, and whether that is news: then the rest may be old, too.
+    """Return movements with what masks are at the playhead, and whether that is news: then the rest may be old, too.
 
     seen: name of a mask -> its digest at the scene frame.
     """
@@ -638,7 +661,7 @@ def digest_of_plate(plate: str) -> str:
 
 
 def stale_because(now: Record, then: Record) -> tuple[str, ...]:
-    """What has changed since; empty: the matte is up to date."""
+    """Return what has changed since the matte was made; it is up to date where that is empty."""
     changed = {
         "the settings": _differs(now.job, then.job),
         "a mask": _differs(_masks(now, then), _masks(then, then)),
@@ -650,42 +673,42 @@ def stale_because(now: Record, then: Record) -> tuple[str, ...]:
 
 
 def _differs(one: str, other: str) -> bool:
-    """Of digests; '' is not known."""
+    """Return whether two digests differ; '' stands for one that is not known, which differs from none."""
     return bool(one and other and one != other)
 
 
 def wider(now: tuple[int, ...] | None, then: tuple[int, ...] | None) -> bool:
-    """Whether frames are asked for that the run did not make."""
+    """Return whether frames are asked for that the run did not make."""
     if then is None or now is None:
         return then is not None
     return now[0] < then[0] or now[-1] > then[-1]
 
 
 def _masks(record: Record, then: Record) -> str:
-    """A digest of masks where they are used: what an animated mask is between its keys does not matter."""
+    """Return a digest of masks where they are used: how an animated mask is between its keys does not matter."""
     used = [record.moving.get(mask, {}).get(str(frame), "") for mask, frame in then.keys if mask in then.moving]
     return digest([record.masks, used])
 
 
 def digest(what: object) -> str:
-    """Of anything that JSON can say."""
+    """Return a digest of anything that JSON can say."""
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def doubtful(sure: dict[int, float], most: int = 3) -> tuple[int, ...]:
-    """Frames to look at, the worst first. sure: frame -> how far its alphas can be trusted, 0 to 1."""
+    """Return the frames to look at, the worst first. sure: for each frame how far its alphas can be trusted, 0 to 1."""
     return tuple(sorted((frame for frame in sure if sure[frame] < DOUBTFUL), key=lambda frame: sure[frame])[:most])
 
 
 def fault_in(log: str) -> str:
-    """Of what a program has said, the line that tells why it failed: Python's last exception, else the end."""
+    """Return the line of a program's output that tells why it failed: Python's last exception, else the end."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     faults = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Exit)\b", line)]
     return [*lines[-1:], *faults][-1] if lines else "it said nothing"
 
 
 def tell_time(seconds: float) -> str:
-    """Seconds as people say them: '45 s', '3 min 20 s', '1 h 05 min'."""
+    """Return seconds as people say them: '45 s', '3 min 20 s', '1 h 05 min'."""
     whole = int(seconds + 0.5)
     if whole < 60:
         return f"{whole} s"

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Clicking masks: the engine draws a mask of what the artist points at, again after each click."""
+"""Holds the buttons by which masks are clicked: the engine draws a mask of what the artist points at, again after each
+click.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,7 @@ class MATANYONE_OT_point(bpy.types.Operator):
         return asked(self)
 
     def _alpha(self, context):
-        """The alpha to be corrected, '' for a mask from nothing. Raises WireError."""
+        """Return the alpha to be corrected, '' for a mask from nothing. Raises WireError."""
         if not self.correct:
             return ""
         alpha = overlay.file_at(context.scene)
@@ -159,12 +161,12 @@ class MATANYONE_OT_point(bpy.types.Operator):
         return ended
 
     def cancel(self, context):
-        """Blender ends the clicking itself: another file is opened, or the window is closed."""
+        """Clean up: Blender ends the clicking itself when another file is opened or the window is closed."""
         self.leave(context, {"CANCELLED"})
 
 
 def _frame(context):
-    """The plate frame at hand; there is an object to put a mask on. Raises WireError."""
+    """Return the plate frame at hand, where there is an object to put a mask on. Raises WireError."""
     shot = context.scene.matanyone
     frame = scene.plate_of(shot).time.plate_frame(context.scene.frame_current)
     if not shot.objects:
@@ -210,7 +212,7 @@ class MATANYONE_OT_draw_region(bpy.types.Operator):
         return ended
 
     def cancel(self, context):
-        """Blender ends it itself: another file is opened, or the window is closed."""
+        """Clean up: Blender ends the dragging itself when another file is opened or the window is closed."""
         self.leave(context, {"CANCELLED"})
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The mouse of 'Mask by Box and Clicks': events -> plan.Pointing, and the box and points over the picture."""
+"""Turns the mouse of 'Mask by Box and Clicks' into a plan.Pointing, and draws the box and points over the picture."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def _inside(region, here):
 
 
 def _spot(region, here):
-    """A position in the region as 0..1 across the picture, from the bottom left."""
+    """Return a position in the region as 0..1 across the picture, from the bottom left."""
     return tuple(region.view2d.region_to_view(*here))
 
 
 def draw(operator):
-    """Over the editor's picture."""
+    """Draw box and points over the editor's picture."""
     pointing = operator.pointing
     if pointing.corners is not None:
         (ax, ay), (bx, by) = (_back(operator.region, corner) for corner in pointing.corners)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which engine: this user's own on this machine, or another one. Nothing here is asked of the network."""
+"""Lets an artist choose the engine: the one of this user and machine, or another one. Nothing here asks the network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .properties import beside_the_blend
 
 
 class MatAnyonePreferences(bpy.types.AddonPreferences):
-    """Kept in Blender's preferences; paths of secrets, never secrets."""
+    """Holds what is kept in Blender's preferences: paths of secrets, never secrets."""
 
     bl_idname = __package__
 

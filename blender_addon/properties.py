@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the scene keeps of a shot: it travels with the .blend. Tooltips say what a thing is for.
+"""Declares what the scene keeps of a shot, which travels with the .blend. Tooltips say what a thing is for.
 
 Rule of this file: identifiers never change, since .blend files hold them. What version 0.1.0 called rival and
 settle_passes is called a distractor and warm-up passes everywhere else.
@@ -24,13 +24,13 @@ from .engine.wire.errors import WireError
 
 
 def beside_the_blend():
-    """Options of a file path that may begin with '//': Blender 5.2 shows it in red unless it is told so."""
+    """Return the options of a file path that may begin with '//': Blender 5.2 shows it in red unless it is told so."""
     known = "is_path_supports_blend_relative" in bpy.types.Property.bl_rna.properties
     return {"PATH_SUPPORTS_BLEND_RELATIVE"} if known else set()
 
 
 def _models(shot, context, text):
-    """The engine's models, for the list under the field."""
+    """Return the engine's models, for the list under the field."""
     return [name for name in session.models() if text.lower() in name.lower()]
 
 
@@ -50,7 +50,7 @@ def _fill_in_frames(limits, context):
 
 
 class MatAnyoneKey(bpy.types.PropertyGroup):
-    """A mask on one frame of the plate."""
+    """Holds a mask on one frame of the plate."""
 
     frame: IntProperty(name="Frame", description="Plate frame that the mask was drawn on, as in the file's name")
     source: EnumProperty(
@@ -73,7 +73,7 @@ class MatAnyoneKey(bpy.types.PropertyGroup):
 
 
 class MatAnyoneObject(bpy.types.PropertyGroup):
-    """Somebody or something that is followed."""
+    """Holds somebody or something that is followed."""
 
     name: StringProperty(name="Name", default=plan.SUBJECT, description="Letters, digits and _: part of file names")
     rival: BoolProperty(
@@ -107,7 +107,7 @@ class MatAnyoneObject(bpy.types.PropertyGroup):
 
 
 class MatAnyoneShot(bpy.types.PropertyGroup):
-    """One plate and its mattes."""
+    """Holds one plate and its mattes."""
 
     name: StringProperty(name="Name", description="Names the output and the node group; {shot} in the output path")
     plate: EnumProperty(

@@ -21,7 +21,9 @@ _RGBA = 4
 
 
 def command(program, module, orders):
-    """What runs main() in another Blender. program: Blender's binary, or '' inside the bpy module."""
+    """Return the command that runs main() in another Blender. program: Blender's binary, or '' inside the bpy
+    module.
+    """
     folder = Path(__file__).resolve().parent
     code = (
         f"import importlib.util as u, sys; s = u.spec_from_file_location('{module}', {str(folder / '__init__.py')!r}, "
@@ -65,7 +67,7 @@ def _key(order):
 
 
 def _loaded(orders, kind, wanted):
-    """(library, name) -> the datablock, each from its own file. kind: 'masks' or 'images'."""
+    """Load each datablock from its own file, and return them by (library, name). kind: 'masks' or 'images'."""
     import bpy
 
     found = {}
@@ -100,7 +102,8 @@ def refuse_size(image, size):
 
 
 def rows_of(flat, size):
-    """Pixels as Blender has them -> rows of float32 0..1, the top one first: alpha, or grey where that is 1 everywhere.
+    """Turn pixels as Blender has them into rows of float32 0..1, the top one first: alpha, or grey where alpha is 1
+    everywhere.
 
     flat: (height * width * channels), the bottom row first.
     """
@@ -113,7 +116,9 @@ def rows_of(flat, size):
 
 
 def rasterise(mask, scene_frame, size, factor, scratch):
-    """One mask -> rows of float32 0..1, the top one first. size: the plate's; factor: how much finer it is drawn."""
+    """Draw one mask as rows of float32 0..1, the top one first. size: the plate's; factor: how much finer it is
+    drawn.
+    """
     import bpy
 
     from . import nodes

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How operators end: what is wrong is said, and in background mode an answer is waited for."""
+"""Ends operators: it says what is wrong, and in background mode waits for the answer."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Alphas on disk -> an image datablock and a node group that need no add-on. Main thread only.
+"""Makes of the alphas on disk an image datablock and a node group that need no add-on. It runs on the main thread only.
 
 Rule of this file: it is told which frames are whole on disk, and shows no others.
 """
@@ -20,12 +20,12 @@ _OF = "matanyone_plate"
 
 
 def label(shot_name, name):
-    """What the image and the node group of an object are called; Blender cuts off what is too long."""
+    """Return what the image and the node group of an object are called; Blender cuts off what is too long."""
     return f"MatAnyone: {shot_name}" + ("" if name == plan.SUBJECT else f" {name}")
 
 
 def show(home, patterns, alphas, when, space, renew):
-    """Image and node group of each object, every alpha under its own number; the groups.
+    """Make image and node group of each object, with every alpha under its own number, and return the groups.
 
     home: the scene. alphas: object -> ondisk.Alphas. when: plan.SceneTime. space: the colour space of the subject's own
     colour, which files then hold; '' of alphas. renew: whether Blender is to forget what it has read of the files; at
@@ -59,7 +59,7 @@ def _shown(home, name, pattern, frames, when, space, renew):
 
 
 def _show_frames(group, pattern, frames, when):
-    """Each file on its own frame, nothing on others."""
+    """Show each file on its own frame, and nothing on others."""
     node = group.nodes[_ALPHA]
     first, last = frames[0], frames[-1]
     nodes.show_frames(node, first, last, when.scene_frame(first))
@@ -76,13 +76,15 @@ def _show_frames(group, pattern, frames, when):
 
 
 def plate_name(shot):
-    """The plate as the clip or image names it: the same after a project was moved."""
+    """Return the plate's name as the clip or image has it, which stays the same after a project was moved."""
     source = shot.clip if shot.plate == "CLIP" else shot.image
     return source.filepath if source else ""
 
 
 def _group_of(home, each, called):
-    """The node group of an object of a scene, or None. One that another scene shows of another plate is not ours."""
+    """Return the node group of an object of a scene, or None. One that another scene shows of another plate is not
+    ours.
+    """
     candidates = [each.group if each is not None else None, bpy.data.node_groups.get((called, None))]
     return next((group for group in candidates if group is not None and _is_free(group, home)), None)
 
@@ -101,7 +103,7 @@ def _image_in(group):
 
 
 def _renewed(old, name, file, space):
-    """The image anew, for all that use the old one. image.reload() would read a frame for each node, at once."""
+    """Make the image anew for all that use the old one. image.reload() would read a frame for each node, at once."""
     fresh = bpy.data.images.load(file, check_existing=False)
     fresh.colorspace_settings.name = space or "Non-Color"
     if space:
@@ -119,7 +121,7 @@ def _renewed(old, name, file, space):
 
 
 def _new_group(name, image):
-    """Image in; image premultiplied by the alpha, and the alpha, out."""
+    """Make a node group: an image goes in; that image premultiplied by the alpha, and the alpha, come out."""
     group = bpy.data.node_groups.new(name, nodes.GROUP)
     nodes.new_socket(group, "Image", "INPUT", "NodeSocketColor")
     nodes.new_socket(group, "Image", "OUTPUT", "NodeSocketColor")
@@ -159,7 +161,7 @@ def _gated(group):
 
 
 def _choose_colour(group, own):
-    """What comes out: the plate times alpha, or the subject's own colour, which Blender has premultiplied."""
+    """Choose what comes out: the plate times alpha, or the subject's own colour, which Blender has premultiplied."""
     alpha, there, gated, mix, leave = map(group.nodes.get, (_ALPHA, _THERE, _GATED, _SET, _RESULT))
     enter = next((node for node in group.nodes if node.type == "GROUP_INPUT"), None)
     if None in (alpha, there, gated, mix, leave, enter):  # an artist has rebuilt it
@@ -202,13 +204,13 @@ def wire(home, shot, groups, plate):
 
 
 def _switched_on(scene):
-    """The tree of a scene whose compositor was off, as it was."""
+    """Switch on the compositor of a scene, and return its tree as it was."""
     scene.use_nodes = True
     return scene.node_tree
 
 
 def _plate_node(tree, shot, plate):
-    """The node that reads the plate: one for all objects."""
+    """Return the node that reads the plate: one for all objects."""
     name = f"{_PLATE}: {shot.name}"
     source = shot.clip if shot.plate == "CLIP" else shot.image
     found = tree.nodes.get(name)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What Blender's datablocks say, as values; and the masks, on their way to files. Main thread only."""
+"""Reads what Blender's datablocks say as values, and sends the masks on their way to files. It runs on the main thread
+only.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 @dataclass(frozen=True)
 class Plate:
-    """The plate, as the panel names it."""
+    """Describes the plate as the panel names it."""
 
     path: str
     """A pattern with #### or a movie; absolute."""
@@ -36,14 +38,14 @@ class Plate:
     """Frames that Blender counts; of a sequence, the folder knows better."""
 
     def frames(self):
-        """Numbers of the frames that there are; asks the disk."""
+        """Return the numbers of the frames that there are; this asks the disk."""
         if "#" in self.path:
             return plan.frames_on_disk(self.path)
         return tuple(range(self.time.first, self.time.first + self.count))
 
 
 def work_folder():
-    """Where the add-on keeps files of a moment: nowhere else but beside the output. Raises OSError."""
+    """Return where the add-on keeps files of a moment: nowhere else but beside the output. Raises OSError."""
     folder = bpy.utils.extension_path_user(__package__, path="work", create=True)
     if not folder:  # Blender has printed why; '' would be the folder that Blender was started in
         raise NotADirectoryError(f"{bpy.utils.extension_path_user(__package__, path='work')} cannot be made")
@@ -51,12 +53,16 @@ def work_folder():
 
 
 def full(path, library=None):
-    """A path as Blender has it -> absolute, without the '..' of paths beside a .blend, which the engine refuses."""
+    """Return a path of Blender's as an absolute one, without the '..' of paths beside a .blend, which the engine
+    refuses.
+    """
     return os.path.normpath(bpy.path.abspath(path, library=library))
 
 
 def stored(shot, path):
-    """How a path to a result is kept in the .blend: beside it where the output is, so that the project may move."""
+    """Return a path to a result as the .blend keeps it: relative to the file where the output is, so that the project
+    may move.
+    """
     if not shot.out.startswith("//") or not bpy.data.filepath:
         return path
     return bpy.path.relpath(path)
@@ -72,7 +78,7 @@ def refuse_linked(home):
 
 
 def plate_of(shot):
-    """What is matted. Raises WireError where there is none, or its files are not there."""
+    """Return what is matted. Raises WireError where there is none, or its files are not there."""
     source = shot.clip if shot.plate == "CLIP" else shot.image
     if source is None:
         raise plan.refused("expected a plate, got none", "Choose a movie clip or an image sequence in the panel.")
@@ -85,7 +91,7 @@ def plate_of(shot):
 
 
 def time_of(shot, source):
-    """Which scene frame shows which plate frame; asks no disk. source: the shot's clip or image."""
+    """Return which scene frame shows which plate frame; this asks no disk. source: the shot's clip or image."""
     found = _numbered(source)
     first = found.frame if found else FIRST_OF_A_MOVIE
     if shot.plate == "CLIP":
@@ -98,7 +104,7 @@ def _numbered(source):
 
 
 def size_of(shot):
-    """Width and height of the plate. Raises WireError.
+    """Return width and height of the plate. Raises WireError.
 
     Blender knows it of clips; of an image sequence only once an editor has shown a frame of it.
     """
@@ -119,7 +125,7 @@ def size_of(shot):
 
 
 def state_of(shot):
-    """All that the panel says. Raises WireError."""
+    """Return all that the panel says. Raises WireError."""
     plate = plate_of(shot)
     out = _absolute(shot.out)
     return plan.ShotState(
@@ -180,7 +186,7 @@ def _keys(shot, folder):
 
 
 def drawn(shot):
-    """A plan.Drawn for each key. Raises WireError where there is no plate."""
+    """Return a plan.Drawn for each key. Raises WireError where there is no plate."""
     when = plate_of(shot).time
     return [_drawn(each.name, key, when.scene_frame(key.frame)) for each in shot.objects for key in each.keys]
 
@@ -201,7 +207,8 @@ def _stamp(image):
 
 
 def preparation(shot, state):
-    """What writes the masks, to be run on the network thread; it returns how they move, as plan.Record has it.
+    """Return the function that writes the masks, to be run on the network thread; it returns how they move, as
+    plan.Record has it.
 
     Reads all it needs of Blender now, but for painted pixels, which are copied one image a tick. Raises WireError.
     """
@@ -230,7 +237,8 @@ def preparation(shot, state):
 
 
 def look_at_movements(shot, names):
-    """What tells how masks move, as preparation() does, without drawing them; to be run on the network thread.
+    """Return a function that tells how masks move, as preparation() does, without drawing them; it is to be run on the
+    network thread.
 
     Reads all it needs of Blender now. Raises WireError.
     """
@@ -270,12 +278,16 @@ def _raster_orders(masks, plate, size, images=(), also=()):
 
 
 def _source(block):
-    """A datablock as the second Blender finds it: in the file written for it, or in the library it is linked from."""
+    """Name a datablock as the second Blender finds it: in the file written for it, or in the library it is linked
+    from.
+    """
     return {"name": block.name, "library": full(block.library.filepath) if block.library else ""}
 
 
 def _written(blocks, facts):
-    """A .blend with those datablocks that are this file's own, and the orders beside it, whose file this gives."""
+    """Write a .blend of those datablocks that are this file's own, and the orders beside it, and return the orders'
+    file.
+    """
     orders = work_folder() / f"masks_{time.time_ns()}.json"
     library = orders.with_suffix(".blend")
     own = {block for block in blocks if block.library is None}
@@ -286,7 +298,9 @@ def _written(blocks, facts):
 
 
 def _frames_of(scene, plate, keys):
-    """First and last scene frame on which an artist may look at a mask: of the plate, the keys, the timeline."""
+    """Return the first and the last scene frame on which an artist may look at a mask: of the plate, the keys, the
+    timeline.
+    """
     of_plate = [plate.time.scene_start, plate.time.scene_start + plate.count - 1]
     every = [*of_plate, *keys, scene.frame_start, scene.frame_end]
     return min(every), max(every)
@@ -330,12 +344,12 @@ def _wait(process, control):
 
 
 def _is_painted(image):
-    """Whether its pixels are in this Blender only; those of other images are read by the second one."""
+    """Return whether an image's pixels are in this Blender only; those of other images are read by the second one."""
     return image.is_dirty or (image.source == "GENERATED" and image.packed_file is None)
 
 
 def painted_mask(image, size):
-    """A painted image as rows of a mask, to be called on the network thread. Raises WireError."""
+    """Return a painted image as rows of a mask; it is called on the network thread. Raises WireError."""
     import numpy as np
 
     raster.refuse_size(image, size)
@@ -360,7 +374,9 @@ def _copy_pixels(name, flat):
 
 
 def order_of(shot, only=None):
-    """The order for the engine, and the record of what it is made from. only: one plate frame. Raises WireError."""
+    """Return the order for the engine, and the record of what it is made from. only: one plate frame. Raises
+    WireError.
+    """
     state = state_of(shot)
     job = plan.job_of(state if only is None else plan.only_frame(state, only))
     plate, masks = plate_of(shot), preparation(shot, state)
@@ -382,7 +398,7 @@ def order_of(shot, only=None):
 
 
 def record_now(shot, moving):
-    """What the matte would be made from now, and whether masks are not what `moving` says that they are.
+    """Return what the matte would be made from now, and whether masks are not what `moving` says that they are.
 
     moving: as plan.Record has it. The plate's part is left to the network thread. Raises WireError.
     """
@@ -395,13 +411,13 @@ def record_now(shot, moving):
 
 
 def job_file(shot):
-    """Where a job file for the farm is written: beside the folder of the shot's masks."""
+    """Return where a job file for the farm is written: beside the folder of the shot's masks."""
     folder = plan.masks_folder(_absolute(shot.out), shot.name)
     return str(folder.with_name(f"{folder.name}.json"))
 
 
 def file_for_prompts(shot, frame):
-    """A free name for a mask of the selected object. Raises WireError."""
+    """Return a free name for a mask of the selected object. Raises WireError."""
     folder = plan.masks_folder(_absolute(shot.out), shot.name)
     number = 1
     while (file := folder / f"{shot.objects[shot.object_index].name}.{frame:04d}.pointed{number}.exr").exists():
@@ -410,18 +426,18 @@ def file_for_prompts(shot, frame):
 
 
 def start_of(file):
-    """The name of the copy of the alpha that a correction began with: the alpha itself is made anew by it."""
+    """Return the name of the copy of the alpha that a correction began with: the alpha itself is made anew by it."""
     return str(Path(file).with_suffix(".start.exr"))
 
 
 def prompt_for(shot, pointing, frame, file):
-    """What is asked of the mask service for a plate frame. Raises WireError."""
+    """Return the request to the mask service for a plate frame. Raises WireError."""
     plate = plate_of(shot)
     return plan.prompt_of(pointing, plate.path, frame, size_of(shot), file, _space(shot, plate))
 
 
 def take_mask(shot, frame, file, pointing):
-    """A mask on disk as the key of the selected object on a frame, in place of one that is there."""
+    """Take a mask on disk as the key of the selected object on a frame, in place of one that is there."""
     image = bpy.data.images.load(stored(shot, file), check_existing=False)
     image.name, image.colorspace_settings.name = Path(file).name, "Non-Color"
     each = shot.objects[shot.object_index]
@@ -433,7 +449,9 @@ def take_mask(shot, frame, file, pointing):
 
 
 def pointing_at(shot, frame):
-    """What the selected object's mask on a frame was clicked of: nothing if it was drawn, None if there is no mask."""
+    """Return what the selected object's mask on a frame was clicked of: nothing if it was drawn, None if there is no
+    mask.
+    """
     key = next((key for key in shot.objects[shot.object_index].keys if key.frame == frame), None)
     if key is None:
         return None
@@ -445,5 +463,5 @@ def pointing_at(shot, frame):
 
 
 def job_file_of(order, written_by):
-    """The text of a job file for the farm: what Matte would send, for any machine that has the folders."""
+    """Return the text of a job file for the farm: what Matte would send, for any machine that has the folders."""
     return write_job_file(JobFile(order.job, written_by=written_by))

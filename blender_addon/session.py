@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The run at hand: brings the bridge's events into Blender, from a timer, or in a loop where there is none.
+"""Keeps the run at hand: it brings the bridge's events into Blender, from a timer, or in a loop where there is none.
 
 Rules of this file:
 1. A run knows its scene by number and name: undo and another file may take every pointer away.
@@ -36,10 +36,10 @@ _TOLD_EVERY_S = 0.5
 
 @dataclass
 class Run:
-    """One order, from the press of a button to its end."""
+    """Holds one order, from the press of a button to its end."""
 
     scene: tuple[int, str, str]
-    """As identity() says."""
+    """The scene, as identity() names it."""
     shot: str
     when: plan.SceneTime
     space: str
@@ -53,17 +53,17 @@ class Run:
     text: str = "starting"
     patterns: dict[str, str] = field(default_factory=dict)
     alphas: dict[str, ondisk.Alphas] = field(default_factory=dict)
-    """Object -> what was there before the run."""
+    """The alphas of each object that were there before the run."""
     landed: set[int] = field(default_factory=set)
     frames: int = 0
     """Frames that are to land."""
     done: int = 0
-    """Steps: a frame that is followed to from two masks takes two."""
+    """Steps that are done: a frame that is followed to from two masks takes two."""
     of: int = 0
     eta_s: float | None = None
     warnings: list[str] = field(default_factory=list)
     sure: dict[int, float] = field(default_factory=dict)
-    """Frame -> how far its alphas can be trusted."""
+    """For each frame, how far its alphas can be trusted."""
     over: Over | None = None
     cancelling: bool = False
     shown: float = 0.0
@@ -71,7 +71,7 @@ class Run:
 
 @dataclass
 class _Now:
-    """All that this module remembers."""
+    """Holds all that this module remembers."""
 
     bridge: Bridge | None = None
     run: Run | None = None
@@ -79,37 +79,39 @@ class _Now:
     test: str = ""
     """What the engine has said of itself last, or why it does not answer."""
     note: str = ""
-    """What has become of the last mask, job file or look, in words."""
+    """What has become of the last mask, of the last job file, or of the last look at the disk, in words."""
     failure: Failed | None = None
-    """Why, where it was not done."""
+    """Why that was not done."""
     clicking: bool = False
     """Whether an artist clicks a mask just now."""
     drawn: float = 0.0
     """When a panel was last on the screen."""
     told: float = 0.0
-    """When it was last asked to be drawn again."""
+    """When a panel was last asked to be drawn again."""
     untold: bool = False
-    """Whether something came since then: put off, never dropped."""
+    """Whether something came since then: its drawing is put off, never dropped."""
     plates: dict[int, tuple[float, str]] = field(default_factory=dict)
-    """Scene, by its session_uid, which no other file has -> when its plate was looked at, and its digest."""
+    """For each scene when its plate was looked at, and its digest. Scenes are named by their session_uid, which no
+    other file has.
+    """
     results: dict[int, tuple[float, str]] = field(default_factory=dict)
-    """Scene -> when its mattes on disk were looked at, and the digest of what is there."""
+    """For each scene when its mattes on disk were looked at, and the digest of what is there."""
     sures: dict[int, tuple[float, dict[int, float]]] = field(default_factory=dict)
-    """Scene -> how far its alphas can be trusted, as the engine recorded it beside them."""
+    """For each scene how far its alphas can be trusted, as the engine recorded it beside them."""
     records: dict[int, tuple[float, plan.Record | None]] = field(default_factory=dict)
     moving: dict[int, dict[str, dict[str, str]]] = field(default_factory=dict)
-    """Scene -> how its animated masks were found to move, as plan.Record has it."""
+    """For each scene how its animated masks were found to move, as plan.Record has it."""
     doubted: dict[int, plan.Record] = field(default_factory=dict)
-    """Scene -> what was seen of its masks that is not as it was."""
+    """For each scene the masks that are not as they were, as far as they were seen."""
     looked: dict[int, plan.Record] = field(default_factory=dict)
-    """Scene -> what it was that a second Blender was asked about last: not twice the same."""
+    """For each scene what a second Blender was asked about last, so that nobody asks it twice."""
 
 
 now = _Now()
 
 
 def bridge():
-    """The bridge to the engine that the preferences name. Raises WireError where they cannot be right."""
+    """Return the bridge to the engine that the preferences name. Raises WireError where they cannot be right."""
     target = chosen.target()
     if now.bridge is not None and now.bridge.target != target and not now.bridge.busy:
         now.bridge.close()
@@ -120,7 +122,7 @@ def bridge():
 
 
 def active():
-    """The run that is under way, or None."""
+    """Return the run that is under way, or None."""
     return now.run if now.run is not None and now.run.over is None else None
 
 
@@ -192,7 +194,9 @@ def end_live(live, files):
 
 
 def is_free(operator):
-    """Whether nothing is under way that the engine's connection is needed for; operator: a class, to say why not."""
+    """Return whether nothing is under way that the engine's connection is needed for; operator: a class, to say why
+    not.
+    """
     if active():
         operator.poll_message_set("A matte is being made: wait or cancel it")
     elif now.clicking:
@@ -301,7 +305,7 @@ def pump(budget_s=BUDGET_S):
 
 
 def run_to_the_end(tell=print):
-    """Pump until the run is over, as a user would wait; tell: takes a line now and then. The Over."""
+    """Pump until the run is over, as a user would wait, and return its Over; tell: takes a line now and then."""
     said = ""
     while active():
         pump(1.0)
@@ -314,7 +318,7 @@ def run_to_the_end(tell=print):
 
 
 def wait_for_calls():
-    """Pump until every call is answered: for background mode. The Failed of the last one, or None."""
+    """Pump until every call is answered, in background mode, and return the Failed of the last one, or None."""
     while now.bridge is not None and now.bridge.waiting:
         pump(1.0)
         time.sleep(0.02)
@@ -322,7 +326,7 @@ def wait_for_calls():
 
 
 def status(run):
-    """A run in one line."""
+    """Return a run in one line."""
     if run.over is not None:
         return _outcome(run)
     if run.cancelling:
@@ -334,7 +338,7 @@ def status(run):
 
 
 def _outcome(run):
-    """The end of a run, with all that is not as one would expect."""
+    """Return the end of a run, with all that is not as one would expect."""
     over = run.over
     if over.outcome == "failed":
         return f"failed: {in_blender(over.message)}"
@@ -362,7 +366,7 @@ def _mattes(count):
 
 
 def _answer_safely(event):
-    """As _take_safely()."""
+    """Answer a call; like _take_safely() this never raises."""
     try:
         now.calls.pop(event.call, lambda _: None)(event)
     except Exception as error:
@@ -370,7 +374,9 @@ def _answer_safely(event):
 
 
 def _take_safely(run, event):
-    """A timer that raises is never called again: what Blender cannot show is said, and the run goes on."""
+    """Take an event and never raise, since a timer that raises is never called again: what Blender cannot show is said,
+    and the run goes on.
+    """
     try:
         _take(run, event)
     except Exception as error:
@@ -399,12 +405,14 @@ def _take(run, event):
 
 
 def identity(of_scene):
-    """What a scene is found by again: its number in this session, which saving keeps; its file and its name."""
+    """Return what a scene is found by again: its number in this session, which saving keeps; its file and its name."""
     return of_scene.session_uid, bpy.data.filepath, of_scene.name
 
 
 def found(identity):
-    """The scene, or None where another file is open. Files that were never saved have no name to tell them by."""
+    """Return the scene, or None where another file is open. Files that were never saved have no name to tell them
+    by.
+    """
     number, blend, name = identity
     by_number = [each for each in bpy.data.scenes if each.session_uid == number]
     return by_number[0] if by_number else bpy.data.scenes.get(name) if blend and bpy.data.filepath == blend else None
@@ -462,7 +470,7 @@ def _remember(run, over, home):
 
 
 def stale(shot):
-    """What has changed since the matte was made, for a panel; cheap enough for a draw function."""
+    """Return what has changed since the matte was made, for a panel; it is cheap enough for a draw function."""
     now.drawn = time.monotonic()
     keep_pumping()
     then = plan.record_from(shot.record)
@@ -475,7 +483,7 @@ def stale(shot):
 
 
 def _record_now(shot, then):
-    """Taken at most once a second."""
+    """Return what the matte would be made from now, taken at most once a second."""
     number = shot.id_data.session_uid
     at, record = now.records.get(number, (0.0, None))
     if time.monotonic() - at > IDLE_S:
@@ -520,7 +528,7 @@ def look_at_masks():
 
 
 def _could_not_look(why):
-    """A timer that raises is never called again, so it is said: what the panel tells of masks may be old."""
+    """Say that the masks could not be looked at, and do not raise: a timer that raises is never called again."""
     now.note, now.untold = f"could not look whether animated masks have changed: {why}", True
 
 
@@ -561,17 +569,17 @@ def _look(known, number, look):
 
 
 def told(fault):
-    """A fault as one text."""
+    """Return a fault as one text."""
     return in_blender(f"{fault.message}. {fault.action}")
 
 
 def run_of(of_scene):
-    """The last run, if it is one of this scene; else None."""
+    """Return the last run, if it is one of this scene; else None."""
     return now.run if now.run is not None and found(now.run.scene) == of_scene else None
 
 
 def sure_of(of_scene):
-    """Frame -> how far its alphas can be trusted, for a scene: what this session has seen, and the engine's record."""
+    """Return for each frame how far its alphas can be trusted: what this session has seen, and the engine's record."""
     keep_pumping()
     now.drawn = time.monotonic()
     run, recorded = run_of(of_scene), now.sures.get(of_scene.session_uid, (0.0, None))[1]
@@ -579,12 +587,12 @@ def sure_of(of_scene):
 
 
 def is_known(shot):
-    """Whether it was looked what is on disk: before that nobody can say that a matte is up to date."""
+    """Return whether the disk was looked at: before that nobody can say that a matte is up to date."""
     return bool(now.results.get(shot.id_data.session_uid, (0.0, ""))[1])
 
 
 def _redraw_results():
-    """Editors that may show an alpha."""
+    """Have the editors drawn again that may show an alpha."""
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
             if area.type in {"IMAGE_EDITOR", "NODE_EDITOR"}:
@@ -604,7 +612,9 @@ def _redraw_plates(run, frame):
 
 
 def _redraw_panels():
-    """Only what says how a run goes: to draw an editor's picture again costs more than all the rest of this add-on."""
+    """Have only that drawn again which says how a run goes: an editor's picture costs more than all the rest of this
+    add-on.
+    """
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
             shown = _SHOWN_IN.get(area.type)
@@ -614,13 +624,13 @@ def _redraw_panels():
 
 
 def leave():
-    """Blender ends: so does the thread."""
+    """End the thread with Blender."""
     if now.bridge is not None:
         now.bridge.close()
 
 
 def end():
-    """The add-on is disabled."""
+    """End the thread and forget everything: the add-on is disabled."""
     if bpy.app.timers.is_registered(_tick):
         bpy.app.timers.unregister(_tick)
     leave()

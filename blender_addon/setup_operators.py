@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The buttons that set a shot up: its plate, its objects, their masks, the quality."""
+"""Holds the buttons that set a shot up: its plate, its objects, their masks, the quality."""
 
 from __future__ import annotations
 
@@ -160,7 +160,9 @@ class MATANYONE_OT_key_add(bpy.types.Operator):
 
 
 def _new_key(context):
-    """The plate frame at hand and the mask that the editor shows. Raises WireError where they cannot become a key."""
+    """Return the plate frame at hand and the mask that the editor shows. Raises WireError where they cannot become a
+    key.
+    """
     shot = context.scene.matanyone
     frame = scene.plate_of(shot).time.plate_frame(context.scene.frame_current)
     mask = getattr(context.space_data, "mask", None)
@@ -179,7 +181,7 @@ def _new_key(context):
 
 
 def _frames_that_share(shot, mask):
-    """Frames on which a mask is used already and looks as it does here: it is not animated between them."""
+    """Return the frames on which a mask is used already and looks as it does here: it is not animated between them."""
     when = scene.plate_of(shot).time
     keys = [key for each in shot.objects for key in each.keys if key.source == "MASK" and key.mask == mask]
     here = shot.id_data.frame_current
@@ -188,7 +190,7 @@ def _frames_that_share(shot, mask):
 
 
 def _about_sharing(shot, mask):
-    """What the artist should know before one mask is used on two frames."""
+    """Return what the artist should know before one mask is used on two frames."""
     frames = _frames_that_share(shot, mask)
     yield f"{mask.name} is used on {plan.tell_frames(frames)} already, and it is not animated."
     keys = [key for each in shot.objects for key in each.keys if key.mask == mask and key.frame in frames]

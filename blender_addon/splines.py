@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A Mask datablock made of the picture of a mask, so that an artist can edit what was clicked."""
+"""Makes a Mask datablock of the picture of a mask, so that an artist can edit what was clicked."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def mask_of(image):
 
 
 def _read(image):
-    """The picture of an image's file, or None where it is none of the engine's."""
+    """Read the picture of an image's file; None where it is none of the engine's."""
     try:
         return alphas.read_alpha(Path(scene.full(image.filepath, image.library)))
     except alphas.UNREADABLE:

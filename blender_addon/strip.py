@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How far the matte can be trusted, as a coloured strip at the foot of the timeline, with the frames of the masks."""
+"""Draws how far the matte can be trusted, as a coloured strip at the foot of the timeline, with the frames of the
+masks.
+"""
 
 from __future__ import annotations
 
@@ -37,13 +39,15 @@ def draw():
 
 
 def _across(region):
-    """A function from a scene frame to how far right it is in the region, in pixels."""
+    """Return a function that tells how far right a scene frame is in the region, in pixels."""
     left, right = (region.view2d.region_to_view(x, 0)[0] for x in (0, region.width))
     return lambda frame: (frame - left) / (right - left) * region.width
 
 
 def _colour(value):
-    """Red where the alpha is not to be trusted, green where it is, grey where nobody knows."""
+    """Return the colour of a confidence: red where the alpha is not to be trusted, green where it is, grey where nobody
+    knows.
+    """
     if value is None:
         return _UNKNOWN
     part = min(max((value - 0.3) / 0.6, 0.0), 1.0)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which engine is used, and how it is reached or started. Read from the preferences once, then a value. No bpy."""
+"""Says which engine is used, and how it is reached or started. It is read from the preferences once, and then a value.
+No bpy.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +28,12 @@ _LOOPBACK = ("127.", "localhost", "[::1]", "ipc:", "inproc:")
 
 @dataclass(frozen=True)
 class Target:
-    """One engine."""
+    """Names one engine."""
 
     connection: Path | None = None
-    """Its connection file; None is this user's own engine."""
+    """The engine's connection file; None is this user's own engine."""
     command: tuple[str, ...] = ()
-    """Starts it where it does not run; empty: it is somebody else's to start."""
+    """The command that starts the engine where it does not run; empty where it is somebody else's to start."""
     client_key: Path | None = None
     """This client's .key_secret file, for an engine on another machine."""
     online: bool = True
@@ -40,7 +42,7 @@ class Target:
     patience_s: float = 60.0
 
     def connect(self, while_waiting: Callable[[], None]) -> EngineClient:
-        """A client of it. while_waiting: called all the time while it waits; what it raises ends the wait.
+        """Return a client of it. while_waiting: called all the time while it waits; what it raises ends the wait.
 
         Raises WireError: no engine, no permission, no keys, no pyzmq. For the network thread: it may take a minute.
         """
@@ -50,7 +52,7 @@ class Target:
         return EngineClient(self.find, self.client, self._keys(), self.patience_s, while_waiting)
 
     def find(self) -> Connection:
-        """The running engine, started if that is ours to do. Raises WireError."""
+        """Return the running engine, which is started if that is ours to do. Raises WireError."""
         load_client()
         from .engine.client.launcher import ensure_engine
 
@@ -83,7 +85,9 @@ class Target:
 
 
 def command_for(program: str) -> tuple[str, ...]:
-    """What starts an engine: `program` is a Python that has the engine, or its matanyone-engine. Raises WireError."""
+    """Return the command that starts an engine: `program` is a Python that has the engine, or its matanyone-engine.
+    Raises WireError.
+    """
     path = Path(program).expanduser()
     if not path.is_file():
         raise WireError(
@@ -97,7 +101,7 @@ def command_for(program: str) -> tuple[str, ...]:
 
 
 def _drives() -> list[str]:
-    """All folders: an engine that this user starts for himself may use what he may use."""
+    """Return all folders: an engine that this user starts for himself may use what he may use."""
     if sys.platform != "win32":
         return ["/"]
     return [f"{letter}:\\" for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if Path(f"{letter}:\\").exists()]

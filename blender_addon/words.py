@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The engine's sentences in the words of Blender's panel: it names options of its command line. No bpy."""
+"""Says the engine's sentences in the words of Blender's panel, since they name options of its command line. No bpy."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _IN_BLENDER = tuple(
         ),
     )
 )
-"""What the engine says -> what an artist in Blender is told."""
+"""Patterns of what the engine says, and what an artist in Blender is told instead."""
 
 
 def in_blender(text: str) -> str:
-    """A message or an action of the engine, for the panel."""
+    """Return a message or an action of the engine in the panel's words."""
     for pattern, words in _IN_BLENDER:
         text = pattern.sub(words, text)
     return text

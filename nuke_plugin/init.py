@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nuke runs this at its start, with or without a GUI. Whatever is wrong here, Nuke starts."""
+"""Nuke runs this at its start, with or without a GUI. Nuke starts whatever is wrong here."""
 
 try:
     from matanyone_nuke import node

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nuke runs this at the start of its GUI. Whatever is wrong here, Nuke starts."""
+"""Nuke runs this at the start of its GUI. Nuke starts whatever is wrong here."""
 
 try:
     import nuke

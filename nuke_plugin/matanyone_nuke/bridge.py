@@ -115,7 +115,7 @@ def open_link(where: Where) -> Link:
 
 
 def _import_zmq() -> bool:
-    """Whether pyzmq can be had: a facility's own goes first, ours stands at the end of the path."""
+    """Return whether pyzmq can be had: a facility's own goes first, ours stands at the end of the path."""
     folder = str(_WHEELS / ("cp%d%d" % sys.version_info[:2]))
     if os.path.isdir(folder) and folder not in sys.path:
         sys.path.append(folder)
@@ -209,7 +209,7 @@ class DirectLink(Link):
 
 
 class _Told:
-    """A WireError becomes a LinkError."""
+    """Turns a WireError into a LinkError."""
 
     def __init__(self, kind: Any) -> None:
         self._kind = kind
@@ -335,7 +335,7 @@ def message_of(said: Dict[str, Any]) -> Any:
 
 
 def _reading(stream: Optional[IO[bytes]], take: Any) -> threading.Thread:
-    """A thread that gives each line on, and None at the end."""
+    """Start a thread that gives each line on, and None at the end."""
 
     def read() -> None:
         assert stream is not None
@@ -350,5 +350,5 @@ def _reading(stream: Optional[IO[bytes]], take: Any) -> threading.Thread:
 
 
 def _plain_environment() -> Dict[str, str]:
-    """Nuke's own Python settings are not meant for the engine's Python."""
+    """Return the environment without Nuke's own Python settings, which are not meant for the engine's Python."""
     return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}

@@ -70,7 +70,7 @@ def _render_stretches(write: Any, export: plan.Export, views: List[str]) -> None
 
 @contextlib.contextmanager
 def _unchanged_kept(paths: List[str]) -> Iterator[None]:
-    """Files that come out as they were, but for the time in their header, stay what they were."""
+    """Keep files that come out as they were, but for the time in their header."""
     for path in paths:
         if os.path.isfile(path):
             os.replace(path, path + EARLIER)
@@ -82,7 +82,7 @@ def _unchanged_kept(paths: List[str]) -> Iterator[None]:
 
 
 def _keep_earlier(path: str, earlier: str) -> None:
-    """The earlier file again if there is no new one, or one of the same picture."""
+    """Put the earlier file back if there is no new one, or one of the same picture."""
     if not os.path.isfile(earlier):
         return
     if os.path.isfile(path):

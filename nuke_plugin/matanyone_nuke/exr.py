@@ -41,7 +41,7 @@ def confidence_of(path: str) -> Optional[float]:
 
 
 def _split(data: bytes) -> Optional[Tuple[Dict[bytes, bytes], bytes]]:
-    """Attributes that count, and everything after the header; None for what is no plain EXR."""
+    """Return attributes that count, and everything after the header; None for what is no plain EXR."""
     if data[:4] != _MAGIC or len(data) < 8 or struct.unpack("<I", data[4:8])[0] & _MULTIPART:
         return None
     attributes: Dict[bytes, bytes] = {}

@@ -20,7 +20,7 @@ import nuke
 
 
 class Lost(Exception):
-    """What was asked of the main thread is no longer wanted."""
+    """Says that what was asked of the main thread is no longer wanted."""
 
 
 class Posted:

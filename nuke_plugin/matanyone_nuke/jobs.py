@@ -56,7 +56,7 @@ def job_of(plan: Plan, chunk: Chunk, view: Optional[str]) -> say.Job:
 
 
 def _object(name: str, settings: Settings, exports: Tuple[Export, ...]) -> Tuple[say.ObjectOptions, ...]:
-    """What is said of an object beside its masks; nothing where there is nothing to say."""
+    """Return what is said of an object beside its masks; nothing where there is nothing to say."""
     files = {each.what: each.file for each in exports if each.object == name and each.what in ("inside", "outside")}
     distractor = name in names_in(settings.distractors)
     if not files and not distractor:
@@ -94,7 +94,7 @@ def _region(settings: Settings, scene: Scene) -> Optional[str]:
 
 
 def _box(box: Tuple[float, float, float, float], size: Tuple[int, int]) -> Optional[Tuple[int, int, int, int]]:
-    """x, y, r, t from the bottom left -> x0, y0, x1, y1 from the top left; None where it is empty."""
+    """Turn x, y, r, t from the bottom left into x0, y0, x1, y1 from the top left; None where it is empty."""
     left, bottom, right, top = (int(round(value)) for value in box)
     if right <= left or top <= bottom:
         return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The node's knobs in Nuke are made from panel.py and read into plan.Settings. Main thread only.
+"""Makes the node's knobs in Nuke from panel.py, and reads them into plan.Settings. It runs on the main thread only.
 
 Rule of this file: reading a knob never evaluates an image, so callbacks may do it.
 """
@@ -100,7 +100,7 @@ def _read_file(node: Any, name: str, text: str) -> None:
 
 
 def _prompted(node: Any) -> str:
-    """The object whose first masks are shown."""
+    """Return the object whose first masks are shown."""
     said = str(_value(node, "prompt_object")).strip()
     return said or (plan.names_in(_value(node, "objects")) or (plan.SUBJECT,))[0]
 
@@ -109,7 +109,7 @@ def _prompted(node: Any) -> str:
 
 
 def _value(node: Any, name: str) -> Any:
-    """A knob's value; that of its old name, or its default, on a node of an earlier version."""
+    """Return a knob's value; that of its old name, or its default, on a node of an earlier version."""
     knobs = node.knobs()
     if name in knobs:
         return knobs[name].value()

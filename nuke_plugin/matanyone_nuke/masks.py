@@ -76,7 +76,7 @@ def corrections_file(matte: str) -> str:
 
 
 def _what_is_there(node: Any, matte: str, frame: int) -> str:
-    """The file that a correction begins with: the matte, else the first mask."""
+    """Return the file that a correction begins with: the matte, else the first mask."""
     drawn = node.node(shape.MASK_READ)["file"].getEvaluatedValue() or ""
     for path in (frame_file(matte, frame), frame_file(drawn, frame)):
         if os.path.isfile(path):
@@ -85,7 +85,7 @@ def _what_is_there(node: Any, matte: str, frame: int) -> str:
 
 
 def _painted_node(node: Any, pattern: str) -> Any:
-    """What is connected to 'corrections'; a Read of the copies with a RotoPaint on it where nothing is."""
+    """Return what is connected to 'corrections'; where nothing is, make a Read of the copies with a RotoPaint on it."""
     paint = node.input(CORRECTIONS)
     if paint is None:
         with inside(node.parent()):

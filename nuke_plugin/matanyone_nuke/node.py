@@ -89,7 +89,7 @@ def _matte_frame(node: Any) -> None:
 
 
 def _rerun(node: Any) -> None:
-    """The frames of the last run; the engine finds out which of them a change can reach."""
+    """Run the frames of the last run again; the engine finds out which of them a change can reach."""
     frames = knobs.last_record(node).get("frames", "")
     start(node, only=parse_frames(frames) if frames else None)
 
@@ -101,7 +101,7 @@ def _cancel(node: Any) -> None:
 
 
 def _test_engine(node: Any) -> None:
-    """Asked on a thread of its own, so that a dead engine freezes nothing."""
+    """Ask the engine on a thread of its own, so that a dead engine freezes nothing."""
     ask_engine(knobs.identify(node), node.fullName(), node["engine"].value(), bool(node["start_engine"].value()))
 
 
@@ -182,7 +182,7 @@ def start_mask(node: Any) -> None:
 
 
 def _free(node: Any) -> str:
-    """The id of a node that runs nothing. Raises PlanError."""
+    """Return the id of a node that runs nothing. Raises PlanError."""
     identity = knobs.identify(node)
     if identity in RUNS and RUNS[identity].running():
         raise PlanError("one run of a node at a time", "a run that is not finished", "Wait for it, or press Cancel.")
@@ -222,7 +222,7 @@ def _where_of(node: Any) -> Any:
 
 
 def _client(node: Any) -> str:
-    """Who asks, for people."""
+    """Say who asks, for people."""
     return "Nuke %s, %s %s" % (nuke.NUKE_VERSION_STRING, os.path.basename(nuke.root().name()), node.fullName())
 
 
@@ -256,7 +256,7 @@ def _copy_knobs(source: Any, target: Any, names: Tuple[str, ...]) -> None:
 
 
 def _copy_objects(node: Any, copy: Any, read: Any) -> Any:
-    """A further Copy for each four objects, as inside the node; the last one."""
+    """Make a further Copy for each four objects, as inside the node, and return the last one."""
     for inner in layers.object_copies(node):
         with inside(node.parent()):
             more = nuke.nodes.Copy()

@@ -224,7 +224,7 @@ def check_matte(scene: Scene) -> None:
 
 
 def _is_absolute(path: str) -> bool:
-    """Of this system, or of Windows: the engine may map it."""
+    """Return whether a path is absolute on this system or on Windows: the engine may map it."""
     return os.path.isabs(path) or bool(re.match(r"[A-Za-z]:[/\\]|\\\\", path))
 
 
@@ -276,7 +276,9 @@ def _channel(settings: Settings, name: str) -> str:
 
 
 def _check_objects(settings: Settings, scene: Scene) -> None:
-    """Objects and distractors are layers that are there, each once; a first mask does for an object without a layer."""
+    """Check that objects and distractors are layers that are there, each once; a first mask does for an object without
+    a layer.
+    """
     drawn = {name for name, frames in scene.first_masks if frames}
     seen: Dict[str, str] = {}
     for knob in ("objects", "distractors"):
@@ -295,7 +297,7 @@ def _check_objects(settings: Settings, scene: Scene) -> None:
 def _masks(
     settings: Settings, scene: Scene, views: Tuple[Optional[str], ...]
 ) -> Tuple[Tuple[Mask, ...], Tuple[Export, ...]]:
-    """Every object's masks, and what has to be rendered for them.
+    """Return every object's masks, and what has to be rendered for them.
 
     On a frame that has several, a correction goes before a first mask, and that before the mask input.
     """
@@ -324,14 +326,14 @@ def _masks(
 
 
 def _on_the_input(settings: Settings, scene: Scene, name: str) -> bool:
-    """Whether the mask input shows this object."""
+    """Return whether the mask input shows this object."""
     if scene.mask_layers is None:
         return False
     return _channel(settings, name) == RASTER or name in scene.mask_layers
 
 
 def _input_keys(settings: Settings, scene: Scene, others: bool) -> Tuple[int, ...]:
-    """The frames on which the mask input is used. others: whether there are masks from elsewhere."""
+    """Return the frames on which the mask input is used. others: whether there are masks from elsewhere."""
     if scene.mask_layers is None:
         return ()
     if settings.keys_from == "current frame":
@@ -443,7 +445,7 @@ def export_of(
 def _constraint_masks(
     settings: Settings, scene: Scene, span: Tuple[int, ...], views: Tuple[Optional[str], ...]
 ) -> Tuple[Export, ...]:
-    """Inside and outside masks of the objects, on every frame that the engine runs."""
+    """Return inside and outside masks of the objects, on every frame that the engine runs."""
     found = []
     for what, layers in (("inside", scene.inside_layers), ("outside", scene.outside_layers)):
         for name in object_names(settings):
@@ -455,7 +457,7 @@ def _constraint_masks(
 def _chunks(
     plate: Export, others: Tuple[Export, ...], frames: Tuple[int, ...], keys: Tuple[int, ...]
 ) -> Tuple[Chunk, ...]:
-    """The keys and what follows them first, then what lies before: in the order in which the engine works."""
+    """Return the keys and what follows them first, then what lies before: in the order in which the engine works."""
     first, last = plate.frames[0], plate.frames[-1]
     low, high = min(keys), min(last, max(keys) + FIRST_CHUNK - 1)
     chunks = [_chunk(plate, range(low, high + 1), others, frames, low, high)]

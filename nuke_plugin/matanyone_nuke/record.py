@@ -31,7 +31,7 @@ def settings_digest(settings: Settings) -> str:
 
 
 def _digests(settings: Settings) -> Set[str]:
-    """Ours, and that of version 0.1.0 where the settings are such as it knew."""
+    """Return our digest, and that of version 0.1.0 where the settings are such as it knew."""
     said = dataclasses.asdict(settings)
     plain = dataclasses.asdict(Settings())
     found = {settings_digest(settings)}

@@ -63,7 +63,7 @@ def first_masks(matte: str) -> Tuple[Tuple[str, Tuple[int, ...]], ...]:
 
 
 def _layers(node: Optional[Any]) -> Optional[Tuple[str, ...]]:
-    """Those that have an alpha; None where nothing is connected."""
+    """Return those that have an alpha; None where nothing is connected."""
     if node is None:
         return None
     return tuple(sorted({name.split(".")[0] for name in node.channels() if name.endswith(".alpha")}))
@@ -100,7 +100,7 @@ def _untouched_read(node: Optional[Any]) -> Optional[Any]:
 
 
 def _switched_off(node: Any) -> Optional[bool]:
-    """Whether the node is disabled; None where that changes over time."""
+    """Return whether the node is disabled; None where that changes over time."""
     knob = node.knobs().get("disable")
     if knob is None:
         return False
@@ -108,12 +108,14 @@ def _switched_off(node: Any) -> Optional[bool]:
 
 
 def _plain_times(read: Any) -> bool:
-    """Whether script frame N is file N."""
+    """Return whether script frame N is file N."""
     return not read["frame"].value() and read["frame_mode"].value() == "expression"
 
 
 def _declared(read: Any, file: str) -> Optional[str]:
-    """The colour space the Read takes its files for; None where only Nuke knows, so that the plate is rendered."""
+    """Return the colour space the Read takes its files for; None where only Nuke knows, so that the plate is
+    rendered.
+    """
     root = nuke.root()
     if read["raw"].value():
         return str(root["workingSpaceLUT"].value())
@@ -149,7 +151,7 @@ def animated_frames(node: Any) -> Tuple[int, ...]:
 
 
 def _upstream(node: Optional[Any]) -> Iterator[Any]:
-    """The node and what feeds it, each once, nearest first."""
+    """Yield the node and what feeds it, each once, nearest first."""
     waiting = [node]
     seen: Set[str] = set()
     while waiting and len(seen) < _MOST_NODES:
@@ -162,7 +164,7 @@ def _upstream(node: Optional[Any]) -> Iterator[Any]:
 
 
 def _shape_keys(element: Any) -> Iterator[int]:
-    """Of a layer, its shapes and their points."""
+    """Yield the frames on which a layer's shapes and their points have keys."""
     if hasattr(element, "center"):
         for time in element.center.getControlPointKeyTimes():
             yield int(round(time))

@@ -46,7 +46,7 @@ def _group(kind: str, name: str) -> str:
 
 
 def _user_knob(knob: panel.Knob) -> str:
-    """addUserKnob {code name l label t tooltip flags M values T code-or-target}."""
+    """Return the line addUserKnob {code name l label t tooltip flags M values T code-or-target}."""
     words = ["addUserKnob {%d %s" % (knob.code, knob.name)]
     if knob.label or knob.kind in ("String_Knob", "Text_Knob", "File_Knob"):
         words.append("l %s" % _quoted(knob.label))
@@ -73,7 +73,9 @@ def _value(knob: panel.Knob) -> str:
 
 
 def _inner(node: shape.Inner) -> str:
-    """A node on Nuke's stack: its inputs are pushed, input 0 last; what it leaves is named for those that follow."""
+    """Write a node on Nuke's stack: its inputs are pushed, input 0 last; what it leaves is named for those that
+    follow.
+    """
     pushed = "".join("push $%s\n" % name for name in reversed(node.inputs))
     inputs = " inputs %d\n" % len(node.inputs) if len(node.inputs) != 1 else ""
     knobs = "".join(" %s %s\n" % (name, _quoted(value)) for name, value in node.knobs)
@@ -85,7 +87,7 @@ def _inner(node: shape.Inner) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A value as Nuke's scripts write it: quoted where it is not one plain word."""
+    """Return a value as Nuke's scripts write it: quoted where it is not one plain word."""
     if text and all(letter.isalnum() or letter in "._-/#%:" for letter in text):
         return text
     for plain, escaped in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("[", "\\["), ("$", "\\$")):

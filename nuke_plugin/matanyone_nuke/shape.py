@@ -60,7 +60,7 @@ def _write(name: str, source: str, channels: str, datatype: str, place: Tuple[in
 
 
 def _picked(name: str, place: Tuple[int, int]) -> Tuple[Inner, ...]:
-    """An input's channel as alpha, and its Write."""
+    """Return an input's channel as alpha, and its Write."""
     column, row = place
     return (
         Inner("Copy", PICKS[name], (name, name), (("from0", "rgba.alpha"), ("to0", "rgba.alpha")), (column, row + 60)),

@@ -83,7 +83,7 @@ class NukeStage(Stage):
 
 
 def _guarded(work: Callable[[], Any], stage: NukeStage) -> Any:
-    """What the work returns, or an Outcome whatever becomes of it: also Nuke's own errors are one."""
+    """Return what the work returns, or an Outcome whatever becomes of it: also Nuke's own errors are one."""
     stage.open()
     try:
         return work()
@@ -144,7 +144,7 @@ def matte_run(identity: str, planned: plan.Plan, where: bridge.Where) -> NodeRun
 
 
 def _read_confidence(planned: plan.Plan, sure: Dict[int, float]) -> None:
-    """What was not told of frames in time, or was left alone, is in the files. On the run's thread."""
+    """Read from the files what was not told of frames in time, or was left alone; this happens on the run's thread."""
     pattern = with_view(planned.scene.matte, planned.views[0])
     for frame in planned.frames:
         if frame not in sure:
@@ -223,7 +223,7 @@ def on_main_finish(identity: str, planned: plan.Plan, outcome: Outcome, sure: Di
 
 
 def _doubts(node: Any, planned: plan.Plan) -> str:
-    """How many of the run's frames are doubtful, for the status line."""
+    """Return how many of the run's frames are doubtful, for the status line."""
     if "doubt_below" not in node.knobs():
         return ""
     below = float(node["doubt_below"].value())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""MatAnyone Engine: one roto mask on one frame, an alpha for the whole shot.
+"""MatAnyone Engine makes of one roto mask on one frame an alpha for every frame of the shot.
 
     from matanyone_engine import matte
     matte("plate.####.exr", "mask.1001.exr@1001", "out/alpha.####.exr")

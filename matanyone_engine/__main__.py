@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""python -m matanyone_engine"""
+"""Runs the command line as python -m matanyone_engine."""
 
 import sys
 

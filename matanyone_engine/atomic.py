@@ -32,7 +32,7 @@ def confine_writes(folders: Iterable[Path] | None) -> None:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` to write to; afterwards its bytes are on the disk and it has its name.
+    """Yield a temporary path beside `path` to write to; afterwards its bytes are on the disk and it has its name.
 
     If anything is raised meanwhile, the temporary file goes and an earlier file of that name stays as it was. The
     temporary name is hidden and ends in .tmp, so that nothing takes it for a frame of a sequence.
@@ -89,7 +89,9 @@ def remove_leftovers(paths: Iterable[Path]) -> None:
 
 @contextmanager
 def _opened(folder: Path) -> Iterator[int | None]:
-    """The folder, opened and sure to be one to write in; None where there is nothing to be sure of, or on Windows."""
+    """Yield the folder, opened and sure to be one to write in; None where there is nothing to be sure of, or on
+    Windows.
+    """
     if not _allowed:
         yield None
         return
@@ -111,7 +113,7 @@ def _check_allowed(place: Path, folder: Path) -> None:
 
 
 def _place_of(handle: int) -> Path:
-    """Where an open folder really is."""
+    """Return where an open folder really is."""
     if sys.platform == "darwin":
         import fcntl
 
@@ -124,5 +126,5 @@ def _at(handle: int) -> Path:
 
 
 def _has_descriptors() -> bool:
-    """Whether files can be named through an open folder, as libraries in C++ need it."""
+    """Return whether files can be named through an open folder, as libraries in C++ need it."""
     return _DESCRIPTORS.is_dir()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The engine's error family.
+"""Defines the engine's error family.
 
     EngineError
     ├── BadInput                what the artist or caller gave cannot be used; nothing was computed
@@ -54,7 +54,7 @@ class EngineError(Exception):
         super().__init__(f"expected {expected}; got {came}. {action}")
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Errors travel between processes (engine/pixels.py)."""
+        """Return what makes the error again in another process (engine/sandbox.py)."""
         return _rebuilt, (type(self), self.expected, self.came, self.action)
 
 
@@ -83,7 +83,7 @@ class SettingError(BadInput):
 
 
 class DatasetError(BadInput):
-    """Training data that is missing or laid out otherwise than its layout says."""
+    """Training data is missing, or laid out otherwise than its layout says."""
 
 
 class CheckpointError(BadInput):

@@ -41,7 +41,7 @@ class Outcome:
 
     @property
     def state(self) -> str:
-        """The state in one word: 'done', 'look', 'doubt' (written, but not to be trusted) or 'failed'."""
+        """Returns the state in one word: 'done', 'look', 'doubt' (written, but not to be trusted) or 'failed'."""
         if isinstance(self.error, Doubtful):
             return "doubt"
         if self.error is not None:

@@ -168,7 +168,7 @@ def _named(text: str) -> tuple[str, str]:
 
 
 def _is_there(text: str) -> bool:
-    """Whether the whole text, with or without @FRAMES, names files that are there: take=3/roto.####.exr@1001."""
+    """Return whether the whole text, with or without @FRAMES, names files that are there: take=3/roto.####.exr@1001."""
     for name in dict.fromkeys((text, text.rpartition("@")[0])):
         try:
             if name and find_sequence(MaskSource.parse(name).path).frames:

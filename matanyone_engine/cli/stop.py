@@ -49,7 +49,9 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _process_of(connection: Connection) -> psutil.Process | None:
-    """The engine's process where it can be seen from here: on a busy machine one that does not answer may still run."""
+    """Return the engine's process where it can be seen from here: on a busy machine one that does not answer may still
+    run.
+    """
     try:
         process = psutil.Process(connection.pid)
         here = connection.control.startswith(("tcp://127.", "tcp://[::1]"))

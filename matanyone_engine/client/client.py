@@ -236,7 +236,7 @@ class ClientSession:
         return len(waiting) < self._window and sum(size for _, _, size in waiting) < self._window_bytes // 2
 
     def _send(self, seq: int, frame: int, plate: SentPlate, mask: Optional[SentPlate]) -> tuple[int, int]:
-        """(number of the request, bytes)."""
+        """Send a frame and return the number of the request, and its bytes."""
         if mask is None:
             return self._client.pump.ask(say.Frame(self.session, seq, frame), (plate[0],), (plate[1],)), plate[0].bytes
         key = say.Key(self.session, seq, frame)

@@ -70,7 +70,7 @@ class JobRun:
         return True
 
     def _begun_anew(self, ended: say.JobEnded) -> bool:
-        """Where an engine found nothing to resume, the job as it was asked for."""
+        """Return the job as it was asked for where an engine found nothing to resume."""
         resumed = self._job.resume and not self._asked.resume
         if not resumed or self._cancelled or ended.code != Code.BAD_INPUT.value or ended.written:
             return False

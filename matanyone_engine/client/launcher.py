@@ -98,7 +98,7 @@ def _safe(command: Sequence[str]) -> list[str]:
 
 
 def _running(file: Path) -> Optional[Connection]:
-    """The engine that the file names, if it answers."""
+    """Return the engine that the file names, if it answers."""
     connection = _said_in(file)
     return connection if connection is not None and is_alive(connection) else None
 
@@ -112,7 +112,7 @@ def _said_in(file: Path) -> Optional[Connection]:
 
 @contextmanager
 def _starting_alone(path: Path, timeout_s: float) -> Iterator[None]:
-    """Two hosts that find no engine at the same time must not start one each."""
+    """Hold a lock, since two hosts that find no engine at the same time must not start one each."""
     deadline = time.monotonic() + timeout_s
     while True:
         held = try_lock(path)
@@ -162,7 +162,9 @@ def _started(command: list[str], file: Path, output: BinaryIO) -> subprocess.Pop
 
 
 def _a_python(command: Sequence[str]) -> Optional[str]:
-    """A Python that can run detached.py: the engine's, else this one. None inside a host that has no program for it."""
+    """Return a Python that can run detached.py: the engine's, else this one. None inside a host that has no program for
+    it.
+    """
     for program in (command[0], sys.executable or ""):
         if Path(program).name.lower().startswith("python"):
             return program

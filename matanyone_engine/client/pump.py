@@ -202,7 +202,7 @@ class EnginePump:
         return self._answered(pending, packet)
 
     def _about_hello(self, message: Message) -> list[Arrived]:
-        """An answer to hello or ping. A Fault before both sides have met: the engine refuses us.
+        """Take an answer to hello or ping. A Fault before both sides have met says that the engine refuses us.
 
         A token that another run of the engine refuses is no refusal where its file names that run by now.
         """
@@ -240,7 +240,7 @@ class EnginePump:
                 pending.sent = now
 
     def _keep_alive(self) -> None:
-        """Ping; and when nothing is heard for long, look for the engine anew."""
+        """Ping the engine; when nothing is heard for long, look for it anew."""
         now, health = self._clock(), self._health
         if now - health.pinged >= PING_S:
             health.pinged = now

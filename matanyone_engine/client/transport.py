@@ -98,7 +98,7 @@ class Transport:
         return came
 
     def _watch(self) -> None:
-        """CURVE refuses in silence: only the monitor knows."""
+        """Have the socket's monitor watched, which alone knows when CURVE refuses: it does so in silence."""
         for monitor in self._monitors.values():
             while monitor.poll(0):
                 told = recv_monitor_message(monitor)

@@ -42,7 +42,7 @@ def copy_client(folder: Path) -> list[Path]:
 
 
 def _licence(package: Path) -> Path:
-    """Beside the package in a checkout; among the distribution's own files where it was installed."""
+    """Find the licence: beside the package in a checkout, among the distribution's own files where it was installed."""
     beside = package.parent / "LICENSE"
     if beside.is_file():
         return beside

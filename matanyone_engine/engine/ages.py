@@ -20,7 +20,7 @@ MOST_STEP_S = 86400.0
 
 
 class Ages:
-    """The ages of sessions, remembered in a file. A damaged file costs the ages, never a session."""
+    """Remembers the ages of sessions in a file. A damaged file costs the ages, never a session."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         """clock: the system's, in seconds."""

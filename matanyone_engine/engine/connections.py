@@ -45,7 +45,7 @@ ConnectionId = tuple[Channel, int]
 
 @dataclass
 class TcpConnection:
-    """What is known of one connection."""
+    """Holds what is known of one connection."""
 
     port: int
     """Our own, in which it ends."""
@@ -56,12 +56,12 @@ class TcpConnection:
     """Bytes of messages that were read, with what travels beside them."""
 
     def unread(self, received: int, now: float) -> int:
-        """Bytes that have arrived and are no message yet."""
+        """Returns the bytes that have arrived and are no message yet."""
         return received - self.read - int((now - self.since) * _DRIFT_PER_S)
 
 
 class Connections:
-    """All connections of the engine's sockets."""
+    """Watches all connections of the engine's sockets."""
 
     def __init__(self, most_bytes: dict[Channel, int], known_bytes: int, gone: Callable[[ConnectionId], None]) -> None:
         """most_bytes: of one message, by socket. known_bytes: what a known client may have sent ahead besides.
@@ -77,7 +77,7 @@ class Connections:
         """Whose hello was read since the last look, before their connection was heard of."""
 
     def watch(self, channel: Channel, of: zmq.Socket[bytes]) -> None:
-        """Hear of a socket's connections from now on; before it is bound."""
+        """Hear of a socket's connections from now on; to be called before the socket is bound."""
         self._monitors[channel] = of.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
 
     def look(self) -> None:
@@ -91,13 +91,13 @@ class Connections:
         self._shut_greedy()
 
     def read(self, connection: ConnectionId, parts: list[Any]) -> None:
-        """A message has come out of a connection."""
+        """Note that a message has come out of a connection."""
         found = self._open.get(connection)
         if found is not None:
             found.read += sum(len(part.buffer) + _DRIFT_PER_PART for part in parts)
 
     def introduce(self, connection: ConnectionId) -> None:
-        """Its client has said the engine's token."""
+        """Note that the connection's client has said the engine's token."""
         found = self._open.get(connection)
         if found is not None:
             found.known = True
@@ -113,7 +113,7 @@ class Connections:
                     file.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Hear no more."""
+        """Stop hearing of connections."""
         for monitor in self._monitors.values():
             monitor.close()
 
@@ -155,7 +155,7 @@ class Connections:
 
 
 def _received(number: int, port: int) -> int:
-    """Bytes that have arrived through a connection; 0 where the system does not say."""
+    """Return the bytes that have arrived through a connection; 0 where the system does not say."""
     if sys.platform != "linux":
         return 0
     with _tcp(number, port) as file:
@@ -167,7 +167,7 @@ def _received(number: int, port: int) -> int:
 
 @contextmanager
 def _tcp(number: int, port: int) -> Iterator[socket.socket | None]:
-    """The connection of this number, if it is one to our port still."""
+    """Yield the connection of this number, if it is still one to our port."""
     try:
         file = socket.fromfd(number, socket.AF_INET, socket.SOCK_STREAM)
     except (OSError, ValueError):

@@ -100,7 +100,7 @@ class Customers:
         self._by_id: dict[str, Customer] = {}
 
     def __iter__(self) -> Iterator[Customer]:
-        """All of them, in the order in which they came; they may come and go meanwhile."""
+        """Return all of them, in the order in which they came; they may come and go meanwhile."""
         return iter(list(self._by_id.values()))
 
     def __len__(self) -> int:

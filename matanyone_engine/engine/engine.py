@@ -563,7 +563,7 @@ class Engine:
         return on.Planned(order.session, accepted, self._need_of(plan, order.job), plan.resolution, plan.frames)
 
     def _need_of(self, plan: MattePlan, job: say.Job) -> int:
-        """Bytes of device memory that a job will take, estimated."""
+        """Estimate the bytes of device memory that a job will take."""
         dims, options = self._dims[job.model], job.options
         need = shot_bytes(dims, plan.resolution, options, plan.region, plan.shot)
         if self.device.type == "cpu":
@@ -607,7 +607,7 @@ class Engine:
         return WatchedThread(self._sign_of_device, DEVICE_PATIENCE, self.device_thread)
 
     def _sign_of_device(self) -> object:
-        """What changes while the device works; None while it has nothing to do, or nobody can tell."""
+        """Return what changes while the device works; None while it has nothing to do, or nobody can tell."""
         taken = processor_s(self.device_thread) if self._device_works else None
         return None if taken is None else (self._device_s, self.worker.passes, taken)
 
@@ -692,18 +692,18 @@ class Engine:
 
 
 def _log_only(told: WireError, _seconds: float) -> None:
-    """For work that nobody waits for."""
+    """Log a fault of work that nobody waits for."""
     _log.warning("Housekeeping has failed: %s", told)
 
 
 def _as_packet(who: on.Asker, answer: StoredAnswer) -> Packet:
-    """A stored answer as it is sent to whoever asks."""
+    """Return a stored answer as it is sent to whoever asks."""
     result, payload, data = answer
     return Packet(who.id, result, (payload,), (data,))
 
 
 def _digest(packet: Packet) -> str:
-    """What must be the same when a Key or Frame is said again: its kind, its frame number, its pixels."""
+    """Return what must be the same when a Key or Frame is said again: its kind, its frame number, its pixels."""
     message = packet.message
     if not isinstance(message, (say.Key, say.Frame)):
         return ""
@@ -716,25 +716,27 @@ def _digest(packet: Packet) -> str:
 
 
 def _checksum(payload: Payload, alpha: FloatImage) -> str:
-    """What tells one answer from another: a plane's own checksum; an EXR file holds more than its pixels."""
+    """Return what tells one answer from another: a plane's own checksum; an EXR file holds more than its pixels."""
     if payload.encoding != EXR:
         return payload.checksum
     return hashlib.blake2b(np.ascontiguousarray(alpha), digest_size=8).hexdigest()
 
 
 def _give_way() -> None:
-    """Decoding and storing are in no hurry, a window is ahead of them: the device goes first, where Linux lets us."""
+    """Lower this thread's priority where Linux lets us: decoding and storing have frames to spare, and the device goes
+    first.
+    """
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _GIVES_WAY)
 
 
 def _said(report: FrameReport) -> tuple[bool, tuple[int, int, int, int] | None]:
-    """How a frame was answered, as Result and Progress say it."""
+    """Return how a frame was answered, as Result and Progress say it."""
     return report.held, report.region
 
 
 def _matte_job(said: say.Job, access: Access) -> MatteJob:
-    """A job as this machine runs it. Raises SettingError for paths it may not use."""
+    """Return a job as this machine runs it. Raises SettingError for paths it may not use."""
     here = matte_job(with_paths(said, access.here))
     named = here.named()
     access.check([Path(name) for name in (named.mask, named.out) if name])
@@ -742,7 +744,7 @@ def _matte_job(said: say.Job, access: Access) -> MatteJob:
 
 
 def _progress(session: str, event: RunEvent) -> say.Progress:
-    """A step of a job, as it is told."""
+    """Return a step of a job, as it is told."""
     if not isinstance(event, FrameDone):
         looking = isinstance(event, Looking)
         return say.Progress(session, event.frame, "", event.done, event.of, looking=looking)

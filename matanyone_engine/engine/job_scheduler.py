@@ -65,7 +65,7 @@ class JobScheduler:
         """By nonce."""
 
     def _job(self, name: str, peer: str) -> ServedJob:
-        """The job, for its owner. Raises WireError, also where a session has this name."""
+        """Return the job, for its owner. Raises WireError, also where a session has this name."""
         self._customers.owned(name, peer)
         if name not in self.by_id:
             raise WireError(Code.OUT_OF_TURN, "expected a job, got a session", "Ask a session for a frame by its seq.")
@@ -124,7 +124,7 @@ class JobScheduler:
     # ------------------------------------------------------------------------------------------------- reports
 
     def on_planned(self, event: Planned) -> Iterator[Instruction]:
-        """A job was checked against its files, and runs from now on where there is room for it."""
+        """Run a job that was checked against its files, from now on where there is room for it."""
         job = self.by_id[event.session]
         job.moving = False
         error = event.fault
@@ -149,7 +149,7 @@ class JobScheduler:
         yield from self._shown(job)
 
     def on_job_stepped(self, event: JobStepped) -> Iterator[Instruction]:
-        """A job has written an alpha, or ended."""
+        """Take the news that a job has written an alpha, or ended."""
         job = self.by_id[event.session]
         job.used_s += event.seconds
         job.landed.update(event.standing)
@@ -168,7 +168,7 @@ class JobScheduler:
             yield from self._forget(job)
 
     def on_closing(self) -> Iterator[Instruction]:
-        """The engine is about to end: every job stops at its next frame."""
+        """Stop every job at its next frame: the engine is about to end."""
         yield from (Halt(job.id) for job in self.by_id.values())
 
     def _shown(self, job: ServedJob) -> Iterator[Instruction]:
@@ -184,7 +184,7 @@ class JobScheduler:
                 job.waiting.append((who, message))
 
     def _as_told(self, ended: say.JobEnded) -> say.JobEnded:
-        """Nobody cancelled what the engine's own end has stopped."""
+        """Return how a job has ended; one that the engine's own end has stopped was cancelled by nobody."""
         if ended.outcome != "cancelled" or not self._customers.closing:
             return ended
         why = shutting_down()

@@ -44,7 +44,7 @@ class MaskScheduler:
             yield MakeMask(message)
 
     def on_mask_made(self, event: MaskMade) -> Iterator[Instruction]:
-        """A first mask is on disk, or could not be made."""
+        """Answer those who wait for a first mask that is on disk, or could not be made."""
         askers = self._waiting.pop(event.nonce, [])  # none where the engine was told to end meanwhile
         if event.masked is not None:
             self._made[event.nonce] = event.masked
@@ -55,6 +55,6 @@ class MaskScheduler:
             yield from (Reply(who, as_fault(event.fault)) for who in askers)
 
     def on_closing(self) -> Iterator[Instruction]:
-        """The engine is about to end: nobody waits any longer."""
+        """Let nobody wait any longer: the engine is about to end."""
         waiting, self._waiting = self._waiting, {}
         yield from (Reply(who, as_fault(shutting_down())) for askers in waiting.values() for who in askers)

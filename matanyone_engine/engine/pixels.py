@@ -89,7 +89,7 @@ class Decoder:
 
 
 def _copied(part: tuple[Payload, Any]) -> tuple[Payload, bytes]:
-    """Bytes that can travel to the other process."""
+    """Return bytes that can travel to the other process."""
     return part[0], bytes(part[1])
 
 
@@ -152,7 +152,7 @@ def _mask(asked: PlateFormat, payload: Payload, data: Any) -> FloatImage:
 
 
 def _planes(payload: Payload, data: Any) -> FloatImage:
-    """Raw bytes -> (H, W, C) float32; integers are 0..1 at full scale."""
+    """Return raw bytes as (H, W, C) float32; integers are 0..1 at full scale."""
     assert payload.dtype is not None
     assert payload.shape is not None
     stored = np.frombuffer(data, dtype=np.dtype("<" + payload.dtype)).reshape(payload.shape)
@@ -161,7 +161,7 @@ def _planes(payload: Payload, data: Any) -> FloatImage:
 
 
 def _as_float(stored: np.ndarray[Any, Any]) -> FloatImage:
-    """Half floats through torch, which takes a quarter of numpy's time; the values are the same."""
+    """Convert half floats through torch, which takes a quarter of numpy's time; the values are the same."""
     if stored.dtype != np.float16:
         return stored.astype(np.float32)
     import torch  # not above: the decoding process needs none
@@ -180,7 +180,9 @@ def _check_size(asked: PlateFormat, came: Resolution) -> None:
 
 @contextmanager
 def _as_file(data: Any) -> Iterator[Path]:
-    """Bytes under a path that OpenImageIO can open: it reads files only. In memory where the system can."""
+    """Yield a path under which OpenImageIO, which reads files only, can open the bytes. They stay in memory where the
+    system can.
+    """
     if hasattr(os, "memfd_create"):
         handle = os.memfd_create("plate.exr")
         try:
@@ -213,7 +215,7 @@ def encode_alpha(
 
 
 def _little_endian(alpha: FloatImage, reply: str) -> bytes:
-    """Through torch, which makes half floats many times faster than numpy, and rounds them alike."""
+    """Convert through torch, which makes half floats many times faster than numpy, and rounds them alike."""
     import torch  # not above: the decoding process needs none
 
     kind = torch.float16 if reply == "f2" else torch.float32
@@ -221,7 +223,7 @@ def _little_endian(alpha: FloatImage, reply: str) -> bytes:
 
 
 def _named(header: PlateHeader | None, alpha: FloatImage, frame: int) -> PlateHeader:
-    """The plate's header under a name that means something in a message; a plain one for raw planes."""
+    """Return the plate's header under a name that means something in a message; a plain one for raw planes."""
     name = Path(f"frame {frame}")
     if header is not None:
         return replace(header, path=name)

@@ -101,11 +101,11 @@ class Sandbox:
 
 
 class _Died(Exception):
-    """The child has ended before it answered."""
+    """Says that the child has ended before it answered."""
 
 
 class _Child:
-    """A running child process, seen from the engine.
+    """Holds a running child process, as the engine sees it.
 
     It gets the path that modules are imported from, and nothing of the environment is changed for it: what this
     process starts for others is not to inherit what only the child needs.
@@ -158,7 +158,7 @@ def _write(stream: BinaryIO, message: bytes) -> None:
 
 
 def _read(stream: BinaryIO) -> bytes | None:
-    """The next message, or None if there is no whole one any more."""
+    """Return the next message, or None if there is no whole one any more."""
     head = stream.read(_LENGTH.size)
     if len(head) < _LENGTH.size:
         return None
@@ -168,7 +168,7 @@ def _read(stream: BinaryIO) -> bytes | None:
 
 
 def _result(answer: bytes) -> object:
-    """What the work returned; raises what it raised, with where it did so as the cause."""
+    """Return what the work returned; raises what it raised, with where it did so as the cause."""
     returned, raised, where = pickle.loads(answer)
     if raised is not None:
         raise raised from RuntimeError(f"in the sandbox:\n{where}")
@@ -194,7 +194,7 @@ def serve() -> None:
 
 
 def _own_streams() -> tuple[BinaryIO, BinaryIO]:
-    """Standard input and output for requests and answers alone: what a library prints goes to standard error."""
+    """Keep standard input and output for requests and answers alone: what a library prints goes to standard error."""
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -213,7 +213,7 @@ def _hear(requests: BinaryIO, heard: SimpleQueue[bytes]) -> None:
 
 
 def _done(request: bytes) -> bytes:
-    """The answer to a request: what the work returned, or what it raised and where."""
+    """Return the answer to a request: what the work returned, or what it raised and where."""
     try:
         work, arguments = pickle.loads(request)
         return pickle.dumps((work(*arguments), None, ""), pickle.HIGHEST_PROTOCOL)
@@ -222,7 +222,9 @@ def _done(request: bytes) -> bytes:
 
 
 def _pickled(error: Exception, where: str) -> bytes:
-    """An error as an answer. Some libraries' errors cannot be made again from their pickle: those go as their text."""
+    """Return an error as an answer. Some libraries' errors cannot be made again from their pickle: those go as their
+    text.
+    """
     try:
         answer = pickle.dumps((None, error, where), pickle.HIGHEST_PROTOCOL)
         pickle.loads(answer)

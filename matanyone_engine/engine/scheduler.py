@@ -129,7 +129,7 @@ class Scheduler:
         return iter([Reply(event.who, say.Closed(message.session))])
 
     def _on_heard(self, event: Heard) -> Iterator[Instruction]:
-        """Any word of a client renews the leases of what it owns."""
+        """Renew the leases of all that a client owns, whatever it has said."""
         for customer in self.customers:
             if customer.owner == event.peer:
                 customer.heard = event.now
@@ -148,7 +148,9 @@ class Scheduler:
     # ---------------------------------------------------------------------------------------------- the device
 
     def _next_work(self) -> Iterator[Instruction]:
-        """The device is free: its next work, if there is any. Among equals, whoever came first."""
+        """Return the next work for the device, if there is any and the device is free. Among equals, whoever came first
+        goes first.
+        """
         ready = [customer for customer in self.customers if customer.ready]
         if ready:
             yield min(ready, key=lambda each: (each.opening.priority != "interactive", each.used_s)).begin()

@@ -80,7 +80,7 @@ class Binding:
 
 @dataclass
 class _Peer:
-    """A client on one socket that has said hello."""
+    """Holds a client on one socket that has said hello."""
 
     name: str
     client: str
@@ -143,7 +143,7 @@ class Server:
             write_connection(connection_file, self.connection)
 
     def _secure(self, binding: Binding) -> tuple[bytes, bytes] | None:
-        """The engine's CURVE keys, and only listed clients let in; None on a plain loopback."""
+        """Let only listed clients in, and return the engine's CURVE keys; None on a plain loopback."""
         if binding.curve is None:
             return None
         public, secret = zmq.auth.load_certificate(binding.curve / "engine.key_secret")
@@ -285,7 +285,7 @@ class Server:
             self._forget_route(route)
 
     def _left(self, connection: ConnectionId) -> None:
-        """A connection has ended: nobody can be reached through it any more."""
+        """Forget the client of a connection that has ended: nobody can be reached through it any more."""
         for route in [route for route, peer in self._routes.items() if peer.connection == connection]:
             self._forget_route(route)
 
@@ -374,7 +374,7 @@ class Server:
     # ------------------------------------------------------------------------------------------------- sending
 
     def _post(self, event: EngineReport) -> None:
-        """From any thread."""
+        """Hand a report to the I/O thread, from any thread."""
         self._events.put(event)
         self._bell.ring()
 
@@ -388,7 +388,9 @@ class Server:
             self._send(Channel.CONTROL, identity, packet)
 
     def _send(self, channel: Channel, identity: bytes, packet: Packet) -> None:
-        """Or not: a client that is gone or too slow asks again, and gets what was stored."""
+        """Send an answer where that is possible at once: a client that is gone or too slow asks again, and gets what
+        was stored.
+        """
         packet = replace(packet, message=printable_fields(packet.message))
         try:
             self._sockets[channel].send_multipart([identity, b"", *encode(packet)], zmq.NOBLOCK, copy=False)
@@ -397,7 +399,7 @@ class Server:
 
 
 def _file_of(part: Any) -> int:
-    """The number of the connection's file; -1 where ZeroMQ does not say."""
+    """Return the number of the connection's file; -1 where ZeroMQ does not say."""
     try:
         return int(part.get(zmq.SRCFD))
     except (zmq.ZMQError, ValueError):
@@ -405,7 +407,7 @@ def _file_of(part: Any) -> int:
 
 
 def _key_of(part: Any) -> str:
-    """The public key (Z85) of whoever sent it; empty without encryption."""
+    """Return the public key (Z85) of whoever sent it; empty without encryption."""
     try:
         return str(part.get("User-Id"))
     except (zmq.ZMQError, ValueError):

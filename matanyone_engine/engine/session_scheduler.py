@@ -103,7 +103,7 @@ class ServedSession(Customer):
 
     @property
     def _next_undone(self) -> Task | None:
-        """The first frame that the device has not done, if it is decoded."""
+        """Returns the first frame that the device has not done, if it is decoded."""
         task = next((each for each in self.tasks if each.stage < RequestStage.STEPPED), None)
         return task if task is not None and task.stage is RequestStage.READY else None
 
@@ -158,7 +158,7 @@ class SessionScheduler:
 
     @property
     def queued(self) -> int:
-        """Frames between arrival and answer."""
+        """Returns frames between arrival and answer."""
         return len(self._tasks)
 
     @property
@@ -172,7 +172,7 @@ class SessionScheduler:
         self._customers.add(session)
 
     def _session(self, name: str, peer: str) -> ServedSession:
-        """The session, for its owner. Raises WireError, also where a job has this name."""
+        """Return the session, for its owner. Raises WireError, also where a job has this name."""
         self._customers.owned(name, peer)
         if name not in self.by_id:
             raise WireError(
@@ -312,7 +312,7 @@ class SessionScheduler:
     # -------------------------------------------------------------------------------------------- a frame's way
 
     def on_decoded(self, event: Decoded) -> Iterator[Instruction]:
-        """A plate is ready for the device, or cannot be read."""
+        """Take a plate that is ready for the device, or cannot be read."""
         found = self._tasks.get(event.ticket)
         if found is None:  # flushed meanwhile
             yield Discard("", event.ticket)
@@ -325,7 +325,7 @@ class SessionScheduler:
             task.stage = RequestStage.READY
 
     def on_stepped(self, event: FrameComputed) -> Iterator[Instruction]:
-        """The device has computed a frame, or could not."""
+        """Take a frame that the device has computed, or could not compute."""
         session, task = self._tasks[event.ticket]
         session.used_s += event.seconds
         if event.fault is not None:
@@ -336,7 +336,7 @@ class SessionScheduler:
         yield from self._settle(session)
 
     def _store_next(self, session: ServedSession) -> Iterator[Instruction]:
-        """One result of a session at a time is stored, so that the journal is in order."""
+        """Store one result of a session at a time, so that the journal is in order."""
         if not session.tasks or session.tasks[0].stage is not RequestStage.STEPPED:
             return
         task = session.tasks[0]
@@ -345,7 +345,7 @@ class SessionScheduler:
         yield StoreResult(session.id, task.ticket, task.seq, task.frame, task.digest, due)
 
     def on_stored(self, event: ResultStored) -> Iterator[Instruction]:
-        """A result is on disk, or could not be put there."""
+        """Take the news that a result is on disk, or could not be put there."""
         session, task = self._tasks[event.ticket]
         if event.fault is not None:
             # The memory has this frame already, and perhaps the next: back to before it, as if it never came.
@@ -367,7 +367,7 @@ class SessionScheduler:
         yield from self._settle(session)
 
     def _fail(self, session: ServedSession, task: Task, error: WireError) -> Iterator[Instruction]:
-        """A frame could not be done: it and all behind it are off the list, and the session waits for it again."""
+        """Take a frame that could not be done, and all behind it, off the list; the session waits for it again."""
         yield from self._remove(session, task, error)
         for later in [other for other in session.tasks if other.seq > task.seq]:
             yield from self._remove(session, later, _out_of_order(later.seq, task.seq))
@@ -390,7 +390,7 @@ class SessionScheduler:
     # -------------------------------------------------------------------------------- coming, going, stopping
 
     def on_loaded(self, event: Loaded) -> Iterator[Instruction]:
-        """A session is on the device, or could not be brought there."""
+        """Take the news that a session is on the device, or could not be brought there."""
         session = self.by_id[event.session]
         session.moving = False
         waiting = session.taken(say.Open) + session.taken(say.Reopen)
@@ -408,7 +408,7 @@ class SessionScheduler:
         yield from self._settle(session)
 
     def on_parked(self, event: Parked) -> Iterator[Instruction]:
-        """A session's state is on disk, or could not be put there."""
+        """Take the news that a session's state is on disk, or could not be put there."""
         session = self.by_id[event.session]
         session.moving = False
         for who, _ in session.taken(say.Snapshot):
@@ -430,7 +430,9 @@ class SessionScheduler:
         yield from self._settle(session)
 
     def on_time(self, now: float) -> Iterator[Instruction]:
-        """Sessions whose client is silent are idle: they stop, leave the device, and later the disk."""
+        """Send sessions whose client is silent, and which are idle therefore, off the device, and later off the
+        disk.
+        """
         for session in list(self.by_id.values()):
             silent = now - session.heard
             if session.moving:
@@ -442,7 +444,7 @@ class SessionScheduler:
         yield from self._forget_empty()
 
     def _leave(self, session: ServedSession) -> Iterator[Instruction]:
-        """Nobody is there any more: stop within one pass what is under way, then go to disk."""
+        """Stop within one pass what is under way, then put the session on disk: nobody is there any more."""
         if not session.tasks:
             session.moving = True
             yield Park(session.id, session.next_seq, leave=True)
@@ -453,28 +455,34 @@ class SessionScheduler:
             yield from self._settle(session)
 
     def _forget_empty(self) -> Iterator[Instruction]:
-        """Whoever opens sessions and leaves must not fill the disk: a session without a frame is worth nothing."""
+        """Forget sessions that were left without a frame, which are worth nothing: whoever opens many must not fill the
+        disk.
+        """
         parked = [each for each in self.by_id.values() if each.phase is ConversationPhase.PARKED and not each.moving]
         empty = sorted((each for each in parked if not each.next_seq), key=lambda each: each.heard)
         for session in empty[: max(0, len(empty) - self._limits.empty_sessions)]:
             yield from self._forget(session)
 
     def on_crowded(self, event: Crowded) -> Iterator[Instruction]:
-        """Too much is on disk of sessions that were left alone; those on the device stay, whatever they take."""
+        """Give up sessions that were left alone where they fill the disk; those on the device stay, whatever they
+        take.
+        """
         for name in event.sessions:
             session = self.by_id.get(name)
             if session is not None and session.phase is ConversationPhase.PARKED and not session.moving:
                 yield from self._forget(session)
 
     def on_closing(self) -> Iterator[Instruction]:
-        """The engine is about to end: every session goes to disk."""
+        """Put every session on disk: the engine is about to end."""
         for session in list(self.by_id.values()):
             yield Halt(session.id)
             yield from self._flush(session, shutting_down())
             yield from self._settle(session)
 
     def _settle(self, session: ServedSession) -> Iterator[Instruction]:
-        """Once nothing of a session is under way: end a cancel, answer who waited, take it off the device."""
+        """Once nothing of a session is under way, end a cancel, answer who waited, and take the session off the
+        device.
+        """
         if session.tasks or session.moving:
             return
         if any(isinstance(message, say.Close) for _, message in session.waiting):

@@ -274,7 +274,9 @@ class SessionStore:
         return over
 
     def prune(self, most_age_s: float, most_bytes: int) -> None:
-        """Bound what is on disk: sessions left alone for long go, then those left alone longest of too many bytes."""
+        """Bound what is on disk: sessions left alone for long go first, then those left alone longest as long as all
+        take too many bytes.
+        """
         folders = self._folders()
         ages = self._ages.count({path.name: _touched(path) for path in folders})
         kept = 0
@@ -288,7 +290,7 @@ class SessionStore:
 
 
 def _touched(path: Path) -> float:
-    """When a session was last written to, in seconds of the system's clock."""
+    """Return when a session was last written to, in seconds of the system's clock."""
     return max((file.stat().st_mtime for file in path.glob("*")), default=path.stat().st_mtime)
 
 
@@ -297,17 +299,17 @@ def _bytes_of(path: Path) -> int:
 
 
 def _check(data: bytes) -> str:
-    """A checksum against accidents."""
+    """Return a checksum against accidents."""
     return hashlib.sha256(data).hexdigest()[:_CHECK_DIGITS]
 
 
 def _with_check(fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields and a checksum of them."""
+    """Return the fields and a checksum of them."""
     return {**fields, "check": _check(json.dumps(fields, sort_keys=True).encode())}
 
 
 def _checked(fields: dict[str, Any], names: set[str]) -> dict[str, Any]:
-    """The fields without their checksum, if it matches. Raises ValueError. Version 0.1.0 wrote none."""
+    """Return the fields without their checksum, if it matches. Raises ValueError. Version 0.1.0 wrote none."""
     check = fields.pop("check", None)
     if set(fields) != names:
         raise ValueError(f"fields {sorted(fields)}"[:120])
@@ -317,7 +319,9 @@ def _checked(fields: dict[str, Any], names: set[str]) -> dict[str, Any]:
 
 
 def _write(path: Path, parts: list[Any], *, durable: bool = False) -> None:
-    """Whole or not there. Not durable: survives the death of the process, perhaps not of the machine's power."""
+    """Write a file that is whole or not there. Unless it is durable, it survives the death of the process, but perhaps
+    not of the machine's power.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with temporary.open("wb") as file:

@@ -247,7 +247,9 @@ def _seq(line: JournalLine) -> int:
 
 
 def _restored(network: MatAnyone, folder: SessionFolder, next_seq: int) -> MattingSession | None:
-    """The session at a snapshot; None where that is damaged, since an older one may do. Raises SnapshotError else."""
+    """Return the session at a snapshot; None where that is damaged, since an older one may do. Raises
+    ForeignSnapshot.
+    """
     try:
         return MattingSession.restore(network, folder.snapshot(next_seq))
     except ForeignSnapshot:

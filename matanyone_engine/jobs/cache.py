@@ -52,7 +52,7 @@ class DiskCache(MutableMapping[str, bytes]):
     """
 
     def __init__(self, folder: Path, limit: int = DEFAULT_LIMIT) -> None:
-        """A folder that cannot be made, or is not this user's own, shows when something is written."""
+        """Name the folder; one that cannot be made, or is not this user's own, shows when something is written."""
         self._folder = folder
         self._refused = _why_not_ours(folder)
         self._limit = limit
@@ -148,11 +148,11 @@ class DiskCache(MutableMapping[str, bytes]):
         self._most = max(room, self._size + room // 20)
 
     def _removable(self) -> list[tuple[float, int, Path]]:
-        """Entries that may go: all, or with a limit of 0 this process's own."""
+        """Return the entries that may go: all, or with a limit of 0 this process's own."""
         return [entry for entry in self._entries() if self._limit or entry[2].name in self._written]
 
     def _entries(self) -> list[tuple[float, int, Path]]:
-        """(last used, bytes, file) of each; half-written files that somebody left are removed."""
+        """Return last use, bytes and file of each entry; half-written files that somebody left are removed."""
         found: list[tuple[float, int, Path]] = []
         if self._refused is not None:
             return found
@@ -167,7 +167,7 @@ class DiskCache(MutableMapping[str, bytes]):
 
 
 def _why_not_ours(folder: Path) -> str | None:
-    """Why a folder must not be used as a cache; None for one that may be, or that is not there yet."""
+    """Return why a folder must not be used as a cache; None for one that may be, or that is not there yet."""
     try:
         check_own_folder(folder)
     except FileNotFoundError:
@@ -232,7 +232,7 @@ class RunStore(MutableMapping[str, bytes]):
         return True
 
     def _purge(self) -> None:
-        """Now and then: forget what is needed no more."""
+        """Forget now and then what is needed no more."""
         if len(self._own) > self._purge_at:
             self._own = {name: value for name, value in self._own.items() if self._needed(name)}
             self._purge_at = 2 * len(self._own) + 64

@@ -38,7 +38,7 @@ ALL_OBJECTS = "all"
 
 @dataclass(frozen=True)
 class Outputs:
-    """The files that the alphas of a job go to, and what is in them."""
+    """Names the files that the alphas of a job go to, and what is in them."""
 
     delivery: Delivery
     objects: tuple[str, ...]
@@ -51,17 +51,17 @@ class Outputs:
 
     @property
     def main(self) -> OutputPattern:
-        """The first pattern, which is printed, and beside which a run keeps its sidecars."""
+        """Returns the first pattern, which is printed, and beside which a run keeps its sidecars."""
         return next(iter(self.patterns))
 
     @property
     def sidecars(self) -> Sidecars:
-        """The sidecars of a run over all frames."""
+        """Returns the sidecars of a run over all frames."""
         return Sidecars(self.main)
 
     @property
     def folders(self) -> list[Path]:
-        """The folders that files are written to, each once."""
+        """Returns the folders that files are written to, each once."""
         return list(dict.fromkeys(pattern.folder for pattern in self.patterns))
 
     def paths(self, frame: int) -> list[Path]:
@@ -86,7 +86,7 @@ class Outputs:
 
     @staticmethod
     def are_readable(paths: Iterable[Path]) -> bool:
-        """Whether every file that is there is a whole picture."""
+        """Return whether every file that is there is a whole picture."""
         return all(is_readable(path) for path in paths if path.is_file())
 
     def reserve(self) -> None:
@@ -136,7 +136,7 @@ def plan_outputs(
 
 
 def _named(out: str, delivery: Delivery, source: PlateSource, resume: bool) -> str:
-    """The output name with {shot} and {version} replaced."""
+    """Return the output name with {shot} and {version} replaced."""
     tokens = tokens_of(out)
     for token, given in (("shot", delivery.shot), ("version", delivery.version)):
         if given is not None and token not in tokens:
@@ -151,7 +151,7 @@ def _named(out: str, delivery: Delivery, source: PlateSource, resume: bool) -> s
 
 
 def _version(named: str, asked: int | None, resume: bool) -> int:
-    """The version asked for, else the next free one; of a run that goes on, its own."""
+    """Return the version asked for, else the next free one; of a run that goes on, its own."""
     taken = versions_taken(named)
     if asked is not None and (asked < 0 or (asked in taken and not resume)):
         raise SettingError(

@@ -44,7 +44,7 @@ Look = Callable[[str, Selection, int, Path, Path | None], tuple[Plate, FloatImag
 
 @dataclass(frozen=True)
 class MaskJob:
-    """What an artist asks for, with paths as typed. No file was opened yet."""
+    """Holds what an artist asks for, with paths as typed. No file was opened yet."""
 
     plate: str
     out: str
@@ -63,13 +63,13 @@ class MaskJob:
 
     @property
     def wanted(self) -> Selection:
-        """The picture that is chosen where the plate's file has several."""
+        """Returns the picture that is chosen where the plate's file has several."""
         return Selection.of(self.plate, self.view, self.part, self.layer)
 
 
 @dataclass(frozen=True)
 class Weights:
-    """The weights of SAM 2, and the device that it runs on."""
+    """Names the weights of SAM 2, and the device that it runs on."""
 
     folder: Path
     """As transformers writes it; the user's own."""
@@ -78,7 +78,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class MaskPlan:
-    """A job whose names were checked. No pixel was read yet."""
+    """Holds a job whose names were checked. No pixel was read yet."""
 
     job: MaskJob
     plate: str
@@ -90,7 +90,7 @@ class MaskPlan:
 
 @dataclass(frozen=True)
 class FirstMask:
-    """A mask that was written, and what it was made from."""
+    """Holds a mask that was written, and what it was made from."""
 
     path: Path
     frame: int
@@ -104,7 +104,7 @@ class FirstMask:
 
     @property
     def covers(self) -> float:
-        """The part of the picture that the mask covers, 0..1."""
+        """Returns the part of the picture that the mask covers, 0..1."""
         return float(self.mask.mean(dtype=np.float64))
 
 
@@ -177,7 +177,7 @@ def _check_backend(name: str, sam2: Weights | None) -> None:
 
 
 def _rough(plan: MaskPlan, seen: FloatImage, prompts: Prompts, start: FloatImage | None) -> tuple[FloatImage, str]:
-    """The back end's mask, (h, w) 0 or 1, and what made it. A mask that is corrected is GrabCut's work."""
+    """Return the back end's mask, (h, w) 0 or 1, and what made it. A mask that is corrected is GrabCut's work."""
     if plan.job.backend == GRABCUT or plan.sam2 is None or start is not None:
         return grabcut(seen, prompts, start), METHOD
     network = Sam2(plan.sam2.folder, plan.sam2.device)
@@ -185,7 +185,7 @@ def _rough(plan: MaskPlan, seen: FloatImage, prompts: Prompts, start: FloatImage
 
 
 def by_sam2(network: Sam2, seen: FloatImage, prompts: Prompts) -> FloatImage:
-    """seen: (H, W, 3) sRGB 0..1 -> (h, w) 0 or 1, nothing outside of the box."""
+    """Return SAM 2's mask of a picture (H, W, 3) sRGB 0..1 as (h, w) 0 or 1, with nothing outside of the box."""
     plate = Size(*seen.shape[:2])
     points = [(x, y, stroke.subject) for stroke in prompts.strokes for x, y in stroke.samples]
     planes = torch.from_numpy(np.ascontiguousarray(seen.transpose(2, 0, 1)))[None]
@@ -203,7 +203,9 @@ def by_sam2(network: Sam2, seen: FloatImage, prompts: Prompts) -> FloatImage:
 
 
 def softened(rough: FloatImage, seen: FloatImage) -> FloatImage:
-    """(h, w) 0..1 and (H, W, 3) sRGB 0..1 -> (H, W) 0..1: the rough mask with a soft edge along the picture's own."""
+    """Return the rough mask (h, w) 0..1 as (H, W) 0..1, with a soft edge along that of the picture (H, W, 3) sRGB
+    0..1.
+    """
     height, width = rough.shape
     small = seen
     if rough.shape != seen.shape[:2]:

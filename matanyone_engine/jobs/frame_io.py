@@ -46,7 +46,7 @@ _GREYS = 6
 
 @dataclass(frozen=True)
 class PlateOfStep:
-    """A plate on its way to the network."""
+    """Holds a plate on its way to the network."""
 
     step: ShotStep
     plate: Plate
@@ -62,7 +62,7 @@ class PlateOfStep:
 
 @dataclass(frozen=True)
 class AlphasOfStep:
-    """The alphas that a step gives out; none where it only leads to others."""
+    """Holds the alphas that a step gives out; none where it only leads to others."""
 
     parts: Mapping[str, SubjectAlphas] = field(default_factory=dict)
     """Object -> its own alpha, and those beside it."""

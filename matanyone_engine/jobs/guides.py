@@ -52,7 +52,7 @@ class ObjectGuide:
         return " ".join(["guide", str(self.band), self.digests[frame], *beside])
 
     def _beside(self, frame: int) -> list[int]:
-        """The nearest frames before and after that have a guide to be believed, if they are near."""
+        """Return the nearest frames before and after that have a guide to be believed, if they are near."""
         there = [other for other in self.digests if other not in self.outvoted and abs(other - frame) <= LOOKS_AROUND]
         before, after = ([o for o in there if o < frame], [o for o in there if o > frame])
         return [*([max(before)] if before else []), *([min(after)] if after else [])]

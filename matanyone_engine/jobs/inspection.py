@@ -28,7 +28,7 @@ SHADOWS, MIDDLE, LIGHTS = 0.01, 0.5, 0.99
 
 @dataclass(frozen=True)
 class Inspection:
-    """What one frame of a plate holds, and what the network would see of it."""
+    """Holds what one frame of a plate shows, and what the network would see of it."""
 
     source: PlateSource
     frame: int

@@ -49,7 +49,7 @@ from matanyone_engine.sizes import Resolution
 
 @dataclass(frozen=True)
 class MatteJob:
-    """What an artist asks for, with paths as typed. No file was opened yet."""
+    """Holds what an artist asks for, with paths as typed. No file was opened yet."""
 
     plate: str
     mask: str
@@ -101,7 +101,7 @@ class MatteJob:
 
     @property
     def wanted(self) -> Selection:
-        """The picture that is chosen where the plate's files have several."""
+        """Returns the picture that is chosen where the plate's files have several."""
         return Selection.of(self.plate, self.view, self.part, self.layer)
 
     def named(self) -> MatteJob:
@@ -114,7 +114,7 @@ class MatteJob:
 
 @dataclass(frozen=True)
 class MattePlan:
-    """A job that was checked: every file that it needs is there and fits."""
+    """Holds a job that was checked: every file that it needs is there and fits."""
 
     job: MatteJob
     source: PlateSource
@@ -139,7 +139,7 @@ class MattePlan:
 
     @property
     def sidecars(self) -> Sidecars:
-        """The files that a run of it leaves beside its alphas."""
+        """Returns the files that a run of it leaves beside its alphas."""
         return Sidecars.of(self.outputs.main, self.job.frames)
 
     def ledger(self) -> Ledger:
@@ -149,7 +149,7 @@ class MattePlan:
 
 @dataclass(frozen=True)
 class Outline:
-    """The frames, objects and files of a job, which are found without reading a pixel."""
+    """Holds the frames, objects and files of a job, which are found without reading a pixel."""
 
     frames: tuple[int, ...]
     """Frames that get an alpha, ascending."""
@@ -162,13 +162,13 @@ class Outline:
 
     @property
     def mask_files(self) -> list[Path]:
-        """Every file that is read as a mask or a constraint mask."""
+        """Returns every file that is read as a mask or a constraint mask."""
         return [each.path for each in (*self.masks, *self.constraints)]
 
 
 @dataclass(frozen=True)
 class ResolvedJob:
-    """A job with everything that its texts stand for, before any pixel is read."""
+    """Holds a job with everything that its texts stand for, before any pixel is read."""
 
     job: MatteJob
     """With %V and %v replaced."""
@@ -312,7 +312,9 @@ def keys_of(job: MatteJob, source: PlateSource, frames: tuple[int, ...]) -> tupl
 
 
 def _frames_between(source: PlateSource, ends: tuple[int, ...], missing: Literal["error", "skip"]) -> tuple[int, ...]:
-    """Every plate frame from the lowest to the highest: a session must not leap, so frames nobody asked for are run."""
+    """Return every plate frame from the lowest to the highest: a session must not leap, so frames nobody asked for are
+    run.
+    """
     return select_between(source, min(ends), max(ends), missing)
 
 

@@ -45,7 +45,7 @@ def load_job(path: Path, rules: Path | None = None) -> say.Job:
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Errors of the file, by its name and in our family."""
+    """Raise errors of the file under its name and in our family."""
     try:
         yield
     except WireError as error:
@@ -79,7 +79,7 @@ def write_plan(job: Path, segments: Sequence[tuple[Path, Segment]], *, scouted: 
 
 @dataclass(frozen=True)
 class SegmentPlan:
-    """The job files that a job was split into."""
+    """Names the job files that a job was split into."""
 
     segments: tuple[Path, ...]
     scout: Path | None

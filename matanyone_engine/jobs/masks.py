@@ -38,7 +38,7 @@ _GUIDES_HELD = 6
 
 @dataclass(frozen=True)
 class KeyMask:
-    """The masks of one object, as an artist names them."""
+    """Names the masks of one object, as an artist does."""
 
     file: str
     """A file for one frame, or a pattern with #### for several."""
@@ -49,20 +49,20 @@ class KeyMask:
 
 @dataclass(frozen=True)
 class KeyFrame:
-    """A mask on one plate frame, which makes that a key frame."""
+    """Holds a mask on one plate frame, which makes that a key frame."""
 
     seed: Seed
     source: MaskSource
 
     @property
     def path(self) -> Path:
-        """The file that holds it."""
+        """Returns the file that holds it."""
         return self.source.path
 
 
 @dataclass(frozen=True)
 class ObjectOptions:
-    """What an artist says of one object besides its masks."""
+    """Holds what an artist says of one object besides its masks."""
 
     name: str = SUBJECT
     first: int | None = None
@@ -104,7 +104,7 @@ class ObjectOptions:
 
 @dataclass(frozen=True)
 class MaskFile:
-    """A mask's file as it was read while the job was planned."""
+    """Holds a mask's file as it was read while the job was planned."""
 
     source: MaskSource
     sha256: str
@@ -137,17 +137,17 @@ class MaskReading:
     """Of stereo files."""
 
     def mask(self, source: MaskSource) -> FloatImage:
-        """(H, W) 0..1, grown or shrunk. Raises MaskError, SettingError."""
+        """Return the mask (H, W) 0..1, grown or shrunk. Raises MaskError, SettingError."""
         return prepared_mask(source, self.plate, self.grow, self.view)
 
     def constraints(self, source: MaskSource) -> FloatImage:
-        """(H, W) 0..1. Raises MaskError."""
+        """Return the constraint mask (H, W) 0..1. Raises MaskError."""
         return read_constraint_mask(source, self.plate, self.view)
 
 
 @dataclass(frozen=True)
 class MaskSet:
-    """All masks and constraint masks of a shot, with their files."""
+    """Holds all masks and constraint masks of a shot, with their files."""
 
     reading: MaskReading
     keys: Mapping[Seed, MaskFile]
@@ -161,7 +161,7 @@ class MaskSet:
     """The guides that were read last: each is asked for by its neighbours, too."""
 
     def mask(self, seed: Seed) -> FloatImage:
-        """(H, W) 0..1, grown or shrunk. Raises MaskError."""
+        """Return the mask (H, W) 0..1, grown or shrunk. Raises MaskError."""
         file = self.keys[seed]
         file.check()
         return self.reading.mask(file.source)
@@ -294,7 +294,7 @@ def _guide_of(
 
 
 def _animated(pattern: str | None, frames: Sequence[int]) -> list[tuple[int, MaskSource]]:
-    """Frame -> mask, for the frames that have one. A single file holds for all frames."""
+    """Return the mask of each frame that has one. A single file holds for all frames."""
     if pattern is None:
         return []
     source = MaskSource.parse(pattern)
@@ -369,7 +369,7 @@ def _keys_of(mask: KeyMask, plate: PlateSource, first: int) -> Iterator[KeyFrame
 
 
 def _check_number(mask: Path, first: int, source: PlateSource) -> None:
-    """A mask whose file name says another frame of the plate is not put on the first one in silence."""
+    """Refuse a mask whose file name says another frame of the plate, rather than put it on the first one in silence."""
     if not mask.is_file():
         return  # read_mask will say so
     named = find_sequence(mask)
@@ -383,7 +383,7 @@ def _check_number(mask: Path, first: int, source: PlateSource) -> None:
 
 
 def _animated_keys(mask: KeyMask, source: MaskSource) -> Iterator[KeyFrame]:
-    """Some frames of an animated matte."""
+    """Return some frames of an animated matte as keys."""
     if source.path.is_file():
         raise MaskError(
             expected=f"a mask for each of the frames {', '.join(map(str, mask.frames))}",

@@ -24,7 +24,7 @@ from matanyone_engine.runs.sidecars import Sidecars
 
 @dataclass(frozen=True)
 class Merged:
-    """The output that the segments became."""
+    """Names the output that the segments became."""
 
     frames: tuple[int, ...]
     suspicious: tuple[int, ...]
@@ -66,7 +66,9 @@ def merge(segments: Sequence[MatteJob]) -> Merged:
 
 
 def _is_there(ledger: Ledger, outputs: Outputs, frame: int) -> bool:
-    """Whether the files of a frame are there, as a run wrote them or as somebody has fixed them by hand since."""
+    """Return whether the files of a frame are there, as a run wrote them or as somebody has fixed them by hand
+    since.
+    """
     paths = outputs.paths(frame)
     if ledger.is_whole(frame, paths):
         return True

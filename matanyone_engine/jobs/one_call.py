@@ -160,7 +160,7 @@ def _frames(given: str | Iterable[int] | None) -> tuple[int, ...] | None:
 
 
 def _keys(mask: MasksOfShot) -> Iterable[KeyMask]:
-    """The masks of a call, object by object."""
+    """Yield the masks of a call, object by object."""
     if not isinstance(mask, Mapping):
         yield _key(str(mask), SUBJECT)
         return
@@ -174,7 +174,7 @@ def _keys(mask: MasksOfShot) -> Iterable[KeyMask]:
 
 
 def _key(text: str, name: str) -> KeyMask:
-    """'mask.exr' or 'mask.exr@1001'; a file whose own name has an @ is taken as it is."""
+    """Read 'mask.exr' or 'mask.exr@1001'; a file whose own name has an @ is taken as it is."""
     file, _, frames = text.rpartition("@")
     if not file or Path(text).is_file():
         return KeyMask(text, (), name)

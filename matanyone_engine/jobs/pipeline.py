@@ -59,7 +59,7 @@ class WriteBehind(Generic[T]):
         yield from self._finished(0)
 
     def _finished(self, left: int) -> Iterator[T]:
-        """Those that are done, and those that must be, so that no more than so many are left."""
+        """Yield the results that are done, and wait for those that must be, so that no more than so many are left."""
         while self._waiting and (len(self._waiting) > left or self._waiting[0].done()):
             try:
                 result = self._waiting.popleft().result()

@@ -32,7 +32,7 @@ class Clock:
         self._said = time.monotonic()
 
     def due(self) -> bool:
-        """Whether it is time; the next time is then a while later."""
+        """Return whether it is time; the next time is then a while later."""
         now = time.monotonic()
         if now - self._said < _SAID_EVERY_S:
             return False
@@ -42,7 +42,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class PlateDigests:
-    """The digests of a run's plates, and what tells whether their files have changed since."""
+    """Holds the digests of a run's plates, and what tells whether their files have changed since."""
 
     digests: Mapping[int, str]
     """Frame -> digest of the plate's bytes, which is a part of content keys."""

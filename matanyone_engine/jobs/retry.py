@@ -79,7 +79,7 @@ def _is_ill(look: Callable[[], None]) -> bool:
 
 
 def _is_passing(error: BaseException) -> bool:
-    """Whether it, or what it came from, is a fault that passes."""
+    """Return whether it, or what it came from, is a fault that passes."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno in _PASSING:

@@ -62,7 +62,7 @@ _MOST_REPLANS = 3
 
 @dataclass(frozen=True)
 class _Wishes:
-    """What a caller wishes of a run while it goes on."""
+    """Holds what a caller wishes of a run while it goes on."""
 
     stopping: Callable[[], bool]
     wanted: Callable[[], Sequence[int]]
@@ -71,7 +71,7 @@ class _Wishes:
 
 @dataclass(frozen=True)
 class _Finished:
-    """A step that is finished; its files, if it has any, are on disk."""
+    """Holds a step that is finished; its files, if it has any, are on disk."""
 
     event: StepDone
     live: tuple[PassState, ...]
@@ -142,7 +142,7 @@ def _files_read(
 
 
 class _Run:
-    """One run of one job.
+    """Carries out one run of one job.
 
     events() begins and ends it; _work() plans until no frame waits; _take() takes the planned steps; _compute() takes
     one. Frames that are on disk leave `_waiting`.
@@ -292,7 +292,9 @@ class _Run:
         return dict(self._runner.going(self._live))
 
     def _stopping(self) -> bool:
-        """Whether to end early. Raises AlreadyRunning where this process was away for long and another took over."""
+        """Return whether to end early. Raises AlreadyRunning where this process was away for long and another took
+        over.
+        """
         if self._claim.lost:
             raise AlreadyRunning(
                 expected="that no other worker takes these frames before this one has finished",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Accounts for a run beside its alphas: keeps its ledger, its record and its resume point."""
+"""Accounts for a run beside its alphas: it keeps the run's ledger, its record and its resume point."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _log = logging.getLogger("matanyone_engine")
 
 @dataclass(frozen=True)
 class FramesOnDisk:
-    """Frames that a run leaves alone."""
+    """Names the frames that a run leaves alone."""
 
     standing: tuple[int, ...] = ()
     """Their files would be written again the same."""
@@ -74,7 +74,9 @@ class RunAccount:
         return FramesOnDisk(tuple(standing), tuple(fixed))
 
     def _is_hand_fixed(self, frame: int) -> bool:
-        """Whether the files of a frame were changed by somebody, and not damaged: they are pictures as before."""
+        """Return whether the files of a frame were changed by somebody, and not damaged: they are pictures as
+        before.
+        """
         paths = self._plan.paths(frame)
         return self._ledger.state(frame, paths) is FileState.CHANGED and self._plan.outputs.are_readable(paths)
 

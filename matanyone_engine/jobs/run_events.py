@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The events of a run, as values: what run_matte() yields while it works."""
+"""Defines the events of a run, as values: what run_matte() yields while it works."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from matanyone_engine.runs.frame_record import FrameRecord
 
 @dataclass(frozen=True)
 class StepDone:
-    """A step of the work is finished; the base of all events."""
+    """Says that a step of the work is finished; it is the base of all events."""
 
     frame: int
     done: int
@@ -28,7 +28,7 @@ class StepDone:
 
 @dataclass(frozen=True)
 class FrameDone(StepDone):
-    """A step is finished, and with it a frame, whose files are on disk."""
+    """Says that a step is finished, and with it a frame, whose files are on disk."""
 
     paths: list[Path]
     seen: NDArray[np.float32]
@@ -46,7 +46,7 @@ class FrameDone(StepDone):
 
 @dataclass(frozen=True)
 class Unchanged(StepDone):
-    """Some frames are left alone, since their files would be written again the same."""
+    """Names frames that are left alone, since their files would be written again the same."""
 
     frames: tuple[int, ...]
     lines: Mapping[int, FrameRecord] = field(default_factory=dict)
@@ -55,14 +55,18 @@ class Unchanged(StepDone):
 
 @dataclass(frozen=True)
 class HandFixed(StepDone):
-    """Some frames are left alone, since somebody has changed their files; `overwrite` of a job makes them anew."""
+    """Names frames that are left alone, since somebody has changed their files; `overwrite` of a job makes them
+    anew.
+    """
 
     frames: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Looking(StepDone):
-    """Files are being read, to find what need not be computed again: `done` and `of` count files, not steps."""
+    """Says that files are being read, to find what need not be computed again: `done` and `of` count files, not
+    steps.
+    """
 
 
 RunEvent = StepDone

@@ -100,7 +100,7 @@ def network_view_digest(network_view: NetworkView) -> str:
 
 
 def may_resume(plan: MattePlan, network: MatAnyone) -> bool:
-    """Whether an unfinished run of this very job left a resume point that can be read."""
+    """Return whether an unfinished run of this very job left a resume point that can be read."""
     try:
         return read_resume_point(plan.sidecars.resume).identity == identity(plan, network)
     except SettingError as error:
@@ -110,7 +110,7 @@ def may_resume(plan: MattePlan, network: MatAnyone) -> bool:
 
 
 def is_of(plan: MattePlan, network: MatAnyone) -> bool:
-    """Whether the files at the plan's output were made, or begun, by this very job."""
+    """Return whether the files at the plan's output were made, or begun, by this very job."""
     record = read_record(plan.sidecars.record)
     return record is not None and record.identity == identity(plan, network)
 

@@ -39,7 +39,7 @@ from matanyone_engine.wire.messages import Delivery, EdgeControls, Job, KeyMask
 
 @dataclass(frozen=True)
 class Segment:
-    """The frames that one worker computes."""
+    """Names the frames that one worker computes."""
 
     frames: tuple[int, ...]
     """Ascending, of those that the job asks for."""
@@ -126,7 +126,9 @@ def scout_keys(shot: Shot, frames: Sequence[int], out: str) -> tuple[KeyMask, ..
 
 
 def _stretches(shot: Shot, asked: list[int]) -> list[tuple[int, ...]]:
-    """The asked frames, cut where no pass goes across; a key is with the frames after it, the last one before."""
+    """Return the asked frames, cut where no pass goes across; a key is with the frames after it, the last one
+    before.
+    """
     crossed = [(min(each.frames), max(each.frames)) for each in shot.passes]
 
     def inside(first: int, last: int) -> bool:
@@ -144,7 +146,7 @@ def _stretches(shot: Shot, asked: list[int]) -> list[tuple[int, ...]]:
 
 
 def _shares(shot: Shot, stretches: list[tuple[int, ...]], most: int) -> Iterator[tuple[int, ...]]:
-    """Neighbouring stretches together, each share as near to its part of the cost that is left as it comes.
+    """Yield shares of neighbouring stretches, each as near to its part of the cost that is left as it comes.
 
     Every share has one stretch at least, for as long as there are any.
     """
@@ -181,7 +183,7 @@ def _nearest(name: str, keys: Sequence[int], frame: int) -> Seed:
 
 
 def _written_keys(job: Job, keys: Sequence[KeyFrame]) -> Mapping[Seed, str]:
-    """Each key's file, as the job has it. keys: as the job's masks are expanded, in their order."""
+    """Return each key's file, as the job has it. keys: as the job's masks are expanded, in their order."""
     texts: list[str] = []
     plain = [KeyMask(job.mask, () if job.mask_frame is None else (job.mask_frame,))] if job.mask else []
     for mask in (*plain, *job.keys):
@@ -193,19 +195,19 @@ def _written_keys(job: Job, keys: Sequence[KeyFrame]) -> Mapping[Seed, str]:
 
 
 def _last(path: str) -> str:
-    """A path's last part, with what follows the file's name: 'roto.exr:hero.A'."""
+    """Return a path's last part, with what follows the file's name: 'roto.exr:hero.A'."""
     return posixpath.basename(path.replace("\\", "/"))
 
 
 def _beside(pattern: str, name: str) -> str:
-    """One file of a pattern, as the pattern is written."""
+    """Return one file of a pattern, as the pattern is written."""
     folder = pattern.replace("\\", "/").rpartition("/")[0]
     return f"{folder}/{name}" if folder else name
 
 
 @dataclass(frozen=True)
 class KeyedJob:
-    """A job with paths as they are written, and its key frames with files of this machine."""
+    """Holds a job with paths as they are written, and its key frames with files of this machine."""
 
     job: Job
     shot: Shot

@@ -67,7 +67,7 @@ def job_of(shot: Path, like: Job = LIKE) -> Job:
 
 
 def _plate(shot: Path) -> str:
-    """The folder of a sequence, or the movie in it."""
+    """Return the folder of a sequence, or the movie in it."""
     folder = shot / PLATE
     if not folder.is_dir():
         raise PlateError(

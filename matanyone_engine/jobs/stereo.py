@@ -37,7 +37,7 @@ def jobs_of_views(job: MatteJob, views: Sequence[str]) -> list[MatteJob]:
 
 
 def _every_view(job: MatteJob) -> list[str]:
-    """By the names of the files where they have %V, else by what the first file says."""
+    """Return the views by the names of the files where they have %V, else by what the first file says."""
     if has_view(job.plate):
         views = views_on_disk(job.plate)
     else:
@@ -53,7 +53,7 @@ def _every_view(job: MatteJob) -> list[str]:
 
 
 def _check_names(job: MatteJob, views: Sequence[str]) -> None:
-    """What several views write must differ by view."""
+    """Refuse names that several views would write under."""
     if not has_view(job.out):
         raise SettingError(
             expected="%V in the output name, where the view's name belongs",
@@ -78,7 +78,7 @@ def _check_names(job: MatteJob, views: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class Joining:
-    """The files of all views, which are to become one file for each frame."""
+    """Names the files of all views, which are to become one file for each frame."""
 
     views: tuple[str, ...]
     frames: tuple[int, ...]

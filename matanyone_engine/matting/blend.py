@@ -58,7 +58,9 @@ def _prior(t: float) -> float:
 
 
 def _between(disagreements: Sequence[float], number: int) -> float:
-    """Between the frame before and the frame after this step; at the ends there is one frame and the key."""
+    """Return how much the passes disagree around a step: the mean of the frames before and after it, of which the ends
+    have one.
+    """
     around = disagreements[max(number - 1, 0) : number + 1]
     return sum(around) / len(around)
 

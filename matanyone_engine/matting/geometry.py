@@ -184,7 +184,9 @@ class Geometry:
         return Box(x0, y0, x1, y1)
 
     def _reach(self, start: int, stop: int, axis: int) -> tuple[int, int]:
-        """Working pixels start..stop -> plate pixels they can reach: half a working pixel more where resampled."""
+        """Return the plate pixels that working pixels start..stop can reach: half a working pixel more where
+        resampled.
+        """
         scale, slack = self.frame[axis] / self.working[axis], 0.5 if self.scaled else 0.0
         first, last = math.floor((start - slack) * scale), math.ceil((stop + slack) * scale)
         return max(0, first), min(self.frame[axis], last)

@@ -55,7 +55,7 @@ def steps_between(working: Size, full: Size) -> Iterator[Size]:
 
 
 def _scaled(box: Box, full: Size, size: Size) -> Box:
-    """The box in a smaller plate's pixels, whichever it touches."""
+    """Return the box in a smaller plate's pixels, whichever it touches."""
     down, across = size.height / full.height, size.width / full.width
     return Box(
         math.floor(box.x0 * across),
@@ -89,7 +89,9 @@ def _step(refiner: Refiner, alpha: Tensor, seen: Tensor, plate: Tensor, box: Box
 
 @dataclass(frozen=True)
 class _Crop:
-    """A box of the plate, the box of the working frame that it was made from, and how the two lie to each other."""
+    """Holds a box of the plate, the box of the working frame that it was made from, and how the two lie to each
+    other.
+    """
 
     box: Box
     working: Box
@@ -102,11 +104,11 @@ class _Crop:
         return 1 / self.down
 
     def inner(self, x: Tensor) -> Tensor:
-        """The working frame's part of a map of it."""
+        """Return the working frame's part of a map of it."""
         return x[..., self.working.y0 : self.working.y1, self.working.x0 : self.working.x1]
 
     def enlarged(self, x: Tensor, rows: tuple[int, int], columns: tuple[int, int], stride: int = 1) -> Tensor:
-        """Rows and columns of the box, counted from its corner, out of a map of its working part at a stride."""
+        """Return rows and columns of the box, counted from its corner, out of a map of its working part at a stride."""
         rows, columns = (
             (first + start, last + start) for (first, last), start in ((rows, self.box.y0), (columns, self.box.x0))
         )
@@ -121,7 +123,9 @@ def _tiles(part: Box) -> Iterator[Box]:
 
 
 def _refined_tile(refiner: Refiner, smooth: Tensor, colours: Tensor, plate: Tensor, tile: Box, crop: _Crop) -> Tensor:
-    """The refined alpha of one tile, (1, 1, rows, columns); a tile is counted from the corner of the crop's box."""
+    """Return the refined alpha of one tile, (1, 1, rows, columns); a tile is counted from the corner of the crop's
+    box.
+    """
     rows, columns = _reach(tile.y0, tile.y1), _reach(tile.x0, tile.x1)
     shown, alpha = (_around(_around(each, -2, *rows), -1, *columns) for each in (plate, smooth))
     near = crop.enlarged(colours, rows, columns, COLOUR_STRIDE)
@@ -131,12 +135,14 @@ def _refined_tile(refiner: Refiner, smooth: Tensor, colours: Tensor, plate: Tens
 
 
 def _reach(first: int, last: int) -> tuple[int, int]:
-    """Lines that a tile's answer depends on. They begin and end at even ones: the refiner folds pairs of lines."""
+    """Return the lines that a tile's answer depends on. They begin and end at even ones: the refiner folds pairs of
+    lines.
+    """
     return (first - MARGIN) // FOLD * FOLD, -(-(last + MARGIN) // FOLD) * FOLD
 
 
 def _around(x: Tensor, axis: int, first: int, last: int) -> Tensor:
-    """Lines first..last along an axis; beyond the border the border's line goes on."""
+    """Return lines first..last along an axis; beyond the border the border's line goes on."""
     length = x.shape[axis]
     if first >= 0 and last <= length:
         return x.narrow(axis, first, last - first)

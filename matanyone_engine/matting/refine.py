@@ -105,7 +105,7 @@ def soft_parts(alpha: Tensor, full: Size, box: Box, reach: int) -> Iterator[Box]
 
 
 def _soft_cells(alpha: Tensor, reach: int) -> Tensor:
-    """(rows, columns) of cells: whether alpha varies in one, or up to `reach` pixels around it."""
+    """Return for each cell (rows, columns) whether alpha varies in it, or up to `reach` pixels around it."""
     down, across = (-side % _CELL for side in alpha.shape)
     around = F.pad(alpha[None, None], (reach, reach + across, reach, reach + down), mode="replicate")
     highest, lowest = (F.max_pool2d(each, _CELL + 2 * reach, _CELL)[0, 0] for each in (around, -around))
@@ -113,7 +113,7 @@ def _soft_cells(alpha: Tensor, reach: int) -> Tensor:
 
 
 def _runs(soft: list[bool]) -> Iterator[tuple[int, int]]:
-    """(first, behind the last) of what is true on end."""
+    """Yield (first, behind the last) of each run of values that are true."""
     start = None
     for at, is_soft in enumerate([*soft, False]):
         if is_soft and start is None:
@@ -124,7 +124,7 @@ def _runs(soft: list[bool]) -> Iterator[tuple[int, int]]:
 
 
 def _edge(cell: int, scale: float, first: int, last: int) -> int:
-    """The first plate pixel whose centre lies in this cell or behind it, between two others."""
+    """Return the first plate pixel whose centre lies in this cell or behind it, between two others."""
     return min(max(math.ceil(cell * _CELL / scale - 0.5), first), last)
 
 
@@ -159,7 +159,9 @@ def box_mean(x: Tensor, radius: int) -> Tensor:
 
 
 def _line_mean(x: Tensor, axis: int, radius: int) -> Tensor:
-    """Along one axis. Sums of shifted copies: for the few that are needed, many times faster than pooling."""
+    """Average along one axis, by sums of shifted copies: for the few that are needed, this is many times faster than
+    pooling.
+    """
     length = x.shape[axis]
     total = x.clone()
     for step in range(1, min(radius, length - 1) + 1):
@@ -172,7 +174,7 @@ def _line_mean(x: Tensor, axis: int, radius: int) -> Tensor:
 
 
 def _solved(variances: Tensor, right: Tensor, epsilon: float) -> Tensor:
-    """x of (V + epsilon I) x = right, for the symmetric 3x3 matrix of every pixel, by cofactors.
+    """Solve (V + epsilon I) x = right for the symmetric 3x3 matrix of every pixel, by cofactors.
 
     variances: (1, 6, h, w), of R G B with one another: RR, RG, RB, GG, GB, BB. right: (1, 3, h, w).
     """
@@ -188,7 +190,7 @@ def _solved(variances: Tensor, right: Tensor, epsilon: float) -> Tensor:
 
 @dataclass(frozen=True)
 class _Reach:
-    """The part of the working frame that a box of the plate needs, and the way back to the plate's pixels."""
+    """Holds the part of the working frame that a box of the plate needs, and the way back to the plate's pixels."""
 
     full: Size
     working: Size
@@ -213,11 +215,13 @@ class _Reach:
         return x[..., self.top : self.bottom, self.left : self.right]
 
     def columns(self, x: Tensor, start: int, stop: int) -> Tensor:
-        """Columns of the plate out of a map of this part; with rows(), the same as enlarging the whole bilinearly."""
+        """Return columns of the plate out of a map of this part; with rows(), this equals enlarging the whole
+        bilinearly.
+        """
         return enlarged_lines(x, -1, (start, stop), self.left, self.working[1] / self.full[1])
 
     def rows(self, x: Tensor, start: int, stop: int) -> Tensor:
-        """Rows of the plate out of a map of this part."""
+        """Return rows of the plate out of a map of this part."""
         return enlarged_lines(x, -2, (start, stop), self.top, self.working[0] / self.full[0])
 
 

@@ -202,21 +202,23 @@ def followed(current: Window | None, subject: Window | None, whole: Window) -> W
 
 
 def _roomy(current: Window | None, asked: Window, whole: Window) -> Window:
-    """The window of a keyed box: the current one while it shows the box and little else, so that it moves seldom."""
+    """Return the window of a keyed box: the current one while it shows the box and little else, so that it moves
+    seldom.
+    """
     if current is not None and current.holds(asked) and asked.grown(GUARD_CELLS).holds(current):
         return current
     return asked.grown(GUARD_CELLS // 2).within(whole)
 
 
 def _around(subject: Window, whole: Window) -> Window:
-    """A new window: the subject, room around it, sides of few different lengths."""
+    """Return a new window: the subject, room around it, sides of few different lengths."""
     sides = (side + 2 * MARGIN_CELLS for side in subject.size)
     rows, columns = (max(SMALLEST_CELLS, -(-side // _STEP_CELLS) * _STEP_CELLS) for side in sides)
     return _centred(subject, (rows, columns), whole)
 
 
 def _centred(subject: Window, size: tuple[int, int], whole: Window) -> Window:
-    """A window of this size with the subject in its middle, pushed back into the frame where it sticks out."""
+    """Return a window of this size with the subject in its middle, pushed back into the frame where it sticks out."""
     top, bottom = _span(subject.top, subject.bottom, size[0], whole.bottom)
     left, right = _span(subject.left, subject.right, size[1], whole.right)
     return Window(top, left, bottom, right)
@@ -229,7 +231,7 @@ def _span(start: int, stop: int, length: int, limit: int) -> tuple[int, int]:
 
 
 def _between(one: KeyedBox, other: KeyedBox, frame: int) -> Box:
-    """The box on the straight line from one key to the next, rounded outwards."""
+    """Return the box on the straight line from one key to the next, rounded outwards."""
     start, stop = one.frame or 0, other.frame or 0
     if start == stop:
         return one.box

@@ -69,7 +69,7 @@ class SubjectAlphas:
 
 
 class Vanished(LookupError):
-    """Something that was stored when the steps were planned is gone. The steps must be planned again."""
+    """Says that something that was stored when the steps were planned is gone. The steps must be planned again."""
 
 
 class ShotRunner:

@@ -76,7 +76,7 @@ class PictureChannels:
     columns: tuple[int, ...]
 
     def __str__(self) -> str:
-        """As options of the command line."""
+        """Return the choice as options of the command line."""
         named = (("--view", self.view), ("--part", self.part.name), ("--layer", self.layer))
         return " ".join(f"{option} {value}" for option, value in named if value) or "R, G, B"
 
@@ -138,7 +138,7 @@ def find_view(parts: Sequence[Part], view: str | None, path: Path, error: type[B
 
 
 def _coloured(part: Part) -> list[PictureChannels]:
-    """Every R, G, B of a part."""
+    """Return every R, G, B of a part."""
     layers: dict[tuple[str | None, str], dict[str, int]] = defaultdict(dict)
     for column, name in enumerate(part.channels):
         view, layer, component = part.owner(name)
@@ -152,7 +152,7 @@ def _coloured(part: Part) -> list[PictureChannels]:
 
 
 def _grey(part: Part) -> list[PictureChannels]:
-    """The luminance of a part, if that is all the colour there is."""
+    """Return the luminance of a part, if that is all the colour there is."""
     colours = [column for column, name in enumerate(part.channels) if name.lower() not in ALPHA_NAMES]
     if len(colours) != 1 or part.channels[colours[0]].lower() not in LUMINANCE_NAMES:
         return []

@@ -94,11 +94,11 @@ class NetworkView:
 
     @property
     def exposure(self) -> float:
-        """The exposure in stops."""
+        """Returns the exposure in stops."""
         return self._way.exposure
 
     def __call__(self, rgb: FloatImage) -> FloatImage:
-        """(H, W, 3) float32 in the plate's space -> (H, W, 3) float32 sRGB 0..1; the argument is not altered.
+        """Convert (H, W, 3) float32 in the plate's space to (H, W, 3) float32 sRGB 0..1; the argument is not altered.
 
         Raises ColourError where the transform gives no number (values the space cannot hold).
         """
@@ -195,7 +195,9 @@ def _steps(values: FloatImage) -> NDArray[np.uint16]:
 
 @lru_cache(maxsize=2)
 def _picture_curve(*, encodes: bool) -> FloatImage:
-    """sRGB at even steps from 0 to 1, by the built-in config, whatever $OCIO says; to load that takes 40 ms a time."""
+    """Return sRGB at even steps from 0 to 1, by the built-in config, whatever $OCIO says; to load that takes 40 ms a
+    time.
+    """
     ramp = np.linspace(0.0, 1.0, _CURVE_STEPS, dtype=np.float32)
     encoded, linear, config = _PICTURES
     way = (linear, encoded) if encodes else (encoded, linear)
@@ -207,7 +209,7 @@ def _picture_curve(*, encodes: bool) -> FloatImage:
 
 @dataclass(frozen=True)
 class _Way:
-    """How a space becomes what the network sees."""
+    """Holds how a space becomes what the network sees."""
 
     space: str
     linear: str
@@ -226,7 +228,7 @@ class _Way:
 
 
 def _linear_stripes(way: _Way, rgb: FloatImage) -> Iterator[tuple[slice, FloatImage]]:
-    """Linear Rec.709 before exposure, a few rows at a time."""
+    """Yield linear Rec.709 before exposure, a few rows at a time."""
     tabled = way.matrix is not None and (way.curve is None or _are_codes(rgb))
     matrix = way.matrix if tabled else None
     light = rgb if tabled else _convert(rgb, way.space, way.linear, way.config)
@@ -236,18 +238,18 @@ def _linear_stripes(way: _Way, rgb: FloatImage) -> Iterator[tuple[slice, FloatIm
 
 
 def _tabled(curve: Table | None, matrix: Table, rgb: FloatImage) -> FloatImage:
-    """Linear Rec.709 by curve and matrix."""
+    """Convert to linear Rec.709 by curve and matrix."""
     light = rgb if curve is None else np.take(curve, (rgb * _CODES + 0.5).astype(np.uint16), mode="clip")
     return np.asarray(cv2.transform(np.ascontiguousarray(light, dtype=np.float32), matrix), dtype=np.float32)
 
 
 def _are_codes(rgb: FloatImage) -> bool:
-    """Whether all values are 0..1, as in integer files: those are what a curve's table holds."""
+    """Return whether all values are 0..1, as in integer files: those are what a curve's table holds."""
     return bool(rgb.min() >= 0.0 and rgb.max() <= 1.0)
 
 
 def _nearest_steps(linear: FloatImage) -> NDArray[np.uint32]:
-    """Numbers (no NaN) -> where they stand in _STEPS, rounded."""
+    """Return where numbers (no NaN) stand in _STEPS, rounded."""
     bits = np.ascontiguousarray(linear, dtype=np.float32).view(np.uint32)
     return (bits + np.uint32(1 << (_DROPPED - 1))) >> np.uint32(_DROPPED)
 
@@ -273,7 +275,9 @@ def _find_way(space: str, exposure: float, config: str) -> _Way:
 
 
 def _find_tables(to_linear: Callable[[FloatImage], FloatImage]) -> tuple[Table | None, Table | None]:
-    """(curve, matrix) that give what OpenColorIO gives; (None, matrix) for a linear space; (None, None) for others."""
+    """Find the (curve, matrix) that give what OpenColorIO gives; (None, matrix) for a linear space; (None, None) for
+    others.
+    """
     rng = np.random.default_rng(0)
     light = rng.normal(0.0, 4.0, (4096, 3)).astype(np.float32)
     matrix = np.ascontiguousarray(to_linear(np.eye(3, dtype=np.float32)).T)
@@ -291,33 +295,33 @@ def _find_tables(to_linear: Callable[[FloatImage], FloatImage]) -> tuple[Table |
 
 
 def _fit_matrix(light: FloatImage, answers: FloatImage) -> Table:
-    """The (3, 3) that takes light nearest to answers, relative to each colour's brightest channel."""
+    """Return the (3, 3) that takes light nearest to answers, relative to each colour's brightest channel."""
     weight = 1.0 / (np.abs(answers).max(axis=-1, keepdims=True).astype(np.float64) + 1e-4)
     fitted, *_ = np.linalg.lstsq(light * weight, answers * weight, rcond=None)
     return np.ascontiguousarray(fitted.T, dtype=np.float32)
 
 
 def _agree(ours: FloatImage, theirs: FloatImage) -> bool:
-    """To a tenth of a half float's step at the brightest channel of each colour."""
+    """Return whether two results agree to a tenth of a half float's step at the brightest channel of each colour."""
     scale = np.abs(theirs).max(axis=-1, keepdims=True) + 1e-4
     return bool((np.abs(ours - theirs) <= 5e-5 * scale).all())
 
 
 def _ends_at_white(to_linear: Callable[[FloatImage], FloatImage]) -> bool:
-    """Whether a space is display-referred: its code 1 is display white, and it is no linear light."""
+    """Return whether a space is display-referred: its code 1 is display white, and it is no linear light."""
     white, grey = to_linear(np.repeat(np.array([[1.0], [0.5]], dtype=np.float32), 3, axis=1))
     return bool(np.abs(white - 1.0).max() < 1e-3 and np.abs(grey - 0.5).max() > 0.05)
 
 
 def _encode_steps(exposure: float, linear: str, target: str, config: str) -> FloatImage:
-    """(_INFINITY,): every finite step that is not negative, exposed and encoded. Rises throughout."""
+    """Return every finite step that is not negative, exposed and encoded, (_INFINITY,). The values rise throughout."""
     light = np.minimum(_STEPS[:_INFINITY], _GREATEST) * np.float32(2.0**exposure)
     encoded = _convert(np.repeat(light[None, :, None], 3, axis=2), linear, target, config)[0, :, 1]
     return np.asarray(np.maximum.accumulate(np.maximum(encoded, 0.0)), dtype=np.float32)
 
 
 def _convert(rgb: FloatImage, source: str, target: str, config: str) -> FloatImage:
-    """(H, W, 3) from one space of the config to another, by OpenColorIO, values outside 0..1 too."""
+    """Convert (H, W, 3) from one space of the config to another, by OpenColorIO, values outside 0..1 too."""
     pixels = oiio.ImageBuf(np.ascontiguousarray(rgb, dtype=np.float32))
     converted = oiio.ImageBufAlgo.colorconvert(pixels, source, target, unpremult=False, colorconfig=config)
     if converted.has_error:

@@ -250,7 +250,7 @@ def interop_id(space: str) -> str:
 
 
 def _stated_space(header: PlateHeader) -> ColourChoice | None:
-    """What the file itself states. OpenImageIO adds an oiio:ColorSpace to formats that state nothing."""
+    """Return what the file itself states. OpenImageIO adds an oiio:ColorSpace to formats that state nothing."""
     for attribute, value in _statements(header):
         if value.lower() not in _NO_COLOUR:
             reason = f"stated by the file ({attribute})"
@@ -259,7 +259,7 @@ def _stated_space(header: PlateHeader) -> ColourChoice | None:
 
 
 def _statements(header: PlateHeader) -> Iterator[tuple[str, str]]:
-    """(attribute, space) of everything in the header that really was in the file, most telling first."""
+    """Yield (attribute, space) for everything in the header that really was in the file, most telling first."""
     colour = header.colour
     if header.file_format == "openexr":
         yield from _exr_statements(colour)
@@ -320,12 +320,12 @@ def _default_space(header: PlateHeader | None, suffix: str) -> ColourChoice:
 
 
 def _bare(name: str) -> str:
-    """Letters and digits only, small: 'S-Log3' and 's log 3' are the same name."""
+    """Return a name's letters and digits only, small: 'S-Log3' and 's log 3' are the same name."""
     return "".join(character for character in name.lower() if character.isalnum())
 
 
 def _resolved(name: str, config: Any) -> str:
-    """A space of the config, or ''."""
+    """Return a space of the config, or ''."""
     spaces = config.getColorSpaceNames()
     resolved: str = config.resolve(name)
     if resolved in spaces:
@@ -344,7 +344,7 @@ def _plain_name(name: str) -> PlainName | None:
 
 
 def _loosely_named(name: str, config: Any) -> str:
-    """The only space that has this name or alias but for case and punctuation."""
+    """Return the only space that has this name or alias but for case and punctuation."""
     meant = {space for known, space in _all_names(config) if _bare(known) == _bare(name)}
     return meant.pop() if len(meant) == 1 else ""
 
@@ -355,13 +355,15 @@ def _space_of(plain: PlainName, config: Any) -> str:
 
 
 def _asked_for(name: str) -> str:
-    """The reason of a choice; where a plain name left something open, what was taken."""
+    """Return the reason of a choice; where a plain name left something open, what was taken."""
     plain = _plain_name(name)
     return f"asked for as {name!r}: {plain.note}" if plain and plain.note else "asked for"
 
 
 def _near_names(name: str, config: Any) -> list[str]:
-    """Names that look like this one, at most four: plain names first, then the config's; of an alias, its space."""
+    """Return names that look like this one, at most four: plain names first, then the config's; of an alias, its
+    space.
+    """
     names = {_bare(typed): plain.name for plain, _ in plain_spaces() for typed in (plain.name, *plain.also)}
     for known, space in _all_names(config):
         names.setdefault(_bare(known), space)
@@ -371,7 +373,7 @@ def _near_names(name: str, config: Any) -> list[str]:
 
 
 def _all_names(config: Any) -> Iterator[tuple[str, str]]:
-    """(name or alias, space) of everything in the config."""
+    """Yield (name or alias, space) for everything in the config."""
     for space in config.getColorSpaceNames():
         for known in (space, *config.getAliases(space)):
             yield known, space

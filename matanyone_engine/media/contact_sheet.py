@@ -34,7 +34,7 @@ _FONT, _FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.6
 
 @dataclass(frozen=True)
 class _Row:
-    """One frame's thumbnails, (h, w, 3) 8-bit sRGB, in the order of TITLES."""
+    """Holds one frame's thumbnails, (h, w, 3) 8-bit sRGB, in the order of TITLES."""
 
     cells: tuple[Sheet, Sheet, Sheet]
 
@@ -92,7 +92,7 @@ def _thumbnails(rgb: FloatImage, alpha: FloatImage) -> _Row:
 
 
 def _lay_out(rows: dict[int, _Row]) -> Sheet:
-    """Frame numbers down the left, titles on top, one row of cells per frame in ascending order."""
+    """Lay the sheet out: frame numbers down the left, titles on top, one row of cells per frame in ascending order."""
     cell_height, thumbnail_width, _ = next(iter(rows.values())).cells[0].shape
     cell_width = max(thumbnail_width, _NARROWEST_CELL)
     row_height = max(cell_height, _HEADER)

@@ -30,7 +30,9 @@ def object_id(name: str) -> int:
 
 
 def cryptomatte_channels(alphas: Mapping[str, FloatImage]) -> dict[str, FloatImage]:
-    """Object -> (H, W) 0..1  ->  CryptoObject00.R ... : (H, W) float32. How many follows from how many objects."""
+    """Make the float32 channels CryptoObject00.R ... (H, W) of the coverage of each object, (H, W) 0..1. How many there
+    are follows from how many objects.
+    """
     coverages = np.stack(list(alphas.values()))
     coverages /= np.maximum(coverages.sum(axis=0), np.float32(1.0))
     ids = np.array([object_id(name) for name in alphas], dtype=np.uint32).view(np.float32)
@@ -71,7 +73,7 @@ def _layers(objects: int) -> int:
 
 
 def _ranked(coverages: FloatImage, order: np.ndarray | None) -> FloatImage:
-    """(N, H, W) -> (H, W): the coverage of one rank; 0 where there are fewer objects than ranks."""
+    """Return the coverage of one rank, (H, W), out of (N, H, W); 0 where there are fewer objects than ranks."""
     if order is None:
         return np.zeros(coverages.shape[1:], np.float32)
     return np.take_along_axis(coverages, order[np.newaxis], axis=0)[0]

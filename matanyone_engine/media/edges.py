@@ -89,7 +89,7 @@ class EdgeControls:
 
     @property
     def changed(self) -> dict[str, float]:
-        """The controls that are not at their default, in the order in which they are applied."""
+        """Returns the controls that are not at their default, in the order in which they are applied."""
         said = {each.name: getattr(self, each.name) for each in fields(self)}
         return {each.name: said[each.name] for each in fields(self) if said[each.name] != each.default}
 

@@ -116,7 +116,9 @@ _PLAIN = (2, 0x402)
 
 
 def _header(data: bytes) -> tuple[dict[str, bytes], int]:
-    """Attributes, each a name 0, a type 0, a length and so many bytes, until a name is empty; and where they end."""
+    """Read attributes, each a name 0, a type 0, a length and so many bytes, until a name is empty; return where they
+    end, too.
+    """
     said: dict[str, bytes] = {}
     if len(data) < _LEADER or struct.unpack_from("<I", data, 4)[0] not in _PLAIN:
         return said, 0
@@ -132,7 +134,7 @@ def _header(data: bytes) -> tuple[dict[str, bytes], int]:
 
 
 def _channel_kinds(listed: bytes) -> Iterator[tuple[str, int]]:
-    """(name, kind) of each channel that is not subsampled."""
+    """Yield (name, kind) of each channel that is not subsampled."""
     at = 0
     while listed[at]:
         end = listed.index(0, at)
@@ -142,7 +144,9 @@ def _channel_kinds(listed: bytes) -> Iterator[tuple[str, int]]:
 
 
 def _stored_checksums(data: bytes, table: int, rows: range) -> list[int] | None:
-    """Of each row's stream; None unless the rows lie one behind the other to the end of the file."""
+    """Return the checksum of each row's stream; None unless the rows lie one behind the other to the end of the
+    file.
+    """
     starts = np.frombuffer(data, "<u8", len(rows), table).astype(np.int64)
     if starts[0] != table + 8 * len(rows) or starts.min() < starts[0] or starts.max() + _LEADER > len(data):
         return None
@@ -156,12 +160,14 @@ def _stored_checksums(data: bytes, table: int, rows: range) -> list[int] | None:
 
 
 def _bytes_at(data: bytes, starts: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.uint8]:
-    """(starts, count): so many bytes from each start on."""
+    """Return so many bytes from each start on, (starts, count)."""
     return np.frombuffer(data, np.uint8)[starts[:, None] + np.arange(count)]
 
 
 def _checksums(planes: Planes) -> Iterator[int]:
-    """Adler-32 of each row as ZIPS has it: channels by name, all low bytes before all high ones, differences."""
+    """Yield the Adler-32 of each row as ZIPS has it: channels by name, all low bytes before all high ones,
+    differences.
+    """
     ordered = [planes[name] for name in sorted(planes)]
     for top in range(0, ordered[0].shape[0], _BLOCK_ROWS):
         once = {id(plane): np.ascontiguousarray(plane[top : top + _BLOCK_ROWS]).view(np.uint8) for plane in ordered}

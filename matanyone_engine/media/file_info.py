@@ -111,7 +111,7 @@ def _text(value: Any) -> str:
 
 
 def _provenance(spec: Any) -> dict[str, str]:
-    """From attributes, or from the description where a format has no attributes of any name."""
+    """Return the provenance from attributes, or from the description where a format has no attributes of any name."""
     found = {
         item.name: str(readable(item.value)) for item in spec.extra_attribs if item.name.startswith(PROVENANCE_PREFIX)
     }

@@ -51,5 +51,5 @@ def _is_as_written(path: Path) -> bool:
 
 
 def _digest(mask: FloatImage) -> str:
-    """Of the pixels as they are stored."""
+    """Return a digest of the pixels as they are stored."""
     return hashlib.sha256(np.ascontiguousarray(mask, dtype=np.float16).tobytes()).hexdigest()

@@ -120,14 +120,16 @@ def _check(plate: FloatImage, alpha: FloatImage) -> None:
 
 @dataclass(frozen=True)
 class _Level:
-    """The plate at one size. plate (h, w, 3), alpha (h, w) 0..1, weight (h, w) 0..1: what a pixel has to say."""
+    """Holds the plate at one size. plate (h, w, 3), alpha (h, w) 0..1, weight (h, w) 0..1: what a pixel has to say."""
 
     plate: FloatImage
     alpha: FloatImage
     weight: FloatImage
 
     def halved(self) -> _Level:
-        """Half the size, rounded up: weighted means, so that plate and alpha still fit each other."""
+        """Return the level at half the size, rounded up: weighted means, so that plate and alpha still fit each
+        other.
+        """
         weight = _shrunk(self.weight)
         return _Level(
             _shrunk(self.plate * self.weight[..., np.newaxis]) / weight[..., np.newaxis],
@@ -136,14 +138,14 @@ class _Level:
         )
 
     def enlarged(self, colour: FloatImage) -> FloatImage:
-        """A colour of the next smaller level, at this one's size."""
+        """Return a colour of the next smaller level, at this one's size."""
         height, width = self.alpha.shape
         return _shaped(cv2.resize(colour, (width, height), interpolation=cv2.INTER_LINEAR), height, width, 3)
 
     def refined(
         self, foreground: FloatImage, background: FloatImage, limits: tuple[float, float]
     ) -> tuple[FloatImage, FloatImage]:
-        """Both colours (h, w, 3), begun as given, solved at this size."""
+        """Return both colours (h, w, 3), begun as given, solved at this size."""
         alpha = self.alpha[..., np.newaxis]
         foreground = np.where(alpha >= 1.0, self.plate, foreground)
         background = np.where(alpha <= 0.0, self.plate, background)
@@ -157,14 +159,14 @@ class _Level:
         return foreground, background
 
     def _band(self) -> FloatImage:
-        """(h, w), not 0 in the soft part of the matte and close to it."""
+        """Return (h, w), not 0 in the soft part of the matte and close to it."""
         soft = ((self.alpha > 0.0) & (self.alpha < 1.0)).astype(np.float32)
         side = 2 * BAND_MARGIN + 1
         return np.asarray(cv2.dilate(soft, np.ones((side, side), np.uint8)), dtype=np.float32)
 
 
 def _pyramid(plate: FloatImage, alpha: FloatImage) -> Iterator[_Level]:
-    """From full size down to one pixel."""
+    """Return the levels from full size down to one pixel."""
     brightness = np.abs(plate).max(axis=-1)
     typical = max(float(brightness.mean(dtype=np.float64)), float(np.finfo(np.float32).tiny))
     # Not so little that a mean over such pixels alone would lose its digits.
@@ -182,13 +184,15 @@ def _shrunk(values: FloatImage) -> FloatImage:
 
 
 def _shaped(values: npt.NDArray[np.generic], *shape: int) -> FloatImage:
-    """OpenCV drops axes of length 1."""
+    """Give back axes of length 1, which OpenCV drops."""
     return np.asarray(values, dtype=np.float32).reshape(shape)
 
 
 def _chequered(where: FloatImage) -> list[npt.NDArray[np.intp]]:
-    """Pixels that are not 0, as (n, 2) rows and columns: those on white squares, those on black. No two of one colour
-    are neighbours, so each half can be solved at once with the newest values of the other (red-black Gauss-Seidel)."""
+    """Return the pixels that are not 0, as (n, 2) rows and columns: those on white squares, and those on black. No two
+    of one colour are neighbours, so each half can be solved at once with the newest values of the other (red-black
+    Gauss-Seidel).
+    """
     at = np.argwhere(where)
     white = at.sum(axis=1) % 2 == 0
     return [at[white], at[~white]]
@@ -199,7 +203,7 @@ def _chequered(where: FloatImage) -> list[npt.NDArray[np.intp]]:
 
 @dataclass(frozen=True)
 class _Equations:
-    """For n pixels, the pair of linear equations that gives F and B from their neighbours' F and B.
+    """Holds for n pixels the pair of linear equations that gives F and B from their neighbours' F and B.
 
     Least squares of  d (a F + b B - plate)^2 + sum over neighbours of  w (F - F')^2 + v (B - B')^2  with b = 1 - a.
     d: the pixel's weight. w: smoothness. v: w times the lesser weight of the two pixels: background does not run from
@@ -221,7 +225,7 @@ class _Equations:
 
     @classmethod
     def of(cls, level: _Level, at: npt.NDArray[np.intp]) -> _Equations:
-        """at: (n, 2) rows and columns of the level's pixels."""
+        """Set the equations up. at: (n, 2) rows and columns of the level's pixels."""
         height, width = level.alpha.shape
         rows, columns = at[:, 0], at[:, 1]
         here = rows * width + columns

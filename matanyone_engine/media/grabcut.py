@@ -95,7 +95,7 @@ def marked(prompts: Prompts, plate: Size, rough: Size) -> Labels:
 
 
 def _draw(labels: Labels, stroke: Stroke, scale: tuple[float, float], brush: float) -> None:
-    """A stroke as a line with round ends; three pixels wide at least, so that there are colours to learn."""
+    """Draw a stroke as a line with round ends; three pixels wide at least, so that there are colours to learn."""
     value = cv2.GC_FGD if stroke.subject else cv2.GC_BGD
     # OpenCV counts from the middle of the first pixel.
     at = [np.rint((np.array(point) * scale - 0.5) * (1 << _SHIFT)).astype(int) for point in stroke.points]
@@ -105,7 +105,9 @@ def _draw(labels: Labels, stroke: Stroke, scale: tuple[float, float], brush: flo
 
 
 def corrected(strokes: Labels, inside: Where) -> Labels:
-    """Labels that leave a mask as it is but near strokes: those on the subject may add, those beside it may cut."""
+    """Return labels that leave a mask as it is but near strokes: those on the subject may add, those beside it may
+    cut.
+    """
     adds, cuts = (near(strokes == value) for value in (cv2.GC_FGD, cv2.GC_BGD))
     labels = np.full(inside.shape, cv2.GC_PR_FGD, np.uint8)
     labels[inside & ~cuts] = cv2.GC_FGD
@@ -115,7 +117,7 @@ def corrected(strokes: Labels, inside: Where) -> Labels:
 
 
 def near(strokes: Where) -> Where:
-    """(h, w): what a correction may change around strokes."""
+    """Return the pixels (h, w) that a correction may change around strokes."""
     reach = max(1, round(REACH * min(strokes.shape)))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     return np.asarray(cv2.dilate(strokes.astype(np.uint8), disc) > 0)
@@ -155,7 +157,7 @@ def _check_both_sides(labels: Labels) -> None:
 
 
 def shape(picture: npt.NDArray[np.uint8], known: Labels) -> Where:
-    """(h, w): what strokes on the subject reach before what is beside it does.
+    """Return the pixels (h, w) that strokes on the subject reach before what is beside it does.
 
     Beside it are strokes that say so, what is outside of the box, and the picture's border but for the lower one, on
     which people stand.
@@ -172,7 +174,9 @@ def shape(picture: npt.NDArray[np.uint8], known: Labels) -> Where:
 
 
 def around(inside: Where, known: Labels) -> Labels:
-    """Labels for GrabCut: open in a band around the shape's edge, certain elsewhere and where the artist said so."""
+    """Return labels for GrabCut: open in a band around the shape's edge, certain elsewhere and where the artist said
+    so.
+    """
     reach = max(1, round(BAND * min(inside.shape)))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     solid = inside.astype(np.uint8)
@@ -187,7 +191,7 @@ def around(inside: Where, known: Labels) -> Labels:
 
 
 def cleaned(inside: Where, on_subject: Where, beside: Where) -> Where:
-    """Without islands and holes that are small and that nobody has marked. Raises MaskError where nothing is left."""
+    """Remove islands and holes that are small and that nobody has marked. Raises MaskError where nothing is left."""
     islands = _large_or_marked(inside, on_subject, _largest(inside))
     if not islands.any():
         raise MaskError(
@@ -199,7 +203,7 @@ def cleaned(inside: Where, on_subject: Where, beside: Where) -> Where:
 
 
 def _large_or_marked(parts: Where, marks: Where, whole: int) -> Where:
-    """Connected parts that are marked, or no smaller than SMALLEST_PART of `whole` pixels."""
+    """Return the connected parts that are marked, or no smaller than SMALLEST_PART of `whole` pixels."""
     _, numbers, stats, _ = cv2.connectedComponentsWithStats(parts.astype(np.uint8), connectivity=4)
     keep = stats[:, cv2.CC_STAT_AREA] >= max(1.0, SMALLEST_PART * whole)
     keep[np.unique(numbers[marks & parts])] = True
@@ -208,6 +212,6 @@ def _large_or_marked(parts: Where, marks: Where, whole: int) -> Where:
 
 
 def _largest(parts: Where) -> int:
-    """Pixels of the largest connected part."""
+    """Return pixels of the largest connected part."""
     _, _, stats, _ = cv2.connectedComponentsWithStats(parts.astype(np.uint8), connectivity=4)
     return int(stats[1:, cv2.CC_STAT_AREA].max(initial=0))

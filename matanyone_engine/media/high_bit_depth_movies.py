@@ -89,11 +89,11 @@ class DeepStream:
         return frame
 
     def is_whole(self) -> bool:
-        """Whether the last frame taken lasts to the end of the stream, by the file's own times."""
+        """Return whether the last frame taken lasts to the end of the stream, by the file's own times."""
         return self._times.reach_the_end()
 
     def notes(self) -> list[str]:
-        """Sentences about interlaced frames and a rate that varies, of the frames taken so far."""
+        """Returns sentences about interlaced frames and a rate that varies, of the frames taken so far."""
         return self._times.notes()
 
     def rgb(self, decoded: Any) -> FloatImage:
@@ -125,7 +125,9 @@ class DeepStream:
 
 @dataclass
 class _Times:
-    """When the frames of a stream are shown, in seconds; end: when the stream ends, None where it does not say."""
+    """Holds when the frames of a stream are shown, in seconds; end: when the stream ends, None where it does not
+    say.
+    """
 
     end: float | None
     last: float | None = None
@@ -148,7 +150,7 @@ class _Times:
         self.last, self.lasts = time, float((getattr(frame, "duration", 0) or 0) * frame.time_base)
 
     def reach_the_end(self) -> bool:
-        """Whether no more than half a frame's time is left after the last frame."""
+        """Return whether no more than half a frame's time is left after the last frame."""
         if self.end is None or self.last is None or not self.gaps:
             return False
         usual = self._usual / 1000
@@ -161,11 +163,11 @@ class _Times:
 
     @property
     def vary(self) -> bool:
-        """Whether some frames last a quarter longer or shorter than most; milliseconds are rounded."""
+        """Returns whether some frames last a quarter longer or shorter than most; milliseconds are rounded."""
         return any(abs(gap - self._usual) > max(2, self._usual / 4) for gap in self.gaps)
 
     def notes(self) -> list[str]:
-        """What an artist should know, as sentences."""
+        """Return what an artist should know, as sentences."""
         said = []
         if self.interlaced * 2 > self.frames:
             said.append("It is interlaced. Both fields are matted as one picture; deinterlace it first.")
@@ -175,7 +177,9 @@ class _Times:
 
 
 def _end_of(container: Any, stream: Any) -> float | None:
-    """When the video ends, in seconds: by its own duration, a DURATION tag (Matroska), or the file's duration."""
+    """Return when the video ends, in seconds: by its own duration, a DURATION tag (Matroska), or the file's
+    duration.
+    """
     if stream.duration:
         return float((stream.duration + (stream.start_time or 0)) * stream.time_base)
     if match := _DURATION.fullmatch(stream.metadata.get("DURATION", "")):
@@ -226,13 +230,13 @@ def _pixel_aspect(stream: Any, turns: int) -> float:
 
 
 def _timecode(container: Any, said: Mapping[str, str]) -> str | None:
-    """Of the first frame: the video's own, else of a timecode track."""
+    """Return the first frame's timecode: the video's own, else that of a timecode track."""
     tracks = (stream.metadata.get("timecode") for stream in container.streams)
     return said.get("timecode") or next((text for text in tracks if text), None)
 
 
 def _attributes(said: Mapping[str, str]) -> Iterator[Attribute]:
-    """What a camera has noted, as far as EXR has a place for it."""
+    """Yield what a camera has noted, as far as EXR has a place for it."""
     for key, name in _CARRIED.items():
         if key in said and not (key.startswith("com.") and key.rpartition(".")[2] in said):
             yield Attribute(name, "string", said[key])

@@ -342,7 +342,9 @@ def readable(value: Any) -> Any:
 
 
 def _rate_in(found: Mapping[str, Any]) -> Fraction | None:
-    """The frames per second among a header's attributes; a value that is no rate is left out, which is said once."""
+    """Return the frames per second among a header's attributes; a value that is no rate is left out, which is said
+    once.
+    """
     value = next((value for name, value in found.items() if name.lower() == FRAME_RATE), None)
     rate = rate_of(value)
     if value is not None and rate is None and repr(value) not in _said:
@@ -384,7 +386,7 @@ def frame_rate(value: float) -> Fraction | None:
 
 
 def _find_rgb(path: Path, image: Any, wanted: Selection) -> ImageChannels:
-    """The picture of the file that is meant."""
+    """Return the picture of the file that is meant."""
     parts = parts_of(image)
     picture = find_picture([part for part, _ in parts], wanted, path)
     spec = parts[picture.part.number][1]
@@ -436,7 +438,7 @@ def parts_of(image: Any) -> list[tuple[Part, Any]]:
 
 
 def _read_colours(channels: ImageChannels, header: PlateHeader) -> FloatImage:
-    """The plate's channels, (H, W, 3 or 1) float32, in the data window; the quick way where a file is plain."""
+    """Return the plate's channels, (H, W, 3 or 1) float32, in the data window; the quick way where a file is plain."""
     if header.file_format == "openexr" and header.part is None and not header.layer and len(channels.columns) == 3:
         quick = exr.read_colours(channels.path, header.channels)
         if quick is not None and quick.shape == (*header.data_window[:1:-1], 3):
@@ -483,7 +485,7 @@ def _check_read(channels: ImageChannels, pixels: Any, error: type[BadInput]) -> 
 
 
 def _into_window(pixels: FloatImage, from_window: DataWindow, to_window: DataWindow) -> FloatImage:
-    """(H, W, C) of one window -> of another: cut, and 0 where there was nothing."""
+    """Bring (H, W, C) of one window into another: it is cut, and 0 where there was nothing."""
     if from_window == to_window:
         return pixels
     left, top = from_window.x - to_window.x, from_window.y - to_window.y

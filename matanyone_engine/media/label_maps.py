@@ -53,7 +53,7 @@ def hard_numbers(codes: Codes) -> list[int]:
 
 
 def _whole_numbers(values: Codes) -> list[int]:
-    """Ids in floats: whole numbers, some above 1."""
+    """Return whether floats are ids: whole numbers, some of them above 1."""
     if not np.isfinite(values).all() or values.min() < 0 or values.max() < 2 or (values != np.rint(values)).any():
         return []
     return [int(value) for value in np.unique(values) if value]

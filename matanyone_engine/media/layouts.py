@@ -239,7 +239,7 @@ def check_delivery(delivery: Delivery, suffix: str, header: PlateHeader, *, line
 
 
 def _check_additions(delivery: Delivery, suffix: str) -> None:
-    """What --foreground, --split and --crop need."""
+    """Refuse --foreground, --split and --crop for files that cannot hold what they add."""
     additions = {
         "--foreground for .exr files, which have layers": delivery.foreground,
         "--split for .exr files, which have layers": delivery.split is not None,
@@ -258,7 +258,7 @@ def _check_choice(option: str, asked: str | None, choices: Iterable[str]) -> Non
 
 
 def _check_sixteen_bit(delivery: Delivery, layout: Layout, suffix: str, header: PlateHeader) -> None:
-    """Integers hold 0 to 1 only: they are no place for scene-linear colours."""
+    """Refuse integers for scene-linear colours: they hold 0 to 1 only."""
     if delivery.depth == "half" or (delivery.depth == "float" and suffix not in _TIFF):
         raise _cannot(
             "--depth half for .exr only, or --depth float for .exr and .tif",
@@ -274,7 +274,7 @@ def _check_sixteen_bit(delivery: Delivery, layout: Layout, suffix: str, header: 
 
 
 def _check_cryptomatte(delivery: Delivery) -> None:
-    """Its ids are the bits of 32-bit floats: one changed bit is another object."""
+    """Refuse a Cryptomatte in less than 32-bit floats, whose bits are its ids: one changed bit is another object."""
     if delivery.depth == "half" or delivery.compression in LOSSY:
         asked = delivery.compression if delivery.compression in LOSSY else "half"
         raise _cannot(
@@ -358,7 +358,7 @@ def cropped(picture: Picture) -> Picture:
 
 
 def _span(there: npt.NDArray[np.bool_]) -> tuple[int, int]:
-    """First and behind the last that is true; the first alone where none is."""
+    """Return the first value that is true, and the place behind the last one; (0, 1) where none is."""
     found = np.flatnonzero(there)
     return (int(found[0]), int(found[-1]) + 1) if found.size else (0, 1)
 
@@ -376,7 +376,7 @@ def raw_bytes(delivery: Delivery, objects: Sequence[str], header: PlateHeader, s
 def _additions(
     delivery: Delivery, content: FrameContent, objects: Sequence[str], depth: Depth
 ) -> dict[str, FloatImage]:
-    """fg, core and edge of all objects together, over the data window."""
+    """Return fg, core and edge of all objects together, over the data window."""
     alpha = union([alpha_of(content, name) for name in objects])
     over_canvas = LAYOUTS[delivery.layout].shows_plate
     added: dict[str, FloatImage] = {}
@@ -396,7 +396,7 @@ def _additions(
 
 
 def _unmixed(plate: FloatImage, alpha: FloatImage, light: LinearLight | None) -> FloatImage:
-    """The foreground in the plate's space, which is to be the plate wherever the alpha in the file is 1."""
+    """Return the foreground in the plate's space, which is the plate wherever the alpha in the file is 1."""
     stored = _as_half(alpha)  # or as float: 1 is the same in both
     if light is None:
         return estimate_foreground(plate, stored)
@@ -409,12 +409,12 @@ def _method(light: LinearLight | None) -> str:
 
 
 def _as_half(alpha: FloatImage) -> FloatImage:
-    """With the precision of half floats."""
+    """Return values with the precision of half floats."""
     return halves(alpha).astype(np.float32)
 
 
 def _object_channels(delivery: Delivery, objects: Sequence[str]) -> dict[str, str]:
-    """Object -> where its alpha is."""
+    """Return for each object where its alpha is."""
     if delivery.layout == "layers":
         return {name: f"{layer}.A" for name, layer in layer_names(objects).items()}
     return dict.fromkeys(objects, "CryptoObject" if delivery.layout == "cryptomatte" else "A")
@@ -435,7 +435,8 @@ def union(alphas: Sequence[FloatImage]) -> FloatImage:
 
 
 def layer_names(objects: Sequence[str]) -> dict[str, str]:
-    """Object -> a name that every host takes for a layer, and every system for a part of a file name; each once.
+    """Return for each object a name that every host takes for a layer, and every system for a part of a file name; no
+    two are the same.
 
     ASCII letters, digits and underscores, a letter first, not a name that hosts use for something else.
     """
@@ -455,7 +456,7 @@ def _plain(name: str) -> str:
 
 
 def _on_canvas(alpha: FloatImage, header: PlateHeader) -> FloatImage:
-    """An alpha of the display window in the middle of the overscan, 0 around it."""
+    """Return an alpha of the display window in the middle of the overscan, 0 around it."""
     canvas, display = header.canvas, header.display_window
     if canvas == display:
         return alpha
@@ -466,7 +467,7 @@ def _on_canvas(alpha: FloatImage, header: PlateHeader) -> FloatImage:
 
 
 def _in_display(pixels: FloatImage, header: PlateHeader) -> FloatImage:
-    """What is over the canvas, (H, W, C), without the overscan."""
+    """Return what is over the canvas, (H, W, C), without the overscan."""
     canvas, display = header.canvas, header.display_window
     top, left = display.y - canvas.y, display.x - canvas.x
     return pixels[top : top + display.height, left : left + display.width]

@@ -53,12 +53,12 @@ class MaskSource:
 
     @property
     def choice(self) -> str:
-        """What follows the file's name: ':hero.A', '#2', or ''."""
+        """Returns what follows the file's name: ':hero.A', '#2', or ''."""
         return (f":{self.layer}" if self.layer else "") + (f"#{self.label}" if self.label else "")
 
     @property
     def name(self) -> str:
-        """The file's name without its folder, and the choice."""
+        """Returns the file's name without its folder, and the choice."""
         return f"{self.path.name}{self.choice}"
 
     def __str__(self) -> str:

@@ -35,7 +35,7 @@ def grow_mask(mask: FloatImage, pixels: int) -> FloatImage:
 
 
 def _dilate_largely(mask: FloatImage, disc: npt.NDArray[Any]) -> FloatImage:
-    """What cv2.dilate gives, in a time that grows with the disc's radius and not with its area.
+    """Return what cv2.dilate gives, in a time that grows with the disc's radius and not with its area.
 
     Each row of the disc is a run of pixels. The greatest value of a run is that of two shorter runs that cover it,
     whose lengths are powers of two; so each width of the disc takes one comparison, and each of its rows another.

@@ -102,7 +102,7 @@ def _as_source(source: Path | MaskSource) -> MaskSource:
 
 
 def _read(source: MaskSource, plate: Resolution, view: str | None) -> tuple[FloatImage, str]:
-    """The mask's values, not yet checked, and the name of the channel they are from."""
+    """Return the mask's values, not yet checked, and the name of the channel they are from."""
     with open_image(source.path, MaskError) as image:
         candidates = _candidates(source, image, view)
         for spec, _ in candidates:
@@ -127,7 +127,7 @@ def _check_spec(source: MaskSource, spec: Any, plate: Resolution) -> None:
 
 @dataclass(frozen=True)
 class _Matte:
-    """A matte of an open file; its pixels are read when they are asked for."""
+    """Holds a matte of an open file; its pixels are read when they are asked for."""
 
     path: Path
     image: Any
@@ -136,7 +136,7 @@ class _Matte:
 
     @property
     def kind(self) -> str:
-        """How the first channel is stored: 'half', 'uint8' ..."""
+        """Returns how the first channel is stored: 'half', 'uint8' ..."""
         return str(self.spec.channelformat(self.channels.columns[0]))
 
     @cached_property
@@ -145,17 +145,17 @@ class _Matte:
 
     @cached_property
     def pixels(self) -> FloatImage:
-        """(H, W, 1 or 3) over the display window, 0 outside the data window."""
+        """Returns (H, W, 1 or 3) over the display window, 0 outside the data window."""
         return into_display(self._where, self.stored)
 
     @cached_property
     def stored(self) -> FloatImage:
-        """(H, W, 1 or 3) over the data window alone."""
+        """Returns (H, W, 1 or 3) over the data window alone."""
         return read_data(self._where, MaskError)
 
     @cached_property
     def codes(self) -> Codes:
-        """(H, W) of the first channel over the display window, as stored."""
+        """Returns (H, W) of the first channel over the display window, as stored."""
         if self.kind in ("uint", "uint32"):
             return np.asarray(into_display(self._where, read_data(self._where, MaskError, oiio.UINT32))[..., 0])
         if self.kind in FLOAT_FORMATS:
@@ -167,7 +167,7 @@ class _Matte:
 
     @cached_property
     def luminance(self) -> FloatImage:
-        """(H, W): the value that R, G and B share, bit for bit; their Rec.709 luminance if they differ."""
+        """Returns (H, W): the value that R, G and B share, bit for bit; their Rec.709 luminance if they differ."""
         first = self.pixels[..., 0]
         if self.pixels.shape[2] == 1 or all((first == self.pixels[..., other]).all() for other in (1, 2)):
             return first
@@ -180,16 +180,18 @@ class _Matte:
 
     @cached_property
     def is_solid_alpha(self) -> bool:
-        """Whether an alpha is 1, or nearly, wherever the file has pixels: it says nothing but where they are."""
+        """Returns whether an alpha is 1, or nearly, wherever the file has pixels: it says nothing but where they
+        are.
+        """
         return self.channels.is_alpha and bool((self.stored >= 1.0 - _NEARLY).all())
 
     @cached_property
     def is_flat(self) -> bool:
-        """Whether it has one value wherever the file has pixels."""
+        """Returns whether it has one value wherever the file has pixels."""
         return bool((self.stored == self.stored[:1, :1]).all()) or self.is_solid_alpha
 
     def explains(self, other: _Matte) -> bool:
-        """Whether this alpha is all that a grey picture beside it shows: the grey is flat, multiplied or not."""
+        """Return whether this alpha is all that a grey picture beside it shows: the grey is flat, multiplied or not."""
         if not self.channels.is_alpha or (self.channels.part, self.channels.layer) != (
             other.channels.part,
             other.channels.layer,
@@ -208,7 +210,7 @@ class _Matte:
 
 
 def _candidates(source: MaskSource, image: Any, view: str | None) -> list[tuple[Any, MatteChannels]]:
-    """The mattes that names allow, each with OpenImageIO's description of its part."""
+    """Return the mattes that names allow, each with OpenImageIO's description of its part."""
     every = parts_of(image)
     parts = _of_view(source, every, view)
     found = mattes_of(parts) or (single_channels(parts) if source.layer else [])
@@ -227,7 +229,7 @@ def _candidates(source: MaskSource, image: Any, view: str | None) -> list[tuple[
 def _of_view(
     source: MaskSource, every: Sequence[tuple[Part, Any]], view: str | None
 ) -> list[tuple[Part, Sequence[int]]]:
-    """Every part with the numbers of its channels that belong to a view; of unnamed pages only the first."""
+    """Return every part with the numbers of its channels that belong to a view; of unnamed pages only the first."""
     parts = [part for part, _ in every]
     first, columns = find_view(parts, view, source.path, MaskError)
     if not views_of(parts):
@@ -238,7 +240,7 @@ def _of_view(
 
 
 def _chosen(source: MaskSource, image: Any, candidates: Sequence[tuple[Any, MatteChannels]]) -> tuple[_Matte, bool]:
-    """The matte that is meant, and whether it was named as a channel, which no rule then overrides."""
+    """Return the matte that is meant, and whether it was named as a channel, which no rule then overrides."""
     mattes = [_Matte(source.path, image, spec, each) for spec, each in candidates]
     if source.layer and len(mattes) == 1:
         return mattes[0], mattes[0].channels in named([mattes[0].channels], source.layer)
@@ -260,7 +262,7 @@ def _chosen(source: MaskSource, image: Any, candidates: Sequence[tuple[Any, Matt
 
 
 def _values(source: MaskSource, matte: _Matte, *, forced: bool) -> FloatImage:
-    """(H, W) of the matte, or of one label of it. Raises MaskError."""
+    """Return (H, W) of the matte, or of one label of it. Raises MaskError."""
     indices = _indices(matte)
     if indices is not None:
         return _of_number(source, indices, numbers_in(indices, "uint32"), "a palette")

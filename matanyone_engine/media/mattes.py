@@ -105,7 +105,7 @@ def check_writable(folder: Path, expected_bytes: int = 0) -> int:
 
 
 def is_readable(path: Path) -> bool:
-    """Whether all pixels of a picture can be read; a file that was cut short is not."""
+    """Return whether all pixels of a picture can be read; a file that was cut short is not."""
     image = oiio.ImageInput.open(str(path))
     pixels = None if image is None else image.read_image()
     last_error()
@@ -161,7 +161,7 @@ _log = logging.getLogger("matanyone_engine")
 
 
 def _as_stored(picture: Picture, path: Path) -> dict[str, StoredPlane]:
-    """Channel name -> (H, W), the file's own values, so that they can be compared when read back."""
+    """Return each channel (H, W) with the file's own values, so that they can be compared when read back."""
     stored: dict[int, StoredPlane] = {}  # a layout may show one plane in several channels
     for name, plane in picture.channels.items():
         if id(plane) not in stored:
@@ -185,7 +185,7 @@ def _stored_plane(plane: FloatImage, depth: Depth, name: str, path: Path) -> Sto
 
 
 def _interleaved(planes: Sequence[StoredPlane]) -> Any:
-    """(H, W, channels)."""
+    """Return the planes as (H, W, channels)."""
     if len(planes) > 4:  # OpenCV's limit depends on its version
         return np.stack(planes, axis=-1)
     bits = [_bits(plane) for plane in planes]
@@ -193,7 +193,7 @@ def _interleaved(planes: Sequence[StoredPlane]) -> Any:
 
 
 def _bits(plane: StoredPlane) -> Any:
-    """As unsigned integers, which OpenCV takes and which compare many times faster than half floats."""
+    """View values as unsigned integers, which OpenCV takes and which compare many times faster than half floats."""
     return np.ascontiguousarray(plane).view(np.uint32 if plane.dtype == np.float32 else np.uint16)
 
 
@@ -211,7 +211,9 @@ def _write(path: Path, file_format: str, spec: Any, planes: Planes) -> None:
 
 
 def _header_of(path: Path, spec: Any, planes: Planes) -> dict[str, Any] | None:
-    """What OpenImageIO makes of the attributes, by a file of one pixel; None where OpenEXR's package refuses them."""
+    """Return what OpenImageIO makes of the attributes, by a file of one pixel; None where OpenEXR's package refuses
+    them.
+    """
     small = spec.copy()
     small.width = small.height = 1
     _write_slowly(path, "openexr", small, {name: plane[:1, :1] for name, plane in planes.items()})
@@ -245,7 +247,7 @@ def _verify(path: Path, file_format: str, picture: Picture, planes: Planes) -> N
 
 
 def _read_back(path: Path, depth: Depth, *, named: bool, written: Sequence[str]) -> dict[str, StoredPlane]:
-    """Channel name -> (H, W), by OpenImageIO; a format without names has them as written. Raises OSError."""
+    """Read each channel (H, W) by OpenImageIO; a format without names has them as written. Raises OSError."""
     as_stored = oiio.ImageSpec()
     as_stored.attribute("oiio:UnassociatedAlpha", 1)  # or straight colours would come multiplied
     image = oiio.ImageInput.open(str(path), as_stored)
@@ -262,7 +264,7 @@ def _read_back(path: Path, depth: Depth, *, named: bool, written: Sequence[str])
 
 
 def _is_what_was_written(read: Planes, picture: Picture, planes: Planes) -> bool:
-    """Bit for bit; where the codec is lossy, within what it is known to lose."""
+    """Return whether pixels are the same bit for bit; where the codec is lossy, within what it is known to lose."""
     if read.keys() != planes.keys() or any(read[name].shape != plane.shape for name, plane in planes.items()):
         return False
     exact = {name for name in planes if picture.compression not in LOSSY or name.rpartition(".")[2] == "A"}
@@ -274,13 +276,15 @@ def _is_what_was_written(read: Planes, picture: Picture, planes: Planes) -> bool
 
 
 def _is_near(stored: StoredPlane, pixels: StoredPlane, allowed: float) -> bool:
-    """Whether a lossy codec can have made one of the other: it is off by little on average, and nowhere no number."""
+    """Return whether a lossy codec can have made one of the other: it is off by little on average, and nowhere no
+    number.
+    """
     read, meant = stored.astype(np.float32), pixels.astype(np.float32)
     return bool(np.isfinite(read).all() and np.abs(read - meant).mean(dtype=np.float64) <= allowed)
 
 
 def _reason(path: Path, complaint: str) -> str:
-    """OpenImageIO's words, after the disk's state where that explains them: codecs do not pass the cause on."""
+    """Return OpenImageIO's words, after the disk's state where that explains them: codecs do not pass the cause on."""
     if shutil.disk_usage(path.parent).free < SMALLEST_ROOM:
         return f"{os.strerror(errno.ENOSPC)} ({complaint.strip()})"
     return complaint.strip() or "the image library did not say why"

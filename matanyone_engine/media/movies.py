@@ -58,19 +58,19 @@ class MovieStream(Protocol):
     def claimed(self) -> int: ...
 
     def is_whole(self) -> bool:
-        """Whether the frames taken so far reach to where the file says that the movie ends."""
+        """Return whether the frames taken so far reach to where the file says that the movie ends."""
 
     def notes(self) -> list[str]:
-        """What an artist should know of the frames taken so far, as sentences."""
+        """Return what an artist should know of the frames taken so far, as sentences."""
 
     def skip(self) -> bool:
         """Pass over a frame; False behind the last, or where one cannot be decoded."""
 
     def take(self) -> Any:
-        """The next frame, as decoded; None where skip() is False."""
+        """Return the next frame, as decoded; None where skip() is False."""
 
     def rgb(self, decoded: Any) -> FloatImage:
-        """(H, W, 3) float32 of what take() gave."""
+        """Return what take() gave as (H, W, 3) float32."""
 
     def close(self) -> None:
         """Let go of the file."""
@@ -172,7 +172,7 @@ class Movie:
 
 
 def _least(path: Path, claimed: int) -> int:
-    """The least number of frames that the header promises: a movie with fewer was cut off."""
+    """Return the least number of frames that the header promises: a movie with fewer was cut off."""
     if path.suffix.lower() in _CONTAINERS_THAT_COUNT:
         return claimed
     return claimed - max(2, claimed // 50)
@@ -232,7 +232,7 @@ def _say_once(path: Path, note: str) -> None:
 
 
 def _stored_bits(capture: Any) -> int:
-    """Bits per channel, by the last byte of FFmpeg's code for a planar pixel format; 8 where it has none."""
+    """Return the bits per channel, by the last byte of FFmpeg's code for a planar pixel format; 8 where it has none."""
     code = int(capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT))
     kind, bits = code & 0xFF, code >> 24 & 0xFF
     return bits if chr(kind) in "YG" and 8 < bits <= 16 else 8
@@ -255,6 +255,6 @@ def _header(path: Path, capture: Any) -> PlateHeader:
 
 
 def _pixel_aspect(capture: Any) -> float:
-    """Width over height of a pixel; 1 where the movie does not say (OpenCV then gives 0 or -1)."""
+    """Return width over height of a pixel; 1 where the movie does not say (OpenCV then gives 0 or -1)."""
     width, height = capture.get(cv2.CAP_PROP_SAR_NUM), capture.get(cv2.CAP_PROP_SAR_DEN)
     return float(Fraction(int(width), int(height))) if width > 0 and height > 0 else 1.0

@@ -65,7 +65,7 @@ def versions_taken(text: str) -> list[int]:
 
 
 def _folders(parts: tuple[str, ...]) -> list[Path]:
-    """Folders that the parts may mean, {object} being any."""
+    """Return the folders that the parts may mean, {object} being any."""
     folders = [Path()]
     for part in parts:
         if "object" not in tokens_of(part):
@@ -85,5 +85,5 @@ def _as_regex(text: str) -> str:
 
 
 def _plain(name: str) -> str:
-    """A name without what file systems and shells take for something else."""
+    """Return a name without what file systems and shells take for something else."""
     return re.sub(r"[^\w.-]+", "_", name).strip("._-")

@@ -99,7 +99,7 @@ def colour_matrix(weights: tuple[float, float], bits: int, *, full: bool) -> NDA
 
 
 def _planar_rgb(frame: Any, match: re.Match[str]) -> FloatImage:
-    """Planes of their own, stored as G, B, R and perhaps A."""
+    """Read planes of their own, stored as G, B, R and perhaps A."""
     bits = int(match["bits"] or 8)
     kind = _kind(bits, match)
     green, blue, red = (_rows(plane, kind)[:, : frame.width] for plane in frame.planes[:3])
@@ -110,7 +110,7 @@ def _planar_rgb(frame: Any, match: re.Match[str]) -> FloatImage:
 
 
 def _packed(frame: Any, match: re.Match[str]) -> FloatImage:
-    """(H, W, channels), in the order stored: pixels of equal components, one behind the other in one plane."""
+    """Read (H, W, channels), in the order stored: pixels of equal components, one behind the other in one plane."""
     order = match["order"]
     count = 1 if order == "gray" else len(order)
     bits = int(match["bits"] or 8)
@@ -121,7 +121,7 @@ def _packed(frame: Any, match: re.Match[str]) -> FloatImage:
 
 
 def _shallow_rgb(frame: Any, match: re.Match[str]) -> FloatImage:
-    """Three components in one word, the first of the name in its highest bits."""
+    """Read three components in one word, the first of the name in its highest bits."""
     depths = dict(zip("rgb", _DEPTHS[match["depths"]], strict=True))
     words = _rows(frame.planes[0], _kind(sum(depths.values()), {**match.groupdict(), "float": ""}))[:, : frame.width]
     values: dict[str, NDArray[np.float32]] = {}
@@ -139,7 +139,7 @@ def _kind(bits: int, match: re.Match[str] | Mapping[str, str]) -> np.dtype[Any]:
 
 
 def _rows(plane: Any, kind: np.dtype[Any]) -> NDArray[Any]:
-    """(H, line) of one plane; a line may be longer than the picture."""
+    """Return one plane as (H, line); a line may be longer than the picture."""
     line = plane.line_size
     return np.frombuffer(plane, np.uint8)[: plane.height * line].reshape(plane.height, line).view(kind)
 
@@ -156,7 +156,7 @@ def _as_unit(values: NDArray[Any], bits: int, match: re.Match[str]) -> FloatImag
 
 
 def _sorted_rgb(frame: Any, path: Path) -> FloatImage:
-    """Packed RGB of at most 10 bits, and palettes: libswscale takes the components apart."""
+    """Read packed RGB of at most 10 bits, and palettes: libswscale takes the components apart."""
     bits = _bits(frame)
     planes = _split(frame, "gbrp", bits, _FULL_RANGE, path)
     return np.asarray(cv2.merge([planes[2], planes[0], planes[1]]), dtype=np.float32) / np.float32(2**bits - 1)
@@ -170,7 +170,7 @@ def _from_luma_and_chroma(frame: Any, path: Path) -> FloatImage:
 
 
 def _split(frame: Any, planar: str, bits: int, colour_range: int, path: Path) -> list[NDArray[Any]]:
-    """Three planes (H, W) of the planar format of so many bits; the range stays as it is."""
+    """Return three planes (H, W) of the planar format of so many bits; the range stays as it is."""
     name = planar if bits == 8 else f"{planar}{bits}le"
     try:
         split = _reformatted(frame, format=name, src_color_range=colour_range, dst_color_range=colour_range)
@@ -198,7 +198,7 @@ def _weights(frame: Any, path: Path) -> tuple[float, float]:
 
 
 def _bits(frame: Any) -> int:
-    """Bits of the deepest component, at least 8: FFmpeg fills fewer up to 8 when it takes them apart."""
+    """Return the bits of the deepest component, at least 8: FFmpeg fills fewer up to 8 when it takes them apart."""
     if frame.format.has_palette:
         return 8
     return max(8, *(int(component.bits) for component in frame.format.components))

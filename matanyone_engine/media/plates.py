@@ -146,7 +146,7 @@ def check_plates(
 
 
 def _check_same_picture(plate: PlateSource, header: PlateHeader, first: PlateHeader, frame: int) -> None:
-    """A file that puts another view first must not slip in between the others."""
+    """Refuse a file that puts another view first: it must not slip in between the others."""
     if (header.view, header.part, header.layer) != (first.view, first.part, first.layer):
         raise PlateError(
             expected=f"{describe_picture(first)} in every frame of {plate.name!r}",
@@ -156,6 +156,8 @@ def _check_same_picture(plate: PlateSource, header: PlateHeader, first: PlateHea
 
 
 def describe_picture(header: PlateHeader) -> str:
-    """'view left, layer beauty': where in its file the picture is; PLAIN_PICTURE where the file says no more."""
+    """Say where in its file the picture is, as in 'view left, layer beauty'; PLAIN_PICTURE where the file says no
+    more.
+    """
     named = (("view", header.view), ("part", header.part), ("layer", header.layer))
     return ", ".join(f"{what} {name}" for what, name in named if name) or PLAIN_PICTURE

@@ -38,7 +38,7 @@ class Stroke:
 
     @property
     def samples(self) -> tuple[Point, ...]:
-        """A click itself; MOST_POINTS evenly along a line."""
+        """Return a click itself, or MOST_POINTS evenly along a line."""
         at = np.array(self.points)
         if len(at) == 1:
             return self.points
@@ -100,7 +100,7 @@ def rough_size(plate: Size) -> Size:
 
 
 def _cut(box: tuple[int, int, int, int], plate: Resolution) -> tuple[int, int, int, int]:
-    """What of a box lies on the plate. Raises MaskError where nothing does."""
+    """Return what of a box lies on the plate. Raises MaskError where nothing does."""
     x0, y0, x1, y1 = box
     if x0 >= x1 or y0 >= y1:
         raise _bad("a box x0,y0,x1,y1 with x1 and y1 larger than x0 and y0", _said(box), "Draw it around the subject.")

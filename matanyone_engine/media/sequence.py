@@ -96,7 +96,7 @@ def describe_frames(frames: Iterable[int]) -> str:
 
 
 def _steady_run(frames: Sequence[int]) -> int:
-    """How many frames from the start are evenly spaced; a pair counts only if the two are neighbours."""
+    """Return how many frames from the start are evenly spaced; a pair counts only if the two are neighbours."""
     if len(frames) < 2:
         return len(frames)
     step = frames[1] - frames[0]
@@ -114,7 +114,7 @@ def _describe_run(run: Sequence[int]) -> str:
 
 
 def _name_frames(frames: Sequence[int]) -> str:
-    """Frames for a message: how many, and which, cut where it would fill the screen."""
+    """Return frames for a message: how many, and which, cut where it would fill the screen."""
     text = describe_frames(frames)
     if len(text) > 200:
         text = text[:200].rsplit(",", 1)[0] + ", ..."
@@ -150,12 +150,13 @@ class FrameSequence:
 
     @property
     def name(self) -> str:
-        """The pattern, as an artist would write it, without the folder."""
+        """Returns the pattern, as an artist would write it, without the folder."""
         return f"{self.prefix}{'#' * max(self.padding, 1) if self.numbered else ''}{self.suffix}"
 
     @property
     def gaps(self) -> tuple[range, ...]:
-        """Frames that should be there and are not, as ranges: of the pattern's range, or between first and last.
+        """Returns frames that should be there and are not, as ranges: of the pattern's range, or between first and
+        last.
 
         Ranges, because one stray file with a far number makes a gap of millions.
         """
@@ -167,7 +168,7 @@ class FrameSequence:
 
     @property
     def missing(self) -> tuple[int, ...]:
-        """The frames of the gaps, one by one."""
+        """Returns the frames of the gaps, one by one."""
         return tuple(frame for gap in self.gaps for frame in gap)
 
 
@@ -228,7 +229,7 @@ def _single_file(path: Path) -> FrameSequence:
 
 
 def _split_number(name: str) -> tuple[str, str, str] | None:
-    """'a.b.-0005.exr' -> ('a.b.', '-0005', '.exr'); None for a name without a frame number."""
+    """Split 'a.b.-0005.exr' into 'a.b.', '-0005' and '.exr'; return None for a name without a frame number."""
     found = list(_NUMBER_FIELD.finditer(name)) or list(_LAST_DIGITS.finditer(name))
     if not found:
         return None
@@ -257,7 +258,7 @@ def _only_sequence(folder: Path) -> FrameSequence:
 
 
 def _sequences_in(folder: Path) -> list[FrameSequence]:
-    """Every sequence and every single image in a folder, by name. Hidden files are not looked at."""
+    """Return every sequence and every single image in a folder, by name. Hidden files are not looked at."""
     numbers: dict[tuple[str, str], list[str]] = defaultdict(list)
     sequences = []
     for name in _file_names(folder):
@@ -275,7 +276,9 @@ def _sequences_in(folder: Path) -> list[FrameSequence]:
 
 
 def _by_padding(numbers: list[str]) -> dict[int, tuple[int, ...]]:
-    """Padding -> frames. Numbers that no single padding explains (1, 002) come apart by their length."""
+    """Return the frames of each padding. Numbers that no single padding explains (1, 002) come apart by their
+    length.
+    """
     lengths = {len(number.lstrip("-")) for number in numbers}
     padding = min(lengths)
     if all(frame_text(int(number), padding) == number for number in numbers):
@@ -310,13 +313,13 @@ def has_frame_token(name: str) -> bool:
 
 
 def _last_token(name: str) -> re.Match[str] | None:
-    """The rightmost ####, 1001-1100#, %04d or %d of a file name."""
+    """Return the rightmost ####, 1001-1100#, %04d or %d of a file name."""
     tokens = list(_TOKEN.finditer(name))
     return tokens[-1] if tokens else None
 
 
 def _token_padding(token: re.Match[str]) -> int | None:
-    """Digits that the token asks for; None for a single '#', which leaves it open."""
+    """Return the digits that the token asks for; None for a single '#', which leaves it open."""
     if token["hashes"]:
         return len(token["hashes"]) if len(token["hashes"]) > 1 else None
     return int(token["printf"] or 0)
@@ -415,7 +418,7 @@ def select_between(sequence: HasFrames, first: int, last: int, missing: Literal[
 
 
 def _absent(sequence: HasFrames, wanted: Sequence[int], absent: Sequence[int]) -> PlateError:
-    """Frames that were asked for one by one: lost ones, or ones that lie before the first or behind the last."""
+    """Return frames that were asked for one by one: lost ones, or ones that lie before the first or behind the last."""
     first, last = sequence.frames[0], sequence.frames[-1]
     if all(frame < first or frame > last for frame in absent):
         numbered = "; a movie's first frame is number 1" if is_movie(Path(sequence.name)) and first == 1 else ""
@@ -484,12 +487,12 @@ class OutputPattern:
 
     @property
     def name(self) -> str:
-        """The pattern without its folder, as it would be written."""
+        """Returns the pattern without its folder, as it would be written."""
         return f"{self.prefix}{'#' * (self.padding or 1) if self.numbered else ''}{self.suffix}"
 
     @property
     def file_suffix(self) -> str:
-        """'.exr', as the files end."""
+        """Returns '.exr' or what else the files end with."""
         return Path(f"_{self.suffix}").suffix
 
     def path(self, frame: int, default_padding: int) -> Path:

@@ -40,7 +40,7 @@ def join_views(files: Mapping[str, Path], path: Path) -> None:
 
 
 def _stored(view: str, path: Path) -> tuple[Any, Any]:
-    """OpenImageIO's description of a view's file, made that of a part, and its pixels as stored."""
+    """Return OpenImageIO's description of a view's file, made that of a part, and its pixels as stored."""
     last_error()
     image = oiio.ImageInput.open(str(path))
     if image is None or image.format_name() != "openexr":
@@ -75,7 +75,7 @@ def _no_view(view: str, path: Path, why: str) -> PlateError:
 
 
 def _write(path: Path, parts: list[tuple[Any, Any]]) -> None:
-    """Every answer checked. Raises OSError."""
+    """Write the file and check every answer of the library. Raises OSError."""
     path.write_bytes(b"")  # so that a folder that cannot be written says so in the system's words
     output: Any = oiio.ImageOutput.create("openexr")
     specs = tuple(spec for spec, _ in parts)

@@ -43,7 +43,7 @@ class Timecode:
 
     @property
     def fields(self) -> tuple[int, int, int, int]:
-        """(hours, minutes, seconds, frame), as labelled."""
+        """Returns (hours, minutes, seconds, frame), as labelled."""
         count, rate = self.frames, self.rate
         if self.drop:  # the first labels of every minute are left out, but for every tenth
             left_out = labels_dropped(rate)

@@ -50,7 +50,7 @@ class Tokens:
         return self.key.shape[1]
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Tokens:
-        """Applie a change to every tensor that is there."""
+        """Return tokens with every tensor that is there changed alike."""
         return Tokens(**{name: change(tensor) for name, tensor in self.tensors().items()})
 
     def tensors(self) -> dict[str, Tensor]:
@@ -83,7 +83,7 @@ def _gather(x: Tensor, index: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class MemoryBank:
-    """Working memory and, where limits for it are given, long-term memory of one object."""
+    """Holds working memory and, where limits for it are given, long-term memory of one object."""
 
     frames: int
     """Frames of working memory kept, the permanent one included; not used with long-term memory."""
@@ -188,14 +188,16 @@ class MemoryBank:
 
 
 def _usage(tokens: Tokens) -> Tensor:
-    """(B, N) mean weight per read."""
+    """Return the mean weight per read, (B, N)."""
     if tokens.use is None or tokens.life is None:
         raise LookupError("these tokens were stored without use counters")
     return tokens.use / tokens.life
 
 
 def _useful(stored: Tokens, limits: LongTermPolicy) -> Tokens:
-    """Long-term tokens that stay when the next prototypes come: all, or the most used where room runs out."""
+    """Return the long-term tokens that stay when the next prototypes come: all, or the most used where room runs
+    out.
+    """
     if len(stored) < limits.max_tokens - limits.prototypes:
         return stored
     room = max(0, limits.max_tokens - limits.prototypes - limits.buffer_tokens)
@@ -204,7 +206,7 @@ def _useful(stored: Tokens, limits: LongTermPolicy) -> Tokens:
 
 
 def potentiated(candidates: Tokens, count: int) -> Tokens:
-    """The most used candidates as prototypes that gather the values of all candidates like them (spec 3.3)."""
+    """Turn the most used candidates into prototypes that gather the values of all candidates like them (spec 3.3)."""
     index = torch.topk(_usage(candidates), min(count, len(candidates)), dim=1).indices
     chosen = candidates.pick(index)
     if chosen.selection is None:

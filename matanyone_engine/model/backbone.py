@@ -56,7 +56,7 @@ class Bottleneck(nn.Module):
 
 
 def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
-    """A projection where the shape changes, else the input itself (which has no keys in a checkpoint)."""
+    """Return a projection where the shape changes, else the input itself (which has no keys in a checkpoint)."""
     if stride == 1 and inputs == outputs:
         return nn.Identity()
     return nn.Sequential(Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
@@ -89,5 +89,5 @@ def stem(inputs: int, width: int) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
 
 
 def stem_pool(x: Tensor) -> Tensor:
-    """Pool with 3x3 windows at stride 2, as after the stem."""
+    """Take the largest of 3x3 windows at stride 2, as after the stem."""
     return F.max_pool2d(x, kernel_size=3, stride=2, padding=1)

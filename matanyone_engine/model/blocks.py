@@ -67,7 +67,7 @@ class OneChannelConv3(Conv2d):
         return self._shifted_sum(taps).unsqueeze(1)
 
     def _shifted_sum(self, taps: Tensor) -> Tensor:
-        """(9, B, H, W), what each tap adds to a pixel that lies where the tap looks from -> (B, H, W)."""
+        """Add what each tap, (9, B, H, W), gives to a pixel that lies where the tap looks from: (B, H, W)."""
         assert self.bias is not None
         height, width = taps.shape[2:]
         total = self.bias.expand(taps.shape[1:]).clone()
@@ -79,7 +79,7 @@ class OneChannelConv3(Conv2d):
 
 
 def _inner(length: int, shift: int) -> slice:
-    """Of a row of that length, the part that is still inside once it is moved by -shift."""
+    """Return the part of a row of that length that is still inside once it is moved by -shift."""
     return slice(max(0, shift), length + min(0, shift))
 
 
@@ -164,7 +164,7 @@ class PositionCode(nn.Module):
         return torch.cat([x, y], dim=-1).flatten(0, 1).unsqueeze(0)
 
     def _wave(self, length: int) -> Tensor:
-        """(length, dim / 2): sine and cosine alternate."""
+        """Return (length, dim / 2) in which sine and cosine alternate."""
         position = torch.arange(length, dtype=self.inv_freq.dtype, device=self.inv_freq.device)
         angle = (position / (length - 1 + 1e-6) * self.scale)[:, None] * self.inv_freq
         return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)

@@ -71,7 +71,7 @@ def load_upstream_state(network: MatAnyone, state: Mapping[str, Tensor]) -> None
 
 
 def _unwrap(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """The flat name -> tensor dict, also out of a training checkpoint."""
+    """Return the tensors by their names, also out of a training checkpoint."""
     inner = state.get("weights")
     return inner if isinstance(inner, Mapping) else state
 

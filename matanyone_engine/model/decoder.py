@@ -75,7 +75,9 @@ class UpsampleBlock(nn.Module):
         return self.out_conv.refined(*self._entered(x, add_skip, top, bottom))[:, :, first - top : last - top]
 
     def _entered(self, x: Tensor, add_skip: AddSkip, top: int, bottom: int) -> tuple[Tensor, Tensor]:
-        """Rows of what enters the convolutions, and of its ReLU; a few at a time, so that steps meet in the cache."""
+        """Yield rows of what enters the convolutions, and of its ReLU; a few at a time, so that steps meet in the
+        cache.
+        """
         size = (1, x.shape[1], bottom - top, 2 * x.shape[3])
         entering = torch.empty(
             size, dtype=self.out_conv.conv1.weight.dtype, device=x.device, memory_format=torch.channels_last
@@ -96,7 +98,9 @@ class UpsampleBlock(nn.Module):
 
 
 def _strips(x: Tensor, strip_bytes: int) -> list[tuple[int, int]]:
-    """First and last row of each strip of doubled(x): whole tokens, of at most strip_bytes of float32 if it can be."""
+    """Return first and last row of each strip of doubled(x): whole tokens, of at most strip_bytes of float32 if it can
+    be.
+    """
     _, channels, height, width = x.shape
     height, row_bytes = 2 * height, 4 * 2 * width * channels
     rows = max(1, strip_bytes // (row_bytes * STRIDE)) * STRIDE
@@ -196,7 +200,7 @@ class MaskDecoder(nn.Module):
         return DecoderMaps(readout, p8, p4, p2, pooled, raw)
 
     def _strip(self, features: ImageFeatures, p2: Tensor, first: int, last: int) -> tuple[Tensor, Tensor]:
-        """Rows first to last: p1 averaged to stride 16, and the raw alpha."""
+        """Decode rows first to last: p1 averaged to stride 16, and the raw alpha."""
 
         def add_skip(up: Tensor, top: int, bottom: int) -> Tensor:
             return self.decoder_feat_proc.add_full_size(up, features.image[:, :, top:bottom])

@@ -105,7 +105,7 @@ class Dims:
 
 
 def _problem(dims: Dims) -> str | None:
-    """What is wrong with these dimensions, in words, or None."""
+    """Return what is wrong with these dimensions, in words, or None."""
     if dims.trunk not in TRUNKS or dims.mask_trunk not in RESNETS:
         return (
             f"trunk {dims.trunk!r} and mask_trunk {dims.mask_trunk!r}; a trunk is one of {', '.join(TRUNKS)}, "

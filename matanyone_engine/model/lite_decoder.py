@@ -63,5 +63,5 @@ class LiteDecoder(nn.Module):
 
 
 def _unfolded(head: nn.Module, p2: Tensor) -> Tensor:
-    """(B, d2, H / 2, W / 2) -> (B, 1, H, W)."""
+    """Unfold (B, d2, H / 2, W / 2) into (B, 1, H, W)."""
     return F.pixel_shuffle(head(F.relu(p2)), _FOLD)

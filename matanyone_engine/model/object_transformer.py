@@ -52,7 +52,7 @@ class Attention(nn.Module):
         return self.out_proj(out.transpose(1, 2).flatten(2))
 
     def _projections(self) -> tuple[list[Tensor], list[Tensor]]:
-        """Weights (heads, D / heads, D) and biases (heads, D / heads) of query, key and value."""
+        """Return weights (heads, D / heads, D) and biases (heads, D / heads) of query, key and value."""
         return (
             [each.unflatten(0, (self.heads, -1)) for each in self.in_proj_weight.chunk(3)],
             [each.unflatten(0, (self.heads, -1)) for each in self.in_proj_bias.chunk(3)],

@@ -102,7 +102,7 @@ def _check_folder(folder: Path) -> None:
 
 
 def _side(config: Any) -> int:
-    """Pixels of the square that the network takes."""
+    """Return pixels of the square that the network takes."""
     size = config.vision_config.backbone_config.image_size
     return int(size if isinstance(size, int) else size[0])
 

@@ -48,7 +48,7 @@ def doubled_rows(x: Tensor, top: int, bottom: int, part_bytes: int = PART_BYTES)
 
 
 def _parts(x: Tensor, top: int, bottom: int, part_bytes: int) -> tuple[int, int]:
-    """Parts that are doubled at a time, and source rows of each."""
+    """Return the parts that are doubled at a time, and the source rows of each."""
     wanted = (bottom + 1) // 2 - top // 2
     if x.device.type != "cpu":
         return 1, wanted

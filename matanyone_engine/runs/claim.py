@@ -46,7 +46,7 @@ _PID_NAMESPACE = Path("/proc/self/ns/pid")
 
 @dataclass(frozen=True)
 class Owner:
-    """The worker that holds a claim."""
+    """Names the worker that holds a claim."""
 
     host: str
     pid: int
@@ -85,11 +85,11 @@ class Owner:
 
     @property
     def is_visible(self) -> bool:
-        """Whether this process can see whether the owner's process lives."""
+        """Returns whether this process can see whether the owner's process lives."""
         return bool(self.boot) and (self.host, self.boot, self.namespace) == (platform.node(), _boot(), _namespace())
 
     def lives(self) -> bool:
-        """Whether the owner's process lives; to be asked of a visible owner only."""
+        """Return whether the owner's process lives; to be asked of a visible owner only."""
         try:
             return abs(psutil.Process(self.pid).create_time() - self.started) < 1.0
         except psutil.Error:
@@ -174,7 +174,7 @@ class Claim:
 
 
 def _holds(path: Path, owner: Owner | None, age: float) -> bool:
-    """Whether a claim that was touched `age` seconds ago still stands."""
+    """Return whether a claim that was touched `age` seconds ago still stands."""
     if _is_locked(path):
         return True
     if owner is not None and owner.is_visible:
@@ -183,7 +183,7 @@ def _holds(path: Path, owner: Owner | None, age: float) -> bool:
 
 
 def _is_locked(path: Path) -> bool:
-    """Whether a living worker holds the storage's lock. False says nothing: not every storage has locks."""
+    """Return whether a living worker holds the storage's lock. False says nothing: not every storage has locks."""
     try:
         return not _lock_is_free(path)
     except OSError:
@@ -216,7 +216,7 @@ else:
         return file
 
     def _lock_is_free(path: Path) -> bool:
-        """Whether nobody holds the lock of a file. Raises OSError where the storage has no locks."""
+        """Return whether nobody holds the lock of a file. Raises OSError where the storage has no locks."""
         with path.open("rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two that ask do not see each other

@@ -26,7 +26,7 @@ _NOTHING = 0.002
 
 @dataclass(frozen=True)
 class LostObject:
-    """An object that most of a run's frames have lost."""
+    """Names an object that most of a run's frames have lost."""
 
     name: str
     frames: tuple[int, ...]

@@ -16,7 +16,7 @@ from matanyone_engine.matting.confidence import DOUBTFUL, Confidence, Signals
 
 @dataclass(frozen=True)
 class FrameRecord:
-    """What a run says of one frame whose files are on disk."""
+    """Holds what a run says of one frame whose files are on disk."""
 
     files: tuple[str, ...] = ()
     """Relative to the record's folder where they are in it."""
@@ -61,12 +61,12 @@ class FrameRecord:
 
     @property
     def needs_a_look(self) -> bool:
-        """Whether an artist should look at the frame."""
+        """Returns whether an artist should look at the frame."""
         return is_suspicious(self.warnings, [each.value for each in self.confidence.values()])
 
 
 def is_suspicious(warnings: Sequence[str], confidences: Sequence[float]) -> bool:
-    """Whether an artist should look at a frame; confidences: of each of its objects, 0..1."""
+    """Return whether an artist should look at a frame; confidences: of each of its objects, 0..1."""
     return bool(warnings) or min(confidences, default=1.0) < DOUBTFUL
 
 

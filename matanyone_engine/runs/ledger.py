@@ -27,7 +27,7 @@ _BLOCK = 1 << 20
 
 
 class FileState(IntEnum):
-    """What the files of a frame are to the ledgers. Of several files the greatest counts."""
+    """Says what the files of a frame are to the ledgers. Of several files the greatest counts."""
 
     MISSING = 0
     AS_WRITTEN = 1
@@ -40,7 +40,7 @@ class FileState(IntEnum):
 
 @dataclass(frozen=True)
 class LedgerLine:
-    """What a ledger says of one frame."""
+    """Holds what a ledger says of one frame."""
 
     frame: int
     files: Mapping[str, str]
@@ -81,7 +81,7 @@ class Ledger:
         self._standing: dict[int, LedgerLine] = {}
 
     def stands(self, frame: int, made_from: str, files: Sequence[Path]) -> bool:
-        """Whether the files of a frame are there, as they were written, and made from this."""
+        """Return whether the files of a frame are there, as they were written, and made from this."""
         names = {path.name for path in files}
         for lines in self._known:
             line = lines.get(frame)
@@ -93,7 +93,7 @@ class Ledger:
         return False
 
     def state(self, frame: int, files: Iterable[Path]) -> FileState:
-        """Whose the files of a frame are; reads those that are there. Raises OSError."""
+        """Return whose the files of a frame are; those that are there are read. Raises OSError."""
         return max((self._state(frame, path) for path in files), default=FileState.MISSING)
 
     def unknown(self, frame: int, files: Iterable[Path]) -> list[Path]:
@@ -128,7 +128,7 @@ class Ledger:
         self._append(LedgerLine(frame, digests, made_from, said))
 
     def is_whole(self, frame: int, files: Sequence[Path]) -> bool:
-        """Whether the files of a frame are there as some run has noted them."""
+        """Return whether the files of a frame are there as some run has noted them."""
         noted = [line.made_from for lines in self._known if (line := lines.get(frame)) and line.made_from]
         return any(self.stands(frame, made_from, files) for made_from in noted)
 

@@ -32,7 +32,7 @@ _log = logging.getLogger("matanyone_engine")
 
 @dataclass(frozen=True)
 class Failure:
-    """What stopped a run, and on which frame."""
+    """Says what stopped a run, and on which frame."""
 
     frame: int | None
     error: str
@@ -60,7 +60,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What the last run did; frames are ranges such as '1001-1045,1050'."""
+    """Says what the last run did; frames are ranges such as '1001-1045,1050'."""
 
     done: str = ""
     reused: str = ""
@@ -86,7 +86,7 @@ class RunSummary:
 
 @dataclass(frozen=True)
 class Record:
-    """All that a record says. The mappings `job`, `shot` and `made` are for people and for a review."""
+    """Holds all that a record says. The mappings `job`, `shot` and `made` are for people and for a review."""
 
     state: str = ""
     """'planned', 'running', 'stopped' or 'finished'."""
@@ -161,7 +161,7 @@ class RunRecord:
 
     @property
     def frames(self) -> Mapping[int, FrameRecord]:
-        """The entries of all frames that are on disk."""
+        """Returns the entries of all frames that are on disk."""
         return self._frames
 
     def add(self, frame: int, said: FrameRecord) -> None:

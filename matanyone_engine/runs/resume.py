@@ -22,7 +22,7 @@ _STATE = re.compile(r"[0-9a-f]{32}\.state")
 
 @dataclass(frozen=True)
 class ResumePoint:
-    """Where an unfinished run stopped."""
+    """Holds where an unfinished run stopped."""
 
     identity: str
     """Digest of the job (jobs/run_identity.py). Plates do not count: states are named by what they come from."""

@@ -26,7 +26,7 @@ _LONGEST_PART = 24
 
 @dataclass(frozen=True)
 class Sidecars:
-    """The sidecars of one output pattern, or of a run over a part of its frames."""
+    """Names the sidecars of one output pattern, or of a run over a part of its frames."""
 
     output: OutputPattern
     part: str = ""
@@ -38,22 +38,22 @@ class Sidecars:
 
     @property
     def record(self) -> Path:
-        """How the alphas were made, and an entry for each frame (record.py)."""
+        """Returns the file that says how the alphas were made, with an entry for each frame (record.py)."""
         return self.output.folder / f"{self._record_stem}{self._dotted}{RECORD}"
 
     @property
     def ledger(self) -> Path:
-        """What each alpha was made from (ledger.py)."""
+        """Returns the file that says what each alpha was made from (ledger.py)."""
         return self._hidden("made")
 
     @property
     def resume(self) -> Path:
-        """Where an unfinished run goes on from (resume.py)."""
+        """Returns the file that says where an unfinished run goes on from (resume.py)."""
         return self._hidden("resume")
 
     @property
     def claim(self) -> Path:
-        """Which worker computes the frames now (claim.py)."""
+        """Returns the file that says which worker computes the frames now (claim.py)."""
         return self._hidden("claim")
 
     def ledgers(self) -> list[Path]:

@@ -89,7 +89,7 @@ class Chances:
 
 
 def _ease(rng: Rng) -> Callable[[float], float]:
-    """0..1 -> 0..1, slow or fast at either end, or a sudden step."""
+    """Bend 0..1 to 0..1, slow or fast at either end, or as a sudden step."""
     kind, step = rng.random(), rng.uniform(0.3, 0.7)
     if kind < 0.1:
         return lambda t: float(t > step)
@@ -391,7 +391,7 @@ def _over(plate: Pixels, colour: Pixels, alpha: Pixels) -> tuple[Pixels, Pixels]
 
 
 def _wall(rng: Rng, subject: Cutout) -> NDArray[np.uint8]:
-    """A wall with stains, of the colour of a pixel of the subject and about as bright."""
+    """Return a wall with stains, of the colour of a pixel of the subject and about as bright."""
     solid = np.argwhere(subject.pha[0] > 200)
     at = tuple(solid[int(rng.integers(len(solid)))]) if len(solid) else (0, 0)
     left, right = rng.uniform(0.8, 1.2, 2)

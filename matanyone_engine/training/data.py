@@ -228,7 +228,7 @@ class YouTubeVis:
         self.videos = self._index()
 
     def _index(self) -> list[tuple[list[str], list[list[Any]]]]:
-        """(file names, per person the labels of every frame), videos with people only."""
+        """Return the videos with people only: file names, and for each person the labels of every frame."""
         index = json.loads((self.folder / "instances.json").read_text(encoding="utf-8-sig"))
         people: dict[int, list[list[Any]]] = {}
         for entry in index["annotations"]:
@@ -284,7 +284,7 @@ class CocoPeople:
         self.pictures = self._index()
 
     def _index(self) -> list[tuple[str, list[int]]]:
-        """(label file, segment ids that make the mask), pictures with people only."""
+        """Return the pictures with people only: the label file, and the segment ids that make the mask."""
         path = self.folder / "annotations/panoptic_train2017.json"
         found = []
         for entry in json.loads(path.read_text(encoding="utf-8-sig"))["annotations"]:

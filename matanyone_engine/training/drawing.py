@@ -105,7 +105,9 @@ class Paper:
         return Stain(x, y, sheet.astype(np.float32) * np.float32(1 / 255))
 
     def _placed(self, points: Points, margin: int) -> tuple[int, int, tuple[int, int], NDArray[np.int32]]:
-        """x, y and shape of the part of the paper around the points, and the points in it as OpenCV wants them."""
+        """Return x, y and shape of the part of the paper around the points, and the points in it as OpenCV wants
+        them.
+        """
         fine = points * self.fine
         flat = fine.reshape(-1, 2)
         low, high = flat.min(axis=0) - margin, flat.max(axis=0) + margin

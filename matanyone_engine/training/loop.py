@@ -167,7 +167,7 @@ def _train(
 
 
 def _leave_signals(_worker: int) -> None:
-    """Ctrl-C and SIGTERM are the run's to answer; its workers end when it does."""
+    """Let a worker ignore Ctrl-C, which is the run's to answer, and end at SIGTERM as any process does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
@@ -181,7 +181,7 @@ def _keep(
     options: RunOptions,
     last: int,
 ) -> None:
-    """What is left on disk after an iteration."""
+    """Write what stays on disk after an iteration."""
     log.write(step)
     done = step.iteration + 1
     if done % options.picture_every == 0:
@@ -248,7 +248,9 @@ class Trainer:
         return values, seen
 
     def _agree_on_statistics(self) -> None:
-        """Each process saw its own clips; DDP would keep the first one's batch-norm statistics."""
+        """Average the batch-norm statistics over all processes, since each saw its own clips; DDP would keep the first
+        one's.
+        """
         for name, buffer in self.network.named_buffers():
             if name.endswith(("running_mean", "running_var")):
                 dist.all_reduce(buffer)
@@ -388,7 +390,7 @@ def learns_from_stills(stage: TrainingStage, kind: LossPass, iteration: int) -> 
 
 
 def _alpha_l1(answers: list[Prediction], batch: Batch) -> float:
-    """What the artist would see: mean absolute error of the clamped alphas after the first frame."""
+    """Return what the artist would see: the mean absolute error of the clamped alphas after the first frame."""
     alphas = torch.stack([answer.alpha.remembered.detach() for answer in answers[1:]], dim=1)
     return float((alphas - batch.alphas[:, 1:]).abs().mean())
 

@@ -64,7 +64,7 @@ def laplacian(alpha: Tensor, truth: Tensor) -> Tensor:
 
 
 def _halved(x: Tensor, axis: int) -> Tensor:
-    """Every second sample along an axis, blurred, mirrored beyond the ends."""
+    """Return every second sample along an axis, blurred, mirrored beyond the ends."""
     length = x.shape[axis]
     kept = (length + 1) // 2
     first, last = x.narrow(axis, 1, 2).flip(axis), x.narrow(axis, length - 3, 2).flip(axis)
@@ -79,7 +79,9 @@ def _every_second(axis: int) -> tuple[Any, ...]:
 
 
 def _doubled(x: Tensor, length: int, axis: int) -> Tensor:
-    """Twice the samples along an axis, cut to length: zeros between them, then a blur that makes up for those."""
+    """Return twice the samples along an axis, cut to length: zeros between them, then a blur that makes up for
+    those.
+    """
     count = x.shape[axis]
     padded = torch.cat([x.narrow(axis, 1, 1), x, x.narrow(axis, count - 1, 1)], dim=axis)
     before, here, after = (padded.narrow(axis, k, count) for k in range(3))
@@ -107,7 +109,9 @@ def edge_l1(alpha: Tensor, truth: Tensor, radius: int = 5) -> Tensor:
 
 
 def _mean_within(difference: Tensor, region: Tensor) -> Tensor:
-    """Mean absolute value inside a region, per row of the batch, then over the batch: the same however it is split."""
+    """Return the mean absolute value inside a region, per row of the batch, then over the batch: it is the same however
+    that is split.
+    """
     inside = (difference.abs() * region).flatten(1).sum(dim=1)
     return (inside / region.flatten(1).sum(dim=1).clamp(min=1)).mean()
 
@@ -212,7 +216,7 @@ def boundary(alpha: Tensor, plate: Tensor) -> Tensor:
 
 
 def _boundary(alpha: Tensor, plate: Tensor) -> Tensor:
-    """One frame: (1, H, W), (3, H, W) -> scalar."""
+    """Return the scalar of one frame of (1, H, W) and (3, H, W)."""
     with torch.no_grad():
         around = _windows(plate).unflatten(0, (3, WINDOW**2))  # (3, 121, HW)
         distance = (around - plate.flatten(1).unsqueeze(1)).square().sum(dim=0).sqrt()
@@ -225,5 +229,5 @@ def _boundary(alpha: Tensor, plate: Tensor) -> Tensor:
 
 
 def _windows(x: Tensor) -> Tensor:
-    """(C, H, W) -> (C * 121, H * W), zeros beyond the border."""
+    """Return the windows of (C, H, W) as (C * 121, H * W), with zeros beyond the border."""
     return F.unfold(x.unsqueeze(0), WINDOW, padding=WINDOW // 2)[0]

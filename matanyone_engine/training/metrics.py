@@ -138,7 +138,7 @@ def _connectedness(alpha: Alpha, joined: NDArray[np.float64]) -> NDArray[np.floa
 
 
 def _main_body(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The largest 4-connected component; nothing of nothing."""
+    """Return the largest 4-connected component; nothing of nothing."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(inside.astype(np.uint8), connectivity=4)
     if count == 1:
         return np.zeros_like(inside)

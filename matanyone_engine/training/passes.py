@@ -93,7 +93,9 @@ def _unclamped(raw: Tensor) -> Clamped:
 
 
 def _clamped_for_memory(raw: Tensor) -> Clamped:
-    """Losses see what lies beyond 0 and 1, so that a hole below zero can close and the decoder's gain stays bounded."""
+    """Clamp alphas for memory alone: losses see what lies beyond 0 and 1, so that a hole below zero can close and the
+    decoder's gain stays bounded.
+    """
     return Clamped(raw.clamp(0, 1), raw)
 
 
@@ -300,7 +302,7 @@ def core_pass(
 
 
 def _frames(x: Tensor) -> Tensor:
-    """(B, T, C, H, W) -> (B T, C, H, W)."""
+    """Return (B, T, C, H, W) as (B T, C, H, W)."""
     return x.flatten(0, 1)
 
 
@@ -313,7 +315,9 @@ def _on_points(logits: Tensor, label: Tensor, count: int, generators: list[torch
 
 
 def _auxiliary(answers: list[Prediction], alphas: Tensor, known: Tensor | None = None) -> Tensor:
-    """All auxiliary maps of all frames, summed over maps and averaged over frames; where known, if that is given."""
+    """Return all auxiliary maps of all frames, summed over maps and averaged over frames; where known, if that is
+    given.
+    """
     terms = [
         losses.log_odds_loss(logits.float(), alphas[:, frame], None if known is None else known[:, frame])
         for frame, answer in enumerate(answers)

@@ -46,6 +46,6 @@ def sample_sheet(batch: Batch, answers: list[Prediction]) -> NDArray[np.uint8]:
 
 
 def _picture(x: Tensor) -> NDArray[np.uint8]:
-    """(1 or 3, H, W) 0..1 -> (H, W, 3) BGR."""
+    """Return (1 or 3, H, W) 0..1 as (H, W, 3) BGR."""
     pixels = x.detach().float().cpu().expand(3, -1, -1).permute(1, 2, 0).numpy()
     return np.ascontiguousarray((255 * np.clip(pixels, 0, 1)).round().astype(np.uint8)[..., ::-1])

@@ -83,7 +83,7 @@ def patches_of_clip(network: MatAnyone, samples: MattingSamples, rng: Rng) -> Re
 
 
 def _whole(plate: Pixels, alpha: Tensor, truth: Pixels, geometry: Geometry, enlarged: float) -> Tensor:
-    """All that a patch holds of a frame, (11, *PLATE): plate, alpha, colours, truth."""
+    """Return all that a patch holds of a frame, (11, *PLATE): plate, alpha, colours, truth."""
     shown = torch.from_numpy(np.ascontiguousarray(plate.transpose(2, 0, 1)))[None]
     colours = edge_colours(alpha, geometry.shrink(shown, smooth=True))
     scale = 1 / (COLOUR_STRIDE * enlarged)
@@ -107,6 +107,6 @@ def _cut(rng: Rng, whole: Tensor) -> Iterator[Tensor]:
 
 
 def _start(at: int, length: int, rng: Rng) -> int:
-    """Where a patch begins in a padded axis so that the pixel lies somewhere inside of its margin."""
+    """Return where a patch begins in a padded axis so that the pixel lies somewhere inside of its margin."""
     inner = PATCH - 2 * MARGIN
     return int(np.clip(at - rng.integers(inner // 4, 3 * inner // 4), 0, length - inner)) // 2 * 2

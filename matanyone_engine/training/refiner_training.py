@@ -50,7 +50,7 @@ class RefinerStep(NamedTuple):
 
 
 class _Patches(NamedTuple):
-    """A batch of the refiner's inputs, and the truth; (B, C, PATCH, PATCH), 0..1, and (B, 1, 1, 1)."""
+    """Holds a batch of the refiner's inputs, and the truth; (B, C, PATCH, PATCH), 0..1, and (B, 1, 1, 1)."""
 
     plate: Tensor
     alpha: Tensor
@@ -115,7 +115,7 @@ def train_refiner(folder: Path, width: int, iterations: int, seed: int = 0) -> I
 
 
 def _clips(folder: Path) -> list[RefinerPatches]:
-    """All clips to learn from, those left out that have no patch to learn from. Raises DatasetError for none."""
+    """Return all clips to learn from, those left out that have no patch to learn from. Raises DatasetError for none."""
     files = [path for number, path in enumerate(sorted(folder.glob("*.npz"))) if number % HELD_OUT]
     clips = [clip for clip in map(read_patches, files) if len(clip.plate)]
     if not clips:
@@ -128,7 +128,7 @@ def _clips(folder: Path) -> list[RefinerPatches]:
 
 
 def _averaged(before: Tensor, now: Tensor, steps: Tensor | int) -> Tensor:
-    """A running average that forgets its first steps soon."""
+    """Return a running average of weights that forgets its first steps soon."""
     decay = min(AVERAGE, (1 + int(steps)) / (10 + int(steps)))
     return decay * before + (1 - decay) * now
 
@@ -140,7 +140,7 @@ def _rate_at(iteration: int, iterations: int) -> float:
 
 
 def _loss(alpha: Tensor, truth: Tensor) -> Tensor:
-    """The difference, at several scales, and of neighbouring pixels, so that an edge is as steep as the true one."""
+    """Compare alphas at several scales, and neighbouring pixels, so that an edge is as steep as the true one."""
     difference = alpha - truth
     steps = difference.diff(dim=-1).abs().mean() + difference.diff(dim=-2).abs().mean()
     return difference.abs().mean() + 0.5 * laplacian(alpha, truth) + steps
@@ -156,7 +156,7 @@ def _drawn(rng: Rng, clips: list[RefinerPatches]) -> _Patches:
 
 
 def _varied(rng: Rng, clip: RefinerPatches, number: int) -> list[NDArray[np.float32]]:
-    """One patch as floats 0..1, in the order of _Patches."""
+    """Return one patch as floats 0..1, in the order of _Patches."""
     deepest = ((clip.plate, 255), (clip.alpha, 65535), (clip.colours, 255), (clip.truth, 255))
     maps = [np.float32(1 / most) * each[number] for each, most in deepest]
     if rng.random() < 0.5:

@@ -40,7 +40,7 @@ class Payload:
 
 
 def _problem(payload: Payload) -> Optional[str]:
-    """What is wrong with a declaration, or None."""
+    """Return what is wrong with a declaration, or None."""
     if not isinstance(payload.bytes, int) or isinstance(payload.bytes, bool) or payload.bytes < 0:
         return f"expected a byte length, got {payload.bytes!r:.40}"
     if payload.encoding == EXR:

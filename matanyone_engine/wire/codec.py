@@ -181,7 +181,7 @@ def _check_data(payloads: tuple[Payload, ...], data: Sequence[Any]) -> None:
 
 
 def _build(kind: Any, fields: Any, version: Version, where: str = "", depth: int = 0) -> Any:
-    """A dataclass from the fields of a JSON object, all of them checked."""
+    """Return a dataclass from the fields of a JSON object, all of them checked."""
     name = where or kind.__name__
     if not isinstance(fields, Mapping):
         raise malformed(f"{name}: expected an object")
@@ -198,7 +198,7 @@ def _build(kind: Any, fields: Any, version: Version, where: str = "", depth: int
 
 
 def _with_new_names(kind: Any, fields: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """The fields under the names that they have today. Raises WireError where a field comes under both names."""
+    """Return the fields under the names that they have today. Raises WireError where a field comes under both names."""
     old = NAMES_OF_0_1_0.get(kind, {}).items() if fields else ()
     renamed = {before: now for before, now in old if before in fields}
     for before, now in renamed.items():
@@ -208,7 +208,7 @@ def _with_new_names(kind: Any, fields: Mapping[str, Any], name: str) -> Mapping[
 
 
 def _value(hint: Any, value: Any, version: Version, where: str, depth: int) -> Any:
-    """A JSON value as the annotation wants it."""
+    """Return a JSON value as the annotation wants it."""
     if depth > MOST_DEPTH:
         raise malformed(f"{where}: nested too deeply")
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)

@@ -49,7 +49,7 @@ def default_path() -> Path:
 
 
 def _runtime_folder() -> Path:
-    """A folder of this user alone, emptied at log-out where the system has such a one."""
+    """Return a folder of this user alone, emptied at log-out where the system has such a one."""
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA", str(home_or_temporary()))) / "matanyone-engine" / "run"
     runtime = os.environ.get("XDG_RUNTIME_DIR")

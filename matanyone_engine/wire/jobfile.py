@@ -208,7 +208,9 @@ def _check_inside(path: str, rest: str) -> None:
 
 
 def _below(path: str, folder: str) -> Optional[str]:
-    """What follows the folder in the path, '' for itself; None where it does not lie there. Names are taken whole."""
+    """Return what follows the folder in the path, '' for itself; None where it does not lie there. Names are taken
+    whole.
+    """
     windows = _is_windows(folder)
     names, above = (_names(path, windows), _names(folder, windows))
     fold = str.casefold if windows else str
@@ -218,7 +220,7 @@ def _below(path: str, folder: str) -> Optional[str]:
 
 
 def _names(path: str, windows: bool) -> list[str]:
-    """Folder by folder; '' first for a path that begins with a slash."""
+    """Split a path folder by folder; '' comes first for a path that begins with a slash."""
     return (_slashed(path) if windows else path).rstrip("/").split("/")
 
 
@@ -232,7 +234,7 @@ def _slashed(path: str) -> str:
 
 
 def _is_windows(path: str) -> bool:
-    """Whether it is a full path as Windows has them: P:/show, P:\\show, \\\\server\\share, //server/share."""
+    """Return whether it is a full path as Windows has them: P:/show, P:\\show, \\\\server\\share, //server/share."""
     return path[1:2] == ":" or path.startswith(("\\\\", "//"))
 
 

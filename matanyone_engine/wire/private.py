@@ -40,7 +40,7 @@ def check_own_folder(folder: Path) -> None:
 
 
 def _is_own_link(path: Path) -> bool:
-    """Whether this user made the link himself, where nobody else can put another in its place."""
+    """Return whether this user made the link himself, where nobody else can put another in its place."""
     found, above = path.lstat(), path.parent.stat()
     return stat.S_ISLNK(found.st_mode) and found.st_uid == above.st_uid == os.getuid() and not above.st_mode & 0o002
 

@@ -14,17 +14,17 @@ T = TypeVar("T")
 
 
 def is_plain(text: str) -> bool:
-    """Whether a text can be shown anywhere as it is."""
+    """Return whether a text can be shown anywhere as it is."""
     return _UNFIT.search(text) is None
 
 
 def printable(text: str) -> str:
-    """The text with every character that must not be shown written as its code: a newline becomes \\x0a."""
+    """Return the text with every character that must not be shown written as its code: a newline becomes \\x0a."""
     return _UNFIT.sub(lambda found: ascii(found[0])[1:-1] if ord(found[0]) > 0x9F else f"\\x{ord(found[0]):02x}", text)
 
 
 def printable_fields(value: T) -> T:
-    """A dataclass with every text in it made printable, also in tuples and dataclasses inside."""
+    """Return a dataclass with every text in it made printable, also in tuples and dataclasses inside."""
     changed: dict[str, Any] = {}
     for item in dataclasses.fields(value):  # type: ignore[arg-type]
         was = getattr(value, item.name)

@@ -12,7 +12,9 @@ PREAMBLE_BYTES = 6
 
 
 class Version(NamedTuple):
-    """Numbers the protocol: peers of one major understand each other; a minor adds fields the other may not know."""
+    """Numbers the protocol: peers of one major understand each other; a minor adds fields that the other may not
+    know.
+    """
 
     major: int
     minor: int

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What befalls an engine from within, at an exact moment. Runs inside a real engine process (engines.Engine).
+"""Lets accidents befall an engine from within, at an exact moment. It runs inside a real engine process
+(engines.Engine).
 
 python accidents.py FILE serve ...: as matanyone-engine serve ..., but before each of MOMENTS the FILE is read, and what
 it says happens: {"step": {"what": "sleep", "for": 0.5}, "before-store": {"what": "die", "seq": 3}}.
@@ -56,7 +57,7 @@ class Accidents:
             raise MemoryError("no room")
 
     def install(self) -> None:
-        """Into this process."""
+        """Put the accidents into this process."""
         from matanyone_engine.engine import engine, pixels, store, worker
         from matanyone_engine.jobs import plate_digests
         from matanyone_engine.matting import step
@@ -95,7 +96,7 @@ class Accidents:
         folder.put_result = put_result
 
     def _in_snapshots(self, store: Any) -> None:
-        """Half of a snapshot's bytes are written when it happens."""
+        """Let it happen when half of a snapshot's bytes are written."""
         real = store._write
 
         def write(path: Path, parts: list[Any], *, durable: bool = False) -> None:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Blender extension for tests: staged as its build does it, importable without bpy, the zip itself, and Blenders.
+"""Gives tests the Blender extension, staged as its build does it and importable without bpy, the zip itself, and
+Blenders.
 
 MATANYONE_BLENDERS: folders that tests/install_blender.py has made, as the Makefile names them. The first one is tested
 in all ways, the others in the main one.
@@ -25,7 +26,7 @@ NAME = "matanyone_blender"
 
 
 def import_extension(folder: Path) -> ModuleType:
-    """The add-on with the client beside it, as a package; its modules without bpy can be imported from it."""
+    """Import the add-on with the client beside it, as a package; its modules without bpy can be imported from it."""
     staged = folder / NAME
     shutil.copytree(SOURCE, staged, ignore=shutil.ignore_patterns("__pycache__"))
     copy_client(staged / "engine")
@@ -41,7 +42,7 @@ def import_extension(folder: Path) -> ModuleType:
 
 @dataclass(frozen=True)
 class Blender:
-    """One release of it, as a Python module in a virtual environment."""
+    """Names one release of Blender, as a Python module in a virtual environment."""
 
     folder: Path
 
@@ -55,7 +56,7 @@ class Blender:
 
     @property
     def missing(self) -> str:
-        """Why it cannot be used; '' if it can."""
+        """Return why it cannot be used; '' if it can."""
         if (self.folder / "ready").exists():
             return ""
         why = self.folder / "skipped"
@@ -63,7 +64,7 @@ class Blender:
 
     @property
     def extension_tool(self) -> Path:
-        """Its blender_ext.py, which any Python runs."""
+        """Return its blender_ext.py, which any Python runs."""
         return next(self.folder.glob("lib/python3*/site-packages/bpy/*/scripts/**/cli/blender_ext.py"))
 
 
@@ -72,7 +73,9 @@ BLENDERS = tuple(Blender((ROOT / name).resolve()) for name in os.environ.get("MA
 
 @cache
 def extension_zip(out: Path) -> Path:
-    """What `make blender` builds. Wheels are fetched once. Validated by the tool of the first Blender that is here."""
+    """Return what `make blender` builds. Wheels are fetched once. The tool of the first Blender that is here validates
+    it.
+    """
     tool = next(each.extension_tool for each in BLENDERS if not each.missing)
     command = [sys.executable, str(SOURCE / "build.py"), "--out", str(out), "--blender-ext", str(tool)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

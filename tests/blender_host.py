@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real Blender with the extension in it, and what tests have it do (hosts/blender_artist.py)."""
+"""Runs a real Blender with the extension in it, and has it do what tests want (hosts/blender_artist.py)."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Told = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Host:
-    """A Blender, and what is installed into it."""
+    """Holds a Blender, and what is installed into it."""
 
     blender: Blender
     zip_file: Path
 
     def does(self, folder: Path, *orders: Order) -> list[dict[str, Any]]:
-        """What became of the orders, in a process with a clean user folder and our extension in it."""
+        """Return what became of the orders, in a process with a clean user folder and our extension in it."""
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / "orders.json"
         file.write_text(json.dumps([("install", {"zip": str(self.zip_file)}), *orders]))
@@ -49,7 +49,7 @@ class Host:
 
 
 def told_of(host: Host, folder: Path, steps: list[tuple[str, Order]]) -> Told:
-    """Label -> what became of the order of that label."""
+    """Return what became of each order by its label."""
     told = host.does(folder, *(order for _, order in steps))
     failed = [line for (label, _), line in zip(steps, told, strict=True) if not label and not line["ok"]]
     assert not failed, failed
@@ -57,12 +57,12 @@ def told_of(host: Host, folder: Path, steps: list[tuple[str, Order]]) -> Told:
 
 
 def plain(*orders: Order) -> list[tuple[str, Order]]:
-    """Orders of which nobody asks what became of them."""
+    """Return orders of which nobody asks what became of them."""
     return [("", order) for order in orders]
 
 
 def circle(centre: tuple[float, float], radius: float, clockwise: bool = True) -> list[tuple[float, ...]]:
-    """Eight bezier points that are a circle to 4 parts in a million of its radius."""
+    """Return eight bezier points that are a circle to 4 parts in a million of its radius."""
     points, steps = [], 8
     reach = 4 / 3 * math.tan(math.pi / (2 * steps)) * radius
     for step in range(steps):
@@ -75,7 +75,7 @@ def circle(centre: tuple[float, float], radius: float, clockwise: bool = True) -
 
 
 def set_up(shot: Shot, out: Path, **plate: Any) -> list[Order]:
-    """A new scene with the small shot as its plate."""
+    """Return the orders for a new scene with the small shot as its plate."""
     return [
         ("scene", {}),
         ("plate", {"file": str(shot.folder / "plate.1001.exr"), "starts": 1001, **plate}),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real headless Chromium, driven over a pipe by its own protocol (chromedevtools.github.io): no driver, no port.
+"""Drives a real headless Chromium over a pipe by its own protocol (chromedevtools.github.io): no driver, no port.
 
 It is looked for under the names that distributions give it (Debian: apt-get install chromium-headless-shell), or in
 MATANYONE_CHROMIUM.
@@ -24,13 +24,13 @@ _KEYS = {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Hom
 
 
 def chromium() -> str | None:
-    """Where one is, None where there is none."""
+    """Return where one is, None where there is none."""
     named = os.environ.get("MATANYONE_CHROMIUM")
     return named or next(filter(None, map(shutil.which, NAMES)), None)
 
 
 class Browser:
-    """One page."""
+    """Holds one page."""
 
     def __init__(self, read: Any, write: Any) -> None:
         self._read, self._write = read, write
@@ -70,20 +70,20 @@ class Browser:
             self.events.append(self._next())
 
     def value(self, script: str) -> Any:
-        """What an expression is in the page."""
+        """Return what an expression is in the page."""
         said = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in said, said
         return said["result"].get("value")
 
     def press(self, key: str) -> None:
-        """A key, as from a keyboard."""
+        """Press a key, as on a keyboard."""
         code = _KEYS.get(key, ord(key.upper()[0]))
         text = {} if key in _KEYS else {"text": key}
         self.call("Input.dispatchKeyEvent", type="keyDown", key=key, windowsVirtualKeyCode=code, **text)
         self.call("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
 
     def click(self, selector: str) -> None:
-        """In the middle of an element, as with a mouse."""
+        """Click in the middle of an element, as with a mouse."""
         found = f"document.querySelector({json.dumps(selector)})"
         self.value(f"{found}.scrollIntoView({{block: 'center'}})")
         x, y = self.value(
@@ -96,22 +96,22 @@ class Browser:
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
     def prefer(self, scheme: str) -> None:
-        """'dark' or 'light'."""
+        """Say which scheme the user prefers: 'dark' or 'light'."""
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
     def screenshot(self, path: Path) -> None:
-        """Of the window."""
+        """Save a picture of the window."""
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
 
     @property
     def requests(self) -> list[str]:
-        """Addresses that the page has asked for, pictures inside of it left out."""
+        """Return the addresses that the page has asked for, without pictures inside of it."""
         sent = [event["params"] for event in self.events if event.get("method") == "Network.requestWillBeSent"]
         return [said["request"]["url"] for said in sent if not said["request"]["url"].startswith("data:")]
 
     @property
     def complaints(self) -> list[str]:
-        """Errors, and what the page's own policy has forbidden."""
+        """Return errors, and what the page's own policy has forbidden."""
         said = [event["params"] for event in self.events if event.get("method") == "Log.entryAdded"]
         thrown = [event for event in self.events if event.get("method") == "Runtime.exceptionThrown"]
         return [entry["entry"]["text"] for entry in said] + [json.dumps(each) for each in thrown]
@@ -119,7 +119,9 @@ class Browser:
 
 @contextmanager
 def browsing() -> Iterator[Browser]:
-    """A browser with one empty page. The protocol wants its pipe on descriptors 3 and 4, which bash puts there."""
+    """Yield a browser with one empty page. The protocol wants its pipe on descriptors 3 and 4, which bash puts
+    there.
+    """
     found = chromium()
     assert found is not None
     to_browser, our_write = os.pipe()

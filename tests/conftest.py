@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every test runs on a machine of its own: no user's settings, no studio's OCIO, one thread."""
+"""Gives every test a machine of its own: no user's settings, no studio's OCIO, one thread."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ torch.set_num_threads(1)
 
 @pytest.fixture(autouse=True, scope="session")
 def _no_cache_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """For fixtures that live longer than a test: what a run left in the user's cache must not answer for this code."""
+    """Keep the user's cache out of fixtures that live longer than a test: what a run left there must not answer for
+    this code.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         gains_by_half(torch.device("cpu"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real engine processes with toy weights, and what the library answers to the same pixels."""
+"""Starts real engine processes with toy weights, and computes what the library answers to the same pixels."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ RAW = Options(warm_up_passes=1, colorspace="sRGB", reply="f4")
 
 @dataclass
 class Engine:
-    """An engine that tests may kill."""
+    """Holds an engine that tests may kill."""
 
     folder: Path
     options: tuple[str, ...] = ()
@@ -61,7 +61,7 @@ class Engine:
         return self.folder / "state"
 
     def accident(self, moment: str = "", what: str = "", **more: object) -> None:
-        """What is to happen in it from now on (accidents.py); nothing any more without arguments."""
+        """Say what is to happen in it from now on (accidents.py); without arguments nothing does any more."""
         planned = self.folder / ".accidents.tmp"
         planned.write_text(json.dumps({moment: {"what": what, **more}} if moment else {}))
         planned.replace(self.folder / "accidents.json")
@@ -100,13 +100,13 @@ class Engine:
         return (self.folder / "engine.log").read_text()
 
     def kill(self) -> None:
-        """As a crash would."""
+        """Kill the process, as a crash would."""
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
     def stop(self) -> int:
-        """As a user would; the exit code."""
+        """Stop it as a user would, and return the exit code."""
         assert self.process is not None
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
@@ -135,13 +135,13 @@ def toy_weights(folder: Path) -> Path:
 
 @cache
 def shown() -> list[np.ndarray]:
-    """(H, W, 3) float32 sRGB 0..1."""
+    """Return a plate as the network sees it, (H, W, 3) float32 sRGB 0..1."""
     return [np.ascontiguousarray(plate.permute(1, 2, 0).numpy()) for plate in plates(FRAMES, HEIGHT, WIDTH)]
 
 
 @cache
 def expected() -> dict[int, bytes]:
-    """What the library answers, as raw floats."""
+    """Return what the library answers, as raw floats."""
     with tempfile.TemporaryDirectory() as folder:
         network = load_network(toy_weights(Path(folder)), "cpu")
     session = MattingSession(network, warm_up_passes=RAW.warm_up_passes)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stands for Flamenco's Manager: an HTTP server that takes jobs of the type that it knows, and keeps them."""
+"""Stands for Flamenco's Manager: an HTTP server that takes jobs of the type that it knows, and keeps them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 @dataclass
 class Manager:
-    """Where it is, and the jobs that it was given."""
+    """Says where it is, and keeps the jobs that it was given."""
 
     address: str = ""
     taken: list[dict[str, Any]] = field(default_factory=list)
@@ -22,7 +22,7 @@ class Manager:
 
 @contextmanager
 def manager_running() -> Iterator[Manager]:
-    """A Manager on this machine, which ends with the block."""
+    """Yield a Manager on this machine, which ends with the block."""
     manager = Manager()
 
     class Answers(BaseHTTPRequestHandler):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Nuke add-on's own test, to be run in Nuke by whoever has a licence: one command, about five minutes.
+"""Tests the Nuke add-on in a real Nuke. Whoever has a licence runs it: one command, about five minutes.
 
     NUKE_PATH=/studio/nuke/matanyone nuke -t tests/in_nuke.py
 
@@ -47,7 +47,7 @@ CHECKS: List[Callable[["Shot"], None]] = []
 
 
 class Skipped(Exception):
-    """A check that cannot be made here."""
+    """Says that a check cannot be made here."""
 
 
 def check(function: Callable[["Shot"], None]) -> Callable[["Shot"], None]:
@@ -57,7 +57,7 @@ def check(function: Callable[["Shot"], None]) -> Callable[["Shot"], None]:
 
 
 class OwnEngine:
-    """An engine that this test starts, may kill, and ends."""
+    """Holds an engine that this test starts, may kill, and ends."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
@@ -98,7 +98,7 @@ class OwnEngine:
 
 
 class Shot:
-    """What a check works on: a fresh script in a folder of its own."""
+    """Holds what a check works on: a fresh script in a folder of its own."""
 
     engine: Any = None
     """The engine that may be killed; None where somebody else's is used."""
@@ -113,11 +113,11 @@ class Shot:
         nuke.root()["last_frame"].setValue(self.last)
 
     def save(self) -> None:
-        """The script has a name."""
+        """Give the script a name."""
         nuke.scriptSaveAs(self.folder.replace("\\", "/") + "/shot.nk", 1)
 
     def read(self, file: str, first: int, last: int) -> Any:
-        """A Read of these frames."""
+        """Make a Read of these frames."""
         read = nuke.nodes.Read()
         read["file"].setValue(file.replace("\\", "/"))
         for name, value in (("first", first), ("last", last), ("origfirst", first), ("origlast", last)):
@@ -125,11 +125,11 @@ class Shot:
         return read
 
     def plate(self) -> Any:
-        """The plate's Read."""
+        """Make the plate's Read."""
         return self.read(self.args.plate, self.first, self.last)
 
     def mask(self) -> Any:
-        """The mask as an alpha."""
+        """Make the mask as an alpha."""
         mask = self.read(self.args.mask, 1, 1)
         if "rgba.alpha" in mask.channels():
             return mask
@@ -139,7 +139,7 @@ class Shot:
         return copy
 
     def node(self, plate: Any, mask: Any, **knobs: Any) -> Any:
-        """A MatAnyone node with the key frame named."""
+        """Make a MatAnyone node with the key frame named."""
         from matanyone_nuke import node
 
         made = node.create()
@@ -152,7 +152,7 @@ class Shot:
         return made
 
     def matte(self, node: Any, **more: Any) -> int:
-        """The exit code."""
+        """Matte, and return the exit code."""
         from matanyone_nuke import node as plugin
 
         return plugin.matte(node, **more)
@@ -168,23 +168,23 @@ class Shot:
         return found
 
     def names(self, *frames: int) -> List[str]:
-        """Of the mattes of these frames."""
+        """Return the names of the mattes of these frames."""
         return ["alpha.%04d.exr" % frame for frame in frames]
 
     def planned(self, node: Any) -> Any:
-        """What the node would ask of the engine."""
+        """Return what the node would ask of the engine."""
         from matanyone_nuke import jobs, knobs, plan, scene
 
         made = plan.plan_run(knobs.settings(node), scene.look_around(node))
         return jobs.job_of(made, made.chunks[0], made.views[0])
 
     def all_frames(self) -> List[int]:
-        """Of the plate."""
+        """Return the frames of the plate."""
         return list(range(self.first, self.last + 1))
 
 
 def expect(what: Any, wanted: Any) -> None:
-    """Equal, or the check fails with both."""
+    """Let the check fail with both values unless they are equal."""
     if what != wanted:
         raise AssertionError("expected %r, got %r" % (wanted, what))
 
@@ -447,7 +447,7 @@ def the_confidence_curve(shot: Shot) -> None:
 
 
 def curve_at(node: Any, frame: int) -> float:
-    """The confidence of a frame."""
+    """Return the confidence of a frame."""
     return float(node["confidence"].getValueAt(frame))
 
 
@@ -550,7 +550,7 @@ def a_script_of_version_0_1_0(shot: Shot) -> None:
 
 
 def engine_python() -> List[str]:
-    """The engine's own, as the installation wrote it."""
+    """Return the engine's own Python, as the installation wrote it."""
     import matanyone_nuke
 
     with open(os.path.join(os.path.dirname(matanyone_nuke.__file__), "install.json")) as file:
@@ -558,7 +558,7 @@ def engine_python() -> List[str]:
 
 
 def windows_of(path: str) -> Dict[str, Tuple[int, int, int, int]]:
-    """The data and display window in an EXR's header: x0, y0, x1, y1, the last two inside."""
+    """Return the data and display window in an EXR's header: x0, y0, x1, y1, the last two inside."""
     with open(path, "rb") as file:
         data = file.read(1 << 16)
     found = {}
@@ -572,12 +572,12 @@ def windows_of(path: str) -> Dict[str, Tuple[int, int, int, int]]:
 
 
 def sentence(function: Callable[..., Any]) -> str:
-    """What the table says of a check."""
+    """Return what the table says of a check."""
     return (function.__doc__ or function.__name__).strip().splitlines()[0]
 
 
 def carried_out(function: Callable[["Shot"], None], args: argparse.Namespace) -> Dict[str, Any]:
-    """One line: what held, how long it took, and where it broke."""
+    """Carry out a check and print one line: what held, how long it took, and where it broke."""
     begun = time.time()
     line: Dict[str, Any] = {"check": function.__name__, "says": sentence(function), "result": "ok", "note": ""}
     try:
@@ -591,7 +591,7 @@ def carried_out(function: Callable[["Shot"], None], args: argparse.Namespace) ->
 
 
 def about_this_nuke() -> Dict[str, Any]:
-    """What somebody needs to know who has not seen the machine; no names of people or shots."""
+    """Say what somebody needs to know who has not seen the machine; no names of people or shots."""
     import matanyone_nuke
 
     with open(os.path.join(os.path.dirname(matanyone_nuke.__file__), "install.json")) as file:
@@ -607,7 +607,7 @@ def about_this_nuke() -> Dict[str, Any]:
 
 
 def without_names(text: str, args: argparse.Namespace) -> str:
-    """The text without the folders of this machine and its user."""
+    """Return the text without the folders of this machine and its user."""
     for folder, name in ((args.out, "OUT"), (os.path.dirname(HERE), "REPOSITORY"), (os.path.expanduser("~"), "HOME")):
         for spelled in {folder, folder.replace("\\", "/")}:
             text = text.replace(spelled, name) if len(spelled) > 1 else text
@@ -632,7 +632,7 @@ def show(line: Dict[str, Any]) -> None:
 
 
 def arguments() -> argparse.Namespace:
-    """The options, each with what the repository's example gives."""
+    """Read the options, each with what the repository's example gives."""
     parser = argparse.ArgumentParser(prog="in_nuke", description=__doc__)
     parser.add_argument("--plate", default=os.path.join(EXAMPLES, "plate", "plate.####.exr"))
     parser.add_argument("--mask", default=os.path.join(EXAMPLES, "mask.1001.exr"))

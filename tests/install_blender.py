@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A Blender as Python module, in a virtual environment of its own: what `make test` and CI test the extension in.
+"""Installs a Blender as a Python module, in a virtual environment of its own: `make test` and CI test the extension in
+it.
 
     python3 tests/install_blender.py FOLDER VERSION PYTHON      # .venv-blender-4.5.15 4.5.15 python3.11
 
@@ -49,14 +50,14 @@ def main() -> int:
 
 
 def skip(folder: Path, why: str, fails: bool = False) -> int:
-    """The tests of this Blender are skipped; the exit code."""
+    """Have the tests of this Blender skipped, and return the exit code."""
     print(f"{folder}: {why}", file=sys.stderr, flush=True)
     (folder / "skipped").write_text(why)
     return int(fails)
 
 
 def answers(python: str) -> bool:
-    """Whether an index gives us a package that it must have."""
+    """Return whether an index gives us a package that it must have."""
     with tempfile.TemporaryDirectory() as folder:
         command = [python, *PIP, "download", "--quiet", "--no-deps", "--no-cache-dir", f"--dest={folder}", SMALL]
         return subprocess.run(command, capture_output=True, check=False).returncode == 0

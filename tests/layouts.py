@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tiny made-up copies of the public training layouts."""
+"""Makes tiny copies of the public training layouts."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ SIZE = (72, 96)
 
 
 def blob(frame: int) -> NDArray[np.uint8]:
-    """(H, W) 0 or 255: a disc that walks to the right."""
+    """Return (H, W) 0 or 255: a disc that walks to the right."""
     y, x = np.mgrid[: SIZE[0], : SIZE[1]]
     return 255 * ((y - 36) ** 2 + (x - 30 - 3 * frame) ** 2 < 20**2).astype(np.uint8)
 
 
 def picture(seed: int, size: tuple[int, int] = SIZE) -> NDArray[np.uint8]:
-    """(H, W, 3): coloured noise with some structure."""
+    """Return (H, W, 3): coloured noise with some structure."""
     noise = np.random.default_rng(seed).integers(0, 256, (9, 12, 3), np.uint8)
     return np.asarray(cv2.resize(noise, size[::-1], interpolation=cv2.INTER_CUBIC), np.uint8)
 
@@ -62,7 +62,7 @@ def write_youtube_vis(root: Path, frames: int = 4) -> None:
 
 
 def run_lengths(mask: NDArray[np.uint8]) -> dict[str, list[int]]:
-    """Column by column, zeros first."""
+    """Return the runs of a mask column by column, zeros first."""
     flat = mask.T.ravel() > 0
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flat]).astype(int))) if flat.any() else np.array([], int)
     counts = np.diff(np.concatenate([[0], edges, [flat.size]]))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A bad cable between one client and a real engine: messages are lost, doubled, late, and so out of order."""
+"""Puts a bad cable between one client and a real engine: messages are lost, doubled, late, and so out of order."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The add-on as installed, in the fake Nuke of this process: what the Nuke tests share."""
+"""Puts the add-on as installed into the fake Nuke of this process; the Nuke tests share it."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ SQUARE = [(20.0, 10.0), (44.0, 10.0), (44.0, 38.0), (20.0, 38.0)]
 
 
 def installed(folder: Path) -> Path:
-    """The add-on where NUKE_PATH would name it, without wheels: this Python has pyzmq."""
+    """Return the add-on where NUKE_PATH would name it, without wheels: this Python has pyzmq."""
     install(folder, [])
     return folder
 
 
 class Host:
-    """One fake Nuke with the add-on in it."""
+    """Holds one fake Nuke with the add-on in it."""
 
     def __init__(self, nuke_path: Path) -> None:
         for name in [name for name in sys.modules if name.split(".")[0] in ("matanyone_nuke", "nuke", "nk")]:
@@ -46,7 +46,7 @@ class Host:
         self.session = self.nuke.session
 
     def start(self, *, gui: bool, version: str = "14.0v1") -> None:
-        """A new Nuke, which runs init.py, and menu.py if it has a GUI."""
+        """Start a new Nuke, which runs init.py, and menu.py if it has a GUI."""
         self.nuke.fake_start(gui, version)
         self.node.RUNS.clear()
         self.session.gizmos["MatAnyone"] = str(self._path / "MatAnyone.gizmo")
@@ -54,11 +54,11 @@ class Host:
             exec(compile((self._path / name).read_text(), name, "exec"), {})
 
     def save(self, folder: Path) -> None:
-        """The script has a name: its mattes go beside it."""
+        """Give the script a name: its mattes go beside it."""
         self.nuke.scriptSave(str(folder / "shot.nk"))
 
     def read(self, pattern: Path, first: int = FIRST, last: int = LAST) -> Any:
-        """A Read, as an artist has it."""
+        """Make a Read, as an artist has it."""
         read = self.nuke.nodes.Read()
         read["file"].setValue(str(pattern))
         for name, value in (("first", first), ("last", last), ("origfirst", first), ("origlast", last)):
@@ -66,7 +66,7 @@ class Host:
         return read
 
     def roto(self, over: Any, keys: dict[int, list[tuple[float, float]]]) -> Any:
-        """A shape drawn on some frames."""
+        """Draw a shape on some frames."""
         roto = self.nuke.nodes.Roto()
         roto.setInput(0, over)
         shape = self.nuke._Shape()
@@ -76,7 +76,7 @@ class Host:
         return roto
 
     def matanyone(self, plate: Any, mask: Any, connection: Path, **knobs: Any) -> Any:
-        """A MatAnyone node on this plate and mask."""
+        """Make a MatAnyone node on this plate and mask."""
         node = self.node.create()
         node.setInput(0, plate)
         node.setInput(1, mask)
@@ -85,7 +85,7 @@ class Host:
         return node
 
     def press(self, node: Any, button: str) -> None:
-        """As the artist does."""
+        """Press a button as the artist does."""
         node[button].execute()
 
     def run_of(self, node: Any) -> Any:
@@ -108,12 +108,12 @@ class Host:
         return run.outcome
 
     def folder(self, node: Any) -> Path:
-        """Where its mattes go."""
+        """Return where its mattes go."""
         return Path(node["matte"].getEvaluatedValue()).parent
 
 
 def make_plate(folder: Path, first: int = FIRST, count: int = LAST - FIRST + 1, view: str = "") -> Path:
-    """Scene-linear plates, half, with a pixel aspect; the pattern."""
+    """Write scene-linear plates, half, with a pixel aspect, and return the pattern."""
     folder.mkdir(parents=True, exist_ok=True)
     dot = f".{view}" if view else ""
     for number, plate in enumerate(plates(count, HEIGHT, WIDTH, seed=len(view) + 1)):
@@ -124,17 +124,17 @@ def make_plate(folder: Path, first: int = FIRST, count: int = LAST - FIRST + 1, 
 
 
 def make_mask(path: Path) -> Path:
-    """A soft mask as an alpha."""
+    """Write a soft mask as an alpha."""
     write_image(path, disc(HEIGHT, WIDTH).numpy()[..., None], ("A",), oiio.FLOAT)
     return path
 
 
 def alphas(folder: Path) -> dict[str, bytes]:
-    """The mattes' files: name -> bytes."""
+    """Return the bytes of the mattes' files by their names."""
     return {path.name: path.read_bytes() for path in sorted(folder.glob("*.exr"))}
 
 
 def pixels(path: Path) -> np.ndarray:
-    """(H, W) of the alpha."""
+    """Return (H, W) of the alpha."""
     image = oiio.ImageBuf(str(path))
     return image.get_pixels(oiio.FLOAT)[..., image.spec().alpha_channel]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A plate with a subject that colours tell apart, and what an artist would say of it."""
+"""Draws a plate with a subject that colours tell apart, and says what an artist would say of it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ PROMPTS = Prompts(BOX, (ON,))
 
 
 def disc(radius: float = RADIUS) -> np.ndarray:
-    """(H, W) 0..1: the subject, two pixels of soft edge."""
+    """Return the subject, (H, W) 0..1, with two pixels of soft edge."""
     y, x = np.mgrid[:HEIGHT, :WIDTH] + 0.5
     return np.clip((radius - np.hypot(x - CENTRE[0], y - CENTRE[1])) / 2 + 0.5, 0, 1).astype(np.float32)
 
 
 def picture(seed: int = 0) -> np.ndarray:
-    """(H, W, 3) 0..1: an orange disc before a grainy blue-grey."""
+    """Return (H, W, 3) 0..1: an orange disc before a grainy blue-grey."""
     rng = np.random.default_rng(seed)
     alpha = disc()[..., None]
     mixed = alpha * np.float32([0.8, 0.4, 0.1]) + (1 - alpha) * np.float32([0.1, 0.2, 0.35])
@@ -40,6 +40,6 @@ def write_plate(folder: Path, frames: tuple[int, ...] = (1001, 1002)) -> str:
 
 
 def overlap(mask: np.ndarray, truth: np.ndarray) -> float:
-    """Intersection over union."""
+    """Return the intersection over the union."""
     ours, theirs = mask > 0.5, truth > 0.5
     return float((ours & theirs).sum() / (ours | theirs).sum())

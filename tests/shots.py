@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small shots on disk: real EXR plates, real masks, and weights of a toy network."""
+"""Puts small shots on disk: real EXR plates, real masks, and weights of a toy network."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HEIGHT, WIDTH = 48, 64
 
 @dataclass(frozen=True)
 class Shot:
-    """Where things are."""
+    """Says where the files of a shot are."""
 
     folder: Path
     first: int
@@ -39,7 +39,7 @@ class Shot:
         return self.folder / "out"
 
     def arguments(self, *options: str) -> list[str]:
-        """A whole 'matte' command line; later options win."""
+        """Return a whole 'matte' command line; later options win."""
         mask = [] if "--mask" in options else ["--mask", str(self.mask)]
         command = ["matte", self.plate, *mask, "--out", str(self.out / "alpha.####.exr")]
         return [*command, "--model", str(self.weights), "--settle", "1", "--accept-doubt", *options]
@@ -48,7 +48,7 @@ class Shot:
         return self.out / f"alpha.{frame:04d}.exr"
 
     def written(self) -> list[str]:
-        """Names in the output folder, hidden ones included, but for the run's record and ledger."""
+        """Return names in the output folder, hidden ones included, but for the run's record and ledger."""
         names = sorted(path.name for path in self.out.iterdir()) if self.out.is_dir() else []
         return [name for name in names if not name.endswith((".matanyone.json", ".made"))]
 
@@ -56,7 +56,7 @@ class Shot:
 def write_image(
     path: Path, pixels: np.ndarray, channels: tuple[str, ...], kind: Any = oiio.HALF, **header: Any
 ) -> None:
-    """(H, W, C) float -> an image file whose data window is its display window."""
+    """Write (H, W, C) floats as an image file whose data window is its display window."""
     spec = oiio.ImageSpec(pixels.shape[1], pixels.shape[0], pixels.shape[2], kind)
     spec.channelnames = channels
     for name, value in header.items():
@@ -68,7 +68,7 @@ def write_image(
 
 
 def read_image(path: Path) -> np.ndarray:
-    """(H, W, C) float32."""
+    """Return (H, W, C) float32."""
     image = oiio.ImageBuf(str(path))
     pixels = image.get_pixels(oiio.FLOAT)
     assert not image.has_error, image.geterror()
@@ -76,13 +76,13 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Name of each EXR file -> its bytes, but for the time at which it was written."""
+    """Return the bytes of each EXR file by its name, but for the time at which it was written."""
     date = re.compile(rb"2\d{3}:\d\d:\d\d \d\d:\d\d:\d\d")
     return {path.name: date.sub(b"", path.read_bytes()) for path in folder.glob("*.exr")}
 
 
 def make_shot(folder: Path, first: int = 1001, count: int = 6) -> Shot:
-    """Plates of a drifting pattern in scene-linear light, a soft mask, toy weights."""
+    """Write plates of a drifting pattern in scene-linear light, a soft mask, toy weights."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, plate in enumerate(plates(count, HEIGHT, WIDTH)):
         frame = first + number

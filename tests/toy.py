@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A network of toy dimensions with lively weights, and moving plates, for tests that need real parts but no skill."""
+"""Makes a network of toy dimensions with lively weights, and moving plates, for tests that need real parts but no
+skill.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,7 @@ TOY = Dims(
 
 
 def toy_network(seed: int = 4) -> MatAnyone:
-    """Deterministic weights; alphas spread over 0..1 instead of sticking to an end."""
+    """Return a network with the same weights every time; alphas spread over 0..1 instead of sticking to an end."""
     generator = torch.Generator().manual_seed(seed)
     network = MatAnyone(TOY).requires_grad_(requires_grad=False)
     for name, tensor in network.state_dict().items():
@@ -43,7 +45,7 @@ def toy_network(seed: int = 4) -> MatAnyone:
 
 
 def plates(frames: int, height: int = 48, width: int = 64, seed: int = 1) -> list[Tensor]:
-    """(3, H, W) 0..1: smooth noise that drifts to the right."""
+    """Return plates (3, H, W) 0..1: smooth noise that drifts to the right."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand((1, 3, height // 8 + 2, (width + 4 * frames) // 8 + 2), generator=generator)
     wide = torch.nn.functional.interpolate(coarse, size=(height, width + 4 * frames), mode="bicubic").clamp(0, 1)[0]
@@ -51,7 +53,7 @@ def plates(frames: int, height: int = 48, width: int = 64, seed: int = 1) -> lis
 
 
 def disc(height: int = 48, width: int = 64, radius: float = 14) -> Tensor:
-    """(H, W): a soft-edged disc."""
+    """Return (H, W) 0..1: a soft-edged disc."""
     y = torch.arange(height)[:, None] - height / 2
     x = torch.arange(width)[None] - width / 2
     return (radius + 0.5 - (x.square() + y.square()).sqrt()).clamp(0, 1)

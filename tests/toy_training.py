@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The published stages at toy size. Run under torchrun (DATA FOLDER) it trains one, as several processes."""
+"""Holds the published stages at toy size. Run under torchrun (DATA FOLDER) it trains one, as several processes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from matanyone_engine.training.recipe import MATANYONE_STAGES, TrainingStage
 
 
 def untrained() -> MatAnyone:
-    """The same weights every time."""
+    """Return a network with the same weights every time."""
     torch.manual_seed(3)
     return MatAnyone(TOY)
 
 
 def toy_stage(number: int, **changes: object) -> TrainingStage:
-    """A published stage at toy size: all its passes, losses and data."""
+    """Return a published stage at toy size: all its passes, losses and data."""
     small = {"batch": 2, "crop": (64, 80), "frames": (3, 3), "points": 64, "iterations": 4, "rate": 1e-3}
     return replace(MATANYONE_STAGES[number], **{**small, **changes})
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stranger who speaks ZeroMQ's protocol (ZMTP 3.0) by hand, and so may leave a message unfinished."""
+"""Speaks ZeroMQ's protocol (ZMTP 3.0) by hand as a stranger would, and so may leave a message unfinished."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _READY = b"\x05READY\x0bSocket-Type" + struct.pack(">I", 6) + b"DEALER"
 
 
 def connect(port: int) -> socket.socket:
-    """A connection that has greeted and may send parts."""
+    """Return a connection that has greeted and may send parts."""
     made = socket.create_connection(("127.0.0.1", port))
     made.sendall(_GREETING)
     received = b""
@@ -22,7 +22,7 @@ def connect(port: int) -> socket.socket:
 
 
 def part(data: bytes, *, more: bool = True) -> bytes:
-    """One part as it travels."""
+    """Return one part as it travels."""
     return bytes([2 | more]) + struct.pack(">Q", len(data)) + data
 
 

@@ -46,7 +46,7 @@ def write(path):
 
 
 def read(path):
-    """What a scene says, by today's names."""
+    """Print what a scene says, by today's names."""
     bpy.ops.wm.open_mainfile(filepath=path)
     shot = bpy.context.scene.matanyone
     (thing,) = shot.objects

@@ -57,7 +57,7 @@ TINY = Dims(
 
 
 def tiny_weights(path: Path) -> None:
-    """Random weights that give alphas between 0 and 1."""
+    """Write random weights that give alphas between 0 and 1."""
     generator = torch.Generator().manual_seed(7)
     network = MatAnyone(TINY).requires_grad_(requires_grad=False)
     for name, tensor in network.state_dict().items():
@@ -71,7 +71,7 @@ def tiny_weights(path: Path) -> None:
 
 
 def write_shot(out: Path) -> None:
-    """Plates, a mask and weights."""
+    """Write plates, a mask and weights."""
     for number, plate in enumerate(plates(COUNT, SIDE, SIDE)):
         pixels = plate.permute(1, 2, 0).numpy()
         shots.write_image(out / f"plate.{FIRST + number}.exr", pixels, ("R", "G", "B"))
@@ -80,7 +80,7 @@ def write_shot(out: Path) -> None:
 
 
 def arguments(out: Path, name: str, *more: str) -> list[str]:
-    """A command line of matte; file names are relative, so that nothing depends on this machine."""
+    """Return a command line of matte; file names are relative, so that nothing depends on this machine."""
     command = ["matte", "plate.####.exr", "--mask", "mask.exr@1001", "--out", f"{name}/alpha.####.exr"]
     return [
         *command,
@@ -97,7 +97,7 @@ def arguments(out: Path, name: str, *more: str) -> list[str]:
 
 
 def write_run(out: Path) -> None:
-    """A finished run with its sidecars and its cache, and the same job as a file."""
+    """Write a finished run with its sidecars and its cache, and the same job as a file."""
     os.environ["MATANYONE_ENGINE_CACHE"] = str(out / "cache")
     assert main(arguments(out, "finished")) == 0
     assert main([*arguments(out, "finished"), "--save-job", "job.json"]) == 0
@@ -105,7 +105,7 @@ def write_run(out: Path) -> None:
 
 
 def write_stopped_run(out: Path) -> None:
-    """A run that was stopped after two frames, with its resume point and no cache."""
+    """Write a run that was stopped after two frames, with its resume point and no cache."""
     job = MatteJob("plate.####.exr", "mask.exr", "stopped/alpha.####.exr", mask_frame=FIRST, settle_passes=1)
     network, weights = load_vetted("weights.safetensors", "cpu", "exact")
 
@@ -117,7 +117,7 @@ def write_stopped_run(out: Path) -> None:
 
 
 def write_store(out: Path) -> dict[str, Any]:
-    """The state of an engine that was stopped with a session of three frames."""
+    """Write the state of an engine that was stopped with a session of three frames."""
     options = say.Options(settle_passes=1, colorspace="sRGB", reply="f4")
     folder = out / "engine"
     with running(folder, model=str(out / "weights.safetensors")) as engine, engine.client() as client:
@@ -143,7 +143,7 @@ def write_store(out: Path) -> dict[str, Any]:
 
 
 def write_script(out: Path) -> dict[str, Any]:
-    """A Nuke script with a MatAnyone node, as the fake Nuke saves it, and what its knobs say."""
+    """Write a Nuke script with a MatAnyone node, as the fake Nuke saves it, and what its knobs say."""
     from nuke_host import Host, installed
 
     with tempfile.TemporaryDirectory() as folder:
@@ -161,7 +161,7 @@ def write_script(out: Path) -> dict[str, Any]:
 
 
 def write_blend(out: Path, blender: str) -> None:
-    """A .blend file with the extension's properties."""
+    """Write a .blend file with the extension's properties."""
     with tempfile.TemporaryDirectory() as folder:
         import_extension(Path(folder))
         script = Path(__file__).parent / "in_blender.py"

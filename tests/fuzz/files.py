@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whole image files of every writer of OpenImageIO, and movies of several containers, for the fuzz lane to damage."""
+"""Writes whole image files by every writer of OpenImageIO, and movies of several containers, for the fuzz lane to
+damage.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fuzz lane: damaged messages, job files, images and movies, for as many minutes as you give it.
+"""Feeds damaged messages, job files, images and movies to the readers, for as many minutes as you give it.
 
     make fuzz MINUTES=10
     python tests/fuzz/lane.py --minutes 10 [--seed 7] [--only images] [--out fuzz_finds]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Messages and job files with anything in them: what is not refused must come out as it went in."""
+"""Makes messages and job files with anything in them: what is not refused must come out as it went in."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _LEAVES = st.one_of(st.none(), st.booleans(), _NUMBERS, _WORDS, st.text(max_size
 
 
 def _fields_of(*kinds: Any) -> st.SearchStrategy[dict[str, Any]]:
-    """An object with some of the fields of these kinds, which hold anything."""
+    """Return an object with some of the fields of these kinds, which hold anything."""
     names = sorted({field.name for kind in kinds for field in dataclasses.fields(kind)})
     return st.dictionaries(st.sampled_from(names), _LEAVES, max_size=6)
 
@@ -51,7 +51,7 @@ _ANYTHING = st.recursive(
 
 @st.composite
 def parts(draw: Any) -> list[bytes]:
-    """Raw parts, or a header of a known type whose fields hold anything."""
+    """Return raw parts, or a header of a known type whose fields hold anything."""
     if draw(st.integers(0, 9)) == 0:
         return draw(st.lists(st.binary(max_size=40), max_size=8))
     name = draw(st.sampled_from(sorted(say.MESSAGES)))
@@ -67,7 +67,7 @@ def parts(draw: Any) -> list[bytes]:
 @round_of
 @given(parts())
 def check_message(message: list[bytes]) -> None:
-    """A message is refused with a WireError, or is the same after another journey."""
+    """Check that a message is refused with a WireError, or is the same after another journey."""
     try:
         packet = decode(message)
         verify(packet)
@@ -81,7 +81,7 @@ def check_message(message: list[bytes]) -> None:
 
 @st.composite
 def job_texts(draw: Any) -> str:
-    """A job file in which some things are not as they should be."""
+    """Return a job file in which some things are not as they should be."""
     job: dict[str, Any] = {"plate": "p.####.exr", "mask": "m.exr", "out": "o.####.exr"}
     for name in draw(st.lists(st.sampled_from([field.name for field in dataclasses.fields(say.Job)]), max_size=4)):
         job[name] = draw(_ANYTHING)
@@ -98,7 +98,9 @@ def job_texts(draw: Any) -> str:
 @round_of
 @given(job_texts(), st.text(max_size=40))
 def check_job_file(text: str, rules: str) -> None:
-    """A job file is refused with an error of the family, or is the same when it is written and read again."""
+    """Check that a job file is refused with an error of the family, or is the same when it is written and read
+    again.
+    """
     try:
         file = read_job_file(text)
     except WireError:

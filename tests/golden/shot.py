@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The golden shot: what is run, for recording and for checking."""
+"""Defines the golden shot: what is run, for recording and for checking."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ POLICIES = {
 
 
 def alphas_of(network: MatAnyone, shot: torch.Tensor, mask: torch.Tensor) -> dict[str, np.ndarray]:
-    """Policy name -> alphas (T, H, W) of the shot (T, 3, H, W)."""
+    """Return the alphas (T, H, W) of the shot (T, 3, H, W) under each policy."""
     results = {}
     for name, policy in POLICIES.items():
         session = MattingSession(network, policy, warm_up_passes=2)

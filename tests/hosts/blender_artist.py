@@ -37,7 +37,7 @@ def preferences(**values):
 
 
 def scene(blend=None):
-    """A new file, or an old one."""
+    """Open a new file, or an old one."""
     if blend:
         bpy.ops.wm.open_mainfile(filepath=blend)
     else:
@@ -79,26 +79,26 @@ def mask(points, size, name="roto", feather=0.0, falloff="LINEAR"):
 
 
 def painted(values, size, name="painted"):
-    """A float image that exists in Blender only. values: rows of grey from the top."""
+    """Make a float image that exists in Blender only. values: rows of grey from the top."""
     image = bpy.data.images.new(name, *size, float_buffer=True, is_data=True)
     flat = [channel for row in reversed(values) for value in row for channel in (value, value, value, 1.0)]
     image.pixels.foreach_set(flat)
 
 
 def paint(size, name):
-    """A float image of one grey, 0.25, that exists in Blender only."""
+    """Make a float image of one grey, 0.25, that exists in Blender only."""
     image = bpy.data.images.new(name, *size, float_buffer=True, is_data=True)
     image.generated_color = (0.25, 0.25, 0.25, 1.0)
     image.pixels[0] = 0.25
 
 
 def load_image(file):
-    """A picture on disk, as data."""
+    """Load a picture on disk, as data."""
     bpy.data.images.load(file).colorspace_settings.name = "Non-Color"
 
 
 def delete(file):
-    """Somebody deletes a file."""
+    """Delete a file, as somebody else would."""
     Path(file).unlink()
 
 
@@ -114,7 +114,7 @@ def key(frame, mask=None, image=None, object=0):
 
 
 def clip_editor(clip, mask):
-    """What mask operators need: a window with a Movie Clip editor."""
+    """Return what mask operators need: a window with a Movie Clip editor."""
     window = bpy.context.window_manager.windows[0]
     area = window.screen.areas[0]
     area.ui_type = "CLIP_EDITOR"
@@ -136,7 +136,9 @@ def animate(mask, frame, by):
 
 
 def track(mask, places):
-    """A tracked point, and the mask's points tied to it. places: clip frame -> x, y, 0..1 from the bottom left."""
+    """Make a tracked point, and tie the mask's points to it. places: x, y on each clip frame, 0..1 from the bottom
+    left.
+    """
     clip, drawn = shot().clip, bpy.data.masks[mask]
     tracks = clip.tracking.tracks
     added = tracks.new(name="nose", frame=1)
@@ -151,12 +153,12 @@ def track(mask, places):
 
 
 def track_again(frame, place):
-    """The point is found somewhere else."""
+    """Let the tracked point be found somewhere else."""
     shot().clip.tracking.tracks["nose"].markers.insert_frame(frame, co=place)
 
 
 def move(mask, by):
-    """Edit a mask: every point, in mask units."""
+    """Move every point of a mask, in mask units."""
     for point in bpy.data.masks[mask].layers[0].splines[0].points:
         for part in ("co", "handle_left", "handle_right"):
             getattr(point, part).x += by
@@ -168,7 +170,7 @@ def at(frame):
 
 
 def work_folder(blocked):
-    """Whether the extension's own folder can be written: a file stands where it should be."""
+    """Say whether the extension's own folder can be written: otherwise a file stands in its place."""
     folder = Path(bpy.utils.extension_path_user(ID, path="work"))
     if blocked:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -208,7 +210,7 @@ def run(operator, **options):
 
 
 def clicked(frame):
-    """What was kept of the clicks of a key, and its picture."""
+    """Return what was kept of the clicks of a key, and its picture."""
     scene = importlib.import_module(f"{ID}.scene")
     key = next(key for key in shot().objects[0].keys if key.frame == frame)
     pointing = scene.pointing_at(shot(), frame)
@@ -216,7 +218,7 @@ def clicked(frame):
 
 
 def copy(file, to):
-    """Somebody copies a file."""
+    """Copy a file, as somebody else would."""
     shutil.copyfile(file, to)
 
 
@@ -285,7 +287,7 @@ def add_mask(mask=None, **options):
 
 
 def new_scene(name):
-    """One more scene in the file, to work in."""
+    """Add one more scene to the file, to work in."""
     bpy.context.window_manager.windows[0].scene = bpy.data.scenes.new(name)
 
 
@@ -308,17 +310,17 @@ def relative_plate():
 
 
 def property_of(name, fact):
-    """A fact of a setting; None where this Blender does not know it."""
+    """Return a fact of a setting; None where this Blender does not know it."""
     return {"value": getattr(type(shot()).bl_rna.properties[name], fact, None)}
 
 
 def paths():
-    """Where images say that they are."""
+    """Return where images say that they are."""
     return {"images": {image.name: image.filepath for image in bpy.data.images if image.source != "GENERATED"}}
 
 
 def stale():
-    """What the panel says, at first and once the second Blender has been asked."""
+    """Return what the panel says, at first and once the second Blender has been asked."""
     session = importlib.import_module(f"{ID}.session")
     session.now.records.clear()
     at_once = session.stale(shot())
@@ -332,7 +334,7 @@ def stale():
 
 
 def render(frame, file, size):
-    """What the compositor makes of one frame, in scene-linear floats."""
+    """Write what the compositor makes of one frame, in scene-linear floats."""
     settings = bpy.context.scene.render
     settings.resolution_x, settings.resolution_y = size
     settings.resolution_percentage = 100
@@ -348,7 +350,7 @@ def save(file):
 
 
 def found_after(file):
-    """Whether a run would find its scene again once the .blend is saved under another name."""
+    """Return whether a run would find its scene again once the .blend is saved under another name."""
     session = importlib.import_module(f"{ID}.session")
     identity = session.identity(bpy.context.scene)
     bpy.ops.wm.save_as_mainfile(filepath=file)
@@ -356,7 +358,7 @@ def found_after(file):
 
 
 def found_in_another_file():
-    """Whether a run of a file that was never saved would take a new file for its own."""
+    """Return whether a run of a file that was never saved would take a new file for its own."""
     session = importlib.import_module(f"{ID}.session")
     identity = session.identity(bpy.context.scene)
     bpy.ops.wm.read_homefile(use_empty=True)
@@ -384,7 +386,7 @@ def uninstall():
 
 
 def left():
-    """Anything of ours that Blender still knows."""
+    """Return anything of ours that Blender still knows."""
     return {
         "types": [name for name in dir(bpy.types) if "MATANYONE" in name.upper()],
         "scene": hasattr(bpy.types.Scene, "matanyone"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Blenders for the tests of the extension."""
+"""Gives the extension's tests their Blenders."""
 
 from __future__ import annotations
 

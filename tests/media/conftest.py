@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real image files for the media tests, written with OpenImageIO directly."""
+"""Gives the media tests real image files, written with OpenImageIO directly."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ import pytest
 
 @pytest.fixture
 def write_image(tmp_path: Path) -> Callable[..., Path]:
-    """write_image(name, pixels (H, W, C), pixel_format, ...) -> path of the file below tmp_path."""
+    """Return write_image(name, pixels (H, W, C), pixel_format, ...), which returns the path of the file below
+    tmp_path.
+    """
 
     def write(
         name: str,
@@ -52,7 +54,7 @@ def write_image(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def ramp() -> Callable[..., np.ndarray]:
-    """ramp(height, width, channels): float32, every value different and exact in half."""
+    """Return ramp(height, width, channels): float32, every value different and exact in half."""
 
     def make(height: int, width: int, channels: int = 3) -> np.ndarray:
         count = height * width * channels

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training data for the tests of the recipe."""
+"""Makes training data for the tests of the recipe."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from matanyone_engine.training.synthetic import write_clip
 
 @pytest.fixture(scope="session")
 def every_layout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A root with a tiny copy of every layout; read only."""
+    """Return a root with a tiny copy of every layout; it is read only."""
     return write_everything(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="session")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A root with two drawn clips and backgrounds; read only."""
+    """Return a root with two drawn clips and backgrounds; it is read only."""
     root = tmp_path_factory.mktemp("drawn")
     for number in (1, 9):
         write_clip(root / "mat_vid/Drawn", number, 3)

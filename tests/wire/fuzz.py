@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A coverage-guided fuzzer on the codec: anything but a packet or a WireError is a defect. Not part of the test run.
+"""Fuzzes the codec, guided by coverage: anything but a packet or a WireError is a defect. It is not part of the test
+run.
 
 pip install atheris && python tests/wire/fuzz.py -max_total_time=300
 """
@@ -25,7 +26,7 @@ _PAYLOAD = [field.name for field in dataclasses.fields(Payload)]
 
 
 def value(given: atheris.FuzzedDataProvider, depth: int = 0) -> object:
-    """Anything that JSON has."""
+    """Return anything that JSON has."""
     leaves = [
         lambda: None,
         given.ConsumeBool,
@@ -43,7 +44,7 @@ def value(given: atheris.FuzzedDataProvider, depth: int = 0) -> object:
 
 
 def one(data: bytes) -> None:
-    """Raw parts, or a header of a known type whose fields hold anything."""
+    """Feed the codec raw parts, or a header of a known type whose fields hold anything."""
     given = atheris.FuzzedDataProvider(data)
     if given.ConsumeIntInRange(0, 9) == 0:
         parts = [given.ConsumeBytes(40) for _ in range(given.ConsumeIntInRange(0, 8))]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/job.schema.json, made from wire/jobfile.py. To write it again: python tests/wire/job_schema.py."""
+"""Makes docs/job.schema.json from wire/jobfile.py. To write it again: python tests/wire/job_schema.py."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
 
 def typed(hint: Any) -> dict[str, Any]:
-    """An annotation -> what JSON may hold."""
+    """Return what JSON may hold for an annotation."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Union:
         return {"anyOf": [typed(arguments[0]), {"type": "null"}]}
@@ -40,7 +40,7 @@ def typed(hint: Any) -> dict[str, Any]:
 
 
 def described(kind: Any) -> dict[str, Any]:
-    """A dataclass -> the object that stands for it."""
+    """Return the object that stands for a dataclass."""
     said, hints = notes(kind), typing.get_type_hints(kind)
     fields = [field for field in dataclasses.fields(kind) if field.name not in OF_A_RUN]
     absent = dataclasses.MISSING
@@ -54,7 +54,7 @@ def described(kind: Any) -> dict[str, Any]:
 
 
 def schema() -> dict[str, Any]:
-    """The whole document."""
+    """Return the whole document."""
     top = described(JobFile)
     kinds = {kind.__name__: described(kind) for kind in KINDS}
     kinds["Job"]["properties"]["licence"]["enum"] = list(LICENCES)
@@ -71,7 +71,7 @@ def schema() -> dict[str, Any]:
 
 
 def written() -> str:
-    """As it stands on disk."""
+    """Return the document as it stands on disk."""
     return json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tables of docs/protocol.md, made from wire/. To write them again: python tests/wire/protocol_reference.py."""
+"""Makes the tables of docs/protocol.md from wire/. To write them again: python tests/wire/protocol_reference.py."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BEGIN, END = "<!-- made from wire/ -->", "<!-- end -->"
 
 
 def notes(kind: Any) -> dict[str, str]:
-    """What stands below each field of a dataclass."""
+    """Return what stands below each field of a dataclass."""
     tree = ast.parse(inspect.getsource(kind)).body[0]
     assert isinstance(tree, ast.ClassDef)
     found = {}
@@ -31,7 +31,7 @@ def notes(kind: Any) -> dict[str, str]:
 
 
 def written(hint: str) -> str:
-    """A type as JSON has it."""
+    """Return a type as JSON has it."""
     words = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
     for python, json in words.items():
         hint = hint.replace(python, json)
@@ -39,7 +39,7 @@ def written(hint: str) -> str:
 
 
 def fields(kind: Any) -> list[str]:
-    """A line for each field."""
+    """Return a line for each field."""
     said = notes(kind)
     lines = []
     for field in dataclasses.fields(kind):
@@ -50,7 +50,7 @@ def fields(kind: Any) -> list[str]:
 
 
 def message(kind: Any) -> list[str]:
-    """A paragraph for each message."""
+    """Return a paragraph for each message."""
     lines = ["", f"### {type_name(kind)}", "", " ".join((kind.__doc__ or "").split())]
     if kind in EXCHANGES:
         exchange = EXCHANGES[kind]
@@ -65,7 +65,7 @@ def message(kind: Any) -> list[str]:
 
 
 def reference() -> str:
-    """Everything between the marks."""
+    """Return everything between the marks."""
     lines = ["", "## Messages"]
     for kind in MESSAGES.values():
         lines += message(kind)
@@ -85,7 +85,7 @@ def reference() -> str:
 
 
 def rewritten(document: str) -> str:
-    """The document with its tables made anew."""
+    """Return the document with its tables made anew."""
     before, _, rest = document.partition(BEGIN)
     after = rest.partition(END)[2]
     return f"{before}{BEGIN}\n{reference()}\n{END}{after}"

@@ -23,12 +23,12 @@ _WORDS = re.compile(r"[A-Za-z_][\w.]*")
 
 
 class NkError(Exception):
-    """Not a script that Nuke would read as it was meant."""
+    """Says that a script is not one that Nuke would read as it was meant."""
 
 
 @dataclass
 class UserKnob:
-    """One addUserKnob."""
+    """Holds one addUserKnob."""
 
     code: int
     name: str
@@ -41,7 +41,7 @@ class UserKnob:
 
 @dataclass
 class NkNode:
-    """One node; a group has its children."""
+    """Holds one node; a group has its children."""
 
     kind: str
     line: int
@@ -88,7 +88,7 @@ class _Reader:
         return found
 
     def word(self) -> tuple[str, bool]:
-        """(value, whether it was braced). Stays on its line unless quoted or braced."""
+        """Return the next word, and whether it was braced. It stays on its line unless quoted or braced."""
         first = self.peek()
         if first == '"':
             return self._quoted(), False
@@ -128,7 +128,7 @@ def _unescaped(match: re.Match[str]) -> str:
 
 
 def words_of(text: str) -> list[str]:
-    """A braced list as its words."""
+    """Return a braced list as its words."""
     reader, found = _Reader(text), []
     reader.skip(" \t\n")
     while not reader.end():
@@ -138,7 +138,7 @@ def words_of(text: str) -> list[str]:
 
 
 def read_script(text: str) -> list[NkNode]:
-    """The nodes of a script, groups with theirs. Raises NkError."""
+    """Return the nodes of a script, groups with theirs. Raises NkError."""
     return _Script(_Reader(text)).nodes("")
 
 
@@ -147,7 +147,7 @@ class _Script:
         self.reader = reader
 
     def nodes(self, group: str) -> list[NkNode]:
-        """Statements up to the end, or to end_group inside a group. Each level has a stack of its own."""
+        """Read statements up to the end, or to end_group inside a group. Each level has a stack of its own."""
         reader, found = self.reader, []
         stack: list[NkNode | None] = []
         named: dict[str, NkNode | None] = {"cut_paste_input": None}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""nuke -t, faked: python nuke_t.py SCRIPT.py ARGUMENTS runs init.py of every NUKE_PATH folder, then the script."""
+"""Fakes nuke -t: python nuke_t.py SCRIPT.py ARGUMENTS runs init.py of every NUKE_PATH folder, then the script."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    """As Nuke does: the folders of NUKE_PATH are on sys.path."""
+    """Run the script as Nuke does: the folders of NUKE_PATH are on sys.path."""
     import nuke
 
     nuke.fake_start(gui=False, version=os.environ.get("FAKE_NUKE_VERSION", "14.0v1"))

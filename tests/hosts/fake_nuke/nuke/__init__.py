@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A strict fake of Nuke's Python module: what it has behaves as documented, what the real one would refuse raises.
+"""Fakes Nuke's Python module strictly: what it has behaves as documented, what the real one would refuse raises.
 
 It knows what the MatAnyone node needs and nothing else. Its names and signatures are held against the public stubs
 (types-nuke) by tests/hosts/test_nuke_fake.py. It renders for real (_pixels.py). It is not Nuke: docs/nuke.md.
@@ -49,11 +49,11 @@ _the_root: Root
 
 
 class CancelledError(Exception):
-    """The artist cancelled a render."""
+    """Says that the artist cancelled a render."""
 
 
 def fake_start(gui: bool, version: str = "14.0v1") -> None:
-    """A new Nuke: an empty, unsaved script, no callbacks. In this process, so on this thread.
+    """Start a new Nuke: an empty, unsaved script, no callbacks. It is in this process, so on this thread.
 
     version: from 17.1 on, ProgressTask is bound by pybind11, which converts nothing that was not asked for.
     """
@@ -215,7 +215,7 @@ def scriptClear() -> None:
 
 
 def nodeCopy(s: str) -> None:
-    """The selected nodes, to a file."""
+    """Write the selected nodes to a file."""
     from . import _script
 
     with open(s, "w", encoding="utf-8") as file:
@@ -284,13 +284,13 @@ def executeInMainThread(call: Callable[..., Any], args: Any = (), kwargs: Any = 
 
 
 def _take(value: Any, kind: type) -> None:
-    """As pybind11 takes arguments: a value of another type is a TypeError."""
+    """Take arguments as pybind11 does: a value of another type is a TypeError."""
     if (NUKE_VERSION_MAJOR, NUKE_VERSION_MINOR) >= (17, 1) and type(value) is not kind:
         raise TypeError(f"incompatible function arguments: expected {kind.__name__}, got {value!r}")
 
 
 class ProgressTask:
-    """May be used from any one thread."""
+    """Shows progress; any one thread may use it."""
 
     def __init__(self, name: str) -> None:
         session.need_gui("ProgressTask")
@@ -382,7 +382,7 @@ def tprint(*args: Any, sep: str = " ", end: str = "\n", file: Any = None) -> Non
 
 
 class Menu:
-    """Of the GUI."""
+    """Holds a menu of the GUI."""
 
     def __init__(self, name: str) -> None:
         self._name = name

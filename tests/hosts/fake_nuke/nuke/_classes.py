@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Node classes, their inputs and knobs, by the names that Nuke 17.0 lists for its nodes. Only these exist."""
+"""Defines node classes, their inputs and knobs, by the names that Nuke 17.0 lists for its nodes. Only these exist."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from . import _knobs as k
 
 
 class NodeClass(NamedTuple):
-    """inputs: (fewest, most). knobs: name -> makes one."""
+    """Describes a class of nodes. inputs: (fewest, most). knobs: by its name, what makes one."""
 
     inputs: tuple[int, int]
     knobs: dict[str, Callable[[str], Any]]
@@ -135,13 +135,13 @@ WRITE_EXR: dict[str, Callable[[str], Any]] = {
 
 
 def make_knobs(kind: str) -> dict[str, Any]:
-    """Fresh knobs of a class. Raises KeyError for a class that is not there."""
+    """Make fresh knobs of a class. Raises KeyError for a class that is not there."""
     about = CLASSES[kind]
     off = {"disable": k.Disable_Knob} if about.can_be_off else {}
     return {name: make(name) for name, make in {**_COMMON, **off, **about.knobs}.items()}
 
 
 def knob_names(kind: str, knobs: dict[str, str]) -> set[str]:
-    """What a saved node of this class may set."""
+    """Return what a saved node of this class may set."""
     more = set(WRITE_EXR) if kind == "Write" and knobs.get("file_type") == "exr" else set()
     return set(make_knobs(kind)) | more

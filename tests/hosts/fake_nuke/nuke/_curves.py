@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Roto shapes, as far as they are asked for: polygons whose points are keyed together. Saved as JSON, unlike Nuke's."""
+"""Holds roto shapes, as far as they are asked for: polygons whose points are keyed together. They are saved as JSON,
+unlike Nuke's.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from collections.abc import Iterator
 
 
 class AnimControlPoint:
-    """A point over time, in pixels from the bottom left."""
+    """Holds a point over time, in pixels from the bottom left."""
 
     def __init__(self) -> None:
         self.keys: dict[float, tuple[float, float]] = {}
@@ -38,7 +40,7 @@ class ShapeControlPoint:
 
 
 class Shape:
-    """A polygon."""
+    """Holds a polygon."""
 
     def __init__(self, knob: object = None, *points: tuple[float, float]) -> None:
         self.points: list[ShapeControlPoint] = []

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where pixels are computed: here if this Python has OpenImageIO, else by a Python that has it (FAKE_NUKE_PYTHON).
+"""Chooses where pixels are computed: here if this Python has OpenImageIO, else by a Python that has it
+(FAKE_NUKE_PYTHON).
 
 The helper gets the script as text and answers lines of JSON, so that the add-on can be run by the bare Pythons of
 every Nuke and still render real files.
@@ -20,7 +21,7 @@ _helper: Any = None
 
 
 def describe(node: Any, frame: float, view: str) -> tuple[list[str], tuple[int, int, float]]:
-    """Channels; width, height, pixel aspect. Raises RuntimeError as Nuke does."""
+    """Return channels, width, height and pixel aspect. Raises RuntimeError as Nuke does."""
     if _HERE:
         from ._pixels import render
 
@@ -31,7 +32,7 @@ def describe(node: Any, frame: float, view: str) -> tuple[list[str], tuple[int, 
 
 
 def write(node: Any, frame: int, view: str) -> None:
-    """One file of a Write. Raises RuntimeError as Nuke does."""
+    """Write one file of a Write. Raises RuntimeError as Nuke does."""
     if _HERE:
         from ._pixels import write as write_here
 
@@ -60,7 +61,7 @@ def _asked(do: str, node: Any, frame: float, view: str) -> Any:
 
 
 def serve() -> None:
-    """The helper: a Nuke without callbacks that draws what it is told."""
+    """Run as the helper: a Nuke without callbacks that draws what it is told."""
     import nuke
 
     from . import _script

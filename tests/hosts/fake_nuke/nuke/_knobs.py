@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Knob classes, by the names and methods of the public stubs (types-nuke). Wrong values and types raise."""
+"""Defines knob classes, by the names and methods of the public stubs (types-nuke). Wrong values and types raise."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _HASHES = re.compile(r"#+")
 
 
 class Knob:
-    """One value of a node, or of no node yet."""
+    """Holds one value of a node, or of no node yet."""
 
     default: Any = ""
 
@@ -119,7 +119,7 @@ class Knob:
         return True
 
     def fromScript(self, script: str) -> None:
-        """The value as a script says it."""
+        """Take the value as a script says it."""
         session.need_main(f"{self._name}.fromScript")
         expression = re.fullmatch(r"\{\{(.*)\}\}", script)
         if expression is not None:
@@ -136,7 +136,7 @@ class Knob:
         return f'{{{{"{self._expression}"}}}}' if self._expression else self._written(self._value)
 
     def _read_curve(self, script: str) -> None:
-        """'{curve x1001 0.5 x1002 0.7}': all keys at once, and no other than these."""
+        """Read '{curve x1001 0.5 x1002 0.7}': it sets all keys at once, and no other than these."""
         words = script.strip("{}").split()[1:]
         if not isinstance(self, Array_Knob) or self._flags & NO_ANIMATION:
             raise Refused(f"{self._name} takes no curve")
@@ -177,7 +177,7 @@ class Knob:
 
 
 class Array_Knob(Knob):
-    """Numbers."""
+    """Holds numbers."""
 
     default: Any = 0.0
 
@@ -243,7 +243,7 @@ class Disable_Knob(Boolean_Knob):
 
 
 class PlacedKnob(Array_Knob):
-    """Several numbers that are a place in the picture, with a handle in the viewer."""
+    """Holds several numbers that are a place in the picture, with a handle in the viewer."""
 
     _count = 0
 
@@ -262,7 +262,9 @@ class PlacedKnob(Array_Knob):
         return list(super().value())
 
     def _drag(self, *place: float) -> None:
-        """What the artist does in the viewer (for tests). Nuke shows no handle of a hidden knob or a closed panel."""
+        """Drag the handle as the artist does in the viewer (for tests). Nuke shows no handle of a hidden knob or a
+        closed panel.
+        """
         if not session.gui:
             raise Refused("there is no viewer under nuke -t")
         if self._flags & INVISIBLE or self._node is None or not self._node._panel_open:
@@ -281,7 +283,7 @@ class XY_Knob(PlacedKnob):
 
 
 class WH_Knob(Array_Knob):
-    """A size: both ways at once, as one number; two apart are not known here."""
+    """Holds a size: both ways at once, as one number; two apart are not known here."""
 
 
 class Unsigned_Knob(Array_Knob):
@@ -321,7 +323,7 @@ class Enumeration_Knob(Unsigned_Knob):
 class String_Knob(Knob):
     @main_only
     def getText(self, oc: Any = None) -> str:
-        """As typed."""
+        """Return the text as typed."""
         self._alive()
         return str(self._value)
 
@@ -339,7 +341,7 @@ class Multiline_Eval_String_Knob(EvalString_Knob):
 class File_Knob(EvalString_Knob):
     @main_only
     def getEvaluatedValue(self, oc: Any = None) -> str | None:
-        """TCL run, frames as %04d; None where there is nothing."""
+        """Return the name with TCL run and frames as %04d; None where there is nothing."""
         self._alive()
         return _HASHES.sub(lambda match: f"%0{len(match[0])}d", _tcl.evaluated(self._value, self._node)) or None
 
@@ -398,7 +400,7 @@ class Format_Knob(Knob):
 
 
 class CurveKnob(Knob):
-    """Of Roto: the shapes."""
+    """Holds the shapes of a Roto."""
 
     def __init__(self, name: str, label: str = "") -> None:
         super().__init__(name, label)
@@ -417,7 +419,7 @@ class CurveKnob(Knob):
 
 
 class Channel_Knob(Knob):
-    """One channel, of a layer that exists."""
+    """Holds one channel, of a layer that exists."""
 
     default = "none"
 

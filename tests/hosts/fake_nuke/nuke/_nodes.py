@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nodes, by the names and methods of the public stubs."""
+"""Defines nodes, by the names and methods of the public stubs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Format:
 
 
 class Node:
-    """Anything in a script."""
+    """Holds anything in a script."""
 
     def __init__(self, kind: str, parent: Any) -> None:
         session.need_main(f"making a {kind}")
@@ -109,7 +109,7 @@ class Node:
         return self._knobs[name]
 
     def _file_type_knobs(self) -> None:
-        """A Write gets its format's knobs with its file type."""
+        """Give a Write its format's knobs with its file type."""
         if self._kind == "Write" and self._knobs["file_type"]._value == "exr" and "datatype" not in self._knobs:
             for name, make in _classes.WRITE_EXR.items():
                 self._own(make(name))
@@ -245,7 +245,7 @@ class Node:
 
 
 def retimed(node: Any, frame: float) -> int:
-    """The input's frame that a Retime shows on a frame."""
+    """Return the input's frame that a Retime shows on a frame."""
     knobs = node._knobs
     if knobs["filter"]._value == "box":
         raise Refused("this fake's Retime does not blend frames: set its filter to none")
@@ -254,7 +254,7 @@ def retimed(node: Any, frame: float) -> int:
 
 
 class Group(Node):
-    """A node with nodes inside."""
+    """Holds a node with nodes inside."""
 
     def __init__(self, kind: str, parent: Any) -> None:
         super().__init__(kind, parent)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a node's image is, for real: Reads and Writes go through OpenImageIO. Pixels are planes, rows from the top."""
+"""Computes what a node's image is, for real: Reads and Writes go through OpenImageIO. Pixels are planes, rows from the
+top.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ _SHOWN_AS_ALL = ("rgba.red", "rgba.green", "rgba.blue")
 
 @dataclass
 class Image:
-    """planes: channel -> (height, width) float32."""
+    """Holds a picture. planes: each channel, (height, width) float32."""
 
     width: int
     height: int
@@ -34,7 +36,7 @@ class Image:
 
 
 def render(node: Any, frame: float, view: str) -> Image:
-    """What Nuke would draw. Raises RuntimeError where Nuke has an error; Refused for what is not known here."""
+    """Return what Nuke would draw. Raises RuntimeError where Nuke has an error; Refused for what is not known here."""
     if node is None:
         raise RuntimeError("an input is not connected")
     off = node._knobs.get("disable")
@@ -68,7 +70,7 @@ def _group_input(node: Any, frame: float, view: str) -> Image:
 
 
 def file_of(text: str, frame: int, view: str) -> str:
-    """C's printf, as Nuke pads: the sign of a negative frame is one of the digits."""
+    """Fill in a frame as C's printf does and Nuke pads: the sign of a negative frame is one of the digits."""
     import re
 
     text = text.replace("%V", view).replace("%v", view[0])
@@ -135,7 +137,7 @@ def _channels_of(name: str) -> tuple[str, ...]:
 
 
 def write(node: Any, frame: int, view: str) -> Path:
-    """One file of a Write. Raises RuntimeError as nuke.execute does."""
+    """Write one file of a Write. Raises RuntimeError as nuke.execute does."""
     knobs = node.knobs()
     if knobs["file_type"]._value != "exr" or not knobs["raw"]._value:
         raise Refused(f"{node._full_name()}: this fake writes raw exr only")
@@ -150,7 +152,7 @@ def write(node: Any, frame: int, view: str) -> Path:
 
 
 def _wanted(channels: str) -> dict[str, str]:
-    """Channel -> its name in an EXR."""
+    """Return for each channel its name in an EXR."""
     if channels == "rgb":
         return {_RASTER[name]: name for name in "RGB"}
     if channels in ("rgba.alpha", "alpha"):
@@ -193,7 +195,7 @@ def _copy(node: Any, frame: float, view: str) -> Image:
 
 
 def _in_format(image: Image) -> Image:
-    """Without its overscan: what a viewer of the format shows, and as far as this fake combines pictures."""
+    """Cut off the overscan: what is left is what a viewer of the format shows, and all that this fake combines."""
     rim = image.margin
     if not rim:
         return image
@@ -202,7 +204,7 @@ def _in_format(image: Image) -> Image:
 
 
 def _adjusted(node: Any, frame: float, view: str) -> Image:
-    """AdjBBox: more of the picture beyond its format, which repeats its border here."""
+    """Do as AdjBBox does: show more of the picture beyond its format, which repeats its border here."""
     below = _through(node, frame, view)
     rim = int(node._knobs["numpixels"]._value)
     planes = {name: np.pad(plane, rim, mode="edge") for name, plane in below.planes.items()}
@@ -210,7 +212,7 @@ def _adjusted(node: Any, frame: float, view: str) -> Image:
 
 
 def _placed(plane: np.ndarray | None, onto: Image) -> np.ndarray:
-    """Of another format: from the bottom left corner, as Nuke does."""
+    """Place a picture of another format from the bottom left corner, as Nuke does."""
     full = np.zeros((onto.height, onto.width), np.float32)
     if plane is not None:
         rows, columns = min(plane.shape[0], onto.height), min(plane.shape[1], onto.width)
@@ -242,7 +244,7 @@ def _roto(node: Any, frame: float, view: str) -> Image:
 
 
 def _polygon(points: list[tuple[float, float]], width: int, height: int) -> np.ndarray:
-    """Even-odd, 4 x 4 samples a pixel; y counts from the bottom."""
+    """Draw a polygon, even-odd, with 4 x 4 samples a pixel; y counts from the bottom."""
     y, x = np.mgrid[0 : height * 4, 0 : width * 4]
     x, y = (x + 0.5) / 4, height - (y + 0.5) / 4
     inside = np.zeros(x.shape, bool)
@@ -258,7 +260,7 @@ def _switch(node: Any, frame: float, view: str) -> Image:
 
 
 def _roto_paint(node: Any, frame: float, view: str) -> Image:
-    """What is drawn is added to what is there, as paint is."""
+    """Add what is drawn to what is there, as paint does."""
     below, drawn = render(_input(node, 0), frame, view), _roto(node, frame, view)
     there = below.planes.get("rgba.alpha", np.zeros((below.height, below.width), np.float32))
     alpha = np.maximum(there, drawn.planes["rgba.alpha"])

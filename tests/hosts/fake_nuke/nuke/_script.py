@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scripts on disk: saved from the graph, loaded through the strict reader (nk.py)."""
+"""Keeps scripts on disk: saved from the graph, loaded through the strict reader (nk.py)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ROOT_KNOBS = ("name", "first_frame", "last_frame", "proxy", "workingSpaceLUT", 
 
 
 def quoted(text: str) -> str:
-    """As Nuke saves a text."""
+    """Quote a text as Nuke saves it."""
     if text and all(letter.isalnum() or letter in "._-/#%:" for letter in text):
         return text
     for plain, escaped in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("[", "\\["), ("$", "\\$")):
@@ -28,7 +28,7 @@ def quoted(text: str) -> str:
 
 
 def script_text(root: Any, nodes: list[Node] | None = None) -> str:
-    """The whole script, or some of its nodes."""
+    """Return the whole script, or some of its nodes."""
     lines = ["version 14.0 v1\n"]
     if nodes is None:
         lines.append("Root {\n" + "".join(f" {name} {_value(root._knobs[name])}\n" for name in _ROOT_KNOBS) + "}\n")
@@ -40,7 +40,7 @@ def script_text(root: Any, nodes: list[Node] | None = None) -> str:
 
 
 def _in_order(nodes: list[Node]) -> list[Node]:
-    """Everything after its inputs."""
+    """Return the nodes so that each comes after its inputs."""
     done: list[Node] = []
 
     def visit(node: Node) -> None:
@@ -147,7 +147,7 @@ def _make(saved: nk.NkNode, into: Any, made: dict[int, Node]) -> Node:
 
 
 def _empty(kind: str, into: Any) -> Node:
-    """A node of a class of Nuke's, or of a gizmo in the plug-in path, which has its knobs and insides already."""
+    """Make a node of a class of Nuke's, or of a gizmo in the plug-in path, which has its knobs and insides already."""
     gizmo = session.gizmos.get(kind)
     node = Group("Group", into) if kind == "Group" or gizmo else Node(kind, into)
     into._nodes.append(node)
@@ -158,7 +158,7 @@ def _empty(kind: str, into: Any) -> Node:
 
 
 def _fill(node: Any, saved: nk.NkNode) -> None:
-    """What a saved node, or a gizmo's file, says: nodes inside, user knobs, values."""
+    """Fill a node with what a saved one, or a gizmo's file, says: nodes inside, user knobs, values."""
     inside: dict[int, Node] = {}
     for child in saved.children:
         _make(child, node, inside)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one run of the fake Nuke is: threads, callbacks, undo, and the rules that the real one breaks programs by.
+"""Holds what one run of the fake Nuke is: threads, callbacks, undo, and the rules that the real one breaks programs by.
 
 Rules of this file:
 1. What would hang, crash or lie in Nuke raises here: nodes off the main thread, executeInMainThread on it, evaluation
@@ -18,11 +18,11 @@ Call = TypeVar("Call", bound=Callable[..., Any])
 
 
 class Refused(RuntimeError):
-    """The real Nuke would not have done this, or would have hung."""
+    """Says that the real Nuke would not have done this, or would have hung."""
 
 
 class Session:
-    """Everything that is global in Nuke."""
+    """Holds everything that is global in Nuke."""
 
     def __init__(self, gui: bool) -> None:
         self.gui = gui
@@ -78,7 +78,7 @@ class Session:
             raise Refused(f"{what} needs a GUI, and this is nuke -t")
 
     def changed(self, what: str) -> None:
-        """Something that undo records."""
+        """Note something that undo records."""
         if not self.undo_off and not self.undo_open and not self.loading:
             self.undo_steps.append(what)
 
@@ -100,7 +100,7 @@ session = Session(gui=True)
 
 
 def main_only(method: Call) -> Call:
-    """Nodes and knobs belong to the main thread."""
+    """Refuse any other thread: nodes and knobs belong to the main thread."""
 
     @functools.wraps(method)
     def guarded(*arguments: Any, **named: Any) -> Any:

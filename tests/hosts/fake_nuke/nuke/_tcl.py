@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The little of TCL and of expressions that the node uses. Anything else raises: it is not known to work."""
+"""Knows the little of TCL and of expressions that the node uses. Anything else raises: it is not known to work."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ._session import Refused, session
 
 
 def evaluated(text: str, node: Any) -> str:
-    """[value X] and [file dirname X] replaced, from the inside out."""
+    """Replace [value X] and [file dirname X], from the inside out."""
     while "[" in text:
         match = re.search(r"\[([^\[\]]*)\]", text)
         if match is None:
@@ -41,7 +41,7 @@ def _knob(path: str, node: Any) -> Any:
 
 
 def expression(text: str, node: Any = None) -> float:
-    """'$gui ? 2 : 0' and 'parent.KNOB', as Nuke's own expressions have them; a choice counts as its number."""
+    """Work out '$gui ? 2 : 0' and 'parent.KNOB', as Nuke's own expressions have them; a choice counts as its number."""
     named = re.fullmatch(r"parent\.(\w+)", text)
     if named is not None:
         return _number_of(named[1], node)
@@ -52,7 +52,9 @@ def expression(text: str, node: Any = None) -> float:
 
 
 def _number_of(name: str, node: Any) -> float:
-    """A knob of the group that the node stands in. Knobs are added after what is inside, so it may come later."""
+    """Return a knob of the group that the node stands in. Knobs are added after what is inside, so it may come
+    later.
+    """
     knob = node._parent._knobs.get(name) if node is not None and node._parent is not None else None
     if knob is None:
         return 0.0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""nuke.rotopaint, as far as it is asked for."""
+"""Fakes nuke.rotopaint, as far as it is asked for."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ _CHANGED = 24
 
 
 def seen(folder: Path, told: dict[str, Any]) -> dict[str, str]:
-    """Name -> what is wrong with the pictures of a tour in this folder; '' where it looks as it should."""
+    """Return for each picture of a tour in this folder what is wrong with it; '' where it looks as it should."""
     x0, y0, x1, y1 = (round(value) for value in told["plate on the screen"])
     alpha = cv2.resize(read_alpha(Path(told["alpha"])), (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
     screens = {}
@@ -43,7 +43,7 @@ def seen(folder: Path, told: dict[str, Any]) -> dict[str, str]:
 
 
 def _visible(screens: dict[str, NDArray[np.int32]], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Where nothing of the editor covers the plate: header, tools and sidebar are the same in both extremes."""
+    """Return where nothing of the editor covers the plate: header, tools and sidebar are the same in both extremes."""
     changes = np.abs(screens["alpha"] - screens["off"]).max(axis=2) > _CHANGED
     changes |= np.abs(screens["alpha"] - screens["red"]).max(axis=2) > _CHANGED
     whole = cv2.morphologyEx(changes.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((25, 25), np.uint8)) > 0
@@ -51,7 +51,7 @@ def _visible(screens: dict[str, NDArray[np.int32]], shape: tuple[int, ...]) -> N
 
 
 def _wrong(right: NDArray[np.bool_], least: float) -> str:
-    """'' if at least this part of the pixels is right."""
+    """Return what is wrong, or '' if at least this part of the pixels is right."""
     if not right.size:
         return "there are no such pixels"
     part = float(right.mean())

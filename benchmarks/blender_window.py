@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Blender extension in a window: how long the UI stands still, what a mouse and keys do, and what is to be seen.
+"""Tries the Blender extension in a window: how long the UI stands still, what a mouse and keys do, and what is to be
+seen.
 
     python benchmarks/blender_window.py times --frames 24          # in a small window: software draws it here
     python benchmarks/blender_window.py hands                      # box and clicks, ESC, windows closed, undo, quitting
@@ -90,7 +91,7 @@ def main() -> None:
 
 
 def find_blender() -> str:
-    """How to call a Blender that has a window: one on the path, or in a Debian beside this one (/opt/NAME)."""
+    """Return how to call a Blender that has a window: one on the path, or in a Debian beside this one (/opt/NAME)."""
     if shutil.which("blender"):
         return "blender"
     found = sorted(Path("/opt").glob("*/usr/bin/blender"))
@@ -109,7 +110,7 @@ def refuse_missing(blender: str) -> None:
 
 
 def _refuted(told: dict[str, Any], frames: int) -> dict[str, str]:
-    """What a tour has shown to be otherwise than docs/blender.md says: name -> where to look."""
+    """Return what a tour has shown to be otherwise than docs/blender.md says, with the picture to look at."""
     x, y = (round(part * side) for part, side in zip(LAMP, HD, strict=True))
     slow = [each for each in told["click to mask, ms"] if each > CLICK_MS]
     said = {
@@ -128,7 +129,9 @@ def _refuted(told: dict[str, Any], frames: int) -> dict[str, str]:
 
 
 def _engine(folder: Path) -> int:
-    """As the add-on starts one, with a single thread: what is measured is not a fight over cores. Its process."""
+    """Start an engine as the add-on does, with a single thread, so that what is measured is not a fight over cores.
+    Returns its process.
+    """
     os.environ.update(OMP_NUM_THREADS="1", MATANYONE_ENGINE_CACHE=str(folder / "cache"))
     command = [sys.executable, "-m", "matanyone_engine", "serve", "--device", "cpu", "--root", "/"]
     return ensure_engine(folder / "run" / "engine.json", [*command, f"--state={folder / 'state'}"], 900.0).pid
@@ -167,7 +170,7 @@ def _plate(folder: Path, frames: int) -> Path:
 
 
 def _afterwards(folder: Path) -> dict[str, Any]:
-    """Of the run that Blender left behind when it was quit, and of the mask by box."""
+    """Report on the run that Blender left behind when it was quit, and on the mask by box."""
     client = EngineClient(lambda: find_engine(folder / "run" / "engine.json"), "benchmark")
     with client:
         deadline = time.monotonic() + 20
@@ -187,7 +190,7 @@ def _outline() -> list[list[float]]:
 
 
 def _small(picture: Path, out: Path) -> None:
-    """A picture of a UI has few colours."""
+    """Save a picture with few colours, which is all that one of a UI has."""
     out.parent.mkdir(parents=True, exist_ok=True)
     command = ["convert", str(picture), "-strip", "-dither", "None", "-colors", "256", f"PNG8:{out}"]
     subprocess.run(command, check=True)

@@ -43,7 +43,7 @@ def ours(module):
 
 
 def measure():
-    """Tick as often as Blender lets it: what lies between is the UI standing still."""
+    """Tick as often as Blender lets it: what lies between is the time that the UI stands still."""
     now = time.perf_counter()
     if state["phase"] and state["last"]:
         gaps[state["phase"]].append(now - state["last"])
@@ -56,7 +56,7 @@ def phase(name):
 
 
 def timed(name, function):
-    """The same function; the longest time it took is kept."""
+    """Return the same function, of which the longest time it took is kept."""
 
     def noted(*arguments):
         begun = time.perf_counter()
@@ -110,7 +110,7 @@ def within(area, window=None):
 
 
 def editor(kind, tab="MatAnyone"):
-    """The largest area as an editor of this kind, its sidebar open at our tab. Yields while Blender draws it."""
+    """Turn the largest area into an editor of this kind, its sidebar open at our tab. Yields while Blender draws it."""
     area = largest()
     area.ui_type = kind
     area.spaces.active.show_region_ui = True
@@ -136,13 +136,13 @@ def xdotool(*words):
 
 
 def pressed(*words):
-    """The same, and time for Blender to see it: it takes a press to be where the mouse is when it looks."""
+    """Press the same, and give Blender time to see it: it takes a press to be where the mouse is when it looks."""
     xdotool(*words)
     yield 0.3
 
 
 def on_screen(x, y):
-    """A position on the plate, 0..1 from the top left, as one on the screen."""
+    """Return a position on the plate, 0..1 from the top left, as one on the screen."""
     region, window = region_of(largest()), bpy.context.window_manager.windows[0]
     across, up = region.view2d.view_to_region(x, 1 - y, clip=False)
     return region.x + across, window.height - (region.y + up)
@@ -182,7 +182,7 @@ def landed():
 
 
 def steps():
-    """Each part yields how long Blender is to go on by itself."""
+    """Go through the parts, of which each yields how long Blender is to go on by itself."""
     bpy.context.preferences.view.use_save_prompt = False
     bpy.ops.extensions.package_install_files(filepath=ORDERS["zip"], repo="user_default", enable_on_install=True)
     yield 1.0
@@ -195,7 +195,7 @@ def steps():
 
 
 def roto():
-    """The clip, a mask around the person, a key: as in the tutorial."""
+    """Load the clip, draw a mask around the person and make a key, as in the tutorial."""
     bpy.context.preferences.addons[ID].preferences.connection = str(FOLDER / "run" / "engine.json")
     yield from editor("CLIP_EDITOR")
     area, shot = largest(), bpy.context.scene.matanyone
@@ -216,7 +216,7 @@ def roto():
 
 
 def draw():
-    """The mask of the example as a spline: ORDERS["points"] go around it, in pixels from the top left."""
+    """Return the mask of the example as a spline: ORDERS["points"] go around it, in pixels from the top left."""
     mask = bpy.data.masks.new("person")
     spline = mask.layers.new().splines.new()
     spline.points.add(len(ORDERS["points"]) - 1)
@@ -229,7 +229,7 @@ def draw():
 
 
 def times():
-    """First nothing, then the redrawing of a run without a run and with a core as busy, then a run."""
+    """Measure first nothing, then the redrawing of a run without a run and with a core as busy, then a run."""
     time_our_code()
     bpy.app.timers.register(measure)
     phase("still")
@@ -256,7 +256,7 @@ def times():
 
 
 def backdrop():
-    """The artist's own Viewer on what comes out of the group."""
+    """Put the artist's own Viewer on what comes out of the group."""
     tree, space = ours("nodes").tree_of(bpy.context.scene), largest().spaces.active
     group = next(node for node in tree.nodes if node.type == "GROUP")
     viewer = tree.nodes.new("CompositorNodeViewer")
@@ -353,7 +353,7 @@ def clicked():
 
 
 def watch_drawing():
-    """A list that grows with each new picture that the overlay draws: when, and which."""
+    """Return a list that grows with each new picture that the overlay draws: when, and which."""
     overlay, drawn = ours("overlay"), []
     draw = overlay._draw_picture
 
@@ -415,7 +415,7 @@ def composited():
 
 
 def corrected():
-    """Click on a later frame that has a matte: Enter makes a key and runs the changed stretch again: step 10."""
+    """Click on a later frame that has a matte (step 10): Enter makes a key and runs the changed stretch again."""
     shot, frame = bpy.context.scene.matanyone, ORDERS["frames"]
     go_to(frame)
     drawn = watch_drawing()
@@ -455,7 +455,7 @@ def preferred():
 
 
 def opened_while_clicking():
-    """Another file is opened in the middle of clicking: nothing of ours goes on."""
+    """Open another file in the middle of clicking: nothing of ours goes on."""
     go_to(2)
     with within(largest()):
         bpy.ops.matanyone.point("INVOKE_DEFAULT")
@@ -468,7 +468,7 @@ def opened_while_clicking():
 
 
 def hands():
-    """Everything that a mouse, a key or another window can do to a run."""
+    """Do everything that a mouse, a key or another window can do to a run."""
     for part in (by_mouse, escape, window_closed, undone, animated, another_file, quitted):
         print("hands:", part.__name__, flush=True)
         yield from part()
@@ -495,7 +495,7 @@ def escape():
 
 
 def window_closed():
-    """The run was started in a second window, which is closed."""
+    """Start the run in a second window, and close that."""
     bpy.context.scene.matanyone.mask_grow = 1
     bpy.ops.wm.window_new()
     yield 1.0
@@ -525,7 +525,7 @@ def undone():
 
 
 def animated():
-    """A mask that moves, on two frames: what the panel says where the playhead goes, and after edits."""
+    """Use a mask that moves on two frames, and read what the panel says where the playhead goes, and after edits."""
     shot, said = bpy.context.scene.matanyone, {}
     shot.mask_grow = 0
     key = shot.objects[0].keys[0]
@@ -575,7 +575,7 @@ def another_file():
 
 
 def quitted():
-    """Blender is quit while a matte is made: by key, as an artist does."""
+    """Quit Blender while a matte is made: by key, as an artist does."""
     yield from roto()
     matte()
     yield from until(landed)

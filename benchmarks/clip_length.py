@@ -30,7 +30,7 @@ from matanyone_engine.media.sequence import FrameSequence, find_sequence
 
 @dataclass(frozen=True)
 class Figure:
-    """One run."""
+    """Holds the figures of one run."""
 
     frames: int
     peak_mib: float
@@ -41,7 +41,7 @@ class Figure:
 
 
 def linked_clip(plates: FrameSequence, length: int, folder: Path) -> str:
-    """A ping-pong clip of links, numbered from 1; its pattern."""
+    """Make a ping-pong clip of links, numbered from 1, and return its pattern."""
     there = [plates.path(frame) for frame in plates.frames]
     period = there + there[-2:0:-1]
     for number in range(length):
@@ -71,7 +71,7 @@ def measure(plates: FrameSequence, mask: Path, length: int, options: list[str]) 
 
 
 def resident_mib(pid: int) -> float:
-    """What a process holds at this moment; 0 where the system does not say."""
+    """Return what a process holds at this moment; 0 where the system does not say."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     except OSError:
@@ -80,7 +80,7 @@ def resident_mib(pid: int) -> float:
 
 
 def draw(path: Path, figures: list[Figure]) -> None:
-    """Resident memory against the share of the clip that is done, a line a length."""
+    """Draw resident memory against the share of the clip that is done, a line for each length."""
     canvas = np.full((360, 720, 3), 24, np.uint8)
     most = max(max(figure.resident_mib) for figure in figures)
     cv2.putText(canvas, f"resident MiB, 0 to {most:.0f}", (60, 30), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (230,) * 3, 1, 16)

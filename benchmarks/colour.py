@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The figures of docs/colour.md: one shot in several deliveries, over- and underexposed, and what the view costs.
+"""Measures the figures of docs/colour.md: one shot in several deliveries, over- and underexposed, and what the view
+costs.
 
 python benchmarks/colour.py shot      alphas with mini against the true ones (2 minutes)
 python benchmarks/colour.py drawn     the mistake of a wrong space on drawn clips with true alpha (4 minutes)
@@ -42,7 +43,7 @@ Image = NDArray[np.float32]
 
 
 def ocio(rgb: Image, source: str, target: str) -> Image:
-    """(H, W, 3) through OpenColorIO alone."""
+    """Convert (H, W, 3) through OpenColorIO alone."""
     buffer = oiio.ImageBuf(np.ascontiguousarray(rgb, dtype=np.float32))
     done = oiio.ImageBufAlgo.colorconvert(buffer, source, target, unpremult=False, colorconfig=config_name())
     assert not done.has_error, done.geterror()
@@ -54,7 +55,7 @@ def ocio(rgb: Image, source: str, target: str) -> Image:
 
 @dataclass(frozen=True)
 class Delivery:
-    """The example plate as somebody may hand it over, and how it is then matted."""
+    """Says how somebody may hand the example plate over, and how it is then matted."""
 
     title: str
     space: str
@@ -90,14 +91,14 @@ DELIVERIES = (
 
 
 class ClippedView(NetworkView):
-    """The view with a hard clip at white."""
+    """Converts to the network's view with a hard clip at white."""
 
     def __call__(self, rgb: Image) -> Image:
         return np.clip(ocio(rgb, self._way.space, self._way.target), 0.0, 1.0)
 
 
 def write_delivery(delivery: Delivery, folder: Path) -> str:
-    """The plate in its space and format; its pattern."""
+    """Write the plate in its space and format, and return its pattern."""
     source = open_plate(EXAMPLES / "plate")
     for frame in FRAMES:
         rgb = ocio(source.read(frame).rgb * np.float32(delivery.light), LINEAR, known_space(delivery.space))
@@ -111,7 +112,7 @@ def write_delivery(delivery: Delivery, folder: Path) -> str:
 
 
 def alphas_of(delivery: Delivery) -> Image:
-    """(N, H, W): the alphas as they are written, in half, with mini at its defaults."""
+    """Return the alphas (N, H, W) as they are written, in half, with mini at its defaults."""
     network, weights = load_vetted("mini", "cpu")
     with tempfile.TemporaryDirectory() as place:
         pattern = write_delivery(delivery, Path(place))
@@ -137,7 +138,7 @@ def alphas_of(delivery: Delivery) -> Image:
 
 
 def shot() -> None:
-    """Table of deliveries: error against the true alphas, difference from the first delivery."""
+    """Print a table of deliveries: error against the true alphas, difference from the first delivery."""
     truth = np.stack([read_alpha(path) for path in (EXAMPLES / "truth" / f"alpha.{n}.exr" for n in FRAMES)])
     print("| delivery | MAD against truth, x 1000 | from the first: mean, x 1000 | pixels that differ by over 0.05 |")
     print("|---|---|---|---|")
@@ -162,7 +163,9 @@ MISTAKES = ("linear", "ACEScg", "LogC3")
 
 
 def drawn_plate(number: int) -> tuple[list[Image], list[Image]]:
-    """(plates (H, W, 3) in linear Rec.709, true alphas): a drawn figure in light before a ground that drifts."""
+    """Return plates (H, W, 3) in linear Rec.709 and true alphas: a drawn figure in light before a ground that
+    drifts.
+    """
     rng = np.random.default_rng([3, number])
     coarse = [rng.random((size, size, 3), dtype=np.float32) for size in (4, 16, 64)]
     wide = [cv2.resize(each, (WIDTH + 64, HEIGHT), interpolation=cv2.INTER_CUBIC) for each in coarse]
@@ -180,7 +183,7 @@ def drawn_plate(number: int) -> tuple[list[Image], list[Image]]:
 
 
 def mad_of(plates: list[Image], alphas: list[Image], space: str, named: str, network: MatAnyone) -> float:
-    """MAD x 1000 of mini, over all frames, where the plate is in `space` and taken for `named`."""
+    """Return MAD x 1000 of mini, over all frames, where the plate is in `space` and taken for `named`."""
     view, session = NetworkView(named), MattingSession(network, warm_up_passes=3)
     off = []
     for number, (plate, truth) in enumerate(zip(plates, alphas, strict=True)):
@@ -191,7 +194,7 @@ def mad_of(plates: list[Image], alphas: list[Image], space: str, named: str, net
 
 
 def drawn() -> None:
-    """A line a clip: the right space, and each taken for sRGB."""
+    """Print a line for each clip: the right space, and each taken for sRGB."""
     network, _ = load_vetted("mini", "cpu")
     print("| clip | right | " + " | ".join(f"{name} taken for sRGB" for name in MISTAKES) + " |\n|---|---|---|---|---|")
     rows = []
@@ -210,7 +213,7 @@ def drawn() -> None:
 
 
 def best_of(turns: int, work: Callable[[], object]) -> float:
-    """CPU milliseconds of the fastest turn."""
+    """Return the CPU milliseconds of the fastest turn."""
     taken = []
     for _ in range(turns):
         begun = time.process_time()
@@ -220,7 +223,7 @@ def best_of(turns: int, work: Callable[[], object]) -> float:
 
 
 def speed() -> None:
-    """CPU time for the view of a 4K plate, beside what it took by OpenColorIO and a clip."""
+    """Print the CPU time of the view of a 4K plate, beside what it took by OpenColorIO and a clip."""
     light = np.random.default_rng(0).random((2160, 4096, 3), dtype=np.float32) * np.float32(1.5)
     print("| plate, 4096x2160 | OpenColorIO frame by frame | tables | ratio |\n|---|---|---|---|")
     for name in ("ACEScg", "linear", "LogC3", "sRGB"):
@@ -237,7 +240,7 @@ def speed() -> None:
 
 
 def grey() -> None:
-    """18 % grey and a random set of natural colours through every plain name."""
+    """Send 18 % grey and a random set of natural colours through every plain name."""
     rng = np.random.default_rng(0)
     light = (0.18 * 2.0 ** rng.normal(0, 2.5, (64, 64, 1)) * 2.0 ** rng.normal(0, 0.5, (64, 64, 3))).astype(np.float32)
     grey18 = np.full((1, 1, 3), 0.18, np.float32)

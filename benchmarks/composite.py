@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What the foreground estimate is worth in a comp: the example's subject over another background, against the truth.
+"""Measures what the foreground estimate is worth in a comp: the example's subject over another background, against the
+truth.
 
     python benchmarks/composite.py --alphas "out/alpha.####.exr" --picture docs/images/composite.png
 
@@ -62,7 +63,7 @@ def main() -> None:
 
 
 def methods() -> dict[str, Method]:
-    """Name -> plate, alpha -> straight colour."""
+    """Return the methods by name, each of which makes straight colour of plate and alpha."""
     known: dict[str, Method] = {"plate as it is": lambda plate, _: plate, "foreground estimated": estimate_foreground}
     if importlib.util.find_spec("pymatting"):
         known["pymatting"] = pymatting
@@ -70,7 +71,9 @@ def methods() -> dict[str, Method]:
 
 
 def pymatting(plate: Image, alpha: Image) -> Image:
-    """Its multi-level method, which clips to 0..1: given the plate divided by its brightest value."""
+    """Estimate by PyMatting's multi-level method, which clips to 0..1: it gets the plate divided by its brightest
+    value.
+    """
     from pymatting import estimate_foreground_ml
 
     brightest = plate.max()
@@ -78,7 +81,7 @@ def pymatting(plate: Image, alpha: Image) -> Image:
 
 
 def measured(pattern: str, estimate: Method) -> dict[str, float]:
-    """Errors of the composites, means over the frames that there is a truth of."""
+    """Measure the errors of the composites, as means over the frames that there is a truth of."""
     alphas, errors, bands, close, seconds = find_sequence(pattern), [], [], [], []
     for frame in truth().frames:
         alpha = read_alpha(alphas.path(frame))
@@ -114,14 +117,14 @@ def true_alpha(frame: int) -> Image:
 
 
 def soft_edge(frame: int) -> NDArray[np.bool_]:
-    """(H, W): where the true alpha is neither 0 nor 1, and MARGIN pixels around."""
+    """Return (H, W): where the true alpha is neither 0 nor 1, and MARGIN pixels around."""
     alpha = true_alpha(frame)
     soft = ((alpha > 0) & (alpha < 1)).astype(np.uint8)
     return np.asarray(cv2.dilate(soft, np.ones((2 * MARGIN + 1, 2 * MARGIN + 1), np.uint8)) > 0)
 
 
 def composite(alpha: Image, colour: Image) -> Image:
-    """The colour, (H, W, 3) straight, over the sky."""
+    """Return the colour, (H, W, 3) straight, over the sky."""
     height = len(alpha)
     up = 1.0 - (np.arange(height, dtype=np.float32)[:, None, None] + 0.5) / height
     bottom, top = (np.array(end, np.float32) for end in DUSK)
@@ -140,7 +143,7 @@ def print_table(results: dict[str, dict[str, float]]) -> None:
 
 
 def show(path: Path, frame: int, sources: dict[str, str]) -> None:
-    """Plate and truth, then for each alpha the comp without and with the estimate, in sRGB."""
+    """Draw plate and truth, then for each alpha the comp without and with the estimate, in sRGB."""
     plate = plate_of(frame)
     panels = [("plate", plate), ("true composite", read_plate(truth().path(frame)).rgb)]
     for name, pattern in sources.items():
@@ -156,7 +159,7 @@ def show(path: Path, frame: int, sources: dict[str, str]) -> None:
 
 
 def labelled(name: str, linear: Image) -> NDArray[np.uint8]:
-    """(H, W, 3) scene-linear Rec.709 -> an 8-bit sRGB panel with a caption."""
+    """Return (H, W, 3) scene-linear Rec.709 as an 8-bit sRGB panel with a caption."""
     shown = NetworkView("lin_rec709_scene")(np.ascontiguousarray(linear))
     panel = np.rint(255 * shown).astype(np.uint8).repeat(ZOOM, axis=0).repeat(ZOOM, axis=1)
     caption = np.full((24, panel.shape[1], 3), 32, np.uint8)

@@ -62,7 +62,7 @@ BANDS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.01)
 
 @dataclass(frozen=True)
 class Judged:
-    """A frame."""
+    """Holds the figures of a frame."""
 
     clip: str
     sure: Confidence
@@ -98,7 +98,7 @@ def main() -> None:
 
 
 def rank(args: argparse.Namespace) -> None:
-    """Two tables: one key, and keys on both ends."""
+    """Print two tables: one key, and keys on both ends."""
     network = load_network(args.model, "cpu")
     clips = [("example", *rendered())] if args.start == 0 else []
     runs: dict[str, list[Judged]] = {"key on the first frame": [], "keys on both ends": []}
@@ -119,7 +119,7 @@ def rank(args: argparse.Namespace) -> None:
 
 
 def drawn(number: int, frames: int) -> tuple[Plates, list[Alpha]]:
-    """Plates and true alphas of a drawn clip before a drawn background."""
+    """Return plates and true alphas of a drawn clip before a drawn background."""
     rng = np.random.default_rng(FIRST_NUMBER + number)
     kind, what = KINDS[number % len(KINDS)], WHAT[number % len(WHAT)]
     subject, *others = (
@@ -131,7 +131,7 @@ def drawn(number: int, frames: int) -> tuple[Plates, list[Alpha]]:
 
 
 def cloudy(rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A picture of colour at all scales, 8 bits."""
+    """Return a picture of colour at all scales, 8 bits."""
     picture = np.zeros((540, 960, 3), np.float32)
     for cells in (4, 8, 16, 32, 64, 128):
         coarse = rng.normal(0, 1, (cells * 9 // 16 + 2, cells + 2, 3)).astype(np.float32)
@@ -143,7 +143,7 @@ def cloudy(rng: np.random.Generator) -> NDArray[np.uint8]:
 def judged(
     network: MatAnyone, clip: str, plates: Plates, alphas: list[Alpha], keys: tuple[int, ...]
 ) -> Iterable[Judged]:
-    """All frames but the keys'."""
+    """Yield all frames but the keys'."""
     shot = Shot(tuple(range(len(plates))), (Subject("it", keys),))
     inputs = Inputs("benchmark", {n: str(n) for n in shot.frames}, {Seed("it", key): str(key) for key in keys})
     runner = ShotRunner(
@@ -190,7 +190,7 @@ def table(title: str, rows: list[Judged]) -> dict[str, dict[str, float]]:
 
 
 def correlations(rows: list[Judged], way: Callable[[Judged], float | None]) -> dict[str, float]:
-    """Over all frames, and the mean over clips."""
+    """Return the correlation over all frames, and the mean over clips."""
     clips = by_clip(rows)
     errors: dict[str, Callable[[Judged], float]] = {"mad": lambda each: each.mad, "share": lambda each: each.share}
     over = {name: spearman(rows, way, error) for name, error in errors.items()}
@@ -214,13 +214,13 @@ def spearman(rows: list[Judged], left: Callable[[Judged], float | None], right: 
 
 
 def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Ties share the mean of their ranks."""
+    """Rank values; ties share the mean of their ranks."""
     _, place, count = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(count) - (count - 1) / 2)[place]
 
 
 def lift(rows: list[Judged]) -> float:
-    """Error of the three least sure frames over the clip's mean, averaged over clips."""
+    """Return the error of the three least sure frames over the clip's mean, averaged over clips."""
     return statistics.mean(
         statistics.mean(each.share for each in sorted(clip, key=lambda each: each.sure.value)[:3])
         / statistics.mean(each.share for each in clip)
@@ -229,7 +229,7 @@ def lift(rows: list[Judged]) -> float:
 
 
 def best(rows: list[Judged]) -> float:
-    """The same for whoever knew the truth."""
+    """Return the same for whoever knew the truth."""
     return statistics.mean(
         statistics.mean(sorted((each.share for each in clip), reverse=True)[:3])
         / statistics.mean(each.share for each in clip)
@@ -241,7 +241,7 @@ def best(rows: list[Judged]) -> float:
 
 
 def costs(args: argparse.Namespace) -> None:
-    """Median seconds of a frame and of its signals."""
+    """Print the median seconds of a frame and of its signals."""
     network = load_network(args.model)
     width, height = map(int, args.size.split("x"))
     plates, alphas = rendered()

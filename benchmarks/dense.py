@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The spec, read densely: what the network costs when it is written down as it is described.
+"""Writes the spec down as it is described, read densely, to measure what the network costs that way.
 
 The same weights and the same answers as matting/, in the plainest torch: the whole queries x tokens matrix at once
 and a dense read-out from it (spec 3.1), plates encoded anew for every warm-up pass, planes in torch's default layout.
@@ -23,7 +23,9 @@ MEMORY_EVERY, BANK_FRAMES, TOP_K = 5, 5, 30
 
 
 def dense_read(key: Tensor, shrinkage: Tensor, value: Tensor, query: Tensor, selection: Tensor) -> Tensor:
-    """key (B, K, N), shrinkage (B, 1, N), value (B, V, N); query, selection (B, K, P) -> (B, V, P)."""
+    """Read memory. key (B, K, N), shrinkage (B, 1, N), value (B, V, N); query, selection (B, K, P). Returns (B, V,
+    P).
+    """
     squares = key.square().transpose(1, 2) @ selection
     products = 2 * (key.transpose(1, 2) @ (query * selection))
     constant = (selection * query.square()).sum(dim=1, keepdim=True)
@@ -35,7 +37,7 @@ def dense_read(key: Tensor, shrinkage: Tensor, value: Tensor, query: Tensor, sel
 
 
 class DenseSession:
-    """One object through one shot, as in spec sections 4 and 5: seed, then advance."""
+    """Follows one object through one shot, as in spec sections 4 and 5: seed, then advance."""
 
     def __init__(self, network: MatAnyone, warm_up_passes: int = 10) -> None:
         """network: as build_network makes it; it is used in torch's default layout."""
@@ -46,7 +48,7 @@ class DenseSession:
 
     @torch.inference_mode()
     def seed(self, plate: Tensor, mask: Tensor) -> Tensor:
-        """Padded plate (1, 3, H, W) and mask (1, 1, H, W) -> alpha (1, 1, H, W)."""
+        """Return the alpha (1, 1, H, W) of a padded plate (1, 3, H, W) with its mask (1, 1, H, W)."""
         features = self.network.encode_image(plate)
         self.sensory = features.pix.new_zeros(1, self.network.dims.sensory_dim, *features.pix.shape[-2:])
         self.alpha, self.pix = mask, features.pix
@@ -57,7 +59,7 @@ class DenseSession:
 
     @torch.inference_mode()
     def warm_up(self, plate: Tensor) -> Tensor:
-        """The seeded frame once more from its own answer."""
+        """Predict the seeded frame once more from its own answer."""
         features = self.network.encode_image(plate)
         self._predict(features, self.value, update=True)
         self.stored.clear()
@@ -67,7 +69,7 @@ class DenseSession:
 
     @torch.inference_mode()
     def advance(self, plate: Tensor) -> Tensor:
-        """The next frame's alpha (1, 1, H, W)."""
+        """Return the next frame's alpha (1, 1, H, W)."""
         self.frame += 1
         features = self.network.encode_image(plate)
         read = self._read(features)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What does each edge control do to the alphas of the held-out set?
+"""Measures what each edge control does to the alphas of the held-out set.
 
     python benchmarks/edges.py --set /tmp/held_out --alphas /tmp/alphas --sheet docs/images/edges.png
 
@@ -58,7 +58,9 @@ class Clip:
         self.raw: list[Alpha] = list(np.load(file))
 
     def edged(self, number: int, controls: EdgeControls) -> Alpha:
-        """The alpha of one frame under some controls; the first frame is a key and the last has one neighbour."""
+        """Return the alpha of one frame under some controls; the first frame is a key and the last has one
+        neighbour.
+        """
         alpha = self.raw[number]
         if controls.deflicker and 0 < number < len(self.raw) - 1:
             beside = (NeighbourFrame(self.raw[each], self.greys[each]) for each in (number - 1, number + 1))
@@ -66,7 +68,9 @@ class Clip:
         return with_edges(alpha, controls)
 
     def scores(self, controls: EdgeControls) -> np.ndarray:
-        """MAD, Grad, dtSSD, core and edge in the mean over the clip, as metrics.score() has them (it has more)."""
+        """Return MAD, Grad, dtSSD, core and edge in the mean over the clip, as metrics.score() has them (it has
+        more).
+        """
         rows = []
         alphas = [self.edged(number, controls) for number in range(len(self.raw))]
         for number, (alpha, truth) in enumerate(zip(alphas, self.truth, strict=True)):
@@ -84,7 +88,7 @@ def print_table(clips: list[Clip]) -> None:
 
 
 def write_sheet(path: Path, clip: Clip) -> None:
-    """The head of one hair frame through each control, with what it changed beside it."""
+    """Draw the head of one hair frame through each control, with what it changed beside it."""
     truth = clip.truth[SHEET_FRAME]
     rows = np.flatnonzero((truth > 0.1).any(axis=1))
     middle = int((truth[rows[0] + 20] * np.arange(truth.shape[1])).sum() / max(truth[rows[0] + 20].sum(), 1))
@@ -103,7 +107,9 @@ def write_sheet(path: Path, clip: Clip) -> None:
 
 
 def _cell(title: str, picture: np.ndarray, change: np.ndarray | None = None) -> np.ndarray:
-    """A picture under its name; on its right what was added (green) and taken away (red), three times as strong."""
+    """Return a picture under its name; on its right what was added (green) and taken away (red), three times as
+    strong.
+    """
     shown_as = picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
     parts = [shown_as]
     if change is not None:

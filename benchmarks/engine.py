@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What the engine costs beside the library, and how it holds up.
+"""Measures what the engine costs beside the library, and how it holds up.
 
     python benchmarks/engine.py throughput --size 1920x1080 --frames 12
     python benchmarks/engine.py soak --clients 8 --minutes 10 --plot soak.png
@@ -41,7 +41,7 @@ Picture = NDArray[np.float16]
 
 
 def picture(width: int, height: int, frame: int) -> Picture:
-    """(H, W, 3) half, sRGB 0..1: a bright disc that wanders over soft noise."""
+    """Return (H, W, 3) half, sRGB 0..1: a bright disc that wanders over soft noise."""
     generator = np.random.default_rng(frame % 7)
     noise = cv2.resize(generator.random((9, 16, 3), dtype=np.float32) * 0.6, (width, height))
     cv2.circle(noise, disc(width, height, frame), height // 5, (0.9, 0.7, 0.5), -1, cv2.LINE_AA)
@@ -49,19 +49,19 @@ def picture(width: int, height: int, frame: int) -> Picture:
 
 
 def disc(width: int, height: int, frame: int) -> tuple[int, int]:
-    """Where the disc is."""
+    """Return where the disc is."""
     return int(width * (0.5 + 0.15 * np.sin(frame / 9))), height // 2
 
 
 def roto(width: int, height: int) -> NDArray[np.float32]:
-    """(H, W): the disc of frame 0."""
+    """Return (H, W): the disc of frame 0."""
     mask = np.zeros((height, width), np.float32)
     cv2.circle(mask, disc(width, height, 0), height // 5, 1.0, -1, cv2.LINE_AA)
     return mask
 
 
 def raw(name: str, pixels: NDArray[np.floating]) -> SentPlate:
-    """A payload of half floats."""
+    """Return a payload of half floats."""
     data = pixels.astype("<f2").tobytes()
     height, width, channels = pixels.shape
     return describe_raw(name, data, "f2", (height, width, channels)), data
@@ -86,7 +86,9 @@ def end(client: EngineClient, file: Path) -> None:
 
 
 def throughput(args: argparse.Namespace) -> dict[str, float]:
-    """Seconds a frame both ways, in blocks turn about, so that whatever else the machine does meets both."""
+    """Measure the seconds a frame takes both ways, in blocks turn about, so that whatever else the machine does meets
+    both.
+    """
     width, height = map(int, args.size.split("x"))
     library = MattingSession(load_network("mini", args.device, args.precision), warm_up_passes=1)
     pixels = [picture(width, height, frame) for frame in range(args.frames)]
@@ -106,7 +108,9 @@ def throughput(args: argparse.Namespace) -> dict[str, float]:
 
 
 def _blocks(library: MattingSession, shot: ClientSession, pixels: list[Picture], seq: int) -> tuple[float, float]:
-    """Seconds for the same frames here, then through the engine with its window full; the alphas must be equal."""
+    """Return the seconds for the same frames here, then through the engine with its window full; the alphas must be
+    equal.
+    """
     begun = time.perf_counter()
     kept = [_half(library.advance(each.astype(np.float32).transpose(2, 0, 1))) for each in pixels]
     here = time.perf_counter() - begun
@@ -126,7 +130,7 @@ def _half(alpha: torch.Tensor) -> bytes:
 
 
 def soak(args: argparse.Namespace) -> dict[str, object]:
-    """Clients that open, follow and close shots until the time is over."""
+    """Let clients open, follow and close shots until the time is over."""
     width, height = map(int, args.size.split("x"))
     network = load_network("mini", args.device)
     truth = _truth(network, width, height, args.length)
@@ -197,7 +201,7 @@ def _verdict(
 
 
 def draw(path: Path, memory: list[tuple[float, float]]) -> None:
-    """Resident memory over time, as a picture."""
+    """Draw resident memory over time, as a picture."""
     width, height, edge = 900, 320, 50
     canvas = np.full((height, width, 3), 24, np.uint8)
     longest, most = memory[-1][0], max(megabytes for _, megabytes in memory) * 1.1

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What a shot costs a farm: seconds a frame from files to files, bytes on disk, and what many shots come to.
+"""Measures what a shot costs a farm: seconds a frame from files to files, bytes on disk, and what many shots come to.
 
     python benchmarks/farm.py --size 3840x2160 --working-size 1080 --frames 6
 
@@ -53,7 +53,7 @@ def make_plates(folder: Path, size: tuple[int, int], frames: int) -> None:
 
 
 def run(job: Path, cache: Path) -> list[dict[str, Any]]:
-    """The events of a run in a process of its own."""
+    """Return the events of a run in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "matanyone_engine", "run", str(job), "--json"],
         capture_output=True, text=True, check=True, env={**os.environ, "MATANYONE_ENGINE_CACHE": str(cache)},
@@ -62,7 +62,7 @@ def run(job: Path, cache: Path) -> list[dict[str, Any]]:
 
 
 def seconds(events: list[dict[str, Any]]) -> tuple[float, float]:
-    """(from the start to the first alpha, a frame after it)."""
+    """Return the seconds from the start to the first alpha, and those of a frame after it."""
     at = [datetime.fromisoformat(each["at"]).timestamp() for each in events if each["event"] == "frame"]
     whole = events[-1]["seconds"]
     later = (at[-1] - at[0]) / (len(at) - 1)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What is a rough guide worth? Three kinds of guide on the held-out set, made from its truth and spoiled.
+"""Measures what a rough guide is worth: three kinds of guide on the held-out set, made from its truth and spoiled.
 
     python benchmarks/guides.py bands --set /tmp/held_out
     python benchmarks/guides.py score --set /tmp/held_out --alphas /tmp/alphas --clips twin hair
@@ -38,7 +38,7 @@ BANDS = (6, 9, 12, 17, 24, 34)
 
 
 def guide(kind: str, truth: list[Alpha], seed: int) -> dict[int, Alpha]:
-    """Frame number -> the spoiled mask."""
+    """Return the spoiled mask of each frame number."""
     rng = np.random.default_rng(seed)
     dilate, jitter = (12, 3) if kind == "wide" else (4, 2)
     made = {}
@@ -82,7 +82,7 @@ def print_bands(clips: list[Path]) -> None:
 
 
 def matted(network: object, plates: list[Alpha], mask: Alpha, masks: dict[int, Alpha], key: int = 0) -> list[Alpha]:
-    """The alphas of a clip from one key, forwards and backwards, with a guide."""
+    """Return the alphas of a clip from one key, forwards and backwards, with a guide."""
     worth = object_guide(masks, default_band(SIZE[::-1]))
     found: dict[int, Alpha] = {}
     for numbers in (range(key, len(plates)), range(key, -1, -1)):

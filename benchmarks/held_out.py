@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""How good is the bundled model? A held-out set with true alpha, and what anyone could do without a network.
+"""Measures how good the bundled model is on a held-out set with true alpha, beside what anyone could do without a
+network.
 
     python benchmarks/held_out.py make --backgrounds /data/mini/held_out/backgrounds --out /tmp/held_out
     python benchmarks/held_out.py score --set /tmp/held_out --json scores.json --sheet look.png
@@ -69,7 +70,7 @@ CALM = Chances(**{**dict.fromkeys(asdict(Chances()), 0.0), "grain": 1.0, "compre
 
 @dataclass(frozen=True)
 class Clip:
-    """One drawn clip of the set."""
+    """Holds one drawn clip of the set."""
 
     name: str
     number: int
@@ -146,7 +147,7 @@ def make_set(out: Path, backgrounds: Path, height: int = SIZE[0], portraits: Pat
 
 
 def portrait(number: int, picture: Path, backgrounds: list[Path], size: tuple[int, int]) -> tuple[Plates, list[Alpha]]:
-    """A portrait's cut-out that sways, before a photograph; picture: its colours, beside pha/ with its alpha."""
+    """Return a portrait's cut-out that sways, before a photograph; picture: its colours, beside pha/ with its alpha."""
     rng = np.random.default_rng(FIRST_NUMBER + 1000 + number)
     colours = cv2.imread(str(picture))[..., ::-1]
     alpha = cv2.imread(str(picture.parent.parent / "pha" / picture.name), cv2.IMREAD_GRAYSCALE)
@@ -158,7 +159,7 @@ def portrait(number: int, picture: Path, backgrounds: list[Path], size: tuple[in
 
 
 def drawn(clip: Clip, backgrounds: list[Path], size: tuple[int, int] = SIZE) -> tuple[Plates, list[Alpha]]:
-    """Plates and true alphas of one drawn clip, (height, width)."""
+    """Return plates and true alphas of one drawn clip, (height, width)."""
     rng = np.random.default_rng(clip.number)
     picture = cv2.imread(str(backgrounds[clip.number % len(backgrounds)]))[..., ::-1]
     others = [cutout(clip.number + k, clip.kind if k == 1 else "thing", backgrounds) for k in (1, 2)]
@@ -167,7 +168,7 @@ def drawn(clip: Clip, backgrounds: list[Path], size: tuple[int, int] = SIZE) -> 
 
 
 def cutout(number: int, kind: str, textures: list[Path], length: int = LENGTH) -> Cutout:
-    """A drawn foreground as 8-bit straight colours and alphas."""
+    """Return a drawn foreground as 8-bit straight colours and alphas."""
     layers = list(draw_clip(number, length, textures, kind))
     return Cutout(
         [np.round(255 * np.clip(unpremultiplied(layer), 0, 1)).astype(np.uint8) for layer in layers],
@@ -176,7 +177,7 @@ def cutout(number: int, kind: str, textures: list[Path], length: int = LENGTH) -
 
 
 def rendered(size: tuple[int, int] = SIZE) -> tuple[Plates, list[Alpha]]:
-    """The committed example, rendered in Blender's Cycles, at this (height, width)."""
+    """Return the committed example, rendered in Blender's Cycles, at this (height, width)."""
     truth = find_sequence(EXAMPLES / "truth/alpha.####.exr")
     plates = [_at(size, plate) for plate in shown(EXAMPLES / "plate", "lin_rec709_scene")]
     return plates, [_at(size, read_alpha(truth.path(number))) for number in truth.frames]
@@ -197,7 +198,7 @@ def write_shot(folder: Path, plates: Plates, alphas: list[Alpha]) -> None:
 
 
 def shown(plate: Path, space: str) -> Plates:
-    """A plate as the network sees it."""
+    """Return a plate as the network sees it."""
     source = open_plate(plate)
     view = NetworkView(space)
     return [view(source.read(frame).rgb) for frame in source.frames]
@@ -207,12 +208,12 @@ def shown(plate: Path, space: str) -> Plates:
 
 
 def held(plates: Plates, mask: Alpha) -> Iterator[Alpha]:
-    """The first mask, unchanged."""
+    """Return the first mask, unchanged."""
     return (mask for _ in plates)
 
 
 def flowed(plates: Plates, mask: Alpha) -> Iterator[Alpha]:
-    """The first mask carried along by DIS optical flow, each frame refined by a guided filter."""
+    """Yield the first mask carried along by DIS optical flow, each frame refined by a guided filter."""
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     greys = [cv2.cvtColor(np.round(255 * plate).astype(np.uint8), cv2.COLOR_RGB2GRAY) for plate in plates]
     y, x = np.mgrid[: mask.shape[0], : mask.shape[1]].astype(np.float32)
@@ -228,7 +229,7 @@ def flowed(plates: Plates, mask: Alpha) -> Iterator[Alpha]:
 
 
 def guided(grey: NDArray[np.uint8], mask: Alpha, radius: int = 6, epsilon: float = 1e-4) -> Alpha:
-    """He's guided filter: the mask as a locally linear function of the picture."""
+    """Apply He's guided filter: the mask as a locally linear function of the picture."""
     picture, size = grey.astype(np.float32) / 255, (2 * radius + 1, 2 * radius + 1)
     mean_i, mean_m = cv2.blur(picture, size), cv2.blur(mask, size)
     variance = cv2.blur(picture * picture, size) - mean_i**2
@@ -238,12 +239,12 @@ def guided(grey: NDArray[np.uint8], mask: Alpha, radius: int = 6, epsilon: float
 
 
 def matted(network: MatAnyone) -> Method:
-    """Our engine's session with its default settings."""
+    """Run our engine's session with its default settings."""
     return sized(network, None, refine=True)
 
 
 def sized(network: MatAnyone, working_size: int | None, *, refine: bool) -> Method:
-    """Our engine's session at a working size; with `refine` alphas come back along the plate."""
+    """Run our engine's session at a working size; with `refine` alphas come back along the plate."""
 
     def run(plates: Plates, mask: Alpha) -> Iterator[Alpha]:
         session = MattingSession(network, working_size=working_size, refine=refine)
@@ -274,7 +275,7 @@ def clips_in(folder: Path, light: float = 1.0) -> Iterator[tuple[str, Plates, li
 
 
 def darkened(plates: Plates, light: float) -> Plates:
-    """The plates in a part of the light, with the noise of a camera's sensor that this brings out."""
+    """Return the plates in a part of the light, with the noise of a camera's sensor that this brings out."""
     rng, dark = np.random.default_rng(5), []
     for plate in plates:
         linear = light * decode_srgb(plate)
@@ -284,8 +285,8 @@ def darkened(plates: Plates, light: float) -> Plates:
 
 
 def sure_inside(answers: list[Alpha], truth: list[Alpha]) -> float:
-    """The part of the pixels inside the subject, SURE_REACH from its edge, whose alpha is sure; NaN where there are
-    none.
+    """Return the part of the pixels inside the subject, SURE_REACH from its edge, whose alpha is sure; NaN where there
+    are none.
     """
     kernel = np.ones((2 * SURE_REACH + 1,) * 2, np.uint8)
     inside = [
@@ -382,7 +383,7 @@ def reliability(folder: Path, models: list[str], out: Path) -> None:
 
 
 def verdict(summary: dict[str, FrameScores], missing: dict[str, list[str]], model: str) -> str:
-    """Whether the model meets the target."""
+    """Return whether the model meets the target."""
     ours, flow = summary[model], summary["DIS flow + guided"]
     met = (2 * ours.mad <= flow.mad, ours.dtssd < flow.dtssd, not missing[model])
     words = [
@@ -392,7 +393,7 @@ def verdict(summary: dict[str, FrameScores], missing: dict[str, list[str]], mode
 
 
 def lost(each: dict[str, list[FrameScores]]) -> list[str]:
-    """Clips in whose last third the subject is lost."""
+    """Return the clips in whose last third the subject is lost."""
     return [clip for clip, rows in each.items() if max(row.overlap for row in rows[-len(rows) // 3 :]) < LOST]
 
 
@@ -406,7 +407,7 @@ def print_table(summary: dict[str, FrameScores], missing: dict[str, list[str]]) 
 
 
 def write_sheet(path: Path, rows: list[list[NDArray[np.float32]]]) -> None:
-    """A row a clip, the last frame: plate, truth, held, flow, untrained, model."""
+    """Draw a row for each clip, the last frame: plate, truth, held, flow, untrained, model."""
 
     def cell(picture: NDArray[np.float32]) -> NDArray[np.float32]:
         small = cv2.resize(picture, (240, 135), interpolation=cv2.INTER_AREA)

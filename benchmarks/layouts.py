@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a frame of each layout takes on disk, and what CPU time to write and check it.
+"""Measures what a frame of each layout takes on disk, and what CPU time it takes to write and check it.
 
 python benchmarks/layouts.py [--size 1920x1080] [--repeats 3]
 
@@ -25,7 +25,7 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 
 def content(width: int, height: int) -> FrameContent:
-    """The example's first frame at this size, as half floats would hold it."""
+    """Return the example's first frame at this size, as half floats would hold it."""
     plate = cv2.resize(read_plate(EXAMPLES / "plate" / "plate.1001.exr").rgb, (width, height))
     plate += np.random.default_rng(0).normal(0, 0.01, plate.shape).astype(np.float32)
     alpha = cv2.resize(read_alpha(EXAMPLES / "truth" / "alpha.1001.exr"), (width, height)).clip(0, 1)
@@ -34,7 +34,7 @@ def content(width: int, height: int) -> FrameContent:
 
 
 def measured(delivery: Delivery, frame: FrameContent, path: Path, repeats: int) -> tuple[float, float]:
-    """Megabytes, and the least CPU seconds of some turns, from planes to a verified file."""
+    """Return megabytes, and the least CPU seconds of some turns, from planes to a verified file."""
     seconds = []
     for _ in range(repeats):
         begun = time.process_time()

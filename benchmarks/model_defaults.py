@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What a model's defaults were chosen on: half precision or not, and how often its first frame is predicted again.
+"""Measures what a model's defaults were chosen on: half precision or not, and how often its first frame is predicted
+again.
 
     python benchmarks/model_defaults.py --backgrounds /data/photographs
     python benchmarks/model_defaults.py --backgrounds /data/photographs --only settle --frames 8
@@ -37,7 +38,7 @@ _OFF_BY = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
 
 
 def masks(truth: Alpha) -> dict[str, Alpha]:
-    """How it was drawn -> a binary mask of a first frame's true alpha."""
+    """Return binary masks of a first frame's true alpha, by how each was drawn."""
     edge = (truth > 0.5).astype(np.float32)
     return {
         "exact": edge,
@@ -48,7 +49,7 @@ def masks(truth: Alpha) -> dict[str, Alpha]:
 
 
 def matted(network: MatAnyone, plates: Plates, mask: Alpha, passes: int | None = None) -> Iterator[Alpha]:
-    """An alpha a frame."""
+    """Yield an alpha a frame."""
     session = MattingSession(network, warm_up_passes=passes)
     for number, plate in enumerate(plates):
         planes = torch.from_numpy(np.ascontiguousarray(plate)).permute(2, 0, 1)
@@ -57,7 +58,9 @@ def matted(network: MatAnyone, plates: Plates, mask: Alpha, passes: int | None =
 
 
 def held_out_clips(backgrounds: Path, height: int, frames: int | None) -> Iterator[Shot]:
-    """Every clip of the set at this height, up to so many frames; one at a time, since large ones fill the memory."""
+    """Yield every clip of the set at this height, up to so many frames; one at a time, since large ones fill the
+    memory.
+    """
     pictures, size = sorted(backgrounds.glob("*.jpg")), (height, height * SIZE[1] // SIZE[0])
     for clip in CLIPS:
         plates, truth = drawn(clip, pictures, size)
@@ -67,7 +70,7 @@ def held_out_clips(backgrounds: Path, height: int, frames: int | None) -> Iterat
 
 
 def compare_precisions(model: str, clips: Iterable[Shot]) -> None:
-    """A line a clip, and the means."""
+    """Print a line for each clip, and the means."""
     networks = {precision: load_network(model, "cpu", precision) for precision in ("exact", "fast")}
     rows: dict[str, list[FrameScores]] = {precision: [] for precision in networks}
     for name, plates, truth in clips:
@@ -83,7 +86,7 @@ def compare_precisions(model: str, clips: Iterable[Shot]) -> None:
 
 
 def looks(plates: Plates, truth: list[Alpha]) -> Iterator[tuple[str, Plates]]:
-    """The plates as they are, dark with noise (in 8 bits), and before a green screen with noise."""
+    """Yield the plates as they are, dark with noise (in 8 bits), and before a green screen with noise."""
     noise = np.random.default_rng(0)
     yield "as it is", plates
     for darker in (10, 33):
@@ -98,7 +101,7 @@ def looks(plates: Plates, truth: list[Alpha]) -> Iterator[tuple[str, Plates]]:
 
 
 def compare_searches(model: str, clips: Iterable[Shot]) -> None:
-    """A line a clip and look, and the means of each look: all in half precision, but for the search."""
+    """Print a line for each clip and look, and the means of each look: all in half precision, but for the search."""
     network = load_network(model, "cpu", "fast")
     rows: dict[str, list[tuple[float, ...]]] = {}
     for name, plates, truth in clips:
@@ -121,7 +124,7 @@ def _searched(figures: tuple[float, ...]) -> str:
 
 
 def compare_passes(model: str, clips: Iterable[Shot], frames: int) -> None:
-    """For each way to draw the mask: MAD over the frames, by number of warm-up passes."""
+    """Print for each way to draw the mask the MAD over the frames, by number of warm-up passes."""
     network = load_network(model, "cpu")
     table: dict[tuple[str, int], list[float]] = {}
     for _, plates, truth in clips:

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What a frame costs inside the network: seconds a stage, peak memory, and how near the machine's limit that is.
+"""Measures what a frame costs inside the network: seconds a stage, peak memory, and how near the machine's limit that
+is.
 
     python benchmarks/network.py --model mini --size 1280x720
     python benchmarks/network.py --model matanyone --size 1920x1080 --turns 5 --json figures.json
@@ -63,7 +64,7 @@ REST = "memory read, checks"
 
 
 class Clock:
-    """Seconds spent in each stage of a network."""
+    """Counts the seconds spent in each stage of a network."""
 
     def __init__(self, network: MatAnyone) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
@@ -81,14 +82,14 @@ class Clock:
         return timed
 
     def now(self) -> float:
-        """Once the device has done what it was told."""
+        """Return the time once the device has done what it was told."""
         if self.on_gpu:
             torch.cuda.synchronize()
         return time.perf_counter()
 
 
 class Counter(TorchDispatchMode):
-    """Operations and bytes of each stage of a network, for as long as it is entered."""
+    """Counts operations and bytes of each stage of a network, for as long as it is entered."""
 
     def __init__(self, network: MatAnyone) -> None:
         super().__init__()
@@ -132,7 +133,7 @@ class Counter(TorchDispatchMode):
 
 
 def _moved(func: Any, arguments: Any, answer: Any) -> int:
-    """Bytes of what an operator reads and writes."""
+    """Return the bytes of what an operator reads and writes."""
     given, made = ([x for x in tree_leaves(each) if isinstance(x, Tensor)] for each in (arguments, answer))
     blocks = {x.untyped_storage().data_ptr() for x in given}
     is_view = not func._schema.is_mutable and any(x.untyped_storage().data_ptr() in blocks for x in made)
@@ -149,7 +150,7 @@ PICKING = ("index", "index_select", "gather", "embedding", "_embedding_bag", "_e
 
 
 def stored_network(model: str) -> MatAnyone:
-    """The bundled model, or the published dims with random weights."""
+    """Return the bundled model, or the published dims with random weights."""
     if model != "matanyone":
         return load_trainable(model)
     torch.manual_seed(0)
@@ -157,7 +158,7 @@ def stored_network(model: str) -> MatAnyone:
 
 
 def shot(width: int, height: int) -> tuple[Tensor, Tensor]:
-    """A plate of noise (3, H, W), and a box for its mask (H, W)."""
+    """Return a plate of noise (3, H, W), and a box for its mask (H, W)."""
     plate = torch.rand(3, height, width, generator=torch.Generator().manual_seed(1))
     mask = torch.zeros(height, width)
     mask[height // 4 : 3 * height // 4, width // 4 : 3 * width // 4] = 1
@@ -165,7 +166,7 @@ def shot(width: int, height: int) -> tuple[Tensor, Tensor]:
 
 
 def dense_way(network: MatAnyone, plate: Tensor, mask: Tensor) -> tuple[Callable[[], object], Callable[[], object]]:
-    """A frame, and a warm-up pass. Sides are whole tokens, so nothing is padded."""
+    """Return a frame, and a warm-up pass. Sides are whole tokens, so nothing is padded."""
     session = DenseSession(network, warm_up_passes=0)
     padded = plate[None]
     session.seed(padded, mask[None, None])
@@ -176,7 +177,7 @@ def dense_way(network: MatAnyone, plate: Tensor, mask: Tensor) -> tuple[Callable
 
 
 def engine_way(network: MatAnyone, plate: Tensor, mask: Tensor) -> tuple[Callable[[], object], Callable[[], object]]:
-    """The same, through the session that users get; frames that repeat are computed all the same."""
+    """Return the same, through the session that users get; frames that repeat are computed all the same."""
     filling = MattingSession(network, MemoryPolicy(memory_every=1), warm_up_passes=0, hold_tolerance=None)
     filling.seed(plate, mask)
     seeded = filling.state
@@ -192,7 +193,7 @@ def engine_way(network: MatAnyone, plate: Tensor, mask: Tensor) -> tuple[Callabl
 def prepared_way(
     way: str, args: argparse.Namespace, size: tuple[int, int]
 ) -> tuple[MatAnyone, Callable[[], object], Callable[[], object]]:
-    """The network of a way, a frame with a full bank, and a warm-up pass."""
+    """Return the network of a way, a frame with a full bank, and a warm-up pass."""
     keep_freed_memory()
     network = stored_network(args.model).to(choose_device(args.device))
     if way != "dense":
@@ -225,7 +226,7 @@ def serve(way: str, args: argparse.Namespace, size: tuple[int, int], pipe: Conne
 
 
 def peak_bytes() -> int:
-    """Most memory this process has held: on the CUDA device if there is one in use, else resident."""
+    """Return most memory this process has held: on the CUDA device if there is one in use, else resident."""
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         return torch.cuda.max_memory_allocated()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -233,7 +234,7 @@ def peak_bytes() -> int:
 
 
 def measure(args: argparse.Namespace, size: tuple[int, int]) -> dict[str, dict[str, Any]]:
-    """Way -> figures, for one size; each way is a process of its own."""
+    """Return the figures of each way at one size; each way is a process of its own."""
     context = multiprocessing.get_context("spawn")
 
     def begun(task: Callable[..., None], way: str) -> tuple[BaseProcess, Connection, Any]:
@@ -263,7 +264,7 @@ def measure(args: argparse.Namespace, size: tuple[int, int]) -> dict[str, dict[s
 def _figures(
     way: str, counts: list[dict[str, Any]], frames: list[dict[str, Any]], settles: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """Medians. seed() encodes the plate once for all its passes, where the dense reading does it for each."""
+    """Return medians. seed() encodes the plate once for all its passes, where the dense reading does it for each."""
     shared = 0.0 if way == "dense" else statistics.median(each["stages"]["encode_image"] for each in settles)
     seconds = statistics.median(each["seconds"] for each in frames)
     stages = {stage: statistics.median(each["stages"].get(stage, 0.0) for each in frames) for stage in STAGES}
@@ -283,7 +284,7 @@ def _figures(
 
 
 def ceiling(device: torch.device, dtype: torch.dtype) -> float:
-    """Operations a second of a large matrix product, the best of several."""
+    """Return the operations a second of a large matrix product, the best of several."""
     side = 2048 if device.type == "cpu" else 8192
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     best = float("inf")
@@ -296,7 +297,7 @@ def ceiling(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def bandwidth(device: torch.device) -> float:
-    """Bytes a second of a large copy, read and written, the best of several."""
+    """Return the bytes a second of a large copy, read and written, the best of several."""
     source = torch.rand(1 << 26, device=device)
     target = torch.empty_like(source)
     best = float("inf")
@@ -309,7 +310,7 @@ def bandwidth(device: torch.device) -> float:
 
 
 def report(size: str, figures: dict[str, dict[str, Any]], limits: dict[str, float]) -> None:
-    """A table to read."""
+    """Print a table to read."""
     base = figures.get("dense") or next(iter(figures.values()))
     print(f"\n{size}")
     for way, each in figures.items():
@@ -333,7 +334,7 @@ def report(size: str, figures: dict[str, dict[str, Any]], limits: dict[str, floa
 
 
 def draw(path: Path, rows: dict[str, dict[str, dict[str, Any]]]) -> None:
-    """Seconds and memory against megapixels, a line a way."""
+    """Draw seconds and memory against megapixels, a line for each way."""
     canvas = np.full((360, 1000, 3), 24, np.uint8)
     sizes = {size: float(np.prod([int(side) for side in size.split("x")])) / 1e6 for size in rows}
     ways = list(next(iter(rows.values())))

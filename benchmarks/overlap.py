@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 # ruff: noqa: E402
-"""What reading, converting and writing cost a job beside its network: the pipeline's figure.
+"""Measures what reading, converting and writing cost a job beside its network: the pipeline's figure.
 
     python benchmarks/overlap.py --size 3840x2160 --working-size 1080 --frames 8 --turns 3
 
@@ -43,7 +43,7 @@ Picture = NDArray[np.float32]
 
 
 def plate(width: int, height: int, frame: int) -> Picture:
-    """(H, W, 3) scene-linear: a bright disc over soft noise, with grain, as a camera would give it."""
+    """Return (H, W, 3) scene-linear: a bright disc over soft noise, with grain, as a camera would give it."""
     generator = np.random.default_rng(frame)
     noise = cv2.resize(np.random.default_rng(1).random((9, 16, 3), dtype=np.float32) * 0.4, (width, height))
     cv2.circle(noise, (width // 2 + 6 * frame, height // 2), height // 5, (0.8, 0.5, 0.3), -1, cv2.LINE_AA)
@@ -51,7 +51,7 @@ def plate(width: int, height: int, frame: int) -> Picture:
 
 
 def write_exr(path: Path, pixels: Picture, channels: tuple[str, ...]) -> None:
-    """Half floats, ZIP."""
+    """Write half floats, ZIP."""
     height, width, count = pixels.shape
     spec = oiio.ImageSpec(width, height, count, oiio.HALF)
     spec.channelnames = channels
@@ -62,7 +62,7 @@ def write_exr(path: Path, pixels: Picture, channels: tuple[str, ...]) -> None:
 
 
 def make_shot(folder: Path, width: int, height: int, frames: int, working_size: int) -> MatteJob:
-    """Plates and a mask on disk."""
+    """Put plates and a mask on disk."""
     for frame in range(frames):
         write_exr(folder / f"plate.{frame + 1:04d}.exr", plate(width, height, frame), ("R", "G", "B"))
     mask = np.zeros((height, width), np.float32)
@@ -83,7 +83,7 @@ Cost = tuple[float, float]
 
 
 def network_alone(session: MattingSession, pictures: list[Picture]) -> Cost:
-    """The session on pictures that are in memory."""
+    """Time the session on pictures that are in memory."""
     begun, spent = time.perf_counter(), time.process_time()
     for picture in pictures:
         session.advance(torch.from_numpy(picture).permute(2, 0, 1)).cpu().numpy()
@@ -91,7 +91,7 @@ def network_alone(session: MattingSession, pictures: list[Picture]) -> Cost:
 
 
 def whole_job(plan: MattePlan, network: MatAnyone, weights: object) -> Cost:
-    """From the first alpha on disk to the last: start and seed are not counted."""
+    """Time the job from the first alpha on disk to the last: start and seed are not counted."""
     for path in (path for folder in plan.outputs.folders for path in folder.glob(".*.made")):
         path.unlink()  # else the alphas of the turn before would stand
     events = run_matte(plan, network, weights, cache={})  # type: ignore[arg-type]
@@ -101,7 +101,7 @@ def whole_job(plan: MattePlan, network: MatAnyone, weights: object) -> Cost:
 
 
 def alone(work: Callable[[], object], times: int = 3) -> float:
-    """Seconds of one part of the job when nothing else runs; the best of a few."""
+    """Return the seconds of one part of the job when nothing else runs; the best of a few."""
     taken = []
     for _ in range(times):
         begun = time.perf_counter()

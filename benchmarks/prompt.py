@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""How good is a first mask by prompt, and what does matting from it cost against the mask that an artist drew?
+"""Measures how good a first mask by prompt is, and what matting from it costs against the mask that an artist drew.
 
     python benchmarks/prompt.py [--clips ../shared/clips] [--picture docs/images/prompt.png] [--json prompt.json]
 
@@ -68,7 +68,7 @@ DRAWN = Prompts(
 
 @dataclass(frozen=True)
 class Clip:
-    """A few frames with the mask that is given for the first, and the true alphas where they are known."""
+    """Holds a few frames with the mask that is given for the first, and the true alphas where they are known."""
 
     name: str
     seen: list[FloatImage]
@@ -100,7 +100,7 @@ def clips(shared: Path | None, frames: int) -> Iterator[Clip]:
 
 
 def example(frames: int) -> Clip:
-    """The example in this repository, 640x360."""
+    """Return the example in this repository, 640x360."""
     seen = shown(EXAMPLES / "plate", "lin_rec709_scene", frames)
     truth = find_sequence(EXAMPLES / "truth/alpha.####.exr")
     alphas = [read_alpha(truth.path(number)) for number in truth.frames[:frames]]
@@ -108,7 +108,7 @@ def example(frames: int) -> Clip:
 
 
 def hair(shared: Path, frames: int) -> Clip:
-    """Real footage at 1280x720: its mask is a hard one, its true alpha is not known."""
+    """Return real footage at 1280x720: its mask is a hard one, its true alpha is not known."""
     seen = shown(shared / "hair_720p", "sRGB", frames)
     return Clip("hair", seen, read_mask(shared / "hair_720p.mask.00000.png", (1280, 720)), None, 360)
 
@@ -122,7 +122,7 @@ def shown(plate: Path, space: str, frames: int) -> list[FloatImage]:
 
 
 def made(seen: FloatImage, prompts: Prompts) -> FloatImage:
-    """The mask, (H, W) 0..1, as matanyone-engine mask makes it; black where it finds nothing."""
+    """Return the mask, (H, W) 0..1, as matanyone-engine mask makes it; black where it finds nothing."""
     plate = Size(*seen.shape[:2])
     try:
         return softened(grabcut(seen, prompts.on(plate.resolution)), seen)
@@ -131,7 +131,7 @@ def made(seen: FloatImage, prompts: Prompts) -> FloatImage:
 
 
 def clicked(clip: Clip, box: tuple[int, int, int, int] | None, most: int) -> Iterator[tuple[Prompts, FloatImage]]:
-    """Prompts and mask after each click."""
+    """Return prompts and mask after each click."""
     mask = np.zeros_like(clip.mask)
     strokes: tuple[Stroke, ...] = ()
     for _ in range(most):
@@ -142,7 +142,7 @@ def clicked(clip: Clip, box: tuple[int, int, int, int] | None, most: int) -> Ite
 
 
 def next_click(mask: FloatImage, wanted: FloatImage) -> Stroke:
-    """In the middle of the largest error, as far from right pixels as can be."""
+    """Click in the middle of the largest error, as far from right pixels as can be."""
     depth = [
         cv2.distanceTransform(np.pad(wrong.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
         for wrong in ((wanted > 0.5) & (mask <= 0.5), (wanted <= 0.5) & (mask > 0.5))
@@ -154,7 +154,7 @@ def next_click(mask: FloatImage, wanted: FloatImage) -> Stroke:
 
 
 def box_of(mask: FloatImage) -> tuple[int, int, int, int]:
-    """Around the mask, with a little room."""
+    """Return a box around the mask, with a little room."""
     rows, columns = np.nonzero(mask > 0.5)
     height, width = mask.shape
     room = height // 50
@@ -167,7 +167,7 @@ def box_of(mask: FloatImage) -> tuple[int, int, int, int]:
 
 
 def overlap(mask: FloatImage, wanted: FloatImage) -> float:
-    """Intersection over union of what is above 0.5."""
+    """Return the intersection over the union of what is above 0.5."""
     ours, theirs = mask > 0.5, wanted > 0.5
     return float((ours & theirs).sum() / max(1, (ours | theirs).sum()))
 
@@ -200,7 +200,7 @@ def measure(clip: Clip) -> dict[str, object]:
 
 
 def matted_from(clip: Clip, masks: dict[str, FloatImage]) -> dict[str, tuple[float, float, float]]:
-    """MAD and dtSSD of matting from each mask. Without true alphas, against what the first mask leads to."""
+    """Return MAD and dtSSD of matting from each mask; without true alphas, against what the first mask leads to."""
     network = load_network("mini")
     truth: Sequence[FloatImage] | None = clip.truth
     against = "the true alpha" if truth else "what the given mask leads to"
@@ -231,7 +231,7 @@ def matted(network: object, clip: Clip, mask: FloatImage) -> list[FloatImage]:
 
 
 def picture(clip: Clip) -> Sheet:
-    """What is drawn, what comes of it, what an artist drew."""
+    """Draw side by side what is drawn, what comes of it, and what an artist drew."""
     plate = bytes_of(clip.seen[0])
     mask = made(clip.seen[0], DRAWN)
     cells = [drawn(plate.copy(), DRAWN), *(bytes_of(np.repeat(m[..., None], 3, 2)) for m in (mask, clip.mask))]
@@ -240,7 +240,7 @@ def picture(clip: Clip) -> Sheet:
 
 
 def drawn(plate: Sheet, prompts: Prompts) -> Sheet:
-    """The plate with box and strokes on it."""
+    """Return the plate with box and strokes on it."""
     assert prompts.box is not None
     cv2.rectangle(plate, prompts.box[:2], (prompts.box[2] - 1, prompts.box[3] - 1), (255, 235, 60), 2)
     for stroke in prompts.strokes:

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What regions, working sizes and held frames save, and what they cost: frames/s and errors, in one run.
+"""Measures what regions, working sizes and held frames save, and what they cost: frames/s and errors, in one run.
 
     python benchmarks/regions.py
     python benchmarks/regions.py --plate CLIP/frame.#####.jpg --mask CLIP/mask.png --space sRGB --truth none
@@ -40,7 +40,7 @@ WHOLE = "whole frame"
 
 @dataclass
 class Run:
-    """One way through the shot."""
+    """Holds one way through the shot."""
 
     name: str
     session: MattingSession
@@ -74,7 +74,7 @@ class Run:
 
 
 def ways(model: str, settle: int, working_size: int) -> list[Run]:
-    """All sessions share one network. Holds are off but where they are what is measured."""
+    """Return the ways, whose sessions share one network. Holds are off but where they are what is measured."""
     network = load_network(model, "auto")
 
     def session(**options: Any) -> MattingSession:
@@ -128,19 +128,19 @@ def main() -> None:
 
 
 def kept(picture: NDArray[np.float32], _mode: str = "edge") -> NDArray[np.float32]:
-    """As it is."""
+    """Return the picture as it is."""
     return picture
 
 
 def widened(picture: NDArray[np.float32], mode: str = "edge") -> NDArray[np.float32]:
-    """(H, W, ...) -> (2 H, 2 W, ...): what was the frame stands in the middle of its bottom."""
+    """Turn (H, W, ...) into (2 H, 2 W, ...): what was the frame stands in the middle of its bottom."""
     height, width = picture.shape[:2]
     beside = [(height, 0), (width // 2, width - width // 2)] + [(0, 0)] * (picture.ndim - 2)
     return np.pad(picture, beside, mode=mode)
 
 
 def figures(run: Run, whole: Run, truth: Sequence[Alpha] | None) -> dict[str, Any]:
-    """One row. frames/s: of the median frame, or of the mean where frames are held."""
+    """Return one row. frames/s: of the median frame, or of the mean where frames are held."""
     middle = statistics.mean if run.repeats > 1 else statistics.median
     found: dict[str, Any] = {
         "way": run.name,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drawn scenes in which a single first key may fail: occlusion, a look-alike that crosses, leaving and coming back.
+"""Draws scenes in which a single first key may fail: occlusion, a look-alike that crosses, leaving and coming back.
 
 People are training/synthetic.py's, drawn with numbers that training never uses; a look-alike is the same person a few
 moments later. Each scene has the true alpha of everyone in it.
@@ -30,7 +30,7 @@ _GRAIN = 0.012
 
 @dataclass(frozen=True)
 class Actor:
-    """Someone in a scene."""
+    """Describes someone in a scene."""
 
     name: str
     number: int
@@ -45,7 +45,7 @@ class Actor:
 
 @dataclass(frozen=True)
 class Scene:
-    """A clip with the truth about it."""
+    """Holds a clip with the truth about it."""
 
     name: str
     plates: list[Picture]
@@ -54,7 +54,7 @@ class Scene:
 
     @property
     def frames(self) -> tuple[int, ...]:
-        """Plate frame numbers."""
+        """Return the plate frame numbers."""
         return tuple(range(FIRST, FIRST + len(self.plates)))
 
 
@@ -63,27 +63,27 @@ def _clips(person: int) -> int:
 
 
 def occlusion(person: int, length: int) -> Scene:
-    """Someone walks behind a wall that hides all of them for a while, and on."""
+    """Let someone walk behind a wall that hides all of them for a while, and on."""
     walker = Actor("hero", _clips(person), lambda t: float(np.interp(t, (0, 0.3, 0.7, 1), (0.14, 0.5, 0.5, 0.86))))
     return _scene("occlusion", [walker], person, length, wall=(0.34, 0.66))
 
 
 def look_alike(person: int, length: int) -> Scene:
-    """Two people who look the same pass each other, the wrong one in front."""
+    """Let two people who look the same pass each other, the wrong one in front."""
     hero = Actor("hero", _clips(person), lambda t: 0.22 + 0.56 * t)
     twin = Actor("twin", _clips(person), lambda t: 0.78 - 0.56 * t, late=17)
     return _scene("look-alike", [hero, twin], person, length)
 
 
 def re_entry(person: int, length: int) -> Scene:
-    """Someone leaves the picture and comes back, while another who looks the same stays."""
+    """Let someone leave the picture and come back, while another who looks the same stays."""
     hero = Actor("hero", _clips(person), lambda t: 0.7 + 0.6 * float(np.sin(np.pi * min(1.0, 1.25 * t))))
     twin = Actor("twin", _clips(person), lambda t: 0.24 + 0.04 * t, late=23)
     return _scene("re-entry", [twin, hero], person, length)
 
 
 def crowd(person: int, length: int) -> Scene:
-    """Three people beside each other, two of whom look the same."""
+    """Show three people beside each other, two of whom look the same."""
     hero = Actor("hero", _clips(person), lambda t: 0.22 + 0.1 * t, height=0.9)
     twin = Actor("twin", _clips(person), lambda t: 0.5 - 0.1 * t, late=17, height=0.9)
     other = Actor("other", _clips(person + 1), lambda t: 0.8 - 0.05 * t, height=0.9)
@@ -91,7 +91,7 @@ def crowd(person: int, length: int) -> Scene:
 
 
 def _scene(name: str, actors: list[Actor], person: int, length: int, wall: tuple[float, float] | None = None) -> Scene:
-    """Actors are painted in order, the last in front; a wall (left, right) in front of all."""
+    """Paint actors in order, the last in front; a wall (left, right) stands in front of all."""
     rng = np.random.default_rng([7, person])
     backdrop = _backdrop(rng)
     drawn = {actor.name: list(_drawn(actor, length)) for actor in actors}
@@ -115,7 +115,7 @@ def _scene(name: str, actors: list[Actor], person: int, length: int, wall: tuple
 
 
 def _backdrop(rng: np.random.Generator) -> Picture:
-    """A room of coloured surfaces, out of focus."""
+    """Return a room of coloured surfaces, out of focus."""
     cloth = Cloth(rng, [])
     picture = cv2.resize(cloth.surface(), SIZE[::-1])
     for _ in range(9):
@@ -127,7 +127,7 @@ def _backdrop(rng: np.random.Generator) -> Picture:
 
 
 def _drawn(actor: Actor, length: int) -> Iterator[Layer]:
-    """The actor's layer on every frame, at its place."""
+    """Yield the actor's layer on every frame, at its place."""
     clip = list(draw_clip(actor.number, length + actor.late, kind="figure"))[actor.late :]
     scale = actor.height * SIZE[0] / HEIGHT
     for number, layer in enumerate(clip):

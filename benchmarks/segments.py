@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What a split between keys costs: errors at the seams and elsewhere, and steps, beside one run of the same job.
+"""Measures what a split between keys costs: errors at the seams and elsewhere, and steps, beside one run of the same
+job.
 
     python benchmarks/segments.py
     python benchmarks/segments.py --plate CLIP/frame.#####.jpg --mask CLIP/mask.png@1 --truth none --scout-size 144

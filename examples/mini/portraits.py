@@ -53,11 +53,11 @@ REJECTED = {
 
 
 class Unusable(Exception):
-    """Why a photograph gives no matte, in two words."""
+    """Says in two words why a photograph gives no matte."""
 
 
 class Segmenter:
-    """A rough answer to where the person is."""
+    """Answers roughly where the person is."""
 
     def __init__(self, cache: Path) -> None:
         self.interpreter = Interpreter(model_content=_weights(cache), num_threads=1)
@@ -66,7 +66,7 @@ class Segmenter:
         self.out = self.interpreter.get_output_details()[0]["index"]
 
     def __call__(self, picture: Pixels) -> Pixels:
-        """Likelihood (H, W) that a pixel of an 8-bit RGB picture shows the person."""
+        """Return the likelihood (H, W) that a pixel of an 8-bit RGB picture shows the person."""
         self.interpreter.set_tensor(self.into, cv2.resize(picture, (256, 256)).astype(np.float32)[None] / 255)
         self.interpreter.invoke()
         return cv2.resize(self.interpreter.get_tensor(self.out)[0, :, :, 0], picture.shape[1::-1])
@@ -113,7 +113,7 @@ def main() -> None:
 
 
 def write(path: Path, unit: Pixels) -> None:
-    """0..1 as 8 bits."""
+    """Write 0..1 as 8 bits."""
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), np.round(255 * np.clip(unit, 0, 1)).astype(np.uint8))
 
@@ -122,7 +122,9 @@ def write(path: Path, unit: Pixels) -> None:
 
 
 def matte(picture: Pixels, segmenter: Segmenter) -> tuple[Pixels, Pixels]:
-    """Straight colours (H, W, 3) and alpha (H, W), 0..1, of the person in an 8-bit RGB picture; raises Unusable."""
+    """Return straight colours (H, W, 3) and alpha (H, W), 0..1, of the person in an 8-bit RGB picture; raises
+    Unusable.
+    """
     likely = segmenter(picture)
     distance, spread = from_backdrop(picture, likely)
     unit = picture.astype(np.float64) / 255
@@ -131,7 +133,9 @@ def matte(picture: Pixels, segmenter: Segmenter) -> tuple[Pixels, Pixels]:
 
 
 def from_backdrop(picture: Pixels, likely: Pixels) -> tuple[Pixels, float]:
-    """Distance of every pixel's colour from the backdrop expected behind it (H, W), and the backdrop's own spread."""
+    """Return the distance (H, W) of every pixel's colour from the backdrop expected behind it, and the backdrop's own
+    spread.
+    """
     lab = cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2LAB).reshape(-1, 3).astype(np.float64)
     height, width = likely.shape
     y, x = (axis.ravel() for axis in np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j])
@@ -152,7 +156,7 @@ def from_backdrop(picture: Pixels, likely: Pixels) -> tuple[Pixels, float]:
 
 
 def trimap(likely: Pixels, distance: Pixels, spread: float) -> Pixels:
-    """1 person, 0 backdrop, 0.5 to be solved."""
+    """Return 1 for person, 0 for backdrop, 0.5 for what is to be solved."""
     person = cv2.erode((likely > 0.9).astype(np.uint8), np.ones((9, 9))) > 0
     around = cv2.dilate((likely > 0.3).astype(np.uint8), np.ones((7, 7))) > 0
     near = cv2.dilate((likely > 0.5).astype(np.uint8), np.ones((31, 31))) > 0
@@ -161,7 +165,9 @@ def trimap(likely: Pixels, distance: Pixels, spread: float) -> Pixels:
 
 
 def cleaned(alpha: Pixels) -> Pixels:
-    """Solid where it is nearly solid, empty where nearly empty, without islands and without small holes."""
+    """Make the alpha solid where it is nearly solid and empty where nearly empty, without islands and without small
+    holes.
+    """
     alpha = np.clip((alpha - 0.04) / 0.92, 0, 1)
     _, labels, stats, _ = cv2.connectedComponentsWithStats((alpha > 0.1).astype(np.uint8), connectivity=8)
     alpha = alpha * (labels == 1 + np.argmax(stats[1:, cv2.CC_STAT_AREA]))
@@ -170,7 +176,7 @@ def cleaned(alpha: Pixels) -> Pixels:
 
 
 def _filled(mask: Pixels) -> Pixels:
-    """The mask without holes: what cannot be reached from the top or the sides."""
+    """Return the mask without holes: what cannot be reached from the top or the sides."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=4)
     small = [n for n in range(1, len(stats)) if stats[n, cv2.CC_STAT_AREA] < 0.004 * mask.size]
     return (mask | np.isin(labels, small)).astype(np.uint8)
@@ -180,7 +186,7 @@ def _filled(mask: Pixels) -> Pixels:
 
 
 class Pages:
-    """Pictures over a saturated colour and their alphas, many on a page, each with its name."""
+    """Draws pictures over a saturated colour and their alphas, many on a page, each with its name."""
 
     ACROSS, DOWN = 8, 3
 
@@ -189,7 +195,7 @@ class Pages:
         folder.mkdir(parents=True, exist_ok=True)
 
     def add(self, name: str, colours: Pixels, alpha: Pixels) -> None:
-        """One more; a full page is written."""
+        """Add one more; a full page is written."""
         over = colours * alpha[..., None] + np.array([0.1, 0.9, 0.2]) * (1 - alpha[..., None])
         cell = np.concatenate([over, np.repeat(alpha[..., None], 3, axis=2)])
         cell = np.ascontiguousarray(255 * np.clip(cell, 0, 1)[..., ::-1]).astype(np.uint8)

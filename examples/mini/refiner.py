@@ -72,7 +72,7 @@ def train_on(args: argparse.Namespace) -> None:
 
 
 def joined(core: Path, refiner: Refiner) -> MatAnyone:
-    """The network of a core's weights file with this refiner behind it."""
+    """Return the network of a core's weights file with this refiner behind it."""
     checkpoint = read_checkpoint(core)
     network = MatAnyone(replace(checkpoint.dims, refiner_width=refiner.enter.out_channels))
     own = {f"refiner.{name}": tensor for name, tensor in refiner.state_dict().items()}

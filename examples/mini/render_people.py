@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def render_clip(args: argparse.Namespace, number: int, colours: Path, alphas: Path) -> None:
-    """All frames of one clip."""
+    """Render all frames of one clip."""
     rng = random.Random(f"person {number}")
     look = plate.Look(seed=number, width=args.size[0], height=args.size[1], length=args.length, threads=args.threads)
     scene = build_person(look, rng)
@@ -56,7 +56,7 @@ def render_clip(args: argparse.Namespace, number: int, colours: Path, alphas: Pa
 
 
 def build_person(look: plate.Look, rng: random.Random) -> bpy.types.Scene:
-    """A scene with one random person, lit and seen by a camera, on nothing."""
+    """Build a scene with one random person, lit and seen by a camera, on nothing."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
     scene = bpy.context.scene
     plate._render_settings(scene, look)
@@ -74,7 +74,7 @@ def build_person(look: plate.Look, rng: random.Random) -> bpy.types.Scene:
 
 
 def dress(rng: random.Random) -> None:
-    """Other colours for skin, clothes and hair."""
+    """Choose other colours for skin, clothes and hair."""
     tone = rng.uniform(0.25, 1.25)
     for material in bpy.data.materials:
         name = material.name.split(".")[0]
@@ -94,7 +94,7 @@ def dress(rng: random.Random) -> None:
 
 
 def cut_hair(rng: random.Random) -> None:
-    """Another length and wildness."""
+    """Choose another length and wildness of the hair."""
     length, wild = rng.choice([0.06, 0.13, 0.24, 0.34]) * rng.uniform(0.8, 1.2), rng.uniform(0.5, 3.0)
     for settings in bpy.data.particles:
         settings.hair_length = length
@@ -103,7 +103,7 @@ def cut_hair(rng: random.Random) -> None:
 
 
 def move(rig: bpy.types.Object, look: plate.Look, rng: random.Random) -> None:
-    """Random poses that swing slowly; keyed beyond both ends for the shutter."""
+    """Key random poses that swing slowly, beyond both ends for the shutter."""
     rig.animation_data_clear()
     spans = {
         "waist": 6,
@@ -129,7 +129,7 @@ def move(rig: bpy.types.Object, look: plate.Look, rng: random.Random) -> None:
 
 
 def light(collection: bpy.types.Collection, rng: random.Random) -> None:
-    """A sky and two suns from anywhere above."""
+    """Light the scene by a sky and two suns from anywhere above."""
     plate.build_light(collection)
     world = bpy.context.scene.world.node_tree.nodes["Background"]
     world.inputs["Color"].default_value = (*(rng.uniform(0.3, 0.9) for _ in range(3)), 1)
@@ -141,7 +141,7 @@ def light(collection: bpy.types.Collection, rng: random.Random) -> None:
 
 
 def frame_up(scene: bpy.types.Scene, look: plate.Look, rng: random.Random) -> None:
-    """A camera around the person: from a close-up of the head to everything above the hips."""
+    """Put a camera around the person: from a close-up of the head to everything above the hips."""
     plate.build_camera(scene, look)
     camera = scene.camera
     camera.animation_data_clear()
@@ -155,7 +155,7 @@ def frame_up(scene: bpy.types.Scene, look: plate.Look, rng: random.Random) -> No
 
 
 def rendered(scene: bpy.types.Scene, frame: int) -> np.ndarray:
-    """(H, W, 4), display-referred, premultiplied, top row first."""
+    """Return (H, W, 4), display-referred, premultiplied, top row first."""
     scene.frame_set(frame)
     scene.render.image_settings.file_format = "PNG"
     scene.render.image_settings.color_depth = "16"
@@ -167,7 +167,7 @@ def rendered(scene: bpy.types.Scene, frame: int) -> np.ndarray:
 
 
 def filled(rgba: np.ndarray) -> np.ndarray:
-    """Straight colours (H, W, 3), carried on outside the alpha so that soft edges find no black to mix in."""
+    """Return straight colours (H, W, 3), carried on outside the alpha so that soft edges find no black to mix in."""
     rgb, alpha = rgba[..., :3], rgba[..., 3:]
     wide, cover = (np.stack([plate._blurred(c, 6) for c in np.moveaxis(x, 2, 0)], axis=2) for x in (rgb, alpha))
     around = wide / np.maximum(cover, 1e-3)
@@ -176,7 +176,7 @@ def filled(rgba: np.ndarray) -> np.ndarray:
 
 
 def write(path: Path, pixels: np.ndarray) -> None:
-    """8-bit PNG."""
+    """Write an 8-bit PNG."""
     path.parent.mkdir(parents=True, exist_ok=True)
     oiio = plate._openimageio()
     spec = oiio.ImageSpec(pixels.shape[1], pixels.shape[0], pixels.shape[2], oiio.UINT8)

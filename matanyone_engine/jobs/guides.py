@@ -59,7 +59,7 @@ class ObjectGuide:
 
 
 def guide_frames(pattern: str | None, frames: Sequence[int]) -> list[tuple[int, MaskSource]]:
-    """Return frame -> file of a guide, for the frames of a run and LOOKS_AROUND frames on either side of it.
+    """Return each frame's file of a guide, for the frames of a run and LOOKS_AROUND frames on either side of it.
 
     A part of a shot may have none. Raises MaskError where the guide is one file.
     """

@@ -86,7 +86,7 @@ class ObjectOptions:
         return replace(self, inside=inside, outside=outside, guide=guide)
 
     def constraints(self, frames: Sequence[int]) -> dict[tuple[str, int], MaskSource]:
-        """Return ('inside', 'outside' or 'guide', frame) -> mask, where there is one.
+        """Return the file of each constraint mask that is there, by ('inside', 'outside' or 'guide', frame).
 
         Guides come also from some frames around those that are asked for: what a guide is worth depends on them.
         Raises MaskError, PlateError, SettingError.
@@ -196,7 +196,7 @@ class MaskSet:
         return self._read[file]
 
     def constraint_digests(self) -> dict[tuple[str, int], str]:
-        """Return (side, object, frame) -> digest of its constraint mask."""
+        """Return the digest of the constraint masks and guides of each place (object, frame) that has one."""
         places = self.inside.keys() | self.outside.keys()
         held = {place: f"{_sha(self.inside.get(place))}/{_sha(self.outside.get(place))}" for place in places}
         for name, frame in self.guide:

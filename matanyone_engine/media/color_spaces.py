@@ -159,7 +159,9 @@ _ICC_PROFILES = {"srgb": "srgb_rec709_scene", "display p3": "srgb_p3d65_scene", 
 
 @dataclass(frozen=True)
 class ColourChoice:
-    """space: a name of the OCIO config in use; reason: who said so, for printing and for provenance."""
+    """Names a colour space. space: a name of the OCIO config in use; reason: who said so, for printing and for
+    provenance.
+    """
 
     space: str
     reason: str

@@ -40,7 +40,7 @@ class PartFacts:
 
 @dataclass(frozen=True)
 class FileFacts:
-    """provenance: what stands under matanyone:<key>; empty in a file that is not ours."""
+    """Describes a file. provenance: what stands under matanyone:<key>; empty in a file that is not ours."""
 
     path: Path
     file_format: str

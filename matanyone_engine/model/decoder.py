@@ -75,7 +75,7 @@ class UpsampleBlock(nn.Module):
         return self.out_conv.refined(*self._entered(x, add_skip, top, bottom))[:, :, first - top : last - top]
 
     def _entered(self, x: Tensor, add_skip: AddSkip, top: int, bottom: int) -> tuple[Tensor, Tensor]:
-        """Yield rows of what enters the convolutions, and of its ReLU; a few at a time, so that steps meet in the
+        """Return rows of what enters the convolutions, and of its ReLU; a few at a time, so that steps meet in the
         cache.
         """
         size = (1, x.shape[1], bottom - top, 2 * x.shape[3])

@@ -365,7 +365,7 @@ class RunPictures:
 
 
 def _objects_in(path: Path) -> dict[str, str]:
-    """Return object -> its channel in a file, or '' for the channel that read_alpha() reads."""
+    """Return each object's channel in a file, or '' for the channel that read_alpha() reads."""
     said = read_facts(path).provenance.get("objects")
     try:
         channels = {str(name): str(channel) for name, channel in json.loads(said or "{}").items()}

@@ -229,7 +229,7 @@ def set_choices(node: Any, name: str, values: List[str]) -> None:
 
 
 def confidence_curve(node: Any) -> Dict[int, float]:
-    """Read the curve's keys: frame -> confidence."""
+    """Read the confidence of each frame from the curve's keys."""
     knob = node.knobs().get("confidence")
     if knob is None or not knob.isAnimated():
         return {}

@@ -4,56 +4,16 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("matanyone_engine", "blender_addon", "nuke_plugin", "benchmarks", "examples", "farm", "tests")
 
-NOT_A_VERB = set(
-    [
-        "a",
-        "an",
-        "the",
-        "of",
-        "to",
-        "what",
-        "whatever",
-        "whether",
-        "which",
-        "where",
-        "when",
-        "why",
-        "how",
-        "who",
-        "whose",
-        "all",
-        "both",
-        "every",
-        "each",
-        "some",
-        "none",
-        "more",
-        "less",
-        "as",
-        "at",
-        "by",
-        "for",
-        "from",
-        "in",
-        "inside",
-        "into",
-        "on",
-        "or",
-        "out",
-        "over",
-        "through",
-        "under",
-        "up",
-        "with",
-        "within",
-        "without",
-    ]
+NOT_A_VERB = re.compile(
+    "an?|the|of|to|what|whatever|whether|which|where|when|why|how|who|whose|all|both|every|each|some|none|more|less|as|"
+    "at|by|for|from|in|inside|into|on|or|out|over|through|under|up|with|within|without"
 )
 """Words that open a phrase. A docstring that begins with one, or with a bracket, an arrow or a name and a colon, says
 what something is; it does not say what it does."""
@@ -74,7 +34,9 @@ def opens_without_verb(text: str) -> bool:
     """Return whether a docstring opens with a phrase instead of a sentence."""
     words = text.split()
     first = words[0]
-    return not first[0].isalpha() or first.endswith(":") or first.lower() in NOT_A_VERB or "->" in words[:4]
+    return (
+        not first[0].isalpha() or first.endswith(":") or bool(NOT_A_VERB.fullmatch(first.lower())) or "->" in words[:4]
+    )
 
 
 def may_open_with_a_noun(path: Path, node: Documented) -> bool:

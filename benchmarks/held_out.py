@@ -63,7 +63,7 @@ SURE, SURE_REACH = 0.98, 8
 
 Plates = list[NDArray[np.float32]]
 Method = Callable[[Plates, Alpha], Iterator[Alpha]]
-"""Display-referred plates (H, W, 3) and the first mask (H, W) -> an alpha a frame."""
+"""Makes an alpha for each frame of display-referred plates (H, W, 3) and the first mask (H, W)."""
 
 CALM = Chances(**{**dict.fromkeys(asdict(Chances()), 0.0), "grain": 1.0, "compression": 0.3})
 

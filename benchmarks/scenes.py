@@ -36,7 +36,7 @@ class Actor:
     number: int
     """Of the drawn clip; the same number is the same person."""
     centre: Callable[[float], float]
-    """Time 0..1 -> where the person's middle is across the picture, 0 its left and 1 its right side."""
+    """Says where the person's middle is at a time 0..1 across the picture, 0 its left and 1 its right side."""
     late: int = 0
     """Frames by which the motion is ahead."""
     height: float = 1.0
@@ -50,7 +50,7 @@ class Scene:
     name: str
     plates: list[Picture]
     truth: dict[str, list[Picture]]
-    """Actor -> alphas."""
+    """The alphas of each actor."""
 
     @property
     def frames(self) -> tuple[int, ...]:

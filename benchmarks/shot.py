@@ -59,7 +59,7 @@ from matanyone_engine.training.score_plot import write_score_plot
 
 Alpha = NDArray[np.float32]
 Alphas = list[dict[str, Alpha]]
-"""A frame each: object -> alpha."""
+"""For each frame the alpha of each object."""
 Row = dict[str, Any]
 
 PEOPLE = (1, 2, 7)

@@ -27,7 +27,7 @@ _ABOUT: Mapping[str, tuple[str, str]] = {
     "edge_grow": ("PIXELS", "Move edges outwards, or inwards with a negative number. Parts of a pixel count: -0.5."),
     "edge_blur": ("PIXELS", "Soften edges with a Gaussian of this standard deviation. Parts of a pixel count."),
 }
-"""Control -> what its value is, and what it does."""
+"""For each control what its value is, and what it does."""
 
 
 def add_edges(parser: argparse.ArgumentParser) -> None:

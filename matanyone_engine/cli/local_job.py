@@ -38,7 +38,7 @@ _GIB = 1 << 30
 
 
 Networks = dict[str, tuple[MatAnyone, VettedWeights]]
-"""Model, as a job names it -> the loaded network and what is known of its file."""
+"""Loaded networks by the name that a job has for the model, with what is known of its file."""
 
 
 @dataclass(frozen=True)

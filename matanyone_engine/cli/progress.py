@@ -47,7 +47,7 @@ class MatteProgress:
         self._held: list[int] = []
         self._windows: list[tuple[int, int, int, int]] = []
         self._sure: dict[int, float] = {}
-        """Frame -> the confidence of its least sure object."""
+        """For each frame the confidence of its least sure object."""
 
     def __enter__(self) -> MatteProgress:
         self._bar.start()

@@ -41,7 +41,7 @@ class ServedJob(Customer):
     frames: frozenset[int] = frozenset()
     """Frames that it makes; known once it is planned."""
     landed: dict[int, str] = field(default_factory=dict)
-    """Frame -> the file of its alpha."""
+    """For each frame that is done the file of its alpha."""
 
     @property
     def ready(self) -> bool:

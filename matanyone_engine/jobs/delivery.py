@@ -43,7 +43,7 @@ class Outputs:
     delivery: Delivery
     objects: tuple[str, ...]
     patterns: Mapping[OutputPattern, tuple[str, ...]]
-    """Pattern -> the objects in its files."""
+    """For each pattern the objects in its files."""
     padding: int
     """The plate's, for a pattern that leaves it open."""
     versioned: bool = False

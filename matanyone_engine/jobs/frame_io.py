@@ -55,7 +55,7 @@ class PlateOfStep:
     prepared: AnyPlate
     """The same, as the network takes it."""
     constraints: Mapping[str, Constraints]
-    """Object -> where an artist says that it surely is, or is not."""
+    """For each object where an artist says that it surely is, or is not."""
     greys: GreyFrames | None = None
     """The plate and those beside it, along which edges are steadied; None where none is."""
 
@@ -65,7 +65,7 @@ class AlphasOfStep:
     """Holds the alphas that a step gives out; none where it only leads to others."""
 
     parts: Mapping[str, SubjectAlphas] = field(default_factory=dict)
-    """Object -> its own alpha, and those beside it."""
+    """For each object its own alpha, and those beside it."""
     report: FrameReport = field(default_factory=FrameReport)
     confidences: Mapping[str, Confidence] = field(default_factory=dict)
 

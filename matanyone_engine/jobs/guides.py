@@ -26,7 +26,7 @@ class ObjectGuide:
     """Holds what the guide of one object is worth, frame by frame."""
 
     digests: Mapping[int, str]
-    """Frame -> digest of its file."""
+    """For each frame the digest of its file."""
     outvoted: frozenset[int]
     """Frames on which it is somewhere else, and has no say."""
     band: int

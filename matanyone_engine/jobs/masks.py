@@ -71,7 +71,7 @@ class ObjectOptions:
     distractor: bool = False
     """Followed only to keep the other objects off it; it is not written."""
     inside: str | None = None
-    """Masks of where it is, whatever the network thinks: a pattern by plate frame, or one file for all frames."""
+    """The files by (object, frame)."""
     outside: str | None = None
     """Masks of where it is not."""
     guide: str | None = None
@@ -156,7 +156,7 @@ class MaskSet:
     outside: Mapping[tuple[str, int], MaskFile]
     guide: Mapping[tuple[str, int], MaskFile] = field(default_factory=dict)
     guides: Mapping[str, ObjectGuide] = field(default_factory=dict)
-    """Object -> what its guide is worth."""
+    """For each object what its guide is worth."""
     _read: dict[MaskFile, FloatImage] = field(default_factory=dict, compare=False, repr=False)
     """The guides that were read last: each is asked for by its neighbours, too."""
 

@@ -29,9 +29,9 @@ from matanyone_engine.model.registry import VettedWeights, load_vetted, require_
 
 MaskPath = str | Path
 MasksOfObject = MaskPath | Mapping[int, MaskPath]
-"""One file, as 'mask.1001.exr' or 'mask.1001.exr@1001', or plate frame -> file."""
+"""One file, as 'mask.1001.exr' or 'mask.1001.exr@1001', or a file for each plate frame."""
 MasksOfShot = MasksOfObject | Mapping[str, MasksOfObject]
-"""The masks of one object, or object's name -> its masks."""
+"""The masks of one object, or the masks of each object under its name."""
 LoadedModel = tuple[MatAnyone, VettedWeights]
 """What load_vetted() returns."""
 
@@ -49,11 +49,11 @@ class MattedShot:
     record: Path
     """The JSON file that says how the alphas were made; `matanyone-engine review` reads it."""
     alphas: dict[int, list[Path]] = field(default_factory=dict)
-    """Frame -> its files: one, or one for each object."""
+    """For each frame its files: one, or one for each object."""
     confidences: dict[int, float] = field(default_factory=dict)
-    """Frame -> how far its least certain object can be trusted, 0 to 1."""
+    """For each frame how far its least certain object can be trusted, 0 to 1."""
     warnings: dict[int, tuple[str, ...]] = field(default_factory=dict)
-    """Frame -> what an artist should look at; frames without a warning are not in it."""
+    """For each frame what an artist should look at; frames without a warning are not in it."""
 
 
 def matte(

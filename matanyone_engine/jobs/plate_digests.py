@@ -45,9 +45,9 @@ class PlateDigests:
     """Holds the digests of a run's plates, and what tells whether their files have changed since."""
 
     digests: Mapping[int, str]
-    """Frame -> digest of the plate's bytes, which is a part of content keys."""
+    """For each frame the digest of the plate's bytes, which is a part of content keys."""
     stamps: Mapping[int, list[Stamp]]
-    """Frame -> name, bytes and time of each of its files."""
+    """For each frame name, bytes and time of each of its files."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from matanyone_engine.sizes import Resolution
 from matanyone_engine.version import __version__
 
 KEYS_OF_0_1_0 = {"settlePasses": "warmUpPasses"}
-"""What a key was called in files of version 0.1.0 -> what it is called now."""
+"""What keys were called in files of version 0.1.0, and what they are called now."""
 
 
 def describe_making(

@@ -39,9 +39,9 @@ class FrameDone(StepDone):
     """What an artist should look at (matting/frame_warnings.py)."""
     report: FrameReport = field(default_factory=FrameReport)
     alphas: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
-    """Object -> its alpha (H, W) 0..1."""
+    """For each object its alpha (H, W) 0..1."""
     confidences: Mapping[str, Confidence] = field(default_factory=dict)
-    """Object -> how far its alpha can be trusted."""
+    """For each object how far its alpha can be trusted."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Unchanged(StepDone):
 
     frames: tuple[int, ...]
     lines: Mapping[int, FrameRecord] = field(default_factory=dict)
-    """Frame -> its entry in the record."""
+    """For each frame its entry in the record."""
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ class Joining:
     views: tuple[str, ...]
     frames: tuple[int, ...]
     sources: dict[int, dict[str, Path]]
-    """Frame -> view -> its file, the first view first."""
+    """For each frame the file of each view, the first view first."""
     targets: dict[int, Path]
 
 

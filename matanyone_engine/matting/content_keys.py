@@ -33,7 +33,7 @@ class Inputs:
     plates: Mapping[int, str]
     masks: Mapping[Seed, str]
     constraints: Mapping[tuple[str, int], str] = field(default_factory=dict)
-    """(subject, frame) -> its constraint mask; absent where there is none."""
+    """The digest of the constraint masks of each (subject, frame); absent where there are none."""
 
 
 class Names:

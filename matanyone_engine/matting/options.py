@@ -42,7 +42,7 @@ def keywords(options: SessionOptions) -> dict[str, Any]:
 
 
 NAMES_OF_0_1_0 = {"settle_passes": "warm_up_passes"}
-"""What options were called in snapshots of version 0.1.0 -> what they are called now."""
+"""What options were called in snapshots of version 0.1.0, and what they are called now."""
 
 
 def options_of_snapshot(options: Mapping[str, Any]) -> dict[str, Any]:

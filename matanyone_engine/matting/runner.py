@@ -51,7 +51,7 @@ OTHER_KEYS_FARTHER = 2.0
 the pose of a distant key should not take its place (DR018)."""
 
 AlphaStore = MutableMapping[str, bytes]
-"""Content name -> bytes. Entries may vanish at any time; what is there is what was put there."""
+"""Bytes by their content name. Entries may vanish at any time; what is there is what was put there."""
 
 PassState = tuple[Pass, int, StreamState]
 """A pass that is under way, the frame it has reached, and the state there."""

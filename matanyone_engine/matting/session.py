@@ -72,7 +72,7 @@ class FrameInputs:
 
 
 Compute = Callable[[StreamState, FrameInputs], StepResult]
-"""State before a frame, at its window, and the frame -> what comes of it in the window."""
+"""Computes a frame: it takes the state before it, at its window, and returns what comes of it in the window."""
 
 
 class MattingSession:

@@ -217,12 +217,12 @@ class _Way:
     config: str
     exposure: float
     curve: Table | None
-    """(65536,): code / 65535 -> linear light; None where the space is linear, or no one curve."""
+    """(65536,): the linear light at code / 65535; None where the space is linear, or no one curve."""
     matrix: Table | None
-    """(3, 3), linear light of the space -> of Rec.709; None where only OpenColorIO knows the way."""
+    """(3, 3), from linear light of the space to that of Rec.709; None where only OpenColorIO knows the way."""
     shoulder: bool
     tone: Table
-    """(524288,): linear Rec.709 before exposure, by _nearest_steps -> display 0..1."""
+    """(524288,): display 0..1 at the place _nearest_steps() gives to linear Rec.709 before exposure."""
     knee: float
     """KNEE in linear light, before exposure."""
 

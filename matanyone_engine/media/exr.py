@@ -22,7 +22,7 @@ import OpenEXR
 
 StoredPlane = npt.NDArray[np.float32] | npt.NDArray[np.float16] | npt.NDArray[np.uint16]
 Planes = Mapping[str, StoredPlane]
-"""Channel name -> (H, W) of the data window, as stored."""
+"""Channels by name, (H, W) of the data window, as stored."""
 
 _BLOCK_ROWS = 32
 """Rows whose checksums are made together: they stay in the cache."""

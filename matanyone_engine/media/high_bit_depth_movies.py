@@ -133,7 +133,7 @@ class _Times:
     last: float | None = None
     lasts: float = 0.0
     gaps: dict[int, int] = field(default_factory=dict)
-    """Milliseconds between two frames -> how often."""
+    """How often each time between two frames occurs, in milliseconds."""
     interlaced: int = 0
     frames: int = 0
 

@@ -36,7 +36,7 @@ SUBJECT = "subject"
 
 Depth = Literal["half", "float", "uint16"]
 Channels = Mapping[str, FloatImage]
-"""Channel name -> (H, W) float32, in the order they are written."""
+"""Channels by name, (H, W) float32, in the order they are written."""
 
 LOSSLESS = ("none", "zips", "zip", "piz")
 LOSSY = ("dwaa", "dwab")

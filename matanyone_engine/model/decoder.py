@@ -36,7 +36,7 @@ class DecoderMaps(NamedTuple):
 
 
 AddSkip = Callable[[Tensor, int, int], Tensor]
-"""(B, C, rows, W) float32 that may be written into, first and last row -> the same rows with their skip added."""
+"""Adds the skip to rows (B, C, rows, W) float32, given the first and the last; it may write into them."""
 
 
 class ResidualUp(nn.Module):

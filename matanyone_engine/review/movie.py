@@ -57,7 +57,7 @@ FORMATS = {
     ".mp4": MovieFormat("H.264", "libx264", "yuv420p", "mp4", {"crf": "16", "preset": "medium"}),
     ".mov": MovieFormat("ProRes 422 HQ", "prores_ks", "yuv422p10le", "mov", {"profile": "3", "vendor": "apl0"}),
 }
-"""Suffix of the file -> how it is encoded."""
+"""How a file is encoded, by its suffix."""
 
 
 @dataclass(frozen=True)

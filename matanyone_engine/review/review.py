@@ -74,9 +74,9 @@ class RunFiles:
     record: Record
     """An empty one where there is none."""
     files: Mapping[int, Sequence[Path]]
-    """Frame -> its files, ascending."""
+    """For each frame its files, ascending."""
     lines: Mapping[int, FrameRecord]
-    """Frame -> what a record or a ledger says of it."""
+    """For each frame what a record or a ledger says of it."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class Review:
     """Frames with pictures, the least sure first."""
     pictures: Mapping[int, Pictures]
     strip: Mapping[int, bytes]
-    """Frame -> a small picture."""
+    """For each frame a small picture."""
     warnings: Mapping[str, tuple[int, ...]]
     notes: tuple[str, ...]
     """What could not be had."""

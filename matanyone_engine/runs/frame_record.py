@@ -21,11 +21,11 @@ class FrameRecord:
     files: tuple[str, ...] = ()
     """Relative to the record's folder where they are in it."""
     coverage: Mapping[str, float] = field(default_factory=dict)
-    """Object -> mean of its alpha, 0..1."""
+    """For each object the mean of its alpha, 0..1."""
     warnings: tuple[str, ...] = ()
     """Sentences for an artist."""
     confidence: Mapping[str, Confidence] = field(default_factory=dict)
-    """Object -> how far its alpha can be trusted."""
+    """For each object how far its alpha can be trusted."""
 
     @classmethod
     def of(

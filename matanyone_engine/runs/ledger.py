@@ -44,7 +44,7 @@ class LedgerLine:
 
     frame: int
     files: Mapping[str, str]
-    """File name -> SHA-256 of its bytes; '' while the file is being written."""
+    """For each file name the SHA-256 of its bytes; '' while the file is being written."""
     made_from: str = ""
     """Digest of all that the files depend on; '' while they are being written."""
     said: FrameRecord | None = None

@@ -27,7 +27,7 @@ class ResumePoint:
     identity: str
     """Digest of the job (jobs/run_identity.py). Plates do not count: states are named by what they come from."""
     states: Mapping[str, bytes]
-    """Content key -> state, of every pass that was under way (matting/runner.py)."""
+    """The state of every pass that was under way, by its content key (matting/runner.py)."""
 
 
 def write_resume_point(path: Path, point: ResumePoint) -> None:

@@ -15,7 +15,7 @@ from matanyone_engine.training.people import Face, Hand, HeadPose
 from matanyone_engine.training.synthetic import Pixels, Rng, Wave, capsule, turned
 
 BodyPose = Callable[[float | Points, float | Points], Points]
-"""A point of the body's plane, in head heights from the neck -> in the picture."""
+"""Brings a point of the body's plane, in head heights from the neck, into the picture."""
 NEAR = {"whole": (0.085, 0.125), "waist": (0.16, 0.28), "close": (0.3, 0.6)}
 """Height of the head in heights of the picture."""
 OPEN = {"tee": 0.25, "dress": 0.6, "tank": 0.5}

@@ -29,7 +29,7 @@ from matanyone_engine.training import losses
 from matanyone_engine.training.recipe import LossPass, MattingData, TrainingStage, labels_are_video
 
 Terms = dict[str, Tensor]
-"""Name -> weighted scalar; their sum is what is minimised."""
+"""Weighted scalars by name; their sum is what is minimised."""
 
 MATTING_MOVED, LABEL_MOVED = 0.001, 0.0
 """How much a stride-16 pixel's alpha must change to count as moved."""

@@ -42,7 +42,7 @@ class Layer(NamedTuple):
 
 
 Draw = Callable[[float], Layer]
-"""Time in frames -> what is seen at that instant."""
+"""Draws what is seen at a time in frames."""
 
 
 class Patch(NamedTuple):

@@ -36,8 +36,9 @@ NAMES_OF_0_1_0: dict[Any, dict[str, str]] = {
     Options: {"settle_passes": "warm_up_passes"},
     ObjectOptions: {"rival": "distractor"},
 }
-"""What fields were called in version 0.1.0 -> what they are called now. Job files, messages and stores of that version
-are still read."""
+"""What fields were called in version 0.1.0, and what they are called now. Job files, messages and stores of that
+version are still read.
+"""
 
 _BUG = "This is a defect of the sender."
 

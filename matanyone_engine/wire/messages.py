@@ -591,4 +591,4 @@ def type_name(kind: type[Message]) -> str:
 
 
 MESSAGES = {type_name(kind): kind for kind in _all(Message)}
-"""Name on the wire -> dataclass."""
+"""The messages by their names on the wire."""

@@ -22,7 +22,7 @@ from .stage import NodeRun, ask_engine, mask_run, matte_run
 from .wiring import inside
 
 RUNS: Dict[str, NodeRun] = {}
-"""Id of a node -> its run."""
+"""The run of each node, by the node's id."""
 _BAD_INPUT = 2
 
 

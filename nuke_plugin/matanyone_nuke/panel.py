@@ -23,7 +23,7 @@ POINTS = 6
 POINT_SIDES = ("off", "subject", "background")
 SHOWN = ("matte", "first masks")
 OLD_NAMES: Dict[str, str] = {"warm_up": "settle"}
-"""Knob -> what it was called in version 0.1.0."""
+"""What knobs were called in version 0.1.0."""
 
 ABSENT = "MatAnyone is not installed here. The mattes on disk still play; to make new ones, install it: docs/nuke.md."
 

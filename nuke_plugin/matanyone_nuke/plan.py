@@ -35,7 +35,7 @@ from .frames import (
 FIRST_CHUNK = 10
 """Exported frames after which the engine may begin; each further hand-over doubles, so no plate is read often."""
 QUALITIES = {"full": None, "1080": 1080, "720": 720, "480": 480}
-"""Knob value -> the limit of the shortest side that is computed."""
+"""For each value of the knob the limit of the shortest side that is computed."""
 SUBJECT = "subject"
 """The object's name where there is one only."""
 RASTER = "rgba.alpha"

@@ -20,7 +20,7 @@ _OF_0_1_0 = {
     "warm_up": "settle", "mask_grow": "mask_grow", "exposure": "exposure", "pin_keys": "pin_keys", "views": "views",
     "use_files": "use_files",
 }  # fmt: skip
-"""Our names of the settings that version 0.1.0 knew -> its names."""
+"""Our names of the settings that version 0.1.0 knew, and its names."""
 
 
 def settings_digest(settings: Settings) -> str:

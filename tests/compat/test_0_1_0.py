@@ -39,7 +39,7 @@ WRITTEN: dict[str, Any] = json.loads((OLD / "written.json").read_text())
 FRAMES = (1001, 1002, 1003, 1004)
 SIDE = 32
 NUKE_NAMES = {"settle": "warm_up"}
-"""What knobs were called then -> what they are called now."""
+"""What knobs were called then, and what they are called now."""
 NEAR = 2e-3
 """Alphas of another machine's CPU, in half floats."""
 

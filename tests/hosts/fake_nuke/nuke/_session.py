@@ -46,7 +46,7 @@ class Session:
             "depth": ["depth.Z"],
         }
         self.gizmos: dict[str, str] = {}
-        """Class -> the file in the plug-in path that makes nodes of it."""
+        """For each class the file in the plug-in path that makes nodes of it."""
         self.executed: list[tuple[str, int, int, tuple[str, ...]]] = []
         """What nuke.execute rendered: node, first, last, views."""
         self.cancel_execute_after: int | None = None

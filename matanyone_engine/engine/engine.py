@@ -553,7 +553,13 @@ class Engine:
         self.settings.access.check(outline.mask_files)
         named = job.named()
         self._sandbox.run(
-            look_through, named.plate, job.wanted, outline.shot.frames, outline.masks, outline.constraints
+            look_through,
+            named.plate,
+            job.wanted,
+            outline.shot.frames,
+            outline.masks,
+            outline.constraints,
+            named.colorspace,
         )
         plan = plan_matte(job, looked_through=True, resume=order.job.resume, allowed=self.settings.access.check)
         self._plans[order.session] = (plan, order.job)

@@ -19,13 +19,18 @@ from matanyone_engine.media.plates import check_plates, open_plate
 
 
 def look_through(
-    plate: str, wanted: Selection, frames: Sequence[int], masks: Iterable[MaskSource], constraints: Iterable[MaskSource]
+    plate: str,
+    wanted: Selection,
+    frames: Sequence[int],
+    masks: Iterable[MaskSource],
+    constraints: Iterable[MaskSource],
+    colorspace: str | None = None,
 ) -> None:
     """Read every file that a job will read, so that whatever is wrong with one shows before the work.
 
-    Raises PlateError, MaskError.
+    colorspace: as in check_plates(). Raises PlateError, MaskError, ColourError.
     """
-    first = check_plates(open_plate(plate, wanted=wanted), frames)
+    first = check_plates(open_plate(plate, wanted=wanted), frames, colorspace=colorspace)
     for source in masks:
         read_mask(source, first.resolution, wanted.view)
     for source in constraints:

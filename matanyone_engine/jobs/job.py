@@ -251,7 +251,7 @@ def plan_matte(
     for folder, least in outputs.least_bytes(about.frames, first).items():
         check_writable(folder, least)
     if not looked_through:
-        check_plates(source, about.shot.frames, checked)
+        check_plates(source, about.shot.frames, checked, job.colorspace)
     outputs.reserve()
     return MattePlan(
         job, source, about.frames, about.shot, masks, plate, about.region, colour, network_view, outputs, light

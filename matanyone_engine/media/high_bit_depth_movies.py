@@ -16,15 +16,22 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from matanyone_engine.errors import PlateError
 from matanyone_engine.media.images import Attribute, DataWindow, FloatImage, PlateHeader, frame_rate, readable
 from matanyone_engine.media.pixel_formats import rgb_of, stored_as
 from matanyone_engine.media.timecode import Timecode
+from matanyone_engine.media.upright import upright_of
 
-# FFmpeg's AVColorTransferCharacteristic that no display-referred SDR movie has -> spaces of the studio config.
-_TRANSFERS = {16: "Rec.2100-PQ - Display", 18: "Rec.2100-HLG - Display"}
+# FFmpeg's AVColorTransferCharacteristic that no display-referred SDR movie has -> spaces of the studio config. Of the
+# logarithms and of digital cinema no config has a space: nobody but the artist can say which is meant.
+_TRANSFERS = {
+    8: "linear Rec.709",
+    9: "logarithm of 100:1 (H.273)",
+    10: "logarithm of 316:1 (H.273)",
+    16: "Rec.2100-PQ - Display",
+    17: "SMPTE 428 (H.273)",
+    18: "Rec.2100-HLG - Display",
+}
 
 _CARRIED = {
     "make": "Make",
@@ -33,6 +40,10 @@ _CARRIED = {
     "com.apple.quicktime.model": "Model",
     "reel_name": "reelName",
 }
+_STILL = 0x400 | 0x800 | 0x100000
+"""FFmpeg's AV_DISPOSITION_ATTACHED_PIC, _TIMED_THUMBNAILS and _STILL_IMAGE."""
+_UNSPECIFIED = 2
+"""FFmpeg's AVColorTransferCharacteristic of a frame that says nothing."""
 _DURATION = re.compile(r"([0-9]+):([0-9]{2}):([0-9]{2}(?:\.[0-9]*)?)")
 _VENDORS = ("com.", "org.")
 """Vendors' keys are carried under their own names: com.arri.camera.CameraSerialNumber."""
@@ -54,7 +65,7 @@ class DeepStream:
         try:
             # Whole, since take:01.mov is no protocol; titles are often Latin-1.
             self._container = av.open(str(path.absolute()), metadata_errors="surrogateescape")
-            self._stream = self._container.streams.video[0]
+            self._stream = _pictures_in(self._container)[0]
             self._stream.thread_type = "AUTO"
         except (*self._failures, IndexError) as error:
             raise unreadable(path, "not a movie that FFmpeg can read") from error
@@ -66,8 +77,9 @@ class DeepStream:
         if first is None:
             raise unreadable(path, "no frame can be decoded")
         self._ahead: Any = first
-        self._turns = -round(float(getattr(first, "rotation", 0)) / 90) % 4
-        self.header = _header(path, self._container, self._stream, first, self._turns)
+        self._upright = upright_of(first, path)
+        self._first = first.width, first.height, _transfer_of(first)
+        self.header = _header(path, self._container, self._stream, first, swapped=self._upright.swapped)
 
     @property
     def claimed(self) -> int:
@@ -82,23 +94,38 @@ class DeepStream:
         return self.take() is not None
 
     def take(self) -> Any:
-        """Return the next frame as decoded; None where skip() is False."""
+        """Return the next frame as decoded; None where skip() is False. Raises PlateError where the picture changes."""
         frame, self._ahead = (self._ahead, None) if self._ahead is not None else (self._next(), None)
         if frame is not None:
+            self._check_stored_alike(frame)
             self._times.add(frame)
         return frame
+
+    def _check_stored_alike(self, frame: Any) -> None:
+        """Refuse a movie that was joined of several: the first frame's header speaks for all."""
+        width, height, transfer = self._first
+        found = _transfer_of(frame)
+        if (frame.width, frame.height) == (width, height) and (found == transfer or _UNSPECIFIED in (found, transfer)):
+            return
+        raise PlateError(
+            expected=f"every frame like the first, {width}x{height} with transfer characteristics {transfer}",
+            came=f"{frame.width}x{frame.height} with {found} at frame {self._times.frames + 1} of {str(self._path)!r}",
+            action="Cut the movie there and run the parts one by one, or convert it to one size and one transfer.",
+        )
 
     def is_whole(self) -> bool:
         """Return whether the last frame taken lasts to the end of the stream, by the file's own times."""
         return self._times.reach_the_end()
 
     def notes(self) -> list[str]:
-        """Returns sentences about interlaced frames and a rate that varies, of the frames taken so far."""
-        return self._times.notes()
+        """Return sentences about several pictures, interlaced frames and a rate that varies, of the frames taken so far."""
+        count = len(_pictures_in(self._container))
+        several = f"It has {count} pictures (video tracks). The first is read; export the other one to matte that."
+        return ([several] if count > 1 else []) + self._times.notes()
 
     def rgb(self, decoded: Any) -> FloatImage:
         """Return (H, W, 3) float32 R'G'B' of what take() gave, 0..1 from black to white."""
-        return np.ascontiguousarray(np.rot90(rgb_of(decoded, self._path), -self._turns))
+        return self._upright.shown(rgb_of(decoded, self._path))
 
     def close(self) -> None:
         """Close the file."""
@@ -121,6 +148,16 @@ class DeepStream:
         except self._failures:
             return None
         return None if frame is None or frame.is_corrupt else frame
+
+
+def _transfer_of(frame: Any) -> int:
+    return int(getattr(frame, "color_trc", _UNSPECIFIED))
+
+
+def _pictures_in(container: Any) -> list[Any]:
+    """Return the video streams that are no cover pictures or thumbnails; those where there is nothing else."""
+    every = list(container.streams.video)
+    return [stream for stream in every if not int(getattr(stream, "disposition", 0)) & _STILL] or every
 
 
 @dataclass
@@ -201,8 +238,8 @@ def unreadable(path: Path, why: str) -> PlateError:
 # ------------------------------------------------------------------------------------------------------- header
 
 
-def _header(path: Path, container: Any, stream: Any, frame: Any, turns: int) -> PlateHeader:
-    size = (frame.height, frame.width) if turns % 2 else (frame.width, frame.height)
+def _header(path: Path, container: Any, stream: Any, frame: Any, *, swapped: bool) -> PlateHeader:
+    size = (frame.height, frame.width) if swapped else (frame.width, frame.height)
     window = DataWindow(0, 0, *size)
     fps = stream.average_rate or stream.guessed_rate
     said = {readable(key): readable(value) for key, value in {**container.metadata, **stream.metadata}.items()}
@@ -211,7 +248,7 @@ def _header(path: Path, container: Any, stream: Any, frame: Any, turns: int) -> 
         path=path,
         display_window=window,
         data_window=window,
-        pixel_aspect=_pixel_aspect(stream, turns),
+        pixel_aspect=_pixel_aspect(stream, swapped=swapped),
         fps=frame_rate(float(fps)) if fps else None,
         timecode=_timecode(container, said),
         channels=("R", "G", "B"),
@@ -222,11 +259,11 @@ def _header(path: Path, container: Any, stream: Any, frame: Any, turns: int) -> 
     )
 
 
-def _pixel_aspect(stream: Any, turns: int) -> float:
+def _pixel_aspect(stream: Any, *, swapped: bool) -> float:
     aspect = stream.sample_aspect_ratio
     if not aspect:
         return 1.0
-    return float(1 / aspect if turns % 2 else aspect)
+    return float(1 / aspect if swapped else aspect)
 
 
 def _timecode(container: Any, said: Mapping[str, str]) -> str | None:

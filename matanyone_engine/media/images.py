@@ -37,11 +37,20 @@ MOST_CHANNELS = 512
 MOST_CANVAS_PIXELS = 16384 * 16384
 """Of any plate: display and data window together."""
 
+_ONE_PICTURE = frozenset({"webp"})
+"""Formats whose pixels OpenImageIO (3.2) no longer reads after it was asked for a second picture."""
+
 FLOAT_FORMATS = frozenset({"half", "float", "double"})
 """Pixel formats that can hold NaN, and values outside 0..1."""
 
 FRAME_RATE = "framespersecond"
 """In small letters: OpenEXR's framesPerSecond, which OpenImageIO calls FramesPerSecond in formats other than EXR."""
+
+_COLOUR_MODELS = frozenset({0, 1, 2, 3, 4, 5, 6})
+"""TIFF's grey, RGB, palette, mask, CMYK and YCbCr, which OpenImageIO gives as grey or RGB. It calls Lab RGB, too, but
+leaves it as it is: a* and b* would be taken for green and blue."""
+_CICP_RANGE = 3
+"""Where in ITU-T H.273's four numbers it says whether codes use the full range."""
 
 _COLOUR_ATTRIBUTES = (
     "colorInteropID",
@@ -253,7 +262,7 @@ def open_image(path: Path, error: type[BadInput]) -> Iterator[Any]:
     if image is None:
         raise _unreadable(path, error, last_error() or "not an image that OpenImageIO can read")
     try:
-        check_flat_and_upright(path, image.spec(), error)
+        check_plain_pixels(path, image.spec(), error)
         yield image
     finally:
         image.close()
@@ -275,14 +284,31 @@ def _check_is_file(path: Path, error: type[BadInput]) -> None:
         raise _unreadable(path, error, refusal.strerror or str(refusal)) from refusal
 
 
-def check_flat_and_upright(path: Path, spec: Any, error: type[BadInput]) -> None:
-    orientation = spec.get_int_attribute("Orientation", 1)
-    if spec.deep or orientation != 1:
+def check_plain_pixels(path: Path, spec: Any, error: type[BadInput]) -> None:
+    """Raise error for pixels that are deep, stored on their side, or of a colour model that nobody converts here."""
+    unplain = _what_is_not_plain(spec)
+    if unplain:
+        came, action = unplain
         raise error(
-            expected="a flat image, stored upright",
-            came=f"{str(path)!r}: " + ("deep samples" if spec.deep else f"orientation {orientation} in the header"),
-            action="Flatten it, or save it with the rotation applied to the pixels.",
+            expected="a flat image, stored upright, of RGB or grey", came=f"{str(path)!r}: {came}", action=action
         )
+
+
+def _what_is_not_plain(spec: Any) -> tuple[str, str] | None:
+    """Return what came and what to do about it; None for plain pixels."""
+    orientation = spec.get_int_attribute("Orientation", 1)
+    model = spec.get_int_attribute("tiff:PhotometricInterpretation", 0)
+    cicp = spec.getattribute("CICP")
+    if spec.deep:
+        return "deep samples", "Flatten it."
+    if orientation != 1:
+        return f"orientation {orientation} in the header", "Save it with the rotation applied to the pixels."
+    if model not in _COLOUR_MODELS:
+        name = readable(spec.get_string_attribute("tiff:ColorSpace")) or "another one"
+        return f"TIFF's colour model {model} ({name})", "Save it as RGB."
+    if cicp is not None and len(cicp) > _CICP_RANGE and not cicp[_CICP_RANGE]:
+        return "codes of limited (video) range, by its cICP chunk", "Save it with full-range codes."
+    return None
 
 
 def _header(channels: ImageChannels) -> PlateHeader:
@@ -390,7 +416,7 @@ def _find_rgb(path: Path, image: Any, wanted: Selection) -> ImageChannels:
     parts = parts_of(image)
     picture = find_picture([part for part, _ in parts], wanted, path)
     spec = parts[picture.part.number][1]
-    check_flat_and_upright(path, spec, PlateError)
+    check_plain_pixels(path, spec, PlateError)
     check_canvas(path, spec, PlateError)
     if image.format_name() == "openexr" and any(str(spec.channelformat(at)) == "uint" for at in picture.columns):
         raise PlateError(
@@ -418,7 +444,8 @@ def check_canvas(path: Path, spec: Any, error: type[BadInput]) -> None:
 def parts_of(image: Any) -> list[tuple[Part, Any]]:
     """Return every part of an open file, with OpenImageIO's description of it."""
     parts: list[tuple[Part, Any]] = []
-    while image.seek_subimage(len(parts), 0):
+    has_one = image.format_name() in _ONE_PICTURE
+    while not (parts and has_one) and image.seek_subimage(len(parts), 0):
         spec = image.spec()
         views = spec.getattribute("multiView") or ()
         parts.append(

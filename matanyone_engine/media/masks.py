@@ -26,7 +26,7 @@ from matanyone_engine.media.images import (
     FloatImage,
     ImageChannels,
     check_canvas,
-    check_flat_and_upright,
+    check_plain_pixels,
     into_display,
     open_image,
     parts_of,
@@ -112,7 +112,7 @@ def _read(source: MaskSource, plate: Resolution, view: str | None) -> tuple[Floa
 
 
 def _check_spec(source: MaskSource, spec: Any, plate: Resolution) -> None:
-    check_flat_and_upright(source.path, spec, MaskError)
+    check_plain_pixels(source.path, spec, MaskError)
     if (spec.full_width, spec.full_height) != plate:
         raise MaskError(
             expected=f"a mask of the plate's size, {plate}",

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from matanyone_engine.errors import PlateError
 from matanyone_engine.media.channels import Selection
+from matanyone_engine.media.color_spaces import choose_space
 from matanyone_engine.media.images import (
     ANY_PICTURE,
     FLOAT_FORMATS,
@@ -120,12 +121,16 @@ def open_plate(text: str | Path, first_movie_frame: int = FIRST_FRAME, wanted: S
 
 
 def check_plates(
-    plate: PlateSource, frames: Sequence[int], checked: Callable[[int, int], None] = lambda _done, _of: None
+    plate: PlateSource,
+    frames: Sequence[int],
+    checked: Callable[[int, int], None] = lambda _done, _of: None,
+    colorspace: str | None = None,
 ) -> PlateHeader:
-    """Check that every frame is whole, as large as the first, and has a number in every pixel.
+    """Check that every frame is whole, as large as the first, of its colour space, and has a number in every pixel.
 
     Float frames are read through, since only their pixels can tell; of the others the ends are read. `checked` hears
-    how many of how many are done. Returns the first header. Raises PlateError.
+    how many of how many are done. colorspace: the one that was named for all frames; None takes the files' word.
+    Returns the first header. Raises PlateError, ColourError.
     """
     first = plate.header(frames[0])
     for done, frame in enumerate(frames, start=1):
@@ -137,6 +142,8 @@ def check_plates(
                 action="Run the parts of the plate one by one, or bring all frames to one size.",
             )
         _check_same_picture(plate, header, first, frame)
+        if colorspace is None and header.colour != first.colour:
+            _check_same_space(plate, header, first, frame)
         if header.pixel_format in FLOAT_FORMATS:
             plate.read(frame)
         else:
@@ -152,6 +159,17 @@ def _check_same_picture(plate: PlateSource, header: PlateHeader, first: PlateHea
             expected=f"{describe_picture(first)} in every frame of {plate.name!r}",
             came=f"{describe_picture(header)} at frame {frame}",
             action="Choose a picture that all frames have: --view, --part or --layer.",
+        )
+
+
+def _check_same_space(plate: PlateSource, header: PlateHeader, first: PlateHeader, frame: int) -> None:
+    """Raise PlateError where a frame states another colour space than the first, in which the whole shot is shown."""
+    stated, found = choose_space(first, None, plate.suffix), choose_space(header, None, plate.suffix)
+    if stated.space != found.space:
+        raise PlateError(
+            expected=f"every frame of {plate.name!r} in one colour space, {stated.space} ({stated.reason})",
+            came=f"{found.space} at frame {frame} ({found.reason})",
+            action="Convert the frames to one space. If just a header is wrong, name the space of all: --colorspace.",
         )
 
 

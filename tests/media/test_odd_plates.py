@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plates that look ordinary and were read as other pixels than they hold: each is read right, or refused in words."""
+
+from __future__ import annotations
+
+import logging
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import av
+import numpy as np
+import pytest
+
+from matanyone_engine.errors import ColourError, MaskError, PlateError
+from matanyone_engine.media.color_spaces import choose_space
+from matanyone_engine.media.images import check_ends, read_plate
+from matanyone_engine.media.masks import read_mask
+from matanyone_engine.media.movies import Movie
+from matanyone_engine.media.plates import check_plates, open_plate
+from matanyone_engine.media.upright import upright_of
+from matanyone_engine.sizes import Resolution
+
+Write = Callable[..., Path]
+
+
+def picture(height: int = 48, width: int = 64) -> np.ndarray:
+    """No two corners are alike: (H, W, 3) uint8."""
+    rgb = np.zeros((height, width, 3), np.uint8)
+    rgb[: height // 2, : width // 2], rgb[: height // 2, width // 2 :] = (200, 20, 20), (20, 200, 20)
+    rgb[height // 2 :, : width // 2] = (20, 20, 200)
+    return rgb
+
+
+def movie(path: Path, rgb: np.ndarray, codec: str = "ffv1", layout: str = "yuv444p", transfer: int = 2) -> Path:
+    """Three frames of one picture."""
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream(codec, rate=24)
+        stream.height, stream.width = rgb.shape[:2]
+        stream.pix_fmt, stream.codec_context.color_trc = layout, transfer
+        for k in range(3):
+            frame = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format=layout)
+            frame.pts = k
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+    return path
+
+
+# ---------------------------------------------------------------------------------------------------------- movies
+
+
+@pytest.mark.parametrize(
+    ("matrix", "shown"),
+    [
+        ((-1, 0, 0, 1), lambda rgb: rgb[:, ::-1]),
+        ((1, 0, 0, -1), lambda rgb: rgb[::-1]),
+        ((0, 1, 1, 0), lambda rgb: np.swapaxes(rgb, 0, 1)),
+        ((0, -1, -1, 0), lambda rgb: np.swapaxes(rgb[::-1, ::-1], 0, 1)),
+        ((0, 1, -1, 0), lambda rgb: np.rot90(rgb, -1)),
+    ],
+    ids=["mirrored", "upside down", "turned and mirrored", "turned back and mirrored", "turned"],
+)
+def test_a_mirrored_movie_is_shown_as_players_show_it(
+    tmp_path: Path, matrix: tuple[int, ...], shown: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    path = movie(tmp_path / "a.mov", picture(), "mpeg4", "yuv420p")
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 4 + 40  # version 0: 40 bytes of times, layer and volume before it
+    a, b, c, d = (value << 16 for value in matrix)
+    data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+    wanted = shown(picture()) / 255
+    plate = Movie(path)
+    assert plate.header(1).resolution == (wanted.shape[1], wanted.shape[0])
+    assert np.abs(plate.read(2).rgb - wanted).mean() < 0.03
+
+
+def test_a_movie_that_is_shown_aslant_is_refused(tmp_path: Path) -> None:
+    class Matrix(bytes):
+        type = SimpleNamespace(name="DISPLAYMATRIX")
+
+    half = int(0.7071 * 65536)
+    frame = SimpleNamespace(side_data=[Matrix(struct.pack("=9i", half, half, 0, -half, half, 0, 0, 0, 1 << 30))])
+    with pytest.raises(PlateError, match=r"display matrix is \[0\.707, 0\.707, -0\.707, 0\.707\]"):
+        upright_of(frame, tmp_path / "a.mov")
+
+
+def test_a_movie_that_changes_its_size_is_refused(tmp_path: Path) -> None:
+    parts = [movie(tmp_path / f"{size}.ts", picture(size, 64), "mpeg2video", "yuv420p") for size in (48, 96)]
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
+    with pytest.raises(PlateError, match=r"like the first, 64x48.*64x96.* at frame [34] of"):
+        Movie(joined)
+
+
+def test_a_cover_picture_is_no_plate(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as file:
+        cover, stream = file.add_stream("mjpeg", rate=24), file.add_stream("mpeg4", rate=24)
+        cover.width, cover.height, cover.pix_fmt = 16, 16, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        file.mux(cover.encode(av.VideoFrame.from_ndarray(np.zeros((16, 16, 3), np.uint8), format="rgb24")))
+        file.mux(cover.encode())
+        for k in range(3):
+            frame = av.VideoFrame.from_ndarray(picture(), format="rgb24")
+            frame.pts = k
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+    with av.open(str(path)) as file:
+        assert len(file.streams.video) == 2
+    plate = Movie(path)
+    assert (plate.header(1).resolution, len(plate.frames)) == ((64, 48), 3)
+
+
+def test_of_several_video_tracks_the_first_is_read_and_that_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "stereo.mkv"
+    with av.open(str(path), "w") as file:
+        eyes = [file.add_stream("ffv1", rate=24) for _ in range(2)]
+        for eye in eyes:
+            eye.width, eye.height, eye.pix_fmt = 64, 48, "yuv444p"
+        for k in range(3):
+            for eye, rgb in zip(eyes, (picture(), picture()[::-1]), strict=True):
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24").reformat(format="yuv444p")
+                frame.pts = k
+                file.mux(eye.encode(frame))
+        for eye in eyes:
+            file.mux(eye.encode())
+    with caplog.at_level(logging.WARNING):
+        plate = Movie(path)
+    assert "It has 2 pictures" in caplog.text
+    assert np.abs(plate.read(1).rgb - picture() / 255).mean() < 0.01
+
+
+def test_a_transfer_that_is_no_displays_is_followed_or_asked_for(tmp_path: Path) -> None:
+    def space(transfer: int) -> str:
+        return choose_space(
+            Movie(movie(tmp_path / "a.mkv", picture(), transfer=transfer)).header(1), None, ".mkv"
+        ).space
+
+    assert space(1) == space(13) == "sRGB Encoded Rec.709 (sRGB)"
+    assert space(8) == "Linear Rec.709 (sRGB)"
+    for transfer in (9, 10, 17):
+        with pytest.raises(ColourError, match="transfer characteristics"):
+            space(transfer)
+
+
+# ---------------------------------------------------------------------------------------------------------- images
+
+
+def test_a_tiff_in_lab_is_refused(write_image: Write) -> None:
+    path = write_image("p.tif", np.full((8, 8, 3), 0.5, np.float32), "uint8", attributes={"compression": "none"})
+    data, rgb = path.read_bytes(), struct.pack("<HHIHH", 262, 3, 1, 2, 0)
+    assert data.count(rgb) == 1
+    for model in (8, 9, 10, 32845):
+        path.write_bytes(data.replace(rgb, struct.pack("<HHIHH", 262, 3, 1, model, 0)))
+        with pytest.raises(PlateError, match=r"colour model|cannot be read|can be read"):
+            read_plate(path)
+        with pytest.raises(MaskError):
+            read_mask(path, Resolution(8, 8))
+
+
+def test_a_png_with_video_codes_is_refused(write_image: Write) -> None:
+    path = write_image("p.png", np.full((8, 8, 3), 0.5, np.float32), "uint8")
+    data = path.read_bytes()
+    for full, is_read in ((1, True), (0, False)):
+        chunk = b"cICP" + bytes([1, 1, 0, full])
+        whole = struct.pack(">I", 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+        path.write_bytes(data[:33] + whole + data[33:])
+        if is_read:
+            assert abs(read_plate(path).rgb - 0.5).max() < 0.01
+        else:
+            with pytest.raises(PlateError, match="limited"):
+                read_plate(path)
+
+
+def test_a_webp_is_a_plate(write_image: Write) -> None:
+    path = write_image("p.webp", np.full((8, 8, 3), 0.5, np.float32), "uint8")
+    check_ends(path)
+    assert abs(read_plate(path).rgb - 0.5).max() < 0.05
+
+
+def test_a_colour_space_that_changes_within_a_sequence_is_refused(write_image: Write, tmp_path: Path) -> None:
+    for frame, space in ((1, "lin_rec709_scene"), (2, "lin_rec709_scene"), (3, "lin_ap0_scene")):
+        write_image(f"p.{frame:04d}.exr", np.full((4, 6, 3), 0.5, np.float32), attributes={"colorInteropID": space})
+    plate = open_plate(tmp_path)
+    with pytest.raises(PlateError, match=r"Linear Rec\.709.*ACES2065-1 at frame 3.*--colorspace"):
+        check_plates(plate, plate.frames)
+    check_plates(plate, (1, 2))
+    check_plates(plate, plate.frames, colorspace="ACEScg")

@@ -118,7 +118,7 @@ class DeepStream:
         return self._times.reach_the_end()
 
     def notes(self) -> list[str]:
-        """Return sentences about several pictures, interlaced frames and a rate that varies, of the frames taken so far."""
+        """Return sentences about several pictures, interlaced frames and a rate that varies, so far."""
         count = len(_pictures_in(self._container))
         several = f"It has {count} pictures (video tracks). The first is read; export the other one to matte that."
         return ([several] if count > 1 else []) + self._times.notes()

@@ -4,7 +4,7 @@
 again.
 
     python benchmarks/model_defaults.py --backgrounds /data/photographs
-    python benchmarks/model_defaults.py --backgrounds /data/photographs --only settle --frames 8
+    python benchmarks/model_defaults.py --backgrounds /data/photographs --only warm-up --frames 8
     python benchmarks/model_defaults.py --backgrounds /data/photographs --only precision --height 1080 --frames 12
     python benchmarks/model_defaults.py --backgrounds /data/photographs --only search --height 720 --frames 8
 
@@ -146,7 +146,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="mini")
     parser.add_argument("--backgrounds", type=Path, required=True, help="a folder of photographs (.jpg)")
-    parser.add_argument("--only", choices=("precision", "settle", "search"))
+    parser.add_argument("--only", choices=("precision", "warm-up", "search"))
     parser.add_argument("--height", type=int, default=SIZE[0], help="of the plates (default: %(default)s)")
     parser.add_argument("--frames", type=int, help="of each clip (default: all, and 8 for the warm-up passes)")
     args = parser.parse_args()
@@ -157,7 +157,7 @@ def main() -> None:
         compare_precisions(args.model, clips)
     if args.only in (None, "search"):
         compare_searches(args.model, clips)
-    if args.only in (None, "settle"):
+    if args.only in (None, "warm-up"):
         compare_passes(args.model, clips, args.frames or 8)
 
 

@@ -214,14 +214,14 @@ def count(way: str, args: argparse.Namespace, size: tuple[int, int], pipe: Conne
 
 def serve(way: str, args: argparse.Namespace, size: tuple[int, int], pipe: Connection) -> None:
     """Computes a frame or a warm-up pass when it is told to."""
-    network, frame, settle = prepared_way(way, args, size)
+    network, frame, warm_up = prepared_way(way, args, size)
     clock = Clock(network)
     frame()
     pipe.send("ready")
     while (asked := pipe.recv()) is not None:
         clock.seconds.clear()
         begun = clock.now()
-        (frame if asked == "frame" else settle)()
+        (frame if asked == "frame" else warm_up)()
         pipe.send({"seconds": clock.now() - begun, "stages": dict(clock.seconds), "peak": peak_bytes()})
 
 
@@ -251,21 +251,21 @@ def measure(args: argparse.Namespace, size: tuple[int, int]) -> dict[str, dict[s
         process, pipe, _ = begun(serve, way)
         working[way] = process, pipe
     for _ in range(args.turns):
-        for kind in ("frame", "settle"):
+        for kind in ("frame", "warm-up"):
             for way, (_, pipe) in working.items():
                 pipe.send(kind)
                 taken[way, kind].append(pipe.recv())
     for process, pipe in working.values():
         pipe.send(None)
         process.join()
-    return {way: _figures(way, counts[way], taken[way, "frame"], taken[way, "settle"]) for way in args.ways}
+    return {way: _figures(way, counts[way], taken[way, "frame"], taken[way, "warm-up"]) for way in args.ways}
 
 
 def _figures(
-    way: str, counts: list[dict[str, Any]], frames: list[dict[str, Any]], settles: list[dict[str, Any]]
+    way: str, counts: list[dict[str, Any]], frames: list[dict[str, Any]], warm_ups: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """Return medians. seed() encodes the plate once for all its passes, where the dense reading does it for each."""
-    shared = 0.0 if way == "dense" else statistics.median(each["stages"]["encode_image"] for each in settles)
+    shared = 0.0 if way == "dense" else statistics.median(each["stages"]["encode_image"] for each in warm_ups)
     seconds = statistics.median(each["seconds"] for each in frames)
     stages = {stage: statistics.median(each["stages"].get(stage, 0.0) for each in frames) for stage in STAGES}
     stages = {stage: spent for stage, spent in stages.items() if spent}
@@ -273,8 +273,8 @@ def _figures(
     return {
         "seconds": seconds,
         "frames_per_s": 1 / seconds,
-        "warm_up_seconds": statistics.median(each["seconds"] for each in settles) - shared,
-        "settle_operations": sum(
+        "warm_up_seconds": statistics.median(each["seconds"] for each in warm_ups) - shared,
+        "warm_up_operations": sum(
             done for stage, done in counts[1]["operations"].items() if way == "dense" or stage != "encode_image"
         ),
         "peak_GB": frames[-1]["peak"] / 1e9,
@@ -315,11 +315,11 @@ def report(size: str, figures: dict[str, dict[str, Any]], limits: dict[str, floa
     print(f"\n{size}")
     for way, each in figures.items():
         speed, memory = base["seconds"] / each["seconds"], each["peak_GB"] / base["peak_GB"]
-        settles = 10 * each["warm_up_seconds"] / each["seconds"]
-        counted = 10 * each["settle_operations"] / sum(each["operations"].values())
+        passes = 10 * each["warm_up_seconds"] / each["seconds"]
+        counted = 10 * each["warm_up_operations"] / sum(each["operations"].values())
         print(
             f"{way:>6}  {each['seconds']:8.3f} s a frame  {each['frames_per_s']:6.2f} frames/s  x{speed:5.2f}  "
-            f"peak {each['peak_GB']:5.2f} GB  x{memory:4.2f}  ten warm-up passes = {settles:.1f} frames "
+            f"peak {each['peak_GB']:5.2f} GB  x{memory:4.2f}  ten warm-up passes = {passes:.1f} frames "
             f"({counted:.1f} by operations)"
         )
     for way, each in figures.items():

@@ -73,12 +73,12 @@ class Run:
         self.tries += report.tries - 1
 
 
-def ways(model: str, settle: int, working_size: int) -> list[Run]:
+def ways(model: str, warm_up: int, working_size: int) -> list[Run]:
     """Return the ways, whose sessions share one network. Holds are off but where they are what is measured."""
     network = load_network(model, "auto")
 
     def session(**options: Any) -> MattingSession:
-        return MattingSession(network, warm_up_passes=settle, **{"hold_tolerance": None, **options})
+        return MattingSession(network, warm_up_passes=warm_up, **{"hold_tolerance": None, **options})
 
     small = {"working_size": working_size}
     return [
@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("--wide", action="store_true", help="a wider shot: twice the size, the plate's border repeated")
     parser.add_argument("--model", default="mini")
     parser.add_argument("--frames", type=int, default=24)
-    parser.add_argument("--settle", type=int, default=10)
+    parser.add_argument("--warm-up", type=int, default=10)
     parser.add_argument("--working-size", type=int, help="default: half of the plate's shortest side")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
@@ -109,7 +109,7 @@ def main() -> None:
     shown = source.header(frames[0]).resolution
     grow = widened if args.wide else kept
     size = grow(np.zeros(shown[::-1], np.float32)).shape[::-1]
-    runs = ways(args.model, args.settle, args.working_size or min(size) // 2)
+    runs = ways(args.model, args.warm_up, args.working_size or min(size) // 2)
     for number, frame in enumerate(frames):
         planes = torch.from_numpy(grow(view(source.read(frame).rgb))).permute(2, 0, 1).contiguous()
         for run in runs:

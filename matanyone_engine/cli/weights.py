@@ -75,7 +75,7 @@ def _add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def _add_verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = add_subcommand(
-        commands, "verify", "Checks the bytes and the contents of a model, or of all models on this machine."
+        commands, "verify", "Checks the bytes and the tensors of a model, or of all models on this machine."
     )
     parser.add_argument(
         "target", nargs="?", metavar="NAME|FILE", help="What to check. Default: every model on this machine."

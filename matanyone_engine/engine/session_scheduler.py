@@ -221,7 +221,7 @@ class SessionScheduler:
         if not session.on_device and not session.moving:
             session.moving = True
             yield Load(session.id, None)
-        yield from self._settle(session)
+        yield from self._when_quiet(session)
 
     def ask_key(self, event: Requested, message: say.Key) -> Iterator[Instruction]:
         """Compute a plate that comes with a mask."""
@@ -289,7 +289,7 @@ class SessionScheduler:
         session = self._session(message.session, event.who.peer)
         check_phase(message, session.phase)
         session.waiting.append((event.who, message))
-        yield from self._settle(session)
+        yield from self._when_quiet(session)
 
     def ask_cancel(self, event: Requested, message: say.Cancel) -> Iterator[Instruction]:
         """Stop what is under way; the session stays open."""
@@ -298,7 +298,7 @@ class SessionScheduler:
         session.begin_cancel()
         yield Halt(session.id)
         yield from self._flush(session, WireError(Code.CANCELLED, "the work was cancelled", "Send it again to go on."))
-        yield from self._settle(session)
+        yield from self._when_quiet(session)
 
     def ask_close(self, event: Requested, message: say.Close) -> Iterator[Instruction]:
         """Stop what is under way, and forget the session."""
@@ -307,7 +307,7 @@ class SessionScheduler:
         yield from self._flush(session, WireError(Code.CANCELLED, "the session was closed", "Open a new one."))
         session.waiting.append((event.who, message))
         session.begin_cancel()
-        yield from self._settle(session)
+        yield from self._when_quiet(session)
 
     # -------------------------------------------------------------------------------------------- a frame's way
 
@@ -320,7 +320,7 @@ class SessionScheduler:
         session, task = found
         if event.fault is not None:
             yield from self._fail(session, task, event.fault)
-            yield from self._settle(session)
+            yield from self._when_quiet(session)
         else:
             task.stage = RequestStage.READY
 
@@ -333,7 +333,7 @@ class SessionScheduler:
         else:
             task.stage = RequestStage.STEPPED
         yield from self._store_next(session)
-        yield from self._settle(session)
+        yield from self._when_quiet(session)
 
     def _store_next(self, session: ServedSession) -> Iterator[Instruction]:
         """Store one result of a session at a time, so that the journal is in order."""
@@ -364,7 +364,7 @@ class SessionScheduler:
             for who in task.askers:
                 yield SendResult(who, session.id, task.seq)
             yield from self._store_next(session)
-        yield from self._settle(session)
+        yield from self._when_quiet(session)
 
     def _fail(self, session: ServedSession, task: Task, error: WireError) -> Iterator[Instruction]:
         """Take a frame that could not be done, and all behind it, off the list; the session waits for it again."""
@@ -405,7 +405,7 @@ class SessionScheduler:
             session.stored_since_snapshot = 0
             session.stand(ConversationPhase.FOLLOWING if event.seeded else ConversationPhase.WAITING)
             yield from (Reply(who, self._opened(session)) for who, _ in waiting)
-        yield from self._settle(session)
+        yield from self._when_quiet(session)
 
     def on_parked(self, event: Parked) -> Iterator[Instruction]:
         """Take the news that a session's state is on disk, or could not be put there."""
@@ -427,7 +427,7 @@ class SessionScheduler:
         if not session.on_device and any(isinstance(message, say.Reopen) for _, message in session.waiting):
             session.moving = True  # it came back while it was leaving
             yield Load(session.id, None)
-        yield from self._settle(session)
+        yield from self._when_quiet(session)
 
     def on_time(self, now: float) -> Iterator[Instruction]:
         """Send sessions whose client is silent, and which are idle therefore, off the device, and later off the
@@ -452,7 +452,7 @@ class SessionScheduler:
             session.begin_cancel()
             yield Halt(session.id)
             yield from self._flush(session, _expired())
-            yield from self._settle(session)
+            yield from self._when_quiet(session)
 
     def _forget_empty(self) -> Iterator[Instruction]:
         """Forget sessions that were left without a frame, which are worth nothing: whoever opens many must not fill the
@@ -477,9 +477,9 @@ class SessionScheduler:
         for session in list(self.by_id.values()):
             yield Halt(session.id)
             yield from self._flush(session, shutting_down())
-            yield from self._settle(session)
+            yield from self._when_quiet(session)
 
-    def _settle(self, session: ServedSession) -> Iterator[Instruction]:
+    def _when_quiet(self, session: ServedSession) -> Iterator[Instruction]:
         """Once nothing of a session is under way, end a cancel, answer who waited, and take the session off the
         device.
         """

@@ -120,7 +120,7 @@ class MaskFile:
         if MaskFile.of(self.source) != self:
             raise MaskError(
                 expected=f"{str(self.source.path)!r} as it was when the run began",
-                came="a file of that name with other contents",
+                came="a file of that name that holds something else",
                 action="Run the same command again: it computes only what the changed mask affects.",
             )
 

@@ -25,7 +25,7 @@ LARGEST_TOLERANCE = 0.1
 """Of display-referred 0..1; beyond it anything would be a repeat."""
 
 
-def look_of(plate: Tensor, tolerance: float) -> Tensor:
+def fingerprint_of(plate: Tensor, tolerance: float) -> Tensor:
     """Return what later plates are compared with: the digest of a plate's bits (3, H, W), or the means of its
     blocks.
     """
@@ -35,7 +35,7 @@ def look_of(plate: Tensor, tolerance: float) -> Tensor:
     return torch.frombuffer(bytearray(digest), dtype=torch.uint8)
 
 
-def is_repeat(look: Tensor, last: Tensor, tolerance: float) -> bool:
+def is_repeat(fingerprint: Tensor, last: Tensor, tolerance: float) -> bool:
     """Return whether two plates of one size are the same within a tolerance of display-referred values 0..1."""
-    last = last.to(look.device)
-    return bool((look - last).abs().max() <= tolerance) if tolerance else torch.equal(look, last)
+    last = last.to(fingerprint.device)
+    return bool((fingerprint - last).abs().max() <= tolerance) if tolerance else torch.equal(fingerprint, last)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from matanyone_engine.errors import MaskError, OutOfMemory, PlateError
 from matanyone_engine.matting.geometry import Geometry, Window
-from matanyone_engine.matting.held_frames import is_repeat, look_of
+from matanyone_engine.matting.held_frames import fingerprint_of, is_repeat
 from matanyone_engine.matting.inference import inference
 from matanyone_engine.matting.inside_outside import Image
 from matanyone_engine.model.dims import STRIDE
@@ -57,7 +57,7 @@ class ReadyPlate:
     """(1, 3, H, W) on the device."""
     padded: Tensor
     """(1, 3, H, W) at working size, padded."""
-    look: Tensor | None
+    fingerprint: Tensor | None
     """What tells whether another plate repeats it; None where every frame is computed."""
     encode_on: EncodeOn
     """Runs the encoder where that may be before the plate's turn, and whenever it might have been."""
@@ -81,20 +81,20 @@ class ReadyPlate:
         geometry = Geometry.of(_plate_size(image), working_size)
         check_values(image, "plate", PlateError)
         on_device = image.unsqueeze(0).to(network.device)
-        look = None if tolerance is None else look_of(image, tolerance)
+        fingerprint = None if tolerance is None else fingerprint_of(image, tolerance)
         padded = geometry.prepare(on_device, smooth=network.core_size is not None)
-        return cls(network, geometry, tolerance, on_device, padded, look, encode_on)
+        return cls(network, geometry, tolerance, on_device, padded, fingerprint, encode_on)
 
     def suits(self, network: MatAnyone, working_size: int | None, tolerance: float | None) -> bool:
         """Return whether of() would make the same with these values."""
         geometry = Geometry.of(self.geometry.frame, working_size)
         return self.network is network and self.geometry == geometry and self.tolerance == tolerance
 
-    def repeats(self, look: Tensor | None) -> bool:
+    def repeats(self, fingerprint: Tensor | None) -> bool:
         """Return whether the plate that had this fingerprint was the same, within the tolerance."""
-        if look is None or self.look is None or self.tolerance is None:
+        if fingerprint is None or self.fingerprint is None or self.tolerance is None:
             return False
-        return is_repeat(self.look, look, self.tolerance)
+        return is_repeat(self.fingerprint, fingerprint, self.tolerance)
 
     def features(self, window: Window) -> ImageFeatures:
         """Return the image features of a window into the plate, which do not depend on the object; they are computed

@@ -127,7 +127,7 @@ class ShotRunner:
         self._size: Size | None = None
         self._taken = 0
         self._last_use: dict[str, int] = {}
-        self._look_ahead: Tensor | None = None
+        self._fingerprint_ahead: Tensor | None = None
 
     # ---------------------------------------------------------------------------------------------------- planning
 
@@ -217,8 +217,8 @@ class ShotRunner:
             ready = session.ready(plate, self._encode_on if session.sees_all else at_once)
         except OutOfMemory:
             return plate
-        repeats = ready.repeats(self._look_ahead)
-        self._look_ahead = ready.look
+        repeats = ready.repeats(self._fingerprint_ahead)
+        self._fingerprint_ahead = ready.fingerprint
         if session.sees_all and not repeats:  # a repeat is answered without the network
             ready.encode_ahead()
         return ready
@@ -242,7 +242,7 @@ class ShotRunner:
             for distractor in (True, False):  # distractors first: the others keep off what they answer
                 for seed in step.seeds:
                     if self.shot.subject(seed.subject).distractor == distractor:
-                        self._settle(seed, shown, self._limits(seed.subject, step.frame, held), stopping)
+                        self._seed(seed, shown, self._limits(seed.subject, step.frame, held), stopping)
                 for move in step.moves:
                     name = move.along.seed.subject
                     if self.shot.subject(name).distractor == distractor:
@@ -251,7 +251,7 @@ class ShotRunner:
             if isinstance(shown, ReadyPlate):
                 shown.forget()
 
-    def _settle(self, seed: Seed, plate: AnyPlate, constraints: Constraints, stopping: Callable[[], bool]) -> None:
+    def _seed(self, seed: Seed, plate: AnyPlate, constraints: Constraints, stopping: Callable[[], bool]) -> None:
         session, name = self._sessions[seed.subject], self._names.seed(seed)
         session.forget()
         mask = self._masks(seed)

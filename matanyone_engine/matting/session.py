@@ -325,7 +325,7 @@ class MattingSession:
 
     def _repeats(self, shown: _SessionPlate) -> bool:
         last = self._state.answered
-        return last is not None and shown.limits is None and shown.ready.repeats(last.look)
+        return last is not None and shown.limits is None and shown.ready.repeats(last.fingerprint)
 
     def _held(self, shown: _SessionPlate) -> Tensor:
         """Return the last alpha once more; nothing that is remembered changes."""
@@ -421,7 +421,7 @@ class MattingSession:
         self._state = replace(
             state,
             plate=shown.ready.padded if self._region.moves else None,
-            answered=None if shown.look is None else LastAnswer(shown.look, answer if refine else None),
+            answered=None if shown.fingerprint is None else LastAnswer(shown.fingerprint, answer if refine else None),
             signals=report.signals,
         )
         self.report = report
@@ -442,9 +442,9 @@ class _SessionPlate:
         return self.ready.geometry
 
     @property
-    def look(self) -> Tensor | None:
+    def fingerprint(self) -> Tensor | None:
         """Returns what later plates are compared with; None where every frame is computed."""
-        return None if self.limits is not None else self.ready.look
+        return None if self.limits is not None else self.ready.fingerprint
 
     @property
     def can_refine(self) -> bool:

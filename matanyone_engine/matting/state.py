@@ -34,6 +34,8 @@ _CARRIED = "carried."
 _TOKENS = "tokens."
 _ANSWERED = "answered."
 _PLATE = "plate"
+NAMES_OF_0_1_0 = {"answered.look": "answered.fingerprint"}
+"""What tensors were called in snapshots of version 0.1.0, and what they are called now."""
 
 
 class Carried(NamedTuple):
@@ -54,7 +56,7 @@ class Carried(NamedTuple):
 class LastAnswer(NamedTuple):
     """Holds the last computed frame, as far as a repeat of it needs it (held_frames.py)."""
 
-    look: Tensor
+    fingerprint: Tensor
     """What later plates are compared with."""
     alpha: Tensor | None = None
     """(H, W) of the plate: what was answered; None where it is the carried alpha at another size."""
@@ -177,7 +179,7 @@ def _tensors(blob: bytes) -> dict[str, Tensor]:
     if hashlib.sha256(payload).digest() != blob[len(_MAGIC) : digest_end]:
         raise _not_ours(f"{len(blob)} bytes whose digest does not match (cut short or altered)")
     try:
-        return load(payload)
+        return {NAMES_OF_0_1_0.get(name, name): tensor for name, tensor in load(payload).items()}
     except SafetensorError as error:
         raise _not_ours(str(error)) from error
 

@@ -25,7 +25,7 @@ from typing import Literal
 from matanyone_engine.errors import FetchError
 from matanyone_engine.model.install import destination, examine
 from matanyone_engine.model.registry import Model
-from matanyone_engine.model.weights_file import HEAD_BYTES, impostor_kind, settle, writing
+from matanyone_engine.model.weights_file import HEAD_BYTES, impostor_kind, put_in_place, writing
 
 MOST_BYTES = 2 << 30
 """No weights file we know comes near it."""
@@ -63,7 +63,7 @@ def fetch(model: Model, *, accept_unverified: bool, progress: FetchProgress | No
     part = target.with_name(f"{target.stem}.part{target.suffix}")
     download(model.source, part, about=model.size, progress=progress)
     receipt = examine(part, model, source=model.source, accept_unverified=accept_unverified)
-    settle(part, target, receipt)
+    put_in_place(part, target, receipt)
     discard(part)
     return target
 

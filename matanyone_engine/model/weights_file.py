@@ -147,13 +147,13 @@ def place(source: Path, target: Path, receipt: Receipt) -> None:
                 shutil.copyfileobj(reader, writer, _BLOCK)
                 writer.flush()
                 os.fsync(writer.fileno())
-        settle(temporary, target, receipt)
+        put_in_place(temporary, target, receipt)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
-def settle(complete: Path, target: Path, receipt: Receipt) -> None:
+def put_in_place(complete: Path, target: Path, receipt: Receipt) -> None:
     """Give a complete file of the same folder its name. The receipt goes first: it counts for these bytes only.
 
     Raises CheckpointError when the file is not what the receipt says, OutputError when the folder cannot be written.

@@ -214,7 +214,7 @@ def test_a_cancel_while_it_is_planned_and_while_it_runs(engine: Engine, shot: Sh
         assert len([name for name in shot.written() if name.endswith(".exr")]) == event.written
 
 
-def test_a_cancel_while_it_settles_on_the_mask(engine: Engine, shot: Shot) -> None:
+def test_a_cancel_during_the_warm_up(engine: Engine, shot: Shot) -> None:
     engine.accident("predict", "sleep", **{"for": 0.2})  # 20 s
     with engine.client() as client:
         run = JobRun(client, job(shot, options=say.Options(warm_up_passes=100)))

@@ -110,7 +110,7 @@ def test_kill_9_and_resume(engine: Engine, shot: Shot, same: Same) -> None:
         assert same(files([*alphas, *frames]))
 
 
-def test_a_cancel_of_the_settling_and_repeated_requests_in_any_order(engine: Engine, shot: Shot, same: Same) -> None:
+def test_a_cancel_of_the_warm_up_and_repeated_requests_in_any_order(engine: Engine, shot: Shot, same: Same) -> None:
     chance = random.Random(3)
     plates = Path(shot.plate)
 

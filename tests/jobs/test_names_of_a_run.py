@@ -112,7 +112,7 @@ def test_nothing_changed(again: Again) -> None:
     assert again() == (0, [])
 
 
-def test_settle_passes_left_open_are_what_suits_the_network(again: Again, shot: Shot) -> None:
+def test_warm_up_passes_left_open_are_what_suits_the_network(again: Again, shot: Shot) -> None:
     network, _ = load_vetted(shot.weights, "cpu")
     network.warm_up_passes = 0
     assert again(network, warm_up_passes=None) == (0, [])
@@ -131,7 +131,7 @@ def test_an_option_changed(again: Again, change: str) -> None:
 
 
 def test_keys_pinned_beyond_their_own_stretches(shot: Shot, again: Again) -> None:
-    """They are settled on as before: only passes are new, and those only that did not remember all keys anyway."""
+    """Key frames are computed as before: only passes are new, and those only that did not remember all keys anyway."""
     assert again(pin_keys=True) == (0, [])
     cache: dict[str, bytes] = {}
     keys = tuple(KeyMask(str(shot.mask), (key,)) for key in (*KEYS, 1003))

@@ -9,7 +9,7 @@ from toy import disc, plates, toy_network
 
 from matanyone_engine import LongTermPolicy, MattingSession, MemoryPolicy
 from matanyone_engine.errors import SettingError
-from matanyone_engine.matting.held_frames import is_repeat, look_of
+from matanyone_engine.matting.held_frames import fingerprint_of, is_repeat
 from matanyone_engine.matting.inside_outside import Constraints
 from matanyone_engine.model.registry import load_network
 
@@ -109,9 +109,9 @@ def test_grain_is_tolerated_and_a_moving_edge_is_not() -> None:
     grainy = still + 0.02 * torch.randn(still.shape, generator=generator)
     finger = still.clone()
     finger[:, 40:46, 60:63] = 0.95
-    looks = [look_of(plate, 0.02) for plate in (still, grainy, finger)]
-    assert is_repeat(looks[1], looks[0], 0.02)
-    assert not is_repeat(looks[2], looks[0], 0.02)
+    prints = [fingerprint_of(plate, 0.02) for plate in (still, grainy, finger)]
+    assert is_repeat(prints[1], prints[0], 0.02)
+    assert not is_repeat(prints[2], prints[0], 0.02)
 
 
 def test_small_changes_do_not_add_up(network: Any) -> None:

@@ -87,7 +87,7 @@ def test_mini_is_bundled_verified_and_loads():
     assert (weights.standing, weights.licence, weights.label) == ("verified", "Apache-2.0", "mini")
 
 
-def test_settle_passes_are_what_suits_the_weights(weights):
+def test_warm_up_passes_are_what_suits_the_weights(weights):
     assert load_network("mini", "cpu").warm_up_passes == MODELS["mini"].warm_up_passes == 2
     assert MattingSession(load_network("mini", "cpu")).warm_up_passes == 2
     assert load_network(weights, "cpu").warm_up_passes == LITE_WARM_UP_PASSES

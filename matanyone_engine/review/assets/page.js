@@ -76,7 +76,7 @@
   function origin({ keys, life: [first, last] }) {
     if (!keys.length) return "";
     if ((first !== null && frame < first) || (last !== null && frame > last)) return "not to be there";
-    if (keys.includes(frame)) return "a key: its mask, settled on";
+    if (keys.includes(frame)) return "a key frame, computed from its mask";
     const before = keys.filter((key) => key < frame).pop();
     const after = keys.find((key) => key > frame);
     if (before === undefined) return `run backwards from ${after}`;

@@ -84,6 +84,8 @@ _PROMPT_S = 120.0
 """For the one frame of a first mask."""
 _MEASURED_EVERY_S = 600.0
 """How often it is seen whether too much is on disk."""
+_TIDY_AFTER_S = 10.0
+"""Seconds without work after which freed memory goes back to the system: a pause between two shots is shorter."""
 _GIVES_WAY = 5
 """Niceness of the pool's threads."""
 
@@ -202,7 +204,7 @@ class Engine:
         self._plans: dict[str, tuple[MattePlan, say.Job]] = {}
         self._tallies: dict[str, _Tally] = {}
         """Of jobs that run."""
-        self._started = self._busy_at = self._heard_at = self._measured_at = time.monotonic()
+        self._started = self._busy_at = self._heard_at = self._measured_at = self._tidied_at = time.monotonic()
         self._stepped_at: deque[float] = deque(maxlen=100_000)
         self._frames = 0
         self._device_s = 0.0
@@ -378,7 +380,16 @@ class Engine:
         unload, leave = self.settings.idle_unload_s, self.settings.idle_exit_s
         if unload is not None and idle > unload and self.worker.loaded:
             self._on_device(self.worker.unload, _log_only)
+            self._in_pool(self._rest, _log_only)
+        elif idle > _TIDY_AFTER_S and self._tidied_at < self._busy_at:
+            self._tidied_at = now
+            self._on_device(self.worker.tidy, _log_only)
         return leave is None or min(idle, now - self._heard_at) <= leave
+
+    def _rest(self) -> None:
+        """End the child processes that have nothing to do; they start again with the next file."""
+        for sandbox in (self._sandbox, self._mask_sandbox, self._decoder):
+            sandbox.rest()
 
     def _measure(self) -> on.EngineEvent | None:
         """Look at what is on disk; files may come and go meanwhile, then the next look counts."""

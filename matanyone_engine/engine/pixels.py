@@ -83,6 +83,10 @@ class Decoder:
         """Return the ids of the decoding processes."""
         return self._sandbox.processes()
 
+    def rest(self) -> None:
+        """End the process if it has nothing to do; the next file starts it again."""
+        self._sandbox.rest()
+
     def close(self) -> None:
         """End the process."""
         self._sandbox.close()

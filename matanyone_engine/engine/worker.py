@@ -19,6 +19,7 @@ import torch
 from matanyone_engine.engine.pixels import DecodedPlate
 from matanyone_engine.engine.store import JournalLine, SessionFolder
 from matanyone_engine.errors import ForeignSnapshot, SnapshotError
+from matanyone_engine.jobs.allocator import give_freed_memory_back
 from matanyone_engine.jobs.job import MattePlan
 from matanyone_engine.jobs.provenance import describe_confidence, describe_frame, describe_making
 from matanyone_engine.jobs.run import run_matte
@@ -117,7 +118,12 @@ class Worker:
     def unload(self) -> None:
         """Give the weights' memory back; the next session loads them again."""
         self._networks.clear()
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Give back what earlier frames left in reserve; only on the device thread, when nothing is under way."""
         give_back()
+        give_freed_memory_back()
 
     # ------------------------------------------------------------------------------------------------ sessions
 

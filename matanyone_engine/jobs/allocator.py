@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lets this process keep the memory that a frame has freed, so that the next frame need not ask for it again.
+"""Lets this process keep the memory that a frame has freed, so that the next frame need not ask for it again, and gives
+it back once there is no next frame.
 
 By default glibc gives every large block back to the system, so that each frame asks for the same pages anew: a third of
-the time of a 720p frame on two cores (benchmarks/README.md). A process whose work is matting keeps them.
+the time of a 720p frame on two cores (benchmarks/README.md). A process whose work is matting keeps them. In an engine
+that has nothing to do, up to 2 GiB would lie there while an artist works in another program.
 """
 
 from __future__ import annotations
 
 import ctypes
 import sys
+from typing import Any
 
 # From glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
@@ -18,12 +21,21 @@ _KEPT = (1 << 31) - 1
 
 def keep_freed_memory() -> bool:
     """Ask the C library to keep freed blocks of up to 1 GiB; return False if it is not glibc. Changes no result."""
-    if sys.platform != "linux":
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None:  # musl
+    mallopt = _of_glibc("mallopt")
+    if mallopt is None:
         return False
     kept = mallopt(_M_MMAP_THRESHOLD, _LARGEST_BLOCK) and mallopt(_M_TRIM_THRESHOLD, _KEPT)
     # Other threads would get arenas of their own, which keep nothing above 64 MB: the engine's device thread took twice
     # as long for a 1080p frame.
     return bool(kept and mallopt(_M_ARENA_MAX, 1))
+
+
+def give_freed_memory_back() -> bool:
+    """Give the system all pages that hold nothing; return False if there were none, or if it is not glibc."""
+    trim = _of_glibc("malloc_trim")
+    return bool(trim is not None and trim(0))
+
+
+def _of_glibc(name: str) -> Any:
+    """Return a function of the C library; None on another system, or where it has none of that name (musl)."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None

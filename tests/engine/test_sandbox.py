@@ -149,3 +149,19 @@ def test_work_that_does_not_end_is_ended() -> None:
     sandbox._patience_s = 20.0
     assert sandbox.run(os.getpid) != process
     sandbox.close()
+
+
+def test_a_process_that_has_nothing_to_do_may_rest() -> None:
+    sandbox = Sandbox(60.0)
+    with ThreadPoolExecutor(1) as threads:
+        working = threads.submit(sandbox.run, wait_or_die, "a")
+        while not sandbox.processes():
+            time.sleep(0.01)
+        sandbox.rest()
+        assert working.result() == "a", "it rests only between two pieces of work"
+    (process,) = sandbox.processes()
+    sandbox.rest()
+    assert not sandbox.processes()
+    assert not runs(process)
+    assert sandbox.run(wait_or_die, "b") == "b"
+    sandbox.close()

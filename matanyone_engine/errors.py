@@ -121,6 +121,12 @@ class OutOfMemory(EngineError):
 class OutputError(EngineError):
     """A result could not be written; nothing half-written was left behind."""
 
+    @classmethod
+    def of(cls, what: str, error: OSError) -> OutputError:
+        """Return the error for a file that the system would not let us write; what: 'the contact sheet a.png'."""
+        action = "Choose a folder with room in which you may write."
+        return cls(expected=f"to write {what}", came=error.strerror or str(error), action=action)
+
 
 class FetchError(EngineError):
     """Weights could not be downloaded."""

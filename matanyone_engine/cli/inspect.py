@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Shows what the network will see of a plate and a mask, before anything is computed.
 
-matanyone-engine inspect PLATE [--mask FILE[@FRAME]] [--out look.png]
+matanyone-engine inspect PLATE [--mask FILE[@FRAME]] [--out seen.png]
 matanyone-engine inspect --colorspaces      lists the names that --colorspace takes
 """
 
@@ -12,12 +12,13 @@ from pathlib import Path
 
 from matanyone_engine.cli.mask_options import mask_of
 from matanyone_engine.cli.matte import parse_working_size
+from matanyone_engine.cli.plate_options import add_plate_options
 from matanyone_engine.errors import SettingError
 from matanyone_engine.jobs.inspection import Inspection, inspect_plate
 from matanyone_engine.jobs.job import MatteJob
 from matanyone_engine.media.color import KNEE
 from matanyone_engine.media.color_spaces import config_name, config_spaces, plain_spaces
-from matanyone_engine.media.preview import percent, write_look
+from matanyone_engine.media.preview import percent, write_preview
 from matanyone_engine.media.sequence import describe_frames
 
 _NEGATIVE = 0.1
@@ -39,16 +40,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--frame", type=int, metavar="N", help="The plate frame to look at. Default: the mask's.")
     parser.add_argument("--out", type=Path, metavar="FILE", help="Write what the network sees as a picture (PNG).")
-    parser.add_argument("--colorspace", metavar="NAME", help="The plate's colour space, as for matte.")
-    for option in ("--view", "--part", "--layer"):
-        parser.add_argument(option, metavar="NAME", help="The picture of a file that has several, as for matte.")
-    parser.add_argument(
-        "--exposure",
-        type=float,
-        default=0.0,
-        metavar="STOPS",
-        help="Brighten or darken what the network sees, as for matte.",
-    )
+    add_plate_options(parser)
     parser.add_argument("--mask-grow", type=int, default=0, metavar="PIXELS", help="Grow the mask first, as for matte.")
     parser.add_argument(
         "--working-size", type=parse_working_size, metavar="PIXELS", help="Compute at a smaller size, as for matte."
@@ -89,7 +81,7 @@ def run(args: argparse.Namespace) -> None:
     print("\n".join(f"{name:8}{value}" for name, value in facts))
     if args.out:
         _check_out(args.out, found.source.paths(found.source.frames))
-        write_look(args.out, found.seen, found.mask, [f"{name}: {value}" for name, value in facts])
+        write_preview(args.out, found.seen, found.mask, [f"{name}: {value}" for name, value in facts])
         print(f"{'look':8}{args.out}")
 
 
@@ -181,7 +173,7 @@ def _check_out(out: Path, inputs: list[Path]) -> None:
     """Refuse a picture that is no PNG or would overwrite an input. Raises SettingError."""
     if out.suffix.lower() != ".png":
         raise SettingError(
-            expected="a picture whose name ends in .png", came=str(out), action="Rename it, for example --out look.png."
+            expected="a picture whose name ends in .png", came=str(out), action="Rename it, for example --out seen.png."
         )
     if out.exists() and any(path.exists() and out.samefile(path) for path in inputs):
         raise SettingError(

@@ -17,11 +17,12 @@ from pathlib import Path
 
 from matanyone_engine.cli.engine_job import add_endpoint
 from matanyone_engine.cli.engines import connected
+from matanyone_engine.cli.plate_options import add_plate_options
 from matanyone_engine.errors import FrameRangeError, MaskError, SettingError
 from matanyone_engine.jobs.first_mask import BACKENDS, GRABCUT, SAM2, FirstMask, MaskJob, Weights, make_mask, plan_mask
 from matanyone_engine.jobs.first_mask_message import prompt_message
 from matanyone_engine.media.mattes import check_writable
-from matanyone_engine.media.preview import percent, write_look
+from matanyone_engine.media.preview import percent, write_preview
 from matanyone_engine.media.prompts import Prompts, Stroke
 from matanyone_engine.media.sequence import parse_frames
 from matanyone_engine.model.device import FORMS
@@ -67,19 +68,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--sam2", type=Path, metavar="FOLDER", help="The folder of your own weights of SAM 2 (docs/masks.md)."
     )
     parser.add_argument("--device", default="auto", help=f"Where SAM 2 computes: {FORMS}.")
-    parser.add_argument("--colorspace", metavar="NAME", help="The plate's colour space, as for matte.")
-    for option in ("--view", "--part", "--layer"):
-        parser.add_argument(option, metavar="NAME", help="The picture of a file that has several, as for matte.")
+    add_plate_options(parser)
     parser.add_argument(
-        "--exposure",
-        type=float,
-        default=0.0,
-        metavar="STOPS",
-        help="Brighten or darken what the network sees, as for matte.",
+        "--picture", type=Path, metavar="FILE", help="Also write a picture of the mask over the plate (PNG)."
     )
-    parser.add_argument(
-        "--look", type=Path, metavar="FILE", help="Also write a picture of the mask over the plate (PNG)."
-    )
+    parser.add_argument("--look", dest="picture", type=Path, help=argparse.SUPPRESS)  # the name of version 0.1.0
     add_endpoint(parser)
     parser.set_defaults(run=run, strokes=[])
 
@@ -114,9 +107,9 @@ def _here(args: argparse.Namespace, job: MaskJob) -> list[tuple[str, str]]:
     made = make_mask(plan)
     colour = f"{made.colour.space}  ({made.colour.reason})"
     said = _said(job, str(made.path), made.frame, colour, made.backend, made.covers)
-    if args.look:
-        write_look(args.look, made.seen, made.mask, _lines(made, job))
-        said.append(("look", str(args.look)))
+    if args.picture:
+        write_preview(args.picture, made.seen, made.mask, _lines(made, job))
+        said.append(("picture", str(args.picture)))
     return said
 
 
@@ -152,22 +145,22 @@ def _said(job: MaskJob, path: str, frame: int, colour: str, backend: str, covers
 
 def _check(args: argparse.Namespace) -> None:
     """Refuse, before any work, what a running engine cannot obey and a picture that cannot be written."""
-    for option, given in (("--look", args.look), ("--sam2", args.sam2)):
+    for option, given in (("--picture", args.picture), ("--sam2", args.sam2)):
         if args.endpoint is not None and given is not None:
             raise SettingError(
                 expected=f"--endpoint or {option}, not both: a running engine cannot do that",
                 came=f"--endpoint and {option} {given}",
                 action="Leave one of them out.",
             )
-    if args.look is None:
+    if args.picture is None:
         return
-    if args.look.suffix.lower() != ".png":
+    if args.picture.suffix.lower() != ".png":
         raise SettingError(
             expected="a picture whose name ends in .png",
-            came=str(args.look),
-            action="Rename it, for example --look look.png.",
+            came=str(args.picture),
+            action="Rename it, for example --picture mask.png.",
         )
-    check_writable(args.look.parent)
+    check_writable(args.picture.parent)
 
 
 # ------------------------------------------------------------------------------------------------ reading words

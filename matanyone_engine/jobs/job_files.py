@@ -134,8 +134,4 @@ def write_text(path: Path, text: str) -> None:
         with whole_file(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise OutputError(
-            expected=f"to write {path}",
-            came=error.strerror or str(error),
-            action="Choose a folder with room in which you may write.",
-        ) from error
+        raise OutputError.of(str(path), error) from error

@@ -126,8 +126,4 @@ def write_png(path: Path, sheet: Sheet) -> None:
             if not buffer.write(str(temporary), fileformat="png"):
                 raise OSError(last_error(buffer))
     except OSError as error:
-        raise OutputError(
-            expected=f"to write the contact sheet {path}",
-            came=error.strerror or str(error),
-            action="Choose a folder with room in which you may write.",
-        ) from error
+        raise OutputError.of(f"the contact sheet {path}", error) from error

@@ -42,7 +42,7 @@ def percent(share: float, digits: int = 3) -> str:
     return f"{text} %"
 
 
-def write_look(path: Path, seen: FloatImage, mask: FloatImage | None, text: Sequence[str]) -> None:
+def write_preview(path: Path, seen: FloatImage, mask: FloatImage | None, text: Sequence[str]) -> None:
     """Write the picture as an 8-bit sRGB PNG, atomically.
 
     seen: (H, W, 3) sRGB 0..1, what the network gets; mask: (H, W) 0..1; text: lines to stand above. Raises OutputError.

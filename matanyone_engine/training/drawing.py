@@ -16,38 +16,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from matanyone_engine.training.synthetic import Layer, Pixels, Rng
+from matanyone_engine.training.synthetic import Layer, Patch, Pixels, Rng
 
 Points = NDArray[np.floating]
 _SUB = 4
 """Bits of sub-pixel position handed to OpenCV's drawing functions."""
 SIDE = 320
 """Of a fabric, in pixels."""
-
-
-class Stain(NamedTuple):
-    """Holds the coverage of a part of the paper, in fine pixels; the rest is not covered."""
-
-    x: int
-    y: int
-    coverage: Pixels
-    """(h, w)."""
-
-    @property
-    def window(self) -> tuple[slice, slice]:
-        """Returns the rows and columns of the paper."""
-        height, width = self.coverage.shape
-        return slice(self.y, self.y + height), slice(self.x, self.x + width)
-
-    def times(self, factor: Pixels | float) -> Stain:
-        """Return a stain in the same place that covers less."""
-        return self._replace(coverage=self.coverage * factor)
 
 
 class Paper:
@@ -59,11 +40,11 @@ class Paper:
 
     # shapes
 
-    def polygon(self, points: Points) -> Stain:
+    def polygon(self, points: Points) -> Patch:
         """Return the coverage of a closed outline (n, 2)."""
         return self._drawn(points[None], lambda sheet, at: cv2.fillPoly(sheet, list(at), 255, cv2.LINE_AA, _SUB), 2)
 
-    def polygons(self, outlines: Points) -> Stain:
+    def polygons(self, outlines: Points) -> Patch:
         """Return the coverage of the union of many closed outlines (n, k, 2)."""
 
         def draw(sheet: Pixels, at: NDArray[np.int32]) -> None:
@@ -72,7 +53,7 @@ class Paper:
 
         return self._drawn(outlines, draw, 2)
 
-    def strokes(self, paths: Points, width: float) -> Stain:
+    def strokes(self, paths: Points, width: float) -> Patch:
         """Return the coverage of open paths (n, k, 2) of a width; what is thinner than a fine pixel covers less of
         it.
         """
@@ -98,11 +79,11 @@ class Paper:
         part *= 1 - over[..., 3:]
         part += over
 
-    def _drawn(self, points: Points, draw: Callable[[Any, Any], object], margin: int) -> Stain:
+    def _drawn(self, points: Points, draw: Callable[[Any, Any], object], margin: int) -> Patch:
         x, y, shape, at = self._placed(points, margin)
         sheet = np.zeros(shape, np.uint8)
         draw(sheet, at)
-        return Stain(x, y, sheet.astype(np.float32) * np.float32(1 / 255))
+        return Patch(x, y, sheet.astype(np.float32) * np.float32(1 / 255))
 
     def _placed(self, points: Points, margin: int) -> tuple[int, int, tuple[int, int], NDArray[np.int32]]:
         """Return x, y and shape of the part of the paper around the points, and the points in it as OpenCV wants
@@ -119,20 +100,20 @@ class Paper:
 
     # paint
 
-    def paint(self, stain: Stain, colour: Pixels) -> None:
+    def paint(self, stain: Patch, colour: Pixels) -> None:
         """Lay colour (h, w, 3) or (3,) over what is there."""
         part, cover = self.rgba[stain.window], stain.coverage[..., None]
         part *= 1 - cover
         part[..., :3] += colour * cover
         part[..., 3:] += cover
 
-    def inside(self, stain: Stain, colour: Pixels) -> None:
+    def inside(self, stain: Patch, colour: Pixels) -> None:
         """Change the colour of what is there and leave its alpha as it is."""
         part, cover = self.rgba[stain.window], stain.coverage[..., None]
         alpha = part[..., 3:]
         part[..., :3] += (colour * alpha - part[..., :3]) * cover
 
-    def cut(self, stain: Stain) -> None:
+    def cut(self, stain: Patch) -> None:
         """Cut a hole."""
         self.rgba[stain.window] *= 1 - stain.coverage[..., None]
 
@@ -147,7 +128,7 @@ class Paper:
 
     # light and fabric
 
-    def dressed(self, stain: Stain, fabric: Pixels, origin: Points, angle: float, size: float) -> Pixels:
+    def dressed(self, stain: Patch, fabric: Pixels, origin: Points, angle: float, size: float) -> Pixels:
         """Return the stain's colours where a fabric is laid around origin, `size` pixels wide, mirrored beyond its
         edge.
         """
@@ -158,7 +139,7 @@ class Paper:
         shape = stain.coverage.shape[::-1]
         return cv2.warpAffine(fabric, matrix, shape, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
 
-    def rounded(self, stain: Stain, colour: Pixels, light: Points, depth: float) -> Pixels:
+    def rounded(self, stain: Patch, colour: Pixels, light: Points, depth: float) -> Pixels:
         """Make the colours look round: brighter towards the light (a 2-vector), darker away from it; depth in
         pixels.
         """

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from matanyone_engine.training.drawing import Paper, Points, Stain, Wardrobe, ellipse, grown, rgb, smooth, tones
-from matanyone_engine.training.synthetic import Pixels, Rng, Wave, capsule, turned
+from matanyone_engine.training.drawing import Paper, Points, Wardrobe, ellipse, grown, rgb, smooth, tones
+from matanyone_engine.training.synthetic import Patch, Pixels, Rng, Wave, capsule, turned
 
 SKULL = np.array([0.40, 0.52])
 
@@ -452,6 +452,6 @@ class Hand:
             [capsule(root, joint, 0.052 * size, 0.046 * size), capsule(joint, tip, 0.046 * size, 0.036 * size)]
         )
 
-    def _skin(self, paper: Paper, stain: Stain, at: Points, angle: float, size: float, depth: float) -> None:
+    def _skin(self, paper: Paper, stain: Patch, at: Points, angle: float, size: float, depth: float) -> None:
         colour = paper.dressed(stain, self.skin, at, angle, 1.6 * size)
         paper.paint(stain, paper.rounded(stain, colour, self.light, depth * size))

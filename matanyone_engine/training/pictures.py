@@ -31,11 +31,7 @@ def write_picture(path: Path, pixels: NDArray[np.uint8]) -> None:
         with whole_file(path) as temporary:
             temporary.write_bytes(cv2.imencode(path.suffix, pixels, quality)[1].tobytes())
     except OSError as error:
-        raise OutputError(
-            expected=f"to write {path}",
-            came=error.strerror or str(error),
-            action="Choose a folder with room in which you may write.",
-        ) from error
+        raise OutputError.of(str(path), error) from error
 
 
 def sample_sheet(batch: Batch, answers: list[Prediction]) -> NDArray[np.uint8]:

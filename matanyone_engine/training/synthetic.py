@@ -46,7 +46,7 @@ Draw = Callable[[float], Layer]
 
 
 class Patch(NamedTuple):
-    """Holds the coverage of a part of the canvas; the rest is not covered."""
+    """Holds the coverage of a part of a canvas or a paper, in its pixels; the rest is not covered."""
 
     x: int
     y: int
@@ -55,7 +55,7 @@ class Patch(NamedTuple):
 
     @property
     def window(self) -> tuple[slice, slice]:
-        """Returns the rows and columns of the canvas."""
+        """Returns the rows and columns that it takes."""
         height, width = self.coverage.shape
         return slice(self.y, self.y + height), slice(self.x, self.x + width)
 

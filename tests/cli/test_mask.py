@@ -110,7 +110,7 @@ def test_made_again_it_is_the_same_and_hand_work_is_kept(plate: str, tmp_path: P
         (("--point", "50,30"), "x,y,+ on the subject"),
         ((*WORDS, "--brush", "0"), "a brush of more than 0"),
         ((*WORDS, "--colorspace", "nonsense"), "nonsense"),
-        ((*WORDS, "--look", "look.jpg"), ".png"),
+        ((*WORDS, "--picture", "mask.jpg"), ".png"),
     ],
 )
 def test_what_cannot_be_is_an_error(

@@ -74,13 +74,6 @@ class Sender:
 
 
 @pytest.fixture
-def context() -> Iterator[zmq.Context[Any]]:
-    made: zmq.Context[Any] = zmq.Context()
-    yield made
-    made.destroy(0)
-
-
-@pytest.fixture
 def sender(engine: Engine, context: zmq.Context[Any]) -> Sender:
     return Sender(find_engine(engine.file), context)
 

@@ -7,7 +7,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -46,13 +46,6 @@ class Listener:
         while not true():
             assert time.monotonic() < deadline, "it did not come to that"
             self.look(0.02)
-
-
-@pytest.fixture
-def context() -> Iterator[zmq.Context[Any]]:
-    made: zmq.Context[Any] = zmq.Context()
-    yield made
-    made.destroy(0)
 
 
 @pytest.fixture

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Holds the arguments by which commands that look at one frame choose its picture and how it is seen."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_plate_options(parser: argparse.ArgumentParser) -> None:
+    """Add --colorspace, --view, --part, --layer and --exposure, which mean what they mean for matte."""
+    parser.add_argument("--colorspace", metavar="NAME", help="The plate's colour space, as for matte.")
+    for option in ("--view", "--part", "--layer"):
+        parser.add_argument(option, metavar="NAME", help="The picture of a file that has several, as for matte.")
+    parser.add_argument(
+        "--exposure",
+        type=float,
+        default=0.0,
+        metavar="STOPS",
+        help="Brighten or darken what the network sees, as for matte.",
+    )

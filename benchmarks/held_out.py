@@ -18,8 +18,8 @@ With --portraits, six clips of cut-out portraits beside them (examples/mini/port
 for testing).
 
 Compared on it: `mini`, the first mask held still, the first mask carried along by OpenCV's DIS optical flow and refined
-by a guided filter, and a network of mini's dims that was never trained. The target: mini's MAD at most half of the
-flow's, its dtSSD below, no subject lost.
+by a guided filter, with --closed-form its trimap carried along and solved on every frame, and a network of mini's dims
+that was never trained. The target: mini's MAD at most half of the flow's, its dtSSD below, no subject lost.
 """
 
 from __future__ import annotations
@@ -58,6 +58,8 @@ FIRST_NUMBER = 1_000_000
 
 PORTRAITS, PORTRAIT_STEP = 6, 14
 """Clips of portraits, and how far apart in the folder their pictures lie."""
+UNSURE_REACH = 10
+"""Pixels of a trimap's unknown band on either side of the first mask's edge."""
 SURE, SURE_REACH = 0.98, 8
 """An alpha above this is sure; the inside of a subject is its solid part less so many pixels at its edge."""
 
@@ -114,7 +116,12 @@ def main() -> None:
     table.add_argument(
         "--light", type=float, default=1.0, help="part of the light that the plates keep, with its noise"
     )
-    table.set_defaults(run=lambda args: score_set(args.set, args.model, args.json, args.sheet, args.light))
+    table.add_argument(
+        "--closed-form", action="store_true", help="solve a trimap carried along by flow as well, which takes long"
+    )
+    table.set_defaults(
+        run=lambda args: score_set(args.set, args.model, args.json, args.sheet, args.light, solves=args.closed_form)
+    )
     ways = commands.add_parser("refine", help="compare ways back to the plate's size")
     ways.add_argument("--set", type=Path, required=True)
     ways.add_argument("--model", default="mini", help="a model with a refiner, or its weights file")
@@ -213,19 +220,47 @@ def held(plates: Plates, mask: Alpha) -> Iterator[Alpha]:
 
 
 def flowed(plates: Plates, mask: Alpha) -> Iterator[Alpha]:
-    """Yield the first mask carried along by DIS optical flow, each frame refined by a guided filter."""
+    """Return the first mask carried along by DIS optical flow, each frame refined by a guided filter."""
+    # Made steeper on each frame, or repeated sampling would blur the mask away.
+    masks = carried(plates, mask, lambda alpha: np.clip((alpha - 0.5) * 4 + 0.5, 0, 1))
+    return (guided(grey_of(plate), alpha) for plate, alpha in zip(plates, masks, strict=True))
+
+
+def closed_form(plates: Plates, mask: Alpha) -> Iterator[Alpha]:
+    """Yield each frame's alpha by closed-form matting of the first mask's trimap, carried along by DIS optical flow."""
+    try:
+        from pymatting import estimate_alpha_cf
+    except ImportError as error:
+        raise SystemExit("--closed-form needs pymatting: pip install pymatting==1.1.16") from error
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * UNSURE_REACH + 1,) * 2)
+    inside, outside = cv2.erode(mask, kernel) > 0.95, cv2.dilate(mask, kernel) < 0.05
+    trimap = np.where(inside, 1, np.where(outside, 0, 0.5)).astype(np.float32)
+    for plate, known in zip(plates, carried(plates, trimap, three_valued), strict=True):
+        if (known == 0).any() and (known == 1).any():
+            known = estimate_alpha_cf(plate.astype(np.float64), known.astype(np.float64)).astype(np.float32)
+        yield known
+
+
+def three_valued(trimap: Alpha) -> Alpha:
+    """Give a trimap that was sampled anew its three values 0, 0.5 and 1 again."""
+    return np.where(trimap > 0.9, 1, np.where(trimap < 0.1, 0, 0.5)).astype(np.float32)
+
+
+def carried(plates: Plates, mask: Alpha, mend: Callable[[Alpha], Alpha]) -> Iterator[Alpha]:
+    """Yield the first mask on each frame, carried from frame to frame by DIS optical flow and mended after each step."""
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    greys = [cv2.cvtColor(np.round(255 * plate).astype(np.uint8), cv2.COLOR_RGB2GRAY) for plate in plates]
     y, x = np.mgrid[: mask.shape[0], : mask.shape[1]].astype(np.float32)
-    carried = mask
-    yield guided(greys[0], carried)
-    for before, now in itertools.pairwise(greys):
+    yield mask
+    for before, now in itertools.pairwise(map(grey_of, plates)):
         back = flow.calc(now, before, None)
-        carried = cv2.remap(
-            carried, x + back[..., 0], y + back[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        mask = mend(
+            cv2.remap(mask, x + back[..., 0], y + back[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         )
-        carried = np.clip((carried - 0.5) * 4 + 0.5, 0, 1)  # else repeated sampling blurs the mask away
-        yield guided(now, carried)
+        yield mask
+
+
+def grey_of(plate: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return cv2.cvtColor(np.round(255 * plate).astype(np.uint8), cv2.COLOR_RGB2GRAY)
 
 
 def guided(grey: NDArray[np.uint8], mask: Alpha, radius: int = 6, epsilon: float = 1e-4) -> Alpha:
@@ -297,14 +332,13 @@ def sure_inside(answers: list[Alpha], truth: list[Alpha]) -> float:
     return float(together.mean()) if len(together) else float("nan")
 
 
-def score_set(folder: Path, model: str, report: Path | None, sheet: Path | None, light: float = 1.0) -> None:
-    """Print a table over all clips, and each clip's MAD."""
-    methods: dict[str, Method] = {
-        "first mask held": held,
-        "DIS flow + guided": flowed,
-        "untrained": matted(untrained()),
-        model: matted(load_network(model)),
-    }
+def score_set(
+    folder: Path, model: str, report: Path | None, sheet: Path | None, light: float = 1.0, *, solves: bool = False
+) -> None:
+    """Print a table over all clips, and each clip's MAD. solves: closed-form matting is compared, too."""
+    methods: dict[str, Method] = {"first mask held": held, "DIS flow + guided": flowed}
+    methods |= {"DIS flow + closed form": closed_form} if solves else {}
+    methods |= {"untrained": matted(untrained()), model: matted(load_network(model))}
     scores: dict[str, dict[str, list[FrameScores]]] = {name: {} for name in methods}
     rows = []
     for clip, plates, alphas, mask in clips_in(folder, light):

@@ -29,8 +29,7 @@ from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.jobfile import LICENCES
 
 DRAFT_SIZE = 288
-"""Pixels on the shortest side for a first look. Of a 720p plate mini then takes two thirds of the time; of larger ones
-it takes no less unless --refine is off, because the alpha has a longer way back to the plate's size."""
+"""Pixels on the shortest side for a first look. mini then refines at half of the plate's size (refined_size())."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -162,8 +161,8 @@ def _add_economy(parser: argparse.ArgumentParser) -> None:
         type=parse_working_size,
         metavar="PIXELS",
         help="Compute with at most so many pixels on the shortest side, or 'draft' for a first look (288). The alpha "
-        "has the plate's size all the same. Default: what the model was made for, 432 for mini; the published models "
-        "have no limit.",
+        "has the plate's size all the same; below the size that the model was made for, it shows detail of half of the "
+        "plate's size. Default: what the model was made for, 432 for mini; the published models have no limit.",
     )
     group.add_argument(
         "--refine",

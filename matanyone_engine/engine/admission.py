@@ -44,7 +44,7 @@ def session_bytes(
     other_keys: frames that it remembers besides those of its own working memory. A region that follows may grow to the
     whole frame, and is counted so.
     """
-    geometry = Geometry.of(plate.size, options.working_size or dims.core_size)
+    geometry = Geometry.of(plate.size, options.working_size, dims.core_size)
     cells = region.largest(geometry).cells
     height, width = geometry.working
     stored = (MemoryPolicy().bank_frames + other_keys) * cells * (dims.key_dim + 1 + dims.value_dim)
@@ -60,7 +60,7 @@ def ahead_bytes(
     dims: Dims, plate: Resolution, options: SessionOptions, region: Region, waiting: int, device: torch.device
 ) -> int:
     """Estimate the bytes of plates that are encoded and wait for their turn; waiting: how many there are."""
-    geometry = Geometry.of(plate.size, options.working_size or dims.core_size)
+    geometry = Geometry.of(plate.size, options.working_size, dims.core_size)
     if not (region.off and encodes_ahead(device, geometry)):
         return 0
     skip8, skip4, skip2, *_ = dims.decoder_dims

@@ -20,6 +20,9 @@ from torch import Tensor
 from matanyone_engine.model.dims import STRIDE
 from matanyone_engine.sizes import Size
 
+LARGEST_ENLARGEMENT = 2
+"""Computed pixels along a side of a small plate's pixel, at most: more would cost time and show nothing new."""
+
 
 class Box(NamedTuple):
     """Holds a rectangle of plate pixels, counted from the plate's top left; x1 and y1 lie outside."""
@@ -105,23 +108,36 @@ class Geometry:
 
     frame: Size
     working: Size
-    """What is computed: the frame itself, or smaller where a working size limits its shortest side."""
+    """What is computed: the frame itself, smaller where its shortest side is limited, or larger where the network was
+    made for larger frames."""
 
     @classmethod
-    def of(cls, frame: Size, working_size: int | None) -> Geometry:
-        """Make the geometry of a frame. working_size limits the shortest side in pixels; None computes at full size.
-        It never enlarges.
+    def of(cls, frame: Size, working_size: int | None, core_size: int | None = None) -> Geometry:
+        """Make the geometry of a frame.
+
+        working_size: limits the shortest side in pixels; None is core_size. core_size: the shortest side that the
+        network was made for (MatAnyone.core_size); smaller frames are enlarged to it within the limit, at most
+        LARGEST_ENLARGEMENT times. None is a network for any size, which never sees a frame enlarged.
         """
-        shortest = min(frame)
-        if working_size is None or shortest <= working_size:
-            return cls(frame, frame)
-        # Truncates in this order, as the published system does: 320 * 96 / 180 is 170.
-        return cls(frame, Size(*(int(side / shortest * working_size) for side in frame)))
+        shortest, limit = min(frame), core_size if working_size is None else working_size
+        if limit is not None and shortest > limit:
+            # Truncates in this order, as the published system does: 320 * 96 / 180 is 170.
+            return cls(frame, Size(*(int(side / shortest * limit) for side in frame)))
+        if core_size is not None and limit is not None:
+            larger = min(limit, core_size, LARGEST_ENLARGEMENT * shortest)
+            if larger > shortest:
+                return cls(frame, Size(*(round(side * larger / shortest) for side in frame)))
+        return cls(frame, frame)
 
     @property
     def scaled(self) -> bool:
-        """Returns whether fewer pixels are computed than the plate has."""
+        """Returns whether more or fewer pixels are computed than the plate has."""
         return self.working != self.frame
+
+    @property
+    def enlarged(self) -> bool:
+        """Returns whether more pixels are computed than the plate has."""
+        return min(self.working) > min(self.frame)
 
     @property
     def padding(self) -> tuple[int, int, int, int]:
@@ -143,13 +159,15 @@ class Geometry:
         return F.pad(self.shrink(x, smooth=smooth), self.padding)
 
     def shrink(self, x: Tensor, *, smooth: bool = False) -> Tensor:
-        """Bring (1, C, *frame) to working size: (1, C, *working).
+        """Bring (1, C, *frame) of values 0..1 to working size: (1, C, *working).
 
         smooth: every pixel of the frame counts. Without, a working pixel is made of the four nearest ones, as the
         published system does it: of a frame five times as large it leaves most out, and fine texture flickers.
         """
         if not self.scaled:
             return x
+        if self.enlarged:
+            return F.interpolate(x, size=self.working, mode="bicubic", align_corners=False).clamp_(0, 1)
         return F.interpolate(x, size=self.working, mode="bilinear", align_corners=False, antialias=smooth)
 
     def unpad(self, x: Tensor) -> Tensor:
@@ -161,7 +179,9 @@ class Geometry:
     def restore(self, x: Tensor) -> Tensor:
         """Bring a padded map (1, C, H, W) back to the plate's size: (1, C, *frame)."""
         x = self.unpad(x)
-        return F.interpolate(x, size=self.frame, mode="bilinear", align_corners=False) if self.scaled else x
+        if not self.scaled:
+            return x
+        return F.interpolate(x, size=self.frame, mode="bilinear", align_corners=False, antialias=self.enlarged)
 
     def window_of(self, box: Box) -> Window:
         """Return the smallest window that shows every pixel of the box, cut off at the frame's border."""
@@ -184,9 +204,10 @@ class Geometry:
         return Box(x0, y0, x1, y1)
 
     def _reach(self, start: int, stop: int, axis: int) -> tuple[int, int]:
-        """Return the plate pixels that working pixels start..stop can reach: half a working pixel more where
+        """Return the plate pixels that working pixels start..stop can reach: half of the larger pixel more where
         resampled.
         """
-        scale, slack = self.frame[axis] / self.working[axis], 0.5 if self.scaled else 0.0
+        scale = self.frame[axis] / self.working[axis]
+        slack = 0.5 * max(1.0, 1 / scale) if self.scaled else 0.0
         first, last = math.floor((start - slack) * scale), math.ceil((stop + slack) * scale)
         return max(0, first), min(self.frame[axis], last)

@@ -7,6 +7,8 @@ the subject's edge and not the size of the plate.
 Rules of this file:
 1. Parts of a plate are computed with the refiner's margin around them and give what the whole plate would give.
 2. It only ever reads: what a session remembers is the alpha of working size.
+3. A draft, which is whatever has a smaller working size than the network was made for, is refined at half of the
+   plate's size and enlarged from there: a first look must be quick, and refining takes most of the time.
 """
 
 from __future__ import annotations
@@ -28,20 +30,43 @@ TILE = 512
 NAME = "learned"
 
 
-def learned_refined(refiner: Refiner, alpha: Tensor, seen: Tensor, plate: Tensor, box: Box | None = None) -> Tensor:
+def learned_refined(
+    refiner: Refiner,
+    alpha: Tensor,
+    seen: Tensor,
+    plate: Tensor,
+    box: Box | None = None,
+    *,
+    refined_at: Size | None = None,
+) -> Tensor:
     """Return alpha (1, 1, h, w) at the plate's size (1, 1, H, W), refined from the plate (1, 3, H, W). seen (1, 3, h,
     w) is the plate at working size. All are 0..1.
 
-    box: plate pixels outside of which the answer is 0; None for the whole plate.
+    box: plate pixels outside of which the answer is 0; None for the whole plate. refined_at: the size at which it is
+    refined, and from which it goes to the plate's size, as refined_size() says; None for the plate's.
     """
-    full = Size(*plate.shape[-2:])
+    full, working = Size(*plate.shape[-2:]), Size(*alpha.shape[-2:])
     box = box or Box(0, 0, full.width, full.height)
-    for size in steps_between(Size(*alpha.shape[-2:]), full):
-        if size == full:
-            return _step(refiner, alpha, seen, plate, box)
-        larger = F.interpolate(plate, size=size, mode="bilinear", align_corners=False, antialias=True)
+    for size in steps_between(working, refined_at or full):
+        larger = plate if size == full else seen
+        if size not in (working, full):
+            larger = F.interpolate(plate, size=size, mode="bilinear", align_corners=False, antialias=True)
         alpha, seen = _step(refiner, alpha, seen, larger, _scaled(box, full, size)), larger
-    raise AssertionError("the last step is the plate's size")
+    return alpha if alpha.shape[-2:] == full else _brought_to(full, alpha, box)
+
+
+def refined_size(working: Size, full: Size, core_size: int | None) -> Size:
+    """Return the size at which an alpha of working size is refined: the plate's; for a draft half of it; and of a small
+    plate that was enlarged for the network, working size.
+
+    core_size: the shortest side that the network was made for (MatAnyone.core_size).
+    """
+    if min(working) > min(full):
+        return working
+    is_draft = working != full and core_size is not None and min(working) < core_size
+    if not is_draft:
+        return full
+    return Size(*(max(small, large // 2) for small, large in zip(working, full, strict=True)))
 
 
 def steps_between(working: Size, full: Size) -> Iterator[Size]:
@@ -52,6 +77,18 @@ def steps_between(working: Size, full: Size) -> Iterator[Size]:
         part = number / count
         yield Size(*(round(small * (large / small) ** part) for small, large in zip(working, full, strict=True)))
     yield full
+
+
+def _brought_to(full: Size, alpha: Tensor, box: Box) -> Tensor:
+    """Bring an alpha (1, 1, h, w) bilinearly to the plate's size; outside of the box it is 0."""
+    size = Size(*alpha.shape[-2:])
+    if min(size) > min(full):
+        smaller = F.interpolate(alpha, size=full, mode="bilinear", align_corners=False, antialias=True)
+        inside = smaller[..., box.y0 : box.y1, box.x0 : box.x1]
+        return F.pad(inside, (box.x0, full.width - box.x1, box.y0, full.height - box.y1))
+    crop = _Crop(box, _scaled(box, full, size), size.height / full.height, size.width / full.width)
+    inside = crop.enlarged(crop.inner(alpha), (0, box.y1 - box.y0), (0, box.x1 - box.x0))
+    return F.pad(inside, (box.x0, full.width - box.x1, box.y0, full.height - box.y1))
 
 
 def _scaled(box: Box, full: Size, size: Size) -> Box:

@@ -10,6 +10,7 @@ from matanyone_engine.errors import SettingError
 from matanyone_engine.matting.geometry import Geometry
 from matanyone_engine.matting.held_frames import LARGEST_TOLERANCE
 from matanyone_engine.matting.learned_refine import NAME as LEARNED
+from matanyone_engine.matting.learned_refine import refined_size
 from matanyone_engine.matting.refine import GuidedFilter
 from matanyone_engine.matting.region import Region
 from matanyone_engine.sizes import Resolution
@@ -84,11 +85,14 @@ def describe_density(options: SessionOptions, plate: Resolution, core_size: int 
 
     core_size: the network's own; learned: whether it has a refiner.
     """
-    working_size = core_size if options.working_size is None else options.working_size
-    geometry = Geometry.of(plate.size, working_size)
+    geometry = Geometry.of(plate.size, options.working_size, core_size)
     refined = f"refined ({LEARNED if learned else GuidedFilter().name})" if options.refine else ""
     if not geometry.scaled:
         return f"{plate}, every pixel" + (f", {refined}" if refined and learned else "")
+    if geometry.enlarged:
+        return f"{plate}, enlarged to {geometry.working}" + (f", {refined}" if refined and learned else "")
+    if refined and learned and (at := refined_size(geometry.working, plate.size, core_size)) != plate.size:
+        refined += f" at {at}"
     return f"{geometry.working} of {plate}, {refined or 'enlarged bilinearly'}"
 
 

@@ -78,7 +78,7 @@ class ReadyPlate:
         working_size, tolerance: as in MattingSession.
         """
         image = channels_first(float_tensor(plate))
-        geometry = Geometry.of(_plate_size(image), working_size)
+        geometry = Geometry.of(_plate_size(image), working_size, network.core_size)
         check_values(image, "plate", PlateError)
         on_device = image.unsqueeze(0).to(network.device)
         fingerprint = None if tolerance is None else fingerprint_of(image, tolerance)
@@ -87,7 +87,7 @@ class ReadyPlate:
 
     def suits(self, network: MatAnyone, working_size: int | None, tolerance: float | None) -> bool:
         """Return whether of() would make the same with these values."""
-        geometry = Geometry.of(self.geometry.frame, working_size)
+        geometry = Geometry.of(self.geometry.frame, working_size, network.core_size)
         return self.network is network and self.geometry == geometry and self.tolerance == tolerance
 
     def repeats(self, fingerprint: Tensor | None) -> bool:

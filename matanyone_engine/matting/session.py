@@ -28,7 +28,7 @@ from matanyone_engine.matting.confidence import Signals, covered, measured
 from matanyone_engine.matting.geometry import Box, Geometry, Window
 from matanyone_engine.matting.inference import inference
 from matanyone_engine.matting.inside_outside import NO_CONSTRAINTS, Constraints, Image, MaskLimits
-from matanyone_engine.matting.learned_refine import learned_refined
+from matanyone_engine.matting.learned_refine import learned_refined, refined_size
 from matanyone_engine.matting.memory_policy import MemoryPolicy
 from matanyone_engine.matting.options import check_options, options_of_snapshot
 from matanyone_engine.matting.prepared_plate import AnyPlate, EncodeOn, ReadyPlate, at_once, check_values, float_tensor
@@ -468,7 +468,9 @@ class _SessionPlate:
         return answer[0, 0]
 
     def _enlarged(self, alpha: Tensor, box: Box) -> Tensor:
-        unpad, refiner = self.geometry.unpad, self.ready.network.refiner
-        if refiner is not None:
-            return learned_refined(refiner, unpad(alpha), unpad(self.ready.padded), self.ready.plate, box)
-        return refined(unpad(alpha), unpad(self.ready.padded), self.ready.plate, box)
+        geometry, network = self.geometry, self.ready.network
+        inner, seen, plate = geometry.unpad(alpha), geometry.unpad(self.ready.padded), self.ready.plate
+        if network.refiner is None:
+            return geometry.restore(alpha) if geometry.enlarged else refined(inner, seen, plate, box)
+        size = refined_size(Size(*inner.shape[-2:]), geometry.frame, network.core_size)
+        return learned_refined(network.refiner, inner, seen, plate, box, refined_at=size)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from toy import disc
 
-from matanyone_engine.matting.geometry import Box
+from matanyone_engine.matting.geometry import Box, Geometry
 from matanyone_engine.matting.inference import inference
-from matanyone_engine.matting.learned_refine import learned_refined, steps_between
+from matanyone_engine.matting.learned_refine import learned_refined, refined_size, steps_between
 from matanyone_engine.matting.options import describe_density
 from matanyone_engine.matting.refine import FLAT, enlarged_lines
 from matanyone_engine.matting.session import MattingSession
@@ -97,6 +98,93 @@ def test_a_box_is_answered_like_the_plate_cropped_to_it(refiner: Refiner, enlarg
     assert (part == 0).all()
 
 
+def test_a_draft_is_refined_at_half_of_the_plates_size_and_enlarged(refiner: Refiner) -> None:
+    torch.manual_seed(7)
+    alpha = F.avg_pool2d(disc(40, 60, 12)[None, None], 5, 1, 2)
+    seen, plate = torch.rand(1, 3, 40, 60), torch.rand(1, 3, 160, 240)
+    halved = F.interpolate(plate, size=(80, 120), mode="bilinear", antialias=True)
+    expected = F.interpolate(learned_refined(refiner, alpha, seen, halved), size=(160, 240), mode="bilinear")
+    ours = learned_refined(refiner, alpha, seen, plate, refined_at=Size(80, 120))
+    assert float((ours - expected).abs().max()) < 1e-5
+    box = Box(64, 32, 192, 128)
+    part = learned_refined(refiner, alpha, seen, plate, box, refined_at=Size(80, 120))
+    cropped = learned_refined(
+        refiner, alpha[..., 8:32, 16:48], seen[..., 8:32, 16:48], plate[..., 32:128, 64:192], refined_at=Size(48, 64)
+    )
+    # Halving mixes pixels from beyond the sides of a box, which a cropped plate does not have.
+    assert float((part[..., 32:128, 64:192] - cropped)[..., 4:-4, 4:-4].abs().max()) < 0.05
+    part[..., box.y0 : box.y1, box.x0 : box.x1] = 0
+    assert (part == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("frame", "working_size", "core_size", "expected"),
+    [
+        ((270, 480), None, 432, (432, 768)),
+        ((270, 480), 360, 432, (360, 640)),
+        ((270, 480), 720, 432, (432, 768)),
+        ((270, 480), 200, 432, (200, 355)),
+        ((270, 480), 270, 432, (270, 480)),
+        ((100, 90), None, 432, (200, 180)),
+        ((270, 480), None, None, (270, 480)),
+        ((270, 480), 720, None, (270, 480)),
+        ((1080, 1920), None, 432, (432, 768)),
+        ((1080, 1920), 720, 432, (720, 1280)),
+    ],
+)
+def test_a_plate_smaller_than_a_network_was_made_for_is_enlarged_to_that(
+    frame: tuple[int, int], working_size: int | None, core_size: int | None, expected: tuple[int, int]
+) -> None:
+    assert Geometry.of(Size(*frame), working_size, core_size).working == expected
+
+
+@pytest.mark.parametrize("region", [None, "70,40,170,120"])
+def test_an_enlarged_plate_is_answered_at_its_own_size(region: str | None) -> None:
+    """As if the artist had enlarged the plate and shrunk the alpha, and 0 outside of the region."""
+    torch.manual_seed(11)
+    network = MatAnyone(replace(LITE, refiner_width=8)).eval().requires_grad_(requires_grad=False)
+    torch.nn.init.normal_(network.refiner.head.weight, std=0.05)
+    small, mask = torch.rand(3, 160, 240), disc(160, 240, 40)
+    frame = Geometry.of(Size(160, 240), None, network.core_size)
+    assert frame.working == (320, 480)
+    large = frame.shrink(small[None])[0]
+    with inference():
+        session = MattingSession(network, warm_up_passes=1, region=region)
+        ours = session.seed(small, mask)
+        large_mask = frame.shrink(mask[None, None])[0, 0]
+        theirs = MattingSession(network, warm_up_passes=1, working_size=320).seed(large, large_mask)
+    expected = F.interpolate(theirs[None, None], size=(160, 240), mode="bilinear", antialias=True)[0, 0]
+    if region is None:
+        assert float((ours - expected).abs().max()) < 1e-4
+    else:
+        ours = ours.clone()
+        assert ours.any()
+        box = session.report.region  # the cells that the region touches
+        assert box is not None
+        assert (box.x0 > 50, box.y0 > 20, box.x1 < 190, box.y1 < 140) == (True,) * 4
+        ours[box.y0 : box.y1, box.x0 : box.x1] = 0
+        assert not ours.any()
+
+
+@pytest.mark.parametrize(
+    ("working", "full", "core_size", "expected"),
+    [
+        ((432, 768), (1080, 1920), 432, (1080, 1920)),
+        ((540, 960), (1080, 1920), 432, (1080, 1920)),
+        ((288, 512), (1080, 1920), 432, (540, 960)),
+        ((288, 512), (360, 640), 432, (288, 512)),
+        ((270, 480), (270, 480), 432, (270, 480)),
+        ((432, 768), (270, 480), 432, (432, 768)),
+        ((200, 200), (100, 100), 432, (200, 200)),
+        ((288, 512), (1080, 1920), None, (1080, 1920)),
+    ],
+)
+def test_a_draft_is_refined_smaller_and_an_enlarged_plate_at_its_working_size(
+    working: tuple[int, int], full: tuple[int, int], core_size: int | None, expected: tuple[int, int]
+) -> None:
+    assert refined_size(Size(*working), Size(*full), core_size) == expected
+
+
 def test_an_untrained_refiner_changes_nothing(alpha: torch.Tensor, seen: torch.Tensor, plate: torch.Tensor) -> None:
     enlarged = F.interpolate(alpha, size=(HEIGHT, WIDTH), mode="bilinear", align_corners=False)
     with inference():
@@ -176,12 +264,19 @@ def test_dims_without_a_refiner_read_and_write_as_before() -> None:
 class Options:
     """Those of a session, as a user leaves them."""
 
-    warm_up_passes = working_size = region = None
+    warm_up_passes = region = None
     refine, hold_tolerance = True, 0.0
+
+    def __init__(self, working_size: int | None = None) -> None:
+        self.working_size = working_size
 
 
 def test_an_alpha_says_what_the_network_computed() -> None:
     hd, small = Resolution(1920, 1080), Resolution(480, 270)
     assert describe_density(Options(), hd, 432, learned=True) == "768x432 of 1920x1080, refined (learned)"
-    assert describe_density(Options(), small, 432, learned=True) == "480x270, every pixel, refined (learned)"
+    draft = Options(working_size=288)
+    assert describe_density(draft, hd, 432, learned=True) == "512x288 of 1920x1080, refined (learned) at 960x540"
+    assert describe_density(Options(), small, 432, learned=True) == "480x270, enlarged to 768x432, refined (learned)"
+    assert describe_density(Options(270), small, 432, learned=True) == "480x270, every pixel, refined (learned)"
+    assert describe_density(Options(), small, 432, learned=False) == "480x270, enlarged to 768x432"
     assert describe_density(Options(), small, None, learned=False) == "480x270, every pixel"

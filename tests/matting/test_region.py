@@ -15,6 +15,7 @@ from matanyone_engine.matting.inside_outside import Constraints
 from matanyone_engine.matting.region import Region, followed, subject_cells
 from matanyone_engine.matting.shift_window import moved
 from matanyone_engine.model.registry import load_network
+from matanyone_engine.sizes import Size
 
 WHOLE = Window(0, 0, 40, 60)
 POLICY = MemoryPolicy(memory_every=2, bank_frames=3)
@@ -60,9 +61,11 @@ def test_boxes_lie_on_the_line_between_their_keys() -> None:
         region.box(None)
 
 
-@pytest.mark.parametrize("working", [None, 90, 33])
-def test_a_window_shows_its_box_and_its_box_holds_all_of_it(working: int | None) -> None:
-    geometry = Geometry.of((181, 333), working)
+@pytest.mark.parametrize(
+    ("working", "core"), [(None, None), (90, None), (33, None), (None, 240), (None, 270), (None, 432)]
+)
+def test_a_window_shows_its_box_and_its_box_holds_all_of_it(working: int | None, core: int | None) -> None:
+    geometry = Geometry.of(Size(181, 333), working, core)
     for box in (Box(0, 0, 333, 181), Box(17, 33, 18, 34), Box(100, 100, 333, 140)):
         reach = geometry.box_of(geometry.window_of(box))
         assert reach.x0 <= box.x0 < box.x1 <= reach.x1
@@ -143,15 +146,18 @@ def test_a_region_of_the_whole_frame_is_no_region_bit_for_bit(
     assert same(run(network, shot, disc(*size), working_size=working, region=keyed)[0], plain)
 
 
-@pytest.mark.parametrize("which", ["toy", "mini"])
-def test_a_box_equals_the_plate_cropped_to_it_and_0_around(network: Any, mini: Any, which: str) -> None:
-    chosen = network if which == "toy" else mini
-    shot, mask = plates(5, 96, 160), disc(96, 160)
-    alphas = run(chosen, shot, mask, 5, region="48,16,112,80")[0]
-    cropped = run(chosen, [plate[:, 16:80, 48:112] for plate in shot], mask[16:80, 48:112], 5)[0]
-    assert same([alpha[16:80, 48:112] for alpha in alphas], cropped)
+# mini would see a small plate enlarged, and a crop of it more so; a working size of the crop's height forbids both.
+@pytest.mark.parametrize(("which", "top", "height", "working"), [("toy", 16, 96, None), ("mini", 0, 64, 64)])
+def test_a_box_equals_the_plate_cropped_to_it_and_0_around(
+    network: Any, mini: Any, which: str, top: int, height: int, working: int | None
+) -> None:
+    chosen, rows = network if which == "toy" else mini, slice(top, top + 64)
+    shot, mask = plates(5, height, 160), disc(height, 160)
+    alphas = run(chosen, shot, mask, 5, region=f"48,{top},112,{top + 64}", working_size=working)[0]
+    cropped = run(chosen, [plate[:, rows, 48:112] for plate in shot], mask[rows, 48:112], 5, working_size=working)[0]
+    assert same([alpha[rows, 48:112] for alpha in alphas], cropped)
     for alpha in alphas:
-        alpha[16:80, 48:112] = 0
+        alpha[rows, 48:112] = 0
         assert not alpha.any()
 
 
@@ -228,7 +234,8 @@ def test_an_artist_s_box_that_cuts_the_subject_is_kept_and_said(mini: Any) -> No
     session = MattingSession(mini, warm_up_passes=2, region="0,0,96,144")
     session.seed(shot[0], mask)
     assert session.report.cut
-    assert str(session.report.region) == "0,0,96,144"
+    geometry = Geometry.of(Size(HEIGHT, WIDTH), None, mini.core_size)
+    assert session.report.region == geometry.box_of(geometry.window_of(Box(0, 0, 96, 144)))
     session = MattingSession(mini, warm_up_passes=2, region="0,0,192,144")
     session.seed(shot[0], mask)
     assert not session.report.cut

@@ -243,9 +243,26 @@ LITE_STAGES = (
         learns_norms=False,
         seed=17320508,
     ),
+    replace(
+        _LITE,
+        name="lite-5",
+        iterations=900,
+        crop=(288, 416),
+        batch=2,
+        frames=(4, 6),
+        rate=2e-4,
+        trunk_rate=0.2,
+        top_k=30,
+        schedule=Rate.COSINE,
+        weights=replace(_LITE.weights, change=0.2),
+        through_time=True,
+        learns_norms=False,
+        seed=22360679,
+    ),
 )
 """Ours, for the network with a trained trunk: the core alone, from small crops to its real size. The third stage has
 clips that are long enough to drift, and lets gradients pass through time. The rate stays up and the weight average is
-what is judged, so that the campaign can stop and be judged at any time; the last stage lets the rate fall."""
+what is judged, so that the campaign can stop and be judged at any time; the fourth stage lets the rate fall. In the
+fifth, the trunk learns as well, a fifth as fast as the rest."""
 
 STAGES = {stage.name: stage for stage in (*MATANYONE_STAGES, *MINI_STAGES, *LITE_STAGES)}

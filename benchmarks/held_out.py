@@ -236,9 +236,10 @@ def closed_form(plates: Plates, mask: Alpha) -> Iterator[Alpha]:
     inside, outside = cv2.erode(mask, kernel) > 0.95, cv2.dilate(mask, kernel) < 0.05
     trimap = np.where(inside, 1, np.where(outside, 0, 0.5)).astype(np.float32)
     for plate, known in zip(plates, carried(plates, trimap, three_valued), strict=True):
-        if (known == 0).any() and (known == 1).any():
-            known = estimate_alpha_cf(plate.astype(np.float64), known.astype(np.float64)).astype(np.float32)
-        yield known
+        if not ((known == 0).any() and (known == 1).any()):
+            yield known
+            continue
+        yield estimate_alpha_cf(plate.astype(np.float64), known.astype(np.float64)).astype(np.float32)
 
 
 def three_valued(trimap: Alpha) -> Alpha:
@@ -247,7 +248,7 @@ def three_valued(trimap: Alpha) -> Alpha:
 
 
 def carried(plates: Plates, mask: Alpha, mend: Callable[[Alpha], Alpha]) -> Iterator[Alpha]:
-    """Yield the first mask on each frame, carried from frame to frame by DIS optical flow and mended after each step."""
+    """Yield the first mask on each frame, carried along by DIS optical flow and mended after each step."""
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     y, x = np.mgrid[: mask.shape[0], : mask.shape[1]].astype(np.float32)
     yield mask

@@ -59,13 +59,13 @@ def _another(file: Path, model: Model, what: str) -> CheckpointError:
 def destination(model: Model, suffix: str) -> Path:
     """Return where the user's copy of a model goes. Raises SettingError when another kind of file would hide it."""
     folder = user_weights_folder()
-    for other in SUFFIXES:
-        distractor = folder / f"{model.name}{other}"
-        if other != suffix and distractor.exists():
+    for kind in SUFFIXES:
+        other = folder / f"{model.name}{kind}"
+        if kind != suffix and other.exists():
             raise SettingError(
                 expected=f"one file for {model.name} in {folder}",
-                came=f"{distractor.name} there already, and a {suffix} file to put beside it",
-                action=f"Remove {distractor} first.",
+                came=f"{other.name} there already, and a {suffix} file to put beside it",
+                action=f"Remove {other} first.",
             )
     return folder / f"{model.name}{suffix}"
 

@@ -64,7 +64,7 @@ class TrainingStage:
     frames: tuple[int, int]
     """Fewest and most frames of a clip."""
     rate: float
-    """Learning rate after the warm-up."""
+    """Learning rate once it has risen."""
     schedule: Rate = Rate.CONSTANT
     rate_rise: int = 0
     """Iterations over which the rate rises from 0."""

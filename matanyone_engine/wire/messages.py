@@ -33,9 +33,9 @@ class Hello(Message):
     token: str
     """The engine's secret, from its connection file."""
     peer: str
-    """32 hexadecimal digits, drawn by the client once: ties its two sockets together."""
+    """32 hexadecimal digits that the client draws once: they tie its two sockets together."""
     client: str = ""
-    """Who speaks, for people: 'Blender 4.5, shot_010.blend'."""
+    """Tells people who speaks: 'Blender 4.5, shot_010.blend'."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Welcome(Message):
     most_message_bytes: int
     """Larger messages vanish without an error (ZeroMQ drops the connection): never send one."""
     lease_s: float
-    """A client unheard of for so long loses its device memory, not its sessions."""
+    """A client that is silent for so many seconds loses its device memory, but not its sessions."""
     roots: tuple[str, ...] = ()
     """Folders a Job may read and write under."""
     backends: tuple[str, ...] = ()
@@ -95,15 +95,15 @@ class StatusReport(Message):
     frames: int
     """Frames computed since it started."""
     frames_per_s: float
-    """Over the last minute."""
+    """Frames computed per second over the last minute."""
     sessions: int
     queued: int
     """Frames waiting anywhere between arrival and answer."""
     memory_bytes: int
-    """Taken by sessions, as estimated."""
+    """Device memory that sessions take, as estimated."""
     memory_limit_bytes: int
     resident_bytes: int
-    """Of the process, as the system counts it; 0 where it does not say."""
+    """Main memory of the process, as the system counts it; 0 where it does not say."""
     models_loaded: tuple[str, ...] = ()
 
 
@@ -154,13 +154,13 @@ class Options:
     reply: str = "exr"
     """'exr' (the plate's header carried over), 'f2' or 'f4' (a raw plane)."""
     exposure: float = 0.0
-    """Stops by which the network sees the plates brighter, at most 16 either way; nothing else changes."""
+    """Stops by which the network sees the plates brighter, at most 16 up or down; nothing else changes."""
     refine: bool = True
-    """Alphas of a smaller working size come back along the plate's detail; else bilinearly."""
+    """Whether alphas of a smaller working size are refined along the plate's detail; else enlarged bilinearly."""
     region: Optional[str] = None
     """What is computed: 'off', 'follow', 'x0,y0,x1,y1' (plate pixels from the top left), or 'FRAME:x0,y0,x1,y1 ...'."""
     hold_tolerance: Optional[float] = 0.0
-    """A frame this close to the last computed one gets its alpha: 0 the same bits only, null never."""
+    """A frame that is this close to the last computed one gets its alpha. 0 takes the same bits only, null no frame."""
 
 
 @dataclass(frozen=True)
@@ -190,13 +190,13 @@ class Opened(Message):
     """Says that the session is open, and how to go on."""
 
     session: str
-    """Secret: whoever says it owns the session."""
+    """The session's secret: whoever says it owns the session."""
     next_seq: int
-    """What Key or Frame must be numbered next; after a crash, earlier than before it."""
+    """The number that the next Key or Frame must have; after a crash it is lower than before."""
     window_frames: int
     """At most so many Keys and Frames may be unanswered."""
     window_bytes: int
-    """And at most so many bytes of them."""
+    """They may have at most so many bytes together."""
 
 
 @dataclass(frozen=True)
@@ -236,11 +236,11 @@ class Result(Message):
     warnings: tuple[str, ...] = ()
     """What to look at: 'the plate is black', 'the alpha is empty'."""
     held: bool = False
-    """It repeats the frame before it, and was answered with its alpha."""
+    """Whether the frame repeats the one before it, and was answered with that one's alpha."""
     region: Optional[tuple[int, int, int, int]] = None
-    """x0, y0, x1, y1 in plate pixels: what was computed, and outside of which the alpha is 0; null without a region."""
+    """x0, y0, x1, y1 in plate pixels: what was computed; outside of it the alpha is 0. null without a region."""
     confidence: Optional[float] = None
-    """How far the alpha can be trusted, 0 (look here first) to 1; null of an engine that does not say."""
+    """How far the alpha can be trusted, 0 (look here first) to 1; null from an engine that does not say."""
 
 
 @dataclass(frozen=True)
@@ -297,7 +297,7 @@ class Delivery:
     layout: str = "matte"
     """'matte', 'alpha', 'straight', 'premult', 'foreground', 'layers' or 'cryptomatte'."""
     compression: Optional[str] = None
-    """Of .exr files: 'none', 'zips', 'zip', 'piz', 'dwaa' or 'dwab'; None is 'zips'."""
+    """The compression of .exr files: 'none', 'zips', 'zip', 'piz', 'dwaa' or 'dwab'; None is 'zips'."""
     depth: Optional[str] = None
     """'half' or 'float'; None is half, or what holds the plate's values exactly."""
     shot: Optional[str] = None
@@ -356,14 +356,15 @@ class ObjectOptions:
 
     name: str = "subject"
     first: Optional[int] = None
-    """First plate frame it is to be seen on; its alpha is 0 elsewhere."""
+    """The first plate frame on which the object is seen; before it the alpha is 0."""
     last: Optional[int] = None
+    """The last such frame; after it the alpha is 0."""
     distractor: bool = False
-    """Followed only to keep the other objects off it; it is not written."""
+    """Whether the object is followed only to keep the others off it; its alpha is not written."""
     inside: Optional[str] = None
-    """Masks of where it is, whatever the network thinks: a pattern by plate frame, or one file for all frames."""
+    """Masks of where the object surely is: a pattern by plate frame, or one file for all frames."""
     outside: Optional[str] = None
-    """Masks of where it is not."""
+    """Masks of where the object surely is not."""
     guide: Optional[str] = None
     """Rough masks of the object, a pattern by plate frame; frames may be missing. See guide_band."""
     guide_band: Optional[int] = None
@@ -388,29 +389,29 @@ class Job(Message):
     options: Options = field(default_factory=Options)
     delivery: Delivery = field(default_factory=Delivery)
     view: Optional[str] = None
-    """Of a stereo plate; `plate`, `mask` and `out` may have %V (its name) or %v (its first letter). One job a view."""
+    """The view of a stereo plate; `plate`, `mask` and `out` may have %V (its name) or %v (its first letter)."""
     part: Optional[str] = None
     layer: Optional[str] = None
-    """Of an EXR with several parts or layers: the one to matte."""
+    """The layer to matte, of an EXR with several parts or layers."""
     resume: bool = False
-    """Go on with an unfinished run of exactly this job."""
+    """Whether to go on with an unfinished run of exactly this job."""
     priority: str = "batch"
     label: str = ""
     keys: tuple[KeyMask, ...] = ()
     """Further masks: on other frames, of other objects. Frames between two keys are blended from both."""
     objects: tuple[ObjectOptions, ...] = ()
     pin_keys: bool = False
-    """Every pass keeps all keys of its object in memory."""
+    """Whether every pass keeps all keys of its object in memory."""
     separate: bool = False
-    """Mattes of different objects add up to at most 1; always so where one is a distractor."""
+    """Whether mattes of different objects add up to at most 1; they always do where one is a distractor."""
     first: tuple[int, ...] = ()
     """Frames that are made before all others, in this order."""
     licence: str = "any"
     """Which weights may be used: 'any', or 'commercial' for those alone whose licence allows paid work."""
     overwrite: bool = False
-    """Replace alphas that somebody has changed (else they are kept) and files of others (else they are refused)."""
+    """Whether to replace alphas that somebody has changed (else they are kept) and files of others (else refused)."""
     accept_doubt: bool = False
-    """Take a result whose confidence is near zero on most frames; else JobEnded has the code 'doubtful'."""
+    """Whether to take a result whose confidence is near zero on most frames; else JobEnded has the code 'doubtful'."""
     edges: EdgeControls = field(default_factory=EdgeControls)
 
 
@@ -420,7 +421,7 @@ class Accepted(Message):
 
     session: str
     frames: int
-    """Alphas it will write."""
+    """How many alphas it will write."""
     colour: str
     """The plate's colour space and why."""
     model: str
@@ -450,17 +451,17 @@ class Progress(Message):
     path: str
     """The frame's alpha, which is on disk; '' where the step led to a frame that is written later, or not at all."""
     done: int
-    """Steps done."""
+    """Steps that are done."""
     of: int
     """Steps in all."""
     warnings: tuple[str, ...] = ()
-    """As in Result."""
+    """What to look at, as in Result."""
     held: bool = False
     region: Optional[tuple[int, int, int, int]] = None
     confidences: tuple[ObjectConfidence, ...] = ()
-    """Of each object that is written, where this is a frame's alpha."""
+    """The confidence of each object that is written, where this step wrote a frame's alpha."""
     looking: bool = False
-    """Before the first step: `done` and `of` count files that are read to know what has changed."""
+    """True before the first step: `done` and `of` then count files that are read to know what has changed."""
 
 
 @dataclass(frozen=True)
@@ -521,21 +522,21 @@ class Prompt(Message):
     out: str
     """An .exr file under the engine's roots. One that is no longer as the engine wrote it is never written over."""
     frame: Optional[int] = None
-    """Of the plate; None is its first."""
+    """The plate frame; None is the plate's first."""
     box: Optional[tuple[int, int, int, int]] = None
     """x0, y0, x1, y1 around the subject in plate pixels from the top left, the last two outside."""
     strokes: tuple[Stroke, ...] = ()
-    """Without a box at least one on the subject. Later ones go over earlier ones."""
+    """Strokes, at least one of them on the subject where there is no box. Later ones go over earlier ones."""
     brush: Optional[float] = None
     """Width of strokes in plate pixels; None is a hundredth of the plate's shorter side."""
     backend: str = "grabcut"
-    """One of Welcome's."""
+    """One of the backends that Welcome names."""
     colorspace: Optional[str] = None
     exposure: float = 0.0
     view: Optional[str] = None
     part: Optional[str] = None
     layer: Optional[str] = None
-    """As of a Job."""
+    """The layer to take, as in a Job."""
     start: Optional[str] = None
     """A mask or an alpha of that frame to correct: it stays as it is but near the strokes."""
 
@@ -550,9 +551,9 @@ class Masked(Message):
     colour: str
     """The plate's colour space and why."""
     backend: str
-    """What made it, in full."""
+    """What made the mask, in full."""
     covers: float
-    """Share of the picture, 0..1."""
+    """The part of the picture that the mask covers, 0..1."""
 
 
 # ------------------------------------------------------------------------------------------------ the end
@@ -573,12 +574,12 @@ class Fault(Message):
     """Says that a request was not done and changed nothing."""
 
     code: str
-    """An errors.Code."""
+    """One of the codes in the table below."""
     message: str
     action: str
     retryable: bool
     expected_seq: Optional[int] = None
-    """With 'out-of-order': what would be right."""
+    """The number that would be right, where the code is 'out-of-order'."""
 
 
 def _all(kind: type[Message]) -> list[type[Message]]:

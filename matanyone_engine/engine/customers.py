@@ -42,7 +42,7 @@ class EngineLimits:
 
 @dataclass(kw_only=True)
 class Customer(ABC):
-    """Is a session or a job, as far as they are alike."""
+    """Holds what a session and a job have in common."""
 
     id: str
     owner: str

@@ -16,7 +16,7 @@ from matanyone_engine.wire.errors import WireError
 
 @dataclass(frozen=True)
 class EngineEvent:
-    """Is something that happened."""
+    """Tells the scheduler of something that happened."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class Closing(EngineEvent):
 
 @dataclass(frozen=True)
 class Instruction:
-    """Is something to do."""
+    """Tells the engine what to do."""
 
 
 @dataclass(frozen=True)

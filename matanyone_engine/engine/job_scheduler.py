@@ -32,7 +32,7 @@ from matanyone_engine.wire.errors import Code, WireError
 
 @dataclass(kw_only=True)
 class ServedJob(Customer):
-    """Is a job, with what is known of its frames."""
+    """Holds a job, with what is known of its frames."""
 
     opening: say.Job
     planned: bool = False

@@ -60,7 +60,7 @@ class RequestStage(IntEnum):
 
 @dataclass
 class Task:
-    """Is a frame between arrival and answer."""
+    """Holds a frame between arrival and answer."""
 
     ticket: int
     seq: int
@@ -74,7 +74,7 @@ class Task:
 
 @dataclass(kw_only=True)
 class ServedSession(Customer):
-    """Is a session, with the frames of it that are under way."""
+    """Holds a session, with the frames of it that are under way."""
 
     opening: say.Open
     tasks: deque[Task] = field(default_factory=deque)

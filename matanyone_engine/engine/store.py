@@ -53,7 +53,7 @@ _DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionE
 
 @dataclass(frozen=True)
 class JournalLine:
-    """Is one line of the journal."""
+    """Holds one line of the journal."""
 
     seq: int
     frame: int

@@ -43,7 +43,7 @@ from matanyone_engine.wire import messages as say
 
 @dataclass
 class LiveSession:
-    """Is a session on the device."""
+    """Holds a session on the device."""
 
     session: MattingSession
     opening: say.Open

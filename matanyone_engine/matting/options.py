@@ -17,7 +17,7 @@ from matanyone_engine.sizes import Resolution
 
 
 class SessionOptions(Protocol):
-    """Has the keywords of MattingSession, which says what they mean."""
+    """Names the keywords of MattingSession, which says what they mean."""
 
     @property
     def warm_up_passes(self) -> int | None: ...

@@ -55,7 +55,7 @@ def is_available() -> bool:
 
 
 class DeepStream:
-    """Is an open movie whose frames come in order, from the first."""
+    """Reads the frames of an open movie in order, from the first."""
 
     def __init__(self, path: Path) -> None:
         """Raises PlateError if it is no movie, or none whose colours are known."""

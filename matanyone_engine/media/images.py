@@ -65,7 +65,7 @@ _COLOUR_ATTRIBUTES = (
 
 
 class DataWindow(NamedTuple):
-    """Is a rectangle of pixels: its top left corner and its size. y grows downwards."""
+    """Holds a rectangle of pixels: its top left corner and its size. y grows downwards."""
 
     x: int
     y: int

@@ -48,7 +48,9 @@ def decoder() -> str:
 
 
 class MovieStream(Protocol):
-    """Is an open movie whose frames come in order. header: of its first frame. claimed: frames its header promises."""
+    """Reads the frames of an open movie in order, from the first. header: of its first frame. claimed: frames its
+    header promises.
+    """
 
     header: PlateHeader
     is_cut: bool

@@ -26,7 +26,7 @@ PLAIN_PICTURE = "R, G, B"
 
 
 class PlateSource(Protocol):
-    """Has frames that can be read one at a time, each under its own number.
+    """Gives frames one at a time, each under its own number.
 
     frames:  the numbers that are there, ascending; gaps, missing: those that should be and are not.
     padding: digits that frame numbers are written with; name: for messages; suffix: '.exr', '.mov'.

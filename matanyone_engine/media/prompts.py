@@ -30,7 +30,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Stroke:
-    """Is a click, of one point, or a line, of several."""
+    """Holds a click, of one point, or a line, of several."""
 
     points: tuple[Point, ...]
     subject: bool = True

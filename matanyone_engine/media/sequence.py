@@ -365,7 +365,7 @@ def _padding_on_disk(path: Path, numbers: list[str]) -> int:
 
 
 class HasFrames(Protocol):
-    """Has frames that can be asked for: an image sequence, a movie."""
+    """Describes what has frames that can be asked for: an image sequence, a movie."""
 
     @property
     def name(self) -> str: ...

@@ -14,7 +14,7 @@ _MOST_PACKED = 39
 
 @dataclass(frozen=True)
 class Timecode:
-    """Is a timecode as a count.
+    """Holds a timecode as a count of frames.
 
     frames: since midnight, counted, not labelled. rate: labels a second. drop: some labels are left out (29.97).
     """

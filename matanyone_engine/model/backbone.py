@@ -14,7 +14,7 @@ from matanyone_engine.model.dims import Trunk
 
 
 class BasicBlock(nn.Module):
-    """Is a residual block of ResNet-18: two 3x3 convolutions and a shortcut."""
+    """Computes a residual block of ResNet-18: two 3x3 convolutions and a shortcut."""
 
     expansion = 1
 
@@ -33,7 +33,9 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """Is a residual block of ResNet-50: 1x1, 3x3 and 1x1 convolutions and a shortcut; the stride sits in the 3x3."""
+    """Computes a residual block of ResNet-50: 1x1, 3x3 and 1x1 convolutions and a shortcut; the stride sits in the
+    3x3.
+    """
 
     expansion = 4
 

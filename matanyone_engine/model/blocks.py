@@ -31,7 +31,7 @@ def token_map(x: Tensor, size: Sequence[int]) -> Tensor:
 
 
 class Conv2d(nn.Conv2d):
-    """Is a convolution that computes in the precision of its weights, whatever the precision of its input."""
+    """Convolves in the precision of its weights, whatever the precision of its input."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x if torch.is_autocast_enabled(x.device.type) else x.to(self.weight.dtype))
@@ -48,7 +48,7 @@ def conv1(inputs: int, outputs: int) -> nn.Conv2d:
 
 
 class OneChannelConv3(Conv2d):
-    """Is a 3x3 convolution to a single channel, with bias, that keeps the size.
+    """Convolves by 3x3 to a single channel, with bias, and keeps the size.
 
     Inference on a CPU makes it one product, an output a tap, and nine shifted sums: torch's own kernel computes a
     block of output channels whether or not they are there, and takes three times as long.
@@ -90,7 +90,7 @@ def attention_taps(channels: int) -> int:
 
 
 class ChannelAttentionBlock(nn.Module):
-    """Is a residual block whose branch is scaled per channel by a look at all channel means (spec 2.5)."""
+    """Computes a residual block whose branch is scaled per channel by a look at all channel means (spec 2.5)."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()

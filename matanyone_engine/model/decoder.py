@@ -40,7 +40,7 @@ AddSkip = Callable[[Tensor, int, int], Tensor]
 
 
 class ResidualUp(nn.Module):
-    """Is two 3x3 convolutions and a shortcut that may change the width."""
+    """Computes two 3x3 convolutions and a shortcut that may change the width."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()

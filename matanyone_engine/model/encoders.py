@@ -36,7 +36,7 @@ class ImageFeatures(NamedTuple):
 
 
 class PixelEncoder(nn.Module):
-    """Is the image trunk with its pyramid."""
+    """Encodes a plate by the image trunk and its pyramid."""
 
     def __init__(self, dims: Dims) -> None:
         super().__init__()

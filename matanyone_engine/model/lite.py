@@ -45,7 +45,7 @@ _IMAGE_FOLD, _ALPHA_FOLD = 2, 4
 
 
 class SameConv(Conv2d):
-    """Is a convolution without bias, padded as TensorFlow's 'same': at stride 2 the odd pixel lies below and right."""
+    """Convolves without bias, padded as TensorFlow's 'same': at stride 2 the odd pixel lies below and right."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         padding = kernel // 2 if stride == 1 else 0
@@ -62,7 +62,7 @@ def _norm(width: int) -> nn.BatchNorm2d:
 
 
 class LiteBlock(nn.Module):
-    """Is an inverted residual: it widens, filters each channel by itself, and narrows."""
+    """Computes an inverted residual: it widens, filters each channel by itself, and narrows."""
 
     def __init__(self, inputs: int, outputs: int, expansion: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class LiteBlock(nn.Module):
 
 
 class LiteTrunk(nn.Module):
-    """Is EfficientNet-Lite0 up to stride 16."""
+    """Computes EfficientNet-Lite0 up to stride 16."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ class LiteTrunk(nn.Module):
 
 
 class LitePixelEncoder(nn.Module):
-    """Is the trunk, with its maps brought to the network's widths."""
+    """Encodes a plate by the trunk, and brings its maps to the network's widths."""
 
     gain: Tensor
     offset: Tensor

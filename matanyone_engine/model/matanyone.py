@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Is the MatAnyone network (arXiv 2501.14677; spec section 2), as a set of stages without side effects.
+"""Defines the MatAnyone network (arXiv 2501.14677; spec section 2), as a set of stages without side effects.
 
 Rules of this file:
 1. The network keeps nothing between calls: what a shot remembers is passed in and handed back (matting/state.py).
@@ -57,9 +57,7 @@ class AuxComputer(nn.Module):
 
 
 class MatAnyone(nn.Module):
-    """Is the network for one object and one frame at a time. Its stages stand in the order in which a frame takes
-    them.
-    """
+    """Computes one object on one frame at a time. The stages stand in the order in which a frame takes them."""
 
     mean: Tensor
     std: Tensor

@@ -28,7 +28,7 @@ class TransformerReadout(NamedTuple):
 
 
 class Attention(nn.Module):
-    """Is multi-head scaled dot product attention with the parameter names of torch's own."""
+    """Computes multi-head scaled dot product attention with the parameter names of torch's own."""
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class Attention(nn.Module):
 
 
 class FewQueries(Attention):
-    """Is the same attention where queries are few and keys are many.
+    """Computes the same attention where queries are few and keys are many.
 
     What would be asked of every projected key is asked of the keys themselves, in the few queries' words, and only what
     they gathered is projected: half the operations, and no maps between. Exact but for rounding.
@@ -80,7 +80,9 @@ class FewQueries(Attention):
 
 
 class FewKeys(Attention):
-    """Is the same attention where queries are many and keys are few: the few are projected for all steps at once."""
+    """Computes the same attention where queries are many and keys are few: the few are projected for all steps at
+    once.
+    """
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None = None) -> Tensor:
         """Map (B, L, D), (B, M, D), (B, M, D) to (B, L, D). Every key is allowed."""
@@ -158,7 +160,7 @@ class PixelFeedForward(nn.Module):
 
 
 class QueryBlock(nn.Module):
-    """Is one round: pixels to queries, queries among themselves, queries to pixels."""
+    """Computes one round of attention: from pixels to queries, among queries, and from queries to pixels."""
 
     def __init__(self, dims: Dims) -> None:
         super().__init__()

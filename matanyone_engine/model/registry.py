@@ -160,7 +160,7 @@ class VettedWeights:
 
     @property
     def label(self) -> str:
-        """Is what messages and provenance call the weights."""
+        """Returns what messages and provenance call the weights."""
         return self.model.name if self.model else self.path.name
 
 

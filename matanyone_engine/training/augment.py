@@ -98,7 +98,7 @@ def _ease(rng: Rng) -> Callable[[float], float]:
 
 
 class Motion:
-    """Is a moving affine around the middle of the crop, eased from one pose to another."""
+    """Describes a moving affine around the middle of the crop, eased from one pose to another."""
 
     def __init__(self, rng: Rng, size: Size, strength: float) -> None:
         self.ease = _ease(rng)
@@ -234,7 +234,7 @@ def _warped(picture: NDArray, matrix: Matrix, size: Size, border: int) -> Pixels
 
 
 class _Actor:
-    """Is a cut-out with its place and motion in the crop."""
+    """Holds a cut-out with its place and motion in the crop."""
 
     def __init__(
         self, rng: Rng, cutout: Cutout, size: Size, height: tuple[float, float], travel: float, chances: Chances
@@ -403,7 +403,7 @@ def _wall(rng: Rng, subject: Cutout) -> NDArray[np.uint8]:
 
 
 class _Scene:
-    """Is the background with its own small motion, its focus and the shadow it receives."""
+    """Holds the background with its own small motion, its focus and the shadow it receives."""
 
     def __init__(self, rng: Rng, pictures: list[NDArray[np.uint8]], size: Size, chances: Chances) -> None:
         self.pictures, self.size = pictures, size

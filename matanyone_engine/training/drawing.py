@@ -32,7 +32,7 @@ SIDE = 320
 
 
 class Paper:
-    """Is a premultiplied picture, painted back to front."""
+    """Holds a premultiplied picture, which is painted back to front."""
 
     def __init__(self, size: tuple[int, int], fine: int) -> None:
         self.size, self.fine = size, fine

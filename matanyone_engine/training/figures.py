@@ -43,7 +43,7 @@ class Build:
 
 
 class Figure:
-    """Is a person who moves, turns and waves, and is seen whole, from the waist up or close."""
+    """Draws a person who moves, turns and waves, and is seen whole, from the waist up or close."""
 
     def __init__(self, rng: Rng, wardrobe: Wardrobe, size: tuple[int, int]) -> None:
         height, width = size

@@ -70,7 +70,7 @@ class TrainingStep(NamedTuple):
 
 
 class Share(NamedTuple):
-    """Is this process's place among those that train together."""
+    """Says which part of the work is this process's, among those that train together."""
 
     rank: int
     processes: int
@@ -396,7 +396,7 @@ def _alpha_l1(answers: list[Prediction], batch: Batch) -> float:
 
 
 class Writer(Protocol):
-    """Has the part of TensorBoard's writer that is used."""
+    """Describes the part of TensorBoard's writer that is used."""
 
     def add_scalar(self, tag: str, value: float, step: int) -> None: ...
     def close(self) -> None: ...

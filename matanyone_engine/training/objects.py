@@ -15,7 +15,7 @@ from matanyone_engine.training.synthetic import Rng, Wave, blob, capsule, turned
 
 
 class Moving:
-    """Is a thing that wanders, turns and comes nearer."""
+    """Draws a thing that wanders, turns and comes nearer."""
 
     def __init__(self, rng: Rng, size: tuple[int, int]) -> None:
         height, width = size
@@ -36,7 +36,7 @@ class Moving:
 
 
 class Textile(Moving):
-    """Is a rug, blanket, scarf or net over cloth, hanging or held: solid to its last thread, with fringes."""
+    """Draws a rug, blanket, scarf or net over cloth, hanging or held: solid to its last thread, with fringes."""
 
     def __init__(self, rng: Rng, wardrobe: Wardrobe, size: tuple[int, int]) -> None:
         super().__init__(rng, size)
@@ -106,7 +106,7 @@ class Textile(Moving):
 
 
 class Yarn(Moving):
-    """Is a ball of wool, or a heap of it: threads all over, solid inside, with loose ends."""
+    """Draws a ball of wool, or a heap of it: threads all over, solid inside, with loose ends."""
 
     def __init__(self, rng: Rng, wardrobe: Wardrobe, size: tuple[int, int]) -> None:
         super().__init__(rng, size)
@@ -149,7 +149,7 @@ class Yarn(Moving):
 
 
 class Plant(Moving):
-    """Has leaves over leaves, in a pot or cut by the frame: dense, solid, ragged at the rim."""
+    """Draws leaves over leaves, in a pot or cut by the frame: dense, solid, ragged at the rim."""
 
     def __init__(self, rng: Rng, wardrobe: Wardrobe, size: tuple[int, int]) -> None:
         super().__init__(rng, size)
@@ -221,7 +221,7 @@ class Plant(Moving):
 
 
 class Animal(Moving):
-    """Is a furry animal or plush toy: body, head, ears, tail, eyes, and fur on all of it."""
+    """Draws a furry animal or plush toy: body, head, ears, tail, eyes, and fur on all of it."""
 
     def __init__(self, rng: Rng, wardrobe: Wardrobe, size: tuple[int, int]) -> None:
         super().__init__(rng, size)
@@ -301,7 +301,9 @@ CHAIR = np.array(
 
 
 class Gear(Moving):
-    """Is something hard: a wheel, a lattice, a chair, a bottle, a box with print; it has thin bars and real holes."""
+    """Draws something hard: a wheel, a lattice, a chair, a bottle, a box with print; it has thin bars and real
+    holes.
+    """
 
     def __init__(self, rng: Rng, wardrobe: Wardrobe, size: tuple[int, int]) -> None:
         super().__init__(rng, size)
@@ -357,8 +359,8 @@ class Gear(Moving):
 
 
 class Veil(Moving):
-    """Is really see-through, and plainly so: smooth, of one bright or dark colour, with denser folds and a solid
-    hem.
+    """Draws something really see-through, and plainly so: smooth, of one bright or dark colour, with denser folds and a
+    solid hem.
     """
 
     def __init__(self, rng: Rng, wardrobe: Wardrobe, size: tuple[int, int]) -> None:

@@ -78,7 +78,7 @@ SHARES |= {"tail": 1.2, "bun": 0.8, "bald": 0.5}
 
 
 class Hair:
-    """Is strands rooted on a skull that turns; they lag behind its motion."""
+    """Draws strands rooted on a skull that turns; they lag behind its motion."""
 
     def __init__(self, rng: Rng, size: float, dark: bool) -> None:
         names = list(SHARES)
@@ -222,7 +222,7 @@ def _hair_colour(rng: Rng) -> Pixels:
 
 
 class Face:
-    """Is a head: skull and jaw, features that turn with it, glasses, hats, beards."""
+    """Draws a head: skull and jaw, features that turn with it, glasses, hats, beards."""
 
     def __init__(self, rng: Rng, wardrobe: Wardrobe, skin: Pixels, size: float) -> None:
         self.skin, self.light = skin, rng.normal(0, 0.8, 2)
@@ -394,7 +394,7 @@ _FINGERS = ((-1.5, 0.19), (-0.5, 0.23), (0.5, 0.215), (1.5, 0.165))
 
 
 class Hand:
-    """Is a palm, a thumb and four fingers that curl and spread."""
+    """Draws a palm, a thumb and four fingers that curl and spread."""
 
     def __init__(self, rng: Rng, skin: Pixels, light: Points) -> None:
         self.skin, self.light = skin, light

@@ -65,7 +65,7 @@ class Patch(NamedTuple):
 
 
 class Canvas:
-    """Has parts painted over one another, back to front."""
+    """Holds a picture whose parts are painted over one another, back to front."""
 
     def __init__(self) -> None:
         self.rgb = np.zeros((HEIGHT, WIDTH, 3), np.float32)
@@ -192,7 +192,7 @@ def turned(points: NDArray[np.floating], angle: float) -> NDArray[np.floating]:
 
 
 class Wave:
-    """Is a smooth motion: a sum of sines around a rest value."""
+    """Describes a smooth motion: a sum of sines around a rest value."""
 
     def __init__(self, rng: Rng, size: float, rest: float = 0.0, speed: float = 0.35) -> None:
         self.rest = rest
@@ -276,7 +276,7 @@ def shaded(colour: Pixels, patch: Patch, light: NDArray[np.floating], depth: flo
 
 
 class StrandTuft:
-    """Is strands that grow from an outline, hang, wave and fly."""
+    """Draws strands that grow from an outline, hang, wave and fly."""
 
     def __init__(self, rng: Rng, count: int, length: float, *, gravity: float, curl: float) -> None:
         self.at = rng.uniform(0, 1, count)
@@ -350,7 +350,7 @@ _BODY_SPANS = ((0.75, 1.15), (0.4, 0.7), (2.0, 2.7), (1.25, 1.6), (1.6, 2.1), (0
 
 
 class JointedFigure:
-    """Is a person: articulated limbs in clothes, a head with a face and hair; seen whole or from the waist up."""
+    """Draws a person: articulated limbs in clothes, a head with a face and hair; seen whole or from the waist up."""
 
     def __init__(self, rng: Rng, cloth: Cloth) -> None:
         self.body = Body.random(rng)
@@ -479,7 +479,7 @@ class JointedFigure:
 
 
 class FlatFace:
-    """Has eyes, brows, nose and mouth: details inside the subject that must not become holes."""
+    """Draws eyes, brows, nose and mouth: details inside the subject that must not become holes."""
 
     def __init__(self, rng: Rng) -> None:
         self.eye = rng.uniform(0.02, 0.5, 3).astype(np.float32)
@@ -517,7 +517,7 @@ class FlatFace:
 
 
 class Beast:
-    """Is a furry body or a plush thing: an outline that breathes, covered in strands."""
+    """Draws a furry body or a plush thing: an outline that breathes, covered in strands."""
 
     def __init__(self, rng: Rng, cloth: Cloth) -> None:
         self.radius = float(rng.uniform(45, 120))
@@ -547,7 +547,7 @@ class Beast:
 
 
 class Thing:
-    """Is a hard object, perhaps with holes, perhaps see-through, perhaps with thin bars or wires."""
+    """Draws a hard object, perhaps with holes, perhaps see-through, perhaps with thin bars or wires."""
 
     def __init__(self, rng: Rng, cloth: Cloth) -> None:
         self.size = float(rng.uniform(40, 120))
@@ -578,7 +578,7 @@ class Thing:
 
 
 class StemPlant:
-    """Has stems that branch, with leaves: thin structure all over."""
+    """Draws stems that branch, with leaves: thin structure all over."""
 
     def __init__(self, rng: Rng, cloth: Cloth) -> None:
         self.foot = np.array([WIDTH * rng.uniform(0.3, 0.7), HEIGHT * rng.uniform(0.75, 1.0)])
@@ -612,7 +612,7 @@ class StemPlant:
 
 
 class FrayedVeil:
-    """Is cloth in the wind, half see-through, with a frayed edge."""
+    """Draws cloth in the wind, half see-through, with a frayed edge."""
 
     def __init__(self, rng: Rng, cloth: Cloth) -> None:
         self.surface = cloth.surface()

@@ -42,9 +42,9 @@ def opens_without_verb(text: str) -> bool:
 def may_open_with_a_noun(path: Path, node: Documented) -> bool:
     """Return whether a docstring may name its subject first.
 
-    An error's is what has happened, a test's what is to hold, and what a class is built from stands with its __init__.
+    An error's is what has happened, a check's in Nuke what is to hold, and __init__ tells what a class is built from.
     """
-    if path.name.startswith("test_") or path.name == "in_nuke.py":
+    if path.name == "in_nuke.py":
         return True
     if isinstance(node, ast.ClassDef):
         return any(ast.unparse(base).endswith(("Error", "Exception", "Input", "Cancelled")) for base in node.bases)
@@ -56,6 +56,7 @@ def test_docstrings_open_with_a_sentence() -> None:
         f"{path.relative_to(ROOT)}: {name}: {text.splitlines()[0]}"
         for folder in FOLDERS
         for path in sorted((ROOT / folder).rglob("*.py"))
+        if not path.name.startswith("test_")
         for name, node, text in documents(ast.parse(path.read_text(encoding="utf-8")))
         if not may_open_with_a_noun(path, node) and opens_without_verb(text)
     ]

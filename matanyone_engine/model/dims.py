@@ -72,7 +72,7 @@ class Dims:
 
     @property
     def core_size(self) -> int | None:
-        """Is the shortest side, in pixels, that the network computes where nobody gives a working size; None: all of
+        """Returns the shortest side, in pixels, that the network computes where nobody gives a working size; None: all of
         it.
 
         A Lite network was trained for this size. The published networks and MINI compute whole plates.

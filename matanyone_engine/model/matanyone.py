@@ -92,7 +92,7 @@ class MatAnyone(nn.Module):
 
     @property
     def core_size(self) -> int | None:
-        """Is the working size, in pixels, of whoever gives none; None computes whole plates (dims.py)."""
+        """Returns the working size, in pixels, where nobody gives one; None computes whole plates (dims.py)."""
         return self.dims.core_size
 
     @property

@@ -72,8 +72,7 @@ class Dims:
 
     @property
     def core_size(self) -> int | None:
-        """Returns the shortest side, in pixels, that the network computes where nobody gives a working size; None: all of
-        it.
+        """Returns the shortest side, in pixels, that is computed where nobody gives a working size; None is all of it.
 
         A Lite network was trained for this size. The published networks and MINI compute whole plates.
         """

@@ -4,6 +4,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+# uv takes seconds where pip takes a minute, and chooses the build of torch for this machine's GPU by itself; TORCH names
+# another one (cpu, cu130, rocm7.2, xpu). Where there is no uv, or torch's own indexes cannot be reached, pip installs.
+UV ?= $(shell command -v uv)
+TORCH ?= auto
+install = $(if $(UV),$(UV) pip install --quiet --python $(BIN)/python --torch-backend $(TORCH) --constraint constraints.txt $(1) || )$(PIP) $(1)
+comma := ,
 OUT := demo_out
 # A Blender for the tests of the extension: any bpy wheel of PyPI, and the Python that it was built for. In those of
 # BPY_ALSO, of the same Python, the tests take the main way only: CI names two.
@@ -24,7 +30,7 @@ QUICK := tests/architecture tests/wire tests/golden tests/runs tests/test_atomic
 MINUTES ?= 10
 FINDS := fuzz_finds
 
-.PHONY: demo test test-blender blender blender-repo blender-window check quick quick-style quick-tests fuzz clean
+.PHONY: bundle lock demo test test-blender blender blender-repo blender-window check quick quick-style quick-tests fuzz clean
 
 demo: $(VENV)/engine
 	$(BIN)/matanyone-engine matte "examples/plate/plate.####.exr" --mask examples/mask.1001.exr@1001 \
@@ -80,6 +86,20 @@ blender-window: $(VENV)/test
 blender-repo: $(VENV)/test $(BLENDER)
 	$(BIN)/python blender_addon/build.py --out dist/blender --repository
 
+# A folder in dist/ that installs the engine where there is no network, with both add-ons: docs/install.md. TORCH_INDEX
+# names an index that has torch for one accelerator.
+bundle: $(VENV)/engine
+	$(call install,--editable ".[engine$(comma)bundle]")
+	$(BIN)/python install/bundle.py --out dist $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
+
+# What is installed, pinned by digest, for all systems: needs uv. Only PyPI's torch is in it (docs/install.md).
+lock:
+	$(UV) pip compile --quiet --universal --upgrade --python-version 3.10 --extra engine --extra movies --generate-hashes \
+	  --no-annotate --no-emit-index-url --no-header --constraint constraints.txt pyproject.toml --output-file install/lock.new
+	printf '%s\n' '# SPDX-License-Identifier: Apache-2.0' '# Made by `make lock`: every release by digest.' \
+	  | cat - install/lock.new > install/lock.txt
+	rm install/lock.new
+
 clean:
 	rm -rf $(VENV) .venv-blender-* .wheels dist $(OUT) $(FINDS)
 
@@ -91,9 +111,9 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/engine: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(PIP) --editable ".[engine]"
+	$(call install,--editable ".[engine]")
 	touch $@
 
 $(VENV)/test: $(VENV)/engine
-	$(PIP) --editable ".[engine,test]"
+	$(call install,--editable ".[engine$(comma)test]")
 	touch $@

@@ -233,6 +233,11 @@ def full_range_equals_the_command_line(shot: Shot) -> None:
     shot.save()
     node = shot.node(shot.plate(), shot.mask(), colorspace="linear")
     expect(shot.matte(node), 0)
+    expect_by_hand(shot, node, [])
+
+
+def expect_by_hand(shot: Shot, node: Any, more: List[str]) -> None:
+    """The node's mattes are what the command line writes with the same masks."""
     mine = shot.mattes(node)
     expect(sorted(mine), shot.names(*shot.all_frames()))
     folder = os.path.dirname(node["matte"].getEvaluatedValue())
@@ -240,7 +245,7 @@ def full_range_equals_the_command_line(shot: Shot) -> None:
     out = os.path.join(shot.folder, "by_hand", "alpha.####.exr")
     command = engine_python() + ["-m", "matanyone_engine", "matte", shot.args.plate, "--mask", mask, "--out", out]
     command += ["--warm-up", "1", "--colorspace", "linear", "--accept-doubt", "--endpoint"]
-    command += [shot.args.connection] if shot.args.connection else []
+    command += ([shot.args.connection] if shot.args.connection else []) + more
     subprocess.check_call(command, stderr=subprocess.DEVNULL)
     for name, data in mine.items():
         with open(os.path.join(os.path.dirname(out), name), "rb") as file:
@@ -427,6 +432,21 @@ def distractors_and_layers(shot: Shot) -> None:
     expect(shot.matte(node, only=(shot.first, shot.first + 1)), 0)
     nuke.frame(shot.first)
     expect({"fg.red", "fg.green", "fg.blue", "core.alpha", "edge.alpha"} <= set(node.channels()), True)
+
+
+@check
+def guide_inside_outside_and_edges(shot: Shot) -> None:
+    """Inside, outside and guide masks and edge controls give what the command line gives, byte for byte."""
+    shot.save()
+    node = shot.node(shot.plate(), shot.mask(), colorspace="linear", guide_band=4, edge_grow=-1, edge_black_clip=0.1)
+    for number, factor in ((2, 1.0), (3, 0.0), (5, 1.0)):  # inside, outside: nothing, guide
+        node.setInput(number, nuke.nodes.Multiply(inputs=[shot.mask()], value=factor))
+    expect(shot.matte(node), 0)
+    exports = os.path.dirname(node["matte"].getEvaluatedValue()) + "/alpha_export/"
+    more = ["--guide-band", "4", "--edge-grow=-1", "--black-clip", "0.1"]
+    for name in ("inside", "outside", "guide"):
+        more += ["--" + name, exports + name + "_subject.%04d.exr"]
+    expect_by_hand(shot, node, more)
 
 
 @check

@@ -41,6 +41,7 @@ GROUPS = {
         "doctor": "Lists what this machine has, and tests whether the engine computes correctly on it.",
         "weights": "Lists, downloads, imports and verifies models.",
         "nuke": "Installs the add-on for Nuke into a folder.",
+        "blender": "Builds the extension for Blender as a zip.",
         "serve": "Starts an engine that stays loaded and serves hosts and commands.",
         "status": "Shows what the running engine is doing.",
         "stop": "Ends the running engine; its sessions are kept on disk.",

@@ -4,6 +4,7 @@
     --json               {"event": "frame", "at": "2026-01-31T12:00:00+00:00", "frame": 1001, "state": "done", ...}
     --report openjd      openjd_progress: 12.5     openjd_status: frame 1012, 12 of 96     openjd_fail: ...
     --report deadline    Progress: 12%
+    --report tractor     TR_PROGRESS 12%
 
 Events: planned, shot (one of a batch is over), reused, frame, step (computed, and written later or not at all),
 heartbeat, ended. People read standard error, which is the same as without.
@@ -176,7 +177,20 @@ class DeadlineLines(Reporter):
         return [f"Progress: {_percent(about):.0f}%"] if "of" in about else [f"Status: {_status(event, about)}"]
 
 
-_REPORTERS = {None: Reporter, "json": JsonLines, "openjd": OpenJdLines, "deadline": DeadlineLines}
+class TractorLines(Reporter):
+    """Prints lines as a blade of Pixar's Tractor reads them."""
+
+    def _lines(self, event: str, about: dict[str, Any]) -> list[str]:
+        return [f"TR_PROGRESS {_percent(about):.0f}%"] if "of" in about else [_status(event, about)]
+
+
+_REPORTERS = {
+    None: Reporter,
+    "json": JsonLines,
+    "openjd": OpenJdLines,
+    "deadline": DeadlineLines,
+    "tractor": TractorLines,
+}
 
 
 def add_reporting(parser: argparse._ActionsContainer) -> None:

@@ -47,7 +47,8 @@ def _licence(package: Path) -> Path:
     if beside.is_file():
         return beside
     files = importlib.metadata.files("matanyone-engine") or ()
-    return Path(next(file.locate() for file in files if file.name == "LICENSE"))
+    # The wheel has a second licence, of the Blender extension, in a folder of its own.
+    return Path(next(file.locate() for file in files if file.parts[-2:] == ("licenses", "LICENSE")))
 
 
 def _clear(folder: Path) -> None:

@@ -6,7 +6,7 @@
     plan.py      what a run will do           jobs.py     the plan in the engine's words
     run.py       a run from plan to end       progress.py its status line
     record.py    what the last run was        exr.py      headers of EXR files
-    bridge.py    the way to the engine
+    bridge.py    the way to the engine        edges.py    the edge controls
                                               ---- above: no nuke; below: Nuke's API ----
     knobs.py     the knobs in Nuke            scene.py    what stands around the node
     node.py      built, pressed, converted    stage.py    runs in this Nuke

@@ -12,6 +12,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Optional, Tuple
 
+from .edges import EDGES
 from .engine.wire import messages as say
 from .frames import PlanError, frame_file
 from .plan import (
@@ -31,6 +32,9 @@ from .plan import (
     plate_space,
     prompted_object,
 )
+
+_BESIDE_MASKS = ("inside", "outside", "guide")
+"""Inputs that say something of an object beside its masks."""
 
 
 def job_of(plan: Plan, chunk: Chunk, view: Optional[str]) -> say.Job:
@@ -52,16 +56,22 @@ def job_of(plan: Plan, chunk: Chunk, view: Optional[str]) -> say.Job:
         keys=tuple(say.KeyMask(mask.file, mask.frames, mask.object) for mask in plan.masks),
         objects=tuple(each for name in followed(settings) for each in _object(name, settings, exports)),
         pin_keys=settings.pin_keys,
+        edges=say.EdgeControls(**{edge.field: getattr(settings, edge.knob) for edge in EDGES}),
     )
 
 
 def _object(name: str, settings: Settings, exports: Tuple[Export, ...]) -> Tuple[say.ObjectOptions, ...]:
     """Return what is said of an object beside its masks; nothing where there is nothing to say."""
-    files = {each.what: each.file for each in exports if each.object == name and each.what in ("inside", "outside")}
+    files = {each.what: each.file for each in exports if each.object == name and each.what in _BESIDE_MASKS}
     distractor = name in names_in(settings.distractors)
     if not files and not distractor:
         return ()
-    return (say.ObjectOptions(name, distractor=distractor, inside=files.get("inside"), outside=files.get("outside")),)
+    band = settings.guide_band if settings.guide_band >= 0 and "guide" in files else None
+    inside, outside, guide = (files.get(what) for what in _BESIDE_MASKS)
+    said = say.ObjectOptions(
+        name, distractor=distractor, inside=inside, outside=outside, guide=guide, guide_band=band
+    )  # fmt: skip
+    return (said,)
 
 
 def _delivery(settings: Settings) -> say.Delivery:

@@ -123,7 +123,7 @@ def settings(node: Any) -> plan.Settings:
     """Read the knobs as they stand."""
     said = {name: _value(node, name) for name in panel.SETTINGS}
     said["region_box"] = tuple(float(value) for value in said["region_box"])
-    for name in ("warm_up", "mask_grow", "core_inset"):
+    for name in ("warm_up", "mask_grow", "core_inset", "guide_band", "edge_despeckle"):
         said[name] = int(said[name])
     return plan.Settings(**said)
 

@@ -2,7 +2,8 @@
 """Describes the panel as data: the knobs in the order in which a compositor sees them, each with its tooltip.
 
     MatAnyone   matte, stop, look          Masks     first masks, corrections      Quality   how it is computed
-    Output      layers beside the matte    Shot      plate, views, files           Engine    who computes
+    Edges       controls as of a keyer     Output    layers beside the matte       Shot      plate, views, files
+    Engine      who computes
 
 Rules of this file:
 1. It imports no nuke: the shipped gizmo and the built node come from the same values, and a test compares them.
@@ -14,6 +15,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Dict, Tuple
+
+from .edges import EDGES, Edge
 
 ID = "matanyone_id"
 RECORD = "matanyone_record"
@@ -245,6 +248,17 @@ _MASKS_TAB = (
     ),
 )
 
+_GUIDE = (
+    _heading("matanyone_guide", "Guide"),
+    _whole(
+        "guide_band",
+        "guide band",
+        "The input 'guide' takes a rough matte of every frame, such as a tracker's. So many pixels on either side of "
+        "its edge are left to the network; further out the matte is 0. -1 is a sixteenth of the plate's shorter side.",
+        -1,
+    ),
+)
+
 _QUALITY_TAB = (
     _tab("matanyone_quality_tab", "Quality"),
     _choice(
@@ -295,6 +309,15 @@ _QUALITY_TAB = (
         "pin_keys", "all keys remembered", "Whether every stretch remembers all key frames, not only its own.", on=False
     ),
 )
+
+
+def _edge(edge: Edge) -> Knob:
+    if edge.whole:
+        return _whole(edge.knob, edge.label, edge.tooltip, int(edge.default), new_line=edge.new_line)
+    return _number(edge.knob, edge.label, edge.tooltip, "%g" % edge.default, new_line=edge.new_line)
+
+
+_EDGES_TAB = (_tab("matanyone_edges_tab", "Edges"), *(_edge(edge) for edge in EDGES))
 
 _OUTPUT_TAB = (
     _tab("matanyone_output_tab", "Output"),
@@ -374,13 +397,15 @@ _ENGINE_TAB = (
     Knob(RECORD, "String_Knob", 1, "record", "What the last run said.", hidden=True),
 )
 
-KNOBS: Tuple[Knob, ...] = _MATTE_TAB + _MASKS_TAB + _QUALITY_TAB + _OUTPUT_TAB + _SHOT_TAB + _ENGINE_TAB
+KNOBS: Tuple[Knob, ...] = (
+    _MATTE_TAB + _MASKS_TAB + _GUIDE + _QUALITY_TAB + _EDGES_TAB + _OUTPUT_TAB + _SHOT_TAB + _ENGINE_TAB
+)
 
 SETTINGS = (
     "frames_from", "frames", "keys_from", "keys", "objects", "distractors", "corrected", "colorspace", "model",
     "quality", "region", "region_box", "warm_up", "mask_grow", "exposure", "pin_keys", "own_colour", "core_edge",
-    "core_inset", "views", "use_files",
-)  # fmt: skip
+    "core_inset", "views", "use_files", "guide_band",
+) + tuple(edge.knob for edge in EDGES)  # fmt: skip
 """Knobs that are fields of plan.Settings."""
 
 

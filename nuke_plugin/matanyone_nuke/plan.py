@@ -20,6 +20,7 @@ import re
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Tuple
 
+from .edges import check_edges
 from .frames import (
     MOST_FRAMES,
     TOKEN,
@@ -34,6 +35,8 @@ from .frames import (
 
 FIRST_CHUNK = 10
 """Exported frames after which the engine may begin; each further hand-over doubles, so no plate is read often."""
+GUIDE_LOOKS_AROUND = 14
+"""How many frames on either side have a say in what a guide says of a frame (matanyone_engine/media/guides.py)."""
 QUALITIES = {"full": None, "1080": 1080, "720": 720, "480": 480}
 """For each value of the knob the limit of the shortest side that is computed."""
 SUBJECT = "subject"
@@ -78,6 +81,19 @@ class Settings:
     core_edge: bool = False
     core_inset: int = 2
     """Pixels by which the core is drawn in, where there is one."""
+    guide_band: int = -1
+    """Pixels on either side of the guide's edge that are the network's; below 0: what suits the plate's size."""
+    edge_deflicker: float = 0.0
+    """This and those below: edges.py."""
+    edge_despeckle: int = 0
+    edge_solidify: float = 0.0
+    edge_black_clip: float = 0.0
+    edge_white_clip: float = 1.0
+    edge_black_knee: float = 0.0
+    edge_white_knee: float = 0.0
+    edge_gamma: float = 1.0
+    edge_grow: float = 0.0
+    edge_blur: float = 0.0
     views: str = ""
     use_files: bool = True
     """Whether a plate that comes from a Read unchanged is sent as its path."""
@@ -119,6 +135,7 @@ class Scene:
     inside_layers: Optional[Tuple[str, ...]] = None
     outside_layers: Optional[Tuple[str, ...]] = None
     corrections_layers: Optional[Tuple[str, ...]] = None
+    guide_layers: Optional[Tuple[str, ...]] = None
     first_masks: Tuple[Tuple[str, Tuple[int, ...]], ...] = ()
     """Object, frames that have a first mask on disk."""
 
@@ -128,7 +145,7 @@ class Export:
     """Names frames of one input that are to be rendered into files."""
 
     what: str
-    """Which input: 'plate', 'mask', 'inside', 'outside' or 'corrections'."""
+    """Which input: 'plate', 'mask', 'inside', 'outside', 'corrections' or 'guide'."""
     channel: str
     """'rgb', or the one channel that becomes the file's alpha."""
     file: str
@@ -192,16 +209,22 @@ class Plan:
 def plan_run(settings: Settings, scene: Scene, only: Optional[Tuple[int, ...]] = None) -> Plan:
     """Decide what a run does. only: these alphas instead of the whole range. Raises PlanError."""
     check_matte(scene)
-    frames = only or chosen_frames(settings, scene)
+    check_edges(settings)
+    whole = chosen_frames(settings, scene)
+    frames = only or whole
     views = chosen_views(settings, scene)
     _check_objects(settings, scene)
     masks, inputs = _masks(settings, scene, views)
     keys = tuple(frame for mask in masks for frame in mask.frames)
     span = tuple(range(min(frames + keys), max(frames + keys) + 1))
     plate = plate_on_disk(settings, scene, span, views)
-    exports = inputs + _constraint_masks(settings, scene, span, views)
+    exports = inputs + _constraint_masks(settings, scene, span, views) + _guides(settings, scene, span, whole, views)
     if plate is not None:
         chunks: Tuple[Chunk, ...] = (Chunk(exports, frames),)
+    elif settings.edge_deflicker:
+        # An edge is compared with the next frame's, so a chunk that ends before that frame would end otherwise.
+        rendered = _around(span, 1, whole)
+        chunks = (Chunk((export_of("plate", "rgb", "", rendered, scene, views),) + exports, frames),)
     else:
         chunks = _chunks(export_of("plate", "rgb", "", span, scene, views), exports, frames, keys)
     file = plate.file if plate is not None else chunks[0].exports[0].file
@@ -452,6 +475,24 @@ def _constraint_masks(
             if layers is not None and (not settings.objects or name in layers):
                 found.append(export_of(what, _channel(settings, name), name, span, scene, views))
     return tuple(found)
+
+
+def _guides(
+    settings: Settings, scene: Scene, span: Tuple[int, ...], whole: Tuple[int, ...], views: Tuple[Optional[str], ...]
+) -> Tuple[Export, ...]:
+    """Return the guides of the objects, so far around the frames of the run as they have a say in them."""
+    if scene.guide_layers is None:
+        return ()
+    frames = _around(span, GUIDE_LOOKS_AROUND, whole)
+    guided = [name for name in object_names(settings) if not settings.objects or name in scene.guide_layers]
+    return tuple(export_of("guide", _channel(settings, name), name, frames, scene, views) for name in guided)
+
+
+def _around(span: Tuple[int, ...], reach: int, whole: Tuple[int, ...]) -> Tuple[int, ...]:
+    """Return the span with what lies beside it in a run of everything."""
+    first = min(span[0], max(span[0] - reach, min(whole)))
+    last = max(span[-1], min(span[-1] + reach, max(whole)))
+    return tuple(range(first, last + 1))
 
 
 def _chunks(

@@ -47,6 +47,7 @@ def look_around(node: Any) -> plan.Scene:
         inside_layers=_layers(sources["inside"]),
         outside_layers=_layers(sources["outside"]),
         corrections_layers=_layers(sources["corrections"]),
+        guide_layers=_layers(sources["guide"]),
         first_masks=first_masks(matte),
     )
 

@@ -234,6 +234,87 @@ def test_layers_beside_the_matte_are_asked_for(addon: Any, scene: Any) -> None:
     assert beside(addon, "jobs").layers_made(rich) == made
 
 
+# --------------------------------------------------------------------------------------------------- guides, edges
+
+
+def test_a_guide_is_rendered_as_far_around_the_frames_as_it_counts(addon: Any, scene: Any) -> None:
+    from matanyone_engine.media.guides import LOOKS_AROUND
+
+    assert addon.GUIDE_LOOKS_AROUND == LOOKS_AROUND
+    guided = dataclasses.replace(scene, guide_layers=("rgba",))
+    planned = addon.plan_run(addon.Settings(guide_band=20), guided, (1043,))
+    (guide,) = [each for each in planned.chunks[0].exports if each.what == "guide"]
+    assert (guide.frames[0], guide.frames[-1]) == (1043 - 14, 1050 + 14)
+    (said,) = job_of(addon, planned, 0).objects
+    assert (said.name, said.guide, said.guide_band) == ("subject", guide.file, 20)
+    assert guide.file.endswith("alpha_export/guide_subject.%04d.exr")
+    whole = addon.plan_run(addon.Settings(), guided)
+    (guide,) = [each for each in whole.chunks[0].exports if each.what == "guide"]
+    assert (guide.frames[0], guide.frames[-1]) == (1001, 1100)
+    assert job_of(addon, whole, 0).objects[0].guide_band is None, "what suits the plate"
+    assert job_of(addon, addon.plan_run(addon.Settings(guide_band=20), scene), 0).objects == (), "no guide, no band"
+
+
+def test_each_object_has_the_guide_of_its_layer(addon: Any, scene: Any) -> None:
+    layers = dataclasses.replace(scene, mask_layers=("dog", "hero", "rgba"), guide_layers=("hero",))
+    planned = addon.plan_run(addon.Settings(objects="hero dog"), layers)
+    assert [(each.name, each.guide) for each in job_of(addon, planned, 0).objects] == [
+        ("hero", "/shot/matanyone/abc/alpha_export/guide_hero.%04d.exr")
+    ]
+
+
+def test_edge_controls_have_the_engines_ranges_and_defaults(addon: Any) -> None:
+    from matanyone_engine.media import edges as engine
+
+    ours = beside(addon, "edges")
+    assert {edge.field: (edge.least, edge.most) for edge in ours.EDGES} == engine.LIMITS
+    assert [edge.field for edge in ours.EDGES] == list(engine.LIMITS), "the order in which they are applied"
+    plain = engine.EdgeControls()
+    assert {edge.field: edge.default for edge in ours.EDGES} == dataclasses.asdict(plain)
+    assert {edge.field: getattr(addon.Settings(), edge.knob) for edge in ours.EDGES} == dataclasses.asdict(plain)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"deflicker": 1.5}, {"despeckle": -1}, {"solidify": 0.96}, {"gamma": 0.0}, {"edge_grow": -101.0},
+        {"edge_blur": float("nan")}, {"black_clip": 0.6, "white_clip": 0.6}, {"black_clip": 0.595, "white_clip": 0.6},
+        {"black_knee": 0.6, "white_knee": 0.5},
+    ],
+)  # fmt: skip
+def test_edge_controls_that_the_engine_refuses_are_refused_before_a_render(
+    addon: Any, scene: Any, values: dict[str, float]
+) -> None:
+    from matanyone_engine.errors import SettingError
+    from matanyone_engine.media import edges as engine
+
+    with pytest.raises(SettingError):
+        engine.check_edges(engine.EdgeControls(**values))
+    knobs = {edge.field: edge.knob for edge in beside(addon, "edges").EDGES}
+    with pytest.raises(addon.PlanError, match="on the tab Edges"):
+        addon.plan_run(addon.Settings(**{knobs[name]: value for name, value in values.items()}), scene)
+
+
+def test_edge_controls_reach_the_engine(addon: Any, scene: Any) -> None:
+    values = {"despeckle": 9, "black_clip": 0.1, "white_clip": 0.95, "gamma": 1.2, "edge_grow": -0.5, "edge_blur": 2.0}
+    knobs = {edge.field: edge.knob for edge in beside(addon, "edges").EDGES}
+    planned = addon.plan_run(addon.Settings(**{knobs[name]: value for name, value in values.items()}), scene)
+    plain = job_of(addon, addon.plan_run(addon.Settings(), scene), 0).edges
+    assert job_of(addon, planned, 0).edges == dataclasses.replace(plain, **values)
+    assert plain == type(plain)(), "identity by default"
+
+
+def test_deflicker_has_a_rendered_plate_whole_and_its_neighbours(addon: Any, scene: Any) -> None:
+    """A frame is compared with the next one: a chunk that ends before that would give another matte."""
+    steady = addon.Settings(edge_deflicker=1.0)
+    (chunk,) = addon.plan_run(steady, scene).chunks
+    assert (chunk.exports[0].frames, chunk.frames) == (tuple(range(1001, 1101)),) * 2
+    (chunk,) = addon.plan_run(steady, scene, (1043,)).chunks
+    assert (chunk.exports[0].frames, chunk.frames) == (tuple(range(1042, 1052)), (1043,))
+    (chunk,) = addon.plan_run(steady, dataclasses.replace(scene, mask_keys=(1100,)), (1100,)).chunks
+    assert chunk.exports[0].frames == (1099, 1100), "nothing beyond the range"
+
+
 # ---------------------------------------------------------------------------------------------------- first masks
 
 

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds the extension for Blender from an installed engine: `matanyone-engine blender build --out DIR`.
+
+The extension's own build.py does the work, in a process of its own: it is GPL-3.0-or-later, as Blender asks of what
+runs inside it, and nothing of it is imported here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from matanyone_engine.cli.subcommands import add_subcommand
+from matanyone_engine.errors import OutputError, SettingError
+
+TIME_LIMIT_S = 1800.0
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add 'blender' to the program's parser."""
+    parser = subparsers.add_parser(
+        "blender",
+        description="Builds the extension for Blender as a zip, which you install from Blender's preferences. pip "
+        "downloads pyzmq for the Pythons of Blender, unless its wheels are given.",
+    )
+    commands = parser.add_subparsers(dest="blender_command", required=True, metavar="build")
+    build = add_subcommand(commands, "build", "Builds the zip.")
+    build.add_argument("--out", type=Path, required=True, metavar="DIR", help="The folder for the zip.")
+    build.add_argument(
+        "--wheels",
+        type=Path,
+        metavar="FOLDER",
+        help="A folder with wheels of pyzmq; what is missing there is downloaded into it. Default: DIR/wheels.",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Build the zip; what the builder prints names it. Raises SettingError, OutputError."""
+    out = args.out.absolute()
+    wheels = (args.wheels or args.out / "wheels").absolute()
+    command = [sys.executable, str(extension_source() / "build.py"), f"--out={out}", f"--wheels={wheels}"]
+    if subprocess.run(command, check=False, timeout=TIME_LIMIT_S).returncode:
+        raise OutputError(
+            expected="an extension that was built in " + str(out),
+            came="a builder that failed, for the reason above",
+            action="Without a network, give the wheels of pyzmq with --wheels, or take the zip of an offline bundle.",
+        )
+
+
+def extension_source() -> Path:
+    """Return the folder of the extension: beside the package in a checkout, under share/ where it was installed."""
+    package = Path(__file__).resolve().parents[1]
+    shared = Path(sys.prefix) / "share" / "matanyone-engine"
+    for folder in (package.parent / "blender_addon", shared / "blender_addon"):
+        if (folder / "build.py").is_file():
+            return folder
+    raise SettingError(
+        expected="the files of the Blender extension beside this package",
+        came="a package without them",
+        action="Install matanyone-engine from its wheel or its checkout.",
+    )

@@ -447,6 +447,10 @@ def guide_inside_outside_and_edges(shot: Shot) -> None:
     for name in ("inside", "outside", "guide"):
         more += ["--" + name, exports + name + "_subject.%04d.exr"]
     expect_by_hand(shot, node, more)
+    files = shot.mattes(node)
+    plain = shot.node(shot.plate(), shot.mask(), colorspace="linear")
+    expect(shot.matte(plain, only=(shot.first, shot.first + 1)), 0)
+    expect([name for name, data in shot.mattes(plain).items() if data == files[name]], [])
 
 
 @check

@@ -218,3 +218,18 @@ def test_a_saved_script_says_the_same_when_it_is_loaded_and_saved_again(host: Ho
     host.nuke.scriptOpen(str(tmp_path / "shot.nk"))
     host.nuke.scriptSave()
     assert (tmp_path / "shot.nk").read_text() == text
+
+
+def test_a_value_of_0_is_saved_where_a_new_node_has_another(host: Host, tmp_path: Path) -> None:
+    script = tmp_path / "zero.nk"
+    script.write_text("MatAnyone {\n inputs 0\n name M\n}\nMultiply {\n inputs 0\n name Off\n}\n")
+    host.nuke.scriptOpen(str(script))
+    host.nuke.toNode("Off")["value"].setValue(0.0)
+    for name, value in (("use_files", False), ("edge_white_clip", 0.0)):
+        assert host.nuke.toNode("M")[name].value() != value, "as it comes"
+        host.nuke.toNode("M")[name].setValue(value)
+    host.nuke.scriptSave()
+    host.nuke.scriptOpen(str(script))
+    assert host.nuke.toNode("Off")["value"].value() == 0.0
+    assert host.nuke.toNode("M")["use_files"].value() is False
+    assert host.nuke.toNode("M")["edge_white_clip"].value() == 0.0

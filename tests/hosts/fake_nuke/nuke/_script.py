@@ -60,11 +60,19 @@ def _node_text(node: Any) -> str:
     pushed = "".join(f"push ${source._knobs['name']._value}\n" if source else "push 0\n" for source in reversed(known))
     inputs = "" if len(known) == 1 else f" inputs {len(known)}\n"
     user = {knob._name for knob in node._user}
-    body = "".join(f" {name} {_value(knob)}\n" for name, knob in node._knobs.items() if _is_saved(knob, name, user))
+    fresh = _classes.FRESH.get(node._kind, {})
+    body = "".join(
+        f" {name} {_value(knob)}\n"
+        for name, knob in node._knobs.items()
+        if _is_saved(knob, name, user, fresh.get(name, type(knob).default))
+    )
     is_gizmo = node._kind in session.gizmos
     definitions = "" if is_gizmo else "".join(f" {_user_text(knob)}\n" for knob in node._user)
+    # A gizmo's knobs begin with the gizmo's own values, so that one which was set to 0 has to be saved there too.
     values = "".join(
-        f" {knob._name} {_value(knob)}\n" for knob in node._user if _is_saved(knob, knob._name, set()) and knob._value
+        f" {knob._name} {_value(knob)}\n"
+        for knob in node._user
+        if (_can_be_saved(knob, knob._name, set()) if is_gizmo else _is_set(knob))
     )
     text = f"{pushed}{node._kind} {{\n{inputs}{body}{definitions}{values}}}\n"
     if isinstance(node, Group) and node._kind == "Group":
@@ -72,17 +80,24 @@ def _node_text(node: Any) -> str:
     return text + f"set {node._knobs['name']._value} [stack 0]\n"
 
 
-def _is_saved(knob: Any, name: str, user: set[str]) -> bool:
+def _can_be_saved(knob: Any, name: str, user: set[str]) -> bool:
     if name in user or knob._flags & DO_NOT_WRITE or isinstance(knob, (_knobs.Link_Knob, _knobs.Script_Knob)):
         return False
-    if isinstance(knob, (_knobs.Tab_Knob, _knobs.Text_Knob, _knobs.Format_Knob)):
+    return name != "selected" and not isinstance(knob, (_knobs.Tab_Knob, _knobs.Text_Knob, _knobs.Format_Knob))
+
+
+def _is_saved(knob: Any, name: str, user: set[str], fresh: Any) -> bool:
+    """Tell whether a script says a knob's value. fresh: what it is in a new node."""
+    if not _can_be_saved(knob, name, user):
         return False
-    if name == "selected":
-        return False
-    fresh = type(knob).default
     first = knob._values[0] if isinstance(knob, _knobs.Enumeration_Knob) else fresh
     curves = isinstance(knob, _knobs.CurveKnob)
     return bool(curves or knob._keys or knob._expression or knob._value not in (first, fresh) or name == "name")
+
+
+def _is_set(knob: Any) -> bool:
+    """Tell whether a script says the value of a group's own knob: such knobs begin with their type's default."""
+    return _is_saved(knob, knob._name, set(), type(knob).default) and bool(knob._value)
 
 
 def _value(knob: Any) -> str:

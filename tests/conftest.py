@@ -11,12 +11,16 @@ from pathlib import Path
 # Toy networks are faster on one thread, and several test processes do not fight over two cores. Before torch loads.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import hypothesis
 import pytest
 import torch
 
 from matanyone_engine.model.precision import gains_by_half
 
 torch.set_num_threads(1)
+# A busy machine is slow, not wrong: hypothesis fails an example that takes 0.2 s unless it is told otherwise.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 
 @pytest.fixture(autouse=True, scope="session")

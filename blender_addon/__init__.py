@@ -21,6 +21,8 @@ compositor.
     overlay.py      the matte over the plate
     contours.py     outlines of a mask's picture with few points, for splines                                  no bpy
     splines.py      a Mask datablock of a mask's picture
+    shape_files.py  shapes that the engine has made of alphas, read and checked                                 no bpy
+    mask_import.py  an animated Mask datablock of them
     strip.py        how far it can be trusted, under the timeline
     flamenco.py     hands a job file to a render farm                                                           no bpy
     chosen.py       the engine that the preferences choose

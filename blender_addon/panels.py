@@ -186,6 +186,7 @@ class _Settings(_Panel):
         layout.prop(shot, "foreground")
         layout.operator("matanyone.save_job", icon="FILE_TICK")
         layout.operator("matanyone.submit", icon="NETWORK_DRIVE")
+        layout.operator("matanyone.import_shapes", icon="MOD_MASK")
 
 
 def _draw_input(layout, shot):

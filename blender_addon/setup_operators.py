@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
-import bpy
-from bpy.props import BoolProperty, EnumProperty, IntProperty
+from pathlib import Path
 
-from . import outline, plan, scene, splines
+import bpy
+from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
+
+from . import mask_import, outline, plan, scene, shape_files, splines
 from .engine.wire.errors import WireError
 from .reporting import report
 
@@ -234,6 +236,35 @@ class MATANYONE_OT_key_to_spline(bpy.types.Operator):
         return {"FINISHED"}
 
 
+class MATANYONE_OT_import_shapes(bpy.types.Operator):
+    """Make a Mask datablock of shapes that 'matanyone-engine shapes' has written as .json: animated splines with few
+    points, which you can edit"""
+
+    bl_idname = "matanyone.import_shapes"
+    bl_label = "Import as Mask"
+    bl_options = {"REGISTER", "UNDO"}
+    filepath: StringProperty(subtype="FILE_PATH")
+    filter_glob: StringProperty(default="*.json", options={"HIDDEN"})
+
+    def invoke(self, context, event):
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context):
+        file = Path(bpy.path.abspath(self.filepath))
+        try:
+            shapes = shape_files.read(file)
+        except WireError as error:
+            return report(self, error)
+        shot = context.scene.matanyone
+        source = shot.clip if shot.plate == "CLIP" else shot.image
+        scene_frame = scene.time_of(shot, source).scene_frame if source else int
+        mask = mask_import.mask_of(context, shapes, file.stem, scene_frame)
+        if getattr(context.space_data, "type", "") in {"CLIP_EDITOR", "IMAGE_EDITOR"}:
+            context.space_data.mode, context.space_data.mask = "MASK", mask
+        return {"FINISHED"}
+
+
 class MATANYONE_OT_show_result(bpy.types.Operator):
     """Show the plate in this editor, with the matte over it"""
 
@@ -295,6 +326,7 @@ CLASSES = (
     MATANYONE_OT_key_jump,
     MATANYONE_OT_preset,
     MATANYONE_OT_key_to_spline,
+    MATANYONE_OT_import_shapes,
     MATANYONE_OT_show_result,
 )
 

@@ -29,6 +29,7 @@ GROUPS = {
         "inspect": "Shows what the network will see of a plate and a mask, before anything is computed.",
         "review": "Makes a page about a finished run that shows its worst frames first.",
         "info": "Prints what an image file says about itself and how it was made.",
+        "shapes": "Makes shapes that you can edit, for Nuke, Silhouette and Blender, of finished alphas.",
         "join": "Joins the views of a stereo shot in one multi-part EXR for each frame.",
     },
     "For the farm": {

@@ -157,6 +157,22 @@ def track_again(frame, place):
     shot().clip.tracking.tracks["nose"].markers.insert_frame(frame, co=place)
 
 
+def import_shapes(file):
+    """Press Import as Mask, and choose the file."""
+    ended = bpy.ops.matanyone.import_shapes(filepath=file)
+    mask = bpy.data.masks[Path(file).stem]
+    return {"ended": sorted(ended), "layers": [layer.name for layer in mask.layers]}
+
+
+def draw_mask(name, frames, size, folder):
+    """Have Blender's own renderer draw a mask, and leave the rows as raw floats: FOLDER/FRAME.f4."""
+    raster = importlib.import_module(f"{ID}.raster")
+    for frame in frames:
+        scratch = Path(folder) / f"{frame}.scratch"
+        rows = raster.rasterise(bpy.data.masks[name], frame, size, 4, scratch)
+        (Path(folder) / f"{frame}.f4").write_bytes(b"".join(rows))
+
+
 def move(mask, by):
     """Move every point of a mask, in mask units."""
     for point in bpy.data.masks[mask].layers[0].splines[0].points:

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes editable shapes of alphas: `matanyone-engine shapes "out/alpha.####.exr" --out shot.nk --out shot.json`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.progress import track
+
+from matanyone_engine.cli.progress import plain_console
+from matanyone_engine.jobs.shape_files import WRITERS, MadeShapes, make_shapes, plan_shapes, write_shapes
+from matanyone_engine.media.sequence import describe_frames, parse_frames
+from matanyone_engine.shapes.build import ERROR, SMALLEST, ShapeRules
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add 'shapes' to the program's parser."""
+    parser = subparsers.add_parser(
+        "shapes",
+        description="Makes closed splines of alphas, with the same points on all frames and few keys, for an artist to "
+        "edit: a Roto node for Nuke (.nk), shapes for Silhouette (.fxs), and JSON (.json), which the Blender "
+        "extension imports as a mask. An alpha's outline is where it is one half.",
+    )
+    parser.add_argument("alphas", metavar="ALPHAS", help="The alphas: out/alpha.####.exr, a folder or one file.")
+    parser.add_argument(
+        "--out",
+        action="append",
+        required=True,
+        metavar="FILE",
+        help=f"The file to write, whose ending ({', '.join(WRITERS)}) says for what; give it again for more.",
+    )
+    parser.add_argument("--frames", type=parse_frames, metavar="RANGE", help="The frames: 1001-1100. Default: all.")
+    parser.add_argument(
+        "--error",
+        type=float,
+        default=ERROR,
+        metavar="PIXELS",
+        help="How far shapes and outlines may lie apart on any frame: the root mean square along each piece. No place "
+        "is further off than four times that. More gives fewer points and keys. Default: %(default)s.",
+    )
+    parser.add_argument(
+        "--smooth",
+        type=float,
+        default=0.0,
+        metavar="PIXELS",
+        help="Blur the alphas by so much before their outlines are taken. It takes the strands of hair out of the "
+        "outline and many points with them; 2 to 4 is usual. Default: %(default)s.",
+    )
+    parser.add_argument(
+        "--smallest",
+        type=float,
+        default=SMALLEST,
+        metavar="PART",
+        help="Of the picture: islands and holes below it are left out. Default: %(default)s.",
+    )
+    parser.add_argument(
+        "--no-feather", action="store_true", help="Make hard shapes. By default they are as soft as the alpha is."
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Check the arguments, make the shapes and write them."""
+    console = plain_console()
+    rules = ShapeRules(args.error, args.smallest, args.smooth, not args.no_feather)
+    plan = plan_shapes(args.alphas, args.out, args.frames, rules)
+
+    def watched(items: Sequence[Any], words: str) -> Iterable[Any]:
+        return track(items, words, console=console, disable=not console.is_terminal)
+
+    made = make_shapes(plan, watched)
+    write_shapes(plan, made.shapes)
+    for line in _summary(made):
+        console.print(line, soft_wrap=True)
+    console.print(f"done    {', '.join(map(str, plan.targets))}", soft_wrap=True)
+
+
+def _summary(made: MadeShapes) -> list[str]:
+    shapes = made.shapes.shapes
+    lines = [f"frames  {describe_frames(made.shapes.frames)}"]
+    lines += [
+        f"{shape.name:8}{len(shape.keys[0].points)} points, {len(shape.keys)} keys, frames {shape.first}-{shape.last}"
+        for shape in shapes
+    ]
+    if made.left_out:
+        lines.append(f"left    {made.left_out} small outlines that exist for one or two frames")
+    return lines

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes editable shapes of the alphas on disk, and writes them for Nuke, Silhouette, Blender or as plain JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeVar
+
+from matanyone_engine.atomic import whole_file
+from matanyone_engine.errors import MaskError, SettingError
+from matanyone_engine.media.images import FloatImage
+from matanyone_engine.media.masks import read_alpha
+from matanyone_engine.media.mattes import check_writable
+from matanyone_engine.media.sequence import FrameSequence, find_sequence, select_frames
+from matanyone_engine.shapes.build import ShapeRules, follow_outlines, shape_of
+from matanyone_engine.shapes.flow import AlphaFlow
+from matanyone_engine.shapes.nuke import to_nk
+from matanyone_engine.shapes.plain import to_json
+from matanyone_engine.shapes.shape import ShapeSet
+from matanyone_engine.shapes.silhouette import to_fxs
+from matanyone_engine.sizes import Size
+
+WRITERS: dict[str, Callable[[ShapeSet], str]] = {".nk": to_nk, ".fxs": to_fxs, ".json": to_json}
+"""How a file's name ends -> what writes its text."""
+_READ_AT_ONCE = 4
+
+Item = TypeVar("Item")
+Watched = Callable[[Sequence[Item], str], Iterable[Item]]
+"""Hands on the items of a sequence, and may show how far it is. The text says what is done with them."""
+
+
+@dataclass(frozen=True)
+class ShapePlan:
+    """Holds what was checked: the alphas that are read and the files that are written."""
+
+    alphas: FrameSequence
+    frames: tuple[int, ...]
+    targets: tuple[Path, ...]
+    rules: ShapeRules = field(default_factory=ShapeRules)
+
+
+@dataclass(frozen=True)
+class MadeShapes:
+    """Holds the shapes of a shot, and how many outlines were left out because they did not exist for long."""
+
+    shapes: ShapeSet
+    left_out: int
+
+
+def plan_shapes(alphas: str, out: Sequence[str], frames: tuple[int, ...] | None, rules: ShapeRules) -> ShapePlan:
+    """Check what shapes are made of and where they go, before any work.
+
+    alphas: a sequence, as everywhere. frames: None for all of them. Raises PlateError, FrameRangeError, MaskError,
+    OutputError, and SettingError for a name whose ending no writer knows or a number out of range.
+    """
+    _check_rules(rules)
+    targets = tuple(Path(each) for each in out)
+    for target in targets:
+        if target.suffix.lower() not in WRITERS:
+            raise SettingError(
+                expected=f"a name that ends in {', '.join(WRITERS)}, for --out",
+                came=repr(str(target)),
+                action="Write .nk for Nuke, .fxs for Silhouette, .json for Blender and for programs of your own.",
+            )
+        check_writable(target.parent)
+    sequence = find_sequence(alphas)
+    return ShapePlan(sequence, select_frames(sequence, frames, "error"), targets, rules)
+
+
+def _check_rules(rules: ShapeRules) -> None:
+    for name, value, least, most in (
+        ("--error", rules.error, 0.05, 50.0),
+        ("--smooth", rules.smooth, 0.0, 50.0),
+        ("--smallest", rules.smallest, 0.0, 0.5),
+    ):
+        if not least <= value <= most:
+            raise SettingError(
+                expected=f"{name} from {least:g} to {most:g}", came=f"{value:g}", action="Give a number in this range."
+            )
+
+
+def make_shapes(plan: ShapePlan, watched: Watched = lambda items, words: items) -> MadeShapes:
+    """Make the shapes of a plan.
+
+    Raises MaskError: an alpha that cannot be read or has another size, or all of them are black.
+    """
+
+    @lru_cache(maxsize=_READ_AT_ONCE)
+    def alpha_of(frame: int) -> FloatImage:
+        return read_alpha(plan.alphas.path(frame))
+
+    size = Size(*alpha_of(plan.frames[0]).shape)
+
+    def alphas() -> Iterable[tuple[int, FloatImage]]:
+        for frame in watched(plan.frames, "outlines"):
+            yield frame, _checked(alpha_of(frame), size, plan.alphas.path(frame))
+
+    kept, left_out = follow_outlines(alphas(), AlphaFlow(alpha_of), plan.rules)
+    if not kept:
+        raise MaskError(
+            expected="alphas in which something is above one half",
+            came=f"none in {plan.alphas.name!r}",
+            action="Look at the alphas. With --smallest 0 the smallest parts count as well.",
+        )
+    numbered = list(enumerate(kept, start=1))
+    shapes = tuple(shape_of(number, track, alpha_of, plan.rules) for number, track in watched(numbered, "shapes"))
+    return MadeShapes(ShapeSet(size.resolution, plan.frames, shapes, plan.rules.error), left_out)
+
+
+def _checked(alpha: FloatImage, size: Size, path: Path) -> FloatImage:
+    if alpha.shape == size:
+        return alpha
+    raise MaskError(
+        expected=f"alphas of one size, {size}",
+        came=f"{Size(*alpha.shape)} in {path}",
+        action="Make shapes of each size in a call of its own, with --frames.",
+    )
+
+
+def write_shapes(plan: ShapePlan, shapes: ShapeSet) -> None:
+    """Write all files of a plan. Raises OSError."""
+    for target in plan.targets:
+        with whole_file(target) as temporary:
+            temporary.write_text(WRITERS[target.suffix.lower()](shapes), encoding="utf-8")

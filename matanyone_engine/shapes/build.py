@@ -12,13 +12,13 @@ import numpy.typing as npt
 
 from matanyone_engine.shapes.feather import inwards, widths
 from matanyone_engine.shapes.fit import Fit, marks_of
-from matanyone_engine.shapes.follow import Flow, Track, tracks
+from matanyone_engine.shapes.follow import Flow, OutlineTrack, tracks
 from matanyone_engine.shapes.keys import chosen, samples_of
-from matanyone_engine.shapes.outline import Outline, outlines
+from matanyone_engine.shapes.outline import ClosedLine, outlines
 from matanyone_engine.shapes.shape import Numbers, Shape, ShapeKey, area
 from matanyone_engine.shapes.smooth import smoothed
 
-FloatImage = npt.NDArray[np.float32]
+ShapeAlpha = npt.NDArray[np.float32]
 
 ERROR = 0.5
 SMALLEST = 0.0002
@@ -49,13 +49,15 @@ class ShapeRules:
     feather: bool = True
 
 
-def follow_outlines(alphas: Iterable[tuple[int, FloatImage]], flow: Flow, rules: ShapeRules) -> tuple[list[Track], int]:
+def follow_outlines(
+    alphas: Iterable[tuple[int, ShapeAlpha]], flow: Flow, rules: ShapeRules
+) -> tuple[list[OutlineTrack], int]:
     """Follow the outlines of a shot through time; return those that become shapes, and how many were left out.
 
     alphas: frame and alpha (H, W) 0..1, in order. flow: where places of a frame are on the next one.
     """
 
-    def found() -> Iterator[tuple[int, list[Outline]]]:
+    def found() -> Iterator[tuple[int, list[ClosedLine]]]:
         for frame, alpha in alphas:
             yield frame, outlines(_smoothed(alpha, rules.smooth), rules.smallest * alpha.size)
 
@@ -64,26 +66,26 @@ def follow_outlines(alphas: Iterable[tuple[int, FloatImage]], flow: Flow, rules:
     return kept, len(followed) - len(kept)
 
 
-def _smoothed(alpha: FloatImage, by: float) -> FloatImage:
+def _smoothed(alpha: ShapeAlpha, by: float) -> ShapeAlpha:
     """Blur an alpha; beyond the border it goes on as it is there, so that what touches the border still does."""
     return np.asarray(cv2.GaussianBlur(alpha, (0, 0), by, borderType=cv2.BORDER_REPLICATE)) if by else alpha
 
 
-def _lasting(followed: list[Track]) -> list[Track]:
+def _lasting(followed: list[OutlineTrack]) -> list[OutlineTrack]:
     """Return the tracks that are long, or large."""
     covered: dict[int, float] = {}
     for track in followed:
         for frame, line in zip(track.frames, track.lines, strict=True):
             covered[frame] = covered.get(frame, 0.0) + abs(area(line))
 
-    def large(track: Track) -> bool:
+    def large(track: OutlineTrack) -> bool:
         shares = (abs(area(line)) / covered[frame] for frame, line in zip(track.frames, track.lines, strict=True))
         return max(shares) > LARGE
 
     return [track for track in followed if len(track.frames) >= SHORTEST or large(track)]
 
 
-def shape_of(number: int, track: Track, alpha_of: Callable[[int], FloatImage], rules: ShapeRules) -> Shape:
+def shape_of(number: int, track: OutlineTrack, alpha_of: Callable[[int], ShapeAlpha], rules: ShapeRules) -> Shape:
     """Return the shape of an outline. number: for its name. alpha_of: frame -> alpha (H, W), for the feather."""
     fit = Fit(track)
     marks = marks_of(fit, rules.error * _POINTS_SHARE)
@@ -103,7 +105,7 @@ def _points(fit: Fit, marks: list[float]) -> Numbers:
     return np.stack([before[:, :, 2], corners[:, :, 0], corners[:, :, 1]], axis=2)
 
 
-def _key(frame: int, points: Numbers, alpha_of: Callable[[int], FloatImage], feather: bool) -> ShapeKey:
+def _key(frame: int, points: Numbers, alpha_of: Callable[[int], ShapeAlpha], feather: bool) -> ShapeKey:
     if not feather:
         return ShapeKey(frame, points, np.zeros(len(points)))
     alpha = alpha_of(frame)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from matanyone_engine.shapes.follow import Track
+from matanyone_engine.shapes.follow import OutlineTrack
 from matanyone_engine.shapes.shape import Numbers, bernstein
 
 WORST = 4.0
@@ -19,10 +19,10 @@ WORST = 4.0
 _FIRST_POINTS = 4
 """Points that every shape has at least."""
 _MOST_SAMPLES = 96
-"""Places of a piece that are looked at on each frame."""
+"""PixelNumbers of a piece that are looked at on each frame."""
 _SAMPLE = 1.0
 """Pixels between two of them, where that is fewer."""
-_ROUNDS = 4
+_ROUNDS = 10
 """Times that the places are moved to where the curve is nearest, and the handles found again."""
 
 
@@ -41,7 +41,7 @@ class Piece:
 class Fit:
     """Finds the pieces of a track, and keeps those that it has found."""
 
-    def __init__(self, track: Track) -> None:
+    def __init__(self, track: OutlineTrack) -> None:
         self.track = track
         self._pieces: dict[tuple[float, float], Piece] = {}
 

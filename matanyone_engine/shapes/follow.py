@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from matanyone_engine.shapes.outline import Outline
+from matanyone_engine.shapes.outline import ClosedLine
 from matanyone_engine.shapes.shape import Numbers
 
 SAME = 0.6
@@ -27,7 +27,7 @@ _SMALL_SIDE = 256
 _MARKS = 256
 """Marks that are carried from frame to frame; between them the outline is taken to stretch evenly."""
 _PLACES = 768
-"""Places of the next outline among which the marks are laid."""
+"""PixelNumbers of the next outline among which the marks are laid."""
 _JUMPS = np.array([0, 1, 2, 3, 4, 5, 6, 8, 11, 16, 24, 36, 54, 80])
 """By how many places the next mark may be further on."""
 _EVENNESS = 0.02
@@ -38,7 +38,7 @@ Flow = Callable[[int, Numbers], Numbers]
 
 
 @dataclass
-class Track:
+class OutlineTrack:
     """Holds one outline through the frames on which it exists."""
 
     depth: int
@@ -80,10 +80,10 @@ def at_lengths(line: Numbers, ends: Numbers, along: Numbers) -> Numbers:
     return np.stack([np.interp(places, ends, ring[:, 0]), np.interp(places, ends, ring[:, 1])], axis=-1)
 
 
-def tracks(frames: Iterable[tuple[int, list[Outline]]], flow: Flow) -> list[Track]:
+def tracks(frames: Iterable[tuple[int, list[ClosedLine]]], flow: Flow) -> list[OutlineTrack]:
     """Follow the outlines of a shot. frames: in order. A frame that is missing ends all shapes before it."""
-    done: list[Track] = []
-    alive: list[Track] = []
+    done: list[OutlineTrack] = []
+    alive: list[OutlineTrack] = []
     for frame, there in frames:
         going = [track for track in alive if track.frames[-1] == frame - 1]
         done += [track for track in alive if track.frames[-1] != frame - 1]
@@ -97,7 +97,7 @@ def tracks(frames: Iterable[tuple[int, list[Outline]]], flow: Flow) -> list[Trac
     return sorted(done + alive, key=lambda track: (track.frames[0], track.depth))
 
 
-def _matches(going: list[Track], there: list[Outline]) -> list[tuple[Track, Outline]]:
+def _matches(going: list[OutlineTrack], there: list[ClosedLine]) -> list[tuple[OutlineTrack, ClosedLine]]:
     """Pair outlines that are the same: the pairs that overlap most come first."""
     overlaps = [
         (_overlap(track.lines[-1], outline.line), old, new)
@@ -132,12 +132,12 @@ def _filled(line: Numbers, size: float) -> npt.NDArray[np.bool_]:
     return np.asarray(picture > 0)
 
 
-def _begun(frame: int, outline: Outline) -> Track:
+def _begun(frame: int, outline: ClosedLine) -> OutlineTrack:
     ends = lengths(outline.line)
-    return Track(outline.depth, [frame], [outline.line], [ends], [np.linspace(0, ends[-1], _MARKS + 1)])
+    return OutlineTrack(outline.depth, [frame], [outline.line], [ends], [np.linspace(0, ends[-1], _MARKS + 1)])
 
 
-def _go_on(track: Track, frame: int, outline: Outline, flow: Flow) -> None:
+def _go_on(track: OutlineTrack, frame: int, outline: ClosedLine, flow: Flow) -> None:
     """Add a frame to a track."""
     marks = track.points(-1, track.places[-1][:-1])
     moved = flow(frame - 1, marks)
@@ -211,7 +211,7 @@ def _strictly(places: Numbers) -> Numbers:
     return np.asarray(places[0] + risen + 1e-3 * (evenly - risen))
 
 
-def in_order(track: Track) -> bool:
+def in_order(track: OutlineTrack) -> bool:
     """Return whether the marks of every frame rise, which all else relies on."""
     return all((np.diff(places) > 0).all() for places in track.places) and all(
         after == before + 1 for before, after in pairwise(track.frames)

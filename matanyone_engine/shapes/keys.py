@@ -11,11 +11,11 @@ from itertools import pairwise
 import numpy as np
 
 from matanyone_engine.shapes.fit import score
-from matanyone_engine.shapes.follow import Track
+from matanyone_engine.shapes.follow import OutlineTrack
 from matanyone_engine.shapes.shape import Numbers, pieces
 
 _SAMPLES = 12
-"""Places of each piece of the outline that are looked at."""
+"""PixelNumbers of each piece of the outline that are looked at."""
 _STEPS = 8
 """Straight lines by which a piece of the spline is replaced where a distance from it is measured."""
 
@@ -43,7 +43,7 @@ def chosen(samples: Numbers, points: Numbers, error: float) -> list[int]:
         keyed = sorted({*keyed, *added})
 
 
-def samples_of(track: Track, marks: list[float]) -> Numbers:
+def samples_of(track: OutlineTrack, marks: list[float]) -> Numbers:
     """Return (frames, points, _SAMPLES, 2): places along each piece of the outline of each frame."""
     ends = np.array([*marks, marks[0] + 1])
     shares = (np.arange(_SAMPLES) + 0.5) / _SAMPLES

@@ -55,6 +55,12 @@ def number(value: float) -> str:
     return f"x{struct.unpack('<I', struct.pack('<f', value))[0]:08x}"
 
 
+def point_key_counts(shape: Shape, shapes: ShapeSet) -> list[int]:
+    """Return how many keys each point of a shape gets."""
+    values = _values(shape, shapes.size.height)
+    return [len(point_keys(own, shapes.error * _POINT_SHARE)) for own in np.moveaxis(values, 1, 0)]
+
+
 def _shape(shape: Shape, shapes: ShapeSet) -> str:
     values = _values(shape, shapes.size.height)
     line, soft = [], []

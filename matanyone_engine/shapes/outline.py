@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from matanyone_engine.shapes.shape import Numbers, area
 
-Places = npt.NDArray[np.signedinteger[Any]]
+PixelNumbers = npt.NDArray[np.signedinteger[Any]]
 
 LEVEL = 0.5
 
@@ -45,7 +45,7 @@ _CROSSED = {
 """The same where two opposite corners are inside: it depends on whether the middle of the square is."""
 
 
-class Outline(NamedTuple):
+class ClosedLine(NamedTuple):
     """Holds one closed line around an island or a hole."""
 
     line: Numbers
@@ -54,7 +54,7 @@ class Outline(NamedTuple):
     """How many other outlines are around it."""
 
 
-def outlines(alpha: npt.NDArray[np.float32], smallest: float) -> list[Outline]:
+def outlines(alpha: npt.NDArray[np.float32], smallest: float) -> list[ClosedLine]:
     """Return the outlines of an alpha (H, W) 0..1, the largest first. smallest: area in pixels below which none counts.
 
     The border of the picture is an edge: what touches it is closed along it.
@@ -62,7 +62,7 @@ def outlines(alpha: npt.NDArray[np.float32], smallest: float) -> list[Outline]:
     padded = np.pad(np.asarray(alpha, np.float64), 1)
     lines = [line for line in _lines(padded) if abs(area(line)) >= smallest]
     lines.sort(key=lambda line: -abs(area(line)))
-    return [Outline(line, depth) for line, depth in zip(lines, _depths(lines), strict=True)]
+    return [ClosedLine(line, depth) for line, depth in zip(lines, _depths(lines), strict=True)]
 
 
 def _lines(padded: Numbers) -> list[Numbers]:
@@ -98,12 +98,12 @@ def _steps(padded: Numbers) -> dict[int, int]:
     return follows
 
 
-def _add(follows: dict[int, int], width: int, rows: Places, columns: Places, begin: int, end: int) -> None:
+def _add(follows: dict[int, int], width: int, rows: PixelNumbers, columns: PixelNumbers, begin: int, end: int) -> None:
     numbers = (_crossing(width, rows, columns, side).tolist() for side in (begin, end))
     follows.update(zip(*numbers, strict=True))
 
 
-def _crossing(width: int, rows: Places, columns: Places, side: int) -> npt.NDArray[np.int64]:
+def _crossing(width: int, rows: PixelNumbers, columns: PixelNumbers, side: int) -> npt.NDArray[np.int64]:
     """Number the sides of squares: even between a pixel and the one right of it, odd and the one below it."""
     rows = rows + (side == _BOTTOM)
     columns = columns + (side == _RIGHT)

@@ -21,7 +21,7 @@ Points = list[list[float]]
 
 @dataclass(frozen=True)
 class FileShape:
-    """One closed spline and its keys."""
+    """Holds one closed spline and its keys."""
 
     name: str
     hole: bool
@@ -31,7 +31,7 @@ class FileShape:
     keys: dict[int, Points]
 
     def at(self, frame: int) -> Points:
-        """Where the points are on a frame; before the first key and after the last one, where they are on it."""
+        """Return where the points are on a frame; before the first key and after the last one, where they are on it."""
         before = max((each for each in self.keys if each <= frame), default=min(self.keys))
         after = min((each for each in self.keys if each >= frame), default=max(self.keys))
         if before == after:
@@ -45,7 +45,7 @@ class FileShape:
 
 @dataclass(frozen=True)
 class ShapeFile:
-    """All shapes of a shot, islands before the holes in them."""
+    """Holds all shapes of a shot, islands before the holes in them."""
 
     width: int
     height: int
@@ -54,7 +54,7 @@ class ShapeFile:
     shapes: list[FileShape]
 
     def keyed(self) -> list[int]:
-        """The frames on which any shape has a key."""
+        """Return the frames on which any shape has a key."""
         return sorted({frame for shape in self.shapes for frame in shape.keys})
 
 

@@ -18,20 +18,20 @@ DISC_FROM = 1004
 
 
 def disc(x: float, y: float, radius: float, fade: float = 1.0) -> npt.NDArray[np.float32]:
-    """A disc with a straight fade of so many pixels around its edge."""
+    """Draw a disc with a straight fade of so many pixels around its edge."""
     rows, columns = np.mgrid[: SIZE.height, : SIZE.width] + 0.5
     return np.clip(0.5 + (radius - np.hypot(columns - x, rows - y)) / fade, 0, 1).astype(np.float32)
 
 
 def alpha_of(frame: int) -> npt.NDArray[np.float32]:
-    """The ring moves by 3 pixels a frame and grows; the disc is there from DISC_FROM on."""
+    """Draw the ring, which moves by 3 pixels a frame and grows, and the disc from DISC_FROM on."""
     step = frame - FRAMES[0]
     ring = disc(50 + 3 * step, 60, 30 + step, fade=4.0) - disc(50 + 3 * step, 60, 12)
     return np.maximum(ring, disc(135, 25, 12)) if frame >= DISC_FROM else ring
 
 
 def shapes(rules: ShapeRules | None = None) -> MadeShapes:
-    """The shapes of these alphas."""
+    """Make the shapes of these alphas."""
     rules = rules or ShapeRules()
     kept, left_out = follow_outlines(((frame, alpha_of(frame)) for frame in FRAMES), AlphaFlow(alpha_of), rules)
     made = tuple(shape_of(number, track, alpha_of, rules) for number, track in enumerate(kept, start=1))

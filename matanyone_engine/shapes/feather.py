@@ -14,6 +14,8 @@ import numpy.typing as npt
 from matanyone_engine.shapes.shape import CENTRE, LEFT, RIGHT, Numbers, area, pieces
 
 _STEPS = 6
+_BORDER = 1.0
+"""Pixels from the picture's border within which an edge is taken to be hard."""
 _PIXEL = 1.0
 """Pixels over which even a hard edge fades, since a pixel is covered in part; they are no feather."""
 
@@ -28,8 +30,15 @@ def widths(alpha: npt.NDArray[np.float32], points: Numbers, most: float) -> Numb
     around = np.concatenate([np.roll(line, 1, axis=0)[:, _STEPS // 2 : -1], line[:, : _STEPS // 2 + 1]], axis=1)
     places = (around - 0.5).astype(np.float32)  # remap counts from the middles of pixels
     there = cv2.remap(slope, places[..., 0], places[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    there = np.where(_at_border(around, alpha.shape), 1.0, there)
     fades = 1 / np.maximum(there.mean(axis=1), 1 / (most + _PIXEL))
     return np.asarray(np.sqrt(np.maximum(fades**2 - _PIXEL**2, 0.0)).clip(0, most), np.float64)
+
+
+def _at_border(places: Numbers, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    """Return which places (..., 2) are on the picture's border, where an outline ends and the subject may go on."""
+    near = (places < _BORDER) | (places > np.array([shape[1], shape[0]]) - _BORDER)
+    return np.asarray(near.any(axis=-1))
 
 
 def inwards(points: Numbers, by: Numbers) -> Numbers:

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from shaped import DISC_FROM, FRAMES, SIZE, alpha_of, disc, shapes
 
-from matanyone_engine.shapes.build import ShapeRules, follow_outlines
+from matanyone_engine.shapes.build import ShapeRules, follow_outlines, shape_of
 from matanyone_engine.shapes.draw import drawn
 from matanyone_engine.shapes.fit import WORST, fitted, score
 from matanyone_engine.shapes.keys import distances
 from matanyone_engine.shapes.nuke import point_keys, smooth, straight
 from matanyone_engine.shapes.outline import outlines
-from matanyone_engine.shapes.shape import CENTRE, LEFT, RIGHT, area, bernstein
+from matanyone_engine.shapes.shape import CENTRE, LEFT, RIGHT, ShapeSet, area, bernstein
 
 
 def radii(line: np.ndarray, x: float, y: float) -> np.ndarray:
@@ -105,6 +105,16 @@ def test_smooth_points_have_their_handles_on_one_line() -> None:
     back, ahead = key.points[:, CENTRE] - key.points[:, LEFT], key.points[:, RIGHT] - key.points[:, CENTRE]
     crossed = back[:, 0] * ahead[:, 1] - back[:, 1] * ahead[:, 0]
     assert np.abs(crossed / np.hypot(*back.T) / np.hypot(*ahead.T)).max() < 1e-6
+
+
+def test_a_shape_that_touches_the_border_is_hard_there() -> None:
+    alpha = np.zeros(SIZE, np.float32)
+    alpha[60:, :80] = np.clip((80 - np.arange(80) - 0.5) / 6, 0, 1)
+    (track,), _ = follow_outlines([(1, alpha)], lambda _, places: places, ShapeRules())
+    shape = shape_of(1, track, lambda _: alpha, ShapeRules())
+    again = drawn(ShapeSet(SIZE.resolution, (1,), (shape,), 0.5), 1)
+    assert again[-1, 2:60].min() > 0.9
+    assert again[62:118, 0].min() > 0.7
 
 
 def test_small_outlines_that_come_and_go_are_left_out_and_counted() -> None:

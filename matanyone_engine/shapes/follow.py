@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -209,10 +208,3 @@ def _strictly(places: Numbers) -> Numbers:
     risen = np.clip(np.maximum.accumulate(places), places[0], places[-1]) - places[0]
     evenly = np.linspace(0, whole, len(places))
     return np.asarray(places[0] + risen + 1e-3 * (evenly - risen))
-
-
-def in_order(track: OutlineTrack) -> bool:
-    """Return whether the marks of every frame rise, which all else relies on."""
-    return all((np.diff(places) > 0).all() for places in track.places) and all(
-        after == before + 1 for before, after in pairwise(track.frames)
-    )

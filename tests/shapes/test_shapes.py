@@ -10,6 +10,7 @@ from shaped import DISC_FROM, FRAMES, SIZE, alpha_of, disc, shapes
 from matanyone_engine.shapes.build import ShapeRules, follow_outlines, shape_of
 from matanyone_engine.shapes.draw import drawn
 from matanyone_engine.shapes.fit import WORST, fitted, score
+from matanyone_engine.shapes.flow import AlphaFlow
 from matanyone_engine.shapes.keys import distances
 from matanyone_engine.shapes.nuke import point_keys, smooth, straight
 from matanyone_engine.shapes.outline import outlines
@@ -125,6 +126,15 @@ def test_small_outlines_that_come_and_go_are_left_out_and_counted() -> None:
     kept, left_out = follow_outlines(numbered, lambda frame, places: places, ShapeRules())
     assert [len(track.frames) for track in kept] == [len(FRAMES)]
     assert left_out == 1
+
+
+def test_marks_stay_in_order_and_on_the_same_part() -> None:
+    numbered = [(frame, disc(40 + 4 * frame, 60, 30) - disc(40 + 4 * frame + 30, 60, 12)) for frame in range(8)]
+    alphas = dict(numbered)
+    (track,), _ = follow_outlines(numbered, AlphaFlow(alphas.__getitem__), ShapeRules())
+    assert all((np.diff(places) > 0).all() for places in track.places)
+    first, last = (track.points(number, track.places[number]) for number in (0, 7))
+    assert np.hypot(*(last - first - (28, 0)).T).mean() < 2
 
 
 def test_a_missing_frame_ends_a_shape_and_begins_another() -> None:

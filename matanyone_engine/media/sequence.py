@@ -333,6 +333,7 @@ def _match_pattern(path: Path, token: re.Match[str]) -> FrameSequence:
     if padding is None:
         padding = _padding_on_disk(path, numbers)
     frames = {int(number) for number in numbers if frame_text(int(number), padding) == number}
+    _refuse_to_begin_late(path, numbers, frames)
     if declared is not None:
         frames &= set(declared)
     if not frames:
@@ -342,6 +343,17 @@ def _match_pattern(path: Path, token: re.Match[str]) -> FrameSequence:
             action="Check the name, and write as many # as the frame numbers have digits.",
         )
     return FrameSequence(folder, prefix, padding, suffix, tuple(sorted(frames)), declared)
+
+
+def _refuse_to_begin_late(path: Path, numbers: Sequence[str], frames: set[int]) -> None:
+    """Refuse '##' for 8, 9, 10: the frames with fewer digits would be left out, and nobody would miss them."""
+    shorter = {int(number) for number in numbers} - frames
+    if frames and shorter and len(_by_padding(list(numbers))) == 1 and min(frames) - 1 in shorter:
+        raise FrameRangeError(
+            expected=f"as many # in {path.name!r} as the shortest frame number has digits",
+            came=f"files with fewer digits right before frame {min(frames)}: {_name_frames(sorted(shorter))}",
+            action="Write one #, which takes them all, or move those files to another folder.",
+        )
 
 
 def _numbers_between(folder: Path, prefix: str, suffix: str) -> list[str]:

@@ -107,6 +107,16 @@ def test_more_digits_than_the_padding_are_the_same_sequence(tmp_path: Path) -> N
     assert find_sequence(tmp_path / "p.####.exr").frames == (9998, 9999, 10000)
 
 
+def test_a_pattern_that_would_leave_out_the_first_frames_is_refused(tmp_path: Path) -> None:
+    """8, 9, 10 without padding, and ## written by habit: the plate would begin at 10, and nothing would be missing."""
+    make_files(tmp_path, *(f"p.{frame}.exr" for frame in (8, 9, 10, 11)))
+    assert find_sequence(tmp_path / "p.#.exr").frames == (8, 9, 10, 11)
+    with pytest.raises(FrameRangeError, match=r"before frame 10: 2 frames \(8-9\)"):
+        find_sequence(tmp_path / "p.##.exr")
+    (tmp_path / "p.9.exr").unlink()  # a stray file with fewer digits is not the beginning of the sequence
+    assert find_sequence(tmp_path / "p.##.exr").frames == (10, 11)
+
+
 def test_negative_frames_keep_sign_and_padding(tmp_path: Path) -> None:
     make_files(tmp_path, "p.-0002.exr", "p.-0001.exr", "p.0000.exr", "p.0001.exr")
     for text in (tmp_path, tmp_path / "p.####.exr", tmp_path / "p.-2-1#.exr"):

@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from rich.console import Console
 from rich.table import Table
 
+from matanyone_engine.cli.plain_console import PlainConsole
 from matanyone_engine.errors import Doubtful, EngineError
 from matanyone_engine.jobs.job_files import write_text
 from matanyone_engine.media.sequence import describe_frames
+from matanyone_engine.wire.text import page_text
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; background: #1c1c1c; color: #d7d7d7; margin: 2rem auto; max-width: 72rem }
@@ -66,7 +66,7 @@ def show_table(outcomes: list[Outcome]) -> None:
     table = Table(*_HEADINGS)
     for each in outcomes:
         table.add_row(*(cell.replace("[", r"\[") for cell in each.cells()))
-    Console(stderr=True, highlight=False, soft_wrap=True).print(table)
+    PlainConsole(stderr=True, highlight=False, soft_wrap=True).print(table)
 
 
 def write_page(path: Path, title: str, outcomes: list[Outcome]) -> Path:
@@ -74,8 +74,8 @@ def write_page(path: Path, title: str, outcomes: list[Outcome]) -> Path:
     counts = {state: sum(each.state == state for each in outcomes) for state in ("done", "look", "doubt", "failed")}
     summary = ", ".join(f'<span class="{state}">{count} {state}</span>' for state, count in counts.items() if count)
     text = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
-        f"<h1>{escape(title)}</h1><p>{summary}</p>{_table(outcomes)}{''.join(map(_figure, outcomes))}</html>\n"
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{page_text(title)}</title><style>{_STYLE}</style>'
+        f"<h1>{page_text(title)}</h1><p>{summary}</p>{_table(outcomes)}{''.join(map(_figure, outcomes))}</html>\n"
     )
     write_text(path, text)
     return path
@@ -88,13 +88,14 @@ def _table(outcomes: list[Outcome]) -> str:
 
 def _row(each: Outcome) -> str:
     name, *rest = each.cells()
-    linked = f'<a href="#{escape(name)}">{escape(name)}</a>' if each.picture else escape(name)
-    cells = "".join(f"<td>{cell}</td>" for cell in (linked, *map(escape, rest)))
+    linked = f'<a href="#{page_text(name)}">{page_text(name)}</a>' if each.picture else page_text(name)
+    cells = "".join(f"<td>{cell}</td>" for cell in (linked, *map(page_text, rest)))
     return f'<tr class="{each.state}">{cells}</tr>'
 
 
 def _figure(each: Outcome) -> str:
     if each.picture is None:
         return ""
-    name = escape(each.name)
-    return f'<figure id="{name}"><h2>{name}</h2><img src="{escape(each.picture.name)}" alt="{name}"></figure>'
+    name = page_text(each.name)
+    beside = PurePosixPath("/", each.picture.name).as_uri().removeprefix("file:///")  # take#2 is no place in a page
+    return f'<figure id="{name}"><h2>{name}</h2><img src="{beside}" alt="{name}"></figure>'

@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from matanyone_engine.cli.plain_console import PlainConsole
 from matanyone_engine.errors import BadResult, EngineError, WeightsNotFound
 from matanyone_engine.matting.self_test import MODEL, TOLERANCE, run_self_test
 from matanyone_engine.model.device import FORMS, choose_device, device_count
@@ -161,7 +161,7 @@ def _show(report: dict[str, Any]) -> None:
     verdict = "[green]passed[/]" if test["passed"] else "[red]FAILED[/]"
     figure = "" if test["difference"] is None else f", difference {test['difference']:.1e}"
     table.add_row("self-test", f"{verdict} on {test['device']}{figure}")
-    Console(highlight=False).print(table)
+    PlainConsole(highlight=False).print(table)
 
 
 def _precision_line(measured: dict[str, Any] | None) -> str:

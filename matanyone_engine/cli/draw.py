@@ -6,9 +6,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import track
 
+from matanyone_engine.cli.plain_console import PlainConsole
 from matanyone_engine.errors import SettingError
 from matanyone_engine.media.mattes import check_writable
 from matanyone_engine.training.data import BACKGROUNDS, pictures_in
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
     check_writable(args.data)
     backgrounds = args.data / BACKGROUNDS
     textures = pictures_in(backgrounds) if backgrounds.is_dir() else []
-    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    console = PlainConsole(stderr=True, highlight=False, markup=False, soft_wrap=True)
     numbers = [n for n in range(args.first, args.first + args.clips) if not is_written(root, n, args.length)]
     for number in track(numbers, "draw", console=console, disable=not console.is_terminal):
         write_clip(root, number, args.length, textures)

@@ -9,10 +9,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from matanyone_engine.atomic import whole_file
+from matanyone_engine.cli.plain_console import PlainConsole
 from matanyone_engine.errors import FrameRangeError, MaskError
 from matanyone_engine.media.masks import read_alpha
 from matanyone_engine.media.mattes import check_writable
@@ -109,7 +109,7 @@ def _print(scores: dict[int, FrameScores], mean: FrameScores, left: list[int]) -
     worst = max(scores, key=lambda frame: scores[frame].mad)
     for name, row in (("mean", mean), (f"worst: {worst}", scores[worst])):
         table.add_row(name, *(f"{getattr(row, column):.3f}" for column in COLUMNS))
-    console = Console(width=120)
+    console = PlainConsole(width=120)
     console.print(table)
     if left:
         console.print(f"These frames of the truth have no alpha and were not compared: {describe_frames(left)}.")

@@ -12,8 +12,8 @@ import re
 from pathlib import Path
 
 import zmq.auth
-from rich.console import Console
 
+from matanyone_engine.cli.plain_console import PlainConsole
 from matanyone_engine.cli.subcommands import add_subcommand
 from matanyone_engine.errors import SettingError
 
@@ -37,7 +37,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> None:
     """Make the keys and say what to do with them."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+    console = PlainConsole(stderr=True, highlight=False, soft_wrap=True, markup=False)
     if args.action == "new":
         _new(args.folder)
         console.print(f"serve   matanyone-engine serve --keys {args.folder} --data tcp://*:5555 --control tcp://*:5556")

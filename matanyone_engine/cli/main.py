@@ -9,6 +9,7 @@ Rules of this file:
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import sys
 from collections.abc import Sequence
@@ -16,7 +17,8 @@ from importlib import import_module
 
 from matanyone_engine.cli.exit_codes import BAD_INPUT, INTERRUPTED, MEANINGS, OK, OUT_OF_MEMORY, exit_code
 from matanyone_engine.cli.lost_reader import silence
-from matanyone_engine.errors import EngineError, OutOfMemory
+from matanyone_engine.cli.terminal import plain_streams
+from matanyone_engine.errors import BadInput, EngineError, OutOfMemory
 from matanyone_engine.jobs.threads import sleep_while_waiting
 from matanyone_engine.version import __version__
 from matanyone_engine.wire.private import give_home
@@ -79,14 +81,17 @@ def _epilogue() -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code of the process."""
+    with plain_streams():
+        return _run(argv)
+
+
+def _run(argv: Sequence[str] | None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     sleep_while_waiting()
     give_home()
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     try:
-        options = _parser(arguments).parse_args(arguments)
-        options.run(options)
-        sys.stdout.flush()
+        _carry_out(_parser(arguments).parse_args(arguments))
     except BrokenPipeError:
         return _without_reader()
     except EngineError as error:
@@ -103,6 +108,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     return OK
+
+
+def _carry_out(options: argparse.Namespace) -> None:
+    """Run a command. Raises BadInput for a name that no file can have, whichever library noticed it."""
+    try:
+        options.run(options)
+        sys.stdout.flush()
+    except (OSError, UnicodeEncodeError) as error:
+        if not _is_of_a_name(error):
+            raise
+        raise _bad_name(error) from error
 
 
 def _without_reader() -> int:
@@ -145,6 +161,24 @@ def _sentence(error: EngineError) -> str:
         f"  expected  {error.expected}\n"
         f"  got       {error.came}\n"
         f"  do        {error.action}"
+    )
+
+
+def _is_of_a_name(error: OSError | UnicodeEncodeError) -> bool:
+    """Tell whether a path is at fault that no file can have, rather than the disk."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ELOOP, errno.ENAMETOOLONG)
+    return error.reason.startswith("surrogates")
+
+
+def _bad_name(error: OSError | UnicodeEncodeError) -> BadInput:
+    if isinstance(error, OSError):
+        came = f"{str(error.filename)[:200]!r}: {error.strerror}"
+        return BadInput(expected="a path that can be followed", came=came, action="Name the file by another path.")
+    return BadInput(
+        expected="names in UTF-8",
+        came=f"{error.object[:200]!a}, in which {error.object[error.start]!a} is a byte of another encoding",
+        action="Rename the file or folder: convmv -f latin1 -t utf8 does it for whole trees.",
     )
 
 

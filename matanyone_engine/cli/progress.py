@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from matanyone_engine.cli.plain_console import PlainConsole
 from matanyone_engine.jobs.run_events import FrameDone, HandFixed, Looking, StepDone, Unchanged
 from matanyone_engine.matting.confidence import DOUBTFUL
 from matanyone_engine.media.sequence import describe_frames
@@ -20,7 +21,7 @@ _HEARTBEAT = 10.0
 
 def plain_console() -> Console:
     """Return a console for a command's lines: it prints paths as they are and breaks no line."""
-    return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    return PlainConsole(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
 class MatteProgress:

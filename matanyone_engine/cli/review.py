@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from matanyone_engine.atomic import whole_file
+from matanyone_engine.cli.plain_console import PlainConsole
 from matanyone_engine.errors import OutputError, SettingError
 from matanyone_engine.media.mattes import check_writable
 from matanyone_engine.media.sequence import describe_frames
@@ -64,7 +65,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> None:
     """Find the run, look through it and write the page."""
-    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    console = PlainConsole(stderr=True, highlight=False, markup=False, soft_wrap=True)
     _check(args)
     found = find_run(args.run_files)
     out = args.out or next(iter(found.files.values()))[0].parent / "review.html"

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import platformdirs
-from rich.console import Console
 
 from matanyone_engine.cli.device_options import add_computing
+from matanyone_engine.cli.plain_console import PlainConsole
 from matanyone_engine.cli.signals import graceful_stop
 from matanyone_engine.engine.access import Access
 from matanyone_engine.engine.engine import EngineSettings, Figures
@@ -151,7 +151,7 @@ def _add_watching(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Open the sockets, say where they are, and serve."""
     keep_freed_memory()
-    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    console = PlainConsole(stderr=True, highlight=False, markup=False, soft_wrap=True)
     file = args.connection or default_path()
     page = None if args.metrics is None else _metrics(args.metrics)
     server = _server(args, file, None if page is None else page.publish)

@@ -8,12 +8,13 @@ import dataclasses
 import json
 import time
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from matanyone_engine.cli.engines import add_connection, connected
+from matanyone_engine.cli.plain_console import PlainConsole
 from matanyone_engine.client.client import EngineClient
 from matanyone_engine.wire import messages as say
 
@@ -31,7 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> None:
     """Ask the engine and show its answer."""
-    console = Console(highlight=False)
+    console = PlainConsole(highlight=False)
     with connected(args) as client:
         if args.json:
             report, sessions = _asked(client)

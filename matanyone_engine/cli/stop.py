@@ -7,9 +7,9 @@ import argparse
 import time
 
 import psutil
-from rich.console import Console
 
 from matanyone_engine.cli.engines import add_connection, client_keys, connected
+from matanyone_engine.cli.plain_console import PlainConsole
 from matanyone_engine.client.launcher import is_alive
 from matanyone_engine.errors import EngineUnreachable
 from matanyone_engine.wire import messages as say
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
                 action="See what it is doing with matanyone-engine status.",
             )
         time.sleep(0.05)
-    Console(stderr=True, highlight=False).print(
+    PlainConsole(stderr=True, highlight=False).print(
         f"ended   The engine (process {connection.pid}) has ended; its sessions are on disk."
     )
 

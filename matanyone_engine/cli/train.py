@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from matanyone_engine.cli.plain_console import PlainConsole
 from matanyone_engine.cli.signals import graceful_stop
 from matanyone_engine.errors import Interrupted, SettingError
 from matanyone_engine.media.mattes import check_writable
@@ -87,7 +88,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> None:
     """Check the options, train and report."""
-    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    console = PlainConsole(stderr=True, highlight=False, markup=False, soft_wrap=True)
     stage = chosen_stage(args)
     check_writable(args.out)
     if args.threads is not None:

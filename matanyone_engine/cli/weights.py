@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Column, Table
 
+from matanyone_engine.cli.plain_console import PlainConsole
 from matanyone_engine.cli.subcommands import add_subcommand
 from matanyone_engine.errors import EngineError, Interrupted, LicenceRefused, SettingError, WeightsNotFound
 from matanyone_engine.model.fetch import FetchProgress as Report
@@ -111,7 +111,7 @@ def run_list(args: argparse.Namespace) -> None:
         paid = "yes" if model.commercial else "[yellow]no[/]"
         licence = model.licence if policy.allows(model.licence) else f"{model.licence}\n[red]refused by policy[/]"
         table.add_row(f"[bold]{model.name}[/]\n{model.title}", licence, paid, _megabytes(model.size), _place(model))
-    console = Console()
+    console = PlainConsole()
     console.print(table)
     for name in missing:
         console.print(f"To get {name}: matanyone-engine weights fetch {name}", highlight=False, soft_wrap=True)
@@ -238,7 +238,7 @@ def _progress(model: Model) -> Iterator[Report]:
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=PlainConsole(stderr=True)) as bar:
         task = bar.add_task(model.name, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
@@ -254,7 +254,7 @@ def run_verify(args: argparse.Namespace) -> None:
     if args.json:
         print(json.dumps(rows, indent=2))
     else:
-        Console().print(_verdicts(rows))
+        PlainConsole().print(_verdicts(rows))
     for _, problem in reports:
         if problem:
             raise problem

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from matanyone_engine.errors import FrameRangeError, PlateError, SettingError
+from matanyone_engine.errors import BadInput, FrameRangeError, PlateError, SettingError
 
 READABLE_SUFFIXES = frozenset(
     {".exr", ".png", ".tif", ".tiff", ".jpg", ".jpeg", ".dpx", ".cin", ".tga", ".bmp", ".hdr", ".jp2", ".jxl", ".webp"}
@@ -205,10 +205,14 @@ def find_sequence(text: str | Path) -> FrameSequence:
 
 def check_name(path: Path) -> None:
     """Raise PlateError for a path that is no UTF-8, such as a folder that was named in Latin-1: no library opens it."""
+    _check_utf8(path, PlateError)
+
+
+def _check_utf8(path: Path, refusal: type[BadInput]) -> None:
     try:
         str(path).encode("utf-8")
     except UnicodeEncodeError as error:
-        raise PlateError(
+        raise refusal(
             expected="a path in UTF-8",
             came=f"{str(path)!a}, in which {str(path)[error.start]!a} is a byte of another encoding",
             action="Rename the file or folder: convmv -f latin1 -t utf8 does it for whole trees.",
@@ -476,9 +480,10 @@ class OutputPattern:
     def parse(cls, text: str | Path) -> OutputPattern:
         """Read 'out/alpha.####.exr', with #, #### or %04d; without an image suffix '.exr' is added.
 
-        Raises SettingError for a folder, and for a format that alphas are not written in.
+        Raises SettingError for a folder, for a format that alphas are not written in, and for a name that is no UTF-8.
         """
         path = Path(text)
+        _check_utf8(path, SettingError)
         if str(text).endswith(("/", "\\")) or path.is_dir() or not path.name:
             raise SettingError(
                 expected="a file name for the alphas, such as out/alpha.####.exr",

@@ -12,7 +12,6 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
-from html import escape
 from importlib.resources import files
 
 from matanyone_engine.matting.confidence import DOUBTFUL
@@ -20,6 +19,7 @@ from matanyone_engine.media.preview import percent as in_percent
 from matanyone_engine.media.sequence import describe_frames
 from matanyone_engine.review.plots import Axis, confidence_plot, coverage_plot, flicker_plot, heat
 from matanyone_engine.review.review import REASONS, ObjectOnFrame, Pictures, Review, Stretch, Track
+from matanyone_engine.wire.text import page_text
 
 _SIGNALS = {
     "edge": "edge width",
@@ -55,7 +55,7 @@ def page(review: Review) -> str:
         '<meta http-equiv="Content-Security-Policy" content="'
         "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n"
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(review.title)} - review</title>\n<style>{_asset('page.css')}</style>\n</head>\n<body>\n"
+        f"<title>{page_text(review.title)} - review</title>\n<style>{_asset('page.css')}</style>\n</head>\n<body>\n"
         + "\n".join(parts)
         + "\n</body>\n</html>\n"
     )
@@ -67,7 +67,7 @@ def _asset(name: str) -> str:
 
 def _picture(data: bytes, alt: str = "", name: str = "") -> str:
     named = f' class="{name}"' if name else ""
-    return f'<img{named} alt="{escape(alt)}" src="{_uri(data)}">'
+    return f'<img{named} alt="{page_text(alt)}" src="{_uri(data)}">'
 
 
 def _uri(data: bytes) -> str:
@@ -80,17 +80,17 @@ def _uri(data: bytes) -> str:
 def _header(review: Review) -> str:
     made = review.made
     facts = [
-        f"frames <b>{escape(describe_frames(review.frames))}</b>",
-        f"objects <b>{escape(', '.join(track.name for track in review.tracks))}</b>",
+        f"frames <b>{page_text(describe_frames(review.frames))}</b>",
+        f"objects <b>{page_text(', '.join(track.name for track in review.tracks))}</b>",
         *(
-            f"{word} <b>{escape(made[key])}</b>"
+            f"{word} <b>{page_text(made[key])}</b>"
             for word, key in (("model", "model"), ("size", "computed"))
             if key in made
         ),
-        *([f"run <b>{escape(review.state)}</b>"] if review.state else []),
+        *([f"run <b>{page_text(review.state)}</b>"] if review.state else []),
     ]
     return (
-        f"<header><div><h1>{escape(review.title)}</h1>"
+        f"<header><div><h1>{page_text(review.title)}</h1>"
         f'<p class="facts">{" &nbsp; ".join(facts)}</p><p class="verdict">{_verdict(review)}</p></div>'
         '<div><button class="tool" id="theme" title="light or dark (T)">light</button> '
         '<button class="tool" id="help" title="keys (?)">?</button></div></header>'
@@ -113,7 +113,7 @@ def _verdict(review: Review) -> str:
     count = len(review.stretches)
     return (
         f"<b>Look at {count} {'stretch' if count == 1 else 'stretches'}</b>, {len(doubtful)} of {len(review.frames)} "
-        f"frames; first at {_jump(worst.worst)}, where {escape(REASONS.get(worst.why, worst.why))} "
+        f"frames; first at {_jump(worst.worst)}, where {page_text(REASONS.get(worst.why, worst.why))} "
         f"{_pill(worst.confidence)}"
     )
 
@@ -137,7 +137,7 @@ def _now(review: Review) -> str:
     """Return what stands beside the worst frame before the script runs."""
     frame = review.worst[0]
     lines = "".join(
-        f'<div class="object"><b>{escape(track.name)}</b> {_pill(track.frames[frame].confidence)}</div>'
+        f'<div class="object"><b>{page_text(track.name)}</b> {_pill(track.frames[frame].confidence)}</div>'
         for track in review.tracks
     )
     return f'<div class="number">{frame}</div>{lines}'
@@ -175,7 +175,7 @@ def _track(track: Track, axis: Axis, review: Review) -> str:
         _row("flicker", f'<div class="plot flicker">{flicker_plot(track, axis, most)}{_most(100 * most)}</div>'),
         _row("area", f'<div class="plot coverage">{coverage_plot(track, axis)}</div>'),
     )
-    return f'<div class="track"><h3>{escape(track.name)}{least}</h3>{"".join(rows)}</div>'
+    return f'<div class="track"><h3>{page_text(track.name)}{least}</h3>{"".join(rows)}</div>'
 
 
 def _keys(track: Track) -> str:
@@ -194,14 +194,14 @@ def _cards(review: Review) -> str:
 def _card(review: Review, frame: int) -> str:
     pictures = review.pictures[frame]
     track, seen = _least_sure(review.tracks, frame)
-    name = f"{escape(track.name)}: " if len(review.tracks) > 1 else ""
+    name = f"{page_text(track.name)}: " if len(review.tracks) > 1 else ""
     shown = _picture(pictures.checker, f"frame {frame} over a checker", "checker") if pictures.checker else ""
     shown += _picture(pictures.alpha, f"alpha of frame {frame}", "alpha")
     alone = "" if pictures.checker else " alone"
     return (
         f'<button class="card" data-frame="{frame}"><div class="pair{alone}">{shown}</div>'
         f'<div class="words"><b>{frame}</b><span></span>{_pill(seen.confidence)}'
-        f"<span>{name}{escape(_reason(seen))}</span></div></button>"
+        f"<span>{name}{page_text(_reason(seen))}</span></div></button>"
     )
 
 
@@ -236,28 +236,30 @@ def _stretch_row(stretch: Stretch) -> str:
     key = f"--mask {name}fix.{stretch.worst}.exr@{stretch.worst}"
     frames = describe_frames(range(stretch.first, stretch.last + 1))
     return (
-        f'<tr><td class="n">{frames}<td>{escape(stretch.object)}<td class="n">{_pill(stretch.confidence)} at '
-        f"{_jump(stretch.worst)}<td>{escape(REASONS.get(stretch.why, stretch.why))}"
-        f"<td>a mask drawn there: the same command with <code>{escape(key)}</code></tr>"
+        f'<tr><td class="n">{frames}<td>{page_text(stretch.object)}<td class="n">{_pill(stretch.confidence)} at '
+        f"{_jump(stretch.worst)}<td>{page_text(REASONS.get(stretch.why, stretch.why))}"
+        f"<td>a mask drawn there: the same command with <code>{page_text(key)}</code></tr>"
     )
 
 
 def _remarks(review: Review) -> str:
     """List warnings, what could not be found, the keys, and how the alphas were made."""
     remarks = [
-        f"{escape(words)}: {', '.join(_jump(n) for n in frames[:6])}{_and_more(frames)}"
+        f"{page_text(words)}: {', '.join(_jump(n) for n in frames[:6])}{_and_more(frames)}"
         for words, frames in review.warnings.items()
     ]
-    remarks += [escape(note) for note in review.notes]
-    remarks += [f"{escape(track.name)}: {_keys(track)}; {_passes(track, review.frames)}" for track in review.tracks]
-    rows = "".join(f"<tr><th>{escape(key)}<td><code>{escape(value)}</code></tr>" for key, value in review.made.items())
+    remarks += [page_text(note) for note in review.notes]
+    remarks += [f"{page_text(track.name)}: {_keys(track)}; {_passes(track, review.frames)}" for track in review.tracks]
+    rows = "".join(
+        f"<tr><th>{page_text(key)}<td><code>{page_text(value)}</code></tr>" for key, value in review.made.items()
+    )
     listed = "".join(f"<li>{words}</li>" for words in remarks)
     made = f"<details><summary>How it was made</summary><table>{rows}</table></details>" if rows else ""
     return f'<section aria-label="notes"><h2>Notes</h2><ul>{listed}</ul>{made}</section>'
 
 
 def _and_more(frames: Sequence[int]) -> str:
-    return f" ... ({escape(describe_frames(frames))})" if len(frames) > 6 else ""
+    return f" ... ({page_text(describe_frames(frames))})" if len(frames) > 6 else ""
 
 
 def _passes(track: Track, frames: Sequence[int]) -> str:
@@ -278,7 +280,7 @@ def _passes(track: Track, frames: Sequence[int]) -> str:
 
 
 def _footer(review: Review) -> str:
-    version = escape(review.made.get("version", ""))
+    version = page_text(review.made.get("version", ""))
     return (
         f"<footer>Confidence says where to look first; it is no measure of error. MatAnyone Engine {version}, made by "
         "matanyone-engine review; this page holds everything it shows.</footer>"

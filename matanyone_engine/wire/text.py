@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import re
 from typing import Any, TypeVar
 
@@ -21,6 +22,19 @@ def is_plain(text: str) -> bool:
 def printable(text: str) -> str:
     """Return the text with every character that must not be shown written as its code: a newline becomes \\x0a."""
     return _UNFIT.sub(lambda found: ascii(found[0])[1:-1] if ord(found[0]) > 0x9F else f"\\x{ord(found[0]):02x}", text)
+
+
+def printable_lines(text: str) -> str:
+    """Return a text of several lines for a terminal: lines and tabs stay, and what must not be shown becomes \\u001b.
+
+    Codes are written as in JSON, so that a line of JSON stays one.
+    """
+    return _UNFIT.sub(lambda found: found[0] if found[0] in "\n\t" else f"\\u{ord(found[0]):04x}", text)
+
+
+def page_text(text: str) -> str:
+    """Return a text for an HTML page, on which neither its markup nor its control characters count."""
+    return html.escape(printable_lines(text))
 
 
 def printable_fields(value: T) -> T:

@@ -100,7 +100,7 @@ class Claim:
     """Holds some frames of an output while a run computes them: `with Claim(sidecars, frames) as claim`."""
 
     def __init__(self, sidecars: Sidecars, frames: tuple[int, ...]) -> None:
-        self._papers, self._path = sidecars, sidecars.claim
+        self._sidecars, self._path = sidecars, sidecars.claim
         self._owner = Owner.me(frames)
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="claim", daemon=True)
@@ -144,7 +144,7 @@ class Claim:
 
     def _refuse_overlap(self) -> None:
         """Refuse frames that another claim has. Our own stands already, so that of two workers one sees the other."""
-        for path in self._papers.claims():
+        for path in self._sidecars.claims():
             owner = _read(path)
             if path == self._path or owner is None or not set(owner.frames) & set(self._owner.frames):
                 continue

@@ -214,7 +214,7 @@ def test_a_folder_or_file_with_an_equals_sign_is_no_object(
         assert asked["keys"] == ()
 
 
-def test_keys_objects_and_holdouts_on_the_command_line(shot: Shot, capsys: pytest.CaptureFixture[str]) -> None:
+def test_keys_objects_and_constraint_masks_on_the_command_line(shot: Shot, capsys: pytest.CaptureFixture[str]) -> None:
     garbage = np.zeros((HEIGHT, WIDTH, 1), np.float32)
     garbage[:, :20] = 1.0
     write_image(shot.folder / "garbage.exr", garbage, ("Y",), oiio.FLOAT)

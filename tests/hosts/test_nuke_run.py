@@ -296,7 +296,7 @@ def test_negative_frames(host: Host, engine: Engine, folder: Path) -> None:
     assert list(alphas(host.folder(node))) == ["alpha.-0001.exr", "alpha.-0002.exr", "alpha.0000.exr", "alpha.0001.exr"]
 
 
-def test_objects_become_layers_and_holdouts_hold(host: Host, engine: Engine, plate: Path, folder: Path) -> None:
+def test_objects_become_layers_and_constraint_masks_hold(host: Host, engine: Engine, plate: Path, folder: Path) -> None:
     for name in ("hero", "dog"):
         host.nuke.Layer(name, [f"{name}.alpha"])
     read = host.read(plate)
@@ -315,7 +315,7 @@ def test_objects_become_layers_and_holdouts_hold(host: Host, engine: Engine, pla
     held = host.matanyone(read, host.roto(read, {FIRST: SQUARE}), engine.file)
     held.setInput(3, nothing)
     assert host.matted(held).state == "finished", host.session.messages
-    assert pixels(host.folder(held) / f"alpha.{LAST}.exr")[24, 32] == 0, "the holdout is 1 there"
+    assert pixels(host.folder(held) / f"alpha.{LAST}.exr")[24, 32] == 0, "the outside mask is 1 there"
 
 
 def test_every_setting_reaches_the_engine(host: Host, engine: Engine, node: Any) -> None:

@@ -337,7 +337,7 @@ def test_objects_are_layers_and_a_missing_one_is_black(shot: Shot) -> None:
     assert read_image(shot.out / "a.1003.exr")[..., dog].any()
 
 
-def test_a_holdout_keeps_the_alpha_off_and_is_part_of_what_it_was_made_from(shot: Shot) -> None:
+def test_a_constraint_mask_keeps_the_alpha_off_and_is_part_of_what_it_was_made_from(shot: Shot) -> None:
     free = run(plan_matte(job(shot)), shot)
     garbage = np.zeros((48, 64, 1), np.float32)
     garbage[:, :32] = 1.0

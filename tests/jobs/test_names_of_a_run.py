@@ -154,7 +154,7 @@ def test_a_mask_s_content_changed(shot: Shot, again: Again) -> None:
 
 
 @pytest.mark.parametrize("side", ["inside", "outside"])
-def test_a_holdout_changed(shot: Shot, again: Again, side: str) -> None:
+def test_a_constraint_mask_changed(shot: Shot, again: Again, side: str) -> None:
     garbage = np.zeros((HEIGHT, WIDTH, 1), np.float32)
     garbage[:, :20] = 1.0
     write_image(shot.folder / "h.1006.exr", garbage, ("Y",), oiio.FLOAT)

@@ -218,7 +218,7 @@ def test_a_mask_outside_the_region_and_a_region_outside_the_plate_are_named(netw
 
 
 @pytest.mark.parametrize("working", [None, 48])
-def test_holdouts_hold_inside_a_region_and_do_not_reach_out_of_it(network: Any, working: int | None) -> None:
+def test_constraint_masks_hold_inside_a_region_and_do_not_reach_out_of_it(network: Any, working: int | None) -> None:
     shot, mask, inside = plates(2, 96, 160), disc(96, 160), torch.zeros(96, 160)
     inside[:, 100:140] = 1
     session = MattingSession(network, warm_up_passes=0, region="48,16,112,80", working_size=working)

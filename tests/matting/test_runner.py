@@ -336,7 +336,7 @@ def test_packing_loses_nothing() -> None:
         assert torch.equal(torch.from_numpy(unpacked(packed(plane))).view(torch.int32), plane.view(torch.int32))
 
 
-def test_a_holdout_holds_and_is_remembered(network: Any) -> None:
+def test_a_constraint_mask_holds_and_is_remembered(network: Any) -> None:
     """The alpha keeps to it, softly; and what follows differs from a run that was only trimmed afterwards."""
     left = torch.zeros(32, 48)
     left[:, :20], left[:, 20:24] = 1.0, 0.5
@@ -352,7 +352,7 @@ def test_a_holdout_holds_and_is_remembered(network: Any) -> None:
     assert float((left - inside).max()) <= 0
 
 
-def test_a_holdout_of_another_size_is_refused(network: Any) -> None:
+def test_a_constraint_mask_of_another_size_is_refused(network: Any) -> None:
     session = MattingSession(network, POLICY)
     with pytest.raises(MaskError, match="48x32"):
         session.seed(PLATES[1001], disc(32, 48), constraints=Constraints(inside=torch.zeros(4, 4)))

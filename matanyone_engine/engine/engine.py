@@ -86,6 +86,8 @@ _MEASURED_EVERY_S = 600.0
 """How often it is seen whether too much is on disk."""
 _TIDY_AFTER_S = 10.0
 """Seconds without work after which freed memory goes back to the system: a pause between two shots is shorter."""
+_TIDY_EVERY_S = 60.0
+"""While there is no work: messages that are refused take memory, too."""
 _GIVES_WAY = 5
 """Niceness of the pool's threads."""
 
@@ -381,7 +383,7 @@ class Engine:
         if unload is not None and idle > unload and self.worker.loaded:
             self._on_device(self.worker.unload, _log_only)
             self._in_pool(self._rest, _log_only)
-        elif idle > _TIDY_AFTER_S and self._tidied_at < self._busy_at:
+        elif idle > _TIDY_AFTER_S and (self._tidied_at < self._busy_at or now - self._tidied_at > _TIDY_EVERY_S):
             self._tidied_at = now
             self._on_device(self.worker.tidy, _log_only)
         return leave is None or min(idle, now - self._heard_at) <= leave

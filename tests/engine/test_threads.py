@@ -227,3 +227,32 @@ def test_processor_time_tells_who_works_from_who_waits() -> None:
         over.set()
     worker.join()
     waiter.join()
+
+
+def test_an_engine_without_work_gives_memory_back_now_and_then(
+    served: OnOneThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[float] = []
+    clock = time.monotonic()
+    monkeypatch.setattr(served.engine.worker, "tidy", lambda: given.append(clock))
+    begun = clock
+
+    def until(seconds: float) -> int:
+        nonlocal clock
+        with monkeypatch.context() as patched:
+            patched.setattr(time, "monotonic", lambda: clock)
+            while clock < begun + seconds:
+                clock += 1.0
+                served.engine.tick()
+        done = threading.Event()
+        served.engine._device_queue.put((done.set, lambda *_: None))
+        assert done.wait(60)
+        return len(given)
+
+    assert until(50) == 0, "nothing was computed since it started"
+    assert until(70) == 1, "messages that were refused may have left something"
+    served.engine._busy_at = clock
+    assert until(78) == 1, "the next shot may come at once"
+    assert until(84) == 2
+    assert until(140) == 2
+    assert until(160) == 3

@@ -21,6 +21,7 @@ from matanyone_engine.jobs.masks import (
     MaskReading,
     MaskSet,
     ObjectOptions,
+    check_constraint_masks,
     expanded,
     read_masks,
     subjects_of,
@@ -193,6 +194,7 @@ def outline_matte(job: MatteJob, source: PlateSource) -> Outline:
     run = _frames_between(source, (*(key.seed.frame for key in keys), *seen), job.missing)
     shot = Shot(run, subjects_of(keys, job.objects, pinned=job.pin_keys))
     for options in job.objects:
+        check_constraint_masks(options, source.frames)
         if options.guide:
             check_guide(options.guide, source.frames)
     held = frozenset(source for options in job.objects for source in options.constraints(run).values())

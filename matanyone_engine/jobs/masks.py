@@ -301,14 +301,20 @@ def _animated(pattern: str | None, frames: Sequence[int]) -> list[tuple[int, Mas
     if source.path.is_file():
         return [(frame, source) for frame in frames]
     found = find_sequence(source.path)
-    there = sorted(set(frames) & set(found.frames))
-    if not there:
-        raise MaskError(
-            expected=f"constraint masks on some of the frames {frames[0]} to {frames[-1]}",
-            came=f"none in {pattern!r}",
-            action="Give the mask files the frame numbers of the plate.",
-        )
-    return [(frame, source.at(found.path(frame))) for frame in there]
+    return [(frame, source.at(found.path(frame))) for frame in sorted(set(frames) & set(found.frames))]
+
+
+def check_constraint_masks(options: ObjectOptions, plate: Sequence[int]) -> None:
+    """Raise MaskError for inside or outside masks of which the plate has no frame; a part of it may well have none."""
+    for pattern in filter(None, (options.inside, options.outside)):
+        source = MaskSource.parse(pattern)
+        numbers = () if source.path.is_file() else find_sequence(source.path).frames
+        if numbers and not set(numbers) & set(plate):
+            raise MaskError(
+                expected=f"constraint masks on some of the plate's frames {describe_frames(plate)}",
+                came=f"{pattern!r} with the frames {describe_frames(numbers)}",
+                action="Give the mask files the frame numbers of the plate.",
+            )
 
 
 def prepared_mask(source: Path | MaskSource, plate: Resolution, grow: int, view: str | None = None) -> FloatImage:

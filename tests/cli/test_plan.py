@@ -6,9 +6,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+import OpenImageIO as oiio
 import pytest
-from shots import Shot, files, make_shot
+from shots import Shot, files, make_shot, read_image, write_image
 
+from matanyone_engine.cli.exit_codes import BAD_INPUT
 from matanyone_engine.cli.main import main
 
 
@@ -110,3 +113,34 @@ def test_an_altered_alpha_is_not_merged(shot: Shot, tmp_path: Path, capsys: pyte
     assert main(["merge", str(tmp_path / "sh010.plan.json")]) == 2
     assert "no such alpha for 1005" in capsys.readouterr().err
     assert main(["merge", str(job)]) == 2
+
+
+def test_a_segment_without_a_constraint_mask_of_its_own_runs_as_its_part_of_the_whole(
+    shot: Shot, tmp_path: Path
+) -> None:
+    """An inside mask on two frames of the first segment only; the others used to be refused for having none."""
+    out = read_image(shot.mask)
+    for frame in (1002, 1003):
+        write_image(tmp_path / f"out.{frame}.exr", (out < 0.5).astype(np.float32), ("Y",), oiio.FLOAT)
+    held = ["--outside", f"hero={tmp_path / 'out.####.exr'}"]
+    whole = saved(shot, tmp_path, *held, "--out", str(tmp_path / "whole" / "a.####.exr"))
+    assert main(["run", str(whole), "--cache", "0"]) == 0
+    job = saved(shot, tmp_path, *held, "--out", str(tmp_path / "parts" / "a.####.exr"))
+    assert main(["plan", str(job), "--segments", "3"]) == 0
+    plan = json.loads((tmp_path / "sh010.plan.json").read_text())
+    for each in plan["segments"]:
+        assert main(["run", str(tmp_path / each["file"]), "--cache", "0"]) == 0
+    assert main(["merge", str(tmp_path / "sh010.plan.json")]) == 0
+    assert files(tmp_path / "parts") == files(tmp_path / "whole")
+
+
+def test_constraint_masks_that_no_frame_of_the_plate_has_are_refused(
+    shot: Shot, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_image(tmp_path / "out.2002.exr", read_image(shot.mask), ("Y",), oiio.FLOAT)
+    held = ["--outside", str(tmp_path / "out.####.exr"), "--out", str(tmp_path / "never" / "a.####.exr")]
+    assert main(shot.arguments("--mask", f"{shot.mask}@1003", *held)) == BAD_INPUT
+    said = capsys.readouterr().err
+    assert "1001-1014" in said
+    assert "2002" in said
+    assert not (tmp_path / "never").exists()

@@ -31,7 +31,7 @@ def run(*command: object, fails: bool = False, **environment: str) -> str:
         text=True,
         check=False,
         env={**os.environ, **environment},
-        timeout=600,
+        timeout=1800,
     )
     assert (done.returncode != 0) == fails, done.stdout + done.stderr
     return done.stdout + done.stderr

@@ -20,7 +20,7 @@ from torch import Tensor
 from matanyone_engine.model.dims import STRIDE
 from matanyone_engine.sizes import Size
 
-LARGEST_ENLARGEMENT = 2
+LARGEST_ENLARGEMENT = 1.5
 """Computed pixels along a side of a small plate's pixel, at most: more would cost time and show nothing new."""
 
 
@@ -117,17 +117,18 @@ class Geometry:
 
         working_size: limits the shortest side in pixels; None is core_size. core_size: the shortest side that the
         network was made for (MatAnyone.core_size); smaller frames are enlarged to it within the limit, at most
-        LARGEST_ENLARGEMENT times. None is a network for any size, which never sees a frame enlarged.
+        LARGEST_ENLARGEMENT times, and every size is rounded to whole cells, because such a network has never seen
+        padding. None is a network for any size, which pads, and never sees a frame enlarged.
         """
-        shortest, limit = min(frame), core_size if working_size is None else working_size
-        if limit is not None and shortest > limit:
-            # Truncates in this order, as the published system does: 320 * 96 / 180 is 170.
-            return cls(frame, Size(*(int(side / shortest * limit) for side in frame)))
-        if core_size is not None and limit is not None:
-            larger = min(limit, core_size, LARGEST_ENLARGEMENT * shortest)
-            if larger > shortest:
-                return cls(frame, Size(*(round(side * larger / shortest) for side in frame)))
-        return cls(frame, frame)
+        shortest = min(frame)
+        if core_size is not None:
+            limit = core_size if working_size is None else working_size
+            enlarged = min(limit, core_size, round(LARGEST_ENLARGEMENT * shortest))
+            return cls(frame, _whole_cells(frame, min(limit, max(shortest, enlarged)) / shortest))
+        if working_size is None or shortest <= working_size:
+            return cls(frame, frame)
+        # Truncates in this order, as the published system does: 320 * 96 / 180 is 170.
+        return cls(frame, Size(*(int(side / shortest * working_size) for side in frame)))
 
     @property
     def scaled(self) -> bool:
@@ -211,3 +212,8 @@ class Geometry:
         slack = 0.5 * max(1.0, 1 / scale) if self.scaled else 0.0
         first, last = math.floor((start - slack) * scale), math.ceil((stop + slack) * scale)
         return max(0, first), min(self.frame[axis], last)
+
+
+def _whole_cells(frame: Size, scale: float) -> Size:
+    """Return the frame's size times the scale, each side rounded to whole cells."""
+    return Size(*(max(STRIDE, STRIDE * round(side * scale / STRIDE)) for side in frame))

@@ -60,9 +60,10 @@ def patches_of_clip(network: MatAnyone, samples: MattingSamples, rng: Rng) -> Re
     """Compose one clip, have the network matte it, and cut patches where its alpha or the true one has an edge."""
     clip = samples.shot(rng, FRAMES, PLATE)
     enlarged = 1.0 if rng.random() < _NOT_ENLARGED else float(rng.uniform(1.2, MOST_ENLARGED))
-    geometry = Geometry.of(PLATE, round(PLATE.height / enlarged))
+    working_size = round(PLATE.height / enlarged)
+    geometry = Geometry.of(PLATE, working_size, network.core_size)
     enlarged = PLATE.height / geometry.working.height
-    session = MattingSession(network, working_size=min(geometry.working), refine=False, hold_tolerance=None)
+    session = MattingSession(network, working_size=working_size, refine=False, hold_tolerance=None)
     cut: list[Tensor] = []
     for number, (plate, truth) in enumerate(zip(clip.plates, clip.alphas, strict=True)):
         if number:

@@ -120,22 +120,30 @@ def test_a_draft_is_refined_at_half_of_the_plates_size_and_enlarged(refiner: Ref
 @pytest.mark.parametrize(
     ("frame", "working_size", "core_size", "expected"),
     [
-        ((270, 480), None, 432, (432, 768)),
-        ((270, 480), 360, 432, (360, 640)),
-        ((270, 480), 720, 432, (432, 768)),
-        ((270, 480), 200, 432, (200, 355)),
-        ((270, 480), 270, 432, (270, 480)),
-        ((100, 90), None, 432, (200, 180)),
+        ((360, 640), None, 432, (432, 768)),
+        ((270, 480), None, 432, (400, 720)),
+        ((270, 480), 352, 432, (352, 624)),
+        ((360, 640), 720, 432, (432, 768)),
+        ((270, 480), 200, 432, (192, 352)),
+        ((272, 480), 272, 432, (272, 480)),
+        ((270, 480), 270, 432, (272, 480)),
+        ((96, 160), None, 432, (144, 240)),
+        ((5, 300), None, 432, (16, 480)),
+        ((858, 2048), None, 432, (432, 1024)),
         ((270, 480), None, None, (270, 480)),
         ((270, 480), 720, None, (270, 480)),
         ((1080, 1920), None, 432, (432, 768)),
         ((1080, 1920), 720, 432, (720, 1280)),
+        ((1080, 1920), 400, 432, (400, 704)),
+        ((1080, 1920), 400, None, (400, 711)),
     ],
 )
-def test_a_plate_smaller_than_a_network_was_made_for_is_enlarged_to_that(
+def test_a_network_with_a_core_size_sees_small_plates_enlarged_and_never_padding(
     frame: tuple[int, int], working_size: int | None, core_size: int | None, expected: tuple[int, int]
 ) -> None:
-    assert Geometry.of(Size(*frame), working_size, core_size).working == expected
+    geometry = Geometry.of(Size(*frame), working_size, core_size)
+    assert geometry.working == expected
+    assert core_size is None or geometry.padding == (0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("region", [None, "70,40,170,120"])
@@ -144,16 +152,16 @@ def test_an_enlarged_plate_is_answered_at_its_own_size(region: str | None) -> No
     torch.manual_seed(11)
     network = MatAnyone(replace(LITE, refiner_width=8)).eval().requires_grad_(requires_grad=False)
     torch.nn.init.normal_(network.refiner.head.weight, std=0.05)
-    small, mask = torch.rand(3, 160, 240), disc(160, 240, 40)
-    frame = Geometry.of(Size(160, 240), None, network.core_size)
-    assert frame.working == (320, 480)
+    small, mask = torch.rand(3, 160, 246), disc(160, 246, 40)
+    frame = Geometry.of(Size(160, 246), None, network.core_size)
+    assert frame.working == (240, 368)
     large = frame.shrink(small[None])[0]
     with inference():
         session = MattingSession(network, warm_up_passes=1, region=region)
         ours = session.seed(small, mask)
         large_mask = frame.shrink(mask[None, None])[0, 0]
-        theirs = MattingSession(network, warm_up_passes=1, working_size=320).seed(large, large_mask)
-    expected = F.interpolate(theirs[None, None], size=(160, 240), mode="bilinear", antialias=True)[0, 0]
+        theirs = MattingSession(network, warm_up_passes=1, working_size=240).seed(large, large_mask)
+    expected = F.interpolate(theirs[None, None], size=(160, 246), mode="bilinear", antialias=True)[0, 0]
     if region is None:
         assert float((ours - expected).abs().max()) < 1e-4
     else:
@@ -276,7 +284,8 @@ def test_an_alpha_says_what_the_network_computed() -> None:
     assert describe_density(Options(), hd, 432, learned=True) == "768x432 of 1920x1080, refined (learned)"
     draft = Options(working_size=288)
     assert describe_density(draft, hd, 432, learned=True) == "512x288 of 1920x1080, refined (learned) at 960x540"
-    assert describe_density(Options(), small, 432, learned=True) == "480x270, enlarged to 768x432, refined (learned)"
-    assert describe_density(Options(270), small, 432, learned=True) == "480x270, every pixel, refined (learned)"
-    assert describe_density(Options(), small, 432, learned=False) == "480x270, enlarged to 768x432"
+    assert describe_density(Options(), small, 432, learned=True) == "480x270, enlarged to 720x400, refined (learned)"
+    assert describe_density(Options(), small, 432, learned=False) == "480x270, enlarged to 720x400"
+    core = Resolution(768, 432)
+    assert describe_density(Options(), core, 432, learned=True) == "768x432, every pixel, refined (learned)"
     assert describe_density(Options(), small, None, learned=False) == "480x270, every pixel"

@@ -92,7 +92,7 @@ MODELS: dict[str, Model] = {
             dims=LITE,
             size=5_709_880,
             published=Fingerprint(
-                sha256="b50806d553fb1a311ca8780f1894bed90759ec202ab82e010279159c08e4bbe6", size=5_709_880
+                sha256="aa218061eb0efeaa79c7d929a8410e5132394ca9432b7ec79fdbc1215b6bcc15", size=5_709_880
             ),
             bundled="mini.safetensors",
             verified_fast=True,

@@ -125,7 +125,10 @@ class EnginePump:
             packets = []
             self._reconnect()
             self._foreign = error if error.code is Code.VERSION else None
+        run = self._transport.connection
         for channel, packet in packets:
+            if self._transport.connection != run:
+                break  # one of them led to a new run; the others still came from the last
             self._health.heard, self._health.lost, self._foreign = self._clock(), 0, None
             arrived.extend(self._received(channel, packet))
         self._keep_alive()

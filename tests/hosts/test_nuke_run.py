@@ -343,7 +343,7 @@ def test_every_setting_reaches_the_engine(host: Host, engine: Engine, node: Any)
     assert host.matted(node).state == "finished", host.session.messages
     alpha = pixels(host.folder(node) / f"alpha.{LAST}.exr")
     assert alpha[:, 16:48].any()
-    assert not alpha[:, :16].any()
+    assert not alpha[:, :8].any()  # the box covers whole cells of a plate that mini sees enlarged
 
 
 def test_the_engine_is_asked_who_it_is(host: Host, node: Any) -> None:
@@ -459,7 +459,7 @@ def test_distractors_keep_the_matte_off_them(host: Host, engine: Engine, plate: 
     host.nuke.Layer("double", ["double.alpha"])
     read = host.read(plate)
     mask = host.roto(read, {FIRST: SQUARE})
-    other = host.roto(read, {FIRST: [(x - 18, y) for x, y in SQUARE]})
+    other = host.roto(read, {FIRST: [(x - 6, y) for x, y in SQUARE]})
     both = host.nuke.nodes.Copy(inputs=[mask, other], from0="rgba.alpha", to0="double.alpha")
     node = host.matanyone(read, both, engine.file)
     assert host.matted(node).state == "finished", host.session.messages

@@ -168,5 +168,5 @@ def test_mini_at_half_size_is_nearer_to_the_truth_when_refined() -> None:
         scores[refines] = mean_scores(score(pairs))
     refined_, bilinear = scores[True], scores[False]
     assert refined_.mad < bilinear.mad
-    assert refined_.grad < 0.93 * bilinear.grad
+    assert refined_.grad < 0.96 * bilinear.grad  # a draft is refined at half of the plate's size only
     assert refined_.dtssd < bilinear.dtssd

@@ -244,7 +244,7 @@ def test_an_artist_s_box_that_cuts_the_subject_is_kept_and_said(mini: Any) -> No
 
 # -- following, on mini -----------------------------------------------------------------------------------------------
 
-HEIGHT, WIDTH, ACROSS = 256, 640, 36
+HEIGHT, WIDTH, ACROSS = 256, 640, 24
 
 
 def walk(frames: int, step: int = ACROSS, leap: int | None = None) -> tuple[list[torch.Tensor], torch.Tensor]:

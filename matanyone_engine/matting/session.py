@@ -104,9 +104,10 @@ class MattingSession:
         warm_up_passes: how often the seeded frame is predicted again after its first prediction; None is what suits the
         network's weights.
 
-        working_size: limit of the shortest side that is computed, in pixels; None computes at full size. Alphas come
-        back at the plate's size either way: refined from the plate (learned_refine.py where the weights hold a refiner,
-        else refine.py), or bilinearly without `refine`.
+        working_size: limit of the shortest side that is computed, in pixels; None is the network's own (core_size, to
+        which small plates are enlarged), and the plate's size for networks without one. Alphas come back at the plate's
+        size either way: refined from the plate (learned_refine.py where the weights hold a refiner, else refine.py), or
+        bilinearly without `refine`.
 
         region: what of the plate is computed, as a Region or in the words of Region.parse(); the alpha is 0 elsewhere.
 

@@ -52,9 +52,9 @@ def main() -> None:
         for plate in plates[1:]:
             for name, session in sessions.items():
                 rest[name].append(timed(session.advance, plate))
-        told = (f"{name} {median(rest[name]):.3f} s, first {first[name]:.2f} s" for name in ways)
+        told = [f"{name} {median(rest[name]):.3f} s, first {first[name]:.2f} s" for name in ways]
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-        print(f"{height} lines:", "; ".join(told), f"; peak {peak} MB", flush=True)
+        print(f"{height} lines:", "; ".join([*told, f"peak {peak} MB"]), flush=True)
 
 
 def enlarged(height: int, count: int) -> tuple[list[Tensor], Tensor]:

@@ -16,7 +16,6 @@ Rules of this file:
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import platform
 import re
@@ -26,10 +25,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from offline import SUMS, sha256
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 LOCK = HERE / "lock.txt"
-SUMS = "SHA256SUMS"
 NUKE_PYTHONS = ("3.9", "3.10", "3.11")
 """The Pythons of Nuke 14 to 17."""
 
@@ -150,15 +150,6 @@ def list_parts(folder: Path) -> None:
         tool = [sys.executable, "-m", "cyclonedx_py", "environment", "--output-reproducible", "--output-format=JSON"]
         about = [f"--pyproject={ROOT / 'pyproject.toml'}", f"--output-file={folder / 'sbom.cdx.json'}"]
         subprocess.run([*tool, *about, str(python)], check=True, timeout=600)
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _pip(*arguments: str) -> None:

@@ -58,7 +58,7 @@ def check_files() -> None:
     lines = (HERE / SUMS).read_text(encoding="utf-8").splitlines()
     listed = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
     there = {path.relative_to(HERE).as_posix() for path in HERE.rglob("*") if path.is_file()} - {SUMS}
-    damaged = sorted(name for name in there & set(listed) if _sha256(HERE / name) != listed[name])
+    damaged = sorted(name for name in there & set(listed) if sha256(HERE / name) != listed[name])
     faults = [
         ("damaged", damaged),
         ("missing", sorted(set(listed) - there)),
@@ -99,7 +99,8 @@ def say_what_comes_next(programs: Path) -> None:
         print(f"parts     {HERE / 'sbom.cdx.json'}")
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal digits."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         for block in iter(lambda: file.read(1 << 20), b""):

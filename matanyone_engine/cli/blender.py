@@ -12,8 +12,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from matanyone_engine.cli.addon_files import addon_folder
 from matanyone_engine.cli.subcommands import add_subcommand
-from matanyone_engine.errors import OutputError, SettingError
+from matanyone_engine.errors import OutputError
 
 TIME_LIMIT_S = 1800.0
 
@@ -41,24 +42,11 @@ def run(args: argparse.Namespace) -> None:
     """Build the zip; what the builder prints names it. Raises SettingError, OutputError."""
     out = args.out.absolute()
     wheels = (args.wheels or args.out / "wheels").absolute()
-    command = [sys.executable, str(extension_source() / "build.py"), f"--out={out}", f"--wheels={wheels}"]
+    source = addon_folder("blender_addon", "build.py", "Blender extension")
+    command = [sys.executable, str(source / "build.py"), f"--out={out}", f"--wheels={wheels}"]
     if subprocess.run(command, check=False, timeout=TIME_LIMIT_S).returncode:
         raise OutputError(
             expected="an extension that was built in " + str(out),
             came="a builder that failed, for the reason above",
             action="Without a network, give the wheels of pyzmq with --wheels, or take the zip of an offline bundle.",
         )
-
-
-def extension_source() -> Path:
-    """Return the folder of the extension: beside the package in a checkout, under share/ where it was installed."""
-    package = Path(__file__).resolve().parents[1]
-    shared = Path(sys.prefix) / "share" / "matanyone-engine"
-    for folder in (package.parent / "blender_addon", shared / "blender_addon"):
-        if (folder / "build.py").is_file():
-            return folder
-    raise SettingError(
-        expected="the files of the Blender extension beside this package",
-        came="a package without them",
-        action="Install matanyone-engine from its wheel or its checkout.",
-    )

@@ -18,6 +18,7 @@ import zipfile
 from pathlib import Path
 
 from matanyone_engine.atomic import whole_file
+from matanyone_engine.cli.addon_files import addon_folder
 from matanyone_engine.cli.subcommands import add_subcommand
 from matanyone_engine.client.vendor import copy_client
 from matanyone_engine.errors import OutputError, SettingError
@@ -72,19 +73,6 @@ def run(args: argparse.Namespace) -> None:
     print(f"next      add {target} to NUKE_PATH, or nuke.pluginAddPath({str(target)!r}) to your init.py")
 
 
-def plugin_source() -> Path:
-    """Return the folder of the add-on: beside the package in a checkout, under share/ where it was installed."""
-    package = Path(__file__).resolve().parents[1]
-    for folder in (package.parent / "nuke_plugin", Path(sys.prefix) / "share" / "matanyone-engine" / "nuke_plugin"):
-        if (folder / PACKAGE / "plan.py").is_file():
-            return folder
-    raise SettingError(
-        expected="the files of the Nuke add-on beside this package",
-        came="a package without them",
-        action="Install matanyone-engine from its wheel or its checkout.",
-    )
-
-
 def fitting_wheels(folder: Path) -> list[Path]:
     """Return one pyzmq wheel for each Python, for this system. Raises SettingError where there is none."""
     here = next(name for system, name in _PLATFORMS.items() if sys.platform.startswith(system))
@@ -109,7 +97,7 @@ def install(target: Path, wheels: list[Path]) -> list[str]:
     Raises SettingError, OutputError.
     """
     _check_ours(target)
-    source = plugin_source()
+    source = addon_folder("nuke_plugin", f"{PACKAGE}/plan.py", "Nuke add-on")
     try:
         target.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target, prefix=".matanyone-") as staging:

@@ -35,6 +35,16 @@ class Box(NamedTuple):
     def __str__(self) -> str:
         return f"{self.x0},{self.y0},{self.x1},{self.y1}"
 
+    def cut(self, x: Tensor) -> Tensor:
+        """Return the box's part of a map (..., H, W) of the plate, as a view of it."""
+        return x[..., self.y0 : self.y1, self.x0 : self.x1]
+
+    def placed(self, x: Tensor, full: Size) -> Tensor:
+        """Put a map of the box back into one of the plate's size, which is 0 around it; x itself where that is all."""
+        if x.shape[-2:] == full:
+            return x
+        return F.pad(x, (self.x0, full.width - self.x1, self.y0, full.height - self.y1))
+
 
 @dataclass(frozen=True)
 class Window:

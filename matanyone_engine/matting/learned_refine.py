@@ -52,7 +52,7 @@ def learned_refined(
         if size not in (working, full):
             larger = F.interpolate(plate, size=size, mode="bilinear", align_corners=False, antialias=True)
         alpha, seen = _step(refiner, alpha, seen, larger, _scaled(box, full, size)), larger
-    return alpha if alpha.shape[-2:] == full else _brought_to(full, alpha, box)
+    return alpha if alpha.shape[-2:] == full else _brought_to(alpha, full, box)
 
 
 def refined_size(working: Size, full: Size, core_size: int | None) -> Size:
@@ -79,16 +79,15 @@ def steps_between(working: Size, full: Size) -> Iterator[Size]:
     yield full
 
 
-def _brought_to(full: Size, alpha: Tensor, box: Box) -> Tensor:
+def _brought_to(alpha: Tensor, full: Size, box: Box) -> Tensor:
     """Bring an alpha (1, 1, h, w) bilinearly to the plate's size; outside of the box it is 0."""
     size = Size(*alpha.shape[-2:])
     if min(size) > min(full):
         smaller = F.interpolate(alpha, size=full, mode="bilinear", align_corners=False, antialias=True)
-        inside = smaller[..., box.y0 : box.y1, box.x0 : box.x1]
-        return F.pad(inside, (box.x0, full.width - box.x1, box.y0, full.height - box.y1))
+        return box.placed(box.cut(smaller), full)
     crop = _Crop(box, _scaled(box, full, size), size.height / full.height, size.width / full.width)
     inside = crop.enlarged(crop.inner(alpha), (0, box.y1 - box.y0), (0, box.x1 - box.x0))
-    return F.pad(inside, (box.x0, full.width - box.x1, box.y0, full.height - box.y1))
+    return box.placed(inside, full)
 
 
 def _scaled(box: Box, full: Size, size: Size) -> Box:
@@ -109,7 +108,7 @@ def _step(refiner: Refiner, alpha: Tensor, seen: Tensor, plate: Tensor, box: Box
     """
     full, working = Size(*plate.shape[-2:]), Size(*alpha.shape[-2:])
     crop = _Crop(box, _scaled(box, full, working), working.height / full.height, working.width / full.width)
-    inner, shown = crop.inner(alpha), plate[..., box.y0 : box.y1, box.x0 : box.x1]
+    inner, shown = crop.inner(alpha), box.cut(plate)
     smooth = crop.enlarged(inner, (0, shown.shape[-2]), (0, shown.shape[-1]))
     colours = edge_colours(inner, crop.inner(seen))
     refined, size = smooth.clone(), Size(*shown.shape[-2:])
@@ -119,9 +118,7 @@ def _step(refiner: Refiner, alpha: Tensor, seen: Tensor, plate: Tensor, box: Box
         for tile in _tiles(part):
             answer = _refined_tile(refiner, smooth, colours, shown, tile, crop)
             refined[..., tile.y0 : tile.y1, tile.x0 : tile.x1] = answer
-    if size == full:
-        return refined
-    return F.pad(refined, (box.x0, full.width - box.x1, box.y0, full.height - box.y1))
+    return box.placed(refined, full)
 
 
 @dataclass(frozen=True)
@@ -142,7 +139,7 @@ class _Crop:
 
     def inner(self, x: Tensor) -> Tensor:
         """Return the working frame's part of a map of it."""
-        return x[..., self.working.y0 : self.working.y1, self.working.x0 : self.working.x1]
+        return self.working.cut(x)
 
     def enlarged(self, x: Tensor, rows: tuple[int, int], columns: tuple[int, int], stride: int = 1) -> Tensor:
         """Return rows and columns of the box, counted from its corner, out of a map of its working part at a stride."""

@@ -462,10 +462,7 @@ class _SessionPlate:
         """
         answer = self._enlarged(alpha, box) if refine else self.geometry.restore(alpha)
         if self.limits is not None:
-            height, width = self.geometry.frame
-            edges = (box.x0, width - box.x1, box.y0, height - box.y1)
-            limited = self.limits.applied(answer)[..., box.y0 : box.y1, box.x0 : box.x1]
-            answer = torch.nn.functional.pad(limited, edges)
+            answer = box.placed(box.cut(self.limits.applied(answer)), self.geometry.frame)
         return answer[0, 0]
 
     def _enlarged(self, alpha: Tensor, box: Box) -> Tensor:

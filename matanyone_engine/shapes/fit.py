@@ -19,7 +19,7 @@ WORST = 4.0
 _FIRST_POINTS = 4
 """Points that every shape has at least."""
 _MOST_SAMPLES = 96
-"""PixelNumbers of a piece that are looked at on each frame."""
+"""Samples of a piece that are looked at on each frame."""
 _SAMPLE = 1.0
 """Pixels between two of them, where that is fewer."""
 _ROUNDS = 10

@@ -26,7 +26,7 @@ _SMALL_SIDE = 256
 _MARKS = 256
 """Marks that are carried from frame to frame; between them the outline is taken to stretch evenly."""
 _PLACES = 768
-"""PixelNumbers of the next outline among which the marks are laid."""
+"""Samples of the next outline among which the marks are laid."""
 _JUMPS = np.array([0, 1, 2, 3, 4, 5, 6, 8, 11, 16, 24, 36, 54, 80])
 """By how many places the next mark may be further on."""
 _EVENNESS = 0.02

@@ -15,7 +15,7 @@ from matanyone_engine.shapes.follow import OutlineTrack
 from matanyone_engine.shapes.shape import Numbers, pieces
 
 _SAMPLES = 12
-"""PixelNumbers of each piece of the outline that are looked at."""
+"""Samples of each piece of the outline that are looked at."""
 _STEPS = 8
 """Straight lines by which a piece of the spline is replaced where a distance from it is measured."""
 

@@ -212,6 +212,22 @@ _LITE = replace(
     seed=16180339,
 )
 
+_LITE_4 = replace(
+    _LITE,
+    name="lite-4",
+    iterations=1_000,
+    crop=(288, 416),
+    batch=2,
+    frames=(4, 6),
+    rate=2e-4,
+    top_k=30,
+    schedule=Rate.COSINE,
+    weights=replace(_LITE.weights, change=0.2),
+    through_time=True,
+    learns_norms=False,
+    seed=17320508,
+)
+
 LITE_STAGES = (
     _LITE,
     replace(_LITE, name="lite-2", iterations=12_000, crop=(192, 288), seed=14142135),
@@ -228,37 +244,8 @@ LITE_STAGES = (
         through_time=True,
         seed=26457513,
     ),
-    replace(
-        _LITE,
-        name="lite-4",
-        iterations=1_000,
-        crop=(288, 416),
-        batch=2,
-        frames=(4, 6),
-        rate=2e-4,
-        top_k=30,
-        schedule=Rate.COSINE,
-        weights=replace(_LITE.weights, change=0.2),
-        through_time=True,
-        learns_norms=False,
-        seed=17320508,
-    ),
-    replace(
-        _LITE,
-        name="lite-5",
-        iterations=900,
-        crop=(288, 416),
-        batch=2,
-        frames=(4, 6),
-        rate=2e-4,
-        trunk_rate=0.2,
-        top_k=30,
-        schedule=Rate.COSINE,
-        weights=replace(_LITE.weights, change=0.2),
-        through_time=True,
-        learns_norms=False,
-        seed=22360679,
-    ),
+    _LITE_4,
+    replace(_LITE_4, name="lite-5", iterations=900, trunk_rate=0.2, seed=22360679),
 )
 """Ours, for the network with a trained trunk: the core alone, from small crops to its real size. The third stage has
 clips that are long enough to drift, and lets gradients pass through time. The rate stays up and the weight average is

@@ -46,6 +46,14 @@ class Box(NamedTuple):
         return F.pad(x, (self.x0, full.width - self.x1, self.y0, full.height - self.y1))
 
 
+def averaged(x: Tensor, size: Size) -> Tensor:
+    """Bring a map (B, C, H, W) of values 0..1 to a smaller size, every pixel of it counting: (B, C, *size), 0..1.
+
+    The weights of a mean add up to 1 only as far as float32 goes: a map of ones would come out at 1.0000001.
+    """
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False, antialias=True).clamp_(0, 1)
+
+
 @dataclass(frozen=True)
 class Window:
     """Holds a rectangle of stride-16 cells of the padded frame; bottom and right lie outside."""
@@ -179,7 +187,9 @@ class Geometry:
             return x
         if self.enlarged:
             return F.interpolate(x, size=self.working, mode="bicubic", align_corners=False).clamp_(0, 1)
-        return F.interpolate(x, size=self.working, mode="bilinear", align_corners=False, antialias=smooth)
+        if smooth:
+            return averaged(x, self.working)
+        return F.interpolate(x, size=self.working, mode="bilinear", align_corners=False)
 
     def unpad(self, x: Tensor) -> Tensor:
         """Take the padding of (1, C, H, W) away: (1, C, *working)."""
@@ -188,11 +198,13 @@ class Geometry:
         return x[..., top : top + height, left : left + width]
 
     def restore(self, x: Tensor) -> Tensor:
-        """Bring a padded map (1, C, H, W) back to the plate's size: (1, C, *frame)."""
+        """Bring a padded map (1, C, H, W) of values 0..1 back to the plate's size: (1, C, *frame)."""
         x = self.unpad(x)
         if not self.scaled:
             return x
-        return F.interpolate(x, size=self.frame, mode="bilinear", align_corners=False, antialias=self.enlarged)
+        if self.enlarged:
+            return averaged(x, self.frame)
+        return F.interpolate(x, size=self.frame, mode="bilinear", align_corners=False)
 
     def window_of(self, box: Box) -> Window:
         """Return the smallest window that shows every pixel of the box, cut off at the frame's border."""

@@ -18,10 +18,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from matanyone_engine.matting.geometry import Box, Size
+from matanyone_engine.matting.geometry import Box, Size, averaged
 from matanyone_engine.matting.refine import enlarged_lines, soft_parts
 from matanyone_engine.model.refiner import COLOUR_STRIDE, FOLD, MARGIN, MOST_ENLARGED, Refiner, edge_colours
 
@@ -50,7 +49,7 @@ def learned_refined(
     for size in steps_between(working, refined_at or full):
         larger = plate if size == full else seen
         if size not in (working, full):
-            larger = F.interpolate(plate, size=size, mode="bilinear", align_corners=False, antialias=True)
+            larger = averaged(plate, size)
         alpha, seen = _step(refiner, alpha, seen, larger, _scaled(box, full, size)), larger
     return alpha if alpha.shape[-2:] == full else _brought_to(alpha, full, box)
 
@@ -83,8 +82,7 @@ def _brought_to(alpha: Tensor, full: Size, box: Box) -> Tensor:
     """Bring an alpha (1, 1, h, w) bilinearly to the plate's size; outside of the box it is 0."""
     size = Size(*alpha.shape[-2:])
     if min(size) > min(full):
-        smaller = F.interpolate(alpha, size=full, mode="bilinear", align_corners=False, antialias=True)
-        return box.placed(box.cut(smaller), full)
+        return box.placed(box.cut(averaged(alpha, full)), full)
     crop = _Crop(box, _scaled(box, full, size), size.height / full.height, size.width / full.width)
     inside = crop.enlarged(crop.inner(alpha), (0, box.y1 - box.y0), (0, box.x1 - box.x0))
     return box.placed(inside, full)

@@ -83,6 +83,17 @@ def test_a_flat_alpha_is_left_as_it_is(refiner: Refiner, seen: torch.Tensor, pla
         assert (learned_refined(refiner, torch.full((1, 1, *SMALL), value), seen, plate) == value).all()
 
 
+@pytest.mark.parametrize("full", [Size(90, 160), Size(200, 3)], ids=str)
+def test_an_alpha_of_a_small_plate_stays_within_0_and_1(refiner: Refiner, full: Size) -> None:
+    """The mean that brings it back to the plate's size gives 1.0000001 where all pixels are 1, if nothing holds it."""
+    working = Size(*(-(-round(1.36 * side) // 16) * 16 for side in full))
+    alpha, colours = torch.ones(1, 1, *working), torch.rand(1, 3, *working)
+    answer = learned_refined(refiner, alpha, colours, torch.rand(1, 3, *full), refined_at=working)
+    assert answer.shape[-2:] == full
+    assert 0 <= float(answer.min()) <= float(answer.max()) <= 1
+    assert float(answer.mean()) > 0.999999
+
+
 @pytest.mark.parametrize("enlarged", [1, 2])
 def test_a_box_is_answered_like_the_plate_cropped_to_it(refiner: Refiner, enlarged: int) -> None:
     torch.manual_seed(6)

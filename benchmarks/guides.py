@@ -3,7 +3,7 @@
 """Measures what a rough guide is worth: three kinds of guide on the held-out set, made from its truth and spoiled.
 
     python benchmarks/guides.py bands --set /tmp/held_out
-    python benchmarks/guides.py score --set /tmp/held_out --alphas /tmp/alphas --clips twin hair
+    python benchmarks/guides.py score --set /tmp/held_out --clips twin hair
 
 wide    the true mask on every frame, dilated by 12 pixels and shifted by up to 3 at random
 sparse  every 8th frame only, dilated by 4 pixels and shifted by up to 2
@@ -100,12 +100,17 @@ def matted(network: object, plates: list[Alpha], mask: Alpha, masks: dict[int, A
     return [found[number] for number in range(len(plates))]
 
 
-def print_scores(clips: list[Path], kept: Path, kinds: list[str], model: str) -> None:
+def unguided(network: object, plates: list[Alpha], mask: Alpha, kept: Path | None) -> list[Alpha]:
+    """Return the alphas without a guide: those that are kept, or else computed here."""
+    return list(np.load(kept)) if kept and kept.is_file() else matted(network, plates, mask, {})
+
+
+def print_scores(clips: list[Path], kept: Path | None, kinds: list[str], model: str) -> None:
     network = load_network(model)
     for number, clip in enumerate(clips):
         truth, plates = truths(clip), shown(clip / "plate.####.png", "sRGB")
         drawn = read_mask(clip / f"mask.{FIRST}.png", SIZE[::-1])
-        answers = {"none": list(np.load(kept / f"{clip.name}.npy"))}
+        answers = {"none": unguided(network, plates, drawn, kept / f"{clip.name}.npy" if kept else None)}
         for kind in kinds:
             masks, key, mask = guide("wide" if kind == "key" else kind, truth, number), 0, drawn
             if kind == "key":
@@ -125,7 +130,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Rough guides on the held-out set.")
     parser.add_argument("what", choices=("bands", "score"))
     parser.add_argument("--set", type=Path, required=True)
-    parser.add_argument("--alphas", type=Path, help="where benchmarks/edges.py has kept the network's alphas")
+    parser.add_argument(
+        "--alphas", type=Path, help="where benchmarks/edges.py has kept alphas; else computed"
+    )
     parser.add_argument("--clips", nargs="*")
     parser.add_argument("--kinds", nargs="*", default=[*KINDS, "key"])
     parser.add_argument("--model", default="mini")

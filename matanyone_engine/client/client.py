@@ -182,11 +182,15 @@ class ClientSession:
         plate: Callable[[int], SentPlate],
         mask: Optional[SentPlate] = None,
         first_seq: int = 0,
+        guide: Optional[Callable[[int], Optional[SentPlate]]] = None,
+        guide_band: Optional[int] = None,
     ) -> Iterator[ReceivedAlpha]:
         """Yield the alphas of these frames, in order, as they come.
 
         frames: plate numbers, without leaps; the first has the mask where there is one. plate: reads a frame, perhaps
-        again, when the engine has to go back. first_seq: the session's number of frames[0].
+        again, when the engine has to go back. first_seq: the session's number of frames[0]. guide: reads the rough
+        guide of a frame, one plane of the plate's size, 0..1; None where it has none. It is not asked for the frame
+        with the mask. guide_band: pixels, as in messages.Frame.
         If the engine is restarted meanwhile, the session goes on from its newest snapshot; no frame is answered twice.
         Raises WireError.
         """
@@ -195,7 +199,9 @@ class ClientSession:
         while delivered < first_seq + len(frames):
             while sent < first_seq + len(frames) and self._room(waiting):
                 frame = frames[sent - first_seq]
-                waiting.append((sent, *self._send(sent, frame, plate(frame), mask if sent == first_seq else None)))
+                key = mask if sent == first_seq else None
+                rough = guide(frame) if guide is not None and key is None else None
+                waiting.append((sent, *self._send(sent, frame, plate(frame), key, rough, guide_band)))
                 sent += 1
             seq, request, _ = waiting[0]
             try:
@@ -235,13 +241,23 @@ class ClientSession:
     def _room(self, waiting: deque[tuple[int, int, int]]) -> bool:
         return len(waiting) < self._window and sum(size for _, _, size in waiting) < self._window_bytes // 2
 
-    def _send(self, seq: int, frame: int, plate: SentPlate, mask: Optional[SentPlate]) -> tuple[int, int]:
+    def _send(
+        self,
+        seq: int,
+        frame: int,
+        plate: SentPlate,
+        mask: Optional[SentPlate],
+        guide: Optional[SentPlate],
+        band: Optional[int],
+    ) -> tuple[int, int]:
         """Send a frame and return the number of the request, and its bytes."""
         if mask is None:
-            return self._client.pump.ask(say.Frame(self.session, seq, frame), (plate[0],), (plate[1],)), plate[0].bytes
-        key = say.Key(self.session, seq, frame)
-        request = self._client.pump.ask(key, (plate[0], mask[0]), (plate[1], mask[1]))
-        return request, plate[0].bytes + mask[0].bytes
+            message: say.Message = say.Frame(self.session, seq, frame, None if guide is None else band)
+        else:
+            message = say.Key(self.session, seq, frame)
+        parts = [each for each in (plate, mask, guide) if each is not None]
+        request = self._client.pump.ask(message, tuple(each[0] for each in parts), tuple(each[1] for each in parts))
+        return request, sum(each[0].bytes for each in parts)
 
     def _abandon(self, waiting: deque[tuple[int, int, int]]) -> None:
         for _, request, _ in waiting:

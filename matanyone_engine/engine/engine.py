@@ -501,9 +501,11 @@ class Engine:
         assert isinstance(packet, Packet)
         verify(packet)
         options = opening.options
-        asked = PlateFormat(Resolution(*opening.size), options.colorspace, options.mask_grow, options.exposure)
-        mask = packet.payload("mask") if isinstance(packet.message, say.Key) else None
-        self.worker.decoded[order.ticket] = self._decoder(asked, packet.payload("plate"), mask)
+        message, names = packet.message, {payload.name for payload in packet.payloads}
+        band = message.guide_band if isinstance(message, say.Frame) else None
+        asked = PlateFormat(Resolution(*opening.size), options.colorspace, options.mask_grow, options.exposure, band)
+        mask, guide = (packet.payload(name) if name in names else None for name in ("mask", "guide"))
+        self.worker.decoded[order.ticket] = self._decoder(asked, packet.payload("plate"), mask, guide)
         return on.Decoded(order.ticket)
 
     def _do_store(self, order: on.StoreResult) -> None:
@@ -527,7 +529,7 @@ class Engine:
         warnings = done.warnings
         if earlier is not None and earlier.checksum != checksum:
             warnings = (*warnings, "it differs from the answer that was given before the engine restarted")
-        line = JournalLine(order.seq, order.frame, order.digest, checksum, done.mask_sha256)
+        line = JournalLine(order.seq, order.frame, order.digest, checksum, done.mask_sha256, done.place)
         result = say.Result(
             order.session, order.seq, order.frame, warnings, *_said(done.report), confidence=done.confidence.value
         )
@@ -722,7 +724,9 @@ def _as_packet(who: on.Asker, answer: StoredAnswer) -> Packet:
 
 
 def _digest(packet: Packet) -> str:
-    """Return what must be the same when a Key or Frame is said again: its kind, its frame number, its pixels."""
+    """Return what must be the same when a Key or Frame is said again: its kind, its frame number, its pixels and the
+    band of its guide.
+    """
     message = packet.message
     if not isinstance(message, (say.Key, say.Frame)):
         return ""
@@ -730,7 +734,9 @@ def _digest(packet: Packet) -> str:
         (payload.name, payload.encoding, payload.dtype, payload.shape, payload.bytes, payload.checksum)
         for payload in packet.payloads
     ]
-    said = repr((type(message).__name__, message.frame, declared))
+    band = message.guide_band if isinstance(message, say.Frame) else None
+    # Without a band it is as in versions that knew none, so that their journals still fit.
+    said = repr((type(message).__name__, message.frame, declared, *(() if band is None else (band,))))
     return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
 
 

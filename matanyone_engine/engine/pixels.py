@@ -26,7 +26,7 @@ from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.color_spaces import ColourChoice, choose_space
 from matanyone_engine.media.images import FloatImage, PlateHeader, check_bounds, read_header, read_plate
 from matanyone_engine.media.mask_morphology import grow_mask
-from matanyone_engine.media.masks import read_mask
+from matanyone_engine.media.masks import MASK_ROUNDING, read_constraint_mask, read_mask
 from matanyone_engine.media.mattes import write_alpha
 from matanyone_engine.sizes import Resolution, Size
 from matanyone_engine.wire.arrays import EXR, Payload, describe_file, describe_raw
@@ -52,6 +52,10 @@ class DecodedPlate:
     black: bool
     """Whether nothing but 0 is in the plate."""
     mask_sha256: str = ""
+    guide: FloatImage | None = None
+    """(H, W) 0..1."""
+    guide_band: int | None = None
+    """Pixels; None is the default of the plate's size."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,8 @@ class PlateFormat:
     colorspace: str | None
     mask_grow: int
     exposure: float = 0.0
+    guide_band: int | None = None
+    """Of this frame's guide, in pixels."""
 
 
 class Decoder:
@@ -72,12 +78,16 @@ class Decoder:
         self._sandbox = Sandbox(_PATIENCE_S)
 
     def __call__(
-        self, asked: PlateFormat, plate: tuple[Payload, Any], mask: tuple[Payload, Any] | None
+        self,
+        asked: PlateFormat,
+        plate: tuple[Payload, Any],
+        mask: tuple[Payload, Any] | None,
+        guide: tuple[Payload, Any] | None = None,
     ) -> DecodedPlate:
         """Raises BadInput, or WireError where a file has killed the process."""
-        if all(payload.encoding != EXR for payload, _ in filter(None, (plate, mask))):
-            return decode(asked, plate, mask)
-        return self._sandbox.run(decode, asked, _copied(plate), mask and _copied(mask))
+        if all(payload.encoding != EXR for payload, _ in filter(None, (plate, mask, guide))):
+            return decode(asked, plate, mask, guide)
+        return self._sandbox.run(decode, asked, _copied(plate), mask and _copied(mask), guide and _copied(guide))
 
     def processes(self) -> list[int]:
         """Return the ids of the decoding processes."""
@@ -97,8 +107,13 @@ def _copied(part: tuple[Payload, Any]) -> tuple[Payload, bytes]:
     return part[0], bytes(part[1])
 
 
-def decode(asked: PlateFormat, plate: tuple[Payload, Any], mask: tuple[Payload, Any] | None) -> DecodedPlate:
-    """Decode the plate and mask of a Key or Frame. Raises PlateError, MaskError, ColourError."""
+def decode(
+    asked: PlateFormat,
+    plate: tuple[Payload, Any],
+    mask: tuple[Payload, Any] | None,
+    guide: tuple[Payload, Any] | None = None,
+) -> DecodedPlate:
+    """Decode the plate, mask and guide of a Key or Frame. Raises PlateError, MaskError, ColourError."""
     rgb, header = _plate(asked, *plate)
     colour = _colour(asked, header)
     given = None if mask is None else grow_mask(_mask(asked, *mask), asked.mask_grow)
@@ -109,7 +124,16 @@ def decode(asked: PlateFormat, plate: tuple[Payload, Any], mask: tuple[Payload, 
             action="Shrink the mask less.",
         )
     sha256 = "" if mask is None else hashlib.sha256(mask[1]).hexdigest()
-    return DecodedPlate(NetworkView(colour.space, asked.exposure)(rgb), given, header, colour, not rgb.any(), sha256)
+    return DecodedPlate(
+        NetworkView(colour.space, asked.exposure)(rgb),
+        given,
+        header,
+        colour,
+        not rgb.any(),
+        sha256,
+        None if guide is None else _guide(asked, *guide),
+        asked.guide_band,
+    )
 
 
 def _colour(asked: PlateFormat, header: PlateHeader | None) -> ColourChoice:
@@ -145,12 +169,32 @@ def _mask(asked: PlateFormat, payload: Payload, data: Any) -> FloatImage:
         with _as_file(data) as path:
             check_bounds(path, _MOST_OVERSCAN * asked.resolution.width * asked.resolution.height)
             return read_mask(path, asked.resolution)
+    return _one_plane(asked, payload, data, "mask")
+
+
+def _guide(asked: PlateFormat, payload: Payload, data: Any) -> FloatImage:
+    """Return a guide, (H, W) 0..1; unlike a mask it may be black, which says nothing."""
+    if payload.encoding == EXR:
+        with _as_file(data) as path:
+            check_bounds(path, _MOST_OVERSCAN * asked.resolution.width * asked.resolution.height)
+            return read_constraint_mask(path, asked.resolution)
+    guide = _one_plane(asked, payload, data, "guide")
+    if not np.isfinite(guide).all() or guide.min() < -MASK_ROUNDING or guide.max() > 1 + MASK_ROUNDING:
+        raise MaskError(
+            expected="a guide of values from 0 to 1",
+            came=f"values from {guide.min():g} to {guide.max():g}",
+            action="Send coverage: 0 beside the subject, 1 on it.",
+        )
+    return guide
+
+
+def _one_plane(asked: PlateFormat, payload: Payload, data: Any, what: str) -> FloatImage:
     pixels = _planes(payload, data)
     if pixels.shape != (*asked.resolution.size, 1):
         raise MaskError(
-            expected=f"a mask of one channel and the plate's size, {asked.resolution}",
+            expected=f"a {what} of one channel and the plate's size, {asked.resolution}",
             came=f"{pixels.shape[1]}x{pixels.shape[0]} with {pixels.shape[2]} channels",
-            action="Render the mask at the plate's size; it is never stretched.",
+            action=f"Render the {what} at the plate's size; it is never stretched.",
         )
     return pixels[..., 0]
 

@@ -4,7 +4,8 @@
     <state>/held                    locked by the one engine that runs on this folder
     <state>/ages                    for how long each session was left alone (ages.py)
     <state>/<name>/session.json     what Open said, and the secret; folder and file for the owner's eyes only
-                   journal          a line per answered frame: seq, frame, digest of request, checksum of alpha, of mask
+                   journal          a line per answered frame: seq, frame, digest of request, checksum of alpha,
+                           of mask, and where the mask or guide is
                    result-<seq>     the last answers: a line that declares the payload, then its bytes
                    state-<seq>      the newest two snapshots, each standing before <seq>
 
@@ -63,6 +64,8 @@ class JournalLine:
     """Of the alpha."""
     mask: str = ""
     """SHA-256 of the mask, of a key."""
+    place: str = ""
+    """Where the mask of a key, or the guide of a frame, is (media/guide_history.py); '' without one."""
 
 
 def public_name(session: str) -> str:

@@ -10,7 +10,7 @@ Rules of this file:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -20,12 +20,14 @@ from matanyone_engine.engine.pixels import DecodedPlate
 from matanyone_engine.engine.store import JournalLine, SessionFolder
 from matanyone_engine.errors import ForeignSnapshot, SnapshotError
 from matanyone_engine.jobs.allocator import give_freed_memory_back
+from matanyone_engine.jobs.guides import with_guide
 from matanyone_engine.jobs.job import MattePlan
 from matanyone_engine.jobs.provenance import describe_confidence, describe_frame, describe_making
 from matanyone_engine.jobs.run import run_matte
 from matanyone_engine.jobs.run_events import RunEvent
 from matanyone_engine.matting.confidence import SURE, Confidence, confidence
 from matanyone_engine.matting.frame_warnings import suspicions
+from matanyone_engine.matting.inside_outside import NO_CONSTRAINTS, Constraints
 from matanyone_engine.matting.memory_policy import MemoryPolicy
 from matanyone_engine.matting.options import keywords
 from matanyone_engine.matting.out_of_memory import again_if_out_of_memory, give_back
@@ -33,11 +35,13 @@ from matanyone_engine.matting.session import FrameReport, MattingSession
 from matanyone_engine.matting.state import StreamState
 from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.color_spaces import ColourChoice
+from matanyone_engine.media.guide_history import NO_GUIDES, GuideHistory, packed, unpacked
+from matanyone_engine.media.guides import default_band, small
 from matanyone_engine.media.images import FloatImage, PlateHeader
 from matanyone_engine.media.layouts import SUBJECT
 from matanyone_engine.model.matanyone import MatAnyone
 from matanyone_engine.model.registry import VettedWeights, load_vetted
-from matanyone_engine.sizes import Resolution
+from matanyone_engine.sizes import Resolution, Size
 from matanyone_engine.wire import messages as say
 
 
@@ -50,6 +54,22 @@ class LiveSession:
     weights: VettedWeights
     mask_frame: int = 0
     mask_sha256: str = ""
+    guides: GuideHistory = NO_GUIDES
+    """What the guides of its frames have shown so far."""
+
+
+@dataclass(frozen=True)
+class JudgedGuide:
+    """Holds what a frame's guide says, and what is remembered of it."""
+
+    after: GuideHistory
+    """What the next frame's guide is held against."""
+    place: str = ""
+    """For the journal; '' where the frame has neither mask nor guide."""
+    constraints: Constraints = NO_CONSTRAINTS
+    outvoted: bool = False
+    said: str = ""
+    """For a file's header."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +86,9 @@ class Done:
     warnings: tuple[str, ...]
     report: FrameReport
     confidence: Confidence
+    guides_before: GuideHistory = NO_GUIDES
+    place: str = ""
+    """As of a JudgedGuide."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +161,8 @@ class Worker:
                 folder.drop_snapshots_after(next_seq)
                 keys = (line for line in journal.values() if line.mask and line.seq < next_seq)
                 key = max(keys, key=_seq, default=JournalLine(0, 0, "", "", "unknown"))
-                self._live[session] = LiveSession(restored, opening, weights, key.frame, key.mask)
+                guides = guides_of_journal(journal, next_seq)
+                self._live[session] = LiveSession(restored, opening, weights, key.frame, key.mask, guides)
                 return RestoredSession(next_seq, True, tuple(journal.values()))
         folder.drop_snapshots_after(0)
         fresh = MattingSession(network, **keywords(opening.options))
@@ -149,9 +173,13 @@ class Worker:
         """Compute a decoded frame; the result waits in `done`. Raises EngineError; then nothing has happened."""
         live, decoded = self._live[session], self.decoded.pop(ticket)
         planes = torch.from_numpy(decoded.seen).permute(2, 0, 1)
-        before = live.session.state
+        before, guides_before = live.session.state, live.guides
+        guide = judged(guides_before, decoded, frame)
         with self._doing("seeding" if key else "stepping", session):
-            alpha = again_if_out_of_memory(live.session, lambda: self._alpha(session, planes, decoded, frame, key=key))
+            alpha = again_if_out_of_memory(
+                live.session, lambda: self._alpha(session, planes, decoded, frame, guide.constraints, key=key)
+            )
+        live.guides = guide.after
         if key:
             live.mask_frame, live.mask_sha256 = frame, decoded.mask_sha256
         report = live.session.report
@@ -161,17 +189,33 @@ class Worker:
             before,
             live.session.state,
             decoded.header,
-            {**_provenance(live, decoded.colour), **describe_frame(report), **describe_confidence({SUBJECT: sure})},
+            {
+                **_provenance(live, decoded.colour),
+                **({"guide": guide.said} if guide.said else {}),
+                **describe_frame(report),
+                **describe_confidence({SUBJECT: sure}),
+            },
             decoded.mask_sha256,
-            suspicions(black=decoded.black, alpha=alpha, cut=report.cut),
+            suspicions(black=decoded.black, alpha=alpha, cut=report.cut, outvoted=guide.outvoted),
             report,
             sure,
+            guides_before,
+            guide.place,
         )
 
-    def _alpha(self, session: str, planes: torch.Tensor, decoded: DecodedPlate, frame: int, *, key: bool) -> FloatImage:
+    def _alpha(
+        self,
+        session: str,
+        planes: torch.Tensor,
+        decoded: DecodedPlate,
+        frame: int,
+        constraints: Constraints,
+        *,
+        key: bool,
+    ) -> FloatImage:
         live = self._live[session]
         if not key:
-            return live.session.advance(planes, frame=frame).cpu().numpy()
+            return live.session.advance(planes, constraints=constraints, frame=frame).cpu().numpy()
         assert decoded.mask is not None
         return live.session.seed(planes, decoded.mask, stopping=self._stopping(session), frame=frame).cpu().numpy()
 
@@ -188,7 +232,9 @@ class Worker:
 
     def rewind(self, session: str, ticket: int) -> None:
         """Put the session back to before a frame that could not be stored."""
-        self._live[session].session.rewind(self.done[ticket].before)
+        live, done = self._live[session], self.done[ticket]
+        live.session.rewind(done.before)
+        live.guides = done.guides_before
 
     def forget(self, session: str) -> None:
         """Let go of a session. Any thread may ask."""
@@ -246,6 +292,37 @@ class Worker:
     def _progress(self) -> None:
         self.progress_at = time.monotonic()
         self.passes += 1
+
+
+def judged(history: GuideHistory, decoded: DecodedPlate, frame: int) -> JudgedGuide:
+    """Say what the guide of a decoded frame is worth after those before it. A key starts anew from its mask."""
+    if decoded.mask is not None:
+        place = small(decoded.mask)
+        return JudgedGuide(GuideHistory.after_key(frame, place), packed(place))
+    if decoded.guide is None:
+        return JudgedGuide(history)
+    place = small(decoded.guide)
+    after, text = history.after(frame, place), packed(place)
+    if place.any() and not history.believes(frame, place):
+        return JudgedGuide(after, text, outvoted=True, said="sent with the frame, but it is somewhere else: left out")
+    band = decoded.guide_band or default_band(Size(*decoded.guide.shape).resolution)
+    found = history.limits(frame, decoded.guide, place, band)
+    if found is None:
+        return JudgedGuide(after, text, said="sent with the frame, but empty")
+    return JudgedGuide(after, text, with_guide(NO_CONSTRAINTS, found), said=f"sent with the frame, band {band} pixels")
+
+
+def guides_of_journal(journal: Mapping[int, JournalLine], next_seq: int) -> GuideHistory:
+    """Return what is remembered of the guides before a seq, from the lines of the journal."""
+    history = NO_GUIDES
+    for seq in sorted(seq for seq in journal if seq < next_seq):
+        line = journal[seq]
+        place = unpacked(line.place) if line.place else None
+        if line.mask:
+            history = NO_GUIDES if place is None else GuideHistory.after_key(line.frame, place)
+        elif place is not None:
+            history = history.after(line.frame, place)
+    return history
 
 
 def _seq(line: JournalLine) -> int:

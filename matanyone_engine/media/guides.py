@@ -69,15 +69,22 @@ def limits(mask: FloatImage, neighbours: Sequence[GuideFrame], band: float) -> G
     shape = mask >= 0.5
     if not shape.any():
         return None
-    distance = _distance(shape)
+    distance = distances(shape)
     ways = [
-        np.abs(distance - _distance(each.mask >= 0.5)) / each.gap for each in neighbours if (each.mask >= 0.5).any()
+        np.abs(distance - distances(each.mask >= 0.5)) / each.gap for each in neighbours if (each.mask >= 0.5).any()
     ]
-    width = band + LATE * np.maximum.reduce(ways) if ways else np.float32(band)
+    return limits_beyond(shape, band + LATE * np.maximum.reduce(ways) if ways else np.float32(band))
+
+
+def limits_beyond(shape: GuideShape, width: FloatImage | np.float32) -> GuideLimits:
+    """Return what lies further in, and further out, than `width` pixels from the shape's edge; one width for all
+    pixels or one for each (H, W).
+    """
+    distance = distances(shape)
     return GuideLimits((distance > width).astype(np.float32), (distance < -width).astype(np.float32))
 
 
-def _distance(shape: GuideShape) -> FloatImage:
+def distances(shape: GuideShape) -> FloatImage:
     """Return how far each pixel lies inside of the shape's edge, in pixels; negative outside. The border is no edge."""
     far = np.float32(sum(shape.shape))
 
@@ -110,8 +117,8 @@ def outvoted(guides: Mapping[int, GuideShape]) -> frozenset[int]:
         if len(between) > LONGEST_LEAP or not (_touch(before, between) and _touch(between, after)):
             continue
         there = [guides[frame] for frame in (before[-1], between[0], between[-1], after[0])]
-        leaps = (_apart(there[0], there[1]), _apart(there[2], there[3]))
-        home = _apart(there[0], there[3]) / (after[0] - before[-1])
+        leaps = (apart(there[0], there[1]), apart(there[2], there[3]))
+        home = apart(there[0], there[3]) / (after[0] - before[-1])
         if home < SLOWER * min(leaps):
             found += between
     return frozenset(found)
@@ -122,7 +129,7 @@ def _stretches(guides: Mapping[int, GuideShape]) -> list[list[int]]:
     stretches: list[list[int]] = []
     last: int | None = None
     for frame in sorted(guides):
-        if last is not None and frame == last + 1 and _overlap(guides[last], guides[frame]) >= LEAP:
+        if last is not None and frame == last + 1 and overlap(guides[last], guides[frame]) >= LEAP:
             stretches[-1].append(frame)
         else:
             stretches.append([frame])
@@ -134,13 +141,14 @@ def _touch(one: Sequence[int], other: Sequence[int]) -> bool:
     return other[0] == one[-1] + 1
 
 
-def _overlap(one: GuideShape, other: GuideShape) -> float:
+def overlap(one: GuideShape, other: GuideShape) -> float:
+    """Return the overlap of two shapes as a part of their union, 0..1; 1 where both are empty."""
     union = int((one | other).sum())
     return int((one & other).sum()) / union if union else 1.0
 
 
-def _apart(one: GuideShape, other: GuideShape) -> float:
-    """Return how far the middles of two shapes lie from each other, in their pixels."""
+def apart(one: GuideShape, other: GuideShape) -> float:
+    """Return how far the middles of two shapes, of which none is empty, lie from each other, in their pixels."""
     (x, y), (u, v) = (np.argwhere(each).mean(axis=0) for each in (one, other))
     return float(np.hypot(x - u, y - v))
 
@@ -158,7 +166,7 @@ def best_frame(guides: Mapping[int, GuideShape], frames: Sequence[int]) -> int |
     largest = max(int(guides[frame].sum()) for frame in there)
 
     def worth(frame: int) -> float:
-        beside = [_overlap(guides[frame], guides[each]) for each in (frame - 1, frame + 1) if each in guides]
+        beside = [overlap(guides[frame], guides[each]) for each in (frame - 1, frame + 1) if each in guides]
         return int(guides[frame].sum()) / largest * min(beside, default=1.0)
 
     return max(there, key=lambda frame: (round(worth(frame), 6), -frame))

@@ -50,6 +50,8 @@ class Exchange:
     phases: frozenset[ConversationPhase] = frozenset()
     """Phases of the session it names in which it makes sense; empty: it needs none."""
     payloads: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    """Payloads that may follow those, all of them or none."""
 
 
 _CONTROL, _DATA = frozenset({Channel.CONTROL}), frozenset({Channel.DATA})
@@ -69,7 +71,7 @@ EXCHANGES: dict[type[Message], Exchange] = {
     say.Open: Exchange(_DATA, say.Opened),
     say.Reopen: Exchange(_DATA, say.Opened, _ALIVE | {ConversationPhase.PARKED, ConversationPhase.CANCELLING}),
     say.Key: Exchange(_DATA, say.Result, _ALIVE, ("plate", "mask")),
-    say.Frame: Exchange(_DATA, say.Result, _ALIVE, ("plate",)),
+    say.Frame: Exchange(_DATA, say.Result, _ALIVE, ("plate",), ("guide",)),
     say.Fetch: Exchange(_DATA, say.Result, _ALIVE | {ConversationPhase.PARKED, ConversationPhase.CANCELLING}),
     say.Close: Exchange(_DATA, say.Closed),
 }
@@ -92,8 +94,9 @@ def check_request(message: Message, channel: Channel, payloads: tuple[str, ...],
         raise WireError(Code.OUT_OF_TURN, f"{name} belongs on the {right} socket", "Send it there.")
     if not known and not isinstance(message, say.Hello):
         raise WireError(Code.UNAUTHORISED, f"expected hello before {name}", "Say hello, with the engine's token.")
-    if payloads != exchange.payloads:
+    if payloads not in (exchange.payloads, exchange.payloads + exchange.optional):
         expected = ", ".join(exchange.payloads) or "none"
+        expected += "".join(f", and {each} or none" for each in exchange.optional)
         came = ", ".join(payloads)[:80] or "none"
         raise WireError(
             Code.MALFORMED, f"{name} takes payloads: {expected}; got {came}", "Send exactly these, in order."

@@ -20,6 +20,8 @@ MOST_WARM_UP = 100
 """Predictions of a key frame; 10 are usual."""
 MOST_GROW = 256
 """Pixels by which a mask may be grown or shrunk."""
+WIDEST_BAND = 1024
+"""Pixels on either side of a guide's edge."""
 _FRAME = (-(2**31), 2**31 - 1)
 _SEQ = (0, 2**53 - 1)
 _PLACE = (-4 * MOST_SIDE, 4 * MOST_SIDE)
@@ -35,7 +37,7 @@ LIMITS: dict[type, dict[str, tuple[float, float]]] = {
         "hold_tolerance": (0, 1),
     },
     say.Key: {"seq": _SEQ, "frame": _FRAME},
-    say.Frame: {"seq": _SEQ, "frame": _FRAME},
+    say.Frame: {"seq": _SEQ, "frame": _FRAME, "guide_band": (1, WIDEST_BAND)},
     say.Fetch: {"seq": _SEQ},
     say.Job: {"mask_frame": _FRAME, "frames": _FRAME, "first": _FRAME},
     say.Delivery: {"version": (0, 10**9), "split": (0, MOST_GROW)},
@@ -52,7 +54,7 @@ LIMITS: dict[type, dict[str, tuple[float, float]]] = {
         "edge_blur": (0, 100),
     },
     say.KeyMask: {"frames": _FRAME},
-    say.ObjectOptions: {"first": _FRAME, "last": _FRAME, "guide_band": (1, 1024)},
+    say.ObjectOptions: {"first": _FRAME, "last": _FRAME, "guide_band": (1, WIDEST_BAND)},
     say.Show: {"frame": _FRAME},
     say.Stroke: {"points": _PLACE},
     say.Prompt: {"frame": _FRAME, "box": _PLACE, "brush": (0, MOST_SIDE), "exposure": (-16, 16)},

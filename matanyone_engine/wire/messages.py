@@ -211,11 +211,14 @@ class Key(Message):
 
 @dataclass(frozen=True)
 class Frame(Message):
-    """Sends the next plate. Payload: plate."""
+    """Sends the next plate, and perhaps a rough guide of where the subject is. Payloads: plate, and guide or none."""
 
     session: str
     seq: int
     frame: int
+    guide_band: Optional[int] = None
+    """Pixels on either side of the guide's edge that are left to the network; null is a sixteenth of the plate's
+    shorter side. It means nothing without a guide."""
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,7 @@ def message(kind: Any) -> list[str]:
         exchange = EXCHANGES[kind]
         sockets = " or ".join(sorted(channel.value for channel in exchange.channels))
         payloads = f"; payloads {', '.join(exchange.payloads)}" if exchange.payloads else ""
+        payloads += "".join(f", and {each} or none" for each in exchange.optional)
         lines.append(f"\nRequest on {sockets}{payloads}; answered by `{type_name(exchange.reply)}` or `fault`.")
     elif kind in EVENTS:
         lines.append("\nUnasked, on control, with id 0.")

@@ -45,7 +45,9 @@ def test_strangers_may_only_say_hello() -> None:
     [
         (say.Cancel("s"), Channel.DATA, (), "control socket"),
         (say.Frame("s", 0, 1), Channel.CONTROL, ("plate",), "data socket"),
-        (say.Frame("s", 0, 1), Channel.DATA, (), "payloads: plate; got none"),
+        (say.Frame("s", 0, 1), Channel.DATA, (), "payloads: plate, and guide or none; got none"),
+        (say.Frame("s", 0, 1), Channel.DATA, ("guide", "plate"), "payloads: plate, and guide or none"),
+        (say.Key("s", 0, 1), Channel.DATA, ("plate", "mask", "guide"), "payloads: plate, mask"),
         (say.Key("s", 0, 1), Channel.DATA, ("mask", "plate"), "payloads: plate, mask"),
         (say.Ping(), Channel.CONTROL, ("plate",), "payloads: none"),
         (say.Goodbye(), Channel.CONTROL, (), "no request"),

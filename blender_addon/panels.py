@@ -217,7 +217,7 @@ def _draw_quality(layout, context):
         layout.prop(shot, "box")
         if context.space_data.type != "NODE_EDITOR":
             layout.operator("matanyone.draw_region", icon="SELECT_SET")
-    for name in ("mask_grow", "exposure", "settle_passes", "hold_tolerance"):
+    for name in ("mask_grow", "exposure", "auto_exposure", "settle_passes", "hold_tolerance"):
         layout.prop(shot, name)
 
 

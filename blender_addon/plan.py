@@ -264,7 +264,8 @@ class ShotState:
     region: str = "off"
     warm_up_passes: int | None = None
     """How often a masked frame is predicted again before the shot runs; None is what suits the model."""
-    exposure: float = 0.0
+    exposure: float | None = None
+    """Stops; None leaves them to the engine."""
     mask_grow: int = 0
     refine: bool = True
     hold_tolerance: float = 0.0
@@ -595,6 +596,8 @@ def record_from(text: str) -> Record | None:
 def digest_of_settings(state: ShotState) -> str:
     """Changes whenever a setting does that changes alphas; the frame range does not."""
     settings = asdict(replace(state, frames=None, version=0))
+    # Version 0.1.0 knew no automatic exposure. Its mattes count as made with it: on ordinary plates they were.
+    settings["exposure"] = {None: 0.0, 0.0: "as it is"}.get(state.exposure, state.exposure)
     return digest(settings)
 
 

@@ -194,6 +194,12 @@ class MatAnyoneShot(bpy.types.PropertyGroup):
         max=16,
         description="Stops by which the network sees the plate brighter; nothing else changes",
     )
+    auto_exposure: BoolProperty(
+        name="Auto Exposure",
+        default=True,
+        description="Give very dark and overbright plates an exposure by themselves, where Exposure is 0. Ordinary plates "
+        "stay as they are",
+    )
     mask_grow: IntProperty(
         name="Grow Mask", min=-200, max=200, description="Pixels by which masks are grown; negative shrinks them"
     )

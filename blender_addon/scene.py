@@ -140,7 +140,7 @@ def state_of(shot):
         working_size=shot.working_size,
         region=",".join(map(str, shot.box)) if shot.region == "box" else shot.region,
         warm_up_passes=None if shot.settle_passes < 0 else shot.settle_passes,
-        exposure=round(shot.exposure, 4),
+        exposure=None if shot.auto_exposure and not shot.exposure else round(shot.exposure, 4),
         mask_grow=shot.mask_grow,
         refine=shot.refine,
         hold_tolerance=round(shot.hold_tolerance, 6),

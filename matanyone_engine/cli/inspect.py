@@ -97,7 +97,7 @@ def _facts(found: Inspection, job: MatteJob) -> list[tuple[str, str]]:
     ]
     if found.mask is not None:
         facts.append(("mask", _mask(found, job)))
-    return [*facts, *(("note", note) for note in _notes(found))]
+    return [*facts, *(("note", note) for note in _notes(found, by_itself=job.exposure is None))]
 
 
 def _file(found: Inspection) -> str:
@@ -141,14 +141,21 @@ def _mask(found: Inspection, job: MatteJob) -> str:
     return f"{job.mask}  covers {percent(float(found.mask.mean()))} of the frame, {percent(soft, 2)} are soft{grown}"
 
 
-def _notes(found: Inspection) -> list[str]:
-    middle = found.brightness[1]
+def _notes(found: Inspection, *, by_itself: bool) -> list[str]:
+    """Return what looks wrong. by_itself: the exposure was found, not given."""
+    middle, stops = found.brightness[1], found.network_view.exposure
     notes = []
+    if stops and by_itself:
+        light, way = ("dark", "brighter") if stops > 0 else ("bright", "darker")
+        notes.append(
+            f"The plate is so {light} that the network sees it {abs(stops):g} stops {way}. The colour space may be "
+            "wrong; --exposure 0 shows the plate as it is."
+        )
     if found.levels.below_black > _NEGATIVE:
         notes.append("Much of the plate is negative in linear light. Is this its colour space?")
-    if middle < _DARK and not found.network_view.exposure:
+    if middle < _DARK and not stops:
         notes.append("The plate is dark to the network. The colour space may be wrong; otherwise try --exposure 2.")
-    if middle > _BRIGHT and not found.network_view.exposure:
+    if middle > _BRIGHT and not stops:
         notes.append("The plate is bright to the network. The colour space may be wrong; otherwise try --exposure -2.")
     return notes
 

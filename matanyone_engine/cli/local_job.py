@@ -7,7 +7,7 @@ import argparse
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -88,7 +88,9 @@ def run_here(
     network, weights = _loaded(how, {} if networks is None else networks)
     require_licence_class(weights, how.licence)
     with _checking(console) as checked:
-        plans = [plan_or_go_on(job, network, checked, resume=resume) for job in jobs()]
+        plans: list[MattePlan] = []
+        for job in jobs():
+            plans.append(plan_or_go_on(_exposed_like(plans, job), network, checked, resume=resume))
     previews = [_preview(how.preview, plan, len(plans)) for plan in plans]
     for plan, preview in zip(plans, previews, strict=True):
         # A view that was finished, or not begun, when the others were stopped has no resume point: it runs anew.
@@ -206,6 +208,11 @@ def _describe(console: Console, plan: MattePlan, weights: VettedWeights, device:
     console.print(f"model   {weights.label} ({weights.licence}) on {device}")
     for path in plan.paths(plan.frames[0]):
         console.print(f"out     {path}")
+
+
+def _exposed_like(others: Sequence[MattePlan], job: MatteJob) -> MatteJob:
+    """Return the job with the exposure of the view that was planned first: two eyes must see the same brightness."""
+    return replace(job, exposure=others[0].job.exposure) if others and job.exposure is None else job
 
 
 def _exposed(plan: MattePlan) -> str:

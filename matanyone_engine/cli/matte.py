@@ -14,6 +14,7 @@ from matanyone_engine.cli.edge_options import add_edges, edges_of
 from matanyone_engine.cli.engine_job import add_endpoint, run_on_engine
 from matanyone_engine.cli.local_job import Running, add_cache, run_here
 from matanyone_engine.cli.mask_options import add_masks, masks_of
+from matanyone_engine.cli.plate_options import exposure
 from matanyone_engine.cli.progress import plain_console
 from matanyone_engine.cli.reporting import add_reporting, reporting
 from matanyone_engine.cli.result_options import add_result_options
@@ -129,10 +130,10 @@ def _add_picture(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--exposure",
-        type=float,
-        default=0.0,
+        type=exposure,
         metavar="STOPS",
-        help="Show the network a brighter plate, or with a negative number a darker one. Default: 0.",
+        help="Show the network a brighter plate, or with a negative number a darker one. Default: auto, which is 0 for "
+        "all but very dark and overbright plates; it is found on the first mask's frame, and printed.",
     )
     group = parser.add_argument_group(
         "views, parts and layers",

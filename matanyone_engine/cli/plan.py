@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 
 from matanyone_engine.cli.progress import plain_console
-from matanyone_engine.jobs.job import resolve
+from matanyone_engine.jobs.job import exposure_of, resolve
 from matanyone_engine.jobs.job_files import load_job, plan_path, read_file, write_plan, write_text
 from matanyone_engine.jobs.job_message import matte_job
 from matanyone_engine.jobs.segments import (
@@ -75,6 +75,8 @@ def run(args: argparse.Namespace) -> None:
     resolved = resolve(here)
     about = resolved.outline
     out = output_with_version(file.job.out, resolved)
+    # Segments have keys of their own, so that each would find an exposure of its own.
+    file = replace(file, job=replace(file.job, options=replace(file.job.options, exposure=exposure_of(resolved))))
     whole = KeyedJob(replace(file.job, out=out), about.shot, about.keys)
     frames = split(about.shot, about.frames, args.segments) if args.split else ()
     if frames:

@@ -6,6 +6,11 @@ from __future__ import annotations
 import argparse
 
 
+def exposure(text: str) -> float | None:
+    """Return the stops of --exposure; None for 'auto'. Raises ValueError, which argparse reports."""
+    return None if text == "auto" else float(text)
+
+
 def add_plate_options(parser: argparse.ArgumentParser) -> None:
     """Add --colorspace, --view, --part, --layer and --exposure, which mean what they mean for matte."""
     parser.add_argument("--colorspace", metavar="NAME", help="The plate's colour space, as for matte.")
@@ -13,8 +18,7 @@ def add_plate_options(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(option, metavar="NAME", help="The picture of a file that has several, as for matte.")
     parser.add_argument(
         "--exposure",
-        type=float,
-        default=0.0,
+        type=exposure,
         metavar="STOPS",
         help="Brighten or darken what the network sees, as for matte.",
     )

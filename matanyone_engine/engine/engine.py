@@ -295,7 +295,7 @@ class Engine:
             region = check_options(**keywords(options))
             if isinstance(message, say.Open):
                 check_region(region, Resolution(*message.size), options.working_size)
-            check_exposure(options.exposure)
+            check_exposure(options.exposure or 0.0)
         except SettingError as error:
             raise as_wire_error(error) from error
         return region
@@ -503,7 +503,8 @@ class Engine:
         options = opening.options
         message, names = packet.message, {payload.name for payload in packet.payloads}
         band = message.guide_band if isinstance(message, say.Frame) else None
-        asked = PlateFormat(Resolution(*opening.size), options.colorspace, options.mask_grow, options.exposure, band)
+        size, exposure = Resolution(*opening.size), options.exposure or 0.0
+        asked = PlateFormat(size, options.colorspace, options.mask_grow, exposure, band)
         mask, guide = (packet.payload(name) if name in names else None for name in ("mask", "guide"))
         self.worker.decoded[order.ticket] = self._decoder(asked, packet.payload("plate"), mask, guide)
         return on.Decoded(order.ticket)

@@ -346,7 +346,7 @@ def _provenance(live: LiveSession, colour: ColourChoice) -> dict[str, str]:
     return describe_making(
         live.weights,
         colour,
-        NetworkView(colour.space, options.exposure),
+        NetworkView(colour.space, options.exposure or 0.0),
         mask="sent with the frame",
         mask_frame=live.mask_frame,
         mask_sha256=live.mask_sha256,

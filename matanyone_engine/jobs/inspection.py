@@ -6,16 +6,17 @@ Rule of this file: plates and masks take the way of job.py, so that what is seen
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from matanyone_engine.errors import FrameRangeError
 from matanyone_engine.jobs.job import MatteJob, keys_of, open_source
-from matanyone_engine.jobs.masks import prepared_mask
+from matanyone_engine.jobs.masks import KeyFrame, prepared_mask
 from matanyone_engine.matting.geometry import Geometry
 from matanyone_engine.matting.options import check_options, keywords
-from matanyone_engine.media.color import Levels, NetworkView
+from matanyone_engine.media.color import Levels, NetworkView, find_exposure
 from matanyone_engine.media.color_spaces import ColourChoice, choose_space
 from matanyone_engine.media.images import FloatImage, PlateHeader
 from matanyone_engine.media.plates import PlateSource
@@ -46,6 +47,14 @@ class Inspection:
     """(H, W) 0..1, grown or shrunk as asked."""
 
 
+def _exposure(job: MatteJob, source: PlateSource, keys: Sequence[KeyFrame], colour: ColourChoice) -> float:
+    """Return the exposure of a job; one without a mask has its key frame to come, and the first frame serves."""
+    if job.exposure is not None:
+        return job.exposure
+    frame = keys[0].seed.frame if keys else source.frames[0]
+    return find_exposure(colour.space, source.read(frame).rgb)
+
+
 def inspect_plate(job: MatteJob, frame: int | None = None) -> Inspection:
     """Prepare one frame as a job would. A job without a mask ('') shows the plate alone.
 
@@ -66,9 +75,9 @@ def inspect_plate(job: MatteJob, frame: int | None = None) -> Inspection:
         )
     header = source.header(frame)
     colour = choose_space(header, job.colorspace, source.suffix)
-    network_view = NetworkView(colour.space, job.exposure)
     mask = prepared_mask(keys[0].source, header.resolution, job.mask_grow, job.view) if keys else None
     rgb = source.read(frame).rgb
+    network_view = NetworkView(colour.space, _exposure(job, source, keys, colour))
     seen = network_view(rgb)
     brightness = np.quantile(seen.max(axis=-1), (SHADOWS, MIDDLE, LIGHTS))
     return Inspection(

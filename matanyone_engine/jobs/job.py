@@ -32,7 +32,7 @@ from matanyone_engine.matting.options import check_options, check_region, keywor
 from matanyone_engine.matting.region import Region
 from matanyone_engine.matting.shot import Seed, Shot
 from matanyone_engine.media.channels import Selection
-from matanyone_engine.media.color import LinearLight, NetworkView
+from matanyone_engine.media.color import LinearLight, NetworkView, find_exposure
 from matanyone_engine.media.color_spaces import ColourChoice, choose_space, is_linear
 from matanyone_engine.media.edges import EdgeControls, check_edges, describe_edges
 from matanyone_engine.media.images import PlateHeader
@@ -72,8 +72,9 @@ class MatteJob:
     """Frames that are made before all others, in this order."""
     missing: Literal["error", "skip"] = "error"
     colorspace: str | None = None
-    exposure: float = 0.0
-    """Stops by which the network sees the plate brighter; nothing else changes."""
+    exposure: float | None = None
+    """Stops by which the network sees the plate brighter; nothing else changes. None is what find_exposure() says of
+    the plate on the frame of the first mask."""
     mask_grow: int = 0
     """Pixels to grow the mask by before it is used; negative shrinks."""
     warm_up_passes: int | None = None
@@ -242,7 +243,8 @@ def plan_matte(
     first, plate, colour = resolved.header, resolved.header.resolution, resolved.colour
     outputs = plan_outputs_of(resolved, resume=resume)
     outputs.check(about.frames, [*source.paths(about.shot.frames), *about.mask_files])
-    network_view = NetworkView(colour.space, job.exposure)
+    exposure = exposure_of(resolved)
+    job, network_view = replace(job, exposure=exposure), NetworkView(colour.space, exposure)
     unmixing = job.delivery.unmixes and not is_linear(colour.space)
     light = LinearLight(colour.space) if unmixing else None
     check_region(about.region, plate, job.working_size)
@@ -291,6 +293,18 @@ def resolve(job: MatteJob) -> ResolvedJob:
     outline = outline_matte(job, source)
     header = source.header(outline.frames[0])
     return ResolvedJob(job, source, outline, header, choose_space(header, job.colorspace, source.suffix))
+
+
+def exposure_of(resolved: ResolvedJob) -> float:
+    """Return the exposure of a job, in stops. Where it is left open, the plate is read on the first mask's frame.
+
+    The first mask is that of the job, or the first of its keys: keys that are added later do not change the exposure
+    of a shot. Raises PlateError, ColourError.
+    """
+    if resolved.job.exposure is not None:
+        return resolved.job.exposure
+    frame = resolved.outline.keys[0].seed.frame
+    return find_exposure(resolved.colour.space, resolved.source.read(frame).rgb)
 
 
 def plan_outputs_of(resolved: ResolvedJob, *, resume: bool = False) -> Outputs:

@@ -14,7 +14,8 @@ are not those of one run any more (benchmarks/segments.py, docs/farm.md).
 
 Rules of this file:
 1. A segment's job is the job with its frames and the keys that these depend on, nothing else.
-2. What is written is planned without reading a pixel.
+2. What is written is planned without reading a pixel, but for the exposure, which all segments must share: the planner
+   has it found before it cuts.
 """
 
 from __future__ import annotations

@@ -34,6 +34,17 @@ KNEE = 0.9
 MOST_EXPOSURE = 16.0
 """Stops, either way: more than the range of any camera."""
 
+MIDDLE_GREY = 0.18
+"""Linear light that a camera's light meter aims at, where white is 1."""
+
+_VERY_DARK = MIDDLE_GREY / 4.0
+"""A plate whose brightest tenth is darker than this, two stops below middle grey, is shown brighter."""
+_FAR_ABOVE_WHITE = 2.0
+"""A plate of which more than half is brighter than this has other units than 1 for white, and is shown darker."""
+_MOST_FOUND = 8.0
+"""Stops, either way, that find_exposure() goes: light that is weaker than that is noise."""
+_PIXELS_LOOKED_AT = 1 << 18
+
 _CODES = 65535
 _DROPPED = 13
 """Bits of a float that a step leaves out: a step has the ten digits of a half float, and the range of a float."""
@@ -155,6 +166,26 @@ class LinearLight:
     def back(self, light: FloatImage) -> FloatImage:
         """Convert scene-linear light back to the plate's space. Raises ColourError."""
         return _convert(light, self._linear, self.space, self._config)
+
+
+def find_exposure(space: str, rgb: FloatImage) -> float:
+    """Return the whole stops by which the network should see a plate, (H, W, 3) in its space, brighter.
+
+    It is 0 for every plate that is not far off, so that ordinary dark shots stay as they are. A plate whose brightest
+    tenth is two stops or more below middle grey is brightened until that tenth is about middle grey. A plate of which
+    more than half is over twice as bright as white, as renders in physical units are, is darkened until its middle is about
+    middle grey. A black plate stays as it is. Raises ColourError.
+    """
+    step = max(1, math.isqrt(rgb.shape[0] * rgb.shape[1] // _PIXELS_LOOKED_AT))
+    looked_at = np.ascontiguousarray(rgb[::step, ::step])
+    way = _find_way(known_space(space), 0.0, config_name())
+    light = np.concatenate([linear.max(axis=-1).ravel() for _, linear in _linear_stripes(way, looked_at)])
+    middle, bright = np.quantile(light[np.isfinite(light)], (0.5, 0.9)) if np.isfinite(light).any() else (0.0, 0.0)
+    if 0.0 < bright <= _VERY_DARK:
+        return float(min(round(math.log2(MIDDLE_GREY / bright)), _MOST_FOUND))
+    if middle > _FAR_ABOVE_WHITE:
+        return float(max(round(math.log2(MIDDLE_GREY / middle)), -_MOST_FOUND))
+    return 0.0
 
 
 def check_exposure(stops: float) -> float:

@@ -153,8 +153,10 @@ class Options:
     mask_grow: int = 0
     reply: str = "exr"
     """'exr' (the plate's header carried over), 'f2' or 'f4' (a raw plane)."""
-    exposure: float = 0.0
-    """Stops by which the network sees the plates brighter, at most 16 up or down; nothing else changes."""
+    exposure: Optional[float] = None
+    """Stops by which the network sees the plates brighter, at most 16 up or down; nothing else changes. null: a job
+    finds it from the plate on the first mask's frame, 0 for all but very dark and overbright plates; in a session,
+    whose plates come one by one, it is 0."""
     refine: bool = True
     """Whether alphas of a smaller working size are refined along the plate's detail; else enlarged bilinearly."""
     region: Optional[str] = None
@@ -535,7 +537,8 @@ class Prompt(Message):
     backend: str = "grabcut"
     """One of the backends that Welcome names."""
     colorspace: Optional[str] = None
-    exposure: float = 0.0
+    exposure: Optional[float] = None
+    """As in a Job; null is found from this frame."""
     view: Optional[str] = None
     part: Optional[str] = None
     layer: Optional[str] = None

@@ -89,9 +89,14 @@ def _options(plan: Plan) -> say.Options:
         working_size=QUALITIES[settings.quality],
         colorspace=plan.colorspace,
         mask_grow=settings.mask_grow,
-        exposure=settings.exposure,
+        exposure=_exposure(settings),
         region=_region(settings, plan.scene),
     )
+
+
+def _exposure(settings: Settings) -> Optional[float]:
+    """Return the stops that an artist asks for; None leaves them to the engine."""
+    return None if settings.auto_exposure and not settings.exposure else settings.exposure
 
 
 def _region(settings: Settings, scene: Scene) -> Optional[str]:
@@ -165,7 +170,7 @@ def plan_mask(settings: Settings, scene: Scene, marks: Marks) -> MaskPlan:
         strokes=tuple(say.Stroke(((x, scene.size[1] - y),), subject) for x, y, subject in marks.points),
         backend=marks.by,
         colorspace=plate_space(settings, scene, plate),
-        exposure=settings.exposure,
+        exposure=_exposure(settings),
         view=views[0],
     )
     return MaskPlan(exports, views[0], ask)

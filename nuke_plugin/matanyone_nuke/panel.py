@@ -306,6 +306,14 @@ _QUALITY_TAB = (
         "0",
     ),
     _check(
+        "auto_exposure",
+        "auto",
+        "Whether very dark and overbright plates get an exposure by themselves. It counts where exposure is 0; ordinary "
+        "plates stay as they are.",
+        on=True,
+        new_line=False,
+    ),
+    _check(
         "pin_keys", "all keys remembered", "Whether every stretch remembers all key frames, not only its own.", on=False
     ),
 )
@@ -403,8 +411,8 @@ KNOBS: Tuple[Knob, ...] = (
 
 SETTINGS = (
     "frames_from", "frames", "keys_from", "keys", "objects", "distractors", "corrected", "colorspace", "model",
-    "quality", "region", "region_box", "warm_up", "mask_grow", "exposure", "pin_keys", "own_colour", "core_edge",
-    "core_inset", "views", "use_files", "guide_band",
+    "quality", "region", "region_box", "warm_up", "mask_grow", "exposure", "auto_exposure", "pin_keys", "own_colour",
+    "core_edge", "core_inset", "views", "use_files", "guide_band",
 ) + tuple(edge.knob for edge in EDGES)  # fmt: skip
 """Knobs that are fields of plan.Settings."""
 

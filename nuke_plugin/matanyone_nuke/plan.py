@@ -76,6 +76,8 @@ class Settings:
     """Below 0: what suits the model."""
     mask_grow: int = 0
     exposure: float = 0.0
+    auto_exposure: bool = True
+    """Whether the engine finds the exposure where it is 0."""
     pin_keys: bool = False
     own_colour: bool = False
     core_edge: bool = False

@@ -88,6 +88,10 @@ def test_a_wrong_space_is_pointed_out(shot: Shot, capsys: pytest.CaptureFixture[
     path = shot.folder / "plate.1001.exr"
     write_image(path, read_image(path) * 0.01, ("R", "G", "B"))
     assert inspect(shot) == 0
+    said = capsys.readouterr().out
+    assert "so dark that the network sees it" in said
+    assert "The colour space may be wrong" in said
+    assert inspect(shot, "--exposure", "0") == 0
     assert "dark to the network" in capsys.readouterr().out
 
 

@@ -51,6 +51,20 @@ def test_segments_come_to_the_files_of_one_run(shot: Shot, tmp_path: Path, capsy
     assert (record["state"], len(record["frames"]), len(record["parts"])) == ("finished", 14, 3)
 
 
+def test_segments_share_the_exposure_that_is_found_for_the_whole(shot: Shot, tmp_path: Path) -> None:
+    """Only the first key's frame is dark here: a segment that looked at its own key would leave its plates alone."""
+    dark = make_shot(tmp_path / "dark", count=14)
+    plate = dark.folder / "plate.1003.exr"
+    write_image(plate, read_image(plate) * 0.5**7, ("R", "G", "B"), oiio.FLOAT)
+    job = saved(dark, tmp_path, "--out", str(tmp_path / "parts" / "a.####.exr"))
+    assert "exposure" not in json.loads(job.read_text())["job"].get("options", {})
+    assert main(["plan", str(job), "--segments", "3"]) == 0
+    segments = [json.loads((tmp_path / f"sh010.segment{number}.json").read_text()) for number in (1, 2, 3)]
+    found = {each["job"]["options"]["exposure"] for each in segments}
+    assert len(found) == 1
+    assert found.pop() >= 4.0
+
+
 def test_the_whole_job_afterwards_finds_every_frame_standing(
     shot: Shot, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

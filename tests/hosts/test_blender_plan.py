@@ -301,6 +301,12 @@ def test_every_setting_reaches_the_job_and_makes_a_matte_stale(plan: Any, option
     assert plan.digest_of_settings(before) != plan.digest_of_settings(after)
 
 
+def test_an_exposure_of_0_is_not_the_one_that_is_left_to_the_engine(plan: Any) -> None:
+    left, given = state_of(plan), state_of(plan, exposure=0.0)
+    assert (plan.job_of(left).options.exposure, plan.job_of(given).options.exposure) == (None, 0.0)
+    assert plan.digest_of_settings(left) != plan.digest_of_settings(given)
+
+
 def test_the_subjects_own_colour_is_a_layout(plan: Any) -> None:
     before, after = state_of(plan), state_of(plan, foreground=True)
     assert (plan.job_of(before).delivery.layout, plan.job_of(after).delivery.layout) == ("matte", "foreground")

@@ -92,6 +92,35 @@ def test_the_mask_is_named_when_it_is_not_one_of_the_frames(shot: Shot) -> None:
         plan_matte(job(shot, mask_frame=1010))
 
 
+def darkened(shot: Shot, stops: float) -> Shot:
+    """Take light away from every plate of a shot."""
+    for frame in range(shot.first, shot.last + 1):
+        plate = shot.folder / f"plate.{frame:04d}.exr"
+        write_image(plate, read_image(plate) * 0.5**stops, ("R", "G", "B"), oiio.FLOAT)
+    return shot
+
+
+def test_a_very_dark_plate_is_shown_as_if_its_exposure_had_been_given(shot: Shot) -> None:
+    """The frame of the first mask says how dark it is; keys that are added later change nothing."""
+    dark = darkened(shot, 6.0)
+    black = dark.folder / "plate.1001.exr"
+    write_image(black, read_image(black) * 0.0, ("R", "G", "B"))
+    plan = plan_matte(job(dark, mask_frame=1003))
+    stops = plan.network_view.exposure
+    assert stops >= 4.0
+    more = (KeyMask(str(dark.mask), (1001,)),)
+    assert plan_matte(job(dark, mask_frame=1003, keys=more)).network_view.exposure == stops
+    network, _ = load_vetted(dark.weights, "cpu")
+    given = plan_matte(job(dark, mask_frame=1003, exposure=stops))
+    assert identity(plan, network) == identity(given, network)
+    assert identity(plan, network) != identity(plan_matte(job(dark, mask_frame=1003, exposure=0.0)), network)
+    done = run(plan, dark)
+    assert attributes(done[0].paths[0])["exposure"] == f"{stops:g}"
+    record = read_record(plan.sidecars.record)
+    assert record is not None
+    assert record.shot["exposure"] == stops
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matanyone_engine.errors import ColourError, SettingError
-from matanyone_engine.media.color import KNEE, NetworkView, shoulder
+from matanyone_engine.media.color import KNEE, NetworkView, find_exposure, shoulder
 from matanyone_engine.media.color_spaces import config_name, known_space
 from matanyone_engine.media.images import read_plate
 
@@ -229,6 +229,37 @@ def test_exposure_lifts_a_display_plate_into_the_shoulder_not_into_a_clip() -> N
 def test_exposure_has_limits(stops: float) -> None:
     with pytest.raises(SettingError, match="stops"):
         NetworkView("ACEScg", stops)
+
+
+def ramp_of_light(brightest_tenth: float) -> np.ndarray:
+    """An evenly rising grey whose brightest tenth begins at this linear light."""
+    return np.linspace(0.0, brightest_tenth / 0.9, 1000, dtype=np.float32).reshape(20, 50, 1).repeat(3, axis=2)
+
+
+@pytest.mark.parametrize(
+    ("brightest_tenth", "stops"), [(0.9, 0), (0.18, 0), (0.046, 0), (0.044, 2), (0.18 / 2**5, 5), (1e-5, 8), (0.0, 0)]
+)
+@pytest.mark.parametrize("space", ["linear", "ACEScg", "sRGB"])
+def test_only_very_dark_plates_are_found_to_need_light(space: str, brightest_tenth: float, stops: float) -> None:
+    assert find_exposure(space, ocio(ramp_of_light(brightest_tenth), LINEAR, known_space(space))) == stops
+
+
+@pytest.mark.parametrize(("brighter", "stops"), [(1.0, 0), (2.0, 0), (16.0, -5), (10_000.0, -8)])
+def test_a_plate_in_other_units_is_found_to_be_too_bright(brighter: float, stops: float) -> None:
+    """Renders in physical units have white at hundreds. A sun and its sky alone are no reason."""
+    plate = ramp_of_light(0.9) * np.float32(brighter)
+    assert find_exposure("ACEScg", plate) == stops
+    plate = ramp_of_light(0.5)
+    plate[:8] = 50_000.0
+    assert find_exposure("ACEScg", plate) == 0
+
+
+def test_odd_values_and_sizes_do_not_change_the_exposure_that_is_found() -> None:
+    plate = np.repeat(np.repeat(ramp_of_light(0.18 / 2**4), 60, axis=0), 40, axis=1)
+    plate[100:110, 100:120] = np.nan
+    plate[200:210, 100:120] = np.inf
+    assert find_exposure("linear", plate) == 4
+    assert find_exposure("linear", np.full((3, 5, 3), np.nan, np.float32)) == 0
 
 
 def test_levels_count_what_the_view_cannot_show() -> None:

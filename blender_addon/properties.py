@@ -197,8 +197,8 @@ class MatAnyoneShot(bpy.types.PropertyGroup):
     auto_exposure: BoolProperty(
         name="Auto Exposure",
         default=True,
-        description="Give very dark and overbright plates an exposure by themselves, where Exposure is 0. Ordinary plates "
-        "stay as they are",
+        description="Give very dark and overbright plates an exposure by themselves, where Exposure is 0. Ordinary "
+        "plates stay as they are",
     )
     mask_grow: IntProperty(
         name="Grow Mask", min=-200, max=200, description="Pixels by which masks are grown; negative shrinks them"

@@ -173,8 +173,8 @@ def find_exposure(space: str, rgb: FloatImage) -> float:
 
     It is 0 for every plate that is not far off, so that ordinary dark shots stay as they are. A plate whose brightest
     tenth is two stops or more below middle grey is brightened until that tenth is about middle grey. A plate of which
-    more than half is over twice as bright as white, as renders in physical units are, is darkened until its middle is about
-    middle grey. A black plate stays as it is. Raises ColourError.
+    more than half is over twice as bright as white, as renders in physical units are, is darkened until its middle is
+    about middle grey. A black plate stays as it is. Raises ColourError.
     """
     step = max(1, math.isqrt(rgb.shape[0] * rgb.shape[1] // _PIXELS_LOOKED_AT))
     looked_at = np.ascontiguousarray(rgb[::step, ::step])

@@ -308,8 +308,8 @@ _QUALITY_TAB = (
     _check(
         "auto_exposure",
         "auto",
-        "Whether very dark and overbright plates get an exposure by themselves. It counts where exposure is 0; ordinary "
-        "plates stay as they are.",
+        "Whether very dark and overbright plates get an exposure by themselves. It counts where exposure is 0; "
+        "ordinary plates stay as they are.",
         on=True,
         new_line=False,
     ),

@@ -66,6 +66,20 @@ def test_each_view_is_as_if_it_were_alone(shot: Shot, tmp_path: Path) -> None:
             assert spec.get_string_attribute("matanyone:picture") == f"view {view}"
 
 
+def test_both_eyes_see_the_exposure_that_the_first_needs(shot: Shot, tmp_path: Path) -> None:
+    for view, light in (("left", 0.5**7), ("right", 0.5**2)):
+        plate = read_image(shot.folder / f"{view}.1001.exr") * light
+        write_image(tmp_path / f"dark.{view}.1001.exr", plate, ("R", "G", "B"), oiio.FLOAT)
+    plate, out = tmp_path / "dark.%V.####.exr", tmp_path / "out/a.%V.####.exr"
+    assert matte(shot, out, str(plate), "mask.%V.exr", "--view", "left", "--view", "right", "--accept-doubt") == 0
+    stops = {
+        oiio.ImageBuf(str(tmp_path / f"out/a.{view}.1001.exr")).spec().getattribute("matanyone:exposure")
+        for view in ("left", "right")
+    }
+    assert len(stops) == 1
+    assert float(stops.pop()) >= 4.0
+
+
 def test_views_are_joined_into_one_file_that_others_read(shot: Shot, tmp_path: Path) -> None:
     """Part by part against the files of the views, by OpenEXR's own package; and it can be matted from again."""
     apart, joined = tmp_path / "a.%V.####.exr", tmp_path / "a.####.exr"

@@ -130,9 +130,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Rough guides on the held-out set.")
     parser.add_argument("what", choices=("bands", "score"))
     parser.add_argument("--set", type=Path, required=True)
-    parser.add_argument(
-        "--alphas", type=Path, help="where benchmarks/edges.py has kept alphas; else computed"
-    )
+    parser.add_argument("--alphas", type=Path, help="where benchmarks/edges.py has kept alphas; else computed")
     parser.add_argument("--clips", nargs="*")
     parser.add_argument("--kinds", nargs="*", default=[*KINDS, "key"])
     parser.add_argument("--model", default="mini")

@@ -470,8 +470,9 @@ def opened_while_clicking():
 def hands():
     """Do everything that a mouse, a key or another window can do to a run."""
     for part in (by_mouse, escape, window_closed, undone, animated, another_file, quitted):
-        print("hands:", part.__name__, flush=True)
-        yield from part()
+        if ORDERS["only"] in ("", part.__name__):
+            print("hands:", part.__name__, flush=True)
+            yield from part()
 
 
 def by_mouse():
@@ -546,6 +547,16 @@ def animated():
         largest().tag_redraw()
         yield 4.0  # the panel looks once a second, the second Blender takes another
         said[name] = list(ours("session").stale(bpy.context.scene.matanyone))
+    print(
+        "DEBUG",
+        over(),
+        [(k.frame, k.source, k.mask and k.mask.name) for k in shot.objects[0].keys],
+        shot.record,
+        ours("session").now.note,
+        ours("session").now.records,
+        ours("session").now.moving,
+        flush=True,
+    )
     go_to(4)
     yield 2.0
     said["and away from it"] = list(ours("session").stale(bpy.context.scene.matanyone))
@@ -555,12 +566,26 @@ def animated():
 def moved(frame, by):
     """Go to a frame, move the mask, Insert Key."""
     go_to(frame)
+    bpy.context.view_layer.update()  # else the next operator puts the points back to where they are on this frame
     for point in bpy.data.masks["person"].layers[0].splines[0].points:
         point.select = True
         for part in ("co", "handle_left", "handle_right"):
             getattr(point, part).x += by
     with within(largest()):
-        bpy.ops.mask.shape_key_insert()
+        ended = bpy.ops.mask.shape_key_insert()
+    m = bpy.data.masks["person"]
+    o = ours("outline")
+    print(
+        "DEBUG moved",
+        frame,
+        by,
+        ended,
+        bpy.context.scene.frame_current,
+        largest().spaces.active.mask,
+        o.looks(m),
+        o.looks_on(m, [1, 4, 9]),
+        flush=True,
+    )
 
 
 def another_file():

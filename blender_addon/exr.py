@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import os
 import struct
+import zlib
+from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +21,8 @@ _NO_SCANLINES = 0x200 | 0x800
 """Flags of tiles and deep data, which the engine does not write."""
 _LINES = {0: 1, 1: 1, 2: 1, 3: 16, 4: 32, 5: 16, 6: 32, 7: 32, 8: 32, 9: 256}
 """How many scan lines a chunk holds with each compression."""
+_NONE, _ZIPS = b"\0", b"\2"
+"""How EXR numbers the compressions that masks are written with."""
 _MOST_HEADER = 1 << 20
 
 
@@ -131,24 +135,23 @@ def _chunk_fits(data: bytes, left: int, multi: bool) -> bool:
     return bool(size > 0 and head + 4 + size <= left)
 
 
-def write_mask(path: Path, size: tuple[int, int], rows: list[bytes]) -> None:
-    """Write one float channel Y, uncompressed; the file is whole or not there at all. rows: float32 little-endian, the
-    top one first.
+def write_mask(path: Path, size: tuple[int, int], rows: list[bytes], zipped: bool = False) -> None:
+    """Write one float channel Y; the file is whole or not there at all. rows: float32 little-endian, the top one first.
 
-    Raises OSError.
+    zipped: whether each row is compressed (ZIPS), for masks of many frames. Raises OSError.
     """
     width, height = size
-    header = _mask_header(width, height)
-    first = len(header) + 8 * height
-    chunk = 8 + 4 * width
-    table = struct.pack(f"<{height}Q", *(first + chunk * row for row in range(height)))
+    header = _mask_header(width, height, _ZIPS if zipped else _NONE)
+    rows = [_zipped(row) for row in rows] if zipped else rows
+    ends = accumulate((8 + len(row) for row in rows), initial=len(header) + 8 * height)
+    table = struct.pack(f"<{height}Q", *list(ends)[:-1])
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with temporary.open("wb") as file:
             file.write(header + table)
             for number, row in enumerate(rows):
-                file.write(struct.pack("<2i", number, 4 * width) + row)
+                file.write(struct.pack("<2i", number, len(row)) + row)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -156,12 +159,23 @@ def write_mask(path: Path, size: tuple[int, int], rows: list[bytes]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _mask_header(width: int, height: int) -> bytes:
+def _zipped(row: bytes) -> bytes:
+    """Compress a row as EXR's ZIPS does: differences of bytes, the even ones before the odd ones."""
+    import numpy as np
+
+    values = np.frombuffer(row, np.uint8)
+    steps = np.concatenate([values[0::2], values[1::2]])
+    steps[1:] = steps[1:] - steps[:-1] + np.uint8(128)
+    packed = zlib.compress(steps.tobytes(), 4)
+    return packed if len(packed) < len(row) else row  # a row that would grow is stored as it is
+
+
+def _mask_header(width: int, height: int, compression: bytes) -> bytes:
     window = struct.pack("<4i", 0, 0, width - 1, height - 1)
     channel = b"Y\0" + struct.pack("<iB3xii", 2, 0, 1, 1) + b"\0"
     attributes = (
         ("channels", "chlist", channel),
-        ("compression", "compression", b"\0"),
+        ("compression", "compression", compression),
         ("dataWindow", "box2i", window),
         ("displayWindow", "box2i", window),
         ("lineOrder", "lineOrder", b"\0"),

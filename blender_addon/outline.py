@@ -53,6 +53,16 @@ def ties(mask, scene_frame):
     return sorted({_tie(parent, scene_frame) for parent in parents if parent.id is not None})
 
 
+def ties_along(mask, first, last):
+    """Return where the tracks that points hang on are from one scene frame to another."""
+    parents = {}
+    for point in (point for layer in mask.layers for spline in layer.splines for point in spline.points):
+        if point.parent.id is not None:
+            name = (point.parent.id.name, point.parent.type, point.parent.parent, point.parent.sub_parent)
+            parents[name] = point.parent
+    return [_tie(parents[name], frame) for name in sorted(parents) for frame in range(first, last + 1)]
+
+
 def _tie(parent, scene_frame):
     """Describe as a text what ties a point to a movie clip; parent: the point's parent."""
     name = f"{parent.type} {parent.parent} {parent.sub_parent}"

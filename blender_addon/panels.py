@@ -150,8 +150,6 @@ def _draw_object(layout, each):
         row.prop(each, "last")
     for index, key in enumerate(each.keys):
         _draw_key(layout.column(align=True), key, index)
-    layout.prop(each, "inside")
-    layout.prop(each, "outside")
 
 
 def _draw_key(pair, key, index):
@@ -164,6 +162,28 @@ def _draw_key(pair, key, index):
     row.prop(key, "mask" if key.source == "MASK" else "image", text="")
     if key.source == "IMAGE":
         row.operator("matanyone.key_to_spline", icon="CURVE_BEZCIRCLE", text="").index = index
+
+
+class _Constraints(_Panel):
+    """Shows the masks of the selected object that count on every frame."""
+
+    bl_label = "Guide, Inside, Outside"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context):
+        layout, shot = self.layout, context.scene.matanyone
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        if not 0 <= shot.object_index < len(shot.objects):
+            return
+        each = shot.objects[shot.object_index]
+        for side in reversed(plan.CONSTRAINTS):
+            column = layout.column(align=True)
+            column.prop(each, f"{side}_mask")
+            if getattr(each, f"{side}_mask") is None:
+                column.prop(each, side, text="or Files")
+        if each.guide_mask or each.guide:
+            layout.prop(each, "guide_band")
 
 
 class _Settings(_Panel):
@@ -237,6 +257,7 @@ CLASSES = (
     MATANYONE_UL_objects,
     *_in_editors("main", _Main),
     *_in_editors("masks", _Masks, "main"),
+    *_in_editors("constraints", _Constraints, "main"),
     *_in_editors("settings", _Settings, "main"),
 )
 

@@ -26,6 +26,8 @@ MOVIES = frozenset({".mov", ".mp4", ".m4v", ".mkv", ".avi", ".mxf", ".webm", ".m
 _FIELD = re.compile(r"(?:^|(?<=\.))-?[0-9]+(?=\.)")
 _DIGITS = re.compile(r"(?<![0-9vV])[0-9]+(?=\.[^.]+$)")
 _HASHES = re.compile(r"#+")
+_CHOICE = re.compile(r"(\.[A-Za-z0-9]+)[:#][^\\/.]*$")
+"""What follows a mask's file name to choose a layer or a label of it."""
 _VERSION = "[0-9]+"
 _UNKNOWN_SPACES = frozenset({"", "Non-Color", "Raw", "Generic Data", "Utility - Raw"})
 _SPACES = {
@@ -34,6 +36,9 @@ _SPACES = {
     "Display P3": "srgb_p3d65_scene",
 }
 """Blender's own names of colour spaces that the engine's config knows under another one: ids that both know."""
+
+CONSTRAINTS = ("inside", "outside", "guide")
+"""The masks of an object that count on every frame, as the engine calls them: docs/guides.md."""
 
 DOUBTFUL = 0.5
 """Alphas that are trusted less are pointed out, as the command line does (docs/confidence.md)."""
@@ -242,6 +247,10 @@ class ObjectState:
     """Masks of where the object is for certain: a file, or a pattern with ####."""
     outside: str | None = None
     """Masks of where the object certainly is not."""
+    guide: str | None = None
+    """Rough masks of the object, a pattern with ####."""
+    guide_band: int | None = None
+    """Pixels by which the guide's edge may be wrong; None is what suits the plate."""
 
 
 @dataclass(frozen=True)
@@ -372,7 +381,11 @@ def job_of(state: ShotState) -> say.Job:
 
 def _object_options(each: ObjectState) -> say.ObjectOptions:
     return say.ObjectOptions(
-        each.name, each.first, each.last, each.distractor, inside=each.inside, outside=each.outside
+        *(each.name, each.first, each.last, each.distractor),
+        inside=each.inside,
+        outside=each.outside,
+        guide=each.guide,
+        guide_band=each.guide_band,
     )
 
 
@@ -414,6 +427,13 @@ def masks_folder(out: str, shot: str) -> Path:
             fixed = parent.parent
             break
     return fixed / "masks" / (re.sub(r"[^\w.-]+", "_", shot) or "shot")
+
+
+def constraint_files(folder: Path, name: str, side: str) -> str:
+    """Return the pattern of the masks that an object has on every frame. folder: masks_folder(); side: of
+    CONSTRAINTS.
+    """
+    return str(folder / f"{name}.{side}.####.exr")
 
 
 def fixed_patterns(state: ShotState) -> dict[str, str]:
@@ -570,12 +590,17 @@ class Record:
     """Digest of what the run left on disk (ondisk.result_of)."""
     frames: tuple[int, ...] | None = None
     """First and last plate frame of the Range; None is the whole plate."""
+    throughout: tuple[tuple[str, int, int], ...] = ()
+    """Masks that count on every frame, and the first and the last scene frame of the plate."""
+    files: str = ""
+    """Digest of the mask files that the artist has named: names, sizes, times."""
 
     def text(self) -> str:
         """Return what is saved. Of movements it holds only the frames on which masks are used, so that it does not grow
         with the timeline.
         """
         used = {(name, str(frame)) for name, frame in self.keys}
+        used |= {(name, str(frame)) for name, first, last in self.throughout for frame in range(first, last + 1)}
         moving = {
             name: {frame: looks for frame, looks in frames.items() if (name, frame) in used}
             for name, frames in self.moving.items()
@@ -588,7 +613,9 @@ def record_from(text: str) -> Record | None:
     try:
         found = Record(**json.loads(text))
         frames = None if found.frames is None else tuple(found.frames)
-        return replace(found, keys=tuple((name, frame) for name, frame in found.keys), frames=frames)
+        throughout = tuple((name, first, last) for name, first, last in found.throughout)
+        keys = tuple((name, frame) for name, frame in found.keys)
+        return replace(found, keys=keys, frames=frames, throughout=throughout)
     except (ValueError, TypeError):
         return None
 
@@ -650,6 +677,14 @@ def with_what_is_seen(
     return found, news
 
 
+def digest_of_files(patterns: Iterable[str]) -> str:
+    """Return a digest of mask files, as digest_of_plate does; '' where none is named. Of FILE:LAYER and FILE#LABEL the
+    file counts.
+    """
+    every = sorted({_CHOICE.sub(r"\1", pattern) for pattern in patterns})
+    return digest([digest_of_plate(pattern) for pattern in every]) if every else ""
+
+
 def digest_of_plate(plate: str) -> str:
     """Names, sizes and times of the plate's files: asks the disk, so not for the main thread."""
     files = [file_of(plate, frame) for frame in frames_on_disk(plate)] if "#" in plate else [plate]
@@ -667,7 +702,7 @@ def stale_because(now: Record, then: Record) -> tuple[str, ...]:
     """Return what has changed since the matte was made; it is up to date where that is empty."""
     changed = {
         "the settings": _differs(now.job, then.job),
-        "a mask": _differs(_masks(now, then), _masks(then, then)),
+        "a mask": _differs(_masks(now, then), _masks(then, then)) or _differs(now.files, then.files),
         "the plate": _differs(now.plate, then.plate),
         "the range": wider(now.frames, then.frames),
         "the mattes on disk": _differs(now.result, then.result),
@@ -689,7 +724,8 @@ def wider(now: tuple[int, ...] | None, then: tuple[int, ...] | None) -> bool:
 
 def _masks(record: Record, then: Record) -> str:
     """Return a digest of masks where they are used: how an animated mask is between its keys does not matter."""
-    used = [record.moving.get(mask, {}).get(str(frame), "") for mask, frame in then.keys if mask in then.moving]
+    places = [*then.keys, *((mask, at) for mask, first, last in then.throughout for at in range(first, last + 1))]
+    used = [record.moving.get(mask, {}).get(str(frame), "") for mask, frame in places if mask in then.moving]
     return digest([record.masks, used])
 
 

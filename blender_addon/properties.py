@@ -101,6 +101,37 @@ class MatAnyoneObject(bpy.types.PropertyGroup):
         options=beside_the_blend(),
         description="Mask files of where the object certainly is not, named likewise",
     )
+    inside_mask: PointerProperty(
+        type=bpy.types.Mask,
+        name="Inside",
+        description="Mask of where the object is for certain, whatever the network thinks. It counts on every frame, "
+        "as it is shown there",
+    )
+    outside_mask: PointerProperty(
+        type=bpy.types.Mask,
+        name="Outside",
+        description="Mask of where the object certainly is not. It counts on every frame, as it is shown there",
+    )
+    guide_mask: PointerProperty(
+        type=bpy.types.Mask,
+        name="Guide",
+        description="Rough animated mask that keeps the network near the object and leaves the edge to it. It counts "
+        "on every frame, as it is shown there; where it shows nothing, it says nothing",
+    )
+    guide: StringProperty(
+        name="Guide",
+        subtype="FILE_PATH",
+        options=beside_the_blend(),
+        description="Rough masks such as a tracker writes them: a name with ####. Frames may be missing",
+    )
+    guide_band: IntProperty(
+        name="Band",
+        min=0,
+        max=1024,
+        default=0,
+        subtype="PIXEL",
+        description="Pixels by which the guide's edge may be wrong. 0 is a sixteenth of the plate's shorter side",
+    )
     keys: CollectionProperty(type=MatAnyoneKey)
     key_index: IntProperty()
     group: PointerProperty(type=bpy.types.NodeTree, description="Node group that shows its alphas")

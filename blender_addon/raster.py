@@ -10,12 +10,14 @@ falloff, layers, animation and tracking are Blender's own this way.
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 from pathlib import Path
 
 from . import plan
 from .engine.wire.errors import WireError
-from .exr import write_mask
+from .exr import is_whole, write_mask
 
 _RGBA = 4
 
@@ -48,7 +50,7 @@ def main(orders_file):
     file = Path(orders_file)
     orders = json.loads(file.read_text(encoding="utf-8"))
     size, factor = tuple(orders["size"]), orders["factor"]
-    masks = _loaded(orders, "masks", [*orders["masks"], *orders["also"]])
+    masks = _loaded(orders, "masks", [*orders["masks"], *orders["also"], *orders["held"]])
     moves = {mask.name: outline.movement(bpy.context.scene, mask, orders["frames"]) for mask in masks.values()}
     file.with_suffix(".moving").write_text(json.dumps({name: at for name, at in moves.items() if at}))
     for order in orders["masks"]:
@@ -56,6 +58,8 @@ def main(orders_file):
         rows = rasterise(masks[_key(order)], order["scene_frame"], size, factor, scratch)
         write_mask(Path(order["file"]), size, rows)
         print(f"masked {order['file']}", flush=True)
+    for order in orders["held"]:
+        draw_on_frames(masks[_key(order)], order, moves, size, file.with_suffix(".scratch"))
     try:
         _copy_images(orders, size)
     except WireError as error:
@@ -115,6 +119,82 @@ def rows_of(flat, size):
     return [row.tobytes() for row in np.clip(mask, 0, 1).astype("<f4")]
 
 
+# ------------------------------------------------------------------------------------------------ many frames
+
+
+def draw_on_frames(mask, order, moves, size, scratch):
+    """Draw a mask on many frames. A file that shows it as it is stays, and so does its time; one of a frame that is not
+    asked for goes.
+
+    order: as constraint_masks.orders() has it. moves: outline.movement() by mask. A note beside the files says what
+    each of them shows.
+    """
+    from . import outline
+
+    moving, still = moves.get(mask.name, {}), outline.looks(mask)
+    wanted = {}
+    for frame, file in order["files"]:
+        facts = (moving.get(str(frame), still), outline.ties(mask, frame), size, order["factor"])
+        wanted[Path(file).name] = plan.digest(facts)
+    note = Path(order["pattern"].partition("#")[0].rstrip(".") + ".drawn")
+    there = {name: looks for name, looks in _noted(note).items() if _stands(note.parent / name, looks, wanted)}
+    _remove_others(order["pattern"], {file for _, file in order["files"]})
+    _write_note(note, there)  # nothing is said of a file that is drawn just now
+    drawn = {looks: name for name, looks in there.items()}
+    for frame, file in order["files"]:
+        name, looks = Path(file).name, wanted[Path(file).name]
+        if name not in there:
+            if looks in drawn:
+                _linked(note.parent / drawn[looks], Path(file))
+            else:
+                write_mask(Path(file), size, rasterise(mask, frame, size, order["factor"], scratch), zipped=True)
+            drawn[looks] = name
+        print(f"masked {file}", flush=True)
+    _write_note(note, wanted)
+
+
+def _noted(note):
+    try:
+        said = json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _write_note(note, said):
+    note.parent.mkdir(parents=True, exist_ok=True)
+    fresh = note.with_suffix(".tmp")
+    fresh.write_text(json.dumps(said), encoding="utf-8")
+    fresh.replace(note)
+
+
+def _stands(file, looks, wanted):
+    """Return whether a file is there and shows the mask as it is wanted."""
+    return wanted.get(file.name) == looks and is_whole(file)
+
+
+def _remove_others(pattern, files):
+    for frame in plan.frames_on_disk(pattern):
+        file = plan.file_of(pattern, frame)
+        if file not in files:
+            Path(file).unlink(missing_ok=True)
+
+
+def _linked(source, file):
+    """Let a second name show the same picture, by a link where the disk has them."""
+    fresh = file.with_name(f".{file.name}.tmp")
+    fresh.unlink(missing_ok=True)
+    try:
+        os.link(source, fresh)
+    except OSError:
+        shutil.copyfile(source, fresh)
+    fresh.replace(file)
+    fresh.unlink(missing_ok=True)  # of two links to one file, replace() leaves both
+
+
+# ------------------------------------------------------------------------------------------------ one mask
+
+
 def rasterise(mask, scene_frame, size, factor, scratch):
     """Draw one mask as rows of float32 0..1, the top one first. size: the plate's; factor: how much finer it is
     drawn.
@@ -140,6 +220,7 @@ def rasterise(mask, scene_frame, size, factor, scratch):
     rows = _averaged(drawn, size, factor)
     drawn.unlink()
     scratch.rmdir()
+    bpy.data.scenes.remove(scene)
     return rows
 
 

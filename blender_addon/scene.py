@@ -15,13 +15,14 @@ from pathlib import Path
 
 import bpy
 
-from . import exr, ondisk, outline, plan, raster
+from . import constraint_masks, exr, ondisk, outline, plan, raster
 from .bridge import Control, Order
 from .engine.wire.errors import Code, WireError
 from .engine.wire.jobfile import JobFile, write_job_file
 
 FIRST_OF_A_MOVIE = 1
-_RASTER_S = 600.0
+_RASTER_S, _RASTER_FRAME_S = 600.0, 20.0
+"""How long the second Blender may take: in all, and for each frame of a mask that counts on every frame."""
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
@@ -128,12 +129,13 @@ def state_of(shot):
     """Return all that the panel says. Raises WireError."""
     plate = plate_of(shot)
     out = _absolute(shot.out)
+    folder = plan.masks_folder(out, shot.name)
     return plan.ShotState(
         name=shot.name or "shot",
         plate=plate.path,
         out=out,
-        keys=tuple(_keys(shot, plan.masks_folder(out, shot.name))),
-        objects=tuple(_object(each) for each in shot.objects),
+        keys=tuple(_keys(shot, folder)),
+        objects=tuple(_object(each, folder) for each in shot.objects),
         frames=(shot.first, shot.last) if shot.use_range else None,
         colorspace=_space(shot, plate),
         model=shot.model,
@@ -163,12 +165,13 @@ def _space(shot, plate):
     return plan.space_of(plate.space if shot.color == "BLENDER" else shot.color_name)
 
 
-def _object(each):
+def _object(each, folder):
     if not _NAME.fullmatch(each.name):
         raise plan.refused(f"expected letters, digits and _ in an object's name, got {each.name!r}", "Rename it.")
     first, last = (each.first, each.last) if each.use_life else (None, None)
-    inside, outside = (full(path) if path else None for path in (each.inside, each.outside))
-    return plan.ObjectState(each.name, each.rival, first, last, inside, outside)
+    files = {side: constraint_masks.pattern_of(each, side, folder, full) for side in plan.CONSTRAINTS}
+    band = each.guide_band or None if files["guide"] else None
+    return plan.ObjectState(each.name, each.rival, first, last, **files, guide_band=band)
 
 
 def _keys(shot, folder):
@@ -189,6 +192,16 @@ def drawn(shot):
     """Return a plan.Drawn for each key. Raises WireError where there is no plate."""
     when = plate_of(shot).time
     return [_drawn(each.name, key, when.scene_frame(key.frame)) for each in shot.objects for key in each.keys]
+
+
+def named_masks(shot):
+    """Return the patterns of mask files that the artist has named."""
+    return constraint_masks.named_files(shot, full)
+
+
+def _made_of(shot):
+    """Return a plan.Drawn for each mask, of keys and of those that count on every frame. Raises WireError."""
+    return [*drawn(shot), *constraint_masks.drawn(shot, plate_of(shot))]
 
 
 def _drawn(name, key, scene_frame):
@@ -218,8 +231,9 @@ def preparation(shot, state):
     images = [(key.image, plan_key) for key, plan_key in pairs if key.source == "IMAGE"]
     painted = [(painted_mask(image, size), key.file) for image, key in images if _is_painted(image)]
     on_disk = [(image, key) for image, key in images if not _is_painted(image)]
-    orders = _raster_orders(masks, plate, size, on_disk) if masks or on_disk else None
     folder = plan.masks_folder(state.out, state.name)
+    held = constraint_masks.orders(shot, plate, size, folder)
+    orders = _raster_orders(masks, plate, size, on_disk, held=held) if masks or on_disk or held else None
 
     def prepare(control: Control):
         ondisk.refuse_foreign(plan.fixed_patterns(state).values(), folder, state.plate)
@@ -229,9 +243,7 @@ def preparation(shot, state):
             exr.write_mask(Path(file), size, rows(control))
         if orders is None:
             return {}
-        count = len(masks) + len(on_disk)
-        control.tell(f"drawing {count} mask{'s' if count > 1 else ''}")
-        return _run_raster(orders, control)
+        return _run_raster(orders, control, len(masks) + len(on_disk) + sum(len(order["files"]) for _, order in held))
 
     return prepare
 
@@ -250,11 +262,11 @@ def _all_keys(shot):
     return [key for each in shot.objects for key in each.keys]
 
 
-def _raster_orders(masks, plate, size, images=(), also=()):
+def _raster_orders(masks, plate, size, images=(), also=(), held=()):
     """Write the datablocks to a file of their own, and what is to be made of them beside it.
 
-    masks, images: pairs of a datablock and its plan.KeyState. also: masks of which only the movement is asked. Raises
-    WireError.
+    masks, images: pairs of a datablock and its plan.KeyState. also: masks of which only the movement is asked. held: as
+    constraint_masks.orders() returns it. Raises WireError.
     """
     wanted = [
         {**_source(mask), "scene_frame": plate.time.scene_frame(key.frame), "file": key.file} for mask, key in masks
@@ -265,10 +277,11 @@ def _raster_orders(masks, plate, size, images=(), also=()):
         "masks": wanted,
         "images": [{**_source(image), "file": key.file} for image, key in images],
         "also": [_source(mask) for mask in also],
+        "held": [{**_source(mask), **order} for mask, order in held],
         "frames": _frames_of(bpy.context.scene, plate, [each["scene_frame"] for each in wanted]),
     }
     try:
-        return _written({block for block, _ in (*masks, *images)} | set(also), facts)
+        return _written({block for block, _ in (*masks, *images, *held)} | set(also), facts)
     except (OSError, RuntimeError) as error:  # Blender's own writer raises the latter
         raise WireError(
             Code.OUTPUT,
@@ -306,15 +319,15 @@ def _frames_of(scene, plate, keys):
     return min(every), max(every)
 
 
-def _run_raster(orders, control):
-    """Let a second Blender draw the masks; how they move. Raises WireError, GivenUp."""
+def _run_raster(orders, control, count=0):
+    """Let a second Blender draw `count` masks; how they move. Raises WireError, GivenUp."""
     program = bpy.app.binary_path
     log, moving, fault = (orders.with_suffix(suffix) for suffix in (".log", ".moving", ".fault"))
     try:
         with log.open("wb") as output:
             command = raster.command(program, "matanyone_raster", orders)
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-        _wait(process, control)
+        _wait(process, control, log, count)
         if fault.exists():
             raise plan.refused(*json.loads(fault.read_text(encoding="utf-8")))
         if process.returncode:
@@ -329,18 +342,32 @@ def _run_raster(orders, control):
             each.unlink(missing_ok=True)
 
 
-def _wait(process, control):
-    deadline = time.monotonic() + _RASTER_S
+def _wait(process, control, log, count):
+    """Wait for the second Blender, and tell how far it is. log: it has a line for each mask that is drawn."""
+    most = _RASTER_S + count * _RASTER_FRAME_S
+    begun, said = time.monotonic(), ""
     try:
         while process.poll() is None:
             control.check()
-            if time.monotonic() > deadline:
-                raise WireError(Code.INTERNAL, f"masks took longer than {_RASTER_S:.0f} s", "Simplify them.")
+            if time.monotonic() - begun > most:
+                raise WireError(Code.INTERNAL, f"masks took longer than {most:.0f} s", "Simplify them.")
+            text = _how_far(log, count)
+            if text != said:
+                control.tell(text)
+                said = text
             time.sleep(0.05)
     finally:
         if process.poll() is None:
             process.kill()
             process.wait()
+
+
+def _how_far(log, count):
+    """Return how far a second Blender is with drawing masks, in words."""
+    if count <= 1:
+        return "drawing 1 mask"
+    done = log.read_bytes().count(b"masked ")
+    return f"drawing {count} masks" if done == 0 else f"drawing masks: {done} of {count}"
 
 
 def _is_painted(image):
@@ -380,11 +407,12 @@ def order_of(shot, only=None):
     state = state_of(shot)
     job = plan.job_of(state if only is None else plan.only_frame(state, only))
     plate, masks = plate_of(shot), preparation(shot, state)
-    made_of = drawn(shot)
-    record = {"job": plan.digest_of_settings(state), "keys": plan.keys_of(made_of), "frames": state.frames}
+    made_of, files = _made_of(shot), named_masks(shot)
+    record = {"job": plan.digest_of_settings(state), "keys": plan.keys_of(drawn(shot)), "frames": state.frames}
+    record["throughout"] = constraint_masks.throughout(shot, plate)
 
     def prepare(control):
-        record["plate"] = plan.digest_of_plate(state.plate)
+        record["plate"], record["files"] = plan.digest_of_plate(state.plate), plan.digest_of_files(files)
         record["moving"] = masks(control)
         record["masks"] = plan.digest_of_masks(made_of, record["moving"])
 
@@ -402,7 +430,7 @@ def record_now(shot, moving):
 
     moving: as plan.Record has it. The plate's part is left to the network thread. Raises WireError.
     """
-    made_of = drawn(shot)
+    made_of = _made_of(shot)
     seen = {each.mask: each.looks for each in made_of if each.mask in moving}
     found, news = plan.with_what_is_seen(moving, shot.id_data.frame_current, seen)
     masks = plan.digest_of_masks(made_of, moving)

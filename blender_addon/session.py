@@ -94,6 +94,8 @@ class _Now:
     """For each scene when its plate was looked at, and its digest. Scenes are named by their session_uid, which no
     other file has.
     """
+    files: dict[int, tuple[float, str]] = field(default_factory=dict)
+    """For each scene when the mask files that the artist has named were looked at, and their digest."""
     results: dict[int, tuple[float, str]] = field(default_factory=dict)
     """For each scene when its mattes on disk were looked at, and the digest of what is there."""
     sures: dict[int, tuple[float, dict[int, float]]] = field(default_factory=dict)
@@ -440,7 +442,7 @@ def _conclude(run, over):
     with suppress(WireError):  # the plate was taken out of the panel meanwhile: the groups are there
         result.wire(home, shot, groups, scene.plate_of(shot))
     _remember(run, over, home)
-    for known in (now.plates, now.results, now.sures, now.records, now.doubted, now.looked):
+    for known in (now.plates, now.files, now.results, now.sures, now.records, now.doubted, now.looked):
         known.clear()
     if not bpy.app.background:
         with suppress(RuntimeError):  # Blender takes no undo step just now: the next one has it
@@ -478,8 +480,8 @@ def stale(shot):
     if then is None or current is None:
         return ()
     number = shot.id_data.session_uid
-    plate, made = (known.get(number, (0.0, ""))[1] or "" for known in (now.plates, now.results))
-    return plan.stale_because(replace(current, plate=plate, result=made), then)
+    plate, made, files = (known.get(number, (0.0, ""))[1] or "" for known in (now.plates, now.results, now.files))
+    return plan.stale_because(replace(current, plate=plate, result=made, files=files), then)
 
 
 def _record_now(shot, then):
@@ -541,6 +543,8 @@ def look_at_disk():
     with suppress(WireError):  # whoever presses a button is told
         path = scene.plate_of(shot).path
         _look(now.plates, of_scene.session_uid, lambda: plan.digest_of_plate(path))
+    if files := scene.named_masks(shot):
+        _look(now.files, of_scene.session_uid, lambda: plan.digest_of_files(files))
     if made is not None:
         patterns = {name: scene.full(pattern) for name, pattern in made.patterns.items()}
         _look(now.results, of_scene.session_uid, lambda: ondisk.result_of(patterns, made.frames))

@@ -17,6 +17,7 @@ _IN_BLENDER = tuple(
         (r": --mask (?:NAME=)?FILE@FRAME", " with Add Mask at This Frame"),
         (r"(?:as in )?--mask (?:NAME=)?FILE@FRAME", "with Add Mask at This Frame"),
         (r": --working-size \d+|\(--working-size \d+\)|--working-size", "(Settings > Lines)"),
+        (r": --guide rough\.####\.exr", ""),
         (r": --exposure \d+(?:\.\d+)?", " (Settings > Exposure)"),
         (r"Say which frames to run with --frames", "Set them with Settings > Range"),
         (r"Leave --version out for the next free one, or go on with that run: --resume", "Press Matte again"),

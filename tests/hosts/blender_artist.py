@@ -201,6 +201,25 @@ def name_objects(names):
         each.name = name
 
 
+def constraints(**values):
+    """Set what the first object has on every frame; masks by their names, '' for none."""
+    for name, value in values.items():
+        setattr(shot().objects[0], name, bpy.data.masks.get(value) if name.endswith("_mask") else value)
+
+
+def fade(mask, frames):
+    """Animate the opacity of a mask's layer. frames: its value on scene frames."""
+    layer = bpy.data.masks[mask].layers[0]
+    for frame, alpha in frames.items():
+        layer.alpha = alpha
+        layer.keyframe_insert("alpha", frame=int(frame))
+
+
+def times(folder, pattern):
+    """Return when files of a folder were written last."""
+    return {"times": {file.name: file.stat().st_mtime_ns for file in sorted(Path(folder).glob(pattern))}}
+
+
 def setting(**values):
     for name, value in values.items():
         setattr(shot(), name, value)
@@ -343,6 +362,7 @@ def stale():
     session.look_at_masks()
     asked = session.now.bridge is not None and session.now.bridge.waiting > 0
     session.now.plates.clear()
+    session.now.files.clear()
     session.now.results.clear()
     session.look_at_disk()
     session.wait_for_calls()
@@ -359,6 +379,22 @@ def render(frame, file, size):
     settings.filepath = file
     bpy.context.scene.frame_set(frame)
     bpy.ops.render.render(write_still=True)
+
+
+def into_sequencer(file, group, first):
+    """Put the plate into the sequencer, with the node group as its compositor modifier. file: the first frame's."""
+    home = bpy.context.scene
+    home.sequencer_colorspace_settings.name = "Linear Rec.709"
+    folder, names = Path(file).parent, sorted(path.name for path in Path(file).parent.glob("plate.*.exr"))
+    strips = home.sequence_editor_create().strips
+    strip = strips.new_image(name="plate", filepath=str(folder / names[0]), channel=1, frame_start=first)
+    for name in names[1:]:
+        strip.elements.append(name)
+    strip.colorspace_settings.name = "Linear Rec.709"
+    modifier = strip.modifiers.new("MatAnyone", "COMPOSITOR")
+    modifier.node_group = bpy.data.node_groups[group]
+    home.render.use_sequencer, home.render.use_compositing = True, False
+    return {"modifier": modifier.type}
 
 
 def save(file):

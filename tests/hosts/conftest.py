@@ -34,6 +34,11 @@ def host(request: pytest.FixtureRequest) -> Host:
     return host_of(BLENDERS[0], request)
 
 
+@pytest.fixture(scope="module")
+def host_of_module(request: pytest.FixtureRequest) -> Host:
+    return host_of(BLENDERS[0], request)
+
+
 @pytest.fixture(scope="module", params=BLENDERS, ids=lambda blender: blender.version)
 def each_host(request: pytest.FixtureRequest) -> Host:
     return host_of(request.param, request)

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads the masks that an object has on every frame: where it is, where it is not, and a guide. Each is a Mask
+datablock, which the second Blender draws frame by frame as it is to be seen there, or files that the artist names.
+"""
+
+from __future__ import annotations
+
+from . import outline, plan
+
+GUIDE_FACTOR, MOST_FACTOR = 1, 4
+"""How much finer than the plate a mask of many frames is drawn: of a guide only the place counts."""
+
+
+def each_of(shot):
+    """Yield (object, side, mask) for each Mask datablock that counts on every frame. side: of plan.CONSTRAINTS."""
+    for each in shot.objects:
+        for side in plan.CONSTRAINTS:
+            mask = getattr(each, f"{side}_mask")
+            if mask is not None:
+                yield each, side, mask
+
+
+def pattern_of(each, side, folder, full):
+    """Return the files of an object's masks of one side as the job names them; None where it has none.
+
+    folder: plan.masks_folder(). full: makes a path of Blender's an absolute one.
+    """
+    if getattr(each, f"{side}_mask") is not None:
+        return plan.constraint_files(folder, each.name, side)
+    named = getattr(each, side)
+    return full(named) if named else None
+
+
+def named_files(shot, full):
+    """Return the patterns that the artist has named, of masks that are files."""
+    sides = ((each, side) for each in shot.objects for side in plan.CONSTRAINTS)
+    return [
+        full(getattr(each, side)) for each, side in sides if getattr(each, side) and not getattr(each, f"{side}_mask")
+    ]
+
+
+def drawn(shot, plate):
+    """Return a plan.Drawn for each Mask datablock that counts on every frame. plate: scene.Plate."""
+    first, last = span(plate)
+    return [
+        plan.Drawn(
+            each.name, 0, first, mask.name, outline.looks(mask), (side, tuple(outline.ties_along(mask, first, last)))
+        )
+        for each, side, mask in each_of(shot)
+    ]
+
+
+def throughout(shot, plate):
+    """Return the masks that count on every frame, as plan.Record has them."""
+    return tuple((mask.name, *span(plate)) for _, _, mask in each_of(shot))
+
+
+def span(plate):
+    """Return the first and the last scene frame of the plate, as Blender counts its frames."""
+    return plate.time.scene_start, plate.time.scene_start + plate.count - 1
+
+
+def orders(shot, plate, size, folder):
+    """Return pairs of a Mask datablock and what raster.draw_on_frames() is to make of it; asks the disk for the plate's
+    frames.
+    """
+    pairs = []
+    for each, side, mask in each_of(shot):
+        pattern = plan.constraint_files(folder, each.name, side)
+        files = [[plate.time.scene_frame(frame), plan.file_of(pattern, frame)] for frame in plate.frames()]
+        factor = GUIDE_FACTOR if side == "guide" else min(plan.supersampling(size), MOST_FACTOR)
+        pairs.append((mask, {"pattern": pattern, "files": files, "factor": factor}))
+    return pairs

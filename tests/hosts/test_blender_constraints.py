@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Masks that count on every frame, in a real Blender: an animated guide, where the object is, and where it is not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from blender_extension import BLENDERS
+from blender_host import KEY, MASK, MATTE, SMALL, Host, Order, Told, circle, plain, set_up, told_of
+from engines import running
+from shots import HEIGHT, WIDTH, make_shot, read_image, write_image
+
+pytestmark = pytest.mark.skipif(not BLENDERS, reason="no Blender named: run make test-blender")
+
+COUNT, LAST = 6, 1006
+FAR = (WIDTH - 6.0, 6.0)
+"""A corner that the subject never reaches."""
+STALE: Order = ("stale", {})
+
+
+def drawn(name: str, centre: tuple[float, float], radius: float) -> Order:
+    return ("mask", {"points": circle(centre, radius), "size": SMALL, "name": name})
+
+
+@pytest.fixture(scope="module")
+def steered(host_of_module: Host, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Told]:
+    """A guide that walks to the right by 10 pixels, a spot inside, a spot outside, a file of what is outside."""
+    root = tmp_path_factory.mktemp("steered")
+    shot, (x, y) = make_shot(root / "shot", count=COUNT), (WIDTH / 2, HEIGHT / 2)
+    write_image(root / "never.exr", np.zeros((HEIGHT, WIDTH, 1), np.float32), ("Y",))
+    guides: Order = ("times", {"folder": str(root / "mattes/masks/plate"), "pattern": "subject.guide.*.exr"})
+    with running(root / "engine", "--root", str(root)) as engine:
+        told = told_of(
+            host_of_module,
+            root / "blender",
+            [
+                *plain(("preferences", {"connection": str(engine.file)}), *set_up(shot, root / "mattes"), MASK, KEY),
+                *plain(drawn("rough", (x - 5, y), 18), drawn("core", FAR, 3), drawn("wall", (x, y), 3)),
+                *plain(("animate", {"mask": "rough", "frame": 1001, "by": 0.0})),
+                *plain(("animate", {"mask": "rough", "frame": LAST, "by": 10 / WIDTH}), ("at", {"frame": 1003})),
+                *plain(("constraints", {"guide_mask": "rough", "inside_mask": "core", "outside_mask": "wall"})),
+                *plain(("constraints", {"guide_band": 3})),
+                *plain(("run", {"operator": "matanyone.save_job", "filepath": str(root / "job.json")})),
+                ("matted", MATTE),
+                ("before", guides),
+                *(("at rest", step) for step in (STALE, ("at", {"frame": 1001}), STALE)),
+                *plain(("animate", {"mask": "rough", "frame": LAST, "by": 4 / WIDTH})),
+                ("guide moved", STALE),
+                ("again", MATTE),
+                ("after", guides),
+                ("again at rest", STALE),
+                *plain(("fade", {"mask": "rough", "frames": {1004: 1.0, 1005: 0.0}})),
+                ("faded", STALE),
+                ("third", MATTE),
+                *plain(("constraints", {"outside_mask": "", "outside": str(root / "never.exr")})),
+                ("with a file", MATTE),
+                ("file at rest", STALE),
+                *plain(("copy", {"file": str(root / "mattes/plate.1001.exr"), "to": str(root / "never.exr")})),
+                ("file changed", STALE),
+            ],
+        )
+    return root, told
+
+
+def guide_of(root: Path, frame: int) -> np.ndarray:
+    return read_image(root / f"mattes/masks/plate/subject.guide.{frame}.exr")[..., 0]
+
+
+def test_a_mask_of_every_frame_reaches_the_job(steered: tuple[Path, Told]) -> None:
+    root, _ = steered
+    said = json.loads((root / "job.json").read_text())["job"]["objects"][0]
+    assert said["guide_band"] == 3
+    for side in ("guide", "inside", "outside"):
+        assert Path(said[side]).name == f"subject.{side}.####.exr"
+        assert len(list((root / "mattes/masks/plate").glob(f"subject.{side}.1*.exr"))) == COUNT
+
+
+def test_a_guide_is_drawn_as_each_frame_shows_it(steered: tuple[Path, Told]) -> None:
+    """It walks from 5 pixels left of the middle to 9 right of it; from 1005 on its opacity is 0."""
+    root, _ = steered
+    for frame, centre in ((1001, WIDTH / 2 - 5), (1004, WIDTH / 2 - 5 + 14 * 3 / 5)):
+        guide = guide_of(root, frame)
+        found = float((guide.sum(axis=0) * (np.arange(WIDTH) + 0.5)).sum() / guide.sum())
+        assert abs(found - centre) < 0.3, frame
+    assert guide_of(root, 1005).max() == guide_of(root, LAST).max() == 0
+
+
+def test_alphas_keep_to_the_masks(steered: tuple[Path, Told]) -> None:
+    root, told = steered
+    assert told["matted"]["outcome"] == told["with a file"]["outcome"] == "finished"
+    alpha = read_image(root / "mattes/plate.1004.exr")[..., 3]
+    assert alpha[int(FAR[1]), int(FAR[0])] == 1  # where the mask inside says so
+    header = (root / "mattes/plate.matanyone.json").read_text()
+    assert "subject=subject.guide.####.exr band 3" in header
+
+
+def test_a_guide_that_moves_makes_the_matte_out_of_date(steered: tuple[Path, Told]) -> None:
+    """Wherever the playhead is; a still matte stays up to date while one scrubs."""
+    _, told = steered
+    assert told["at rest"]["stale"] == []
+    for label in ("guide moved", "faded"):
+        assert told[label]["stale"] == ["a mask"], label
+    assert told["again at rest"]["stale"] == []
+
+
+def test_frames_of_a_guide_that_have_not_changed_are_not_drawn_again(steered: tuple[Path, Told]) -> None:
+    _, told = steered
+    before, after = told["before"]["times"], told["after"]["times"]
+    assert len(before) == len(after) == COUNT
+    same = [name for name in before if before[name] == after[name]]
+    assert same == ["subject.guide.1001.exr"]  # the walk begins there as it did
+
+
+def test_a_mask_file_that_changes_makes_the_matte_out_of_date(steered: tuple[Path, Told]) -> None:
+    _, told = steered
+    assert told["file at rest"]["stale"] == []
+    assert told["file changed"]["stale"] == ["a mask"]

@@ -148,8 +148,7 @@ def _blender(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     orders["zip"] = str(next(folder.glob("matanyone-*.zip")))
     environment = {**os.environ, "BLENDER_USER_RESOURCES": str(folder / "user")}
     environment |= {"LIBGL_ALWAYS_SOFTWARE": "1", "LP_NUM_THREADS": "1"}
-    log, told = Path("/tmp/b21/blender.log"), folder / "told.json"
-    _ = folder / "blender.log", folder / "told.json"
+    log, told = folder / "blender.log", folder / "told.json"
     with log.open("wb") as said:
         arguments = [*command, "--python", str(INSIDE), "--", json.dumps(orders)]
         ended = subprocess.run(arguments, env=environment, stdout=said, stderr=said, check=False)

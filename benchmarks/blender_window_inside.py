@@ -547,16 +547,6 @@ def animated():
         largest().tag_redraw()
         yield 4.0  # the panel looks once a second, the second Blender takes another
         said[name] = list(ours("session").stale(bpy.context.scene.matanyone))
-    print(
-        "DEBUG",
-        over(),
-        [(k.frame, k.source, k.mask and k.mask.name) for k in shot.objects[0].keys],
-        shot.record,
-        ours("session").now.note,
-        ours("session").now.records,
-        ours("session").now.moving,
-        flush=True,
-    )
     go_to(4)
     yield 2.0
     said["and away from it"] = list(ours("session").stale(bpy.context.scene.matanyone))
@@ -572,20 +562,7 @@ def moved(frame, by):
         for part in ("co", "handle_left", "handle_right"):
             getattr(point, part).x += by
     with within(largest()):
-        ended = bpy.ops.mask.shape_key_insert()
-    m = bpy.data.masks["person"]
-    o = ours("outline")
-    print(
-        "DEBUG moved",
-        frame,
-        by,
-        ended,
-        bpy.context.scene.frame_current,
-        largest().spaces.active.mask,
-        o.looks(m),
-        o.looks_on(m, [1, 4, 9]),
-        flush=True,
-    )
+        bpy.ops.mask.shape_key_insert()
 
 
 def another_file():

@@ -186,6 +186,24 @@ class _Constraints(_Panel):
             layout.prop(each, "guide_band")
 
 
+class MATANYONE_MT_models(bpy.types.Menu):
+    """Lists the models that the engine has, with their licences."""
+
+    bl_idname = "MATANYONE_MT_models"
+    bl_label = "Model"
+
+    def draw(self, context):
+        layout, shot = self.layout, context.scene.matanyone
+        for name, licence in plan.model_list(session.models(), shot.model):
+            icon = "CHECKMARK" if name == shot.model else "BLANK1"
+            layout.operator("matanyone.model", text=f"{plan.short(name)}: {licence}", icon=icon).name = name
+        layout.separator()
+        if not session.models():
+            layout.operator("matanyone.engine", text="Ask the Engine Which It Has", icon="FILE_REFRESH").what = "TEST"
+        layout.operator_context = "INVOKE_DEFAULT"
+        layout.operator("matanyone.model_file", text="Weights in a File ...", icon="FILE_FOLDER")
+
+
 class _Settings(_Panel):
     """Colour, model, quality, output."""
 
@@ -225,12 +243,10 @@ def _draw_input(layout, shot):
 
 def _draw_quality(layout, context):
     shot = context.scene.matanyone
-    layout.prop(shot, "model")
-    licence = plan.LICENCES.get(shot.model, "licence: as its makers say")
-    models = session.models()
-    if models and shot.model not in models and "/" not in shot.model and "\\" not in shot.model:
-        licence = f"The engine does not have it; it has {', '.join(models)}"
-    lines(layout, licence, "INFO", context.region.width)
+    split = layout.split(factor=0.4)
+    split.column().label(text="Model")
+    split.menu("MATANYONE_MT_models", text=plan.short(shot.model))
+    lines(layout, plan.about_model(shot.model, session.models()), "INFO", context.region.width)
     for name in ("working_size", "refine", "region"):
         layout.prop(shot, name)
     if shot.region == "box":
@@ -255,6 +271,7 @@ def _in_editors(part, mixin, parent=""):
 
 CLASSES = (
     MATANYONE_UL_objects,
+    MATANYONE_MT_models,
     *_in_editors("main", _Main),
     *_in_editors("masks", _Masks, "main"),
     *_in_editors("constraints", _Constraints, "main"),

@@ -69,6 +69,36 @@ LICENCES = {
 """Of the engine's models, as its docs say."""
 
 
+_UNKNOWN_LICENCE = "licence: as its makers say"
+
+
+def model_list(of_engine: Iterable[str], chosen: str) -> list[tuple[str, str]]:
+    """Return the models to choose from, each with its licence: those that the engine has said it has, and the one that
+    is chosen.
+
+    of_engine: nothing where the engine has not answered yet; then those that come with it are listed.
+    """
+    names = list(of_engine) or ["mini"]
+    return [(name, about_model(name, names)) for name in dict.fromkeys([*names, chosen])]
+
+
+def about_model(name: str, of_engine: Iterable[str]) -> str:
+    """Return a model's licence, or that the engine does not have it. of_engine: its models; nothing is not known."""
+    models = list(of_engine)
+    if models and name not in models and not _is_path(name):
+        return f"the engine does not have it; it has {', '.join(models)}"
+    return LICENCES.get(name, _UNKNOWN_LICENCE)
+
+
+def short(name: str) -> str:
+    """Return a model's name, or the file's where it is named by a path."""
+    return re.split(r"[\\/]", name)[-1]
+
+
+def _is_path(name: str) -> bool:
+    return "/" in name or "\\" in name
+
+
 def refused(message: str, action: str) -> WireError:
     """Return the error for something on the panel that cannot be right."""
     return WireError(Code.BAD_INPUT, message, action)

@@ -19,7 +19,7 @@ from bpy.props import (
     StringProperty,
 )
 
-from . import overlay, plan, scene, session
+from . import overlay, plan, scene
 from .engine.wire.errors import WireError
 
 
@@ -27,11 +27,6 @@ def beside_the_blend():
     """Return the options of a file path that may begin with '//': Blender 5.2 shows it in red unless it is told so."""
     known = "is_path_supports_blend_relative" in bpy.types.Property.bl_rna.properties
     return {"PATH_SUPPORTS_BLEND_RELATIVE"} if known else set()
-
-
-def _models(shot, context, text):
-    """Return the engine's models, for the list under the field."""
-    return [name for name in session.models() if text.lower() in name.lower()]
 
 
 def _show_otherwise(shot, context):
@@ -180,10 +175,7 @@ class MatAnyoneShot(bpy.types.PropertyGroup):
     model: StringProperty(
         name="Model",
         default="mini",
-        search=_models,
-        search_options={"SUGGESTION"},
-        description="The weights that make the alphas. The list has those of the engine, once it has answered. A file "
-        "of weights is named by its path",
+        description="The weights that make the alphas: one of the engine's models by its name, or a file by its path",
     )
     working_size: IntProperty(
         name="Lines",

@@ -498,6 +498,8 @@ def _record_now(shot, then):
         ):  # a file just opened: only this frame is known
             now.doubted[number] = record
         now.records[number] = (time.monotonic(), record)
+        if record is not None and number in now.moving:  # what was seen here still is so when the playhead is elsewhere
+            now.moving[number] = record.moving
     return record
 
 

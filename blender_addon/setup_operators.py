@@ -316,6 +316,37 @@ class MATANYONE_OT_preset(bpy.types.Operator):
         return {"FINISHED"}
 
 
+class MATANYONE_OT_model(bpy.types.Operator):
+    """Make the alphas with this model"""
+
+    bl_idname = "matanyone.model"
+    bl_label = "Model"
+    bl_options = {"REGISTER", "UNDO"}
+    name: StringProperty()
+
+    def execute(self, context):
+        context.scene.matanyone.model = self.name
+        return {"FINISHED"}
+
+
+class MATANYONE_OT_model_file(bpy.types.Operator):
+    """Make the alphas with the weights in a file. The engine must be allowed to read it"""
+
+    bl_idname = "matanyone.model_file"
+    bl_label = "Weights in a File"
+    bl_options = {"REGISTER", "UNDO"}
+    filepath: StringProperty(subtype="FILE_PATH")
+    filter_glob: StringProperty(default="*.safetensors;*.pth", options={"HIDDEN"})
+
+    def invoke(self, context, event):
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context):
+        context.scene.matanyone.model = scene.full(self.filepath)
+        return {"FINISHED"}
+
+
 CLASSES = (
     MATANYONE_OT_plate_from_editor,
     MATANYONE_OT_match_scene,
@@ -325,6 +356,8 @@ CLASSES = (
     MATANYONE_OT_key_remove,
     MATANYONE_OT_key_jump,
     MATANYONE_OT_preset,
+    MATANYONE_OT_model,
+    MATANYONE_OT_model_file,
     MATANYONE_OT_key_to_spline,
     MATANYONE_OT_import_shapes,
     MATANYONE_OT_show_result,

@@ -354,6 +354,31 @@ def paths():
     return {"images": {image.name: image.filepath for image in bpy.data.images if image.source != "GENERATED"}}
 
 
+def glance():
+    """Return what the panel says before a second Blender was asked."""
+    session = importlib.import_module(f"{ID}.session")
+    session.now.records.clear()
+    return {"at once": session.stale(shot())}
+
+
+def models_menu():
+    """Return what the list of models offers, as a window would draw it."""
+    offered = []
+
+    class Layout:
+        def operator(self, name, text="", icon=""):
+            offered.append([name, text, icon])
+            return type("Options", (), {})()
+
+        def separator(self):
+            pass
+
+    panels = importlib.import_module(f"{ID}.panels")
+    menu = type("Menu", (), {"layout": Layout()})()
+    panels.MATANYONE_MT_models.draw(menu, bpy.context)
+    return {"offered": offered}
+
+
 def stale():
     """Return what the panel says, at first and once the second Blender has been asked."""
     session = importlib.import_module(f"{ID}.session")

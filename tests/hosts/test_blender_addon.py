@@ -71,7 +71,9 @@ def artist(each_host: Host, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
             ("key", {"frame": 1001, "mask": "roto"}),
             ("setting", {"settle_passes": 2, "use_range": True, "first": FRAMES[0], "last": FRAMES[-1]}),
             ("setting", {"out": str(folder / "mattes/{shot}/v{version:03d}/{shot}.####.exr")}),
+            ("models_menu", {}),
             ("run", {"operator": "matanyone.engine", "what": "TEST"}),
+            ("models_menu", {}),
             ("run", {"operator": "matanyone.matte"}),
             ("datablocks", {}),
             ("stale", {}),
@@ -85,7 +87,8 @@ def artist(each_host: Host, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
             ("uninstall", {}),
         )  # fmt: skip
     assert not [line for line in told if not line["ok"]], told
-    steps = ["preferences", "scene", "plate", "mask", "key", "range", "out", "test", "matte", "datablocks", "stale"]
+    steps = ["preferences", "scene", "plate", "mask", "key", "range", "out", "menu before", "test", "menu", "matte"]
+    steps += ["datablocks", "stale"]
     steps += ["render", "move", "stale after", "save", "disable", "open", "render without", "uninstall"]
     return folder, dict(zip(steps, told, strict=True))
 
@@ -109,6 +112,15 @@ def test_every_blender_takes_the_zip(each_host: Host) -> None:
 
 def test_the_engine_says_how_it_is(artist: tuple[Path, dict[str, Any]]) -> None:
     assert "models: mini" in artist[1]["test"]["test"]
+
+
+def test_the_list_of_models_is_the_engines(artist: tuple[Path, dict[str, Any]]) -> None:
+    """Before it has answered, the list offers to ask it."""
+    before, after = artist[1]["menu before"]["offered"], artist[1]["menu"]["offered"]
+    mini = ["matanyone.model", "mini: Apache-2.0: free for paid work", "CHECKMARK"]
+    assert before[0] == after[0] == mini
+    assert [name for name, *_ in before] == ["matanyone.model", "matanyone.engine", "matanyone.model_file"]
+    assert "matanyone.engine" not in [name for name, *_ in after]
 
 
 def test_alphas_are_those_of_the_command_line(artist: tuple[Path, dict[str, Any]], by_hand: Path) -> None:
@@ -227,7 +239,8 @@ def test_masks_move_and_a_change_of_their_movement_is_seen(each_host: Host, tmp_
             MATTE,
             *(step for frame in (1001, 1002, 1005, 1006) for step in (("at", {"frame": frame}), ("stale", {}))),
             ("animate", {"mask": "walks", "frame": 1006, "by": 0.1}), ("stale", {}),
-            ("animate", {"mask": "walks", "frame": 1003, "by": 0.1}), ("stale", {}),
+            ("animate", {"mask": "walks", "frame": 1003, "by": 0.1}), ("glance", {}),
+            ("at", {"frame": 1006}), ("glance", {}), ("at", {"frame": 1003}), ("stale", {}),
             ("at", {"frame": 1006}), ("stale", {}),
             MATTE, ("stale", {}),
             ("track_again", {"frame": 3, "place": (0.4, 0.4)}), ("stale", {}),
@@ -245,6 +258,7 @@ def test_masks_move_and_a_change_of_their_movement_is_seen(each_host: Host, tmp_
     expected = {("one", 1001): x - 10, ("one", 1003): edited, ("two", 1001): x, ("two", 1005): x + 10}
     assert all(abs(centres[key] - expected[key]) < 0.01 for key in expected)
     nothing, changed = [[], False, []], ["a mask"]
+    assert [line["at once"] for line in told if line["order"] == "glance"] == [changed] * 2
     assert [[line["at once"], line["asked"], line["stale"]] for line in told if line["order"] == "stale"] == [
         *[nothing] * 4,  # wherever the playhead is
         [[], True, []],  # moved on a frame on which it is not used: the second Blender says so

@@ -115,6 +115,16 @@ def test_a_second_object_has_a_place_in_the_output(plan: Any) -> None:
     assert plan.with_object("//{object}/a.####.exr") == "//{object}/a.####.exr"
 
 
+def test_models_are_listed_with_their_licences(plan: Any) -> None:
+    assert plan.model_list((), "mini") == [("mini", "Apache-2.0: free for paid work")]
+    listed = dict(plan.model_list(("mini", "matanyone2"), "matanyone"))
+    assert list(listed) == ["mini", "matanyone2", "matanyone"]
+    assert listed["matanyone2"] == "non-commercial research only"
+    assert "the engine does not have it" in listed["matanyone"]
+    assert "licence" in plan.about_model("/shows/own.safetensors", ("mini",))
+    assert plan.short("C:\\shows\\own.safetensors") == "own.safetensors"
+
+
 def test_the_preset_that_is_on_is_known(plan: Any) -> None:
     assert [plan.preset_of(*has) for has in ((270, "follow"), (1080, "off"), (0, "off"), (700, "off"))] == [
         "DRAFT",
@@ -445,6 +455,31 @@ def test_a_still_mask_is_told_by_its_looks_only(plan: Any) -> None:
         assert plan.digest_of_masks([other], {"roto", "runs"}) != plan.digest_of_masks([still], {"roto", "runs"})
 
 
+def test_a_mask_of_every_frame_counts_on_every_frame_of_the_plate(plan: Any) -> None:
+    """A change on a frame without a key makes the matte out of date; one beyond the plate does not."""
+    moving = {"rough": {"1": "a", "2": "b", "3": "c", "4": "d"}}
+    then = plan.Record("s", "m", "", moving, throughout=(("rough", 1, 3),))
+    saved = plan.record_from(then.text())
+    assert saved.moving == {"rough": {"1": "a", "2": "b", "3": "c"}}
+    for frame, stale in (("2", ("a mask",)), ("4", ())):
+        changed = dataclasses.replace(then, moving={"rough": {**moving["rough"], frame: "x"}})
+        assert plan.stale_because(changed, saved) == stale
+    assert plan.stale_because(dataclasses.replace(then, files="f"), dataclasses.replace(saved, files="e")) == (
+        "a mask",
+    )
+
+
+@pytest.mark.parametrize("name", ["roto.exr", "roto.exr:hero", "roto.exr#3", "roto.####.exr", "roto.####.exr:hero"])
+def test_a_mask_file_is_looked_at_whatever_is_chosen_of_it(plan: Any, tmp_path: Path, name: str) -> None:
+    (tmp_path / "roto.exr").write_bytes(b"x")
+    (tmp_path / "roto.1001.exr").write_bytes(b"x")
+    before = plan.digest_of_files([str(tmp_path / name)])
+    for file in tmp_path.iterdir():
+        file.write_bytes(b"yy")
+    assert plan.digest_of_files([str(tmp_path / name)]) != before
+    assert plan.digest_of_files([]) == ""
+
+
 def test_a_saved_record_does_not_grow_with_the_timeline(plan: Any) -> None:
     def saved(frames: int) -> int:
         moving = {"walks": {str(frame): "0123456789abcdef" for frame in range(frames)}}
@@ -471,9 +506,13 @@ def test_a_file_cut_anywhere_is_not_whole(addon: Callable[[str], Any], tmp_path:
     assert not exr.is_whole(tmp_path / "none.exr")
 
 
-def test_a_mask_that_the_add_on_writes_is_read_by_the_engine(addon: Callable[[str], Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_mask_that_the_add_on_writes_is_read_by_the_engine(
+    addon: Callable[[str], Any], tmp_path: Path, zipped: bool
+) -> None:
     exr, values = addon("exr"), np.linspace(0, 1, 64 * 48, dtype=np.float32).reshape(48, 64)
-    exr.write_mask(tmp_path / "new" / "m.exr", SIZE, [row.astype("<f4").tobytes() for row in values])
+    values[0], values[1] = np.random.default_rng(1).random(64), 0.0  # one row that does not get smaller, one that does
+    exr.write_mask(tmp_path / "new" / "m.exr", SIZE, [row.astype("<f4").tobytes() for row in values], zipped)
     assert exr.is_whole(tmp_path / "new" / "m.exr")
     assert np.array_equal(read_mask(tmp_path / "new" / "m.exr", SIZE), values)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["m.exr"]

@@ -36,8 +36,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from matanyone_engine.cli.plate_options import stops_or_auto
 from matanyone_engine.matting.session import MattingSession
-from matanyone_engine.media.color import NetworkView, decode_srgb, encode_srgb
+from matanyone_engine.media.color import NetworkView, decode_srgb, encode_srgb, find_exposure
 from matanyone_engine.media.masks import read_alpha, read_mask
 from matanyone_engine.media.plates import open_plate
 from matanyone_engine.media.sequence import find_sequence
@@ -116,11 +117,14 @@ def main() -> None:
     table.add_argument(
         "--light", type=float, default=1.0, help="part of the light that the plates keep, with its noise"
     )
+    table.add_argument("--exposure", type=stops_or_auto, help="stops by which dark plates are shown brighter; or auto")
     table.add_argument(
         "--closed-form", action="store_true", help="solve a trimap carried along by flow as well, which takes long"
     )
     table.set_defaults(
-        run=lambda args: score_set(args.set, args.model, args.json, args.sheet, args.light, solves=args.closed_form)
+        run=lambda args: score_set(
+            args.set, args.model, args.json, args.sheet, args.light, args.exposure, solves=args.closed_form
+        )
     )
     ways = commands.add_parser("refine", help="compare ways back to the plate's size")
     ways.add_argument("--set", type=Path, required=True)
@@ -300,14 +304,18 @@ def untrained() -> MatAnyone:
 # -- the table --------------------------------------------------------------------------------------------------------
 
 
-def clips_in(folder: Path, light: float = 1.0) -> Iterator[tuple[str, Plates, list[Alpha], Alpha]]:
-    """Yield name, plates, true alphas and first mask of every clip. light: the part of it that plates keep."""
+def clips_in(
+    folder: Path, light: float = 1.0, exposure: float | None = None
+) -> Iterator[tuple[str, Plates, list[Alpha], Alpha]]:
+    """Yield name, plates, true alphas and first mask of every clip. light: the part of it that plates keep; exposure:
+    the stops by which such plates are shown brighter, None as a job finds them.
+    """
     for clip in sorted(path for path in folder.iterdir() if path.is_dir()):
         truth = find_sequence(clip / "alpha.####.png")
         alphas = [read_alpha(truth.path(frame)) for frame in truth.frames]
         plates = shown(clip / "plate.####.png", "sRGB")
         mask = read_mask(clip / f"mask.{FIRST}.png", alphas[0].shape[::-1])
-        yield clip.name, plates if light == 1 else darkened(plates, light), alphas, mask
+        yield clip.name, plates if light == 1 else exposed(darkened(plates, light), exposure), alphas, mask
 
 
 def darkened(plates: Plates, light: float) -> Plates:
@@ -318,6 +326,12 @@ def darkened(plates: Plates, light: float) -> Plates:
         noise = np.sqrt(2e-5 * linear + 1e-8) * rng.standard_normal(plate.shape, np.float32)
         dark.append(encode_srgb(np.clip(linear + noise, 0, 1)).astype(np.float32))
     return dark
+
+
+def exposed(plates: Plates, stops: float | None) -> Plates:
+    """Return the plates as the network is shown them at an exposure; None is the one of the first plate."""
+    view = NetworkView("sRGB", find_exposure("sRGB", plates[0]) if stops is None else stops)
+    return [view(plate) for plate in plates]
 
 
 def sure_inside(answers: list[Alpha], truth: list[Alpha]) -> float:
@@ -334,15 +348,24 @@ def sure_inside(answers: list[Alpha], truth: list[Alpha]) -> float:
 
 
 def score_set(
-    folder: Path, model: str, report: Path | None, sheet: Path | None, light: float = 1.0, *, solves: bool = False
+    folder: Path,
+    model: str,
+    report: Path | None,
+    sheet: Path | None,
+    light: float = 1.0,
+    exposure: float | None = None,
+    *,
+    solves: bool = False,
 ) -> None:
-    """Print a table over all clips, and each clip's MAD. solves: closed-form matting is compared, too."""
+    """Print a table over all clips, and each clip's MAD. light, exposure: as in clips_in(). solves: closed-form matting
+    is compared, too.
+    """
     methods: dict[str, Method] = {"first mask held": held, "DIS flow + guided": flowed}
     methods |= {"DIS flow + closed form": closed_form} if solves else {}
     methods |= {"untrained": matted(untrained()), model: matted(load_network(model))}
     scores: dict[str, dict[str, list[FrameScores]]] = {name: {} for name in methods}
     rows = []
-    for clip, plates, alphas, mask in clips_in(folder, light):
+    for clip, plates, alphas, mask in clips_in(folder, light, exposure):
         row = [plates[-1], alphas[-1]]
         for name, method in methods.items():
             answers = list(method(plates, mask))

@@ -14,7 +14,7 @@ from matanyone_engine.cli.edge_options import add_edges, edges_of
 from matanyone_engine.cli.engine_job import add_endpoint, run_on_engine
 from matanyone_engine.cli.local_job import Running, add_cache, run_here
 from matanyone_engine.cli.mask_options import add_masks, masks_of
-from matanyone_engine.cli.plate_options import exposure
+from matanyone_engine.cli.plate_options import stops_or_auto
 from matanyone_engine.cli.progress import plain_console
 from matanyone_engine.cli.reporting import add_reporting, reporting
 from matanyone_engine.cli.result_options import add_result_options
@@ -130,7 +130,7 @@ def _add_picture(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--exposure",
-        type=exposure,
+        type=stops_or_auto,
         metavar="STOPS",
         help="Show the network a brighter plate, or with a negative number a darker one. Default: auto, which is 0 for "
         "all but very dark and overbright plates; it is found on the first mask's frame, and printed.",

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 
 
-def exposure(text: str) -> float | None:
+def stops_or_auto(text: str) -> float | None:
     """Return the stops of --exposure; None for 'auto'. Raises ValueError, which argparse reports."""
     return None if text == "auto" else float(text)
 
@@ -18,7 +18,7 @@ def add_plate_options(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(option, metavar="NAME", help="The picture of a file that has several, as for matte.")
     parser.add_argument(
         "--exposure",
-        type=exposure,
+        type=stops_or_auto,
         metavar="STOPS",
         help="Brighten or darken what the network sees, as for matte.",
     )

@@ -22,6 +22,11 @@ from matanyone_engine.sizes import Size
 
 LARGEST_ENLARGEMENT = 1.5
 """Computed pixels along a side of a small plate's pixel, at most: more would cost time and show nothing new."""
+_TINY = 96
+"""Computed pixels along the shortest side of a tiny plate, such as a crop of a face in the distance. With fewer, a cell
+of the network's grid covers the whole subject, and the matte is lost with the first movement."""
+_LONGEST_OF_TINY = 4 * _TINY
+"""Computed pixels along its longest side: a strip is not made longer than this."""
 
 
 class Box(NamedTuple):
@@ -135,13 +140,13 @@ class Geometry:
 
         working_size: limits the shortest side in pixels; None is core_size. core_size: the shortest side that the
         network was made for (MatAnyone.core_size); smaller frames are enlarged to it within the limit, at most
-        LARGEST_ENLARGEMENT times, and every size is rounded to whole cells, because such a network has never seen
-        padding. None is a network for any size, which pads, and never sees a frame enlarged.
+        LARGEST_ENLARGEMENT times and tiny ones more, and every size is rounded to whole cells, because such a network
+        has never seen padding. None is a network for any size, which pads, and never sees a frame enlarged.
         """
         shortest = min(frame)
         if core_size is not None:
             limit = core_size if working_size is None else working_size
-            enlarged = min(limit, core_size, round(LARGEST_ENLARGEMENT * shortest))
+            enlarged = min(limit, core_size, _enlarged(frame))
             return cls(frame, _whole_cells(frame, min(limit, max(shortest, enlarged)) / shortest))
         if working_size is None or shortest <= working_size:
             return cls(frame, frame)
@@ -234,6 +239,13 @@ class Geometry:
         slack = 0.5 * max(1.0, 1 / scale) if self.scaled else 0.0
         first, last = math.floor((start - slack) * scale), math.ceil((stop + slack) * scale)
         return max(0, first), min(self.frame[axis], last)
+
+
+def _enlarged(frame: Size) -> int:
+    """Return how many computed pixels the shortest side of a small plate gets at most."""
+    shortest, longest = min(frame), max(frame)
+    tiny = min(_TINY, _LONGEST_OF_TINY * shortest // longest)
+    return max(tiny, round(LARGEST_ENLARGEMENT * shortest))
 
 
 def _whole_cells(frame: Size, scale: float) -> Size:

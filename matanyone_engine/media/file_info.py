@@ -14,7 +14,7 @@ import OpenImageIO as oiio
 
 from matanyone_engine.errors import PlateError
 from matanyone_engine.media.headers import PROVENANCE_PREFIX, SOFTWARE
-from matanyone_engine.media.images import FRAME_RATE, DataWindow, last_error, rate_of, readable
+from matanyone_engine.media.images import FRAME_RATE, DataWindow, last_error, pixel_aspect_of, rate_of, readable
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def _part(spec: Any) -> PartFacts:
         data_window=DataWindow(spec.x, spec.y, spec.width, spec.height),
         channels={readable(name): str(spec.channelformat(column)) for column, name in enumerate(spec.channelnames)},
         compression=spec.get_string_attribute("compression"),
-        pixel_aspect=spec.get_float_attribute("PixelAspectRatio", 1.0),
+        pixel_aspect=pixel_aspect_of(spec),
         fps=next((_fps(item.value) for name, item in said.items() if name.lower() == FRAME_RATE), ""),
         timecode=spec.get_string_attribute("smpte:TimeCode"),
         colour={name: _text(said[name].value) for name in _COLOUR if name in said},

@@ -49,6 +49,14 @@ FRAME_RATE = "framespersecond"
 _COLOUR_MODELS = frozenset({0, 1, 2, 3, 4, 5, 6})
 """TIFF's grey, RGB, palette, mask, CMYK and YCbCr, which OpenImageIO gives as grey or RGB. It calls Lab RGB, too, but
 leaves it as it is: a* and b* would be taken for green and blue."""
+_WHITE_IS_ZERO, _BLACK_IS_ZERO = 0, 1
+"""TIFF's two greys. OpenImageIO turns the first round in 8 bits, and leaves it as it is in others."""
+_FLOAT_24 = 24
+"""TIFF's floats of 24 bits, of which OpenImageIO makes other numbers."""
+_SMALLEST_ASPECT = 1e-6
+"""OpenEXR writes no pixel aspect below this, nor above the inverse."""
+_PAGED = frozenset({"gif", "tiff", "webp"})
+"""Formats of which a second picture of one size is another frame, or another page."""
 _CICP_RANGE = 3
 """Where in ITU-T H.273's four numbers it says whether codes use the full range."""
 
@@ -297,17 +305,26 @@ def check_plain_pixels(path: Path, spec: Any, error: type[BadInput]) -> None:
 def _what_is_not_plain(spec: Any) -> tuple[str, str] | None:
     """Return what came and what to do about it; None for plain pixels."""
     orientation = spec.get_int_attribute("Orientation", 1)
-    model = spec.get_int_attribute("tiff:PhotometricInterpretation", 0)
     cicp = spec.getattribute("CICP")
     if spec.deep:
         return "deep samples", "Flatten it."
     if orientation != 1:
         return f"orientation {orientation} in the header", "Save it with the rotation applied to the pixels."
+    if cicp is not None and len(cicp) > _CICP_RANGE and not cicp[_CICP_RANGE]:
+        return "codes of limited (video) range, by its cICP chunk", "Save it with full-range codes."
+    return _what_is_not_plain_in_tiff(spec)
+
+
+def _what_is_not_plain_in_tiff(spec: Any) -> tuple[str, str] | None:
+    """Return what came and what to do about it, of what OpenImageIO reads as other pixels than a TIFF file holds."""
+    model = spec.get_int_attribute("tiff:PhotometricInterpretation", _BLACK_IS_ZERO)
     if model not in _COLOUR_MODELS:
         name = readable(spec.get_string_attribute("tiff:ColorSpace")) or "another one"
         return f"TIFF's colour model {model} ({name})", "Save it as RGB."
-    if cicp is not None and len(cicp) > _CICP_RANGE and not cicp[_CICP_RANGE]:
-        return "codes of limited (video) range, by its cICP chunk", "Save it with full-range codes."
+    if model == _WHITE_IS_ZERO and str(spec.format) != "uint8":
+        return f"white stored as 0 and black as the largest number (WhiteIsZero), in {spec.format}", "Save it as RGB."
+    if str(spec.format) == "float" and spec.get_int_attribute("oiio:BitsPerSample") == _FLOAT_24:
+        return "floats of 24 bits", "Save it with floats of 16 or 32 bits."
     return None
 
 
@@ -321,7 +338,7 @@ def _header(channels: ImageChannels) -> PlateHeader:
         path=channels.path,
         display_window=DataWindow(spec.full_x, spec.full_y, spec.full_width, spec.full_height),
         data_window=DataWindow(spec.x, spec.y, spec.width, spec.height),
-        pixel_aspect=spec.get_float_attribute("PixelAspectRatio", 1.0),
+        pixel_aspect=pixel_aspect_of(spec),
         fps=_rate_in(found),
         timecode=readable(spec.get_string_attribute("smpte:TimeCode")) or None,
         channels=tuple(map(readable, spec.channelnames)),
@@ -333,6 +350,12 @@ def _header(channels: ImageChannels) -> PlateHeader:
         part=channels.part_name,
         layer=channels.layer,
     )
+
+
+def pixel_aspect_of(spec: Any) -> float:
+    """Return the width of a pixel over its height; 1 where the header does not say, as many DPX files write 0."""
+    aspect = float(spec.get_float_attribute("PixelAspectRatio", 1.0))
+    return aspect if _SMALLEST_ASPECT <= aspect <= 1 / _SMALLEST_ASPECT else 1.0
 
 
 def _text(value: Any) -> str:
@@ -414,6 +437,8 @@ def frame_rate(value: float) -> Fraction | None:
 def _find_rgb(path: Path, image: Any, wanted: Selection) -> ImageChannels:
     """Return the picture of the file that is meant."""
     parts = parts_of(image)
+    if not wanted.part:
+        _check_is_one_picture(path, image, parts)
     picture = find_picture([part for part, _ in parts], wanted, path)
     spec = parts[picture.part.number][1]
     check_plain_pixels(path, spec, PlateError)
@@ -427,6 +452,19 @@ def _find_rgb(path: Path, image: Any, wanted: Selection) -> ImageChannels:
     return ImageChannels(
         path, image, picture.part.number, spec, picture.columns, picture.view, picture.part.name, picture.layer
     )
+
+
+def _check_is_one_picture(path: Path, image: Any, parts: list[tuple[Part, Any]]) -> None:
+    """Raise PlateError for an animation, or for pages of one size: of them the first alone would be read."""
+    sizes = [(spec.width, spec.height) for _, spec in parts]
+    if image.format_name() not in _PAGED:
+        return
+    if sizes.count(sizes[0]) > 1 or parts[0][1].get_int_attribute("oiio:Movie"):
+        raise PlateError(
+            expected="one picture in an image file, or a sequence of files, or a movie",
+            came=f"{str(path)!r}, which holds several frames or pages",
+            action="Save each of them as a file of its own, such as name.0001.tif, or all as a movie.",
+        )
 
 
 def check_canvas(path: Path, spec: Any, error: type[BadInput]) -> None:

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import av
 import numpy as np
+import OpenImageIO as oiio
 import pytest
 
 from matanyone_engine.errors import ColourError, MaskError, PlateError
@@ -162,6 +163,79 @@ def test_a_tiff_in_lab_is_refused(write_image: Write) -> None:
             read_plate(path)
         with pytest.raises(MaskError):
             read_mask(path, Resolution(8, 8))
+
+
+def tiff(path: Path, pixels: np.ndarray, bits: int, model: int, sample_format: int) -> Path:
+    """Write a TIFF of one strip by hand, as no library writes it any more. pixels (H, W, C): bytes as they are stored;
+    model: PhotometricInterpretation; sample_format: 1 for integers, 3 for floats.
+    """
+    height, width, channels = pixels.shape
+    data = pixels.tobytes()
+    numbers = {
+        256: width, 257: height, 258: bits, 259: 1, 262: model, 273: 8, 277: channels, 278: height, 279: len(data),
+        339: sample_format,
+    }  # fmt: skip
+    assert channels == 1, "more would not fit into the entries"
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in numbers.items())
+    ends = struct.pack("<H", len(numbers)), struct.pack("<I", 0)
+    path.write_bytes(b"II" + struct.pack("<HI", 42, 8 + len(data)) + data + ends[0] + entries + ends[1])
+    return path
+
+
+def test_a_tiff_whose_white_is_0_is_turned_or_refused(tmp_path: Path) -> None:
+    grey = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8, 1)
+    eight = tiff(tmp_path / "8.tif", (255 - np.rint(grey * 255)).astype(np.uint8), 8, 0, 1)
+    assert np.abs(read_plate(eight).rgb - grey).max() < 0.003
+    for name, stored, bits, kind in (
+        ("16.tif", (65535 - np.rint(grey * 65535)).astype("<u2"), 16, 1),
+        ("float.tif", 1 - grey, 32, 3),
+    ):
+        path = tiff(tmp_path / name, stored, bits, 0, kind)
+        with pytest.raises(PlateError, match="WhiteIsZero"):
+            read_plate(path)
+        with pytest.raises(MaskError, match="WhiteIsZero"):
+            read_mask(path, Resolution(8, 8))
+        assert np.abs(read_plate(tiff(path, stored, bits, 1, kind)).rgb - (1 - grey)).max() < 0.003
+
+
+def test_a_tiff_of_24_bit_floats_is_refused(tmp_path: Path) -> None:
+    half = np.zeros((8, 24, 1), np.uint8)
+    half[:, 2::3] = 62  # exponent 62 of bias 63, and no mantissa
+    path = tiff(tmp_path / "24.tif", half, 24, 1, 3)
+    data = path.read_bytes()
+    path.write_bytes(data.replace(struct.pack("<HHII", 256, 4, 1, 24), struct.pack("<HHII", 256, 4, 1, 8)))
+    with pytest.raises(PlateError, match="floats of 24 bits"):
+        read_plate(path)
+
+
+@pytest.mark.parametrize("ratio", [(0, 0), (0, 1), (1, 0), (1 << 30, 1)], ids=str)
+def test_a_pixel_aspect_that_is_none_counts_as_square(write_image: Write, ratio: tuple[int, int]) -> None:
+    """FFmpeg writes DPX files with an aspect of 0, and OpenEXR refuses to write an alpha with it."""
+    path = write_image("p.dpx", np.full((8, 8, 3), 0.5, np.float32), "uint16")
+    data = bytearray(path.read_bytes())
+    order = ">" if data[:4] == b"SDPX" else "<"
+    data[1628:1636] = struct.pack(f"{order}II", *ratio)
+    path.write_bytes(data)
+    assert read_plate(path).header.pixel_aspect == 1.0
+    data[1628:1636] = struct.pack(f"{order}II", 2, 1)
+    path.write_bytes(data)
+    assert read_plate(path).header.pixel_aspect == 2.0
+
+
+def test_an_animation_or_pages_of_one_size_are_no_plate(tmp_path: Path) -> None:
+    for name in ("a.gif", "a.tif"):
+        path = tmp_path / name
+        output = oiio.ImageOutput.create(str(path))
+        specs = [oiio.ImageSpec(8, 8, 3, oiio.UINT8)] * 2
+        assert output.open(str(path), specs if output.supports("multiimage") else specs[0])
+        for number in range(2):
+            assert number == 0 or output.open(str(path), specs[number], "AppendSubimage")
+            assert output.write_image(np.full((8, 8, 3), 0.2 + number / 2, np.float32))
+        output.close()
+        with pytest.raises(PlateError, match="several frames or pages"):
+            check_ends(path)
+        with pytest.raises(PlateError, match="several frames or pages"):
+            read_plate(path)
 
 
 def test_a_png_with_video_codes_is_refused(write_image: Write) -> None:

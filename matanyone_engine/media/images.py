@@ -287,7 +287,9 @@ def _unreadable(path: Path, error: type[BadInput], why: str) -> BadInput:
 def _check_is_file(path: Path, error: type[BadInput]) -> None:
     try:
         if not path.is_file():
-            raise _unreadable(path, error, "a folder" if path.is_dir() else "there is no such file")
+            is_link = path.is_symlink() and not path.exists()
+            missing = "a link to a file that is not there" if is_link else "there is no such file"
+            raise _unreadable(path, error, "a folder" if path.is_dir() else missing)
     except OSError as refusal:
         raise _unreadable(path, error, refusal.strerror or str(refusal)) from refusal
 

@@ -11,11 +11,12 @@ Rules of this file:
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from matanyone_engine.errors import BadInput, FrameRangeError, PlateError, SettingError
 
@@ -265,13 +266,17 @@ def _sequences_in(folder: Path) -> list[FrameSequence]:
     """Return every sequence and every single image in a folder, by name. Hidden files are not looked at."""
     numbers: dict[tuple[str, str], list[str]] = defaultdict(list)
     sequences = []
-    for name in _file_names(folder):
+    listing = _list_folder(folder)
+    for name in listing.files:
         if Path(name).suffix.lower() not in READABLE_SUFFIXES:
             continue
         split = _split_number(name)
         if split is None:
             sequences.append(_single_file(folder / name))
         else:
+            numbers[split[0], split[2]].append(split[1])
+    for split in filter(None, map(_split_number, listing.no_files)):
+        if (split[0], split[2]) in numbers:
             numbers[split[0], split[2]].append(split[1])
     for (prefix, suffix), texts in numbers.items():
         for padding, frames in _by_padding(texts).items():
@@ -293,11 +298,26 @@ def _by_padding(numbers: list[str]) -> dict[int, tuple[int, ...]]:
     }
 
 
-def _file_names(folder: Path) -> list[str]:
+class _Listing(NamedTuple):
+    """Holds the names in a folder, ascending, without hidden ones and without folders.
+
+    no_files: links to nothing, and pipes. Beside frames of their name they are frames that cannot be read. If they
+    were left out, nobody would miss them at either end of a shot.
+    """
+
+    files: list[str]
+    no_files: list[str]
+
+
+def _list_folder(folder: Path) -> _Listing:
+    listing = _Listing([], [])
     try:
-        return sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(".") and entry.is_file())
+        for entry in sorted(folder.iterdir()):
+            if not entry.name.startswith(".") and not entry.is_dir():
+                (listing.files if entry.is_file() else listing.no_files).append(entry.name)
     except OSError as error:
         raise _unreadable(folder, error) from error
+    return listing
 
 
 def _unreadable(path: Path, error: OSError) -> PlateError:
@@ -331,13 +351,16 @@ def _token_padding(token: re.Match[str]) -> int | None:
 
 def _match_pattern(path: Path, token: re.Match[str]) -> FrameSequence:
     folder, prefix, suffix = path.parent, path.name[: token.start()], path.name[token.end() :]
-    numbers = _numbers_between(folder, prefix, suffix)
+    listing = _list_folder(folder)
+    numbers = _numbers_between(listing, prefix, suffix)
     padding = _token_padding(token)
     declared = parse_frames(token["range"]) if token["range"] else None
     if padding is None:
         padding = _padding_on_disk(path, numbers)
     frames = {int(number) for number in numbers if frame_text(int(number), padding) == number}
     _refuse_to_begin_late(path, numbers, frames)
+    if not token["range"]:
+        _refuse_other_spelling(path, listing, token, frames)
     if declared is not None:
         frames &= set(declared)
     if not frames:
@@ -360,10 +383,31 @@ def _refuse_to_begin_late(path: Path, numbers: Sequence[str], frames: set[int]) 
         )
 
 
-def _numbers_between(folder: Path, prefix: str, suffix: str) -> list[str]:
+def _numbers_between(listing: _Listing, prefix: str, suffix: str) -> list[str]:
     inside = re.compile(re.escape(prefix) + r"(-?[0-9]+)" + re.escape(suffix))
-    found = (inside.fullmatch(name) for name in _file_names(folder))
-    return [match[1] for match in found if match]
+    files, others = ([match[1] for match in map(inside.fullmatch, names) if match] for names in listing)
+    return files + others if files else []
+
+
+def _refuse_other_spelling(path: Path, listing: _Listing, token: re.Match[str], frames: set[int]) -> None:
+    """Refuse P.0001.exr beside p.0002.exr: it would be left out, and nobody would miss it."""
+    before, after = path.name[: token.start()], path.name[token.end() :]
+    inside = re.compile(re.escape(_plain(before)) + r"(-?[0-9]+)" + re.escape(_plain(after)))
+    unlike = (name for name in listing.files if not (name.startswith(before) and name.endswith(after)))
+    found = ((name, inside.fullmatch(_plain(name))) for name in unlike)
+    others = {int(match[1]): name for name, match in found if match and int(match[1]) not in frames}
+    nearest = next((others[frame] for frame in sorted(others) if {frame - 1, frame + 1} & frames), None)
+    if nearest is not None:
+        raise FrameRangeError(
+            expected=f"all frames of {path.name!r} spelled alike",
+            came=f"{nearest!r} beside them, which differs in capitals or in the way that accents are stored",
+            action="Rename it like the others, or move it to another folder.",
+        )
+
+
+def _plain(name: str) -> str:
+    """Return the name as a file system sees it that knows no capitals and stores accents in one way."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _padding_on_disk(path: Path, numbers: list[str]) -> int:

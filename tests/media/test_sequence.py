@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import os
 import re
 import tracemalloc
 from pathlib import Path
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from matanyone_engine.errors import FrameRangeError, PlateError, SettingError
+from matanyone_engine.media.plates import open_plate
 from matanyone_engine.media.sequence import (
     FrameSequence,
     OutputPattern,
@@ -115,6 +117,33 @@ def test_a_pattern_that_would_leave_out_the_first_frames_is_refused(tmp_path: Pa
         find_sequence(tmp_path / "p.##.exr")
     (tmp_path / "p.9.exr").unlink()  # a stray file with fewer digits is not the beginning of the sequence
     assert find_sequence(tmp_path / "p.##.exr").frames == (10, 11)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a right there")
+def test_a_link_to_nothing_is_a_frame_that_cannot_be_read(tmp_path: Path) -> None:
+    """A publish that is not mounted here, say: left out, a shot would end early, and nobody would miss the frames."""
+    make_files(tmp_path, "p.1001.exr", "p.1002.exr")
+    for name in ("p.1003.exr", "latest.0001.exr", "latest.exr"):
+        (tmp_path / name).symlink_to("/nowhere/else.exr")
+    for text in (tmp_path, tmp_path / "p.####.exr", tmp_path / "p.#.exr"):
+        assert find_sequence(text).frames == (1001, 1002, 1003)
+    with pytest.raises(PlateError, match="a link to a file that is not there"):
+        open_plate(tmp_path).check(1003)
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("p.1002.exr", "P.1001.exr"), ("p.1002.exr", "p.1003.EXR"), ("caf\u00e9.1002.exr", "cafe\u0301.1001.exr")],
+)
+def test_a_frame_that_is_spelled_otherwise_is_not_left_out(tmp_path: Path, name: str, other: str) -> None:
+    make_files(tmp_path, name, other)
+    if len(list(tmp_path.iterdir())) < 2:
+        pytest.skip("this file system knows one spelling")
+    pattern = tmp_path / name.replace("1002", "####")
+    with pytest.raises(FrameRangeError, match="spelled alike"):
+        find_sequence(pattern)
+    (tmp_path / other).rename(tmp_path / other.replace("1001", "2001").replace("1003", "2003"))
+    assert find_sequence(pattern).frames == (1002,)
 
 
 def test_negative_frames_keep_sign_and_padding(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--blender", default="", help="how to call it; else one that is found here")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images", help="where pictures go")
     parser.add_argument("--frames", type=int, default=12)
-    parser.add_argument("--only", default="", help="of hands: one part by its name, such as animated")
+    parser.add_argument("--only", default="", help="of hands or tour: parts by their names, such as animated")
     parser.add_argument("--size", default="", help="of the window, such as 1280x800")
     args = parser.parse_args()
     args.blender = args.blender or find_blender()
@@ -83,7 +83,7 @@ def main() -> None:
         for picture in sorted(folder.glob("blender_*.png")) if args.what == "tour" else ():
             _small(picture, args.out / picture.name)
         wrong = {}
-        if args.what == "tour":
+        if args.what == "tour" and not args.only:
             told["seen"] = blender_screens.seen(folder, told)
             wrong = {name: why for name, why in told["seen"].items() if why} | _refuted(told, args.frames)
     print(json.dumps(told, indent=1))
@@ -144,7 +144,7 @@ def _blender(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     command += [*shlex.split(args.blender), "--factory-startup", "--window-geometry", "0", "0", str(width), str(height)]
     orders = {"folder": str(folder), "root": str(ROOT), "frames": args.frames, "points": _outline(), "what": args.what}
     orders["plate"] = str(_plate(folder, args.frames) if args.what == "tour" else EXAMPLES / "plate.1001.exr")
-    orders |= {"lamp": list(LAMP), "only": args.only}
+    orders |= {"lamp": list(LAMP), "only": args.only.split(",") if args.only else []}
     orders["zip"] = str(next(folder.glob("matanyone-*.zip")))
     environment = {**os.environ, "BLENDER_USER_RESOURCES": str(folder / "user")}
     environment |= {"LIBGL_ALWAYS_SOFTWARE": "1", "LP_NUM_THREADS": "1"}

@@ -19,7 +19,7 @@ ID = "bl_ext.user_default.matanyone"
 SIZE = (640, 360)
 IDLE_S = 4.0
 TICK_S = 0.002
-LIMIT_MS = 50
+LIMIT_MS, LONG_S = 50, 0.1
 WIDE = 1000
 FACE, HAND = (0.53, 0.2), (0.235, 0.1)
 """Where they are on the example's first frame, 0..1 from the top left: what a box and one click leave out."""
@@ -31,7 +31,9 @@ PATIENCE = 6
 gaps: dict[str, list[float]] = {"still": [], "redrawing": [], "matting": []}
 own: dict[str, float] = {}
 """The longest time of each of our functions on the main thread, in seconds."""
-state = {"phase": "", "last": 0.0}
+long_gaps: dict[str, list[tuple[float, float]]] = {}
+"""For each phase the gaps that somebody would feel, and how much of each our functions took, in seconds."""
+state = {"phase": "", "last": 0.0, "ours": 0.0}
 told: dict[str, object] = {"blender": bpy.app.version_string}
 
 
@@ -47,7 +49,9 @@ def measure():
     now = time.perf_counter()
     if state["phase"] and state["last"]:
         gaps[state["phase"]].append(now - state["last"])
-    state["last"] = now
+        if now - state["last"] > LONG_S:
+            long_gaps.setdefault(state["phase"], []).append((now - state["last"], state["ours"]))
+    state["last"], state["ours"] = now, 0.0
     return TICK_S
 
 
@@ -64,6 +68,7 @@ def timed(name, function):
             return function(*arguments)
         finally:
             own[name] = max(own.get(name, 0.0), time.perf_counter() - begun)
+            state["ours"] += time.perf_counter() - begun
 
     def panel(self, context):  # Blender counts the arguments that a method names, and gives it so many
         return noted(self, context)
@@ -252,6 +257,9 @@ def times():
     phase("")
     told["outcome"], told["said"] = over().outcome, ours("session").status(ours("session").now.run)
     told.update({name: summed_up(values) for name, values in gaps.items()})
+    told["over 100 ms: how often, and the most that is ours in one"] = {
+        name: (len(each), round(1000 * max(mine for _, mine in each), 1)) for name, each in long_gaps.items()
+    }
     told["longest_in_our_code_ms"] = {name: round(1000 * seconds, 1) for name, seconds in own.items()}
 
 
@@ -306,8 +314,14 @@ def pointed(after=moment):
 def tour():
     """Take the ten steps of docs/blender.md; what is on the screen after each is kept as a picture."""
     bpy.context.preferences.view.ui_scale = 0.9
-    for part in (asked, clicked, overlaid, composited, corrected, preferred, opened_while_clicking):
-        print("tour:", part.__name__, flush=True)
+    for part in (asked, clicked, overlaid, steered, composited, sequenced, corrected, preferred, opened_while_clicking):
+        yield from taken(part)
+
+
+def taken(part):
+    """Take a part, unless only others are wanted."""
+    if not ORDERS["only"] or part.__name__ in ORDERS["only"]:
+        print("part:", part.__name__, flush=True)
         yield from part()
 
 
@@ -392,6 +406,61 @@ def overlaid():
     shot.show = "RED"
 
 
+def steered():
+    """Choose a guide, and look at the panel and at the list of models."""
+    panels, shot = ours("panels"), bpy.context.scene.matanyone
+    panels.unregister()
+    panels._Constraints.bl_options = panels._Settings.bl_options = set()  # open, as after a click on their headers
+    for each in panels.CLASSES:
+        if "constraints" in each.__name__ or "settings" in each.__name__:
+            each.bl_options = set()
+    panels.register()
+    shot.objects[0].guide_mask = bpy.data.masks["person"]
+    yield from editor("CLIP_EDITOR")
+    largest().spaces.active.clip = shot.clip
+    yield 1.0
+    picture("blender_guide")
+    area = largest()
+    side = region_of(area, "UI")
+    height = bpy.context.window_manager.windows[0].height
+    yield from pressed("mousemove", side.x + 40, height - side.y - 120)
+    with within(area):
+        bpy.ops.wm.call_menu(name="MATANYONE_MT_models")
+    yield 1.0
+    picture("blender_models")
+    yield from pressed("key", "Escape")
+    shot.objects[0].guide_mask = None
+
+
+def sequenced():
+    """Put the plate into the sequencer, with the node group as its compositor modifier, where Blender has that."""
+    home, shot = bpy.context.scene, bpy.context.scene.matanyone
+    if not hasattr(bpy.types, "SequencerCompositorModifierData"):
+        return
+    if not shot.made:
+        matte()
+        yield from until(over, 400)
+    strips = home.sequence_editor_create().strips
+    files = sorted(Path(ORDERS["plate"]).parent.glob("plate.*.exr"))
+    strip = strips.new_image(name="plate", filepath=str(files[0]), channel=1, frame_start=1)
+    for file in files[1:]:
+        strip.elements.append(file.name)
+    strip.colorspace_settings.name = "Linear Rec.709"
+    modifier = strip.modifiers.new("MatAnyone", "COMPOSITOR")
+    modifier.node_group = shot.objects[0].group
+    home.sequence_editor.active_strip = strip
+    if hasattr(bpy.context.workspace, "sequencer_scene"):
+        bpy.context.workspace.sequencer_scene = home
+    yield from editor("SEQUENCE_EDITOR", "Modifiers")
+    largest().spaces.active.view_type = "SEQUENCER_PREVIEW"
+    go_to(ORDERS["frames"] // 2)
+    yield 4.0
+    picture("blender_sequencer")
+    home.sequence_editor_clear()
+    yield from editor("CLIP_EDITOR")
+    largest().spaces.active.clip = shot.clip
+
+
 def timeline():
     """Have the timeline show the frames of the scene and no others."""
     for area in bpy.context.window_manager.windows[0].screen.areas:
@@ -470,9 +539,7 @@ def opened_while_clicking():
 def hands():
     """Do everything that a mouse, a key or another window can do to a run."""
     for part in (by_mouse, escape, window_closed, undone, animated, another_file, quitted):
-        if ORDERS["only"] in ("", part.__name__):
-            print("hands:", part.__name__, flush=True)
-            yield from part()
+        yield from taken(part)
 
 
 def by_mouse():

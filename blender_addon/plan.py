@@ -655,6 +655,9 @@ def digest_of_settings(state: ShotState) -> str:
     settings = asdict(replace(state, frames=None, version=0))
     # Version 0.1.0 knew no automatic exposure. Its mattes count as made with it: on ordinary plates they were.
     settings["exposure"] = {None: 0.0, 0.0: "as it is"}.get(state.exposure, state.exposure)
+    for each in settings["objects"]:  # of an object without a guide the digest is what it was before there were any
+        if each["guide"] is None:
+            del each["guide"], each["guide_band"]
     return digest(settings)
 
 

@@ -2,7 +2,8 @@
 """Makes a first mask without weights, with OpenCV: strokes give a shape, colours give its edge.
 
     strokes -> watershed (Meyer 1991): what each stroke reaches before a stroke of the other side does
-            -> GrabCut (Rother, Kolmogorov, Blake, SIGGRAPH 2004) in a band around that shape
+            -> GrabCut (Rother, Kolmogorov, Blake, SIGGRAPH 2004) in a band around that shape, first at half the
+               size, then as it is
 
 GrabCut alone learns the colours of all that is in the box, the wall behind the subject too; where both have the same
 colours a further stroke may then turn everything over. Around a shape that strokes have made each stroke helps
@@ -44,11 +45,20 @@ METHOD = f"watershed and GrabCut of OpenCV {cv2.__version__}, shorter side at mo
 Labels = npt.NDArray[np.uint8]
 """OpenCV's: GC_BGD, GC_FGD, GC_PR_BGD, GC_PR_FGD."""
 Where = npt.NDArray[np.bool_]
+Picture = npt.NDArray[np.uint8]
 
 _SHIFT = 4
 """Binary digits after the point of coordinates that are drawn."""
 _LEAST_SAMPLES = 5
 """Of colours on either side: each mixture has so many."""
+_SAMPLES_AT_HALF = 100
+"""Pixels on either side that are enough to learn colours from at half the size."""
+_LEAST_SIDE = 100
+"""Lines: a smaller picture is not halved."""
+_MIXTURE = 65
+"""Numbers of OpenCV's mixture of colours."""
+_UNUSED = (0, 0, 0, 0)
+"""For the rectangle that OpenCV does not look at when it has labels."""
 
 
 def grabcut(seen: FloatImage, prompts: Prompts, start: FloatImage | None = None) -> FloatImage:
@@ -69,11 +79,40 @@ def grabcut(seen: FloatImage, prompts: Prompts, start: FloatImage | None = None)
     else:
         labels, rounds = known.copy(), ROUNDS_OF_A_BOX
     _check_both_sides(labels)
+    labels = cut(picture, labels, rounds)
+    return cleaned(_inside(labels), on_subject, known == cv2.GC_BGD).astype(np.float32)
+
+
+def cut(picture: Picture, labels: Labels, rounds: int) -> Labels:
+    """Return labels (h, w) of which each open pixel is decided. picture: (h, w, 3) sRGB; rounds: of learning colours.
+
+    All rounds but the last are at half the size, where that leaves enough colours on either side.
+    """
+    colours = (np.zeros((1, _MIXTURE)), np.zeros((1, _MIXTURE)))
     cv2.setRNGSeed(0)
-    unused = (0, 0, 0, 0)
-    cv2.grabCut(picture, labels, unused, np.zeros((1, 65)), np.zeros((1, 65)), rounds, cv2.GC_INIT_WITH_MASK)
-    inside = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
-    return cleaned(inside, on_subject, known == cv2.GC_BGD).astype(np.float32)
+    decided, half = labels.copy(), (labels.shape[1] // 2, labels.shape[0] // 2)
+    small = cv2.resize(labels, half, interpolation=cv2.INTER_NEAREST) if min(half) >= _LEAST_SIDE else None
+    if small is None or min(_on_sides(small)) < _SAMPLES_AT_HALF:
+        cv2.grabCut(picture, decided, _UNUSED, *colours, rounds, cv2.GC_INIT_WITH_MASK)
+        return decided
+    fewer = cv2.resize(picture, half, interpolation=cv2.INTER_AREA)
+    cv2.grabCut(fewer, small, _UNUSED, *colours, rounds - 1, cv2.GC_INIT_WITH_MASK)
+    is_open = (labels == cv2.GC_PR_FGD) | (labels == cv2.GC_PR_BGD)
+    enlarged = cv2.resize(small, (labels.shape[1], labels.shape[0]), interpolation=cv2.INTER_NEAREST)
+    decided[is_open] = np.where(_inside(enlarged), cv2.GC_PR_FGD, cv2.GC_PR_BGD)[is_open]
+    cv2.grabCut(picture, decided, _UNUSED, *colours, 1, cv2.GC_EVAL)
+    return decided
+
+
+def _inside(labels: Labels) -> Where:
+    """Return the pixels that are on the subject, certainly or by a guess."""
+    return np.asarray((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD))
+
+
+def _on_sides(labels: Labels) -> tuple[int, int]:
+    """Return how many pixels are on the subject, and how many are beside it."""
+    inside = int(_inside(labels).sum())
+    return inside, labels.size - inside
 
 
 # ------------------------------------------------------------------------------------------- what the artist said
@@ -138,14 +177,14 @@ def kept(start: FloatImage, mask: FloatImage, prompts: Prompts) -> FloatImage:
 
 
 def _check_both_sides(labels: Labels) -> None:
-    inside = int(((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)).sum())
+    inside, beside = _on_sides(labels)
     if inside < _LEAST_SAMPLES:
         raise MaskError(
             expected="a box and strokes that leave enough of the subject",
             came=f"only {inside} of {labels.size} pixels",
             action="Draw the box larger, or the strokes beside the subject thinner: --brush.",
         )
-    if labels.size - inside < _LEAST_SAMPLES:
+    if beside < _LEAST_SAMPLES:
         raise MaskError(
             expected="some plate outside the box, from which the background is learnt",
             came="a box around the whole plate",
@@ -178,13 +217,18 @@ def around(inside: Where, known: Labels) -> Labels:
     so.
     """
     reach = max(1, round(BAND * min(inside.shape)))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    solid = inside.astype(np.uint8)
     labels = np.where(inside, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    labels[cv2.erode(solid, disc) > 0] = cv2.GC_FGD
-    labels[cv2.dilate(solid, disc) == 0] = cv2.GC_BGD
+    labels[_depth(inside) > reach] = cv2.GC_FGD
+    labels[_depth(~inside) > reach] = cv2.GC_BGD
     certain = (known == cv2.GC_BGD) | (known == cv2.GC_FGD)
     return np.where(certain, known, labels)
+
+
+def _depth(parts: Where) -> FloatImage:
+    """Return how many pixels each pixel of some parts lies from the nearest pixel beside them; 0 beside them."""
+    if parts.all():  # there is none
+        return np.full(parts.shape, np.inf, np.float32)
+    return np.asarray(cv2.distanceTransform(parts.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE), np.float32)
 
 
 # ------------------------------------------------------------------------------------------------------- cleaning

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import prompted
@@ -64,6 +66,27 @@ def test_large_plates_are_cut_at_a_bounded_size() -> None:
     rough = grabcut(large, Prompts((box[0], box[1], box[2], box[3])).on(Resolution(1440, 960)))
     assert rough.shape == (SHORTEST_SIDE, 540)
     assert prompted.overlap(cv2.resize(rough, SIZE, interpolation=cv2.INTER_AREA), prompted.disc()) > 0.9
+
+
+def test_all_rounds_but_the_last_are_at_half_the_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That is what makes a click quick; what is found is the same subject."""
+    times = 4
+    large = cv2.resize(prompted.picture(), None, fx=times, fy=times, interpolation=cv2.INTER_CUBIC).clip(0, 1)
+    size = Resolution(*(times * side for side in SIZE))
+    strokes = [
+        Stroke(tuple((times * x, times * y) for x, y in each.points), each.subject) for each in (ON, prompted.BESIDE)
+    ]
+    seen, plain = [], cv2.grabCut
+
+    def noted(picture: np.ndarray, labels: np.ndarray, *rest: Any) -> object:
+        seen.append((picture.shape[:2], rest[3]))
+        return plain(picture, labels, *rest)
+
+    monkeypatch.setattr(cv2, "grabCut", noted)
+    found = grabcut(large, Prompts(None, tuple(strokes)).on(size))
+    assert seen == [((size.height // 2, size.width // 2), 1), ((size.height, size.width), 1)]
+    truth = cv2.resize(prompted.disc(), size, interpolation=cv2.INTER_LINEAR)
+    assert prompted.overlap(found, truth) > 0.95
 
 
 def test_strokes_are_where_they_are_drawn() -> None:

@@ -5,6 +5,7 @@ seen.
     python benchmarks/blender_window.py times --frames 24          # in a small window: software draws it here
     python benchmarks/blender_window.py hands                      # box and clicks, ESC, windows closed, undo, quitting
     python benchmarks/blender_window.py tour --out dist/window     # the ten steps: make blender-window
+    python benchmarks/blender_window.py fresh                      # from the zip to the first matte: clicks, seconds
 
 The bpy module has no window, so this needs a Blender of 4.2 or later, xvfb, xdotool, imagemagick. Debian has 4.3.2 in
 trixie and 5.2.2 in sid; on an older Debian, as root, with 3 GB:
@@ -17,6 +18,7 @@ trixie and 5.2.2 in sid; on an older Debian, as root, with 3 GB:
 
 The zip is built, and installed into an empty user folder. `times` prints what lies between two ticks of a timer, when
 nothing happens, with the redrawing of a run but no run, and while a matte runs; and how long our own code took.
+`fresh` starts with an empty user folder, takes a second for each click, and presses by operators what lies in menus.
 `tour` says in words what is to be seen on its pictures (blender_screens.py), and fails where that is wrong.
 """
 
@@ -50,7 +52,7 @@ ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples" / "plate"
 INSIDE = ROOT / "benchmarks" / "blender_window_inside.py"
 MOST_S = 1500
-SIZE = {"times": (640, 480), "hands": (1280, 800), "tour": (1280, 800)}
+SIZE = {"times": (640, 480), "hands": (1280, 800), "tour": (1280, 800), "fresh": (1280, 800)}
 EXAMPLE, HD = (640, 360), (1280, 720)
 LAMP = (0.205, 0.18)
 """Where a lamp is in the example, 0..1 from the top left, that the matte takes along; it does not move."""
@@ -66,6 +68,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images", help="where pictures go")
     parser.add_argument("--frames", type=int, default=12)
     parser.add_argument("--only", default="", help="of hands or tour: parts by their names, such as animated")
+    parser.add_argument("--program", default=sys.executable, help="of fresh: the engine's, as Blender finds it")
     parser.add_argument("--size", default="", help="of the window, such as 1280x800")
     args = parser.parse_args()
     args.blender = args.blender or find_blender()
@@ -73,14 +76,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         subprocess.run([sys.executable, str(ROOT / "blender_addon/build.py"), "--out", str(folder)], check=True)
-        engine = _engine(folder)
+        engine = 0 if args.what == "fresh" else _engine(folder)  # the add-on starts it then
         try:
             told = _blender(args, folder)
             if args.what == "hands" and not args.only:
                 told |= _afterwards(folder)
         finally:
-            os.kill(engine, signal.SIGTERM)
-        for picture in sorted(folder.glob("blender_*.png")) if args.what == "tour" else ():
+            if engine:
+                os.kill(engine, signal.SIGTERM)
+        for picture in sorted(folder.glob("blender_*.png")) if args.what in ("tour", "fresh") else ():
             _small(picture, args.out / picture.name)
         wrong = {}
         if args.what == "tour" and not args.only:
@@ -144,7 +148,7 @@ def _blender(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     command += [*shlex.split(args.blender), "--factory-startup", "--window-geometry", "0", "0", str(width), str(height)]
     orders = {"folder": str(folder), "root": str(ROOT), "frames": args.frames, "points": _outline(), "what": args.what}
     orders["plate"] = str(_plate(folder, args.frames) if args.what == "tour" else EXAMPLES / "plate.1001.exr")
-    orders |= {"lamp": list(LAMP), "only": args.only.split(",") if args.only else []}
+    orders |= {"lamp": list(LAMP), "only": args.only.split(",") if args.only else [], "program": args.program}
     orders["zip"] = str(next(folder.glob("matanyone-*.zip")))
     environment = {**os.environ, "BLENDER_USER_RESOURCES": str(folder / "user")}
     environment |= {"LIBGL_ALWAYS_SOFTWARE": "1", "LP_NUM_THREADS": "1"}
@@ -153,6 +157,9 @@ def _blender(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         arguments = [*command, "--python", str(INSIDE), "--", json.dumps(orders)]
         ended = subprocess.run(arguments, env=environment, stdout=said, stderr=said, check=False)
     if not told.exists():
+        for picture in folder.glob("gave_up.png"):
+            shutil.copy(picture, tempfile.gettempdir())
+        sys.exit(log.read_text()[-4000:])
         sys.exit(log.read_text()[-4000:])
     return {**json.loads(told.read_text()), "exit code": ended.returncode}
 

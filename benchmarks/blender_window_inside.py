@@ -189,6 +189,9 @@ def landed():
 def steps():
     """Go through the parts, of which each yields how long Blender is to go on by itself."""
     bpy.context.preferences.view.use_save_prompt = False
+    if WHAT == "fresh":
+        yield from fresh()
+        return
     bpy.ops.extensions.package_install_files(filepath=ORDERS["zip"], repo="user_default", enable_on_install=True)
     yield 1.0
     if bpy.context.window_manager.windows[0].width < WIDE:  # there is room for one editor
@@ -306,6 +309,61 @@ def pointed(after=moment):
     xdotool("click", 1)
     yield from after()
     yield from pressed("keyup", "ctrl")
+
+
+# ------------------------------------------------------------------------------------------------ a new user
+
+
+def fresh():
+    """Go from the zip to the first matte, with a second for each click; tell how many clicks and seconds that took."""
+    counted, begun = {"clicks": 0, "seconds": {}}, time.monotonic()
+
+    def clicks(count, what):
+        yield float(count)
+        counted["clicks"] += count
+        counted["seconds"][what] = round(time.monotonic() - begun, 1)
+
+    yield from clicks(6, "Edit > Preferences > Get Extensions > v > Install from Disk, the zip, Install")
+    bpy.ops.extensions.package_install_files(filepath=ORDERS["zip"], repo="user_default", enable_on_install=True)
+    yield from clicks(4, "Add-ons, MatAnyone, Program, Test")
+    chosen = bpy.context.preferences.addons[ID].preferences
+    chosen.program, chosen.connection = ORDERS["program"], str(FOLDER / "run" / "engine.json")  # not the user's own
+    bpy.ops.matanyone.engine(what="TEST")
+    yield from clicks(1, "Preferences closed")
+    yield from clicks(2, "Editor Type > Movie Clip Editor")
+    area = largest()
+    area.ui_type = "CLIP_EDITOR"
+    yield from clicks(3, "Open, the plate, Open Clip")
+    with within(area):
+        files = [{"name": file.name} for file in sorted(Path(ORDERS["plate"]).parent.glob("plate.*.exr"))]
+        bpy.ops.clip.open(directory=f"{Path(ORDERS['plate']).parent}/", files=files)
+    yield from clicks(2, "N, MatAnyone")
+    yield from editor("CLIP_EDITOR")
+    yield from clicks(1, "Use This Plate")
+    with within(area):
+        bpy.ops.matanyone.plate_from_editor()
+    yield from clicks(2, "Ctrl-S, a name")
+    bpy.ops.wm.save_as_mainfile(filepath=str(FOLDER / "first.blend"))
+    fit(bpy.ops.clip.view_all, fit_view=True)
+    yield from until(lambda: ours("session").now.test.startswith("engine"))
+    counted["seconds"]["the engine has answered Test"] = round(time.monotonic() - begun, 1)
+    yield from clicks(1, "Mask by Box and Clicks")
+    yield from pointed()
+    counted["clicks"] += 4  # the box, two clicks, Enter
+    shot = bpy.context.scene.matanyone
+    xdotool("key", "Return")
+    yield from until(lambda: len(shot.objects[0].keys) > 0)
+    yield from clicks(1, "Matte")
+    matte()
+    yield from until(landed, 200)
+    counted["seconds"]["the first alpha is there"] = round(time.monotonic() - begun, 1)
+    yield from until(over, 400)
+    counted["seconds"]["all alphas are there"] = round(time.monotonic() - begun, 1)
+    yield 2.0
+    picture("blender_fresh")
+    told["fresh"], told["said"] = counted, ours("session").status(ours("session").now.run)
+    bpy.ops.matanyone.engine(what="STOP")
+    yield from until(lambda: not ours("session").now.bridge.waiting)
 
 
 # ------------------------------------------------------------------------------------------------ the ten steps
@@ -451,8 +509,12 @@ def sequenced():
     home.sequence_editor.active_strip = strip
     if hasattr(bpy.context.workspace, "sequencer_scene"):
         bpy.context.workspace.sequencer_scene = home
-    yield from editor("SEQUENCE_EDITOR", "Modifiers")
+    yield from editor("SEQUENCE_EDITOR", "Tool")
     largest().spaces.active.view_type = "SEQUENCER_PREVIEW"
+    yield 1.0
+    for area in bpy.context.window_manager.windows[0].screen.areas:
+        if area.type == "PROPERTIES":
+            area.spaces.active.context = "STRIP_MODIFIER"
     go_to(ORDERS["frames"] // 2)
     yield 4.0
     picture("blender_sequencer")

@@ -467,17 +467,14 @@ def overlaid():
 def steered():
     """Choose a guide, and look at the panel and at the list of models."""
     panels, shot = ours("panels"), bpy.context.scene.matanyone
-    panels.unregister()
-    panels._Constraints.bl_options = panels._Settings.bl_options = set()  # open, as after a click on their headers
-    for each in panels.CLASSES:
-        if "constraints" in each.__name__ or "settings" in each.__name__:
-            each.bl_options = set()
-    panels.register()
+    opened = _opened(panels)
     shot.objects[0].guide_mask = bpy.data.masks["person"]
     yield from editor("CLIP_EDITOR")
     largest().spaces.active.clip = shot.clip
     yield 1.0
     picture("blender_guide")
+    for each in opened:
+        bpy.utils.unregister_class(each)
     area = largest()
     side = region_of(area, "UI")
     height = bpy.context.window_manager.windows[0].height
@@ -488,6 +485,17 @@ def steered():
     picture("blender_models")
     yield from pressed("key", "Escape")
     shot.objects[0].guide_mask = None
+
+
+def _opened(panels):
+    """Show the panels of guide and settings as after a click on their headers, by twins; return those."""
+    twins = []
+    for part, mixin in (("guide", panels._Constraints), ("chosen", panels._Settings)):
+        body = {"bl_idname": f"MATANYONE_PT_{part}_twin", "bl_space_type": "CLIP_EDITOR", "bl_options": set()}
+        body["bl_parent_id"] = "MATANYONE_PT_main_clip_editor"
+        twins.append(type(body["bl_idname"], (mixin, bpy.types.Panel), body))
+        bpy.utils.register_class(twins[-1])
+    return twins
 
 
 def sequenced():

@@ -196,7 +196,7 @@ class MATANYONE_MT_models(bpy.types.Menu):
         layout, shot = self.layout, context.scene.matanyone
         for name, licence in plan.model_list(session.models(), shot.model):
             icon = "CHECKMARK" if name == shot.model else "BLANK1"
-            layout.operator("matanyone.model", text=f"{plan.short(name)}: {licence}", icon=icon).name = name
+            layout.operator("matanyone.model", text=f"{plan.short(name)} ({licence})", icon=icon).name = name
         layout.separator()
         if not session.models():
             layout.operator("matanyone.engine", text="Ask the Engine Which It Has", icon="FILE_REFRESH").what = "TEST"

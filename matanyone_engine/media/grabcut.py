@@ -91,17 +91,22 @@ def cut(picture: Picture, labels: Labels, rounds: int) -> Labels:
     colours = (np.zeros((1, _MIXTURE)), np.zeros((1, _MIXTURE)))
     cv2.setRNGSeed(0)
     decided, half = labels.copy(), (labels.shape[1] // 2, labels.shape[0] // 2)
-    small = cv2.resize(labels, half, interpolation=cv2.INTER_NEAREST) if min(half) >= _LEAST_SIDE else None
+    small = _resized(labels, half) if min(half) >= _LEAST_SIDE else None
     if small is None or min(_on_sides(small)) < _SAMPLES_AT_HALF:
         cv2.grabCut(picture, decided, _UNUSED, *colours, rounds, cv2.GC_INIT_WITH_MASK)
         return decided
     fewer = cv2.resize(picture, half, interpolation=cv2.INTER_AREA)
     cv2.grabCut(fewer, small, _UNUSED, *colours, rounds - 1, cv2.GC_INIT_WITH_MASK)
     is_open = (labels == cv2.GC_PR_FGD) | (labels == cv2.GC_PR_BGD)
-    enlarged = cv2.resize(small, (labels.shape[1], labels.shape[0]), interpolation=cv2.INTER_NEAREST)
+    enlarged = _resized(small, (labels.shape[1], labels.shape[0]))
     decided[is_open] = np.where(_inside(enlarged), cv2.GC_PR_FGD, cv2.GC_PR_BGD)[is_open]
     cv2.grabCut(picture, decided, _UNUSED, *colours, 1, cv2.GC_EVAL)
     return decided
+
+
+def _resized(labels: Labels, size: tuple[int, int]) -> Labels:
+    """Return labels at another size, (width, height)."""
+    return np.asarray(cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
 
 
 def _inside(labels: Labels) -> Where:

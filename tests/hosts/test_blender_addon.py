@@ -117,7 +117,7 @@ def test_the_engine_says_how_it_is(artist: tuple[Path, dict[str, Any]]) -> None:
 def test_the_list_of_models_is_the_engines(artist: tuple[Path, dict[str, Any]]) -> None:
     """Before it has answered, the list offers to ask it."""
     before, after = artist[1]["menu before"]["offered"], artist[1]["menu"]["offered"]
-    mini = ["matanyone.model", "mini: Apache-2.0: free for paid work", "CHECKMARK"]
+    mini = ["matanyone.model", "mini (Apache-2.0: free for paid work)", "CHECKMARK"]
     assert before[0] == after[0] == mini
     assert [name for name, *_ in before] == ["matanyone.model", "matanyone.engine", "matanyone.model_file"]
     assert "matanyone.engine" not in [name for name, *_ in after]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from . import outline, plan
 
-GUIDE_FACTOR, MOST_FACTOR = 1, 4
+GUIDE_FACTOR, MOST_FACTOR = 1, 2
 """How much finer than the plate a mask of many frames is drawn: of a guide only the place counts."""
 
 

@@ -177,13 +177,13 @@ class _Constraints(_Panel):
         if not 0 <= shot.object_index < len(shot.objects):
             return
         each = shot.objects[shot.object_index]
-        for side in reversed(plan.CONSTRAINTS):
+        for side in ("guide", "inside", "outside"):
             column = layout.column(align=True)
             column.prop(each, f"{side}_mask")
             if getattr(each, f"{side}_mask") is None:
                 column.prop(each, side, text="or Files")
-        if each.guide_mask or each.guide:
-            layout.prop(each, "guide_band")
+            if side == "guide" and (each.guide_mask or each.guide):
+                column.prop(each, "guide_band")
 
 
 class MATANYONE_MT_models(bpy.types.Menu):

@@ -6,6 +6,7 @@
 --mask comp.exr:hero.A@1001  --mask labels.png#2@1001             a layer, or a label, of a file with several
 --distractor twin=twin.exr@1001                                   followed only to keep the others off it
 --life hero=1010-1080  --inside hero=core.####.exr  --outside garbage.####.exr  --guide hero=rough.####.exr
+--refine-area hero=hair.####.exr                                  where the alpha is solved along the plate
 """
 
 from __future__ import annotations
@@ -103,6 +104,14 @@ def _add_constraints(group: argparse._ActionsContainer) -> None:
         metavar="PIXELS",
         help="How far the edges of guides may be wrong. Default: a sixteenth of the plate's shorter side.",
     )
+    group.add_argument(
+        "--refine-area",
+        action="append",
+        default=[],
+        metavar="[NAME=]MASKS",
+        help="Masks of areas, such as hair, in which the alpha is solved along the plate's detail, white where it is; "
+        "a numbered sequence, of which frames may be missing. Frames without one stay as they are.",
+    )
 
 
 def masks_of(args: argparse.Namespace, frames: Sequence[int] | None = None) -> dict[str, Any]:
@@ -181,9 +190,9 @@ def _is_there(text: str) -> bool:
 def _objects(args: argparse.Namespace) -> tuple[ObjectOptions, ...]:
     lives = {name: _ends(text) for name, text in _once("--life", args.life)}
     inside, outside = dict(_once("--inside", args.inside)), dict(_once("--outside", args.outside))
-    guides = dict(_once("--guide", args.guide))
+    guides, areas = dict(_once("--guide", args.guide)), dict(_once("--refine-area", args.refine_area))
     distractors = [_named(text)[0] for text in args.distractor]
-    names = dict.fromkeys((*lives, *inside, *outside, *guides, *distractors))
+    names = dict.fromkeys((*lives, *inside, *outside, *guides, *areas, *distractors))
 
     def ends(name: str) -> tuple[int | None, int | None]:
         return lives.get(name, (None, None))
@@ -197,6 +206,7 @@ def _objects(args: argparse.Namespace) -> tuple[ObjectOptions, ...]:
             outside=outside.get(name),
             guide=guides.get(name),
             guide_band=args.guide_band if name in guides else None,
+            refine_area=areas.get(name),
         )
         for name in names
     )

@@ -23,6 +23,7 @@ from matanyone_engine.jobs.edge_finish import EdgeFinisher, GreyFrames
 from matanyone_engine.jobs.job import MattePlan, beside
 from matanyone_engine.jobs.plate_digests import PlateDigests, stamps
 from matanyone_engine.jobs.provenance import describe_frame
+from matanyone_engine.jobs.refine_areas import AreaFrame
 from matanyone_engine.jobs.retry import patiently, read_through, write_something
 from matanyone_engine.jobs.run_account import RunAccount
 from matanyone_engine.jobs.run_events import FrameDone
@@ -58,6 +59,8 @@ class PlateOfStep:
     """For each object where an artist says that it surely is, or is not."""
     greys: GreyFrames | None = None
     """The plate and those beside it, along which edges are steadied; None where none is."""
+    areas: Mapping[str, tuple[AreaFrame, ...]] = field(default_factory=dict)
+    """For each object with an area here: what its alpha is solved from, the frame before first, where it counts."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,8 @@ class PlateReader:
         self._plan, self._plates, self._runner = plan, plates, runner
         self._lately: dict[int, Grey] = {}
         """The grey plates of the frames that were read last, by which edges are steadied."""
+        self._last_view: tuple[int, FloatImage] | None = None
+        """The last frame with an area, and the plate there as the network sees it: the next frame looks back."""
 
     def read(self, step: ShotStep) -> PlateOfStep:
         """Read the plate of a step. Raises PlateError, MaskError, OutOfMemory."""
@@ -84,7 +89,30 @@ class PlateReader:
             plate = self._read(step.frame)
             seen = self._plan.network_view(plate.rgb)
             prepared = self._runner.ready(step, torch.from_numpy(seen).permute(2, 0, 1))
-            return PlateOfStep(step, plate, seen, prepared, self._constraints(step), self._greys(step, seen))
+            greys, areas = self._greys(step, seen), self._areas(step, seen)
+            return PlateOfStep(step, plate, seen, prepared, self._constraints(step), greys, areas)
+
+    def _areas(self, step: ShotStep, seen: FloatImage) -> dict[str, tuple[AreaFrame, ...]]:
+        """Return what the alphas of a frame are solved from in their areas; nothing where there are none."""
+        areas, here = self._plan.areas, step.frame
+        names = areas.names_on(here) if step.delivers else []
+        befores = {name: areas.before(name, here) for name in names}
+        views = {frame: self._view(frame) for frame in sorted({each for found in befores.values() for each in found})}
+        if names:
+            self._last_view = here, seen
+            views[here] = seen
+        greys = {frame: grey_of(view) for frame, view in views.items()}
+        return {
+            name: tuple(
+                AreaFrame(each, views[each], greys[each], areas.area(name, each)) for each in (*befores[name], here)
+            )
+            for name in names
+        }
+
+    def _view(self, frame: int) -> FloatImage:
+        if self._last_view is None or self._last_view[0] != frame:
+            return self._plan.network_view(self._read(frame).rgb)
+        return self._last_view[1]
 
     def _greys(self, step: ShotStep, seen: FloatImage) -> GreyFrames | None:
         """Return what edges are steadied along; None where none is."""
@@ -140,7 +168,7 @@ class FrameWriter:
         """Write the files of a frame; the event's `done` and `of` are 0. Raises BadResult, OutputError, OutOfMemory."""
         frame = plate.step.frame
         with memory_named("write"), errors_name(frame):
-            alphas = self._finisher.finished(made.parts, plate.greys, made.confidences)
+            alphas = self._finisher.finished(made.parts, plate.greys, made.confidences, plate.areas)
             alpha = union(list(alphas.values()))
             warnings = suspicions(
                 black=not plate.plate.rgb.any(),

@@ -27,6 +27,7 @@ from matanyone_engine.jobs.masks import (
     subjects_of,
 )
 from matanyone_engine.jobs.provenance import describe_making
+from matanyone_engine.jobs.refine_areas import AreaFiles, AreaSet, area_files, check_areas, read_areas
 from matanyone_engine.matting.memory_policy import MemoryPolicy
 from matanyone_engine.matting.options import check_options, check_region, keywords
 from matanyone_engine.matting.region import Region
@@ -125,6 +126,8 @@ class MattePlan:
     shot: Shot
     """All frames that may have to be run, and the objects with their keys."""
     masks: MaskSet
+    areas: AreaSet
+    """Where alphas are solved along the plate before they are written."""
     resolution: Resolution
     region: Region
     """What of the plate is computed."""
@@ -159,12 +162,14 @@ class Outline:
     shot: Shot
     masks: frozenset[MaskSource]
     constraints: frozenset[MaskSource]
+    areas: AreaFiles
+    """They are among `constraints`, too."""
     region: Region
     """What of the plate is computed."""
 
     @property
     def mask_files(self) -> list[Path]:
-        """Returns every file that is read as a mask or a constraint mask."""
+        """Returns every file that is read as a mask, a constraint mask or an area."""
         return [each.path for each in (*self.masks, *self.constraints)]
 
 
@@ -192,14 +197,25 @@ def outline_matte(job: MatteJob, source: PlateSource) -> Outline:
     seen = frames
     if job.edges.deflicker:
         seen = _with_neighbours(source, frames, over_gaps=job.missing == "skip")
+    check_areas(job.objects, source.frames)
+    seen = (*_before_areas(job.objects, source, frames), *seen)
     run = _frames_between(source, (*(key.seed.frame for key in keys), *seen), job.missing)
     shot = Shot(run, subjects_of(keys, job.objects, pinned=job.pin_keys))
     for options in job.objects:
         check_constraint_masks(options, source.frames)
         if options.guide:
             check_guide(options.guide, source.frames)
-    held = frozenset(source for options in job.objects for source in options.constraints(run).values())
-    return Outline(frames, keys, shot, frozenset(key.source for key in keys), held, region)
+    areas = area_files(job.objects, run)
+    constraints = (source for options in job.objects for source in options.constraints(run).values())
+    held = frozenset((*constraints, *areas.values()))
+    return Outline(frames, keys, shot, frozenset(key.source for key in keys), held, areas, region)
+
+
+def _before_areas(objects: Sequence[ObjectOptions], source: PlateSource, frames: tuple[int, ...]) -> tuple[int, ...]:
+    """List the plate's frames before frames with an area, if they have one: solutions look at the frame before."""
+    solved = {frame for _, frame in area_files(objects, source.frames)}
+    there = set(source.frames)
+    return tuple(frame - 1 for frame in frames if frame in solved and frame - 1 in solved & there)
 
 
 def _with_neighbours(source: PlateSource, frames: tuple[int, ...], *, over_gaps: bool) -> tuple[int, ...]:
@@ -250,7 +266,9 @@ def plan_matte(
     check_region(about.region, plate, job.working_size)
     if not job.overwrite:
         _refuse_unknown(outputs, job, about.frames)
-    masks = read_masks(about.keys, job.objects, about.shot.frames, MaskReading(plate, job.mask_grow, job.view))
+    reading = MaskReading(plate, job.mask_grow, job.view)
+    masks = read_masks(about.keys, job.objects, about.shot.frames, reading)
+    areas = read_areas(about.areas, about.shot, reading)
     allowed(outputs.paths(about.frames[0]))
     for folder, least in outputs.least_bytes(about.frames, first).items():
         check_writable(folder, least)
@@ -258,7 +276,7 @@ def plan_matte(
         check_plates(source, about.shot.frames, checked, job.colorspace)
     outputs.reserve()
     return MattePlan(
-        job, source, about.frames, about.shot, masks, plate, about.region, colour, network_view, outputs, light
+        job, source, about.frames, about.shot, masks, areas, plate, about.region, colour, network_view, outputs, light
     )
 
 

@@ -79,11 +79,15 @@ class ObjectOptions:
     guide_band: int | None = None
     """Pixels on either side of the guide's edge that are left to the network; None is a sixteenth of the plate's
     shorter side."""
+    refine_area: str | None = None
+    """Masks of where alphas are solved along the plate, a pattern by plate frame; frames may be missing
+    (jobs/refine_areas.py)."""
 
     def of_view(self, view: str | None) -> ObjectOptions:
         """Return the options with %V and %v replaced. Raises SettingError where no view is named."""
-        inside, outside, guide = (text and with_view(text, view) for text in (self.inside, self.outside, self.guide))
-        return replace(self, inside=inside, outside=outside, guide=guide)
+        said = (self.inside, self.outside, self.guide, self.refine_area)
+        inside, outside, guide, area = (text and with_view(text, view) for text in said)
+        return replace(self, inside=inside, outside=outside, guide=guide, refine_area=area)
 
     def constraints(self, frames: Sequence[int]) -> dict[tuple[str, int], MaskSource]:
         """Return the file of each constraint mask that is there, by ('inside', 'outside' or 'guide', frame).

@@ -67,6 +67,7 @@ def matte(
     licence: str = "any",
     guide: MaskPath | Mapping[str, MaskPath] | None = None,
     guide_band: int | None = None,
+    refine_area: MaskPath | Mapping[str, MaskPath] | None = None,
     resume: bool = True,
     progress: Callable[[StepDone], None] = lambda _event: None,
     **options: Any,
@@ -77,13 +78,15 @@ def matte(
     frames, or {'hero': ..., 'dog': ...} for several objects; None where a guide makes the key.
     guide: rough masks by plate frame, 'rough.####.exr' or {'hero': ...}; guide_band: pixels around their edges that are
     left to the network, None is a sixteenth of the plate's shorter side.
+    refine_area: masks by plate frame of where alphas are solved along the plate, 'area.####.exr' or {'hero': ...}; it
+    needs the extra `refine`.
     model: a name, a weights file, or what load_vetted() returned, so that several shots load it once.
     resume: go on with an unfinished run of this very job, if there is one. progress: hears each event of run_matte().
     options: the other fields of MatteJob, of its Delivery and of its EdgeControls, such as frames='1001-1045' or
     range(1001, 1046), colorspace='ACEScg', working_size=1080, layout='layers', foreground=True, edge_grow=-0.5.
     Raises the errors of matanyone_engine.errors, and TypeError for an option that does not exist.
     """
-    job = job_of_call(plate, mask, out, options, guide, guide_band)
+    job = job_of_call(plate, mask, out, options, guide, guide_band, refine_area)
     network, weights = model if isinstance(model, tuple) else load_vetted(model, device, precision)
     require_licence_class(weights, licence)
     plan = plan_or_go_on(job, network, resume=None if resume else False)
@@ -122,6 +125,7 @@ def job_of_call(
     options: Mapping[str, Any],
     guide: MaskPath | Mapping[str, MaskPath] | None = None,
     guide_band: int | None = None,
+    refine_area: MaskPath | Mapping[str, MaskPath] | None = None,
 ) -> MatteJob:
     """Return the job that the arguments of matte() describe. Raises TypeError for an option that does not exist."""
     unknown = next((name for name in options if name not in _OPTIONS), None)
@@ -135,21 +139,29 @@ def job_of_call(
             own[name] = _frames(own[name])
     delivery = Delivery(**{name: value for name, value in options.items() if name in _DELIVERY})
     edges = EdgeControls(**{name: value for name, value in options.items() if name in _EDGES})
-    guides = {SUBJECT: guide} if isinstance(guide, str | Path) else dict(guide or {})
-    named = {name: str(pattern) for name, pattern in guides.items()}
+    named, areas = _by_object(guide), _by_object(refine_area)
     drawn = [] if mask is None else list(_keys(mask))
     keys = with_keys_of_guides(drawn, named, own.get("frames"))
-    own["objects"] = _guided(own.get("objects", ()), named, guide_band)
+    own["objects"] = _guided(own.get("objects", ()), named, guide_band, areas)
     return MatteJob(str(plate), "", str(out), keys=keys, delivery=delivery, edges=edges, **own)
 
 
-def _guided(objects: Iterable[ObjectOptions], guides: Mapping[str, str], band: int | None) -> tuple[ObjectOptions, ...]:
-    """Return what is said of objects, with their guides."""
+def _by_object(given: MaskPath | Mapping[str, MaskPath] | None) -> dict[str, str]:
+    """Return the pattern of each object."""
+    patterns = {SUBJECT: given} if isinstance(given, str | Path) else dict(given or {})
+    return {name: str(pattern) for name, pattern in patterns.items()}
+
+
+def _guided(
+    objects: Iterable[ObjectOptions], guides: Mapping[str, str], band: int | None, areas: Mapping[str, str]
+) -> tuple[ObjectOptions, ...]:
+    """Return what is said of objects, with their guides and their areas."""
     said = {each.name: each for each in objects}
     said |= {
         name: replace(said.get(name, ObjectOptions(name)), guide=pattern, guide_band=band)
         for name, pattern in guides.items()
     }
+    said |= {name: replace(said.get(name, ObjectOptions(name)), refine_area=pattern) for name, pattern in areas.items()}
     return tuple(said.values())
 
 

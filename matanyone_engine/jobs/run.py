@@ -330,6 +330,7 @@ def _runner(plan: MattePlan, network: MatAnyone, names: Names, store: MutableMap
         plan.masks.mask,
         separate=job.separate,
         with_neighbours=job.edges.deflicker > 0,
+        earlier=plan.areas.earlier(),
         attempt=again_if_out_of_memory,
         encode_on=beside,
     )

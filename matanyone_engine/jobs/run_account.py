@@ -109,7 +109,8 @@ class RunAccount:
 
     def about(self, frame: int) -> dict[str, str]:
         """Return what the files of a frame say of how they were made: of the masks, those that it depends on."""
-        return provenance(self._plan, self._weights, seeds_behind(self._plan.shot, frame))
+        made = provenance(self._plan, self._weights, seeds_behind(self._plan.shot, frame))
+        return {**made, **self._plan.areas.about(frame)}
 
     def begin(self, frame: int) -> None:
         """Note that the files of a frame are about to be written. Raises OutputError."""
@@ -127,8 +128,12 @@ class RunAccount:
         return digest(alphas, job.separate, asdict(job.delivery), about, self._plates.digests[frame])
 
     def _alphas_behind(self, subject: str, frame: int) -> list[str]:
-        """List the content keys of a subject's alpha, and of those that its edges are steadied with."""
-        return [self._names.answer(subject, each) for each in (frame, *beside(self._plan, subject, frame))]
+        """List the content keys of a subject's alpha, and of those that its edges are steadied with; then what it is
+        solved from in its area.
+        """
+        areas, around = self._plan.areas, beside(self._plan, subject, frame)
+        also = (*around, *areas.before(subject, frame))
+        return [*(self._names.answer(subject, each) for each in (frame, *also)), *areas.digests(subject, frame)]
 
     # -------------------------------------------------------------------------------------------- on the way
 

@@ -68,7 +68,9 @@ def identity(plan: MattePlan, network: MatAnyone) -> str:
     masks = sorted((seed.frame, seed.subject, file.sha256) for seed, file in plan.masks.keys.items())
     held = sorted([*place, sha] for place, sha in plan.masks.constraint_digests().items())
     subjects = [(each.name, each.first, each.last, each.distractor) for each in plan.shot.subjects]
-    return digest(options, plan.frames, masks, held, subjects, plan.outputs.main.name, network_digest(network))
+    areas = [plan.areas.digest()] if plan.areas.files else []  # jobs without areas are those of earlier versions
+    name = plan.outputs.main.name
+    return digest(options, plan.frames, masks, held, subjects, name, network_digest(network), *areas)
 
 
 def suited_to(plan: MattePlan, network: MatAnyone) -> MattePlan:

@@ -29,6 +29,7 @@ from matanyone_engine.matting.prepared_plate import AnyPlate, EncodeOn, ReadyPla
 from matanyone_engine.matting.session import FrameReport, MattingSession
 from matanyone_engine.matting.shot import (
     AlphaOrigin,
+    Earlier,
     Kept,
     Move,
     Pass,
@@ -37,7 +38,7 @@ from matanyone_engine.matting.shot import (
     ShotStep,
     Source,
     Subject,
-    neighbours_of,
+    also_read,
     plan_steps,
 )
 from matanyone_engine.matting.state import StreamState
@@ -66,6 +67,8 @@ class SubjectAlphas:
     beside: tuple[Tensor, Tensor] | None = None
     """Those of the frames before and after (Shot.beside), where they were asked for and are there."""
     distractor: bool = False
+    earlier: tuple[Tensor, ...] = ()
+    """Those of the frames before that were asked for, ascending."""
 
 
 class Vanished(LookupError):
@@ -94,6 +97,7 @@ class ShotRunner:
         *,
         separate: bool = False,
         with_neighbours: bool = False,
+        earlier: Earlier | None = None,
         attempt: Callable[[MattingSession, Callable[[], Tensor]], Tensor] = lambda _, compute: compute(),
         states_every: int = STATES_EVERY,
         encode_on: EncodeOn = at_once,
@@ -104,6 +108,8 @@ class ShotRunner:
         distractor, which the others keep off before they remember a frame.
 
         with_neighbours: a frame is answered once those beside it are known, too, which parts() gives then.
+
+        earlier: likewise for the alphas of frames before it.
 
         attempt: runs a computation of a session; it may try again, since one that fails has changed nothing.
 
@@ -118,6 +124,7 @@ class ShotRunner:
         self._sessions = {subject.name: new_session(subject) for subject in shot.subjects}
         self._separate = separate or any(subject.distractor for subject in shot.subjects)
         self._with_neighbours = with_neighbours
+        self._earlier = earlier or {}
         self._attempt = attempt
         self._every = states_every
         self._encode_on = encode_on
@@ -134,7 +141,7 @@ class ShotRunner:
     def plan(self, asked: Iterable[int]) -> tuple[ShotStep, ...]:
         """Return the steps that give these frames their alphas, from what is stored now."""
         kept = Kept(self._has_seed, self._has_alpha, self._states)
-        steps = plan_steps(self.shot, asked, kept, with_neighbours=self._with_neighbours)
+        steps = plan_steps(self.shot, asked, kept, with_neighbours=self._with_neighbours, earlier=self._earlier)
         self._taken, self._last_use = 0, self._last_uses(steps)
         return steps
 
@@ -167,10 +174,10 @@ class ShotRunner:
         distractors = {distractor.name for name in moved for distractor in self.shot.distractors_of(name)}
         names = [subject.name for subject in self.shot.subjects if step.delivers or subject.name in distractors]
         own = [(step.frame, self.shot.answer(name, step.frame)) for name in names]
-        if not (step.delivers and self._with_neighbours):
+        if not step.delivers:
             return own
-        beside = neighbours_of(self.shot, [step.frame])[step.frame]
-        return own + [(frame, answer) for frame, answers in beside for answer in answers]
+        also = also_read(self.shot, [step.frame], with_neighbours=self._with_neighbours, earlier=self._earlier)
+        return own + [(frame, answer) for frame, answers in also[step.frame] for answer in answers]
 
     def _names_of(self, answer: AlphaOrigin, frame: int) -> list[str]:
         own = [self._names.seed(answer.seed)] if answer.seed else []
@@ -336,7 +343,8 @@ class ShotRunner:
         alpha = self._of(subject.name, frame)
         around = self.shot.beside(subject.name, frame) if self._with_neighbours and not subject.distractor else None
         beside = None if around is None else (self._of(subject.name, around[0]), self._of(subject.name, around[1]))
-        return SubjectAlphas(alpha, beside, subject.distractor)
+        before = () if subject.distractor else self._earlier.get((subject.name, frame), ())
+        return SubjectAlphas(alpha, beside, subject.distractor, tuple(self._of(subject.name, each) for each in before))
 
     def _of(self, name: str, frame: int) -> Tensor:
         return self._answer(self.shot.answer(name, frame), frame)

@@ -166,6 +166,16 @@ class Shot:
         there = [each for each in around if self.answer(name, each).source is not Source.ABSENT]
         return (there[0], there[1]) if len(there) == 2 else None
 
+    def before(self, name: str, frame: int) -> int | None:
+        """Return the frame right before this one, if the alpha of this subject there is in the same stretch or its key.
+
+        None on a key frame and where the subject is not there. A segment of the shot knows that alpha, too.
+        """
+        place = bisect_left(self.frames, frame)
+        if not self.answer(name, frame).passes or self.frames[place - 1 : place] != (frame - 1,):
+            return None
+        return None if self.answer(name, frame - 1).source is Source.ABSENT else frame - 1
+
     def distractors_of(self, name: str) -> tuple[Subject, ...]:
         """List the subjects that a subject keeps off."""
         if self.subject(name).distractor:
@@ -274,19 +284,29 @@ class Kept:
 NOTHING_KEPT = Kept()
 
 
+Earlier = Mapping[tuple[str, int], tuple[int, ...]]
+"""For a (subject, frame) the frames before it, ascending, whose alphas are needed for its own."""
+
+
 def plan_steps(
-    shot: Shot, asked: Iterable[int], kept: Kept = NOTHING_KEPT, *, with_neighbours: bool = False
+    shot: Shot,
+    asked: Iterable[int],
+    kept: Kept = NOTHING_KEPT,
+    *,
+    with_neighbours: bool = False,
+    earlier: Earlier | None = None,
 ) -> tuple[ShotStep, ...]:
     """List the work for these frames, in order: of each stretch its keys, then forwards and back. Alphas are delivered
     as soon as they are known.
 
     with_neighbours: a frame is delivered once the alphas beside it (Shot.beside) are known, too.
+    earlier: likewise for alphas of frames before it.
 
     All subjects go over a plate together, so that it is read and encoded once for each sweep; but distractors go first
     where they need a sweep back, or where a key of the others comes early, since these keep off what they answer.
     """
     frames = sorted(set(asked))
-    beside = neighbours_of(shot, frames) if with_neighbours else {}
+    beside = also_read(shot, frames, with_neighbours=with_neighbours, earlier=earlier or {})
     answers = _answers_on(shot, frames, distractors=False) + [each for more in beside.values() for each in more]
     others = _work_for(shot, answers, kept)
     met = {*frames, *(move.frame for move in others.moves), *(seed.frame for seed in others.seeds)}
@@ -340,11 +360,19 @@ Origins = list[tuple[int, list[AlphaOrigin]]]
 """Frames, and how subjects are answered there."""
 
 
-def neighbours_of(shot: Shot, frames: Iterable[int]) -> dict[int, Origins]:
-    """Map frames to the neighbours, and the alphas there, that the edges of some written subject are steadied with."""
+def also_read(shot: Shot, frames: Iterable[int], *, with_neighbours: bool, earlier: Earlier) -> dict[int, Origins]:
+    """Map frames to the other frames, and the alphas there, that what is written on them is made with.
+
+    These are the neighbours that edges are steadied with, and earlier frames of areas that are solved.
+    """
     written = [subject.name for subject in shot.subjects if not subject.distractor]
+
+    def others(name: str, frame: int) -> set[int]:
+        beside = (shot.beside(name, frame) or ()) if with_neighbours else ()
+        return {*beside, *earlier.get((name, frame), ())}
+
     return {
-        frame: [(other, [shot.answer(name, other)]) for name in written for other in shot.beside(name, frame) or ()]
+        frame: [(other, [shot.answer(name, other)]) for name in written for other in sorted(others(name, frame))]
         for frame in frames
     }
 

@@ -58,14 +58,23 @@ def steadied(
 
 def _brought(neighbour: NeighbourFrame, alpha: FloatImage, grey: Grey) -> FloatImage:
     """Return the neighbour's alpha where it lies on this frame; this frame's own where the plate has changed."""
+    moved, trust = moved_here(neighbour, grey)
+    return np.asarray(alpha + trust * (moved - alpha), np.float32)
+
+
+def moved_here(neighbour: NeighbourFrame, grey: Grey) -> tuple[FloatImage, FloatImage]:
+    """Return a neighbour's alpha (H, W) 0..1, moved along the plate's motion to the frame of a grey plate.
+
+    Also returns, (H, W) 0..1, how well the two plates match after the motion.
+    """
     flow = _motion(grey, neighbour.grey)
-    y, x = np.mgrid[: alpha.shape[0], : alpha.shape[1]].astype(np.float32)
+    y, x = np.mgrid[: grey.shape[0], : grey.shape[1]].astype(np.float32)
     there = (x + flow[..., 0], y + flow[..., 1])
     moved = cv2.remap(neighbour.alpha, *there, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     plate = cv2.remap(neighbour.grey, *there, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     unlike = cv2.blur(cv2.absdiff(plate, grey).astype(np.float32), (3, 3))
     trust = np.clip(1.0 - unlike / MATCH, 0.0, 1.0)
-    return np.asarray(alpha + trust * (moved - alpha), np.float32)
+    return np.asarray(moved, np.float32), np.asarray(trust, np.float32)
 
 
 def _motion(here: Grey, there: Grey) -> FloatImage:

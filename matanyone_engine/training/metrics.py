@@ -100,10 +100,11 @@ def gradient_error(alpha: Alpha, truth: Alpha) -> float:
     As in the high-resolution tables; the low-resolution ones stretch both alphas to 0..1 first, which forgives a matte
     that is too thin.
     """
-    return float(np.square(_gradient(alpha) - _gradient(truth)).sum()) / 1000
+    return float(np.square(gradient_field(alpha) - gradient_field(truth)).sum()) / 1000
 
 
-def _gradient(alpha: Alpha) -> NDArray[np.float64]:
+def gradient_field(alpha: Alpha) -> NDArray[np.float64]:
+    """Return how steep an alpha is at each pixel: the magnitude (H, W) of its Gaussian gradient."""
     across = gradient_filter()
     dx, dy = (
         cv2.filter2D(alpha.astype(np.float64), -1, kernel, borderType=cv2.BORDER_REPLICATE)

@@ -129,7 +129,13 @@ def with_paths(job: Job, change: Callable[[str], str]) -> Job:
 
     keys = tuple(dataclasses.replace(key, file=change(key.file)) for key in job.keys)
     objects = tuple(
-        dataclasses.replace(each, inside=new(each.inside), outside=new(each.outside), guide=new(each.guide))
+        dataclasses.replace(
+            each,
+            inside=new(each.inside),
+            outside=new(each.outside),
+            guide=new(each.guide),
+            refine_area=new(each.refine_area),
+        )
         for each in job.objects
     )
     mask = change(job.mask) if job.mask else ""

@@ -375,6 +375,9 @@ class ObjectOptions:
     guide_band: Optional[int] = None
     """Pixels on either side of the guide's edge that are left to the network; None is a sixteenth of the plate's
     shorter side. Further in the object surely is, further out it surely is not."""
+    refine_area: Optional[str] = None
+    """Masks of where the object's alpha is solved along the plate, white where it is; a pattern by plate frame, frames
+    may be missing. The machine that runs the job needs the extra `refine`."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds the areas that an artist has painted, and solves alphas in them (media/solve_area.py, docs/refine_area.md).
+
+Rules of this file:
+1. A frame's solution depends on its own frame and on the frame right before it, and on no other: so the alphas are the
+   same in whatever order they are made, and in segments on a farm.
+2. It looks across no key, since a segment need not know what is on the other side.
+3. Areas are read once while the job is planned; what was read is remembered by its digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+from matanyone_engine.errors import MaskError, SettingError
+from matanyone_engine.jobs.masks import MaskFile, MaskReading, ObjectOptions
+from matanyone_engine.matting.shot import Earlier, Shot
+from matanyone_engine.media.images import FloatImage
+from matanyone_engine.media.mask_channels import MaskSource
+from matanyone_engine.media.sequence import FrameSequence, describe_frames, find_sequence
+from matanyone_engine.media.solve_area import WEIGHTS, SolutionBefore, faded, require_solver, solutions
+from matanyone_engine.media.steady_edges import Grey, NeighbourFrame, moved_here
+
+_FORMAT = 1
+"""Raised when the same inputs give another solution."""
+
+AreaFiles = Mapping[tuple[str, int], MaskSource]
+"""The file of each (object, frame) that has an area."""
+
+
+class AreaFrame(NamedTuple):
+    """Holds what an alpha is solved from on one frame."""
+
+    frame: int
+    view: FloatImage
+    """(H, W, 3) display-referred 0..1: what the network sees."""
+    grey: Grey
+    """The same as (H, W) 8 bits."""
+    area: FloatImage
+    """(H, W) 0..1: where it is solved."""
+
+
+@dataclass(frozen=True)
+class AreaSet:
+    """Holds the areas of a shot with their files; black ones are left out."""
+
+    shot: Shot
+    reading: MaskReading
+    files: Mapping[tuple[str, int], MaskFile]
+    """(object, frame) -> its file."""
+
+    def area(self, name: str, frame: int) -> FloatImage:
+        """Return the area (H, W) 0..1 of an object on a frame that has one. Raises MaskError."""
+        file = self.files[name, frame]
+        file.check()
+        return self.reading.constraints(file.source)
+
+    def names_on(self, frame: int) -> list[str]:
+        """List the objects that have an area on a frame, and are there."""
+        return [each.name for each in self.shot.subjects if (each.name, frame) in self.files and each.lives(frame)]
+
+    def frames(self) -> tuple[int, ...]:
+        """List the frames on which something is solved, ascending."""
+        return tuple(frame for frame in self.shot.frames if self.names_on(frame))
+
+    def before(self, name: str, frame: int) -> tuple[int, ...]:
+        """Return the frame right before this one if its solution has a say on this one's; else nothing."""
+        if name not in self.names_on(frame):
+            return ()
+        found = self.shot.before(name, frame)
+        return (found,) if found is not None and (name, found) in self.files else ()
+
+    def earlier(self) -> Earlier:
+        """Map each (object, frame) to the frames before it whose alphas its own needs."""
+        return {place: before for place in self.files if (before := self.before(*place))}
+
+    def digests(self, name: str, frame: int) -> list[str]:
+        """List what the solution of an object on a frame is made from, beside plates and alphas; nothing without."""
+        if name not in self.names_on(frame):
+            return []
+        own = [self.files[name, each].sha256 for each in (*self.before(name, frame), frame)]
+        return [f"area {_FORMAT}", solver(), str(sorted(asdict(WEIGHTS).items())), *own]
+
+    def about(self, frame: int) -> dict[str, str]:
+        """Return what a file's header says of the areas of its frame; nothing without."""
+        names = self.names_on(frame)
+        said = [f"{name}={self.files[name, frame].source.name}" for name in names]
+        return {"refine_area": f"{', '.join(said)}; {solver()}"} if names else {}
+
+    def digest(self) -> str:
+        """Return a text that differs wherever any area does; '' where there is none."""
+        held = sorted([*map(str, place), file.sha256] for place, file in self.files.items())
+        return hashlib.sha256(str(held).encode()).hexdigest() if held else ""
+
+
+def solver() -> str:
+    """Return the name and version of the library that solves areas."""
+    return f"pymatting {version('pymatting')}"
+
+
+def area_files(objects: Sequence[ObjectOptions], frames: Sequence[int]) -> AreaFiles:
+    """Return the file of each area on these frames. Raises MaskError, PlateError."""
+    found = {}
+    for options in objects:
+        if options.refine_area:
+            source, sequence = _sequence(options.refine_area)
+            there = sorted(set(frames) & set(sequence.frames))
+            found.update({(options.name, frame): source.at(sequence.path(frame)) for frame in there})
+    return found
+
+
+def check_areas(objects: Sequence[ObjectOptions], plate: Sequence[int]) -> None:
+    """Raise MaskError, SettingError for areas that no frame of the plate has, or of an object that is not written."""
+    for options in objects:
+        if options.refine_area is None:
+            continue
+        if options.distractor:
+            raise SettingError(
+                expected="an area of an object that is written",
+                came=f"an area of the distractor {options.name!r}",
+                action="Name the object that the area belongs to: --refine-area NAME=area.####.exr.",
+            )
+        _, sequence = _sequence(options.refine_area)
+        if not set(sequence.frames) & set(plate):
+            came = f"{options.refine_area!r} with the frames {describe_frames(sequence.frames)}"
+            raise _no_area(f"areas on some of the plate's frames {describe_frames(plate)}", came)
+
+
+def read_areas(files: AreaFiles, shot: Shot, reading: MaskReading) -> AreaSet:
+    """Read and check every area. Raises MaskError, and SettingError where the library that solves them is missing."""
+    if files:
+        require_solver()
+    known = {source: MaskFile.of(source) for source in files.values() if reading.constraints(source).any()}
+    return AreaSet(shot, reading, {place: known[source] for place, source in files.items() if source in known})
+
+
+def _sequence(pattern: str) -> tuple[MaskSource, FrameSequence]:
+    source = MaskSource.parse(pattern)
+    if source.path.is_file():
+        raise _no_area("an area for each frame that is to be solved", f"one file, {Path(pattern).name}")
+    return source, find_sequence(source.path)
+
+
+def _no_area(expected: str, came: str) -> MaskError:
+    action = "Write #### in place of the frame number and number them as the plate: --refine-area area.####.exr."
+    return MaskError(expected=expected, came=came, action=action)
+
+
+class AreaSolver:
+    """Solves alphas in areas; called on one thread. It holds the solutions of the last frame of each object."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[int, FloatImage]] = {}
+
+    def refined(
+        self, name: str, alpha: FloatImage, own: Sequence[FloatImage], frames: Sequence[AreaFrame]
+    ) -> FloatImage:
+        """Return an alpha (H, W) 0..1 whose area is replaced by its solution.
+
+        own: the network's alphas (H, W) of the object on `frames`, which are the frame before, where it counts, and
+        this one. alpha: what the network's alpha of this frame has become meanwhile.
+        """
+        here = frames[-1]
+        befores: list[SolutionBefore | None] = [None]
+        if len(frames) > 1:
+            alone = self._alone(name, own[0], frames[0])
+            befores.append(SolutionBefore(*moved_here(NeighbourFrame(alone, frames[0].grey), here.grey)))
+        found = solutions(here.view, own[-1], here.area, befores)
+        self._last[name] = here.frame, found[0]
+        return faded(alpha, found[-1], here.area)
+
+    def _alone(self, name: str, alpha: FloatImage, at: AreaFrame) -> FloatImage:
+        """Return the solution of a frame that has no frame before it."""
+        frame, found = self._last.get(name, (None, None))
+        if found is not None and frame == at.frame:
+            return found
+        return solutions(at.view, alpha, at.area, [None])[0]

@@ -27,7 +27,7 @@ from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.images import FloatImage
 from matanyone_engine.media.masks import read_alpha
 from matanyone_engine.media.plates import open_plate
-from matanyone_engine.media.solve_area import WEIGHTS, PriorWeights, SolutionBefore, solutions
+from matanyone_engine.media.solve_area import MATCH, WEIGHTS, PriorWeights, SolutionBefore, solutions
 from matanyone_engine.media.steady_edges import Grey, NeighbourFrame, grey_of, moved_here
 from matanyone_engine.training.metrics import dtssd, gradient_field
 
@@ -83,7 +83,7 @@ class Clip:
         return found
 
     def _before(self, number: int, level: FloatImage) -> SolutionBefore:
-        return SolutionBefore(*moved_here(NeighbourFrame(level, self.greys[number - 1]), self.greys[number]))
+        return SolutionBefore(*moved_here(NeighbourFrame(level, self.greys[number - 1]), self.greys[number], MATCH))
 
     def scores(self, alphas: list[FloatImage]) -> Scores:
         """Score alphas inside the areas; the first frame has no change, and is left out of all."""
@@ -169,7 +169,9 @@ def main() -> None:
 
 
 def _weights(text: str) -> PriorWeights:
-    return replace(WEIGHTS, **{name: float(value) for name, _, value in (each.partition("=") for each in text.split(","))})
+    return replace(
+        WEIGHTS, **{name: float(value) for name, _, value in (each.partition("=") for each in text.split(","))}
+    )
 
 
 if __name__ == "__main__":

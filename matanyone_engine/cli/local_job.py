@@ -203,8 +203,9 @@ def _describe(console: Console, plan: MattePlan, weights: VettedWeights, device:
     for name, guide in plan.masks.guides.items():
         out = f", left out on {describe_frames(sorted(guide.outvoted))}" if guide.outvoted else ""
         console.print(f"guide   {name}  {len(guide.digests)} frames, band {guide.band} pixels{out}")
-    if plan.areas.files:
-        console.print(f"areas   solved along the plate on {describe_frames(plan.areas.frames())}")
+    solved = [frame for frame in plan.frames if plan.areas.names_on(frame)]
+    if solved:
+        console.print(f"areas   solved along the plate on {describe_frames(solved)}")
     if plan.job.edges.changed:
         console.print(f"edges   {describe_edges(plan.job.edges)}")
     console.print(f"model   {weights.label} ({weights.licence}) on {device}")

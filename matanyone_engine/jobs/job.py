@@ -205,7 +205,7 @@ def outline_matte(job: MatteJob, source: PlateSource) -> Outline:
         check_constraint_masks(options, source.frames)
         if options.guide:
             check_guide(options.guide, source.frames)
-    areas = area_files(job.objects, run)
+    areas = area_files(job.objects, sorted({*frames, *(frame - 1 for frame in frames)} & set(run)))
     constraints = (source for options in job.objects for source in options.constraints(run).values())
     held = frozenset((*constraints, *areas.values()))
     return Outline(frames, keys, shot, frozenset(key.source for key in keys), held, areas, region)

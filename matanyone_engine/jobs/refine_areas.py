@@ -23,7 +23,7 @@ from matanyone_engine.matting.shot import Earlier, Shot
 from matanyone_engine.media.images import FloatImage
 from matanyone_engine.media.mask_channels import MaskSource
 from matanyone_engine.media.sequence import FrameSequence, describe_frames, find_sequence
-from matanyone_engine.media.solve_area import WEIGHTS, SolutionBefore, faded, require_solver, solutions
+from matanyone_engine.media.solve_area import MATCH, WEIGHTS, SolutionBefore, faded, require_solver, solutions
 from matanyone_engine.media.steady_edges import Grey, NeighbourFrame, moved_here
 
 _FORMAT = 1
@@ -64,10 +64,6 @@ class AreaSet:
         """List the objects that have an area on a frame, and are there."""
         return [each.name for each in self.shot.subjects if (each.name, frame) in self.files and each.lives(frame)]
 
-    def frames(self) -> tuple[int, ...]:
-        """List the frames on which something is solved, ascending."""
-        return tuple(frame for frame in self.shot.frames if self.names_on(frame))
-
     def before(self, name: str, frame: int) -> tuple[int, ...]:
         """Return the frame right before this one if its solution has a say on this one's; else nothing."""
         if name not in self.names_on(frame):
@@ -84,7 +80,7 @@ class AreaSet:
         if name not in self.names_on(frame):
             return []
         own = [self.files[name, each].sha256 for each in (*self.before(name, frame), frame)]
-        return [f"area {_FORMAT}", solver(), str(sorted(asdict(WEIGHTS).items())), *own]
+        return [f"area {_FORMAT}", solver(), str(sorted(asdict(WEIGHTS).items())), str(MATCH), *own]
 
     def about(self, frame: int) -> dict[str, str]:
         """Return what a file's header says of the areas of its frame; nothing without."""
@@ -169,7 +165,7 @@ class AreaSolver:
         befores: list[SolutionBefore | None] = [None]
         if len(frames) > 1:
             alone = self._alone(name, own[0], frames[0])
-            befores.append(SolutionBefore(*moved_here(NeighbourFrame(alone, frames[0].grey), here.grey)))
+            befores.append(SolutionBefore(*moved_here(NeighbourFrame(alone, frames[0].grey), here.grey, MATCH)))
         found = solutions(here.view, own[-1], here.area, befores)
         self._last[name] = here.frame, found[0]
         return faded(alpha, found[-1], here.area)

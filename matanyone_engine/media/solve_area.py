@@ -29,13 +29,12 @@ Inside = npt.NDArray[np.bool_]
 
 TILE = 512
 """Pixels on each side of a tile, without its overlap."""
-OVERLAP = 32
+OVERLAP = 64
 """Pixels by which a tile reaches over its own edge on each side."""
 _AROUND = 2
 """Pixels around the area that its equations speak of: a window of 3 x 3 that touches the area reaches so far."""
 _CLOSE_ENOUGH = 1e-4
 """A tile is solved once its equations are wrong by this part of what they were wrong by with the network's alpha."""
-POWER = 1.0
 _NOTHING_WRONG = 1e-9
 _MOST_STEPS = 10_000
 
@@ -44,17 +43,21 @@ _MOST_STEPS = 10_000
 class PriorWeights:
     """Says how strongly priors hold a solution, beside the plate's own detail. benchmarks/refine_area.py chose them."""
 
-    network: float = 0.1
+    network: float = 0.03
     """Weight of the network's alpha where it is 0 or 1."""
-    unsure: float = 0.1
+    unsure: float = 0.01
     """Part of that weight which is left where the network's alpha is one half."""
-    before: float = 0.05
-    """Weight of the solution of the frame before, where the plate matches after the motion."""
-    smoothness: float = 1e-5
+    sureness: float = 4.0
+    """How fast the weight rises towards 0 and 1: a power of the distance from one half."""
+    before: float = 0.01
+    """Weight of the solution of the frame before, where the network's alpha is one half and the plates match."""
+    smoothness: float = 1e-6
     """Squared difference of colours, of plates 0..1, that counts as noise."""
 
 
 WEIGHTS = PriorWeights()
+MATCH = 8.0
+"""Steps of 8 bits by which the moved plate of the frame before may differ before its solution has no say."""
 
 
 class SolutionBefore(NamedTuple):
@@ -63,7 +66,7 @@ class SolutionBefore(NamedTuple):
     alpha: FloatImage
     """(H, W) 0..1."""
     trust: FloatImage
-    """(H, W) 0..1: how well the plate matches after the motion."""
+    """(H, W) 0..1: how well the plates match after the motion."""
 
 
 def require_solver() -> None:
@@ -126,7 +129,8 @@ class _Tile:
         self._matrix: Any = rows[:, self._own]
         self._known = rows[:, ~self._own] @ here[~self._own]
         self._network = here[self._own]
-        sure = np.abs(2.0 * self._network - 1.0) ** POWER
+        sure = np.abs(2.0 * self._network - 1.0) ** self._weights.sureness
+        self._before = self._weights.before * (1.0 - sure)
         self._sure = self._weights.network * (self._weights.unsure + (1.0 - self._weights.unsure) * sure)
 
     def solved(self, before: SolutionBefore | None) -> FloatImage:
@@ -142,7 +146,7 @@ class _Tile:
 
         weight, wished = self._sure, self._sure * self._network
         if before is not None:
-            trust = self._weights.before * before.trust[self._inside].astype(np.float64)
+            trust = self._before * before.trust[self._inside]
             weight = weight + trust
             wished = wished + trust * before.alpha[self._inside]
         matrix = self._matrix + diags(weight)
@@ -176,7 +180,7 @@ def _ramp(part: slice, side: int) -> FloatImage:
         ramp = np.minimum(ramp, (place - part.start) / (2 * OVERLAP))
     if part.stop < side:
         ramp = np.minimum(ramp, (part.stop - place) / (2 * OVERLAP))
-    return ramp
+    return np.asarray(ramp, np.float32)
 
 
 def _box_of(inside: Inside) -> tuple[slice, slice]:

@@ -62,10 +62,11 @@ def _brought(neighbour: NeighbourFrame, alpha: FloatImage, grey: Grey) -> FloatI
     return np.asarray(alpha + trust * (moved - alpha), np.float32)
 
 
-def moved_here(neighbour: NeighbourFrame, grey: Grey) -> tuple[FloatImage, FloatImage]:
+def moved_here(neighbour: NeighbourFrame, grey: Grey, match: float = MATCH) -> tuple[FloatImage, FloatImage]:
     """Return a neighbour's alpha (H, W) 0..1, moved along the plate's motion to the frame of a grey plate.
 
-    Also returns, (H, W) 0..1, how well the two plates match after the motion.
+    Also returns, (H, W) 0..1, how well the two plates match after the motion: 0 where they differ by `match` steps of 8
+    bits or more.
     """
     flow = _motion(grey, neighbour.grey)
     y, x = np.mgrid[: grey.shape[0], : grey.shape[1]].astype(np.float32)
@@ -73,7 +74,7 @@ def moved_here(neighbour: NeighbourFrame, grey: Grey) -> tuple[FloatImage, Float
     moved = cv2.remap(neighbour.alpha, *there, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     plate = cv2.remap(neighbour.grey, *there, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     unlike = cv2.blur(cv2.absdiff(plate, grey).astype(np.float32), (3, 3))
-    trust = np.clip(1.0 - unlike / MATCH, 0.0, 1.0)
+    trust = np.clip(1.0 - unlike / match, 0.0, 1.0)
     return np.asarray(moved, np.float32), np.asarray(trust, np.float32)
 
 

@@ -26,7 +26,7 @@ from matanyone_engine.jobs.run_events import FrameDone, Unchanged
 from matanyone_engine.media import solve_area
 from matanyone_engine.media.edges import EdgeControls, with_edges
 from matanyone_engine.media.layouts import Delivery
-from matanyone_engine.media.solve_area import SolutionBefore, faded, solutions
+from matanyone_engine.media.solve_area import MATCH, SolutionBefore, faded, solutions
 from matanyone_engine.media.steady_edges import NeighbourFrame, grey_of, moved_here
 from matanyone_engine.model.registry import load_vetted
 from matanyone_engine.runs.record import read_record
@@ -99,7 +99,7 @@ def by_hand(shot: Shot, raw: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
     areas = {frame: read_image(shot.folder / f"area.{frame}.exr")[..., 0] for frame in AREAS}
     alone = {frame: solutions(views[frame], raw[frame], areas[frame], [None])[0] for frame in AREAS}
     neighbour = NeighbourFrame(alone[1002], grey_of(views[1002]))
-    before = SolutionBefore(*moved_here(neighbour, grey_of(views[1003])))
+    before = SolutionBefore(*moved_here(neighbour, grey_of(views[1003]), MATCH))
     found = {**alone, 1003: solutions(views[1003], raw[1003], areas[1003], [before])[0]}
     return {frame: faded(raw[frame], found[frame], areas[frame]) for frame in AREAS}
 

@@ -20,7 +20,7 @@ HEIGHT, WIDTH = 20, 28
 
 
 def strands() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return a plate (H, W, 3) of strands that hang from a solid head, their true alpha, and a network's blurred one."""
+    """Return a plate (H, W, 3) of strands below a solid head, their true alpha, and a network's blurred one."""
     x = np.arange(WIDTH, dtype=np.float32)
     truth = np.tile(0.5 - 0.5 * np.cos(2 * np.pi * x / 7), (HEIGHT, 1)).astype(np.float32)
     truth[:8] = 1.0
@@ -52,10 +52,10 @@ def test_strands_that_the_network_blurred_come_back_and_the_rest_stays() -> None
 def test_tiles_meet_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     plate, _, soft = strands()
     (whole,) = solutions(plate, soft, middle(), [None])
-    monkeypatch.setattr(solve_area, "TILE", 12)
-    monkeypatch.setattr(solve_area, "OVERLAP", 8)
+    monkeypatch.setattr(solve_area, "TILE", 10)
+    monkeypatch.setattr(solve_area, "OVERLAP", 10)
     (tiled,) = solutions(plate, soft, middle(), [None])
-    assert 0 < np.abs(tiled - whole).max() < 0.03
+    assert 0 < np.abs(tiled - whole).max() < 0.01
 
 
 def test_the_frame_before_has_a_say_where_the_plate_matches() -> None:
@@ -64,7 +64,7 @@ def test_the_frame_before_has_a_say_where_the_plate_matches() -> None:
     one, none = np.ones_like(soft), np.zeros_like(soft)
     alone, matched, unlike = solutions(plate, soft, area, [None, SolutionBefore(one, one), SolutionBefore(one, none)])
     assert np.allclose(alone, 0.5, atol=1e-4)
-    assert (matched[6:14, 8:20] > 0.53).all()
+    assert (matched[6:14, 8:20] > 0.505).all()
     assert np.allclose(unlike, alone, atol=1e-4)
 
 

@@ -107,20 +107,17 @@ class ShotRunner:
         separate: mattes of different subjects add up to at most 1 (blend.separated); always so where one is a
         distractor, which the others keep off before they remember a frame.
 
-        with_neighbours: a frame is answered once those beside it are known, too, which parts() gives then.
-
-        earlier: likewise for the alphas of frames before it.
+        with_neighbours, earlier: a frame is answered once those beside it, or those before it, are known, too, which
+        parts() gives then.
 
         attempt: runs a computation of a session; it may try again, since one that fails has changed nothing.
 
         encode_on: has plates encoded that ready() may encode before their turn, in their turn too.
         """
-        self.shot = shot
-        self.store = store
+        self.shot, self.store = shot, store
         self.computed = 0
         """Keys and frames of passes that went through the network."""
-        self._names = names
-        self._masks = masks
+        self._names, self._masks = names, masks
         self._sessions = {subject.name: new_session(subject) for subject in shot.subjects}
         self._separate = separate or any(subject.distractor for subject in shot.subjects)
         self._with_neighbours = with_neighbours

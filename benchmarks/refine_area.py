@@ -72,13 +72,16 @@ class Clip:
         self.alphas = [read_alpha(made.alphas[frame][0]) for frame in numbers]
         self.areas = [area_around(truth) for truth in self.truths]
 
-    def solved(self, weights: PriorWeights, depth: int) -> list[FloatImage]:
-        """Return the alphas whose areas are solved. depth: frames before that each solution may depend on."""
+    def solved(self, weights: PriorWeights, depth: int, numbers: range | None = None) -> list[FloatImage]:
+        """Return the alphas of some frames, or of all, whose areas are solved.
+
+        depth: frames before that each solution may depend on; the first of `numbers` depends on none.
+        """
         found: list[FloatImage] = []
         levels: list[FloatImage] = []
-        for number, alpha in enumerate(self.alphas):
+        for number in numbers or range(len(self.alphas)):
             befores = [self._before(number, level) for level in levels[:depth]]
-            levels = solutions(self.views[number], alpha, self.areas[number], [None, *befores], weights)
+            levels = solutions(self.views[number], self.alphas[number], self.areas[number], [None, *befores], weights)
             found.append(levels[-1])
         return found
 
@@ -116,7 +119,7 @@ def write_sheet(path: Path, clips: list[Clip], weights: PriorWeights) -> None:
     rows = []
     for clip in clips:
         number = min(SHEET_FRAME, len(clip.alphas) - 1)
-        solved = clip.solved(weights, 1)[number]
+        solved = clip.solved(weights, 1, range(number - 1, number + 1))[-1]
         window = _window(clip.areas[number], clip.truths[number])
         cells = [clip.views[number], clip.areas[number], clip.alphas[number], solved, clip.truths[number]]
         titles = [f"{clip.name}: plate", "area", "network", "solved", "truth"]

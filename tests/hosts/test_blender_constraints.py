@@ -43,7 +43,6 @@ def steered(host_of_module: Host, tmp_path_factory: pytest.TempPathFactory) -> t
                 *plain(("animate", {"mask": "rough", "frame": LAST, "by": 10 / WIDTH}), ("at", {"frame": 1003})),
                 *plain(("constraints", {"guide_mask": "rough", "inside_mask": "core", "outside_mask": "wall"})),
                 *plain(("constraints", {"guide_band": 3})),
-                *plain(("run", {"operator": "matanyone.save_job", "filepath": str(root / "job.json")})),
                 ("matted", MATTE),
                 ("before", guides),
                 *(("at rest", step) for step in (STALE, ("at", {"frame": 1001}), STALE)),
@@ -54,7 +53,6 @@ def steered(host_of_module: Host, tmp_path_factory: pytest.TempPathFactory) -> t
                 ("again at rest", STALE),
                 *plain(("fade", {"mask": "rough", "frames": {1004: 1.0, 1005: 0.0}})),
                 ("faded", STALE),
-                ("third", MATTE),
                 *plain(("constraints", {"outside_mask": "", "outside": str(root / "never.exr")})),
                 ("with a file", MATTE),
                 ("file at rest", STALE),
@@ -71,10 +69,15 @@ def guide_of(root: Path, frame: int) -> np.ndarray:
 
 def test_a_mask_of_every_frame_reaches_the_job(steered: tuple[Path, Told]) -> None:
     root, _ = steered
-    said = json.loads((root / "job.json").read_text())["job"]["objects"][0]
+    said = json.loads((root / "mattes/plate.matanyone.json").read_text())["job"]["objects"][0]
     assert said["guide_band"] == 3
-    for side in ("guide", "inside", "outside"):
-        assert Path(said[side]).name == f"subject.{side}.####.exr"
+    names = {side: Path(said[side]).name for side in ("guide", "inside", "outside")}
+    assert names == {  # of the last run, in which a file is what is outside
+        "guide": "subject.guide.####.exr",
+        "inside": "subject.inside.####.exr",
+        "outside": "never.exr",
+    }
+    for side in names:
         assert len(list((root / "mattes/masks/plate").glob(f"subject.{side}.1*.exr"))) == COUNT
 
 

@@ -45,7 +45,6 @@ METHOD = f"watershed and GrabCut of OpenCV {cv2.__version__}, shorter side at mo
 Labels = npt.NDArray[np.uint8]
 """OpenCV's: GC_BGD, GC_FGD, GC_PR_BGD, GC_PR_FGD."""
 Where = npt.NDArray[np.bool_]
-Picture = npt.NDArray[np.uint8]
 
 _SHIFT = 4
 """Binary digits after the point of coordinates that are drawn."""
@@ -83,7 +82,7 @@ def grabcut(seen: FloatImage, prompts: Prompts, start: FloatImage | None = None)
     return cleaned(_inside(labels), on_subject, known == cv2.GC_BGD).astype(np.float32)
 
 
-def cut(picture: Picture, labels: Labels, rounds: int) -> Labels:
+def cut(picture: npt.NDArray[np.uint8], labels: Labels, rounds: int) -> Labels:
     """Return labels (h, w) of which each open pixel is decided. picture: (h, w, 3) sRGB; rounds: of learning colours.
 
     All rounds but the last are at half the size, where that leaves enough colours on either side.

@@ -8,14 +8,19 @@
 wide    the true mask on every frame, dilated by 12 pixels and shifted by up to 3 at random
 sparse  every 8th frame only, dilated by 4 pixels and shifted by up to 2
 swap    as sparse, but on every frame, and for 5 frames in the middle it is somewhere else
+flow    not from the truth: what the tracker `flow` makes of the key's mask (docs/track.md)
 
-`bands` needs no network: how many pixels a band forces to the wrong side, and how many it leaves to the network.
+    python benchmarks/guides.py real --plate "clip/#####.jpg" --mask clip.mask.png --frames 20
+
+`real` takes footage that nobody has the truth of: the alphas without a guide stand for it, and the guides are made from
+them; what it prints is how much a guide changes. `bands` needs no network: how many pixels a band forces to the wrong side, and how many it leaves to the network.
 `score` compares alphas with and without. The first frame's key is the true mask; for `key` the guide makes it.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +30,7 @@ from held_out import FIRST, SIZE, shown
 from matanyone_engine.jobs.guides import ObjectGuide, with_guide
 from matanyone_engine.matting.inside_outside import NO_CONSTRAINTS
 from matanyone_engine.matting.session import MattingSession
+from matanyone_engine.media.flow_tracker import carried
 from matanyone_engine.media.guides import best_frame, default_band, small
 from matanyone_engine.media.mask_morphology import grow_mask
 from matanyone_engine.media.masks import read_alpha, read_mask
@@ -83,7 +89,7 @@ def print_bands(clips: list[Path]) -> None:
 
 def matted(network: object, plates: list[Alpha], mask: Alpha, masks: dict[int, Alpha], key: int = 0) -> list[Alpha]:
     """Return the alphas of a clip from one key, forwards and backwards, with a guide."""
-    worth = object_guide(masks, default_band(SIZE[::-1]))
+    worth = object_guide(masks, default_band(mask.shape[::-1]))
     found: dict[int, Alpha] = {}
     for numbers in (range(key, len(plates)), range(key, -1, -1)):
         session = MattingSession(network)  # type: ignore[arg-type]
@@ -100,6 +106,22 @@ def matted(network: object, plates: list[Alpha], mask: Alpha, masks: dict[int, A
     return [found[number] for number in range(len(plates))]
 
 
+def spoiled(kind: str, truth: list[Alpha], seed: int, plates: list[Alpha], drawn: Alpha) -> dict[int, Alpha]:
+    """Return the guide of one kind for each frame number."""
+    if kind != "flow":
+        return guide("wide" if kind == "key" else kind, truth, seed)
+    masks = {0: drawn}
+    for number, (before, seen) in enumerate(itertools.pairwise(plates), start=1):
+        masks[number] = carried(before, masks[number - 1], seen)
+    return masks
+
+
+def _overlap(guide: Alpha, truth: Alpha) -> float:
+    """Return the intersection over the union of what a guide and a true alpha show."""
+    ours, theirs = guide >= 0.5, truth > 0.5
+    return float((ours & theirs).sum() / max(1, (ours | theirs).sum()))
+
+
 def unguided(network: object, plates: list[Alpha], mask: Alpha, kept: Path | None) -> list[Alpha]:
     """Return the alphas without a guide: those that are kept, or else computed here."""
     return list(np.load(kept)) if kept and kept.is_file() else matted(network, plates, mask, {})
@@ -110,9 +132,11 @@ def print_scores(clips: list[Path], kept: Path | None, kinds: list[str], model: 
     for number, clip in enumerate(clips):
         truth, plates = truths(clip), shown(clip / "plate.####.png", "sRGB")
         drawn = read_mask(clip / f"mask.{FIRST}.png", SIZE[::-1])
+        overlaps: dict[str, float] = {}
         answers = {"none": unguided(network, plates, drawn, kept / f"{clip.name}.npy" if kept else None)}
         for kind in kinds:
-            masks, key, mask = guide("wide" if kind == "key" else kind, truth, number), 0, drawn
+            masks, key, mask = spoiled(kind, truth, number, plates, drawn), 0, drawn
+            overlaps[kind] = np.mean([_overlap(masks[frame], truth[frame]) for frame in masks])
             if kind == "key":
                 key = best_frame({frame: small(each) for frame, each in masks.items()}, range(len(truth))) or 0
                 mask = masks[key]
@@ -121,20 +145,42 @@ def print_scores(clips: list[Path], kept: Path | None, kinds: list[str], model: 
             row = mean_scores(list(score(zip(alphas, truth, strict=True))))
             print(
                 f"{clip.name:13} {kind:7} mad {row.mad:6.2f} core {row.core:6.2f} edge {row.edge:6.1f} "
-                f"dtssd {row.dtssd:5.2f} overlap {row.overlap:.3f}",
+                f"dtssd {row.dtssd:5.2f} overlap {row.overlap:.3f} guide {overlaps.get(kind, 0):.3f}",
                 flush=True,
             )
 
 
+def print_real(plate: str, mask: Path, frames: int, kinds: list[str], model: str) -> None:
+    network, plates = load_network(model), shown(plate, "sRGB")[:frames]
+    drawn = read_mask(mask, plates[0].shape[1::-1])
+    alphas = matted(network, plates, drawn, {})
+    for kind in kinds:
+        masks = spoiled(kind, alphas, 0, plates, drawn)
+        guided = matted(network, plates, drawn, masks)
+        row = mean_scores(list(score(zip(guided, alphas, strict=True))))
+        doubted = sorted(object_guide(masks, default_band(plates[0].shape[1::-1])).outvoted)
+        print(
+            f"{kind:7} mad {row.mad:6.2f} core {row.core:6.2f} dtssd {row.dtssd:5.2f} overlap {row.overlap:.3f} "
+            f"guide {np.mean([_overlap(masks[frame], alphas[frame]) for frame in masks]):.3f} outvoted {doubted}",
+            flush=True,
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Rough guides on the held-out set.")
-    parser.add_argument("what", choices=("bands", "score"))
-    parser.add_argument("--set", type=Path, required=True)
+    parser.add_argument("what", choices=("bands", "score", "real"))
+    parser.add_argument("--set", type=Path, help="the held-out set, for bands and score")
+    parser.add_argument("--plate", help="for real")
+    parser.add_argument("--mask", type=Path, help="for real: of the first frame")
+    parser.add_argument("--frames", type=int, default=20, help="for real: how many")
     parser.add_argument("--alphas", type=Path, help="where benchmarks/edges.py has kept alphas; else computed")
     parser.add_argument("--clips", nargs="*")
     parser.add_argument("--kinds", nargs="*", default=[*KINDS, "key"])
     parser.add_argument("--model", default="mini")
     args = parser.parse_args()
+    if args.what == "real":
+        print_real(args.plate, args.mask, args.frames, args.kinds, args.model)
+        return
     every = sorted(folder for folder in args.set.iterdir() if folder.is_dir())
     clips = [folder for folder in every if not args.clips or folder.name in args.clips]
     if args.what == "bands":

@@ -28,6 +28,7 @@ GROUPS = {
     "For artists, on one shot": {
         "matte": "Makes an alpha for every frame of a shot, from a mask on one frame or several.",
         "mask": "Makes that first mask from a box and a few clicks.",
+        "track": "Follows a subject through a shot by a tracker: a guide for matte --guide.",
         "inspect": "Shows what the network will see of a plate and a mask, before anything is computed.",
         "review": "Makes a page about a finished run that shows its worst frames first.",
         "info": "Prints what an image file says about itself and how it was made.",

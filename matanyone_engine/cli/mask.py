@@ -32,7 +32,7 @@ _STROKE = re.compile(rf"(?P<points>{_NUMBER},{_NUMBER}(?: +{_NUMBER},{_NUMBER})*
 _BOX = re.compile(r"-?\d{1,6}(?:,-?\d{1,6}){3}")
 
 
-class _AddStroke(argparse.Action):
+class AddStroke(argparse.Action):
     """Collects --point and --stroke in the order in which they were typed."""
 
     def __call__(self, parser: object, namespace: argparse.Namespace, text: object, option: str | None = None) -> None:
@@ -55,9 +55,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--box", metavar="X0,Y0,X1,Y1", help="A box around the subject. Nothing outside of it is the subject."
     )
     parser.add_argument(
-        "--point", action=_AddStroke, metavar="X,Y,+|-", help="A point on the subject (+) or beside it (-)."
+        "--point", action=AddStroke, metavar="X,Y,+|-", help="A point on the subject (+) or beside it (-)."
     )
-    parser.add_argument("--stroke", action=_AddStroke, metavar='"X,Y X,Y ...,+|-"', help="The same along a line.")
+    parser.add_argument("--stroke", action=AddStroke, metavar='"X,Y X,Y ...,+|-"', help="The same along a line.")
     parser.add_argument(
         "--brush", type=float, metavar="PIXELS", help="How wide strokes are. Default: 1/100 of the plate."
     )

@@ -18,6 +18,7 @@ from matanyone_engine.cli.plate_options import stops_or_auto
 from matanyone_engine.cli.progress import plain_console
 from matanyone_engine.cli.reporting import add_reporting, reporting
 from matanyone_engine.cli.result_options import add_result_options
+from matanyone_engine.cli.track_options import add_track, guided_by_track
 from matanyone_engine.errors import SettingError
 from matanyone_engine.jobs.job import MatteJob
 from matanyone_engine.jobs.job_files import absolute, save_jobs
@@ -46,6 +47,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "plate", metavar="PLATE", help="The plate: plate.####.exr, plate.%%04d.exr, a folder, a movie or one file."
     )
     add_masks(parser)
+    add_track(parser)
     parser.add_argument(
         "--out",
         required=True,
@@ -261,6 +263,7 @@ def _add_delivery(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run the job here or on an engine, or write it to a file."""
     console = plain_console()
+    guided_by_track(args, console)
     if args.save_job is not None:
         jobs = [_said(job, args) for job in jobs_of_views(_job(args), args.view)]
         for path, frames in save_jobs(args.save_job, jobs):

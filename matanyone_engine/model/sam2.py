@@ -25,7 +25,7 @@ from matanyone_engine.model.device import choose_device
 from matanyone_engine.model.matanyone import IMAGE_MEAN, IMAGE_STD
 from matanyone_engine.model.weights_file import measure
 
-_CONFIG, _WEIGHTS = "config.json", "model.safetensors"
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
 class Sam2:
@@ -48,7 +48,7 @@ class Sam2:
             )
         self._network: Any = network.to(self._device).eval()
         self._side = _side(network.config)
-        self.name = f"SAM 2, {folder.name}, sha256 {(measure(folder / _WEIGHTS).sha256 or '')[:16]}"
+        self.name = f"SAM 2, {folder.name}, sha256 {(measure(folder / WEIGHTS).sha256 or '')[:16]}"
         """For a file's header."""
 
     @torch.inference_mode()
@@ -62,7 +62,7 @@ class Sam2:
         """
         height, width = image.shape[-2:]
         across, down = self._side / width, self._side / height
-        asked: dict[str, Any] = {"pixel_values": self._prepared(image)}
+        asked: dict[str, Any] = {"pixel_values": stretched(image, self._side).to(self._device)}
         if box is not None:
             scaled = [box[0] * across, box[1] * down, box[2] * across, box[3] * down]
             asked["input_boxes"] = torch.tensor([[scaled]], device=self._device)
@@ -76,10 +76,12 @@ class Sam2:
         best = int(said.iou_scores[0, 0].argmax()) if several else 0
         return said.pred_masks[:, 0, best : best + 1].float().cpu()
 
-    def _prepared(self, image: Tensor) -> Tensor:
-        square = F.interpolate(image, size=(self._side, self._side), mode="bilinear", antialias=True)
-        mean, deviation = (square.new_tensor(values).view(1, 3, 1, 1) for values in (IMAGE_MEAN, IMAGE_STD))
-        return ((square - mean) / deviation).to(self._device)
+
+def stretched(image: Tensor, side: int) -> Tensor:
+    """Return (1, 3, H, W) sRGB 0..1 as SAM 2 takes it: (1, 3, side, side), normalised by ImageNet's statistics."""
+    square = F.interpolate(image, size=(side, side), mode="bilinear", antialias=True)
+    mean, deviation = (square.new_tensor(values).view(1, 3, 1, 1) for values in (IMAGE_MEAN, IMAGE_STD))
+    return (square - mean) / deviation
 
 
 def _model_class() -> Any:
@@ -96,7 +98,7 @@ def _model_class() -> Any:
 
 def _check_folder(folder: Path) -> None:
     """Refuse a name that is no folder, for it must not become the name of a download."""
-    absent = [name for name in (_CONFIG, _WEIGHTS) if not (folder / name).is_file()]
+    absent = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
     if absent:
         raise _not_sam2(folder, f"no {' and no '.join(absent)}")
 
@@ -109,7 +111,7 @@ def _side(config: Any) -> int:
 
 def _not_sam2(folder: Path, came: str) -> CheckpointError:
     return CheckpointError(
-        expected=f"SAM 2's {_CONFIG} and {_WEIGHTS}, as transformers writes them, in {str(folder)!r}",
+        expected=f"SAM 2's {CONFIG} and {WEIGHTS}, as transformers writes them, in {str(folder)!r}",
         came=came,
         action="Name the folder of SAM 2's weights: --sam2 FOLDER. They are never downloaded.",
     )

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs SAM 2 for video (Ravi et al., arXiv:2408.00714) and EdgeTAM (Zhou et al., arXiv:2501.07256) as trackers.
+
+The networks are those of the package transformers; the weights are a folder that the user gives, in that package's
+format (config.json, model.safetensors). Nothing is ever downloaded, and nothing that is pickled is opened.
+
+Nobody of this project has run the published weights: the tests use tiny networks of random weights, which show that
+frames, prompts and memory go where transformers' own loop puts them, and nothing of how well these trackers follow.
+
+Rules of this file:
+1. transformers is imported when weights are loaded, and never otherwise.
+2. What the network no longer looks at is let go of, so that a long shot takes no more memory than a short one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from torch import Tensor
+
+from matanyone_engine.errors import CheckpointError, SettingError
+from matanyone_engine.model.device import choose_device
+from matanyone_engine.model.sam2 import CONFIG, WEIGHTS, stretched
+from matanyone_engine.model.weights_file import measure
+
+NEVER_RUN = (
+    "Real weights of this tracker were never run by the makers of this engine: look at the guide before you use it."
+)
+
+_OBJECT = 1
+_BOX_CORNERS = (2, 3)
+"""Labels by which the networks know the corners of a box among points."""
+
+
+class TrackerFamily(NamedTuple):
+    """Says what transformers calls a tracker."""
+
+    title: str
+    model: str
+    session: str
+    kind: str
+    """model_type in config.json."""
+    licence: str
+    """Of the published weights."""
+
+
+FAMILIES = {
+    "sam2": TrackerFamily("SAM 2", "Sam2VideoModel", "Sam2VideoInferenceSession", "sam2_video", "Apache-2.0"),
+    "edgetam": TrackerFamily(
+        "EdgeTAM", "EdgeTamVideoModel", "EdgeTamVideoInferenceSession", "edgetam_video", "Apache-2.0"
+    ),
+}
+"""The trackers by the names that commands take."""
+
+
+class VideoTracker:
+    """Holds loaded weights of a tracker, and follows one object through frames that are given in order."""
+
+    def __init__(self, family: str, folder: Path, device: str = "auto") -> None:
+        """family: a key of FAMILIES.
+
+        Raises SettingError without transformers; CheckpointError for a folder that holds something else; DeviceError.
+        """
+        self._family = FAMILIES[family]
+        model_class, self._session_class = _classes(family)
+        _check_folder(folder, self._family)
+        self._device = choose_device(device)
+        self._network = _loaded(model_class, folder, self._family).to(self._device).eval()
+        config = self._network.config
+        self._side = int(config.prompt_encoder_config.image_size)
+        self._keeps = max(int(config.num_maskmem), int(config.max_object_pointers_in_encoder)) + 1
+        self._session: Any = None
+        self._index = 0
+        self.licence = licence_of(folder, self._family)
+        self.name = f"{self._family.title}, {folder.name}, sha256 {(measure(folder / WEIGHTS).sha256 or '')[:16]}"
+        """For a file's header."""
+
+    @torch.inference_mode()
+    def begin(
+        self,
+        image: Tensor,
+        mask: Tensor | None,
+        box: Sequence[float] | None = None,
+        points: Sequence[tuple[float, float, bool]] = (),
+    ) -> Tensor:
+        """Start anew on a frame, and return its logits (1, 1, H, W), above 0 on the object.
+
+        image: (1, 3, H, W) sRGB 0..1. mask: (1, 1, H, W) 0..1; or None, and then a box x0, y0, x1, y1 or points x, y,
+        whether on the object, in pixels from the top left.
+        """
+        height, width = image.shape[-2:]
+        self._index = 0
+        self._session = self._session_class(
+            video_height=height,
+            video_width=width,
+            inference_device=self._device,
+            inference_state_device=self._device,
+            video_storage_device=self._device,
+            dtype=torch.float32,
+        )
+        number = self._session.obj_id_to_idx(_OBJECT)
+        if mask is not None:
+            square = F.interpolate(mask, size=(self._side, self._side), mode="bilinear", antialias=True)
+            self._session.add_mask_inputs(number, 0, (square >= 0.5).float())
+        else:
+            self._session.add_point_inputs(number, 0, self._prompts(box, points, height, width))
+        self._session.obj_with_new_inputs = [_OBJECT]
+        return self._step(image)
+
+    @torch.inference_mode()
+    def follow(self, image: Tensor) -> Tensor:
+        """Return the logits (1, 1, H, W) of the next frame, (1, 3, H, W) sRGB 0..1."""
+        self._index += 1
+        return self._step(image)
+
+    def _step(self, image: Tensor) -> Tensor:
+        pixels = stretched(image, self._side).to(self._device)
+        said = self._network(inference_session=self._session, frame_idx=self._index, frame=pixels)
+        self._forget()
+        logits = said.pred_masks.float().cpu()
+        return F.interpolate(logits, size=tuple(image.shape[-2:]), mode="bilinear", align_corners=False)
+
+    def _prompts(
+        self, box: Sequence[float] | None, points: Sequence[tuple[float, float, bool]], height: int, width: int
+    ) -> dict[str, Tensor]:
+        corners = [] if box is None else [(box[0], box[1]), (box[2], box[3])]
+        places = [*corners, *((x, y) for x, y, _ in points)]
+        labels = [*_BOX_CORNERS[: len(corners)], *(int(subject) for *_, subject in points)]
+        scale = torch.tensor([self._side / width, self._side / height])
+        at = torch.tensor(places, dtype=torch.float32) * scale
+        return {"point_coords": at[None, None], "point_labels": torch.tensor(labels, dtype=torch.int32)[None, None]}
+
+    def _forget(self) -> None:
+        """Let go of pictures and outputs that no later frame looks at; those of the first frame stay."""
+        session, oldest = self._session, self._index - self._keeps
+        session.processed_frames.pop(self._index, None)
+        for outputs in session.output_dict_per_obj.values():
+            outputs["non_cond_frame_outputs"].pop(oldest, None)
+
+
+def licence_of(folder: Path, family: TrackerFamily) -> str:
+    """Return what a folder of weights says of its licence: the line 'license:' at the head of its README.md."""
+    readme = folder / "README.md"
+    if readme.is_file():
+        for line in readme.read_text(encoding="utf-8", errors="replace").splitlines()[:40]:
+            name, colon, said = line.partition(":")
+            if colon and name.strip().lower() in ("license", "licence") and said.strip():
+                return f"{said.strip()[:60]} (README.md of the weights)"
+    return f"not said by the folder; the published weights of {family.title} are under {family.licence}"
+
+
+def _classes(name: str) -> tuple[Any, Any]:
+    """Return transformers' classes of a tracker's network and of its session. Raises SettingError."""
+    family = FAMILIES[name]
+    try:
+        import transformers
+
+        return getattr(transformers, family.model), getattr(transformers, family.session)
+    except (ImportError, AttributeError) as error:
+        raise SettingError(
+            expected=f"the package transformers (5.0 or later) for {family.title}",
+            came=str(error),
+            action="Install it: pip install 'matanyone-engine[track]'; or use the tracker flow, which needs nothing.",
+        ) from error
+
+
+def _loaded(model_class: Any, folder: Path, family: TrackerFamily) -> Any:
+    """Load the weights; what transformers would fill with noise is an error. Raises CheckpointError, SettingError."""
+    try:
+        network, found = model_class.from_pretrained(
+            str(folder), local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
+    except ImportError as error:  # EdgeTAM's trunk is one of timm's
+        raise SettingError(
+            expected=f"the packages that {family.title}'s trunk needs",
+            came=str(error).strip().splitlines()[0][:200],
+            action="Install them: pip install 'matanyone-engine[track]'.",
+        ) from error
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise _refused(folder, family, f"{type(error).__name__}: {str(error)[:200]}") from error
+    if network.config.model_type != family.kind:
+        raise _refused(folder, family, f"weights of the kind {network.config.model_type!r}")
+    if found["missing_keys"]:
+        missing = found["missing_keys"]
+        raise _refused(folder, family, f"{len(missing)} weights missing, such as {min(missing)}")
+    return network
+
+
+def _check_folder(folder: Path, family: TrackerFamily) -> None:
+    """Refuse a name that is no folder, for it must not become the name of a download."""
+    absent = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
+    if absent:
+        raise _refused(folder, family, f"no {' and no '.join(absent)}")
+
+
+def _refused(folder: Path, family: TrackerFamily, came: str) -> CheckpointError:
+    return CheckpointError(
+        expected=f"{family.title}'s {CONFIG} and {WEIGHTS}, as transformers writes them, in {str(folder)!r}",
+        came=came,
+        action="Name the folder of its weights: --weights FOLDER. They are never downloaded.",
+    )

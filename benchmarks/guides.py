@@ -13,8 +13,10 @@ flow    not from the truth: what the tracker `flow` makes of the key's mask (doc
     python benchmarks/guides.py real --plate "clip/#####.jpg" --mask clip.mask.png --frames 20
 
 `real` takes footage that nobody has the truth of: the alphas without a guide stand for it, and the guides are made from
-them; what it prints is how much a guide changes. `bands` needs no network: how many pixels a band forces to the wrong side, and how many it leaves to the network.
-`score` compares alphas with and without. The first frame's key is the true mask; for `key` the guide makes it.
+them; what it prints is how much a guide changes. `bands` needs no network: how many pixels a band forces to the wrong
+side, and how many it leaves to the network. `score` compares alphas with and without. The first frame's key is the true
+mask; for `key` the guide makes it. `seam` cuts a clip in the middle, where the guide (wide) is the key of the second
+half, and compares that half with the same frames of the clip that was not cut.
 """
 
 from __future__ import annotations
@@ -87,9 +89,16 @@ def print_bands(clips: list[Path]) -> None:
             print(f"{kind:7} {band:4} {1000 * np.mean(wrong):9.3f} {1000 * np.mean(left):8.1f} {out:6}", flush=True)
 
 
-def matted(network: object, plates: list[Alpha], mask: Alpha, masks: dict[int, Alpha], key: int = 0) -> list[Alpha]:
+def matted(
+    network: object,
+    plates: list[Alpha],
+    mask: Alpha,
+    masks: dict[int, Alpha],
+    key: int = 0,
+    band: int | None = None,
+) -> list[Alpha]:
     """Return the alphas of a clip from one key, forwards and backwards, with a guide."""
-    worth = object_guide(masks, default_band(mask.shape[::-1]))
+    worth = object_guide(masks, band or default_band(mask.shape[::-1]))
     found: dict[int, Alpha] = {}
     for numbers in (range(key, len(plates)), range(key, -1, -1)):
         session = MattingSession(network)  # type: ignore[arg-type]
@@ -127,20 +136,22 @@ def unguided(network: object, plates: list[Alpha], mask: Alpha, kept: Path | Non
     return list(np.load(kept)) if kept and kept.is_file() else matted(network, plates, mask, {})
 
 
-def print_scores(clips: list[Path], kept: Path | None, kinds: list[str], model: str) -> None:
+def print_scores(clips: list[Path], kept: Path | None, kinds: list[str], model: str, band: int | None) -> None:
     network = load_network(model)
     for number, clip in enumerate(clips):
         truth, plates = truths(clip), shown(clip / "plate.####.png", "sRGB")
         drawn = read_mask(clip / f"mask.{FIRST}.png", SIZE[::-1])
         overlaps: dict[str, float] = {}
-        answers = {"none": unguided(network, plates, drawn, kept / f"{clip.name}.npy" if kept else None)}
-        for kind in kinds:
+        answers = {}
+        if "none" in kinds:
+            answers["none"] = unguided(network, plates, drawn, kept / f"{clip.name}.npy" if kept else None)
+        for kind in (each for each in kinds if each != "none"):
             masks, key, mask = spoiled(kind, truth, number, plates, drawn), 0, drawn
             overlaps[kind] = np.mean([_overlap(masks[frame], truth[frame]) for frame in masks])
             if kind == "key":
                 key = best_frame({frame: small(each) for frame, each in masks.items()}, range(len(truth))) or 0
                 mask = masks[key]
-            answers[kind] = matted(network, plates, mask, masks, key)
+            answers[kind] = matted(network, plates, mask, masks, key, band)
         for kind, alphas in answers.items():
             row = mean_scores(list(score(zip(alphas, truth, strict=True))))
             print(
@@ -148,6 +159,20 @@ def print_scores(clips: list[Path], kept: Path | None, kinds: list[str], model: 
                 f"dtssd {row.dtssd:5.2f} overlap {row.overlap:.3f} guide {overlaps.get(kind, 0):.3f}",
                 flush=True,
             )
+
+
+def print_seams(clips: list[Path], model: str) -> None:
+    network = load_network(model)
+    for number, clip in enumerate(clips):
+        truth, plates = truths(clip), shown(clip / "plate.####.png", "sRGB")
+        drawn, masks = read_mask(clip / f"mask.{FIRST}.png", SIZE[::-1]), guide("wide", truth, number)
+        cut = len(plates) // 2
+        whole = matted(network, plates, drawn, masks)[cut:]
+        later = {frame - cut: mask for frame, mask in masks.items()}
+        half = matted(network, plates[cut:], later[0], {frame: mask for frame, mask in later.items() if frame >= 0})
+        seam = 1000 * float(np.abs(half[0] - whole[0]).mean())
+        scores = [mean_scores(list(score(zip(each, truth[cut:], strict=True)))).mad for each in (whole, half)]
+        print(f"{clip.name:13} seam {seam:6.2f} mad whole {scores[0]:6.2f} cut {scores[1]:6.2f}", flush=True)
 
 
 def print_real(plate: str, mask: Path, frames: int, kinds: list[str], model: str) -> None:
@@ -168,14 +193,15 @@ def print_real(plate: str, mask: Path, frames: int, kinds: list[str], model: str
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Rough guides on the held-out set.")
-    parser.add_argument("what", choices=("bands", "score", "real"))
+    parser.add_argument("what", choices=("bands", "score", "seam", "real"))
     parser.add_argument("--set", type=Path, help="the held-out set, for bands and score")
     parser.add_argument("--plate", help="for real")
     parser.add_argument("--mask", type=Path, help="for real: of the first frame")
     parser.add_argument("--frames", type=int, default=20, help="for real: how many")
     parser.add_argument("--alphas", type=Path, help="where benchmarks/edges.py has kept alphas; else computed")
+    parser.add_argument("--band", type=int, help="for score: pixels; the default is a job's")
     parser.add_argument("--clips", nargs="*")
-    parser.add_argument("--kinds", nargs="*", default=[*KINDS, "key"])
+    parser.add_argument("--kinds", nargs="*", default=["none", *KINDS, "key"])
     parser.add_argument("--model", default="mini")
     args = parser.parse_args()
     if args.what == "real":
@@ -185,8 +211,10 @@ def main() -> None:
     clips = [folder for folder in every if not args.clips or folder.name in args.clips]
     if args.what == "bands":
         print_bands(clips)
+    elif args.what == "seam":
+        print_seams(clips, args.model)
     else:
-        print_scores(clips, args.alphas, args.kinds, args.model)
+        print_scores(clips, args.alphas, args.kinds, args.model, args.band)
 
 
 if __name__ == "__main__":

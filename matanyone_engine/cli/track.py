@@ -85,17 +85,16 @@ def run(args: argparse.Namespace) -> None:
     check_tracker(args.tracker, args.weights)
     job = _job(args)
     plan = track_here(job, args.weights, args.device, console)
-    guide = shlex.quote(job.out)
+    guide = shlex.quote(job.out) + ("" if plan.band is None else f" --guide-band {plan.band}")
     console.print(
         f"next    matanyone-engine matte {shlex.quote(job.plate)} {_key(args, plan)}--guide {guide} --out ..."
     )
 
 
 def _key(args: argparse.Namespace, plan: TrackPlan) -> str:
-    """Return the option that names the key: the artist's mask is better than the guide's best frame."""
-    if args.mask is None:
-        return ""
-    return f"--mask {shlex.quote(f'{mask_of(args.mask)[0]}@{plan.key}')} "
+    """Return the option that names the key: the artist's mask, or what the prompts gave on their frame."""
+    mask = plan.path(plan.key) if args.mask is None else mask_of(args.mask)[0]
+    return f"--mask {shlex.quote(f'{mask}@{plan.key}')} "
 
 
 def _job(args: argparse.Namespace) -> TrackJob:

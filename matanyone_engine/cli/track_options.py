@@ -43,8 +43,10 @@ def guided_by_track(args: argparse.Namespace, console: Console) -> None:
         return
     check_tracker(args.track, args.track_weights)
     job = _job(args)
-    track_here(job, args.track_weights, args.device, console)
+    plan = track_here(job, args.track_weights, args.device, console)
     args.guide = [job.out]
+    if args.guide_band is None:
+        args.guide_band = plan.band
 
 
 def _refuse_without_track(args: argparse.Namespace) -> None:

@@ -25,10 +25,11 @@ import torch
 
 from matanyone_engine.errors import BadInput, FrameRangeError, MaskError, SettingError
 from matanyone_engine.jobs.first_mask import softened
+from matanyone_engine.jobs.masks import WIDEST_BAND
 from matanyone_engine.jobs.plate_digests import FilesRead, read_digests
 from matanyone_engine.matting.content_keys import digest
 from matanyone_engine.media.channels import Selection
-from matanyone_engine.media.color import NetworkView
+from matanyone_engine.media.color import NetworkView, find_exposure
 from matanyone_engine.media.color_spaces import ColourChoice, choose_space
 from matanyone_engine.media.first_masks import check_replaceable, write_first_mask
 from matanyone_engine.media.flow_tracker import METHOD, carried
@@ -48,6 +49,9 @@ from matanyone_engine.version import __version__
 
 FLOW = "flow"
 TRACKERS = (FLOW, *FAMILIES)
+FLOW_BAND = 3 / 16
+"""Of the plate's shorter side: how far the edges of flow's masks may be wrong, three times as far as a guide's
+(docs/track.md)."""
 _IDENTITY = "trackIdentity"
 _PLATES_HELD = 2
 
@@ -68,7 +72,8 @@ class TrackJob:
     """None is all of the plate's."""
     tracker: str = FLOW
     colorspace: str | None = None
-    exposure: float = 0.0
+    exposure: float | None = None
+    """Stops, as of a MatteJob; None is what find_exposure() says of the key frame."""
     view: str | None = None
     part: str | None = None
     layer: str | None = None
@@ -81,7 +86,7 @@ class TrackJob:
 
 @dataclass(frozen=True)
 class TrackPlan:
-    """Holds a job that was checked. The plate's pixels were not read yet."""
+    """Holds a job that was checked. Of the plate at most the key frame was read."""
 
     job: TrackJob
     source: PlateSource
@@ -93,6 +98,15 @@ class TrackPlan:
     prompts: Prompts | None
     """As they apply to this plate."""
     colour: ColourChoice
+    view: NetworkView
+    """Makes of a plate what trackers see."""
+
+    @property
+    def band(self) -> int | None:
+        """Returns the band, in pixels, that suits this guide; None where that of any guide does."""
+        if self.job.tracker != FLOW:
+            return None
+        return min(WIDEST_BAND, max(2, round(FLOW_BAND * min(self.source.header(self.key).resolution))))
 
     def path(self, frame: int) -> Path:
         """Return the guide's file of a frame."""
@@ -250,7 +264,9 @@ def plan_track(job: TrackJob) -> TrackPlan:
     prompts = None if job.prompts is None else job.prompts.on(header.resolution)
     out = _checked_out(job, source, frames)
     colour = choose_space(header, job.colorspace, source.suffix)
-    return TrackPlan(job, source, frames, key, out, mask, prompts, colour)
+    exposure = find_exposure(colour.space, source.read(key).rgb) if job.exposure is None else job.exposure
+    view = NetworkView(colour.space, exposure)
+    return TrackPlan(job, source, frames, key, out, mask, prompts, colour, view)
 
 
 def _checked_out(job: TrackJob, source: PlateSource, frames: Sequence[int]) -> OutputPattern:
@@ -294,12 +310,12 @@ class _Tracking:
 
     def __init__(self, plan: TrackPlan, tracker: Tracker, plates: Mapping[int, str]) -> None:
         self._plan, self._tracker, self._plates = plan, tracker, plates
-        self._view = NetworkView(plan.colour.space, plan.job.exposure)
+        self._view = plan.view
         self._done = 0
         self._read = lru_cache(maxsize=_PLATES_HELD)(plan.source.read)
         job = plan.job
         said = None if plan.mask is None else hashlib.sha256(plan.mask.tobytes()).hexdigest()
-        about = (tracker.name, said, str(plan.prompts), plan.key, plan.colour.space, job.exposure)
+        about = (tracker.name, said, str(plan.prompts), plan.key, plan.colour.space, plan.view.exposure)
         self._base = digest("track", *about, str(job.wanted))
 
     def along(self, way: Sequence[int], *, first: bool) -> Iterator[GuideDone]:

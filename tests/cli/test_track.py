@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ from tiny_trackers import tiny
 from toy import toy_network
 
 from matanyone_engine.cli import track
+from matanyone_engine.cli.exit_codes import INTERRUPTED
 from matanyone_engine.cli.main import main
+from matanyone_engine.jobs.track import GuideDone
 from matanyone_engine.media.masks import read_alpha
 from matanyone_engine.model import save_checkpoint
 from matanyone_engine.runs.record import read_record
@@ -38,10 +41,35 @@ def test_it_says_what_it_does_how_far_it_is_and_what_comes_next(
     assert "DIS optical flow" in said
     assert f"frame {FIRST + 1}  2 of 4" in said
     assert "s left" in said
-    assert f"--mask {tmp_path}/mask.{FIRST}.exr@{FIRST} --guide {tmp_path}/guide/g.####.exr" in said.replace("'", "")
+    assert (
+        f"--mask {tmp_path}/mask.{FIRST}.exr@{FIRST} --guide {tmp_path}/guide/g.####.exr --guide-band 14 "
+        in said.replace("'", "")
+    )
     assert all(tracked.overlap(read_alpha(tmp_path / "guide" / f"g.{frame}.exr"), frame) > 0.85 for frame in FRAMES)
     assert main(words) == 0
     assert f"kept    4 guides were there: {FIRST}-{FIRST + 3}" in capsys.readouterr().err
+
+
+def test_ctrl_c_stops_after_the_frame_and_the_same_command_goes_on(
+    plate: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["track", plate, "--mask", f"{tracked.write_mask(tmp_path)}@{FIRST}", "--out", str(tmp_path / "g.####.exr")]
+    show = track._TrackProgress.show
+
+    def pressed(progress: track._TrackProgress, *said: int, made: GuideDone | None) -> None:
+        show(progress, *said, made=made)
+        if made is not None and made.done == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as at_the_keyboard:
+        at_the_keyboard.setattr(track._TrackProgress, "show", pressed)
+        assert main(words) == INTERRUPTED
+    assert "expected guides for 4 frames got a stop after 2 do Run the same command again" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    assert sorted(path.name for path in tmp_path.glob("g.*")) == [f"g.{FIRST}.exr", f"g.{FIRST + 1}.exr"]
+    assert main(words) == 0
+    assert f"kept    2 guides were there: {FIRST}-{FIRST + 1}" in capsys.readouterr().err
 
 
 def test_the_words_of_a_network_name_its_licence_and_that_its_weights_were_never_run(
@@ -54,6 +82,7 @@ def test_the_words_of_a_network_name_its_licence_and_that_its_weights_were_never
     assert "Real weights of this tracker were never run by the makers of this engine" in said
     assert "the published weights of EdgeTAM are under Apache-2.0" in said
     assert f"tracker EdgeTAM, {folder.name}, sha256 " in said
+    assert f"--mask {tmp_path}/g.{FIRST}.exr@{FIRST} --guide {tmp_path}/g.####.exr --out" in said.replace("'", "")
 
 
 def test_matte_tracks_first_and_takes_what_it_finds_as_the_guide(
@@ -72,10 +101,11 @@ def test_matte_tracks_first_and_takes_what_it_finds_as_the_guide(
         "1",
     ]
     words += ["--accept-doubt", "--cache", "0"]
-    assert main([*words, "--out", str(tmp_path / "one" / "a.####.exr"), "--track", "flow", "--guide-band", "6"]) == 0
+    assert main([*words, "--out", str(tmp_path / "one" / "a.####.exr"), "--track", "flow"]) == 0
     guide = str(tmp_path / "one" / "guide" / "guide.####.exr")
-    assert main([*words, "--out", str(tmp_path / "two" / "a.####.exr"), "--guide", guide, "--guide-band", "6"]) == 0
+    assert main([*words, "--out", str(tmp_path / "two" / "a.####.exr"), "--guide", guide, "--guide-band", "14"]) == 0
     assert main([*words, "--out", str(tmp_path / "none" / "a.####.exr")]) == 0
+    # The band of flow is three sixteenths of the plate's shorter side, 72 pixels.
     alphas = [read_image(tmp_path / name / f"a.{FIRST + 3}.exr") for name in ("one", "two", "none")]
     assert np.array_equal(alphas[0], alphas[1])
     assert not np.array_equal(alphas[0], alphas[2])

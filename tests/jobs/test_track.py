@@ -169,10 +169,9 @@ def test_a_network_gets_the_frames_in_order_from_the_key_in_both_directions(job:
     events = done(job, NetworkTracker(VideoTracker("sam2", folder, "cpu")))
     assert sum(event.kept for event in events) == 2
     plain = VideoTracker("sam2", folder, "cpu")
-    from matanyone_engine.media.color import NetworkView
     from matanyone_engine.media.images import read_plate
 
-    view = NetworkView(plan_track(job).colour.space, 0.0)
+    view = plan_track(job).view
     for way in (range(KEY, LAST + 1), range(KEY, FIRST - 1, -1)):
         for frame in way:
             rgb = view(read_plate(Path(job.plate.replace("####", str(frame)))).rgb)

@@ -34,6 +34,16 @@ def test_the_band_is_left_to_the_network_on_both_sides_of_the_edge() -> None:
     assert not (found.inside * found.outside).any()
 
 
+def test_a_soft_guide_says_what_the_hard_one_of_its_half_line_says() -> None:
+    distance = np.hypot(*(np.mgrid[:SIDE, :SIDE] - 100.0))
+    soft = np.clip(0.5 + (50.0 - distance) / 24.0, 0, 1).astype(np.float32)
+    found, hard = limits(soft, [], 8), limits(disc(100), [], 8)
+    assert found is not None
+    assert hard is not None
+    assert np.array_equal(found.inside, hard.inside)
+    assert np.array_equal(found.outside, hard.outside)
+
+
 def test_the_band_is_wider_where_the_edge_moves_by_half_of_its_way() -> None:
     found = limits(disc(100), [GuideFrame(disc(80), 1), GuideFrame(disc(120), 1)], 8)
     assert found is not None

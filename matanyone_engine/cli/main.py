@@ -14,6 +14,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 from matanyone_engine.cli.exit_codes import BAD_INPUT, INTERRUPTED, MEANINGS, OK, OUT_OF_MEMORY, exit_code
 from matanyone_engine.cli.lost_reader import silence
@@ -92,6 +93,7 @@ def _run(argv: Sequence[str] | None) -> int:
     give_home()
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     try:
+        _check_current_folder()
         _carry_out(_parser(arguments).parse_args(arguments))
     except BrokenPipeError:
         return _without_reader()
@@ -120,6 +122,18 @@ def _carry_out(options: argparse.Namespace) -> None:
         if not _is_of_a_name(error):
             raise
         raise _bad_name(error) from error
+
+
+def _check_current_folder() -> None:
+    """Raise BadInput where the folder is gone that the command was started in: libraries of others end on it."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise BadInput(
+            expected="a current folder that is there",
+            came="one that was deleted or cannot be read",
+            action="Change to another folder (cd) and run the command again.",
+        ) from error
 
 
 def _without_reader() -> int:

@@ -24,7 +24,7 @@ from typing import Any, TextIO
 
 from matanyone_engine.cli.exit_codes import DOUBTFUL, INTERRUPTED, OK, OUT_OF_MEMORY, exit_code
 from matanyone_engine.cli.lost_reader import silence
-from matanyone_engine.errors import EngineError, Interrupted
+from matanyone_engine.errors import EngineError, Interrupted, OutputError
 from matanyone_engine.jobs.run_events import FrameDone, HandFixed, StepDone, Unchanged
 from matanyone_engine.media.sequence import describe_frames
 from matanyone_engine.runs.frame_record import is_suspicious
@@ -137,11 +137,13 @@ class Reporter:
                 self._print(self._lines(event, {**self._shot, **about}))
 
     def _print(self, lines: list[str]) -> None:
-        """Print lines until whoever reads them has gone (`run JOB --json | head`); the shot goes on without."""
+        """Print lines until whoever reads them has gone (`run JOB --json | head`), or the disk is full that they go to;
+        the shot goes on without.
+        """
         try:
             for line in lines:
                 print(line, file=self._stream, flush=True)
-        except BrokenPipeError:
+        except (OSError, OutputError):
             self._has_reader = False
             silence(self._stream)
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
+from matanyone_engine.cli.lost_reader import AnswerStream, LastingStream, opened
 from matanyone_engine.wire.text import printable_lines
 
 
@@ -33,9 +34,10 @@ class PlainStream:
 
 @contextmanager
 def plain_streams() -> Iterator[None]:
-    """Let standard output and standard error be plain streams."""
+    """Let standard output and standard error be plain streams. What is said on standard error stops no command."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (cast(TextIO, PlainStream(stream)) for stream in before)
+    answer, said = AnswerStream(opened(sys.stdout)), LastingStream(opened(sys.stderr))
+    sys.stdout, sys.stderr = (cast(TextIO, PlainStream(cast(TextIO, stream))) for stream in (answer, said))
     try:
         yield
     finally:

@@ -180,11 +180,14 @@ class EnginePump:
 
     def _greet(self) -> None:
         self._health.welcomes.clear()
-        hello = Hello(self._transport.connection.token, self.peer, self._client)
         for channel in Channel:
-            self._transport.send(channel, Packet(0, hello))
+            self._say_hello(channel)
         for pending in self._pending.values():
             pending.sent = None
+
+    def _say_hello(self, channel: Channel) -> None:
+        hello = Hello(self._transport.connection.token, self.peer, self._client)
+        self._transport.send(channel, Packet(0, hello))
 
     def _received(self, channel: Channel, packet: Packet) -> list[Arrived]:
         message = packet.message
@@ -249,6 +252,10 @@ class EnginePump:
             health.pinged = now
             if Channel.CONTROL in health.welcomes:
                 self._transport.send(Channel.CONTROL, Packet(0, Ping()))
+            if len(health.welcomes) == 1:
+                # One channel's hello was lost. The other is answered, so there is no silence that would end this.
+                for channel in set(Channel) - set(health.welcomes):
+                    self._say_hello(channel)
         silent = now - health.heard > PING_S * SILENT_PINGS
         if silent and now >= health.next_try:
             self._reconnect()

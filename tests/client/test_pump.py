@@ -90,6 +90,37 @@ def test_a_lost_reply_is_asked_for_again(engine: Any, monkeypatch: pytest.Monkey
     assert [packet.id for packet in scripted.heard] == [1, 1, 1]
 
 
+class DeafOnce(ScriptedEngine):
+    """Loses the first hello of one channel, and answers everything on the other."""
+
+    def __init__(self, deaf: int) -> None:
+        self.deaf = deaf
+        super().__init__(closed)
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            for number, socket in enumerate(self._sockets):
+                if socket.poll(10):
+                    identity, _, *parts = socket.recv_multipart()
+                    if number == self.deaf:
+                        self.deaf = -1
+                        continue
+                    for answer in self._answers(decode(parts)):
+                        socket.send_multipart([identity, b"", *encode(answer)])
+
+
+@pytest.mark.parametrize("deaf", [0, 1])
+def test_a_hello_that_one_channel_lost_is_said_again(deaf: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pings of the other channel are answered, so the engine never falls silent: the client waited for ever."""
+    monkeypatch.setattr(pump_module, "PING_S", 0.1)
+    engine = DeafOnce(deaf)
+    try:
+        with EngineClient(lambda: engine.connection, patience_s=10.0) as client:
+            assert client.call(say.Close("s")) == say.Closed("s")
+    finally:
+        engine.close()
+
+
 class NewRun(ScriptedEngine):
     """Refuses every token but its own, as an engine does that was started anew behind the port of the last one."""
 

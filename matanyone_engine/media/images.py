@@ -10,6 +10,7 @@ Rules of this file:
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,6 +58,9 @@ _SMALLEST_ASPECT = 1e-6
 """OpenEXR writes no pixel aspect below this, nor above the inverse."""
 _PAGED = frozenset({"gif", "tiff", "webp"})
 """Formats of which a second picture of one size is another frame, or another page."""
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_CHECKSUM = 4
+"""Bytes behind each chunk."""
 _CICP_RANGE = 3
 """Where in ITU-T H.273's four numbers it says whether codes use the full range."""
 
@@ -459,14 +463,33 @@ def _find_rgb(path: Path, image: Any, wanted: Selection) -> ImageChannels:
 def _check_is_one_picture(path: Path, image: Any, parts: list[tuple[Part, Any]]) -> None:
     """Raise PlateError for an animation, or for pages of one size: of them the first alone would be read."""
     sizes = [(spec.width, spec.height) for _, spec in parts]
-    if image.format_name() not in _PAGED:
-        return
-    if sizes.count(sizes[0]) > 1 or parts[0][1].get_int_attribute("oiio:Movie"):
+    if image.format_name() == "png":
+        several = _frames_of_png(path) > 1
+    else:
+        has_pages = sizes.count(sizes[0]) > 1 or parts[0][1].get_int_attribute("oiio:Movie")
+        several = image.format_name() in _PAGED and has_pages
+    if several:
         raise PlateError(
             expected="one picture in an image file, or a sequence of files, or a movie",
             came=f"{str(path)!r}, which holds several frames or pages",
             action="Save each of them as a file of its own, such as name.0001.tif, or all as a movie.",
         )
+
+
+def _frames_of_png(path: Path) -> int:
+    """Return how many frames an animated PNG says that it has, 1 for an ordinary one: OpenImageIO reads the first and
+    says nothing. The chunk that holds their number, acTL of the PNG specification, stands before the pixels.
+    """
+    with path.open("rb") as file:
+        file.seek(len(_PNG_SIGNATURE))
+        while len(head := file.read(8)) == 8:
+            length, name = int.from_bytes(head[:4], "big"), head[4:]
+            if name == b"acTL":
+                return int.from_bytes(file.read(4), "big")
+            if name == b"IDAT":
+                break
+            file.seek(length + _PNG_CHECKSUM, os.SEEK_CUR)
+    return 1
 
 
 def check_canvas(path: Path, spec: Any, error: type[BadInput]) -> None:

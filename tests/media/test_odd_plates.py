@@ -238,13 +238,29 @@ def test_an_animation_or_pages_of_one_size_are_no_plate(tmp_path: Path) -> None:
             read_plate(path)
 
 
+def with_chunk(png: bytes, name: bytes, content: bytes) -> bytes:
+    """A PNG with one more chunk behind its header."""
+    chunk = name + content
+    whole = struct.pack(">I", len(content)) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return png[:33] + whole + png[33:]
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+def test_an_animated_png_is_no_plate(write_image: Write, frames: int) -> None:
+    path = write_image("p.png", np.full((8, 8, 3), 0.5, np.float32), "uint8")
+    path.write_bytes(with_chunk(path.read_bytes(), b"acTL", struct.pack(">II", frames, 0)))
+    if frames == 1:
+        assert abs(read_plate(path).rgb - 0.5).max() < 0.01
+    else:
+        with pytest.raises(PlateError, match="several frames or pages"):
+            read_plate(path)
+
+
 def test_a_png_with_video_codes_is_refused(write_image: Write) -> None:
     path = write_image("p.png", np.full((8, 8, 3), 0.5, np.float32), "uint8")
     data = path.read_bytes()
     for full, is_read in ((1, True), (0, False)):
-        chunk = b"cICP" + bytes([1, 1, 0, full])
-        whole = struct.pack(">I", 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
-        path.write_bytes(data[:33] + whole + data[33:])
+        path.write_bytes(with_chunk(data, b"cICP", bytes([1, 1, 0, full])))
         if is_read:
             assert abs(read_plate(path).rgb - 0.5).max() < 0.01
         else:

@@ -219,7 +219,7 @@ def test_a_node_that_is_renamed_or_deleted_while_it_runs(host: Host, engine: Eng
 
 
 def test_a_script_that_is_closed_while_it_runs(host: Host, engine: Engine, node: Any) -> None:
-    engine.accident("predict", "sleep", **{"for": 0.4})
+    engine.accident("predict", "sleep", **{"for": 0.8})
     host.press(node, "matte_range")
     run = host.run_of(node)
     host.until(lambda: host.session.tasks and host.session.tasks[-1].progress > 0)
@@ -463,11 +463,12 @@ def test_distractors_keep_the_matte_off_them(host: Host, engine: Engine, plate: 
     both = host.nuke.nodes.Copy(inputs=[mask, other], from0="rgba.alpha", to0="double.alpha")
     node = host.matanyone(read, both, engine.file)
     assert host.matted(node).state == "finished", host.session.messages
-    alone = pixels(host.folder(node) / f"alpha.{LAST}.exr")
+    # The masks overlap on the key's frame. What becomes of such a small plate's pattern later is up to the network.
+    alone = pixels(host.folder(node) / f"alpha.{FIRST}.exr")
     node["distractors"].setValue("double")
     assert host.matted(node).state == "finished", host.session.messages
-    kept_off = pixels(host.folder(node) / f"alpha.{LAST}.exr")
-    assert kept_off.sum() < alone.sum()
+    kept_off = pixels(host.folder(node) / f"alpha.{FIRST}.exr")
+    assert kept_off.sum() < 0.9 * alone.sum()
     assert sorted(each.name for each in host.folder(node).glob("*.exr")) == [f"alpha.{frame}.exr" for frame in FRAMES]
 
 

@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from matanyone_engine.errors import MaskError
+from matanyone_engine.jobs.numbered_masks import NumberedMasks
 from matanyone_engine.matting.inside_outside import Constraints
 from matanyone_engine.media import guides
 from matanyone_engine.media.guides import LOOKS_AROUND, GuideFrame, GuideLimits
 from matanyone_engine.media.images import FloatImage
 from matanyone_engine.media.mask_channels import MaskSource
-from matanyone_engine.media.sequence import FrameSequence, describe_frames, find_sequence
+
+GUIDES = NumberedMasks("a mask for each frame that is guided", "guides for", "--guide rough.####.exr")
 
 
 @dataclass(frozen=True)
@@ -65,32 +66,14 @@ def guide_frames(pattern: str | None, frames: Sequence[int]) -> list[tuple[int, 
     """
     if pattern is None:
         return []
-    source, found = _sequence(pattern)
+    source, found = GUIDES.found(pattern)
     first, last = min(frames) - LOOKS_AROUND, max(frames) + LOOKS_AROUND
     return [(frame, source.at(found.path(frame))) for frame in found.frames if first <= frame <= last]
 
 
 def check_guide(pattern: str, plate: Sequence[int]) -> None:
     """Raise MaskError for a guide that has no frame of the plate's."""
-    _, found = _sequence(pattern)
-    if not set(found.frames) & set(plate):
-        expected = f"guides for some of the plate's frames {describe_frames(plate)}"
-        raise _no_guide(expected, f"{pattern!r} with the frames {describe_frames(found.frames)}")
-
-
-def _sequence(pattern: str) -> tuple[MaskSource, FrameSequence]:
-    source = MaskSource.parse(pattern)
-    if source.path.is_file():
-        raise _no_guide("a mask for each frame that is guided", f"one file, {pattern}")
-    return source, find_sequence(source.path)
-
-
-def _no_guide(expected: str, came: str) -> MaskError:
-    return MaskError(
-        expected=expected,
-        came=came,
-        action="Write #### in place of the frame number and number them as the plate: --guide rough.####.exr.",
-    )
+    GUIDES.check(pattern, plate)
 
 
 def with_guide(own: Constraints, guide: GuideLimits) -> Constraints:

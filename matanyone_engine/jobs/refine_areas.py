@@ -14,17 +14,18 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import NamedTuple
 
-from matanyone_engine.errors import MaskError, SettingError
+from matanyone_engine.errors import SettingError
 from matanyone_engine.jobs.masks import MaskFile, MaskReading, ObjectOptions
+from matanyone_engine.jobs.numbered_masks import NumberedMasks
 from matanyone_engine.matting.shot import Earlier, Shot
 from matanyone_engine.media.images import FloatImage
 from matanyone_engine.media.mask_channels import MaskSource
-from matanyone_engine.media.sequence import FrameSequence, describe_frames, find_sequence
 from matanyone_engine.media.solve_area import MATCH, WEIGHTS, SolutionBefore, faded, require_solver, solutions
 from matanyone_engine.media.steady_edges import Grey, NeighbourFrame, moved_here
+
+AREAS = NumberedMasks("an area for each frame that is to be solved", "areas on", "--refine-area area.####.exr")
 
 _FORMAT = 1
 """Raised when the same inputs give another solution."""
@@ -104,7 +105,7 @@ def area_files(objects: Sequence[ObjectOptions], frames: Sequence[int]) -> AreaF
     found = {}
     for options in objects:
         if options.refine_area:
-            source, sequence = _sequence(options.refine_area)
+            source, sequence = AREAS.found(options.refine_area)
             there = sorted(set(frames) & set(sequence.frames))
             found.update({(options.name, frame): source.at(sequence.path(frame)) for frame in there})
     return found
@@ -121,10 +122,7 @@ def check_areas(objects: Sequence[ObjectOptions], plate: Sequence[int]) -> None:
                 came=f"an area of the distractor {options.name!r}",
                 action="Name the object that the area belongs to: --refine-area NAME=area.####.exr.",
             )
-        _, sequence = _sequence(options.refine_area)
-        if not set(sequence.frames) & set(plate):
-            came = f"{options.refine_area!r} with the frames {describe_frames(sequence.frames)}"
-            raise _no_area(f"areas on some of the plate's frames {describe_frames(plate)}", came)
+        AREAS.check(options.refine_area, plate)
 
 
 def read_areas(files: AreaFiles, shot: Shot, reading: MaskReading) -> AreaSet:
@@ -133,18 +131,6 @@ def read_areas(files: AreaFiles, shot: Shot, reading: MaskReading) -> AreaSet:
         require_solver()
     known = {source: MaskFile.of(source) for source in files.values() if reading.constraints(source).any()}
     return AreaSet(shot, reading, {place: known[source] for place, source in files.items() if source in known})
-
-
-def _sequence(pattern: str) -> tuple[MaskSource, FrameSequence]:
-    source = MaskSource.parse(pattern)
-    if source.path.is_file():
-        raise _no_area("an area for each frame that is to be solved", f"one file, {Path(pattern).name}")
-    return source, find_sequence(source.path)
-
-
-def _no_area(expected: str, came: str) -> MaskError:
-    action = "Write #### in place of the frame number and number them as the plate: --refine-area area.####.exr."
-    return MaskError(expected=expected, came=came, action=action)
 
 
 class AreaSolver:

@@ -38,7 +38,7 @@ from numpy.typing import NDArray
 
 from matanyone_engine.cli.plate_options import stops_or_auto
 from matanyone_engine.matting.session import MattingSession
-from matanyone_engine.media.color import NetworkView, decode_srgb, encode_srgb, find_exposure
+from matanyone_engine.media.color import NetworkView, decode_srgb, encode_srgb, exposure_or_found
 from matanyone_engine.media.masks import read_alpha, read_mask
 from matanyone_engine.media.plates import open_plate
 from matanyone_engine.media.sequence import find_sequence
@@ -330,7 +330,7 @@ def darkened(plates: Plates, light: float) -> Plates:
 
 def exposed(plates: Plates, stops: float | None) -> Plates:
     """Return the plates as the network is shown them at an exposure; None is the one of the first plate."""
-    view = NetworkView("sRGB", find_exposure("sRGB", plates[0]) if stops is None else stops)
+    view = NetworkView("sRGB", exposure_or_found(stops, "sRGB", lambda: plates[0]))
     return [view(plate) for plate in plates]
 
 

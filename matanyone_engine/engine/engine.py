@@ -38,7 +38,7 @@ from matanyone_engine.engine.access import Access
 from matanyone_engine.engine.admission import ahead_bytes, promised_bytes, resident_bytes, session_bytes, shot_bytes
 from matanyone_engine.engine.customers import EngineLimits
 from matanyone_engine.engine.faults import as_fault, as_told, as_wire_error
-from matanyone_engine.engine.pixels import Decoder, PlateFormat, encode_alpha
+from matanyone_engine.engine.pixels import Decoder, PlateFormat, encode_alpha, exposure_of_session
 from matanyone_engine.engine.recent_results import RecentResults, StoredAnswer
 from matanyone_engine.engine.sandbox import Sandbox
 from matanyone_engine.engine.scheduler import Scheduler
@@ -295,7 +295,7 @@ class Engine:
             region = check_options(**keywords(options))
             if isinstance(message, say.Open):
                 check_region(region, Resolution(*message.size), options.working_size)
-            check_exposure(options.exposure or 0.0)
+            check_exposure(exposure_of_session(options))
         except SettingError as error:
             raise as_wire_error(error) from error
         return region
@@ -503,7 +503,7 @@ class Engine:
         options = opening.options
         message, names = packet.message, {payload.name for payload in packet.payloads}
         band = message.guide_band if isinstance(message, say.Frame) else None
-        size, exposure = Resolution(*opening.size), options.exposure or 0.0
+        size, exposure = Resolution(*opening.size), exposure_of_session(options)
         asked = PlateFormat(size, options.colorspace, options.mask_grow, exposure, band)
         mask, guide = (packet.payload(name) if name in names else None for name in ("mask", "guide"))
         self.worker.decoded[order.ticket] = self._decoder(asked, packet.payload("plate"), mask, guide)

@@ -29,6 +29,7 @@ from matanyone_engine.media.mask_morphology import grow_mask
 from matanyone_engine.media.masks import MASK_ROUNDING, read_constraint_mask, read_mask
 from matanyone_engine.media.mattes import write_alpha
 from matanyone_engine.sizes import Resolution, Size
+from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.arrays import EXR, Payload, describe_file, describe_raw
 
 _PATIENCE_S = 120.0
@@ -69,6 +70,11 @@ class PlateFormat:
     exposure: float = 0.0
     guide_band: int | None = None
     """Of this frame's guide, in pixels."""
+
+
+def exposure_of_session(options: say.Options) -> float:
+    """Return the stops of a session: 0 where they are left open, since its plates come one by one (DR023)."""
+    return 0.0 if options.exposure is None else options.exposure
 
 
 class Decoder:

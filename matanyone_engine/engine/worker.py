@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from matanyone_engine.engine.pixels import DecodedPlate
+from matanyone_engine.engine.pixels import DecodedPlate, exposure_of_session
 from matanyone_engine.engine.store import JournalLine, SessionFolder
 from matanyone_engine.errors import ForeignSnapshot, SnapshotError
 from matanyone_engine.jobs.allocator import give_freed_memory_back
@@ -346,7 +346,7 @@ def _provenance(live: LiveSession, colour: ColourChoice) -> dict[str, str]:
     return describe_making(
         live.weights,
         colour,
-        NetworkView(colour.space, options.exposure or 0.0),
+        NetworkView(colour.space, exposure_of_session(options)),
         mask="sent with the frame",
         mask_frame=live.mask_frame,
         mask_sha256=live.mask_sha256,

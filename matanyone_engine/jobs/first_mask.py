@@ -22,7 +22,7 @@ from matanyone_engine.errors import FrameRangeError, MaskError, SettingError
 from matanyone_engine.jobs.inputs import look_at
 from matanyone_engine.matting.refine import soft_edge
 from matanyone_engine.media.channels import Selection
-from matanyone_engine.media.color import NetworkView, find_exposure
+from matanyone_engine.media.color import NetworkView, exposure_or_found
 from matanyone_engine.media.color_spaces import ColourChoice, choose_space
 from matanyone_engine.media.first_masks import write_first_mask
 from matanyone_engine.media.grabcut import METHOD, grabcut, kept
@@ -143,7 +143,7 @@ def make_mask(plan: MaskPlan, look: Look = look_at) -> FirstMask:
     plate, start = look(plan.plate, job.wanted, plan.frame, plan.out, None if job.start is None else Path(job.start))
     prompts = job.prompts.on(plate.header.resolution, correcting=start is not None)
     colour = choose_space(plate.header, job.colorspace, plan.source.suffix)
-    exposure = find_exposure(colour.space, plate.rgb) if job.exposure is None else job.exposure
+    exposure = exposure_or_found(job.exposure, colour.space, lambda: plate.rgb)
     network_view = NetworkView(colour.space, exposure)
     seen = network_view(plate.rgb)
     rough, made_by = _rough(plan, seen, prompts, start)

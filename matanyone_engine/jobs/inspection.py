@@ -6,17 +6,16 @@ Rule of this file: plates and masks take the way of job.py, so that what is seen
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from matanyone_engine.errors import FrameRangeError
 from matanyone_engine.jobs.job import MatteJob, keys_of, open_source
-from matanyone_engine.jobs.masks import KeyFrame, prepared_mask
+from matanyone_engine.jobs.masks import prepared_mask
 from matanyone_engine.matting.geometry import Geometry
 from matanyone_engine.matting.options import check_options, keywords
-from matanyone_engine.media.color import Levels, NetworkView, find_exposure
+from matanyone_engine.media.color import Levels, NetworkView, exposure_or_found
 from matanyone_engine.media.color_spaces import ColourChoice, choose_space
 from matanyone_engine.media.images import FloatImage, PlateHeader
 from matanyone_engine.media.plates import PlateSource
@@ -47,14 +46,6 @@ class Inspection:
     """(H, W) 0..1, grown or shrunk as asked."""
 
 
-def _exposure(job: MatteJob, source: PlateSource, keys: Sequence[KeyFrame], colour: ColourChoice) -> float:
-    """Return the exposure of a job; one without a mask has its key frame to come, and the first frame serves."""
-    if job.exposure is not None:
-        return job.exposure
-    frame = keys[0].seed.frame if keys else source.frames[0]
-    return find_exposure(colour.space, source.read(frame).rgb)
-
-
 def inspect_plate(job: MatteJob, frame: int | None = None) -> Inspection:
     """Prepare one frame as a job would. A job without a mask ('') shows the plate alone.
 
@@ -65,8 +56,10 @@ def inspect_plate(job: MatteJob, frame: int | None = None) -> Inspection:
     source = open_source(job)
     job = job.named()
     keys = keys_of(job, source, source.frames)
+    # Without a mask the key frame is still to come, and the first frame serves.
+    key = keys[0].seed.frame if keys else source.frames[0]
     if frame is None:
-        frame = keys[0].seed.frame if keys else source.frames[0]
+        frame = key
     elif frame not in source.frames:
         raise FrameRangeError(
             expected=f"a frame of the plate, which has {describe_frames(source.frames)}",
@@ -77,7 +70,8 @@ def inspect_plate(job: MatteJob, frame: int | None = None) -> Inspection:
     colour = choose_space(header, job.colorspace, source.suffix)
     mask = prepared_mask(keys[0].source, header.resolution, job.mask_grow, job.view) if keys else None
     rgb = source.read(frame).rgb
-    network_view = NetworkView(colour.space, _exposure(job, source, keys, colour))
+    exposure = exposure_or_found(job.exposure, colour.space, lambda: rgb if key == frame else source.read(key).rgb)
+    network_view = NetworkView(colour.space, exposure)
     seen = network_view(rgb)
     brightness = np.quantile(seen.max(axis=-1), (SHADOWS, MIDDLE, LIGHTS))
     return Inspection(

@@ -33,7 +33,7 @@ from matanyone_engine.matting.options import check_options, check_region, keywor
 from matanyone_engine.matting.region import Region
 from matanyone_engine.matting.shot import Seed, Shot
 from matanyone_engine.media.channels import Selection
-from matanyone_engine.media.color import LinearLight, NetworkView, find_exposure
+from matanyone_engine.media.color import LinearLight, NetworkView, exposure_or_found
 from matanyone_engine.media.color_spaces import ColourChoice, choose_space, is_linear
 from matanyone_engine.media.edges import EdgeControls, check_edges, describe_edges
 from matanyone_engine.media.images import PlateHeader
@@ -319,10 +319,8 @@ def exposure_of(resolved: ResolvedJob) -> float:
     The first mask is that of the job, or the first of its keys: keys that are added later do not change the exposure
     of a shot. Raises PlateError, ColourError.
     """
-    if resolved.job.exposure is not None:
-        return resolved.job.exposure
     frame = resolved.outline.keys[0].seed.frame
-    return find_exposure(resolved.colour.space, resolved.source.read(frame).rgb)
+    return exposure_or_found(resolved.job.exposure, resolved.colour.space, lambda: resolved.source.read(frame).rgb)
 
 
 def plan_outputs_of(resolved: ResolvedJob, *, resume: bool = False) -> Outputs:

@@ -29,7 +29,7 @@ from matanyone_engine.jobs.masks import WIDEST_BAND
 from matanyone_engine.jobs.plate_digests import FilesRead, read_digests
 from matanyone_engine.matting.content_keys import digest
 from matanyone_engine.media.channels import Selection
-from matanyone_engine.media.color import NetworkView, find_exposure
+from matanyone_engine.media.color import NetworkView, exposure_or_found
 from matanyone_engine.media.color_spaces import ColourChoice, choose_space
 from matanyone_engine.media.first_masks import check_replaceable, write_first_mask
 from matanyone_engine.media.flow_tracker import METHOD, carried
@@ -264,7 +264,7 @@ def plan_track(job: TrackJob) -> TrackPlan:
     prompts = None if job.prompts is None else job.prompts.on(header.resolution)
     out = _checked_out(job, source, frames)
     colour = choose_space(header, job.colorspace, source.suffix)
-    exposure = find_exposure(colour.space, source.read(key).rgb) if job.exposure is None else job.exposure
+    exposure = exposure_or_found(job.exposure, colour.space, lambda: source.read(key).rgb)
     view = NetworkView(colour.space, exposure)
     return TrackPlan(job, source, frames, key, out, mask, prompts, colour, view)
 

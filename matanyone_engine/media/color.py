@@ -188,6 +188,15 @@ def find_exposure(space: str, rgb: FloatImage) -> float:
     return 0.0
 
 
+def exposure_or_found(given: float | None, space: str, look: Callable[[], FloatImage]) -> float:
+    """Return the stops that are given; where they are left open, what find_exposure() says of a plate.
+
+    look: reads that plate, (H, W, 3) in its space; called only where the stops are open. Raises what it raises, and
+    ColourError.
+    """
+    return find_exposure(space, look()) if given is None else given
+
+
 def check_exposure(stops: float) -> float:
     """Return stops as it is. Raises SettingError unless it is a number of at most MOST_EXPOSURE either way."""
     if not (math.isfinite(stops) and abs(stops) <= MOST_EXPOSURE):

@@ -19,9 +19,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from matanyone_engine.media.grabcut import Where
+from matanyone_engine.media.grabcut import Where, inside_of
 from matanyone_engine.media.images import FloatImage
 from matanyone_engine.media.prompts import rough_size
+from matanyone_engine.motion import MEDIUM, motion, pulled
 from matanyone_engine.sizes import Size
 
 REACH = 1 / 90
@@ -68,27 +69,12 @@ def _small(image: FloatImage, size: Size) -> FloatImage:
 
 def _moved(shape: Where, last: Bytes, now: Bytes) -> tuple[Where, Where]:
     """Return where the shape is now, and which pixels the flow is not sure of."""
-    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    greys = [np.rint(each.mean(axis=2)).astype(np.uint8) for each in (last, now)]
-    empty = np.zeros((*shape.shape, 2), np.float32)
-    back, forth = (
-        np.asarray(dis.calc(one, other, empty.copy()), np.float32)
-        for one, other in ((greys[1], greys[0]), (greys[0], greys[1]))
-    )
-    moved = _pulled(shape.astype(np.float32), back) > 0.5
-    miss = back + _pulled(forth, back)
+    before, here = (np.rint(each.mean(axis=2)).astype(np.uint8) for each in (last, now))
+    back, forth = motion(here, before, MEDIUM), motion(before, here, MEDIUM)
+    moved, forth_from_there = pulled(back, shape.astype(np.float32), forth)
+    miss = back + forth_from_there
     way = np.hypot(back[..., 0], back[..., 1])
-    return moved, np.hypot(miss[..., 0], miss[..., 1]) > np.maximum(ASTRAY, 0.1 * way)
-
-
-def _pulled(values: FloatImage, flow: FloatImage) -> FloatImage:
-    """Return for each pixel the value that lies where its flow leads."""
-    rows, columns = np.mgrid[: flow.shape[0], : flow.shape[1]].astype(np.float32)
-    return np.asarray(
-        cv2.remap(
-            values, columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
-    )
+    return moved > 0.5, np.hypot(miss[..., 0], miss[..., 1]) > np.maximum(ASTRAY, 0.1 * way)
 
 
 def _mended(now: Bytes, moved: Where, doubted: Where) -> Where:
@@ -105,7 +91,7 @@ def _mended(now: Bytes, moved: Where, doubted: Where) -> Where:
     labels[inside], labels[outside] = cv2.GC_FGD, cv2.GC_BGD
     cv2.setRNGSeed(0)
     cv2.grabCut(now, labels, (0, 0, 0, 0), np.zeros((1, 65)), np.zeros((1, 65)), 1, cv2.GC_INIT_WITH_MASK)
-    found = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
+    found = inside_of(labels)
     union = int((found | moved).sum())
     return found if int((found & moved).sum()) >= LEAST_OVERLAP * union else moved
 

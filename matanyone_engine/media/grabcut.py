@@ -79,7 +79,7 @@ def grabcut(seen: FloatImage, prompts: Prompts, start: FloatImage | None = None)
         labels, rounds = known.copy(), ROUNDS_OF_A_BOX
     _check_both_sides(labels)
     labels = cut(picture, labels, rounds)
-    return cleaned(_inside(labels), on_subject, known == cv2.GC_BGD).astype(np.float32)
+    return cleaned(inside_of(labels), on_subject, known == cv2.GC_BGD).astype(np.float32)
 
 
 def cut(picture: npt.NDArray[np.uint8], labels: Labels, rounds: int) -> Labels:
@@ -98,7 +98,7 @@ def cut(picture: npt.NDArray[np.uint8], labels: Labels, rounds: int) -> Labels:
     cv2.grabCut(fewer, small, _UNUSED, *colours, rounds - 1, cv2.GC_INIT_WITH_MASK)
     is_open = (labels == cv2.GC_PR_FGD) | (labels == cv2.GC_PR_BGD)
     enlarged = _resized(small, (labels.shape[1], labels.shape[0]))
-    decided[is_open] = np.where(_inside(enlarged), cv2.GC_PR_FGD, cv2.GC_PR_BGD)[is_open]
+    decided[is_open] = np.where(inside_of(enlarged), cv2.GC_PR_FGD, cv2.GC_PR_BGD)[is_open]
     cv2.grabCut(picture, decided, _UNUSED, *colours, 1, cv2.GC_EVAL)
     return decided
 
@@ -108,14 +108,14 @@ def _resized(labels: Labels, size: tuple[int, int]) -> Labels:
     return np.asarray(cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
 
 
-def _inside(labels: Labels) -> Where:
+def inside_of(labels: Labels) -> Where:
     """Return the pixels that are on the subject, certainly or by a guess."""
     return np.asarray((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD))
 
 
 def _on_sides(labels: Labels) -> tuple[int, int]:
     """Return how many pixels are on the subject, and how many are beside it."""
-    inside = int(_inside(labels).sum())
+    inside = int(inside_of(labels).sum())
     return inside, labels.size - inside
 
 

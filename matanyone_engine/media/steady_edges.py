@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from matanyone_engine.media.images import FloatImage
 from matanyone_engine.media.masks import REC709_LUMINANCE
+from matanyone_engine.motion import FAST, motion, pulled
 
 Grey = npt.NDArray[np.uint8]
 
@@ -25,8 +26,6 @@ AROUND = 2
 """Pixels around an edge in which flicker is taken out, too."""
 MATCH = 16.0
 """Steps of 8 bits by which the moved neighbour may differ from the plate before it has no say."""
-LEAST_SIDE = 64
-"""Pixels: smaller plates are padded, since OpenCV's search for motion reads beyond those of a few dozen."""
 
 
 class NeighbourFrame(NamedTuple):
@@ -68,24 +67,10 @@ def moved_here(neighbour: NeighbourFrame, grey: Grey, match: float = MATCH) -> t
     Also returns, (H, W) 0..1, how well the two plates match after the motion: 0 where they differ by `match` steps of 8
     bits or more.
     """
-    flow = _motion(grey, neighbour.grey)
-    y, x = np.mgrid[: grey.shape[0], : grey.shape[1]].astype(np.float32)
-    there = (x + flow[..., 0], y + flow[..., 1])
-    moved = cv2.remap(neighbour.alpha, *there, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    plate = cv2.remap(neighbour.grey, *there, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    moved, plate = pulled(motion(grey, neighbour.grey, FAST), neighbour.alpha, neighbour.grey)
     unlike = cv2.blur(cv2.absdiff(plate, grey).astype(np.float32), (3, 3))
     trust = np.clip(1.0 - unlike / match, 0.0, 1.0)
     return np.asarray(moved, np.float32), np.asarray(trust, np.float32)
-
-
-def _motion(here: Grey, there: Grey) -> FloatImage:
-    """Return (H, W, 2) x and y in pixels: where each pixel of `here` lies in `there`."""
-    height, width = here.shape
-    below, right = max(0, LEAST_SIDE - height), max(0, LEAST_SIDE - width)
-    one, other = (cv2.copyMakeBorder(each, 0, below, 0, right, cv2.BORDER_REPLICATE) for each in (here, there))
-    still = np.zeros((*one.shape, 2), np.float32)
-    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(one, other, still)
-    return np.asarray(flow[:height, :width], np.float32)
 
 
 def _edges(alpha: FloatImage, one: FloatImage, other: FloatImage) -> npt.NDArray[np.bool_]:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from matanyone_engine.motion import MEDIUM, motion
 from matanyone_engine.shapes.shape import Numbers
 
 _LARGEST_SIDE = 640
@@ -24,7 +25,6 @@ class AlphaFlow:
     def __init__(self, alpha_of: Callable[[int], npt.NDArray[np.float32]]) -> None:
         """alpha_of: frame -> its alpha (H, W) 0..1."""
         self._alpha_of = alpha_of
-        self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self._known: tuple[int, npt.NDArray[np.float32], float] | None = None
 
     def __call__(self, frame: int, places: Numbers) -> Numbers:
@@ -46,6 +46,4 @@ class AlphaFlow:
             np.rint(cv2.resize(each, size, interpolation=cv2.INTER_AREA) * 255).astype(np.uint8)
             for each in (one, other)
         ]
-        return np.asarray(
-            self._dis.calc(small[0], small[1], np.zeros((*small[0].shape, 2), np.float32)), np.float32
-        ), shrink
+        return motion(small[0], small[1], MEDIUM), shrink

@@ -14,10 +14,11 @@ WIDTH = 128
 """Of the features: twice what both networks remember, which is 64 in their code."""
 
 
-def vision(transformers: Any) -> Any:
+def vision(transformers: Any, side: int = SIDE, width: int = WIDTH) -> Any:
+    """SAM 2's trunk with a few units, for pictures of `side` pixels."""
     backbone = transformers.Sam2HieraDetConfig(
         hidden_size=8,
-        image_size=[SIDE, SIDE],
+        image_size=[side, side],
         blocks_per_stage=[1, 2, 2, 2],
         embed_dim_per_stage=[8, 16, 32, 64],
         num_attention_heads_per_stage=[1, 1, 1, 1],
@@ -26,8 +27,8 @@ def vision(transformers: Any) -> Any:
     return transformers.Sam2VisionConfig(
         backbone_config=backbone,
         backbone_channel_list=[64, 32, 16, 8],
-        backbone_feature_sizes=[[SIDE // cell] * 2 for cell in (4, 8, 16)],
-        fpn_hidden_size=WIDTH,
+        backbone_feature_sizes=[[side // cell] * 2 for cell in (4, 8, 16)],
+        fpn_hidden_size=width,
     )
 
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
 from matanyone_engine.cli.plain_console import PlainConsole
 from matanyone_engine.jobs.run_events import FrameDone, HandFixed, Looking, StepDone, Unchanged
 from matanyone_engine.matting.confidence import DOUBTFUL
 from matanyone_engine.media.sequence import describe_frames
 from matanyone_engine.wire import messages as say
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # of typing since Python 3.11
 
 _HEARTBEAT = 10.0
 """Seconds between lines of progress where there is no terminal to draw a bar on."""
@@ -24,23 +28,38 @@ def plain_console() -> Console:
     return PlainConsole(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
-class MatteProgress:
+class FrameProgress:
+    """Draws a bar with the remaining time on a terminal, and says when a line is due elsewhere."""
+
+    def __init__(self, console: Console, what: str, *more: ProgressColumn) -> None:
+        """what: the word before the bar; more: columns behind the count."""
+        count = (TextColumn(f"{what:6}"), BarColumn(), MofNCompleteColumn())
+        left = (TextColumn("ETA"), TimeRemainingColumn(), TextColumn("frame {task.fields[frame]}"))
+        self._console = console
+        self._bar = Progress(*count, *more, *left, console=console, disable=not console.is_terminal)
+        self._task = self._bar.add_task(what, total=None, rate="", frame="-")
+        self._begun = self._spoken = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def _due(self, now: float) -> bool:
+        """Tell whether a line is due, where there is no terminal."""
+        if self._console.is_terminal or now - self._spoken < _HEARTBEAT:
+            return False
+        self._spoken = now
+        return True
+
+
+class MatteProgress(FrameProgress):
     """Draws a bar with frames per second and remaining time on a terminal, and prints a line now and then elsewhere."""
 
     def __init__(self, console: Console) -> None:
-        columns = (
-            TextColumn("matte "),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TextColumn("ETA"),
-            TimeRemainingColumn(),
-            TextColumn("frame {task.fields[frame]}"),
-        )
-        self._console = console
-        self._bar = Progress(*columns, console=console, disable=not console.is_terminal)
-        self._task = self._bar.add_task("matte", total=None, rate="", frame="-")
-        self._begun = self._spoken = time.monotonic()
+        super().__init__(console, "matte", TextColumn("{task.fields[rate]}"))
         self.alphas = 0
         self.unchanged: tuple[int, ...] = ()
         self.complete = False
@@ -49,13 +68,6 @@ class MatteProgress:
         self._windows: list[tuple[int, int, int, int]] = []
         self._sure: dict[int, float] = {}
         """For each frame the confidence of its least sure object."""
-
-    def __enter__(self) -> MatteProgress:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
 
     def show(self, event: StepDone | say.Progress) -> None:
         """Show that a step is done. If it made an alpha, that is on disk."""
@@ -95,13 +107,6 @@ class MatteProgress:
         self._bar.update(self._task, completed=done, total=of, rate="reading files", frame="-")
         if self._due(now):
             self._console.print(f"read    {done} of {of} files, to find out what has changed")
-
-    def _due(self, now: float) -> bool:
-        """Tell whether a line is due, where there is no terminal."""
-        if self._console.is_terminal or now - self._spoken < _HEARTBEAT:
-            return False
-        self._spoken = now
-        return True
 
     def _heed(self, frame: int, warnings: Sequence[str], sure: Sequence[float]) -> None:
         """Remember what an artist should look at."""

@@ -10,12 +10,11 @@ from contextlib import closing
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from matanyone_engine.cli.mask import AddStroke, parse_box, plate_frame
 from matanyone_engine.cli.mask_options import mask_of
 from matanyone_engine.cli.plate_options import add_plate_options
-from matanyone_engine.cli.progress import plain_console
+from matanyone_engine.cli.progress import FrameProgress, plain_console
 from matanyone_engine.cli.signals import graceful_stop
 from matanyone_engine.errors import Interrupted, SettingError
 from matanyone_engine.jobs.track import (
@@ -32,9 +31,6 @@ from matanyone_engine.jobs.track import (
 from matanyone_engine.media.prompts import Prompts
 from matanyone_engine.media.sequence import describe_frames, parse_frames
 from matanyone_engine.model.device import FORMS
-
-_HEARTBEAT = 10.0
-"""Seconds between lines of progress where there is no terminal."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -151,32 +147,14 @@ def track_here(job: TrackJob, weights: Path | None, device: str, console: Consol
     return plan
 
 
-class _TrackProgress:
-    """Draws a bar with the remaining time on a terminal, and prints a line now and then elsewhere."""
+class _TrackProgress(FrameProgress):
+    """Shows how far a track is, and remembers which guides were there already and which are empty."""
 
     def __init__(self, console: Console) -> None:
-        columns = (
-            TextColumn("track "),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("ETA"),
-            TimeRemainingColumn(),
-            TextColumn("frame {task.fields[frame]}"),
-        )
-        self._console = console
-        self._bar = Progress(*columns, console=console, disable=not console.is_terminal)
-        self._task = self._bar.add_task("track", total=None, frame="-")
-        self._begun = self._spoken = time.monotonic()
+        super().__init__(console, "track")
         self.made: list[int] = []
         self._kept: list[int] = []
         self._empty: list[int] = []
-
-    def __enter__(self) -> _TrackProgress:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
 
     def show(self, frame: int, done: int, of: int, *, made: GuideDone | None) -> None:
         """Show how far the track is; made: the guide that is on disk, or None while files are read."""
@@ -186,8 +164,7 @@ class _TrackProgress:
             self._empty += [frame] if made.empty else []
         self._bar.update(self._task, completed=done, total=of, frame=frame if made else "- (reading)")
         now = time.monotonic()
-        if not self._console.is_terminal and now - self._spoken >= _HEARTBEAT:
-            self._spoken = now
+        if self._due(now):
             left = (of - done) * (now - self._begun) / max(done, 1)
             what = f"frame {frame}" if made else "reading files"
             self._console.print(f"{what}  {done} of {of}  {left:.0f} s left")

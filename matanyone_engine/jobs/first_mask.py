@@ -189,9 +189,7 @@ def _rough(plan: MaskPlan, seen: FloatImage, prompts: Prompts, start: FloatImage
 def by_sam2(network: Sam2, seen: FloatImage, prompts: Prompts) -> FloatImage:
     """Return SAM 2's mask of a picture (H, W, 3) sRGB 0..1 as (h, w) 0 or 1, with nothing outside of the box."""
     plate = Size(*seen.shape[:2])
-    points = [(x, y, stroke.subject) for stroke in prompts.strokes for x, y in stroke.samples]
-    planes = torch.from_numpy(np.ascontiguousarray(seen.transpose(2, 0, 1)))[None]
-    logits = network(planes, prompts.box, points)[0, 0].numpy()
+    logits = network(planes_of(seen), prompts.box, prompts.clicks)[0, 0].numpy()
     size = rough_size(plate)
     rough = np.asarray(cv2.resize(logits, size.resolution, interpolation=cv2.INTER_LINEAR) > 0.0, dtype=np.float32)
     if prompts.box is not None:
@@ -204,6 +202,11 @@ def by_sam2(network: Sam2, seen: FloatImage, prompts: Prompts) -> FloatImage:
     return rough
 
 
+def planes_of(seen: FloatImage) -> torch.Tensor:
+    """Return a picture (H, W, 3) as networks take it, (1, 3, H, W)."""
+    return torch.from_numpy(np.ascontiguousarray(seen.transpose(2, 0, 1)))[None]
+
+
 def softened(rough: FloatImage, seen: FloatImage) -> FloatImage:
     """Return the rough mask (h, w) 0..1 as (H, W) 0..1, with a soft edge along that of the picture (H, W, 3) sRGB
     0..1.
@@ -212,8 +215,7 @@ def softened(rough: FloatImage, seen: FloatImage) -> FloatImage:
     small = seen
     if rough.shape != seen.shape[:2]:
         small = np.asarray(cv2.resize(seen, (width, height), interpolation=cv2.INTER_AREA), dtype=np.float32)
-    planes = (torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None] for image in (small, seen))
-    answer = soft_edge(torch.from_numpy(rough)[None, None], *planes)
+    answer = soft_edge(torch.from_numpy(rough)[None, None], planes_of(small), planes_of(seen))
     return np.asarray(answer[0, 0].numpy(), dtype=np.float32)
 
 

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from matanyone_engine.errors import BadInput, FrameRangeError, MaskError, SettingError
-from matanyone_engine.jobs.first_mask import softened
+from matanyone_engine.jobs.first_mask import planes_of, softened
 from matanyone_engine.jobs.masks import WIDEST_BAND
 from matanyone_engine.jobs.plate_digests import FilesRead, read_digests
 from matanyone_engine.matting.content_keys import digest
@@ -189,10 +189,9 @@ class NetworkTracker:
     def begin(self, seen: FloatImage, mask: FloatImage | None, prompts: Prompts | None) -> FloatImage:
         """Start from a mask, or from prompts as the network understands them."""
         if mask is not None:
-            return _on_subject(self._tracker.begin(_planes(seen), torch.from_numpy(mask)[None, None]))
+            return _on_subject(self._tracker.begin(planes_of(seen), torch.from_numpy(mask)[None, None]))
         assert prompts is not None
-        points = [(x, y, stroke.subject) for stroke in prompts.strokes for x, y in stroke.samples]
-        return _on_subject(self._tracker.begin(_planes(seen), None, prompts.box, points))
+        return _on_subject(self._tracker.begin(planes_of(seen), None, prompts.box, prompts.clicks))
 
     def go_on(self, seen: FloatImage, mask: FloatImage) -> bool:
         """Return False: what the network remembers is not on disk."""
@@ -200,7 +199,7 @@ class NetworkTracker:
 
     def follow(self, seen: FloatImage) -> FloatImage:
         """Return the mask of the next frame."""
-        return _on_subject(self._tracker.follow(_planes(seen)))
+        return _on_subject(self._tracker.follow(planes_of(seen)))
 
 
 def open_tracker(name: str, weights: Path | None = None, device: str = "auto") -> Tracker:
@@ -392,10 +391,6 @@ class _Tracking:
 def _as_stored(mask: FloatImage) -> FloatImage:
     """Return a mask as half floats hold it, so that a track that goes on from a file equals one that never stopped."""
     return mask.astype(np.float16).astype(np.float32)
-
-
-def _planes(seen: FloatImage) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(seen.transpose(2, 0, 1)))[None]
 
 
 def _on_subject(logits: torch.Tensor) -> FloatImage:

@@ -68,6 +68,11 @@ class Prompts:
         box = () if self.box is None else (f"box {','.join(map(str, self.box))}",)
         return "; ".join((*box, *(f"stroke {stroke}" for stroke in self.strokes)))
 
+    @property
+    def clicks(self) -> list[tuple[float, float, bool]]:
+        """Returns the strokes as points x, y, and whether each lies on the subject."""
+        return [(x, y, stroke.subject) for stroke in self.strokes for x, y in stroke.samples]
+
     def on(self, plate: Resolution, correcting: bool = False) -> Prompts:
         """Return the prompts as they apply to a plate of this size: box cut at its border, brush in pixels.
 

@@ -11,7 +11,8 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,28 +28,23 @@ from matanyone_engine.model.weights_file import measure
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
+Refused = Callable[[str], CheckpointError]
+"""Makes the error for a folder of weights, from what it holds instead."""
+
 
 class Sam2:
     """Holds loaded weights of SAM 2."""
 
     def __init__(self, folder: Path, device: str = "auto") -> None:
         """Raises SettingError without transformers; CheckpointError for a folder that is not SAM 2's; DeviceError."""
+        refused = partial(unreadable, "SAM 2", folder, "SAM 2's weights: --sam2 FOLDER")
         model_class = _model_class()
-        _check_folder(folder)
+        check_folder(folder, refused)
         self._device = choose_device(device)
-        try:
-            network, found = model_class.from_pretrained(
-                str(folder), local_files_only=True, use_safetensors=True, output_loading_info=True
-            )
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            raise _not_sam2(folder, f"{type(error).__name__}: {str(error)[:200]}") from error
-        if found["missing_keys"]:  # transformers fills them with noise
-            raise _not_sam2(
-                folder, f"{len(found['missing_keys'])} weights missing, such as {min(found['missing_keys'])}"
-            )
+        network = load_weights(model_class, folder, refused)
         self._network: Any = network.to(self._device).eval()
         self._side = _side(network.config)
-        self.name = f"SAM 2, {folder.name}, sha256 {(measure(folder / WEIGHTS).sha256 or '')[:16]}"
+        self.name = named("SAM 2", folder)
         """For a file's header."""
 
     @torch.inference_mode()
@@ -96,22 +92,49 @@ def _model_class() -> Any:
     return Sam2Model
 
 
-def _check_folder(folder: Path) -> None:
-    """Refuse a name that is no folder, for it must not become the name of a download."""
+def check_folder(folder: Path, refused: Refused) -> None:
+    """Refuse a name that is no folder of weights, for it must not become the name of a download.
+
+    refused: makes the error of what came. Raises it.
+    """
     absent = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
     if absent:
-        raise _not_sam2(folder, f"no {' and no '.join(absent)}")
+        raise refused(f"no {' and no '.join(absent)}")
+
+
+def load_weights(model_class: Any, folder: Path, refused: Refused, kind: str = "") -> Any:
+    """Load a network of transformers; what transformers would fill with noise is an error.
+
+    kind: the model_type that config.json must have, if any. Raises what `refused` makes, and ImportError.
+    """
+    try:
+        network, found = model_class.from_pretrained(
+            str(folder), local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise refused(f"{type(error).__name__}: {str(error)[:200]}") from error
+    if kind and network.config.model_type != kind:
+        raise refused(f"weights of the kind {network.config.model_type!r}")
+    if missing := found["missing_keys"]:
+        raise refused(f"{len(missing)} weights missing, such as {min(missing)}")
+    return network
+
+
+def named(title: str, folder: Path) -> str:
+    """Return how a file's header names a network: its title, its folder, and the digest of its weights."""
+    return f"{title}, {folder.name}, sha256 {(measure(folder / WEIGHTS).sha256 or '')[:16]}"
+
+
+def unreadable(title: str, folder: Path, option: str, came: str) -> CheckpointError:
+    """Return the error for a folder that does not hold such a network. option: the one that names the folder."""
+    return CheckpointError(
+        expected=f"{title}'s {CONFIG} and {WEIGHTS}, as transformers writes them, in {str(folder)!r}",
+        came=came,
+        action=f"Name the folder of {option}. They are never downloaded.",
+    )
 
 
 def _side(config: Any) -> int:
     """Return pixels of the square that the network takes."""
     size = config.vision_config.backbone_config.image_size
     return int(size if isinstance(size, int) else size[0])
-
-
-def _not_sam2(folder: Path, came: str) -> CheckpointError:
-    return CheckpointError(
-        expected=f"SAM 2's {CONFIG} and {WEIGHTS}, as transformers writes them, in {str(folder)!r}",
-        came=came,
-        action="Name the folder of SAM 2's weights: --sam2 FOLDER. They are never downloaded.",
-    )

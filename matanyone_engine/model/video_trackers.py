@@ -15,18 +15,17 @@ Rules of this file:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
 from torch import Tensor
 
-from matanyone_engine.errors import CheckpointError, SettingError
+from matanyone_engine.errors import SettingError
 from matanyone_engine.model.device import choose_device
-from matanyone_engine.model.sam2 import CONFIG, WEIGHTS, stretched
-from matanyone_engine.model.weights_file import measure
+from matanyone_engine.model.sam2 import Refused, check_folder, load_weights, named, stretched, unreadable
 
 NEVER_RUN = (
     "Real weights of this tracker were never run by the makers of this engine: look at the guide before you use it."
@@ -68,7 +67,7 @@ class VideoTracker:
         """
         self._family = FAMILIES[family]
         model_class, self._session_class = _classes(family)
-        _check_folder(folder, self._family)
+        check_folder(folder, _refused(folder, self._family))
         self._device = choose_device(device)
         self._network = _loaded(model_class, folder, self._family).to(self._device).eval()
         config = self._network.config
@@ -77,7 +76,7 @@ class VideoTracker:
         self._session: Any = None
         self._index = 0
         self.licence = licence_of(folder, self._family)
-        self.name = f"{self._family.title}, {folder.name}, sha256 {(measure(folder / WEIGHTS).sha256 or '')[:16]}"
+        self.name = named(self._family.title, folder)
         """For a file's header."""
 
     @torch.inference_mode()
@@ -170,37 +169,16 @@ def _classes(name: str) -> tuple[Any, Any]:
 
 
 def _loaded(model_class: Any, folder: Path, family: TrackerFamily) -> Any:
-    """Load the weights; what transformers would fill with noise is an error. Raises CheckpointError, SettingError."""
+    """Load the weights. Raises CheckpointError, SettingError."""
     try:
-        network, found = model_class.from_pretrained(
-            str(folder), local_files_only=True, use_safetensors=True, output_loading_info=True
-        )
+        return load_weights(model_class, folder, _refused(folder, family), family.kind)
     except ImportError as error:  # EdgeTAM's trunk is one of timm's
         raise SettingError(
             expected=f"the packages that {family.title}'s trunk needs",
             came=str(error).strip().splitlines()[0][:200],
             action="Install them: pip install 'matanyone-engine[track]'.",
         ) from error
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise _refused(folder, family, f"{type(error).__name__}: {str(error)[:200]}") from error
-    if network.config.model_type != family.kind:
-        raise _refused(folder, family, f"weights of the kind {network.config.model_type!r}")
-    if found["missing_keys"]:
-        missing = found["missing_keys"]
-        raise _refused(folder, family, f"{len(missing)} weights missing, such as {min(missing)}")
-    return network
 
 
-def _check_folder(folder: Path, family: TrackerFamily) -> None:
-    """Refuse a name that is no folder, for it must not become the name of a download."""
-    absent = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
-    if absent:
-        raise _refused(folder, family, f"no {' and no '.join(absent)}")
-
-
-def _refused(folder: Path, family: TrackerFamily, came: str) -> CheckpointError:
-    return CheckpointError(
-        expected=f"{family.title}'s {CONFIG} and {WEIGHTS}, as transformers writes them, in {str(folder)!r}",
-        came=came,
-        action="Name the folder of its weights: --weights FOLDER. They are never downloaded.",
-    )
+def _refused(folder: Path, family: TrackerFamily) -> Refused:
+    return partial(unreadable, family.title, folder, "its weights: --weights FOLDER")

@@ -13,6 +13,7 @@ from shots import read_image
 from tiny_trackers import tiny
 from toy import toy_network
 
+from matanyone_engine.cli import progress as shown
 from matanyone_engine.cli import track
 from matanyone_engine.cli.exit_codes import INTERRUPTED
 from matanyone_engine.cli.main import main
@@ -33,7 +34,7 @@ def plate(tmp_path: Path) -> str:
 def test_it_says_what_it_does_how_far_it_is_and_what_comes_next(
     plate: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(track, "_HEARTBEAT", 0.0)
+    monkeypatch.setattr(shown, "_HEARTBEAT", 0.0)
     words = ["track", plate, "--mask", f"{tracked.write_mask(tmp_path)}@{FIRST}"]
     words += ["--out", str(tmp_path / "guide" / "g.####.exr")]
     assert main(words) == 0

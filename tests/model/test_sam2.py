@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from shots import read_image
+from tiny_trackers import vision
 
 from matanyone_engine.cli.main import main
 from matanyone_engine.errors import CheckpointError, SettingError
@@ -28,22 +29,8 @@ POINTS = ((40.0, 50.0, True), (110.0, 120.0, False))
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     transformers = pytest.importorskip("transformers")
     torch.manual_seed(3)
-    backbone = transformers.Sam2HieraDetConfig(
-        hidden_size=8,
-        image_size=[SIDE, SIDE],
-        blocks_per_stage=[1, 2, 2, 2],
-        embed_dim_per_stage=[8, 16, 32, 64],
-        num_attention_heads_per_stage=[1, 1, 1, 1],
-        global_attention_blocks=[4],
-    )
-    vision = transformers.Sam2VisionConfig(
-        backbone_config=backbone,
-        backbone_channel_list=[64, 32, 16, 8],
-        backbone_feature_sizes=[[SIDE // cell] * 2 for cell in (4, 8, 16)],
-        fpn_hidden_size=32,
-    )
     config = transformers.Sam2Config(
-        vision_config=vision,
+        vision_config=vision(transformers, SIDE, 32),
         prompt_encoder_config=transformers.Sam2PromptEncoderConfig(hidden_size=32, image_size=SIDE),
         mask_decoder_config=transformers.Sam2MaskDecoderConfig(
             hidden_size=32, mlp_dim=32, num_attention_heads=2, iou_head_hidden_dim=16

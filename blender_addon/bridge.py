@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from . import ondisk
 from .engine.wire import messages as say
 from .engine.wire.errors import Code, WireError
+from .engine.wire.reasons import reason
 from .exr import is_whole, layout_of
 from .ondisk import Alphas
 from .plan import file_of
@@ -69,6 +70,8 @@ class Landed:
     """How far the frame's alphas can be trusted, 0 (look here first) to 1: the least of its objects; None is not
     known.
     """
+    reason: str = ""
+    """Why to look at that object, in one sentence; '' where there is nothing to say."""
 
 
 @dataclass(frozen=True)
@@ -328,8 +331,9 @@ class Bridge:
         if frame is not None and not _appeared(patterns, frame):
             run.cancel()
             raise _damaged(patterns, frame)
-        sure = min((each.value for each in event.confidences), default=None)
-        return Landed(frame, event.done, event.of, pace.eta_s(event.done, event.of), event.warnings, sure)
+        least = min(event.confidences, key=lambda each: each.value, default=None)
+        said = (None, "") if least is None else (least.value, reason(least.why, least.value))
+        return Landed(frame, event.done, event.of, pace.eta_s(event.done, event.of), event.warnings, *said)
 
     def _answer_calls(self) -> None:
         """Calls that came while a shot is run; orders cannot come."""

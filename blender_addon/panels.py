@@ -117,6 +117,8 @@ def _draw_last(layout, run, width):
         row.label(text="Look at", icon="VIEWZOOM")
         for frame in doubtful:
             row.operator("matanyone.key_jump", text=str(frame)).frame = frame
+        for said in plan.told_reasons(doubtful, run.reasons):
+            lines(layout, said, "BLANK1", width)
 
 
 class _Masks(_Panel):

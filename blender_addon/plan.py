@@ -772,6 +772,15 @@ def doubtful(sure: dict[int, float], most: int = 3) -> tuple[int, ...]:
     return tuple(sorted((frame for frame in sure if sure[frame] < DOUBTFUL), key=lambda frame: sure[frame])[:most])
 
 
+def told_reasons(frames: Iterable[int], reasons: Mapping[int, str]) -> tuple[str, ...]:
+    """Return why to look at these frames, a line for each reason: '1003, 1007: The edge is wide and grey.'"""
+    told: dict[str, list[int]] = {}
+    for frame in frames:
+        if reasons.get(frame):
+            told.setdefault(reasons[frame], []).append(frame)
+    return tuple(f"{tell_frames(there)}: {words}" for words, there in told.items())
+
+
 def fault_in(log: str) -> str:
     """Return the line of a program's output that tells why it failed: Python's last exception, else the end."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]

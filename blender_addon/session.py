@@ -64,6 +64,8 @@ class Run:
     warnings: list[str] = field(default_factory=list)
     sure: dict[int, float] = field(default_factory=dict)
     """For each frame, how far its alphas can be trusted."""
+    reasons: dict[int, str] = field(default_factory=dict)
+    """For each frame, why to look at it, in one sentence."""
     over: Over | None = None
     cancelling: bool = False
     shown: float = 0.0
@@ -399,6 +401,7 @@ def _take(run, event):
             _redraw_plates(run, event.frame)
             if event.confidence is not None:
                 run.sure[event.frame] = event.confidence
+                run.reasons[event.frame] = event.reason
             if time.monotonic() - run.shown > _SHOW_EVERY_S:
                 _show(run, {name: each.with_frames(run.landed) for name, each in run.alphas.items()})
     elif isinstance(event, Over):

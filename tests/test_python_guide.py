@@ -16,6 +16,7 @@ from shots import Shot, make_shot, read_image
 from matanyone_engine import errors, matte
 from matanyone_engine.jobs.masks import KeyMask
 from matanyone_engine.jobs.one_call import job_of_call
+from matanyone_engine.matting.confidence import DOUBTFUL
 
 ROOT = Path(__file__).resolve().parents[1]
 GUIDE = (ROOT / "docs" / "python.md").read_text()
@@ -90,6 +91,9 @@ def test_called_again_it_leaves_finished_alphas_alone_and_says_the_same(shot: Sh
     assert first.alphas == again.alphas
     assert first.record.is_file()
     assert first.confidences == pytest.approx(again.confidences, abs=1e-3)
+    assert first.reasons == again.reasons
+    doubtful = {frame for frame, sure in first.confidences.items() if sure < DOUBTFUL}
+    assert doubtful <= set(first.reasons)
     assert {frame: files[0].stat().st_mtime_ns for frame, files in again.alphas.items()} == times
     assert heard
 

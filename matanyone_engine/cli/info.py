@@ -10,6 +10,7 @@ from pathlib import Path
 
 from matanyone_engine.media.file_info import PartFacts, read_facts
 from matanyone_engine.media.headers import SOFTWARE
+from matanyone_engine.wire.reasons import REASONS
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -36,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
         _show(_header(part))
     if facts.provenance:
         print(f"\nmade by {SOFTWARE}")
-        _show(facts.provenance)
+        _show({name: _in_words(name, value) for name, value in facts.provenance.items()})
     else:
         print(f"\nThis file was not made by {SOFTWARE}, or its header was lost on the way.")
 
@@ -58,6 +59,11 @@ def _header(part: PartFacts) -> dict[str, str]:
         **part.attributes,
     }
     return {name: value for name, value in shown.items() if value}
+
+
+def _in_words(name: str, value: str) -> str:
+    """Return what is printed of an attribute: a code of a reason has its sentence beside it."""
+    return f"{value}: {REASONS[value]}" if name == "confidenceWhy" and value in REASONS else value
 
 
 def _show(said: dict[str, str]) -> None:

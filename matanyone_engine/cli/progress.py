@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -12,13 +12,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 
 from matanyone_engine.cli.plain_console import PlainConsole
 from matanyone_engine.jobs.run_events import FrameDone, HandFixed, Looking, StepDone, Unchanged
-from matanyone_engine.matting.confidence import DOUBTFUL
+from matanyone_engine.matting.confidence import DOUBTFUL, Confidence
 from matanyone_engine.media.sequence import describe_frames
 from matanyone_engine.wire import messages as say
+from matanyone_engine.wire.reasons import reason
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # of typing since Python 3.11
 
+Told = Confidence | say.ObjectConfidence
+"""How far an alpha can be trusted, and why: of a job in this process, or in an engine."""
 _HEARTBEAT = 10.0
 """Seconds between lines of progress where there is no terminal to draw a bar on."""
 
@@ -66,8 +69,8 @@ class MatteProgress(FrameProgress):
         self._warned: dict[str, list[int]] = {}
         self._held: list[int] = []
         self._windows: list[tuple[int, int, int, int]] = []
-        self._sure: dict[int, float] = {}
-        """For each frame the confidence of its least sure object."""
+        self._sure: dict[int, Told] = {}
+        """For each frame what is said of its least sure object."""
 
     def show(self, event: StepDone | say.Progress) -> None:
         """Show that a step is done. If it made an alpha, that is on disk."""
@@ -78,7 +81,7 @@ class MatteProgress(FrameProgress):
         if isinstance(event, Unchanged):
             self.unchanged = event.frames
             for frame, said in event.lines.items():
-                self._heed(frame, said.warnings, [each.value for each in said.confidence.values()])
+                self._heed(frame, said.warnings, list(said.confidence.values()))
             return
         if isinstance(event, HandFixed):
             count, frames = len(event.frames), describe_frames(event.frames)
@@ -108,12 +111,12 @@ class MatteProgress(FrameProgress):
         if self._due(now):
             self._console.print(f"read    {done} of {of} files, to find out what has changed")
 
-    def _heed(self, frame: int, warnings: Sequence[str], sure: Sequence[float]) -> None:
+    def _heed(self, frame: int, warnings: Sequence[str], sure: Sequence[Told]) -> None:
         """Remember what an artist should look at."""
         for warning in warnings:
             self._warned.setdefault(warning, []).append(frame)
         if sure:
-            self._sure[frame] = min(sure)
+            self._sure[frame] = min(sure, key=lambda each: each.value)
 
     def _note(self, held: bool, window: tuple[int, int, int, int] | None, frame: int) -> None:
         if held:
@@ -135,21 +138,29 @@ class MatteProgress(FrameProgress):
             )
         for warning, frames in self._warned.items():
             self._console.print(f"check   {warning} ({describe_frames(frames)})")
-        doubtful = sorted(frame for frame, sure in self._sure.items() if sure < DOUBTFUL)
+        doubtful = sorted(frame for frame, sure in self._sure.items() if sure.value < DOUBTFUL)
         if doubtful:
-            worst = min(doubtful, key=lambda frame: self._sure[frame])
+            worst = min(doubtful, key=lambda frame: self._sure[frame].value)
             self._console.print(
                 f"doubt   {len(doubtful)} of {len(self._sure)} frames have a low confidence: "
                 f"{describe_frames(doubtful)}. "
-                f"The lowest is {self._sure[worst]:.2f}, on frame {worst}."
+                f"The lowest is {self._sure[worst].value:.2f}, on frame {worst}."
             )
+            for why, frames in reasons_of({frame: self._sure[frame] for frame in doubtful}).items():
+                self._console.print(f"        {why} ({describe_frames(frames)})")
 
 
-def _sure(event: FrameDone | say.Progress) -> list[float]:
-    """Return the confidence of each object."""
-    if isinstance(event, say.Progress):
-        return [each.value for each in event.confidences]
-    return [each.value for each in event.confidences.values()]
+def reasons_of(doubtful: Mapping[int, Told]) -> dict[str, list[int]]:
+    """Return the frames of each reason to doubt, the one with most frames first."""
+    found: dict[str, list[int]] = {}
+    for frame, sure in sorted(doubtful.items()):
+        found.setdefault(reason(sure.why, sure.value), []).append(frame)
+    return dict(sorted(found.items(), key=lambda each: -len(each[1])))
+
+
+def _sure(event: FrameDone | say.Progress) -> list[Told]:
+    """Return what is said of each object."""
+    return list(event.confidences if isinstance(event, say.Progress) else event.confidences.values())
 
 
 def _how(event: FrameDone | say.Progress) -> tuple[bool, tuple[int, int, int, int] | None]:

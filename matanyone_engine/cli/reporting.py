@@ -24,11 +24,14 @@ from typing import Any, TextIO
 
 from matanyone_engine.cli.exit_codes import DOUBTFUL, INTERRUPTED, OK, OUT_OF_MEMORY, exit_code
 from matanyone_engine.cli.lost_reader import silence
+from matanyone_engine.cli.progress import Told
 from matanyone_engine.errors import EngineError, Interrupted, OutputError
 from matanyone_engine.jobs.run_events import FrameDone, HandFixed, StepDone, Unchanged
+from matanyone_engine.matting.confidence import SURE
 from matanyone_engine.media.sequence import describe_frames
 from matanyone_engine.runs.frame_record import is_suspicious
 from matanyone_engine.wire import messages as say
+from matanyone_engine.wire.reasons import reason
 
 HEARTBEAT_S = 10.0
 """A job that says nothing for much longer hangs."""
@@ -76,10 +79,10 @@ class Reporter:
             return
         self._at = {"frame": event.frame, "done": event.done, "of": event.of}
         if isinstance(event, FrameDone):
-            sure = [each.value for each in event.confidences.values()]
+            sure: list[Told] = list(event.confidences.values())
             self._frame([str(path) for path in event.paths], event.warnings, sure, event.report.held)
         elif isinstance(event, say.Progress) and event.path:
-            sure = [each.value for each in event.confidences]
+            sure = list(event.confidences)
             self._frame([event.path], event.warnings, sure, event.held)
         else:
             self._say("step", self._at)
@@ -121,13 +124,15 @@ class Reporter:
             stop.set()
             thread.join()
 
-    def _frame(self, files: list[str], warnings: Sequence[str], sure: Sequence[float], held: bool) -> None:
+    def _frame(self, files: list[str], warnings: Sequence[str], sure: Sequence[Told], held: bool) -> None:
         self.written += 1
-        doubted = is_suspicious(warnings, sure)
+        doubted = is_suspicious(warnings, [each.value for each in sure])
         if doubted:
             self.suspicious.append(self._at["frame"])
         about = {**self._at, "state": "suspicious" if doubted else "done", "files": files, "warnings": list(warnings)}
-        self._say("frame", {**about, "confidence": round(min(sure, default=1.0), 3), "held": held})
+        least = min(sure, key=lambda each: each.value, default=SURE)
+        why = {"why": least.why, "reason": reason(least.why, least.value)}
+        self._say("frame", {**about, "confidence": round(least.value, 3), **why, "held": held})
 
     # -------------------------------------------------------------------------------------------------- lines
 

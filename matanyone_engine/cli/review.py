@@ -20,6 +20,7 @@ from matanyone_engine.review.movie import check_movie, write_movie
 from matanyone_engine.review.page import page
 from matanyone_engine.review.publish import publish_facts, write_publish_file
 from matanyone_engine.review.review import Review, RunFiles, find_run, look_through
+from matanyone_engine.wire.reasons import reason
 
 MOST_PICTURES = 60
 """The most frames that are shown large; they make a page of some 20 MB."""
@@ -143,10 +144,9 @@ def _tell(console: Console, review: Review, found: RunFiles) -> None:
         console.print(f"check   {words} ({describe_frames(frames)})")
     for stretch in review.stretches[:5]:
         where = describe_frames(range(stretch.first, stretch.last + 1))
-        why = f" ({stretch.why})" if stretch.why else ""
         console.print(
             f"doubt   {stretch.object} {where}: the lowest confidence is {stretch.confidence:.2f}, on "
-            f"{stretch.worst}{why}"
+            f"{stretch.worst}. {reason(stretch.why, stretch.confidence)}"
         )
     if len(review.stretches) > 5:
         console.print(f"        and {len(review.stretches) - 5} more")

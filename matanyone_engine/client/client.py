@@ -43,6 +43,8 @@ class ReceivedAlpha:
     region: Optional[tuple[int, int, int, int]] = None
     confidence: Optional[float] = None
     """As in messages.Result."""
+    why: str = ""
+    """As in messages.Result: reason() of wire/reasons.py makes a sentence of it."""
 
 
 class EngineClient:
@@ -282,7 +284,7 @@ class ClientSession:
 def _alpha(arrived: Arrived) -> ReceivedAlpha:
     result = arrived.message
     assert isinstance(result, say.Result)
-    said = result.warnings, result.held, result.region, result.confidence
+    said = result.warnings, result.held, result.region, result.confidence, result.why
     return ReceivedAlpha(result.frame, arrived.payloads[0], arrived.data[0], *said)
 
 

@@ -531,9 +531,8 @@ class Engine:
         if earlier is not None and earlier.checksum != checksum:
             warnings = (*warnings, "it differs from the answer that was given before the engine restarted")
         line = JournalLine(order.seq, order.frame, order.digest, checksum, done.mask_sha256, done.place)
-        result = say.Result(
-            order.session, order.seq, order.frame, warnings, *_said(done.report), confidence=done.confidence.value
-        )
+        said = (*_said(done.report), done.confidence.value, done.confidence.why)
+        result = say.Result(order.session, order.seq, order.frame, warnings, *said)
         folder.put_result(line, payload, data, result)
         self._recent.put(order.session, order.seq, (result, payload, data))
         return order.snapshot and self._put_snapshot(folder, order, done.after)

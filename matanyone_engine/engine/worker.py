@@ -25,7 +25,7 @@ from matanyone_engine.jobs.job import MattePlan
 from matanyone_engine.jobs.provenance import describe_confidence, describe_frame, describe_making
 from matanyone_engine.jobs.run import run_matte
 from matanyone_engine.jobs.run_events import RunEvent
-from matanyone_engine.matting.confidence import SURE, Confidence, confidence
+from matanyone_engine.matting.confidence import SURE, Confidence, confidence, without_guide
 from matanyone_engine.matting.frame_warnings import suspicions
 from matanyone_engine.matting.inside_outside import NO_CONSTRAINTS, Constraints
 from matanyone_engine.matting.memory_policy import MemoryPolicy
@@ -184,6 +184,7 @@ class Worker:
             live.mask_frame, live.mask_sha256 = frame, decoded.mask_sha256
         report = live.session.report
         sure = SURE if report.signals is None else confidence(report.signals)
+        sure = without_guide(sure) if guide.outvoted else sure
         self.done[ticket] = Done(
             alpha,
             before,

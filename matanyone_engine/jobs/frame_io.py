@@ -174,7 +174,7 @@ class FrameWriter:
                 black=not plate.plate.rgb.any(),
                 alpha=alpha,
                 cut=made.report.cut,
-                outvoted=self._plan.masks.outvoted(frame),
+                outvoted=bool(self._plan.masks.outvoted(frame)),
             )
             paths = self._files(plate, made, alphas)
             said = FrameRecord.of(self._plan.sidecars.record, paths, alphas, warnings, made.confidences)

@@ -177,9 +177,9 @@ class MaskSet:
         found = guide.limits(frame, partial(self._rough, name)) if guide else None
         return own if found is None else with_guide(own, found)
 
-    def outvoted(self, frame: int) -> bool:
-        """Tell whether the guide of some object was not believed on a frame."""
-        return any(frame in guide.outvoted for guide in self.guides.values())
+    def outvoted(self, frame: int) -> frozenset[str]:
+        """Return the objects whose guide was not believed on a frame."""
+        return frozenset(name for name, guide in self.guides.items() if frame in guide.outvoted)
 
     def _guide_on(self, name: str, frame: int) -> ObjectGuide | None:
         """Return the guide that has a say on a frame: on a key frame the key is right, unless the guide made it."""

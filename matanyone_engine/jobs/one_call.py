@@ -20,12 +20,14 @@ from matanyone_engine.jobs.masks import KeyMask, ObjectOptions
 from matanyone_engine.jobs.run import run_matte
 from matanyone_engine.jobs.run_events import FrameDone, StepDone, Unchanged
 from matanyone_engine.jobs.run_identity import is_of, may_resume
+from matanyone_engine.matting.confidence import Confidence
 from matanyone_engine.media.edges import EdgeControls
 from matanyone_engine.media.layouts import SUBJECT, Delivery
 from matanyone_engine.media.output_names import tokens_of
 from matanyone_engine.media.sequence import parse_frames
 from matanyone_engine.model.matanyone import MatAnyone
 from matanyone_engine.model.registry import VettedWeights, load_vetted, require_licence_class
+from matanyone_engine.wire.reasons import reason
 
 MaskPath = str | Path
 MasksOfObject = MaskPath | Mapping[int, MaskPath]
@@ -52,6 +54,8 @@ class MattedShot:
     """For each frame its files: one, or one for each object."""
     confidences: dict[int, float] = field(default_factory=dict)
     """For each frame how far its least certain object can be trusted, 0 to 1."""
+    reasons: dict[int, str] = field(default_factory=dict)
+    """For each frame the reason to look at that object, in one sentence; frames without one are not in it."""
     warnings: dict[int, tuple[str, ...]] = field(default_factory=dict)
     """For each frame what an artist should look at; frames without a warning are not in it."""
 
@@ -197,14 +201,23 @@ def _note(shot: MattedShot, plan: MattePlan, event: StepDone) -> None:
     """Write down what an event says of the files."""
     if isinstance(event, FrameDone):
         shot.alphas[event.frame] = event.paths
-        if event.confidences:
-            shot.confidences[event.frame] = min(each.value for each in event.confidences.values())
+        _note_confidence(shot, event.frame, event.confidences)
         if event.warnings:
             shot.warnings[event.frame] = event.warnings
     elif isinstance(event, Unchanged):
         shot.alphas |= {frame: plan.paths(frame) for frame in event.frames}
         for frame, said in event.lines.items():
-            if said.confidence:
-                shot.confidences[frame] = min(each.value for each in said.confidence.values())
+            _note_confidence(shot, frame, said.confidence)
             if said.warnings:
                 shot.warnings[frame] = said.warnings
+
+
+def _note_confidence(shot: MattedShot, frame: int, told: Mapping[str, Confidence]) -> None:
+    """Write down how far a frame can be trusted, and why."""
+    if not told:
+        return
+    least = min(told.values(), key=lambda each: each.value)
+    shot.confidences[frame] = least.value
+    said = reason(least.why, least.value)
+    if said:
+        shot.reasons[frame] = said

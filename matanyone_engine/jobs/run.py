@@ -34,6 +34,7 @@ from matanyone_engine.jobs.run_account import RunAccount
 from matanyone_engine.jobs.run_events import FrameDone, Looking, RunEvent, StepDone
 from matanyone_engine.jobs.run_identity import content_keys, identity, suited_to
 from matanyone_engine.jobs.threads import beside, take_half_of_the_cores
+from matanyone_engine.matting.confidence import Confidence, without_guide
 from matanyone_engine.matting.content_keys import Names
 from matanyone_engine.matting.options import keywords
 from matanyone_engine.matting.out_of_memory import again_if_out_of_memory
@@ -263,8 +264,16 @@ class _Run:
         if not step.delivers:
             return lambda: _Finished(StepDone(step.frame, 0, 0), live)
         parts = self._runner.parts(step.frame)
-        made = AlphasOfStep(parts, self._runner.report(step.frame), self._runner.confidences(step.frame))
+        made = AlphasOfStep(parts, self._runner.report(step.frame), self._confidences(step.frame))
         return partial(self._written, plate, made, live)
+
+    def _confidences(self, frame: int) -> dict[str, Confidence]:
+        """Return how far each object's alpha can be trusted, and where its guide was left out."""
+        outvoted = self._plan.masks.outvoted(frame)
+        return {
+            name: without_guide(sure) if name in outvoted else sure
+            for name, sure in self._runner.confidences(frame).items()
+        }
 
     def _written(self, plate: PlateOfStep, made: AlphasOfStep, live: tuple[PassState, ...]) -> _Finished:
         event, said = self._writer.write(plate, made)

@@ -14,13 +14,15 @@ figures).
 Rules of this file:
 1. Pure: an alpha and what is known of the frame before in, numbers out. A frame has one confidence, in whatever order
    frames are asked for, since a pass always comes to it from the same frame.
-2. Each signal is mapped on its own and the confidence is their product, so that it can be said why it is low.
+2. Each signal is mapped on its own and the confidence is their product, so that it can be said why it is low. A guide
+   that has changed a quarter of the alpha or more is named first: the others may be soft by nature.
 3. It says where to look first. It is no measure of error.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -64,7 +66,7 @@ class Confidence:
     value: float
     """0 (look here first) to 1."""
     why: str = ""
-    """The signal that lowers it most; '' where none does by much."""
+    """The reason that an artist should read first, one of REASON_CODES; '' where nothing lowers it by much."""
     signals: Signals | None = None
     """None for what is sure without looking: an object that is not to be there."""
     disagreement: float | None = None
@@ -96,10 +98,16 @@ _MAPPINGS = {
 error (jump, change) is steep: it counts where it is extreme and nowhere else."""
 _LOWERED = 0.9
 """A factor below this is worth naming."""
+_OVERRULED = 0.5
+"""Of the factor of a guide: from here on it is named first."""
 DOUBTFUL = 0.5
 """An artist should look at what is below."""
 EMPTY = "empty"
 """Why, where nothing is to be seen: the object has left, or was lost."""
+OUTVOTED = "outvoted"
+"""Why, where a guide was left out, and the alpha is not doubtful for another reason."""
+REASON_CODES = frozenset({*_MAPPINGS, EMPTY, OUTVOTED, ""})
+"""All that Confidence.why can be; wire/reasons.py has a sentence for each."""
 
 
 def measured(
@@ -156,8 +164,20 @@ def confidence(signals: Signals, disagreement: float | None = None) -> Confidenc
     value = 1.0
     for factor in factors.values():
         value *= factor
-    least = min(factors, key=lambda name: factors[name])
-    return Confidence(round(value, 3), least if factors[least] < _LOWERED else "", signals, disagreement)
+    return Confidence(round(value, 3), _why(factors), signals, disagreement)
+
+
+def _why(factors: Mapping[str, float]) -> str:
+    """Name the signal with the lowest factor; '' where none is low. A guide that halves the confidence comes first."""
+    least = "guide" if factors["guide"] <= _OVERRULED else min(factors, key=lambda name: factors[name])
+    return least if factors[least] < _LOWERED else ""
+
+
+def without_guide(sure: Confidence) -> Confidence:
+    """Return the confidence of an object whose guide was left out on a frame: the reason says so, unless the alpha is
+    doubtful for another one.
+    """
+    return sure if sure.value < DOUBTFUL else replace(sure, why=OUTVOTED)
 
 
 def mixed(forward: Signals, backward: Signals, weight: float) -> Signals:

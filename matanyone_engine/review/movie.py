@@ -27,9 +27,10 @@ from matanyone_engine.matting.confidence import DOUBTFUL
 from matanyone_engine.media.file_info import read_facts
 from matanyone_engine.media.images import frame_rate
 from matanyone_engine.media.thumbnails import Sheet, fitting
-from matanyone_engine.review.review import REASONS, RunFiles, RunPictures, open_plate_of
+from matanyone_engine.review.review import RunFiles, RunPictures, open_plate_of
 from matanyone_engine.runs.frame_record import FrameRecord
 from matanyone_engine.sizes import Resolution
+from matanyone_engine.wire.reasons import reason
 
 _BT709, _LIMITED_RANGE = 1, 1
 """FFmpeg's numbers for primaries, transfer and matrix of BT.709, and for the range of video."""
@@ -227,6 +228,6 @@ def _confidence(said: FrameRecord) -> tuple[str, tuple[int, int, int]]:
     value = told[name].value
     if value >= DOUBTFUL:
         return f"confidence {value:.2f}", _GOOD
-    who = f"{name}, " if len(told) > 1 else ""
-    why = REASONS.get(told[name].why, told[name].why)
+    who = f"{name}: " if len(told) > 1 else ""
+    why = reason(told[name].why, value)
     return f"confidence {value:.2f}  {who}{why}".encode("ascii", "replace").decode(), _BAD

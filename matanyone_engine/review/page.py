@@ -18,7 +18,8 @@ from matanyone_engine.matting.confidence import DOUBTFUL
 from matanyone_engine.media.preview import percent as in_percent
 from matanyone_engine.media.sequence import describe_frames
 from matanyone_engine.review.plots import Axis, confidence_plot, coverage_plot, flicker_plot, heat
-from matanyone_engine.review.review import REASONS, ObjectOnFrame, Pictures, Review, Stretch, Track
+from matanyone_engine.review.review import ObjectOnFrame, Pictures, Review, Stretch, Track
+from matanyone_engine.wire.reasons import REASONS
 from matanyone_engine.wire.text import page_text
 
 _SIGNALS = {
@@ -113,8 +114,7 @@ def _verdict(review: Review) -> str:
     count = len(review.stretches)
     return (
         f"<b>Look at {count} {'stretch' if count == 1 else 'stretches'}</b>, {len(doubtful)} of {len(review.frames)} "
-        f"frames; first at {_jump(worst.worst)}, where {page_text(REASONS.get(worst.why, worst.why))} "
-        f"{_pill(worst.confidence)}"
+        f"frames; first at {_jump(worst.worst)} {_pill(worst.confidence)}. {page_text(_in_words(worst.why))}"
     )
 
 
@@ -217,7 +217,12 @@ def _value(seen: ObjectOnFrame) -> float:
 def _reason(seen: ObjectOnFrame) -> str:
     if seen.confidence is None:
         return f"flicker {in_percent(seen.flicker or 0.0, 2)}"
-    return REASONS.get(seen.why, seen.why) if seen.confidence < _GOOD else "for comparison"
+    return _in_words(seen.why) if seen.confidence < _GOOD else "for comparison"
+
+
+def _in_words(why: str) -> str:
+    """Return the sentence of a reason's code; a code of a newer engine is shown as it is."""
+    return REASONS.get(why, why)
 
 
 def _to_do(review: Review) -> str:
@@ -237,7 +242,7 @@ def _stretch_row(stretch: Stretch) -> str:
     frames = describe_frames(range(stretch.first, stretch.last + 1))
     return (
         f'<tr><td class="n">{frames}<td>{page_text(stretch.object)}<td class="n">{_pill(stretch.confidence)} at '
-        f"{_jump(stretch.worst)}<td>{page_text(REASONS.get(stretch.why, stretch.why))}"
+        f"{_jump(stretch.worst)}<td>{page_text(_in_words(stretch.why))}"
         f"<td>a mask drawn there: the same command with <code>{page_text(key)}</code></tr>"
     )
 

@@ -52,17 +52,6 @@ _JOINED = 2
 """Frames that may lie between two doubtful ones of one stretch."""
 
 ALL_OBJECTS = "all objects"
-REASONS = {
-    "edge": "its edge is wide and grey",
-    "grey": "much of it is half transparent",
-    "jump": "its area changes suddenly",
-    "change": "the network remembers nothing like it",
-    "guide": "the network and the guide disagree",
-    "disagreement": "the results from its two keys disagree",
-    "empty": "its alpha is empty: it has left the frame, or was lost",
-    "": "several small reasons",
-}
-"""What the lowest signal of a confidence means, in the words of an artist."""
 T = TypeVar("T")
 
 

@@ -246,6 +246,8 @@ class Result(Message):
     """x0, y0, x1, y1 in plate pixels: what was computed; outside of it the alpha is 0. null without a region."""
     confidence: Optional[float] = None
     """How far the alpha can be trusted, 0 (look here first) to 1; null from an engine that does not say."""
+    why: str = ""
+    """The reason to look at it, as in confidences of progress."""
 
 
 @dataclass(frozen=True)
@@ -446,8 +448,8 @@ class ObjectConfidence:
     value: float
     """0 (look here first) to 1."""
     why: str = ""
-    """What lowers it most: 'edge', 'grey', 'jump', 'change', 'guide', 'disagreement' or 'empty'; '' where nothing does
-    by much."""
+    """The reason to look at it: 'edge', 'grey', 'jump', 'change', 'guide', 'outvoted', 'disagreement' or 'empty'
+    (docs/confidence.md has a sentence for each); '' where nothing lowers the value by much."""
 
 
 @dataclass(frozen=True)

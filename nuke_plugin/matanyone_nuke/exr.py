@@ -15,8 +15,8 @@ from typing import Dict, Optional, Tuple
 _MAGIC = b"\x76\x2f\x31\x01"
 _MULTIPART = 0x1000
 _MOST_HEADER = 1 << 20
-CONFIDENCE = b"matanyone:confidence"
-"""The engine's attribute: a text."""
+CONFIDENCE, WHY = b"matanyone:confidence", b"matanyone:confidenceWhy"
+"""The engine's attributes, both texts: how far a matte can be trusted, and the code of the reason to look at it."""
 OF_A_RENDER = ("DateTime", "capDate", "nuke/node_hash", "nuke/full_layer_names", "input/ctime", "input/mtime")
 """Attributes that say when and by what a file was written, not what is in it."""
 
@@ -32,12 +32,24 @@ def same_picture(one: bytes, other: bytes) -> bool:
 def confidence_of(path: str) -> Optional[float]:
     """Read how far a matte can be trusted, 0 to 1; None where its header does not say."""
     try:
+        return float(_text_of(path, CONFIDENCE))
+    except ValueError:
+        return None
+
+
+def why_of(path: str) -> str:
+    """Read the code of the reason to look at a matte; '' where its header does not say."""
+    return _text_of(path, WHY)
+
+
+def _text_of(path: str, name: bytes) -> str:
+    """Read a text of a file's header; '' where it is not there."""
+    try:
         with open(path, "rb") as file:
             split = _split(file.read(_MOST_HEADER))
-        said = (split or ({}, b""))[0].get(CONFIDENCE, b"string\0").partition(b"\0")[2]
-        return float(said.decode("ascii")) if said else None
-    except (OSError, ValueError):
-        return None
+    except OSError:
+        return ""
+    return (split or ({}, b""))[0].get(name, b"").partition(b"\0")[2].decode("ascii", "replace")
 
 
 def _split(data: bytes) -> Optional[Tuple[Dict[bytes, bytes], bytes]]:

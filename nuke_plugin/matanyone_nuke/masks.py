@@ -15,7 +15,8 @@ from typing import Any, Tuple
 
 import nuke
 
-from . import export, knobs, plan, shape, stage
+from . import export, exr, knobs, plan, shape, stage
+from .engine.wire.reasons import reason
 from .frames import PlanError, describe_frames, frame_file, parse_frames, with_view
 from .jobs import MaskPlan, plan_mask
 from .scene import look_around
@@ -124,4 +125,11 @@ def next_doubtful(node: Any) -> str:
     here = int(nuke.frame())
     frame = next((each for each in doubtful if each > here), doubtful[0])
     nuke.frame(frame)
-    return "frame %d: confidence %.2f; %d doubtful frames" % (frame, curve[frame], len(doubtful))
+    said = "frame %d: confidence %.2f; %d doubtful frames" % (frame, curve[frame], len(doubtful))
+    return ". ".join(filter(None, (said, _reason(node, frame, curve[frame]))))
+
+
+def _reason(node: Any, frame: int, confidence: float) -> str:
+    """Return in one sentence why to look at a frame; '' where its matte does not say or is gone."""
+    path = frame_file(with_view(node["matte"].getEvaluatedValue() or "", nuke.thisView()), frame)
+    return reason(exr.why_of(path), confidence) if os.path.isfile(path) else ""

@@ -14,6 +14,9 @@ from browser import Browser, browsing, chromium
 from shots import Shot, make_shot
 
 from matanyone_engine.cli.main import main
+from matanyone_engine.matting.confidence import DOUBTFUL
+from matanyone_engine.media.sequence import describe_frames
+from matanyone_engine.wire.reasons import REASONS
 
 
 def frames_of(record: Path) -> dict[str, Any]:
@@ -56,10 +59,17 @@ def test_what_cannot_be_is_refused_before_any_work(shot: Shot, options: list[str
 
 def test_matte_and_info_say_how_sure_they_are(shot: Shot, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(shot.arguments("--out", str(tmp_path / "a.####.exr"))) == 0
-    assert "frames have a low confidence: " in capsys.readouterr().err
-    said = frames_of(tmp_path / "a.matanyone.json")["1003"]["confidence"]["subject"]["value"]
+    told = capsys.readouterr().err
+    assert "frames have a low confidence: " in told
+    lines = {frame: each["confidence"]["subject"] for frame, each in frames_of(tmp_path / "a.matanyone.json").items()}
+    for why in {each["why"] for each in lines.values() if each["value"] < DOUBTFUL}:
+        frames = [int(frame) for frame, each in lines.items() if each["value"] < DOUBTFUL and each["why"] == why]
+        assert f"        {REASONS[why]} ({describe_frames(frames)})\n" in told
+    said = lines["1003"]
     assert main(["info", str(tmp_path / "a.1003.exr")]) == 0
-    assert re.search(rf"  confidence +{said:.3f}\n", capsys.readouterr().out)
+    printed = capsys.readouterr().out
+    assert re.search(rf"  confidence +{said['value']:.3f}\n", printed)
+    assert re.search(rf"  confidenceWhy +{said['why']}: {re.escape(REASONS[said['why']])}\n", printed)
 
 
 # --------------------------------------------------------------------------------------------------- in a real browser

@@ -16,6 +16,8 @@ from shots import Shot, files, make_shot
 from matanyone_engine.cli.main import main
 from matanyone_engine.errors import OutputError
 from matanyone_engine.jobs.delivery import Outputs
+from matanyone_engine.matting.confidence import DOUBTFUL
+from matanyone_engine.wire.reasons import REASONS
 
 
 @pytest.fixture
@@ -130,6 +132,7 @@ def test_each_event_is_a_line_of_json(shot: Shot, capsys: pytest.CaptureFixture[
     assert (said[0]["frames"], said[0]["size"], said[0]["licence"]) == (6, [64, 48], "unknown")
     assert [each["frame"] for each in said[1:-1]] == list(range(1001, 1007))
     assert all(Path(each["files"][0]).is_file() and each["of"] == 6 for each in said[1:-1])
+    assert all(each["reason"] == REASONS[each["why"]] for each in said[1:-1] if each["confidence"] < DOUBTFUL)
     assert (said[-1]["outcome"], said[-1]["written"]) == ("finished", 6)
     assert main(["run", str(file), "--json"]) == 0
     said = events(capsys.readouterr().out)

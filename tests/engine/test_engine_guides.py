@@ -63,15 +63,17 @@ def refusal(code: Code) -> pytest.RaisesExc[WireError]:
 def test_a_guide_per_frame_is_kept_to_and_one_that_leaps_is_outvoted_also_after_a_kill(tmp_path: Path) -> None:
     with running(tmp_path, "--snapshot-every", "2") as engine, engine.client() as client:
         shot = client.open_shot(SIZE, RAW)
-        warned, alphas = set(), {}
+        warned, overruled, alphas = set(), set(), {}
         for alpha in shot.matte(numbers(), plate, mask(), guide=sent, guide_band=BAND):
             warned |= {alpha.frame} if GUIDE_LEAPS in alpha.warnings else set()
+            overruled |= {alpha.frame} if alpha.why == "guide" else set()
             alphas |= pixels([alpha])
             if alpha.frame == FIRST + 4:  # in the middle of the leap
                 engine.kill()
                 engine.start()
         assert alphas == right()
         assert warned == ELSEWHERE
+        assert overruled == GUIDED - ELSEWHERE
         check_refusals(client, shot.session)
 
 

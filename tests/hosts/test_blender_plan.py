@@ -405,6 +405,10 @@ def test_masks_lie_beside_the_output(plan: Any, out: str, folder: str) -> None:
 def test_doubtful_frames_are_pointed_out_the_worst_first(plan: Any) -> None:
     assert plan.doubtful({1: 0.4, 2: 0.9, 3: 0.1, 4: 0.2, 5: 0.3}) == (3, 4, 5)
     assert plan.doubtful({1: 0.5}) == ()
+    assert plan.told_reasons((5, 3, 7, 9), {3: "It is soft.", 5: "It is soft.", 7: "It is gone."}) == (
+        "3, 5: It is soft.",
+        "7: It is gone.",
+    )
 
 
 def test_a_record_tells_what_has_changed(plan: Any, tmp_path: Path) -> None:
@@ -572,7 +576,9 @@ def test_an_order_gives_the_command_lines_alphas(addon: Callable[[str], Any], br
     assert (over.outcome, over.frames, len(prepared)) == ("finished", (1001, 1002, 1003, 1004), 1), over
     landed = [event.frame for event in events if type(event).__name__ == "Landed" and event.frame is not None]
     assert landed == [1001, 1002, 1003, 1004]
-    assert all(0 <= event.confidence <= 1 for event in events if type(event).__name__ == "Landed" and event.frame)
+    there = [event for event in events if type(event).__name__ == "Landed" and event.frame]
+    assert all(0 <= event.confidence <= 1 for event in there)
+    assert all(event.reason.endswith(".") for event in there if event.confidence < 0.5)
     assert main(shot.arguments("--device", "cpu")) == 0
     for frame in landed:
         assert np.array_equal(read_image(shot.folder / "mattes" / f"sh.{frame}.exr"), read_image(shot.alpha(frame)))

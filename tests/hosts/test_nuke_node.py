@@ -11,8 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from nuke_host import FIRST, SQUARE, Host, installed, make_plate
+from shots import write_image
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = ROOT / "nuke_plugin"
@@ -284,8 +286,14 @@ def test_next_doubtful_frame_goes_through_the_doubtful_ones_and_round(host: Host
     assert seen == [1002, 1005, 1002]
     assert node["matanyone_status"].value() == "frame 1002: confidence 0.30; 2 doubtful frames"
     node["doubt_below"].setValue(0.2)
+    matte = Path(node["matte"].getEvaluatedValue() % 1005)
+    matte.parent.mkdir(parents=True, exist_ok=True)
+    write_image(matte, np.zeros((8, 8, 1), np.float32), ("A",), **{"matanyone:confidenceWhy": "guide"})
     host.press(node, "next_doubtful")
     assert host.nuke.frame() == 1005
+    assert node["matanyone_status"].value() == (
+        "frame 1005: confidence 0.10; 1 doubtful frames. The guide and the network disagree: one of them is wrong."
+    )
 
 
 # ------------------------------------------------------------------------------------- scripts of earlier versions

@@ -376,11 +376,14 @@ def test_the_status_line_says_how_long_it_will_take(addon: Any) -> None:
 
 def test_a_mattes_own_confidence_is_read_from_its_header(addon: Any, tmp_path: Path) -> None:
     exr = beside(addon, "exr")
-    write_image(tmp_path / "a.exr", np.zeros((8, 8, 1), np.float32), ("A",), **{"matanyone:confidence": "0.412"})
+    told = {"matanyone:confidence": "0.412", "matanyone:confidenceWhy": "grey"}
+    write_image(tmp_path / "a.exr", np.zeros((8, 8, 1), np.float32), ("A",), **told)
     write_image(tmp_path / "b.exr", np.zeros((8, 8, 1), np.float32), ("A",))
     (tmp_path / "c.exr").write_bytes(b"no picture")
     said = [exr.confidence_of(str(tmp_path / name)) for name in ("a.exr", "b.exr", "c.exr", "none.exr")]
     assert said == [0.412, None, None, None]
+    said = [exr.why_of(str(tmp_path / name)) for name in ("a.exr", "b.exr", "c.exr", "none.exr")]
+    assert said == ["grey", "", "", ""]
 
 
 def test_a_line_of_the_companion_is_the_message_it_was(addon: Any) -> None:

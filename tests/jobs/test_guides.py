@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from shots import HEIGHT, WIDTH, Shot, files, make_shot, read_image, write_image
 
 from matanyone_engine.cli.main import main
 from matanyone_engine.errors import MaskError, SettingError
+from matanyone_engine.jobs import run as jobs_run
 from matanyone_engine.jobs.job import MatteJob, plan_matte
 from matanyone_engine.jobs.masks import KeyMask, ObjectOptions
 from matanyone_engine.jobs.one_call import job_of_call
 from matanyone_engine.jobs.run import run_matte
 from matanyone_engine.jobs.run_events import FrameDone
+from matanyone_engine.matting.confidence import OUTVOTED
 from matanyone_engine.matting.frame_warnings import GUIDE_LEAPS
 from matanyone_engine.matting.inside_outside import KEPT
 from matanyone_engine.media.layouts import SUBJECT, Delivery
@@ -101,9 +104,11 @@ def test_only_what_a_changed_guide_can_reach_is_computed_again(shot: Shot) -> No
     assert np.array_equal(read_image(shot.out / "a.1001.exr"), key)
 
 
-def test_a_guide_that_is_elsewhere_is_left_out_and_said(shot: Shot) -> None:
+def test_a_guide_that_is_elsewhere_is_left_out_and_said(shot: Shot, monkeypatch: pytest.MonkeyPatch) -> None:
     places = [box(6, 20), box(6, 20), box(40, 20), box(40, 20), box(6, 20), box(6, 20)]
     guide = guided(shot, dict(zip(FRAMES, places, strict=True)))
+    # All alphas of the small network are doubtful for other reasons.
+    monkeypatch.setattr(jobs_run, "without_guide", lambda sure: replace(sure, why=OUTVOTED))
     done = run(shot, job(shot, guide))
     assert [frame for frame in FRAMES if GUIDE_LEAPS in done[frame].warnings] == [1003, 1004]
     sparse = guided(shot, dict.fromkeys((1001, 1002, 1005, 1006), places[0]), "sparse")
@@ -112,6 +117,8 @@ def test_a_guide_that_is_elsewhere_is_left_out_and_said(shot: Shot) -> None:
     record = read_record(shot.out / "a.matanyone.json")
     assert record is not None
     assert GUIDE_LEAPS in record.frames[1003].warnings
+    left_out = [frame for frame in FRAMES if record.frames[frame].confidence[SUBJECT].why == OUTVOTED]
+    assert left_out == [1003, 1004]
     assert main(["review", str(shot.out / "a.####.exr"), "--out", str(shot.folder / "review.html")]) == 0
     assert GUIDE_LEAPS in (shot.folder / "review.html").read_text()
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,13 +14,18 @@ from matanyone_engine import MattingSession
 from matanyone_engine.matting.confidence import (
     DOUBTFUL,
     EMPTY,
+    OUTVOTED,
+    REASON_CODES,
     Confidence,
     Signals,
     confidence,
     covered,
     measured,
     mixed,
+    without_guide,
 )
+from matanyone_engine.wire import reasons
+from matanyone_engine.wire.reasons import REASONS, reason
 
 WHOLE = (270, 480)
 CLEAN = disc(*WHOLE, radius=80)[None, None]
@@ -76,6 +82,31 @@ def test_a_subject_that_is_new_all_over_is_doubted_a_little() -> None:
 def test_nothing_to_be_seen_is_not_trusted() -> None:
     gone = judged(torch.zeros_like(CLEAN))
     assert (gone.value, gone.why) == (0.0, EMPTY)
+
+
+def test_a_guide_that_changes_a_quarter_is_named_first() -> None:
+    soft = Signals(0.2, 0.0, 0.2, 0.9)
+    for part, named in ((None, "edge"), (0.2, "edge"), (0.25, "guide"), (0.6, "guide")):
+        assert confidence(replace(soft, guide=part)).why == named
+    assert confidence(Signals(0.2, 0.0, 0.001, guide=0.05)).why == ""
+    assert confidence(Signals(0.2, 0.0, 0.001, guide=0.1)).why == "guide"
+
+
+def test_a_guide_that_was_left_out_is_named_unless_the_alpha_is_doubtful() -> None:
+    for value, why, named in ((0.8, "edge", OUTVOTED), (1.0, "", OUTVOTED), (0.3, "grey", "grey"), (0.0, EMPTY, EMPTY)):
+        assert without_guide(Confidence(value, why)) == Confidence(value, named)
+
+
+def test_each_reason_has_a_sentence() -> None:
+    assert set(REASONS) == REASON_CODES
+    assert all(words[0].isupper() and words.endswith(".") for words in REASONS.values())
+    assert reasons.DOUBTFUL == DOUBTFUL
+    assert reason("edge", 0.9) == REASONS["edge"]
+    assert reason("", 0.4) == REASONS[""]
+    assert reason("", 0.6) == reason("", None) == ""
+    assert reason("of a newer engine", 0.1) == "of a newer engine"
+    text = (Path(__file__).parents[2] / "docs" / "confidence.md").read_text()
+    assert all(f"| `{code}` | {words} |" in text for code, words in REASONS.items() if code)
 
 
 def test_passes_that_disagree_are_doubted() -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A job that is killed over and over comes to the same files, and does nothing twice that it need not do twice.
 
-KILLS in the environment says how many accidents of each kind befall it (default: 1); docs/farm.md says what 30 gave.
+KILLS in the environment says how many accidents of each kind befall it (default: 1).
 """
 
 from __future__ import annotations

@@ -38,8 +38,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "track",
         description="Follows a subject through a shot and writes a rough mask for each frame, a guide for matte "
-        "--guide. The tracker flow needs nothing but this engine. sam2 and edgetam run with weights that you have; the "
-        "makers of this engine have never run their real weights.",
+        "--guide. The tracker flow needs nothing but this engine. sam2 and edgetam run with weights that you have "
+        "or fetch (weights fetch); the makers of this engine have never run their real weights.",
         epilog="Run the same command again to go on with a stopped track. docs/track.md says how good trackers are.",
     )
     parser.add_argument(
@@ -71,7 +71,8 @@ def add_weights(parser: argparse._ActionsContainer, option: str) -> None:
         option,
         type=Path,
         metavar="FOLDER",
-        help="The folder of your own weights of SAM 2 or EdgeTAM, as transformers writes them. Never downloaded.",
+        help="The folder of your own weights of SAM 2 or EdgeTAM, as transformers writes them. Default: those that "
+        "'weights fetch' has put into your data folder. This command downloads nothing.",
     )
 
 

@@ -23,7 +23,7 @@ from matanyone_engine.cli.plain_console import PlainConsole
 from matanyone_engine.cli.subcommands import add_subcommand
 from matanyone_engine.errors import EngineError, Interrupted, LicenceRefused, SettingError, WeightsNotFound
 from matanyone_engine.model.fetch import FetchProgress as Report
-from matanyone_engine.model.fetch import fetch
+from matanyone_engine.model.fetch import fetch, fetch_tracker
 from matanyone_engine.model.install import import_file
 from matanyone_engine.model.licences import LicencePolicy, read_policy
 from matanyone_engine.model.registry import (
@@ -34,6 +34,12 @@ from matanyone_engine.model.registry import (
     locate,
     mismatch,
     vet,
+)
+from matanyone_engine.model.tracker_weights import (
+    TRACKER_WEIGHTS,
+    TrackerWeights,
+    find_tracker_weights,
+    licence_said,
 )
 from matanyone_engine.model.weights_file import measure, refuse_impostor
 
@@ -58,7 +64,7 @@ def _add_list(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 def _add_fetch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = add_subcommand(commands, "fetch", "Downloads a model into your data folder.")
-    parser.add_argument("name", metavar="NAME", help="A model that 'weights list' names.")
+    parser.add_argument("name", metavar="NAME", help="A model or a tracker that 'weights list' names.")
     _add_consent(parser)
     parser.set_defaults(run=run_fetch)
 
@@ -78,7 +84,10 @@ def _add_verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         commands, "verify", "Checks the bytes and the tensors of a model, or of all models on this machine."
     )
     parser.add_argument(
-        "target", nargs="?", metavar="NAME|FILE", help="What to check. Default: every model on this machine."
+        "target",
+        nargs="?",
+        metavar="NAME|FILE",
+        help="What to check. Default: every model on this machine. Trackers are checked when they are fetched.",
     )
     parser.add_argument("--json", action="store_true", help="Print JSON, for programs.")
     parser.set_defaults(run=run_verify)
@@ -103,7 +112,8 @@ def run_list(args: argparse.Namespace) -> None:
     """Print the models, or JSON about them."""
     policy = read_policy()
     if args.json:
-        print(json.dumps([_listed(model, policy) for model in MODELS.values()], indent=2))
+        rows = [_listed(model, policy) for model in MODELS.values()]
+        print(json.dumps([*rows, *(_listed_tracker(each, policy) for each in TRACKER_WEIGHTS.values())], indent=2))
         return
     table = Table("Model", "Licence", "Paid work", "Size", Column("On this machine", overflow="fold"), box=SIMPLE_HEAD)
     missing = [model.name for model in MODELS.values() if not _find(model)]
@@ -111,6 +121,13 @@ def run_list(args: argparse.Namespace) -> None:
         paid = "yes" if model.commercial else "[yellow]no[/]"
         licence = model.licence if policy.allows(model.licence) else f"{model.licence}\n[red]refused by policy[/]"
         table.add_row(f"[bold]{model.name}[/]\n{model.title}", licence, paid, _megabytes(model.size), _place(model))
+    for tracker in TRACKER_WEIGHTS.values():
+        folder = find_tracker_weights(tracker.name)
+        licence = tracker.licence if policy.allows(tracker.licence) else f"{tracker.licence}\n[red]refused by policy[/]"
+        place = escape(str(folder)) if folder else "no"
+        title = f"[bold]{tracker.name}[/]\n{tracker.title}: a tracker, for track"
+        table.add_row(title, licence, "yes", f"about {tracker.size / 1e6:.0f} MB", place)
+        missing += [] if folder else [tracker.name]
     console = PlainConsole()
     console.print(table)
     for name in missing:
@@ -121,6 +138,7 @@ def _listed(model: Model, policy: LicencePolicy) -> dict[str, Any]:
     path = _find(model)
     return {
         "name": model.name,
+        "kind": "model",
         "title": model.title,
         "licence": model.licence,
         "commercial": model.commercial,
@@ -130,6 +148,23 @@ def _listed(model: Model, policy: LicencePolicy) -> dict[str, Any]:
         "bundled": model.bundled is not None,
         "path": str(path) if path else None,
         "allowed": policy.allows(model.licence),
+    }
+
+
+def _listed_tracker(weights: TrackerWeights, policy: LicencePolicy) -> dict[str, Any]:
+    folder = find_tracker_weights(weights.name)
+    return {
+        "name": weights.name,
+        "kind": "tracker",
+        "title": weights.title,
+        "licence": weights.licence,
+        "commercial": weights.commercial,
+        "terms": weights.terms,
+        "size": weights.size,
+        "source": weights.page,
+        "bundled": False,
+        "path": str(folder) if folder else None,
+        "allowed": policy.allows(weights.licence),
     }
 
 
@@ -155,7 +190,10 @@ def _megabytes(size: int) -> str:
 
 
 def run_fetch(args: argparse.Namespace) -> None:
-    """Download a model. Raises FetchError, LicenceRefused, Interrupted."""
+    """Download a model or a tracker's weights. Raises FetchError, LicenceRefused, CheckpointError, Interrupted."""
+    if args.name in TRACKER_WEIGHTS:
+        _fetch_tracker(TRACKER_WEIGHTS[args.name], args)
+        return
     model = _named(args.name)
     if model.bundled:
         print(f"{model.name} is part of the package; there is nothing to fetch.")
@@ -165,16 +203,38 @@ def run_fetch(args: argparse.Namespace) -> None:
         print(f"{model.name} is on this machine already: {present}")
         return
     _agree(model, args.accept_licence)
+    with _stoppable(model.name), _progress(model.name) as report:
+        path = fetch(model, accept_unverified=args.accept_unverified, progress=report)
+    print(f"{model.name} is ready: {path}")
+
+
+def _fetch_tracker(weights: TrackerWeights, args: argparse.Namespace) -> None:
+    """Download the weights of a tracker, of which no checksum is known to us."""
+    present = find_tracker_weights(weights.name)
+    if present:
+        print(f"{weights.name} is on this machine already: {present}")
+        return
+    read_policy().require(weights.licence, weights.name)
+    print(weights.terms)
+    _ask(weights.name, args.accept_licence)
+    with _stoppable(weights.name), _progress(weights.name) as report:
+        folder = fetch_tracker(weights, accept_unverified=args.accept_unverified, progress=report)
+    licence = licence_said(folder)
+    print(f"{weights.name} is ready: {folder}")
+    print(f"Its own page says of the licence: {licence}" if licence else "Its own page says nothing of a licence.")
+
+
+@contextmanager
+def _stoppable(name: str) -> Iterator[None]:
+    """Turn Ctrl-C into an error that says how to go on."""
     try:
-        with _progress(model) as report:
-            path = fetch(model, accept_unverified=args.accept_unverified, progress=report)
+        yield
     except KeyboardInterrupt as interrupt:
         raise Interrupted(
-            expected=f"{model.name} to be downloaded",
+            expected=f"{name} to be downloaded",
             came="a stop by you",
             action="What has arrived is kept. Run the same command again to go on from there.",
         ) from interrupt
-    print(f"{model.name} is ready: {path}")
 
 
 def run_import(args: argparse.Namespace) -> None:
@@ -196,7 +256,7 @@ def _named(name: str) -> Model:
     if name in MODELS:
         return MODELS[name]
     raise SettingError(
-        expected=f"the name of a model: {', '.join(MODELS)}",
+        expected=f"the name of a model: {', '.join(MODELS)}; or, for fetch, of a tracker: {', '.join(TRACKER_WEIGHTS)}",
         came=repr(name),
         action="Choose one of them. Weights of your own need no name: use --model FILE.",
     )
@@ -217,19 +277,24 @@ def _agree(model: Model, accepted: bool) -> None:
     """Show the terms, and go on only if the studio's policy and the user agree. Raises LicenceRefused."""
     read_policy().require(model.licence, model.name)
     print(model.terms)
-    if model.commercial or accepted:
+    _ask(model.name, accepted or model.commercial)
+
+
+def _ask(name: str, accepted: bool) -> None:
+    """Ask for agreement to terms that are on the screen, unless it was given. Raises LicenceRefused."""
+    if accepted:
         return
     if sys.stdin.isatty() and input("Do you agree to these terms? [y/N] ").strip().lower() in {"y", "yes"}:
         return
     raise LicenceRefused(
-        expected=f"your agreement to the terms of {model.name}",
+        expected=f"your agreement to the terms of {name}",
         came="no answer",
         action="If you agree, run the command again with --accept-licence.",
     )
 
 
 @contextmanager
-def _progress(model: Model) -> Iterator[Report]:
+def _progress(name: str) -> Iterator[Report]:
     """Show a progress bar on standard error."""
     columns = (
         TextColumn("{task.description}"),
@@ -239,7 +304,7 @@ def _progress(model: Model) -> Iterator[Report]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=PlainConsole(stderr=True)) as bar:
-        task = bar.add_task(model.name, total=None)
+        task = bar.add_task(name, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 

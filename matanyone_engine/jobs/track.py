@@ -23,7 +23,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from matanyone_engine.errors import BadInput, FrameRangeError, MaskError, SettingError
+from matanyone_engine.errors import BadInput, FrameRangeError, MaskError, SettingError, WeightsNotFound
 from matanyone_engine.jobs.first_mask import planes_of, softened
 from matanyone_engine.jobs.masks import WIDEST_BAND
 from matanyone_engine.jobs.plate_digests import FilesRead, read_digests
@@ -43,7 +43,11 @@ from matanyone_engine.media.plates import PlateSource, open_plate
 from matanyone_engine.media.prompts import Prompts
 from matanyone_engine.media.sequence import OutputPattern, describe_frames, select_frames
 from matanyone_engine.media.views import with_view
+from matanyone_engine.model.licences import read_policy
+from matanyone_engine.model.registry import weights_folders
+from matanyone_engine.model.tracker_weights import TRACKER_WEIGHTS, find_tracker_weights
 from matanyone_engine.model.video_trackers import FAMILIES, NEVER_RUN, VideoTracker
+from matanyone_engine.model.weights_file import CONFIG, WEIGHTS
 from matanyone_engine.sizes import Size
 from matanyone_engine.version import __version__
 
@@ -207,15 +211,17 @@ def open_tracker(name: str, weights: Path | None = None, device: str = "auto") -
 
     Raises SettingError, CheckpointError, DeviceError.
     """
-    check_tracker(name, weights)
-    if name == FLOW:
-        return FlowTracker()
-    assert weights is not None
-    return NetworkTracker(VideoTracker(name, weights, device))
+    folder = check_tracker(name, weights)
+    return FlowTracker() if folder is None else NetworkTracker(VideoTracker(name, folder, device))
 
 
-def check_tracker(name: str, weights: Path | None) -> None:
-    """Raise SettingError for a back end that there is not, or one whose weights nobody named."""
+def check_tracker(name: str, weights: Path | None) -> Path | None:
+    """Return the folder of a back end's weights, which is None for flow: the one that is named, or the one that is on
+    this machine.
+
+    Raises SettingError for a back end that there is not, LicenceRefused for one that the studio's policy does not
+    allow, WeightsNotFound for one whose weights are not here.
+    """
     if name not in TRACKERS:
         raise SettingError(
             expected=f"one of the trackers {', '.join(TRACKERS)}", came=repr(name), action="Choose one of them."
@@ -226,13 +232,20 @@ def check_tracker(name: str, weights: Path | None) -> None:
             came=str(weights),
             action=f"Choose {' or '.join(FAMILIES)}, or leave the weights out.",
         )
-    if name != FLOW and weights is None:
-        raise SettingError(
-            expected=f"the folder of {FAMILIES[name].title}'s weights",
-            came="no folder",
-            action="Name it: --weights FOLDER (docs/track.md says where they are). They are never downloaded. "
-            "The tracker flow needs none.",
+    if name == FLOW:
+        return None
+    if weights is not None:
+        return weights
+    published = TRACKER_WEIGHTS[name]
+    read_policy().require(published.licence, name)
+    folder = find_tracker_weights(name)
+    if folder is None:
+        raise WeightsNotFound(
+            expected=f"the weights of {FAMILIES[name].title} on this machine",
+            came=f"no folder {name} with {CONFIG} and {WEIGHTS} in {', '.join(map(str, weights_folders()))}",
+            action=f"Run: matanyone-engine weights fetch {name}; or {published.by_hand}. The tracker flow needs none.",
         )
+    return folder
 
 
 # ---------------------------------------------------------------------------------------------------- planning

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Downloads one weights file. This is the only module that opens a network connection, and only the command 'weights
+"""Downloads weights. This is the only module that opens a network connection, and only the command 'weights
 fetch' calls it.
 
 Rules of this file:
@@ -25,7 +25,8 @@ from typing import Literal
 from matanyone_engine.errors import FetchError
 from matanyone_engine.model.install import destination, examine
 from matanyone_engine.model.registry import Model
-from matanyone_engine.model.weights_file import HEAD_BYTES, impostor_kind, put_in_place, writing
+from matanyone_engine.model.tracker_weights import README, TrackerWeights, check_config, check_weights
+from matanyone_engine.model.weights_file import CONFIG, HEAD_BYTES, WEIGHTS, impostor_kind, put_in_place, writing
 
 MOST_BYTES = 2 << 30
 """No weights file we know comes near it."""
@@ -35,6 +36,9 @@ TIMEOUT = 30.0
 
 _BLOCK = 1 << 18
 _BY_HAND = "or download it on another machine and run: matanyone-engine weights import FILE"
+
+_ABOUT_TEXT = 1 << 18
+"""Bytes that a config.json or a README.md may have half of."""
 
 FetchProgress = Callable[[int, int | None], None]
 """Called with the bytes that are there, and their number when complete if that is known."""
@@ -66,6 +70,50 @@ def fetch(model: Model, *, accept_unverified: bool, progress: FetchProgress | No
     put_in_place(part, target, receipt)
     discard(part)
     return target
+
+
+def fetch_tracker(weights: TrackerWeights, *, accept_unverified: bool, progress: FetchProgress | None = None) -> Path:
+    """Download the weights of a tracker into the user's folder and check them. Returns the folder.
+
+    The network's file is put there last, so that `track` finds a whole folder or none. Raises FetchError, OutputError;
+    CheckpointError for what is no such tracker, and without accept_unverified for bytes that nobody has vouched for,
+    which are kept as a .part.
+    """
+    try:
+        part = _brought(weights, CONFIG, _ABOUT_TEXT)
+        check_config(weights, part)
+        _put(part, weights.folder / CONFIG)
+        _bring_readme(weights)
+        part = _brought(weights, WEIGHTS, weights.size, progress)
+    except FetchError as error:
+        action = error.action.replace(_BY_HAND, f"or {weights.by_hand}")
+        raise FetchError(expected=error.expected, came=error.came, action=action) from error
+    put_in_place(part, weights.folder / WEIGHTS, check_weights(weights, part, accept_unverified=accept_unverified))
+    discard(part)
+    return weights.folder
+
+
+def _brought(weights: TrackerWeights, name: str, about: int, progress: FetchProgress | None = None) -> Path:
+    """Download one file of a tracker as a .part; return that. Raises FetchError, OutputError."""
+    part = weights.folder / f"{name}.part"
+    download(weights.source(name), part, about=about, progress=progress)
+    return part
+
+
+def _bring_readme(weights: TrackerWeights) -> None:
+    """Download the page that names the licence; where there is none, the folder says nothing of its licence."""
+    try:
+        part = _brought(weights, README, _ABOUT_TEXT)
+    except FetchError:
+        return
+    _put(part, weights.folder / README)
+
+
+def _put(part: Path, target: Path) -> None:
+    """Give a complete text its name. Raises OutputError."""
+    with writing(target):
+        part.replace(target)
+        discard(part)
 
 
 def download(url: str, part: Path, *, about: int, progress: FetchProgress | None = None) -> None:
@@ -211,8 +259,7 @@ def _refuse_page(response: HTTPResponse, block: bytes, url: str) -> None:
         raise FetchError(
             expected=f"the weights at {url}",
             came=kind,
-            action="A proxy or a sign-in page may stand in between: open the address in a browser, download it there "
-            "and run: matanyone-engine weights import FILE",
+            action=f"A proxy or a sign-in page may stand in between: look at the address in a browser, {_BY_HAND}",
         )
 
 

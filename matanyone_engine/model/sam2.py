@@ -24,9 +24,7 @@ from torch import Tensor
 from matanyone_engine.errors import CheckpointError, SettingError
 from matanyone_engine.model.device import choose_device
 from matanyone_engine.model.matanyone import IMAGE_MEAN, IMAGE_STD
-from matanyone_engine.model.weights_file import measure
-
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+from matanyone_engine.model.weights_file import CONFIG, WEIGHTS, measure
 
 Refused = Callable[[str], CheckpointError]
 """Makes the error for a folder of weights, from what it holds instead."""
@@ -130,7 +128,7 @@ def unreadable(title: str, folder: Path, option: str, came: str) -> CheckpointEr
     return CheckpointError(
         expected=f"{title}'s {CONFIG} and {WEIGHTS}, as transformers writes them, in {str(folder)!r}",
         came=came,
-        action=f"Name the folder of {option}. They are never downloaded.",
+        action=f"Name the folder of {option}.",
     )
 
 

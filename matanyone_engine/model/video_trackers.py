@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs SAM 2 for video (Ravi et al., arXiv:2408.00714) and EdgeTAM (Zhou et al., arXiv:2501.07256) as trackers.
 
-The networks are those of the package transformers; the weights are a folder that the user gives, in that package's
-format (config.json, model.safetensors). Nothing is ever downloaded, and nothing that is pickled is opened.
+The networks are those of the package transformers; the weights are a folder in that package's format (config.json,
+model.safetensors), which the user names or tracker_weights.py finds. Nothing is downloaded here, and nothing that is
+pickled is opened.
 
 Nobody of this project has run the published weights: the tests use tiny networks of random weights, which show that
 frames, prompts and memory go where transformers' own loop puts them, and nothing of how well these trackers follow.
@@ -26,6 +27,7 @@ from torch import Tensor
 from matanyone_engine.errors import SettingError
 from matanyone_engine.model.device import choose_device
 from matanyone_engine.model.sam2 import Refused, check_folder, load_weights, named, stretched, unreadable
+from matanyone_engine.model.tracker_weights import README, TRACKER_WEIGHTS, licence_said
 
 NEVER_RUN = (
     "Real weights of this tracker were never run by the makers of this engine: look at the guide before you use it."
@@ -48,10 +50,11 @@ class TrackerFamily(NamedTuple):
     """Of the published weights."""
 
 
+_SAM2, _EDGETAM = TRACKER_WEIGHTS["sam2"], TRACKER_WEIGHTS["edgetam"]
 FAMILIES = {
-    "sam2": TrackerFamily("SAM 2", "Sam2VideoModel", "Sam2VideoInferenceSession", "sam2_video", "Apache-2.0"),
+    "sam2": TrackerFamily("SAM 2", "Sam2VideoModel", "Sam2VideoInferenceSession", _SAM2.kind, _SAM2.licence),
     "edgetam": TrackerFamily(
-        "EdgeTAM", "EdgeTamVideoModel", "EdgeTamVideoInferenceSession", "edgetam_video", "Apache-2.0"
+        "EdgeTAM", "EdgeTamVideoModel", "EdgeTamVideoInferenceSession", _EDGETAM.kind, _EDGETAM.licence
     ),
 }
 """The trackers by the names that commands take."""
@@ -143,13 +146,10 @@ class VideoTracker:
 
 
 def licence_of(folder: Path, family: TrackerFamily) -> str:
-    """Return what a folder of weights says of its licence: the line 'license:' at the head of its README.md."""
-    readme = folder / "README.md"
-    if readme.is_file():
-        for line in readme.read_text(encoding="utf-8", errors="replace").splitlines()[:40]:
-            name, colon, said = line.partition(":")
-            if colon and name.strip().lower() in ("license", "licence") and said.strip():
-                return f"{said.strip()[:60]} (README.md of the weights)"
+    """Return what a folder of weights says of its licence."""
+    said = licence_said(folder)
+    if said:
+        return f"{said} ({README} of the weights)"
     return f"not said by the folder; the published weights of {family.title} are under {family.licence}"
 
 

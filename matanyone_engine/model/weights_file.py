@@ -26,6 +26,9 @@ from matanyone_engine.errors import CheckpointError, OutputError
 SUFFIXES = (".safetensors", ".pth")
 """Kinds of weights file, the preferred one first."""
 
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+"""Files of a network in the format of the package transformers, which is a folder."""
+
 HEAD_BYTES = 1024
 """How much of a file's beginning tells an impostor."""
 

@@ -117,17 +117,22 @@ def test_matte_tracks_first_and_takes_what_it_finds_as_the_guide(
     ("words", "said"),
     [
         (["--track-out", "g.####.exr"], "--track with --track-out"),
-        (["--track", "sam2"], "the folder of SAM 2's weights"),
+        (["--track", "sam2"], "weights fetch sam2"),
         (["--track", "flow", "--guide", "g.####.exr"], "--track or --guide"),
         (["--track", "flow", "--mask", "b=mask.exr"], "one mask of one object in one view"),
     ],
 )
 def test_matte_refuses_a_track_that_cannot_be(
-    plate: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+    plate: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    said: str,
 ) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     mask = tracked.write_mask(tmp_path)
-    assert (
-        main(["matte", plate, "--mask", f"{mask}@{FIRST}", "--out", str(tmp_path / "out" / "a.####.exr"), *words]) == 2
-    )
+    command = ["matte", plate, "--mask", f"{mask}@{FIRST}", "--out", str(tmp_path / "out" / "a.####.exr"), *words]
+    assert main(command) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

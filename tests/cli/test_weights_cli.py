@@ -5,18 +5,31 @@ import argparse
 import hashlib
 import io
 import json
+import re
 import shutil
 import threading
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from matanyone_engine.cli import weights
-from matanyone_engine.errors import CheckpointError, Interrupted, LicenceRefused, SettingError, WeightsNotFound
+from matanyone_engine.errors import (
+    CheckpointError,
+    FetchError,
+    Interrupted,
+    LicenceRefused,
+    SettingError,
+    WeightsNotFound,
+)
+from matanyone_engine.jobs.track import check_tracker
 from matanyone_engine.model import MINI, MatAnyone, save_checkpoint
 from matanyone_engine.model.licences import ALLOWED_VARIABLE
 from matanyone_engine.model.registry import FOLDERS_VARIABLE, MODELS, Model, user_weights_folder
+from matanyone_engine.model.tracker_weights import TRACKER_WEIGHTS
 from matanyone_engine.model.weights_file import Fingerprint
 
 
@@ -212,3 +225,87 @@ def test_verify_of_a_cut_file_and_of_no_file(home, file):
         run("verify", cut)
     with pytest.raises(WeightsNotFound):
         run("verify", "matanyone")
+
+
+# trackers -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tracker(tmp_path, monkeypatch):
+    """What a server on this machine publishes as SAM 2: no network, but files of the right kind."""
+    files = tmp_path / "published" / "resolve" / "main"
+    files.mkdir(parents=True)
+    (files / "config.json").write_text('{"model_type": "sam2_video"}')
+    (files / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
+    save_file({"a": np.arange(6.0)}, files / "model.safetensors")
+    server = QuietServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(tmp_path)))
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    page = f"http://127.0.0.1:{server.server_port}/published"
+    monkeypatch.setitem(TRACKER_WEIGHTS, "sam2", replace(TRACKER_WEIGHTS["sam2"], page=page, size=500))
+    yield files
+    server.shutdown()
+    server.server_close()
+
+
+def test_weights_of_a_tracker_are_fetched_after_a_look_at_their_checksum_and_found_by_track(tracker, capsys):
+    with pytest.raises(LicenceRefused, match="--accept-licence"):
+        run("fetch", "sam2")
+    assert "it knows no checksum of them" in capsys.readouterr().out
+    assert not user_weights_folder().exists()
+    sha256 = hashlib.sha256((tracker / "model.safetensors").read_bytes()).hexdigest()
+    with pytest.raises(CheckpointError, match=f"this engine knows none of it.*{sha256}.*--accept-unverified"):
+        run("fetch", "sam2", "--accept-licence")
+    with pytest.raises(WeightsNotFound, match="weights fetch sam2"):
+        check_tracker("sam2", None)
+    run("fetch", "sam2", "--accept-licence", "--accept-unverified")
+    assert "says of the licence: apache-2.0" in capsys.readouterr().out
+    folder = check_tracker("sam2", None)
+    assert folder == user_weights_folder() / "sam2"
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "README.md",
+        "config.json",
+        "model.safetensors",
+        "model.safetensors.receipt.json",
+    ]
+    assert (folder / "model.safetensors").read_bytes() == (tracker / "model.safetensors").read_bytes()
+    run("fetch", "sam2")
+    assert "on this machine already" in capsys.readouterr().out
+    run("list", "--json")
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert (rows["sam2"]["kind"], rows["sam2"]["path"], rows["edgetam"]["path"]) == ("tracker", str(folder), None)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("config.json", b'{"model_type": "bert"}', "sam2_video.*bert"),
+        ("config.json", b"<!doctype html>", "web page"),
+        ("model.safetensors", b"version https://git-lfs.github.com/spec/v1", "LFS"),
+        ("model.safetensors", b"cut" * 9, "a whole safetensors file"),
+    ],
+)
+def test_what_is_no_tracker_is_refused_whatever_the_user_accepts(tracker, name, content, words):
+    (tracker / name).write_bytes(content)
+    with pytest.raises((CheckpointError, FetchError), match=words):
+        run("fetch", "sam2", "--accept-licence", "--accept-unverified")
+    with pytest.raises(WeightsNotFound):
+        check_tracker("sam2", None)
+
+
+def test_without_a_network_the_way_by_hand_is_told_and_works(tracker, monkeypatch):
+    gone = replace(TRACKER_WEIGHTS["sam2"], page="http://127.0.0.1:9/published")
+    monkeypatch.setitem(TRACKER_WEIGHTS, "sam2", gone)
+    told = "without a network: get config.json, README.md and model.safetensors from http://127.0.0.1:9/published"
+    with pytest.raises(FetchError, match=f"{re.escape(told)}.*put them into {re.escape(str(gone.folder))}") as error:
+        run("fetch", "sam2", "--accept-licence")
+    assert "weights import" not in str(error.value)
+    shutil.copytree(tracker, gone.folder, dirs_exist_ok=True)
+    assert check_tracker("sam2", None) == gone.folder
+
+
+def test_a_policy_holds_for_trackers_that_are_found(tracker, monkeypatch):
+    monkeypatch.setenv(ALLOWED_VARIABLE, "MIT")
+    for ask in (lambda: run("fetch", "sam2", "--accept-licence"), lambda: check_tracker("sam2", None)):
+        with pytest.raises(LicenceRefused, match=ALLOWED_VARIABLE):
+            ask()
+    assert check_tracker("sam2", tracker) == tracker

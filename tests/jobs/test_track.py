@@ -153,8 +153,6 @@ def test_what_cannot_be_tracked_is_refused_before_any_work(
     ("name", "weights", "words"),
     [
         ("flow", Path(), "no weights for the tracker flow"),
-        ("sam2", None, "the folder of SAM 2's weights"),
-        ("edgetam", None, "the folder of EdgeTAM's weights"),
         ("magic", None, "one of the trackers flow, sam2, edgetam"),
     ],
 )

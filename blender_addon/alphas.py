@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reads the engine's alphas for the screen, on a thread of its own: Blender never waits for a file. No bpy.
 
-    reader.ask(path)            what is known of this file now; what is not known is read, the last file asked for first
+    reader.ask(path, name)      what is known of an object's alpha now; else it is read, the last one asked for first
     reader.look_again(path)     it was written anew: look at once
     reader.news()               whether something new has come since this was asked last
 
@@ -11,16 +11,18 @@ lines, half or float, uncompressed or ZIP; of others nothing is shown.
 
 from __future__ import annotations
 
+import json
 import struct
 import threading
 import time
 import zlib
 from collections import OrderedDict
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .exr import MAGIC, header_of
+from .exr import MAGIC, channel_list, channels_by_object, header_of
 
 WIDEST = 2048
 """Pixels across: larger pictures are averaged down."""
@@ -32,7 +34,7 @@ _KINDS = {1: "<f2", 2: "<f4"}
 """EXR's pixel types, and numpy's types for them."""
 _LINES = {0: 1, 2: 1, 3: 16}
 """How many scan lines a chunk holds with each compression that is read: none, ZIPS, ZIP."""
-UNREADABLE = (OSError, ValueError, KeyError, IndexError, struct.error, zlib.error)
+UNREADABLE = (OSError, ValueError, KeyError, IndexError, StopIteration, struct.error, zlib.error)
 """The errors of reading a file that is no alpha of the engine's, or is cut short."""
 
 
@@ -53,23 +55,31 @@ class _Known:
     picture: Picture | None
 
 
+_Wanted = tuple[str, str]
+"""A file, and the object in it whose alpha is wanted; '' is all objects."""
+
+
 class Reader:
     """Reads alphas on one thread, which ends with stop()."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[str, _Known] = OrderedDict()
-        self._wanted: str | None = None
+        self._known: OrderedDict[_Wanted, _Known] = OrderedDict()
+        self._wanted: _Wanted | None = None
         self._at_work = False
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._news = self._over = False
 
-    def ask(self, path: str) -> Picture | None:
-        """Return the picture of a file as far as it is known, and see to it that it is looked at. Never waits."""
+    def ask(self, path: str, name: str = "") -> Picture | None:
+        """Return the alpha in a file as far as it is known, and see to it that it is looked at. Never waits.
+
+        name: the object, where a file holds several.
+        """
+        asked = (path, name)
         with self._changed:
-            known = self._known.get(path)
+            known = self._known.get(asked)
             if known is None or time.monotonic() - known.looked > _LOOK_AGAIN_S:
-                self._wanted = path
+                self._wanted = asked
                 self._begin()
                 self._changed.notify()
             return known.picture if known is not None else None
@@ -77,7 +87,7 @@ class Reader:
     def look_again(self, path: str) -> None:
         """Have a file looked at that was written anew just now. Never waits."""
         with self._changed:
-            self._wanted = path
+            self._wanted = (path, "")
             self._begin()
             self._changed.notify()
 
@@ -111,17 +121,17 @@ class Reader:
                     self._changed.wait()
                 if self._over:
                     return
-                path, self._wanted, self._at_work = self._wanted, None, True
-                known = self._known.get(path)
-            self._look(path, known)
+                asked, self._wanted, self._at_work = self._wanted, None, True
+                known = self._known.get(asked)
+            self._look(asked, known)
 
-    def _look(self, path: str, known: _Known | None) -> None:
-        stamp = _stamp(path)
+    def _look(self, asked: _Wanted, known: _Known | None) -> None:
+        stamp = _stamp(asked[0])
         same = known is not None and known.stamp == stamp
-        picture = known.picture if same else _read_safely(path, stamp)
+        picture = known.picture if same else _read_safely(asked, stamp)
         with self._changed:
-            self._known[path] = _Known(stamp, time.monotonic(), picture)
-            self._known.move_to_end(path)
+            self._known[asked] = _Known(stamp, time.monotonic(), picture)
+            self._known.move_to_end(asked)
             while len(self._known) > _KEPT:
                 self._known.popitem(last=False)
             self._news = self._news or not same
@@ -136,16 +146,20 @@ def _stamp(path: str) -> tuple[int, int] | None:
     return told.st_mtime_ns, told.st_size
 
 
-def _read_safely(path: str, stamp: tuple[int, int] | None) -> Picture | None:
+def _read_safely(asked: _Wanted, stamp: tuple[int, int] | None) -> Picture | None:
     """Read an alpha, or return None: a file that is no alpha of ours, or is cut short, is not shown."""
     try:
-        return read_alpha(Path(path)) if stamp is not None else None
+        return read_alpha(Path(asked[0]), name=asked[1]) if stamp is not None else None
     except UNREADABLE:
         return None
 
 
-def read_alpha(path: Path, widest: int = WIDEST) -> Picture:
-    """Read the channel A, or Y where there is none. Raises one of UNREADABLE for other files."""
+def read_alpha(path: Path, widest: int = WIDEST, name: str = "") -> Picture:
+    """Read the alpha of an object. Raises one of UNREADABLE for files without it, and for those of others.
+
+    name: the object's name, where the engine has put all objects into one file, as layers or as a Cryptomatte. Else,
+    and with '', the alpha is the channel A, or Y where there is none.
+    """
     import numpy as np
 
     data = path.read_bytes()
@@ -154,13 +168,53 @@ def read_alpha(path: Path, widest: int = WIDEST) -> Picture:
     attributes, begin = header_of(data)
     left, top, right, bottom = struct.unpack("<4i", attributes["dataWindow"])
     width, height = right - left + 1, bottom - top + 1
-    offset, kind, line = _column(attributes["channels"], width)
+    columns, line = _columns(attributes["channels"], width)
     rows = _scan_lines(data, begin, attributes["compression"][0], (height, line))
-    length = width * np.dtype(kind).itemsize
-    window = rows[:, offset : offset + length].copy().view(kind).astype(np.float32)
+    window = _coverage(lambda channel: _channel(rows, columns[channel], width), columns, attributes, name)
     whole = _in_display(window, (left, top), struct.unpack("<4i", attributes["displayWindow"]))
     small = _smaller(whole, widest)
     return Picture(small.shape[1], small.shape[0], np.ascontiguousarray(small[::-1]))
+
+
+def _coverage(read: Callable[[str], Any], columns: Container[str], attributes: dict[str, bytes], name: str) -> Any:
+    """Return an object's alpha over the data window. read: gives the values of a channel by its name."""
+    layout = attributes.get("matanyone:layout", b"")
+    if not name or layout not in (b"layers", b"cryptomatte"):
+        return read("A" if "A" in columns else "Y")
+    where = channels_by_object(attributes)[name]
+    return read(where) if layout == b"layers" else _picked(read, columns, where, _id_of(attributes, name))
+
+
+def _id_of(attributes: dict[str, bytes], name: str) -> int:
+    """Return the number that a Cryptomatte has for an object."""
+    manifests = (key for key in attributes if key.startswith("cryptomatte/") and key.endswith("/manifest"))
+    return int(json.loads(attributes[next(manifests)])[name], 16)
+
+
+def _picked(read: Callable[[str], Any], columns: Container[str], layer: str, number: int) -> Any:
+    """Return the coverage that a Cryptomatte has for an object. Each of its layers has two pairs of id and coverage."""
+    import numpy as np
+
+    total, rank = 0.0, 0
+    while f"{layer}{rank:02d}.R" in columns:
+        for of, covers in ("RG", "BA"):
+            ids = np.ascontiguousarray(read(f"{layer}{rank:02d}.{of}")).view(np.uint32)
+            total = total + np.where(ids == number, read(f"{layer}{rank:02d}.{covers}"), np.float32(0))
+        rank += 1
+    if not rank:
+        raise ValueError("a Cryptomatte without layers")
+    return total
+
+
+def _channel(rows: Any, column: tuple[int, str], width: int) -> Any:
+    """Return the values of a channel, float32 (height, width). column: where it begins in a line, and its type."""
+    import numpy as np
+
+    offset, kind = column
+    if not kind:
+        raise ValueError("an alpha of whole numbers")
+    length = width * np.dtype(kind).itemsize
+    return rows[:, offset : offset + length].copy().view(kind).astype(np.float32)
 
 
 def _scan_lines(data: bytes, begin: int, compression: int, shape: tuple[int, int]) -> Any:
@@ -193,19 +247,13 @@ def _unzipped(raw: bytes) -> Any:
     return mixed
 
 
-def _column(channels: bytes, width: int) -> tuple[int, str, int]:
-    """Return where a line's values of the alpha begin, in bytes, their type, and how many bytes a line has."""
-    at, offset, found = 0, 0, {}
-    while channels[at]:
-        end = channels.index(b"\0", at)
-        kind = struct.unpack_from("<i", channels, end + 1)[0]
-        found[channels[at:end].decode("latin-1")] = (offset, _KINDS.get(kind, ""))
+def _columns(channels: bytes, width: int) -> tuple[dict[str, tuple[int, str]], int]:
+    """Return where a line's values of each channel begin, in bytes, and their type; and how many bytes a line has."""
+    offset, found = 0, {}
+    for name, kind in channel_list(channels):
+        found[name] = (offset, _KINDS.get(kind, ""))
         offset += width * (2 if kind == 1 else 4)
-        at = end + 17
-    where, kind = found.get("A") or found["Y"]
-    if not kind:
-        raise ValueError("an alpha of whole numbers")
-    return where, kind, offset
+    return found, offset
 
 
 def _in_display(window: Any, corner: tuple[int, int], display: tuple[int, ...]) -> Any:

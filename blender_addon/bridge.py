@@ -25,9 +25,9 @@ from . import ondisk
 from .engine.wire import messages as say
 from .engine.wire.errors import Code, WireError
 from .engine.wire.reasons import reason
-from .exr import is_whole, layout_of
+from .exr import is_whole, layout_of, objects_of
 from .ondisk import Alphas
-from .plan import file_of
+from .plan import HOLDS_ALL, file_of
 from .target import Target
 
 if TYPE_CHECKING:
@@ -397,7 +397,7 @@ def _as_told(error: Exception) -> tuple[str, str, str]:
 
 
 def _all_whole(patterns: dict[str, str], frame: int) -> bool:
-    return all(is_whole(Path(file_of(pattern, frame))) for pattern in patterns.values())
+    return all(is_whole(Path(file_of(pattern, frame))) for pattern in set(patterns.values()))
 
 
 def _over(ended: say.JobEnded, order: Order, patterns: dict[str, str]) -> Over:
@@ -420,12 +420,21 @@ def _over(ended: say.JobEnded, order: Order, patterns: dict[str, str]) -> Over:
 
 def _of_layout(patterns: dict[str, str], layout: str) -> dict[str, Alphas]:
     """Return what is on disk of each object in this layout: in another one, a file means something else."""
-    return {name: _kept(ondisk.alphas_of(pattern), pattern, layout) for name, pattern in patterns.items()}
+    looked = {pattern: _kept(ondisk.alphas_of(pattern), pattern, layout) for pattern in set(patterns.values())}
+    if layout not in HOLDS_ALL:
+        return {name: looked[pattern] for name, pattern in patterns.items()}
+    return {name: _with(name, looked[pattern], pattern) for name, pattern in patterns.items()}
 
 
 def _kept(found: Alphas, pattern: str, layout: str) -> Alphas:
     fitting = tuple(frame for frame in found.whole if layout_of(Path(file_of(pattern, frame))) == layout)
     return Alphas(fitting, found.damaged)
+
+
+def _with(name: str, found: Alphas, pattern: str) -> Alphas:
+    """Return the files that hold an object: it may have been added after some of them were made."""
+    holding = tuple(frame for frame in found.whole if name in objects_of(Path(file_of(pattern, frame))))
+    return Alphas(holding, found.damaged)
 
 
 def _appeared(patterns: dict[str, str], frame: int) -> bool:
@@ -439,7 +448,7 @@ def _appeared(patterns: dict[str, str], frame: int) -> bool:
 
 
 def _damaged(patterns: dict[str, str], frame: int) -> WireError:
-    files = ", ".join(file_of(pattern, frame) for pattern in patterns.values())
+    files = ", ".join(file_of(pattern, frame) for pattern in sorted(set(patterns.values())))
     return WireError(
         Code.BAD_RESULT,
         f"expected whole alphas of frame {frame}, got missing or damaged ones: {files}",

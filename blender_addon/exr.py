@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Does four things with EXR files without a library: it tells how large one is, whether it is whole and what it holds,
-and writes a mask.
+"""Does five things with EXR files without a library: it tells how large one is, whether it is whole and what it holds,
+and writes a mask, and a black pixel with the layers of another file.
 
 Blender 5.0.1 crashes on a truncated EXR, and other versions show zeros: nothing that is_whole() doubts is loaded.
 The layout is that of openexr.com's "OpenEXR File Layout".
@@ -8,6 +8,7 @@ The layout is that of openexr.com's "OpenEXR File Layout".
 
 from __future__ import annotations
 
+import json
 import os
 import struct
 import zlib
@@ -21,6 +22,8 @@ _NO_SCANLINES = 0x200 | 0x800
 """Flags of tiles and deep data, which the engine does not write."""
 _LINES = {0: 1, 1: 1, 2: 1, 3: 16, 4: 32, 5: 16, 6: 32, 7: 32, 8: 32, 9: 256}
 """How many scan lines a chunk holds with each compression."""
+_HALF = 1
+"""EXR's number of the type of 16-bit floats; other channels take four bytes."""
 _NONE, _ZIPS = b"\0", b"\2"
 """How EXR numbers the compressions that masks are written with."""
 _MOST_HEADER = 1 << 20
@@ -53,6 +56,23 @@ def layout_of(path: Path) -> str:
         return _first_header(path).get("matanyone:layout", b"").decode("latin-1")
     except (OSError, ValueError):
         return ""
+
+
+def objects_of(path: Path) -> frozenset[str]:
+    """Return the objects whose alphas are in a file that the engine wrote; none of any other file."""
+    try:
+        return frozenset(channels_by_object(_first_header(path)))
+    except (OSError, ValueError):
+        return frozenset()
+
+
+def channels_by_object(attributes: dict[str, bytes]) -> dict[str, str]:
+    """Return for each object what its alpha is called in a file of the engine's: a channel, or a Cryptomatte."""
+    try:
+        said = json.loads(attributes.get("matanyone:objects", b"{}"))
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def header_of(data: bytes) -> tuple[dict[str, bytes], int]:
@@ -171,10 +191,46 @@ def _zipped(row: bytes) -> bytes:
 
 
 def _mask_header(width: int, height: int, compression: bytes) -> bytes:
-    window = struct.pack("<4i", 0, 0, width - 1, height - 1)
     channel = b"Y\0" + struct.pack("<iB3xii", 2, 0, 1, 1) + b"\0"
+    return _encoded((width, height), channel, compression)
+
+
+def write_likeness(source: Path, path: Path) -> None:
+    """Write a file of one black pixel that has the layers and the Cryptomatte of another one.
+
+    Blender learns from it which layers there are, without reading the pixels of the other file. Raises OSError,
+    ValueError.
+    """
+    attributes = _first_header(source)
+    channels = attributes["channels"]
+    manifest = {name: value for name, value in attributes.items() if name.startswith("cryptomatte/")}
+    header = _encoded((1, 1), channels, _NONE, manifest)
+    pixel = bytes(_pixel_bytes(channels))
+    table = struct.pack("<Q", len(header) + 8)
+    path.write_bytes(header + table + struct.pack("<2i", 0, len(pixel)) + pixel)
+
+
+def _pixel_bytes(channels: bytes) -> int:
+    return sum(2 if kind == _HALF else 4 for _, kind in channel_list(channels))
+
+
+def channel_list(channels: bytes) -> list[tuple[str, int]]:
+    """Return the names of a file's channels in their order, each with EXR's number of its type. Raises ValueError."""
+    at, found = 0, []
+    while channels[at]:
+        name, end = _text(channels, at)
+        found.append((name, struct.unpack_from("<i", channels, end)[0]))
+        at = end + 16
+    return found
+
+
+def _encoded(
+    size: tuple[int, int], channels: bytes, compression: bytes, texts: dict[str, bytes] | None = None
+) -> bytes:
+    """Return the head of a file of this width and height. texts: further attributes, each a string."""
+    window = struct.pack("<4i", 0, 0, size[0] - 1, size[1] - 1)
     attributes = (
-        ("channels", "chlist", channel),
+        ("channels", "chlist", channels),
         ("compression", "compression", compression),
         ("dataWindow", "box2i", window),
         ("displayWindow", "box2i", window),
@@ -182,6 +238,7 @@ def _mask_header(width: int, height: int, compression: bytes) -> bytes:
         ("pixelAspectRatio", "float", struct.pack("<f", 1.0)),
         ("screenWindowCenter", "v2f", struct.pack("<2f", 0.0, 0.0)),
         ("screenWindowWidth", "float", struct.pack("<f", 1.0)),
+        *((name, "string", value) for name, value in (texts or {}).items()),
     )
     body = b"".join(
         name.encode() + b"\0" + kind.encode() + b"\0" + struct.pack("<i", len(value)) + value

@@ -109,16 +109,57 @@ def new_file_output(tree, folder, name, depth="32"):
     return node
 
 
-def set_image(node, image):
-    """Let an Image node use an image without Blender reading its file at once, half a second of a UHD frame."""
-    stand_in = bpy.data.images.new("stand-in", 1, 1)
+def set_image(node, image, likeness=None):
+    """Let an Image node use an image without Blender reading its file at once, half a second of a UHD frame.
+
+    likeness: the path of a small picture with the same layers, from which Blender learns the node's sockets; None for
+    an image without layers.
+    """
+    stand_in = _stand_in(likeness)
     node.image = stand_in
+    _replace(stand_in, image)
+
+
+def _stand_in(likeness):
+    if likeness is None:
+        return bpy.data.images.new("stand-in", 1, 1)
+    stand_in = bpy.data.images.load(str(likeness), check_existing=False)
+    stand_in.colorspace_settings.name = "Non-Color"
+    return stand_in
+
+
+def _replace(stand_in, image):
     stand_in.user_remap(image)
     bpy.data.images.remove(stand_in)
 
 
+def groups_take_cryptomatte():
+    """Return whether this Blender allows a Cryptomatte node in a node group: those do whose compositors are groups."""
+    return "compositing_node_group" in bpy.types.Scene.bl_rna.properties
+
+
+def new_cryptomatte(tree):
+    """Make a Cryptomatte node that picks from an image."""
+    node = tree.nodes.new("CompositorNodeCryptomatteV2")
+    node.source = "IMAGE"
+    return node
+
+
+def set_cryptomatte(node, image, likeness, layer, name):
+    """Let a Cryptomatte node pick an object from an image, which Blender does not read at once, as in set_image().
+
+    layer: the name of the Cryptomatte; name: the object's.
+    """
+    stand_in = _stand_in(likeness)
+    node.image = stand_in
+    node.layer_name, node.matte_id = layer, name
+    _replace(stand_in, image)
+
+
 def show_frames(node, first, last, scene_first):
-    """Let the Image node of a sequence show the files `first` to `last`, the first one on scene frame scene_first."""
+    """Let the Image or Cryptomatte node of a sequence show the files `first` to `last`, the first one on scene frame
+    scene_first.
+    """
     node.frame_duration = last - first + 1
     node.frame_start, node.frame_offset = scene_first, first - 1
     node.use_auto_refresh = True

@@ -14,12 +14,13 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import plan
-from .exr import is_whole, layout_of
+from . import alphas, plan
+from .exr import is_whole, layout_of, write_mask
 
 RECORD = ".matanyone.json"
 """How the engine's records of a run end."""
@@ -102,12 +103,22 @@ def sure_of(patterns: Mapping[str, str]) -> dict[int, float]:
     return found
 
 
-def copied(source: str, copy: str) -> None:
-    """Copy an alpha, unless there is nothing to copy or it was copied before. Raises OSError."""
+def copied(source: str, copy: str, name: str) -> None:
+    """Copy an object's alpha, unless there is nothing to copy or it was copied before. Raises OSError.
+
+    Of a file that holds all objects the object's own alpha is copied. Raises WireError where that has none of it.
+    """
     if not copy or Path(copy).exists():
         return
     Path(copy).parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, copy)
+    if layout_of(Path(source)) not in plan.HOLDS_ALL:
+        shutil.copyfile(source, copy)
+        return
+    try:
+        picture = alphas.read_alpha(Path(source), sys.maxsize, name)
+    except alphas.UNREADABLE as error:
+        raise plan.refused(f"expected an alpha of {name} in {source}; {error}", "Matte this object first.") from error
+    write_mask(Path(copy), (picture.width, picture.height), [row.tobytes() for row in picture.values[::-1]])
 
 
 def removed(files: Iterable[str]) -> None:

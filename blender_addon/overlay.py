@@ -66,7 +66,7 @@ here = _Here()
 
 
 def file_at(home):
-    """Return the alpha of the selected object on the scene's frame; '' where no run has made one."""
+    """Return the file with the selected object's alpha on the scene's frame; '' where no run has made one."""
     shot = home.matanyone
     made = plan.made_from(shot.made)
     run = session.run_of(home)
@@ -75,9 +75,13 @@ def file_at(home):
         patterns = {name: scene.full(pattern) for name, pattern in made.patterns.items()}
     if not patterns:
         return ""
-    name = shot.objects[shot.object_index].name if shot.object_index < len(shot.objects) else ""
-    pattern = patterns.get(name) or next(iter(patterns.values()))
+    pattern = patterns.get(selected(shot)) or next(iter(patterns.values()))
     return plan.file_of(pattern, _plate_frame(home))
+
+
+def selected(shot):
+    """Return the name of the selected object; '' where there is none."""
+    return shot.objects[shot.object_index].name if shot.object_index < len(shot.objects) else ""
 
 
 def _plate_frame(home):
@@ -109,7 +113,8 @@ def _draw():
     if not _shows_our_plate(context.space_data, context.scene.matanyone):
         return
     file, mode = _wanted(context.scene)
-    picture = here.reader.ask(file) if file else None
+    live = here.live is not None and file == here.live[1]
+    picture = here.reader.ask(file, "" if live else selected(context.scene.matanyone)) if file else None
     _keep_looking()
     if picture is not None:
         _draw_picture(context.region, picture, mode)

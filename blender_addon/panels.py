@@ -223,10 +223,21 @@ class _Settings(_Panel):
         _draw_input(layout, shot)
         _draw_quality(layout, context)
         layout.prop(shot, "out")
-        layout.prop(shot, "foreground")
+        _draw_files(layout, shot, context.region.width)
         layout.operator("matanyone.save_job", icon="FILE_TICK")
         layout.operator("matanyone.submit", icon="NETWORK_DRIVE")
         layout.operator("matanyone.import_shapes", icon="MOD_MASK")
+
+
+def _draw_files(layout, shot, width):
+    layout.prop(shot, "files")
+    if shot.files == "cryptomatte" and not nodes.groups_take_cryptomatte():
+        text = "This Blender allows no Cryptomatte node in a group: the group gives all objects together. For one of "
+        text += f"them, add a Cryptomatte node that picks from the image MatAnyone: {shot.name}"
+        lines(layout, text, "INFO", width)
+    row = layout.row()
+    row.enabled = shot.foreground or shot.files not in plan.HOLDS_ALL  # one that is on can be switched off
+    row.prop(shot, "foreground")
 
 
 def _draw_input(layout, shot):

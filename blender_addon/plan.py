@@ -37,6 +37,54 @@ _SPACES = {
 }
 """Blender's own names of colour spaces that the engine's config knows under another one: ids that both know."""
 
+LAYOUTS = {
+    "matte": ("One Each", "A file for each object, which holds its alpha and nothing else"),
+    "layers": (
+        "Layers",
+        "One file for all objects, with the alpha of each in a layer that has the object's name. RGBA is all of them "
+        "together. The node group of each object takes its own layer",
+    ),
+    "cryptomatte": (
+        "Cryptomatte",
+        "One file for all objects as a Cryptomatte, for programs that pick objects by name. Where objects overlap to "
+        "more than 1, their alphas are scaled down to 1 together. The node group of each object picks its own",
+    ),
+}
+"""What the files of a shot may hold, as the engine calls it: a name on the panel and a tooltip."""
+
+HOLDS_ALL = frozenset({"layers", "cryptomatte"})
+"""The layouts of which a file holds all objects."""
+_ALL = "all"
+"""What {object} stands for in the name of such a file."""
+_LONGEST_LAYER = 26
+_TAKEN_LAYERS = frozenset(
+    [
+        "a",
+        "all",
+        "alpha",
+        "b",
+        "backward",
+        "core",
+        "depth",
+        "edge",
+        "fg",
+        "forward",
+        "g",
+        "mask",
+        "motion",
+        "none",
+        "other",
+        "r",
+        "rgb",
+        "rgba",
+        "y",
+        "z",
+        "combined",
+        "image",
+    ]
+)
+"""Names that compositors mean something else by, so that the engine or Blender would not let an object have them."""
+
 CONSTRAINTS = ("inside", "outside", "guide")
 """The masks of an object that count on every frame, as the engine calls them: docs/guides.md."""
 
@@ -311,8 +359,15 @@ class ShotState:
     skip_missing: bool = False
     foreground: bool = False
     """Whether files hold the subject's own colour, straight, beside the alpha."""
+    files: str = "matte"
+    """What files hold where they do not hold the subject's own colour: one of LAYOUTS."""
     version: int = 0
     """What {version} stands for; 0 is the next free one."""
+
+    @property
+    def layout(self) -> str:
+        """Return what the engine calls that which files hold."""
+        return "foreground" if self.foreground else self.files
 
 
 def check(state: ShotState) -> None:
@@ -345,11 +400,33 @@ def _check_objects(state: ShotState) -> None:
     without = [name for name in names if name not in {key.object for key in state.keys}]
     if without:
         raise refused(f"expected a mask of {without[0]}, got none", "Add one, or remove the object.")
-    if len(followed(state)) > 1 and "{object}" not in state.out:
+    if state.foreground and state.files in HOLDS_ALL:
+        raise refused(
+            f"expected One Each under Settings > Files with Own Color, got {LAYOUTS[state.files][0]}",
+            "Choose One Each, or switch Own Color off: colors under soft edges are estimated for one object a file.",
+        )
+    if len(followed(state)) > 1 and "{object}" not in state.out and state.layout not in HOLDS_ALL:
         raise refused(
             "expected {object} in the output name, since several objects are followed",
-            "Write it where the object's name belongs: {shot}/{object}/{shot}_{object}.####.exr.",
+            "Write it where the object's name belongs: {shot}/{object}/{shot}_{object}.####.exr. "
+            "Or choose Layers or Cryptomatte under Settings > Files, which put all objects into one file.",
         )
+    if state.layout == "layers" or ("{object}" in state.out and state.layout not in HOLDS_ALL):
+        _check_layer_names(names)
+
+
+def _check_layer_names(names: Iterable[str]) -> None:
+    """Raise WireError for names that the engine would change where they become names of layers or files."""
+    seen: set[str] = set()
+    for name in names:
+        plain = name.lower()
+        if len(name) > _LONGEST_LAYER or "__" in name or name.endswith("_") or plain in _TAKEN_LAYERS | seen:
+            raise refused(
+                f"expected an object's name that can also name a layer or a file, got {name!r}",
+                f"Rename it: at most {_LONGEST_LAYER} letters and digits with single _ between them, not the name of "
+                "another object but for capitals, and no word that compositors use otherwise, such as alpha or mask.",
+            )
+        seen.add(plain)
 
 
 def with_object(out: str) -> str:
@@ -424,7 +501,7 @@ def _delivery(state: ShotState) -> say.Delivery:
     for.
     """
     return say.Delivery(
-        layout="foreground" if state.foreground else "matte",
+        layout=state.layout,
         shot=state.name if "{shot}" in state.out else None,
         version=state.version or None if "{version" in state.out else None,
     )
@@ -470,7 +547,7 @@ def fixed_patterns(state: ShotState) -> dict[str, str]:
     """Return the files of each object; {} where the engine chooses the version, which is always one that is free."""
     if "{version" in state.out and not state.version:
         return {}
-    return {name: _with_tokens(state.out, state.name, name, state.version) for name in followed(state)}
+    return _patterns(state, state.version)
 
 
 def patterns_of(state: ShotState, first_file: str) -> dict[str, str]:
@@ -481,7 +558,13 @@ def patterns_of(state: ShotState, first_file: str) -> dict[str, str]:
     """
     found = re.search(_named(Path(state.out).as_posix(), state), first_file.replace("\\", "/"))
     version = int(found["version"]) if found and "version" in found.groupdict() else 0
-    return {name: _with_tokens(state.out, state.name, name, version) for name in followed(state)}
+    return _patterns(state, version)
+
+
+def _patterns(state: ShotState, version: int) -> dict[str, str]:
+    all_in_one = state.layout in HOLDS_ALL
+    names = {name: _ALL if all_in_one else name for name in followed(state)}
+    return {name: _with_tokens(state.out, state.name, token, version) for name, token in names.items()}
 
 
 def _named(out: str, state: ShotState) -> str:
@@ -653,6 +736,8 @@ def record_from(text: str) -> Record | None:
 def digest_of_settings(state: ShotState) -> str:
     """Changes whenever a setting does that changes alphas; the frame range does not."""
     settings = asdict(replace(state, frames=None, version=0))
+    if state.files == "matte":  # the digest is what it was before there was a choice
+        del settings["files"]
     # Version 0.1.0 knew no automatic exposure. Its mattes count as made with it: on ordinary plates they were.
     settings["exposure"] = {None: 0.0, 0.0: "as it is"}.get(state.exposure, state.exposure)
     for each in settings["objects"]:  # of an object without a guide the digest is what it was before there were any

@@ -66,7 +66,7 @@ class MATANYONE_OT_point(bpy.types.Operator):
             self.pointing = scene.pointing_at(shot, self.frame)
             if self.pointing is None:  # nobody has pointed at this frame before: correct the alpha that is there
                 self.pointing = plan.Pointing(start=scene.start_of(self.file) if Path(alpha).is_file() else "")
-            self.live = session.begin_live(alpha, self.pointing.start)
+            self.live = session.begin_live(alpha, self.pointing.start, overlay.selected(shot))
         except WireError as error:
             return report(self, error)
         self.identity = session.identity(context.scene)

@@ -33,6 +33,12 @@ def _show_otherwise(shot, context):
     overlay.redraw()
 
 
+def _name_each_object(shot, context):
+    """Give each object files of its own where there are several, once they are not in one file any more."""
+    if shot.files not in plan.HOLDS_ALL and len(shot.objects) > 1:
+        shot.out = plan.with_object(shot.out)
+
+
 def _fill_in_frames(limits, context):
     """Set first and last frame to those of the plate, where they were never set. limits: a shot, or one object."""
     if limits.is_property_set("first") or limits.is_property_set("last"):
@@ -238,6 +244,13 @@ class MatAnyoneShot(bpy.types.PropertyGroup):
         name="Own Color",
         description="Write the subject's own color beside the alpha, without the old background's light in soft edges; "
         "the node group gives that instead of the plate's. An estimate: it wants a good alpha, and takes longer",
+    )
+    files: EnumProperty(
+        name="Files",
+        items=[(name, label, tip, number) for number, (name, (label, tip)) in enumerate(plan.LAYOUTS.items())],
+        default="matte",
+        description="How several objects are laid out in the files on disk",
+        update=_name_each_object,
     )
     out: StringProperty(
         name="Output",

@@ -6,65 +6,113 @@ Rule of this file: it is told which frames are whole on disk, and shows no other
 
 from __future__ import annotations
 
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import bpy
 
-from . import nodes, plan, scene
+from . import exr, nodes, ondisk, plan, scene
 
 _PLATE, _SET, _RESULT = "Plate", "Set Alpha", "Result"
-_ALPHA, _THERE, _GATED = "Alpha", "On Disk", "Alpha on Disk"
+_ALPHA, _THERE, _GATED, _PICKED = "Alpha", "On Disk", "Alpha on Disk", "Cryptomatte"
 _LEFT, _MIDDLE, _RIGHT = -600, -300, 300
 _OF = "matanyone_plate"
 """Property of a node group: the plate whose alphas it shows, as the clip or image names it."""
+_HOLDS = "matanyone_layout"
+"""Property of an image and of a Cryptomatte node: what the files hold that they were set up for."""
+_EVERYBODY = ""
+"""Stands for all objects together, where a name is asked for."""
+_CRYPTOMATTE = "CryptoObject"
+"""What the engine calls its Cryptomatte."""
+
+
+@dataclass(frozen=True)
+class Showing:
+    """Says what files on disk hold, and on which frames of the scene they are shown."""
+
+    when: plan.SceneTime
+    space: str = ""
+    """Colour space of the subject's own colour, which files then hold; '' of alphas."""
+    layout: str = "matte"
+    """What the engine calls that which they hold."""
+
+    @property
+    def holds_all(self):
+        return self.layout in plan.HOLDS_ALL
 
 
 def label(shot_name, name):
     """Return what the image and the node group of an object are called; Blender cuts off what is too long."""
-    return f"MatAnyone: {shot_name}" + ("" if name == plan.SUBJECT else f" {name}")
+    return f"MatAnyone: {shot_name}" + ("" if name in (plan.SUBJECT, _EVERYBODY) else f" {name}")
 
 
-def show(home, patterns, alphas, when, space, renew):
+def show(home, patterns, alphas, how, renew):
     """Make image and node group of each object, with every alpha under its own number, and return the groups.
 
-    home: the scene. alphas: object -> ondisk.Alphas. when: plan.SceneTime. space: the colour space of the subject's own
-    colour, which files then hold; '' of alphas. renew: whether Blender is to forget what it has read of the files; at
-    the start and the end of a run. Reads no pixel, so that nothing stands still.
+    home: the scene. alphas: object -> ondisk.Alphas. how: Showing. renew: whether Blender is to forget what it has read
+    of the files; at the start and the end of a run. Reads no pixel, so that nothing stands still.
     """
-    groups = []
+    if how.layout == "cryptomatte" and not nodes.groups_take_cryptomatte():
+        patterns, alphas = _together(patterns, alphas)
+    groups, images = [], {}
     for name, pattern in patterns.items():
         frames = plan.shown_stretch(alphas[name].whole, alphas[name].damaged)
         if frames:
-            groups.append(_shown(home, name, pattern, frames, when, space, renew))
+            groups.append(_shown(home, name, pattern, frames, how, renew, images))
     return groups
 
 
-def _shown(home, name, pattern, frames, when, space, renew):
+def _together(patterns, alphas):
+    """Return the files as those of one object, which is all objects: the node group cannot pick one of them."""
+    pattern = next(iter(patterns.values()))
+    whole = {frame for each in alphas.values() for frame in each.whole}
+    damaged = {frame for each in alphas.values() for frame in each.damaged}
+    return {_EVERYBODY: pattern}, {_EVERYBODY: ondisk.Alphas(tuple(sorted(whole)), tuple(sorted(damaged)))}
+
+
+def _shown(home, name, pattern, frames, how, renew, images):
+    """Show the alphas of an object, and return its node group. images: pattern -> image, of those just made."""
     shot = home.matanyone
     each = next((each for each in shot.objects if each.name == name), None)  # get() knows no name that is the default
     called = label(shot.name, name)
     group = _group_of(home, each, called)
+    if group is not None and _ALPHA not in group.nodes:  # an artist may have rebuilt it
+        group = None
     image = _image_in(group) if group is not None else None
-    if image is None or renew:
-        image = _renewed(image, called, scene.stored(shot, plan.file_of(pattern, frames[0])), space)
-    if group is None or _ALPHA not in group.nodes:  # an artist may have rebuilt it
-        group = _new_group(called, image)
-    group[_OF] = plate_name(shot)
-    if each is not None:
-        each.group = group
-    _gated(group)
-    _choose_colour(group, own=bool(space))
-    _show_frames(group, pattern, frames, when)
+    file = plan.file_of(pattern, frames[0])
+    with _likeness(file, how) as likeness:
+        if pattern in images:
+            image = images[pattern]
+        elif image is None or renew or image.get(_HOLDS, "") != _kind(how):
+            image = images[pattern] = _image_of(image, called, scene.stored(shot, file), how, likeness)
+        if group is None:
+            group = _new_group(called)
+        group[_OF] = plate_name(shot)
+        if each is not None:
+            each.group = group
+        _gated(group)
+        _choose_alpha(group, image, how, name, likeness)
+    _choose_colour(group, own=bool(how.space))
+    _show_frames(group, pattern, frames, how.when)
+    _give_name(image, label(shot.name, _EVERYBODY) if how.holds_all else called)
     return group
+
+
+def _kind(how):
+    """Return what is noted of an image: only files for all objects have layers."""
+    return how.layout if how.holds_all else ""
 
 
 def _show_frames(group, pattern, frames, when):
     """Show each file on its own frame, and nothing on others."""
-    node = group.nodes[_ALPHA]
     first, last = frames[0], frames[-1]
-    nodes.show_frames(node, first, last, when.scene_frame(first))
     # Left of its first frame Blender reads the file before it, which may be damaged, unless it goes round.
-    node.use_cyclic = Path(plan.file_of(pattern, first - 1)).exists()
+    goes_round = Path(plan.file_of(pattern, first - 1)).exists()
+    for node in filter(None, map(group.nodes.get, (_ALPHA, _PICKED))):
+        nodes.show_frames(node, first, last, when.scene_frame(first))
+        node.use_cyclic = goes_round
     there = group.nodes.get(_THERE)
     if there is not None:
         steps = [(when.scene_frame(first) - 1, 0.0)]
@@ -102,13 +150,38 @@ def _image_in(group):
     return node.image if node is not None else None
 
 
-def _renewed(old, name, file, space):
+def _image_of(old, name, file, how, likeness):
+    """Make the image of files anew. old: the one before, or None; whoever shows it shows the new one from now on, where
+    that means the same. file: the first of them. likeness: of _likeness().
+    """
+    fits = old is not None and old.get(_HOLDS, "") == _kind(how) and (how.holds_all or _groups_with(old) == 1)
+    return _renewed(old if fits else None, name, file, how, likeness())
+
+
+def _give_name(image, name):
+    """Give an image its name where that has become free: another image had it while this one was made."""
+    if image.name.startswith(f"{name}.") and name not in bpy.data.images:
+        image.name = name
+
+
+def _groups_with(image):
+    """Return how many node groups of ours show an image."""
+    return sum(_OF in group and _image_in(group) == image for group in bpy.data.node_groups)
+
+
+def _renewed(old, name, file, how, likeness):
     """Make the image anew for all that use the old one. image.reload() would read a frame for each node, at once."""
-    fresh = bpy.data.images.load(file, check_existing=False)
-    fresh.colorspace_settings.name = space or "Non-Color"
-    if space:
+    fresh = bpy.data.images.load(str(likeness or file), check_existing=False)
+    if likeness is not None:
+        fresh.size[
+            :
+        ]  # Blender 4.2 shows layers only of an image that it has read once, and it keeps in mind that it has
+        fresh.filepath = file  # nobody shows it yet, so nothing is read
+    fresh.colorspace_settings.name = how.space or "Non-Color"
+    if how.space:
         fresh.alpha_mode = "STRAIGHT"  # Blender multiplies by the alpha when it reads it
     fresh.source = "SEQUENCE"
+    fresh[_HOLDS] = _kind(how)
     if old is not None:
         name = old.name
         old.user_remap(fresh)
@@ -120,7 +193,7 @@ def _renewed(old, name, file, space):
 # ------------------------------------------------------------------------------------------------ the group
 
 
-def _new_group(name, image):
+def _new_group(name):
     """Make a node group: an image goes in; that image premultiplied by the alpha, and the alpha, come out."""
     group = bpy.data.node_groups.new(name, nodes.GROUP)
     nodes.new_socket(group, "Image", "INPUT", "NodeSocketColor")
@@ -130,7 +203,6 @@ def _new_group(name, image):
     alpha, mix = group.nodes.new("CompositorNodeImage"), nodes.new_set_alpha(group)
     alpha.name = alpha.label = _ALPHA
     leave.name = _RESULT
-    nodes.set_image(alpha, image)
     mix.name = _SET
     enter.location, alpha.location, leave.location = (_LEFT, 100), (_LEFT, -100), (_RIGHT, 0)
     group.links.new(enter.outputs["Image"], mix.inputs["Image"])
@@ -158,6 +230,62 @@ def _gated(group):
     group.links.new(there.outputs[0], gated.inputs[1])
     for socket in taken:
         group.links.new(gated.outputs[0], socket)
+
+
+def _choose_alpha(group, image, how, name, likeness):
+    """Choose which alpha comes out: the file's, or of a file for all objects the one of this object."""
+    alpha, gated = group.nodes[_ALPHA], group.nodes.get(_GATED)
+    picked = group.nodes.get(_PICKED)
+    if picked is not None and how.layout != "cryptomatte":
+        group.nodes.remove(picked)
+        picked = None
+    layer = name if how.layout == "layers" else "Alpha"
+    if alpha.image != image or layer not in alpha.outputs or (not how.holds_all and "Image" not in alpha.outputs):
+        _set_image(alpha, image, likeness())
+    source = alpha.outputs[layer]
+    if how.layout == "cryptomatte" and name != _EVERYBODY:
+        picked = picked or _new_picked(group)
+        if picked.image != image or picked.get(_HOLDS) != name:
+            nodes.set_cryptomatte(picked, image, likeness(), _CRYPTOMATTE, name)
+            picked[_HOLDS] = name
+        source = picked.outputs["Matte"]
+    if gated is not None:
+        _link(group, source, gated.inputs[0], (alpha, picked))
+
+
+def _set_image(node, image, likeness):
+    """Let a node show another image; the one before goes, where nobody else shows it."""
+    before = node.image
+    nodes.set_image(node, image, likeness)
+    if before is not None and before.users == 0:
+        bpy.data.images.remove(before)
+
+
+@contextmanager
+def _likeness(file, how):
+    """Lend a function that returns a small picture with the layers of a file, which is made when it is first asked for;
+    it returns None of files without layers.
+    """
+    path = scene.work_folder() / f"likeness_{time.time_ns()}.exr" if how.holds_all else None
+
+    def made():
+        if path is not None and not path.exists():
+            exr.write_likeness(Path(file), path)
+        return path
+
+    try:
+        yield made
+    finally:
+        if path is not None:
+            path.unlink(missing_ok=True)
+
+
+def _new_picked(group):
+    """Make the Cryptomatte node of a group."""
+    node = nodes.new_cryptomatte(group)
+    node.name = node.label = _PICKED
+    node.location = (_LEFT, -600)
+    return node
 
 
 def _choose_colour(group, own):

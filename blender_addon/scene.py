@@ -148,6 +148,7 @@ def state_of(shot):
         hold_tolerance=round(shot.hold_tolerance, 6),
         skip_missing=shot.skip_missing,
         foreground=shot.foreground,
+        files=shot.files,
     )
 
 

@@ -69,6 +69,8 @@ class Run:
     over: Over | None = None
     cancelling: bool = False
     shown: float = 0.0
+    layout: str = "matte"
+    """What files hold, as the engine calls it."""
 
 
 @dataclass
@@ -140,6 +142,7 @@ def start(of_scene, only=None):
     was_current = bool(shot.record) and not stale(shot)
     space = plate.space if shot.foreground else ""
     now.run = Run(identity(of_scene), shot.name, plate.time, space, record, only is not None, was_current)
+    now.run.layout = order.job.delivery.layout
     link.matte(order)
     keep_pumping()
 
@@ -153,7 +156,7 @@ def point(of_scene, pointing, frame, alpha=""):
     file = scene.file_for_prompts(shot, frame)
     if alpha:
         pointing = replace(pointing, start=scene.start_of(file))
-    prompt = scene.prompt_for(shot, pointing, frame, file)
+    prompt, name = scene.prompt_for(shot, pointing, frame, file), shot.objects[shot.object_index].name
     home_of = identity(of_scene)
     now.note = "making a mask ..."
 
@@ -165,19 +168,20 @@ def point(of_scene, pointing, frame, alpha=""):
 
     def make(client):
         Path(prompt.out).parent.mkdir(parents=True, exist_ok=True)
-        ondisk.copied(alpha, pointing.start)
+        ondisk.copied(alpha, pointing.start, name)
         return client.make_mask(prompt)
 
     ask(make, made)
 
 
-def begin_live(alpha, start):
+def begin_live(alpha, start, name):
     """Begin to make masks of what is pointed at, until end_live(). Raises WireError.
 
     alpha, start: where a correction begins, the alpha and the name of a copy of it, which is made first; '' otherwise.
+    name: the object's.
     """
     link = bridge()
-    live = LivePrompts(link.check_leave, lambda: ondisk.copied(alpha, start))
+    live = LivePrompts(link.check_leave, lambda: ondisk.copied(alpha, start, name))
     now.note, now.clicking = "clicking a mask", True
 
     def over(event):
@@ -429,7 +433,7 @@ def _show(run, alphas):
     run.shown = time.monotonic()
     home = found(run.scene)
     if home is not None and run.patterns:
-        groups = result.show(home, run.patterns, alphas, run.when, run.space, renew)
+        groups = result.show(home, run.patterns, alphas, result.Showing(run.when, run.space, run.layout), renew)
         _redraw_results()
         now.told = time.monotonic()  # new datablocks make Blender draw a lot: panels have their turn after that
         return groups

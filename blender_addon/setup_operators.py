@@ -89,7 +89,7 @@ class MATANYONE_OT_object_add(bpy.types.Operator):
         added = shot.objects.add()
         if taken:
             added.name = next(name for name in (f"object_{n}" for n in range(2, 1000)) if name not in taken)
-            shot.out = plan.with_object(shot.out)
+            shot.out = shot.out if shot.files in plan.HOLDS_ALL else plan.with_object(shot.out)
         shot.object_index = len(shot.objects) - 1
         return {"FINISHED"}
 

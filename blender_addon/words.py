@@ -21,7 +21,7 @@ _IN_BLENDER = tuple(
         (r": --exposure \d+(?:\.\d+)?", " (Settings > Exposure)"),
         (r"Say which frames to run with --frames", "Set them with Settings > Range"),
         (r"Leave --version out for the next free one, or go on with that run: --resume", "Press Matte again"),
-        (r", or take --layout layers or cryptomatte", ""),
+        (r", or take --layout layers or cryptomatte", ", or choose Layers or Cryptomatte under Settings > Files"),
         (r": --point x,y,-", " with a Ctrl-click"),
         (r"\(--point x,y,\+\)", "with a click"),
         (r"\(--point x,y,-\)", "with a Ctrl-click"),

@@ -406,6 +406,16 @@ def render(frame, file, size):
     bpy.ops.render.render(write_still=True)
 
 
+def compose(group):
+    """Have the compositor give what comes out of one node group."""
+    tree = importlib.import_module(f"{ID}.nodes").tree_of(bpy.context.scene)
+    node = next(node for node in tree.nodes if getattr(node, "node_tree", None) == bpy.data.node_groups[group])
+    leave = next(node for node in tree.nodes if node.type in ("COMPOSITE", "GROUP_OUTPUT"))
+    tree.links.new(node.outputs["Image"], leave.inputs["Image"])
+    inside = node.node_tree.nodes["Alpha"]
+    return {"image": inside.image.name, "sockets": [socket.name for socket in inside.outputs]}
+
+
 def into_sequencer(file, group, first):
     """Put the plate into the sequencer, with the node group as its compositor modifier. file: the first frame's."""
     home = bpy.context.scene

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 import zmq
 from blender_extension import BLENDERS, ROOT
-from blender_host import KEY, MASK, MATTE, SMALL, Host, circle, set_up
+from blender_host import KEY, MASK, MATTE, SMALL, Host, Order, Told, circle, plain, set_up, told_of
 from engines import running
 from flamenco_manager import Manager
 from shots import HEIGHT, WIDTH, make_shot, read_image
@@ -271,39 +271,112 @@ def test_masks_move_and_a_change_of_their_movement_is_seen(each_host: Host, tmp_
     ]
 
 
-def test_the_group_gives_the_subjects_own_colour_where_asked(each_host: Host, tmp_path: Path) -> None:
-    """And the plate's again, once that is asked; the file opens without the add-on."""
-    shot = make_shot(tmp_path / "shot", count=2)
-    out, comp = tmp_path / "mattes", {name: tmp_path / f"{name}.exr" for name in ("own", "without", "plate")}
-    with running(tmp_path / "engine", "--root", str(tmp_path)) as engine:
-        told = each_host.does(
-            tmp_path / "blender",
-            ("preferences", {"connection": str(engine.file)}),
-            *set_up(shot, out), ("setting", {"foreground": True}), MASK, KEY, MATTE,
-            ("render", {"frame": 1002, "file": str(comp["own"]), "size": SMALL}),
-            ("save", {"file": str(tmp_path / "shot.blend")}),
-            ("setting", {"foreground": False, "out": str(tmp_path / "alphas/{shot}.####.exr")}), MATTE,
-            ("render", {"frame": 1002, "file": str(comp["plate"]), "size": SMALL}),
+# ------------------------------------------------------------------------------------------------ what files hold
+
+
+def near_half(seen: np.ndarray, expected: np.ndarray) -> bool:
+    """Whether pictures agree to the precision of half floats."""
+    return bool(np.abs(seen - expected).max() <= 2**-10 * max(1.0, float(np.abs(expected).max())))
+
+
+def composite(root: Path, frame: int, alpha: np.ndarray) -> np.ndarray:
+    """What the group is to give: the plate times alpha (H, W), and the alpha."""
+    plate = read_image(root / f"shot/plate.{frame}.exr")
+    return np.concatenate([plate * alpha[..., None], alpha[..., None]], axis=-1)
+
+
+@pytest.fixture(scope="module")
+def laid_out(each_host: Host, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Told]:
+    """One shot in each layout, and what the compositor makes of it: own colour, alphas, two objects in one file."""
+    root = tmp_path_factory.mktemp("laid_out")
+    shot = make_shot(root / "shot", count=2)
+
+    def render(frame: int, name: str) -> Order:
+        return ("render", {"frame": frame, "file": str(root / f"{name}.exr"), "size": SMALL})
+
+    def setting(**values: Any) -> Order:
+        return ("setting", {**values, **({"out": str(root / values["out"])} if "out" in values else {})})
+
+    this_frame: Order = ("run", {"operator": "matanyone.matte_frame"})
+    with running(root / "engine", "--root", str(root)) as engine:
+        steps = [
+            *plain(("preferences", {"connection": str(engine.file)}), *set_up(shot, root / "mattes"), MASK, KEY),
+            *plain(setting(foreground=True)),
+            ("own", MATTE),
+            *plain(render(1002, "own"), ("save", {"file": str(root / "shot.blend")})),
+            *plain(setting(foreground=False, out="alphas/{shot}.####.exr")),
+            ("alphas", MATTE),
+            *plain(render(1002, "plate")),
             # One frame in the subject's own colour, beside alphas only: 1001 would come out white.
-            ("setting", {"foreground": True}), ("at", {"frame": 1002}),
-            ("run", {"operator": "matanyone.matte_frame"}),
-            ("render", {"frame": 1001, "file": str(tmp_path / "other.exr"), "size": SMALL}),
-            ("disable", {}), ("scene", {"blend": str(tmp_path / "shot.blend")}),
-            ("render", {"frame": 1002, "file": str(comp["without"]), "size": SMALL}),
-        )  # fmt: skip
-    assert not [line for line in told if not line["ok"]], told
-    assert [line["frames"] for line in told if line["order"] == "run"] == [[1001, 1002], [1001, 1002], [1002]]
-    older, shown = read_image(tmp_path / "alphas/plate.1001.exr"), read_image(tmp_path / "other.exr")
+            *plain(setting(foreground=True), ("at", {"frame": 1002})),
+            ("one own", this_frame),
+            *plain(render(1001, "other"), setting(foreground=False, files="layers"), ("at", {"frame": 1002})),
+            ("one of layers", this_frame),
+            *plain(render(1001, "no_layer"), render(1002, "a_layer")),
+            # Two objects that overlap.
+            *plain(("mask", {"points": circle((40.0, 24.0), 10), "size": SMALL, "name": "dog"})),
+            *plain(("key", {"frame": 1001, "mask": "dog", "object": 1}), ("name_objects", {"names": ["hero", "dog"]})),
+        ]
+        for files in ("layers", "cryptomatte", "matte"):
+            out = f"{files}/{{shot}}{'_{object}' if files == 'matte' else ''}.####.exr"
+            steps += [*plain(setting(files=files, out=out)), (files, MATTE), (f"{files} there", ("datablocks", {}))]
+            for name in ("", " dog"):  # the group of the first object keeps the name from before there were two
+                steps += [(f"{files}{name} group", ("compose", {"group": f"MatAnyone: plate{name}"}))]
+                steps += [(f"{files}{name}", render(1002, f"{files}{name}"))]
+        steps += plain(("disable", {}), ("scene", {"blend": str(root / "shot.blend")}), render(1002, "without"))
+        told = told_of(each_host, root / "blender", steps)
+    return root, told
+
+
+def test_the_group_gives_the_subjects_own_colour_where_asked(laid_out: tuple[Path, Told]) -> None:
+    """And the plate's again, once that is asked; the file opens without the add-on."""
+    root, told = laid_out
+    assert [told[run]["frames"] for run in ("own", "alphas", "one own")] == [[1001, 1002], [1001, 1002], [1002]]
+    older, shown = read_image(root / "alphas/plate.1001.exr"), read_image(root / "other.exr")
     assert np.array_equal(older[..., 0], older[..., 3])
     assert np.abs(shown[..., :3] - older[..., :3] * older[..., 3:]).max() > 0.1
-    written, plate = read_image(out / "plate.1002.exr"), read_image(shot.folder / "plate.1002.exr")
+    written, plate = read_image(root / "mattes/plate.1002.exr"), read_image(root / "shot/plate.1002.exr")
     own, alpha = written[..., :3], written[..., 3:]
     soft = (alpha > 0.05) & (alpha < 0.95)
     assert np.abs(own - plate)[soft[..., 0]].max() > 0.01  # else nothing would be tested
-    seen = {name: read_image(file) for name, file in comp.items()}
-    for name, colour in (("own", own), ("without", own), ("plate", plate)):
-        expected = np.concatenate([colour * alpha, alpha], axis=-1)
-        assert np.abs(seen[name] - expected).max() <= 2**-10 * max(1.0, float(expected.max())), name
+    for name in ("own", "without"):
+        assert near_half(read_image(root / f"{name}.exr"), np.concatenate([own * alpha, alpha], axis=-1)), name
+    assert near_half(read_image(root / "plate.exr"), composite(root, 1002, alpha[..., 0]))
+
+
+def test_each_object_shows_its_own_alpha_whatever_the_files_hold(laid_out: tuple[Path, Told], each_host: Host) -> None:
+    """Of layers and of a Cryptomatte each object's group picks the object; one image is enough for all of them.
+
+    Before version 5, Blender allows no Cryptomatte node in a group: there one group shows all objects together.
+    """
+    root, told = laid_out
+    alphas = {name: read_image(root / f"matte/plate_{name}.1002.exr")[..., 3] for name in ("hero", "dog")}
+    total = np.maximum(alphas["hero"] + alphas["dog"], 1)
+    assert total.max() > 1.05, "they overlap, else a Cryptomatte would not scale them"
+    expected = dict.fromkeys(("matte", "layers"), alphas["hero"])
+    expected |= {f"{files} dog": alphas["dog"] for files in ("matte", "layers")}
+    if each_host.blender.version.startswith("4"):
+        expected["cryptomatte"] = np.minimum(alphas["hero"] + alphas["dog"], 1)
+    else:
+        expected |= {"cryptomatte": alphas["hero"] / total, "cryptomatte dog": alphas["dog"] / total}
+    for name, alpha in expected.items():
+        assert told[name]["ok"], told[name]
+        assert near_half(read_image(root / f"{name}.exr"), composite(root, 1002, alpha)), name
+    assert told["layers group"]["image"] == told["layers dog group"]["image"] == "MatAnyone: plate"
+    assert {"Combined", "Alpha", "dog", "hero"} <= set(told["layers dog group"]["sockets"])
+    assert told["matte group"]["sockets"] == ["Image", "Alpha"]
+    assert told["matte group"]["image"] != told["matte dog group"]["image"]
+
+
+def test_a_frame_without_the_layer_shows_nothing(laid_out: tuple[Path, Told]) -> None:
+    """One frame was made as layers beside one that holds colour: that one is left out, and the panel says so."""
+    root, told = laid_out
+    assert told["one of layers"]["frames"] == [1002]
+    assert "1 older ones of another layout are not shown" in told["one of layers"]["said"]
+    assert read_image(root / "no_layer.exr")[..., 3].max() == 0
+    alpha = read_image(root / "alphas/plate.1002.exr")[..., 3]
+    assert alpha.std() > 0.05
+    assert near_half(read_image(root / "a_layer.exr"), composite(root, 1002, alpha))
 
 
 # ------------------------------------------------------------------------------------------------ what goes wrong

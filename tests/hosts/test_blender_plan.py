@@ -18,11 +18,16 @@ import pytest
 from blender_extension import NAME, import_extension
 from engines import Engine, running
 from flamenco_manager import Manager
+from hypothesis import example, given
+from hypothesis import strategies as st
 from shots import Shot, make_shot, read_image, write_image
 
 from matanyone_engine.cli.main import main
 from matanyone_engine.media.color_spaces import known_space
+from matanyone_engine.media.images import PlateHeader
+from matanyone_engine.media.layouts import Delivery, FrameContent, compose, layer_names
 from matanyone_engine.media.masks import read_mask
+from matanyone_engine.media.mattes import write_picture
 from matanyone_engine.media.output_names import with_tokens
 
 SIZE = (64, 48)
@@ -226,6 +231,28 @@ def test_alphas_are_read_for_the_screen_as_they_are(
     assert addon("alphas").read_alpha(tmp_path / "a.exr", widest=20).width == 17
 
 
+@pytest.mark.parametrize("files", ["layers", "cryptomatte"])
+def test_the_alpha_of_each_object_is_read_from_a_file_of_all(
+    addon: Callable[[str], Any], tmp_path: Path, files: str
+) -> None:
+    rng, names = np.random.default_rng(1), ("hero", "dog", "cat")
+    alphas = {name: rng.random((37, 53)).astype(np.float16).astype(np.float32) for name in names}
+    content = FrameContent(PlateHeader.plain(tmp_path / "plate.exr", 53, 37), alphas)
+    write_picture(tmp_path / "a.exr", compose(Delivery(files), content, names, {}, ".exr"))
+    total = np.maximum(sum(alphas.values()), 1) if files == "cryptomatte" else np.float32(1)
+    read = addon("alphas").read_alpha
+    for name in names:
+        assert np.abs(read(tmp_path / "a.exr", name=name).values[::-1] - alphas[name] / total).max() < 1e-6
+        addon("ondisk").copied(str(tmp_path / "a.exr"), str(tmp_path / f"{name}.exr"), name)
+        assert np.abs(read_image(tmp_path / f"{name}.exr")[..., 0] - alphas[name] / total).max() < 1e-6
+    everybody = read(tmp_path / "a.exr").values[::-1]
+    assert np.abs(everybody - np.minimum(sum(alphas.values()), 1)).max() < 2**-10
+    with pytest.raises(Exception, match="expected an alpha of bird in"):
+        addon("ondisk").copied(str(tmp_path / "a.exr"), str(tmp_path / "bird.exr"), "bird")
+    assert not (tmp_path / "bird.exr").exists()
+    assert addon("exr").objects_of(tmp_path / "a.exr") == set(names)
+
+
 def test_a_file_that_is_written_anew_is_looked_at_at_once(addon: Callable[[str], Any], tmp_path: Path) -> None:
     reader, file = addon("alphas").Reader(), tmp_path / "a.exr"
     for number in range(1, 9):
@@ -321,6 +348,50 @@ def test_the_subjects_own_colour_is_a_layout(plan: Any) -> None:
     before, after = state_of(plan), state_of(plan, foreground=True)
     assert (plan.job_of(before).delivery.layout, plan.job_of(after).delivery.layout) == ("matte", "foreground")
     assert plan.digest_of_settings(before) != plan.digest_of_settings(after)
+
+
+@pytest.mark.parametrize("files", ["layers", "cryptomatte"])
+def test_several_objects_can_be_in_one_file(plan: Any, files: str) -> None:
+    several = {"keys": tuple(plan.KeyState(1001, "/m.exr", name) for name in ("hero", "dog"))}
+    several["objects"] = (plan.ObjectState("hero"), plan.ObjectState("dog"))
+    with pytest.raises(Exception, match=r"expected \{object\}") as caught:
+        plan.job_of(state_of(plan, **several))
+    assert "choose Layers or Cryptomatte" in caught.value.action
+    state = state_of(plan, **several, files=files)
+    assert plan.job_of(state).delivery.layout == files
+    assert plan.digest_of_settings(state) != plan.digest_of_settings(state_of(plan, **several))
+    for out, name in (("/o/{shot}.####.exr", "sh010"), ("/o/{shot}_{object}.####.exr", "sh010_all")):
+        named = plan.patterns_of(dataclasses.replace(state, out=out), f"/mnt/{name}.1001.exr")
+        assert named == dict.fromkeys(("hero", "dog"), f"/o/{name}.####.exr")
+    with pytest.raises(Exception, match="expected One Each under Settings > Files with Own Color, got"):
+        plan.job_of(dataclasses.replace(state, foreground=True))
+
+
+def test_a_digest_from_before_there_were_layouts_still_holds(plan: Any) -> None:
+    """Mattes of older .blend files stay up to date."""
+    assert plan.digest_of_settings(state_of(plan)) == "dd4cd2fb98ef0eda"
+
+
+@given(st.lists(st.from_regex(r"[A-Za-z][A-Za-z0-9_]{0,40}", fullmatch=True), min_size=1, max_size=3, unique=True))
+@example(["alpha"])
+@example(["Hero", "hero"])
+@example(["a" * 27])
+@example(["dog__1"])
+def test_a_name_that_the_engine_would_change_is_refused(plan: Any, names: list[str]) -> None:
+    """The panel looks for layers and files by the names that it knows."""
+    state = state_of(
+        plan,
+        keys=tuple(plan.KeyState(1001, "/m.exr", name) for name in names),
+        objects=tuple(plan.ObjectState(name) for name in names),
+        files="layers",
+    )
+    changed = layer_names(names) != dict(zip(names, names, strict=True))
+    taken_by_blender = {name.lower() for name in names} & {"combined", "image"}
+    if changed or taken_by_blender:
+        with pytest.raises(Exception, match="expected an object's name that can also name a layer"):
+            plan.job_of(state)
+    else:
+        assert plan.job_of(state).delivery.layout == "layers"
 
 
 @pytest.mark.parametrize(

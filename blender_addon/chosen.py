@@ -22,7 +22,7 @@ def target():
     local = chosen.engine == "LOCAL"
     return Target(
         connection=_path(chosen.connection),
-        command=command_for(bpy.path.abspath(chosen.program)) if local and chosen.program else (),
+        command=command_for(bpy.path.abspath(chosen.program), chosen.precision) if local and chosen.program else (),
         client_key=None if local else _path(chosen.client_key),
         online=getattr(bpy.app, "online_access", True),
         client=f"Blender {bpy.app.version_string}, {Path(bpy.data.filepath).name or 'unsaved'}",

@@ -30,6 +30,28 @@ class MatAnyonePreferences(bpy.types.AddonPreferences):
         description="The Python that has matanyone-engine, or matanyone-engine itself. "
         "Blank: the engine is started by somebody else",
     )
+    precision: EnumProperty(
+        name="Precision",
+        items=(
+            (
+                "auto",
+                "Auto",
+                "Fast where this machine was measured to be faster that way and the model was checked to be as good; "
+                "else Exact",
+                0,
+            ),
+            ("exact", "Exact", "Compute everything in 32-bit floats: slower, and the reference for the others", 1),
+            (
+                "fast",
+                "Fast",
+                "Compute most of it in 16-bit floats, also with models of which nobody has checked that it does no "
+                "harm. Where the processor or graphics card cannot do that, Matte says so",
+                2,
+            ),
+        ),
+        description="How exactly the engine computes that Blender starts. An engine that runs already stays as it is: "
+        "press Stop, then Start",
+    )
     connection: StringProperty(
         name="Connection File",
         subtype="FILE_PATH",
@@ -55,6 +77,8 @@ class MatAnyonePreferences(bpy.types.AddonPreferences):
         layout.row().prop(self, "engine", expand=True)
         if self.engine == "LOCAL":
             layout.prop(self, "program")
+            if self.program:  # an engine that somebody else starts computes as he has told it
+                layout.row().prop(self, "precision", expand=True)
         layout.prop(self, "connection")
         if self.engine == "REMOTE":
             layout.prop(self, "client_key")

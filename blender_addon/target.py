@@ -84,9 +84,11 @@ class Target:
             ) from error
 
 
-def command_for(program: str) -> tuple[str, ...]:
+def command_for(program: str, precision: str = "auto") -> tuple[str, ...]:
     """Return the command that starts an engine: `program` is a Python that has the engine, or its matanyone-engine.
     Raises WireError.
+
+    precision: 'auto', which is what an engine does untold, 'exact' or 'fast'.
     """
     path = Path(program).expanduser()
     if not path.is_file():
@@ -97,7 +99,8 @@ def command_for(program: str) -> tuple[str, ...]:
         )
     own = ["-m", "matanyone_engine"] if path.name.lower().startswith("python") else []
     roots = [f"--root={root}" for root in _drives()]
-    return (str(path), *own, "serve", *roots, "--idle-exit", "3600")
+    computing = () if precision == "auto" else ("--precision", precision)
+    return (str(path), *own, "serve", *roots, "--idle-exit", "3600", *computing)
 
 
 def _drives() -> list[str]:

@@ -89,14 +89,18 @@ class Engine:
     """What it makes first masks with."""
 
 
-def installed_where(connection: str, start: bool, client: str) -> Where:
-    """Read what the installation wrote (install.json); without it, only an engine that runs is found."""
+def installed_where(connection: str, start: bool, client: str, precision: str = "auto") -> Where:
+    """Read what the installation wrote (install.json); without it, only an engine that runs is found.
+
+    precision: 'auto', 'exact' or 'fast', for an engine that is started.
+    """
     try:
         said = json.loads(_SETTINGS.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError):
         said = {}
     python = tuple(said.get("engine_python", ()))
     serve = python + ("-m", "matanyone_engine", "serve", "--root", os.path.abspath(os.sep)) + IDLE if python else ()
+    serve += ("--precision", precision) if serve and precision != "auto" else ()
     return Where(connection, serve if start else (), python, client)
 
 

@@ -102,7 +102,7 @@ def _cancel(node: Any) -> None:
 
 def _test_engine(node: Any) -> None:
     """Ask the engine on a thread of its own, so that a dead engine freezes nothing."""
-    ask_engine(knobs.identify(node), node.fullName(), node["engine"].value(), bool(node["start_engine"].value()))
+    ask_engine(knobs.identify(node), _where_of(node))
 
 
 def _show_record(node: Any) -> None:
@@ -218,7 +218,9 @@ def matte(node: Any, only: Optional[Tuple[int, ...]] = None) -> int:
 def _where_of(node: Any) -> Any:
     from .bridge import installed_where
 
-    return installed_where(node["engine"].value() or "", bool(node["start_engine"].value()), _client(node))
+    start, chosen = bool(node["start_engine"].value()), node.knobs().get("precision")
+    precision = chosen.value() if chosen is not None else "auto"  # a node of version 0.1.0 has no such knob
+    return installed_where(node["engine"].value() or "", start, _client(node), precision)
 
 
 def _client(node: Any) -> str:

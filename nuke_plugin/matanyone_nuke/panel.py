@@ -394,6 +394,16 @@ _ENGINE_TAB = (
         "Starts an engine here where none runs. It goes on when Nuke is closed, until it has idled for an hour.",
         on=True,
     ),
+    _choice(
+        "precision",
+        "precision",
+        "How exactly the engine computes that is started here. 'exact' computes in 32-bit floats, 'fast' mostly in "
+        "16-bit floats. 'auto' is fast where this machine was measured to gain by it and the model was checked to be "
+        "as good. An engine that runs already stays as it is.",
+        "auto",
+        "exact",
+        "fast",
+    ),
     _button("test_engine", "Test engine", "Says whether an engine answers, what it runs on, and which models it has."),
     _button(
         "show_record",

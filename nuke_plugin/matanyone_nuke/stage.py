@@ -274,9 +274,8 @@ def show_first_masks(node: Any) -> None:
         _show_choice(node, panel.SHOWN[1])
 
 
-def ask_engine(identity: str, title: str, connection: str, start: bool) -> threading.Thread:
+def ask_engine(identity: str, where: bridge.Where) -> threading.Thread:
     """Find out who is there and tell the artist; returns the thread that asks."""
-    where = bridge.installed_where(connection, start, "Nuke, a test")
 
     def ask() -> None:
         try:

@@ -796,7 +796,11 @@ def test_a_program_that_is_none_is_refused(addon: Callable[[str], Any], tmp_path
         command_for(str(tmp_path / "python"))
     for name, module in (("python3.11", True), ("matanyone-engine", False)):
         (tmp_path / name).touch()
-        assert ("-m" in command_for(str(tmp_path / name))) is module
+        command = command_for(str(tmp_path / name))
+        assert ("-m" in command) is module
+        assert "--precision" not in command
+        for chosen in ("exact", "fast"):
+            assert command_for(str(tmp_path / name), chosen) == (*command, "--precision", chosen)
 
 
 # ------------------------------------------------------------------------------------------------ clicking

@@ -6,6 +6,7 @@ One Blender goes through the day, once; each test looks at a part of it.
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import time
@@ -329,13 +330,14 @@ def test_an_engine_that_blender_starts_names_colours_as_any_other(
     mattes = tmp_path / "mattes"
     told = each_host.does(
         tmp_path / "blender",
-        ("preferences", {"program": sys.executable}),
+        ("preferences", {"program": sys.executable, "precision": "exact"}),
         ("scene", {}), plate(shot), MASK, KEY,
         ("setting", {"settle_passes": 1, "working_size": 48, "out": str(mattes / "{shot}.####.exr")}), MATTE,
         ("run", {"operator": "matanyone.engine", "what": "STOP"}),
     )  # fmt: skip
     assert told[-2].get("outcome") == "finished", told[-2]
     record = (mattes / "plate.matanyone.json").read_text()
+    assert json.loads(record)["made"]["precision"] == "exact"  # as the preferences say
     assert "ocio://" in record
     assert "colormanagement" not in record
 

@@ -405,6 +405,8 @@ def test_an_engine_that_nuke_starts_ends_when_it_has_idled(addon: Any) -> None:
     assert command[:4] == (sys.executable, "-m", "matanyone_engine", "serve")
     assert command[-2:] == ("--idle-exit", "3600"), "it outlives Nuke, and must not stay for ever"
     assert bridge.installed_where("", False, "Nuke").start == ()
+    assert bridge.installed_where("", True, "Nuke", "exact").start == (*command, "--precision", "exact")
+    assert bridge.installed_where("", False, "Nuke", "exact").start == ()
 
 
 def test_nothing_above_the_line_imports_nuke(addon: Any) -> None:

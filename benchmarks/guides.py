@@ -15,8 +15,14 @@ flow    not from the truth: what the tracker `flow` makes of the key's mask (doc
 `real` takes footage that nobody has the truth of: the alphas without a guide stand for it, and the guides are made from
 them; what it prints is how much a guide changes. `bands` needs no network: how many pixels a band forces to the wrong
 side, and how many it leaves to the network. `score` compares alphas with and without. The first frame's key is the true
-mask; for `key` the guide makes it. `seam` cuts a clip in the middle, where the guide (wide) is the key of the second
-half, and compares that half with the same frames of the clip that was not cut.
+mask; for `key` the guide makes it.
+
+    python benchmarks/guides.py seam --set /tmp/held_out --run-ins 0 4 8 12 --warm-ups 10 --first drawn
+
+`seam` cuts a clip in the middle, where the guide (wide) is the key of the second half, and compares that half with the
+same frames of the clip that was not cut. A run-in of N starts N frames earlier; these alphas are thrown away. `anew`
+takes, in addition, the alpha that the run-in has reached as a key of its own on the frame of the cut, so that the
+guide's mask is forgotten. --first guide makes the first frame's key by the guide as well, as where nobody drew one.
 """
 
 from __future__ import annotations
@@ -96,12 +102,13 @@ def matted(
     masks: dict[int, Alpha],
     key: int = 0,
     band: int | None = None,
+    warm_ups: int | None = None,
 ) -> list[Alpha]:
     """Return the alphas of a clip from one key, forwards and backwards, with a guide."""
     worth = object_guide(masks, band or default_band(mask.shape[::-1]))
     found: dict[int, Alpha] = {}
     for numbers in (range(key, len(plates)), range(key, -1, -1)):
-        session = MattingSession(network)  # type: ignore[arg-type]
+        session = MattingSession(network, warm_up_passes=warm_ups)  # type: ignore[arg-type]
         for number in numbers if len(numbers) > 1 or key == 0 else ():
             planes = torch.from_numpy(np.ascontiguousarray(plates[number])).permute(2, 0, 1)
             limits = worth.limits(number, masks.__getitem__) if number != key or mask is masks.get(key) else None
@@ -161,18 +168,37 @@ def print_scores(clips: list[Path], kept: Path | None, kinds: list[str], model: 
             )
 
 
-def print_seams(clips: list[Path], model: str) -> None:
+def print_seams(clips: list[Path], model: str, run_ins: list[int], warm_ups: list[int], first: str) -> None:
     network = load_network(model)
     for number, clip in enumerate(clips):
         truth, plates = truths(clip), shown(clip / "plate.####.png", "sRGB")
-        drawn, masks = read_mask(clip / f"mask.{FIRST}.png", SIZE[::-1]), guide("wide", truth, number)
+        masks = guide("wide", truth, number)
+        drawn = masks[0] if first == "guide" else read_mask(clip / f"mask.{FIRST}.png", SIZE[::-1])
         cut = len(plates) // 2
-        whole = matted(network, plates, drawn, masks)[cut:]
-        later = {frame - cut: mask for frame, mask in masks.items()}
-        half = matted(network, plates[cut:], later[0], {frame: mask for frame, mask in later.items() if frame >= 0})
-        seam = 1000 * float(np.abs(half[0] - whole[0]).mean())
-        scores = [mean_scores(list(score(zip(each, truth[cut:], strict=True)))).mad for each in (whole, half)]
-        print(f"{clip.name:13} seam {seam:6.2f} mad whole {scores[0]:6.2f} cut {scores[1]:6.2f}", flush=True)
+        whole, truly = matted(network, plates, drawn, masks)[cut:], truth[cut:]
+        print_seam(f"{clip.name:13} whole              ", whole, whole, truly)
+        for warm_up, run_in in itertools.product(warm_ups, run_ins):
+            begin = cut - run_in
+            later = {frame - begin: mask for frame, mask in masks.items() if frame >= begin}
+            half = matted(network, plates[begin:], later[0], later, warm_ups=warm_up)[run_in:]
+            name = f"{clip.name:13} run-in {run_in:2} warm-up {warm_up or 'own'}"
+            print_seam(name, half, whole, truly)
+            if run_in:
+                after = {frame - cut: mask for frame, mask in masks.items() if frame >= cut}
+                anew = matted(network, plates[cut:], half[0], after, warm_ups=warm_up)
+                print_seam(f"{name} anew", anew, whole, truly)
+
+
+def print_seam(name: str, half: list[Alpha], whole: list[Alpha], truth: list[Alpha]) -> None:
+    """Print how far the frame of the cut is from that of the whole clip, and the errors there and after it."""
+    seam = 1000 * float(np.abs(half[0] - whole[0]).mean())
+    ours, theirs = ([row.mad for row in score(zip(each, truth, strict=True))] for each in (half, whole))
+    at_cut = np.mean(ours[:3]) / np.mean(theirs[:3])
+    print(
+        f"{name} seam {seam:6.2f} mad at the cut {np.mean(ours[:3]):6.2f}, of whole {at_cut:5.2f}; "
+        f"of all that follows {np.mean(ours):6.2f}, of whole {np.mean(ours) / np.mean(theirs):5.2f}",
+        flush=True,
+    )
 
 
 def print_real(plate: str, mask: Path, frames: int, kinds: list[str], model: str) -> None:
@@ -200,6 +226,9 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=20, help="for real: how many")
     parser.add_argument("--alphas", type=Path, help="where benchmarks/edges.py has kept alphas; else computed")
     parser.add_argument("--band", type=int, help="for score: pixels; the default is a job's")
+    parser.add_argument("--run-ins", nargs="*", type=int, default=[0, 4, 8], help="for seam: frames")
+    parser.add_argument("--warm-ups", nargs="*", type=int, default=[None], help="for seam: passes")
+    parser.add_argument("--first", choices=("drawn", "guide"), default="drawn", help="for seam: what makes the key")
     parser.add_argument("--clips", nargs="*")
     parser.add_argument("--kinds", nargs="*", default=["none", *KINDS, "key"])
     parser.add_argument("--model", default="mini")
@@ -212,7 +241,7 @@ def main() -> None:
     if args.what == "bands":
         print_bands(clips)
     elif args.what == "seam":
-        print_seams(clips, args.model)
+        print_seams(clips, args.model, args.run_ins, args.warm_ups, args.first)
     else:
         print_scores(clips, args.alphas, args.kinds, args.model, args.band)
 

@@ -19,6 +19,7 @@ from matanyone_engine.cli.signals import Stop, graceful_stop
 from matanyone_engine.errors import Doubtful, EngineError, Interrupted, SettingError
 from matanyone_engine.jobs.allocator import keep_freed_memory
 from matanyone_engine.jobs.cache import DEFAULT_LIMIT, DiskCache, default_folder
+from matanyone_engine.jobs.guides import ObjectGuide
 from matanyone_engine.jobs.job import MatteJob, MattePlan
 from matanyone_engine.jobs.one_call import plan_or_go_on
 from matanyone_engine.jobs.run import run_matte
@@ -201,8 +202,7 @@ def _describe(console: Console, plan: MattePlan, weights: VettedWeights, device:
         name = f"{seed.subject}  " if len(plan.shot.subjects) > 1 else ""
         console.print(f"mask    {name}{file.source}  on frame {seed.frame}")
     for name, guide in plan.masks.guides.items():
-        out = f", left out on {describe_frames(sorted(guide.outvoted))}" if guide.outvoted else ""
-        console.print(f"guide   {name}  {len(guide.digests)} frames, band {guide.band} pixels{out}")
+        console.print(f"guide   {name}  {len(guide.digests)} frames, band {guide.band} pixels{_silent(guide, plan)}")
     solved = [frame for frame in plan.frames if plan.areas.names_on(frame)]
     if solved:
         console.print(f"areas   solved along the plate on {describe_frames(solved)}")
@@ -216,6 +216,17 @@ def _describe(console: Console, plan: MattePlan, weights: VettedWeights, device:
 def _exposed_like(others: Sequence[MattePlan], job: MatteJob) -> MatteJob:
     """Return the job with the exposure of the view that was planned first: two eyes must see the same brightness."""
     return replace(job, exposure=others[0].job.exposure) if others and job.exposure is None else job
+
+
+def _silent(guide: ObjectGuide, plan: MattePlan) -> str:
+    """Say on which frames of a run its guide has no say, and why."""
+    kinds = (
+        (guide.outvoted, "left out on"),
+        (guide.black, "black, so that it says nothing, on"),
+        (guide.white, "white all over, so that it says nothing, on"),
+    )
+    told = [(sorted(frames & set(plan.frames)), why) for frames, why in kinds]
+    return "".join(f", {why} {describe_frames(frames)}" for frames, why in told if frames)
 
 
 def _exposed(plan: MattePlan) -> str:

@@ -36,7 +36,7 @@ from matanyone_engine.matting.state import StreamState
 from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.color_spaces import ColourChoice
 from matanyone_engine.media.guide_history import NO_GUIDES, GuideHistory, packed, unpacked
-from matanyone_engine.media.guides import default_band, small
+from matanyone_engine.media.guides import default_band, has_edge, small
 from matanyone_engine.media.images import FloatImage, PlateHeader
 from matanyone_engine.media.layouts import SUBJECT
 from matanyone_engine.model.matanyone import MatAnyone
@@ -68,6 +68,8 @@ class JudgedGuide:
     """For the journal; '' where the frame has neither mask nor guide."""
     constraints: Constraints = NO_CONSTRAINTS
     outvoted: bool = False
+    white: bool = False
+    """Whether it is white all over, and says nothing."""
     said: str = ""
     """For a file's header."""
 
@@ -197,7 +199,9 @@ class Worker:
                 **describe_confidence({SUBJECT: sure}),
             },
             decoded.mask_sha256,
-            suspicions(black=decoded.black, alpha=alpha, cut=report.cut, outvoted=guide.outvoted),
+            suspicions(
+                black=decoded.black, alpha=alpha, cut=report.cut, outvoted=guide.outvoted, white_guide=guide.white
+            ),
             report,
             sure,
             guides_before,
@@ -304,12 +308,13 @@ def judged(history: GuideHistory, decoded: DecodedPlate, frame: int) -> JudgedGu
         return JudgedGuide(history)
     place = small(decoded.guide)
     after, text = history.after(frame, place), packed(place)
-    if place.any() and not history.believes(frame, place):
+    if has_edge(place) and not history.believes(frame, place):
         return JudgedGuide(after, text, outvoted=True, said="sent with the frame, but it is somewhere else: left out")
     band = decoded.guide_band or default_band(Size(*decoded.guide.shape).resolution)
     found = history.limits(frame, decoded.guide, place, band)
     if found is None:
-        return JudgedGuide(after, text, said="sent with the frame, but empty")
+        white = bool(place.all())
+        return JudgedGuide(after, text, white=white, said=f"sent with the frame, but {'white' if white else 'black'}")
     return JudgedGuide(after, text, with_guide(NO_CONSTRAINTS, found), said=f"sent with the frame, band {band} pixels")
 
 

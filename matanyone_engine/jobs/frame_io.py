@@ -175,6 +175,7 @@ class FrameWriter:
                 alpha=alpha,
                 cut=made.report.cut,
                 outvoted=bool(self._plan.masks.outvoted(frame)),
+                white_guide=self._plan.masks.white_guide(frame),
             )
             paths = self._files(plate, made, alphas)
             said = FrameRecord.of(self._plan.sidecars.record, paths, alphas, warnings, made.confidences)

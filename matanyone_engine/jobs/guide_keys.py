@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from matanyone_engine.errors import MaskError
+from matanyone_engine.jobs.guides import GUIDES
 from matanyone_engine.jobs.masks import KeyMask
-from matanyone_engine.media.guides import best_frame, small
+from matanyone_engine.media.guides import best_frame, has_edge, small
 from matanyone_engine.media.images import FloatImage, open_image
 from matanyone_engine.media.mask_channels import MaskSource
 from matanyone_engine.media.masks import read_constraint_mask
-from matanyone_engine.media.sequence import find_sequence
 from matanyone_engine.sizes import Resolution
 
 
@@ -33,12 +33,9 @@ def with_keys_of_guides(
 
 def _best(pattern: str, frames: Sequence[int] | None) -> int:
     """Return the best frame of a guide among those that are asked for. Raises MaskError."""
-    source = MaskSource.parse(pattern)
-    found = find_sequence(source.path)
-    if source.path.is_file() or not found.numbered:
-        raise _no_key("a guide with a mask for each frame", f"one file, {pattern}")
+    source, found = GUIDES.found(pattern)
     places = {frame: small(_read(source.at(found.path(frame)))) for frame in found.frames}
-    there = {frame: each for frame, each in places.items() if each.any()}
+    there = {frame: each for frame, each in places.items() if has_edge(each)}
     best = best_frame(there, found.frames if frames is None else frames)
     if best is None:
         raise _no_key("a guide that shows the object on some frame that is asked for", f"none in {pattern}")

@@ -32,29 +32,37 @@ class ObjectGuide:
     """Frames on which it is somewhere else, and has no say."""
     band: int
     """Pixels on either side of its edge that are left to the network."""
+    black: frozenset[int] = frozenset()
+    """Frames on which it is black, and says nothing."""
+    white: frozenset[int] = frozenset()
+    """Frames on which it is white all over, and says nothing either."""
 
     @classmethod
     def of(cls, digests: Mapping[int, str], places: Mapping[int, guides.GuideShape], band: int) -> ObjectGuide:
-        """Find the frames that are outvoted. places: frame -> small()."""
-        return cls(digests, guides.outvoted({frame: each for frame, each in places.items() if each.any()}), band)
+        """Find the frames that are outvoted, and those that say nothing. places: frame -> small()."""
+        seen = {frame: each for frame, each in places.items() if guides.has_edge(each)}
+        white = frozenset(frame for frame, each in places.items() if each.all())
+        black = frozenset(frame for frame, each in places.items() if not each.any())
+        return cls(digests, guides.outvoted(seen), band, black, white)
 
     def limits(self, frame: int, read: Callable[[int], FloatImage]) -> GuideLimits | None:
         """Return what the guide says of a frame; None where it says nothing. read: gives a frame's guide (H, W)."""
-        if frame not in self.digests or frame in self.outvoted:
+        if frame not in self.digests or frame in self.outvoted | self.white:
             return None
         beside = [GuideFrame(read(other), abs(other - frame)) for other in self._beside(frame)]
         return guides.limits(read(frame), beside, self.band)
 
     def digest(self, frame: int) -> str:
         """Return a text that differs wherever limits() does; '' where the guide has no say."""
-        if frame not in self.digests or frame in self.outvoted:
+        if frame not in self.digests or frame in self.outvoted | self.white:
             return ""
         beside = [f"{other - frame}:{self.digests[other]}" for other in self._beside(frame)]
         return " ".join(["guide", str(self.band), self.digests[frame], *beside])
 
     def _beside(self, frame: int) -> list[int]:
         """Return the nearest frames before and after that have a guide to be believed, if they are near."""
-        there = [other for other in self.digests if other not in self.outvoted and abs(other - frame) <= LOOKS_AROUND]
+        silent = self.outvoted | self.white
+        there = [other for other in self.digests if other not in silent and abs(other - frame) <= LOOKS_AROUND]
         before, after = ([o for o in there if o < frame], [o for o in there if o > frame])
         return [*([max(before)] if before else []), *([min(after)] if after else [])]
 

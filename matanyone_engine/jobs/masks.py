@@ -181,6 +181,10 @@ class MaskSet:
         """Return the objects whose guide was not believed on a frame."""
         return frozenset(name for name, guide in self.guides.items() if frame in guide.outvoted)
 
+    def white_guide(self, frame: int) -> bool:
+        """Tell whether the guide of some object is white all over on a frame."""
+        return any(frame in guide.white for guide in self.guides.values())
+
     def _guide_on(self, name: str, frame: int) -> ObjectGuide | None:
         """Return the guide that has a say on a frame: on a key frame the key is right, unless the guide made it."""
         guide, here = self.guides.get(name), self.guide.get((name, frame))

@@ -15,17 +15,21 @@ AlphaImage = NDArray[np.float32]
 BLACK_PLATE = "the plate is black"
 CUT_SUBJECT = "the region cuts the subject: enlarge it, or let it follow"
 GUIDE_LEAPS = "the guide is somewhere else on this frame and was left out"
+GUIDE_IS_WHITE = "the guide is white all over on this frame, so it says nothing: is it the right channel?"
 EMPTY_ALPHA = "the alpha is empty: the subject left the frame or was lost"
 
 
-def suspicions(*, black: bool, alpha: AlphaImage, cut: bool = False, outvoted: bool = False) -> tuple[str, ...]:
+def suspicions(
+    *, black: bool, alpha: AlphaImage, cut: bool = False, outvoted: bool = False, white_guide: bool = False
+) -> tuple[str, ...]:
     """List what an artist should look at. black: the plate holds nothing but 0; alpha: (H, W) 0..1 of the whole
-    frame; cut: a region cuts the subject; outvoted: a guide was not believed here.
+    frame; cut: a region cuts the subject; outvoted: a guide was not believed here; white_guide: one is white all over.
     """
     found = (
         (black, BLACK_PLATE),
         (not alpha.max() > 0.5, EMPTY_ALPHA),
         (cut, CUT_SUBJECT),
         (outvoted, GUIDE_LEAPS),
+        (white_guide, GUIDE_IS_WHITE),
     )
     return tuple(words for so, words in found if so)

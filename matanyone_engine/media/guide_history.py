@@ -30,6 +30,7 @@ from matanyone_engine.media.guides import (
     GuideShape,
     apart,
     distances,
+    has_edge,
     limits_beyond,
     overlap,
 )
@@ -59,7 +60,7 @@ class GuideHistory:
     """Whether the place is that of a key's mask, whose edge tells nothing of how the guide's edge moves."""
 
     def believes(self, frame: int, place: GuideShape) -> bool:
-        """Tell whether the guide of the next frame is to be believed. place: its small(), which is not empty."""
+        """Tell whether the guide of the next frame is to be believed. place: its small(), which has an edge."""
         if self.place is None or abs(frame - self.seen) != 1 or abs(frame - self.frame) > LOOKS_AROUND:
             return True
         if self.place.shape != place.shape or overlap(self.place, place) >= LEAP or self.doubted >= LONGEST_LEAP:
@@ -79,8 +80,8 @@ class GuideHistory:
         return cls(frame, place, frame, of_key=True) if place.any() else cls()
 
     def after(self, frame: int, place: GuideShape) -> GuideHistory:
-        """Return what is remembered after a frame. place: small() of its guide; an empty one changes nothing."""
-        if not place.any():
+        """Return what is remembered after a frame. place: small() of its guide; one without an edge changes nothing."""
+        if not has_edge(place):
             return self
         if self.believes(frame, place):
             return GuideHistory(frame, place, frame)
@@ -89,13 +90,13 @@ class GuideHistory:
         return GuideHistory(self.frame, self.place, frame, self.doubted + 1, leap, place, self.of_key)
 
     def limits(self, frame: int, mask: FloatImage, place: GuideShape, band: float) -> GuideLimits | None:
-        """Return what a guide (H, W) 0..1 that is believed says of a frame; None where it is empty.
+        """Return what a guide (H, W) 0..1 that is believed says of a frame; None where it has no edge.
 
         band: as in guides.limits(). How far the edge has moved since the last believed frame is measured on the small
         pictures.
         """
         shape = mask >= 0.5
-        if not shape.any():
+        if not (has_edge(shape) and has_edge(place)):
             return None
         width: FloatImage | np.float32 = np.float32(band)
         near = not self.of_key and 0 < abs(frame - self.frame) <= LOOKS_AROUND

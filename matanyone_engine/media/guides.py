@@ -8,7 +8,8 @@
 Rules of this file:
 1. Pure functions of masks: the same guide frames give the same answer, whichever part of a shot is computed.
 2. A guide that leaps to something else for a few frames is outvoted there by the frames around (outvoted()).
-3. An empty guide frame says nothing: a tracker writes it where it has lost its subject.
+3. A black guide frame says nothing: a tracker writes it where it has lost its subject. A frame that is white all over
+   says nothing, too: it has no edge, and mostly it is the opaque alpha of a picture.
 """
 
 from __future__ import annotations
@@ -61,18 +62,17 @@ def default_band(size: tuple[int, int]) -> int:
 
 
 def limits(mask: FloatImage, neighbours: Sequence[GuideFrame], band: float) -> GuideLimits | None:
-    """Return what surely is inside and what surely is outside, of a guide (H, W) 0..1; None where it is empty.
+    """Return what surely is inside and what surely is outside, of a guide (H, W) 0..1; None where it has no edge.
 
     band: pixels on either side of the guide's edge that are left to the network. Where the edge moves, between this
     frame and the guide's neighbouring frames, half of its way in a frame is added, since a guide may come late.
     """
     shape = mask >= 0.5
-    if not shape.any():
+    if not has_edge(shape):
         return None
     distance = distances(shape)
-    ways = [
-        np.abs(distance - distances(each.mask >= 0.5)) / each.gap for each in neighbours if (each.mask >= 0.5).any()
-    ]
+    beside = [(each.mask >= 0.5, each.gap) for each in neighbours]
+    ways = [np.abs(distance - distances(other)) / gap for other, gap in beside if has_edge(other)]
     return limits_beyond(shape, band + LATE * np.maximum.reduce(ways) if ways else np.float32(band))
 
 
@@ -82,6 +82,11 @@ def limits_beyond(shape: GuideShape, width: FloatImage | np.float32) -> GuideLim
     """
     distance = distances(shape)
     return GuideLimits((distance > width).astype(np.float32), (distance < -width).astype(np.float32))
+
+
+def has_edge(shape: GuideShape) -> bool:
+    """Tell whether a shape is neither black nor white all over."""
+    return bool(shape.any() and not shape.all())
 
 
 def distances(shape: GuideShape) -> FloatImage:
@@ -105,7 +110,7 @@ def small(mask: FloatImage) -> GuideShape:
 
 
 def outvoted(guides: Mapping[int, GuideShape]) -> frozenset[int]:
-    """Return the frames whose guide is not to be believed. guides: frame -> small(), the empty ones left out.
+    """Return the frames whose guide is not to be believed. guides: frame -> small(), those without an edge left out.
 
     Between two neighbouring frames the guide leaps where the shapes overlap by less than LEAP of their union. What lies
     between two leaps, for at most LONGEST_LEAP frames, is outvoted if the guide before it and the guide after it are

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from matanyone_engine.media.channels import ALPHA_NAMES, LUMINANCE_NAMES, RGB_NAMES, Part
@@ -33,11 +33,14 @@ class MaskSource:
     path:  the file, or a pattern of files with ####.
     layer: a layer, a channel or a part of the file; '' leaves it to the rule.
     label: one label of a label map, '2' or a colour such as '800000'; '' where the file is no label map.
+    label_may_be_absent: whether a label map without that label is a black mask, as on a frame that the subject has
+           left; else it is an error.
     """
 
     path: Path
     layer: str = ""
     label: str = ""
+    label_may_be_absent: bool = field(default=False, compare=False)
 
     @classmethod
     def parse(cls, text: str | Path) -> MaskSource:

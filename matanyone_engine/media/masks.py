@@ -284,6 +284,8 @@ def _indices(matte: _Matte) -> Codes | None:
 def _of_number(source: MaskSource, codes: Codes, labels: Sequence[int], stored: str, channel: str = "") -> FloatImage:
     if source.label.isdecimal() and int(source.label) in labels:
         return (codes == int(source.label)).astype(np.float32)
+    if source.label_may_be_absent and source.label and (labels or not codes.any()):
+        return np.zeros(codes.shape, np.float32)
     faint = f" If it is a faint mask, name its channel: {source.path}:{channel}." if "numbers" in stored else ""
     raise _is_label_map(source, [str(label) for label in labels], stored, faint)
 
@@ -292,6 +294,8 @@ def _of_colours(source: MaskSource, matte: _Matte) -> FloatImage:
     labels = colours_in(matte.pixels) if matte.kind not in FLOAT_FORMATS else []
     if source.label in labels:
         return of_colour(matte.pixels, source.label)
+    if labels and source.label and source.label_may_be_absent:
+        return np.zeros(matte.pixels.shape[:2], np.float32)
     if labels:
         raise _is_label_map(source, labels, "colours")
     raise MaskError(

@@ -18,13 +18,14 @@ from shots import HEIGHT, WIDTH, Shot, files, make_shot, read_image, write_image
 from matanyone_engine.cli.main import main
 from matanyone_engine.errors import MaskError, SettingError
 from matanyone_engine.jobs import run as jobs_run
+from matanyone_engine.jobs.guide_keys import with_keys_of_guides
 from matanyone_engine.jobs.job import MatteJob, plan_matte
 from matanyone_engine.jobs.masks import KeyMask, ObjectOptions
 from matanyone_engine.jobs.one_call import job_of_call
 from matanyone_engine.jobs.run import run_matte
 from matanyone_engine.jobs.run_events import FrameDone
 from matanyone_engine.matting.confidence import OUTVOTED
-from matanyone_engine.matting.frame_warnings import GUIDE_LEAPS
+from matanyone_engine.matting.frame_warnings import GUIDE_IS_WHITE, GUIDE_LEAPS
 from matanyone_engine.matting.inside_outside import KEPT
 from matanyone_engine.media.layouts import SUBJECT, Delivery
 from matanyone_engine.model.registry import load_vetted
@@ -121,6 +122,42 @@ def test_a_guide_that_is_elsewhere_is_left_out_and_said(shot: Shot, monkeypatch:
     assert left_out == [1003, 1004]
     assert main(["review", str(shot.out / "a.####.exr"), "--out", str(shot.folder / "review.html")]) == 0
     assert GUIDE_LEAPS in (shot.folder / "review.html").read_text()
+
+
+def test_a_guide_that_is_white_all_over_says_nothing_and_that_is_told(
+    shot: Shot, capsys: pytest.CaptureFixture[str]
+) -> None:
+    masks = dict.fromkeys(FRAMES, box(20))
+    there = {frame: mask for frame, mask in masks.items() if frame not in (1003, 1005)}
+    without = alphas(shot, job(shot, guided(shot, there, "there"), "there"))
+    white = guided(shot, masks | {1003: np.ones_like(box(0)), 1005: np.zeros_like(box(0))}, "white")
+    done = run(shot, job(shot, white))
+    assert all(np.array_equal(done[frame].alpha, without[frame]) for frame in FRAMES)
+    assert [frame for frame in FRAMES if GUIDE_IS_WHITE in done[frame].warnings] == [1003]
+    assert main(shot.arguments("--guide", white, "--accept-doubt")) == 0
+    said = capsys.readouterr().err
+    assert "black, so that it says nothing, on 1005, white all over, so that it says nothing, on 1003" in said
+    assert job_of_call(shot.plate, None, "o.####.exr", {}, white, 3).keys[0].frames != (1003,)
+
+
+def test_a_guide_with_labels_is_black_where_the_label_is_absent(shot: Shot) -> None:
+    labels = {frame: 2 * box(20) + (box(0, 8) > 0) for frame in FRAMES}
+    guide = guided(shot, labels | {1003: (box(0, 8) > 0).astype(np.float32)}, "ids")
+    worth = plan_matte(job(shot, f"{guide}#2")).masks.guides[SUBJECT]
+    assert (worth.black, worth.white) == ({1003}, frozenset())
+    with pytest.raises(MaskError, match="labels 1, 2"):
+        plan_matte(job(shot, guide))
+    keyed = job_of_call(shot.plate, None, "o.####.exr", {}, f"{guide}#2", 3)
+    assert plan_matte(replace(keyed, out=str(shot.out / "a.####.exr"))).masks.keys
+
+
+def test_a_movie_is_no_guide_and_the_error_says_what_to_do(shot: Shot) -> None:
+    movie = shot.folder / "guide.mp4"
+    movie.write_bytes(b"ftyp")
+    words = "Write the movie out as images and number them as the plate"
+    for ask in (plan_matte, lambda asked: with_keys_of_guides((), {SUBJECT: str(movie)}, asked.frames)):
+        with pytest.raises(MaskError, match=words):
+            ask(job(shot, str(movie)))
 
 
 def test_a_network_that_is_overruled_is_not_to_be_trusted(shot: Shot) -> None:

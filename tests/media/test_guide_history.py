@@ -53,6 +53,9 @@ def test_an_empty_guide_changes_nothing() -> None:
     history, _ = followed([40, 42])
     assert history.after(1003, small(disc(300))) is history
     assert history.limits(1003, disc(300), small(disc(300)), 8) is None
+    white = disc(60, 500)
+    assert history.after(1003, small(white)) is history
+    assert history.limits(1003, white, small(white), 8) is None
 
 
 def test_a_guide_at_rest_has_the_limits_of_a_job() -> None:

@@ -57,15 +57,20 @@ def test_the_band_is_wider_where_the_edge_moves_by_half_of_its_way() -> None:
 
 
 def test_the_border_of_the_picture_is_no_edge() -> None:
-    whole = limits(np.ones((20, 30), np.float32), [], 5)
-    assert whole is not None
-    assert (whole.inside == 1).all()
-    assert not whole.outside.any()
     half = np.zeros((20, 30), np.float32)
     half[:, :15] = 1
     found = limits(half, [], 5)
     assert found is not None
     assert (found.inside[:, :9] == 1).all()
+
+
+def test_a_guide_that_is_white_all_over_says_nothing() -> None:
+    white = np.ones((SIDE, SIDE), np.float32)
+    assert limits(white, [], 8) is None
+    with_neighbour, alone = limits(disc(100), [GuideFrame(white, 1)], 8), limits(disc(100), [], 8)
+    assert with_neighbour is not None
+    assert alone is not None
+    assert np.array_equal(with_neighbour.inside, alone.inside)
 
 
 def test_an_empty_guide_says_nothing_and_an_empty_neighbour_too() -> None:

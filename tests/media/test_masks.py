@@ -6,6 +6,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -193,6 +194,8 @@ def test_a_label_map_is_named_and_a_label_can_be_chosen(tmp_path: Path, name: st
         assert f"label{'s' * (len(labels) > 1)} {', '.join(labels)}" in refusal.value.came
         assert f"{path}#{labels[0]}" in refusal.value.action
         np.testing.assert_array_equal(read(MaskSource.parse(f"{path}#{label}"), SIZE), INSIDE)
+    absent = replace(MaskSource.parse(f"{path}#9"), label_may_be_absent=True)  # as of a frame that it has left
+    assert not read_constraint_mask(absent, SIZE).any()
     with pytest.raises(MaskError, match="without label 9"):
         read_mask(MaskSource.parse(f"{path}#9"), SIZE)
 
@@ -223,8 +226,11 @@ def test_a_faint_mask_is_read_when_its_channel_is_named(tmp_path: Path) -> None:
 
 def test_no_label_is_cut_from_a_soft_mask(tmp_path: Path) -> None:
     ramp = np.arange(240, dtype=np.uint8).reshape(HEIGHT, WIDTH)
+    path = png(tmp_path / "m.png", 0, ramp)
     with pytest.raises(MaskError, match="without labels"):
-        read_mask(MaskSource.parse(f"{png(tmp_path / 'm.png', 0, ramp)}#200"), SIZE)
+        read_constraint_mask(replace(MaskSource.parse(f"{path}#1"), label_may_be_absent=True), SIZE)
+    with pytest.raises(MaskError, match="without labels"):
+        read_mask(MaskSource.parse(f"{path}#200"), SIZE)
 
 
 # ---------------------------------------------------------------------------------------------------------- names

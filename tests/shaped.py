@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from matanyone_engine.jobs.shape_files import MadeShapes
+from matanyone_engine.jobs.shape_files import MadeShapes, frames_of
 from matanyone_engine.shapes.build import ShapeRules, follow_outlines, shape_of
 from matanyone_engine.shapes.flow import AlphaFlow
 from matanyone_engine.shapes.shape import ShapeSet
@@ -35,4 +35,4 @@ def shapes(rules: ShapeRules | None = None) -> MadeShapes:
     rules = rules or ShapeRules()
     kept, left_out = follow_outlines(((frame, alpha_of(frame)) for frame in FRAMES), AlphaFlow(alpha_of), rules)
     made = tuple(shape_of(number, track, alpha_of, rules) for number, track in enumerate(kept, start=1))
-    return MadeShapes(ShapeSet(SIZE.resolution, FRAMES, made, rules.error), left_out)
+    return MadeShapes(ShapeSet(SIZE.resolution, FRAMES, made, rules.error), frames_of(left_out))

@@ -85,5 +85,6 @@ def _summary(made: MadeShapes) -> list[str]:
         for shape in shapes
     ]
     if made.left_out:
-        lines.append(f"left    {made.left_out} small outlines that exist for one or two frames")
+        frames = describe_frames(sorted({frame for each in made.left_out for frame in each}))
+        lines.append(f"left    {len(made.left_out)} small outlines that exist for one or two frames, on {frames}")
     return lines

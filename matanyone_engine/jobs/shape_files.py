@@ -17,6 +17,7 @@ from matanyone_engine.media.mattes import check_writable
 from matanyone_engine.media.sequence import FrameSequence, find_sequence, select_frames
 from matanyone_engine.shapes.build import ShapeRules, follow_outlines, shape_of
 from matanyone_engine.shapes.flow import AlphaFlow
+from matanyone_engine.shapes.follow import OutlineTrack
 from matanyone_engine.shapes.nuke import to_nk
 from matanyone_engine.shapes.plain import to_json
 from matanyone_engine.shapes.shape import ShapeSet
@@ -44,10 +45,11 @@ class ShapePlan:
 
 @dataclass(frozen=True)
 class MadeShapes:
-    """Holds the shapes of a shot, and how many outlines were left out because they did not exist for long."""
+    """Holds the shapes of a shot, and which outlines were left out because they did not exist for long."""
 
     shapes: ShapeSet
-    left_out: int
+    left_out: tuple[tuple[int, ...], ...]
+    """The frames of each of them."""
 
 
 def plan_shapes(alphas: str, out: Sequence[str], frames: tuple[int, ...] | None, rules: ShapeRules) -> ShapePlan:
@@ -107,7 +109,12 @@ def make_shapes(plan: ShapePlan, watched: Watched = lambda items, words: items) 
         )
     numbered = list(enumerate(kept, start=1))
     shapes = tuple(shape_of(number, track, alpha_of, plan.rules) for number, track in watched(numbered, "shapes"))
-    return MadeShapes(ShapeSet(size.resolution, plan.frames, shapes, plan.rules.error), left_out)
+    return MadeShapes(ShapeSet(size.resolution, plan.frames, shapes, plan.rules.error), frames_of(left_out))
+
+
+def frames_of(tracks: Sequence[OutlineTrack]) -> tuple[tuple[int, ...], ...]:
+    """Return the frames of each outline."""
+    return tuple(tuple(track.frames) for track in tracks)
 
 
 def _checked(alpha: FloatImage, size: Size, path: Path) -> FloatImage:

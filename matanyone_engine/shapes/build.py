@@ -51,8 +51,8 @@ class ShapeRules:
 
 def follow_outlines(
     alphas: Iterable[tuple[int, ShapeAlpha]], flow: Flow, rules: ShapeRules
-) -> tuple[list[OutlineTrack], int]:
-    """Follow the outlines of a shot through time; return those that become shapes, and how many were left out.
+) -> tuple[list[OutlineTrack], list[OutlineTrack]]:
+    """Follow the outlines of a shot through time; return those that become shapes, and those that are left out.
 
     alphas: frame and alpha (H, W) 0..1, in order. flow: where places of a frame are on the next one.
     """
@@ -63,7 +63,7 @@ def follow_outlines(
 
     followed = tracks(found(), flow)
     kept = _lasting(followed)
-    return kept, len(followed) - len(kept)
+    return kept, [track for track in followed if all(track is not each for each in kept)]
 
 
 def _smoothed(alpha: ShapeAlpha, by: float) -> ShapeAlpha:

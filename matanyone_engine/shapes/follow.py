@@ -21,6 +21,8 @@ from matanyone_engine.shapes.shape import Numbers
 
 SAME = 0.6
 """Of their union: two outlines that overlap less, moved onto each other, are not the same shape."""
+_GROWS = 8.0
+"""Pixels by which the width or height of the same outline may change in a frame, however small it is."""
 _SMALL_SIDE = 256
 """Pixels to which outlines are made smaller where only their overlap counts."""
 _MARKS = 256
@@ -112,8 +114,15 @@ def _matches(going: list[OutlineTrack], there: list[ClosedLine]) -> list[tuple[O
 
 
 def _overlap(one: Numbers, other: Numbers) -> float:
-    """Return the intersection of two outlines, moved onto each other, over their union."""
+    """Return the intersection of two outlines, moved onto each other, over their union.
+
+    Where their sizes differ by few pixels, they are made equally large first: a small hole that opens doubles its area
+    in a frame while its edge moves by a pixel or two.
+    """
     sizes = [np.ptp(line, axis=0) for line in (one, other)]
+    if np.abs(sizes[0] - sizes[1]).max() <= _GROWS:
+        other = other.mean(axis=0) + (other - other.mean(axis=0)) * sizes[0] / np.maximum(sizes[1], 1e-6)
+        sizes[1] = sizes[0]
     if max(sizes[0].max(), sizes[1].max()) > 2 * max(1.0, min(sizes[0].max(), sizes[1].max())):
         return 0.0
     far = np.abs(one.mean(axis=0) - other.mean(axis=0)).max()

@@ -125,7 +125,15 @@ def test_small_outlines_that_come_and_go_are_left_out_and_counted() -> None:
     numbered = list(zip(FRAMES, flashes, strict=True))
     kept, left_out = follow_outlines(numbered, lambda frame, places: places, ShapeRules())
     assert [len(track.frames) for track in kept] == [len(FRAMES)]
-    assert left_out == 1
+    assert [track.frames for track in left_out] == [[1002]]
+
+
+def test_a_hole_that_opens_from_a_few_pixels_is_one_shape_from_its_first_frame_on() -> None:
+    # From radius 3 to 5 its area nearly triples, while its edge moves by two pixels.
+    opening = [disc(60, 60, 40) - disc(60, 60, 3 + 2 * step) for step in range(len(FRAMES))]
+    kept, left_out = follow_outlines(list(zip(FRAMES, opening, strict=True)), lambda _, places: places, ShapeRules())
+    assert [(track.depth, tuple(track.frames)) for track in kept] == [(0, FRAMES), (1, FRAMES)]
+    assert not left_out
 
 
 def test_marks_stay_in_order_and_on_the_same_part() -> None:

@@ -8,16 +8,20 @@ The model mattes each clip once (its alphas are kept in --work); areas are then 
 the part of the picture where the true alpha lies between 0.02 and 0.98, and a fiftieth of the picture's height around
 it: a band that an artist would paint over the hair. All figures are of pixels inside the area.
 
---weights tries other weights of the priors; DEPTHS says on how many frames before a solution may depend.
+--weights tries other weights of the priors; DEPTHS says on how many frames before a solution may depend. --knn solves
+with the equations of KNN matting in place of closed-form ones, times each of the factors given: they are of another
+size.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -27,7 +31,7 @@ from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.images import FloatImage
 from matanyone_engine.media.masks import read_alpha
 from matanyone_engine.media.plates import open_plate
-from matanyone_engine.media.solve_area import MATCH, WEIGHTS, PriorWeights, SolutionBefore, solutions
+from matanyone_engine.media.solve_area import MATCH, WEIGHTS, Inside, PriorWeights, SolutionBefore, solutions
 from matanyone_engine.media.steady_edges import Grey, NeighbourFrame, grey_of, moved_here
 from matanyone_engine.training.metrics import dtssd, gradient_field
 
@@ -101,6 +105,23 @@ class Clip:
         return Scores(*(float(each) for each in np.mean(rows, axis=0)))
 
 
+@contextmanager
+def knn_equations(factor: float) -> Iterator[None]:
+    """Have areas solved by the equations of KNN matting (Chen, Li and Tang, 2013), times a factor."""
+    import pymatting
+
+    closed_form = pymatting.cf_laplacian
+
+    def equations(view: FloatImage, epsilon: float, is_known: Inside) -> Any:
+        return factor * pymatting.knn_laplacian(view).tocsr()
+
+    pymatting.cf_laplacian = equations
+    try:
+        yield
+    finally:
+        pymatting.cf_laplacian = closed_form
+
+
 def area_around(truth: FloatImage) -> FloatImage:
     """Return the area (H, W), 0 or 1, that an artist would paint over the soft parts of a true alpha."""
     soft = ((truth > SOFT[0]) & (truth < SOFT[1])).astype(np.uint8)
@@ -155,6 +176,7 @@ def main() -> None:
     parser.add_argument("--model", default="mini")
     parser.add_argument("--depths", nargs="*", type=int, default=DEPTHS)
     parser.add_argument("--weights", nargs="*", default=[], help="such as network=0.03,before=0.1")
+    parser.add_argument("--knn", nargs="*", type=float, default=[], help="factors such as 0.01")
     parser.add_argument("--sheet", type=Path)
     args = parser.parse_args()
     clips = [Clip(args.set / name, args.work, args.model, args.frames) for name in args.clips]
@@ -167,6 +189,10 @@ def main() -> None:
         seconds = (time.process_time() - begun) / sum(len(clip.alphas) for clip in clips)
         name = args.weights[number] if number < len(args.weights) else f"solved, {depth} frames before"
         print_row(name, rows, seconds)
+    for factor in args.knn:
+        with knn_equations(factor):
+            rows = [clip.scores(clip.solved(WEIGHTS, 1)) for clip in clips]
+        print_row(f"KNN x {factor:g}, 1 frame before", rows)
     if args.sheet:
         write_sheet(args.sheet, clips, WEIGHTS)
 

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-import numpy as np
 import OpenImageIO as oiio
 
 from matanyone_engine.errors import ColourError
 from matanyone_engine.media.images import FLOAT_FORMATS, PlateHeader, last_error
 from matanyone_engine.media.sequence import MOVIE_SUFFIXES
+from matanyone_engine.media.stated_colour import has_video_tags, statements
 
 # Fixed, so that a name means the same next year; the newest one only where this one is not known.
 BUILT_IN_CONFIG = "ocio://studio-config-v4.0.0_aces-v2.0_ocio-v2.5"
@@ -137,25 +137,6 @@ _FLOAT_SUFFIXES = (".exr", ".hdr")
 # Interop ids by which a file says that its pixels are not a known colour: as good as nothing said.
 _NO_COLOUR = frozenset({"data", "raw", "unknown"})
 
-# x and y of red, green, blue and white, in the order of OpenEXR's attribute, as their makers publish them. The pixels
-# of an OpenEXR file are linear light unless it says otherwise.
-_CHROMATICITIES = {
-    (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290): "lin_rec709_scene",
-    (0.7347, 0.2653, 0.0, 1.0, 0.0001, -0.077, 0.32168, 0.33767): "lin_ap0_scene",
-    (0.713, 0.293, 0.165, 0.830, 0.128, 0.044, 0.32168, 0.33767): "lin_ap1_scene",
-    (0.708, 0.292, 0.170, 0.797, 0.131, 0.046, 0.3127, 0.3290): "lin_rec2020_scene",
-    (0.680, 0.320, 0.265, 0.690, 0.150, 0.060, 0.3127, 0.3290): "lin_p3d65_scene",
-    (0.684, 0.313, 0.221, 0.848, 0.0861, -0.102, 0.3127, 0.3290): "Linear ARRI Wide Gamut 3",
-    (0.7347, 0.2653, 0.1424, 0.8576, 0.0991, -0.0308, 0.3127, 0.3290): "Linear ARRI Wide Gamut 4",
-    (0.730, 0.280, 0.140, 0.855, 0.100, -0.050, 0.3127, 0.3290): "Linear S-Gamut3",
-    (0.766, 0.275, 0.225, 0.800, 0.089, -0.087, 0.3127, 0.3290): "Linear S-Gamut3.Cine",
-    (0.780308, 0.304253, 0.121595, 1.493994, 0.095612, -0.084589, 0.3127, 0.3290): "Linear REDWideGamutRGB",
-    (0.730, 0.280, 0.165, 0.840, 0.100, -0.030, 0.3127, 0.3290): "Linear V-Gamut",
-}
-_DPX_TRANSFERS = {"Linear": "linear Rec.709", "ITU-R 709-4": "Rec.709"}
-_DPX_NOTHING_SAID = frozenset({"", "user defined", "undefined", "unspecified video", "z depth"})
-_ICC_PROFILES = {"srgb": "srgb_rec709_scene", "display p3": "srgb_p3d65_scene", "adobe rgb": "g22_adobergb_scene"}
-
 
 @dataclass(frozen=True)
 class ColourChoice:
@@ -253,55 +234,11 @@ def interop_id(space: str) -> str:
 
 def _stated_space(header: PlateHeader) -> ColourChoice | None:
     """Return what the file itself states. OpenImageIO adds an oiio:ColorSpace to formats that state nothing."""
-    for attribute, value in _statements(header):
+    for attribute, value in statements(header):
         if value.lower() not in _NO_COLOUR:
             reason = f"stated by the file ({attribute})"
             return ColourChoice(known_space(value, reason), reason)
     return None
-
-
-def _statements(header: PlateHeader) -> Iterator[tuple[str, str]]:
-    """Yield (attribute, space) for everything in the header that really was in the file, most telling first."""
-    colour = header.colour
-    if header.file_format == "openexr":
-        yield from _exr_statements(colour)
-    if "movie:transfer" in colour:
-        yield "transfer characteristics", colour["movie:transfer"]
-    if header.file_format == "dpx":
-        transfer = colour.get("dpx:Transfer", "")
-        if transfer.lower() not in _DPX_NOTHING_SAID:
-            yield "dpx:Transfer", _DPX_TRANSFERS.get(transfer, transfer)
-    profile = colour.get("ICCProfile:profile_description", "").lower()
-    for beginning, space in _ICC_PROFILES.items():
-        if profile.startswith(beginning):
-            yield "ICC profile", space
-    if header.file_format == "png" and colour.get("oiio:ColorSpace", "srgb_rec709_scene") != "srgb_rec709_scene":
-        yield "PNG gamma or cICP", colour["oiio:ColorSpace"]
-    if "Exif:ColorSpace" in colour and colour["Exif:ColorSpace"] == "1":
-        yield "Exif:ColorSpace", "srgb_rec709_scene"
-
-
-def _exr_statements(colour: Any) -> Iterator[tuple[str, str]]:
-    if "colorInteropID" in colour:
-        yield "colorInteropID", colour["colorInteropID"]
-    if colour.get("acesImageContainerFlag") == "1":
-        yield "acesImageContainerFlag", "lin_ap0_scene"
-    if "oiio:ColorSpace" in colour:
-        yield "oiio:ColorSpace", colour["oiio:ColorSpace"]
-    if "chromaticities" in colour:
-        yield "chromaticities", _space_of_chromaticities(colour["chromaticities"])
-
-
-def _space_of_chromaticities(text: str) -> str:
-    stated = [float(number) for number in text.split()]
-    for known, space in _CHROMATICITIES.items():
-        if np.allclose(stated, known, atol=1e-3):
-            return space
-    raise ColourError(
-        expected="chromaticities of Rec.709, Rec.2020, P3, ACES2065-1, ACEScg or a known camera",
-        came=f"unknown chromaticities in the plate's header: {text}",
-        action="Name the plate's colour space with --colorspace.",
-    )
 
 
 def _default_space(header: PlateHeader | None, suffix: str) -> ColourChoice:
@@ -315,7 +252,8 @@ def _default_space(header: PlateHeader | None, suffix: str) -> ColourChoice:
     kind = f"{'float' if is_float else 'integer'} {suffix} files"
     if suffix in MOVIE_SUFFIXES:
         kind = "movies" if header and header.pixel_format != "uint8" else "movies (read at 8 bits per channel)"
-    return ColourChoice(engine_space(LINEAR if is_float else SRGB), f"default for {kind}; the file does not say")
+    said = "its tags are those of ordinary video" if header and has_video_tags(header) else "the file does not say"
+    return ColourChoice(engine_space(LINEAR if is_float else SRGB), f"default for {kind}; {said}")
 
 
 # -------------------------------------------------------------------------------------------------- OCIO configs

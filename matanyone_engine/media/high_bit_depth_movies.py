@@ -17,21 +17,19 @@ from pathlib import Path
 from typing import Any
 
 from matanyone_engine.errors import PlateError
-from matanyone_engine.media.images import Attribute, DataWindow, FloatImage, PlateHeader, frame_rate, readable
+from matanyone_engine.media.images import (
+    MOVIE_PRIMARIES,
+    MOVIE_TRANSFER,
+    Attribute,
+    DataWindow,
+    FloatImage,
+    PlateHeader,
+    frame_rate,
+    readable,
+)
 from matanyone_engine.media.pixel_formats import rgb_of, stored_as
 from matanyone_engine.media.timecode import Timecode
 from matanyone_engine.media.upright import upright_of
-
-# FFmpeg's AVColorTransferCharacteristic that no display-referred SDR movie has -> spaces of the studio config. Of the
-# logarithms and of digital cinema no config has a space: nobody but the artist can say which is meant.
-_TRANSFERS = {
-    8: "linear Rec.709",
-    9: "logarithm of 100:1 (H.273)",
-    10: "logarithm of 316:1 (H.273)",
-    16: "Rec.2100-PQ - Display",
-    17: "SMPTE 428 (H.273)",
-    18: "Rec.2100-HLG - Display",
-}
 
 _CARRIED = {
     "make": "Make",
@@ -43,8 +41,12 @@ _CARRIED = {
 _STILL = 0x400 | 0x800 | 0x100000
 """FFmpeg's AV_DISPOSITION_ATTACHED_PIC, _TIMED_THUMBNAILS and _STILL_IMAGE."""
 _UNSPECIFIED = 2
-"""FFmpeg's AVColorTransferCharacteristic of a frame that says nothing."""
+"""FFmpeg's AVColorTransferCharacteristic and AVColorPrimaries of a frame that says nothing."""
+_LIMITED = 1
+"""FFmpeg's AVColorRange of codes from 16 to 235."""
 _DURATION = re.compile(r"([0-9]+):([0-9]{2}):([0-9]{2}(?:\.[0-9]*)?)")
+_TELECINE = 10
+"""Of so many frames one is interlaced where that is no accident: telecine makes two of five."""
 _VENDORS = ("com.", "org.")
 """Vendors' keys are carried under their own names: com.arri.camera.CameraSerialNumber."""
 
@@ -67,8 +69,11 @@ class DeepStream:
             self._container = av.open(str(path.absolute()), metadata_errors="surrogateescape")
             self._stream = _pictures_in(self._container)[0]
             self._stream.thread_type = "AUTO"
-        except (*self._failures, IndexError) as error:
+        except self._failures as error:
             raise unreadable(path, "not a movie that FFmpeg can read") from error
+        except IndexError as error:
+            self._container.close()
+            raise unreadable(path, "it has no picture, as a file of sound alone") from error
         self._times = _Times(_end_of(self._container, self._stream))
         self.is_cut = False
         """The file ends in the middle of a frame; known once that is reached."""
@@ -77,8 +82,9 @@ class DeepStream:
         if first is None:
             raise unreadable(path, "no frame can be decoded")
         self._ahead: Any = first
+        self._is_limited_rgb = bool(first.format.is_rgb) and int(getattr(first, "color_range", 0)) == _LIMITED
         self._upright = upright_of(first, path)
-        self._first = first.width, first.height, _transfer_of(first)
+        self._first = first.width, first.height, _colours_of(first)
         self.header = _header(path, self._container, self._stream, first, swapped=self._upright.swapped)
 
     @property
@@ -103,13 +109,15 @@ class DeepStream:
 
     def _check_stored_alike(self, frame: Any) -> None:
         """Refuse a movie that was joined of several: the first frame's header speaks for all."""
-        width, height, transfer = self._first
-        found = _transfer_of(frame)
-        if (frame.width, frame.height) == (width, height) and (found == transfer or _UNSPECIFIED in (found, transfer)):
+        width, height, colours = self._first
+        found = _colours_of(frame)
+        alike = all(a == b or _UNSPECIFIED in (a, b) for a, b in zip(colours, found, strict=True))
+        if (frame.width, frame.height) == (width, height) and alike:
             return
         raise PlateError(
-            expected=f"every frame like the first, {width}x{height} with transfer characteristics {transfer}",
-            came=f"{frame.width}x{frame.height} with {found} at frame {self._times.frames + 1} of {str(self._path)!r}",
+            expected=f"every frame like the first, {width}x{height} {_described(colours)}",
+            came=f"{frame.width}x{frame.height} {_described(found)} at frame {self._times.frames + 1}"
+            f" of {str(self._path)!r}",
             action="Cut the movie there and run the parts one by one, or convert it to one size and one transfer.",
         )
 
@@ -121,7 +129,9 @@ class DeepStream:
         """Return sentences about several pictures, interlaced frames and a rate that varies, so far."""
         count = len(_pictures_in(self._container))
         several = f"It has {count} pictures (video tracks). The first is read; export the other one to matte that."
-        return ([several] if count > 1 else []) + self._times.notes()
+        limited = "Its RGB is tagged as limited range and is read as full range. Check it with inspect --out."
+        notes = [note for note, is_so in ((several, count > 1), (limited, self._is_limited_rgb)) if is_so]
+        return notes + self._times.notes()
 
     def rgb(self, decoded: Any) -> FloatImage:
         """Return (H, W, 3) float32 R'G'B' of what take() gave, 0..1 from black to white."""
@@ -150,8 +160,13 @@ class DeepStream:
         return None if frame is None or frame.is_corrupt else frame
 
 
-def _transfer_of(frame: Any) -> int:
-    return int(getattr(frame, "color_trc", _UNSPECIFIED))
+def _colours_of(frame: Any) -> tuple[int, int]:
+    """Return a frame's primaries and transfer characteristics, as codes of ITU-T H.273."""
+    return int(getattr(frame, "color_primaries", _UNSPECIFIED)), int(getattr(frame, "color_trc", _UNSPECIFIED))
+
+
+def _described(colours: tuple[int, int]) -> str:
+    return "with primaries {} and transfer characteristics {}".format(*colours)
 
 
 def _pictures_in(container: Any) -> list[Any]:
@@ -208,6 +223,11 @@ class _Times:
         said = []
         if self.interlaced * 2 > self.frames:
             said.append("It is interlaced. Both fields are matted as one picture; deinterlace it first.")
+        elif self.interlaced * _TELECINE > self.frames:
+            share = f"{self.interlaced} of its {self.frames} frames are interlaced"
+            said.append(
+                f"{share}, as after telecine. Both fields are matted as one picture; remove the pulldown first."
+            )
         if self.vary:
             said.append("Its frame rate varies. Frames are numbered one by one; convert it to a constant rate first.")
         return said
@@ -243,7 +263,7 @@ def _header(path: Path, container: Any, stream: Any, frame: Any, *, swapped: boo
     window = DataWindow(0, 0, *size)
     fps = stream.average_rate or stream.guessed_rate
     said = {readable(key): readable(value) for key, value in {**container.metadata, **stream.metadata}.items()}
-    tag = int(stream.codec_context.color_trc)
+    codec = stream.codec_context
     return PlateHeader(
         path=path,
         display_window=window,
@@ -252,7 +272,7 @@ def _header(path: Path, container: Any, stream: Any, frame: Any, *, swapped: boo
         fps=frame_rate(float(fps)) if fps else None,
         timecode=_timecode(container, said),
         channels=("R", "G", "B"),
-        colour={"movie:transfer": _TRANSFERS[tag]} if tag in _TRANSFERS else {},
+        colour={MOVIE_PRIMARIES: str(int(codec.color_primaries)), MOVIE_TRANSFER: str(int(codec.color_trc))},
         file_format="movie",
         pixel_format=stored_as(frame),
         attributes=tuple(_attributes(said)),

@@ -10,8 +10,7 @@ Rules of this file:
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -23,8 +22,9 @@ import numpy.typing as npt
 import OpenImageIO as oiio
 
 from matanyone_engine.errors import BadInput, PlateError
-from matanyone_engine.media import exr
+from matanyone_engine.media import exr, icc
 from matanyone_engine.media.channels import Part, Selection, find_picture, views_of
+from matanyone_engine.media.colour_tags import colour_tags, png_chunks
 from matanyone_engine.media.sequence import is_movie
 from matanyone_engine.sizes import Resolution
 
@@ -47,9 +47,15 @@ FLOAT_FORMATS = frozenset({"half", "float", "double"})
 FRAME_RATE = "framespersecond"
 """In small letters: OpenEXR's framesPerSecond, which OpenImageIO calls FramesPerSecond in formats other than EXR."""
 
-_COLOUR_MODELS = frozenset({0, 1, 2, 3, 4, 5, 6})
-"""TIFF's grey, RGB, palette, mask, CMYK and YCbCr, which OpenImageIO gives as grey or RGB. It calls Lab RGB, too, but
-leaves it as it is: a* and b* would be taken for green and blue."""
+_COLOUR_MODELS = frozenset({0, 1, 2, 3, 4, 6})
+"""TIFF's grey, RGB, palette, mask and YCbCr, which OpenImageIO gives as grey or RGB. It calls Lab RGB, too, but leaves
+it as it is: a* and b* would be taken for green and blue. It makes RGB of CMYK as if inks were ideal."""
+_INKS = frozenset({"CMYK", "YCCK"})
+"""What OpenImageIO calls the colours of such a JPEG."""
+_VIDEO_RANGE = 16, 235
+"""Black and white of video, as codes of 8 bits."""
+_SIGNED = frozenset({"int8", "int16", "int32"})
+"""Pixel formats whose codes have a sign; OpenImageIO makes -1..1 of them, also where a DPX has stored 0..1."""
 _WHITE_IS_ZERO, _BLACK_IS_ZERO = 0, 1
 """TIFF's two greys. OpenImageIO turns the first round in 8 bits, and leaves it as it is in others."""
 _FLOAT_24 = 24
@@ -58,9 +64,6 @@ _SMALLEST_ASPECT = 1e-6
 """OpenEXR writes no pixel aspect below this, nor above the inverse."""
 _PAGED = frozenset({"gif", "tiff", "webp"})
 """Formats of which a second picture of one size is another frame, or another page."""
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_PNG_CHECKSUM = 4
-"""Bytes behind each chunk."""
 _CICP_RANGE = 3
 """Where in ITU-T H.273's four numbers it says whether codes use the full range."""
 
@@ -74,6 +77,10 @@ _COLOUR_ATTRIBUTES = (
     "Exif:ColorSpace",
     "dpx:Transfer",
 )
+MOVIE_PRIMARIES, MOVIE_TRANSFER = "movie:primaries", "movie:transfer"
+"""What a header's `colour` calls a movie's ColourPrimaries and TransferCharacteristics, codes of ITU-T H.273."""
+ICC_PRIMARIES, ICC_CURVE = "icc:primaries", "icc:curve"
+"""What a header's `colour` calls the encoding of an ICC profile (encodings.py); '' of what has no name there."""
 
 
 class DataWindow(NamedTuple):
@@ -281,11 +288,11 @@ def open_image(path: Path, error: type[BadInput]) -> Iterator[Any]:
 
 
 def _unreadable(path: Path, error: type[BadInput], why: str) -> BadInput:
-    return error(
-        expected="an image file that can be read",
-        came=f"{str(path)!r}: {why.strip()}",
-        action="Check that the file is there, finished and not damaged; copy or render it again.",
-    )
+    action = "Check that the file is there, finished and not damaged; copy or render it again."
+    if "Subsampled channels" in why:  # OpenEXR's luminance and chroma, mostly
+        action = "Write it with R, G and B of full resolution."
+    said = "; ".join(line.rstrip(".") for line in why.strip().splitlines())
+    return error(expected="an image file that can be read", came=f"{str(path)!r}: {said}", action=action)
 
 
 def _check_is_file(path: Path, error: type[BadInput]) -> None:
@@ -318,7 +325,19 @@ def _what_is_not_plain(spec: Any) -> tuple[str, str] | None:
         return f"orientation {orientation} in the header", "Save it with the rotation applied to the pixels."
     if cicp is not None and len(cicp) > _CICP_RANGE and not cicp[_CICP_RANGE]:
         return "codes of limited (video) range, by its cICP chunk", "Save it with full-range codes."
-    return _what_is_not_plain_in_tiff(spec)
+    return _what_is_not_rgb(spec) or _what_is_not_plain_in_tiff(spec)
+
+
+def _what_is_not_rgb(spec: Any) -> tuple[str, str] | None:
+    """Return what came and what to do about it, of inks, luma and chroma, and codes with a sign."""
+    inks, elements = (spec.get_string_attribute(name) for name in ("jpeg:ColorSpace", "dpx:ImageDescriptor"))
+    if inks in _INKS:
+        return f"inks ({inks})", "Save it as RGB."
+    if "Cb" in elements:
+        return f"luma and chroma ({elements})", "Save it as RGB."
+    if str(spec.format) in _SIGNED:
+        return f"codes with a sign ({spec.format})", "Save it with unsigned integers or with floats."
+    return None
 
 
 def _what_is_not_plain_in_tiff(spec: Any) -> tuple[str, str] | None:
@@ -348,7 +367,7 @@ def _header(channels: ImageChannels) -> PlateHeader:
         fps=_rate_in(found),
         timecode=readable(spec.get_string_attribute("smpte:TimeCode")) or None,
         channels=tuple(map(readable, spec.channelnames)),
-        colour={name: _text(found[name]) for name in _COLOUR_ATTRIBUTES if name in found},
+        colour=_colour_in(found, channels),
         file_format=channels.image.format_name(),
         pixel_format=str(spec.channelformat(channels.columns[0])),
         attributes=attributes,
@@ -356,6 +375,17 @@ def _header(channels: ImageChannels) -> PlateHeader:
         part=channels.part_name,
         layer=channels.layer,
     )
+
+
+def _colour_in(found: Mapping[str, Any], channels: ImageChannels) -> dict[str, str]:
+    """Return what a file says about its colour, as text: attributes, an ICC profile, and what colour_tags.py reads."""
+    colour = {name: _text(found[name]) for name in _COLOUR_ATTRIBUTES if name in found}
+    _say_video_range(channels.spec)
+    profile = found.get("ICCProfile")
+    if profile is not None:
+        encoding = icc.encoding_of(np.asarray(profile, np.uint8).tobytes())
+        colour |= {ICC_PRIMARIES: encoding.primaries, ICC_CURVE: encoding.curve}
+    return colour | colour_tags(channels.path, channels.image.format_name())
 
 
 def pixel_aspect_of(spec: Any) -> float:
@@ -408,6 +438,21 @@ def _rate_in(found: Mapping[str, Any]) -> Fraction | None:
     return rate
 
 
+def _say_video_range(spec: Any) -> None:
+    """Warn once of a DPX whose header says that black and white are those of video: nobody else reads it so, either."""
+    bits = spec.get_int_attribute("oiio:BitsPerSample", 8)
+    low, high = (spec.get_int_attribute(f"dpx:{name}Data", -1) for name in ("Low", "High"))
+    note = f"black is code {low} and white is code {high}"
+    if (low, high) == tuple(code << max(bits - 8, 0) for code in _VIDEO_RANGE) and note not in _said:
+        _said.add(note)
+        _log.warning(
+            "The plate's DPX header says that %s. Its codes are read as 0 to %d all the same, as other programs read "
+            "them. If blacks look grey, convert the plate to full range.",
+            note,
+            2**bits - 1,
+        )
+
+
 _said: set[str] = set()
 _log = logging.getLogger("matanyone_engine")
 
@@ -444,7 +489,7 @@ def _find_rgb(path: Path, image: Any, wanted: Selection) -> ImageChannels:
     """Return the picture of the file that is meant."""
     parts = parts_of(image)
     if not wanted.part:
-        _check_is_one_picture(path, image, parts)
+        check_is_one_picture(path, image, parts, PlateError)
     picture = find_picture([part for part, _ in parts], wanted, path)
     spec = parts[picture.part.number][1]
     check_plain_pixels(path, spec, PlateError)
@@ -460,19 +505,21 @@ def _find_rgb(path: Path, image: Any, wanted: Selection) -> ImageChannels:
     )
 
 
-def _check_is_one_picture(path: Path, image: Any, parts: list[tuple[Part, Any]]) -> None:
-    """Raise PlateError for an animation, or for pages of one size: of them the first alone would be read."""
-    sizes = [(spec.width, spec.height) for _, spec in parts]
+def check_is_one_picture(path: Path, image: Any, parts: Sequence[tuple[Part, Any]], error: type[BadInput]) -> None:
+    """Raise error for an animation, for pages of one size, and for a small picture before a larger one: of all these
+    the first alone would be read. parts: all of parts_of(image).
+    """
+    sizes = [spec.width * spec.height for _, spec in parts]
     if image.format_name() == "png":
         several = _frames_of_png(path) > 1
     else:
-        has_pages = sizes.count(sizes[0]) > 1 or parts[0][1].get_int_attribute("oiio:Movie")
+        has_pages = any(size >= sizes[0] for size in sizes[1:]) or parts[0][1].get_int_attribute("oiio:Movie")
         several = image.format_name() in _PAGED and has_pages
     if several:
-        raise PlateError(
-            expected="one picture in an image file, or a sequence of files, or a movie",
+        raise error(
+            expected="one picture in an image file",
             came=f"{str(path)!r}, which holds several frames or pages",
-            action="Save each of them as a file of its own, such as name.0001.tif, or all as a movie.",
+            action="Save each of them as a file of its own, such as name.0001.tif.",
         )
 
 
@@ -480,16 +527,8 @@ def _frames_of_png(path: Path) -> int:
     """Return how many frames an animated PNG says that it has, 1 for an ordinary one: OpenImageIO reads the first and
     says nothing. The chunk that holds their number, acTL of the PNG specification, stands before the pixels.
     """
-    with path.open("rb") as file:
-        file.seek(len(_PNG_SIGNATURE))
-        while len(head := file.read(8)) == 8:
-            length, name = int.from_bytes(head[:4], "big"), head[4:]
-            if name == b"acTL":
-                return int.from_bytes(file.read(4), "big")
-            if name == b"IDAT":
-                break
-            file.seek(length + _PNG_CHECKSUM, os.SEEK_CUR)
-    return 1
+    counts = (int.from_bytes(content[:4], "big") for name, content in png_chunks(path) if name == b"acTL")
+    return next(counts, 1)
 
 
 def check_canvas(path: Path, spec: Any, error: type[BadInput]) -> None:

@@ -26,6 +26,7 @@ from matanyone_engine.media.images import (
     FloatImage,
     ImageChannels,
     check_canvas,
+    check_is_one_picture,
     check_plain_pixels,
     into_display,
     open_image,
@@ -212,6 +213,7 @@ class _Matte:
 def _candidates(source: MaskSource, image: Any, view: str | None) -> list[tuple[Any, MatteChannels]]:
     """Return the mattes that names allow, each with OpenImageIO's description of its part."""
     every = parts_of(image)
+    check_is_one_picture(source.path, image, every, MaskError)
     parts = _of_view(source, every, view)
     found = mattes_of(parts) or (single_channels(parts) if source.layer else [])
     specs = {part.number: spec for part, spec in every}

@@ -113,8 +113,9 @@ TRANSFER = re.compile(
     r"|\*\*\s*\(?\s*(1(\.0)?\s*/|2\.\d|0?\.4)|\bpow(er)?\(.*(2\.\d|0?\.4|gamma)"
     r"|0\.003130\d|0\.04045|12\.92|1\.055|1\.099|0\.2471\d|5\.5555|10540|0\.41\d\d\d\d"
 )
-# Luminance is a weight for masks; a sample's random gamma, and that of a matte, are no colour space.
-NO_TRANSFER = {"training/augment.py": 1, "media/edges.py": 1}
+# Luminance is a weight for masks; a sample's random gamma, and that of a matte, are no colour space. encodings.py holds
+# two curves to tell what an ICC profile describes; it converts no pixel.
+NO_TRANSFER = {"training/augment.py": 1, "media/edges.py": 1, "media/encodings.py": 2}
 
 
 def test_one_module_has_transfer_functions() -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from matanyone_engine.errors import ColourError, MaskError, PlateError
 from matanyone_engine.media.color_spaces import choose_space
+from matanyone_engine.media.high_bit_depth_movies import _Times
 from matanyone_engine.media.images import check_ends, read_plate
 from matanyone_engine.media.masks import read_mask
 from matanyone_engine.media.movies import Movie
@@ -35,12 +36,15 @@ def picture(height: int = 48, width: int = 64) -> np.ndarray:
     return rgb
 
 
-def movie(path: Path, rgb: np.ndarray, codec: str = "ffv1", layout: str = "yuv444p", transfer: int = 2) -> Path:
+def movie(
+    path: Path, rgb: np.ndarray, codec: str = "ffv1", layout: str = "yuv444p", transfer: int = 2, primaries: int = 2
+) -> Path:
     """Three frames of one picture."""
     with av.open(str(path), "w") as file:
         stream = file.add_stream(codec, rate=24)
         stream.height, stream.width = rgb.shape[:2]
         stream.pix_fmt, stream.codec_context.color_trc = layout, transfer
+        stream.codec_context.color_primaries = primaries
         for k in range(3):
             frame = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format=layout)
             frame.pts = k
@@ -150,7 +154,133 @@ def test_a_transfer_that_is_no_displays_is_followed_or_asked_for(tmp_path: Path)
             space(transfer)
 
 
+def test_a_movie_that_changes_its_primaries_is_refused(tmp_path: Path) -> None:
+    parts = []
+    for primaries in (1, 9):
+        parts.append(tmp_path / f"{primaries}.ts")
+        movie(parts[-1], picture(), "mpeg2video", "yuv420p", transfer=1, primaries=primaries)
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
+    with pytest.raises(PlateError, match=r"with primaries 1 and.*with primaries 9 and.* at frame [34] of"):
+        Movie(joined)
+
+
+def test_a_file_of_sound_alone_is_called_so(tmp_path: Path) -> None:
+    path = tmp_path / "a.mov"
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("pcm_s16le", rate=48000, layout="mono")
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 480), np.int16), format="s16", layout="mono")
+        sound.sample_rate = 48000
+        file.mux(stream.encode(sound))
+        file.mux(stream.encode())
+    with pytest.raises(PlateError, match="no picture, as a file of sound alone"):
+        Movie(path)
+
+
+def test_telecine_is_said() -> None:
+    """Two frames of five are woven of two pictures; fewer than half, and yet no accident."""
+
+    def notes(*interlaced: bool) -> str:
+        times = _Times(None)
+        for number, woven in enumerate(interlaced * 4):
+            times.add(SimpleNamespace(interlaced_frame=woven, pts=number, time_base=0.04, duration=1))
+        return " ".join(times.notes())
+
+    assert "8 of its 20 frames are interlaced, as after telecine" in notes(False, False, True, True, False)
+    assert "It is interlaced" in notes(True, True, True, True, False)
+    assert notes(False, False, False, False, False) == ""
+
+
 # ---------------------------------------------------------------------------------------------------------- images
+
+
+def test_luminance_and_chroma_of_less_resolution_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "p.exr"
+    path.write_bytes(exr_of_luminance_and_chroma(8))
+    for read in (read_plate, lambda path: read_mask(path, Resolution(8, 8))):
+        with pytest.raises((PlateError, MaskError), match=r"BY.*sampling 2,2.*R, G and B of full resolution"):
+            read(path)
+
+
+def exr_of_luminance_and_chroma(side: int) -> bytes:
+    """An uncompressed OpenEXR file, written by hand: Y of full, RY and BY of half the resolution, all 0."""
+
+    def attribute(name: str, kind: str, value: bytes) -> bytes:
+        return f"{name}\0{kind}\0".encode() + struct.pack("<i", len(value)) + value
+
+    sampling = {"BY": 2, "RY": 2, "Y": 1}
+    channels = b"".join(name.encode() + struct.pack("<xiB3xii", 1, 0, by, by) for name, by in sampling.items())
+    window = struct.pack("<4i", 0, 0, side - 1, side - 1)
+    header = struct.pack("<ii", 20000630, 2)
+    header += attribute("channels", "chlist", channels + b"\0") + attribute("compression", "compression", b"\0")
+    header += attribute("dataWindow", "box2i", window) + attribute("displayWindow", "box2i", window)
+    header += attribute("lineOrder", "lineOrder", b"\0") + attribute("pixelAspectRatio", "float", struct.pack("<f", 1))
+    header += attribute("screenWindowCenter", "v2f", bytes(8))
+    header += attribute("screenWindowWidth", "float", struct.pack("<f", 1)) + b"\0"
+    lines, offsets, at = b"", b"", len(header) + 8 * side
+    for y in range(side):
+        halves = bytes(2 * sum(side // by for by in sampling.values() if y % by == 0))
+        offsets += struct.pack("<Q", at + len(lines))
+        lines += struct.pack("<ii", y, len(halves)) + halves
+    return header + offsets + lines
+
+
+def test_inks_are_no_colours(tmp_path: Path) -> None:
+    """CMYK can be made RGB with the profile of its press alone; OpenImageIO does without."""
+    inks = np.zeros((8, 8, 4), np.uint8)
+    path = tmp_path / "p.tif"
+    data = bytearray(cmyk_tiff(inks))
+    path.write_bytes(data)
+    with pytest.raises(PlateError, match=r"CMYK.*Save it as RGB"):
+        read_plate(path)
+    with pytest.raises(MaskError, match=r"CMYK.*Save it as RGB"):
+        read_mask(path, Resolution(8, 8))
+
+
+def cmyk_tiff(inks: np.ndarray) -> bytes:
+    """A TIFF of one strip with four samples of 8 bits, (H, W, 4)."""
+    height, width, _ = inks.shape
+    data, bits = inks.tobytes(), struct.pack("<4H", 8, 8, 8, 8)
+    numbers = {
+        256: (4, 1, width), 257: (4, 1, height), 258: (3, 4, 8 + len(data)), 259: (3, 1, 1), 262: (3, 1, 5),
+        273: (4, 1, 8), 277: (3, 1, 4), 278: (4, 1, height), 279: (4, 1, len(data)),
+    }  # fmt: skip
+    entries = b"".join(struct.pack("<HHII", tag, *value) for tag, value in numbers.items())
+    at = 8 + len(data) + len(bits)
+    return b"II" + struct.pack("<HI", 42, at) + data + bits + struct.pack("<H", len(numbers)) + entries + bytes(4)
+
+
+@pytest.mark.parametrize("kind", ["int8", "int16"])
+def test_codes_with_a_sign_are_refused(write_image: Write, kind: str) -> None:
+    path = write_image("p.tif", np.full((8, 8, 3), 0.5, np.float32), kind)
+    with pytest.raises(PlateError, match=f"codes with a sign .{kind}"):
+        read_plate(path)
+    with pytest.raises(MaskError, match=f"codes with a sign .{kind}"):
+        read_mask(path, Resolution(8, 8))
+
+
+DPX_LOW, DPX_SIGN, DPX_HIGH, DPX_DESCRIPTOR = 784, 780, 792, 800
+
+
+def test_a_dpx_with_a_sign_or_with_luma_and_chroma_is_refused(write_image: Write) -> None:
+    path = write_image("p.dpx", np.full((8, 8, 3), 0.5, np.float32), "uint16")
+    data = path.read_bytes()
+    for at, value, why in ((DPX_SIGN, 1, "with a sign"), (DPX_DESCRIPTOR, 102, "luma and chroma")):
+        changed = bytearray(data)
+        changed[at] = value  # little-endian, as OpenImageIO writes it here
+        path.write_bytes(changed)
+        with pytest.raises(PlateError, match=why):
+            read_plate(path)
+
+
+def test_a_dpx_with_the_black_and_white_of_video_is_said(write_image: Write, caplog: pytest.LogCaptureFixture) -> None:
+    path = write_image("p.dpx", np.full((8, 8, 3), 0.5, np.float32), "uint16", attributes={"oiio:BitsPerSample": 10})
+    data = bytearray(path.read_bytes())
+    for low, high, is_said in ((0, 1023, False), (95, 685, False), (64, 940, True)):
+        data[DPX_LOW : DPX_LOW + 4], data[DPX_HIGH : DPX_HIGH + 4] = struct.pack("<I", low), struct.pack("<I", high)
+        path.write_bytes(data)
+        read_plate(path)
+        assert ("black is code 64 and white is code 940" in caplog.text) == is_said
 
 
 def test_a_tiff_in_lab_is_refused(write_image: Write) -> None:
@@ -236,6 +366,26 @@ def test_an_animation_or_pages_of_one_size_are_no_plate(tmp_path: Path) -> None:
             check_ends(path)
         with pytest.raises(PlateError, match="several frames or pages"):
             read_plate(path)
+        with pytest.raises(MaskError, match="several frames or pages"):
+            read_mask(path, Resolution(8, 8))
+
+
+def test_a_thumbnail_counts_as_a_page_only_in_front(tmp_path: Path) -> None:
+    path = tmp_path / "p.tif"
+    for sides, is_read in (((8, 4), True), ((4, 8), False)):
+        output = oiio.ImageOutput.create(str(path))
+        for number, side in enumerate(sides):
+            assert output.open(
+                str(path), oiio.ImageSpec(side, side, 3, "uint8"), "AppendSubimage" if number else "Create"
+            )
+            assert output.write_image(np.full((side, side, 3), 0.5, np.float32))
+        output.close()
+        if is_read:
+            assert read_plate(path).rgb.shape == (8, 8, 3)
+            assert read_mask(path, Resolution(8, 8)).shape == (8, 8)
+        else:
+            with pytest.raises(PlateError, match="several frames or pages"):
+                read_plate(path)
 
 
 def with_chunk(png: bytes, name: bytes, content: bytes) -> bytes:
@@ -254,6 +404,8 @@ def test_an_animated_png_is_no_plate(write_image: Write, frames: int) -> None:
     else:
         with pytest.raises(PlateError, match="several frames or pages"):
             read_plate(path)
+        with pytest.raises(MaskError, match="several frames or pages"):
+            read_mask(path, Resolution(8, 8))
 
 
 def test_a_png_with_video_codes_is_refused(write_image: Write) -> None:

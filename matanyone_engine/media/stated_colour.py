@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds out which colour space a file states, and refuses a statement that no colour space is known for.
+
+A statement that cannot be followed is never passed over: the default in its place would give plausible pixels of the
+wrong colour. The artist can always name the space, and then nothing of this is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NoReturn
+
+import numpy as np
+
+from matanyone_engine.errors import ColourError
+from matanyone_engine.media.colour_tags import PNG_CICP, PNG_GAMMA, PNG_PRIMARIES, PNG_SRGB, RADIANCE_PRIMARIES
+from matanyone_engine.media.encodings import UNSPECIFIED, Encoding, gamma_named, of_h273, primaries_named, space_of
+from matanyone_engine.media.images import ICC_CURVE, ICC_PRIMARIES, MOVIE_PRIMARIES, MOVIE_TRANSFER, PlateHeader
+
+# x and y of red, green, blue and white, in the order of OpenEXR's attribute, as their makers publish them. The pixels
+# of an OpenEXR file are linear light unless it says otherwise.
+_CHROMATICITIES = {
+    (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290): "lin_rec709_scene",
+    (0.7347, 0.2653, 0.0, 1.0, 0.0001, -0.077, 0.32168, 0.33767): "lin_ap0_scene",
+    (0.713, 0.293, 0.165, 0.830, 0.128, 0.044, 0.32168, 0.33767): "lin_ap1_scene",
+    (0.708, 0.292, 0.170, 0.797, 0.131, 0.046, 0.3127, 0.3290): "lin_rec2020_scene",
+    (0.680, 0.320, 0.265, 0.690, 0.150, 0.060, 0.3127, 0.3290): "lin_p3d65_scene",
+    (0.684, 0.313, 0.221, 0.848, 0.0861, -0.102, 0.3127, 0.3290): "Linear ARRI Wide Gamut 3",
+    (0.7347, 0.2653, 0.1424, 0.8576, 0.0991, -0.0308, 0.3127, 0.3290): "Linear ARRI Wide Gamut 4",
+    (0.730, 0.280, 0.140, 0.855, 0.100, -0.050, 0.3127, 0.3290): "Linear S-Gamut3",
+    (0.766, 0.275, 0.225, 0.800, 0.089, -0.087, 0.3127, 0.3290): "Linear S-Gamut3.Cine",
+    (0.780308, 0.304253, 0.121595, 1.493994, 0.095612, -0.084589, 0.3127, 0.3290): "Linear REDWideGamutRGB",
+    (0.730, 0.280, 0.165, 0.840, 0.100, -0.030, 0.3127, 0.3290): "Linear V-Gamut",
+}
+_DPX_TRANSFERS = {"Linear": "linear Rec.709", "ITU-R 709-4": "Rec.709"}
+_DPX_NOTHING_SAID = frozenset({"", "user defined", "undefined", "unspecified video", "z depth"})
+_EXIF_SPACES = {"1": "srgb_rec709_scene", "2": "g22_adobergb_scene"}
+_SRGB_PRIMARIES, _SRGB_TRANSFER = 1, 13
+"""H.273's codes of sRGB. Its curve is taken for sRGB where the primaries are not specified."""
+_PNG_GAMMA_ONE = 100000
+_REC709_CODE = _SRGB_PRIMARIES
+_NEAR_REC709 = frozenset({0, UNSPECIFIED, 3, 5, 6, 7, 22})
+"""H.273's primaries of television in standard definition, which differ little from Rec.709's, and codes that say
+nothing."""
+_DISPLAY_CURVES = frozenset({0, 1, UNSPECIFIED, 3, 5, 6, 7, 11, 12, 13, 14, 15})
+"""H.273's transfer characteristics of ordinary video, and codes that say nothing."""
+_WITHOUT_PRIMARIES = frozenset({16, 18})
+"""H.273's PQ and HLG, which are of Rec.2020 where no primaries are specified."""
+# Profiles that are tables of colours can be told by their names alone.
+_ICC_PROFILES = {"srgb": "srgb_rec709_scene", "display p3": "srgb_p3d65_scene", "adobe rgb": "g22_adobergb_scene"}
+
+
+def statements(header: PlateHeader) -> Iterator[tuple[str, str]]:
+    """Yield (attribute, space) for everything in the header that really was in the file, most telling first."""
+    colour = header.colour
+    if header.file_format == "openexr":
+        yield from _exr_statements(colour)
+    if MOVIE_TRANSFER in colour:
+        yield from _movie_statements(int(colour[MOVIE_PRIMARIES]), int(colour[MOVIE_TRANSFER]))
+    if header.file_format == "dpx":
+        transfer = colour.get("dpx:Transfer", "")
+        if transfer.lower() not in _DPX_NOTHING_SAID:
+            yield "dpx:Transfer", _DPX_TRANSFERS.get(transfer, transfer)
+    yield from _png_statements(colour)
+    if ICC_CURVE in colour:
+        yield "ICC profile", _space_of_profile(colour)
+    if RADIANCE_PRIMARIES in colour:
+        yield "PRIMARIES", _space_of_chromaticities(colour[RADIANCE_PRIMARIES])
+    if "Exif:ColorSpace" in colour:
+        yield "Exif:ColorSpace", _space_of_exif(colour["Exif:ColorSpace"])
+
+
+def has_video_tags(header: PlateHeader) -> bool:
+    """Tell whether a movie has tags about its colour, be it that its default space follows from them."""
+    codes = {header.colour.get(MOVIE_PRIMARIES), header.colour.get(MOVIE_TRANSFER)}
+    return not codes <= {None, "0", str(UNSPECIFIED)}
+
+
+def _movie_statements(primaries: int, transfer: int) -> Iterator[tuple[str, str]]:
+    """Yield the space of a movie's tags, by H.273; nothing where they are those of an ordinary display.
+
+    Of an ordinary movie the curve counts as that of sRGB (docs/colour.md), whatever its tags call it.
+    """
+    encoding = of_h273(_REC709_CODE if primaries in _NEAR_REC709 else primaries, transfer)
+    if transfer in _DISPLAY_CURVES:
+        encoding = encoding._replace(curve="sRGB")
+    if encoding == ("Rec.709", "sRGB"):
+        return
+    if transfer in _WITHOUT_PRIMARIES and primaries == UNSPECIFIED:
+        encoding = encoding._replace(primaries="Rec.2020")
+    said = f"colour primaries {primaries} and transfer characteristics {transfer} of ITU-T H.273"
+    yield "transfer characteristics", space_of(encoding) or _no_space_for(said)
+
+
+def _png_statements(colour: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield what a PNG says by cICP, else by sRGB, else by gAMA and cHRM; a profile comes before the latter two."""
+    if PNG_CICP in colour:
+        primaries, transfer = map(int, colour[PNG_CICP].split()[:2])
+        if transfer != UNSPECIFIED or primaries not in (_SRGB_PRIMARIES, UNSPECIFIED):
+            yield "PNG cICP", _space_of_cicp(primaries, transfer, colour[PNG_CICP])
+    if ICC_CURVE in colour:
+        return
+    if PNG_SRGB in colour:
+        yield "PNG sRGB chunk", "srgb_rec709_scene"
+    elif PNG_GAMMA in colour or PNG_PRIMARIES in colour:
+        yield from _png_numbers(colour)
+
+
+def _space_of_cicp(primaries: int, transfer: int, text: str) -> str:
+    if (primaries, transfer) == (UNSPECIFIED, _SRGB_TRANSFER):
+        primaries = _SRGB_PRIMARIES
+    encoding = of_h273(primaries, transfer)
+    space = "g24_rec709_display" if encoding == ("Rec.709", "BT.709") else space_of(encoding)
+    return space or _no_space_for(f"a cICP chunk with {text} of ITU-T H.273")
+
+
+def _png_numbers(colour: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the space of a gamma, of primaries, or of both; nothing where primaries alone are those of sRGB."""
+    gamma, xy = int(colour.get(PNG_GAMMA, "-1")), colour.get(PNG_PRIMARIES, "")
+    primaries = primaries_named(list(map(float, xy.split()))) if xy else "Rec.709"
+    if PNG_GAMMA not in colour and primaries == "Rec.709":
+        return
+    curve = (gamma_named(_PNG_GAMMA_ONE / gamma) if gamma > 0 else "") if PNG_GAMMA in colour else "sRGB"
+    chunks = {"gAMA": PNG_GAMMA, "cHRM": PNG_PRIMARIES}
+    chunks = {name: colour[key] for name, key in chunks.items() if key in colour}
+    said = " and ".join(f"{name} {value}" for name, value in chunks.items())
+    yield f"PNG {' and '.join(chunks)}", space_of(Encoding(primaries, curve)) or _no_space_for(said)
+
+
+def _space_of_profile(colour: Mapping[str, str]) -> str:
+    name = colour.get("ICCProfile:profile_description", "")
+    encoding = Encoding(colour[ICC_PRIMARIES], colour[ICC_CURVE])
+    by_name = (space for beginning, space in _ICC_PROFILES.items() if name.lower().startswith(beginning))
+    return space_of(encoding) or next(by_name, "") or _no_space_for(f"the ICC profile {name!r}")
+
+
+def _space_of_exif(code: str) -> str:
+    space = _EXIF_SPACES.get(code, "")
+    return space or _no_space_for(f"an Exif header that says that it is not sRGB (ColorSpace {code})")
+
+
+def _no_space_for(came: str) -> NoReturn:
+    raise ColourError(
+        expected="a colour space that the engine can tell from what the file says",
+        came=came,
+        action="Name the plate's colour space with --colorspace, or convert the plate to sRGB or to linear EXR.",
+    )
+
+
+def _exr_statements(colour: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    if "colorInteropID" in colour:
+        yield "colorInteropID", colour["colorInteropID"]
+    if colour.get("acesImageContainerFlag") == "1":
+        yield "acesImageContainerFlag", "lin_ap0_scene"
+    if "oiio:ColorSpace" in colour:
+        yield "oiio:ColorSpace", colour["oiio:ColorSpace"]
+    if "chromaticities" in colour:
+        yield "chromaticities", _space_of_chromaticities(colour["chromaticities"])
+
+
+def _space_of_chromaticities(text: str) -> str:
+    try:
+        stated = [float(number) for number in text.split()]
+    except ValueError:
+        stated = []
+    for known, space in _CHROMATICITIES.items():
+        if len(stated) == len(known) and np.allclose(stated, known, atol=1e-3):
+            return space
+    raise ColourError(
+        expected="chromaticities of Rec.709, Rec.2020, P3, ACES2065-1, ACEScg or a known camera",
+        came=f"unknown chromaticities in the plate's header: {text}",
+        action="Name the plate's colour space with --colorspace.",
+    )

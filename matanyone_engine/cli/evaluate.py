@@ -7,11 +7,11 @@ import argparse
 import dataclasses
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 from rich.table import Table
 
 from matanyone_engine.atomic import whole_file
+from matanyone_engine.cli.new_file import new_file
 from matanyone_engine.cli.plain_console import PlainConsole
 from matanyone_engine.errors import FrameRangeError, MaskError
 from matanyone_engine.media.masks import read_alpha
@@ -41,8 +41,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("pred", metavar="PRED", help="The alphas: alpha.####.exr, a folder or one file.")
     parser.add_argument("truth", metavar="TRUTH", help="The true alphas, with the same frame numbers.")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="Write the scores of every frame to this file.")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="Draw the scores over the frames (PNG).")
+    parser.add_argument("--json", type=new_file, metavar="FILE", help="Write the scores of every frame to this file.")
+    parser.add_argument("--plot", type=new_file, metavar="FILE", help="Draw the scores over the frames (PNG).")
     parser.set_defaults(run=run)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from matanyone_engine.cli.mask_options import mask_of
 from matanyone_engine.cli.matte import parse_working_size
+from matanyone_engine.cli.new_file import new_file
 from matanyone_engine.cli.plate_options import add_plate_options
 from matanyone_engine.errors import SettingError
 from matanyone_engine.jobs.inspection import Inspection, inspect_plate
@@ -39,7 +40,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--mask", default="", metavar="FILE[@FRAME]", help="A mask and its plate frame. Default: the first frame."
     )
     parser.add_argument("--frame", type=int, metavar="N", help="The plate frame to look at. Default: the mask's.")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="Write what the network sees as a picture (PNG).")
+    parser.add_argument("--out", type=new_file, metavar="FILE", help="Write what the network sees as a picture (PNG).")
     add_plate_options(parser)
     parser.add_argument("--mask-grow", type=int, default=0, metavar="PIXELS", help="Grow the mask first, as for matte.")
     parser.add_argument(

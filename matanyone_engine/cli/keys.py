@@ -16,6 +16,7 @@ import zmq.auth
 from matanyone_engine.cli.plain_console import PlainConsole
 from matanyone_engine.cli.subcommands import add_subcommand
 from matanyone_engine.errors import SettingError
+from matanyone_engine.media.portable_names import check_portable
 
 ENGINE_SECRET = "engine.key_secret"
 CLIENTS = "clients"
@@ -67,6 +68,7 @@ def _add(folder: Path, name: str) -> Path:
             came=f"{folder}, which has none",
             action=f"Make them first: matanyone-engine keys new {folder}.",
         )
+    check_portable(Path(f"{name}.key"))
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", name) or (folder / CLIENTS / f"{name}.key").exists():
         raise SettingError(
             expected="a name that no client has yet, made of letters, digits, dots, - and _",

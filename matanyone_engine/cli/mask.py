@@ -17,6 +17,7 @@ from pathlib import Path
 
 from matanyone_engine.cli.engine_job import add_endpoint
 from matanyone_engine.cli.engines import connected
+from matanyone_engine.cli.new_file import new_file
 from matanyone_engine.cli.plate_options import add_plate_options
 from matanyone_engine.errors import FrameRangeError, MaskError, SettingError
 from matanyone_engine.jobs.first_mask import BACKENDS, GRABCUT, SAM2, FirstMask, MaskJob, Weights, make_mask, plan_mask
@@ -70,7 +71,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--device", default="auto", help=f"Where SAM 2 computes: {FORMS}.")
     add_plate_options(parser)
     parser.add_argument(
-        "--picture", type=Path, metavar="FILE", help="Also write a picture of the mask over the plate (PNG)."
+        "--picture", type=new_file, metavar="FILE", help="Also write a picture of the mask over the plate (PNG)."
     )
     parser.add_argument("--look", dest="picture", type=Path, help=argparse.SUPPRESS)  # the name of version 0.1.0
     add_endpoint(parser)

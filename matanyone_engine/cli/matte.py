@@ -14,6 +14,7 @@ from matanyone_engine.cli.edge_options import add_edges, edges_of
 from matanyone_engine.cli.engine_job import add_endpoint, run_on_engine
 from matanyone_engine.cli.local_job import Running, add_cache, run_here
 from matanyone_engine.cli.mask_options import add_masks, masks_of
+from matanyone_engine.cli.new_file import new_file
 from matanyone_engine.cli.plate_options import stops_or_auto
 from matanyone_engine.cli.progress import plain_console
 from matanyone_engine.cli.reporting import add_reporting, reporting
@@ -83,7 +84,9 @@ def _add_frames(parser: argparse.ArgumentParser) -> None:
         metavar="PIXELS",
         help="Grow the masks by so many pixels first; a negative number shrinks them. Default: 0.",
     )
-    parser.add_argument("--preview", type=Path, metavar="FILE", help="Also write a contact sheet of the result (PNG).")
+    parser.add_argument(
+        "--preview", type=new_file, metavar="FILE", help="Also write a contact sheet of the result (PNG)."
+    )
 
 
 def _add_running(parser: argparse.ArgumentParser) -> None:
@@ -114,7 +117,7 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
     add_reporting(group)
     group.add_argument(
         "--save-job",
-        type=Path,
+        type=new_file,
         metavar="FILE",
         help="Compute nothing, and write the job to a file for 'matanyone-engine run'. %%V in its name stands for the "
         "view.",

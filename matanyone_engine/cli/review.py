@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from matanyone_engine.atomic import whole_file
+from matanyone_engine.cli.new_file import new_file
 from matanyone_engine.cli.plain_console import PlainConsole
 from matanyone_engine.errors import OutputError, SettingError
 from matanyone_engine.media.mattes import check_writable
@@ -37,7 +38,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "run_files", metavar="RUN", help="The run: its output pattern, its folder, or its NAME.matanyone.json."
     )
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="Where the page goes. Default: review.html beside the alphas."
+        "--out", type=new_file, metavar="FILE", help="Where the page goes. Default: review.html beside the alphas."
     )
     parser.add_argument("--plate", metavar="PATTERN", help="Where the plate is now. Default: where the record says.")
     parser.add_argument(
@@ -50,14 +51,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--width", type=int, default=640, metavar="PIXELS", help="How wide these are. Default: 640.")
     parser.add_argument(
         "--movie",
-        type=Path,
+        type=new_file,
         metavar="FILE",
         help="Also write a review movie: plate, alpha and composite with the frame number and the confidence burnt in. "
         ".mp4 is H.264, .mov is ProRes 422 HQ.",
     )
     parser.add_argument(
         "--publish",
-        type=Path,
+        type=new_file,
         metavar="FILE",
         help="Also write a JSON file that says what a tracker such as AYON, ShotGrid or Kitsu needs to know.",
     )

@@ -131,6 +131,8 @@ def plan_outputs(
         _check_one_object(delivery, named, objects)
         layers = layer_names(objects)
         patterns = {OutputPattern.parse(with_tokens(named, object=layers[name])): (name,) for name in objects}
+    for pattern in patterns:
+        pattern.check_portable()
     versioned = "version" in tokens_of(out) and not resume
     return Outputs(delivery, tuple(objects), patterns, source.padding, versioned)
 

@@ -14,6 +14,7 @@ from matanyone_engine.errors import MaskError, SettingError
 from matanyone_engine.media.images import FloatImage
 from matanyone_engine.media.masks import read_alpha
 from matanyone_engine.media.mattes import check_writable
+from matanyone_engine.media.portable_names import check_portable
 from matanyone_engine.media.sequence import FrameSequence, find_sequence, select_frames
 from matanyone_engine.shapes.build import ShapeRules, follow_outlines, shape_of
 from matanyone_engine.shapes.flow import AlphaFlow
@@ -60,6 +61,8 @@ def plan_shapes(alphas: str, out: Sequence[str], frames: tuple[int, ...] | None,
     """
     _check_rules(rules)
     targets = tuple(Path(each) for each in out)
+    for target in targets:
+        check_portable(target)
     for target in targets:
         if target.suffix.lower() not in WRITERS:
             raise SettingError(

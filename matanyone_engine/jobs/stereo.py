@@ -122,6 +122,7 @@ def plan_joining(text: str, out: str, views: Sequence[str] = ()) -> Joining:
             action="Give the output a name that ends in .exr.",
         )
     sources = {frame: {view: each.path(frame) for view, each in sequences.items()} for frame in frames}
+    pattern.check_portable()
     pattern.check_frames(frames)
     padding = sequences[named[0]].padding
     pattern.check_not_plate(frames, padding, [path for each in sources.values() for path in each.values()])

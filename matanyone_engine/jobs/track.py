@@ -284,6 +284,7 @@ def plan_track(job: TrackJob) -> TrackPlan:
 def _checked_out(job: TrackJob, source: PlateSource, frames: Sequence[int]) -> OutputPattern:
     """Return where guides go. Raises SettingError, also for a guide that somebody has changed; OutputError."""
     out = OutputPattern.parse(with_view(job.out, job.view))
+    out.check_portable()
     out.check_frames(frames)
     inputs = [*source.paths(source.frames), *([] if job.mask is None else [MaskSource.parse(job.mask).path])]
     out.check_not_plate(frames, source.padding, inputs)

@@ -18,6 +18,7 @@ from matanyone_engine.media.headers import PROVENANCE_PREFIX
 from matanyone_engine.media.images import FloatImage, PlateHeader, read_header
 from matanyone_engine.media.masks import read_alpha
 from matanyone_engine.media.mattes import write_alpha
+from matanyone_engine.media.portable_names import check_portable
 
 SUFFIX = ".exr"
 _DIGEST = "pixelsSha256"
@@ -34,6 +35,7 @@ def check_replaceable(path: Path) -> None:
         raise SettingError(
             expected=f"a name ending in {SUFFIX} for the mask", came=str(path), action="Write --out mask.exr."
         )
+    check_portable(path)
     if path.exists() and not _is_as_written(path):
         raise SettingError(
             expected="a free file name, or that of a mask that nobody has changed since it was made",

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 from matanyone_engine.errors import BadInput, FrameRangeError, PlateError, SettingError
+from matanyone_engine.media.portable_names import check_portable
 
 READABLE_SUFFIXES = frozenset(
     {".exr", ".png", ".tif", ".tiff", ".jpg", ".jpeg", ".dpx", ".cin", ".tga", ".bmp", ".hdr", ".jp2", ".jxl", ".webp"}
@@ -561,6 +562,10 @@ class OutputPattern:
         padding = default_padding if self.padding is None else self.padding
         number = frame_text(frame, padding) if self.numbered else ""
         return self.folder / f"{self.prefix}{number}{self.suffix}"
+
+    def check_portable(self) -> None:
+        """Refuse a name that Windows cannot open. Raises SettingError."""
+        check_portable(self.folder / self.name)
 
     def check_frames(self, frames: Sequence[int]) -> None:
         """Refuse a name without a frame token for more than one frame: each would overwrite the one before."""

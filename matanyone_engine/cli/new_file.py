@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads the name of a file that a command is to write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matanyone_engine.media.portable_names import check_portable
+
+
+def new_file(text: str) -> Path:
+    """Return the path. Raises SettingError for a name that Windows cannot open, before any work."""
+    path = Path(text)
+    check_portable(path)
+    return path

@@ -37,6 +37,11 @@ Rules of this file:
 from __future__ import annotations
 
 
+def shortened(text: str, most: int = 80) -> str:
+    """Return a text of somebody else for a sentence: of one longer than `most`, its beginning and how long it is."""
+    return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"
+
+
 class EngineError(Exception):
     """Base of the family.
 

@@ -18,10 +18,13 @@ from typing import Any, NamedTuple
 
 import OpenImageIO as oiio
 
-from matanyone_engine.errors import ColourError
+from matanyone_engine.errors import ColourError, shortened
 from matanyone_engine.media.images import FLOAT_FORMATS, PlateHeader, last_error
 from matanyone_engine.media.sequence import MOVIE_SUFFIXES
 from matanyone_engine.media.stated_colour import has_video_tags, statements
+
+_LONGEST_NAME = 200
+"""Of a colour space: nothing is like a longer one."""
 
 # Fixed, so that a name means the same next year; the newest one only where this one is not known.
 BUILT_IN_CONFIG = "ocio://studio-config-v4.0.0_aces-v2.0_ocio-v2.5"
@@ -171,7 +174,7 @@ def known_space(name: str, who: str = "asked for") -> str:
         near = _near_names(name, config)
         raise ColourError(
             expected=f"a colour space that {config_name()} knows",
-            came=f"{name!r}, {who}",
+            came=f"{shortened(name)!r}, {who}",
             action=(f"Perhaps {' or '.join(near)}? " if near else "")
             + "Name it with --colorspace; 'matanyone-engine inspect --colorspaces' lists all.",
         )
@@ -297,7 +300,7 @@ def _space_of(plain: PlainName, config: Any) -> str:
 def _asked_for(name: str) -> str:
     """Return the reason of a choice; where a plain name left something open, what was taken."""
     plain = _plain_name(name)
-    return f"asked for as {name!r}: {plain.note}" if plain and plain.note else "asked for"
+    return f"asked for as {shortened(name)!r}: {plain.note}" if plain and plain.note else "asked for"
 
 
 def _near_names(name: str, config: Any) -> list[str]:
@@ -307,6 +310,8 @@ def _near_names(name: str, config: Any) -> list[str]:
     names = {_bare(typed): plain.name for plain, _ in plain_spaces() for typed in (plain.name, *plain.also)}
     for known, space in _all_names(config):
         names.setdefault(_bare(known), space)
+    if len(name) > _LONGEST_NAME:
+        return []
     matches = difflib.get_close_matches(_bare(name), names, n=8, cutoff=0.6)
     matches += [known for known in names if _bare(name) and _bare(name) in known]
     return [repr(space) for space in dict.fromkeys(names[match] for match in matches)][:4]

@@ -25,7 +25,7 @@ from matanyone_engine.errors import BadInput, PlateError
 from matanyone_engine.media import exr, icc
 from matanyone_engine.media.channels import Part, Selection, find_picture, views_of
 from matanyone_engine.media.colour_tags import colour_tags, png_chunks
-from matanyone_engine.media.sequence import is_movie
+from matanyone_engine.media.sequence import is_movie, other_spelling
 from matanyone_engine.sizes import Resolution
 
 FloatImage = npt.NDArray[np.float32]
@@ -298,8 +298,9 @@ def _unreadable(path: Path, error: type[BadInput], why: str) -> BadInput:
 def _check_is_file(path: Path, error: type[BadInput]) -> None:
     try:
         if not path.is_file():
-            is_link = path.is_symlink() and not path.exists()
-            missing = "a link to a file that is not there" if is_link else "there is no such file"
+            missing = f"there is no such file{other_spelling(path)}"
+            if path.is_symlink() and not path.exists():
+                missing = "a link to a file that is not there"
             raise _unreadable(path, error, "a folder" if path.is_dir() else missing)
     except OSError as refusal:
         raise _unreadable(path, error, refusal.strerror or str(refusal)) from refusal

@@ -27,6 +27,7 @@ from matanyone_engine.errors import PlateError
 from matanyone_engine.media import high_bit_depth_movies
 from matanyone_engine.media.high_bit_depth_movies import at_frame, unreadable
 from matanyone_engine.media.images import DataWindow, FloatImage, Plate, PlateHeader, frame_rate
+from matanyone_engine.media.sequence import other_spelling
 
 FIRST_FRAME = 1
 """Frame number of a movie's first frame, unless another one is given."""
@@ -157,7 +158,7 @@ class Movie:
 
     def _start(self) -> MovieStream:
         if not self.path.is_file():
-            raise unreadable(self.path, "there is no such file")
+            raise unreadable(self.path, f"there is no such file{other_spelling(self.path)}")
         return (
             high_bit_depth_movies.DeepStream(self.path)
             if high_bit_depth_movies.is_available()

@@ -34,6 +34,7 @@ WRITABLE_SUFFIXES = (".exr", ".png", ".tif", ".tiff")
 MOST_FRAMES = 1_000_000
 FRAME_OF_AN_UNNUMBERED_FILE = 1
 
+_DIGITS = re.compile(r"[0-9#]+")
 _RANGE = re.compile(r"(-?[0-9]+)(?:\s*-\s*(-?[0-9]+)(?:\s*x\s*([0-9]+))?)?")
 # A minus is a sign only where it cannot be a hyphen between words: shot-0010 is frame 10, shot.-0010 frame -10.
 _TOKEN = re.compile(
@@ -197,11 +198,7 @@ def find_sequence(text: str | Path) -> FrameSequence:
         return _single_file(path)
     token = _last_token(path.name)
     if token is None:
-        raise PlateError(
-            expected="a file, a folder, or a pattern such as plate.####.exr",
-            came=f"{str(path)!r}, which is not there",
-            action="Check the path; for a sequence write #### or %04d in place of the frame number.",
-        )
+        raise not_there(path, "a file, a folder, or a pattern such as plate.####.exr")
     return _match_pattern(path, token)
 
 
@@ -316,9 +313,43 @@ def _list_folder(folder: Path) -> _Listing:
         for entry in sorted(folder.iterdir()):
             if not entry.name.startswith(".") and not entry.is_dir():
                 (listing.files if entry.is_file() else listing.no_files).append(entry.name)
+    except FileNotFoundError as error:
+        raise not_there(folder, "a folder with files") from error
     except OSError as error:
         raise _unreadable(folder, error) from error
     return listing
+
+
+def not_there(path: Path, expected: str) -> PlateError:
+    """Return the error about a file or folder that is not there, with the name of one that is spelled otherwise."""
+    return PlateError(
+        expected=expected,
+        came=f"{str(path)!r}, which is not there{other_spelling(path)}",
+        action="Check the path; for a sequence write #### or %04d in place of the frame number.",
+    )
+
+
+def other_spelling(path: Path) -> str:
+    """Return the end of a sentence that names what is there instead of a missing path, spelled otherwise; '' where
+    nothing is. Whoever came from another system often has a name that looks the same and is not.
+    """
+    for part in (path, *path.parents):
+        if part.parent.is_dir() and not part.exists():
+            try:
+                names = sorted(entry.name for entry in part.parent.iterdir())
+            except OSError:
+                return ""
+            found = (name for name in names if _plain(name) == _plain(part.name))
+            return next((_but_for(part.name, name) for name in found), "")
+    return ""
+
+
+def _but_for(name: str, there: str) -> str:
+    same_letters = _DIGITS.sub("#", unicodedata.normalize("NFC", name)) == _DIGITS.sub(
+        "#", unicodedata.normalize("NFC", there)
+    )
+    differ = "the way that accents are stored" if same_letters else "capitals"
+    return f"; {there!a} is, and differs from {name!a} in {differ}"
 
 
 def _unreadable(path: Path, error: OSError) -> PlateError:
@@ -367,7 +398,7 @@ def _match_pattern(path: Path, token: re.Match[str]) -> FrameSequence:
     if not frames:
         raise PlateError(
             expected=f"files that match {path.name!r}",
-            came=f"no such file in {str(folder)!r}",
+            came=f"no such file in {str(folder)!r}{_spelled_otherwise(path, listing, token)}",
             action="Check the name, and write as many # as the frame numbers have digits.",
         )
     return FrameSequence(folder, prefix, padding, suffix, tuple(sorted(frames)), declared)
@@ -404,6 +435,14 @@ def _refuse_other_spelling(path: Path, listing: _Listing, token: re.Match[str], 
             came=f"{nearest!r} beside them, which differs in capitals or in the way that accents are stored",
             action="Rename it like the others, or move it to another folder.",
         )
+
+
+def _spelled_otherwise(path: Path, listing: _Listing, token: re.Match[str]) -> str:
+    """Return the end of a sentence that names a file which matches but for its spelling; '' where none does."""
+    before, after = path.name[: token.start()], path.name[token.end() :]
+    inside = re.compile(re.escape(_plain(before)) + r"-?[0-9]+" + re.escape(_plain(after)))
+    alike = (name for name in listing.files if not (name.startswith(before) and name.endswith(after)))
+    return next((_but_for(path.name, name) for name in alike if inside.fullmatch(_plain(name))), "")
 
 
 def _plain(name: str) -> str:

@@ -113,7 +113,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     if not path.is_file():
         raise CheckpointError(
             expected="a weights file (.safetensors or .pth)",
-            came=f"no file at {path}",
+            came=f"the folder {path}" if path.is_dir() else f"no file at {path}",
             action="Check the path, or name a registered model: matanyone-engine weights list.",
         )
     state, metadata = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pth(path)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from matanyone_engine.errors import CheckpointError, LicenceRefused, SettingError, WeightsNotFound
+from matanyone_engine.errors import CheckpointError, LicenceRefused, SettingError, WeightsNotFound, shortened
 from matanyone_engine.model.device import choose_device
 from matanyone_engine.model.dims import LITE, MATANYONE, Dims
 from matanyone_engine.model.licences import UNKNOWN, read_policy, show_terms_once, user_data_folder
@@ -184,13 +184,28 @@ def locate(name_or_path: str | os.PathLike[str]) -> FoundWeights:
     if text in MODELS:
         return FoundWeights(_search(MODELS[text]), MODELS[text])
     path = Path(text).expanduser()
-    if path.is_file():
+    reason = _why_no_file(path)
+    if not reason:
         return FoundWeights(path, None)
     raise WeightsNotFound(
         expected=f"a model's name ({', '.join(MODELS)}) or the path of a weights file",
-        came=f"{text!r}, and there is no such {'file' if _looks_like_path(path) else 'model or file'}",
+        came=f"{shortened(text)!r}, {reason}",
         action="See what there is with: matanyone-engine weights list",
     )
+
+
+def _why_no_file(path: Path) -> str:
+    """Return the end of a sentence about what is no file; '' about a file."""
+    try:
+        if path.is_file():
+            return ""
+        if path.exists():
+            return "which is a folder" if path.is_dir() else "which is no ordinary file"
+        if path.is_symlink():
+            return "which is a link to a file that is not there"
+    except (OSError, ValueError) as error:
+        return f"which cannot be opened ({getattr(error, 'strerror', None) or error})"
+    return f"and there is no such {'file' if _looks_like_path(path) else 'model or file'}"
 
 
 def _looks_like_path(path: Path) -> bool:

@@ -131,6 +131,12 @@ def test_an_unknown_name_lists_what_is_like_it(asked: str, near: str) -> None:
     assert repr(asked) in str(caught.value)
 
 
+def test_a_name_of_any_length_makes_a_short_sentence() -> None:
+    with pytest.raises(ColourError, match=r"got 'sRGBsRGB.{72}\.\.\. \(40000 characters\)', asked for") as caught:
+        choose_space(None, 10000 * "sRGB", ".exr")
+    assert len(str(caught.value)) < 500
+
+
 def test_data_is_no_colour_space() -> None:
     with pytest.raises(ColourError, match="data, not colour"):
         choose_space(None, "Raw", ".exr")

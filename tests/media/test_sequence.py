@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from matanyone_engine.errors import FrameRangeError, PlateError, SettingError
+from matanyone_engine.media.images import read_header
 from matanyone_engine.media.plates import open_plate
 from matanyone_engine.media.sequence import (
     FrameSequence,
@@ -423,3 +424,29 @@ def test_a_name_that_is_exactly_on_disk_is_that_file(tmp_path: Path, name: str) 
     (tmp_path / name).write_bytes(b"")
     sequence = find_sequence(tmp_path / name)
     assert [sequence.path(frame) for frame in sequence.frames] == [tmp_path / name]
+
+
+NFC, NFD = "caf\u00e9", "cafe\u0301"
+
+
+@pytest.mark.parametrize("asked", ["{}/p.####.exr", "{}", "{}/p.0001.exr"])
+def test_a_folder_that_is_spelled_otherwise_is_named(tmp_path: Path, asked: str) -> None:
+    """Such names look the same on any screen: from a Mac they come with accents apart, from elsewhere in one."""
+    (tmp_path / NFD).mkdir()
+    (tmp_path / NFD / "p.0001.exr").touch()
+    why = r"which is not there; 'cafe\\u0301' is, and differs from 'caf\\xe9' in the way that accents are stored"
+    with pytest.raises(PlateError, match=why):
+        find_sequence(tmp_path / asked.format(NFC))
+    with pytest.raises(PlateError, match=r"which is not there\. Check"):
+        find_sequence(tmp_path / asked.format("cafe"))
+
+
+def test_files_that_are_spelled_otherwise_are_named(tmp_path: Path) -> None:
+    (tmp_path / f"{NFD}.0001.exr").touch()
+    (tmp_path / "Q.0001.exr").touch()
+    with pytest.raises(PlateError, match=r"no such file in .*; 'cafe\\u0301\.0001\.exr' is, .* accents are stored"):
+        find_sequence(tmp_path / f"{NFC}.####.exr")
+    with pytest.raises(PlateError, match=r"no such file in .*; 'Q\.0001\.exr' is, .* in capitals"):
+        find_sequence(tmp_path / "q.####.exr")
+    with pytest.raises(PlateError, match=r"there is no such file; 'Q\.0001\.exr' is, .* in capitals"):
+        read_header(tmp_path / "q.0001.exr")

@@ -268,3 +268,19 @@ def test_devices():
 def test_a_missing_device_is_refused_before_the_weights_are_read():
     with pytest.raises(DeviceError, match="'cuda'"):
         load_network("mini", device="cuda")
+
+
+def test_what_is_no_file_of_weights_is_called_by_its_kind(tmp_path: Path) -> None:
+    (tmp_path / "gone.safetensors").symlink_to(tmp_path / "nowhere")
+    for path, why in (
+        (f"{tmp_path}/", "which is a folder"),
+        ("/dev/null", "which is no ordinary file"),
+        (f"{tmp_path}/gone.safetensors", "which is a link to a file that is not there"),
+        (f"{tmp_path}/none.safetensors", "and there is no such file"),
+        ("matanyon", "and there is no such model or file"),
+        (5000 * "m", r"\.\.\. \(5000 characters\)', which cannot be opened \(File name too long\)"),
+    ):
+        with pytest.raises(WeightsNotFound, match=why):
+            locate(path)
+    with pytest.raises(CheckpointError, match="got the folder"):
+        read_checkpoint(tmp_path)

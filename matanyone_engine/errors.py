@@ -19,12 +19,12 @@
     ├── OutOfMemory             the device or the machine has no room left
     ├── OutputError             a result could not be written; nothing half-written was left
     ├── FetchError              weights could not be downloaded
-    ├── EngineUnreachable       there is no running engine, or it does not move
+    ├── EngineUnreachable       there is no running engine, or it does not answer
     ├── RefusedByEngine         the running engine would not, or could not, do it
     ├── AlreadyRunning          another worker is at the very same frames
     ├── PartlyDone              some shots of a batch failed; the others are finished
     ├── BadResult               the network answered with something that must not be shown as an alpha
-    ├── Doubtful                all is written, but most frames of an object are not to be trusted
+    ├── Doubtful                all is written, but most frames of an object cannot be trusted
     ├── Defect                  a fault of this program stopped one of several pieces of work
     └── Interrupted             the user stopped the work; finished frames are kept
 

@@ -17,12 +17,15 @@ from matanyone_engine.cli.reporting import Reporter
 from matanyone_engine.cli.signals import graceful_stop
 from matanyone_engine.client.job import JobRun
 from matanyone_engine.errors import Interrupted, SettingError
+from matanyone_engine.jobs.cache import DEFAULT_LIMIT
 from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.connection import default_path
 from matanyone_engine.wire.errors import Code
 from matanyone_engine.wire.jobfile import is_file_name
 
 _POLL_S = 0.5
+_OF_THIS_PROCESS = {"preview": None, "device": "auto", "precision": "auto", "cache": DEFAULT_LIMIT / (1 << 30)}
+"""Options that only this process can obey, with what they are where nobody asks for them."""
 
 
 def add_endpoint(parser: argparse._ActionsContainer) -> None:
@@ -36,7 +39,10 @@ def add_endpoint(parser: argparse._ActionsContainer) -> None:
         help="Let a running engine do the work. FILE is its connection file; without it, this user's engine is taken.",
     )
     parser.add_argument(
-        "--client-key", type=Path, metavar="FILE", help="The secret key of this client, for an engine that takes keys."
+        "--client-key",
+        type=Path,
+        metavar="FILE",
+        help="The secret key of this client, for an engine on another machine (docs/engine.md).",
     )
 
 
@@ -66,11 +72,11 @@ def run_on_engine(
 
 def _check(args: argparse.Namespace) -> None:
     """Refuse the options that only this process could obey, since the engine runs already. Raises SettingError."""
-    for name in ("preview", "device", "precision"):
-        option, given = f"--{name}", getattr(args, name, None)
-        if given not in (None, "auto"):
+    for name, unasked in _OF_THIS_PROCESS.items():
+        option, given = f"--{name}", getattr(args, name, unasked)
+        if given != unasked:
             raise SettingError(
-                expected=f"no {option} together with --endpoint: a running engine has chosen it already",
+                expected=f"no {option} together with --endpoint: it does not reach a running engine",
                 came=f"{option} {given}",
                 action=f"Leave out {option}, or run the job here, without --endpoint.",
             )

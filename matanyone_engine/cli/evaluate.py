@@ -72,7 +72,7 @@ def _common_frames(pred: FrameSequence, truth: FrameSequence) -> tuple[int, ...]
         raise FrameRangeError(
             expected=f"a true alpha for every frame of {pred.name}",
             came=f"none for {describe_frames(strangers)} in {truth.name} ({describe_frames(truth.frames)})",
-            action="Compare sequences whose frame numbers mean the same plate frames.",
+            action="Give both sequences the frame numbers of the plate.",
         )
     return pred.frames
 

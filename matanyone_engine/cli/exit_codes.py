@@ -36,12 +36,12 @@ MEANINGS = {
     OUTPUT_FAILED: "A file could not be written.",
     FETCH_FAILED: "Weights could not be downloaded.",
     BAD_RESULT: "The network's answer was not a number, or the self-test failed.",
-    UNREACHABLE: "No engine is running, or the running one does not move.",
+    UNREACHABLE: "No engine is running, or the running one does not answer.",
     REFUSED: "The running engine refused.",
     ALREADY_RUNNING: "Another worker is computing these frames; run it again later.",
     PARTLY_DONE: "Some shots of a batch failed; the others are finished.",
-    DOUBTFUL: "Every frame is written, but most alphas of an object are not to be trusted.",
-    ENGINE_ENDED_ITSELF: "A thread of the engine has died or hung, so it ended itself; start it again.",
+    DOUBTFUL: "Every frame is written, but most alphas of an object cannot be trusted.",
+    ENGINE_ENDED_ITSELF: "A thread of the engine died or hung, so the engine ended itself; start it again.",
     INTERRUPTED: "You stopped it; finished frames are kept.",
 }
 

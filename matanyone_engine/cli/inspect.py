@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> None:
     if args.out:
         _check_out(args.out, found.source.paths(found.source.frames))
         write_preview(args.out, found.seen, found.mask, [f"{name}: {value}" for name, value in facts])
-        print(f"{'look':8}{args.out}")
+        print(f"{'picture':8}{args.out}")
 
 
 def _facts(found: Inspection, job: MatteJob) -> list[tuple[str, str]]:
@@ -124,8 +124,8 @@ def _levels(found: Inspection) -> str:
     above_knee, above_white, below = (percent(share, 2) for share in found.levels)
     dark, middle, light = found.brightness
     return (
-        f"{above_knee} above the knee ({KNEE}), {above_white} above white, {below} negative; "
-        f"shown from {dark:.2f} to {light:.2f}, middle {middle:.2f}"
+        f"{above_knee} in compressed highlights (above {KNEE}), {above_white} above white, {below} negative; "
+        f"seen as {dark:.2f} to {light:.2f}, median {middle:.2f}"
     )
 
 
@@ -138,7 +138,8 @@ def _size(found: Inspection) -> str:
 def _mask(found: Inspection, job: MatteJob) -> str:
     assert found.mask is not None
     soft = float(((found.mask > 0.0) & (found.mask < 1.0)).mean())
-    grown = f", grown by {job.mask_grow} pixels" if job.mask_grow else ""
+    way = "grown" if job.mask_grow > 0 else "shrunk"
+    grown = f", {way} by {abs(job.mask_grow)} pixels" if job.mask_grow else ""
     return f"{job.mask}  covers {percent(float(found.mask.mean()))} of the frame, {percent(soft, 2)} are soft{grown}"
 
 
@@ -155,9 +156,9 @@ def _notes(found: Inspection, *, by_itself: bool) -> list[str]:
     if found.levels.below_black > _NEGATIVE:
         notes.append("Much of the plate is negative in linear light. Is this its colour space?")
     if middle < _DARK and not stops:
-        notes.append("The plate is dark to the network. The colour space may be wrong; otherwise try --exposure 2.")
+        notes.append("The network sees a dark picture. The colour space may be wrong; otherwise try --exposure 2.")
     if middle > _BRIGHT and not stops:
-        notes.append("The plate is bright to the network. The colour space may be wrong; otherwise try --exposure -2.")
+        notes.append("The network sees a bright picture. The colour space may be wrong; otherwise try --exposure -2.")
     return notes
 
 

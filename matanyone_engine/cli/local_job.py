@@ -64,8 +64,8 @@ def add_cache(parser: argparse._ActionsContainer) -> None:
         type=float,
         default=DEFAULT_LIMIT / _GIB,
         metavar="GIB",
-        help="How much disk space may hold results that a later run of this shot uses again. 0 keeps none. Default: "
-        "20.",
+        help="How much disk space the cache may take, which keeps results for later runs of a shot. 0 keeps none. "
+        "A running engine (--endpoint) has a cache of its own. Default: 20.",
     )
 
 

@@ -53,14 +53,19 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--out", required=True, metavar="FILE", help="Where the mask goes (.exr).")
     parser.add_argument(
-        "--box", metavar="X0,Y0,X1,Y1", help="A box around the subject. Nothing outside of it is the subject."
+        "--box", metavar="X0,Y0,X1,Y1", help="A box around the subject. Nothing outside it belongs to the subject."
     )
     parser.add_argument(
         "--point", action=AddStroke, metavar="X,Y,+|-", help="A point on the subject (+) or beside it (-)."
     )
-    parser.add_argument("--stroke", action=AddStroke, metavar='"X,Y X,Y ...,+|-"', help="The same along a line.")
     parser.add_argument(
-        "--brush", type=float, metavar="PIXELS", help="How wide strokes are. Default: 1/100 of the plate."
+        "--stroke", action=AddStroke, metavar='"X,Y X,Y ...,+|-"', help="A line on the subject (+) or beside it (-)."
+    )
+    parser.add_argument(
+        "--brush",
+        type=float,
+        metavar="PIXELS",
+        help="How wide strokes are. Default: 1/100 of the plate's shorter side.",
     )
     parser.add_argument(
         "--backend", choices=BACKENDS, help="What makes the mask. Default: grabcut, or sam2 if --sam2 is given."

@@ -65,7 +65,8 @@ def _add_objects(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--pin-keys",
         action="store_true",
-        help="Remember every key of an object on all of its frames. A changed key then changes all of them.",
+        help="Make the network remember every key of an object on all frames, not only the two keys around a "
+        "frame. A changed key then changes all frames.",
     )
     group.add_argument(
         "--separate",
@@ -95,22 +96,23 @@ def _add_constraints(group: argparse._ActionsContainer) -> None:
         action="append",
         default=[],
         metavar="[NAME=]MASKS",
-        help="Rough masks of the object by plate frame, from a tracker or fast roto; frames may be missing. The "
-        "network finds the edge in a band around theirs. Without --mask the best of them makes the key.",
+        help="Rough masks of the object, numbered as the plate, from a tracker or fast roto. Frames may be "
+        "missing. The network finds the edge near theirs. Without --mask, the best of them becomes the key.",
     )
     group.add_argument(
         "--guide-band",
         type=int,
         metavar="PIXELS",
-        help="How far the edges of guides may be wrong. Default: a sixteenth of the plate's shorter side.",
+        help="By how many pixels the edges of guides may be wrong; within so many pixels, the network finds the "
+        "edge. Default: a sixteenth of the plate's shorter side.",
     )
     group.add_argument(
         "--refine-area",
         action="append",
         default=[],
         metavar="[NAME=]MASKS",
-        help="Masks of areas, such as hair, in which the alpha is solved along the plate's detail, white where it is; "
-        "a numbered sequence, of which frames may be missing. Frames without one stay as they are.",
+        help="Masks of areas, such as hair, in which the alpha is solved anew from the plate's own pixels: white "
+        "where it is to be solved, numbered as the plate. Frames may be missing, and stay as they are.",
     )
 
 

@@ -69,7 +69,7 @@ def _add_frames(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--frames", metavar="RANGE", help="The frames that get an alpha, such as 1001-1045,1050. Default: all."
     )
-    parser.add_argument("--first", metavar="RANGE", help="Those of them that are made before all others.")
+    parser.add_argument("--first", metavar="RANGE", help="Frames that are made before all others.")
     parser.add_argument(
         "--missing",
         choices=("error", "skip"),
@@ -97,8 +97,8 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
         "--warm-up",
         type=int,
         metavar="N",
-        help="How often a key frame is predicted again before the next frame, so that the network remembers its own "
-        "view of it. Default: what suits the model.",
+        help="How often the prediction of a key frame is repeated before the next frame, so that the network "
+        "remembers its own view of it. Default: what suits the model.",
     )
     group.add_argument("--settle", dest="warm_up", type=int, help=argparse.SUPPRESS)  # the name of version 0.1.0
     group.add_argument(
@@ -138,7 +138,7 @@ def _add_picture(parser: argparse.ArgumentParser) -> None:
         type=stops_or_auto,
         metavar="STOPS",
         help="Show the network a brighter plate, or with a negative number a darker one. Default: auto, which is 0 for "
-        "all but very dark and overbright plates; it is found on the first mask's frame, and printed.",
+        "all but very dark and far too bright plates. It is found on the frame of the first mask, and printed.",
     )
     group = parser.add_argument_group(
         "views, parts and layers",
@@ -166,16 +166,16 @@ def _add_economy(parser: argparse.ArgumentParser) -> None:
         "--working-size",
         type=parse_working_size,
         metavar="PIXELS",
-        help="Compute with at most so many pixels on the shortest side, or 'draft' for a first look (288). The alpha "
-        "has the plate's size all the same; below the size that the model was made for, it shows detail of half of the "
-        "plate's size. Default: what the model was made for, 432 for mini; the published models have no limit.",
+        help="Compute with at most so many pixels on the shortest side; draft is 288, for a first look. The alpha "
+        "always has the plate's size. Default: 432 for mini, the plate's own size for the published models. With less "
+        "than 432, mini refines edges at half of the plate's size only.",
     )
     group.add_argument(
         "--refine",
         choices=("on", "off"),
         default="on",
-        help="Whether alphas of a working size are enlarged along the plate's own detail (on) or smoothly (off). "
-        "Default: on.",
+        help="How an alpha that was computed at another size is brought to the plate's size: on refines its "
+        "edges from the plate's own pixels, off only enlarges it. Default: on.",
     )
     group.add_argument(
         "--region",
@@ -190,8 +190,9 @@ def _add_economy(parser: argparse.ArgumentParser) -> None:
         type=parse_holds,
         default=0.0,
         metavar="exact|off|T",
-        help="Which frames count as repeats of the frame before and get its alpha: those with the very same pixels "
-        "(exact), none (off), or those whose 8x8 block means differ by at most T of 0..1. Default: exact.",
+        help="Which frames count as repeats of the frame before, and get its alpha. exact: those with the very "
+        "same pixels. off: none. A number T: those in which no block of 8x8 pixels differs by more than T in its mean, "
+        "where white is 1. Default: exact.",
     )
 
 

@@ -47,7 +47,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=int,
         required=True,
         metavar="N",
-        help="How many segments to make, or as many as the key frames allow.",
+        help="How many segments to make. If the key frames allow fewer, there will be fewer.",
     )
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
@@ -60,8 +60,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     where.add_argument(
         "--split",
         action="store_true",
-        help="Cut it between key frames too, where a fast first pass then makes keys. The alphas differ from those of "
-        "one run.",
+        help="Cut the shot between key frames, too. A fast first pass then makes the masks for these cuts. The "
+        "alphas differ from those of one run.",
     )
     parser.add_argument("--path-rules", type=Path, metavar="FILE", help="The farm's path rules, as for run.")
     parser.set_defaults(run=run)
@@ -83,14 +83,14 @@ def run(args: argparse.Namespace) -> None:
         scout = f"{posixpath.dirname(out.replace(chr(92), '/')) or '.'}/scout_{args.job.stem}/{{object}}.####.exr"
         name = args.job.with_name(f"{args.job.stem}.scout.json")
         write_text(name, write_job_file(replace(file, job=scout_job(file.job, about.shot, frames, scout))))
-        console.print(f"scout   {name}  makes keys on {describe_frames(frames)}; run it first")
+        console.print(f"scout   {name}  makes the masks of frames {describe_frames(frames)}; run it first")
         whole = whole.with_scout(frames, scout)
     segments = cut(whole.shot, about.frames, args.segments)
     _write_segments(args.job, file, whole, segments, scouted=bool(frames), console=console)
     steps, once = sum(each.moves for each in segments), cost(about.shot, about.frames)
-    console.print(f"plan    {plan_path(args.job)}  {steps} steps in all, {once} in one run")
+    console.print(f"plan    {plan_path(args.job)}  {steps} steps in all; a single run takes {once}")
     if len(segments) < args.segments:
-        more = "its stretches are short" if args.split else "more keys allow more cuts, and so does --split"
+        more = "the shot is too short for more" if args.split else "more keys allow more segments, and so does --split"
         console.print(f"check   There are {len(segments)} segments, not {args.segments}: {more}.")
 
 

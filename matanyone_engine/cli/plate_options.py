@@ -14,8 +14,9 @@ def stops_or_auto(text: str) -> float | None:
 def add_plate_options(parser: argparse.ArgumentParser) -> None:
     """Add --colorspace, --view, --part, --layer and --exposure, which mean what they mean for matte."""
     parser.add_argument("--colorspace", metavar="NAME", help="The plate's colour space, as for matte.")
-    for option in ("--view", "--part", "--layer"):
-        parser.add_argument(option, metavar="NAME", help="The picture of a file that has several, as for matte.")
+    parser.add_argument("--view", metavar="NAME", help="The view of a stereo plate, as for matte.")
+    parser.add_argument("--part", metavar="NAME", help="The part of a multi-part EXR, as for matte.")
+    parser.add_argument("--layer", metavar="NAME", help="The layer of the plate, as for matte.")
     parser.add_argument(
         "--exposure",
         type=stops_or_auto,

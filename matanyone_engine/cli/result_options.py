@@ -14,8 +14,8 @@ def add_result_options(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="Replace alphas that somebody has changed, and files that this engine did not write. Without it the first "
-        "are kept, and the second are refused.",
+        help="Replace alphas that somebody has changed, and files that this engine did not write. Without it, "
+        "changed alphas are kept, and files of others are an error.",
     )
     add_accept_doubt(parser)
 

@@ -41,7 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--scout",
         action="store_true",
-        help="Run the fast pass of a plan that makes key frames for its segments, if the plan has one.",
+        help="Run the fast first pass of a plan that was made with --split; for any other plan it does nothing.",
     )
     add_computing(parser)
     add_cache(parser)
@@ -54,7 +54,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=float,
         default=RESUME_INTERVAL,
         metavar="SECONDS",
-        help="How often to save a point to go on from; a killed process loses no more than that. Default: 60.",
+        help="How often to save a point from which a later run goes on. A killed process loses at most so much "
+        "work. Default: 60.",
     )
     parser.add_argument(
         "--path-rules",

@@ -38,7 +38,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--model",
         action="append",
         metavar="NAME|PATH",
-        help="Which weights to serve, the default first. Default: mini.",
+        help="Which weights to serve. Give it again for more; the first is taken if a client names none. "
+        "Default: mini.",
     )
     add_computing(parser)
     parser.add_argument(
@@ -67,23 +68,26 @@ def _add_sockets(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FOLDER",
-        help="A folder whose files jobs may read and write; again for more.",
+        help="A folder whose files jobs may read and write. Give it again for more.",
     )
     parser.add_argument(
         "--map",
         action="append",
         default=[],
         metavar="THEIRS=OURS",
-        help="Replace the beginning of paths: P:/shots=/mnt/shots.",
+        help="Replace the beginning of paths that clients send: P:/shots=/mnt/shots.",
     )
     parser.add_argument(
-        "--data", default="tcp://127.0.0.1:*", metavar="ENDPOINT", help="Where pixels are served. Default: a free port."
+        "--data",
+        default="tcp://127.0.0.1:*",
+        metavar="ENDPOINT",
+        help="Where to listen for pixels, such as tcp://*:5555. Default: a free port of this machine.",
     )
     parser.add_argument(
         "--control",
         default="tcp://127.0.0.1:*",
         metavar="ENDPOINT",
-        help="Where control messages are served. Default: a free port.",
+        help="Where to listen for all other messages, such as tcp://*:5556. Default: a free port of this machine.",
     )
     parser.add_argument(
         "--keys", type=Path, metavar="FOLDER", help="The folder of keys; needed where other machines may connect."
@@ -96,7 +100,7 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         "--memory",
         type=float,
         metavar="GB",
-        help="How much memory all sessions may take. Default: most of what is free.",
+        help="How much memory all sessions may take together. Default: four fifths of what is free.",
     )
     parser.add_argument(
         "--window", type=int, default=3, metavar="FRAMES", help="How many frames a client may send ahead. Default: 3."

@@ -29,7 +29,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action="append",
         required=True,
         metavar="FILE",
-        help=f"The file to write, whose ending ({', '.join(WRITERS)}) says for what; give it again for more.",
+        help=f"The file to write, whose ending ({', '.join(WRITERS)}) says for which program it is. "
+        "Give it again for more.",
     )
     parser.add_argument("--frames", type=parse_frames, metavar="RANGE", help="The frames: 1001-1100. Default: all.")
     parser.add_argument(
@@ -37,26 +38,29 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=float,
         default=ERROR,
         metavar="PIXELS",
-        help="How far shapes and outlines may lie apart on any frame: the root mean square along each piece. No place "
-        "is further off than four times that. More gives fewer points and keys. Default: %(default)s.",
+        help="How far a shape may lie from the alpha's outline on any frame: the root mean square between two "
+        "neighbouring points. No place is further off than four times that. More gives fewer points and keys. "
+        "Default: %(default)s.",
     )
     parser.add_argument(
         "--smooth",
         type=float,
         default=0.0,
         metavar="PIXELS",
-        help="Blur the alphas by so much before their outlines are taken. It takes the strands of hair out of the "
-        "outline and many points with them; 2 to 4 is usual. Default: %(default)s.",
+        help="Blur the alphas by so much before their outlines are taken. This removes strands of hair, and many "
+        "points with them; 2 to 4 is usual for hair. Default: %(default)s.",
     )
     parser.add_argument(
         "--smallest",
         type=float,
         default=SMALLEST,
         metavar="PART",
-        help="Of the picture: islands and holes below it are left out. Default: %(default)s.",
+        help="Leave out islands and holes that are smaller than this part of the picture. Default: %(default)s.",
     )
     parser.add_argument(
-        "--no-feather", action="store_true", help="Make hard shapes. By default they are as soft as the alpha is."
+        "--no-feather",
+        action="store_true",
+        help="Make shapes with hard edges. By default, feathers make them about as soft as the alpha is.",
     )
     parser.set_defaults(run=run)
 

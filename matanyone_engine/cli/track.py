@@ -49,16 +49,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--out",
         required=True,
         metavar="PATTERN",
-        help="Where the guide goes: guide/guide.####.exr. Numbers are the plate's.",
+        help="Where the guide goes: guide/guide.####.exr. It has the plate's frame numbers.",
     )
     parser.add_argument("--mask", metavar="FILE[@FRAME]", help="A mask of the subject on one frame.")
     parser.add_argument("--box", metavar="X0,Y0,X1,Y1", help="Or a box around it, in plate pixels from the top left.")
     parser.add_argument(
         "--point", action=AddStroke, metavar="X,Y,+|-", help="Or points on the subject (+) and beside it (-)."
     )
-    parser.add_argument("--stroke", action=AddStroke, metavar='"X,Y X,Y ...,+|-"', help="The same along a line.")
+    parser.add_argument(
+        "--stroke", action=AddStroke, metavar='"X,Y X,Y ...,+|-"', help="Or lines on it (+) and beside it (-)."
+    )
     parser.add_argument("--frames", type=parse_frames, metavar="RANGE", help="The frames to track. Default: all.")
-    parser.add_argument("--tracker", choices=TRACKERS, default=FLOW, help="What follows. Default: %(default)s.")
+    parser.add_argument("--tracker", choices=TRACKERS, default=FLOW, help="Which tracker to use. Default: %(default)s.")
     add_weights(parser, "--weights")
     parser.add_argument("--device", default="auto", help=f"Where sam2 and edgetam compute: {FORMS}.")
     add_plate_options(parser)
@@ -176,4 +178,6 @@ class _TrackProgress(FrameProgress):
             self._console.print(f"kept    {len(self._kept)} guides were there: {describe_frames(sorted(self._kept))}")
         if self._empty:
             frames = describe_frames(sorted(self._empty))
-            self._console.print(f"look    {frames}: the tracker found nothing; the guide is empty and says nothing")
+            self._console.print(
+                f"look    {frames}: the tracker found nothing, so these frames are matted without the guide"
+            )

@@ -20,9 +20,7 @@ _DEFAULT = Path("guide") / "guide.####.exr"
 
 def add_track(parser: argparse.ArgumentParser) -> None:
     """Add --track and what belongs to it."""
-    group = parser.add_argument_group(
-        "tracker", "docs/track.md says what each tracker is worth, and when a shot needs none."
-    )
+    group = parser.add_argument_group("tracker", "docs/track.md says how good each tracker is, and when you need one.")
     group.add_argument(
         "--track",
         choices=TRACKERS,

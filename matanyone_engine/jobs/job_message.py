@@ -17,7 +17,11 @@ from matanyone_engine.wire import messages as say
 def matte_job(job: say.Job) -> MatteJob:
     """Return the job of a message. Model, licence and resume are for whoever runs it. Raises SettingError."""
     if job.missing not in ("error", "skip"):
-        raise SettingError(expected="missing: 'error' or 'skip'", came=repr(job.missing), action="Correct the job.")
+        raise SettingError(
+            expected="missing: 'error' or 'skip'",
+            came=repr(job.missing),
+            action="Write one of the two in the job, or leave it out.",
+        )
     return MatteJob(
         plate=job.plate,
         mask=job.mask,

@@ -398,7 +398,7 @@ class MattingSession:
             raise BadResult(
                 expected="an alpha of finite numbers",
                 came="NaN or Inf from the network",
-                action="Run matanyone-engine doctor. If --device cpu works, blame the driver, else the weights.",
+                action="Run matanyone-engine doctor. If --device cpu works, the driver is at fault, else the weights.",
             )
         return stepped
 

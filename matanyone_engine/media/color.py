@@ -157,7 +157,9 @@ class LinearLight:
             [0.1, 0.0, 0.05], np.float32
         )
         if not np.abs(self.back(self.of(codes)) - codes).max() < _WAY_BACK:
-            raise _no_transform(f"{self.space} -> {self._linear} and back ({self._config})", "other values")
+            raise _no_transform(
+                f"{self.space} -> {self._linear} and back ({self._config})", "colours that are not the same afterwards"
+            )
 
     def of(self, rgb: FloatImage) -> FloatImage:
         """Convert (H, W, 3) float32 in the plate's space to (H, W, 3) float32 scene-linear. Raises ColourError."""
@@ -371,7 +373,7 @@ def _convert(rgb: FloatImage, source: str, target: str, config: str) -> FloatIma
 
 def _no_transform(name: str, why: str) -> ColourError:
     return ColourError(
-        expected=f"numbers from the transform {name}",
+        expected=f"a colour transform that gives numbers: {name}",
         came=why.strip(),
         action="Check that this is the plate's colour space; name the right one with --colorspace.",
     )

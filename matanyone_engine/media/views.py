@@ -55,7 +55,9 @@ def views_on_disk(text: str) -> list[str]:
     depth = next(number for number, part in enumerate(parts) if has_view(part))
     if "%V" not in parts[depth]:
         raise SettingError(
-            expected="the names of the views", came=f"%v in {text!r}", action="Write --view left --view right."
+            expected="the names of the views, of which %v is the first letter",
+            came=f"%v in {text!r}",
+            action="Write --view left --view right.",
         )
     folder = Path(*parts[:depth])
     before, _, after = parts[depth].partition("%V")

@@ -270,7 +270,7 @@ def _refuse_socks(url: str) -> None:
         raise FetchError(
             expected=f"an HTTP proxy in {scheme}_proxy",
             came=f"a proxy that starts with {proxy.partition(':')[0]}",
-            action=f"SOCKS proxies are not spoken here: set {scheme}_proxy to an HTTP proxy, {_BY_HAND}",
+            action=f"This command cannot use a SOCKS proxy: set {scheme}_proxy to an HTTP proxy, {_BY_HAND}",
         )
 
 

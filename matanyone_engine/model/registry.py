@@ -338,7 +338,11 @@ def require_licence_class(weights: VettedWeights, wanted: str) -> None:
     Raises LicenceRefused, or SettingError for another class. The studio's policy holds besides (licences.py).
     """
     if wanted not in ("any", "commercial"):
-        raise SettingError(expected="licence: 'any' or 'commercial'", came=repr(wanted), action="Correct the job.")
+        raise SettingError(
+            expected="licence: 'any' or 'commercial'",
+            came=repr(wanted),
+            action="Write one of the two in the job, or leave it out.",
+        )
     if wanted == "commercial" and not (weights.model and weights.model.commercial):
         raise LicenceRefused(
             expected="weights whose licence allows paid work, as the job demands",

@@ -106,7 +106,7 @@ def _verdict(review: Review) -> str:
         return "No confidence was recorded for this run."
     if not review.stretches:
         return (
-            f"<b>Nothing stands out.</b> No frame is below a confidence of {DOUBTFUL:g}; the least sure is "
+            f"<b>Nothing stands out.</b> No frame is below a confidence of {DOUBTFUL:g}; the lowest is frame "
             f"{_jump(review.worst[0])} {_pill(min(told))}"
         )
     doubtful = {n for stretch in review.stretches for n in range(stretch.first, stretch.last + 1)} & set(review.frames)
@@ -126,7 +126,7 @@ def _viewer(review: Review, first: Pictures) -> str:
         '<section class="viewer" aria-label="the frame that is looked at"><div>'
         f'<div class="stage" style="aspect-ratio:{review.resolution.width}/{review.resolution.height}">'
         f'<img id="shown" alt="" src="{_uri(first.checker or first.alpha)}">'
-        '<span class="small" id="small" hidden>small preview: frames below have large pictures</span></div>'
+        '<span class="small" id="small" hidden>This is a small preview; only the worst frames have large pictures</span></div>'
         f'<div class="modes">{buttons}<span class="keys"><kbd>&larr;</kbd> <kbd>&rarr;</kbd> frame &nbsp; '
         "<kbd>&uarr;</kbd> <kbd>&darr;</kbd> worst first &nbsp; <kbd>?</kbd> keys</span></div></div>"
         f'<div class="now" id="now" aria-live="polite">{_now(review)}</div></section>'
@@ -153,7 +153,7 @@ def _timeline(review: Review) -> str:
         f"{heat()}{tracks}{small}{_row('', axis.ticks())}"
         '<div class="legend"><i style="background:var(--accent);transform:rotate(45deg)"></i>key '
         f'<i style="background:var(--shade)"></i>below {DOUBTFUL:g} '
-        '<i style="background:var(--flicker)"></i>flicker: what of the matte is on neither frame beside it '
+        '<i style="background:var(--flicker)"></i>flicker: the part of the matte that neither neighbouring frame has '
         '<i style="background:var(--area)"></i>area</div></section>'
     )
 
@@ -231,7 +231,7 @@ def _to_do(review: Review) -> str:
         return ""
     rows = "".join(_stretch_row(stretch) for stretch in review.stretches)
     return (
-        '<section aria-label="stretches"><h2>Stretches to look at</h2><table><tr><th>frames<th>object<th>least<th>why'
+        '<section aria-label="stretches"><h2>Stretches to look at</h2><table><tr><th>frames<th>object<th>lowest confidence<th>why'
         f"<th>what would help</tr>{rows}</table></section>"
     )
 
@@ -243,7 +243,7 @@ def _stretch_row(stretch: Stretch) -> str:
     return (
         f'<tr><td class="n">{frames}<td>{page_text(stretch.object)}<td class="n">{_pill(stretch.confidence)} at '
         f"{_jump(stretch.worst)}<td>{page_text(_in_words(stretch.why))}"
-        f"<td>a mask drawn there: the same command with <code>{page_text(key)}</code></tr>"
+        f"<td>Draw a mask on that frame, and run the same command with <code>{page_text(key)}</code></tr>"
     )
 
 

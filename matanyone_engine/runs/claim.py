@@ -248,9 +248,10 @@ def _age(path: Path) -> float:
 def _taken(path: Path, owner: Owner | None, age: float) -> AlreadyRunning:
     who = f"{owner.user} on {owner.host}, process {owner.pid}, since {owner.since}" if owner else "a worker"
     return AlreadyRunning(
-        expected="frames that no other worker computes",
-        came=f"a claim by {who}, touched {age:.0f} s ago: {path}",
-        action=f"Wait until it is finished. If it is gone, its claim is void {HOLDS_S:.0f} s after the last touch.",
+        expected="frames that no other worker is computing",
+        came=f"a claim on them by {who}, which was touched {age:.0f} s ago: {path}",
+        action=f"Run it again when that worker has finished. If it is gone, its claim is void {HOLDS_S:.0f} s after "
+        "the last touch.",
     )
 
 

@@ -58,13 +58,13 @@ def check_trust(frames: Mapping[int, FrameRecord]) -> None:
         raise Doubtful(
             expected="alphas that can be trusted on most frames",
             came="; ".join(map(_described, lost)),
-            action="All frames are written: look at them, and at the mask. If an object is away on purpose, say from "
-            "when to when it is to be seen (--life); --accept-doubt takes the result as it is.",
+            action="All frames are written: look at them, and at the mask. If an object really is out of the "
+            "picture, say on which frames it can be seen (--life); --accept-doubt takes the result as it is.",
         )
 
 
 def _described(lost: LostObject) -> str:
-    empty = f", nothing of it to be seen on {lost.empty}" if lost.empty else ""
+    empty = f", and nothing of it can be seen on {lost.empty}" if lost.empty else ""
     return (
         f"{lost.name!r} with a confidence near 0 on {len(lost.frames)} of {lost.of} frames "
         f"({describe_frames(lost.frames)}){empty}"

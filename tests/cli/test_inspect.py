@@ -92,7 +92,7 @@ def test_a_wrong_space_is_pointed_out(shot: Shot, capsys: pytest.CaptureFixture[
     assert "so dark that the network sees it" in said
     assert "The colour space may be wrong" in said
     assert inspect(shot, "--exposure", "0") == 0
-    assert "dark to the network" in capsys.readouterr().out
+    assert "sees a dark picture" in capsys.readouterr().out
 
 
 def test_the_names_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,6 +44,7 @@ def test_the_same_job_gives_the_same_files_with_and_without_an_engine(
         assert "6 alphas" in capsys.readouterr().err
         assert main(shot.arguments("--endpoint", str(engine.file), "--model", "huge")) == 2
         assert main(shot.arguments("--endpoint", str(engine.file), "--preview", "x.png")) == 2
+        assert main(shot.arguments("--endpoint", str(engine.file), "--cache", "5")) == 2
         assert main(["status", "--json", "--connection", str(engine.file)]) == 0
         report = json.loads(capsys.readouterr().out)
         assert report["frames"] == 6

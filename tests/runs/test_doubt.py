@@ -17,7 +17,7 @@ def frames(*values: float, name: str = "subject") -> dict[int, FrameRecord]:
 
 
 def test_a_subject_that_is_lost_on_most_frames_is_named() -> None:
-    with pytest.raises(Doubtful, match=r"'hero' .* on 3 of 4 frames \(1002-1004\), nothing of it to be seen on 2"):
+    with pytest.raises(Doubtful, match=r"'hero' .* on 3 of 4 frames \(1002-1004\), and nothing of it can be seen on 2"):
         check_trust(frames(0.8, 0.01, 0.0, 0.0, name="hero"))
 
 

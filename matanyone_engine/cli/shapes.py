@@ -29,8 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action="append",
         required=True,
         metavar="FILE",
-        help=f"The file to write, whose ending ({', '.join(WRITERS)}) says for which program it is. "
-        "Give it again for more.",
+        help=f"The file to write. Its ending ({', '.join(WRITERS)}) says for which program. Give it again for more.",
     )
     parser.add_argument("--frames", type=parse_frames, metavar="RANGE", help="The frames: 1001-1100. Default: all.")
     parser.add_argument(
@@ -38,17 +37,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=float,
         default=ERROR,
         metavar="PIXELS",
-        help="How far a shape may lie from the alpha's outline on any frame: the root mean square between two "
-        "neighbouring points. No place is further off than four times that. More gives fewer points and keys. "
-        "Default: %(default)s.",
+        help="How far a shape may lie from the alpha's outline: the root mean square between two neighbouring points. "
+        "More gives fewer points and keys. Default: %(default)s.",
     )
     parser.add_argument(
         "--smooth",
         type=float,
         default=0.0,
         metavar="PIXELS",
-        help="Blur the alphas by so much before their outlines are taken. This removes strands of hair, and many "
-        "points with them; 2 to 4 is usual for hair. Default: %(default)s.",
+        help="Blur the alphas by so much first. This removes strands of hair, and many points with them; 2 to 4 is "
+        "usual for hair. Default: %(default)s.",
     )
     parser.add_argument(
         "--smallest",
@@ -58,9 +56,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="Leave out islands and holes that are smaller than this part of the picture. Default: %(default)s.",
     )
     parser.add_argument(
-        "--no-feather",
-        action="store_true",
-        help="Make shapes with hard edges. By default, feathers make them about as soft as the alpha is.",
+        "--no-feather", action="store_true", help="Make hard edges. Default: about as soft as the alpha."
     )
     parser.set_defaults(run=run)
 

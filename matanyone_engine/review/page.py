@@ -126,7 +126,7 @@ def _viewer(review: Review, first: Pictures) -> str:
         '<section class="viewer" aria-label="the frame that is looked at"><div>'
         f'<div class="stage" style="aspect-ratio:{review.resolution.width}/{review.resolution.height}">'
         f'<img id="shown" alt="" src="{_uri(first.checker or first.alpha)}">'
-        '<span class="small" id="small" hidden>This is a small preview; only the worst frames have large pictures</span></div>'
+        '<span class="small" id="small" hidden>small preview: only the worst frames have large pictures</span></div>'
         f'<div class="modes">{buttons}<span class="keys"><kbd>&larr;</kbd> <kbd>&rarr;</kbd> frame &nbsp; '
         "<kbd>&uarr;</kbd> <kbd>&darr;</kbd> worst first &nbsp; <kbd>?</kbd> keys</span></div></div>"
         f'<div class="now" id="now" aria-live="polite">{_now(review)}</div></section>'
@@ -231,8 +231,8 @@ def _to_do(review: Review) -> str:
         return ""
     rows = "".join(_stretch_row(stretch) for stretch in review.stretches)
     return (
-        '<section aria-label="stretches"><h2>Stretches to look at</h2><table><tr><th>frames<th>object<th>lowest confidence<th>why'
-        f"<th>what would help</tr>{rows}</table></section>"
+        '<section aria-label="stretches"><h2>Stretches to look at</h2><table><tr><th>frames<th>object<th>lowest'
+        f"<th>why<th>what would help</tr>{rows}</table></section>"
     )
 
 

@@ -37,7 +37,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=float,
         default=ERROR,
         metavar="PIXELS",
-        help="How far a shape may lie from the alpha's outline: the root mean square between two neighbouring points. "
+        help="How far a shape may lie from the alpha's outline: the root mean square along each piece. "
         "More gives fewer points and keys. Default: %(default)s.",
     )
     parser.add_argument(

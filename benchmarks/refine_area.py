@@ -113,7 +113,8 @@ def knn_equations(factor: float) -> Iterator[None]:
     closed_form = pymatting.cf_laplacian
 
     def equations(view: FloatImage, epsilon: float, is_known: Inside) -> Any:
-        return factor * pymatting.knn_laplacian(view).tocsr()
+        rows = pymatting.knn_laplacian(view)
+        return (factor / 2 * (rows + rows.T)).tocsr()  # conjugate gradients need equations that are symmetric
 
     pymatting.cf_laplacian = equations
     try:

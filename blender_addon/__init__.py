@@ -10,6 +10,7 @@ compositor.
     scene.py        what Blender's datablocks say
     session.py      the run at hand: the pump that brings the bridge's events into Blender
     outline.py      what a Mask datablock is drawn of, by which a change is seen
+    guide_keys.py   which frame of a guide stands in for a mask                                                no bpy
     constraint_masks.py   masks that count on every frame: inside, outside, guide
     raster.py       Mask datablocks -> soft masks; runs in a second Blender
     nodes.py        the compositor of Blender 4 and of Blender 5, behind one set of names

@@ -140,8 +140,14 @@ class Order:
     """Tells from what the engine accepted the pattern of each object's files, as this machine calls them."""
     frames: Callable[[], tuple[int, ...]]
     """Returns the plate frames that are to have an alpha; it asks the disk."""
-    prepare: Callable[[Control], None] = lambda control: None
-    """Runs first, on the network thread: it writes the masks."""
+    prepare: Callable[[Control], say.Job | None] = lambda control: None
+    """Runs first, on the network thread: it writes the masks. It returns the job to send where only the masks tell what
+    that is, else None.
+    """
+
+    def prepared(self, control: Control) -> say.Job:
+        """Prepare the order, and return the job to send."""
+        return self.prepare(control) or self.job
 
 
 @dataclass
@@ -278,11 +284,11 @@ class Bridge:
             return Over("failed", message=message, action=action)
 
     def _matte(self, order: Order) -> Over:
-        order.prepare(self._control(lambda text: self._outbox.put(Told(text)), self._check_cancel))
+        job = order.prepared(self._control(lambda text: self._outbox.put(Told(text)), self._check_cancel))
         self._outbox.put(Told("looking for the engine"))
         with self.target.connect(self._check_away) as client:
             self._client = client
-            run = self._taken(client, order)
+            run = self._taken(client, job)
             self._note_models(client)
             patterns = order.patterns(run.accepted)
             layout = order.job.delivery.layout
@@ -300,12 +306,12 @@ class Bridge:
         if client.pump.welcome is not None:
             self.models = client.pump.welcome.models
 
-    def _taken(self, client: EngineClient, order: Order) -> Any:
+    def _taken(self, client: EngineClient, job: say.Job) -> Any:
         from .engine.client.job import JobRun
 
         self._check_cancel()
         self._outbox.put(Told("the engine checks the shot"))
-        return JobRun(client, order.job)
+        return JobRun(client, job)
 
     def _followed(self, run: Any, patterns: dict[str, str]) -> say.JobEnded:
         pace = _Pace()
@@ -427,14 +433,18 @@ def _of_layout(patterns: dict[str, str], layout: str) -> dict[str, Alphas]:
 
 
 def _kept(found: Alphas, pattern: str, layout: str) -> Alphas:
-    fitting = tuple(frame for frame in found.whole if layout_of(Path(file_of(pattern, frame))) == layout)
-    return Alphas(fitting, found.damaged)
+    return _only(found, lambda frame: layout_of(Path(file_of(pattern, frame))) == layout)
 
 
 def _with(name: str, found: Alphas, pattern: str) -> Alphas:
     """Return the files that hold an object: it may have been added after some of them were made."""
-    holding = tuple(frame for frame in found.whole if name in objects_of(Path(file_of(pattern, frame))))
-    return Alphas(holding, found.damaged)
+    return _only(found, lambda frame: name in objects_of(Path(file_of(pattern, frame))))
+
+
+def _only(found: Alphas, fits: Callable[[int], bool]) -> Alphas:
+    """Return the same files, of which only some fit."""
+    fitting = tuple(frame for frame in found.whole if fits(frame))
+    return Alphas(fitting, found.damaged, (*found.other, *(set(found.whole) - set(fitting))))
 
 
 def _appeared(patterns: dict[str, str], frame: int) -> bool:

@@ -60,14 +60,13 @@ def span(plate):
     return plate.time.scene_start, plate.time.scene_start + plate.count - 1
 
 
-def orders(shot, plate, size, folder):
-    """Return pairs of a Mask datablock and what raster.draw_on_frames() is to make of it; asks the disk for the plate's
-    frames.
+def orders(shot, size, folder):
+    """Return pairs of a Mask datablock and what raster.draw_on_frames() is to make of it. Its files are named later, by
+    whoever may ask the disk.
     """
     pairs = []
     for each, side, mask in each_of(shot):
         pattern = plan.constraint_files(folder, each.name, side)
-        files = [[plate.time.scene_frame(frame), plan.file_of(pattern, frame)] for frame in plate.frames()]
         factor = GUIDE_FACTOR if side == "guide" else min(plan.supersampling(size), MOST_FACTOR)
-        pairs.append((mask, {"pattern": pattern, "files": files, "factor": factor}))
+        pairs.append((mask, {"pattern": pattern, "factor": factor}))
     return pairs

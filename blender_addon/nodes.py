@@ -75,11 +75,13 @@ def key_steps(socket, steps):
     old = curves.find(path) if curves is not None else None
     if old is not None:
         curves.remove(old)
-    for frame, value in steps:
-        socket.default_value = value
-        socket.keyframe_insert("default_value", frame=frame)
+    socket.default_value = steps[0][1]
+    socket.keyframe_insert("default_value", frame=steps[0][0])
     curve = _curves(tree).find(path)
-    for point in curve.keyframe_points:
+    points = curve.keyframe_points
+    points.add(len(steps) - 1)  # all at once: each keyframe_insert() sorts the curve and tells everybody
+    points.foreach_set("co", [number for step in steps for number in step])
+    for point in points:
         point.interpolation = "CONSTANT"
     curve.update()
 

@@ -36,11 +36,14 @@ class Alphas:
     """Their frames, ascending."""
     damaged: tuple[int, ...] = ()
     """Frames whose file is cut short: Blender 5.0.1 crashes when it reads one."""
+    other: tuple[int, ...] = ()
+    """Frames whose file holds something else: another layout, or not this object."""
 
     def with_frames(self, frames: Iterable[int]) -> Alphas:
         """Return the same alphas, after further frames have been written."""
         new = set(frames)
-        return Alphas(tuple(sorted(new | set(self.whole))), tuple(set(self.damaged) - new))
+        left = (tuple(set(frames) - new) for frames in (self.damaged, self.other))
+        return Alphas(tuple(sorted(new | set(self.whole))), *left)
 
 
 def alphas_of(pattern: str) -> Alphas:

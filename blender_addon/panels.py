@@ -134,7 +134,7 @@ class _Masks(_Panel):
         buttons.operator("matanyone.object_add", icon="ADD", text="")
         buttons.operator("matanyone.object_remove", icon="REMOVE", text="")
         if 0 <= shot.object_index < len(shot.objects):
-            _draw_object(layout, shot.objects[shot.object_index])
+            _draw_object(layout, shot.objects[shot.object_index], context.region.width)
         layout.operator("matanyone.key_add", icon="MOD_MASK")
         if context.space_data.type != "NODE_EDITOR":
             layout.operator("matanyone.point", icon="SELECT_SET")
@@ -142,7 +142,7 @@ class _Masks(_Panel):
             lines(layout, session.now.note, "INFO", context.region.width)
 
 
-def _draw_object(layout, each):
+def _draw_object(layout, each, width):
     row = layout.row(align=True)
     row.prop(each, "rival", toggle=True)
     row.prop(each, "use_life", toggle=True)
@@ -150,6 +150,8 @@ def _draw_object(layout, each):
         row = layout.row(align=True)
         row.prop(each, "first")
         row.prop(each, "last")
+    if not each.keys and (each.guide_mask or each.guide):
+        lines(layout, "No mask: a frame of the guide stands in for one. A mask that you draw is better.", "INFO", width)
     for index, key in enumerate(each.keys):
         _draw_key(layout.column(align=True), key, index)
 

@@ -374,7 +374,7 @@ def check(state: ShotState) -> None:
     """Raise WireError for what the artist has to mend first."""
     if not state.plate:
         raise refused("expected a plate, got none", "Choose a movie clip or an image sequence in the panel.")
-    if not state.keys:
+    if not state.keys and not unmasked(state):
         raise refused(
             "expected a mask on at least one frame, got none",
             "Draw the subject on the frame where it is seen best, and add that frame under Masks.",
@@ -397,7 +397,7 @@ def _check_objects(state: ShotState) -> None:
     names = [each.name for each in state.objects]
     if len(set(names)) < len(names) or "" in names:
         raise refused(f"expected a name of its own for each object, got {', '.join(names)}", "Rename one.")
-    without = [name for name in names if name not in {key.object for key in state.keys}]
+    without = [name for name in names if name not in {*(key.object for key in state.keys), *unmasked(state)}]
     if without:
         raise refused(f"expected a mask of {without[0]}, got none", "Add one, or remove the object.")
     if state.foreground and state.files in HOLDS_ALL:
@@ -427,6 +427,12 @@ def _check_layer_names(names: Iterable[str]) -> None:
                 "another object but for capitals, and no word that compositors use otherwise, such as alpha or mask.",
             )
         seen.add(plain)
+
+
+def unmasked(state: ShotState) -> dict[str, str]:
+    """Return the guides of the objects that have a guide and no mask: a frame of it is their key (guide_keys.py)."""
+    masked = {key.object for key in state.keys}
+    return {each.name: each.guide for each in state.objects if each.guide and each.name not in masked}
 
 
 def with_object(out: str) -> str:
@@ -460,27 +466,26 @@ def space_of(blender_name: str) -> str:
 
 
 def job_of(state: ShotState) -> say.Job:
-    """Return the job, ready to be sent. Raises WireError."""
+    """Return the job, ready to be sent once every object has a key. Raises WireError."""
     check(state)
     frames = None if state.frames is None else tuple(range(state.frames[0], state.frames[1] + 1))
     if frames == ():
         first, last = state.frames or (0, 0)
         raise refused(f"expected a frame range, got {first} to {last}", "Set the end after the start.")
-    only = state.keys[0]
-    plain = len(state.keys) == 1 and state.objects == (ObjectState(only.object),) and only.object == SUBJECT
+    only = state.keys[0] if len(state.keys) == 1 and state.objects == (ObjectState(SUBJECT),) else None
     return say.Job(
         nonce=secrets.token_hex(16),
         plate=state.plate,
-        mask=only.file if plain else "",
-        mask_frame=only.frame if plain else None,
+        mask=only.file if only else "",
+        mask_frame=only.frame if only else None,
         out=state.out,
         frames=frames,
         missing="skip" if state.skip_missing else "error",
         model=state.model,
         options=_options(state),
         delivery=_delivery(state),
-        keys=() if plain else tuple(say.KeyMask(key.file, (key.frame,), key.object) for key in state.keys),
-        objects=() if plain else tuple(_object_options(each) for each in state.objects),
+        keys=() if only else tuple(say.KeyMask(key.file, (key.frame,), key.object) for key in state.keys),
+        objects=() if only else tuple(_object_options(each) for each in state.objects),
         label=state.name,
         priority="interactive",
     )

@@ -58,21 +58,38 @@ def show(home, patterns, alphas, how, renew):
         patterns, alphas = _together(patterns, alphas)
     groups, images = [], {}
     for name, pattern in patterns.items():
-        frames = plan.shown_stretch(alphas[name].whole, alphas[name].damaged)
-        if frames:
-            groups.append(_shown(home, name, pattern, frames, how, renew, images))
+        if there := shown_frames(alphas[name]):
+            groups.append(_shown(home, name, pattern, there, how, renew, images))
     return groups
+
+
+@dataclass(frozen=True)
+class _There:
+    """Names the frames that an image shows."""
+
+    frames: tuple[int, ...]
+    goes_round: bool
+    """Whether Blender must not come to the file before the first one: it may be damaged, or hold something else."""
+
+
+def shown_frames(alphas):
+    """Return the frames that Blender may read, as _There; None where there are none. alphas: ondisk.Alphas."""
+    frames = plan.shown_stretch(alphas.whole, alphas.damaged)
+    return _There(frames, frames[0] - 1 in {*alphas.damaged, *alphas.other}) if frames else None
 
 
 def _together(patterns, alphas):
     """Return the files as those of one object, which is all objects: the node group cannot pick one of them."""
     pattern = next(iter(patterns.values()))
-    whole = {frame for each in alphas.values() for frame in each.whole}
-    damaged = {frame for each in alphas.values() for frame in each.damaged}
-    return {_EVERYBODY: pattern}, {_EVERYBODY: ondisk.Alphas(tuple(sorted(whole)), tuple(sorted(damaged)))}
+    whole = frozenset(frame for each in alphas.values() for frame in each.whole)
+    damaged = frozenset(frame for each in alphas.values() for frame in each.damaged)
+    other = frozenset(frame for each in alphas.values() for frame in each.other) - whole
+    return {_EVERYBODY: pattern}, {
+        _EVERYBODY: ondisk.Alphas(*(tuple(sorted(each)) for each in (whole, damaged, other)))
+    }
 
 
-def _shown(home, name, pattern, frames, how, renew, images):
+def _shown(home, name, pattern, there, how, renew, images):
     """Show the alphas of an object, and return its node group. images: pattern -> image, of those just made."""
     shot = home.matanyone
     each = next((each for each in shot.objects if each.name == name), None)  # get() knows no name that is the default
@@ -81,7 +98,7 @@ def _shown(home, name, pattern, frames, how, renew, images):
     if group is not None and _ALPHA not in group.nodes:  # an artist may have rebuilt it
         group = None
     image = _image_in(group) if group is not None else None
-    file = plan.file_of(pattern, frames[0])
+    file = plan.file_of(pattern, there.frames[0])
     with _likeness(file, how) as likeness:
         if pattern in images:
             image = images[pattern]
@@ -95,7 +112,7 @@ def _shown(home, name, pattern, frames, how, renew, images):
         _gated(group)
         _choose_alpha(group, image, how, name, likeness)
     _choose_colour(group, own=bool(how.space))
-    _show_frames(group, pattern, frames, how.when)
+    _show_frames(group, there, how.when)
     _give_name(image, label(shot.name, _EVERYBODY) if how.holds_all else called)
     return group
 
@@ -105,14 +122,13 @@ def _kind(how):
     return how.layout if how.holds_all else ""
 
 
-def _show_frames(group, pattern, frames, when):
-    """Show each file on its own frame, and nothing on others."""
+def _show_frames(group, shown, when):
+    """Show each file on its own frame, and nothing on others. shown: _There."""
+    frames = shown.frames
     first, last = frames[0], frames[-1]
-    # Left of its first frame Blender reads the file before it, which may be damaged, unless it goes round.
-    goes_round = Path(plan.file_of(pattern, first - 1)).exists()
     for node in filter(None, map(group.nodes.get, (_ALPHA, _PICKED))):
         nodes.show_frames(node, first, last, when.scene_frame(first))
-        node.use_cyclic = goes_round
+        node.use_cyclic = shown.goes_round  # else Blender reads the file before the first one, left of that
     there = group.nodes.get(_THERE)
     if there is not None:
         steps = [(when.scene_frame(first) - 1, 0.0)]

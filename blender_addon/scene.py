@@ -15,7 +15,7 @@ from pathlib import Path
 
 import bpy
 
-from . import constraint_masks, exr, ondisk, outline, plan, raster
+from . import constraint_masks, exr, guide_keys, ondisk, outline, plan, raster
 from .bridge import Control, Order
 from .engine.wire.errors import Code, WireError
 from .engine.wire.jobfile import JobFile, write_job_file
@@ -79,15 +79,25 @@ def refuse_linked(home):
 
 
 def plate_of(shot):
-    """Return what is matted. Raises WireError where there is none, or its files are not there."""
+    """Return what is matted, after a look at the disk: for buttons. Raises WireError where there is none, or its files
+    are not there.
+    """
+    plate, source = named_plate(shot), shot.clip if shot.plate == "CLIP" else shot.image
+    path = full(source.filepath, source.library)
+    if not Path(path).is_file():
+        raise plan.refused(f"expected the plate's files, got none at {path}", "Mend the path of the clip or image.")
+    return plate
+
+
+def named_plate(shot):
+    """Return what is matted, whether its files are there or not: for what is drawn. Raises WireError where there is
+    none.
+    """
     source = shot.clip if shot.plate == "CLIP" else shot.image
     if source is None:
         raise plan.refused("expected a plate, got none", "Choose a movie clip or an image sequence in the panel.")
-    path = full(source.filepath, source.library)
     found, when = _numbered(source), time_of(shot, source)
-    if not Path(path).is_file():
-        raise plan.refused(f"expected the plate's files, got none at {path}", "Mend the path of the clip or image.")
-    pattern = found.pattern if found else path
+    pattern = found.pattern if found else full(source.filepath, source.library)
     return Plate(pattern, when, source.colorspace_settings.name, source.frame_duration)
 
 
@@ -127,7 +137,7 @@ def size_of(shot):
 
 def state_of(shot):
     """Return all that the panel says. Raises WireError."""
-    plate = plate_of(shot)
+    plate = named_plate(shot)
     out = _absolute(shot.out)
     folder = plan.masks_folder(out, shot.name)
     return plan.ShotState(
@@ -191,7 +201,7 @@ def _keys(shot, folder):
 
 def drawn(shot):
     """Return a plan.Drawn for each key. Raises WireError where there is no plate."""
-    when = plate_of(shot).time
+    when = named_plate(shot).time
     return [_drawn(each.name, key, when.scene_frame(key.frame)) for each in shot.objects for key in each.keys]
 
 
@@ -202,7 +212,7 @@ def named_masks(shot):
 
 def _made_of(shot):
     """Return a plan.Drawn for each mask, of keys and of those that count on every frame. Raises WireError."""
-    return [*drawn(shot), *constraint_masks.drawn(shot, plate_of(shot))]
+    return [*drawn(shot), *constraint_masks.drawn(shot, named_plate(shot))]
 
 
 def _drawn(name, key, scene_frame):
@@ -220,20 +230,21 @@ def _stamp(image):
     return [path.stat().st_mtime_ns] if image.filepath and path.is_file() else []
 
 
-def preparation(shot, state):
+def preparation(shot, state, plate):
     """Return the function that writes the masks, to be run on the network thread; it returns how they move, as
     plan.Record has it.
 
-    Reads all it needs of Blender now, but for painted pixels, which are copied one image a tick. Raises WireError.
+    Reads all it needs of Blender now, but for painted pixels, which are copied one image a tick. What asks the disk for
+    more than one file is left to the network thread. plate: plate_of(). Raises WireError.
     """
-    plate, size = plate_of(shot), size_of(shot)
+    size = size_of(shot)
     pairs = list(zip(_all_keys(shot), state.keys, strict=True))
     masks = [(key.mask, plan_key) for key, plan_key in pairs if key.source == "MASK"]
     images = [(key.image, plan_key) for key, plan_key in pairs if key.source == "IMAGE"]
     painted = [(painted_mask(image, size), key.file) for image, key in images if _is_painted(image)]
     on_disk = [(image, key) for image, key in images if not _is_painted(image)]
     folder = plan.masks_folder(state.out, state.name)
-    held = constraint_masks.orders(shot, plate, size, folder)
+    held = constraint_masks.orders(shot, size, folder)
     orders = _raster_orders(masks, plate, size, on_disk, held=held) if masks or on_disk or held else None
 
     def prepare(control: Control):
@@ -244,7 +255,10 @@ def preparation(shot, state):
             exr.write_mask(Path(file), size, rows(control))
         if orders is None:
             return {}
-        return _run_raster(orders, control, len(masks) + len(on_disk) + sum(len(order["files"]) for _, order in held))
+        count = len(masks) + len(on_disk)
+        if held:
+            count += orders.name_files(plate)
+        return _run_raster(orders, control, count)
 
     return prepare
 
@@ -264,7 +278,7 @@ def _all_keys(shot):
 
 
 def _raster_orders(masks, plate, size, images=(), also=(), held=()):
-    """Write the datablocks to a file of their own, and what is to be made of them beside it.
+    """Write the datablocks to a file of their own, and return what is to be made of them.
 
     masks, images: pairs of a datablock and its plan.KeyState. also: masks of which only the movement is asked. held: as
     constraint_masks.orders() returns it. Raises WireError.
@@ -298,17 +312,31 @@ def _source(block):
     return {"name": block.name, "library": full(block.library.filepath) if block.library else ""}
 
 
+@dataclass(frozen=True)
+class _RasterOrders:
+    """Holds what a second Blender is to do, until the network thread writes it down."""
+
+    file: Path
+    facts: dict
+
+    def name_files(self, plate):
+        """Name the files of masks that count on every frame, and return how many there are. It asks the disk which
+        frames the plate has.
+        """
+        frames = plate.frames()
+        for order in self.facts["held"]:
+            order["files"] = [[plate.time.scene_frame(each), plan.file_of(order["pattern"], each)] for each in frames]
+        return len(frames) * len(self.facts["held"])
+
+
 def _written(blocks, facts):
-    """Write a .blend of those datablocks that are this file's own, and the orders beside it, and return the orders'
-    file.
-    """
-    orders = work_folder() / f"masks_{time.time_ns()}.json"
-    library = orders.with_suffix(".blend")
+    """Write a .blend of those datablocks that are this file's own, and return the orders to be written beside it."""
+    file = work_folder() / f"masks_{time.time_ns()}.json"
+    library = file.with_suffix(".blend")
     own = {block for block in blocks if block.library is None}
     if own:  # Blender 4.2 crashes when it is to write none
         bpy.data.libraries.write(str(library), own, path_remap="ABSOLUTE", fake_user=True)
-    orders.write_text(json.dumps({**facts, "library": str(library)}), encoding="utf-8")
-    return orders
+    return _RasterOrders(file, {**facts, "library": str(library)})
 
 
 def _frames_of(scene, plate, keys):
@@ -322,11 +350,12 @@ def _frames_of(scene, plate, keys):
 
 def _run_raster(orders, control, count=0):
     """Let a second Blender draw `count` masks; how they move. Raises WireError, GivenUp."""
-    program = bpy.app.binary_path
-    log, moving, fault = (orders.with_suffix(suffix) for suffix in (".log", ".moving", ".fault"))
+    program, file = bpy.app.binary_path, orders.file
+    log, moving, fault = (file.with_suffix(suffix) for suffix in (".log", ".moving", ".fault"))
     try:
+        file.write_text(json.dumps(orders.facts), encoding="utf-8")
         with log.open("wb") as output:
-            command = raster.command(program, "matanyone_raster", orders)
+            command = raster.command(program, "matanyone_raster", file)
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         _wait(process, control, log, count)
         if fault.exists():
@@ -339,7 +368,7 @@ def _run_raster(orders, control, count=0):
             )
         return json.loads(moving.read_text(encoding="utf-8"))
     finally:
-        for each in (orders, orders.with_suffix(".blend"), log, moving, fault):
+        for each in (file, file.with_suffix(".blend"), log, moving, fault):
             each.unlink(missing_ok=True)
 
 
@@ -405,17 +434,21 @@ def order_of(shot, only=None):
     """Return the order for the engine, and the record of what it is made from. only: one plate frame. Raises
     WireError.
     """
-    state = state_of(shot)
+    plate, state = plate_of(shot), state_of(shot)
     job = plan.job_of(state if only is None else plan.only_frame(state, only))
-    plate, masks = plate_of(shot), preparation(shot, state)
-    made_of, files = _made_of(shot), named_masks(shot)
-    record = {"job": plan.digest_of_settings(state), "keys": plan.keys_of(drawn(shot)), "frames": state.frames}
+    masks, of_keys, files = preparation(shot, state, plate), drawn(shot), named_masks(shot)
+    made_of = [*of_keys, *constraint_masks.drawn(shot, plate)]
+    record = {"job": plan.digest_of_settings(state), "keys": plan.keys_of(of_keys), "frames": state.frames}
     record["throughout"] = constraint_masks.throughout(shot, plate)
 
     def prepare(control):
         record["plate"], record["files"] = plan.digest_of_plate(state.plate), plan.digest_of_files(files)
         record["moving"] = masks(control)
         record["masks"] = plan.digest_of_masks(made_of, record["moving"])
+        if not plan.unmasked(state):
+            return None
+        keyed = guide_keys.with_keys(state, plate.frames(), control.tell, control.check)
+        return plan.job_of(keyed if only is None else plan.only_frame(keyed, only))
 
     def frames():
         there = plate.frames()
@@ -491,6 +524,6 @@ def pointing_at(shot, frame):
     return replace(pointing, start=start)
 
 
-def job_file_of(order, written_by):
+def job_file_of(job, written_by):
     """Return the text of a job file for the farm: what Matte would send, for any machine that has the folders."""
-    return write_job_file(JobFile(order.job, written_by=written_by))
+    return write_job_file(JobFile(job, written_by=written_by))

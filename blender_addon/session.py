@@ -22,6 +22,7 @@ from .bridge import Answered, Bridge, Failed, Landed, Needed, Over, Taken, Told
 from .engine.wire.errors import Code, WireError
 from .exr import is_whole
 from .live import LivePrompts
+from .target import preload
 from .words import in_blender
 
 BUDGET_S = 0.005
@@ -88,6 +89,8 @@ class _Now:
     """Why that was not done."""
     clicking: bool = False
     """Whether an artist clicks a mask just now."""
+    ready: bool = False
+    """Whether the network thread was told to get ready."""
     drawn: float = 0.0
     """When a panel was last on the screen."""
     told: float = 0.0
@@ -138,7 +141,7 @@ def start(of_scene, only=None):
     scene.refuse_linked(of_scene)
     order, record = scene.order_of(shot, only)
     link = bridge()
-    plate = scene.plate_of(shot)
+    plate = scene.named_plate(shot)
     was_current = bool(shot.record) and not stale(shot)
     space = plate.space if shot.foreground else ""
     now.run = Run(identity(of_scene), shot.name, plate.time, space, record, only is not None, was_current)
@@ -215,13 +218,12 @@ def is_free(operator):
 def save_job(of_scene, file):
     """Write the masks, and the job for `matanyone-engine run`, on the network thread. Raises WireError."""
     order, _ = scene.order_of(of_scene.matanyone)
-    text = scene.job_file_of(order, f"Blender {bpy.app.version_string}")
-    link = bridge()
+    link, client = bridge(), f"Blender {bpy.app.version_string}"
     now.note = "writing the masks ..."
 
     def write(_):
-        order.prepare(link.control_of_a_call())
-        Path(file).write_text(text, encoding="utf-8")
+        job = order.prepared(link.control_of_a_call())
+        Path(file).write_text(scene.job_file_of(job, client), encoding="utf-8")
 
     def done(_):
         now.note = f"wrote {file}: matanyone-engine run {Path(file).name}"
@@ -233,15 +235,15 @@ def submit(of_scene, file, manager, segments):
     """Write masks and job file, and hand the job to a Flamenco Manager, on the network thread. Raises WireError."""
     order, _ = scene.order_of(of_scene.matanyone)
     client = f"Blender {bpy.app.version_string}"
-    text, job = scene.job_file_of(order, client), flamenco.job_of(of_scene.matanyone.name, file, segments, client)
+    task = flamenco.job_of(of_scene.matanyone.name, file, segments, client)
     link, online = bridge(), getattr(bpy.app, "online_access", True)
     now.note = "writing the masks ..."
 
     def send(_):
-        order.prepare(link.control_of_a_call())
+        job = order.prepared(link.control_of_a_call())
         Path(file).parent.mkdir(parents=True, exist_ok=True)
-        Path(file).write_text(text, encoding="utf-8")
-        return flamenco.submit(manager, job, online)
+        Path(file).write_text(scene.job_file_of(job, client), encoding="utf-8")
+        return flamenco.submit(manager, task, online)
 
     def done(number):
         now.note = f"Flamenco has the job {number}"
@@ -289,9 +291,23 @@ def _tick():
         return BUSY_S
     watching = time.monotonic() - now.drawn < 3 * IDLE_S
     if watching:
+        get_ready()
         look_at_disk()
         look_at_masks()
     return IDLE_S if watching else None
+
+
+def get_ready():
+    """Have the network thread import what it talks to an engine with, before an artist presses anything.
+
+    It takes a tenth of a second, and while libraries are loaded no other thread of Python gets on: that was felt when
+    Matte was pressed for the first time.
+    """
+    if now.ready:
+        return
+    with suppress(WireError, OSError):  # the preferences are wrong: whoever presses a button is told
+        now.calls[bridge().call(lambda _: preload(), connected=False)] = lambda event: None
+        now.ready = True
 
 
 def pump(budget_s=BUDGET_S):
@@ -447,7 +463,7 @@ def _conclude(run, over):
         return
     shot = home.matanyone
     with suppress(WireError):  # the plate was taken out of the panel meanwhile: the groups are there
-        result.wire(home, shot, groups, scene.plate_of(shot))
+        result.wire(home, shot, groups, scene.named_plate(shot))
     _remember(run, over, home)
     for known in (now.plates, now.files, now.results, now.sures, now.records, now.doubted, now.looked):
         known.clear()
@@ -550,7 +566,7 @@ def look_at_disk():
         return
     shot, made = of_scene.matanyone, plan.made_from(of_scene.matanyone.made)
     with suppress(WireError):  # whoever presses a button is told
-        path = scene.plate_of(shot).path
+        path = scene.named_plate(shot).path
         _look(now.plates, of_scene.session_uid, lambda: plan.digest_of_plate(path))
     if files := scene.named_masks(shot):
         _look(now.files, of_scene.session_uid, lambda: plan.digest_of_files(files))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -112,6 +113,14 @@ def _drives() -> list[str]:
 
 def _is_here(endpoint: str) -> bool:
     return endpoint.split("://", 1)[-1].startswith(_LOOPBACK) or endpoint.startswith(_LOOPBACK)
+
+
+def preload() -> None:
+    """Import all that an engine is talked to with. What cannot be imported is said when it is needed."""
+    with suppress(ImportError):
+        import zmq  # noqa: F401
+
+        from .engine.client import client, job, launcher  # noqa: F401
 
 
 def load_client() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import shutil
 import sys
 import threading
@@ -196,6 +197,11 @@ def work_folder(blocked):
         folder.unlink()
 
 
+def clear_keys():
+    """Remove all masks of the first object."""
+    shot().objects[0].keys.clear()
+
+
 def name_objects(names):
     for each, name in zip(shot().objects, names, strict=True):
         each.name = name
@@ -298,6 +304,46 @@ def press_and_count():
         "at_once": [count for count, _ in calls],
         "longest_s": max(seconds for _, seconds in calls),
     }
+
+
+def press_and_look():
+    """Press Matte as in a window; for each call on the main thread, how often it asked the disk for something: a file's
+    facts, a file to open, a folder's list.
+    """
+    session = importlib.import_module(f"{ID}.session")
+    asked, real = [], {name: getattr(os, name) for name in ("stat", "scandir", "listdir")}
+
+    def noted(name):
+        def ask(*arguments, **options):
+            if on_main_thread():
+                asked.append((name, str(arguments[:1])))
+            return real[name](*arguments, **options)
+
+        return ask
+
+    def opened(event, arguments):
+        if watching and event == "open" and on_main_thread():
+            asked.append((event, str(arguments[0])))
+
+    watching, calls = [True], []
+    sys.addaudithook(opened)
+    for name in real:
+        setattr(os, name, noted(name))
+    calls.append(looks(lambda: session.start(bpy.context.scene), asked))
+    while session.active():
+        calls.append(looks(session.pump, asked))
+        time.sleep(0.01)
+    watching.clear()
+    for name, function in real.items():
+        setattr(os, name, function)
+    return {"outcome": session.now.run.over.outcome, "press": calls[0], "ticks": [each for each in calls[1:] if each]}
+
+
+def looks(work, asked):
+    """Do a piece of work, and return what it asked the disk for."""
+    asked.clear()
+    work()
+    return list(asked)
 
 
 def on_main_thread():

@@ -13,6 +13,8 @@ from blender_host import KEY, MASK, MATTE, SMALL, Host, Order, Told, circle, pla
 from engines import running
 from shots import HEIGHT, WIDTH, make_shot, read_image, write_image
 
+from matanyone_engine.jobs.guide_keys import with_keys_of_guides
+
 pytestmark = pytest.mark.skipif(not BLENDERS, reason="no Blender named: run make test-blender")
 
 COUNT, LAST = 6, 1006
@@ -30,7 +32,8 @@ def steered(host_of_module: Host, tmp_path_factory: pytest.TempPathFactory) -> t
     """A guide that walks to the right by 10 pixels, a spot inside, a spot outside, a file of what is outside."""
     root = tmp_path_factory.mktemp("steered")
     shot, (x, y) = make_shot(root / "shot", count=COUNT), (WIDTH / 2, HEIGHT / 2)
-    write_image(root / "never.exr", np.zeros((HEIGHT, WIDTH, 1), np.float32), ("Y",))
+    for name in ("never.exr", "nowhere.exr"):
+        write_image(root / name, np.zeros((HEIGHT, WIDTH, 1), np.float32), ("Y",))
     guides: Order = ("times", {"folder": str(root / "mattes/masks/plate"), "pattern": "subject.guide.*.exr"})
     with running(root / "engine", "--root", str(root)) as engine:
         told = told_of(
@@ -58,6 +61,11 @@ def steered(host_of_module: Host, tmp_path_factory: pytest.TempPathFactory) -> t
                 ("file at rest", STALE),
                 *plain(("copy", {"file": str(root / "mattes/plate.1001.exr"), "to": str(root / "never.exr")})),
                 ("file changed", STALE),
+                *plain(("clear_keys", {}), ("constraints", {"outside": str(root / "nowhere.exr")})),
+                ("without a mask", ("press_and_look", {})),
+                ("without a mask, at rest", STALE),
+                *plain(("constraints", {"guide_mask": ""})),
+                ("without anything", MATTE),
             ],
         )
     return root, told
@@ -75,7 +83,7 @@ def test_a_mask_of_every_frame_reaches_the_job(steered: tuple[Path, Told]) -> No
     assert names == {  # of the last run, in which a file is what is outside
         "guide": "subject.guide.####.exr",
         "inside": "subject.inside.####.exr",
-        "outside": "never.exr",
+        "outside": "nowhere.exr",
     }
     for side in names:
         assert len(list((root / "mattes/masks/plate").glob(f"subject.{side}.1*.exr"))) == COUNT
@@ -98,6 +106,32 @@ def test_alphas_keep_to_the_masks(steered: tuple[Path, Told]) -> None:
     assert alpha[int(FAR[1]), int(FAR[0])] == 1  # where the mask inside says so
     header = (root / "mattes/plate.matanyone.json").read_text()
     assert "subject=subject.guide.####.exr band 3" in header
+
+
+def test_a_guide_without_a_mask_makes_the_key_that_the_engine_would_make(steered: tuple[Path, Told]) -> None:
+    root, told = steered
+    assert told["without a mask"]["outcome"] == "finished", told["without a mask"]
+    assert told["without a mask, at rest"]["stale"] == []
+    guide = str(root / "mattes/masks/plate/subject.guide.####.exr")
+    (key,) = with_keys_of_guides((), {"subject": guide}, range(1001, LAST + 1))
+    job = json.loads((root / "mattes/plate.matanyone.json").read_text())["job"]
+    assert job["keys"] == [{"file": guide, "frames": list(key.frames), "object": "subject"}]
+    assert "expected a mask on at least one frame" in told["without anything"]["error"]
+
+
+def test_blenders_main_thread_asks_the_disk_for_a_few_files_however_long_a_shot_is(
+    steered: tuple[Path, Told],
+) -> None:
+    """It writes the masks' datablocks down and looks at one file of the plate; the network thread looks at the rest."""
+    _, told = steered
+    looked = told["without a mask"]
+    print(looked["press"], looked["ticks"])
+    for asked in (looked["press"], *looked["ticks"]):
+        assert not [what for what in asked if what[0] in ("scandir", "listdir")]
+    opened = [file for what, file in looked["press"] if what == "open"]
+    assert len(opened) <= 2, opened
+    assert len(looked["press"]) <= 6
+    assert max(map(len, looked["ticks"]), default=0) <= 2
 
 
 def test_a_guide_that_moves_makes_the_matte_out_of_date(steered: tuple[Path, Told]) -> None:

@@ -6,6 +6,8 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +24,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from shots import Shot, make_shot, read_image, write_image
 
+import matanyone_engine.media.guides as guides_of_the_engine
 from matanyone_engine.cli.main import main
 from matanyone_engine.media.color_spaces import known_space
 from matanyone_engine.media.images import PlateHeader
@@ -392,6 +395,57 @@ def test_a_name_that_the_engine_would_change_is_refused(plan: Any, names: list[s
             plan.job_of(state)
     else:
         assert plan.job_of(state).delivery.layout == "layers"
+
+
+def walking_guide(rng: np.random.Generator) -> dict[int, np.ndarray]:
+    """A disc that walks and grows over 20 frames, is elsewhere for a few, and is not there on some."""
+    y, x = np.mgrid[:60, :90]
+    place, radius, leap = rng.uniform(15, 30, 2), rng.uniform(4, 9), int(rng.integers(4, 12))
+    guides = {}
+    for frame in range(1001, 1021):
+        place, radius = place + rng.uniform(-1, 2.5, 2), max(3.0, radius + rng.uniform(-1, 1))
+        away = 40 * (leap <= frame - 1001 < leap + 3)
+        disc = np.hypot(y - place[0] / 2, x - place[1] - away) < radius
+        if rng.random() > 0.1 and disc.any():
+            guides[frame] = disc
+    return guides
+
+
+def test_the_frame_of_a_guide_is_the_one_that_the_engine_chooses(addon: Callable[[str], Any]) -> None:
+    ours = addon("guide_keys")
+    chosen, left_out = set(), 0
+    for seed in range(40):
+        guides = walking_guide(np.random.default_rng(seed))
+        asked = range(1001 + seed % 5, 1021)
+        assert ours.outvoted(guides) == guides_of_the_engine.outvoted(guides), seed
+        assert ours.best_frame(guides, asked) == guides_of_the_engine.best_frame(guides, asked), seed
+        chosen.add(ours.best_frame(guides, asked))
+        left_out += bool(ours.outvoted(guides))
+    assert len(chosen) > 5, "else nothing would be tested"
+    assert left_out > 5
+    assert ours.best_frame({}, range(9)) is None
+    for shape in ((270, 480), (48, 64), (333, 401)):
+        values = np.random.default_rng(1).random(shape, np.float32)
+        assert (ours.small(values) != guides_of_the_engine.small(values)).mean() < 0.001
+
+
+def test_an_object_with_a_guide_needs_no_mask(plan: Any, addon: Callable[[str], Any], tmp_path: Path) -> None:
+    guide = plan.ObjectState("hero", guide=str(tmp_path / "rough.####.exr"))
+    state = state_of(plan, keys=(), objects=(guide,))
+    plan.check(state)
+    for frame, grey in ((1001, 0.0), (1002, 1.0), (1003, 1.0), (1004, 0.0)):
+        write_image(tmp_path / f"rough.{frame}.exr", np.full((8, 8, 1), grey, np.float32), ("Y",))
+    told: list[str] = []
+    with_keys = addon("guide_keys").with_keys
+    assert with_keys(state, (1001, 1002, 1003), told.append, lambda: None).keys == (
+        plan.KeyState(1002, str(tmp_path / "rough.####.exr"), "hero"),
+    )
+    assert "looking for the guide's best frame: 3 of 4" in told
+    for file in ("rough.####.png", "no.####.exr", "rough.1002.exr", "rough.####.exr:hero"):
+        other = dataclasses.replace(state, objects=(plan.ObjectState("hero", guide=str(tmp_path / file)),))
+        (tmp_path / "rough.1001.png").write_bytes(b"png")
+        with pytest.raises(Exception, match="expected a mask of hero, or a guide in EXR files that shows it"):
+            with_keys(other, (1001, 1002), told.append, lambda: None)
 
 
 @pytest.mark.parametrize(
@@ -788,6 +842,27 @@ def test_a_key_file_without_a_secret_is_said_to_be_one(addon: Callable[[str], An
     for name in ("a.key", "none"):
         with pytest.raises(Exception, match="expected this client's secret key"):
             dataclasses.replace(target, client_key=tmp_path / name)._keys()
+
+
+def test_after_getting_ready_nothing_is_left_to_be_imported(addon: Callable[[str], Any]) -> None:
+    """What is imported while an artist waits holds Blender up: a library that loads lets no other Python thread on."""
+    staged = Path(addon("target").__file__).parent
+    code = f"""
+import sys
+sys.path.insert(0, {str(staged.parent)!r})
+from {NAME} import bridge, target
+target.preload()
+before = set(sys.modules)
+from pathlib import Path
+try:
+    target.Target(connection=Path("none.json"), patience_s=0.1).connect(lambda: None)
+except Exception as error:
+    print(type(error).__name__)
+from {NAME}.engine.client.job import JobRun
+print(sorted(set(sys.modules) - before))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    assert done.stdout.splitlines() == ["WireError", "[]"], done.stderr
 
 
 def test_a_program_that_is_none_is_refused(addon: Callable[[str], Any], tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -48,7 +50,7 @@ def clock(session: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]
     at = [100.0]
     monkeypatch.setattr(session, "time", SimpleNamespace(monotonic=lambda: at[0]))
     bridge = session.Bridge(target=None)
-    vars(session.now).update({**vars(session._Now()), "bridge": bridge})
+    vars(session.now).update({**vars(session._Now()), "bridge": bridge, "ready": True})
     yield at
     vars(session.now).update(vars(session._Now()))
 
@@ -89,6 +91,26 @@ def test_what_comes_soon_after_a_redraw_is_told_later(session: Any, clock: list[
     assert len(redraws(session, clock, 0.3)) == 1
     put(session.Told("looking for the engine"))
     assert len(redraws(session, clock, 20.0)) == 1
+
+
+def test_the_client_is_imported_on_the_network_thread_before_anything_is_pressed(
+    session: Any, clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, when a panel is on the screen: imported at the first Matte, it held Blender up for a tenth of a second."""
+    threads: list[str] = []
+    monkeypatch.setattr(session, "preload", lambda: threads.append(threading.current_thread().name))
+    monkeypatch.setattr(session, "bridge", lambda: session.now.bridge)
+    session.now.ready = False
+    session._tick()
+    assert not session.now.bridge.waiting, "no panel is on the screen"
+    session.now.drawn = clock[0]
+    for _ in range(2):
+        session._tick()
+        deadline = time.monotonic() + 60
+        while session.now.bridge.waiting and time.monotonic() < deadline:
+            session.pump()
+            clock[0] += 0.01  # pump() stops after so many seconds of this clock
+    assert threads == ["matanyone"]
 
 
 def test_a_full_disk_does_not_end_the_timer(session: Any, clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,7 +92,12 @@ DOUBTFUL = 0.5
 """Alphas that are trusted less are pointed out, as the command line does (docs/confidence.md)."""
 
 PRESETS = {
-    "DRAFT": ("Draft", "270 lines, around the subject only: quick, to see whether the masks do", 270, "follow"),
+    "DRAFT": (
+        "Draft",
+        "270 lines, around the subject only: quick, to see whether the masks are good enough",
+        270,
+        "follow",
+    ),
     "HD": (
         "HD",
         "1080 lines at most. For matanyone and matanyone2; mini was made for 432 lines and is slower here, not better",

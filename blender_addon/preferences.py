@@ -22,6 +22,7 @@ class MatAnyonePreferences(bpy.types.AddonPreferences):
             ("LOCAL", "On This Machine", "Use the engine of this user, and start it when needed", 0),
             ("REMOTE", "Named by a File", "Use the engine that a connection file names, on any machine", 1),
         ),
+        description="Which engine computes the mattes. It is a program of its own, beside Blender",
     )
     program: StringProperty(
         name="Program",

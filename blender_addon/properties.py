@@ -66,6 +66,7 @@ class MatAnyoneKey(bpy.types.PropertyGroup):
             ),
             ("IMAGE", "Image", "A painted or loaded image: its alpha, or its grey where it has none", "IMAGE_DATA", 1),
         ),
+        description="What the mask of this frame is taken from",
     )
     mask: PointerProperty(type=bpy.types.Mask, name="Mask", description="Roto of the subject on this frame")
     image: PointerProperty(type=bpy.types.Image, name="Image", description="Image of the plate's size, white inside")
@@ -141,13 +142,16 @@ class MatAnyoneObject(bpy.types.PropertyGroup):
 class MatAnyoneShot(bpy.types.PropertyGroup):
     """Holds one plate and its mattes."""
 
-    name: StringProperty(name="Name", description="Names the output and the node group; {shot} in the output path")
+    name: StringProperty(
+        name="Name", description="Name of the shot. The node group is called by it, and {shot} in Output stands for it"
+    )
     plate: EnumProperty(
         name="Plate",
         items=(
             ("CLIP", "Movie Clip", "A movie clip or image sequence of the Clip editor", 0),
             ("IMAGE", "Image", "An image sequence or movie of the Image editor", 1),
         ),
+        description="Where Blender has the plate",
     )
     clip: PointerProperty(type=bpy.types.MovieClip, name="Clip", description="The plate, as the Clip editor has it")
     image: PointerProperty(type=bpy.types.Image, name="Image", description="The plate, as the Image editor has it")
@@ -164,7 +168,9 @@ class MatAnyoneShot(bpy.types.PropertyGroup):
     first: IntProperty(name="Start", default=1, description="First plate frame to get an alpha")
     last: IntProperty(name="End", default=100, description="Last plate frame to get an alpha")
     skip_missing: BoolProperty(
-        name="Skip Missing", description="Run what is there where frames of the plate are missing"
+        name="Skip Missing",
+        description="Matte the frames that are there, although others of the plate are missing. Off, Matte stops and "
+        "names those that are missing",
     )
     objects: CollectionProperty(type=MatAnyoneObject)
     object_index: IntProperty()
@@ -193,7 +199,8 @@ class MatAnyoneShot(bpy.types.PropertyGroup):
     refine: BoolProperty(
         name="Refine",
         default=True,
-        description="Bring smaller alphas up along the plate's own detail, not just smoothly",
+        description="Where fewer lines are computed than the plate has, enlarge the alpha along the plate's own "
+        "detail. Off, it is enlarged smoothly, which blurs fine edges",
     )
     region: EnumProperty(
         name="Region",
@@ -203,6 +210,7 @@ class MatAnyoneShot(bpy.types.PropertyGroup):
             ("box", "Box", "Your own box; the alpha is 0 outside of it", 2),
         ),
         default="off",
+        description="Which part of the frame is computed. Outside of it the alpha is 0",
     )
     box: IntVectorProperty(
         name="Box",
@@ -215,7 +223,8 @@ class MatAnyoneShot(bpy.types.PropertyGroup):
         min=-1,
         max=50,
         default=-1,
-        description="How often a masked frame is run before the shot runs on from it. -1 takes what suits the model",
+        description="How many times the network looks at a frame with a mask again before it goes on, so that it "
+        "remembers its own view of the subject. -1 takes what suits the model",
     )
     exposure: FloatProperty(
         name="Exposure",

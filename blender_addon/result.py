@@ -109,6 +109,7 @@ def _shown(home, name, pattern, there, how, renew, images):
         group[_OF] = plate_name(shot)
         if each is not None:
             each.group = group
+        _give_preview(group)
         _gated(group)
         _choose_alpha(group, image, how, name, likeness)
     _choose_colour(group, own=bool(how.space))
@@ -230,6 +231,19 @@ def _new_group(name):
     group.asset_data.description = "Plate in; plate times alpha, and the alpha, out"
     group.asset_data.author = "MatAnyone"
     return group
+
+
+def _give_preview(group):
+    """Give an asset the picture that ships with the add-on, for the Asset Browser: Blender draws none of node groups.
+    One that is there stays.
+    """
+    if group.asset_data is None or group.preview is not None:
+        return
+    picture = bpy.data.images.load(str(Path(__file__).with_name("asset.png")), check_existing=False)
+    preview = group.preview_ensure()
+    preview.image_size = tuple(picture.size)
+    preview.image_pixels_float = picture.pixels[:]
+    bpy.data.images.remove(picture)
 
 
 def _gated(group):

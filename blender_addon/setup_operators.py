@@ -201,7 +201,7 @@ def _about_sharing(shot, mask):
 
 
 class MATANYONE_OT_key_remove(bpy.types.Operator):
-    """Leave this mask out. The datablock stays"""
+    """Take this mask out of the list, so that its frame is no key any more. The mask itself stays in the file"""
 
     bl_idname = "matanyone.key_remove"
     bl_label = "Remove Mask"

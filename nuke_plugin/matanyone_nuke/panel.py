@@ -167,14 +167,14 @@ _MATTE_TAB = (
     _text(
         "objects",
         "objects",
-        "Layers of the mask input, each of which is an object with a matte of its own, such as hero dog. The node gets "
+        "Layers of the mask input, each of which is an object with a matte of its own: hero dog are two. The node gets "
         "a layer for each of them, and rgba.alpha is their sum. Leave it empty for one object, from the mask's alpha.",
     ),
     _text(
         "distractors",
         "distractors",
-        "Layers of the mask input that show look-alikes, such as double crowd. They are followed only to keep the "
-        "mattes off them, and get no matte of their own.",
+        "Layers of the mask input that show look-alikes, such as a twin who crosses the picture; several with a blank "
+        "between them. They are followed only to keep the mattes off them, and get no matte of their own.",
     ),
     Knob(
         "matte",
@@ -288,7 +288,8 @@ _QUALITY_TAB = (
     _whole(
         "warm_up",
         "warm-up",
-        "How often the network goes over a key frame before it leaves it. -1 is what suits the model.",
+        "How many times the network looks at a key frame again before it goes on, so that it remembers its own view of "
+        "the subject. -1 takes what suits the model.",
         -1,
     ),
     _whole(
@@ -314,7 +315,11 @@ _QUALITY_TAB = (
         new_line=False,
     ),
     _check(
-        "pin_keys", "all keys remembered", "Whether every stretch remembers all key frames, not only its own.", on=False
+        "pin_keys",
+        "all keys remembered",
+        "Lets the network remember every key frame on all frames, not only the two key frames that a frame lies "
+        "between. A changed mask then reaches all frames.",
+        on=False,
     ),
 )
 
@@ -411,7 +416,7 @@ _ENGINE_TAB = (
         "Says what the mattes on disk were made with, and whether that still holds.",
         new_line=False,
     ),
-    Knob(ID, "String_Knob", 1, "id", "Tells this node's files from those of others.", hidden=True),
+    Knob(ID, "String_Knob", 1, "id", "Tells this node's files from those of other nodes.", hidden=True),
     Knob(RECORD, "String_Knob", 1, "record", "What the last run said.", hidden=True),
 )
 

@@ -459,7 +459,12 @@ def compose(group):
     leave = next(node for node in tree.nodes if node.type in ("COMPOSITE", "GROUP_OUTPUT"))
     tree.links.new(node.outputs["Image"], leave.inputs["Image"])
     inside = node.node_tree.nodes["Alpha"]
-    return {"image": inside.image.name, "sockets": [socket.name for socket in inside.outputs]}
+    preview = node.node_tree.preview
+    return {
+        "image": inside.image.name,
+        "sockets": [socket.name for socket in inside.outputs],
+        "preview": [*preview.image_size, list(preview.image_pixels_float[:4])],
+    }
 
 
 def into_sequencer(file, group, first):

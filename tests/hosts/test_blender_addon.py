@@ -368,6 +368,14 @@ def test_each_object_shows_its_own_alpha_whatever_the_files_hold(laid_out: tuple
     assert told["matte group"]["image"] != told["matte dog group"]["image"]
 
 
+def test_the_asset_of_a_node_group_has_a_picture(laid_out: tuple[Path, Told]) -> None:
+    _, told = laid_out
+    picture = cv2.imread(str(ROOT / "blender_addon/asset.png"))[-1, 0, ::-1] / 255
+    width, height, corner = told["layers dog group"]["preview"]
+    assert (width, height) == (128, 128)
+    assert corner == pytest.approx([*picture, 1.0], abs=1e-3)
+
+
 def test_a_frame_without_the_layer_shows_nothing(laid_out: tuple[Path, Told]) -> None:
     """One frame was made as layers beside one that holds colour: that one is left out, and the panel says so."""
     root, told = laid_out

@@ -171,7 +171,7 @@ def _image_of(old, name, file, how, likeness):
     """Make the image of files anew. old: the one before, or None; whoever shows it shows the new one from now on, where
     that means the same. file: the first of them. likeness: of _likeness().
     """
-    fits = old is not None and old.get(_HOLDS, "") == _kind(how) and (how.holds_all or _groups_with(old) == 1)
+    fits = old is not None and old.get(_HOLDS, "") == _kind(how) and (how.holds_all or _groups_with(old) <= 1)
     return _renewed(old if fits else None, name, file, how, likeness())
 
 
@@ -190,9 +190,7 @@ def _renewed(old, name, file, how, likeness):
     """Make the image anew for all that use the old one. image.reload() would read a frame for each node, at once."""
     fresh = bpy.data.images.load(str(likeness or file), check_existing=False)
     if likeness is not None:
-        fresh.size[
-            :
-        ]  # Blender 4.2 shows layers only of an image that it has read once, and it keeps in mind that it has
+        _read_once(fresh)
         fresh.filepath = file  # nobody shows it yet, so nothing is read
     fresh.colorspace_settings.name = how.space or "Non-Color"
     if how.space:
@@ -205,6 +203,13 @@ def _renewed(old, name, file, how, likeness):
         bpy.data.images.remove(old)
     fresh.name = name
     return fresh
+
+
+def _read_once(image):
+    """Have Blender read an image, and return its size. Blender 4.2 shows layers only of an image that was read once.
+    It remembers that there are any when the image gets another path.
+    """
+    return tuple(image.size)
 
 
 # ------------------------------------------------------------------------------------------------ the group

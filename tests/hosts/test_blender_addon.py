@@ -26,7 +26,7 @@ from blender_extension import BLENDERS, ROOT
 from blender_host import KEY, MASK, MATTE, SMALL, Host, Order, Told, circle, plain, set_up, told_of
 from engines import running
 from flamenco_manager import Manager
-from shots import HEIGHT, WIDTH, make_shot, read_image
+from shots import HEIGHT, WIDTH, Shot, make_shot, read_image
 from toy import disc
 
 from matanyone_engine.cli.main import main
@@ -35,6 +35,7 @@ from matanyone_engine.wire.connection import Connection, write_connection
 
 EXAMPLE = (640, 360)
 FRAMES = (1001, 1002, 1003)
+PAINTED = disc(HEIGHT, WIDTH).numpy()
 
 pytestmark = pytest.mark.skipif(not BLENDERS, reason="no Blender named: run make test-blender")
 
@@ -186,25 +187,35 @@ def coverage(radius: float, feather: float, grid: int = 16) -> np.ndarray:
     return value.reshape(HEIGHT, grid, WIDTH, grid).mean(axis=(1, 3))
 
 
-def test_masks_are_soft_and_where_they_were_drawn(each_host: Host, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def drawn_masks(each_host: Host, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
+    """Soft and hard masks that Save Job File writes without an engine, then masks that move, with one."""
+    root = tmp_path_factory.mktemp("masks")
+    shot, centre = make_shot(root / "shot", count=4), (WIDTH / 2, HEIGHT / 2)
+    with running(root / "engine", "--root", str(root)) as engine:
+        told = each_host.does(
+            root / "blender",
+            *set_up(shot, root / "mattes"),
+            ("mask", {"points": circle(centre, 12.3), "size": SMALL, "name": "hard"}),
+            ("mask", {"points": circle(centre, 12.3), "size": SMALL, "name": "soft", "feather": 5.0}),
+            ("painted", {"values": PAINTED.tolist(), "size": SMALL}),
+            ("key", {"frame": 1001, "mask": "hard"}),
+            ("key", {"frame": 1003, "mask": "soft"}),
+            ("key", {"frame": 1004, "image": "painted"}),
+            ("run", {"operator": "matanyone.save_job", "filepath": str(root / "job.json")}),
+            ("found_in_another_file", {}),
+            ("preferences", {"connection": str(engine.file)}),  # until now it has none
+            *moving_masks(make_shot(root / "moves", count=6), root / "moving"),
+        )  # fmt: skip
+    assert not [line for line in told if not line["ok"]], told
+    return root, told
+
+
+def test_masks_are_soft_and_where_they_were_drawn(drawn_masks: tuple[Path, list[dict[str, Any]]]) -> None:
     """Save Job File writes them as Matte does, and needs no engine."""
-    shot, centre = make_shot(tmp_path / "shot", count=4), (WIDTH / 2, HEIGHT / 2)
-    painted = disc(HEIGHT, WIDTH).numpy()
-    told = each_host.does(
-        tmp_path / "blender",
-        *set_up(shot, tmp_path / "mattes"),
-        ("mask", {"points": circle(centre, 12.3), "size": SMALL, "name": "hard"}),
-        ("mask", {"points": circle(centre, 12.3), "size": SMALL, "name": "soft", "feather": 5.0}),
-        ("painted", {"values": painted.tolist(), "size": SMALL}),
-        ("key", {"frame": 1001, "mask": "hard"}),
-        ("key", {"frame": 1003, "mask": "soft"}),
-        ("key", {"frame": 1004, "image": "painted"}),
-        ("run", {"operator": "matanyone.save_job", "filepath": str(tmp_path / "job.json")}),
-        ("found_in_another_file", {}),
-    )  # fmt: skip
-    assert all(line["ok"] for line in told), told
-    assert not told[-1]["found"]
-    masks = tmp_path / "mattes/masks/plate"
+    root, told = drawn_masks
+    assert not next(line for line in told if line["order"] == "found_in_another_file")["found"]
+    masks, painted = root / "mattes/masks/plate", PAINTED
     hard, soft, image = (read_image(masks / f"subject.{frame}.exr")[..., 0] for frame in (1001, 1003, 1004))
     assert np.array_equal(image, painted.astype(np.float32))
     errors = {}
@@ -218,38 +229,39 @@ def test_masks_are_soft_and_where_they_were_drawn(each_host: Host, tmp_path: Pat
     assert errors["soft"][0] < 0.002
 
 
-def test_masks_move_and_a_change_of_their_movement_is_seen(each_host: Host, tmp_path: Path) -> None:
+def moving_masks(shot: Shot, out: Path) -> list[Order]:
+    """Draw a mask that is animated and one that hangs on a track, use each on two frames, and edit them."""
+    x, y = WIDTH / 2, HEIGHT / 2
+    return [
+        *set_up(shot, out),
+        ("setting", {"out": str(out / "{object}/{object}.####.exr")}),
+        ("mask", {"points": circle((x - 10, y), 8), "size": SMALL, "name": "walks"}),
+        ("animate", {"mask": "walks", "frame": 1001, "by": 0.0}),
+        ("animate", {"mask": "walks", "frame": 1005, "by": 20 / WIDTH}),
+        ("mask", {"points": circle((x, y), 8), "size": SMALL, "name": "hangs"}),
+        ("track", {"mask": "hangs", "places": {1: (0.5, 0.5), 5: (0.5 + 10 / WIDTH, 0.5)}}),
+        ("key", {"frame": 1001, "mask": "walks"}), ("key", {"frame": 1003, "mask": "walks"}),
+        ("key", {"frame": 1001, "mask": "hangs", "object": 1}),
+        ("key", {"frame": 1005, "mask": "hangs", "object": 1}),
+        ("name_objects", {"names": ["one", "two"]}),
+        MATTE,
+        *(step for frame in (1001, 1002, 1005, 1006) for step in (("at", {"frame": frame}), ("stale", {}))),
+        ("animate", {"mask": "walks", "frame": 1006, "by": 0.1}), ("stale", {}),
+        ("animate", {"mask": "walks", "frame": 1003, "by": 0.1}), ("glance", {}),
+        ("at", {"frame": 1006}), ("glance", {}), ("at", {"frame": 1003}), ("stale", {}),
+        ("at", {"frame": 1006}), ("stale", {}),
+        MATTE, ("stale", {}),
+        ("track_again", {"frame": 3, "place": (0.4, 0.4)}), ("stale", {}),
+        ("track_again", {"frame": 5, "place": (0.4, 0.4)}), ("stale", {}),
+        ("save", {"file": str(out / "shot.blend")}),
+        ("scene", {"blend": str(out / "shot.blend")}), ("stale", {}),
+    ]  # fmt: skip
+
+
+def test_masks_move_and_a_change_of_their_movement_is_seen(drawn_masks: tuple[Path, list[dict[str, Any]]]) -> None:
     """One that is animated and one that hangs on a track, each used on two frames."""
-    shot, (x, y) = make_shot(tmp_path / "shot", count=6), (WIDTH / 2, HEIGHT / 2)
-    with running(tmp_path / "engine", "--root", str(tmp_path)) as engine:
-        told = each_host.does(
-            tmp_path / "blender",
-            ("preferences", {"connection": str(engine.file)}),
-            *set_up(shot, tmp_path / "mattes"),
-            ("setting", {"out": str(tmp_path / "mattes/{object}/{object}.####.exr")}),
-            ("mask", {"points": circle((x - 10, y), 8), "size": SMALL, "name": "walks"}),
-            ("animate", {"mask": "walks", "frame": 1001, "by": 0.0}),
-            ("animate", {"mask": "walks", "frame": 1005, "by": 20 / WIDTH}),
-            ("mask", {"points": circle((x, y), 8), "size": SMALL, "name": "hangs"}),
-            ("track", {"mask": "hangs", "places": {1: (0.5, 0.5), 5: (0.5 + 10 / WIDTH, 0.5)}}),
-            ("key", {"frame": 1001, "mask": "walks"}), ("key", {"frame": 1003, "mask": "walks"}),
-            ("key", {"frame": 1001, "mask": "hangs", "object": 1}),
-            ("key", {"frame": 1005, "mask": "hangs", "object": 1}),
-            ("name_objects", {"names": ["one", "two"]}),
-            MATTE,
-            *(step for frame in (1001, 1002, 1005, 1006) for step in (("at", {"frame": frame}), ("stale", {}))),
-            ("animate", {"mask": "walks", "frame": 1006, "by": 0.1}), ("stale", {}),
-            ("animate", {"mask": "walks", "frame": 1003, "by": 0.1}), ("glance", {}),
-            ("at", {"frame": 1006}), ("glance", {}), ("at", {"frame": 1003}), ("stale", {}),
-            ("at", {"frame": 1006}), ("stale", {}),
-            MATTE, ("stale", {}),
-            ("track_again", {"frame": 3, "place": (0.4, 0.4)}), ("stale", {}),
-            ("track_again", {"frame": 5, "place": (0.4, 0.4)}), ("stale", {}),
-            ("save", {"file": str(tmp_path / "shot.blend")}),
-            ("scene", {"blend": str(tmp_path / "shot.blend")}), ("stale", {}),
-        )  # fmt: skip
-    assert not [line for line in told if not line["ok"]], told
-    masks, centres = tmp_path / "mattes/masks/plate", {}
+    (root, told), x = drawn_masks, WIDTH / 2
+    masks, centres = root / "moving/masks/plate", {}
     for name, frame in (("one", 1001), ("one", 1003), ("two", 1001), ("two", 1005)):
         drawn = read_image(masks / f"{name}.{frame}.exr")[..., 0]
         centres[name, frame] = float((drawn.sum(axis=0) * (np.arange(WIDTH) + 0.5)).sum() / drawn.sum())

@@ -42,9 +42,29 @@ def render(frame: int, file: Path) -> Order:
 # ------------------------------------------------------------------------------------------------ the day
 
 
+def on_two_frames(shot: Shot) -> list[tuple[str, Order]]:
+    """What an artist does who wants one mask on two frames: without one, with it, and with an animated one."""
+    walks: Order = ("mask", {"points": circle((20.0, 20.0), 8), "size": SMALL, "name": "walks"})
+    return [
+        *plain(("scene", {}), plate(shot), MASK, ("at", {"frame": 1001})),
+        ("none", ("add_mask", {})),
+        ("first", ("add_mask", {"mask": "roto"})),
+        ("taken", ("add_mask", {"mask": "roto"})),
+        *plain(("at", {"frame": 1004})),
+        ("copied", ("add_mask", {"mask": "roto"})),
+        *plain(walks, ("at", {"frame": 1002}), ("animate", {"mask": "walks", "frame": 1002, "by": 0.0})),
+        *plain(("animate", {"mask": "walks", "frame": 1006, "by": 0.2}), ("at", {"frame": 1002})),
+        ("walks", ("add_mask", {"mask": "walks"})),
+        *plain(("at", {"frame": 1006})),
+        ("walks on", ("add_mask", {"mask": "walks"})),
+        *plain(("at", {"frame": 1005})),
+        ("on purpose", ("add_mask", {"mask": "roto", "copy": False})),
+    ]
+
+
 @pytest.fixture(scope="module")
 def day(each_host: Host, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Told]:
-    """Range, gaps, shots of one name, a moved project, keys, undo, deleted alphas, Cancel."""
+    """One mask on two frames, Range, gaps, shots of one name, a moved project, keys, undo, deleted alphas, Cancel."""
     root = tmp_path_factory.mktemp("day")
     project, moved, seen = root / "project", root / "moved", root / "seen"
     first, second = make_shot(project / "sh010", count=COUNT), make_shot(project / "sh020", count=COUNT)
@@ -58,6 +78,8 @@ def day(each_host: Host, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
             each_host,
             root / "first",
             [
+                *on_two_frames(make_shot(root / "six", count=6)),
+                ("out", ("property_of", {"name": "out", "fact": "is_path_supports_blend_relative"})),
                 *plain(connect, ("scene", {}), ("save", {"file": str(project / "a.blend")})),
                 *plain(plate(first), ("relative_plate", {}), ("setting", TOY), MASK, KEY),
                 ("whole", MATTE),
@@ -97,13 +119,8 @@ def day(each_host: Host, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
                 *plain(("scene", {}), ("save", {"file": str(project / "b.blend")}), plate(second)),
                 *plain(("setting", TOY), MASK, KEY),
                 ("other blend refused", MATTE),
-            ],
-        )
-        told |= told_of(
-            each_host,
-            root / "second",
-            [
-                *plain(connect, ("scene", {}), plate(holed)),
+                # A plate with a gap, and one with a long name.
+                *plain(("scene", {}), plate(holed)),
                 *plain(("setting", {**TOY, "skip_missing": True, "out": str(root / "gaps/{shot}.####.exr")})),
                 *plain(MASK, KEY),
                 ("gaps", MATTE),
@@ -121,7 +138,7 @@ def day(each_host: Host, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
         shutil.rmtree(project / "matte")
         told |= told_of(
             each_host,
-            root / "third",
+            root / "second",
             [
                 *plain(connect, ("scene", {"blend": str(moved / "a.blend")})),
                 *plain(render(1003, seen / "moved_1003.exr")),
@@ -221,30 +238,8 @@ def test_a_linked_scene_is_refused_and_a_linked_mask_is_drawn(day: tuple[Path, T
 # ------------------------------------------------------------------------------------------------ masks
 
 
-def test_one_mask_on_two_frames_is_copied_or_refused(each_host: Host, tmp_path: Path) -> None:
-    shot = make_shot(tmp_path / "shot", count=6)
-    told = told_of(
-        each_host,
-        tmp_path / "blender",
-        [
-            *plain(("scene", {}), plate(shot), MASK, ("at", {"frame": 1001})),
-            ("none", ("add_mask", {})),
-            ("first", ("add_mask", {"mask": "roto"})),
-            ("taken", ("add_mask", {"mask": "roto"})),
-            *plain(("at", {"frame": 1004})),
-            ("copied", ("add_mask", {"mask": "roto"})),
-            *plain(
-                ("mask", {"points": circle((20.0, 20.0), 8), "size": SMALL, "name": "walks"}), ("at", {"frame": 1002})
-            ),
-            *plain(("animate", {"mask": "walks", "frame": 1002, "by": 0.0})),
-            *plain(("animate", {"mask": "walks", "frame": 1006, "by": 0.2}), ("at", {"frame": 1002})),
-            ("walks", ("add_mask", {"mask": "walks"})),
-            *plain(("at", {"frame": 1006})),
-            ("walks on", ("add_mask", {"mask": "walks"})),
-            *plain(("at", {"frame": 1005})),
-            ("on purpose", ("add_mask", {"mask": "roto", "copy": False})),
-        ],
-    )
+def test_one_mask_on_two_frames_is_copied_or_refused(day: tuple[Path, Told]) -> None:
+    _, told = day
     assert "expected a mask in this editor, got none" in told["none"]["error"]
     assert "expected a frame without a mask, got 1001" in told["taken"]["error"]
     assert told["copied"]["keys"] == [[1001, "roto"], [1004, "roto.001"]]
@@ -342,14 +337,7 @@ def test_an_engine_that_blender_starts_names_colours_as_any_other(
     assert "colormanagement" not in record
 
 
-def test_the_output_field_takes_a_path_beside_the_blend(each_host: Host, tmp_path: Path) -> None:
+def test_the_output_field_takes_a_path_beside_the_blend(day: tuple[Path, Told], each_host: Host) -> None:
     """Blender 5.2 shows it in red otherwise."""
-    told = told_of(
-        each_host,
-        tmp_path / "blender",
-        [
-            *plain(("scene", {})),
-            ("out", ("property_of", {"name": "out", "fact": "is_path_supports_blend_relative"})),
-        ],
-    )
+    _, told = day
     assert told["out"]["value"] in ((None,) if each_host.blender.version.startswith("4.2") else (True,))

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from matanyone_engine.atomic import confine_writes, make_folder, open_inside, whole_file
+from matanyone_engine.engine import store
+from matanyone_engine.jobs.cache import DiskCache
+from matanyone_engine.wire import connection
 
 
 def test_a_file_appears_whole(tmp_path: Path) -> None:
@@ -27,6 +30,41 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         fail()
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
+
+
+def write_alpha(folder: Path) -> None:
+    with whole_file(folder / "alpha.exr") as temporary:
+        temporary.write_bytes(b"new")
+
+
+def write_cache_entry(folder: Path) -> None:
+    DiskCache(folder)["0a1b.state"] = b"new"
+
+
+def write_of_a_session(folder: Path) -> None:
+    store._write(folder / "state-3", [b"new"])
+
+
+def write_how_to_connect(folder: Path) -> None:
+    connection.write_connection(folder / "engine.json", connection.Connection("", "", "", "", 1, ""))
+
+
+@pytest.mark.parametrize("write", [write_alpha, write_cache_entry, write_of_a_session, write_how_to_connect])
+def test_a_second_ctrl_c_while_a_file_is_written_leaves_no_temporary_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], None]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    folder = tmp_path / "private"
+    folder.mkdir(mode=0o700)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            write(folder)
+    assert not [path for path in folder.rglob("*") if path.is_file()]
+    write(folder)
+    assert len([path for path in folder.rglob("*") if path.is_file()]) == 1
 
 
 def test_a_folder_that_cannot_be_written_says_so(tmp_path: Path) -> None:

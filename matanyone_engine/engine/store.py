@@ -336,9 +336,9 @@ def _write(path: Path, parts: list[Any], *, durable: bool = False) -> None:
         temporary.replace(path)
         if durable:
             _sync_folder(path.parent)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

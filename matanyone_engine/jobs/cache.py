@@ -92,9 +92,10 @@ class DiskCache(MutableMapping[str, bytes]):
                 file.write(value)
             temporary.replace(path)
         except OSError as error:
+            raise _no_cache(self._folder, error) from error
+        finally:  # also where a second Ctrl-C ends the run at once
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
-            raise _no_cache(self._folder, error) from error
         self._written.add(name)
         self._size += _DIGEST + len(value)
         if self._size > self._most:

@@ -89,12 +89,13 @@ def frames(said: list[dict[str, Any]], event: str = "frame") -> list[int]:
     return [each["frame"] for each in said if each["event"] == event]
 
 
-def befall(process: subprocess.Popen[str], number: int, after: int) -> list[dict[str, Any]]:
-    """Let it come to its so-manieth alpha, then send the signal; what it had said."""
+def befall(process: subprocess.Popen[str], number: int, after: int, pause: float = 0.0) -> list[dict[str, Any]]:
+    """Let it come to its so-manieth alpha, then send the signal, perhaps so many seconds later; what it had said."""
     said = []
     for event in events(process):
         said.append(event)
         if event["event"] == "frame" and len(frames(said)) == after:
+            time.sleep(pause)
             process.send_signal(number)
     process.wait(60)
     return said
@@ -105,8 +106,18 @@ def run_to_the_end(job: Job) -> list[dict[str, Any]]:
     said = list(events(process))
     assert process.wait(60) == 0, process.stderr.read() if process.stderr else ""
     assert files(job.out) == job.whole
-    assert not [path for path in job.out.iterdir() if path.suffix in (".tmp", ".claim", ".resume")]
+    assert not unfinished(job)
+    assert not list(job.out.glob(".*.resume"))
     return said
+
+
+def unfinished(job: Job) -> list[str]:
+    """Temporary files and claims that a run has left in its output folder."""
+    return [path.name for path in job.out.iterdir() if path.suffix in (".tmp", ".claim")]
+
+
+def unfinished_in_cache(job: Job) -> list[str]:
+    return [path.name for path in (job.out.parent / "cache").rglob("*.tmp")]
 
 
 def chance(seed: int) -> int:
@@ -125,18 +136,40 @@ def test_kill_9_then_again(job: Job, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(KILLS))
-def test_sigterm_is_clean_within_seconds_and_loses_nothing(job: Job, seed: int) -> None:
+def test_a_stop_is_clean_and_loses_nothing(job: Job, seed: int) -> None:
+    """SIGTERM or Ctrl-C, at any moment: while an alpha, the ledger or a resume point is being written, or between."""
     process = job.begin()
-    begun = time.monotonic()
-    said = befall(process, signal.SIGTERM, chance(seed))
+    pause = random.Random(seed).uniform(0, 0.1)
+    said = befall(process, (signal.SIGTERM, signal.SIGINT)[seed % 2], chance(seed), pause)
     assert (process.returncode, said[-1]["outcome"], said[-1]["exit"]) == (130, "stopped", 130)
-    assert time.monotonic() - begun < 30
+    assert not [*unfinished(job), *unfinished_in_cache(job)]
     assert len(job.finished()) == len(frames(said))
     last = run_to_the_end(job)
     assert not set(frames(said)) & set(frames(last))
     # What is run again is nothing that the resume point has: at most the frames on their way, and the key if need be.
     steps = frames(last) + frames(last, "step")
     assert len(steps) <= FRAMES - len(frames(said)) + 1
+
+
+@pytest.mark.parametrize("seed", range(1, KILLS))
+def test_two_signals_stop_it_at_once_and_leave_nothing_half_done(job: Job, seed: int) -> None:
+    """Whoever presses Ctrl-C twice does not wait for the frame. Only the alpha at hand is lost."""
+    dice = random.Random(seed)
+    number, after = dice.choice((signal.SIGTERM, signal.SIGINT)), dice.randrange(1, FRAMES // 2)
+    process = job.begin()
+    for event in events(process):
+        if event["event"] == "frame" and len(job.finished()) >= after:
+            break
+    for pause in (0.1, 0.02):
+        time.sleep(dice.uniform(0, pause))
+        process.send_signal(number)
+    for _ in events(process):
+        pass
+    assert process.wait(60) == 130
+    assert process.stderr is not None
+    assert "Traceback" not in process.stderr.read()
+    assert not [*unfinished(job), *unfinished_in_cache(job)]
+    run_to_the_end(job)
 
 
 @pytest.fixture

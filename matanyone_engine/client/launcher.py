@@ -196,4 +196,5 @@ def _let_go(process: subprocess.Popen[bytes]) -> None:
 
 def _not_started(why: str, log: Path) -> WireError:
     said = log.read_text(encoding="utf-8", errors="replace").strip()[-800:]
-    return WireError(Code.UNREACHABLE, f"expected the engine to start; {why}: {said}", f"See {log}.")
+    why = f"{why}: {said}" if said else f"{why}, and it has printed nothing"
+    return WireError(Code.UNREACHABLE, f"expected the engine to start; {why}", f"See {log}.")

@@ -97,6 +97,8 @@ class Over:
     """Frames that are there from earlier orders, beside those that were ordered now."""
     result: str = ""
     """Digest of what is on disk now (ondisk.result_of)."""
+    ends: tuple[int, int] | None = None
+    """The first and the last frame of the plate."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,9 @@ class Order:
     """Runs first, on the network thread: it writes the masks. It returns the job to send where only the masks tell what
     that is, else None.
     """
+
+    ends: Callable[[], tuple[int, int] | None] = lambda: None
+    """Returns the first and the last frame of the plate, None where there is none; it asks the disk."""
 
     def prepared(self, control: Control) -> say.Job:
         """Prepare the order, and return the job to send."""
@@ -421,6 +426,7 @@ def _over(ended: say.JobEnded, order: Order, patterns: dict[str, str]) -> Over:
         missing=ondisk.gaps(there, ordered),
         older=len(there - set(ordered)),
         result=ondisk.result_of(patterns, {frame for each in alphas.values() for frame in each.whole}),
+        ends=order.ends(),
     )
 
 

@@ -344,10 +344,11 @@ def _link(group, source, socket, ours):
 # ------------------------------------------------------------------------------------------------ the compositor
 
 
-def wire(home, shot, groups, plate):
+def wire(home, shot, groups, plate, ends):
     """Put the groups into the scene's compositor, once, with the plate before them; what is there stays as it is.
 
-    Where the scene had no compositor, the first group becomes its image. plate: scene.Plate.
+    Where the scene had no compositor, the first group becomes its image. plate: scene.Plate. ends: the first and the
+    last frame of its files, or None.
     """
     tree = nodes.tree_of(home)
     fresh = tree is None and not (getattr(home, "node_tree", None) and home.node_tree.nodes)
@@ -359,7 +360,7 @@ def wire(home, shot, groups, plate):
         node = tree.nodes.new("CompositorNodeGroup")
         node.node_tree = group
         node.location = (0, -300 * number)
-        tree.links.new(_plate_node(tree, shot, plate).outputs["Image"], node.inputs["Image"])
+        tree.links.new(_plate_node(tree, shot, plate, ends).outputs["Image"], node.inputs["Image"])
         if fresh and number == 0:
             output = nodes.new_output(tree, home)
             output.node.location = (_RIGHT, 0)
@@ -372,7 +373,7 @@ def _switched_on(scene):
     return scene.node_tree
 
 
-def _plate_node(tree, shot, plate):
+def _plate_node(tree, shot, plate, ends):
     """Return the node that reads the plate: one for all objects."""
     name = f"{_PLATE}: {shot.name}"
     source = shot.clip if shot.plate == "CLIP" else shot.image
@@ -384,9 +385,9 @@ def _plate_node(tree, shot, plate):
         node.clip = shot.clip
     else:
         node = tree.nodes.new("CompositorNodeImage")
-        frames = plate.frames() or (plate.time.first,)
+        _, last = ends or (0, plate.time.first)
         nodes.set_image(node, shot.image)
-        nodes.show_frames(node, plate.time.first, frames[-1], plate.time.scene_start)
+        nodes.show_frames(node, plate.time.first, last, plate.time.scene_start)
     node.name = node.label = name
     node.location = (_LEFT, 0)
     return node

@@ -456,7 +456,11 @@ def order_of(shot, only=None):
             return there
         return tuple(sorted(set(job.frames) & set(there))) if state.skip_missing else job.frames
 
-    return Order(job, lambda accepted: plan.patterns_of(state, accepted.out), frames, prepare), record
+    def ends():
+        there = plate.frames()
+        return (there[0], there[-1]) if there else None
+
+    return Order(job, lambda accepted: plan.patterns_of(state, accepted.out), frames, prepare, ends), record
 
 
 def record_now(shot, moving):

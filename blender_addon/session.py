@@ -463,7 +463,7 @@ def _conclude(run, over):
         return
     shot = home.matanyone
     with suppress(WireError):  # the plate was taken out of the panel meanwhile: the groups are there
-        result.wire(home, shot, groups, scene.named_plate(shot))
+        result.wire(home, shot, groups, scene.named_plate(shot), over.ends)
     _remember(run, over, home)
     for known in (now.plates, now.files, now.results, now.sures, now.records, now.doubted, now.looked):
         known.clear()

@@ -281,10 +281,23 @@ def open_image(path: Path, error: type[BadInput]) -> Iterator[Any]:
     if image is None:
         raise _unreadable(path, error, last_error() or "not an image that OpenImageIO can read")
     try:
-        check_plain_pixels(path, image.spec(), error)
+        if not _has_flat_part_behind(image):  # of several parts, the one that is meant is checked once it is known
+            check_plain_pixels(path, image.spec(), error)
         yield image
     finally:
         image.close()
+
+
+def _has_flat_part_behind(image: Any) -> bool:
+    """Return whether the first part is deep and a later one is not."""
+    if not image.spec().deep:
+        return False
+    part, found = 1, False
+    while not found and image.seek_subimage(part, 0):
+        part, found = part + 1, not image.spec().deep
+    image.seek_subimage(0, 0)
+    last_error(image)  # that there is no further part was the question, not a fault
+    return found
 
 
 def _unreadable(path: Path, error: type[BadInput], why: str) -> BadInput:

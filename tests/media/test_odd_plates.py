@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import av
 import numpy as np
+import OpenEXR
 import OpenImageIO as oiio
 import pytest
 
@@ -223,6 +224,24 @@ def exr_of_luminance_and_chroma(side: int) -> bytes:
         offsets += struct.pack("<Q", at + len(lines))
         lines += struct.pack("<ii", y, len(halves)) + halves
     return header + offsets + lines
+
+
+def test_of_deep_and_flat_parts_the_flat_one_is_read(tmp_path: Path) -> None:
+    samples = np.empty((8, 8), object)
+    samples[...] = [[np.array([0.2, 0.3], np.float32) for _ in range(8)] for _ in range(8)]
+    grey = {name: np.full((8, 8), 0.5, np.float32) for name in "RGB"}
+    flat = OpenEXR.Part({"type": OpenEXR.scanlineimage, "compression": OpenEXR.ZIP_COMPRESSION}, grey, "beauty")
+    kind = {"type": OpenEXR.deepscanline, "compression": OpenEXR.ZIPS_COMPRESSION}
+    path = tmp_path / "p.exr"
+    for deep_first in (False, True):
+        deep = OpenEXR.Part(kind, {"A": samples, "Z": samples}, "deep")
+        OpenEXR.File([deep, flat] if deep_first else [flat, deep]).write(str(path))
+        check_ends(path)
+        assert (read_plate(path).rgb == 0.5).all()
+    OpenEXR.File([OpenEXR.Part(kind, {"A": samples, "Z": samples}, "deep")]).write(str(path))
+    for read in (read_plate, lambda path: read_mask(path, Resolution(8, 8))):
+        with pytest.raises((PlateError, MaskError), match="deep samples"):
+            read(path)
 
 
 def test_inks_are_no_colours(tmp_path: Path) -> None:

@@ -8,14 +8,13 @@ network.
     python benchmarks/held_out.py score --set /tmp/held_out --light 0.1
     python benchmarks/held_out.py refine --set /tmp/held_out
     python benchmarks/held_out.py reliability --set /tmp/held_out --out reliability.png
-    python benchmarks/held_out.py make --height 540 --portraits /data/held_out/portraits ...
-
-The rendered clip shows the person model that some training clips show, in other clothes and hair.
+    python benchmarks/held_out.py make --height 540 --portraits held_out/portraits --people held_out/people ...
 
 The set: twelve drawn clips of 24 frames at 480 x 270, each with a difficulty of its own, drawn with numbers that
 training never uses before photographs that training never saw; and the Blender-rendered example at the same size.
 With --portraits, six clips of cut-out portraits beside them (examples/mini/portraits.py keeps a tenth of its pictures
-for testing).
+for testing). With --people, a clip of each person that examples/mini/render_people.py --testing rendered: bodies,
+clothes, hair, poses and light that training never saw.
 
 Compared on it: `mini`, the first mask held still, the first mask carried along by OpenCV's DIS optical flow and refined
 by a guided filter, with --closed-form its trimap carried along and solved on every frame, and a network of mini's dims
@@ -57,6 +56,8 @@ FIRST = 1001
 FIRST_NUMBER = 1_000_000
 """Clips are drawn from this number on; training uses small ones."""
 
+PEOPLE = 6
+"""Clips of rendered people."""
 PORTRAITS, PORTRAIT_STEP = 6, 14
 """Clips of portraits, and how far apart in the folder their pictures lie."""
 UNSURE_REACH = 10
@@ -108,7 +109,8 @@ def main() -> None:
     make.add_argument("--out", type=Path, required=True)
     make.add_argument("--height", type=int, default=SIZE[0], help="of the plates, in pixels; they are 16:9")
     make.add_argument("--portraits", type=Path, help="folder with fgr/ and pha/: six clips of portraits as well")
-    make.set_defaults(run=lambda args: make_set(args.out, args.backgrounds, args.height, args.portraits))
+    make.add_argument("--people", type=Path, help="folder with fgr/ and pha/: clips of rendered people as well")
+    make.set_defaults(run=lambda args: make_set(args.out, args.backgrounds, args.height, args.portraits, args.people))
     table = commands.add_parser("score", help="compare on the set")
     table.add_argument("--set", type=Path, required=True)
     table.add_argument("--model", default="mini", help="a model's name or a weights file")
@@ -143,7 +145,13 @@ def main() -> None:
 # -- the set ----------------------------------------------------------------------------------------------------------
 
 
-def make_set(out: Path, backgrounds: Path, height: int = SIZE[0], portraits: Path | None = None) -> None:
+def make_set(
+    out: Path,
+    backgrounds: Path,
+    height: int = SIZE[0],
+    portraits: Path | None = None,
+    people: Path | None = None,
+) -> None:
     """Write every clip as OUT/<name>/{plate.####.png, alpha.####.png, mask.1001.png}."""
     pictures, size = sorted(backgrounds.glob("*.jpg")), (height, height * 16 // 9)
     for clip in CLIPS:
@@ -155,18 +163,40 @@ def make_set(out: Path, backgrounds: Path, height: int = SIZE[0], portraits: Pat
         for number, picture in enumerate(sorted((portraits / "fgr").iterdir())[::PORTRAIT_STEP][:PORTRAITS]):
             write_shot(out / f"portrait-{number + 1}", *portrait(number, picture, pictures, size))
             print(f"portrait-{number + 1}", flush=True)
+    if people is not None:
+        for number, folder in enumerate(sorted((people / "fgr").iterdir())[:PEOPLE]):
+            write_shot(out / f"person-{number + 1}", *person(number, folder, pictures, size))
+            print(f"person-{number + 1}", flush=True)
 
 
 def portrait(number: int, picture: Path, backgrounds: list[Path], size: tuple[int, int]) -> tuple[Plates, list[Alpha]]:
     """Return a portrait's cut-out that sways, before a photograph; picture: its colours, beside pha/ with its alpha."""
     rng = np.random.default_rng(FIRST_NUMBER + 1000 + number)
-    colours = cv2.imread(str(picture))[..., ::-1]
-    alpha = cv2.imread(str(picture.parent.parent / "pha" / picture.name), cv2.IMREAD_GRAYSCALE)
-    still = Cutout([np.ascontiguousarray(colours, np.uint8)], [np.asarray(alpha, np.uint8)])
+    still = read_cutout([picture])
     background = cv2.imread(str(backgrounds[(7 * number + 3) % len(backgrounds)]))[..., ::-1]
     calm = replace(CALM, framed=1.0, camera=float(number % 2), light=float(number % 3 == 2))
     shot = augment.compose(rng, augment.animated(rng, still, LENGTH), [], [background], Size(*size), calm)
     return list(shot.plates), list(shot.alphas)
+
+
+def person(number: int, folder: Path, backgrounds: list[Path], size: tuple[int, int]) -> tuple[Plates, list[Alpha]]:
+    """Return a rendered person before a photograph; folder: the clip's colours, beside pha/ with its alphas."""
+    rng = np.random.default_rng(FIRST_NUMBER + 2000 + number)
+    background = cv2.imread(str(backgrounds[(5 * number + 2) % len(backgrounds)]))[..., ::-1]
+    calm = replace(CALM, framed=1.0, camera=float(number % 2), light=float(number % 3 == 1))
+    moving = read_cutout(sorted(folder.iterdir())[:LENGTH])
+    shot = augment.compose(rng, moving, [], [background], Size(*size), calm)
+    return list(shot.plates), list(shot.alphas)
+
+
+def read_cutout(pictures: list[Path]) -> Cutout:
+    """Read colours with the alphas that lie beside them, in pha/ in place of fgr/."""
+    colours, alphas = [], []
+    for picture in pictures:
+        alpha = Path(*("pha" if part == "fgr" else part for part in picture.parts))
+        colours.append(np.ascontiguousarray(cv2.imread(str(picture))[..., ::-1], np.uint8))
+        alphas.append(np.asarray(cv2.imread(str(alpha), cv2.IMREAD_GRAYSCALE), np.uint8))
+    return Cutout(colours, alphas)
 
 
 def drawn(clip: Clip, backgrounds: list[Path], size: tuple[int, int] = SIZE) -> tuple[Plates, list[Alpha]]:

@@ -247,10 +247,11 @@ LITE_STAGES = (
     _LITE_4,
     replace(_LITE_4, name="lite-5", iterations=900, trunk_rate=0.2, seed=22360679),
     replace(_LITE_4, name="lite-6", iterations=1_700, rate=1.5e-4, trunk_rate=0.2, seed=24494897),
+    replace(_LITE_4, name="lite-7", iterations=1_100, rate=1.5e-4, trunk_rate=0.2, seed=33166248),
 )
 """Ours, for the network with a trained trunk: the core alone, from small crops to its real size. The third stage has
 clips that are long enough to drift, and lets gradients pass through time. The rate stays up and the weight average is
 what is judged, so that the campaign can stop and be judged at any time; the fourth stage lets the rate fall. From the
-fifth on, the trunk learns as well, a fifth as fast as the rest."""
+fifth on, the trunk learns as well, a fifth as fast as the rest. The seventh is the first that sees rendered people."""
 
 STAGES = {stage.name: stage for stage in (*MATANYONE_STAGES, *MINI_STAGES, *LITE_STAGES)}

@@ -37,7 +37,7 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 DUSK = ((0.004, 0.006, 0.012), (0.015, 0.03, 0.07))
 """examples/render_plate.py: scene-linear colours of the sky at the bottom and the top edge of the frame."""
 MARGIN = 3
-CROP = (slice(8, 200), slice(272, 448))
+CROP = (slice(24, 216), slice(296, 472))
 """Rows and columns of the picture: the head."""
 ZOOM = 2
 

@@ -202,7 +202,7 @@ def panned(photograph: people.Light, number: int) -> people.Light:
 
 def dusk() -> people.Light:
     """Return the sky of the composites (H, W, 3)."""
-    height = np.linspace(1, 0, SIZE[1], dtype=np.float32)[:, None, None]
+    height = 1 - (np.arange(SIZE[1], dtype=np.float32)[:, None, None] + 0.5) / SIZE[1]
     low, high = (np.array(colour, np.float32) for colour in DUSK)
     return np.repeat(low * (1 - height) + high * height, SIZE[0], axis=1)
 

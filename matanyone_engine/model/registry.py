@@ -92,7 +92,7 @@ MODELS: dict[str, Model] = {
             dims=LITE,
             size=5_709_880,
             published=Fingerprint(
-                sha256="8920b8d2d44bc211c6228cd506d0597e06559b612e37d0b11e8c9f1d2c19f93f", size=5_709_880
+                sha256="acacab6bbbc3bec7548fb93e4bc2401289be6c79f0caab7644e11c04badeeed8", size=5_709_880
             ),
             bundled="mini.safetensors",
             verified_fast=True,

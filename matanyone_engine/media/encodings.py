@@ -86,7 +86,7 @@ def curve_named(curve: Curve) -> str:
 
 def gamma_named(exponent: float) -> str:
     """Return the name of a curve that is a power of the code: 'gamma 2.2', 'linear'; '' of another power."""
-    return curve_named(lambda codes: codes**exponent)
+    return curve_named(_power(exponent))
 
 
 def _power(exponent: float) -> Curve:

@@ -14,17 +14,21 @@ import numpy as np
 
 from matanyone_engine.errors import ColourError
 from matanyone_engine.media.colour_tags import PNG_CICP, PNG_GAMMA, PNG_PRIMARIES, PNG_SRGB, RADIANCE_PRIMARIES
-from matanyone_engine.media.encodings import UNSPECIFIED, Encoding, gamma_named, of_h273, primaries_named, space_of
+from matanyone_engine.media.encodings import (
+    PRIMARIES,
+    UNSPECIFIED,
+    Encoding,
+    gamma_named,
+    of_h273,
+    primaries_named,
+    space_of,
+)
 from matanyone_engine.media.images import ICC_CURVE, ICC_PRIMARIES, MOVIE_PRIMARIES, MOVIE_TRANSFER, PlateHeader
 
 # x and y of red, green, blue and white, in the order of OpenEXR's attribute, as their makers publish them. The pixels
 # of an OpenEXR file are linear light unless it says otherwise.
 _CHROMATICITIES = {
-    (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290): "lin_rec709_scene",
-    (0.7347, 0.2653, 0.0, 1.0, 0.0001, -0.077, 0.32168, 0.33767): "lin_ap0_scene",
-    (0.713, 0.293, 0.165, 0.830, 0.128, 0.044, 0.32168, 0.33767): "lin_ap1_scene",
-    (0.708, 0.292, 0.170, 0.797, 0.131, 0.046, 0.3127, 0.3290): "lin_rec2020_scene",
-    (0.680, 0.320, 0.265, 0.690, 0.150, 0.060, 0.3127, 0.3290): "lin_p3d65_scene",
+    **{PRIMARIES[name]: space_of(Encoding(name, "linear")) for name in ("Rec.709", "AP0", "AP1", "Rec.2020", "P3")},
     (0.684, 0.313, 0.221, 0.848, 0.0861, -0.102, 0.3127, 0.3290): "Linear ARRI Wide Gamut 3",
     (0.7347, 0.2653, 0.1424, 0.8576, 0.0991, -0.0308, 0.3127, 0.3290): "Linear ARRI Wide Gamut 4",
     (0.730, 0.280, 0.140, 0.855, 0.100, -0.050, 0.3127, 0.3290): "Linear S-Gamut3",

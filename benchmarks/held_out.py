@@ -46,6 +46,7 @@ from matanyone_engine.model.registry import load_network
 from matanyone_engine.sizes import Size
 from matanyone_engine.training import augment
 from matanyone_engine.training.augment import Chances, Cutout
+from matanyone_engine.training.data import read_cutout
 from matanyone_engine.training.metrics import LOST, Alpha, FrameScores, mean_scores, score
 from matanyone_engine.training.synthetic import draw_clip, unpremultiplied
 
@@ -172,7 +173,7 @@ def make_set(
 def portrait(number: int, picture: Path, backgrounds: list[Path], size: tuple[int, int]) -> tuple[Plates, list[Alpha]]:
     """Return a portrait's cut-out that sways, before a photograph; picture: its colours, beside pha/ with its alpha."""
     rng = np.random.default_rng(FIRST_NUMBER + 1000 + number)
-    still = read_cutout([picture])
+    still = read_cutout(with_alphas([picture]))
     background = cv2.imread(str(backgrounds[(7 * number + 3) % len(backgrounds)]))[..., ::-1]
     calm = replace(CALM, framed=1.0, camera=float(number % 2), light=float(number % 3 == 2))
     shot = augment.compose(rng, augment.animated(rng, still, LENGTH), [], [background], Size(*size), calm)
@@ -184,19 +185,14 @@ def person(number: int, folder: Path, backgrounds: list[Path], size: tuple[int, 
     rng = np.random.default_rng(FIRST_NUMBER + 2000 + number)
     background = cv2.imread(str(backgrounds[(5 * number + 2) % len(backgrounds)]))[..., ::-1]
     calm = replace(CALM, framed=1.0, camera=float(number % 2), light=float(number % 3 == 1))
-    moving = read_cutout(sorted(folder.iterdir())[:LENGTH])
+    moving = read_cutout(with_alphas(sorted(folder.iterdir())[:LENGTH]))
     shot = augment.compose(rng, moving, [], [background], Size(*size), calm)
     return list(shot.plates), list(shot.alphas)
 
 
-def read_cutout(pictures: list[Path]) -> Cutout:
-    """Read colours with the alphas that lie beside them, in pha/ in place of fgr/."""
-    colours, alphas = [], []
-    for picture in pictures:
-        alpha = Path(*("pha" if part == "fgr" else part for part in picture.parts))
-        colours.append(np.ascontiguousarray(cv2.imread(str(picture))[..., ::-1], np.uint8))
-        alphas.append(np.asarray(cv2.imread(str(alpha), cv2.IMREAD_GRAYSCALE), np.uint8))
-    return Cutout(colours, alphas)
+def with_alphas(pictures: list[Path]) -> list[tuple[Path, Path]]:
+    """Pair files of colours with those of their alphas, which lie in pha/ in place of fgr/."""
+    return [(each, Path(*("pha" if part == "fgr" else part for part in each.parts))) for each in pictures]
 
 
 def drawn(clip: Clip, backgrounds: list[Path], size: tuple[int, int] = SIZE) -> tuple[Plates, list[Alpha]]:

@@ -112,7 +112,11 @@ def _read(path: Path, flag: int = cv2.IMREAD_COLOR) -> NDArray[np.uint8]:
     return pixels if pixels.ndim == 2 else np.ascontiguousarray(pixels[..., ::-1])
 
 
-def _read_cutout(pairs: Sequence[tuple[Path, Path]]) -> Cutout:
+def read_cutout(pairs: Sequence[tuple[Path, Path]]) -> Cutout:
+    """Read a foreground as 8-bit straight colours and alphas, from files of both for each frame.
+
+    Raises DatasetError for a file that is no picture, and for colours and alphas of different sizes.
+    """
     cutout = Cutout([_read(fgr) for fgr, _ in pairs], [_read(pha, cv2.IMREAD_GRAYSCALE) for _, pha in pairs])
     if any(fgr.shape[:2] != pha.shape for fgr, pha in zip(*cutout, strict=True)):
         raise DatasetError(
@@ -148,7 +152,7 @@ class MattingVideos:
         reach = int(step * (frames - 1))
         start = int(rng.integers(max(1, len(pairs) - reach)))
         order = [_bounced(start + int(step * k), len(pairs)) for k in range(frames)]
-        return _read_cutout([pairs[k] for k in (order if rng.random() < 0.5 else order[::-1])])
+        return read_cutout([pairs[k] for k in (order if rng.random() < 0.5 else order[::-1])])
 
 
 def _bounced(frame: int, count: int) -> int:
@@ -186,7 +190,7 @@ class MattingStills:
 
     def cutout(self, rng: Rng, frames: int) -> Cutout:
         """Return one still that sways, bends and is blurred by its motion."""
-        return augment.animated(rng, _read_cutout([self.pairs[int(rng.integers(len(self.pairs)))]]), frames)
+        return augment.animated(rng, read_cutout([self.pairs[int(rng.integers(len(self.pairs)))]]), frames)
 
 
 class Backgrounds:

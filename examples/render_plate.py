@@ -142,33 +142,20 @@ class Example(people.Scene):
 
     def _light(self) -> None:
         """Light her by the forest's open sky, and by a sun from the left."""
-        super()._light()
-        tree = bpy.context.scene.world.node_tree
-        picture = next(node for node in tree.nodes if node.type == "TEX_ENVIRONMENT")
-        picture.image = bpy.data.images.load(str(self.args.light / "forest.exr"))
-        next(node for node in tree.nodes if node.type == "MAPPING").inputs["Rotation"].default_value = (0, 0, 2.4)
-        tree.nodes["Background"].inputs["Strength"].default_value = 1.3
-        for lamp in [thing for thing in bpy.context.scene.objects if thing.type == "LIGHT"]:
-            bpy.data.objects.remove(lamp)
-        data = bpy.data.lights.new("sun", "SUN")
-        data.energy, data.angle, data.color = 3.2, 0.04, (1.0, 0.9, 0.78)
-        sun = bpy.data.objects.new("sun", data)
-        sun.rotation_euler = (math.radians(52), 0.0, math.radians(-38))
-        bpy.context.scene.collection.objects.link(sun)
+        self._sky(self.args.light / "forest.exr", 2.4, 1.3)
+        self._sun(3.2, 0.04, (math.radians(52), 0.0, math.radians(-38)), (1.0, 0.9, 0.78))
 
     def _camera(self) -> None:
         """Look at head, shoulders and the waving hand with a lens of 60 mm at f/2.8, from three metres away."""
-        scene = bpy.context.scene
-        data = bpy.data.cameras.new("camera")
-        camera = bpy.data.objects.new("camera", data)
-        scene.collection.objects.link(camera)
-        scene.camera, data.lens, data.sensor_fit = camera, 60.0, "HORIZONTAL"
+        camera = self._new_camera()
+        data = camera.data
+        data.lens = 60.0
         crown = self.body.head_of("head")
         place = crown + np.array([-0.12, -2.45, -0.12])
         camera.matrix_world = people.matrix(np.array([1.0, 0, 0]), UP, FORWARD, place)
         data.dof.use_dof, data.dof.focus_distance, data.dof.aperture_fstop = True, 2.35, 2.8
 
-    def rendered_linear(self, number: int, scratch: Path) -> people.Light:
+    def rendered_linear(self, number: int, scratch: Path) -> people.Pixels:
         """Return (H, W, 4) of a frame, scene-linear Rec.709, premultiplied, top row first."""
         self.show(number)
         path = scratch / f"subject.{number}.exr"
@@ -181,7 +168,7 @@ class Example(people.Scene):
 # What is behind ------------------------------------------------------------------------------------------------------
 
 
-def read_photograph(path: Path) -> people.Light:
+def read_photograph(path: Path) -> people.Pixels:
     """Read an 8-bit sRGB picture as scene-linear Rec.709 (H, W, 3), a little out of focus."""
     picture = cv2.imread(str(path))
     if picture is None:
@@ -191,7 +178,7 @@ def read_photograph(path: Path) -> people.Light:
     return cv2.GaussianBlur(linear.astype(np.float32) * np.float32(1.2), (0, 0), 0.8)
 
 
-def panned(photograph: people.Light, number: int) -> people.Light:
+def panned(photograph: people.Pixels, number: int) -> people.Pixels:
     """Return the part (H, W, 3) of the photograph that the camera sees at a frame."""
     scale = 1.12 * SIZE[0] / photograph.shape[1]
     x = -(0.02 + 0.07 * number / LENGTH) * SIZE[0]
@@ -200,7 +187,7 @@ def panned(photograph: people.Light, number: int) -> people.Light:
     return cv2.warpAffine(photograph, matrix, SIZE, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def dusk() -> people.Light:
+def dusk() -> people.Pixels:
     """Return the sky of the composites (H, W, 3)."""
     height = 1 - (np.arange(SIZE[1], dtype=np.float32)[:, None, None] + 0.5) / SIZE[1]
     low, high = (np.array(colour, np.float32) for colour in DUSK)

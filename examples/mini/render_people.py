@@ -40,7 +40,7 @@ KEPT_FOR_TESTING = {
 there is a choice."""
 WOMENS_HAIR = ("long01", "long01", "bob01", "bob02", "ponytail01", "braid01", "afro01")
 MENS_HAIR = ("short01", "short02", "short03", "short04", "short02", "afro01", "bald")
-Light = NDArray[np.float32]
+Pixels = NDArray[np.float32]
 
 
 def main() -> None:
@@ -309,34 +309,55 @@ class Scene:
         render.use_persistent_data = True
 
     def _light(self) -> None:
-        rng, scene = self.rng, bpy.context.scene
+        rng = self.rng
+        panorama = self._one_of(self.args.light, "*.exr")
+        self._sky(panorama, rng.uniform(0, 2 * math.pi), rng.uniform(0.4, 1.3))
+        if rng.random() < 0.5:
+            energy = rng.uniform(0.5, 4.0)
+            self._sun(energy, 0.05, (math.radians(rng.uniform(15, 75)), 0.0, rng.uniform(0, 6.3)))
+
+    def _sky(self, panorama: Path, turned: float, strength: float) -> None:
+        """Light the scene by a panorama that is turned about the vertical, in radians."""
         world = bpy.data.worlds.new("world")
-        scene.world, world.use_nodes = world, True
+        bpy.context.scene.world, world.use_nodes = world, True
         tree = world.node_tree
         world.cycles.sampling_method, world.cycles.sample_map_resolution = "MANUAL", 256
         picture = tree.nodes.new("ShaderNodeTexEnvironment")
-        picture.image = bpy.data.images.load(str(self._one_of(self.args.light, "*.exr")))
+        picture.image = bpy.data.images.load(str(panorama))
         turn = tree.nodes.new("ShaderNodeMapping")
-        turn.inputs["Rotation"].default_value = (0.0, 0.0, rng.uniform(0, 2 * math.pi))
+        turn.inputs["Rotation"].default_value = (0.0, 0.0, turned)
         tree.links.new(tree.nodes.new("ShaderNodeTexCoord").outputs["Generated"], turn.inputs["Vector"])
         tree.links.new(turn.outputs["Vector"], picture.inputs["Vector"])
         tree.links.new(picture.outputs["Color"], tree.nodes["Background"].inputs["Color"])
-        tree.nodes["Background"].inputs["Strength"].default_value = rng.uniform(0.4, 1.3)
-        if rng.random() < 0.5:
-            lamp = bpy.data.lights.new("sun", "SUN")
-            lamp.energy, lamp.angle = rng.uniform(0.5, 4.0), 0.05
-            sun = bpy.data.objects.new("sun", lamp)
-            sun.rotation_euler = (math.radians(rng.uniform(15, 75)), 0.0, rng.uniform(0, 6.3))
-            scene.collection.objects.link(sun)
+        tree.nodes["Background"].inputs["Strength"].default_value = strength
+
+    def _sun(
+        self,
+        energy: float,
+        angle: float,
+        rotation: tuple[float, float, float],
+        colour: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    ) -> None:
+        """Add a sun. angle: its apparent size; rotation: where it shines from; both in radians."""
+        lamp = bpy.data.lights.new("sun", "SUN")
+        lamp.energy, lamp.angle, lamp.color = energy, angle, colour
+        sun = bpy.data.objects.new("sun", lamp)
+        sun.rotation_euler = rotation
+        bpy.context.scene.collection.objects.link(sun)
+
+    def _new_camera(self) -> bpy.types.Object:
+        """Add a camera, through which the scene is seen from now on."""
+        scene = bpy.context.scene
+        camera = bpy.data.objects.new("camera", bpy.data.cameras.new("camera"))
+        scene.collection.objects.link(camera)
+        scene.camera, camera.data.sensor_fit = camera, "HORIZONTAL"
+        return camera
 
     def _camera(self) -> None:
         """Choose what is seen, from the head alone to the whole person, with both sides in the picture."""
-        rng, scene = self.rng, bpy.context.scene
-        data = bpy.data.cameras.new("camera")
-        camera = bpy.data.objects.new("camera", data)
-        scene.collection.objects.link(camera)
-        scene.camera = camera
-        data.sensor_fit, data.lens = "HORIZONTAL", rng.uniform(40, 90)
+        rng, camera = self.rng, self._new_camera()
+        data = camera.data
+        data.lens = rng.uniform(40, 90)
         around, up = rng.uniform(-0.5, 0.5), rng.uniform(-0.15, 0.2)
         back = np.array([math.sin(around) * math.cos(up), -math.cos(around) * math.cos(up), math.sin(up)])
         right = np.array([math.cos(around), math.sin(around), 0.0])
@@ -362,7 +383,7 @@ class Scene:
         middle = right * (left + far) / 2 + over * (top - height / 2) + back * float((part @ back).mean())
         return middle, height * wide / tall
 
-    def rendered(self, frame: int) -> Light:
+    def rendered(self, frame: int) -> Pixels:
         """Return straight colours and alpha (H, W, 4), display-referred, top row first."""
         self.show(frame)
         scene = bpy.context.scene
@@ -430,7 +451,7 @@ def matrix(right: Points, over: Points, back: Points, at: Points) -> Matrix:
     return Matrix(rows.tolist())
 
 
-def filled(rgba: Light) -> Light:
+def filled(rgba: Pixels) -> Pixels:
     """Return straight colours (H, W, 3), carried on outside the alpha so that soft edges find no black to mix in."""
     rgb, alpha = rgba[..., :3], rgba[..., 3:]
     weight = cv2.GaussianBlur(alpha, (0, 0), 6)[..., None]
@@ -439,7 +460,7 @@ def filled(rgba: Light) -> Light:
     return np.clip(rgb * solid + around * (1 - solid), 0, 1)
 
 
-def write(path: Path, pixels: Light) -> None:
+def write(path: Path, pixels: Pixels) -> None:
     """Write an 8-bit PNG of one or three channels."""
     path.parent.mkdir(parents=True, exist_ok=True)
     picture = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)

@@ -21,6 +21,7 @@ from matanyone_engine.cli.batch_report import Outcome, show_table, write_page
 from matanyone_engine.cli.device_options import add_computing
 from matanyone_engine.cli.engine_job import add_endpoint, run_on_engine
 from matanyone_engine.cli.local_job import Networks, Running, add_cache, run_here
+from matanyone_engine.cli.new_file import new_folder
 from matanyone_engine.cli.progress import plain_console
 from matanyone_engine.cli.reporting import Reporter, add_reporting, reporting
 from matanyone_engine.cli.result_options import add_result_options, with_result_options
@@ -55,7 +56,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--like", type=Path, metavar="JOB", help="A job file whose options, output and model all shots take."
     )
     parser.add_argument(
-        "--save-jobs", type=Path, metavar="FOLDER", help="Compute nothing, and write a job file for each shot."
+        "--save-jobs", type=new_folder, metavar="FOLDER", help="Compute nothing, and write a job file for each shot."
     )
     parser.add_argument(
         "--submit",

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from matanyone_engine.cli.addon_files import addon_folder
+from matanyone_engine.cli.new_file import new_folder
 from matanyone_engine.cli.subcommands import add_subcommand
 from matanyone_engine.errors import OutputError
 
@@ -28,7 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     commands = parser.add_subparsers(dest="blender_command", required=True, metavar="build")
     build = add_subcommand(commands, "build", "Builds the zip.")
-    build.add_argument("--out", type=Path, required=True, metavar="DIR", help="The folder for the zip.")
+    build.add_argument("--out", type=new_folder, required=True, metavar="DIR", help="The folder for the zip.")
     build.add_argument(
         "--wheels",
         type=Path,

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from rich.progress import track
 
+from matanyone_engine.cli.new_file import new_folder
 from matanyone_engine.cli.plain_console import PlainConsole
 from matanyone_engine.errors import SettingError
 from matanyone_engine.media.mattes import check_writable
@@ -23,7 +23,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "Clip N is always the same for the same photographs in ROOT/mat_vid/BG20k/train, which some clothes are cut "
         "from; clips that are there are left alone.",
     )
-    parser.add_argument("--data", type=Path, required=True, metavar="ROOT", help="The folder of the training data.")
+    parser.add_argument(
+        "--data", type=new_folder, required=True, metavar="ROOT", help="The folder of the training data."
+    )
     parser.add_argument("--clips", type=int, required=True, metavar="N", help="How many clips to draw.")
     parser.add_argument("--first", type=int, default=0, metavar="K", help="The number of the first clip. Default: 0.")
     parser.add_argument(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import zmq.auth
 
+from matanyone_engine.cli.new_file import new_folder
 from matanyone_engine.cli.plain_console import PlainConsole
 from matanyone_engine.cli.subcommands import add_subcommand
 from matanyone_engine.errors import SettingError
@@ -29,7 +30,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     new = add_subcommand(actions, "new", "Makes the engine's own keys.")
-    new.add_argument("folder", type=Path, metavar="FOLDER", help="Where the keys go.")
+    new.add_argument("folder", type=new_folder, metavar="FOLDER", help="Where the keys go.")
     add = add_subcommand(actions, "add", "Makes keys for a client of this name.")
     add.add_argument("folder", type=Path, metavar="FOLDER", help="The folder of the engine's keys.")
     add.add_argument("name", metavar="NAME", help="What to call the client.")

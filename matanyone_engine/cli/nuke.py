@@ -19,6 +19,7 @@ from pathlib import Path
 
 from matanyone_engine.atomic import whole_file
 from matanyone_engine.cli.addon_files import addon_folder
+from matanyone_engine.cli.new_file import new_folder
 from matanyone_engine.cli.subcommands import add_subcommand
 from matanyone_engine.client.vendor import copy_client
 from matanyone_engine.errors import OutputError, SettingError
@@ -44,7 +45,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     install = add_subcommand(commands, "install", "Installs or updates the add-on.")
     install.add_argument(
         "--nuke-path",
-        type=Path,
+        type=new_folder,
         required=True,
         metavar="DIR",
         help="The folder for the add-on, which NUKE_PATH will name.",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from matanyone_engine.cli.device_options import add_computing
+from matanyone_engine.cli.new_file import new_file, new_folder
 from matanyone_engine.cli.plain_console import PlainConsole
 from matanyone_engine.cli.signals import graceful_stop
 from matanyone_engine.engine.access import Access
@@ -46,11 +47,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--sam2", type=Path, metavar="FOLDER", help="Your weights of SAM 2, for first masks from clicks."
     )
     parser.add_argument(
-        "--connection", type=Path, metavar="FILE", help="Where to write the connection file. Default: this user's."
+        "--connection", type=new_file, metavar="FILE", help="Where to write the connection file. Default: this user's."
     )
     parser.add_argument(
         "--state",
-        type=Path,
+        type=new_folder,
         metavar="FOLDER",
         help="Where sessions are kept on disk. Default: this user's data folder.",
     )

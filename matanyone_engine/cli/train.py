@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from matanyone_engine.cli.new_file import new_folder
 from matanyone_engine.cli.plain_console import PlainConsole
 from matanyone_engine.cli.signals import graceful_stop
 from matanyone_engine.errors import Interrupted, SettingError
@@ -56,7 +57,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--data", type=Path, required=True, metavar="ROOT", help="The folder of the training data.")
     parser.add_argument(
         "--out",
-        type=Path,
+        type=new_folder,
         required=True,
         metavar="FOLDER",
         help="Where checkpoints and logs go; training goes on from what is there.",

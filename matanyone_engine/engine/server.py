@@ -56,6 +56,7 @@ _PEER_SILENT_S = 600.0
 _CLOSING_S = 120.0
 _ROUND = 64
 """Messages taken from one socket before the other is looked at."""
+_ADDRESS = re.compile(r"tcp://[^\s/]+:(\d+|\*)")
 _LOOPBACK = re.compile(r"tcp://(127\.\d+\.\d+\.\d+|\[::1\]):(\d+|\*)")
 
 
@@ -70,6 +71,12 @@ class Binding:
 
     def __post_init__(self) -> None:
         for endpoint in (self.data, self.control):
+            if not _ADDRESS.fullmatch(endpoint):
+                raise SettingError(
+                    expected="an address of the network, such as tcp://*:5555",
+                    came=endpoint,
+                    action="Name an address of this machine and a port, or leave the option out.",
+                )
             if self.curve is None and not _LOOPBACK.fullmatch(endpoint):
                 raise SettingError(
                     expected="keys for an engine that others can reach over the network",

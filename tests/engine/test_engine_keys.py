@@ -62,6 +62,13 @@ def test_an_open_port_without_keys_is_refused_with_the_option_to_set(endpoint: s
     Binding("tcp://127.0.0.1:5555", "tcp://[::1]:*")
 
 
+@pytest.mark.parametrize("endpoint", ["ipc:///tmp/engine:1", "inproc://engine", "5555", "tcp://*"])
+def test_an_address_that_is_none_of_the_network_is_refused(endpoint: str) -> None:
+    """The guards against attacks watch TCP connections, and Windows has no sockets with names."""
+    with pytest.raises(SettingError, match="address of the network"):
+        Binding(data=endpoint, curve=Path("keys"))
+
+
 def test_a_listed_client_gets_its_alphas(engine: Engine, folder: Path) -> None:
     with engine.client(keys=keys_of(folder / "nuke-07.key_secret")) as client:
         shot = client.open_shot(SIZE, RAW)

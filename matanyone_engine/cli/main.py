@@ -11,8 +11,10 @@ from __future__ import annotations
 import argparse
 import errno
 import logging
+import re
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 
@@ -94,7 +96,7 @@ def _run(argv: Sequence[str] | None) -> int:
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     try:
         _check_current_folder()
-        _carry_out(_parser(arguments).parse_args(arguments))
+        _carry_out(_parsed(arguments))
     except BrokenPipeError:
         return _without_reader()
     except EngineError as error:
@@ -168,6 +170,30 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         else:
             subparsers.add_parser(name)
     return parser
+
+
+def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the arguments as values. An argument that the command does not know ends the process with code 2."""
+    parsed, unknown = _parser(arguments).parse_known_args(arguments)
+    if unknown:
+        raise SystemExit(_refused(parsed.command, unknown))
+    return parsed
+
+
+def _refused(command: str, unknown: Sequence[str]) -> int:
+    """Print which arguments a command does not know, and which option may be meant; return the exit code."""
+    subparsers = argparse.ArgumentParser().add_subparsers()
+    import_module(f"matanyone_engine.cli.{command}").add_parser(subparsers)
+    known = re.findall(r"--[a-z][a-z-]+", subparsers.choices[command].format_help())
+    first = next((word.partition("=")[0] for word in unknown if word.startswith("--")), "")
+    close = get_close_matches(first, known, n=1)
+    meant = f" Is {close[0]} meant?" if close else ""
+    print(
+        f"matanyone-engine: {command} does not know {' '.join(unknown)}.{meant}\n"
+        f"  matanyone-engine {command} --help lists its options.",
+        file=sys.stderr,
+    )
+    return BAD_INPUT
 
 
 def _sentence(error: EngineError) -> str:

@@ -625,7 +625,8 @@ class OutputPattern:
                 raise SettingError(
                     expected="an output name that no input has",
                     came=f"{str(output)!r}, which is an input",
-                    action="Choose another folder or name: the plate is never overwritten.",
+                    action="Choose another folder or name: a run never writes over what it reads. If you have "
+                    "painted on an alpha of this run, copy it to another folder and give the copy as the mask.",
                 )
 
 

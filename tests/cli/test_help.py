@@ -101,3 +101,14 @@ def test_every_command_of_a_document_can_be_typed(document: Path) -> None:
 def test_the_guides_have_commands() -> None:
     assert len(commands_in(ROOT / "docs" / "cli.md")) > 10
     assert len(commands_in(ROOT / "docs" / "farm.md")) >= 5
+
+
+def test_an_argument_that_a_command_does_not_know_is_named_with_the_command(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["matte", "plate.####.exr", "--out", "a.####.exr", "--edge-growth", "1"])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "matte does not know --edge-growth 1. Is --edge-grow meant?" in said
+    assert "matanyone-engine matte --help" in said

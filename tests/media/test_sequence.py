@@ -371,8 +371,9 @@ def test_the_plate_is_never_written_over(tmp_path: Path) -> None:
     plate = [make_files(tmp_path / "plate", "p.0001.exr") / "p.0001.exr"]
     (tmp_path / "link").symlink_to(tmp_path / "plate")
     for text in ("plate/p.####.exr", "link/p.%04d.exr", "plate/../plate/p.0001.exr"):
-        with pytest.raises(SettingError, match="an input"):
+        with pytest.raises(SettingError, match="an input") as refused:
             OutputPattern.parse(tmp_path / text).check_not_plate((1,), 4, plate)
+        assert "painted on an alpha of this run, copy it to another folder" in refused.value.action
     OutputPattern.parse(tmp_path / "plate/a.####.exr").check_not_plate((1,), 4, plate)
     OutputPattern.parse(tmp_path / "plate/p.####.exr").check_not_plate((2,), 4, plate)
 

@@ -142,7 +142,8 @@ def _coloured(part: Part) -> list[PictureChannels]:
     layers: dict[tuple[str | None, str], dict[str, int]] = defaultdict(dict)
     for column, name in enumerate(part.channels):
         view, layer, component = part.owner(name)
-        layers[view, layer][component.lower()] = column
+        if component.isupper() or component.lower() not in layers[view, layer]:  # R counts before r
+            layers[view, layer][component.lower()] = column
     return [
         PictureChannels(part, view, layer, tuple(components[name] for name in triple))
         for (view, layer), components in layers.items()

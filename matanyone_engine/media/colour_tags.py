@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads what a file says about its colour and OpenImageIO does not pass on: in chunks of PNG and headers of Radiance.
+"""Reads what a file says about its colour and OpenImageIO does not pass on.
 
 OpenImageIO (3.2) names a space for those of PNG's statements that it knows, and sRGB for all others.
 """
@@ -9,11 +9,18 @@ from __future__ import annotations
 import os
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+import numpy as np
+
+from matanyone_engine.media.encodings import curve_named
 
 PNG_CICP, PNG_GAMMA, PNG_PRIMARIES, PNG_SRGB = "png:cICP", "png:gAMA", "png:cHRM", "png:sRGB"
 RADIANCE_PRIMARIES = "hdr:PRIMARIES"
+TIFF_PRIMARIES, TIFF_WHITE, TIFF_TRANSFER = "tiff:PrimaryChromaticities", "tiff:WhitePoint", "tiff:TransferFunction"
+UNFOLLOWED = "unfollowed"
+"""A statement that there is no colour space for, in words."""
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHECKSUM = 4
@@ -23,7 +30,18 @@ _SHORT = 64
 _WHITE_FIRST = slice(2, None), slice(0, 2)
 """PNG has white before red, green and blue; everybody else has it behind them."""
 _HEADER_BYTES = 4096
-_PRIMARIES_LINE = re.compile(rb"^PRIMARIES=([-+0-9.eE \t]+)$", re.MULTILINE)
+_TIFF_NUMBERS = {1: "B", 3: "H", 4: "I", 5: "II", 11: "f", 12: "d", 16: "Q"}
+"""How a TIFF stores the numbers of a tag, by its type; 5 is a numerator and a denominator."""
+_TIFF_RATIONAL, _BIG_TIFF = 5, 43
+_MOST_NUMBERS = 3 << 16
+"""Of a tag: the transfer function of 16 bits in three colours."""
+_TIFF_COLOUR = {301: TIFF_TRANSFER, 318: TIFF_WHITE, 319: TIFF_PRIMARIES}
+_TGA_FOOTER, _TGA_GAMMA = 26, 478
+_TGA_SIGNATURE = b"TRUEVISION-XFILE."
+_BMP_SPACES = {b"DEBM": "an embedded profile", b"KNIL": "a profile in another file"}
+_CINEMA = frozenset({3, 4, 5, 6})
+"""JPEG 2000's capabilities (Rsiz) of digital cinema, whose colours are X'Y'Z'."""
+_RGB_OF_OTHERS = {20: "e-sRGB", 21: "ROMM RGB"}
 
 
 def png_chunks(path: Path) -> Iterator[tuple[bytes, bytes]]:
@@ -38,19 +56,27 @@ def png_chunks(path: Path) -> Iterator[tuple[bytes, bytes]]:
             file.seek(length - len(content) + _CHECKSUM, os.SEEK_CUR)
 
 
+def head_of(path: Path, count: int) -> bytes:
+    """Return the first bytes of a file."""
+    with path.open("rb") as file:
+        return file.read(count)
+
+
 def colour_tags(path: Path, file_format: str) -> dict[str, str]:
-    """Return the statements of a PNG or Radiance file as text, under the names above; {} of other formats.
+    """Return a file's statements as text, under the names above; {} of formats that make none.
 
     cICP as H.273's four numbers, gAMA as 100000 times the exponent that was encoded with, primaries as x and y of red,
-    green, blue and white.
+    green, blue and white (TIFF: without white), TIFF's transfer function as the name of a curve of encodings.py.
     """
-    if file_format == "png":
-        return dict(filter(None, (_of_chunk(name, content) for name, content in png_chunks(path))))
-    if file_format == "hdr":
-        with path.open("rb") as file:
-            match = _PRIMARIES_LINE.search(file.read(_HEADER_BYTES).partition(b"\n\n")[0])
-        return {RADIANCE_PRIMARIES: " ".join(match[1].decode("ascii").split())} if match else {}
-    return {}
+    read = _READERS.get(file_format)
+    try:
+        return read(path) if read else {}
+    except (struct.error, IndexError):  # a damaged header: whoever reads the pixels says so
+        return {}
+
+
+def _of_png(path: Path) -> dict[str, str]:
+    return dict(filter(None, (_of_chunk(name, content) for name, content in png_chunks(path))))
 
 
 def _of_chunk(name: bytes, content: bytes) -> tuple[str, str] | None:
@@ -62,3 +88,121 @@ def _of_chunk(name: bytes, content: bytes) -> tuple[str, str] | None:
         xy = struct.unpack(">8I", content)
         return PNG_PRIMARIES, " ".join(f"{value / 100000:.6g}" for part in _WHITE_FIRST for value in xy[part])
     return (PNG_SRGB, str(content[0])) if name == b"sRGB" and len(content) == 1 else None
+
+
+# ------------------------------------------------------------------------------------------------------ Radiance
+
+
+def radiance_line(path: Path, name: str) -> str:
+    """Return what a Radiance file's header has behind NAME=; '' where it has no such line."""
+    head = head_of(path, _HEADER_BYTES).partition(b"\n\n")[0].decode("latin-1")
+    match = re.search(rf"^{name}=([-+0-9.eE \t]+)$", head, re.MULTILINE)
+    return " ".join(match[1].split()) if match else ""
+
+
+def _of_radiance(path: Path) -> dict[str, str]:
+    primaries, gamma = radiance_line(path, "PRIMARIES"), radiance_line(path, "GAMMA")
+    said = {RADIANCE_PRIMARIES: primaries} if primaries else {}
+    return said | ({UNFOLLOWED: f"GAMMA={gamma}"} if gamma and float(gamma) != 1 else {})
+
+
+# ---------------------------------------------------------------------------------------------------------- TIFF
+
+
+def tiff_tags(path: Path, wanted: Sequence[int]) -> dict[int, tuple[float, ...]]:
+    """Return the numbers of a TIFF's tags, those of its first picture, as far as they are there."""
+    with path.open("rb") as file:
+        order = "<" if (head := file.read(16))[:2] == b"II" else ">"
+        big = struct.unpack_from(order + "H", head, 2)[0] == _BIG_TIFF
+        offset, entry, inside = ("Q", "HHQ", 12) if big else ("I", "HHI", 8)
+        file.seek(struct.unpack_from(order + offset, head, 8 if big else 4)[0])
+        count = struct.unpack(order + ("Q" if big else "H"), file.read(8 if big else 2))[0]
+        length = 20 if big else 12
+        listed = file.read(min(count, 4096) * length)
+        found: dict[int, tuple[float, ...]] = {}
+        for at in range(0, len(listed), length):
+            tag, kind, numbers = struct.unpack_from(order + entry, listed, at)
+            if tag in wanted and kind in _TIFF_NUMBERS and numbers <= _MOST_NUMBERS:
+                form = order + _TIFF_NUMBERS[kind] * numbers
+                value, place = listed[at + inside : at + length], struct.calcsize(form)
+                if place > len(value):
+                    file.seek(struct.unpack(order + offset, value)[0])
+                    value = file.read(place)
+                found[tag] = _numbers(struct.unpack_from(form, value), kind)
+        return found
+
+
+def _numbers(stored: tuple[float, ...], kind: int) -> tuple[float, ...]:
+    if kind != _TIFF_RATIONAL:
+        return stored
+    return tuple(above / below if below else 0.0 for above, below in zip(stored[::2], stored[1::2], strict=True))
+
+
+def _of_tiff(path: Path) -> dict[str, str]:
+    found = tiff_tags(path, tuple(_TIFF_COLOUR))
+    said = {_TIFF_COLOUR[tag]: " ".join(f"{number:.6g}" for number in found[tag]) for tag in (318, 319) if tag in found}
+    return said | ({TIFF_TRANSFER: _curve_of(found[301])} if 301 in found else {})
+
+
+def _curve_of(table: tuple[float, ...]) -> str:
+    """Return the name of the curve that a table of light, 0..65535 by code, is of: one, or one for each colour."""
+    tables = np.reshape(table, (3, -1) if np.log2(len(table)) % 1 else (1, -1)) / 65535
+    light = tables.mean(axis=0)
+    same = bool(np.abs(tables - light).max() < 1 / 255)
+    return curve_named(lambda codes: np.interp(codes, np.linspace(0, 1, len(light)), light)) if same else ""
+
+
+# -------------------------------------------------------------------------------------------- TGA, BMP, JPEG 2000
+
+
+def _of_tga(path: Path) -> dict[str, str]:
+    """Return the gamma of the extension area, which only newer files have; 2.2 is what sRGB is near to."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(max(size - _TGA_FOOTER, 0))
+        footer = file.read(_TGA_FOOTER)
+        if footer[8:25] != _TGA_SIGNATURE or not (extension := struct.unpack_from("<I", footer)[0]):
+            return {}
+        file.seek(extension + _TGA_GAMMA)
+        above, below = struct.unpack("<HH", file.read(4))
+    gamma = above / below if below else 0
+    return {} if gamma == 0 or round(gamma, 2) == 2.2 else {UNFOLLOWED: f"a gamma of {gamma:.4g}"}
+
+
+def _of_bmp(path: Path) -> dict[str, str]:
+    head = head_of(path, 122)
+    if struct.unpack_from("<I", head, 14)[0] < 108:  # an older header, which says nothing about colour
+        return {}
+    gammas = struct.unpack_from("<3I", head, 110)
+    if head[70:74] == bytes(4) and any(gammas):
+        return {UNFOLLOWED: "primaries and gammas of its own"}
+    return {UNFOLLOWED: _BMP_SPACES[head[70:74]]} if head[70:74] in _BMP_SPACES else {}
+
+
+def jp2_space(path: Path) -> int | None:
+    """Return the number of the colour space that a JPEG 2000 file names (EnumCS); None where it names none."""
+    head = head_of(path, _HEADER_BYTES)
+    at = head.find(b"colr")
+    if head[4:8] != b"jP  " or at < 0 or head[at + 4] != 1:
+        return None
+    return int(struct.unpack_from(">I", head, at + 7)[0])
+
+
+def _of_jp2(path: Path) -> dict[str, str]:
+    space = jp2_space(path)
+    if space in _RGB_OF_OTHERS:
+        return {UNFOLLOWED: _RGB_OF_OTHERS[space]}
+    head = head_of(path, _HEADER_BYTES)
+    at = head.find(b"\xff\x4f\xff\x51")
+    cinema = space is None and at >= 0 and struct.unpack_from(">H", head, at + 6)[0] in _CINEMA
+    return {UNFOLLOWED: "a profile of digital cinema, whose colours are X'Y'Z'"} if cinema else {}
+
+
+_READERS: dict[str, Callable[[Path], dict[str, str]]] = {
+    "png": _of_png,
+    "hdr": _of_radiance,
+    "tiff": _of_tiff,
+    "targa": _of_tga,
+    "bmp": _of_bmp,
+    "jpeg2000": _of_jp2,
+}

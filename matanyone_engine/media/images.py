@@ -25,6 +25,7 @@ from matanyone_engine.errors import BadInput, PlateError
 from matanyone_engine.media import exr, icc
 from matanyone_engine.media.channels import Part, Selection, find_picture, views_of
 from matanyone_engine.media.colour_tags import colour_tags, png_chunks
+from matanyone_engine.media.misread import misread
 from matanyone_engine.media.sequence import is_movie, other_spelling
 from matanyone_engine.sizes import Resolution
 
@@ -283,9 +284,19 @@ def open_image(path: Path, error: type[BadInput]) -> Iterator[Any]:
     try:
         if not _has_flat_part_behind(image):  # of several parts, the one that is meant is checked once it is known
             check_plain_pixels(path, image.spec(), error)
+        _check_read_as_meant(path, image, error)
         yield image
     finally:
         image.close()
+
+
+def _check_read_as_meant(path: Path, image: Any, error: type[BadInput]) -> None:
+    unread = misread(path, image.format_name(), image.spec())
+    if unread:
+        came, action = unread
+        raise error(
+            expected="an image file that can be read as it was meant", came=f"{str(path)!r}: {came}", action=action
+        )
 
 
 def _has_flat_part_behind(image: Any) -> bool:
@@ -526,6 +537,8 @@ def check_is_one_picture(path: Path, image: Any, parts: Sequence[tuple[Part, Any
     sizes = [spec.width * spec.height for _, spec in parts]
     if image.format_name() == "png":
         several = _frames_of_png(path) > 1
+    elif image.format_name() == "dpx":
+        several = sum({"R", "G", "B"} <= set(part.channels) for part, _ in parts) > 1  # alpha may have its own part
     else:
         has_pages = any(size >= sizes[0] for size in sizes[1:]) or parts[0][1].get_int_attribute("oiio:Movie")
         several = image.format_name() in _PAGED and has_pages

@@ -142,14 +142,19 @@ def check_plates(
                 action="Run the parts of the plate one by one, or bring all frames to one size.",
             )
         _check_same_picture(plate, header, first, frame)
-        if colorspace is None and header.colour != first.colour:
+        is_like_first = (header.colour, _is_float(header)) == (first.colour, _is_float(first))
+        if colorspace is None and not is_like_first:
             _check_same_space(plate, header, first, frame)
-        if header.pixel_format in FLOAT_FORMATS:
+        if _is_float(header):
             plate.read(frame)
         else:
             plate.check(frame)
         checked(done, len(frames))
     return first
+
+
+def _is_float(header: PlateHeader) -> bool:
+    return header.pixel_format in FLOAT_FORMATS
 
 
 def _check_same_picture(plate: PlateSource, header: PlateHeader, first: PlateHeader, frame: int) -> None:

@@ -13,7 +13,17 @@ from typing import NoReturn
 import numpy as np
 
 from matanyone_engine.errors import ColourError
-from matanyone_engine.media.colour_tags import PNG_CICP, PNG_GAMMA, PNG_PRIMARIES, PNG_SRGB, RADIANCE_PRIMARIES
+from matanyone_engine.media.colour_tags import (
+    PNG_CICP,
+    PNG_GAMMA,
+    PNG_PRIMARIES,
+    PNG_SRGB,
+    RADIANCE_PRIMARIES,
+    TIFF_PRIMARIES,
+    TIFF_TRANSFER,
+    TIFF_WHITE,
+    UNFOLLOWED,
+)
 from matanyone_engine.media.encodings import (
     PRIMARIES,
     UNSPECIFIED,
@@ -23,7 +33,14 @@ from matanyone_engine.media.encodings import (
     primaries_named,
     space_of,
 )
-from matanyone_engine.media.images import ICC_CURVE, ICC_PRIMARIES, MOVIE_PRIMARIES, MOVIE_TRANSFER, PlateHeader
+from matanyone_engine.media.images import (
+    FLOAT_FORMATS,
+    ICC_CURVE,
+    ICC_PRIMARIES,
+    MOVIE_PRIMARIES,
+    MOVIE_TRANSFER,
+    PlateHeader,
+)
 
 # x and y of red, green, blue and white, in the order of OpenEXR's attribute, as their makers publish them. The pixels
 # of an OpenEXR file are linear light unless it says otherwise.
@@ -68,6 +85,10 @@ def statements(header: PlateHeader) -> Iterator[tuple[str, str]]:
     yield from _png_statements(colour)
     if ICC_CURVE in colour:
         yield "ICC profile", _space_of_profile(colour)
+    else:
+        yield from _tiff_statements(colour, is_float=header.pixel_format in FLOAT_FORMATS)
+    if UNFOLLOWED in colour:
+        yield "its header", _no_space_for(colour[UNFOLLOWED])
     if RADIANCE_PRIMARIES in colour:
         yield "PRIMARIES", _space_of_chromaticities(colour[RADIANCE_PRIMARIES])
     if "Exif:ColorSpace" in colour:
@@ -129,6 +150,21 @@ def _png_numbers(colour: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     chunks = {name: colour[key] for name, key in chunks.items() if key in colour}
     said = " and ".join(f"{name} {value}" for name, value in chunks.items())
     yield f"PNG {' and '.join(chunks)}", space_of(Encoding(primaries, curve)) or _no_space_for(said)
+
+
+def _tiff_statements(colour: Mapping[str, str], *, is_float: bool) -> Iterator[tuple[str, str]]:
+    """Yield the space of a TIFF's primaries, white and transfer function; nothing where those are the usual ones."""
+    tags = [tag for tag in (TIFF_PRIMARIES, TIFF_WHITE, TIFF_TRANSFER) if tag in colour]
+    stated = {tag: list(map(float, colour.get(tag, "").split())) for tag in (TIFF_PRIMARIES, TIFF_WHITE)}
+    usual = PRIMARIES["Rec.709"]
+    xy = [*(stated[TIFF_PRIMARIES] or usual[:6]), *(stated[TIFF_WHITE] or usual[6:])]
+    primaries = primaries_named(xy) if len(xy) == len(usual) else ""
+    if not tags or (primaries == "Rec.709" and TIFF_TRANSFER not in colour):
+        return
+    curve = colour.get(TIFF_TRANSFER, "linear" if is_float else "sRGB")
+    named = "TIFF " + " and ".join(tag.removeprefix("tiff:") for tag in tags)
+    numbers = " ".join(f"{number:g}" for number in xy)
+    yield named, space_of(Encoding(primaries, curve)) or _no_space_for(f"{named}, with primaries and white {numbers}")
 
 
 def _space_of_profile(colour: Mapping[str, str]) -> str:

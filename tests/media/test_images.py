@@ -74,13 +74,16 @@ def test_unassociated_colour_is_not_premultiplied(write_image: Write) -> None:
         ("beauty.R", "beauty.G", "beauty.B"),
         ("depth.Z", "beauty.R", "beauty.G", "beauty.B", "beauty.A"),
         ("B", "G", "R", "diffuse.R", "diffuse.G", "diffuse.B"),
+        ("R", "G", "B", "b", "g", "r"),
+        ("r", "g", "b", "a"),
     ],
 )
 def test_rgb_is_found_by_name(write_image: Write, ramp: Ramp, channels: tuple[str, ...]) -> None:
     pixels = ramp(4, 6, len(channels))
     plate = read_plate(write_image("p.exr", pixels, channels=channels))
     prefix = "beauty." if "beauty.R" in channels else ""
-    triple = ("red", "green", "blue") if "red" in channels else (f"{prefix}R", f"{prefix}G", f"{prefix}B")
+    named = (("red", "green", "blue"), (f"{prefix}R", f"{prefix}G", f"{prefix}B"), ("r", "g", "b"))
+    triple = next(names for names in named if set(names) <= set(channels))
     np.testing.assert_array_equal(plate.rgb, pixels[..., [channels.index(name) for name in triple]])
 
 

@@ -453,3 +453,14 @@ def test_a_colour_space_that_changes_within_a_sequence_is_refused(write_image: W
         check_plates(plate, plate.frames)
     check_plates(plate, (1, 2))
     check_plates(plate, plate.frames, colorspace="ACEScg")
+
+
+def test_a_plate_that_changes_from_integers_to_floats_is_refused(write_image: Write, tmp_path: Path) -> None:
+    """Integers count as sRGB and floats as linear where nobody says more: one of the two would be wrong."""
+    for frame, kind in ((1, "uint8"), (2, "uint16"), (3, "half")):
+        write_image(f"p.{frame:04d}.tif", np.full((4, 6, 3), 0.5, np.float32), kind)
+    plate = open_plate(tmp_path)
+    with pytest.raises(PlateError, match=r"sRGB.*Linear Rec\.709.*at frame 3.*--colorspace"):
+        check_plates(plate, plate.frames)
+    check_plates(plate, (1, 2))
+    check_plates(plate, plate.frames, colorspace="ACEScg")

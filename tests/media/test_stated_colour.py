@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import OpenImageIO as oiio
 import pytest
+from jpeg_2000 import RED_OVER_BLUE
+from tiffs import tiff
 
 from matanyone_engine.errors import ColourError
 from matanyone_engine.media.color_spaces import choose_space
@@ -215,3 +217,78 @@ def test_the_tags_of_a_movie(codes: tuple[int, int], expected: str) -> None:
     choice = choose_space(header, None, ".mov")
     assert choice.space == expected
     assert ("ordinary video" in choice.reason) == (codes in [(1, 1), (6, 6)])
+
+
+# ----------------------------------------------------------------------------------------------- TIFF and others
+
+
+def rationals(*values: float) -> tuple[str, tuple[int, ...]]:
+    return "I", tuple(part for value in values for part in (round(value * 10000), 10000))
+
+
+def light(curve: Callable[[np.ndarray], np.ndarray]) -> tuple[str, tuple[int, ...]]:
+    return "H", tuple(np.rint(65535 * curve(np.linspace(0, 1, 256))).astype(int).tolist()) * 3
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ({}, SRGB),
+        ({319: rationals(*PRIMARIES["Rec.709"][:6]), 318: rationals(*PRIMARIES["Rec.709"][6:])}, SRGB),
+        ({319: rationals(*PRIMARIES["P3"][:6])}, "sRGB Encoded P3-D65"),
+        ({319: rationals(*PRIMARIES["Rec.2020"][:6])}, REFUSED),
+        ({318: rationals(0.3457, 0.3585)}, REFUSED),
+        ({301: light(lambda codes: codes)}, LINEAR),
+        ({301: light(lambda codes: codes**2.2)}, "Gamma 2.2 Encoded Rec.709"),
+        ({301: light(lambda codes: codes**3)}, REFUSED),
+        ({301: light(lambda codes: codes), 319: rationals(*PRIMARIES["Rec.2020"][:6])}, "Linear Rec.2020"),
+    ],
+)
+def test_the_tags_of_a_tiff(tmp_path: Path, tags: dict[int, tuple[str, tuple[int, ...]]], expected: str) -> None:
+    rgb = np.zeros((8, 8, 3), np.uint8)
+    for order in "<>":
+        assert space(tiff(tmp_path / "p.tif", rgb, tags, order)) == expected
+
+
+@pytest.mark.parametrize(("gamma", "expected"), [("1.0", LINEAR), ("2.2", REFUSED)])
+def test_the_gamma_of_a_radiance_file(write_image: Write, gamma: str, expected: str) -> None:
+    path = write_image("p.hdr", GREY, "float")
+    path.write_bytes(path.read_bytes().replace(b"FORMAT=", f"GAMMA={gamma}\nFORMAT=".encode()))
+    assert space(path) == expected
+
+
+@pytest.mark.parametrize(
+    ("gamma", "expected"), [((0, 0), SRGB), ((22, 10), SRGB), ((1, 1), REFUSED), ((5, 2), REFUSED)]
+)
+def test_the_gamma_of_a_tga(write_image: Write, gamma: tuple[int, int], expected: str) -> None:
+    path = write_image("p.tga", GREY, "uint8")
+    data = bytearray(path.read_bytes())
+    extension = struct.unpack_from("<I", data, len(data) - 26)[0]
+    struct.pack_into("<HH", data, extension + 478, *gamma)
+    path.write_bytes(data)
+    assert space(path) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "gamma", "expected"),
+    [(b"BGRs", 0, SRGB), (b" niW", 0, SRGB), (bytes(4), 0, SRGB), (bytes(4), 1 << 16, REFUSED), (b"DEBM", 0, REFUSED)],
+)
+def test_the_colours_of_a_bmp(tmp_path: Path, kind: bytes, gamma: int, expected: str) -> None:
+    head = struct.pack("<IiiHHIIiiII", 124, 8, 8, 1, 24, 0, 192, 0, 0, 0, 0) + bytes(16) + kind + bytes(36)
+    head += struct.pack("<3I", gamma, gamma, gamma) + bytes(16)
+    path = tmp_path / "p.bmp"
+    path.write_bytes(b"BM" + struct.pack("<IHHI", 138 + 192, 0, 0, 138) + head + bytes(192))
+    assert space(path) == expected
+
+
+@pytest.mark.parametrize(("number", "expected"), [(0, SRGB), (16, SRGB), (20, REFUSED), (21, REFUSED)])
+def test_the_colour_space_of_a_jpeg_2000(tmp_path: Path, number: int, expected: str) -> None:
+    path, data = tmp_path / "p.jp2", bytearray(RED_OVER_BLUE)
+    at = data.index(b"colr") + 7
+    data[at : at + 4] = struct.pack(">I", number)
+    path.write_bytes(data)
+    assert space(path) == expected
+    at = data.index(b"\xff\x4f\xff\x51")
+    data[at + 7] = 3  # the capabilities of cinema at 2K
+    path.write_bytes(data[at:])
+    assert space(path) == REFUSED

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds files whose pixels OpenImageIO (3.2) reads as others than they hold, without a word, so that they are refused.
+
+Each function looks at one format's header, and returns what came and what to do about it; None for an ordinary file.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+from matanyone_engine.media.colour_tags import head_of, jp2_space, radiance_line, tiff_tags
+
+Misread = tuple[str, str] | None
+
+_BITFIELDS = frozenset({3, 6})
+"""BMP's compressions that say which bits are red, green and blue."""
+_BMP_WITH_MASKS = 40
+"""Bytes of the shortest header of a BMP that may have masks."""
+_USUAL_MASKS = (0xFF0000, 0xFF00, 0xFF)
+_UNKNOWN = 0xFFFFFFFF
+"""What DPX and Cineon have where nothing is said."""
+_NO_PADDING = (0, _UNKNOWN)
+_WORD = 32
+"""Bits to whose multiples many programs lengthen the rows of a DPX."""
+_BITS_OF_CODES = {8: 8, 12: 16, 16: 16}
+"""How many bits a DPX code takes in the file, by its own bits, where codes are not packed into words."""
+_COLOUR_MODELS = frozenset({0, 16, 17, 18, 20, 21})
+"""Colour spaces of JPEG 2000 (EnumCS) that come as RGB or grey, and 0, which some write for none. Of which primaries
+they are is asked elsewhere."""
+_REFERENCE_BLACK_WHITE, _MODEL, _RGB = 532, 262, 2
+
+
+def misread(path: Path, file_format: str, spec: Any) -> Misread:
+    """Return what makes OpenImageIO read other pixels than the file holds, and what to do; None where nothing does.
+
+    spec: OpenImageIO's description of the file's first part.
+    """
+    look = _LOOKS.get(file_format)
+    try:
+        return look(path, spec) if look else None
+    except (struct.error, IndexError, ValueError):  # a damaged header: whoever reads the pixels says so
+        return None
+
+
+def _bmp(path: Path, _spec: Any) -> Misread:
+    head = head_of(path, 66)
+    (length,) = struct.unpack_from("<I", head, 14)
+    bits, compression = struct.unpack_from("<HI", head, 28)
+    masks = struct.unpack_from("<3I", head, 54)
+    if length >= _BMP_WITH_MASKS and compression in _BITFIELDS and bits == 32 and masks != _USUAL_MASKS:
+        listed = ", ".join(f"{mask:08x}" for mask in masks)
+        return f"red, green and blue in unusual bits ({listed})", "Save it as a BMP of 24 bits, or as PNG."
+    return None
+
+
+def _dpx(path: Path, spec: Any) -> Misread:
+    """Look at rows that may be longer than their pixels: programs differ where these end within a word of 32 bits."""
+    head = head_of(path, 816)
+    order = ">" if head[:4] == b"SDPX" else "<"
+    elements, width, height = struct.unpack_from(order + "HII", head, 770)
+    bits, packing, run_lengths, begin, padding = struct.unpack_from(order + "BHHII", head, 803)
+    if padding not in _NO_PADDING and bits not in (8, 16):
+        return f"{padding} bytes behind every row", "Save it without padding at the ends of lines."
+    is_packed = not packing and bits in (10, 12)
+    row = width * spec.nchannels * (bits if is_packed else _BITS_OF_CODES.get(bits, _WORD))
+    if run_lengths or elements != 1 or padding not in _NO_PADDING or not row % _WORD:
+        return None
+    if begin == _UNKNOWN:
+        begin = struct.unpack_from(order + "I", head, 4)[0]
+    lengthened = path.stat().st_size - begin >= (row + -row % _WORD) // 8 * height
+    if lengthened != is_packed:  # OpenImageIO takes only packed codes for lengthened
+        return (
+            "rows whose pixels end within a word of 32 bits",
+            f"Programs differ in how such rows are stored. At a width of {width}, save it as EXR, TIFF or PNG.",
+        )
+    return None
+
+
+def _cineon(path: Path, _spec: Any) -> Misread:
+    padding = struct.unpack_from(">I", head_of(path, 688), 684)[0]
+    if padding in _NO_PADDING:
+        return None
+    return f"{padding} bytes behind every row", "Save it without padding at the ends of lines."
+
+
+def _png(_path: Path, spec: Any) -> Misread:
+    if (spec.x, spec.y) == (0, 0):
+        return None
+    return (
+        f"an offset of {spec.x}, {spec.y} pixels (oFFs chunk), which most programs pass over",
+        "Save it without the offset of its layer.",
+    )
+
+
+def _jpeg2000(path: Path, _spec: Any) -> Misread:
+    space = jp2_space(path)
+    if space is None or space in _COLOUR_MODELS:
+        return None
+    return f"JPEG 2000's colour space {space}, which is not RGB or grey", "Save it as RGB."
+
+
+def _hdr(path: Path, _spec: Any) -> Misread:
+    numbers = [float(text) for text in radiance_line(path, "COLORCORR").split()]
+    if all(number == 1 for number in numbers):
+        return None
+    return "colours that were corrected after they were measured (COLORCORR)", "Save it without COLORCORR, or as EXR."
+
+
+def _tiff(path: Path, _spec: Any) -> Misread:
+    tags = tiff_tags(path, (_MODEL, _REFERENCE_BLACK_WHITE))
+    stated = tags.get(_REFERENCE_BLACK_WHITE, ())
+    if tags.get(_MODEL) != (_RGB,) or not stated or (not any(stated[::2]) and min(stated[1::2]) in (1, 255, 65535)):
+        return None
+    return f"black and white at codes {stated[0]:g} and {stated[1]:g} (ReferenceBlackWhite)", "Save it in full range."
+
+
+def _jpegxl(path: Path, _spec: Any) -> Misread:
+    if not _is_animated(_codestream(head_of(path, 4096))):
+        return None
+    return "an animation", "Save each frame as a file of its own, such as name.0001.jxl."
+
+
+_LOOKS = {
+    "bmp": _bmp,
+    "dpx": _dpx,
+    "cineon": _cineon,
+    "png": _png,
+    "jpeg2000": _jpeg2000,
+    "hdr": _hdr,
+    "tiff": _tiff,
+    "jpegxl": _jpegxl,
+}
+
+# ------------------------------------------------------------------------------------------------------- JPEG XL
+
+
+def _codestream(head: bytes) -> bytes:
+    """Return the beginning of a JPEG XL's codestream, which may lie in a box."""
+    at = 0
+    while head[:2] != b"\xff\x0a":
+        length, name = struct.unpack_from(">I4s", head, at)
+        if name in (b"jxlc", b"jxlp"):
+            return head[at + (12 if name == b"jxlp" else 8) :]
+        at += max(length, 8)
+    return head
+
+
+def _is_animated(codestream: bytes) -> bool:
+    """Read the header of ISO/IEC 18181-1 as far as have_animation."""
+    bits = _Bits(codestream[2:])
+    bits.size()
+    if bits.take(1) or not bits.take(1):  # all is as usual; no fields about the display of the picture
+        return False
+    bits.take(3)
+    if bits.take(1):
+        bits.size()
+    if bits.take(1):
+        bits.preview_size()
+    return bool(bits.take(1))
+
+
+class _Bits:
+    """Takes numbers from bytes, least significant bits first."""
+
+    def __init__(self, data: bytes) -> None:
+        self._bits = int.from_bytes(data[:64], "little")
+
+    def take(self, count: int) -> int:
+        value = self._bits & ((1 << count) - 1)
+        self._bits >>= count
+        return value
+
+    def size(self) -> None:
+        """Pass over a size: in eights or in pixels, and the width perhaps as a ratio of the height."""
+        self._sides(5, (9, 13, 18, 30))
+
+    def preview_size(self) -> None:
+        """Pass over the size of the preview; its eights are of 0, 0, 5 or 9 bits."""
+        self._sides((0, 0, 5, 9), (6, 8, 10, 12))
+
+    def _sides(self, eights: int | tuple[int, ...], pixels: tuple[int, ...]) -> None:
+        widths = eights if self.take(1) else pixels
+        self._side(widths)
+        if not self.take(3):
+            self._side(widths)
+
+    def _side(self, widths: int | tuple[int, ...]) -> None:
+        self.take(widths if isinstance(widths, int) else widths[self.take(2)])

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files whose pixels OpenImageIO reads as others than they hold are refused, as plate and as mask; others are read."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from jpeg_2000 import RED_OVER_BLUE
+from tiffs import tiff
+
+from matanyone_engine.errors import MaskError, PlateError
+from matanyone_engine.media.images import read_plate
+from matanyone_engine.media.masks import read_mask
+from matanyone_engine.sizes import Resolution
+
+Write = Callable[..., Path]
+HEIGHT, WIDTH = 24, 8
+
+
+def picture(width: int = WIDTH, bits: int = 8) -> np.ndarray:
+    """No two rows or columns are alike: (H, W, 3) codes."""
+    y, x = np.mgrid[0:HEIGHT, 0:width]
+    colours = np.stack([x / width, y / HEIGHT, (x + y) / (width + HEIGHT)], axis=-1)
+    return np.rint(colours * (2**bits - 1)).astype(np.uint8 if bits == 8 else np.uint16)
+
+
+def is_refused(path: Path, why: str, width: int = WIDTH, height: int = HEIGHT) -> None:
+    with pytest.raises(PlateError, match=why):
+        read_plate(path)
+    with pytest.raises(MaskError, match=why):
+        read_mask(path, Resolution(width, height))
+
+
+def holds(path: Path, rgb: np.ndarray, most: float = 1e-4) -> None:
+    assert np.abs(read_plate(path).rgb - rgb).max() < most
+
+
+# ------------------------------------------------------------------------------------------------------------- BMP
+
+
+def bmp(path: Path, order: str, masks: tuple[int, int, int]) -> Path:
+    """Write four bytes a pixel, with masks that say which of them are which: order names them from the lowest."""
+    planes = {"b": 2, "g": 1, "r": 0}
+    rgb = np.dstack([picture(), np.zeros((HEIGHT, WIDTH, 1), np.uint8)])
+    data = rgb[::-1][..., [planes.get(letter, 3) for letter in order]].tobytes()
+    head = struct.pack("<IiiHHIIiiII", 40, WIDTH, HEIGHT, 1, 32, 3, len(data), 0, 0, 0, 0) + struct.pack("<3I", *masks)
+    path.write_bytes(b"BM" + struct.pack("<IHHI", 14 + len(head) + len(data), 0, 0, 14 + len(head)) + head + data)
+    return path
+
+
+def test_a_bmp_with_unusual_bits_is_refused(tmp_path: Path) -> None:
+    holds(bmp(tmp_path / "usual.bmp", "bgr0", (0xFF0000, 0xFF00, 0xFF)), picture() / 255)
+    is_refused(bmp(tmp_path / "rgb.bmp", "rgb0", (0xFF, 0xFF00, 0xFF0000)), "unusual bits .000000ff, 0000ff00")
+
+
+# ------------------------------------------------------------------------------------------------- DPX and Cineon
+
+
+def dpx_of_ffmpeg(path: Path, rgb: np.ndarray, layout: str) -> Path:
+    """Write it as FFmpeg does: rows end at whole words of 32 bits, and the header says nothing of it."""
+    codec = av.CodecContext.create("dpx", "w")
+    codec.height, codec.width = rgb.shape[:2]
+    codec.pix_fmt, codec.time_base = layout, Fraction(1, 24)
+    frame = av.VideoFrame.from_ndarray(rgb, format="rgb24" if rgb.dtype == np.uint8 else "rgb48le")
+    packets = [*codec.encode(frame.reformat(format=layout)), *codec.encode(None)]
+    path.write_bytes(b"".join(bytes(packet) for packet in packets))
+    return path
+
+
+@pytest.mark.parametrize(("layout", "bits"), [("rgb24", 8), ("rgb48be", 16), ("rgb48le", 16), ("gbrp12be", 16)])
+def test_a_dpx_whose_rows_may_be_lengthened_is_refused(tmp_path: Path, layout: str, bits: int) -> None:
+    """Read as they stand, the rows would slip by a byte or two each."""
+    path = tmp_path / "p.dpx"
+    tolerance = 1e-3 if layout == "gbrp12be" else 1e-4
+    holds(dpx_of_ffmpeg(path, picture(8, bits), layout), picture(8, bits) / (2**bits - 1), tolerance)
+    is_refused(dpx_of_ffmpeg(path, picture(9, bits), layout), "within a word of 32 bits.*At a width of 9", 9)
+    holds(dpx_of_ffmpeg(path, picture(9, 16), "gbrp10be"), picture(9, 16) / 65535, 1e-3)  # three colours to a word
+
+
+@pytest.mark.parametrize(("kind", "bits"), [("uint8", 8), ("uint16", 10), ("uint16", 12), ("uint16", 16)])
+def test_a_dpx_whose_rows_are_as_long_as_their_pixels_is_read(write_image: Write, kind: str, bits: int) -> None:
+    rgb = (picture(9, 16) / 65535).astype(np.float32)
+    holds(write_image("p.dpx", rgb, kind, attributes={"oiio:BitsPerSample": bits}), rgb, 2**-bits)
+
+
+def test_a_dpx_with_bytes_behind_its_rows_is_refused(write_image: Write) -> None:
+    path = write_image("p.dpx", np.full((6, 8, 3), 0.5, np.float32), "uint16", attributes={"oiio:BitsPerSample": 10})
+    data = bytearray(path.read_bytes())
+    data[812:816] = struct.pack("<I", 16)
+    path.write_bytes(data)
+    is_refused(path, "16 bytes behind every row")
+
+
+def test_a_dpx_with_two_pictures_is_refused(write_image: Write) -> None:
+    """Stereo files have them; which one is meant, nobody says."""
+    path = write_image("p.dpx", np.full((6, 8, 3), 0.5, np.float32), "uint8")
+    data = bytearray(path.read_bytes())
+    data[770:772] = struct.pack("<H", 2)
+    data[852:924] = data[780:852]
+    path.write_bytes(data)
+    is_refused(path, "several frames or pages")
+
+
+def test_a_cineon_with_bytes_behind_its_rows_is_refused(tmp_path: Path) -> None:
+    for padding in (0, 16):
+        head = bytearray(2048)
+        struct.pack_into(
+            ">6I4s", head, 0, 0x802A5FD7, 2048, 1024, 1024, 0, 2048 + HEIGHT * (4 * WIDTH + padding), b"V4.5"
+        )
+        head[193] = 3
+        for colour in range(3):
+            struct.pack_into(">BBBxII", head, 196 + 28 * colour, 0, colour + 1, 10, WIDTH, HEIGHT)
+        head[681] = 5
+        struct.pack_into(">I", head, 684, padding)
+        codes = picture(bits=16).astype(np.uint32) >> 6
+        words = (codes << np.array([22, 12, 2], np.uint32)).sum(axis=2).astype(">u4")
+        path = tmp_path / "p.cin"
+        path.write_bytes(bytes(head) + b"".join(row.tobytes() + bytes(padding) for row in words))
+        if padding:
+            is_refused(path, "16 bytes behind every row")
+        else:
+            holds(path, codes / 1023)
+
+
+# ------------------------------------------------------------------------------------------------------ other files
+
+
+def test_a_png_with_an_offset_is_refused(write_image: Write) -> None:
+    path = write_image("p.png", picture() / 255, "uint8")
+    data, chunk = path.read_bytes(), b"oFFs" + struct.pack(">iiB", 3, 0, 0)
+    end = data.index(b"IHDR") + 4 + 13 + 4
+    path.write_bytes(data[:end] + struct.pack(">I", 9) + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[end:])
+    is_refused(path, "an offset of 3, 0 pixels .oFFs")
+
+
+@pytest.mark.parametrize("space", [12, 14, 24])
+def test_a_jpeg_2000_of_inks_lab_or_chroma_is_refused(tmp_path: Path, space: int) -> None:
+    data, path = bytearray(RED_OVER_BLUE), tmp_path / "p.jp2"
+    path.write_bytes(data)
+    red, blue = np.full((4, 8, 3), (200, 20, 20)), np.full((4, 8, 3), (20, 20, 200))
+    holds(path, np.vstack([red, blue]) / 255)
+    at = data.index(b"colr") + 7
+    data[at : at + 4] = struct.pack(">I", space)
+    path.write_bytes(data)
+    is_refused(path, f"colour space {space}, which is not RGB or grey", 8, 8)
+
+
+# Two frames of 8x8, of codes 60 and 200, and the first of them alone; libjxl has written them.
+TWO_FRAMES = "ff0a41044d0020260804010040004b12c58205522c57fd0f80d94cab09020804050040004b12c58205526c85fa1f0023fa551308"
+ONE_FRAME = "ff0a4140240804010040004b12c58205522c57fd0f80d94cab0902"
+
+
+def test_an_animated_jpeg_xl_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "p.jxl"
+    path.write_bytes(bytes.fromhex(ONE_FRAME) + bytes(128))  # OpenImageIO reads no shorter file
+    holds(path, np.full((8, 8, 3), 60 / 255))
+    boxes = [(b"JXL ", b"\r\n\x87\n"), (b"ftyp", b"jxl \0\0\0\0jxl ")]
+    before = b"".join(struct.pack(">I", 8 + len(content)) + name + content for name, content in boxes)
+    for box in (b"", before + struct.pack(">I4s", 0, b"jxlc")):
+        path.write_bytes(box + bytes.fromhex(TWO_FRAMES) + bytes(128))
+        is_refused(path, "an animation", 8, 8)
+
+
+def test_a_radiance_file_with_corrected_colours_is_refused(write_image: Write) -> None:
+    path = write_image("p.hdr", np.full((HEIGHT, WIDTH, 3), 0.5, np.float32), "float")
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"FORMAT=", b"COLORCORR= 1 1.0 1\nFORMAT="))
+    holds(path, np.full((HEIGHT, WIDTH, 3), 0.5), 0.01)
+    path.write_bytes(data.replace(b"FORMAT=", b"COLORCORR= 1.2 1.0 0.9\nFORMAT="))
+    is_refused(path, "COLORCORR")
+
+
+def test_a_tiff_with_video_codes_is_refused(tmp_path: Path) -> None:
+    for black, white in ((0, 255), (16, 235)):
+        tags = {532: ("I", (black, 1, white, 1) * 3)}
+        for order in "<>":
+            path = tiff(tmp_path / "p.tif", picture(), tags, order)
+            if black:
+                is_refused(path, "black and white at codes 16 and 235")
+            else:
+                holds(path, picture() / 255)

@@ -317,7 +317,10 @@ class Strands:
 
     POINTS = 8
 
-    def __init__(self, shell: Garment, length: float, rng: random.Random, count: int) -> None:
+    def __init__(self, shell: Garment, length: float, rng: random.Random, count: int, loose: float = 0.0) -> None:
+        """Grow `count` strands of about a length in metres. loose: 0 for combed hair; about 1 for hair that stands off
+        the head in locks and is blown to one side.
+        """
         draw = np.random.default_rng(rng.randrange(1 << 30))
         roots, normals = _scattered(shell, draw, count)
         low = roots[:, 2] < np.quantile(roots[:, 2], 0.03)
@@ -327,6 +330,8 @@ class Strands:
         stands = draw.uniform(0.02, 0.4) + 0.2 * draw.random(count) + (draw.random(count) < draw.uniform(0.02, 0.12))
         heading = down + stands[:, None] * normals + draw.normal(0, 0.2, count)[:, None] * side
         heading[low] -= UP
+        if loose:
+            heading += loose * (_of_locks(roots, draw) + draw.random(count)[:, None] * normals)
         heading /= np.maximum(np.linalg.norm(heading, axis=1, keepdims=True), 1e-6)
         long = length * draw.uniform(0.6, 1.5) * draw.uniform(0.5, 1.3, count)
         curl, weight = draw.uniform(0, 0.35) * length, draw.uniform(0.2, 1.2)
@@ -343,6 +348,14 @@ class Strands:
         out = self.points @ head[:, :3].T + head[:, 3]
         out = out - self.lag * speed * np.linspace(0, 1, self.POINTS)[None, :, None] ** 2
         return np.asarray(out.reshape(-1, 3))
+
+
+def _of_locks(roots: Points, draw: np.random.Generator, locks: int = 60) -> Points:
+    """Return a direction (n, 3) for each strand: that of its lock, and of a wind that blows on all of them."""
+    middles = roots[draw.choice(len(roots), locks)]
+    nearest = ((roots[:, None] - middles) ** 2).sum(axis=2).argmin(axis=1)
+    wind = draw.normal(0, 0.4, 3) * (1, 1, 0.5)
+    return np.asarray((draw.normal(0, 0.5, (locks, 3)) + wind)[nearest])
 
 
 def _scattered(shell: Garment, draw: np.random.Generator, count: int) -> tuple[Points, Points]:

@@ -28,7 +28,7 @@ import cv2
 import numpy as np
 from mathutils import Matrix
 from numpy.typing import NDArray
-from person import HAIR, SKIN_VERTICES, Body, Garment, Motion, Points, Strands, read_garment
+from person import HAIR, SKIN_VERTICES, Body, Garment, Motion, Points, Pose, Strands, read_garment
 
 FPS, SHUTTER = 24, 0.5
 FIRST_EYE_VERTEX, EYE_RADIUS = 14_598, 0.0155
@@ -54,6 +54,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs=2, default=(416, 352))
     parser.add_argument("--samples", type=int, default=16)
     parser.add_argument("--testing", action="store_true", help="show what is kept for testing, and nothing else")
+    parser.add_argument("--heads", action="store_true", help="show heads, near, with long and loose hair")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -73,7 +74,8 @@ def add_material(parser: argparse.ArgumentParser) -> None:
 
 def render_clip(args: argparse.Namespace, number: int, colours: Path, alphas: Path) -> None:
     """Render all frames of one clip."""
-    scene = Scene(args, random.Random(f"person {number}{' for testing' * args.testing}"))
+    kind, of = (Head, "head") if args.heads else (Scene, "person")
+    scene = kind(args, random.Random(f"{of} {number}{' for testing' * args.testing}"))
     for frame in range(args.length):
         rgba = scene.rendered(frame)
         write(colours / f"{frame:04d}.png", filled(rgba))
@@ -93,6 +95,9 @@ class Worn:
 
 class Scene:
     """Holds one person before nothing, lit and seen by a camera."""
+
+    ABOVE = 0.12
+    """Metres that are seen above the person."""
 
     def __init__(self, args: argparse.Namespace, rng: random.Random) -> None:
         bpy.ops.wm.read_factory_settings(use_empty=True)
@@ -168,7 +173,11 @@ class Scene:
         """
         material = self._hair_material()
         self.on_head.append(Worn(shell, mesh_object("hair", shell, material)))
-        self.strands = Strands(shell, length, self.rng, strands or int(self.rng.uniform(5000, 11000)))
+        self._grow(Strands(shell, length, self.rng, strands or int(self.rng.uniform(5000, 11000))), material)
+
+    def _grow(self, strands: Strands, material: bpy.types.Material) -> None:
+        """Show strands."""
+        self.strands = strands
         self.curves = bpy.data.hair_curves.new("strands")
         count, points = self.strands.points.shape[:2]
         self.curves.add_curves([points] * count)
@@ -375,13 +384,17 @@ class Scene:
         wide, tall = self.args.size
         moments = [frame / FPS for frame in range(0, self.args.length, 3)]
         seen = np.concatenate([self._placed(seconds)[0][0][:SKIN_VERTICES] for seconds in moments])
-        top = (seen @ over).max() + 0.12
-        height = self.rng.choice([0.5, 0.65, 0.8, 1.0, 1.3, 2.1])
+        top = (seen @ over).max() + self.ABOVE
+        height = self._frame_height()
         part = seen[(seen @ over) > top - height]
         left, far = (part @ right).min() - 0.1, (part @ right).max() + 0.1
         height = max(height, (far - left) * tall / wide)
         middle = right * (left + far) / 2 + over * (top - height / 2) + back * float((part @ back).mean())
         return middle, height * wide / tall
+
+    def _frame_height(self) -> float:
+        """Draw how many metres of the person are seen, from above the head."""
+        return self.rng.choice([0.5, 0.65, 0.8, 1.0, 1.3, 2.1])
 
     def rendered(self, frame: int) -> Pixels:
         """Return straight colours and alpha (H, W, 4), display-referred, top row first."""
@@ -394,6 +407,40 @@ class Scene:
         bgra = cv2.imread(str(path), cv2.IMREAD_UNCHANGED).astype(np.float32) / 65535
         straight = bgra[..., [2, 1, 0]]
         return np.concatenate([straight, bgra[..., 3:]], axis=2)
+
+
+class Head(Scene):
+    """Holds one person whose head is seen from near, with hair that background shows through."""
+
+    HEIGHTS = (0.45, 0.5, 0.55, 0.65)
+    ABOVE = 0.2
+    TRIES = 30
+
+    def _move(self) -> Motion:
+        """Choose a motion that keeps the hands below the head, so that the head fills the picture."""
+        for _ in range(self.TRIES):
+            motion = super()._move()
+            if all(self._hands_are_low(motion(frame / FPS)) for frame in range(self.args.length)):
+                break
+        return motion
+
+    def _hands_are_low(self, pose: Pose) -> bool:
+        vertices = self.body.posed(self.body.bone_transforms(pose))[:SKIN_VERTICES]
+        hands = np.abs(self.body.rest[:SKIN_VERTICES, 0]) > 0.9 * np.abs(self.body.rest[:SKIN_VERTICES, 0]).max()
+        return bool(vertices[hands, 2].max() < vertices[:, 2].max() - 0.35)
+
+    def _hair(self) -> None:
+        rng, folder = self.rng, self.args.makehuman / "hair"
+        kinds = [name for name in sorted(HAIR) if (name in KEPT_FOR_TESTING) == self.args.testing]
+        kind = rng.choice(kinds)
+        shell, material = read_garment(folder / kind / f"{kind}.mhclo", self.body), self._hair_material()
+        if rng.random() < 0.5:  # without the mesh below, one sees between the strands
+            self.on_head.append(Worn(shell, mesh_object("hair", shell, material)))
+        length, loose = HAIR[kind] * rng.uniform(1.2, 3.5), rng.uniform(0.2, 1.2)
+        self._grow(Strands(shell, length, rng, int(rng.uniform(2500, 12000)), loose), material)
+
+    def _frame_height(self) -> float:
+        return self.rng.choice(self.HEIGHTS)
 
 
 # -- small parts ------------------------------------------------------------------------------------------------------

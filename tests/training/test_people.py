@@ -103,3 +103,16 @@ def test_strands_begin_on_their_mesh_and_follow_the_head():
     moving = hair.posed(still, np.array([2.0, 0, 0])).reshape(hair.points.shape)
     assert np.allclose(moving[:, 0], roots + shift)  # roots stay, ends lag
     assert (moving[:, -1, 0] < hair.points[:, -1, 0] + 1).all()
+
+
+def test_loose_strands_begin_where_combed_ones_do_and_stand_off_the_head():
+    corners = np.array([[x, y, z] for x in (-0.1, 0.1) for y in (-0.1, 0.1) for z in (-0.1, 0.1)])
+    faces = [[0, 1, 3, 2], [4, 5, 7, 6], [0, 1, 5, 4], [2, 3, 7, 6], [0, 2, 6, 4], [1, 3, 7, 5]]
+    head = person.Garment(corners, faces, np.zeros((1, 2)), [[0, 0, 0, 0]] * 6)
+    farther = []
+    for seed in range(6):
+        combed, loose = (person.Strands(head, 0.1, random.Random(seed), 300, loose) for loose in (0.0, 1.0))
+        assert np.allclose(loose.points[:, 0], combed.points[:, 0])
+        ends = [np.linalg.norm(hair.points[:, -1, :2], axis=1).mean() for hair in (loose, combed)]
+        farther.append(ends[0] - ends[1])
+    assert np.mean(farther) > 0.02  # of strands of about 10 cm

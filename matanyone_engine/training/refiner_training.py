@@ -37,6 +37,10 @@ OVERSHOOT = 0.1
 """As TrainingStage.overshoot."""
 HOPELESS = 0.08
 """Mean error of the core's alpha in a patch from which nothing is learnt: the core is lost there, not its edge soft."""
+STRANDS, HOPELESS_STRANDS = 0.025, 0.3
+"""Mean step between neighbouring true alphas from which on a patch is full of strands, and what is hopeless there. The
+core makes one soft mass of strands, which is a large error, and just the one that the refiner is for: with HOPELESS
+alone, nine of ten of these patches were left out."""
 HELD_OUT = 20
 """Every 20th clip is kept for testing."""
 
@@ -76,14 +80,21 @@ def read_patches(path: Path) -> RefinerPatches:
             came=f"{path}, which cannot be read as such ({error})",
             action="Delete the file and make the patches again.",
         ) from error
-    error_of = np.abs(found.alpha / np.float32(65535) - found.truth / np.float32(255))[..., _INNER, _INNER]
-    kept = error_of.mean(axis=(1, 2, 3)) < HOPELESS
+    kept = _teaches(found)
     return RefinerPatches(
         found.plate[kept], found.alpha[kept], found.colours[kept], found.truth[kept], float(found.enlarged)
     )
 
 
 _INNER = slice(MARGIN, -MARGIN)
+
+
+def _teaches(patches: RefinerPatches) -> NDArray[np.bool_]:
+    """Return for each patch (N,) whether there is something to learn from it."""
+    truth = patches.truth[..., _INNER, _INNER] / np.float32(255)
+    errors = np.abs(patches.alpha[..., _INNER, _INNER] / np.float32(65535) - truth).mean(axis=(1, 2, 3))
+    steps = np.abs(np.diff(truth, axis=-1)).mean(axis=(1, 2, 3))
+    return np.asarray(errors < np.where(steps > STRANDS, HOPELESS_STRANDS, HOPELESS))
 
 
 def train_refiner(folder: Path, width: int, iterations: int, seed: int = 0) -> Iterator[tuple[RefinerStep, Refiner]]:

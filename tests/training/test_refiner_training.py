@@ -97,3 +97,15 @@ def test_a_damaged_file_and_an_empty_folder_are_named(tmp_path: Path) -> None:
     (tmp_path / "000001.npz").write_bytes(b"PK not a zip")
     with pytest.raises(DatasetError, match="000001"):
         read_patches(tmp_path / "000001.npz")
+
+
+def test_a_soft_mass_for_strands_teaches_and_a_lost_core_does_not(tmp_path: Path) -> None:
+    """Both cores answer a fifth everywhere; strands are there in one of the two patches only."""
+    strands = np.zeros((1, 1, PATCH, PATCH), np.uint8)
+    strands[..., ::16] = strands[..., 1::16] = 255  # two of sixteen columns
+    alpha = np.full((1, 1, PATCH, PATCH), 65535 // 5, np.uint16)
+    plate, colours = np.zeros((1, 3, PATCH, PATCH), np.uint8), np.zeros((1, 6, PATCH, PATCH), np.uint8)
+    write_patches(tmp_path / "000000.npz", RefinerPatches(plate, alpha, colours, strands, 2.0))
+    write_patches(tmp_path / "000001.npz", RefinerPatches(plate, alpha, colours, np.zeros_like(strands), 2.0))
+    assert len(read_patches(tmp_path / "000000.npz").plate) == 1
+    assert len(read_patches(tmp_path / "000001.npz").plate) == 0

@@ -112,6 +112,7 @@ def _draw():
     context = bpy.context
     if not _shows_our_plate(context.space_data, context.scene.matanyone):
         return
+    _shader()  # made when the plate is first seen, since that takes 40 ms of a run otherwise
     file, mode = _wanted(context.scene)
     live = here.live is not None and file == here.live[1]
     picture = here.reader.ask(file, "" if live else selected(context.scene.matanyone)) if file else None

@@ -413,7 +413,8 @@ def painted_mask(image, size):
     name, count = image.name_full, size[0] * size[1] * image.channels
 
     def rows(control: Control):
-        flat = np.zeros(count, dtype=np.float32)
+        # Written to here: the system gives memory when it is first used, which takes longer than the copy itself.
+        flat = np.full(count, 0, dtype=np.float32)
         control.on_main(lambda: _copy_pixels(name, flat))
         return raster.rows_of(flat, size)
 

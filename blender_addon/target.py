@@ -116,8 +116,11 @@ def _is_here(endpoint: str) -> bool:
 
 
 def preload() -> None:
-    """Import all that an engine is talked to with. What cannot be imported is said when it is needed."""
+    """Import all that an engine is talked to with, and that alphas are read with. What cannot be imported is said when
+    it is needed.
+    """
     with suppress(ImportError):
+        import numpy  # noqa: F401 (only its being loaded counts)
         import zmq  # noqa: F401
 
         from .engine.client import client, job, launcher  # noqa: F401

@@ -382,7 +382,7 @@ def test_each_object_shows_its_own_alpha_whatever_the_files_hold(laid_out: tuple
 
 def test_the_asset_of_a_node_group_has_a_picture(laid_out: tuple[Path, Told]) -> None:
     _, told = laid_out
-    picture = cv2.imread(str(ROOT / "blender_addon/asset.png"))[-1, 0, ::-1] / 255
+    picture = cv2.imread(str(ROOT / "blender_addon/asset.bmp"))[-1, 0, ::-1] / 255
     width, height, corner = told["layers dog group"]["preview"]
     assert (width, height) == (128, 128)
     assert corner == pytest.approx([*picture, 1.0], abs=1e-3)

@@ -435,14 +435,14 @@ def clicked():
 def watch_drawing():
     """Return a list that grows with each new picture that the overlay draws: when, and which."""
     overlay, drawn = ours("overlay"), []
-    draw = overlay._draw_picture
+    draw = overlay.draw_picture
 
     def noted(region, picture, mode):
         draw(region, picture, mode)
         if not drawn or drawn[-1][1] is not picture:
             drawn.append((time.perf_counter(), picture))
 
-    overlay._draw_picture = noted
+    overlay.draw_picture = noted
     return drawn
 
 

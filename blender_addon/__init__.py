@@ -11,7 +11,7 @@ compositor.
     session.py      the run at hand: the pump that brings the bridge's events into Blender
     outline.py      what a Mask datablock is drawn of, by which a change is seen
     guide_keys.py   which frame of a guide stands in for a mask                                                no bpy
-    constraint_masks.py   masks that count on every frame: inside, outside, guide
+    constraint_masks.py   masks that count on every frame: inside, outside, guide, area
     raster.py       Mask datablocks -> soft masks; runs in a second Blender
     nodes.py        the compositor of Blender 4 and of Blender 5, behind one set of names
     result.py       alphas on disk -> image datablock and node group
@@ -21,6 +21,7 @@ compositor.
     live.py         masks made again after each click                                                           no bpy
     alphas.py       alphas for the screen, read on a thread of their own                                        no bpy
     overlay.py      the matte over the plate
+    brush.py        strokes of a brush -> the areas that are refined                                            no bpy
     contours.py     outlines of a mask's picture with few points, for splines                                  no bpy
     splines.py      a Mask datablock of a mask's picture
     shape_files.py  shapes that the engine has made of alphas, read and checked                                 no bpy
@@ -29,7 +30,8 @@ compositor.
     flamenco.py     hands a job file to a render farm                                                           no bpy
     chosen.py       the engine that the preferences choose
     reporting.py layouts.py    how operators end; text that fits a panel
-    properties.py preferences.py operators.py setup_operators.py point_operators.py panels.py
+    properties.py preferences.py operators.py setup_operators.py point_operators.py
+    area_operators.py panels.py
 
 Rules of this folder:
 1. bpy is touched on the main thread only; the network thread knows none of it.
@@ -63,6 +65,7 @@ def _modules():
     """Return the modules that register something, in order. They are imported when Blender asks, since tests import
     others without bpy.
     """
-    from . import operators, overlay, panels, point_operators, preferences, properties, setup_operators
+    from . import area_operators, operators, overlay, panels, point_operators, preferences, properties, setup_operators
 
-    return (preferences, properties, overlay, operators, setup_operators, point_operators, panels)
+    buttons = (operators, setup_operators, point_operators, area_operators)
+    return (preferences, properties, overlay, *buttons, panels)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads the masks that an object has on every frame: where it is, where it is not, and a guide. Each is a Mask
-datablock, which the second Blender draws frame by frame as it is to be seen there, or files that the artist names.
+"""Reads the masks that an object has on every frame: where it is, where it is not, a guide, and where its alpha is
+refined. Each is a Mask datablock, which the second Blender draws frame by frame as it is to be seen there, or files
+that the artist names. An area to refine may also be painted, frame by frame.
 """
 
 from __future__ import annotations
@@ -23,11 +24,17 @@ def each_of(shot):
 def pattern_of(each, side, folder, full):
     """Return the files of an object's masks of one side as the job names them; None where it has none.
 
-    folder: plan.masks_folder(). full: makes a path of Blender's an absolute one.
+    folder: plan.masks_folder(). full: makes a path of Blender's an absolute one. Raises WireError.
     """
-    if getattr(each, f"{side}_mask") is not None:
+    has_mask, named = getattr(each, f"{side}_mask") is not None, getattr(each, side)
+    has_strokes = side == "area" and len(each.areas) > 0
+    if has_strokes and (has_mask or named):
+        raise plan.refused(
+            f"expected one refine area of {each.name}, got {'a Mask' if has_mask else 'files'} beside a painted one",
+            "Clear the Mask or the files under Refine Area, or remove the painted frames.",
+        )
+    if has_mask or has_strokes:
         return plan.constraint_files(folder, each.name, side)
-    named = getattr(each, side)
     return full(named) if named else None
 
 
@@ -40,13 +47,29 @@ def named_files(shot, full):
 
 
 def drawn(shot, plate):
-    """Return a plan.Drawn for each Mask datablock that counts on every frame. plate: scene.Plate."""
+    """Return a plan.Drawn for each Mask datablock that counts on every frame, and for each painted area. plate:
+    scene.Plate.
+    """
     first, last = span(plate)
-    return [
+    masks = [
         plan.Drawn(
             each.name, 0, first, mask.name, outline.looks(mask), (side, tuple(outline.ties_along(mask, first, last)))
         )
         for each, side, mask in each_of(shot)
+    ]
+    painted = [(each.name, area) for each in shot.objects for area in each.areas]
+    return masks + [
+        plan.Drawn(name, area.frame, plate.time.scene_frame(area.frame), rest=("area", area.strokes))
+        for name, area in painted
+    ]
+
+
+def painted(shot, folder):
+    """Return for each object with painted areas their pattern, and the strokes by frame. folder: masks_folder()."""
+    return [
+        (plan.constraint_files(folder, each.name, "area"), {area.frame: area.strokes for area in each.areas})
+        for each in shot.objects
+        if each.areas
     ]
 
 

@@ -24,7 +24,10 @@ MODES = (
     ("CHECKER", "Checker", "Show the plate over a checkerboard, as the alpha keeps it", "TEXTURE", 5),
 )
 _NUMBERS = {name: number for name, *_, number in MODES}
-_VEILS = {"RED": (1.0, 0.1, 0.1), "GREEN": (0.1, 1.0, 0.2), "OUTLINE": (1.0, 0.85, 0.1)}
+AREA = "AREA"
+"""The mode in which a painted area is shown; no choice of the panel."""
+_NUMBERS[AREA] = _NUMBERS["GREEN"]
+_VEILS = {"RED": (1.0, 0.1, 0.1), "GREEN": (0.1, 1.0, 0.2), "OUTLINE": (1.0, 0.85, 0.1), AREA: (0.1, 0.6, 1.0)}
 _TEXTURES = 3
 """How many pictures the graphics card keeps."""
 _POLL_S = 0.02
@@ -118,10 +121,11 @@ def _draw():
     picture = here.reader.ask(file, "" if live else selected(context.scene.matanyone)) if file else None
     _keep_looking()
     if picture is not None:
-        _draw_picture(context.region, picture, mode)
+        draw_picture(context.region, picture, mode)
 
 
-def _draw_picture(region, picture, mode):
+def draw_picture(region, picture, mode):
+    """Draw an alpha over the picture of an editor's region. picture: alphas.Picture. mode: of MODES, or AREA."""
     (left, bottom), (right, top) = (region.view2d.view_to_region(*spot, clip=False) for spot in ((0, 0), (1, 1)))
     shader = _shader()
     corners = [(left, bottom), (right, bottom), (right, top), (left, top)]

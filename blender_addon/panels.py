@@ -182,12 +182,42 @@ class _Constraints(_Panel):
             return
         each = shot.objects[shot.object_index]
         for side in ("guide", "inside", "outside"):
-            column = layout.column(align=True)
-            column.prop(each, f"{side}_mask")
-            if getattr(each, f"{side}_mask") is None:
-                column.prop(each, side, text="or Files")
+            column = _draw_side(layout, each, side)
             if side == "guide" and (each.guide_mask or each.guide):
                 column.prop(each, "guide_band")
+
+
+def _draw_side(layout, each, side):
+    """Draw the Mask of one side, or where there is none its files; return their column. side: of plan.CONSTRAINTS."""
+    column = layout.column(align=True)
+    column.prop(each, f"{side}_mask")
+    if getattr(each, f"{side}_mask") is None:
+        column.prop(each, side, text="or Files")
+    return column
+
+
+class _Area(_Panel):
+    """Shows where the alpha of the selected object is refined: painted frames, a Mask, or files."""
+
+    bl_label = "Refine Area"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context):
+        layout, shot = self.layout, context.scene.matanyone
+        if not 0 <= shot.object_index < len(shot.objects):
+            return
+        each = shot.objects[shot.object_index]
+        if context.space_data.type != "NODE_EDITOR":
+            layout.operator("matanyone.area_paint", icon="BRUSH_DATA")
+        for index, area in enumerate(each.areas):
+            row = layout.row(align=True)
+            row.label(text=f"Painted on {area.frame}", icon="BRUSH_DATA")
+            row.operator("matanyone.key_jump", icon="TRACKING_FORWARDS_SINGLE", text="").frame = area.frame
+            row.operator("matanyone.area_remove", icon="X", text="").index = index
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        if not each.areas or each.area_mask or each.area:
+            _draw_side(layout, each, "area")
 
 
 class MATANYONE_MT_models(bpy.types.Menu):
@@ -290,6 +320,7 @@ CLASSES = (
     *_in_editors("main", _Main),
     *_in_editors("masks", _Masks, "main"),
     *_in_editors("constraints", _Constraints, "main"),
+    *_in_editors("area", _Area, "main"),
     *_in_editors("settings", _Settings, "main"),
 )
 

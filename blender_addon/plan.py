@@ -85,8 +85,8 @@ _TAKEN_LAYERS = frozenset(
 )
 """Names that compositors mean something else by, so that the engine or Blender would not let an object have them."""
 
-CONSTRAINTS = ("inside", "outside", "guide")
-"""The masks of an object that count on every frame, as the engine calls them: docs/guides.md."""
+CONSTRAINTS = ("inside", "outside", "guide", "area")
+"""The masks of an object that count on every frame, as their files are called: docs/guides.md, docs/refine_area.md."""
 
 DOUBTFUL = 0.5
 """Alphas that are trusted less are pointed out, as the command line does (docs/confidence.md)."""
@@ -334,6 +334,8 @@ class ObjectState:
     """Rough masks of the object, a pattern with ####."""
     guide_band: int | None = None
     """Pixels by which the guide's edge may be wrong; None is what suits the plate."""
+    area: str | None = None
+    """Masks of where the alpha is solved along the plate, a pattern with ####."""
 
 
 @dataclass(frozen=True)
@@ -405,6 +407,12 @@ def _check_objects(state: ShotState) -> None:
     without = [name for name in names if name not in {*(key.object for key in state.keys), *unmasked(state)}]
     if without:
         raise refused(f"expected a mask of {without[0]}, got none", "Add one, or remove the object.")
+    unwritten = [each.name for each in state.objects if each.distractor and each.area]
+    if unwritten:
+        raise refused(
+            f"expected a refine area of an object that gets a matte, got one of the distractor {unwritten[0]}",
+            "Remove the area, or switch Distractor off.",
+        )
     if state.foreground and state.files in HOLDS_ALL:
         raise refused(
             f"expected One Each under Settings > Files with Own Color, got {LAYOUTS[state.files][0]}",
@@ -503,6 +511,7 @@ def _object_options(each: ObjectState) -> say.ObjectOptions:
         outside=each.outside,
         guide=each.guide,
         guide_band=each.guide_band,
+        refine_area=each.area,
     )
 
 
@@ -750,9 +759,11 @@ def digest_of_settings(state: ShotState) -> str:
         del settings["files"]
     # Version 0.1.0 knew no automatic exposure. Its mattes count as made with it: on ordinary plates they were.
     settings["exposure"] = {None: 0.0, 0.0: "as it is"}.get(state.exposure, state.exposure)
-    for each in settings["objects"]:  # of an object without a guide the digest is what it was before there were any
+    for each in settings["objects"]:  # without a guide or an area the digest is what it was before there were any
         if each["guide"] is None:
             del each["guide"], each["guide_band"]
+        if each["area"] is None:
+            del each["area"]
     return digest(settings)
 
 

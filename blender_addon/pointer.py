@@ -18,30 +18,31 @@ def take(operator, event):
     """Put a mouse event into operator.pointing; whether it was for us."""
     here = (event.mouse_x - operator.region.x, event.mouse_y - operator.region.y)
     if event.type == "LEFTMOUSE" and event.value == "PRESS":
-        operator.pressed = here if _inside(operator.region, here) else None
+        operator.pressed = here if inside(operator.region, here) else None
         operator.before = operator.pointing
         return operator.pressed is not None
     if operator.pressed is None:
         return False
     dragged = max(abs(here[0] - operator.pressed[0]), abs(here[1] - operator.pressed[1])) > _DRAG
     if dragged:
-        corners = (_spot(operator.region, operator.pressed), _spot(operator.region, here))
+        corners = (spot(operator.region, operator.pressed), spot(operator.region, here))
         operator.pointing = replace(operator.pointing, corners=corners)
     if event.type == "LEFTMOUSE" and event.value == "RELEASE":
         if not dragged:
             name = "other" if event.ctrl else "subject"
-            points = (*getattr(operator.pointing, name), _spot(operator.region, here))
+            points = (*getattr(operator.pointing, name), spot(operator.region, here))
             operator.pointing = replace(operator.pointing, **{name: points})
         operator.history.append(operator.before)
         operator.pressed = None
     return True
 
 
-def _inside(region, here):
+def inside(region, here):
+    """Return whether a position, in pixels of the region, lies in it."""
     return 0 <= here[0] < region.width and 0 <= here[1] < region.height
 
 
-def _spot(region, here):
+def spot(region, here):
     """Return a position in the region as 0..1 across the picture, from the bottom left."""
     return tuple(region.view2d.region_to_view(*here))
 

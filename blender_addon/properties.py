@@ -74,6 +74,13 @@ class MatAnyoneKey(bpy.types.PropertyGroup):
     looks: StringProperty(options={"HIDDEN"}, description="Digest of the mask when it was added")
 
 
+class MatAnyoneArea(bpy.types.PropertyGroup):
+    """Holds an area that was painted over one plate frame."""
+
+    frame: IntProperty(name="Frame", description="Plate frame that the area was painted on")
+    strokes: StringProperty(options={"HIDDEN"}, description="The strokes, as brush.py reads them")
+
+
 class MatAnyoneObject(bpy.types.PropertyGroup):
     """Holds somebody or something that is followed."""
 
@@ -134,6 +141,19 @@ class MatAnyoneObject(bpy.types.PropertyGroup):
         subtype="PIXEL",
         description="Pixels by which the guide's edge may be wrong. 0 is a sixteenth of the plate's shorter side",
     )
+    area_mask: PointerProperty(
+        type=bpy.types.Mask,
+        name="Area",
+        description="Mask of where the alpha is solved again along the plate's own detail, such as hair. It counts on "
+        "every frame, as it is shown there; where it shows nothing, nothing is solved",
+    )
+    area: StringProperty(
+        name="Area",
+        subtype="FILE_PATH",
+        options=beside_the_blend(),
+        description="Mask files of where the alpha is solved again: a name with ####. Frames may be missing",
+    )
+    areas: CollectionProperty(type=MatAnyoneArea)
     keys: CollectionProperty(type=MatAnyoneKey)
     key_index: IntProperty()
     group: PointerProperty(type=bpy.types.NodeTree, description="Node group that shows its alphas")
@@ -279,7 +299,7 @@ class MatAnyoneShot(bpy.types.PropertyGroup):
     made: StringProperty()
 
 
-CLASSES = (MatAnyoneKey, MatAnyoneObject, MatAnyoneShot)
+CLASSES = (MatAnyoneKey, MatAnyoneArea, MatAnyoneObject, MatAnyoneShot)
 
 
 def register():

@@ -136,7 +136,7 @@ def draw_on_frames(mask, order, moves, size, scratch):
     for frame, file in order["files"]:
         facts = (moving.get(str(frame), still), outline.ties(mask, frame), size, order["factor"])
         wanted[Path(file).name] = plan.digest(facts)
-    note = Path(order["pattern"].partition("#")[0].rstrip(".") + ".drawn")
+    note = drawn_note(order["pattern"])
     there = {name: looks for name, looks in _noted(note).items() if _stands(note.parent / name, looks, wanted)}
     _remove_others(order["pattern"], {file for _, file in order["files"]})
     _write_note(note, there)  # nothing is said of a file that is drawn just now
@@ -151,6 +151,11 @@ def draw_on_frames(mask, order, moves, size, scratch):
             drawn[looks] = name
         print(f"masked {file}", flush=True)
     _write_note(note, wanted)
+
+
+def drawn_note(pattern):
+    """Return the note beside files of this pattern, which says what each of them shows."""
+    return Path(pattern.partition("#")[0].rstrip(".") + ".drawn")
 
 
 def _noted(note):

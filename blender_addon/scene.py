@@ -15,7 +15,7 @@ from pathlib import Path
 
 import bpy
 
-from . import constraint_masks, exr, guide_keys, ondisk, outline, plan, raster
+from . import brush, constraint_masks, exr, guide_keys, ondisk, outline, plan, raster
 from .bridge import Control, Order
 from .engine.wire.errors import Code, WireError
 from .engine.wire.jobfile import JobFile, write_job_file
@@ -244,7 +244,7 @@ def preparation(shot, state, plate):
     painted = [(painted_mask(image, size), key.file) for image, key in images if _is_painted(image)]
     on_disk = [(image, key) for image, key in images if not _is_painted(image)]
     folder = plan.masks_folder(state.out, state.name)
-    held = constraint_masks.orders(shot, size, folder)
+    held, areas = constraint_masks.orders(shot, size, folder), constraint_masks.painted(shot, folder)
     orders = _raster_orders(masks, plate, size, on_disk, held=held) if masks or on_disk or held else None
 
     def prepare(control: Control):
@@ -253,6 +253,8 @@ def preparation(shot, state, plate):
         for rows, file in painted:
             control.check()
             exr.write_mask(Path(file), size, rows(control))
+        for pattern, strokes in areas:
+            brush.write_areas(pattern, strokes, size, control.check)
         if orders is None:
             return {}
         count = len(masks) + len(on_disk)

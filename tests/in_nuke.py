@@ -236,14 +236,15 @@ def full_range_equals_the_command_line(shot: Shot) -> None:
     expect_by_hand(shot, node, [])
 
 
-def expect_by_hand(shot: Shot, node: Any, more: List[str]) -> None:
-    """The node's mattes are what the command line writes with the same masks."""
+def expect_by_hand(shot: Shot, node: Any, more: List[str], masked: bool = True) -> None:
+    """The node's mattes are what the command line writes with the same masks. masked: whether there is a mask."""
     mine = shot.mattes(node)
     expect(sorted(mine), shot.names(*shot.all_frames()))
     folder = os.path.dirname(node["matte"].getEvaluatedValue())
     mask = "%s/alpha_export/mask_subject.%04d.exr@%d" % (folder, shot.first, shot.first)
     out = os.path.join(shot.folder, "by_hand", "alpha.####.exr")
-    command = engine_python() + ["-m", "matanyone_engine", "matte", shot.args.plate, "--mask", mask, "--out", out]
+    command = engine_python() + ["-m", "matanyone_engine", "matte", shot.args.plate, "--out", out]
+    command += ["--mask", mask] if masked else []
     command += ["--warm-up", "1", "--colorspace", "linear", "--accept-doubt", "--endpoint"]
     command += ([shot.args.connection] if shot.args.connection else []) + more
     subprocess.check_call(command, stderr=subprocess.DEVNULL)
@@ -451,6 +452,30 @@ def guide_inside_outside_and_edges(shot: Shot) -> None:
     plain = shot.node(shot.plate(), shot.mask(), colorspace="linear")
     expect(shot.matte(plain, only=(shot.first, shot.first + 1)), 0)
     expect([name for name, data in shot.mattes(plain).items() if data == files[name]], [])
+
+
+@check
+def a_guide_in_place_of_a_mask(shot: Shot) -> None:
+    """Without a mask, the best frame of the guide is the key frame, as on the command line, byte for byte."""
+    shot.save()
+    node = shot.node(shot.plate(), None, colorspace="linear", keys_from="mask animation")
+    node.setInput(5, shot.mask())
+    expect(shot.matte(node), 0)
+    guide = os.path.dirname(node["matte"].getEvaluatedValue()) + "/alpha_export/guide_subject.%04d.exr"
+    expect_by_hand(shot, node, ["--guide", guide], masked=False)
+
+
+@check
+def a_refined_area(shot: Shot) -> None:
+    """The alpha is solved along the plate where the input 'area' shows something, and nowhere else."""
+    shot.save()
+    plain, refined = (shot.node(shot.plate(), shot.mask(), colorspace="linear") for _ in range(2))
+    refined.setInput(6, shot.mask())
+    frames = (shot.first, shot.first + 1)
+    for node in (plain, refined):
+        expect(shot.matte(node, only=frames), 0)
+    said = [[b"matanyone:refine_area" in data for data in shot.mattes(node).values()] for node in (plain, refined)]
+    expect(said, [[False, False], [True, True]])
 
 
 @check

@@ -12,6 +12,7 @@ from typing import List
 
 from . import export, plan
 from .frames import with_view
+from .guide_keys import with_keys_of_guides
 from .jobs import job_of
 
 
@@ -21,6 +22,7 @@ def save_job_files(identity: str, planned: plan.Plan, written_by: str) -> List[s
     views = tuple(view or planned.scene.view for view in planned.views)
     for chunk in planned.chunks:
         export.render_all(identity, chunk.exports, views)
+    planned = with_keys_of_guides(planned)
     paths = []
     for view in planned.views:
         job = dataclasses.replace(job_of(planned, planned.chunks[-1], view), nonce="")

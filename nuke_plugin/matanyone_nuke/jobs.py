@@ -33,7 +33,7 @@ from .plan import (
     prompted_object,
 )
 
-_BESIDE_MASKS = ("inside", "outside", "guide")
+_BESIDE_MASKS = ("inside", "outside", "guide", "area")
 """Inputs that say something of an object beside its masks."""
 
 
@@ -67,9 +67,9 @@ def _object(name: str, settings: Settings, exports: Tuple[Export, ...]) -> Tuple
     if not files and not distractor:
         return ()
     band = settings.guide_band if settings.guide_band >= 0 and "guide" in files else None
-    inside, outside, guide = (files.get(what) for what in _BESIDE_MASKS)
+    inside, outside, guide, area = (files.get(what) for what in _BESIDE_MASKS)
     said = say.ObjectOptions(
-        name, distractor=distractor, inside=inside, outside=outside, guide=guide, guide_band=band
+        name, distractor=distractor, inside=inside, outside=outside, guide=guide, guide_band=band, refine_area=area
     )  # fmt: skip
     return (said,)
 

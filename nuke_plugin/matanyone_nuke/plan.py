@@ -138,6 +138,7 @@ class Scene:
     outside_layers: Optional[Tuple[str, ...]] = None
     corrections_layers: Optional[Tuple[str, ...]] = None
     guide_layers: Optional[Tuple[str, ...]] = None
+    area_layers: Optional[Tuple[str, ...]] = None
     first_masks: Tuple[Tuple[str, Tuple[int, ...]], ...] = ()
     """Object, frames that have a first mask on disk."""
 
@@ -147,7 +148,7 @@ class Export:
     """Names frames of one input that are to be rendered into files."""
 
     what: str
-    """Which input: 'plate', 'mask', 'inside', 'outside', 'corrections' or 'guide'."""
+    """Which input: 'plate', 'mask', 'inside', 'outside', 'corrections', 'guide' or 'area'."""
     channel: str
     """'rgb', or the one channel that becomes the file's alpha."""
     file: str
@@ -190,6 +191,10 @@ class Plan:
     plate: str
     colorspace: str
     chunks: Tuple[Chunk, ...]
+    unmasked: Tuple[str, ...] = ()
+    """Objects whose mask is a frame of their guide, which guide_keys.py chooses once the guide is rendered."""
+    whole: Tuple[int, ...] = ()
+    """The frames of a full run, also where fewer are wanted: among them such a frame is chosen."""
 
     @property
     def objects(self) -> Tuple[str, ...]:
@@ -216,21 +221,31 @@ def plan_run(settings: Settings, scene: Scene, only: Optional[Tuple[int, ...]] =
     frames = only or whole
     views = chosen_views(settings, scene)
     _check_objects(settings, scene)
-    masks, inputs = _masks(settings, scene, views)
+    masks, inputs, of_guides = _masks(settings, scene, views)
     keys = tuple(frame for mask in masks for frame in mask.frames)
-    span = tuple(range(min(frames + keys), max(frames + keys) + 1))
+    keys += tuple(frame for named in of_guides.values() for frame in named)
+    unmasked = tuple(name for name, named in of_guides.items() if not named)
+    reach = frames + keys + (whole if unmasked else ())
+    span = tuple(range(min(reach), max(reach) + 1))
     plate = plate_on_disk(settings, scene, span, views)
-    exports = inputs + _constraint_masks(settings, scene, span, views) + _guides(settings, scene, span, whole, views)
+    guides = _guides(settings, scene, span, whole, views)
+    masks += tuple(
+        Mask(each.object, each.file, of_guides[each.object]) for each in guides if of_guides.get(each.object)
+    )
+    exports = inputs + _constraint_masks(settings, scene, span, views) + guides
+    exports += _areas(settings, scene, _around(span, 1, whole), views)
     if plate is not None:
         chunks: Tuple[Chunk, ...] = (Chunk(exports, frames),)
-    elif settings.edge_deflicker:
-        # An edge is compared with the next frame's, so a chunk that ends before that frame would end otherwise.
+    elif settings.edge_deflicker or scene.area_layers is not None or unmasked:
+        # An edge is compared with the next frame's, and an area with that of the frame before; a key that a guide makes
+        # may be any frame. A chunk that ends before these would end otherwise.
         rendered = _around(span, 1, whole)
         chunks = (Chunk((export_of("plate", "rgb", "", rendered, scene, views),) + exports, frames),)
     else:
         chunks = _chunks(export_of("plate", "rgb", "", span, scene, views), exports, frames, keys)
     file = plate.file if plate is not None else chunks[0].exports[0].file
-    return Plan(settings, scene, frames, masks, views, file, plate_space(settings, scene, plate), chunks)
+    space = plate_space(settings, scene, plate)
+    return Plan(settings, scene, frames, masks, views, file, space, chunks, unmasked, whole)
 
 
 def check_matte(scene: Scene) -> None:
@@ -321,8 +336,9 @@ def _check_objects(settings: Settings, scene: Scene) -> None:
 
 def _masks(
     settings: Settings, scene: Scene, views: Tuple[Optional[str], ...]
-) -> Tuple[Tuple[Mask, ...], Tuple[Export, ...]]:
-    """Return every object's masks, and what has to be rendered for them.
+) -> Tuple[Tuple[Mask, ...], Tuple[Export, ...], Dict[str, Tuple[int, ...]]]:
+    """Return every object's masks, what has to be rendered for them, and objects whose mask is a frame of their guide,
+    with these frames as far as the artist names them.
 
     On a frame that has several, a correction goes before a first mask, and that before the mask input.
     """
@@ -331,6 +347,7 @@ def _masks(
     keys = _input_keys(settings, scene, bool(corrected or any(first_masks.values())))
     masks: List[Mask] = []
     exports: List[Export] = []
+    of_guides: Dict[str, Tuple[int, ...]] = {}
 
     def rendered(what: str, name: str, frames: Tuple[int, ...]) -> None:
         if frames:
@@ -346,8 +363,26 @@ def _masks(
         if _on_the_input(settings, scene, name):
             rendered("mask", name, tuple(frame for frame in keys if frame not in mended + drawn))
         if not any(mask.object == name for mask in masks):
-            raise PlanError("a mask of %s" % name, "none", "Connect one to 'mask', or make a first mask under Masks.")
-    return tuple(masks), tuple(exports)
+            if name not in _with_layer(settings, scene.guide_layers):
+                raise PlanError(
+                    "a mask of %s" % name, "none", "Connect one to 'mask', or make a first mask under Masks."
+                )
+            of_guides[name] = _named_keys(settings, scene)
+    return tuple(masks), tuple(exports), of_guides
+
+
+def _named_keys(settings: Settings, scene: Scene) -> Tuple[int, ...]:
+    """Return the key frames that the artist names; nothing where the mask input's animation would tell them."""
+    if settings.keys_from == "current frame":
+        return (scene.frame,)
+    return parse_frames(settings.keys) if settings.keys_from == "list" else ()
+
+
+def _with_layer(settings: Settings, layers: Optional[Tuple[str, ...]]) -> Tuple[str, ...]:
+    """Return the objects that an input shows. layers: of that input; None where nothing is connected."""
+    if layers is None:
+        return ()
+    return tuple(name for name in object_names(settings) if not settings.objects or name in layers)
 
 
 def _on_the_input(settings: Settings, scene: Scene, name: str) -> bool:
@@ -361,10 +396,8 @@ def _input_keys(settings: Settings, scene: Scene, others: bool) -> Tuple[int, ..
     """Return the frames on which the mask input is used. others: whether there are masks from elsewhere."""
     if scene.mask_layers is None:
         return ()
-    if settings.keys_from == "current frame":
-        return (scene.frame,)
-    if settings.keys_from == "list":
-        return parse_frames(settings.keys)
+    if settings.keys_from != "mask animation":
+        return _named_keys(settings, scene)
     if not scene.mask_keys and not others:
         raise PlanError(
             "a mask with animation keys, for 'key frames: mask animation'",
@@ -473,9 +506,8 @@ def _constraint_masks(
     """Return inside and outside masks of the objects, on every frame that the engine runs."""
     found = []
     for what, layers in (("inside", scene.inside_layers), ("outside", scene.outside_layers)):
-        for name in object_names(settings):
-            if layers is not None and (not settings.objects or name in layers):
-                found.append(export_of(what, _channel(settings, name), name, span, scene, views))
+        for name in _with_layer(settings, layers):
+            found.append(export_of(what, _channel(settings, name), name, span, scene, views))
     return tuple(found)
 
 
@@ -483,11 +515,16 @@ def _guides(
     settings: Settings, scene: Scene, span: Tuple[int, ...], whole: Tuple[int, ...], views: Tuple[Optional[str], ...]
 ) -> Tuple[Export, ...]:
     """Return the guides of the objects, so far around the frames of the run as they have a say in them."""
-    if scene.guide_layers is None:
-        return ()
-    frames = _around(span, GUIDE_LOOKS_AROUND, whole)
-    guided = [name for name in object_names(settings) if not settings.objects or name in scene.guide_layers]
+    frames, guided = _around(span, GUIDE_LOOKS_AROUND, whole), _with_layer(settings, scene.guide_layers)
     return tuple(export_of("guide", _channel(settings, name), name, frames, scene, views) for name in guided)
+
+
+def _areas(
+    settings: Settings, scene: Scene, frames: Tuple[int, ...], views: Tuple[Optional[str], ...]
+) -> Tuple[Export, ...]:
+    """Return the areas in which alphas are solved along the plate; a frame on which one is black is left alone."""
+    named = _with_layer(settings, scene.area_layers)
+    return tuple(export_of("area", _channel(settings, name), name, frames, scene, views) for name in named)
 
 
 def _around(span: Tuple[int, ...], reach: int, whole: Tuple[int, ...]) -> Tuple[int, ...]:

@@ -14,6 +14,8 @@ from typing import Any, Callable, List, Optional, Set, Tuple
 
 from .bridge import EXIT_CODES, REFUSED, Link, LinkError
 from .engine.wire import messages as say
+from .frames import PlanError
+from .guide_keys import with_keys_of_guides
 from .jobs import MaskPlan, job_of
 from .plan import Chunk, Export, Plan
 
@@ -99,6 +101,9 @@ class Run:
                 return self._chunks(link)
         except LinkError as error:
             return self._outcome("failed", error.code, error.message, error.action)
+        except PlanError as error:  # only a guide that was rendered tells that it makes no key
+            text = "expected %s; got %s" % (error.expected, error.came)
+            return self._outcome("failed", "bad-input", text, error.action)
         except Cancelled:
             return self._outcome("cancelled")
 
@@ -108,6 +113,9 @@ class Run:
         for number, chunk in enumerate(chunks):
             exported.wait()
             self._check_cancel()
+            if self.plan.unmasked:
+                self._stage.note("looking for the guide's best frame")
+                self.plan = with_keys_of_guides(self.plan, self._check_cancel)
             if number + 1 < len(chunks):
                 exported = self._stage.export(chunks[number + 1].exports, views)
             last = number + 1 == len(chunks)

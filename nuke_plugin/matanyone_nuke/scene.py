@@ -48,6 +48,7 @@ def look_around(node: Any) -> plan.Scene:
         outside_layers=_layers(sources["outside"]),
         corrections_layers=_layers(sources["corrections"]),
         guide_layers=_layers(sources["guide"]),
+        area_layers=_layers(sources["area"]),
         first_masks=first_masks(matte),
     )
 

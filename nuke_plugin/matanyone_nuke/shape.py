@@ -5,7 +5,7 @@
     MatteRead (mattes on disk)  --+                     |
     MaskRead (first masks)      --+- Shown (a Switch) - MatteCopy - Output
     plate - WritePlate (off)
-    mask, inside, outside, corrections, guide - Pick... (one channel as alpha) - Write... (off)
+    mask, inside, outside, corrections, guide, area - Pick... (one channel as alpha) - Write... (off)
 
 Rules of this file:
 1. It imports no nuke: the shipped gizmo and the built node come from the same values, and a test compares them.
@@ -22,7 +22,7 @@ from typing import Dict, Tuple
 CLASS = "MatAnyone"
 """The gizmo's class and the nodes' name."""
 MATTE_READ, MASK_READ, SHOWN, MATTE_COPY = "MatteRead", "MaskRead", "Shown", "MatteCopy"
-INPUTS = ("plate", "mask", "inside", "outside", "corrections", "guide")
+INPUTS = ("plate", "mask", "inside", "outside", "corrections", "guide", "area")
 WRITES: Dict[str, str] = {name: "Write" + name.capitalize() for name in INPUTS}
 PICKS: Dict[str, str] = {name: "Pick" + name.capitalize() for name in INPUTS[1:]}
 MATTE_DEFAULT = "[file dirname [value root.name]]/matanyone/%s/alpha.####.exr"

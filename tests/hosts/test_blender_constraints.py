@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import OpenImageIO as oiio
 import pytest
 from blender_extension import BLENDERS
 from blender_host import KEY, MASK, MATTE, SMALL, Host, Order, Told, circle, plain, set_up, told_of
@@ -21,10 +22,26 @@ COUNT, LAST = 6, 1006
 FAR = (WIDTH - 6.0, 6.0)
 """A corner that the subject never reaches."""
 STALE: Order = ("stale", {})
+STROKES = json.dumps(
+    [
+        {"points": [[0.4, 0.5], [0.6, 0.5]], "radius": 0.2, "erase": False},
+        {"points": [[0.6, 0.5]], "radius": 0.1, "erase": True},
+    ]
+)
 
 
 def drawn(name: str, centre: tuple[float, float], radius: float) -> Order:
     return ("mask", {"points": circle(centre, radius), "size": SMALL, "name": name})
+
+
+def copied(root: Path, frame: int, name: str) -> Order:
+    return ("copy", {"file": str(root / f"mattes/plate.{frame}.exr"), "to": str(root / f"{name}.{frame}.exr")})
+
+
+def area_of(file: Path) -> str | None:
+    """Return which area the header of an alpha names."""
+    said = oiio.ImageBuf(str(file)).spec().getattribute("matanyone:refine_area")
+    return None if said is None else str(said).split(";")[0]
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +78,17 @@ def steered(host_of_module: Host, tmp_path_factory: pytest.TempPathFactory) -> t
                 ("file at rest", STALE),
                 *plain(("copy", {"file": str(root / "mattes/plate.1001.exr"), "to": str(root / "never.exr")})),
                 ("file changed", STALE),
+                *plain(("at", {"frame": 1003}), ("run", {"operator": "matanyone.area_paint", "strokes": STROKES})),
+                ("painted", STALE),
+                ("refined", MATTE),
+                ("refined, at rest", STALE),
+                *plain(*(copied(root, frame, "painted") for frame in (1002, 1003))),
+                *plain(("constraints", {"area_mask": "core"})),
+                ("two areas", MATTE),
+                *plain(("run", {"operator": "matanyone.area_remove", "index": 0})),
+                ("area of a mask", MATTE),
+                *plain(*(copied(root, frame, "masked") for frame in (1002, 1003))),
+                *plain(("constraints", {"area_mask": ""})),
                 *plain(("clear_keys", {}), ("constraints", {"outside": str(root / "nowhere.exr")})),
                 ("without a mask", ("press_and_look", {})),
                 ("without a mask, at rest", STALE),
@@ -106,6 +134,20 @@ def test_alphas_keep_to_the_masks(steered: tuple[Path, Told]) -> None:
     assert alpha[int(FAR[1]), int(FAR[0])] == 1  # where the mask inside says so
     header = (root / "mattes/plate.matanyone.json").read_text()
     assert "subject=subject.guide.####.exr band 3" in header
+
+
+def test_an_area_that_is_painted_is_refined(steered: tuple[Path, Told]) -> None:
+    """On its own frame, and it makes the matte out of date. A Mask counts on every frame; both together are refused."""
+    root, told = steered
+    assert (told["painted"]["stale"], told["refined, at rest"]["stale"]) == (["the settings", "a mask"], [])
+    assert told["refined"]["outcome"] == told["area of a mask"]["outcome"] == "finished"
+    for name, first in (("painted", None), ("masked", "subject=subject.area.1002.exr")):
+        assert area_of(root / f"{name}.1002.exr") == first
+        assert area_of(root / f"{name}.1003.exr") == "subject=subject.area.1003.exr"
+    assert "got a Mask beside a painted one" in told["two areas"]["error"]
+    area = read_image(root / "mattes/masks/plate/subject.area.1003.exr")[..., 0]
+    assert area[int(FAR[1]), int(FAR[0])] > 0.9, "the Mask, and nothing of what was painted before"
+    assert area[HEIGHT // 2, WIDTH // 2] == 0
 
 
 def test_a_guide_without_a_mask_makes_the_key_that_the_engine_would_make(steered: tuple[Path, Told]) -> None:

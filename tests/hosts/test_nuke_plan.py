@@ -29,7 +29,7 @@ def addon(tmp_path_factory: pytest.TempPathFactory) -> Any:
         del sys.modules[name]
     sys.path.insert(0, str(folder))
     try:
-        for name in ("exr", "jobs", "record", "progress", "script", "bridge"):
+        for name in ("exr", "guide_keys", "jobs", "record", "progress", "script", "bridge"):
             importlib.import_module("matanyone_nuke." + name)
         return importlib.import_module("matanyone_nuke.plan")
     finally:
@@ -261,6 +261,66 @@ def test_each_object_has_the_guide_of_its_layer(addon: Any, scene: Any) -> None:
     assert [(each.name, each.guide) for each in job_of(addon, planned, 0).objects] == [
         ("hero", "/shot/matanyone/abc/alpha_export/guide_hero.%04d.exr")
     ]
+
+
+def test_an_object_with_a_guide_needs_no_mask(addon: Any, scene: Any) -> None:
+    """Its key is a frame of the guide: one that the artist names, else one that is chosen once the guide is rendered.
+    Until then nothing can be asked of the engine, so a plate that has to be rendered is rendered whole.
+    """
+    guided = dataclasses.replace(scene, mask_layers=None, mask_keys=(), guide_layers=("rgba",), plate=None)
+    named = addon.plan_run(addon.Settings(keys_from="list", keys="1040"), guided, (1043,))
+    assert [(mask.object, mask.file, mask.frames) for mask in named.masks] == [
+        ("subject", "/shot/matanyone/abc/alpha_export/guide_subject.%04d.exr", (1040,))
+    ]
+    assert named.unmasked == ()
+    chosen = addon.plan_run(addon.Settings(), guided, (1043,))
+    assert (chosen.masks, chosen.unmasked) == ((), ("subject",))
+    (chunk,) = chosen.chunks
+    for export in chunk.exports:
+        assert (export.frames[0], export.frames[-1]) == (1001, 1100), export.what
+    with pytest.raises(addon.PlanError, match="a mask of subject"):
+        addon.plan_run(addon.Settings(), dataclasses.replace(guided, guide_layers=None))
+
+
+def test_the_frame_of_a_guide_is_the_one_that_the_engine_chooses(addon: Any, scene: Any, tmp_path: Path) -> None:
+    """A disc that grows as it slows down, then is elsewhere for three frames, where it is largest; half floats, and a
+    data window that is smaller than the picture.
+    """
+    from matanyone_engine.jobs.guide_keys import with_keys_of_guides
+
+    y, x = np.mgrid[:90, :320] + 0.5
+    for number in range(16):
+        away = 9 <= number < 12
+        centre, radius = (270.0 if away else 60 + 0.5 * (10 - number) ** 2), (40 if away else 20 + number % 7)
+        disc = np.clip(radius - np.hypot(x - centre, y - 45) + 0.5, 0, 1)
+        kind = oiio.HALF if number % 2 else oiio.FLOAT
+        image = oiio.ImageBuf(oiio.ImageSpec(oiio.ROI(0, 320, 2, 88, 0, 1, 0, 1), kind))
+        image.specmod().full_height, image.specmod().full_y = 90, 0
+        image.specmod().channelnames = ("A",)
+        image.specmod()["compression"] = "zips"
+        image.set_pixels(oiio.ROI.All, disc[2:88, :, None].astype(np.float32))
+        assert image.write(str(tmp_path / f"g.{1001 + number}.exr")), image.geterror()
+    guide = str(tmp_path / "g.%04d.exr")
+    export = addon.Export("guide", "rgba.alpha", guide, tuple(range(1001, 1017)), "subject")
+    bare = dataclasses.replace(scene, mask_layers=None, mask_keys=(), guide_layers=("rgba",), input_frames=(1001, 1016))
+    plan = dataclasses.replace(addon.plan_run(addon.Settings(), bare), chunks=(addon.Chunk((export,), ()),))
+    keyed = beside(addon, "guide_keys").with_keys_of_guides(plan)
+    (theirs,) = with_keys_of_guides((), {"subject": guide}, range(1001, 1017))
+    assert [(mask.object, mask.file, mask.frames) for mask in keyed.masks] == [("subject", guide, theirs.frames)]
+    assert theirs.frames[0] not in (1010, 1011, 1012)
+    (tmp_path / "g.1003.exr").write_bytes(b"no picture")
+    with pytest.raises(addon.PlanError, match="name the frame of the guide"):
+        beside(addon, "guide_keys").with_keys_of_guides(plan)
+
+
+def test_an_area_reaches_the_engine_and_keeps_the_plate_whole(addon: Any, scene: Any) -> None:
+    """An alpha in an area depends on the frame before, which another chunk would not have rendered yet."""
+    planned = addon.plan_run(addon.Settings(), dataclasses.replace(scene, area_layers=("rgba",), plate=None), (1043,))
+    (chunk,) = planned.chunks
+    area = next(each for each in chunk.exports if each.what == "area")
+    plate = next(each for each in chunk.exports if each.what == "plate")
+    assert area.frames == plate.frames == tuple(range(1042, 1052))
+    assert [each.refine_area for each in job_of(addon, planned, 0).objects] == [area.file]
 
 
 def test_edge_controls_have_the_engines_ranges_and_defaults(addon: Any) -> None:

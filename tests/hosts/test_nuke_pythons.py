@@ -25,7 +25,7 @@ from matanyone_engine.cli.nuke import fitting_wheels, install
 ROOT = Path(__file__).resolve().parents[2]
 OWN = f"{sys.version_info[0]}.{sys.version_info[1]}"
 VERSIONS = tuple(dict.fromkeys(("3.7", "3.9", "3.10", "3.11", OWN)))
-CHECKS = 23
+CHECKS = 25
 """As many as tests/in_nuke.py has."""
 WHEELS = os.environ.get("MATANYONE_PYZMQ_WHEELS")
 FARM_ERRORS = (".*ERROR:.*", ".*Error:.*", ".*Error :.*", r".*Eddy\[ERROR\].*", r"(?i)\berror\b.*:", r"Traceback")

@@ -131,6 +131,8 @@ def _refuted(told: dict[str, Any], frames: int) -> dict[str, str]:
         "the clicked mask became a key, without the click that Z took back": told["clicked"] == [1001, "IMAGE", 2],
         f"each click shows its mask within {CLICK_MS} ms": not slow,
         "the matte is finished": told["outcome"] == "finished",
+        "strokes became the area of their frame, without the one that Z took back": told["area"]
+        == [[frames // 2, [[False, True], [True, True]]]],
         "Enter made a correction key": told["corrected"] == [[1001, "MASK"], [1000 + frames, "IMAGE"]],
         "a click took the lamp out of the matte": read_alpha(Path(told["correction"]))[y, x] < 0.1,
         "the changed stretch was run again": told["corrected said"].startswith("finished"),

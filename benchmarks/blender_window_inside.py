@@ -23,6 +23,8 @@ LIMIT_MS = 50
 WIDE = 1000
 FACE, HAND = (0.53, 0.2), (0.235, 0.1)
 """Where they are on the example's first frame, 0..1 from the top left: what a box and one click leave out."""
+HAIR = [(0.47, 0.16), (0.48, 0.08), (0.53, 0.05), (0.58, 0.08), (0.59, 0.16)]
+"""A way around the hair, likewise."""
 LAMP = ORDERS["lamp"]
 """Where a lamp is that the matte takes along."""
 PATIENCE = 6
@@ -380,7 +382,8 @@ def fresh():
 def tour():
     """Take the ten steps of docs/blender.md; what is on the screen after each is kept as a picture."""
     bpy.context.preferences.view.ui_scale = 0.9
-    for part in (asked, clicked, overlaid, steered, composited, sequenced, corrected, preferred, opened_while_clicking):
+    parts = (asked, clicked, overlaid, steered, brushed, composited, sequenced, corrected, preferred)
+    for part in (*parts, opened_while_clicking):
         yield from taken(part)
 
 
@@ -495,10 +498,51 @@ def steered():
     shot.objects[0].guide_mask = None
 
 
+def brushed():
+    """Paint where the alpha is refined, around the hair: one stroke, one that Z takes back, one that erases."""
+    panels, shot = ours("panels"), bpy.context.scene.matanyone
+    opened = _opened(panels)
+    frame = ORDERS["frames"] // 2
+    go_to(frame)
+    yield 1.0
+    with within(largest()):
+        bpy.ops.matanyone.area_paint("INVOKE_DEFAULT")
+    yield 0.5
+    yield from dragged(HAIR)
+    yield from dragged([(0.2, 0.5), (0.3, 0.6)])
+    yield from pressed("key", "z")
+    yield from pressed("key", "bracketleft")
+    yield from pressed("keydown", "ctrl")
+    yield from dragged(HAIR[-2:])
+    yield from pressed("keyup", "ctrl")
+    picture("blender_area")
+    yield from pressed("key", "Return")
+    yield 1.0
+    picture("blender_area_kept")
+    told["area"] = [
+        (area.frame, [(each["erase"], len(each["points"]) > 1) for each in json.loads(area.strokes)])
+        for area in shot.objects[0].areas
+    ]
+    for each in opened:
+        bpy.utils.unregister_class(each)
+    shot.objects[0].areas.clear()
+    yield 0.5
+
+
+def dragged(spots):
+    """Drag the mouse along these spots of the plate, 0..1 from the top left."""
+    yield from pressed("mousemove", *on_screen(*spots[0]))
+    yield from pressed("mousedown", 1)
+    for spot in spots[1:]:
+        yield from pressed("mousemove", *on_screen(*spot))
+    yield from pressed("mouseup", 1)
+
+
 def _opened(panels):
-    """Show the panels of guide and settings as after a click on their headers, by twins; return those."""
+    """Show the panels of guide, area and settings as after a click on their headers, by twins; return those."""
     twins = []
-    for part, mixin in (("guide", panels._Constraints), ("chosen", panels._Settings)):
+    mixins = {"guide": panels._Constraints, "area": panels._Area, "chosen": panels._Settings}
+    for part, mixin in mixins.items():
         body = {"bl_idname": f"MATANYONE_PT_{part}_twin", "bl_space_type": "CLIP_EDITOR", "bl_options": set()}
         body["bl_parent_id"] = "MATANYONE_PT_main_clip_editor"
         twins.append(type(body["bl_idname"], (mixin, bpy.types.Panel), body))

@@ -468,6 +468,8 @@ def a_guide_in_place_of_a_mask(shot: Shot) -> None:
 @check
 def a_refined_area(shot: Shot) -> None:
     """The alpha is solved along the plate where the input 'area' shows something, and nowhere else."""
+    if subprocess.call(engine_python() + ["-c", "import pymatting"], stderr=subprocess.DEVNULL):
+        raise Skipped("the engine has no pymatting: pip install 'matanyone-engine[refine]'")
     shot.save()
     plain, refined = (shot.node(shot.plate(), shot.mask(), colorspace="linear") for _ in range(2))
     refined.setInput(6, shot.mask())

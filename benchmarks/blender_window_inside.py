@@ -23,7 +23,7 @@ LIMIT_MS = 50
 WIDE = 1000
 FACE, HAND = (0.53, 0.2), (0.235, 0.1)
 """Where they are on the example's first frame, 0..1 from the top left: what a box and one click leave out."""
-HAIR = [(0.47, 0.16), (0.48, 0.08), (0.53, 0.05), (0.58, 0.08), (0.59, 0.16)]
+HAIR = [(0.505, 0.38), (0.52, 0.25), (0.545, 0.19), (0.58, 0.165), (0.61, 0.19), (0.635, 0.25), (0.64, 0.38)]
 """A way around the hair, likewise."""
 LAMP = ORDERS["lamp"]
 """Where a lamp is that the matte takes along."""
@@ -477,15 +477,14 @@ def overlaid():
 
 def steered():
     """Choose a guide, and look at the panel and at the list of models."""
-    panels, shot = ours("panels"), bpy.context.scene.matanyone
-    opened = _opened(panels)
+    shot = bpy.context.scene.matanyone
+    open_panels("constraints", "settings")
     shot.objects[0].guide_mask = bpy.data.masks["person"]
     yield from editor("CLIP_EDITOR")
     largest().spaces.active.clip = shot.clip
     yield 1.0
     picture("blender_guide")
-    for each in opened:
-        bpy.utils.unregister_class(each)
+    open_panels()
     area = largest()
     side = region_of(area, "UI")
     height = bpy.context.window_manager.windows[0].height
@@ -500,8 +499,8 @@ def steered():
 
 def brushed():
     """Paint where the alpha is refined, around the hair: one stroke, one that Z takes back, one that erases."""
-    panels, shot = ours("panels"), bpy.context.scene.matanyone
-    opened = _opened(panels)
+    shot = bpy.context.scene.matanyone
+    open_panels("area")
     frame = ORDERS["frames"] // 2
     go_to(frame)
     yield 1.0
@@ -523,8 +522,7 @@ def brushed():
         (area.frame, [(each["erase"], len(each["points"]) > 1) for each in json.loads(area.strokes)])
         for area in shot.objects[0].areas
     ]
-    for each in opened:
-        bpy.utils.unregister_class(each)
+    open_panels()
     shot.objects[0].areas.clear()
     yield 0.5
 
@@ -538,16 +536,28 @@ def dragged(spots):
     yield from pressed("mouseup", 1)
 
 
-def _opened(panels):
-    """Show the panels of guide, area and settings as after a click on their headers, by twins; return those."""
-    twins = []
-    mixins = {"guide": panels._Constraints, "area": panels._Area, "chosen": panels._Settings}
-    for part, mixin in mixins.items():
-        body = {"bl_idname": f"MATANYONE_PT_{part}_twin", "bl_space_type": "CLIP_EDITOR", "bl_options": set()}
+PARTS = ("constraints", "area", "settings")
+"""The panels that are closed at first, in their order."""
+
+
+def open_panels(*parts):
+    """Show these panels as after a click on their headers, and the others closed. Open ones are twins of those that the
+    add-on has.
+    """
+    panels = ours("panels")
+    real = {part: f"MATANYONE_PT_{part}_clip_editor" for part in PARTS}
+    classes = {each.bl_idname: each for each in panels.CLASSES if hasattr(each, "bl_idname")}
+    for name in real.values():
+        for shown in (name, f"{name}_twin"):
+            if hasattr(bpy.types, shown):
+                bpy.utils.unregister_class(getattr(bpy.types, shown))
+    for part, name in real.items():
+        body = {"bl_idname": f"{name}_twin", "bl_space_type": "CLIP_EDITOR", "bl_options": set()}
         body["bl_parent_id"] = "MATANYONE_PT_main_clip_editor"
-        twins.append(type(body["bl_idname"], (mixin, bpy.types.Panel), body))
-        bpy.utils.register_class(twins[-1])
-    return twins
+        mixin = classes[name].__bases__[0]
+        bpy.utils.register_class(
+            type(body["bl_idname"], (mixin, bpy.types.Panel), body) if part in parts else classes[name]
+        )
 
 
 def sequenced():
@@ -638,8 +648,11 @@ def preferred():
     bpy.context.preferences.active_section = "ADDONS"
     bpy.context.window_manager.addon_search = "matanyone"
     bpy.ops.preferences.addon_expand(module=ID)
+    chosen = bpy.context.preferences.addons[ID].preferences
+    connection, chosen.connection, chosen.program = chosen.connection, "", "/opt/matanyone/.venv/bin/matanyone-engine"
     yield 1.5
     picture("blender_preferences")
+    chosen.connection, chosen.program = connection, ""
     yield from editor("CLIP_EDITOR")
     area.spaces.active.clip = bpy.context.scene.matanyone.clip
     yield 0.5

@@ -10,7 +10,7 @@ import gpu
 from bpy.props import IntProperty, StringProperty
 from gpu_extras.batch import batch_for_shader
 
-from . import brush, overlay, pointer, scene
+from . import brush, overlay, pointer, scene, session
 from .alphas import Picture
 from .engine.wire.errors import WireError
 from .reporting import report
@@ -38,7 +38,7 @@ class MATANYONE_OT_area_paint(bpy.types.Operator):
 
     def execute(self, context):
         try:
-            keep(context, _frame(context), brush.strokes_from(self.strokes))
+            keep(context.scene.matanyone, _frame(context), brush.strokes_from(self.strokes))
         except WireError as error:
             return report(self, error)
         return {"FINISHED"}
@@ -51,6 +51,7 @@ class MATANYONE_OT_area_paint(bpy.types.Operator):
             return report(self, error)
         found = area_on(context.scene.matanyone, self.frame)
         self.kept = list(brush.strokes_from(found.strokes)) if found is not None else []
+        self.identity = session.identity(context.scene)
         self.shown = (_WIDE, max(1, round(_WIDE * height / width)))
         self.canvas, self.picture, self.stroke, self.mouse = None, None, None, None
         self.replay()
@@ -68,10 +69,11 @@ class MATANYONE_OT_area_paint(bpy.types.Operator):
         if event.value == "PRESS" and event.type == "ESC":
             return self.leave(context, {"CANCELLED"})
         if event.value == "PRESS" and event.type in {"RET", "NUMPAD_ENTER"}:
-            ended = self.leave(context, {"FINISHED"})
-            keep(context, self.frame, self.kept)
-            bpy.ops.ed.undo_push(message="MatAnyone area")
-            return ended
+            home = session.found(self.identity)
+            if home is not None:
+                keep(home.matanyone, self.frame, self.kept)
+                bpy.ops.ed.undo_push(message="MatAnyone area")
+            return self.leave(context, {"FINISHED"})
         taken = self.pressed_key(event) if event.value == "PRESS" else False
         taken = taken or self.moved(event)
         if taken or event.type == "MOUSEMOVE":
@@ -146,9 +148,8 @@ def area_on(shot, frame):
     return next((area for area in shot.objects[shot.object_index].areas if area.frame == frame), None)
 
 
-def keep(context, frame, strokes):
+def keep(shot, frame, strokes):
     """Keep strokes as the area of the selected object on a plate frame; none remove it."""
-    shot = context.scene.matanyone
     areas = shot.objects[shot.object_index].areas
     found = area_on(shot, frame)
     if not strokes:

@@ -16,8 +16,10 @@ DRAWN = (FRAMES[0], 1003, FRAMES[-1])
 
 
 def test_blender_draws_the_alphas_that_the_shapes_were_made_of(each_host: Host, tmp_path: Path) -> None:
+    """They come as one mask with a layer for each shape. A file that the engine did not write is refused."""
     file = tmp_path / "ring.json"
     file.write_text(to_json(shapes().shapes))
+    (tmp_path / "wrong.json").write_text(json.dumps({"format": "something else", "version": 1}))
     out = tmp_path / "drawn"
     out.mkdir()
     draw = {"name": "ring", "frames": DRAWN, "size": list(SIZE.resolution), "folder": str(out)}
@@ -28,8 +30,11 @@ def test_blender_draws_the_alphas_that_the_shapes_were_made_of(each_host: Host, 
             *plain(("scene", {})),
             ("imported", ("import_shapes", {"file": str(file)})),
             *plain(("draw_mask", draw)),
+            ("of others", ("run", {"operator": "matanyone.import_shapes", "filepath": str(tmp_path / "wrong.json")})),
         ],
     )
+    assert not told["of others"]["ok"]
+    assert "matanyone-engine shapes" in json.dumps(told["of others"])
     assert told["imported"]["ended"] == ["FINISHED"]
     assert told["imported"]["layers"] == ["shape1", "shape3", "hole2"]
     for frame in DRAWN:
@@ -38,12 +43,3 @@ def test_blender_draws_the_alphas_that_the_shapes_were_made_of(each_host: Host, 
         both, either = (drawn > 0.5) & (truth > 0.5), (drawn > 0.5) | (truth > 0.5)
         assert both.sum() / either.sum() > 0.97, frame
         assert np.abs(drawn - truth).mean() < 0.01, frame
-
-
-def test_a_file_that_is_none_of_the_engines_is_refused(host: Host, tmp_path: Path) -> None:
-    (tmp_path / "wrong.json").write_text(json.dumps({"format": "something else", "version": 1}))
-    (answer,) = host.does(
-        tmp_path / "blender", ("run", {"operator": "matanyone.import_shapes", "filepath": str(tmp_path / "wrong.json")})
-    )
-    assert not answer["ok"]
-    assert "matanyone-engine shapes" in json.dumps(answer)

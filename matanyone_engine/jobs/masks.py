@@ -251,9 +251,10 @@ def subjects_of(keys: Sequence[KeyFrame], objects: Sequence[ObjectOptions], *, p
 
 
 def _subject(name: str, keys: Iterable[KeyFrame], options: ObjectOptions, pinned: bool) -> Subject:
-    frames = tuple(sorted(key.seed.frame for key in keys if key.seed.subject == name))
+    named = [key.seed.frame for key in keys if key.seed.subject == name]
+    frames = tuple(sorted(named))
     pins = frozenset(frames) if pinned else frozenset()
-    return Subject(name, frames, options.first, options.last, pins, options.distractor)
+    return Subject(name, frames, options.first, options.last, pins, options.distractor, main=named[0])
 
 
 def read_masks(

@@ -171,12 +171,29 @@ def segment_job(job: Job, segment: Segment, shot: Shot, keys: Sequence[KeyFrame]
     for subject in shot.subjects:
         if not any(seed.subject == subject.name for seed in behind):
             behind.add(_nearest(subject.name, subject.keys, segment.frames[0]))
-    written = {seed: text for seed, text in _written_keys(job, keys).items() if seed in behind}
-    masks = tuple(KeyMask(text, (seed.frame,), seed.subject) for seed, text in written.items())
+    written = _written_keys(job, keys)
+    seeds = _main_first([seed for seed in written if seed in behind], shot)
+    masks = tuple(KeyMask(written[seed], (seed.frame,), seed.subject) for seed in seeds)
     own = replace(job, frames=segment.frames, delivery=replace(job.delivery, version=None))
     if len(masks) == 1 and masks[0].object == SUBJECT:
         return replace(own, mask=masks[0].file, mask_frame=masks[0].frames[0], keys=())
     return replace(own, mask="", mask_frame=None, keys=masks)
+
+
+def _main_first(seeds: Sequence[Seed], shot: Shot) -> list[Seed]:
+    """Return the seeds with the one nearest to its object's main key before the others of that object.
+
+    The first key of an object is its main key, on which it depends what other passes take over (DR024). The segment may
+    lack that of the whole shot; then the nearest lies on the same side of all that the segment makes. Objects stay in
+    their order.
+    """
+
+    def far(seed: Seed) -> int:
+        return abs(seed.frame - shot.subject(seed.subject).main_key)
+
+    names = {seed.subject for seed in seeds}
+    ordered = {name: iter(sorted((seed for seed in seeds if seed.subject == name), key=far)) for name in names}
+    return [next(ordered[seed.subject]) for seed in seeds]
 
 
 def _nearest(name: str, keys: Sequence[int], frame: int) -> Seed:

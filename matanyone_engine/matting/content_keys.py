@@ -75,6 +75,9 @@ class Names:
         pins = [self.seed(pin) for pin in self._shot.pins(along)]
         if pins:
             name = digest("pinned", name, pins)
+        leader = self._shot.leader(along)
+        if leader:
+            name = digest("led", name, self.alpha(leader, leader.frames[-1]))
         names = {}
         for frame in along.frames:
             name = names[frame] = digest("next", name, *self._seen(along.seed.subject, frame))

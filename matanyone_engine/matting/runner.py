@@ -184,7 +184,9 @@ class ShotRunner:
         """List the stored states that a move starts from, where no state is live."""
         along = move.along
         if move.starts == along.seed.frame:
-            return [self._names.seed(seed) for seed in (along.seed, *self.shot.pins(along))]
+            leader = self.shot.leader(along)
+            led = [self._names.alpha(leader, leader.frames[-1])] if leader else []
+            return [*(self._names.seed(seed) for seed in (along.seed, *self.shot.pins(along))), *led]
         return [] if move.starts is None else [self._names.alpha(along, move.starts)]
 
     def _has_seed(self, seed: Seed) -> bool:
@@ -276,7 +278,8 @@ class ShotRunner:
         self._live[_lane(along)] = along, frame, session.state
         name = self._names.alpha(along, frame)
         self._keep(name, alpha, session.report)
-        if abs(frame - along.seed.frame) % self._every == 0:
+        led = frame == along.frames[-1] and along in self.shot.leaders
+        if led or abs(frame - along.seed.frame) % self._every == 0:
             self.store[_state_key(name)] = session.snapshot()
 
     def _limits(self, subject: str, frame: int, constraints: Mapping[str, Constraints]) -> Constraints:
@@ -293,19 +296,29 @@ class ShotRunner:
     def _before(self, move: Move) -> StreamState:
         """Return the state that a move goes on from."""
         along = move.along
-        if move.starts is None or self._is_live(along, move.starts):
+        if move.starts is None:
             return self._live[_lane(along)][2]
         if move.starts == along.seed.frame:
             return self._begun(along)
-        return self._recalled(along.seed.subject, self._names.alpha(along, move.starts))
+        return self._reached(along, move.starts)
 
     def _begun(self, along: Pass) -> StreamState:
-        """Return the state of a pass's own key, with the other keys that the pass remembers in its permanent
-        memory.
+        """Return the state of a pass's own key, with the other keys that the pass remembers in its permanent memory,
+        and the frames that its leader remembers in its temporary one.
         """
         own = self._recalled(along.seed.subject, self._names.seed(along.seed))
         pins = [self._recalled(pin.subject, self._names.seed(pin)).bank for pin in self.shot.pins(along)]
-        return replace(own, bank=own.bank.pinned(pins, farther=OTHER_KEYS_FARTHER)) if pins else own
+        bank = own.bank.pinned(pins, farther=OTHER_KEYS_FARTHER) if pins else own.bank
+        leader = self.shot.leader(along)
+        if leader:
+            bank = bank.following(self._reached(leader, leader.frames[-1]).bank)
+        return replace(own, bank=bank)
+
+    def _reached(self, along: Pass, frame: int) -> StreamState:
+        """Return the state of a pass after one of its frames."""
+        if self._is_live(along, frame):
+            return self._live[_lane(along)][2]
+        return self._recalled(along.seed.subject, self._names.alpha(along, frame))
 
     def _recalled(self, subject: str, name: str) -> StreamState:
         session = self._sessions[subject]

@@ -11,8 +11,10 @@ Work goes from stretch to stretch: forwards over it, then back, so that its alph
 
 Rules of this file:
 1. Pure and without tensors: the plan of a shot can be printed and asserted on without a network.
-2. A pass starts from its key, ends before the next key, and remembers that one, too (DR018): no frame depends on a key
-   beyond its own stretch, except on pinned ones, which every pass of their subject remembers.
+2. A pass starts from its key, ends before the next key, and remembers that one, too (DR018). The pass from an
+   outermost key to an end of the shot takes over what the pass that came to this key has seen (DR024); only the main
+   key's own pass does not. No frame depends on other keys, except on pinned ones, which every pass of their subject
+   remembers.
 3. Frames are the plate's own numbers; a pass goes over every plate frame there is, since a session must not leap.
 4. Keys and passes keep off the distractors' answers on their frames (DR017); distractors know nobody.
 """
@@ -44,6 +46,13 @@ class Subject:
     """Keys that every pass of this subject keeps in mind for good."""
     distractor: bool = False
     """Followed only so that the others keep off it; it has no output."""
+    main: int | None = None
+    """The key that was there first; the others correct what it makes. None is the earliest key."""
+
+    @property
+    def main_key(self) -> int:
+        """Returns the frame of the key that was there first."""
+        return self.keys[0] if self.main is None else self.main
 
     def lives(self, frame: int) -> bool:
         """Return whether the subject may be seen on this frame."""
@@ -147,10 +156,36 @@ class Shot:
         place = keys.index(along.seed.frame) + (-1 if along.backward else 1)
         return Seed(along.seed.subject, keys[place]) if 0 <= place < len(keys) else None
 
+    def leader(self, of: Pass) -> Pass | None:
+        """Return the pass that came to this pass's key, and whose memory it takes over at its start (DR024).
+
+        Only a pass that goes on to an end of its subject's life has one, and the main key's own pass has none: so a key
+        that is added changes nothing on the other side of the main key.
+        """
+        return self._leaders.get(of)
+
+    @cached_property
+    def _leaders(self) -> dict[Pass, Pass]:
+        coming = {(ahead, each.backward): each for each in self.passes if (ahead := self.ahead_of(each))}
+        return {
+            each: coming[each.seed, each.backward]
+            for each in self.passes
+            if not self.ahead_of(each)
+            and each.seed.frame != self.subject(each.seed.subject).main_key
+            and (each.seed, each.backward) in coming
+        }
+
+    @cached_property
+    def leaders(self) -> frozenset[Pass]:
+        """Lists the passes whose memory another pass takes over."""
+        return frozenset(self._leaders.values())
+
     def pins(self, of: Pass) -> tuple[Seed, ...]:
-        """List the other keys that a pass remembers, ascending: the one it goes towards, and pinned ones."""
-        subject, ahead = self.subject(of.seed.subject), self.ahead_of(of)
-        kept = subject.pinned | ({ahead.frame} if ahead else set())
+        """List the other keys that a pass remembers, ascending: the one it goes towards, or the one that the pass came
+        from whose memory it takes over, and pinned ones.
+        """
+        subject, ahead, leader = self.subject(of.seed.subject), self.ahead_of(of), self.leader(of)
+        kept = subject.pinned | ({ahead.frame} if ahead else set()) | ({leader.seed.frame} if leader else set())
         return tuple(Seed(subject.name, key) for key in sorted(kept) if key != of.seed.frame)
 
     def beside(self, name: str, frame: int) -> tuple[int, int] | None:
@@ -203,9 +238,10 @@ class Shot:
     def _met(self) -> dict[Pass, dict[int, frozenset[Seed]]]:
         """Maps each pass and frame to the keys of the distractors that the pass has kept off so far."""
         found = {}
-        for each in self.passes:
-            name, found[each] = each.seed.subject, dict[int, frozenset[Seed]]()
+        for each in sorted(self.passes, key=lambda one: one in self._leaders):  # leaders come first
+            name, leader, found[each] = each.seed.subject, self.leader(each), dict[int, frozenset[Seed]]()
             met = frozenset[Seed]().union(*(self._kept_off(name, key.frame) for key in (each.seed, *self.pins(each))))
+            met |= found[leader][leader.frames[-1]] if leader else frozenset[Seed]()
             for frame in each.frames:
                 met = found[each][frame] = met | self._kept_off(name, frame)
         return found
@@ -386,8 +422,14 @@ def _answers_on(shot: Shot, frames: Iterable[int], *, distractors: bool) -> Orig
 
 
 def _work_for(shot: Shot, answers: Origins, kept: Kept) -> _Work:
-    moves = [move for each, wanted in _wanted(answers).items() for move in _moves(each, wanted, kept)]
-    return _Work(moves, _seeds(shot, answers, moves, kept))
+    wanted = _wanted(answers)
+    moves = {each: list(_moves(each, frames, kept)) for each, frames in wanted.items()}
+    begun = [each for each, its in moves.items() if any(move.starts == each.seed.frame for move in its)]
+    for leader in filter(None, map(shot.leader, begun)):
+        if leader.frames[-1] not in kept.states(leader):
+            moves[leader] = list(_moves(leader, wanted.get(leader, []), kept, to_end=True))
+    every = [move for its in moves.values() for move in its]
+    return _Work(every, _seeds(shot, answers, every, kept))
 
 
 def _stretches(shot: Shot, distractors: _Work, others: _Work) -> Iterator[tuple[_Work, _Work]]:
@@ -416,9 +458,13 @@ def _ends(shot: Shot, passes: Iterable[Pass]) -> list[int]:
 
 
 def _span(shot: Shot, along: Pass) -> tuple[int, int]:
-    """Return the first frame of a pass in the order of the plate, and the key after it."""
+    """Return the first frame of a pass in the order of the plate, and the key after it.
+
+    A backward pass that takes over the memory of another belongs to the same stretch as that one.
+    """
     if along.backward:
-        return along.frames[-1], along.seed.frame
+        leader = shot.leader(along)
+        return along.frames[-1], (leader or along).seed.frame
     ahead = shot.ahead_of(along)
     return along.frames[0], ahead.frame if ahead else along.frames[-1]
 
@@ -436,12 +482,16 @@ def _wanted(answers: Origins) -> dict[Pass, list[int]]:
     return wanted
 
 
-def _moves(along: Pass, wanted: list[int], kept: Kept) -> Iterator[Move]:
-    """List the moves from the nearest stored state before each frame that is not stored, up to that frame."""
+def _moves(along: Pass, wanted: list[int], kept: Kept, *, to_end: bool = False) -> Iterator[Move]:
+    """List the moves from the nearest stored state before each frame that is not stored, up to that frame.
+
+    to_end: also to the last frame of the pass, whose state another pass starts from.
+    """
     place = {frame: number for number, frame in enumerate(along.frames)}
     states = {-1} | {place[frame] for frame in kept.states(along)}
     at: int | None = None
-    for target in sorted(place[frame] for frame in wanted if not kept.alphas(along, frame)):
+    targets = {place[frame] for frame in wanted if not kept.alphas(along, frame)}
+    for target in sorted(targets | ({len(place) - 1} if to_end else set())):
         start = max(state for state in states if state < target)
         if at is None or start > at:
             at = start

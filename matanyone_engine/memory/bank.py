@@ -122,6 +122,17 @@ class MemoryBank:
         tokens = Tokens.joined([self._stored(), *moved])
         return replace(self, tokens=tokens, stored=(len(tokens),))
 
+    def following(self, other: MemoryBank) -> MemoryBank:
+        """Add the temporary frames of another bank as temporary, older than those to come.
+
+        Raises LookupError unless this bank holds one frame of working memory, as after a seed.
+        """
+        if len(self.stored) != 1:
+            raise LookupError("a bank takes over frames right after a seed, while it holds one frame")
+        start = other.prototypes + sum(other.stored[:1])
+        taken = other._stored().part(start, None)
+        return replace(self, tokens=Tokens.joined([self._stored(), taken]), stored=(*self.stored, *other.stored[1:]))
+
     def read(
         self,
         query: Tensor,

@@ -101,7 +101,7 @@ def test_a_split_between_keys_meets_at_the_keys_of_the_scout(
     assert len(files(tmp_path / "parts")) == 14
     said = [json.loads((tmp_path / f"sh010.segment{number}.json").read_text())["job"] for number in (1, 2)]
     keys = [{(key["object"], *key["frames"]) for key in each["keys"]} for each in said]
-    assert len(keys[0] & keys[1]) == 2, "both objects' keys of the scout"
+    assert len(keys[0] & keys[1]) == 4, "both objects' first keys, and those of the scout"
     assert main(shot.arguments(*masks, *out, "--mask-grow", "2", "--save-job", str(job))) == 0
     assert main(["plan", str(job), "--segments", "2", "--split"]) == 2
 

@@ -4,12 +4,17 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import pytest
 
 from matanyone_engine.errors import SettingError
-from matanyone_engine.jobs.segments import cost, cut, split, with_keys
-from matanyone_engine.matting.shot import Shot, Subject
+from matanyone_engine.jobs.masks import KeyFrame
+from matanyone_engine.jobs.segments import cost, cut, segment_job, split, with_keys
+from matanyone_engine.matting.content_keys import Inputs, Names
+from matanyone_engine.matting.shot import Seed, Shot, Subject
+from matanyone_engine.media.mask_channels import MaskSource
+from matanyone_engine.wire.messages import Job, KeyMask
 
 ALL = tuple(range(1, 101))
 
@@ -42,11 +47,38 @@ def test_a_pass_is_never_cut() -> None:
     assert len(ranges(Shot(ALL, (Subject("hero", (1,)),)), 9)) <= 2
 
 
-def test_a_cut_costs_a_key_at_most() -> None:
+def test_a_cut_costs_a_key_at_most_and_one_at_a_correction_beyond_all_others_the_way_to_it() -> None:
     shot = Shot(ALL, (Subject("hero", (1, 30, 60, 90)),))
     segments = cut(shot, ALL, 4)
     extra = sum(each.moves for each in segments) - cost(shot, ALL)
-    assert 0 <= extra <= len(segments) - 1
+    way = 90 - 60 - 1  # the last segment takes over what the pass from 60 to 90 has seen
+    assert way <= extra <= len(segments) - 1 + way + 1
+    closed = Shot(ALL, (Subject("hero", (1, 30, 60, 100)),))
+    segments = cut(closed, ALL, 3)
+    assert 0 <= sum(each.moves for each in segments) - cost(closed, ALL) <= len(segments) - 1
+
+
+@pytest.mark.parametrize("main", [10, 40, 80])
+def test_a_segment_takes_over_what_the_whole_shot_does(main: int) -> None:
+    """Also where the main key, which says what is taken over, is not among the segment's own."""
+    frames = (main, *(key for key in (10, 40, 80) if key != main))
+    keys = [KeyFrame(Seed("subject", key), MaskSource(Path(f"m.{key}.exr"))) for key in frames]
+    masks = tuple(KeyMask(f"m.{key}.exr", (key,)) for key in frames)
+    job = Job(nonce="", plate="p.####.exr", mask="", out="a.####.exr", keys=masks)
+
+    def names_of(shot: Shot) -> Names:
+        contents = {Seed("subject", key): str(key) for key in shot.subjects[0].keys}
+        return Names(shot, Inputs("toy", {frame: str(frame) for frame in ALL}, contents))
+
+    whole = Shot(ALL, (Subject("subject", (10, 40, 80), main=main),))
+    segments = cut(whole, ALL, 4)
+    assert len(segments) == 4
+    for segment in segments:
+        own = segment_job(job, segment, whole, keys)
+        named = [frame for mask in own.keys for frame in mask.frames] or [own.mask_frame]
+        part = Shot(ALL, (Subject("subject", tuple(sorted(named)), main=named[0]),))
+        for frame in segment.frames:
+            assert names_of(part).answer("subject", frame) == names_of(whole).answer("subject", frame), frame
 
 
 def test_frames_that_nobody_asked_for_are_in_no_segment() -> None:

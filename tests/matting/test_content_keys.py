@@ -44,4 +44,7 @@ def test_without_pins_and_distractors_a_key_reaches_to_its_neighbours(shot: Shot
     others = [other for other in hero.keys if other != key]
     first = max((other for other in others if other < key), default=FRAMES[0] - 1)
     last = min((other for other in others if other > key), default=FRAMES[-1] + 1)
-    assert Shot(FRAMES, (hero,)).reach(Seed("hero", key)) == tuple(range(first + 1, last))
+    reached = set(range(first + 1, last))
+    if len(hero.keys) > 1 and key == hero.keys[-2] < hero.keys[-1] - 1:  # what was seen from it on is taken over
+        reached |= set(range(hero.keys[-1] + 1, FRAMES[-1] + 1))
+    assert Shot(FRAMES, (hero,)).reach(Seed("hero", key)) == tuple(sorted(reached))

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -149,14 +150,43 @@ def test_a_pass_remembers_the_key_that_it_goes_towards(network: Any) -> None:
     assert not torch.equal(alone, towards)
 
 
+def test_a_correction_takes_over_what_was_seen_on_the_way_to_it(network: Any) -> None:
+    """As a session that has gone on to the key, with the key's own frame as its permanent one."""
+    shot = runner(network, HERO)
+    answers = run(shot)
+    way = next(each for each in shot.shot.passes if str(each) == "hero@1003 -> 1008")
+    come = shot._recalled("hero", shot._names.alpha(way, 1008)).bank
+    session = MattingSession(network, POLICY, warm_up_passes=1)
+    session.seed(PLATES[1003], mask(Seed("hero", 1003)))
+    first = session.state.bank
+    session.forget()
+    session.seed(PLATES[1009], mask(Seed("hero", 1009)))
+    bank = session.state.bank.pinned([first], farther=2.0).following(come)
+    assert len(bank.stored) == POLICY.bank_frames
+    session.rewind(replace(session.state, bank=bank))
+    for frame in (1010, 1011, 1012):
+        assert torch.equal(answers[frame]["hero"], session.advance(PLATES[frame]))
+
+
+def test_a_correction_before_the_main_key_takes_over_too_and_in_any_order(network: Any) -> None:
+    back = replace(HERO, main=1009)
+    whole, out_of_order = runner(network, back), runner(network, back)
+    answers = run(whole)
+    plain = run(runner(network, HERO))
+    assert not torch.equal(answers[1002]["hero"], plain[1002]["hero"])
+    assert not torch.equal(answers[1010]["hero"], plain[1010]["hero"]), "the main key's own pass takes over nothing"
+    for frame in (1001, 1011, 1006, 1002):
+        assert same(run(out_of_order, [frame])[frame], answers[frame])
+
+
 def test_a_changed_plate_changes_the_passes_from_there_on(network: Any) -> None:
     store: AlphaStore = {}
     run(runner(network, HERO, store=store))
     repaired = runner(network, HERO, store=store, plates={**CONTENTS, 1006: "repaired"})
     run(repaired)
     # No state before 1006 was kept, so forwards from the key, 1004-1008; backwards from the state of 1006 no more, but
-    # from the key, 1008-1004.
-    assert repaired.computed == 5 + 5
+    # from the key, 1008-1004. What the forward pass has seen is taken over on 1010-1012.
+    assert repaired.computed == 5 + 5 + 3
 
 
 @pytest.fixture

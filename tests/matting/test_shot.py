@@ -70,7 +70,7 @@ def test_what_a_distractor_s_key_changes() -> None:
     assert shot.reach(Seed("distractor", 4)) == tuple(range(2, 11))
     assert shot.reach(Seed("hero", 6)) == tuple(range(2, 11))
     assert shot.seeds_for("hero", 1) == (Seed("distractor", 1), Seed("hero", 1)), "by frame, then by name"
-    assert shot.seeds_for("distractor", 8) == (Seed("distractor", 4),)
+    assert shot.seeds_for("distractor", 8) == (Seed("distractor", 1), Seed("distractor", 4))
 
 
 def test_each_frame_of_a_subject_has_one_origin() -> None:
@@ -92,6 +92,31 @@ def test_each_frame_of_a_subject_has_one_origin() -> None:
     ]
 
 
+def test_the_pass_from_a_correction_takes_over_what_was_seen_on_the_way_to_it() -> None:
+    def led(main: int | None) -> dict[str, str]:
+        shot = Shot(TEN, (Subject("hero", (2, 5, 8), main=main),))
+        return {str(each): str(leader) for each in shot.passes if (leader := shot.leader(each))}
+
+    # The main key's own pass to an end takes over nothing: a correction changes nothing on the main key's other side.
+    assert led(None) == led(2) == {"hero@8 -> 10": "hero@5 -> 7"}
+    assert led(8) == {"hero@2 <- 1": "hero@5 <- 3"}
+    assert led(5) == {"hero@8 -> 10": "hero@5 -> 7", "hero@2 <- 1": "hero@5 <- 3"}
+    assert Shot(TEN, (Subject("hero", (2, 3)),)).leader(Shot(TEN, (Subject("hero", (2, 3)),)).passes[-1]) is None
+
+
+def test_a_leader_is_run_to_its_end_before_the_pass_that_takes_over() -> None:
+    shot = Shot(TEN[:6], (Subject("hero", (1, 4)),))
+    assert order(plan_steps(shot, [5])) == "[4] [1] 2> 3> 5>!"
+    back = Shot(TEN[:6], (Subject("hero", (3, 6), main=6),))
+    assert order(plan_steps(back, [2])) == "[3] [6] 5< 4< 2<!"
+    # The state at the leader's end is kept: nothing of the leader is run again.
+    ended = Kept(seeds=lambda _: True, states=lambda each: {3} if str(each) == "hero@1 -> 3" else ())
+    assert order(plan_steps(shot, [5], ended)) == "5>!"
+    # Its alphas are kept, but the state at its end is not: it is run again, from the nearest state.
+    alphas = Kept(lambda _: True, lambda each, _: each.seed.frame == 1, lambda each: {2} if each.frames[0] == 2 else ())
+    assert order(plan_steps(shot, [5], alphas)) == "3> 5>!"
+
+
 def test_a_pass_keeps_in_mind_the_key_it_goes_towards_and_none_beyond() -> None:
     shot = Shot(TEN, (Subject("hero", (2, 5, 8)),))
     assert {str(each): [pin.frame for pin in shot.pins(each)] for each in shot.passes} == {
@@ -100,14 +125,16 @@ def test_a_pass_keeps_in_mind_the_key_it_goes_towards_and_none_beyond() -> None:
         "hero@5 <- 3": [2],
         "hero@5 -> 7": [8],
         "hero@8 <- 6": [5],
-        "hero@8 -> 10": [],
+        "hero@8 -> 10": [5],  # from where the pass came that has led to 8
     }
     assert shot.seeds_for("hero", 3) == (Seed("hero", 2), Seed("hero", 5))
 
 
 def test_a_key_reaches_to_the_next_keys_and_a_pinned_one_everywhere() -> None:
     loose = Shot(TEN, (Subject("hero", (2, 5, 8)),))
-    assert loose.reach(Seed("hero", 5)) == (3, 4, 5, 6, 7)
+    assert loose.reach(Seed("hero", 5)) == (3, 4, 5, 6, 7, 9, 10)  # 9 and 10 take over what was seen from 5 on
+    assert loose.reach(Seed("hero", 2)) == (1, 2, 3, 4)
+    assert Shot(TEN, (Subject("hero", (2, 5), main=2),)).reach(Seed("hero", 5)) == (3, 4, 5, 6, 7, 8, 9, 10)
     pinned = Shot(TEN, (Subject("hero", (2, 5, 8), pinned=frozenset({5})),))
     assert pinned.reach(Seed("hero", 5)) == (1, 3, 4, 5, 6, 7, 9, 10)  # not the other keys' own frames
     assert order(plan_steps(pinned, [1])) == "[5] [2] 1<!"
@@ -156,7 +183,8 @@ def test_every_plan_is_whole(data: st.DataObject) -> None:
         keys = tuple(sorted(data.draw(some)))
         pinned = frozenset(data.draw(st.sets(st.sampled_from(keys))))
         distractor = name == "b" and data.draw(st.booleans())
-        subjects.append(Subject(name, keys, data.draw(st.sampled_from([None, keys[0]])), None, pinned, distractor))
+        first, main = data.draw(st.sampled_from([None, keys[0]])), data.draw(st.sampled_from([None, *keys]))
+        subjects.append(Subject(name, keys, first, None, pinned, distractor, main))
     shot = Shot(frames, tuple(subjects))
     asked = sorted(data.draw(some))
     known: set[object] = set()
@@ -172,6 +200,8 @@ def test_every_plan_is_whole(data: st.DataObject) -> None:
             move = each
             before = move.along.frames[: move.along.frames.index(move.frame)]
             assert {move.along.seed, *shot.pins(move.along)} <= known
+            leader = shot.leader(move.along)
+            assert leader is None or all((leader, frame) in known for frame in leader.frames)
             assert all((move.along, frame) in known for frame in before)
             assert (move.along, move.frame) not in known
             known.add((move.along, move.frame))

@@ -73,6 +73,16 @@ def test_what_is_pinned_stays_and_may_be_made_to_match_less_readily() -> None:
         filled(MemoryBank(3), 2).pinned([other])
 
 
+def test_frames_that_are_taken_over_are_the_oldest_temporary_ones() -> None:
+    own, other = MemoryBank(3).added(frame(9)), filled(MemoryBank(3), 4)  # the other keeps 0, 2 and 3
+    bank = own.following(other)
+    assert frames_in(bank) == [9, 2, 3]
+    assert frames_in(bank.added(frame(10))) == [9, 3, 10]
+    assert frames_in(own.following(MemoryBank(3).added(frame(5)))) == [9], "a permanent frame is not taken over"
+    with pytest.raises(LookupError, match="right after a seed"):
+        other.following(own)
+
+
 def test_a_bank_is_a_value() -> None:
     old = filled(MemoryBank(3), 2)
     before = old.tokens.value.clone()

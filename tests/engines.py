@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import accidents
+import forked
 import numpy as np
 import torch
 from shots import HEIGHT, WIDTH
@@ -46,9 +47,9 @@ class Engine:
 
     folder: Path
     options: tuple[str, ...] = ()
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | forked.ForkedProcess | None = None
     largest_file: int | None = None
-    """Bytes: writing more fails, as on a full disk."""
+    """Bytes: writing more fails, as on a full disk. On Linux alone."""
     model: str | None = None
     """None: toy weights."""
 
@@ -69,20 +70,21 @@ class Engine:
     def start(self) -> Engine:
         self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.accident()
-        command = [sys.executable, accidents.__file__, str(self.folder / "accidents.json"), "serve"]
-        command += ["--connection", str(self.file), "--state", str(self.state), "--device", "cpu"]
-        command += ["--model", self.model or str(toy_weights(self.folder))]
-        limit = [] if self.largest_file is None else ["prlimit", f"--fsize={self.largest_file}"]
-        self.process = subprocess.Popen(
-            [*limit, *command, *self.options],
-            stderr=(self.folder / "engine.log").open("ab"),
-            # A cache of its own: what it answers it has computed, not an earlier test or whoever it is held against.
-            env={
-                **os.environ,
-                "OMP_NUM_THREADS": str(torch.get_num_threads()),
-                "MATANYONE_ENGINE_CACHE": str(self.folder / "cache"),
-            },
-        )
+        arguments = [str(self.folder / "accidents.json"), "serve"]
+        arguments += ["--connection", str(self.file), "--state", str(self.state), "--device", "cpu"]
+        arguments += ["--model", self.model or str(toy_weights(self.folder)), *self.options]
+        # A cache of its own: what it answers it has computed, not an earlier test or whoever it is held against.
+        env = {
+            **os.environ,
+            "OMP_NUM_THREADS": str(torch.get_num_threads()),
+            "MATANYONE_ENGINE_CACHE": str(self.folder / "cache"),
+        }
+        log = self.folder / "engine.log"
+        if forked.IS_POSSIBLE:
+            self.process = forked.ForkedProcess(arguments, log, env, self.largest_file)
+        else:
+            command = [sys.executable, accidents.__file__, *arguments]
+            self.process = subprocess.Popen(command, stderr=log.open("ab"), env=env)
         deadline = time.monotonic() + 240  # a machine that many share may be slow
         while time.monotonic() < deadline:
             assert self.process.poll() is None, self.said()

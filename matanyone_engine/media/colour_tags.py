@@ -19,6 +19,8 @@ from matanyone_engine.media.encodings import curve_named
 PNG_CICP, PNG_GAMMA, PNG_PRIMARIES, PNG_SRGB = "png:cICP", "png:gAMA", "png:cHRM", "png:sRGB"
 RADIANCE_PRIMARIES = "hdr:PRIMARIES"
 TIFF_PRIMARIES, TIFF_WHITE, TIFF_TRANSFER = "tiff:PrimaryChromaticities", "tiff:WhitePoint", "tiff:TransferFunction"
+DAMAGES = struct.error, IndexError, ValueError, OverflowError
+"""What looking into a damaged header may raise."""
 UNFOLLOWED = "unfollowed"
 """A statement that there is no colour space for, in words."""
 
@@ -30,6 +32,7 @@ _SHORT = 64
 _WHITE_FIRST = slice(2, None), slice(0, 2)
 """PNG has white before red, green and blue; everybody else has it behind them."""
 _HEADER_BYTES = 4096
+_NO_GAMMA = re.compile(r"|1|1\.0*")
 _TIFF_NUMBERS = {1: "B", 3: "H", 4: "I", 5: "II", 11: "f", 12: "d", 16: "Q"}
 """How a TIFF stores the numbers of a tag, by its type; 5 is a numerator and a denominator."""
 _TIFF_RATIONAL, _BIG_TIFF = 5, 43
@@ -71,7 +74,7 @@ def colour_tags(path: Path, file_format: str) -> dict[str, str]:
     read = _READERS.get(file_format)
     try:
         return read(path) if read else {}
-    except (struct.error, IndexError):  # a damaged header: whoever reads the pixels says so
+    except DAMAGES:  # a damaged header: whoever reads the pixels says so
         return {}
 
 
@@ -103,7 +106,7 @@ def radiance_line(path: Path, name: str) -> str:
 def _of_radiance(path: Path) -> dict[str, str]:
     primaries, gamma = radiance_line(path, "PRIMARIES"), radiance_line(path, "GAMMA")
     said = {RADIANCE_PRIMARIES: primaries} if primaries else {}
-    return said | ({UNFOLLOWED: f"GAMMA={gamma}"} if gamma and float(gamma) != 1 else {})
+    return said | ({UNFOLLOWED: f"GAMMA={gamma}"} if not _NO_GAMMA.fullmatch(gamma) else {})
 
 
 # ---------------------------------------------------------------------------------------------------------- TIFF
@@ -146,6 +149,8 @@ def _of_tiff(path: Path) -> dict[str, str]:
 
 def _curve_of(table: tuple[float, ...]) -> str:
     """Return the name of the curve that a table of light, 0..65535 by code, is of: one, or one for each colour."""
+    if not table:
+        return ""
     tables = np.reshape(table, (3, -1) if np.log2(len(table)) % 1 else (1, -1)) / 65535
     light = tables.mean(axis=0)
     same = bool(np.abs(tables - light).max() < 1 / 255)

@@ -10,7 +10,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from matanyone_engine.media.colour_tags import head_of, jp2_space, radiance_line, tiff_tags
+from matanyone_engine.media.colour_tags import DAMAGES, head_of, jp2_space, radiance_line, tiff_tags
 
 Misread = tuple[str, str] | None
 
@@ -40,7 +40,7 @@ def misread(path: Path, file_format: str, spec: Any) -> Misread:
     look = _LOOKS.get(file_format)
     try:
         return look(path, spec) if look else None
-    except (struct.error, IndexError, ValueError):  # a damaged header: whoever reads the pixels says so
+    except DAMAGES:  # a damaged header: whoever reads the pixels says so
         return None
 
 

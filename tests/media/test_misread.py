@@ -16,8 +16,10 @@ from jpeg_2000 import RED_OVER_BLUE
 from tiffs import tiff
 
 from matanyone_engine.errors import MaskError, PlateError
+from matanyone_engine.media.colour_tags import TIFF_TRANSFER, colour_tags
 from matanyone_engine.media.images import read_plate
 from matanyone_engine.media.masks import read_mask
+from matanyone_engine.media.misread import misread
 from matanyone_engine.sizes import Resolution
 
 Write = Callable[..., Path]
@@ -186,3 +188,12 @@ def test_a_tiff_with_video_codes_is_refused(tmp_path: Path) -> None:
                 is_refused(path, "black and white at codes 16 and 235")
             else:
                 holds(path, picture() / 255)
+
+
+def test_a_damaged_header_is_no_defect(tmp_path: Path) -> None:
+    """A BigTIFF whose first directory is beyond all numbers, and a table of light without numbers."""
+    path = tmp_path / "p.tif"
+    path.write_bytes(b"II" + struct.pack("<HHHQ", 43, 8, 0, (1 << 64) - 2))
+    assert colour_tags(path, "tiff") == {}
+    assert misread(path, "tiff", None) is None
+    assert colour_tags(tiff(path, picture(), {301: ("H", ())}), "tiff") == {TIFF_TRANSFER: ""}

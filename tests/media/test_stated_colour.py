@@ -250,7 +250,7 @@ def test_the_tags_of_a_tiff(tmp_path: Path, tags: dict[int, tuple[str, tuple[int
         assert space(tiff(tmp_path / "p.tif", rgb, tags, order)) == expected
 
 
-@pytest.mark.parametrize(("gamma", "expected"), [("1.0", LINEAR), ("2.2", REFUSED)])
+@pytest.mark.parametrize(("gamma", "expected"), [("1.0", LINEAR), ("2.2", REFUSED), ("10", REFUSED), ("--", REFUSED)])
 def test_the_gamma_of_a_radiance_file(write_image: Write, gamma: str, expected: str) -> None:
     path = write_image("p.hdr", GREY, "float")
     path.write_bytes(path.read_bytes().replace(b"FORMAT=", f"GAMMA={gamma}\nFORMAT=".encode()))

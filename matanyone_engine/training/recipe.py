@@ -248,6 +248,7 @@ LITE_STAGES = (
     replace(_LITE_4, name="lite-5", iterations=900, trunk_rate=0.2, seed=22360679),
     replace(_LITE_4, name="lite-6", iterations=1_700, rate=1.5e-4, trunk_rate=0.2, seed=24494897),
     replace(_LITE_4, name="lite-7", iterations=1_000, rate=1.5e-4, trunk_rate=0.2, seed=33166248),
+    replace(_LITE_4, name="lite-8", iterations=1_750, rate=1.5e-4, trunk_rate=0.2, seed=34641016),
 )
 """Ours, for the network with a trained trunk: the core alone, from small crops to its real size. The third stage has
 clips that are long enough to drift, and lets gradients pass through time. The rate stays up and the weight average is

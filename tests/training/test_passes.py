@@ -114,7 +114,7 @@ def test_stages_are_what_the_specification_says() -> None:
     assert [s.points for s in MATANYONE_STAGES] == [8192, 12544, 12544]
     assert MATANYONE_STAGES[0].clamp_from == 100
     assert MATANYONE_STAGES[2].matting is MattingData.STILLS
-    assert len(STAGES) == len(MATANYONE_STAGES) + len(MINI_STAGES) + len(LITE_STAGES) == 14
+    assert len(STAGES) == len(MATANYONE_STAGES) + len(MINI_STAGES) + len(LITE_STAGES) == 15
 
 
 @pytest.mark.parametrize("stage", STAGES.values(), ids=list(STAGES))

@@ -35,6 +35,7 @@ from matanyone_engine.engine.faults import as_told
 from matanyone_engine.engine.listed_clients import ListedClients
 from matanyone_engine.engine.watchdog import IO_PATIENCE, Watchdog, WatchedThread, end_engine
 from matanyone_engine.errors import SettingError
+from matanyone_engine.jobs.allocator import give_freed_memory_back
 from matanyone_engine.version import __version__
 from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.codec import MOST_HEADER_BYTES, MOST_PAYLOADS, Packet, decode, encode, malformed, too_large
@@ -56,6 +57,9 @@ _PEER_SILENT_S = 600.0
 _CLOSING_S = 120.0
 _ROUND = 64
 """Messages taken from one socket before the other is looked at."""
+_LARGE = 16 << 20
+"""Bytes of a refused message whose memory goes back to the system at once. This process keeps what it frees
+(jobs/allocator.py), and whoever sends nonsense to an idle engine would have it hold half a gigabyte."""
 _ADDRESS = re.compile(r"tcp://[^\s/]+:(\d+|\*)")
 _LOOPBACK = re.compile(r"tcp://(127\.\d+\.\d+\.\d+|\[::1\]):(\d+|\*)")
 
@@ -246,8 +250,10 @@ class Server:
                     parts = socket.recv_multipart(zmq.NOBLOCK, copy=False)
                 except zmq.Again:
                     break
-                self._receive(channel, parts)
+                refused = self._receive(channel, parts)
                 del parts  # or the last message would stay until the next one comes
+                if refused >= _LARGE:
+                    give_freed_memory_back()  # no frame will use it
         with suppress(queue.Empty):
             while True:
                 self._calls.get_nowait()()
@@ -303,8 +309,11 @@ class Server:
 
     # ------------------------------------------------------------------------------------------------ messages
 
-    def _receive(self, channel: Channel, parts: list[Any]) -> None:
-        """Take one message; whatever is wrong with it is said to whoever sent it."""
+    def _receive(self, channel: Channel, parts: list[Any]) -> int:
+        """Take one message; whatever is wrong with it is said to whoever sent it.
+
+        Returns the bytes of a message that was refused, 0 for one that was taken.
+        """
         route = (channel, parts[0].bytes)
         connection = (channel, _file_of(parts[0]))
         self._connections.read(connection, parts)
@@ -321,6 +330,8 @@ class Server:
             told = as_told(error)  # which lets go of the message
             number = told.about or number
             self.engine.refuse(on.Asker("", number, route), told)
+            return sum(len(part.buffer) for part in body)
+        return 0
 
     def _check_size(self, channel: Channel, body: list[Any]) -> None:
         """Hold all parts of a message together against the limit. Raises WireError."""

@@ -118,6 +118,14 @@ def test_refused_messages_are_freed_at_once(engine: Engine, sender: Sender) -> N
         assert resident(engine) - before < 200 * MB, number
 
 
+def test_the_memory_of_a_large_refused_message_goes_back_to_the_system(engine: Engine, sender: Sender) -> None:
+    before = resident(engine)
+    data = bytes(400 * MB)
+    payload = Payload("plate", "exr", len(data), "0" * 16)
+    assert code(sender.ask("data", say.Frame("none", 0, 1), (payload,), (data,))) == "unauthorised"
+    until(lambda: resident(engine) - before < 150 * MB)
+
+
 @pytest.mark.parametrize(("channel", "size", "most"), [("control", MB, 150 * MB), ("data", 20 * MB, 900 * MB)])
 def test_a_stranger_cannot_fill_the_memory_with_parts(engine: Engine, channel: str, size: int, most: int) -> None:
     """3 GB on either socket; each part alone is small enough, and the message is never ended."""

@@ -216,7 +216,7 @@ def test_an_engine_whose_device_thread_has_died_ends_with_its_own_exit_code(tmp_
             client.pump.ask(say.Key(shot.session, 0, FIRST), (plate(FIRST)[0], mask()[0]), (plate(FIRST)[1], mask()[1]))
             client.pump.poll(100)
             assert engine.process is not None
-            assert engine.process.wait(20) == ENDED_ITSELF
+            assert engine.process.wait(60) == ENDED_ITSELF
         assert "the device thread has died" in engine.said()
 
 

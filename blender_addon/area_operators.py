@@ -38,14 +38,14 @@ class MATANYONE_OT_area_paint(bpy.types.Operator):
 
     def execute(self, context):
         try:
-            keep(context.scene.matanyone, _frame(context), brush.strokes_from(self.strokes))
+            keep(context.scene.matanyone, scene.frame_at_hand(context), brush.strokes_from(self.strokes))
         except WireError as error:
             return report(self, error)
         return {"FINISHED"}
 
     def invoke(self, context, event):
         try:
-            self.frame = _frame(context)
+            self.frame = scene.frame_at_hand(context)
             width, height = scene.size_of(context.scene.matanyone)
         except WireError as error:
             return report(self, error)
@@ -132,15 +132,6 @@ class MATANYONE_OT_area_paint(bpy.types.Operator):
     def cancel(self, context):
         """Clean up: Blender ends the painting itself when another file is opened or the window is closed."""
         self.leave(context, {"CANCELLED"})
-
-
-def _frame(context):
-    """Return the plate frame at hand, where there is an object to paint for. Raises WireError."""
-    shot = context.scene.matanyone
-    frame = scene.plate_of(shot).time.plate_frame(context.scene.frame_current)
-    if not shot.objects:
-        shot.objects.add()
-    return frame
 
 
 def area_on(shot, frame):

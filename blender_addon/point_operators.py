@@ -41,7 +41,8 @@ class MATANYONE_OT_point(bpy.types.Operator):
         corners = ((*self.box[:2],), (*self.box[2:],)) if any(self.box) else None
         clicks, others = ((tuple(spot),) if spot[0] >= 0 else () for spot in (self.click, self.other))
         try:
-            session.point(context.scene, plan.Pointing(corners, clicks, others), _frame(context), self._alpha(context))
+            pointing = plan.Pointing(corners, clicks, others)
+            session.point(context.scene, pointing, scene.frame_at_hand(context), self._alpha(context))
         except WireError as error:
             return report(self, error)
         return asked(self)
@@ -60,7 +61,7 @@ class MATANYONE_OT_point(bpy.types.Operator):
     def invoke(self, context, event):
         shot = context.scene.matanyone
         try:
-            self.frame = _frame(context)
+            self.frame = scene.frame_at_hand(context)
             self.file = scene.file_for_prompts(shot, self.frame)
             alpha = overlay.file_at(context.scene)
             self.pointing = scene.pointing_at(shot, self.frame)
@@ -163,15 +164,6 @@ class MATANYONE_OT_point(bpy.types.Operator):
     def cancel(self, context):
         """Clean up: Blender ends the clicking itself when another file is opened or the window is closed."""
         self.leave(context, {"CANCELLED"})
-
-
-def _frame(context):
-    """Return the plate frame at hand, where there is an object to put a mask on. Raises WireError."""
-    shot = context.scene.matanyone
-    frame = scene.plate_of(shot).time.plate_frame(context.scene.frame_current)
-    if not shot.objects:
-        shot.objects.add()
-    return frame
 
 
 class MATANYONE_OT_draw_region(bpy.types.Operator):

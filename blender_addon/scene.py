@@ -78,6 +78,15 @@ def refuse_linked(home):
         )
 
 
+def frame_at_hand(context):
+    """Return the plate frame that is shown; a shot without an object gets one to work on. Raises WireError."""
+    shot = context.scene.matanyone
+    frame = plate_of(shot).time.plate_frame(context.scene.frame_current)
+    if not shot.objects:
+        shot.objects.add()
+    return frame
+
+
 def plate_of(shot):
     """Return what is matted, after a look at the disk: for buttons. Raises WireError where there is none, or its files
     are not there.

@@ -176,7 +176,7 @@ class Scene:
         self._grow(Strands(shell, length, self.rng, strands or int(self.rng.uniform(5000, 11000))), material)
 
     def _grow(self, strands: Strands, material: bpy.types.Material) -> None:
-        """Show strands."""
+        """Add strands to the scene, and remember them."""
         self.strands = strands
         self.curves = bpy.data.hair_curves.new("strands")
         count, points = self.strands.points.shape[:2]
@@ -413,8 +413,10 @@ class Head(Scene):
     """Holds one person whose head is seen from near, with hair that background shows through."""
 
     HEIGHTS = (0.45, 0.5, 0.55, 0.65)
+    """Metres of the person that are seen."""
     ABOVE = 0.2
     TRIES = 30
+    """Of motions, until one keeps the hands low; the last is taken in any case."""
 
     def _move(self) -> Motion:
         """Choose a motion that keeps the hands below the head, so that the head fills the picture."""
@@ -425,6 +427,7 @@ class Head(Scene):
         return motion
 
     def _hands_are_low(self, pose: Pose) -> bool:
+        """Return whether both hands are at least 35 cm below the top of the head."""
         vertices = self.body.posed(self.body.bone_transforms(pose))[:SKIN_VERTICES]
         hands = np.abs(self.body.rest[:SKIN_VERTICES, 0]) > 0.9 * np.abs(self.body.rest[:SKIN_VERTICES, 0]).max()
         return bool(vertices[hands, 2].max() < vertices[:, 2].max() - 0.35)

@@ -96,15 +96,15 @@ def _of_chunk(name: bytes, content: bytes) -> tuple[str, str] | None:
 # ------------------------------------------------------------------------------------------------------ Radiance
 
 
-def radiance_line(path: Path, name: str) -> str:
-    """Return what a Radiance file's header has behind NAME=; '' where it has no such line."""
+def radiance_lines(path: Path, name: str) -> list[str]:
+    """Return what a Radiance file's header has behind NAME=, once for each such line: each program adds its own."""
     head = head_of(path, _HEADER_BYTES).partition(b"\n\n")[0].decode("latin-1")
-    match = re.search(rf"^{name}=([-+0-9.eE \t]+)$", head, re.MULTILINE)
-    return " ".join(match[1].split()) if match else ""
+    found = re.findall(rf"^[ \t]*{name}[ \t]*=([-+0-9.eE \t]+)\r?$", head, re.MULTILINE)
+    return [" ".join(numbers.split()) for numbers in found]
 
 
 def _of_radiance(path: Path) -> dict[str, str]:
-    primaries, gamma = radiance_line(path, "PRIMARIES"), radiance_line(path, "GAMMA")
+    primaries, gamma = (" ".join(radiance_lines(path, name)) for name in ("PRIMARIES", "GAMMA"))
     said = {RADIANCE_PRIMARIES: primaries} if primaries else {}
     return said | ({UNFOLLOWED: f"GAMMA={gamma}"} if not _NO_GAMMA.fullmatch(gamma) else {})
 

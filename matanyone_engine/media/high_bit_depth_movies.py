@@ -28,6 +28,7 @@ from matanyone_engine.media.images import (
     readable,
 )
 from matanyone_engine.media.pixel_formats import rgb_of, stored_as
+from matanyone_engine.media.stated_colour import count_as_alike
 from matanyone_engine.media.timecode import Timecode
 from matanyone_engine.media.upright import upright_of
 
@@ -111,8 +112,7 @@ class DeepStream:
         """Refuse a movie that was joined of several: the first frame's header speaks for all."""
         width, height, colours = self._first
         found = _colours_of(frame)
-        alike = all(a == b or _UNSPECIFIED in (a, b) for a, b in zip(colours, found, strict=True))
-        if (frame.width, frame.height) == (width, height) and alike:
+        if (frame.width, frame.height) == (width, height) and count_as_alike(colours, found):
             return
         raise PlateError(
             expected=f"every frame like the first, {width}x{height} {_described(colours)}",

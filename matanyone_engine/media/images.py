@@ -10,6 +10,7 @@ Rules of this file:
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ import OpenImageIO as oiio
 from matanyone_engine.errors import BadInput, PlateError
 from matanyone_engine.media import exr, icc
 from matanyone_engine.media.channels import Part, Selection, find_picture, views_of
-from matanyone_engine.media.colour_tags import colour_tags, png_chunks
+from matanyone_engine.media.colour_tags import colour_tags, png_chunks, radiance_lines
 from matanyone_engine.media.misread import misread
 from matanyone_engine.media.sequence import is_movie, other_spelling
 from matanyone_engine.sizes import Resolution
@@ -61,6 +62,8 @@ _WHITE_IS_ZERO, _BLACK_IS_ZERO = 0, 1
 """TIFF's two greys. OpenImageIO turns the first round in 8 bits, and leaves it as it is in others."""
 _FLOAT_24 = 24
 """TIFF's floats of 24 bits, of which OpenImageIO makes other numbers."""
+_NO_DECODER = "not configured", "not implemented", "not supported", "unsupported"
+"""What libraries say of compressions and kinds of files that they were built without."""
 _SMALLEST_ASPECT = 1e-6
 """OpenEXR writes no pixel aspect below this, nor above the inverse."""
 _PAGED = frozenset({"gif", "tiff", "webp"})
@@ -315,6 +318,10 @@ def _unreadable(path: Path, error: type[BadInput], why: str) -> BadInput:
     action = "Check that the file is there, finished and not damaged; copy or render it again."
     if "Subsampled channels" in why:  # OpenEXR's luminance and chroma, mostly
         action = "Write it with R, G and B of full resolution."
+    elif any(said in why.lower() for said in _NO_DECODER):
+        action = (
+            "The file may be whole, but this OpenImageIO cannot decode it. Save it with another compression, or as EXR."
+        )
     said = "; ".join(line.rstrip(".") for line in why.strip().splitlines())
     return error(expected="an image file that can be read", came=f"{str(path)!r}: {said}", action=action)
 
@@ -406,6 +413,8 @@ def _colour_in(found: Mapping[str, Any], channels: ImageChannels) -> dict[str, s
     """Return what a file says about its colour, as text: attributes, an ICC profile, and what colour_tags.py reads."""
     colour = {name: _text(found[name]) for name in _COLOUR_ATTRIBUTES if name in found}
     _say_video_range(channels.spec)
+    if channels.image.format_name() == "hdr":
+        _say_exposure(channels.path)
     profile = found.get("ICCProfile")
     if profile is not None:
         encoding = icc.encoding_of(np.asarray(profile, np.uint8).tobytes())
@@ -475,6 +484,19 @@ def _say_video_range(spec: Any) -> None:
             "them. If blacks look grey, convert the plate to full range.",
             note,
             2**bits - 1,
+        )
+
+
+def _say_exposure(path: Path) -> None:
+    """Warn once of a Radiance file whose pixels were multiplied: OpenImageIO, and Blender with it, do not divide."""
+    factor = math.prod(map(float, radiance_lines(path, "EXPOSURE")))
+    note = f"EXPOSURE={factor:g}"
+    if factor != 1 and note not in _said:
+        _said.add(note)
+        _log.warning(
+            "The plate's Radiance header says that its pixels were multiplied by %g (EXPOSURE). They are read as they "
+            "are stored, as Blender reads them. If the plate looks too bright or too dark, use --exposure.",
+            factor,
         )
 
 

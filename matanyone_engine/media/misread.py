@@ -10,7 +10,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from matanyone_engine.media.colour_tags import DAMAGES, head_of, jp2_space, radiance_line, tiff_tags
+from matanyone_engine.media.colour_tags import DAMAGES, head_of, jp2_space, radiance_lines, tiff_tags
 
 Misread = tuple[str, str] | None
 
@@ -26,9 +26,20 @@ _WORD = 32
 """Bits to whose multiples many programs lengthen the rows of a DPX."""
 _BITS_OF_CODES = {8: 8, 12: 16, 16: 16}
 """How many bits a DPX code takes in the file, by its own bits, where codes are not packed into words."""
+_IN_WORDS = 10
+"""Bits of codes that stand three to a word."""
+_ELEMENT, _MOST_ELEMENTS = 72, 8
+"""Bytes of what a DPX says about each of its elements (RGB, alpha ...), and how many it may have."""
+_DPX_RGB = 50
+"""DPX's descriptor of an element that is R, G and B."""
+_MIXED_WORDS = "10-bit codes of {}, three to a word of 32 bits, which programs put in different orders"
+_HELP_WITH_WORDS = "Save it as RGB, or with 16 bits."
 _COLOUR_MODELS = frozenset({0, 16, 17, 18, 20, 21})
 """Colour spaces of JPEG 2000 (EnumCS) that come as RGB or grey, and 0, which some write for none. Of which primaries
 they are is asked elsewhere."""
+_PROGRESSIVE = frozenset({b"\xff\xc2", b"\xff\xc6", b"\xff\xca", b"\xff\xce"})
+"""JPEG's markers of pictures that are stored as a coarse one and what makes it finer."""
+_START_OF_SCAN, _END_OF_JPEG, _FILL = b"\xff\xda", b"\xff\xd9", b"\xff\xff"
 _REFERENCE_BLACK_WHITE, _MODEL, _RGB = 532, 262, 2
 
 
@@ -57,32 +68,53 @@ def _bmp(path: Path, _spec: Any) -> Misread:
 
 def _dpx(path: Path, spec: Any) -> Misread:
     """Look at rows that may be longer than their pixels: programs differ where these end within a word of 32 bits."""
-    head = head_of(path, 816)
+    head = head_of(path, 780 + _MOST_ELEMENTS * _ELEMENT)
     order = ">" if head[:4] == b"SDPX" else "<"
     elements, width, height = struct.unpack_from(order + "HII", head, 770)
     bits, packing, run_lengths, begin, padding = struct.unpack_from(order + "BHHII", head, 803)
     if padding not in _NO_PADDING and bits not in (8, 16):
         return f"{padding} bytes behind every row", "Save it without padding at the ends of lines."
+    for at in range(0, _ELEMENT * min(elements, _MOST_ELEMENTS), _ELEMENT):
+        is_rgb = head[800 + at] == _DPX_RGB or (elements == 1 and spec.nchannels == 3)
+        if head[803 + at] == _IN_WORDS and any(head[804 + at : 806 + at]) and not is_rgb:
+            return _MIXED_WORDS.format("grey, alpha or RGBA"), _HELP_WITH_WORDS
     is_packed = not packing and bits in (10, 12)
     row = width * spec.nchannels * (bits if is_packed else _BITS_OF_CODES.get(bits, _WORD))
     if run_lengths or elements != 1 or padding not in _NO_PADDING or not row % _WORD:
         return None
     if begin == _UNKNOWN:
         begin = struct.unpack_from(order + "I", head, 4)[0]
-    lengthened = path.stat().st_size - begin >= (row + -row % _WORD) // 8 * height
-    if lengthened != is_packed:  # OpenImageIO takes only packed codes for lengthened
-        return (
-            "rows whose pixels end within a word of 32 bits",
-            f"Programs differ in how such rows are stored. At a width of {width}, save it as EXR, TIFF or PNG.",
-        )
-    return None
-
-
-def _cineon(path: Path, _spec: Any) -> Misread:
-    padding = struct.unpack_from(">I", head_of(path, 688), 684)[0]
-    if padding in _NO_PADDING:
+    if _are_lengthened(path, begin, row, height) == is_packed:  # OpenImageIO takes only packed codes for lengthened
         return None
-    return f"{padding} bytes behind every row", "Save it without padding at the ends of lines."
+    return _rows_end_within_a_word(width)
+
+
+def _are_lengthened(path: Path, begin: int, row: int, height: int) -> bool:
+    """Return whether a file is long enough for rows of so many bits that are lengthened to whole words."""
+    return path.stat().st_size - begin >= (row + -row % _WORD) // 8 * height
+
+
+def _rows_end_within_a_word(width: int) -> tuple[str, str]:
+    return (
+        "rows whose pixels end within a word of 32 bits",
+        f"Programs differ in how such rows are stored. At a width of {width}, save it as EXR, TIFF or PNG.",
+    )
+
+
+def _cineon(path: Path, spec: Any) -> Misread:
+    head = head_of(path, 688)
+    begin, padding = (struct.unpack_from(">I", head, at)[0] for at in (4, 684))
+    bits, is_packed = head[198], not head[681]
+    if padding not in _NO_PADDING:
+        return f"{padding} bytes behind every row", "Save it without padding at the ends of lines."
+    if bits == _IN_WORDS and not is_packed:
+        return None if spec.nchannels == 3 else (_MIXED_WORDS.format("grey"), _HELP_WITH_WORDS)
+    if bits not in (8, 16):
+        return f"{bits}-bit codes, which programs pack in different ways", "Save it as DPX of 10 or 16 bits."
+    row = spec.width * spec.nchannels * bits
+    if row % _WORD and _are_lengthened(path, begin, row, spec.height):
+        return _rows_end_within_a_word(spec.width)
+    return None
 
 
 def _png(_path: Path, spec: Any) -> Misread:
@@ -102,7 +134,7 @@ def _jpeg2000(path: Path, _spec: Any) -> Misread:
 
 
 def _hdr(path: Path, _spec: Any) -> Misread:
-    numbers = [float(text) for text in radiance_line(path, "COLORCORR").split()]
+    numbers = [float(text) for line in radiance_lines(path, "COLORCORR") for text in line.split()]
     if all(number == 1 for number in numbers):
         return None
     return "colours that were corrected after they were measured (COLORCORR)", "Save it without COLORCORR, or as EXR."
@@ -122,7 +154,24 @@ def _jpegxl(path: Path, _spec: Any) -> Misread:
     return "an animation", "Save each frame as a file of its own, such as name.0001.jxl."
 
 
+def _jpeg(path: Path, _spec: Any) -> Misread:
+    """Look for the end of a JPEG: libjpeg makes up what is missing of a progressive one, or behind its headers."""
+    data = path.read_bytes()
+    at, is_progressive = 2, False
+    while (marker := data[at : at + 2]) != _START_OF_SCAN:
+        is_progressive |= marker in _PROGRESSIVE
+        at += 1 if marker == _FILL else 2 + _length_at(data, at + 2)
+    begin = at + 2 + _length_at(data, at + 2)
+    is_cut = begin >= len(data) or (is_progressive and data.find(_END_OF_JPEG, begin) < 0)
+    return ("a file that is cut off", "Copy or render it again.") if is_cut else None
+
+
+def _length_at(data: bytes, at: int) -> int:
+    return int(struct.unpack_from(">H", data, at)[0])
+
+
 _LOOKS = {
+    "jpeg": _jpeg,
     "bmp": _bmp,
     "dpx": _dpx,
     "cineon": _cineon,

@@ -25,6 +25,7 @@ import numpy as np
 
 from matanyone_engine.errors import PlateError
 from matanyone_engine.media import high_bit_depth_movies
+from matanyone_engine.media.edit_lists import edits_not_followed
 from matanyone_engine.media.high_bit_depth_movies import at_frame, unreadable
 from matanyone_engine.media.images import DataWindow, FloatImage, Plate, PlateHeader, frame_rate
 from matanyone_engine.media.sequence import other_spelling
@@ -92,6 +93,7 @@ class Movie:
         """Raises PlateError."""
         self.path = path
         self._stream = self._start()
+        _check_edits(path)
         count = 0
         while self._stream.skip():
             count += 1
@@ -172,6 +174,17 @@ class Movie:
                 came=f"frame {frame}",
                 action="Ask for frames that the movie has. Its first frame is number 1.",
             )
+
+
+def _check_edits(path: Path) -> None:
+    """Refuse a movie whose frames are shown otherwise by QuickTime than they would be read. Raises PlateError."""
+    edits = edits_not_followed(path)
+    if edits:
+        raise PlateError(
+            expected="a movie that shows its frames one after the other",
+            came=f"{edits} in the edit list of {str(path)!r}",
+            action="Export it again as a flat movie, or as an image sequence.",
+        )
 
 
 def _least(path: Path, claimed: int) -> int:

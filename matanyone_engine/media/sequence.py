@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
@@ -390,7 +390,7 @@ def _match_pattern(path: Path, token: re.Match[str]) -> FrameSequence:
     if padding is None:
         padding = _padding_on_disk(path, numbers)
     frames = {int(number) for number in numbers if frame_text(int(number), padding) == number}
-    _refuse_to_begin_late(path, numbers, frames)
+    _refuse_other_padding(path, numbers, frames, declared or ())
     if not token["range"]:
         _refuse_other_spelling(path, listing, token, frames)
     if declared is not None:
@@ -404,15 +404,27 @@ def _match_pattern(path: Path, token: re.Match[str]) -> FrameSequence:
     return FrameSequence(folder, prefix, padding, suffix, tuple(sorted(frames)), declared)
 
 
-def _refuse_to_begin_late(path: Path, numbers: Sequence[str], frames: set[int]) -> None:
-    """Refuse '##' for 8, 9, 10: the frames with fewer digits would be left out, and nobody would miss them."""
-    shorter = {int(number) for number in numbers} - frames
-    if frames and shorter and len(_by_padding(list(numbers))) == 1 and min(frames) - 1 in shorter:
-        raise FrameRangeError(
-            expected=f"as many # in {path.name!r} as the shortest frame number has digits",
-            came=f"files with fewer digits right before frame {min(frames)}: {_name_frames(sorted(shorter))}",
-            action="Write one #, which takes them all, or move those files to another folder.",
-        )
+def _refuse_other_padding(path: Path, numbers: Sequence[str], frames: set[int], declared: Collection[int]) -> None:
+    """Refuse '####' for 0999, 1000, 01001 and '##' for 8, 9, 10: frames with other digits right before or behind those
+    that match would be left out, and nobody would miss them. declared: the frames that the pattern's range asks for, if
+    it has one.
+    """
+    others = {int(number) for number in numbers} - frames
+    if declared:
+        others &= set(declared)
+    beside = sorted(frame for frame in others if {frame - 1, frame + 1} & frames)
+    if not beside:
+        return
+    one_hash_takes_all = len(_by_padding(list(numbers))) == 1
+    raise FrameRangeError(
+        expected=f"as many # in {path.name!r} as the shortest frame number has digits"
+        if one_hash_takes_all
+        else f"all frames of {path.name!r} with as many digits as the pattern",
+        came=f"files with other digits right beside them: {_name_frames(sorted(others))}",
+        action="Write one #, which takes them all, or move those files to another folder."
+        if one_hash_takes_all
+        else "Rename those files like the others, or move them to another folder.",
+    )
 
 
 def _numbers_between(listing: _Listing, prefix: str, suffix: str) -> list[str]:

@@ -101,6 +101,21 @@ def has_video_tags(header: PlateHeader) -> bool:
     return not codes <= {None, "0", str(UNSPECIFIED)}
 
 
+def count_as_alike(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Tell whether frames with these primaries and transfer characteristics, codes of H.273, are of one colour space.
+
+    A code that says nothing is like any code of an ordinary display, and like no other.
+    """
+    if one == other:
+        return True
+    alike = all(a == b or UNSPECIFIED in (a, b) for a, b in zip(one, other, strict=True))
+    return alike and all(_is_ordinary(*codes) for codes in (one, other))
+
+
+def _is_ordinary(primaries: int, transfer: int) -> bool:
+    return primaries in _NEAR_REC709 | {_REC709_CODE} and transfer in _DISPLAY_CURVES
+
+
 def _movie_statements(primaries: int, transfer: int) -> Iterator[tuple[str, str]]:
     """Yield the space of a movie's tags, by H.273; nothing where they are those of an ordinary display.
 

@@ -46,11 +46,27 @@ def upright_of(frame: Any, path: Path) -> Upright:
 
     Raises PlateError for a picture that is to be shown aslant, as no pixel grid can.
     """
-    for extra in getattr(frame, "side_data", ()):
+    for extra in _beside(frame, path):
         if getattr(extra.type, "name", "") == "DISPLAYMATRIX" and len(bytes(extra)) == _MATRIX.size:
             return _of_matrix(_MATRIX.unpack(bytes(extra)), path)
-    turns = -round(float(getattr(frame, "rotation", 0)) / 90) % 4  # clockwise, of a PyAV that has no matrix
+    turns = -round(float(getattr(frame, "rotation", 0)) / 90) % 4  # clockwise, where the matrix cannot be had
     return (Upright(), Upright(True, columns=True), Upright(rows=True, columns=True), Upright(True, rows=True))[turns]
+
+
+def _beside(frame: Any, path: Path) -> list[Any]:
+    """Return what a frame carries beside its picture; [] where this PyAV (18) has no name for some of it, such as Exif,
+    or the views of spatial video. Raises PlateError if the matrix, which is then unknown, may mirror the picture.
+    """
+    try:
+        return list(getattr(frame, "side_data", ()))
+    except ValueError as error:
+        if abs(round(float(frame.rotation))) == 180:
+            raise PlateError(
+                expected="a movie of which can be told how it is shown",
+                came=f"{str(path)!r}, turned by half or mirrored, with data that this PyAV cannot read ({error})",
+                action="Convert it to an image sequence first.",
+            ) from error
+        return []
 
 
 def _of_matrix(matrix: tuple[int, ...], path: Path) -> Upright:

@@ -5,8 +5,10 @@ damage.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 
 import av
 import numpy as np
@@ -41,13 +43,18 @@ def write_images(folder: Path) -> list[Path]:
                 path = folder / f"{writer}-{kind}-{channels}.{extension}"
                 if _write(path, kind, channels):
                     written.append(path)
+    progressive = folder / "jpeg-progressive.jpg"
+    if _write(progressive, "uint8", 3, {"jpeg:progressive": 1}):
+        written.append(progressive)
     return written
 
 
-def _write(path: Path, kind: str, channels: int) -> bool:
+def _write(path: Path, kind: str, channels: int, more: Mapping[str, int] = MappingProxyType({})) -> bool:
     """Write a gradient; whether the writer took it as it is."""
     spec = oiio.ImageSpec(WIDTH, HEIGHT, channels, kind)
     spec.attribute("Artist", "Somebody")
+    for name, value in more.items():
+        spec.attribute(name, value)
     spec.attribute("FramesPerSecond", oiio.TypeDesc("rational"), (24000, 1001))
     across, down = np.meshgrid(np.linspace(0, 1, WIDTH), np.linspace(0, 1, HEIGHT))
     pixels = np.stack([across, down, across * down, down])[:channels].transpose(1, 2, 0).astype(np.float32)

@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from jpeg_2000 import RED_OVER_BLUE
@@ -86,6 +87,32 @@ def test_a_dpx_whose_rows_may_be_lengthened_is_refused(tmp_path: Path, layout: s
     holds(dpx_of_ffmpeg(path, picture(9, 16), "gbrp10be"), picture(9, 16) / 65535, 1e-3)  # three colours to a word
 
 
+def dpx_of_words(path: Path, codes: np.ndarray, descriptor: int, elements: int = 1) -> Path:
+    """Write rows of 10-bit codes, (H, N), three to a word of 32 bits, the first in the highest bits."""
+    head = bytearray(2048)
+    struct.pack_into(">4sI8sI", head, 0, b"SDPX", 2048, b"V2.0", 2048)
+    struct.pack_into(">HII", head, 770, elements, WIDTH, HEIGHT)
+    for at in range(0, 72 * elements, 72):
+        kind = descriptor if at == 72 * (elements - 1) else 50
+        struct.pack_into(">BBBBHHI", head, 800 + at, kind, 2, 2, 10, 1, 0, 2048)
+    codes = np.pad(codes.astype(np.uint32), ((0, 0), (0, -codes.shape[1] % 3)))
+    words = codes[:, 0::3] << 22 | codes[:, 1::3] << 12 | codes[:, 2::3] << 2
+    path.write_bytes(bytes(head) + words.astype(">u4").tobytes())
+    return path
+
+
+GREY, RGB, RGBA, ALPHA = 6, 50, 51, 4
+
+
+def test_a_dpx_of_10_bits_that_are_no_rgb_is_refused(tmp_path: Path) -> None:
+    """OpenImageIO takes the pixels of grey in another order than any that is written, by widths in different ways."""
+    codes, path = picture(bits=16) >> 6, tmp_path / "p.dpx"
+    holds(dpx_of_words(path, codes.reshape(HEIGHT, -1), RGB), codes / 1023)
+    for descriptor, rows in ((GREY, codes[..., 0]), (RGBA, np.dstack([codes, codes[..., 0]]).reshape(HEIGHT, -1))):
+        is_refused(dpx_of_words(path, rows, descriptor), "10-bit codes of grey, alpha or RGBA.*16 bits")
+    is_refused(dpx_of_words(path, np.tile(codes.reshape(HEIGHT, -1), 2), ALPHA, elements=2), "10-bit codes of grey")
+
+
 @pytest.mark.parametrize(("kind", "bits"), [("uint8", 8), ("uint16", 10), ("uint16", 12), ("uint16", 16)])
 def test_a_dpx_whose_rows_are_as_long_as_their_pixels_is_read(write_image: Write, kind: str, bits: int) -> None:
     rgb = (picture(9, 16) / 65535).astype(np.float32)
@@ -110,25 +137,36 @@ def test_a_dpx_with_two_pictures_is_refused(write_image: Write) -> None:
     is_refused(path, "several frames or pages")
 
 
+def cineon(path: Path, rows: np.ndarray, width: int, colours: int, bits: int, packing: int, padding: int = 0) -> Path:
+    """Write rows of whatever they are made of, each with so many bytes behind it."""
+    head, size = bytearray(2048), len(rows) * (rows[0].nbytes + padding)
+    struct.pack_into(">6I4s", head, 0, 0x802A5FD7, 2048, 1024, 1024, 0, 2048 + size, b"V4.5")
+    head[193] = colours
+    for colour in range(colours):
+        struct.pack_into(">BBBxII", head, 196 + 28 * colour, 0, colours // 3 * (colour + 1), bits, width, len(rows))
+    head[681] = packing
+    struct.pack_into(">I", head, 684, padding)
+    path.write_bytes(bytes(head) + b"".join(row.tobytes() + bytes(padding) for row in rows))
+    return path
+
+
 def test_a_cineon_with_bytes_behind_its_rows_is_refused(tmp_path: Path) -> None:
-    for padding in (0, 16):
-        head = bytearray(2048)
-        struct.pack_into(
-            ">6I4s", head, 0, 0x802A5FD7, 2048, 1024, 1024, 0, 2048 + HEIGHT * (4 * WIDTH + padding), b"V4.5"
-        )
-        head[193] = 3
-        for colour in range(3):
-            struct.pack_into(">BBBxII", head, 196 + 28 * colour, 0, colour + 1, 10, WIDTH, HEIGHT)
-        head[681] = 5
-        struct.pack_into(">I", head, 684, padding)
-        codes = picture(bits=16).astype(np.uint32) >> 6
-        words = (codes << np.array([22, 12, 2], np.uint32)).sum(axis=2).astype(">u4")
-        path = tmp_path / "p.cin"
-        path.write_bytes(bytes(head) + b"".join(row.tobytes() + bytes(padding) for row in words))
-        if padding:
-            is_refused(path, "16 bytes behind every row")
-        else:
-            holds(path, codes / 1023)
+    codes, path = picture(bits=16).astype(np.uint32) >> 6, tmp_path / "p.cin"
+    words = (codes << np.array([22, 12, 2], np.uint32)).sum(axis=2).astype(">u4")
+    holds(cineon(path, words, WIDTH, 3, 10, 5), codes / 1023)
+    is_refused(cineon(path, words, WIDTH, 3, 10, 5, padding=16), "16 bytes behind every row")
+
+
+def test_a_cineon_that_programs_store_differently_is_refused(tmp_path: Path) -> None:
+    """Grey of 10 bits comes in another order than it is written in; of 12 bits nobody knows the order."""
+    codes, path = picture(bits=16).astype(np.uint32) >> 6, tmp_path / "p.cin"
+    grey = np.pad(codes[..., 0], ((0, 0), (0, 1)))
+    words = (grey[:, 0::3] << 22 | grey[:, 1::3] << 12 | grey[:, 2::3] << 2).astype(">u4")
+    is_refused(cineon(path, words, WIDTH, 1, 10, 5), "10-bit codes of grey.*Save it as RGB")
+    is_refused(cineon(path, (codes << 6).astype(">u2"), WIDTH, 3, 12, 0), "12-bit codes, which programs pack")
+    odd = picture(9)
+    holds(cineon(path, odd, 9, 3, 8, 0), odd / 255)
+    is_refused(cineon(path, np.pad(odd.reshape(HEIGHT, -1), ((0, 0), (0, 1))), 9, 3, 8, 0), "within a word", 9)
 
 
 # ------------------------------------------------------------------------------------------------------ other files
@@ -177,6 +215,56 @@ def test_a_radiance_file_with_corrected_colours_is_refused(write_image: Write) -
     holds(path, np.full((HEIGHT, WIDTH, 3), 0.5), 0.01)
     path.write_bytes(data.replace(b"FORMAT=", b"COLORCORR= 1.2 1.0 0.9\nFORMAT="))
     is_refused(path, "COLORCORR")
+
+
+@pytest.mark.parametrize(
+    "lines", [b"COLORCORR= 1 1 1\nCOLORCORR= 1 2 1", b"COLORCORR = 1\t2 1 \r", b" COLORCORR=2 2 2"]
+)
+def test_every_line_about_corrected_colours_counts(write_image: Write, lines: bytes) -> None:
+    path = write_image("p.hdr", np.full((HEIGHT, WIDTH, 3), 0.5, np.float32), "float")
+    path.write_bytes(path.read_bytes().replace(b"FORMAT=", lines + b"\nFORMAT="))
+    is_refused(path, "COLORCORR")
+
+
+def test_the_exposure_of_a_radiance_file_is_said_and_pixels_stay(
+    write_image: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every program that multiplies the pixels adds a line; all of them together are what was done."""
+    path = write_image("p.hdr", np.full((HEIGHT, WIDTH, 3), 0.5, np.float32), "float")
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"FORMAT=", b"EXPOSURE=4\nEXPOSURE= 0.25\nFORMAT="))
+    holds(path, np.full((HEIGHT, WIDTH, 3), 0.5), 0.01)
+    assert not caplog.messages
+    path.write_bytes(data.replace(b"FORMAT=", b"EXPOSURE=4\nEXPOSURE= 1.625\nFORMAT="))
+    for _ in range(2):
+        holds(path, np.full((HEIGHT, WIDTH, 3), 0.5), 0.01)
+    assert [message.partition("multiplied by ")[2][:15] for message in caplog.messages] == ["6.5 (EXPOSURE)."]
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_that_is_cut_anywhere_is_refused(tmp_path: Path, progressive: bool) -> None:
+    """Of a progressive one libjpeg shows the coarse picture, and of one that is cut in its last header grey."""
+    path = tmp_path / "p.jpg"
+    bgr = picture(32)[..., ::-1]
+    assert cv2.imwrite(str(path), bgr, [cv2.IMWRITE_JPEG_PROGRESSIVE, int(progressive), cv2.IMWRITE_JPEG_QUALITY, 99])
+    data, whole = path.read_bytes(), read_plate(path).rgb
+    scan = data.index(b"\xff\xda")
+    for end in [*range(scan - 4, scan + 20), *range(scan + 20, len(data) - 4, 9)]:
+        path.write_bytes(data[:end])
+        with pytest.raises(PlateError):
+            read_plate(path)
+    path.write_bytes(data[:2] + b"\xff" * 3 + data[2:] + b"what a phone adds")
+    assert (read_plate(path).rgb == whole).all()
+
+
+@pytest.mark.parametrize("scheme", [34887, 34925, 50000, 34712])
+def test_a_compression_without_decoder_is_not_called_damage(tmp_path: Path, scheme: int) -> None:
+    """LERC, LZMA, ZSTD and JPEG 2000 in TIFF: whichever this OpenImageIO has, it does not call such a file damaged."""
+    with pytest.raises(PlateError) as refusal:
+        read_plate(tiff(tmp_path / "p.tif", picture(), {259: ("H", (scheme,))}))
+    missing = "not configured" in str(refusal.value) or "not implemented" in str(refusal.value)
+    assert ("cannot decode it. Save it with another compression" in str(refusal.value)) == missing
+    assert missing or "Check that the file is there" in str(refusal.value)
 
 
 def test_a_tiff_with_video_codes_is_refused(tmp_path: Path) -> None:

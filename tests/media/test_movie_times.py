@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import os
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -65,6 +66,59 @@ def test_a_trimmed_movie_has_the_frames_it_shows(tmp_path: Path, name: str) -> N
     assert plate.frames == tuple(range(1, 20))
     assert plate.read(1).rgb.mean() == pytest.approx((10 + 8 * 5) / 255, abs=0.02)
     assert plate.read(19).rgb.mean() == pytest.approx((10 + 8 * 23) / 255, abs=0.02)
+
+
+def with_edits(source: Path, target: Path, *edits: tuple[int, int, float], version: int = 0) -> Path:
+    """Write the movie with this edit list: of each edit its frames, its first frame or -1 for none, and its rate."""
+    data = bytearray(source.read_bytes())
+
+    def place(name: bytes) -> int:
+        return data.index(name) - 4
+
+    def grow(name: bytes, by: int) -> None:
+        at = place(name)
+        struct.pack_into(">I", data, at, struct.unpack_from(">I", data, at)[0] + by)
+
+    ticks = [struct.unpack_from(">I", data, place(name) + 20)[0] for name in (b"mvhd", b"mdhd")]
+    old, size = place(b"edts"), struct.unpack_from(">I", data, place(b"edts"))[0]
+    begins = struct.unpack_from(">i", data, old + 8 + 8 + 4 + 4 + 4)[0]
+    listed = b"".join(
+        struct.pack(
+            ">QqI" if version else ">IiI",
+            count * ticks[0] // 24,
+            -1 if first < 0 else begins + first * ticks[1] // 24,
+            int(rate * 65536),
+        )
+        for count, first, rate in edits
+    )
+    box = struct.pack(">I4sB3xI", 16 + len(listed), b"elst", version, len(edits)) + listed
+    box = struct.pack(">I4s", 8 + len(box), b"edts") + box
+    data[old : old + size] = box
+    grow(b"trak", len(box) - size)
+    grow(b"moov", len(box) - size)
+    target.write_bytes(data)
+    return target
+
+
+def levels(path: Path) -> list[int]:
+    plate = Movie(path)
+    return [round((float(plate.read(frame).rgb.mean()) * 255 - 10) / 8) for frame in plate.frames]
+
+
+@pytest.mark.parametrize("version", [0, 1])
+def test_edits_are_followed_or_refused(tmp_path: Path, version: int) -> None:
+    """FFmpeg shows a held frame, a change of speed and a hole as other frames than QuickTime does."""
+    whole, made = movie(tmp_path / "w.mov"), tmp_path / "e.mov"
+    assert levels(with_edits(whole, made, (10, 5, 1), version=version)) == list(range(5, 15))
+    assert levels(with_edits(whole, made, (6, -1, 1), (24, 0, 1), version=version)) == list(range(24))
+    assert levels(with_edits(whole, made, (8, 0, 1), (8, 16, 1), version=version)) == [*range(8), *range(16, 24)]
+    for edits, said in (
+        ([(12, 3, 0)], "a frame that is held"),
+        ([(12, 0, 2)], "a change of speed"),
+        ([(8, 0, 1), (4, -1, 1), (8, 8, 1)], "a stretch without a picture"),
+    ):
+        with pytest.raises(PlateError, match=f"{said} in the edit list of"):
+            Movie(with_edits(whole, made, *edits, version=version))
 
 
 @pytest.mark.parametrize("share", [0.5, 0.7, 0.9, 0.97])

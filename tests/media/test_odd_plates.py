@@ -23,7 +23,7 @@ from matanyone_engine.media.images import check_ends, read_plate
 from matanyone_engine.media.masks import read_mask
 from matanyone_engine.media.movies import Movie
 from matanyone_engine.media.plates import check_plates, open_plate
-from matanyone_engine.media.upright import upright_of
+from matanyone_engine.media.upright import Upright, upright_of
 from matanyone_engine.sizes import Resolution
 
 Write = Callable[..., Path]
@@ -155,15 +155,50 @@ def test_a_transfer_that_is_no_displays_is_followed_or_asked_for(tmp_path: Path)
             space(transfer)
 
 
-def test_a_movie_that_changes_its_primaries_is_refused(tmp_path: Path) -> None:
-    parts = []
-    for primaries in (1, 9):
-        parts.append(tmp_path / f"{primaries}.ts")
-        movie(parts[-1], picture(), "mpeg2video", "yuv420p", transfer=1, primaries=primaries)
-    joined = tmp_path / "joined.ts"
-    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
-    with pytest.raises(PlateError, match=r"with primaries 1 and.*with primaries 9 and.* at frame [34] of"):
-        Movie(joined)
+def joined(folder: Path, *codes: tuple[int, int]) -> Path:
+    """Write a movie of parts with these primaries and transfer characteristics, codes of ITU-T H.273."""
+    path = folder / "joined.ts"
+    with path.open("wb") as file:
+        for primaries, transfer in codes:
+            part = folder / "part.ts"
+            movie(part, picture(), "mpeg2video", "yuv420p", transfer=transfer, primaries=primaries)
+            file.write(part.read_bytes())
+    return path
+
+
+@pytest.mark.parametrize(("first", "then"), [((1, 1), (9, 1)), ((2, 2), (9, 16)), ((2, 2), (9, 1))])
+def test_a_movie_that_changes_its_colours_is_refused(
+    tmp_path: Path, first: tuple[int, int], then: tuple[int, int]
+) -> None:
+    """A part that says nothing counts as of an ordinary display, which one in PQ or Rec.2020 is not like."""
+    said = rf"with primaries {first[0]} and.*with primaries {then[0]} and.* at frame [34] of"
+    with pytest.raises(PlateError, match=said):
+        Movie(joined(tmp_path, first, then))
+
+
+def test_a_part_without_tags_is_like_one_of_an_ordinary_display(tmp_path: Path) -> None:
+    assert len(Movie(joined(tmp_path, (2, 2), (1, 1))).frames) in (5, 6)
+
+
+def test_what_a_frame_carries_beside_its_picture_is_no_defect(tmp_path: Path) -> None:
+    """Frames of TIFF and of cameras' Motion JPEG carry Exif, for which PyAV (18) has no name."""
+    path = movie(tmp_path / "a.mov", picture(), "tiff", "rgb24")
+    assert (np.rint(Movie(path).read(2).rgb * 255) == picture()).all()
+
+    class Unnamed:
+        rotation = 0.0
+
+        @property
+        def side_data(self) -> None:
+            raise ValueError("31 is not a valid Type")
+
+    frame = Unnamed()
+    assert upright_of(frame, path) == Upright()
+    frame.rotation = -90.0
+    assert upright_of(frame, path) == Upright(True, columns=True)
+    frame.rotation = 180.0
+    with pytest.raises(PlateError, match=r"turned by half or mirrored, .*31 is not a valid Type"):
+        upright_of(frame, path)
 
 
 def test_a_file_of_sound_alone_is_called_so(tmp_path: Path) -> None:

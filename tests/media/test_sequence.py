@@ -101,7 +101,7 @@ def test_every_way_to_write_a_pattern(tmp_path: Path, pattern: str) -> None:
 
 
 def test_printf_without_width_means_no_padding(tmp_path: Path) -> None:
-    make_files(tmp_path, "p.9.exr", "p.10.exr", "p.011.exr")
+    make_files(tmp_path, "p.9.exr", "p.10.exr", "p.012.exr")
     assert find_sequence(tmp_path / "p.%d.exr").frames == (9, 10)
 
 
@@ -114,10 +114,40 @@ def test_a_pattern_that_would_leave_out_the_first_frames_is_refused(tmp_path: Pa
     """8, 9, 10 without padding, and ## written by habit: the plate would begin at 10, and nothing would be missing."""
     make_files(tmp_path, *(f"p.{frame}.exr" for frame in (8, 9, 10, 11)))
     assert find_sequence(tmp_path / "p.#.exr").frames == (8, 9, 10, 11)
-    with pytest.raises(FrameRangeError, match=r"before frame 10: 2 frames \(8-9\)"):
+    with pytest.raises(FrameRangeError, match=r"right beside them: 2 frames \(8-9\). Write one #"):
         find_sequence(tmp_path / "p.##.exr")
     (tmp_path / "p.9.exr").unlink()  # a stray file with fewer digits is not the beginning of the sequence
     assert find_sequence(tmp_path / "p.##.exr").frames == (10, 11)
+
+
+@pytest.mark.parametrize(
+    ("others", "pattern"),
+    [
+        (("p.01001.exr", "p.01002.exr"), "p.####.exr"),
+        (("p.998.exr",), "p.%04d.exr"),
+        (("p.01001.exr",), "p.%d.exr"),
+        (("p.01001.exr",), "p.990-1010####.exr"),
+    ],
+)
+def test_frames_with_other_digits_at_an_end_are_not_left_out(
+    tmp_path: Path, others: tuple[str, ...], pattern: str
+) -> None:
+    """Two renders into one folder: the plate would end, or begin, in the middle, and nothing would be missing."""
+    plain = ("p.999.exr", "p.1000.exr") if "%d" in pattern else ("p.0999.exr", "p.1000.exr")
+    make_files(tmp_path, *plain)
+    assert find_sequence(tmp_path / pattern).frames == (999, 1000)
+    make_files(tmp_path, *others)
+    with pytest.raises(FrameRangeError, match=r"other digits right beside them.*(998|1001).*Rename those files"):
+        find_sequence(tmp_path / pattern)
+    (tmp_path / plain[0]).unlink()
+    assert find_sequence(tmp_path / "p.1000-1000####.exr").frames == (1000,)  # the range asks for no more
+
+
+def test_negative_frames_as_printf_writes_them_are_not_left_out(tmp_path: Path) -> None:
+    """Of C's %04d the sign takes one of the four places: -001, where this program writes -0001."""
+    make_files(tmp_path, "p.-002.exr", "p.-001.exr", "p.0000.exr", "p.0001.exr")
+    with pytest.raises(FrameRangeError, match=r"other digits right beside them: 2 frames .-2--1.. Rename"):
+        find_sequence(tmp_path / "p.####.exr")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need a right there")
@@ -195,12 +225,12 @@ def test_a_folder_with_two_sequences_lists_both(tmp_path: Path) -> None:
 
 
 def test_two_paddings_are_two_sequences(tmp_path: Path) -> None:
-    make_files(tmp_path, "a.1.exr", "a.02.exr")
+    make_files(tmp_path, "a.1.exr", "a.04.exr")
     with pytest.raises(FrameRangeError, match=r"'a\.##\.exr', 'a\.#\.exr'"):
         find_sequence(tmp_path)
     with pytest.raises(FrameRangeError, match="1 and 2 digits"):
         find_sequence(tmp_path / "a.#.exr")
-    assert find_sequence(tmp_path / "a.##.exr").frames == (2,)
+    assert find_sequence(tmp_path / "a.##.exr").frames == (4,)
 
 
 def test_versions_are_not_frames(tmp_path: Path) -> None:

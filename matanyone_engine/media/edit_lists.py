@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads the edit lists of MP4 and QuickTime movies, and finds edits that FFmpeg (8) does not carry out.
+
+An edit list says which stretches of the stored frames are shown. FFmpeg leaves out and repeats as it is told,
+but shows a stretch at the usual speed whatever its rate, and shows wrong frames where a later edit is empty. The boxes
+are those of ISO/IEC 14496-12.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+_FIRST_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
+"""What a file of this kind begins with."""
+_EMPTY = -1
+"""The media time of an edit that shows nothing."""
+_USUAL_RATE = 1 << 16
+"""Frames at their own speed, in fixed-point numbers; 0 holds one frame."""
+_MOST_EDITS = 4096
+
+
+def edits_not_followed(path: Path) -> str:
+    """Return what the edit list of a picture asks for that would not be done, as a noun; '' where there is nothing."""
+    try:
+        with path.open("rb") as file:
+            return next(filter(None, map(_said_of, _edit_lists(file, path.stat().st_size))), "")
+    except (struct.error, OSError):  # cut or damaged: whoever reads the frames says so
+        return ""
+
+
+def _said_of(edits: list[tuple[int, int]]) -> str:
+    """edits: (media time, rate) of each."""
+    times = [time for time, _ in edits]
+    begun = next((at for at, time in enumerate(times) if time != _EMPTY), len(times))
+    if _EMPTY in times[begun:]:
+        return "a stretch without a picture"
+    rates = {rate for time, rate in edits if time != _EMPTY}
+    if 0 in rates:
+        return "a frame that is held"
+    return "" if rates <= {_USUAL_RATE} else "a change of speed"
+
+
+def _edit_lists(file: BinaryIO, size: int) -> Iterator[list[tuple[int, int]]]:
+    """Yield the edits of each track that is a picture."""
+    head = file.read(8)
+    file.seek(0)
+    if head[4:] not in _FIRST_BOXES:
+        return
+    for name, end in _boxes(file, size):
+        if name == b"moov":
+            for track, end_of_track in _boxes(file, end):
+                if track == b"trak":
+                    yield _edits_of_picture(file, end_of_track)
+
+
+def _edits_of_picture(file: BinaryIO, end: int) -> list[tuple[int, int]]:
+    edits: list[tuple[int, int]] = []
+    is_picture = False
+    for name, end_of_box in _boxes(file, end):
+        if name == b"edts":
+            edits = next((_entries(file) for inner, _ in _boxes(file, end_of_box) if inner == b"elst"), [])
+        elif name == b"mdia":
+            is_picture = any(inner == b"hdlr" and file.read(12)[8:] == b"vide" for inner, _ in _boxes(file, end_of_box))
+    return edits if is_picture else []
+
+
+def _entries(file: BinaryIO) -> list[tuple[int, int]]:
+    version, count = struct.unpack(">B3xI", file.read(8))
+    form = struct.Struct(">QqI" if version else ">IiI")
+    read = (form.unpack(file.read(form.size)) for _ in range(min(count, _MOST_EDITS)))
+    return [(time, rate) for _, time, rate in read]
+
+
+def _boxes(file: BinaryIO, end: int) -> Iterator[tuple[bytes, int]]:
+    """Yield each box's name and end, from where the file stands, which is then at the box's content."""
+    begin = file.tell()
+    while begin + 8 <= end:
+        file.seek(begin)
+        size, name = struct.unpack(">I4s", file.read(8))
+        if size == 1:  # the size stands behind the name, in 64 bits
+            size = struct.unpack(">Q", file.read(8))[0]
+        begin = end if size == 0 else begin + max(size, 8)
+        yield name, min(begin, end)

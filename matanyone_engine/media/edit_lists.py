@@ -32,7 +32,7 @@ def edits_not_followed(path: Path) -> str:
 
 
 def _said_of(edits: list[tuple[int, int]]) -> str:
-    """edits: (media time, rate) of each."""
+    """Return the same of one list: (media time, rate) of each edit."""
     times = [time for time, _ in edits]
     begun = next((at for at, time in enumerate(times) if time != _EMPTY), len(times))
     if _EMPTY in times[begun:]:

@@ -49,9 +49,10 @@ from matanyone_engine.errors import Doubtful, SettingError
 from matanyone_engine.jobs.cache import default_folder
 from matanyone_engine.jobs.first_mask import GRABCUT, SAM2, Weights, make_mask, plan_mask
 from matanyone_engine.jobs.first_mask_message import mask_job
-from matanyone_engine.jobs.inputs import look_at, look_through
+from matanyone_engine.jobs.inputs import look_through
 from matanyone_engine.jobs.job import MatteJob, MattePlan, open_source, outline_matte, plan_matte
 from matanyone_engine.jobs.job_message import matte_job
+from matanyone_engine.jobs.mask_memory import MaskMemory
 from matanyone_engine.jobs.run import most_waiting, waiting_bytes
 from matanyone_engine.jobs.run_events import FrameDone, Looking, RunEvent, Unchanged
 from matanyone_engine.matting.options import check_options, check_region, keywords
@@ -86,6 +87,8 @@ _MEASURED_EVERY_S = 600.0
 """How often it is seen whether too much is on disk."""
 _TIDY_AFTER_S = 10.0
 """Seconds without work after which freed memory goes back to the system: a pause between two shots is shorter."""
+_FORGET_AFTER_S = 120.0
+"""Seconds after which an artist is taken to have ended clicking a mask."""
 _TIDY_EVERY_S = 60.0
 """While there is no work: messages that are refused take memory, too."""
 _GIVES_WAY = 5
@@ -192,6 +195,7 @@ class Engine:
         self._decoder = Decoder()
         self._sandbox = Sandbox(_LOOKING_S)
         self._mask_sandbox = Sandbox(_PROMPT_S)
+        self._mask_memory = MaskMemory()
         self._prompts = ThreadPoolExecutor(1, thread_name_prefix="prompt")  # an artist waits: no giving way
         self._pool = ThreadPoolExecutor(3, thread_name_prefix="pool", initializer=_give_way)
         self._device_queue: queue.SimpleQueue[tuple[Callable[[], EngineReport | None], Failed] | None] = (
@@ -379,6 +383,8 @@ class Engine:
             self._measured_at = now
             self._in_pool(self._measure, lambda told, _: _log.info("The state folder could not be measured: %s", told))
         idle = now - self._busy_at
+        if idle > _FORGET_AFTER_S:
+            self._mask_memory.forget()
         unload, leave = self.settings.idle_unload_s, self.settings.idle_exit_s
         if unload is not None and idle > unload and self.worker.loaded:
             self._on_device(self.worker.unload, _log_only)
@@ -392,6 +398,7 @@ class Engine:
         """End the child processes that have nothing to do; they start again with the next file."""
         for sandbox in (self._sandbox, self._mask_sandbox, self._decoder):
             sandbox.rest()
+        self._mask_memory.forget()
 
     def _measure(self) -> on.EngineEvent | None:
         """Look at what is on disk; files may come and go meanwhile, then the next look counts."""
@@ -608,7 +615,7 @@ class Engine:
         plan = plan_mask(mask_job(here), None if sam2 is None else Weights(sam2, str(self.device)))
         starts = [] if start is None else [Path(start)]
         access.check([*plan.source.paths([plan.frame]), plan.out, *starts])  # links may lead anywhere
-        made = make_mask(plan, lambda *names: self._mask_sandbox.run(look_at, *names))
+        made = make_mask(plan, self._mask_sandbox.run, self._mask_memory)
         colour = f"{made.colour.space} ({made.colour.reason})"
         masked = say.Masked(str(made.path), made.frame, colour, made.backend, round(made.covers, 6))
         return on.MaskMade(prompt.nonce, masked)

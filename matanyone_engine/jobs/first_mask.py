@@ -10,23 +10,26 @@ Rules of this file:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import cv2
 import numpy as np
 import torch
 
 from matanyone_engine.errors import FrameRangeError, MaskError, SettingError
-from matanyone_engine.jobs.inputs import look_at
+from matanyone_engine.jobs.inputs import read_plate, read_start
+from matanyone_engine.jobs.mask_memory import MaskMemory, SeenPlate
 from matanyone_engine.matting.refine import soft_edge
 from matanyone_engine.media.channels import Selection
 from matanyone_engine.media.color import NetworkView, exposure_or_found
 from matanyone_engine.media.color_spaces import ColourChoice, choose_space
-from matanyone_engine.media.first_masks import write_first_mask
+from matanyone_engine.media.first_masks import check_replaceable, write_first_mask
 from matanyone_engine.media.grabcut import METHOD, grabcut, kept
-from matanyone_engine.media.images import FloatImage, Plate
+from matanyone_engine.media.images import FloatImage, PlateHeader
 from matanyone_engine.media.mattes import check_writable
 from matanyone_engine.media.plates import PlateSource, describe_picture, open_plate
 from matanyone_engine.media.prompts import Prompts, rough_size
@@ -39,7 +42,13 @@ from matanyone_engine.version import __version__
 GRABCUT, SAM2 = "grabcut", "sam2"
 BACKENDS = (GRABCUT, SAM2)
 
-Look = Callable[[str, Selection, int, Path, Path | None], tuple[Plate, FloatImage | None]]
+Call = Callable[..., Any]
+"""Calls a function that reads files, call(function, *arguments): here, or in a process of its own."""
+
+
+def directly(function: Callable[..., Any], *arguments: object) -> Any:
+    """Call a function in this process."""
+    return function(*arguments)
 
 
 @dataclass(frozen=True)
@@ -131,23 +140,23 @@ def plan_mask(job: MaskJob, sam2: Weights | None = None) -> MaskPlan:
     return MaskPlan(job, plate, source, frame, out, sam2)
 
 
-def make_mask(plan: MaskPlan, look: Look = look_at) -> FirstMask:
-    """Read, cut, soften, write. look: reads the plate's frame; the engine does that in a process of its own
-    (engine/sandbox.py).
+def make_mask(plan: MaskPlan, call: Call = directly, memory: MaskMemory | None = None) -> FirstMask:
+    """Read, cut, soften, write.
 
-    The same plan gives the same file. Raises PlateError, ColourError, MaskError, SettingError, CheckpointError,
-    DeviceError, OutputError.
+    call: how files are read; the engine does that in a process of its own (engine/sandbox.py).
+    memory: what the last mask was made of. With or without it the same plan gives the same file.
+
+    Raises PlateError, ColourError, MaskError, SettingError, CheckpointError, DeviceError, OutputError.
     """
-    job = plan.job
+    job, memory = plan.job, MaskMemory() if memory is None else memory
     check_writable(plan.out.parent)
-    plate, start = look(plan.plate, job.wanted, plan.frame, plan.out, None if job.start is None else Path(job.start))
+    if not memory.is_as_written(plan.out):
+        call(check_replaceable, plan.out)
+    plate = _seen_plate(plan, call, memory)
+    start = None if job.start is None else _start_of(Path(job.start), plate.header, call, memory)
     prompts = job.prompts.on(plate.header.resolution, correcting=start is not None)
-    colour = choose_space(plate.header, job.colorspace, plan.source.suffix)
-    exposure = exposure_or_found(job.exposure, colour.space, lambda: plate.rgb)
-    network_view = NetworkView(colour.space, exposure)
-    seen = network_view(plate.rgb)
-    rough, made_by = _rough(plan, seen, prompts, start)
-    mask = softened(rough, seen)
+    rough, made_by = _rough(plan, plate.seen, prompts, start)
+    mask = softened(rough, plate.seen)
     mask = mask if start is None else kept(start, mask, prompts)
     _check_there(mask)
     about = {
@@ -155,12 +164,34 @@ def make_mask(plan: MaskPlan, look: Look = look_at) -> FirstMask:
         "maskBackend": made_by,
         "maskPrompts": str(prompts),
         "maskFrame": str(plan.frame),
-        "plateColorspace": f"{colour.space} ({colour.reason})",
-        "networkView": network_view.name,
+        "plateColorspace": f"{plate.colour.space} ({plate.colour.reason})",
+        "networkView": plate.view_name,
         "picture": describe_picture(plate.header),
     }
     write_first_mask(plan.out, mask, plate.header, about)
-    return FirstMask(plan.out, plan.frame, mask, seen, colour, made_by)
+    memory.note_written(plan.out)
+    return FirstMask(plan.out, plan.frame, mask, plate.seen, plate.colour, made_by)
+
+
+def _seen_plate(plan: MaskPlan, call: Call, memory: MaskMemory) -> SeenPlate:
+    """Return the frame of a plan as the network sees it."""
+    job = plan.job
+
+    def read() -> SeenPlate:
+        plate = call(read_plate, plan.plate, job.wanted, plan.frame)
+        colour = choose_space(plate.header, job.colorspace, plan.source.suffix)
+        exposure = exposure_or_found(job.exposure, colour.space, lambda: plate.rgb)
+        network_view = NetworkView(colour.space, exposure)
+        return SeenPlate(plate.header, network_view(plate.rgb), colour, network_view.name)
+
+    asked = (plan.plate, plan.frame, job.wanted, job.colorspace, job.exposure, os.environ.get("OCIO"))
+    return memory.plate.get(asked, plan.source.paths([plan.frame]), read)
+
+
+def _start_of(path: Path, header: PlateHeader, call: Call, memory: MaskMemory) -> FloatImage:
+    """Return the mask that is corrected, of the size of the plate with this header."""
+    size = header.resolution
+    return memory.start.get((path, size), [path], lambda: cast(FloatImage, call(read_start, path, size)))
 
 
 def _check_backend(name: str, sam2: Weights | None) -> None:

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from matanyone_engine.media.channels import Selection
-from matanyone_engine.media.first_masks import check_replaceable
 from matanyone_engine.media.images import FloatImage, Plate
 from matanyone_engine.media.mask_channels import MaskSource
 from matanyone_engine.media.masks import read_constraint_mask, read_mask
 from matanyone_engine.media.plates import check_plates, open_plate
+from matanyone_engine.sizes import Resolution
 
 
 def look_through(
@@ -37,16 +37,11 @@ def look_through(
         read_constraint_mask(source, first.resolution, wanted.view)
 
 
-def look_at(
-    plate: str, wanted: Selection, frame: int, out: Path, start: Path | None = None
-) -> tuple[Plate, FloatImage | None]:
-    """Return the frame that a first mask is made from, once it is certain that the mask can be written, and `start`.
+def read_plate(plate: str, wanted: Selection, frame: int) -> Plate:
+    """Read the frame that a first mask is made from. Raises PlateError."""
+    return open_plate(plate, wanted=wanted).read(frame)
 
-    start: a mask or an alpha of that frame that is to be corrected, of the plate's size. It comes back as (H, W) 0..1,
-    or None where there is none.
 
-    Raises SettingError, PlateError, MaskError.
-    """
-    check_replaceable(out)
-    read = open_plate(plate, wanted=wanted).read(frame)
-    return read, None if start is None else read_constraint_mask(MaskSource(start), read.header.resolution)
+def read_start(path: Path, resolution: Resolution) -> FloatImage:
+    """Read a mask or an alpha that is to be corrected, (H, W) 0..1, of the plate's size. Raises MaskError."""
+    return read_constraint_mask(MaskSource(path), resolution)

@@ -3,7 +3,7 @@
 
     strokes -> watershed (Meyer 1991): what each stroke reaches before a stroke of the other side does
             -> GrabCut (Rother, Kolmogorov, Blake, SIGGRAPH 2004) in a band around that shape, first at half the
-               size, then as it is
+               size, then near the edge that this has found
 
 GrabCut alone learns the colours of all that is in the box, the wall behind the subject too; where both have the same
 colours a further stroke may then turn everything over. Around a shape that strokes have made each stroke helps
@@ -32,6 +32,8 @@ BAND = 0.1
 """Of the shorter side: how far the edge may lie from the shape that strokes have made."""
 REACH = 0.2
 """Of the shorter side: how far from a stroke a correction may change a mask."""
+NARROW = 4
+"""Pixels on either side of the edge that was found at half the size, in which it is looked for at the whole size."""
 ROUNDS, ROUNDS_OF_A_BOX = 2, 5
 """In which colours are learned and the cut is made anew."""
 SMOOTHED = 1.5
@@ -85,7 +87,30 @@ def grabcut(seen: FloatImage, prompts: Prompts, start: FloatImage | None = None)
 def cut(picture: npt.NDArray[np.uint8], labels: Labels, rounds: int) -> Labels:
     """Return labels (h, w) of which each open pixel is decided. picture: (h, w, 3) sRGB; rounds: of learning colours.
 
-    All rounds but the last are at half the size, where that leaves enough colours on either side.
+    Only the part of the picture is looked at that holds the open pixels, and what is around it: the colours of what is
+    far away say little. Where that part lacks one of the two sides, the whole picture is looked at.
+    """
+    part = _around_open(labels, max(1, round(BAND * min(labels.shape))))
+    if part is None or min(_on_sides(labels[part])) < _LEAST_SAMPLES:
+        part = (slice(None), slice(None))
+    decided = labels.copy()
+    decided[part] = _cut_in_two_sizes(np.ascontiguousarray(picture[part]), np.ascontiguousarray(labels[part]), rounds)
+    return decided
+
+
+def _around_open(labels: Labels, margin: int) -> tuple[slice, slice] | None:
+    """Return rows and columns that hold all open pixels of labels, and `margin` pixels around; None if none is open."""
+    is_open = _is_open(labels)
+    rows, columns = np.flatnonzero(is_open.any(axis=1)), np.flatnonzero(is_open.any(axis=0))
+    if not rows.size:
+        return None
+    top, bottom, left, right = (int(each) for each in (rows[0], rows[-1], columns[0], columns[-1]))
+    return slice(max(0, top - margin), bottom + margin + 1), slice(max(0, left - margin), right + margin + 1)
+
+
+def _cut_in_two_sizes(picture: npt.NDArray[np.uint8], labels: Labels, rounds: int) -> Labels:
+    """Return labels of which each open pixel is decided. All rounds but the last are at half the size, where that
+    leaves enough colours on either side; the last one then looks only near the edge that they have found.
     """
     colours = (np.zeros((1, _MIXTURE)), np.zeros((1, _MIXTURE)))
     cv2.setRNGSeed(0)
@@ -96,11 +121,25 @@ def cut(picture: npt.NDArray[np.uint8], labels: Labels, rounds: int) -> Labels:
         return decided
     fewer = cv2.resize(picture, half, interpolation=cv2.INTER_AREA)
     cv2.grabCut(fewer, small, _UNUSED, *colours, rounds - 1, cv2.GC_INIT_WITH_MASK)
-    is_open = (labels == cv2.GC_PR_FGD) | (labels == cv2.GC_PR_BGD)
-    enlarged = _resized(small, (labels.shape[1], labels.shape[0]))
-    decided[is_open] = np.where(inside_of(enlarged), cv2.GC_PR_FGD, cv2.GC_PR_BGD)[is_open]
-    cv2.grabCut(picture, decided, _UNUSED, *colours, 1, cv2.GC_EVAL)
+    enlarged = inside_of(_resized(small, (labels.shape[1], labels.shape[0])))
+    is_open = _is_open(labels)
+    decided[is_open] = _near_its_edge(enlarged)[is_open]
+    part = _around_open(decided, margin=1)
+    if part is not None:
+        near_edge = np.ascontiguousarray(decided[part])
+        cv2.grabCut(np.ascontiguousarray(picture[part]), near_edge, _UNUSED, *colours, 1, cv2.GC_EVAL)
+        decided[part] = near_edge
     return decided
+
+
+def _near_its_edge(inside: Where) -> Labels:
+    """Return labels (h, w) that are open within NARROW pixels of the edge of a shape, and certain elsewhere."""
+    wide = np.ones((2 * NARROW + 1, 2 * NARROW + 1), np.uint8)
+    filled = inside.astype(np.uint8)
+    labels = np.where(inside, cv2.GC_FGD, cv2.GC_BGD).astype(np.uint8)
+    labels[inside & (cv2.erode(filled, wide) == 0)] = cv2.GC_PR_FGD
+    labels[~inside & (cv2.dilate(filled, wide) > 0)] = cv2.GC_PR_BGD
+    return labels
 
 
 def _resized(labels: Labels, size: tuple[int, int]) -> Labels:
@@ -111,6 +150,11 @@ def _resized(labels: Labels, size: tuple[int, int]) -> Labels:
 def inside_of(labels: Labels) -> Where:
     """Return the pixels that are on the subject, certainly or by a guess."""
     return np.asarray((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD))
+
+
+def _is_open(labels: Labels) -> Where:
+    """Return the pixels that are to be decided."""
+    return np.asarray((labels == cv2.GC_PR_FGD) | (labels == cv2.GC_PR_BGD))
 
 
 def _on_sides(labels: Labels) -> tuple[int, int]:

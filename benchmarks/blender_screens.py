@@ -28,6 +28,10 @@ def seen(folder: Path, told: dict[str, Any]) -> dict[str, str]:
     visible = _visible(screens, alpha.shape)
     kept, left = visible & (alpha > 0.9), visible & (alpha < 0.02)
     plate = screens["off"]
+    with_area, without = (cv2.imread(str(folder / f"blender_area_{name}.png")) for name in ("kept", "hidden"))
+    assert with_area is not None
+    assert without is not None, "no picture of the painted area"
+    outlined = np.abs(with_area.astype(np.int32) - without)[y0:y1, x0:x1].max(axis=2) > _CHANGED
     red, grey = screens["red"][..., 2] - plate[..., 2], screens["alpha"].max(axis=2)
     differs = {mode: np.abs(screens[mode] - plate).max(axis=2) > _CHANGED for mode in screens}
     return {
@@ -37,6 +41,8 @@ def seen(folder: Path, told: dict[str, Any]) -> dict[str, str]:
         "the alpha is black beside it": _wrong(grey[left] < 40, 0.97),
         "the outline is a thin line": _wrong(~differs["outline"][kept | left], 0.9),
         "there is an outline": "" if differs["outline"][visible].sum() > 100 else "no pixel of it is to be seen",
+        "a kept area has an outline": "" if outlined.sum() > 100 else "no pixel of it is to be seen",
+        "the outline of an area is a thin line": _wrong(~outlined, 0.95),
         "the checker is beside the subject": _wrong(differs["checker"][left], 0.5),
         "the plate is to be seen where it is kept": _wrong(~differs["checker"][kept], 0.9),
     }

@@ -123,7 +123,7 @@ def refuse_missing(blender: str) -> None:
 def _refuted(told: dict[str, Any], frames: int) -> dict[str, str]:
     """Return what a tour has shown to be otherwise than docs/blender.md says, with the picture to look at."""
     x, y = (round(part * side) for part, side in zip(PALM, HD, strict=True))
-    slow = [each for each in told["click to mask, ms"] if each > CLICK_MS]
+    slow = [each for each in told["click to mask, ms"] if each > CLICK_MS]  # the box comes before them
     said = {
         "Blender ends as it should": told["exit code"] == 0,
         "Match Scene takes the plate's size and first frame": told["matched"] == [*HD, 1],

@@ -415,12 +415,12 @@ def clicked():
     """Make a mask of the first frame by a box and clicks, each of which shows the new mask; Z, Enter: step 6."""
     shot, times = bpy.context.scene.matanyone, []
     shot.objects[0].keys.clear()
-    drawn = watch_drawing()
-    yield from pointed(lambda: shown(drawn, times))
+    drawn, marks = watch_drawing(), watch_a_click()
+    yield from pointed(lambda: shown(drawn, times, marks))
     for spot in FACE, HAND:
         yield from pressed("mousemove", *on_screen(*spot))
         xdotool("click", 1)
-        yield from shown(drawn, times)
+        yield from shown(drawn, times, marks)
     yield 1.0
     picture("blender_live")
     before = len(drawn)
@@ -430,7 +430,10 @@ def clicked():
     yield from until(lambda: len(shot.objects[0].keys) > 0)
     key = shot.objects[0].keys[0]
     told["clicked"] = [key.frame, key.source, len(json.loads(key.pointing)["subject"])]
-    told["click to mask, ms"] = [round(1000 * each) for each in times]
+    told["box to mask, ms"], *told["click to mask, ms"] = (round(1000 * each["drawn"]) for each in times)
+    told["where a click's time went, ms since the press"] = [
+        {what: round(1000 * at) for what, at in each.items()} for each in times
+    ]
     key.source, key.mask = "MASK", bpy.data.masks["person"]
     yield 0.5
 
@@ -449,11 +452,37 @@ def watch_drawing():
     return drawn
 
 
-def shown(drawn, times):
-    """Wait until the mask of a click is on the screen; how long that took goes into times."""
+def watch_a_click():
+    """Return a dictionary in which the times of the latest click are kept: what a click waits for, in its order."""
+    live, alphas, overlay, marks = ours("live").LivePrompts, ours("alphas"), ours("overlay"), {}
+    live.ask = marked(marks, live.ask, before="asked")
+    live._make = marked(marks, live._make, before="sent", after="made")
+    overlay.show_live = marked(marks, overlay.show_live, before="seen to be made")
+    alphas.read_alpha = marked(marks, alphas.read_alpha, before="reading", after="read")
+    return marks
+
+
+def marked(marks, function, before="", after=""):
+    """Return the same function, of which the first time that it began and ended is kept under these names."""
+
+    def noted(*arguments, **named):
+        if before:
+            marks.setdefault(before, time.perf_counter())
+        value = function(*arguments, **named)
+        if after:
+            marks.setdefault(after, time.perf_counter())
+        return value
+
+    return noted
+
+
+def shown(drawn, times, marks):
+    """Wait until the mask of a click is on the screen; how long each part of that took goes into times."""
+    marks.clear()
     begun, before = time.perf_counter(), len(drawn)
     yield from until(lambda: len(drawn) > before)
-    times.append(drawn[before][0] - begun)
+    marks["drawn"] = drawn[before][0]
+    times.append({name: at - begun for name, at in sorted(marks.items(), key=lambda each: each[1])})
 
 
 def overlaid():
@@ -518,6 +547,10 @@ def brushed():
     yield from pressed("key", "Return")
     yield 1.0
     picture("blender_area_kept")
+    shot.show_area = False
+    yield 1.0
+    picture("blender_area_hidden")
+    shot.show_area = True
     told["area"] = [
         (area.frame, [(each["erase"], len(each["points"]) > 1) for each in json.loads(area.strokes)])
         for area in shot.objects[0].areas

@@ -65,6 +65,8 @@ class Reader:
     def __init__(self) -> None:
         self._known: OrderedDict[_Wanted, _Known] = OrderedDict()
         self._wanted: _Wanted | None = None
+        self._again: _Wanted | None = None
+        """What was written anew: it is looked at first."""
         self._at_work = False
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -87,7 +89,7 @@ class Reader:
     def look_again(self, path: str) -> None:
         """Have a file looked at that was written anew just now. Never waits."""
         with self._changed:
-            self._wanted = (path, "")
+            self._again = (path, "")
             self._begin()
             self._changed.notify()
 
@@ -99,7 +101,7 @@ class Reader:
 
     def is_waiting(self) -> bool:
         """Return whether a file is still to be looked at."""
-        return self._wanted is not None or self._at_work
+        return self._wanted is not None or self._again is not None or self._at_work
 
     def stop(self) -> None:
         """End the thread; what was read is forgotten."""
@@ -117,13 +119,22 @@ class Reader:
     def _run(self) -> None:
         while True:
             with self._changed:
-                while self._wanted is None and not self._over:
+                while self._wanted is None and self._again is None and not self._over:
                     self._changed.wait()
                 if self._over:
                     return
-                asked, self._wanted, self._at_work = self._wanted, None, True
+                asked, self._at_work = self._next(), True
                 known = self._known.get(asked)
             self._look(asked, known)
+
+    def _next(self) -> _Wanted:
+        """Return what is looked at next, which is then not waited for any more."""
+        if self._again is not None:
+            asked, self._again = self._again, None
+        else:
+            assert self._wanted is not None
+            asked, self._wanted = self._wanted, None
+        return asked
 
     def _look(self, asked: _Wanted, known: _Known | None) -> None:
         stamp = _stamp(asked[0])
@@ -169,8 +180,14 @@ def read_alpha(path: Path, widest: int = WIDEST, name: str = "") -> Picture:
     left, top, right, bottom = struct.unpack("<4i", attributes["dataWindow"])
     width, height = right - left + 1, bottom - top + 1
     columns, line = _columns(attributes["channels"], width)
-    rows = _scan_lines(data, begin, attributes["compression"][0], (height, line))
-    window = _coverage(lambda channel: _channel(rows, columns[channel], width), columns, attributes, name)
+    kind = attributes["compression"][0]
+    if _LINES[kind] == 1:  # as the engine writes alphas: each channel is read by itself
+        raw = _raw_lines(data, begin, (height, line))
+        read = lambda channel: _channel_of_lines(raw, columns[channel], (width, line))  # noqa: E731
+    else:
+        rows = _scan_lines(data, begin, kind, (height, line))
+        read = lambda channel: _channel(rows, columns[channel], width)  # noqa: E731
+    window = _coverage(read, columns, attributes, name)
     whole = _in_display(window, (left, top), struct.unpack("<4i", attributes["displayWindow"]))
     small = _smaller(whole, widest)
     return Picture(small.shape[1], small.shape[0], np.ascontiguousarray(small[::-1]))
@@ -215,6 +232,53 @@ def _channel(rows: Any, column: tuple[int, str], width: int) -> Any:
         raise ValueError("an alpha of whole numbers")
     length = width * np.dtype(kind).itemsize
     return rows[:, offset : offset + length].copy().view(kind).astype(np.float32)
+
+
+def _raw_lines(data: bytes, begin: int, shape: tuple[int, int]) -> list[bytes]:
+    """Return the lines of a file that has one a chunk, as they are stored."""
+    height, _ = shape
+    lines = []
+    for offset in struct.unpack_from(f"<{height}Q", data, begin):
+        size = struct.unpack_from("<i", data, offset + 4)[0]
+        lines.append(data[offset + 8 : offset + 8 + size])
+    return lines
+
+
+def _channel_of_lines(raw: list[bytes], column: tuple[int, str], size: tuple[int, int]) -> Any:
+    """Return the values of a channel, float32 (height, width), of lines as they are stored.
+
+    size: the width in pixels, and the bytes of a line. A zipped line is undone as far as this channel needs it, and
+    lines that are the same, such as empty ones, once.
+    """
+    import numpy as np
+
+    (offset, kind), (width, line) = column, size
+    if not kind:
+        raise ValueError("an alpha of whole numbers")
+    part = slice(offset, offset + width * np.dtype(kind).itemsize)
+    zipped = list(dict.fromkeys(each for each in raw if len(each) != line))
+    undone = dict(zip(zipped, _part_of_lines(zipped, line, part), strict=True)) if zipped else {}
+    rows = [undone[each] if each in undone else np.frombuffer(each, np.uint8)[part] for each in raw]
+    return np.stack(rows).view(kind).astype(np.float32)
+
+
+def _part_of_lines(zipped: list[bytes], line: int, part: slice) -> Any:
+    """Return the same part of zipped lines, one a row. ZIP keeps differences of bytes, less 128, and the even bytes
+    of a line before the odd ones; a part begins and ends at an even byte.
+    """
+    import numpy as np
+
+    middle, first, stop = line // 2, part.start // 2, part.stop // 2
+    needed = middle + stop
+    told = b"".join([zlib.decompressobj().decompress(each, needed) for each in zipped])
+    steps = np.frombuffer(told, np.uint8).reshape(len(zipped), needed)
+    bytes_of = np.empty((len(zipped), stop - first, 2), np.uint8)
+    for odd, at in enumerate((first, middle + first)):
+        before = steps[:, :at].sum(axis=1, dtype=np.uint8)
+        sums = np.cumsum(steps[:, at : at + stop - first], axis=1, dtype=np.uint8) + before[:, None]
+        sums[:, (at + 1) % 2 :: 2] += 128  # 128 less for each step after the first: two of them are nothing
+        bytes_of[..., odd] = sums
+    return bytes_of.reshape(len(zipped), -1)
 
 
 def _scan_lines(data: bytes, begin: int, compression: int, shape: tuple[int, int]) -> Any:

@@ -49,7 +49,7 @@ class MATANYONE_OT_area_paint(bpy.types.Operator):
             width, height = scene.size_of(context.scene.matanyone)
         except WireError as error:
             return report(self, error)
-        found = area_on(context.scene.matanyone, self.frame)
+        found = scene.area_on(context.scene.matanyone, self.frame)
         self.kept = list(brush.strokes_from(found.strokes)) if found is not None else []
         self.identity = session.identity(context.scene)
         self.shown = (_WIDE, max(1, round(_WIDE * height / width)))
@@ -60,6 +60,7 @@ class MATANYONE_OT_area_paint(bpy.types.Operator):
         self.area, self.region = context.area, next(r for r in context.area.regions if r.type == "WINDOW")
         context.window_manager.modal_handler_add(self)
         context.workspace.status_text_set(_HELP)
+        overlay.here.painting = True
         self.area.tag_redraw()
         return {"RUNNING_MODAL"}
 
@@ -77,7 +78,7 @@ class MATANYONE_OT_area_paint(bpy.types.Operator):
         taken = self.pressed_key(event) if event.value == "PRESS" else False
         taken = taken or self.moved(event)
         if taken or event.type == "MOUSEMOVE":
-            self.area.tag_redraw()
+            overlay.redraw_picture(self.area)
         return {"RUNNING_MODAL" if taken else "PASS_THROUGH"}
 
     def pressed_key(self, event):
@@ -124,6 +125,7 @@ class MATANYONE_OT_area_paint(bpy.types.Operator):
 
     def leave(self, context, ended):
         self.space.draw_handler_remove(self.drawing, "WINDOW")
+        overlay.here.painting = False
         if context.workspace is not None:
             context.workspace.status_text_set(None)
         self.area.tag_redraw()
@@ -134,15 +136,10 @@ class MATANYONE_OT_area_paint(bpy.types.Operator):
         self.leave(context, {"CANCELLED"})
 
 
-def area_on(shot, frame):
-    """Return what was painted for the selected object on a plate frame, or None."""
-    return next((area for area in shot.objects[shot.object_index].areas if area.frame == frame), None)
-
-
 def keep(shot, frame, strokes):
     """Keep strokes as the area of the selected object on a plate frame; none remove it."""
     areas = shot.objects[shot.object_index].areas
-    found = area_on(shot, frame)
+    found = scene.area_on(shot, frame)
     if not strokes:
         if found is not None:
             areas.remove(areas[:].index(found))

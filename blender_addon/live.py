@@ -27,13 +27,19 @@ _POLL_S = 0.1
 class LivePrompts:
     """Holds the masks of one time that an artist clicks, until Enter or ESC."""
 
-    def __init__(self, check: Callable[[], None] = lambda: None, prepare: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        check: Callable[[], None] = lambda: None,
+        prepare: Callable[[], None] = lambda: None,
+        written: Callable[[str], None] = lambda file: None,
+    ) -> None:
         """Get ready; work() begins.
 
         check: called several times a second on the network thread; what it raises ends the mode.
         prepare: called once on the network thread, before the first mask.
+        written: called on the network thread with the file of each mask, as soon as it is on disk.
         """
-        self._check, self._prepare = check, prepare
+        self._check, self._prepare, self._written = check, prepare, written
         self._wanted: queue.SimpleQueue[say.Prompt | None] = queue.SimpleQueue()
         self.asked = ""
         """The nonce of the newest prompt."""
@@ -85,7 +91,9 @@ class LivePrompts:
     def _make(self, client: EngineClient, prompt: say.Prompt) -> None:
         try:
             Path(prompt.out).parent.mkdir(parents=True, exist_ok=True)
-            self.made, self.fault = client.make_mask(prompt), None
+            made = client.make_mask(prompt)
+            self._written(prompt.out)
+            self.made, self.fault = made, None
         except OSError as error:
             self.fault = WireError(Code.OUTPUT, str(error), "Choose an output folder that you may write to.")
         except WireError as error:

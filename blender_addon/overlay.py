@@ -12,11 +12,11 @@ import bpy
 import gpu
 from gpu_extras.batch import batch_for_shader
 
-from . import plan, scene, session, strip
-from .alphas import Reader
+from . import brush, plan, scene, session, strip
+from .alphas import Picture, Reader
 
 MODES = (
-    ("OFF", "Off", "Show the plate alone", "HIDE_ON", 0),
+    ("OFF", "Off", "Show the plate without its alpha", "HIDE_ON", 0),
     ("RED", "Red Veil", "Lay a red veil over what the alpha keeps", "SEQUENCE_COLOR_01", 1),
     ("GREEN", "Green Veil", "Lay a green veil over what the alpha keeps", "SEQUENCE_COLOR_04", 2),
     ("ALPHA", "Alpha", "Show the alpha in black and white", "IMAGE_ALPHA", 3),
@@ -24,13 +24,16 @@ MODES = (
     ("CHECKER", "Checker", "Show the plate over a checkerboard, as the alpha keeps it", "TEXTURE", 5),
 )
 _NUMBERS = {name: number for name, *_, number in MODES}
-AREA = "AREA"
-"""The mode in which a painted area is shown; no choice of the panel."""
-_NUMBERS[AREA] = _NUMBERS["GREEN"]
-_VEILS = {"RED": (1.0, 0.1, 0.1), "GREEN": (0.1, 1.0, 0.2), "OUTLINE": (1.0, 0.85, 0.1), AREA: (0.1, 0.6, 1.0)}
-_TEXTURES = 3
+AREA, KEPT_AREA = "AREA", "KEPT_AREA"
+"""The modes in which a painted area is shown, while one paints and afterwards; no choices of the panel."""
+_NUMBERS.update({AREA: _NUMBERS["GREEN"], KEPT_AREA: _NUMBERS["OUTLINE"]})
+_BLUE = (0.1, 0.6, 1.0)
+_VEILS = {"RED": (1.0, 0.1, 0.1), "GREEN": (0.1, 1.0, 0.2), "OUTLINE": (1.0, 0.85, 0.1), AREA: _BLUE, KEPT_AREA: _BLUE}
+_AREA_WIDE, _AREAS_KEPT = 480, 8
+"""Pixels across of an area that is shown, and how many of them are remembered."""
+_TEXTURES = 4
 """How many pictures the graphics card keeps."""
-_POLL_S = 0.02
+_POLL_S = 0.01
 
 _VERTEX = """
 void main() { uv = at; gl_Position = ModelViewProjectionMatrix * vec4(pos, 0.0, 1.0); }
@@ -60,6 +63,10 @@ class _Here:
         self.handlers = []
         self.live = None
         """Plate frame and file of a mask that is being made by clicks: it is shown in place of the alpha."""
+        self.painting = False
+        """Whether an area is being painted, which the brush draws itself."""
+        self.areas = {}
+        """A few painted areas by their strokes and the plate's size, each as a picture."""
 
 
 here = _Here()
@@ -122,10 +129,41 @@ def _draw():
     _keep_looking()
     if picture is not None:
         draw_picture(context.region, picture, mode)
+    area = area_at(context.scene)
+    if area is not None:
+        draw_picture(context.region, area, KEPT_AREA)
+
+
+def area_at(home):
+    """Return what was painted on the scene's frame for the selected object, as a picture; None where nothing is to be
+    shown.
+    """
+    shot = home.matanyone
+    if here.painting or not shot.show_area or not 0 <= shot.object_index < len(shot.objects):
+        return None
+    found = scene.area_on(shot, _plate_frame(home))
+    if found is None:
+        return None
+    shown = shot.clip if shot.plate == "CLIP" else shot.image
+    key = (found.strokes, *shown.size[:])
+    if key not in here.areas:
+        while len(here.areas) >= _AREAS_KEPT:
+            here.areas.pop(next(iter(here.areas)))
+        here.areas[key] = _painted(found.strokes, key[1] / max(1, key[2]))
+    return here.areas[key]
+
+
+def _painted(strokes, aspect):
+    """Paint strokes small enough for a screen. aspect: of the plate, its width by its height."""
+    canvas = brush.Canvas(_AREA_WIDE, max(1, round(_AREA_WIDE / max(aspect, 0.01))))
+    canvas.paint(brush.strokes_from(strokes))
+    return Picture(canvas.values.shape[1], canvas.values.shape[0], canvas.values)
 
 
 def draw_picture(region, picture, mode):
-    """Draw an alpha over the picture of an editor's region. picture: alphas.Picture. mode: of MODES, or AREA."""
+    """Draw an alpha over the picture of an editor's region. picture: alphas.Picture. mode: of MODES, or one of
+    the two for areas.
+    """
     (left, bottom), (right, top) = (region.view2d.view_to_region(*spot, clip=False) for spot in ((0, 0), (1, 1)))
     shader = _shader()
     corners = [(left, bottom), (right, bottom), (right, top), (left, top)]
@@ -193,15 +231,29 @@ def redraw(kinds=("CLIP_EDITOR", "IMAGE_EDITOR")):
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
             if area.type in kinds:
-                area.tag_redraw()
+                redraw_picture(area)
+
+
+def redraw_picture(area):
+    """Have the picture of an editor drawn again, and nothing else of it: panels and headers stay as they are."""
+    for region in area.regions:
+        if region.type == "WINDOW":
+            region.tag_redraw()
+
+
+def read_ahead(file):
+    """Have a mask read that was made just now. On the network thread: the main one learns of it a moment later."""
+    here.reader.look_again(file)
 
 
 def show_live(frame, file):
-    """Show a mask that was made just now in place of the alpha of its plate frame."""
+    """Show a mask that was made just now in place of the alpha of its plate frame; read_ahead() has it read."""
     here.live = (frame, str(file))
-    here.reader.look_again(str(file))
-    _keep_looking()
-    redraw()
+    if here.reader.is_waiting():
+        _keep_looking()  # it is drawn as soon as it was read
+    else:
+        here.reader.news()
+        redraw()
 
 
 def end_live():

@@ -209,6 +209,8 @@ class _Area(_Panel):
         each = shot.objects[shot.object_index]
         if context.space_data.type != "NODE_EDITOR":
             layout.operator("matanyone.area_paint", icon="BRUSH_DATA")
+        if each.areas:
+            layout.prop(shot, "show_area")
         for index, area in enumerate(each.areas):
             row = layout.row(align=True)
             row.label(text=f"Painted on {area.frame}", icon="BRUSH_DATA")

@@ -14,7 +14,7 @@ from . import overlay, plan, pointer, scene, session
 from .engine.wire.errors import WireError
 from .reporting import asked, report
 
-_TICK_S = 0.02
+_TICK_S = 0.01
 _HELP = "Click the subject, Ctrl-click what is not; Z takes back, Enter keeps, ESC leaves"
 
 
@@ -67,7 +67,7 @@ class MATANYONE_OT_point(bpy.types.Operator):
             self.pointing = scene.pointing_at(shot, self.frame)
             if self.pointing is None:  # nobody has pointed at this frame before: correct the alpha that is there
                 self.pointing = plan.Pointing(start=scene.start_of(self.file) if Path(alpha).is_file() else "")
-            self.live = session.begin_live(alpha, self.pointing.start, overlay.selected(shot))
+            self.live = session.begin_live(alpha, self.pointing.start, overlay.selected(shot), overlay.read_ahead)
         except WireError as error:
             return report(self, error)
         self.identity = session.identity(context.scene)
@@ -99,12 +99,12 @@ class MATANYONE_OT_point(bpy.types.Operator):
         if taken and event.value == "RELEASE" and event.type == "LEFTMOUSE":
             self.ask(context)
         elif self.pointing != before:
-            self.area.tag_redraw()
+            overlay.redraw_picture(self.area)
         return {"RUNNING_MODAL" if taken else "PASS_THROUGH"}
 
     def ask(self, context):
         """Have the mask of what is pointed at now made."""
-        self.area.tag_redraw()
+        overlay.redraw_picture(self.area)
         if not self.pointing:
             overlay.end_live()
             return
@@ -186,7 +186,7 @@ class MATANYONE_OT_draw_region(bpy.types.Operator):
         if event.type == "ESC" or self.area not in context.window.screen.areas[:]:
             return self.leave(context, {"CANCELLED"})
         taken = pointer.take(self, event)
-        self.area.tag_redraw()
+        overlay.redraw_picture(self.area)
         if self.pointing.corners is None or self.pressed is not None:
             return {"RUNNING_MODAL" if taken else "PASS_THROUGH"}
         try:

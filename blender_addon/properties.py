@@ -295,6 +295,12 @@ class MatAnyoneShot(bpy.types.PropertyGroup):
         description="How the matte is shown over the plate, in the Movie Clip and Image editors",
         update=_show_otherwise,
     )
+    show_area: BoolProperty(
+        name="Show Painted Area",
+        default=True,
+        description="Outline in blue what was painted on this frame, in the Movie Clip and Image editors",
+        update=_show_otherwise,
+    )
     record: StringProperty()
     made: StringProperty()
 

@@ -494,6 +494,11 @@ def job_file(shot):
     return str(folder.with_name(f"{folder.name}.json"))
 
 
+def area_on(shot, frame):
+    """Return what was painted for the selected object on a plate frame, or None."""
+    return next((area for area in shot.objects[shot.object_index].areas if area.frame == frame), None)
+
+
 def file_for_prompts(shot, frame):
     """Return a free name for a mask of the selected object. Raises WireError."""
     folder = plan.masks_folder(_absolute(shot.out), shot.name)

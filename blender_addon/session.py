@@ -177,14 +177,14 @@ def point(of_scene, pointing, frame, alpha=""):
     ask(make, made)
 
 
-def begin_live(alpha, start, name):
+def begin_live(alpha, start, name, written):
     """Begin to make masks of what is pointed at, until end_live(). Raises WireError.
 
     alpha, start: where a correction begins, the alpha and the name of a copy of it, which is made first; '' otherwise.
-    name: the object's.
+    name: the object's. written: called on the network thread with the file of each mask that is on disk.
     """
     link = bridge()
-    live = LivePrompts(link.check_leave, lambda: ondisk.copied(alpha, start, name))
+    live = LivePrompts(link.check_leave, lambda: ondisk.copied(alpha, start, name), written)
     now.note, now.clicking = "clicking a mask", True
 
     def over(event):

@@ -25,6 +25,8 @@ class Pace:
         """Return the line for a step that is done at this second."""
         if landed.looking:
             return "looking for what has changed: %d of %d files" % (landed.done, landed.of)
+        if landed.ended:
+            return "%d of %d done" % (landed.done, landed.of)
         if not landed.path:
             return "frame %d on the way from the key frame; %d of %d done" % (landed.frame, landed.done, landed.of)
         self._seen.append((now, landed.done))

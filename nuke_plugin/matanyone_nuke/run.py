@@ -38,6 +38,8 @@ class Landed:
     """How far the frame's matte can be trusted: that of the least sure object."""
     looking: bool = False
     """Whether the engine still looks for what has changed; done and of then count the files it reads."""
+    ended: bool = False
+    """Whether a job has ended, of which frames were not told one by one."""
 
 
 class Stage:
@@ -141,6 +143,7 @@ class Run:
         told = False
         for event in link.events():
             if isinstance(event, say.JobEnded):
+                self._show_all_done(event, chunk, view)
                 return event
             if isinstance(event, say.Progress):
                 self._progress(event, view)
@@ -157,8 +160,19 @@ class Run:
             self._done.add((view, event.frame))
         self._warnings.extend("frame %d: %s" % (event.frame, text) for text in event.warnings)
         sure = min([each.value for each in event.confidences]) if event.confidences else None
-        wanted = len(self.plan.frames) * len(self.plan.views)
-        self._stage.show(Landed(event.frame, event.path, len(self._done), wanted, sure))
+        self._stage.show(Landed(event.frame, event.path, len(self._done), self._wanted(), sure))
+
+    def _show_all_done(self, ended: say.JobEnded, chunk: Chunk, view: Optional[str]) -> None:
+        """Count frames of a finished job that nobody has told of: those that were left as they are, and those whose
+        news was lost while a connection was made anew. The end of a job is told again, each frame is not.
+        """
+        untold = {(view, frame) for frame in chunk.frames} - self._done
+        if ended.outcome == "finished" and untold:
+            self._done |= untold
+            self._stage.show(Landed(chunk.frames[-1], "", len(self._done), self._wanted(), ended=True))
+
+    def _wanted(self) -> int:
+        return len(self.plan.frames) * len(self.plan.views)
 
     def _check_cancel(self) -> None:
         if self._stage.cancelled():

@@ -259,6 +259,16 @@ def clicked(frame):
     return {"source": key.source, "file": bpy.path.abspath(key.image.filepath), "pointing": vars(pointing)}
 
 
+def area_shown(frames):
+    """Return for each frame how much of the picture the painted area that is shown there covers; None where none is."""
+    covers = []
+    for frame in frames:
+        at(frame)
+        picture = importlib.import_module(f"{ID}.overlay").area_at(bpy.context.scene)
+        covers.append(None if picture is None else float(picture.values.mean()))
+    return {"covers": covers}
+
+
 def copy(file, to):
     """Copy a file, as somebody else would."""
     shutil.copyfile(file, to)

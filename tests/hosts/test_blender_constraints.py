@@ -80,6 +80,9 @@ def steered(host_of_module: Host, tmp_path_factory: pytest.TempPathFactory) -> t
                 ("file changed", STALE),
                 *plain(("at", {"frame": 1003}), ("run", {"operator": "matanyone.area_paint", "strokes": STROKES})),
                 ("painted", STALE),
+                ("shown", ("area_shown", {"frames": [1003, 1002]})),
+                *plain(("setting", {"show_area": False})),
+                ("hidden", ("area_shown", {"frames": [1003]})),
                 ("refined", MATTE),
                 ("refined, at rest", STALE),
                 *plain(*(copied(root, frame, "painted") for frame in (1002, 1003))),
@@ -140,6 +143,9 @@ def test_an_area_that_is_painted_is_refined(steered: tuple[Path, Told]) -> None:
     """On its own frame, and it makes the matte out of date. A Mask counts on every frame; both together are refused."""
     root, told = steered
     assert (told["painted"]["stale"], told["refined, at rest"]["stale"]) == (["the settings", "a mask"], [])
+    (there, elsewhere), hidden = told["shown"]["covers"], told["hidden"]["covers"]
+    assert 0 < there < 0.5
+    assert [elsewhere, *hidden] == [None, None], "on its own frame, where it is not switched off"
     assert told["refined"]["outcome"] == told["area of a mask"]["outcome"] == "finished"
     for name, first in (("painted", None), ("masked", "subject=subject.area.1002.exr")):
         assert area_of(root / f"{name}.1002.exr") == first

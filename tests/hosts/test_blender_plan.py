@@ -903,7 +903,9 @@ def prompt_named(addon: Callable[[str], Any], nonce: str, folder: Path, frame: i
 def test_the_newest_clicks_are_made_and_those_that_waited_are_left_out(
     addon: Callable[[str], Any], tmp_path: Path
 ) -> None:
-    engine, live = SlowEngine(addon), addon("live").LivePrompts(prepare=(tmp_path / "prepared").touch)
+    written: list[str] = []
+    engine = SlowEngine(addon)
+    live = addon("live").LivePrompts(prepare=(tmp_path / "prepared").touch, written=written.append)
     thread = threading.Thread(target=live.work, args=(engine,))
     thread.start()
     for number in range(20):
@@ -913,6 +915,7 @@ def test_the_newest_clicks_are_made_and_those_that_waited_are_left_out(
     assert live.made == "19"
     assert live.fault is None
     assert len(engine.made) < 6
+    assert written == [str(tmp_path / "new" / "m.exr")] * len(engine.made), "a file can be read as soon as it is there"
     assert (tmp_path / "prepared").exists()
     assert (tmp_path / "new").is_dir()
     live.ask(prompt_named(addon, "refused", tmp_path, frame=0))

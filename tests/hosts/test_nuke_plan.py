@@ -9,8 +9,10 @@ import importlib
 import json
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock, patch
 
 import numpy as np
 import OpenImageIO as oiio
@@ -432,6 +434,36 @@ def test_the_status_line_says_how_long_it_will_take(addon: Any) -> None:
         "12 s",
         "1 h 23 min",
     ]
+
+
+def test_frames_that_nobody_tells_of_are_done_when_their_job_is(addon: Any) -> None:
+    """News of a frame may be lost with a connection, and frames that are left as they are come without any."""
+    run, bridge = beside(addon, "run"), beside(addon, "bridge")
+    shown: list[Any] = []
+
+    class Stage(run.Stage):  # type: ignore[misc, name-defined]
+        show, note = shown.append, lambda self, text: None
+
+        def cancelled(self) -> bool:
+            return False
+
+    class LostNews(bridge.Link):  # type: ignore[misc, name-defined]
+        def ask(self, job: Any) -> Any:
+            return bridge.say.Accepted("s", 6, "lin_rec709", "mini")
+
+        def events(self, poll_s: float = 0.25) -> Iterator[Any]:
+            yield from (bridge.say.Progress("s", frame, "/a.exr", 1, 6) for frame in range(1001, 1006))
+            yield bridge.say.JobEnded("s", next(ends), 6)
+
+    ends = iter(("finished", "cancelled"))
+    for last in ((6, 6), (5, 6)):
+        chunk = MagicMock(frames=tuple(range(1001, 1007)))
+        going = run.Run(MagicMock(frames=chunk.frames, views=(None,)), LostNews, Stage())
+        with patch.object(run, "job_of"):
+            going._follow(LostNews(), chunk, None)
+        assert (shown[-1].done, shown[-1].of) == last
+    pace = beside(addon, "progress").Pace()
+    assert pace.text(run.Landed(1006, "", 6, 6, ended=True), 1.0) == "6 of 6 done"
 
 
 def test_a_mattes_own_confidence_is_read_from_its_header(addon: Any, tmp_path: Path) -> None:

@@ -75,8 +75,7 @@ def _dpx(path: Path, spec: Any) -> Misread:
     if padding not in _NO_PADDING and bits not in (8, 16):
         return f"{padding} bytes behind every row", "Save it without padding at the ends of lines."
     for at in range(0, _ELEMENT * min(elements, _MOST_ELEMENTS), _ELEMENT):
-        is_rgb = head[800 + at] == _DPX_RGB or (elements == 1 and spec.nchannels == 3)
-        if head[803 + at] == _IN_WORDS and any(head[804 + at : 806 + at]) and not is_rgb:
+        if head[803 + at] == _IN_WORDS and any(head[804 + at : 806 + at]) and head[800 + at] != _DPX_RGB:
             return _MIXED_WORDS.format("grey, alpha or RGBA"), _HELP_WITH_WORDS
     is_packed = not packing and bits in (10, 12)
     row = width * spec.nchannels * (bits if is_packed else _BITS_OF_CODES.get(bits, _WORD))

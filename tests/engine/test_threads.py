@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,11 +19,13 @@ from matanyone_engine.engine import events as on
 from matanyone_engine.engine import worker as worker_module
 from matanyone_engine.engine.engine import Engine, EngineReport, EngineSettings
 from matanyone_engine.engine.recent_results import RecentResults
+from matanyone_engine.engine.server import Server
 from matanyone_engine.engine.store import SessionFolder
 from matanyone_engine.engine.watchdog import Watchdog, WatchedThread, processor_s
 from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.arrays import describe_raw
 from matanyone_engine.wire.codec import Packet
+from matanyone_engine.wire.conversation import Channel
 
 
 class OnOneThread:
@@ -256,3 +260,30 @@ def test_an_engine_without_work_gives_memory_back_now_and_then(
     assert until(84) == 2
     assert until(140) == 2
     assert until(160) == 3
+
+
+def test_one_socket_is_not_read_while_the_other_waits() -> None:
+    """A flood on one socket would else keep a question on the other, such as that for the status, waiting for ever."""
+    heard: list[Channel] = []
+
+    class Flood:
+        def __init__(self, channel: Channel) -> None:
+            self.channel, self.left = channel, 10_000
+
+        def recv_multipart(self, *_: object, **__: object) -> list[bytes]:
+            self.left -= 1
+            assert self.left, "it is read for ever"
+            return [b""]
+
+    server: Any = object.__new__(Server)
+    server._turns, server._calls, server._events = 0, queue.SimpleQueue(), queue.SimpleQueue()
+    server._bell, server._connections = SimpleNamespace(clear=lambda: None), SimpleNamespace(look=lambda: None)
+    server.engine = SimpleNamespace(handle=None)
+    server._sockets = {channel: Flood(channel) for channel in Channel}
+    server._receive = lambda channel, _parts: heard.append(channel) or 0  # type: ignore[func-returns-value]
+    server._turn()
+    server._turn()
+    changes = [a for a, b in itertools.pairwise(heard) if a is not b]
+    assert len(changes) == 2 * len(Channel) - 1
+    assert set(heard) == set(Channel)
+    assert len(heard) < 1000

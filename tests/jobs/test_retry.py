@@ -7,12 +7,17 @@ import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import IO, Any
 
 import pytest
 
+from matanyone_engine.atomic import open_inside
 from matanyone_engine.errors import EngineError, OutputError, PlateError
 from matanyone_engine.jobs import retry
 from matanyone_engine.jobs.retry import patiently, read_through, write_something
+from matanyone_engine.media import mattes
+from matanyone_engine.media.mattes import check_writable
 
 
 def failing(times: int, error: Exception) -> Callable[[], str]:
@@ -69,3 +74,22 @@ def test_looking_takes_the_systems_word(tmp_path: Path) -> None:
 
 def test_errors_of_the_family_have_room_for_a_frame() -> None:
     assert EngineError(expected="a", came="b", action="c").frame is None
+
+
+@pytest.mark.parametrize(("module", "look"), [(mattes, check_writable), (retry, write_something)])
+def test_a_file_that_is_written_to_look_has_another_name_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: ModuleType, look: Callable[[Path], object]
+) -> None:
+    """Under a name that is known before, somebody could put a link to a file of the engine's owner."""
+    opened: list[tuple[str, str]] = []
+
+    def open_and_note(path: Path, mode: str) -> IO[Any]:
+        opened.append((path.name, mode))
+        return open_inside(path, mode)
+
+    monkeypatch.setattr(module, "open_inside", open_and_note)
+    for _ in range(3):
+        look(tmp_path)
+    assert len({name for name, _ in opened}) == 3
+    assert {mode for _, mode in opened} == {"xb"}
+    assert not list(tmp_path.iterdir())

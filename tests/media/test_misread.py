@@ -63,6 +63,22 @@ def test_a_bmp_with_unusual_bits_is_refused(tmp_path: Path) -> None:
     is_refused(bmp(tmp_path / "rgb.bmp", "rgb0", (0xFF, 0xFF00, 0xFF0000)), "unusual bits .000000ff, 0000ff00")
 
 
+def test_ordinary_bmps_are_read(tmp_path: Path, write_image: Write) -> None:
+    """One of 24 bits, one of 32 without masks, and one of OS/2, whose pixels look like the fields of newer headers."""
+    holds(write_image("24.bmp", picture() / 255, "uint8"), picture() / 255)
+    plain = bytearray(bmp(tmp_path / "32.bmp", "bgr0", (0, 0, 0)).read_bytes())
+    plain[30:34] = bytes(4)  # no compression: the numbers behind the header are no masks
+    (tmp_path / "32.bmp").write_bytes(plain)
+    shown = read_plate(tmp_path / "32.bmp").rgb
+    assert shown.shape == (HEIGHT, WIDTH, 3)
+    rgb = picture()
+    rgb[-1, :4] = [[9, 0, 0], [0, 32, 0], [0, 3, 0], [0, 0, 0]]
+    rgb[-1, 0], rgb[-1, 1], rgb[-1, 2] = (32, 7, 7), (0, 3, 0), (0, 0, 0)
+    head = struct.pack("<2sIHHI", b"BM", 26 + rgb.size, 0, 0, 26) + struct.pack("<IHHHH", 12, WIDTH, HEIGHT, 1, 24)
+    (tmp_path / "os2.bmp").write_bytes(head + rgb[::-1, :, ::-1].tobytes())
+    holds(tmp_path / "os2.bmp", rgb / 255)
+
+
 # ------------------------------------------------------------------------------------------------- DPX and Cineon
 
 
@@ -87,21 +103,28 @@ def test_a_dpx_whose_rows_may_be_lengthened_is_refused(tmp_path: Path, layout: s
     holds(dpx_of_ffmpeg(path, picture(9, 16), "gbrp10be"), picture(9, 16) / 65535, 1e-3)  # three colours to a word
 
 
-def dpx_of_words(path: Path, codes: np.ndarray, descriptor: int, elements: int = 1) -> Path:
-    """Write rows of 10-bit codes, (H, N), three to a word of 32 bits, the first in the highest bits."""
+GREY, RGB, RGBA, ALPHA = 6, 50, 51, 4
+
+
+def dpx_head(
+    width: int, descriptor: int, elements: int = 1, bits: int = 10, packing: int = 1, padding: int = 0
+) -> bytes:
+    """Return 2,048 bytes that say so. Of two elements the first is RGB."""
     head = bytearray(2048)
     struct.pack_into(">4sI8sI", head, 0, b"SDPX", 2048, b"V2.0", 2048)
-    struct.pack_into(">HII", head, 770, elements, WIDTH, HEIGHT)
+    struct.pack_into(">HII", head, 770, elements, width, HEIGHT)
     for at in range(0, 72 * elements, 72):
-        kind = descriptor if at == 72 * (elements - 1) else 50
-        struct.pack_into(">BBBBHHI", head, 800 + at, kind, 2, 2, 10, 1, 0, 2048)
+        kind = descriptor if at == 72 * (elements - 1) else RGB
+        struct.pack_into(">BBBBHHII", head, 800 + at, kind, 2, 2, bits, packing, 0, 2048, padding)
+    return bytes(head)
+
+
+def dpx_of_words(path: Path, codes: np.ndarray, descriptor: int, elements: int = 1) -> Path:
+    """Write rows of 10-bit codes, (H, N), three to a word of 32 bits, the first in the highest bits."""
     codes = np.pad(codes.astype(np.uint32), ((0, 0), (0, -codes.shape[1] % 3)))
     words = codes[:, 0::3] << 22 | codes[:, 1::3] << 12 | codes[:, 2::3] << 2
-    path.write_bytes(bytes(head) + words.astype(">u4").tobytes())
+    path.write_bytes(dpx_head(WIDTH, descriptor, elements) + words.astype(">u4").tobytes())
     return path
-
-
-GREY, RGB, RGBA, ALPHA = 6, 50, 51, 4
 
 
 def test_a_dpx_of_10_bits_that_are_no_rgb_is_refused(tmp_path: Path) -> None:
@@ -117,6 +140,20 @@ def test_a_dpx_of_10_bits_that_are_no_rgb_is_refused(tmp_path: Path) -> None:
 def test_a_dpx_whose_rows_are_as_long_as_their_pixels_is_read(write_image: Write, kind: str, bits: int) -> None:
     rgb = (picture(9, 16) / 65535).astype(np.float32)
     holds(write_image("p.dpx", rgb, kind, attributes={"oiio:BitsPerSample": bits}), rgb, 2**-bits)
+
+
+@pytest.mark.parametrize(("kind", "bits"), [("uint8", 8), ("uint16", 10), ("uint16", 12), ("uint16", 16)])
+def test_a_grey_dpx_whose_order_is_known_is_read(write_image: Write, kind: str, bits: int) -> None:
+    """Of 10 bits that is one whose codes are packed without gaps."""
+    rgb = np.repeat(picture(32, 16)[..., :1] / 65535, 3, axis=2).astype(np.float32)
+    holds(write_image("p.dpx", rgb[..., :1], kind, attributes={"oiio:BitsPerSample": bits}), rgb, 2**-bits)
+
+
+def test_a_dpx_of_8_bits_may_say_how_its_rows_are_lengthened(tmp_path: Path) -> None:
+    rgb, path = picture(9), tmp_path / "p.dpx"
+    rows = np.pad(rgb.reshape(HEIGHT, -1), ((0, 0), (0, 1)))
+    path.write_bytes(dpx_head(9, RGB, bits=8, packing=0, padding=1) + rows.tobytes())
+    holds(path, rgb / 255)
 
 
 def test_a_dpx_with_bytes_behind_its_rows_is_refused(write_image: Write) -> None:

@@ -322,9 +322,10 @@ def _list_folder(folder: Path) -> _Listing:
 
 def not_there(path: Path, expected: str) -> PlateError:
     """Return the error about a file or folder that is not there, with the name of one that is spelled otherwise."""
+    missing = "a link to nothing, or to itself" if path.is_symlink() else f"which is not there{other_spelling(path)}"
     return PlateError(
         expected=expected,
-        came=f"{str(path)!r}, which is not there{other_spelling(path)}",
+        came=f"{str(path)!r}, {missing}",
         action="Check the path; for a sequence write #### or %04d in place of the frame number.",
     )
 
@@ -334,7 +335,7 @@ def other_spelling(path: Path) -> str:
     nothing is. Whoever came from another system often has a name that looks the same and is not.
     """
     for part in (path, *path.parents):
-        if part.parent.is_dir() and not part.exists():
+        if part.parent.is_dir() and not part.exists() and not part.is_symlink():
             try:
                 names = sorted(entry.name for entry in part.parent.iterdir())
             except OSError:

@@ -151,6 +151,18 @@ def test_negative_frames_as_printf_writes_them_are_not_left_out(tmp_path: Path) 
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need a right there")
+def test_a_link_that_leads_nowhere_is_called_so(tmp_path: Path) -> None:
+    """Not a file that is there and is spelled like itself."""
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "p.exr").symlink_to("gone.exr")
+    for name in ("loop", "p.exr"):
+        with pytest.raises(PlateError, match="a link to nothing, or to itself"):
+            find_sequence(tmp_path / name)
+    with pytest.raises(PlateError, match="Too many levels of symbolic links"):
+        find_sequence(tmp_path / "loop" / "p.####.exr")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a right there")
 def test_a_link_to_nothing_is_a_frame_that_cannot_be_read(tmp_path: Path) -> None:
     """A publish that is not mounted here, say: left out, a shot would end early, and nobody would miss the frames."""
     make_files(tmp_path, "p.1001.exr", "p.1002.exr")

@@ -81,8 +81,6 @@ def _dpx(path: Path, spec: Any) -> Misread:
     row = width * spec.nchannels * (bits if is_packed else _BITS_OF_CODES.get(bits, _WORD))
     if run_lengths or elements != 1 or padding not in _NO_PADDING or not row % _WORD:
         return None
-    if begin == _UNKNOWN:
-        begin = struct.unpack_from(order + "I", head, 4)[0]
     if _are_lengthened(path, begin, row, height) == is_packed:  # OpenImageIO takes only packed codes for lengthened
         return None
     return _rows_end_within_a_word(width)

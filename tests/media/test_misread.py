@@ -313,6 +313,8 @@ def test_a_tiff_with_video_codes_is_refused(tmp_path: Path) -> None:
                 is_refused(path, "black and white at codes 16 and 235")
             else:
                 holds(path, picture() / 255)
+    luma_and_chroma = tiff(tmp_path / "p.tif", picture(), {**tags, 262: ("H", (6,))})
+    assert misread(luma_and_chroma, "tiff", None) is None  # libtiff turns these into RGB of the full range
 
 
 def test_a_damaged_header_is_no_defect(tmp_path: Path) -> None:

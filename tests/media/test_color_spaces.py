@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from matanyone_engine.errors import ColourError
 from matanyone_engine.media import color_spaces
 from matanyone_engine.media.color import NetworkView
 from matanyone_engine.media.color_spaces import choose_space, config_name, known_space
-from matanyone_engine.media.images import read_header
+from matanyone_engine.media.images import PlateHeader, read_header
 
 Write = Callable[..., Path]
 
@@ -190,6 +191,17 @@ def test_an_aces_container_is_what_it_says(choose: Callable[..., Any]) -> None:
     stated = choose("p.exr", "half", acesImageContainerFlag=1, compression="none", chromaticities=("float[8]", AP0))
     assert stated.space == "ACES2065-1"
     assert stated.reason.startswith("stated by the file")
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "space"),
+    [("oiio:ColorSpace", "ACEScg", "ACEScg"), ("acesImageContainerFlag", "1", "ACES2065-1")],
+)
+def test_what_an_exr_may_state_alone(attribute: str, value: str, space: str) -> None:
+    plain = PlateHeader.plain(Path("p.exr"), 8, 8)
+    header = replace(plain, file_format="openexr", pixel_format="half", colour={attribute: value})
+    choice = choose_space(header, None, ".exr")
+    assert (choice.space, choice.reason) == (space, f"stated by the file ({attribute})")
 
 
 def test_data_stated_is_nothing_stated(choose: Callable[..., Any]) -> None:

@@ -290,8 +290,12 @@ def test_a_jpeg_that_is_cut_anywhere_is_refused(tmp_path: Path, progressive: boo
         path.write_bytes(data[:end])
         with pytest.raises(PlateError):
             read_plate(path)
-    path.write_bytes(data[:2] + b"\xff" * 3 + data[2:] + b"what a phone adds")
+    filled = data[:2] + b"\xff" * 3 + data[2:]  # any number of these may stand before a marker
+    path.write_bytes(filled + b"what a phone adds")
     assert (read_plate(path).rgb == whole).all()
+    path.write_bytes(filled[: scan + 8])
+    with pytest.raises(PlateError):
+        read_plate(path)
 
 
 @pytest.mark.parametrize("scheme", [34887, 34925, 50000, 34712])

@@ -88,6 +88,11 @@ def test_what_a_png_states_in_chunks(tmp_path: Path, chunks: Mapping[str, bytes]
     assert space(png(tmp_path / "p.png", chunks)) == expected
 
 
+def test_a_png_that_says_srgb_is_no_default(tmp_path: Path) -> None:
+    header = read_header(png(tmp_path / "p.png", {"sRGB": b"\0"}))
+    assert choose_space(header, None, ".png").reason == "stated by the file (PNG sRGB chunk)"
+
+
 # ------------------------------------------------------------------------------------------------------------- ICC
 
 

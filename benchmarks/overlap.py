@@ -31,7 +31,7 @@ import torch
 from numpy.typing import NDArray
 
 from matanyone_engine.jobs.allocator import keep_freed_memory
-from matanyone_engine.jobs.job import MatteJob, MattePlan, plan_matte, provenance, seeds_behind
+from matanyone_engine.jobs.job import MatteJob, MattePlan, plan_matte, provenance, seeds_used
 from matanyone_engine.jobs.run import run_matte
 from matanyone_engine.jobs.run_events import FrameDone
 from matanyone_engine.matting.options import keywords
@@ -127,7 +127,7 @@ def main() -> None:
         plan = plan_matte(make_shot(Path(folder), width, height, args.frames, args.working_size))
         pictures = [plan.network_view(plan.source.read(frame).rgb) for frame in plan.frames]
         session = MattingSession(network, plan.job.memory, **keywords(plan.job))
-        mask = plan.masks.mask(seeds_behind(plan.shot, plan.frames[0])[0])
+        mask = plan.masks.mask(seeds_used(plan.shot, plan.frames[0])[0])
         session.seed(torch.from_numpy(pictures[0]).permute(2, 0, 1), mask)
         turns = [(network_alone(session, pictures[1:]), whole_job(plan, network, weights)) for _ in range(args.turns)]
         for ledger in plan.outputs.main.folder.glob(".*.made"):
@@ -151,7 +151,7 @@ def _parts(plan: MattePlan, alpha: Picture, weights: object) -> dict[str, float]
 
     frame = plan.frames[0]
     read = plan.source.read(frame)
-    about = provenance(plan, weights, seeds_behind(plan.shot, frame))  # type: ignore[arg-type]
+    about = provenance(plan, weights, seeds_used(plan.shot, frame))  # type: ignore[arg-type]
     content = FrameContent(read.header, {SUBJECT: alpha}, read.canvas)
     return {
         "read": alone(lambda: plan.source.read(frame)),

@@ -92,7 +92,7 @@ def main() -> None:
         "--scout-size", type=int, default=96, help="of the shortest side; the example has 360 (default: 96)"
     )
     args = parser.parse_args()
-    segments.SCOUT_SIZE = args.scout_size
+    segments.FIRST_PASS_SIZE = args.scout_size
     truth = None if args.truth == "none" else alphas(Path(args.truth))
     rows = []
     with tempfile.TemporaryDirectory() as folder:

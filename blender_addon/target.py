@@ -40,7 +40,7 @@ class Target:
     online: bool = True
     """Whether Blender may go online: asked for any engine that is not on this machine."""
     client: str = field(default="Blender", compare=False)
-    patience_s: float = 60.0
+    timeout_s: float = 60.0
 
     def connect(self, while_waiting: Callable[[], None]) -> EngineClient:
         """Return a client of it. while_waiting: called all the time while it waits; what it raises ends the wait.
@@ -50,7 +50,7 @@ class Target:
         load_client()
         from .engine.client.client import EngineClient
 
-        return EngineClient(self.find, self.client, self._keys(), self.patience_s, while_waiting)
+        return EngineClient(self.find, self.client, self._keys(), self.timeout_s, while_waiting)
 
     def find(self) -> Connection:
         """Return the running engine, which is started if that is ours to do. Raises WireError."""

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""MatAnyone Engine makes of one roto mask on one frame an alpha for every frame of the shot.
+"""MatAnyone Engine turns one roto mask on one frame into an alpha for every frame of the shot.
 
     from matanyone_engine import matte
     matte("plate.####.exr", "mask.1001.exr@1001", "out/alpha.####.exr")
 
-docs/python.md shows the rest. Importing this package loads nothing heavy, so that a host such as Nuke or Blender may
-import it: torch arrives with the first name that needs it.
+docs/python.md shows the rest. Importing this package loads no large library, so a host such as Nuke or Blender can
+import it. torch is imported with the first name that needs it.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import what defines a public name when it is first asked for."""
+    """Import the module of a public name when the name is first used."""
     if name == "errors":
         return import_module("matanyone_engine.errors")
     if name not in _PUBLIC:
@@ -82,5 +82,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """List the public names beside those that are loaded."""
+    """List the public names, and the names that are loaded already."""
     return sorted({*globals(), *__all__})

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes files that are whole or not there, and keeps an engine's writes inside the folders that its jobs may use.
+"""Writes files atomically, and keeps an engine's writes inside the folders that its jobs may use.
 
-An engine writes for others. Somebody may put a link in place of a folder after a job was checked, so each write is
-checked when it happens: the folder is opened, the system says where it really is, and the file is made in what was
-opened (openat). On Windows, which has no such calls, the path is resolved once more right before.
+An engine writes files on behalf of its clients. A folder may be replaced by a link after a job was checked, so each
+write is checked when it happens: the folder is opened, the system tells its real path, and the file is created in the
+opened folder (openat). Windows has no such calls; there the path is resolved once more just before the write.
 """
 
 from __future__ import annotations
@@ -22,23 +22,24 @@ _F_GETPATH = 50
 """fcntl of macOS: the path of an open file."""
 
 _allowed: list[tuple[Path, ...]] = []
-"""Folders that this process may write in, as one entry; without an entry, all."""
+"""A single entry with the folders that this process may write in; while the list is empty, it may write anywhere."""
 
 
 def confine_writes(folders: Iterable[Path] | None) -> None:
-    """Let this process write through this module only inside these folders from now on; None lifts that again."""
+    """Let this module write only inside these folders from now on; None removes the limit."""
     _allowed[:] = [] if folders is None else [tuple(folder.resolve() for folder in folders)]
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path` to write to; afterwards its bytes are on the disk and it has its name.
+    """Yield a temporary path beside `path` to write to; when the block ends, the file is synced to disk and renamed to
+    `path`.
 
-    If anything is raised meanwhile, the temporary file goes and an earlier file of that name stays as it was. The
-    temporary name is hidden and ends in .tmp, so that nothing takes it for a frame of a sequence.
-    Raises OSError where the system cannot write or the folder is not one to write in, and whatever the caller raises.
+    If the block raises an error, the temporary file is removed and an earlier file at `path` stays as it was. The
+    temporary name is hidden and ends in .tmp, so that no program takes it for a frame of a sequence. Raises OSError if
+    the system cannot write or if this process may not write in the folder, and whatever the block raises.
     """
-    # Not by process: machines that share a folder may count theirs alike.
+    # The process id would not do: machines that share a folder may use the same id at the same time.
     name = f".{path.name}.{uuid.uuid4().hex[:12]}.tmp"
     with _opened(path.parent) as folder:
         temporary = path.with_name(name) if folder is None or not _has_descriptors() else _at(folder) / name
@@ -51,12 +52,12 @@ def whole_file(path: Path) -> Iterator[Path]:
             else:
                 os.replace(name, path.name, src_dir_fd=folder, dst_dir_fd=folder)
         finally:
-            with suppress(OSError):  # where nothing could be written there is nothing to remove
+            with suppress(OSError):  # if nothing could be written, there is nothing to remove
                 temporary.unlink(missing_ok=True)
 
 
 def open_inside(path: Path, mode: str, encoding: str | None = None) -> IO[Any]:
-    """Open a file to write to; no link is followed to it. Raises OSError as whole_file does."""
+    """Open a file for writing without following a link at its place. Raises OSError as whole_file does."""
     with _opened(path.parent) as folder:
         if folder is None:
             return path.open(mode, encoding=encoding)
@@ -76,7 +77,10 @@ def make_folder(folder: Path) -> None:
 
 
 def remove_leftovers(paths: Iterable[Path]) -> None:
-    """Remove temporary files that a killed process left of these files. Only for whom nobody else writes them now."""
+    """Remove temporary files that a killed process has left beside these files.
+
+    Call it only if no other process writes them now.
+    """
     wanted: dict[Path, set[str]] = {}
     for path in paths:
         wanted.setdefault(path.parent, set()).add(path.name)
@@ -89,8 +93,8 @@ def remove_leftovers(paths: Iterable[Path]) -> None:
 
 @contextmanager
 def _opened(folder: Path) -> Iterator[int | None]:
-    """Yield the folder, opened and sure to be one to write in; None where there is nothing to be sure of, or on
-    Windows.
+    """Yield the opened folder after checking that this process may write in it; None if there is no limit to check, or
+    on Windows.
     """
     if not _allowed:
         yield None
@@ -113,7 +117,7 @@ def _check_allowed(place: Path, folder: Path) -> None:
 
 
 def _place_of(handle: int) -> Path:
-    """Return where an open folder really is."""
+    """Return the real path of an open folder."""
     if sys.platform == "darwin":
         import fcntl
 
@@ -126,5 +130,5 @@ def _at(handle: int) -> Path:
 
 
 def _has_descriptors() -> bool:
-    """Return whether files can be named through an open folder, as libraries in C++ need it."""
+    """Return whether the system has a path for a file in an open folder, which libraries in C++ need."""
     return _DESCRIPTORS.is_dir()

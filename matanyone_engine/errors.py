@@ -2,7 +2,7 @@
 """Defines the engine's error family.
 
     EngineError
-    ├── BadInput                what the artist or caller gave cannot be used; nothing was computed
+    ├── BadInput the input cannot be used; nothing was computed
     │   ├── PlateError          a plate frame is missing, unreadable, of another size, not finite
     │   ├── MaskError           a mask is empty, of another size, unreadable
     │   ├── FrameRangeError     a frame range or a sequence pattern cannot be read
@@ -29,16 +29,16 @@
     └── Interrupted             the user stopped the work; finished frames are kept
 
 Rules of this file:
-1. Every error says what was expected, what came, and what to do; the three parts stay separate so that a host
-   can lay them out.
-2. This file imports nothing of the package and nothing heavy.
+1. Every error says what was expected, what came, and what to do. The three parts are separate, so that a host can lay
+   them out.
+2. This file imports no module of the package and no large library.
 """
 
 from __future__ import annotations
 
 
 def shortened(text: str, most: int = 80) -> str:
-    """Return a text of somebody else for a sentence: of one longer than `most`, its beginning and how long it is."""
+    """Return a text for use in a sentence. One longer than `most` is cut, and its length is added."""
     return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"
 
 
@@ -52,19 +52,19 @@ class EngineError(Exception):
 
     def __init__(self, *, expected: str, came: str, action: str) -> None:
         self.frame: int | None = None
-        """Where a run stopped, for errors that stop one."""
+        """The frame at which a run stopped, if the error stopped one."""
         self.expected = expected
         self.came = came
         self.action = action
         super().__init__(f"expected {expected}; got {came}. {action}")
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Return what makes the error again in another process (engine/sandbox.py)."""
+        """Return how to make the error again in another process (engine/sandbox.py)."""
         return _rebuilt, (type(self), self.expected, self.came, self.action)
 
 
 class BadInput(EngineError):
-    """What was given cannot be used. Raised before any work starts wherever that can be known."""
+    """The input cannot be used. It is raised before any work starts if that can be known then."""
 
 
 class PlateError(BadInput):
@@ -72,7 +72,7 @@ class PlateError(BadInput):
 
 
 class MaskError(BadInput):
-    """A mask, or what one is to be made from, is empty, of another size, or unreadable."""
+    """A mask, or the input for one, is empty, unreadable or of another size."""
 
 
 class FrameRangeError(BadInput):
@@ -128,7 +128,8 @@ class OutputError(EngineError):
 
     @classmethod
     def of(cls, what: str, error: OSError) -> OutputError:
-        """Return the error for a file that the system would not let us write; what: 'the contact sheet a.png'."""
+        """Return the error for a file that the system could not write. what: names the file, as in 'the contact sheet
+        a.png'."""
         action = "Choose a folder with room in which you may write."
         return cls(expected=f"to write {what}", came=error.strerror or str(error), action=action)
 
@@ -142,11 +143,11 @@ class EngineUnreachable(EngineError):
 
 
 class RefusedByEngine(EngineError):
-    """The running engine would not, or could not, do what was asked."""
+    """The running engine has refused a request or could not carry it out."""
 
 
 class AlreadyRunning(EngineError):
-    """Another worker is at the very same frames; nothing was computed."""
+    """Another worker is computing the same frames; nothing was computed."""
 
 
 class PartlyDone(EngineError):
@@ -158,11 +159,11 @@ class BadResult(EngineError):
 
 
 class Doubtful(EngineError):
-    """Every frame is written, but most of the alphas of an object are not to be trusted: the subject was lost."""
+    """Every frame is written, but most alphas of an object cannot be trusted: the subject was most likely lost."""
 
 
 class Defect(EngineError):
-    """A fault of this program stopped one shot of a batch; the others do not suffer from it."""
+    """A defect of this program stopped one shot of a batch; the others went on."""
 
 
 class Interrupted(EngineError):

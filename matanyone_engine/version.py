@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Holds the version of this release. It stands alone, so that every room can read it without importing anything."""
+"""Holds the version of this release. It stands alone, so that every package can read it without importing anything."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ python accidents.py FILE serve ...: as matanyone-engine serve ..., but before ea
 it says happens: {"step": {"what": "sleep", "for": 0.5}, "before-store": {"what": "die", "seq": 3}}.
 
 With WITHOUT_GC in the environment the garbage collector is off: what is let go of must be let go of at once.
-DEVICE_PATIENCE is the watchdog's, in seconds.
+DEVICE_CHECKS in the environment is the watchdog's number of checks, one a second.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Accidents:
         from matanyone_engine.jobs import plate_digests
         from matanyone_engine.matting import step
 
-        engine.DEVICE_PATIENCE = int(os.environ.get("DEVICE_PATIENCE", engine.DEVICE_PATIENCE))
+        engine.DEVICE_CHECKS = int(os.environ.get("DEVICE_CHECKS", engine.DEVICE_CHECKS))
         self._before(pixels, "decode", "decode")
         self._before(engine, "plan_matte", "plan")
         self._before(engine, "make_mask", "mask")

@@ -115,8 +115,8 @@ class Engine:
             self.process.terminate()
         return self.process.wait(60)
 
-    def client(self, patience_s: float = 30.0, keys: ClientKeys | None = None) -> EngineClient:
-        return EngineClient(lambda: find_engine(self.file), "test", keys, patience_s)
+    def client(self, timeout_s: float = 30.0, keys: ClientKeys | None = None) -> EngineClient:
+        return EngineClient(lambda: find_engine(self.file), "test", keys, timeout_s)
 
 
 @contextmanager

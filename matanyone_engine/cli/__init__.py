@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turns what is typed at a terminal into work, and what comes of it into sentences and exit codes."""
+"""The command line: reads the arguments, does the work, and prints results, errors and exit codes."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds the files of the add-ons for Blender and Nuke, which the engine's package is shipped with."""
+"""Finds the files of the add-ons for Blender and Nuke, which are shipped with the engine's package."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from matanyone_engine.errors import SettingError
 
 
 def addon_folder(folder: str, file: str, called: str) -> Path:
-    """Return the folder of an add-on: beside the package in a checkout, under share/ where it was installed.
+    """Return the folder of an add-on: beside the package in a checkout, under share/ in an installation.
 
-    file: one that the folder has to hold. called: the add-on's name in the error. Raises SettingError.
+    file: the name of a file that the folder must hold. called: the add-on's name in the error. Raises SettingError.
     """
     package = Path(__file__).resolve().parents[1]
     for place in (package.parent, Path(sys.prefix) / "share" / "matanyone-engine"):

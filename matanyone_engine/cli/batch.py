@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs every shot of a folder, one after another: `matanyone-engine batch FOLDER` (docs/farm.md).
 
-A shot that fails does not stop the others. Run again, it does only what is not finished.
+A shot that fails does not stop the others. A second run computes only what is not finished.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rich.console import Console
 from matanyone_engine.cli.batch_report import Outcome, show_table, write_page
 from matanyone_engine.cli.device_options import add_computing
 from matanyone_engine.cli.engine_job import add_endpoint, run_on_engine
-from matanyone_engine.cli.local_job import Networks, Running, add_cache, run_here
+from matanyone_engine.cli.local_job import Networks, RunSettings, add_cache, run_locally
 from matanyone_engine.cli.new_file import new_folder
 from matanyone_engine.cli.progress import plain_console
 from matanyone_engine.cli.reporting import Reporter, add_reporting, reporting
@@ -123,7 +123,7 @@ class _ShotByShot:
         self._number = 0
 
     def do(self, shot: Path) -> Outcome:
-        """Run one shot and return how it went, its error included. Raises Interrupted alone."""
+        """Run one shot and return its outcome, including an error. Raises nothing but Interrupted."""
         self._number += 1
         name = shot.stem if shot.is_file() else shot.name
         self._console.print(f"shot    {name}  ({self._number} of {self._of})")
@@ -155,8 +155,10 @@ class _ShotByShot:
             run_on_engine(args, job, self._console, self._reporter, resume=None)
         else:
             picture = self._picture(name)
-            how = Running(job.model, job.licence, args.device, args.precision, args.cache, picture)
-            run_here(how, lambda: [matte_job(job)], self._console, self._reporter, resume=None, networks=self._networks)
+            how = RunSettings(job.model, job.licence, args.device, args.precision, args.cache, picture)
+            run_locally(
+                how, lambda: [matte_job(job)], self._console, self._reporter, resume=None, networks=self._networks
+            )
 
     def _save(self, file: Path, job: say.Job) -> None:
         write_text(file, write_job_file(JobFile(job, written_by=f"matanyone-engine {__version__}")))
@@ -169,7 +171,7 @@ class _ShotByShot:
 
 
 def _caught(work: Callable[[], None]) -> EngineError | None:
-    """Return the error of one shot, if there was one; a wish to stop ends them all."""
+    """Do the work and return its error, if there was one. Interrupted is raised, since it ends the whole batch."""
     try:
         work()
     except Interrupted:
@@ -182,7 +184,7 @@ def _caught(work: Callable[[], None]) -> EngineError | None:
             came="no memory left",
             action="Compute at a smaller size: working_size 720 in its job file.",
         )
-    except Exception as error:  # a defect of ours, or of a library, on one shot: the others are done all the same
+    except Exception as error:  # a defect of the engine or of a library in one shot does not stop the others
         _log.exception("A defect, on one shot of the batch")
         return Defect(
             expected="the shot to run to its end",
@@ -203,9 +205,9 @@ def _submit(command: list[str]) -> None:
             action="Correct --submit.",
         ) from error
     if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines()
+        printed = (done.stderr or done.stdout).strip().splitlines()
         raise SettingError(
             expected=f"the command {shlex.join(command)} to submit the job",
-            came=f"exit code {done.returncode}: {said[-1] if said else 'it printed nothing'}",
+            came=f"exit code {done.returncode}: {printed[-1] if printed else 'it printed nothing'}",
             action="Find out what the queue refused, and run the same command again.",
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shows how a batch went: a table on the terminal, and a page with a picture of each shot for the morning after."""
+"""Shows how a batch went: as a table on the terminal, and as an HTML page with a picture of each shot."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _HEADINGS = ("shot", "state", "written", "kept", "frames/s", "to look at, or wha
 
 @dataclass(frozen=True)
 class Outcome:
-    """Holds what became of one shot."""
+    """Holds the outcome of one shot."""
 
     name: str
     written: int
-    """How many alphas this run wrote."""
+    """Number of alphas that this run wrote."""
     reused: int
-    """How many alphas were up to date already."""
+    """Number of alphas that were up to date already."""
     suspicious: tuple[int, ...]
     """The frames that an artist should look at."""
     seconds: float
@@ -41,7 +41,8 @@ class Outcome:
 
     @property
     def state(self) -> str:
-        """Returns the state in one word: 'done', 'look', 'doubt' (written, but not to be trusted) or 'failed'."""
+        """Returns the state: 'done', 'look' (some frames need a look), 'doubt' (written, but not to be trusted) or
+        'failed'."""
         if isinstance(self.error, Doubtful):
             return "doubt"
         if self.error is not None:
@@ -49,12 +50,12 @@ class Outcome:
         return "look" if self.suspicious else "done"
 
     def cells(self) -> list[str]:
-        """Return the cells of its row, in the order of the headings."""
+        """Return the cells of the shot's row, in the order of the headings."""
         rate = f"{self.written / self.seconds:.2f}" if self.written and self.seconds else "-"
         return [self.name, self.state, str(self.written), str(self.reused), rate, self.remark()]
 
     def remark(self) -> str:
-        """Return what to look at, or what is wrong, in one line."""
+        """Return in one line which frames to look at, or what went wrong."""
         if self.error is None:
             return describe_frames(self.suspicious)
         frame = f"frame {self.error.frame}: " if self.error.frame is not None else ""
@@ -62,7 +63,7 @@ class Outcome:
 
 
 def show_table(outcomes: list[Outcome]) -> None:
-    """Print the table on standard error, as everything for people; standard output belongs to the queue."""
+    """Print the table on standard error, like all output for people; standard output is for the render queue."""
     table = Table(*_HEADINGS)
     for each in outcomes:
         table.add_row(*(cell.replace("[", r"\[") for cell in each.cells()))
@@ -70,7 +71,7 @@ def show_table(outcomes: list[Outcome]) -> None:
 
 
 def write_page(path: Path, title: str, outcomes: list[Outcome]) -> Path:
-    """Write the page; pictures are named relative to it. Raises OutputError."""
+    """Write the page. Its pictures are linked by paths relative to it. Raises OutputError."""
     counts = {state: sum(each.state == state for each in outcomes) for state in ("done", "look", "doubt", "failed")}
     summary = ", ".join(f'<span class="{state}">{count} {state}</span>' for state, count in counts.items() if count)
     text = (
@@ -97,5 +98,6 @@ def _figure(each: Outcome) -> str:
     if each.picture is None:
         return ""
     name = page_text(each.name)
-    beside = PurePosixPath("/", each.picture.name).as_uri().removeprefix("file:///")  # take#2 is no place in a page
+    beside = PurePosixPath("/", each.picture.name).as_uri().removeprefix("file:///")
+    # as_uri() escapes characters such as # in take#2, which would be read as a place in the page
     return f'<figure id="{name}"><h2>{name}</h2><img src="{beside}" alt="{name}"></figure>'

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Builds the extension for Blender from an installed engine: `matanyone-engine blender build --out DIR`.
 
-The extension's own build.py does the work, in a process of its own: it is GPL-3.0-or-later, as Blender asks of what
-runs inside it, and nothing of it is imported here.
+The extension's own build.py does the work in a separate process. It is GPL-3.0-or-later, as Blender requires of code
+that runs inside it, so nothing of it is imported here.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> None:
-    """Build the zip; what the builder prints names it. Raises SettingError, OutputError."""
+    """Build the zip; the builder prints its path. Raises SettingError, OutputError."""
     out = args.out.absolute()
     wheels = (args.wheels or args.out / "wheels").absolute()
     source = addon_folder("blender_addon", "build.py", "Blender extension")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Adds --device and --precision, which every command that runs a network itself takes."""
+"""Adds --device and --precision, the options of every command that runs a network in its own process."""
 
 from __future__ import annotations
 

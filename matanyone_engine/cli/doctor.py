@@ -45,7 +45,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> None:
-    """Report everything, then fail if the self-test failed. Raises BadResult, DeviceError."""
+    """Print the report, then raise an error if the self-test failed. Raises BadResult, DeviceError."""
     test, problem = _self_test(args.device)
     report = {**examine(), "half_precision": _half_precision(args.device), "self_test": test}
     if args.json:
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def examine() -> dict[str, Any]:
-    """Return everything the report says as plain values; what cannot be found out is None."""
+    """Return the report as plain values; a value that cannot be found out is None."""
     return {
         "engine": __version__,
         "python": platform.python_version(),
@@ -105,7 +105,7 @@ def _devices() -> list[dict[str, Any]]:
 
 
 def _memory() -> int | None:
-    """Return the bytes of main memory, where the system tells."""
+    """Return the size of main memory in bytes; None if the system does not tell."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
@@ -120,7 +120,8 @@ def _place(name: str) -> str | None:
 
 
 def _half_precision(text: str) -> dict[str, Any] | None:
-    """Return what was measured of half precision on a device; None where there is none, or nothing is known of it."""
+    """Return the measured speed of half precision on a device; None if the device has no half precision or it was not
+    measured."""
     with suppress(EngineError, RuntimeError):  # the self-test says what is wrong with the device
         device = choose_device(text)
         half = half_type(device)
@@ -130,11 +131,11 @@ def _half_precision(text: str) -> dict[str, Any] | None:
 
 
 def _self_test(device: str) -> tuple[dict[str, Any], EngineError | None]:
-    """Run the self-test; return its row of the report, and the error that kept it from running."""
+    """Run the self-test; return its row of the report, and the error if it could not run."""
     try:
         name = str(choose_device(device))
         outcome = run_self_test(name)
-    except (EngineError, RuntimeError) as error:  # a driver that does not fit raises torch's RuntimeError
+    except (EngineError, RuntimeError) as error:  # torch raises RuntimeError if the driver does not fit
         row = {"device": device, "passed": False, "difference": None, "problem": str(error)}
         return row, error if isinstance(error, EngineError) else None
     return {"device": name, "passed": outcome.passed, "difference": outcome.difference, "problem": None}, None

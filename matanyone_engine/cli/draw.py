@@ -38,7 +38,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> None:
-    """Draw what is not there yet."""
+    """Draw the clips that do not exist yet."""
     if args.clips < 1 or args.first < 0 or (args.length is not None and args.length < 1):
         raise SettingError(
             expected="at least one clip of at least one frame, numbered from 0 on",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads the edge controls from the command line: for 'matte', and for 'run', where they go over those of the job."""
+"""Reads the edge controls from the command line: for 'matte', and for 'run', where they replace those of the job."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ABOUT: Mapping[str, tuple[str, str]] = {
     "edge_grow": ("PIXELS", "Move edges outwards, or inwards with a negative number. Parts of a pixel count: -0.5."),
     "edge_blur": ("PIXELS", "Soften edges with a Gaussian of this standard deviation. Parts of a pixel count."),
 }
-"""For each control what its value is, and what it does."""
+"""For each control, the name of its value and what it does."""
 
 
 def add_edges(parser: argparse.ArgumentParser) -> None:
@@ -48,10 +48,10 @@ def edges_of(args: argparse.Namespace) -> EdgeControls:
 
 
 def with_edge_options(job: say.Job, args: argparse.Namespace) -> say.Job:
-    """Return a job with the edge controls that the command line sets; the others stay the job's own."""
+    """Return the job with the edge controls that the command line sets; its other controls stay."""
     return replace(job, edges=replace(job.edges, **_given(args)))
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:
-    said = {each.name: getattr(args, each.name) for each in fields(EdgeControls)}
-    return {name: value for name, value in said.items() if value is not None}
+    given = {each.name: getattr(args, each.name) for each in fields(EdgeControls)}
+    return {name: value for name, value in given.items() if value is not None}

@@ -25,7 +25,7 @@ from matanyone_engine.wire.jobfile import is_file_name
 
 _POLL_S = 0.5
 _OF_THIS_PROCESS = {"preview": None, "device": "auto", "precision": "auto", "cache": DEFAULT_LIMIT / (1 << 30)}
-"""Options that only this process can obey, with what they are where nobody asks for them."""
+"""Options that only work in this process, with their defaults. A running engine cannot follow them."""
 
 
 def add_endpoint(parser: argparse._ActionsContainer) -> None:
@@ -51,12 +51,12 @@ def run_on_engine(
 ) -> None:
     """Send the job and show its progress; Ctrl-C stops it on the engine too.
 
-    resume: True goes on with an unfinished run and refuses without one; None goes on where there is one of this job.
+    resume: True continues an unfinished run, and raises an error if there is none; None continues one if there is one.
     """
     _check(args)
     args.connection = args.endpoint
     begun = time.monotonic()
-    with connected(args, patience_s=60.0) as client:
+    with connected(args, timeout_s=60.0) as client:
         # An engine knows the weights that it was started with by their bare names.
         model = Path(job.model).stem if is_file_name(job.model) else job.model
         asked = replace(job, nonce=secrets.token_hex(16), resume=bool(resume), model=model)
@@ -71,7 +71,7 @@ def run_on_engine(
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Refuse the options that only this process could obey, since the engine runs already. Raises SettingError."""
+    """Raise SettingError for options that only work in this process: the engine is running already."""
     for name, unasked in _OF_THIS_PROCESS.items():
         option, given = f"--{name}", getattr(args, name, unasked)
         if given != unasked:
@@ -83,21 +83,21 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _followed(job_run: JobRun, console: Console, reporter: Reporter) -> say.JobEnded:
-    """Show the job's events until it ends, and return how it ended."""
+    """Show the job's events until it ends; return its last message."""
     with (
         graceful_stop(console, "this frame") as stop,
         MatteProgress(console) as progress,
     ):
         for event in job_run.events(_POLL_S):
             if isinstance(event, say.JobEnded):
-                progress.tell()
+                progress.print_summary()
                 if event.unchanged:
                     reporter.unchanged(event.unchanged)
                 return event
             if isinstance(event, say.Progress):
                 progress.show(event)
                 reporter.show(event)
-            if stop.asked():
+            if stop.requested():
                 job_run.cancel()
     raise AssertionError("a job's events end with JobEnded")
 

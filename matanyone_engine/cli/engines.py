@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connects a command to a running engine, and turns what that refuses into errors with an exit code."""
+"""Connects a command to a running engine, and turns the engine's faults into errors with an exit code."""
 
 from __future__ import annotations
 
@@ -43,24 +43,25 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
 
 
 @contextmanager
-def connected(args: argparse.Namespace, patience_s: float = 10.0) -> Iterator[EngineClient]:
-    """Yield a client of the engine that the arguments name; what it refuses is raised as an EngineError."""
+def connected(args: argparse.Namespace, timeout_s: float = 10.0) -> Iterator[EngineClient]:
+    """Yield a client of the engine that the arguments name. Faults of the engine are raised as EngineErrors."""
     try:
         keys = client_keys(args)
-        with EngineClient(lambda: find_engine(args.connection), "matanyone-engine", keys, patience_s) as client:
+        with EngineClient(lambda: find_engine(args.connection), "matanyone-engine", keys, timeout_s) as client:
             yield client
     except WireError as error:
         raise as_engine_error(error.code.value, error.message, error.action) from error
 
 
 def as_engine_error(code: str, message: str, action: str) -> errors.EngineError:
-    """Return what an engine refused as the error that the same work would have raised here, for the same exit code."""
+    """Return an engine's fault as the error that the same work would raise in this process, so that the exit code is
+    the same."""
     family = _FAMILY.get(code, errors.RefusedByEngine)
     return family(expected="the running engine to do it", came=message, action=action)
 
 
 def client_keys(args: argparse.Namespace) -> ClientKeys | None:
-    """Read the keys of --client-key. Raises SettingError where the file has no secret one."""
+    """Read the keys of --client-key. Raises SettingError if the file has no secret key."""
     if args.client_key is None:
         return None
     import zmq.auth

@@ -64,7 +64,10 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _common_frames(pred: FrameSequence, truth: FrameSequence) -> tuple[int, ...]:
-    """Return the frames that both have. Raises FrameRangeError where an alpha has no truth; a longer truth is fine."""
+    """Return the frames that both sequences have.
+
+    Raises FrameRangeError if an alpha has no true alpha; the truth may have more frames.
+    """
     if not pred.numbered and not truth.numbered:
         return pred.frames
     strangers = sorted(set(pred.frames) - set(truth.frames))
@@ -78,7 +81,7 @@ def _common_frames(pred: FrameSequence, truth: FrameSequence) -> tuple[int, ...]
 
 
 def _scored(pred: FrameSequence, truth: FrameSequence, frames: tuple[int, ...]) -> Iterator[tuple[int, FrameScores]]:
-    """Yield the scores of every frame; after a gap in the numbers, nothing is known of the frame before."""
+    """Yield the scores of every frame. After a gap in the frame numbers, dtSSD has no frame before to compare with."""
     last: tuple[int, tuple[Alpha, Alpha]] | None = None
     for frame, pair in _pairs(pred, truth, frames):
         before = last[1] if last is not None and last[0] == frame - 1 else None

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Gives every kind of error the exit code that a shell or a farm reads (docs/cli.md).
+"""Maps every class of error to the exit code that a shell or a farm reads (docs/cli.md).
 
-A test walks the error family, so that no error is left without a code and no code without its meaning.
+A test checks that every error class has a code and that every code has a meaning.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ALREADY_RUNNING = 11
 PARTLY_DONE = 12
 DOUBTFUL = 13
 ENGINE_ENDED_ITSELF = 14
-"""Of `serve` alone: engine/watchdog.py."""
+"""Only `serve` ends with it (engine/watchdog.py)."""
 INTERRUPTED = 130
 
 MEANINGS = {
@@ -45,7 +45,7 @@ MEANINGS = {
     INTERRUPTED: "You stopped it; finished frames are kept.",
 }
 
-# The most specific ancestor of an error that stands here decides.
+# For a class that is not listed, the code of its nearest listed base class counts.
 EXIT_CODES: dict[type[errors.EngineError], int] = {
     errors.BadInput: BAD_INPUT,
     errors.IllegalMove: BAD_INPUT,

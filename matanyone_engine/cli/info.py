@@ -29,8 +29,8 @@ def run(args: argparse.Namespace) -> None:
     """Read the file and print its facts."""
     facts = read_facts(args.file)
     if args.json:
-        said = {**asdict(facts), "path": str(facts.path), "ours": bool(facts.provenance)}
-        print(json.dumps(said, ensure_ascii=False))
+        values = {**asdict(facts), "path": str(facts.path), "ours": bool(facts.provenance)}
+        print(json.dumps(values, ensure_ascii=False))
         return
     print(f"{facts.path}  {facts.file_format}" + (f", {len(facts.parts)} parts" if facts.parts[1:] else ""))
     for part in facts.parts:
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _header(part: PartFacts) -> dict[str, str]:
-    """Return what is shown of a part, without what the file does not say."""
+    """Return the lines about one part of the file, without those that have no value."""
     display, data = part.display_window, part.data_window
     kinds = sorted(set(part.channels.values()))
     shown = {
@@ -62,12 +62,12 @@ def _header(part: PartFacts) -> dict[str, str]:
 
 
 def _in_words(name: str, value: str) -> str:
-    """Return what is printed of an attribute: a code of a reason has its sentence beside it."""
+    """Return an attribute's value as it is printed: the code of a reason is followed by its sentence."""
     return f"{value}: {REASONS[value]}" if name == "confidenceWhy" and value in REASONS else value
 
 
-def _show(said: dict[str, str]) -> None:
-    """Print a line for each name and value; none is cut, so that a hash can be copied."""
-    width = max(map(len, said))
-    for name, value in said.items():
+def _show(values: dict[str, str]) -> None:
+    """Print a line for each name and value. Values are never shortened, so that a hash can be copied."""
+    width = max(map(len, values))
+    for name, value in values.items():
         print(f"  {name:<{width}}  {value}")

@@ -23,9 +23,9 @@ from matanyone_engine.media.preview import percent, write_preview
 from matanyone_engine.media.sequence import describe_frames
 
 _NEGATIVE = 0.1
-"""Share of negative pixels that is pointed out."""
+"""Share of negative pixels above which a note is printed."""
 _DARK, _BRIGHT = 0.15, 0.85
-"""Middle brightness outside of which a plate is pointed out: the network was trained on pictures between."""
+"""Range of the median brightness of the pictures that the network was trained on; a note is printed outside of it."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -51,7 +51,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> None:
-    """Look at the frame, print what there is to know, and write the picture if one was asked for."""
+    """Inspect the frame, print what was found, and write the picture if --out asks for one."""
     if args.colorspaces:
         print("\n".join(_colorspaces()))
         return
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _facts(found: Inspection, job: MatteJob) -> list[tuple[str, str]]:
-    """Return what is worth knowing, as names and sentences."""
+    """Return the lines of the report, each as a name and a sentence."""
     facts = [
         ("plate", f"{found.source.name}  frame {found.frame} of {describe_frames(found.source.frames)}"),
         ("file", _file(found)),
@@ -144,7 +144,7 @@ def _mask(found: Inspection, job: MatteJob) -> str:
 
 
 def _notes(found: Inspection, *, by_itself: bool) -> list[str]:
-    """Return what looks wrong. by_itself: the exposure was found, not given."""
+    """Return notes on what may be wrong. by_itself: whether the exposure was found by the engine."""
     middle, stops = found.brightness[1], found.network_view.exposure
     notes = []
     if stops and by_itself:
@@ -163,7 +163,7 @@ def _notes(found: Inspection, *, by_itself: bool) -> list[str]:
 
 
 def _colorspaces() -> list[str]:
-    """List plain names with what they mean here, then every name of the OpenColorIO config."""
+    """List the plain names with the spaces that they stand for, then every name of the OpenColorIO config."""
     plain = plain_spaces()
     width = max(len(name.name) for name, _ in plain)
     lines = [f"names in {config_name()}", ""]
@@ -179,7 +179,7 @@ def _colorspaces() -> list[str]:
 
 
 def _check_out(out: Path, inputs: list[Path]) -> None:
-    """Refuse a picture that is no PNG or would overwrite an input. Raises SettingError."""
+    """Raise SettingError if the picture is not a PNG or would overwrite an input."""
     if out.suffix.lower() != ".png":
         raise SettingError(
             expected="a picture whose name ends in .png", came=str(out), action="Rename it, for example --out seen.png."

@@ -42,12 +42,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> None:
-    """Check the files, then join them frame by frame. Raises Interrupted, OutputError."""
+    """Check all files, then join them frame by frame. Raises Interrupted, OutputError."""
     console = plain_console()
     plan = plan_joining(args.files, args.out, args.view)
     with graceful_stop(console, "this frame") as stop:
         for frame in track(plan.frames, "join", console=console, disable=not console.is_terminal):
-            if stop.asked():
+            if stop.requested():
                 raise Interrupted(
                     expected=f"all {len(plan.frames)} frames joined",
                     came=f"a stop by you before frame {frame}",

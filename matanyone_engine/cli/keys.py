@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes the keys of an engine that other machines may reach, and the keys of its clients.
+"""Makes the keys of an engine that accepts connections from other machines, and the keys of its clients.
 
 matanyone-engine keys new FOLDER         makes the engine's own pair and an empty list of clients
-matanyone-engine keys add FOLDER NAME    makes a client's pair and puts the public key on the list
+matanyone-engine keys add FOLDER NAME makes a client's pair and adds the public key to the list
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> None:
-    """Make the keys and say what to do with them."""
+    """Make the keys, and print what to do with them."""
     console = PlainConsole(stderr=True, highlight=False, soft_wrap=True, markup=False)
     if args.action == "new":
         _new(args.folder)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs jobs in this process, from the loaded network to the last line of the report: for 'matte', 'run' and 'batch'."""
+"""Runs jobs in this process for 'matte', 'run' and 'batch': loads the network, plans and mattes, and prints the
+report."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from matanyone_engine.cli.progress import MatteProgress
 from matanyone_engine.cli.reporting import Reporter
-from matanyone_engine.cli.signals import Stop, graceful_stop
+from matanyone_engine.cli.signals import StopRequest, graceful_stop
 from matanyone_engine.errors import Doubtful, EngineError, Interrupted, SettingError
 from matanyone_engine.jobs.allocator import keep_freed_memory
 from matanyone_engine.jobs.cache import DEFAULT_LIMIT, DiskCache, default_folder
@@ -39,12 +40,12 @@ _GIB = 1 << 30
 
 
 Networks = dict[str, tuple[MatAnyone, VettedWeights]]
-"""Loaded networks by the name that a job has for the model, with what is known of its file."""
+"""Loaded networks with the facts about their weights files, by the model's name in the job."""
 
 
 @dataclass(frozen=True)
-class Running:
-    """Says with which model, where and how precisely jobs are computed."""
+class RunSettings:
+    """Holds how jobs are run: the model, the device, the precision, the cache and the preview."""
 
     model: str
     licence: str = "any"
@@ -54,7 +55,7 @@ class Running:
     preview: Path | None = None
     """A contact sheet (PNG) to write."""
     resume_interval_s: float | None = None
-    """Between resume points; None is a minute."""
+    """Seconds between resume points; None means a minute."""
 
 
 def add_cache(parser: argparse._ActionsContainer) -> None:
@@ -69,8 +70,8 @@ def add_cache(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def run_here(
-    how: Running,
+def run_locally(
+    how: RunSettings,
     jobs: Callable[[], Sequence[MatteJob]],
     console: Console,
     reporter: Reporter,
@@ -78,10 +79,10 @@ def run_here(
     resume: bool | None,
     networks: Networks | None = None,
 ) -> None:
-    """Plan all jobs, then matte one after the other. Several jobs are the views of one shot.
+    """Plan all jobs, then run them one after the other. Several jobs are the views of one shot.
 
-    resume: True goes on with an unfinished run and refuses without one; None goes on where there is one of this job.
-    networks: those that are loaded already; what is loaded is added.
+    resume: True continues an unfinished run, and raises an error if there is none; None continues one if there is one.
+    networks: those that are loaded already; networks that are loaded here are added to it.
     """
     keep_freed_memory()
     if how.preview:
@@ -94,12 +95,13 @@ def run_here(
             plans.append(plan_or_go_on(_exposed_like(plans, job), network, checked, resume=resume))
     previews = [_preview(how.preview, plan, len(plans)) for plan in plans]
     for plan, preview in zip(plans, previews, strict=True):
-        # A view that was finished, or not begun, when the others were stopped has no resume point: it runs anew.
+        # A view that was finished, or not started, when the run was stopped has no resume point. It is run from the
+        # start.
         going_on = may_resume(plan, network) if resume is None else resume and _is_left(plan, len(plans))
-        _Here(how, plan, network, weights, console, reporter).run(preview, resume=going_on)
+        _LocalRun(how, plan, network, weights, console, reporter).run(preview, resume=going_on)
 
 
-def _loaded(how: Running, networks: Networks) -> tuple[MatAnyone, VettedWeights]:
+def _loaded(how: RunSettings, networks: Networks) -> tuple[MatAnyone, VettedWeights]:
     if how.model not in networks:
         networks[how.model] = load_vetted(how.model, how.device, how.precision)
     return networks[how.model]
@@ -110,10 +112,10 @@ def _is_left(plan: MattePlan, views: int) -> bool:
 
 
 @dataclass(frozen=True)
-class _Here:
-    """Runs one planned shot, or one view of a shot, and shows how it goes."""
+class _LocalRun:
+    """Runs one planned shot, or one view of a shot, and shows its progress."""
 
-    how: Running
+    how: RunSettings
     plan: MattePlan
     network: MatAnyone
     weights: VettedWeights
@@ -121,7 +123,7 @@ class _Here:
     reporter: Reporter
 
     def run(self, preview: Path | None, *, resume: bool) -> None:
-        """Matte the shot, show each step and say how it ended. Raises EngineError."""
+        """Run the shot, show each step, and print how it ended. Raises EngineError."""
         console, plan = self.console, self.plan
         self._announce()
         sheet = ContactSheet(choose_preview_frames(plan.frames)) if preview else None
@@ -133,7 +135,7 @@ class _Here:
             closing(self._events(stop, resume)) as events,
         ):
             doubt = self._show(events, progress, sheet)
-        progress.tell()
+        progress.print_summary()
         if not progress.complete:
             raise _interrupted(plan, progress.alphas)
         if preview and sheet and sheet.filled:
@@ -148,7 +150,7 @@ class _Here:
             raise doubt
 
     def _show(self, events: Iterable[StepDone], progress: MatteProgress, sheet: ContactSheet | None) -> Doubtful | None:
-        """Show every event; return the error of a run that wrote all its frames and is not to be trusted."""
+        """Show every event. Return the error of a run that has written all frames but most likely lost its subject."""
         try:
             for event in events:
                 progress.show(event)
@@ -159,14 +161,14 @@ class _Here:
             return doubt
         return None
 
-    def _events(self, stop: Stop, resume: bool) -> Generator[StepDone, None, None]:
+    def _events(self, stop: StopRequest, resume: bool) -> Generator[StepDone, None, None]:
         with closing(DiskCache(default_folder(), _cache_limit(self.how.cache_gib))) as cache:
             yield from run_matte(
                 self.plan,
                 self.network,
                 self.weights,
                 resume=resume,
-                stopping=stop.asked,
+                stopping=stop.requested,
                 cache=cache,
                 resume_interval_s=self.how.resume_interval_s,
             )
@@ -187,7 +189,7 @@ class _Here:
 
 
 def _describe(console: Console, plan: MattePlan, weights: VettedWeights, device: str) -> None:
-    """Print what is about to happen, so that nothing is assumed in silence."""
+    """Print what is about to be computed, so that every default that was chosen can be seen."""
     frames = describe_frames(plan.frames)
     console.print(f"plate   {plan.source.name}  {frames}  ({len(plan.frames)} frames, {plan.resolution})")
     picture = describe_picture(plan.source.header(plan.frames[0]))
@@ -214,12 +216,13 @@ def _describe(console: Console, plan: MattePlan, weights: VettedWeights, device:
 
 
 def _exposed_like(others: Sequence[MattePlan], job: MatteJob) -> MatteJob:
-    """Return the job with the exposure of the view that was planned first: two eyes must see the same brightness."""
+    """Return the job with the exposure of the view that was planned first, since all views of a shot need the same
+    one."""
     return replace(job, exposure=others[0].job.exposure) if others and job.exposure is None else job
 
 
 def _silent(guide: ObjectGuide, plan: MattePlan) -> str:
-    """Say on which frames of a run its guide has no say, and why."""
+    """Return the end of a line that lists the frames on which the guide is not used, and why."""
     kinds = (
         (guide.outvoted, "left out on"),
         (guide.black, "black, so that it says nothing, on"),
@@ -244,7 +247,7 @@ def _cache_limit(gib: float) -> int:
 
 
 def _check_preview(path: Path) -> None:
-    """Check, before hours of work, that the contact sheet is a PNG in a folder that can be written."""
+    """Check before the work begins that the contact sheet is a PNG in a folder that can be written."""
     if path.suffix.lower() != ".png":
         raise SettingError(
             expected="a preview whose name ends in .png",
@@ -255,7 +258,7 @@ def _check_preview(path: Path) -> None:
 
 
 def _preview(asked: Path | None, plan: MattePlan, views: int) -> Path | None:
-    """Return where this plan's contact sheet goes, if one was asked for."""
+    """Return the path of this plan's contact sheet; None if none was asked for."""
     if asked is None:
         return None
     if views > 1 and not has_view(str(asked)):
@@ -270,7 +273,7 @@ def _preview(asked: Path | None, plan: MattePlan, views: int) -> Path | None:
 
 
 def _check_not_an_input(preview: Path, plan: MattePlan) -> None:
-    """Refuse a contact sheet that would overwrite a mask or a plate."""
+    """Raise SettingError if the contact sheet would overwrite a mask or a plate."""
     inputs = [*(file.source.path for file in plan.masks.files()), *plan.source.paths(plan.shot.frames)]
     if preview.exists() and any(preview.samefile(path) for path in inputs):
         raise SettingError(
@@ -282,7 +285,7 @@ def _check_not_an_input(preview: Path, plan: MattePlan) -> None:
 
 @contextmanager
 def _finished_frames_are_kept(console: Console, progress: MatteProgress) -> Iterator[None]:
-    """Say that finished frames are kept when a run fails half-way; the error itself follows."""
+    """If the run fails, print that finished frames are kept; the error itself is raised again."""
     try:
         yield
     except (EngineError, KeyboardInterrupt):
@@ -310,7 +313,7 @@ def _conclude(console: Console, plan: MattePlan, finished: int, seconds: float, 
 
 @contextmanager
 def _checking(console: Console) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar while the plates are checked."""
+    """Show a progress bar while the plates are checked."""
     bar = Progress(TextColumn("check "), BarColumn(), MofNCompleteColumn(), console=console, transient=True)
     bar.disable = not console.is_terminal
     with bar:

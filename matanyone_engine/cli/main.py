@@ -2,8 +2,8 @@
 """Runs the command that was typed, and turns errors into sentences and exit codes.
 
 Rules of this file:
-1. A command's module is imported only when it is asked for: help is instant and needs no torch.
-2. Only errors of our family become sentences. Anything else is a defect, and shows its traceback.
+1. A command's module is imported only when the command is used, so that --help is fast and needs no torch.
+2. Only an EngineError is printed as a sentence. Any other error is a defect and shows its traceback.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 
+from matanyone_engine.cli.closed_output import silence
 from matanyone_engine.cli.exit_codes import BAD_INPUT, INTERRUPTED, MEANINGS, OK, OUT_OF_MEMORY, exit_code
-from matanyone_engine.cli.lost_reader import silence
 from matanyone_engine.cli.terminal import plain_streams
 from matanyone_engine.errors import BadInput, EngineError, OutOfMemory
 from matanyone_engine.jobs.threads import sleep_while_waiting
 from matanyone_engine.version import __version__
 from matanyone_engine.wire.private import give_home
 
-# Who a command is for -> command -> what it does. A command's module is matanyone_engine.cli.<command>.
+# Group of users -> command -> what it does. A command's module is matanyone_engine.cli.<command>.
 GROUPS = {
     "For artists, on one shot": {
         "matte": "Makes an alpha for every frame of a shot, from a mask on one frame or several.",
@@ -64,7 +64,7 @@ COMMANDS = {name: summary for group in GROUPS.values() for name, summary in grou
 
 
 def _overview() -> str:
-    """List the commands by who they are for."""
+    """List the commands by group of users."""
     lines = ["MatAnyone Engine makes an alpha for every frame of a shot from one roto mask on one frame."]
     for title, commands in GROUPS.items():
         lines += ["", f"{title}:", *(f"  {name:10}{summary}" for name, summary in commands.items())]
@@ -78,7 +78,7 @@ All options of a command: matanyone-engine COMMAND --help. The guide by task is 
 
 
 def _epilogue() -> str:
-    """Say how to begin, and what the exit codes mean."""
+    """Return the text below the list of commands: a first command, and the exit codes."""
     codes = [f"  {code:<5}{meaning}" for code, meaning in MEANINGS.items()]
     return "\n".join([_BEGIN, "Exit codes:", *codes])
 
@@ -116,7 +116,7 @@ def _run(argv: Sequence[str] | None) -> int:
 
 
 def _carry_out(options: argparse.Namespace) -> None:
-    """Run a command. Raises BadInput for a name that no file can have, whichever library noticed it."""
+    """Run a command. Raises BadInput for a path that no file can have, whichever library reports it."""
     try:
         options.run(options)
         sys.stdout.flush()
@@ -127,7 +127,7 @@ def _carry_out(options: argparse.Namespace) -> None:
 
 
 def _check_current_folder() -> None:
-    """Raise BadInput where the folder is gone that the command was started in: libraries of others end on it."""
+    """Raise BadInput if the current folder has been deleted, since some libraries crash in that case."""
     try:
         Path.cwd()
     except OSError as error:
@@ -139,7 +139,7 @@ def _check_current_folder() -> None:
 
 
 def _without_reader() -> int:
-    """Return that all is well where whoever read our lines has had enough (`info FILE | head`)."""
+    """Return exit code 0 if the reader of standard output closed it early (`info FILE | head`)."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -149,7 +149,7 @@ def _without_reader() -> int:
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
-    """Build a parser that knows the command that was typed in full, and of the others only their names."""
+    """Build a parser with all options of the command that was typed; of other commands it knows only the names."""
     parser = argparse.ArgumentParser(
         prog="matanyone-engine",
         usage="matanyone-engine COMMAND [options]",
@@ -173,7 +173,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
 
 
 def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
-    """Return the arguments as values. An argument that the command does not know ends the process with code 2."""
+    """Return the parsed arguments. An unknown argument ends the process with exit code 2."""
     parsed, unknown = _parser(arguments).parse_known_args(arguments)
     if unknown:
         raise SystemExit(_refused(parsed.command, unknown))
@@ -181,7 +181,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _refused(command: str, unknown: Sequence[str]) -> int:
-    """Print which arguments a command does not know, and which option may be meant; return the exit code."""
+    """Print the unknown arguments and the most similar option; return the exit code."""
     subparsers = argparse.ArgumentParser().add_subparsers()
     import_module(f"matanyone_engine.cli.{command}").add_parser(subparsers)
     known = re.findall(r"--[a-z][a-z-]+", subparsers.choices[command].format_help())
@@ -206,7 +206,7 @@ def _sentence(error: EngineError) -> str:
 
 
 def _is_of_a_name(error: OSError | UnicodeEncodeError) -> bool:
-    """Tell whether a path is at fault that no file can have, rather than the disk."""
+    """Return whether an OSError is about a path that no file can have, rather than about the disk."""
     if isinstance(error, OSError):
         return error.errno in (errno.ELOOP, errno.ENAMETOOLONG)
     return error.reason.startswith("surrogates")

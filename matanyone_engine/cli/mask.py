@@ -2,7 +2,7 @@
 """Makes a first mask from a box and a few clicks: `matanyone-engine mask PLATE@FRAME --box ... --out mask.exr`.
 
 --box 121,3,505,360                     encloses the subject
---point 640,300,+                       lies on the subject; with - instead of + it lies beside it
+--point 640,300,+                       lies on the subject; (with - instead of + it lies on the background)
 --stroke "600,500 640,700 660,900,+"    says the same along a line
 """
 
@@ -34,7 +34,7 @@ _BOX = re.compile(r"-?\d{1,6}(?:,-?\d{1,6}){3}")
 
 
 class AddStroke(argparse.Action):
-    """Collects --point and --stroke in the order in which they were typed."""
+    """Collects --point and --stroke in the order in which they stand on the command line."""
 
     def __call__(self, parser: object, namespace: argparse.Namespace, text: object, option: str | None = None) -> None:
         namespace.strokes = [*namespace.strokes, parse_stroke(str(text))]
@@ -84,12 +84,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> None:
-    """Make the mask, here or on a running engine, and say what to do with it."""
+    """Make the mask in this process or on a running engine, and print the next step."""
     job = _job(args)
     _check(args)
-    said = _by_engine(args, job) if args.endpoint is not None else _here(args, job)
-    width = max(len(name) for name, _ in said)
-    print("\n".join(f"{name:{width}}  {value}" for name, value in said))
+    lines = _by_engine(args, job) if args.endpoint is not None else _here(args, job)
+    width = max(len(name) for name, _ in lines)
+    print("\n".join(f"{name:{width}}  {value}" for name, value in lines))
 
 
 def _job(args: argparse.Namespace) -> MaskJob:
@@ -112,32 +112,34 @@ def _here(args: argparse.Namespace, job: MaskJob) -> list[tuple[str, str]]:
     plan = plan_mask(job, Weights(args.sam2, args.device) if args.sam2 else None)
     made = make_mask(plan)
     colour = f"{made.colour.space}  ({made.colour.reason})"
-    said = _said(job, str(made.path), made.frame, colour, made.backend, made.covers)
+    lines = _result_lines(job, str(made.path), made.frame, colour, made.backend, made.covers)
     if args.picture:
         write_preview(args.picture, made.seen, made.mask, _lines(made, job))
-        said.append(("picture", str(args.picture)))
-    return said
+        lines.append(("picture", str(args.picture)))
+    return lines
 
 
 def _lines(made: FirstMask, job: MaskJob) -> list[str]:
-    """Return the lines that stand above the picture."""
+    """Return the lines of text above the picture."""
     return [f"{made.path.name}  of frame {made.frame} of {job.plate}", f"prompts: {job.prompts}", made.backend]
 
 
 def _by_engine(args: argparse.Namespace, job: MaskJob) -> list[tuple[str, str]]:
     args.connection = args.endpoint
-    with connected(args, patience_s=60.0) as client:
+    with connected(args, timeout_s=60.0) as client:
         masked = client.make_mask(prompt_message(_absolute(job), secrets.token_hex(16)))
-    return _said(job, masked.path, masked.frame, masked.colour, masked.backend, masked.covers)
+    return _result_lines(job, masked.path, masked.frame, masked.colour, masked.backend, masked.covers)
 
 
 def _absolute(job: MaskJob) -> MaskJob:
-    """Return the job with whole paths, since the engine works in another folder."""
+    """Return the job with absolute paths, since the engine's current folder is another one."""
     return replace(job, plate=str(Path(job.plate).absolute()), out=str(Path(job.out).absolute()))
 
 
-def _said(job: MaskJob, path: str, frame: int, colour: str, backend: str, covers: float) -> list[tuple[str, str]]:
-    """Return what was done and what comes next, as names and sentences."""
+def _result_lines(
+    job: MaskJob, path: str, frame: int, colour: str, backend: str, covers: float
+) -> list[tuple[str, str]]:
+    """Return the lines that say what was made and which command comes next."""
     return [
         ("mask", f"{path}  covers {percent(covers)} of frame {frame}"),
         ("colour", colour),
@@ -150,7 +152,8 @@ def _said(job: MaskJob, path: str, frame: int, colour: str, backend: str, covers
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Refuse, before any work, what a running engine cannot obey and a picture that cannot be written."""
+    """Raise an error, before any work, for options that a running engine cannot follow and for a picture that cannot be
+    written."""
     for option, given in (("--picture", args.picture), ("--sam2", args.sam2)):
         if args.endpoint is not None and given is not None:
             raise SettingError(
@@ -169,13 +172,12 @@ def _check(args: argparse.Namespace) -> None:
     check_writable(args.picture.parent)
 
 
-# ------------------------------------------------------------------------------------------------ reading words
+# ------------------------------------------------------------------------------------------------ reading arguments
 
 
 def plate_frame(text: str) -> tuple[str, int | None]:
-    """Split 'plate.####.exr@1001' in plate and frame. A file whose own name has an @ is taken as it is.
-
-    Raises FrameRangeError.
+    """Split 'plate.####.exr@1001' into plate and frame. If a file has exactly this name, the @ is part of it. Raises
+    FrameRangeError.
     """
     plate, at, frame = text.rpartition("@")
     if not at or Path(text).exists():
@@ -191,7 +193,7 @@ def plate_frame(text: str) -> tuple[str, int | None]:
 
 
 def parse_box(text: str | None) -> tuple[int, int, int, int] | None:
-    """Read a box from a text such as '121,3,505,360'. Raises MaskError."""
+    """Parse a box such as '121,3,505,360'. Raises MaskError."""
     if text is None:
         return None
     if not _BOX.fullmatch(text):
@@ -205,7 +207,7 @@ def parse_box(text: str | None) -> tuple[int, int, int, int] | None:
 
 
 def parse_stroke(text: str) -> Stroke:
-    """Read a point or a line from a text such as 'x,y,+' or 'x,y x,y ...,-'. Raises MaskError."""
+    """Parse a point or a line such as 'x,y,+' or 'x,y x,y ...,-'. Raises MaskError."""
     found = _STROKE.fullmatch(text.strip())
     if found is None:
         raise MaskError(

@@ -27,7 +27,7 @@ _MASK = "[NAME=]FILE[:LAYER|#LABEL][@FRAME]"
 
 
 def add_masks(parser: argparse.ArgumentParser) -> None:
-    """Add --mask, and the options that say more about objects."""
+    """Add --mask, and the options about single objects."""
     parser.add_argument(
         "--mask",
         action="append",
@@ -40,7 +40,7 @@ def add_masks(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_objects(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say more about objects: look-alikes, when they can be seen, where they surely are."""
+    """Add the options about single objects: distractors, the frames on which they can be seen, and constraint masks."""
     group = parser.add_argument_group(
         "objects", "NAME= says which object an option is about. Leave it out where the shot has a single object."
     )
@@ -76,7 +76,7 @@ def _add_objects(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_constraints(group: argparse._ActionsContainer) -> None:
-    """Add the options that say where an object surely is, and where it surely is not."""
+    """Add --inside, --outside, --guide and the options of guides and areas."""
     group.add_argument(
         "--inside",
         action="append",
@@ -117,9 +117,8 @@ def _add_constraints(group: argparse._ActionsContainer) -> None:
 
 
 def masks_of(args: argparse.Namespace, frames: Sequence[int] | None = None) -> dict[str, Any]:
-    """Return the fields of a MatteJob that say what is followed. frames: that are asked for; None is all.
-
-    Raises MaskError, SettingError, FrameRangeError.
+    """Return the fields of a MatteJob about masks and objects. frames: those that are asked for; None is all. Raises
+    MaskError, SettingError, FrameRangeError.
     """
     guides = dict(_once("--guide", args.guide))
     if args.guide_band is not None and not guides:
@@ -143,13 +142,16 @@ def masks_of(args: argparse.Namespace, frames: Sequence[int] | None = None) -> d
 
 
 def mask_of(text: str) -> tuple[str, int | None]:
-    """Read one mask and its frame from a text such as 'roto.exr@1001'. Raises MaskError."""
+    """Parse one mask and its frame, such as 'roto.exr@1001'. Raises MaskError."""
     key = _key(text)
     return key.file, key.frames[0] if key.frames else None
 
 
 def _key(text: str) -> KeyMask:
-    """Read a mask such as 'hero=roto.####.exr@1001,1047'. A file whose own name has an = or an @ is taken as it is."""
+    """Parse a mask such as 'hero=roto.####.exr@1001,1047'.
+
+    If a file has exactly this name, its = and @ are part of the name.
+    """
     name, rest = _named(text)
     file, at, frames = rest.rpartition("@")
     if not at or Path(rest).is_file():
@@ -165,7 +167,7 @@ def _key(text: str) -> KeyMask:
 
 
 def _named(text: str) -> tuple[str, str]:
-    """Split 'NAME=rest' in both; without a name the shot's only object is meant."""
+    """Split 'NAME=rest' into both parts; without a name it belongs to the shot's only object."""
     name, equals, rest = text.partition("=")
     if not equals or _is_there(text) or any(mark in name for mark in "/\\#@"):
         return SUBJECT, text
@@ -179,7 +181,8 @@ def _named(text: str) -> tuple[str, str]:
 
 
 def _is_there(text: str) -> bool:
-    """Return whether the whole text, with or without @FRAMES, names files that are there: take=3/roto.####.exr@1001."""
+    """Return whether the whole text, with or without @FRAMES, names existing files, as take=3/roto.####.exr@1001 may
+    do."""
     for name in dict.fromkeys((text, text.rpartition("@")[0])):
         try:
             if name and find_sequence(MaskSource.parse(name).path).frames:
@@ -215,9 +218,9 @@ def _objects(args: argparse.Namespace) -> tuple[ObjectOptions, ...]:
 
 
 def _once(option: str, texts: list[str]) -> list[tuple[str, str]]:
-    """Return (object, what is said of it), and refuse an option that is given twice for one object."""
-    said = [_named(text) for text in texts]
-    names = [name for name, _ in said]
+    """Return (object, value) for each use of an option. Raises an error if it is given twice for one object."""
+    values = [_named(text) for text in texts]
+    names = [name for name, _ in values]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise SettingError(
@@ -225,7 +228,7 @@ def _once(option: str, texts: list[str]) -> list[tuple[str, str]]:
             came=f"{option} twice",
             action="Leave one of them out.",
         )
-    return said
+    return values
 
 
 def _ends(text: str) -> tuple[int, int]:

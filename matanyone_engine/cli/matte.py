@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads the arguments of `matanyone-engine matte`, runs the job (jobs/job.py) and shows what happens.
+"""Reads the arguments of `matanyone-engine matte`, runs the job (jobs/job.py) and shows its progress.
 
 matanyone-engine matte PLATE --mask FILE[@FRAME] --out PATTERN [options]
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from matanyone_engine.cli.device_options import add_computing
 from matanyone_engine.cli.edge_options import add_edges, edges_of
 from matanyone_engine.cli.engine_job import add_endpoint, run_on_engine
-from matanyone_engine.cli.local_job import Running, add_cache, run_here
+from matanyone_engine.cli.local_job import RunSettings, add_cache, run_locally
 from matanyone_engine.cli.mask_options import add_masks, masks_of
 from matanyone_engine.cli.new_file import new_file
 from matanyone_engine.cli.plate_options import stops_or_auto
@@ -32,7 +32,7 @@ from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.jobfile import LICENCES
 
 DRAFT_SIZE = 288
-"""Pixels on the shortest side for a first look. mini then refines at half of the plate's size (refined_size())."""
+"""Pixels on the shortest side for a draft. mini then refines the alpha at half of the plate's size (refined_size())."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -65,7 +65,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _add_frames(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say which frames are matted, and how their masks are used."""
+    """Add the options about frames, and --mask-grow and --preview."""
     parser.add_argument(
         "--frames", metavar="RANGE", help="The frames that get an alpha, such as 1001-1045,1050. Default: all."
     )
@@ -90,7 +90,7 @@ def _add_frames(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_running(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say where and how the work is done; the alphas do not depend on most of them."""
+    """Add the options about the model, the device and the run. Most of them do not change the alphas."""
     group = parser.add_argument_group("model and run")
     group.add_argument("--model", default="mini", metavar="NAME|PATH", help="Which weights to use. Default: mini.")
     group.add_argument(
@@ -125,7 +125,7 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_picture(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say what the plate's values mean, and which picture of its files is matted."""
+    """Add the options about the plate's colour and exposure, and about views, parts and layers."""
     group = parser.add_argument_group("colour")
     group.add_argument(
         "--colorspace",
@@ -160,7 +160,7 @@ def _add_picture(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_economy(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say what need not be computed."""
+    """Add the options that save time: working size, region, held frames."""
     group = parser.add_argument_group("speed")
     group.add_argument(
         "--working-size",
@@ -197,7 +197,7 @@ def _add_economy(parser: argparse.ArgumentParser) -> None:
 
 
 def parse_working_size(text: str) -> int:
-    """Turn 'draft' or a number of pixels into a session's working_size. Raises SettingError."""
+    """Parse --working-size: 'draft' or a number of pixels. Raises SettingError."""
     try:
         return DRAFT_SIZE if text == "draft" else int(text)
     except ValueError as error:
@@ -209,7 +209,7 @@ def parse_working_size(text: str) -> int:
 
 
 def parse_holds(text: str) -> float | None:
-    """Turn 'exact', 'off' or a number into a session's hold_tolerance. Raises SettingError."""
+    """Parse --holds: return a session's hold_tolerance for 'exact', 'off' or a number. Raises SettingError."""
     if text == "off":
         return None
     try:
@@ -223,7 +223,7 @@ def parse_holds(text: str) -> float | None:
 
 
 def _add_delivery(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say how the alphas are written (docs/outputs.md)."""
+    """Add the options about the files that are written (docs/outputs.md)."""
     group = parser.add_argument_group(
         "output",
         "In --out, {shot}, {object} and {version:03d} are replaced: out/{shot}_{object}_v{version:03d}.####.exr",
@@ -265,25 +265,25 @@ def _add_delivery(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run the job here or on an engine, or write it to a file."""
+    """Run the job in this process or on an engine, or write it to a job file."""
     console = plain_console()
     guided_by_track(args, console)
     if args.save_job is not None:
-        jobs = [_said(job, args) for job in jobs_of_views(_job(args), args.view)]
+        jobs = [_message_of(job, args) for job in jobs_of_views(_job(args), args.view)]
         for path, frames in save_jobs(args.save_job, jobs):
             console.print(f"job     {path}  ({frames} frames)")
         return
     with reporting(args) as reporter:
         if args.endpoint is not None:
             for job in jobs_of_views(_job(args), args.view):
-                run_on_engine(args, _said(job, args), console, reporter, resume=args.resume)
+                run_on_engine(args, _message_of(job, args), console, reporter, resume=args.resume)
         else:
-            how = Running(args.model, args.licence, args.device, args.precision, args.cache, args.preview)
-            run_here(how, lambda: jobs_of_views(_job(args), args.view), console, reporter, resume=args.resume)
+            how = RunSettings(args.model, args.licence, args.device, args.precision, args.cache, args.preview)
+            run_locally(how, lambda: jobs_of_views(_job(args), args.view), console, reporter, resume=args.resume)
 
 
-def _said(job: MatteJob, args: argparse.Namespace) -> say.Job:
-    """Return the job as it is sent or written to a file: with whole paths, since another machine may run it."""
+def _message_of(job: MatteJob, args: argparse.Namespace) -> say.Job:
+    """Return the job's message with absolute paths, since another process or machine may run it."""
     return absolute(job_message(job, args.model, licence=args.licence, label=Path(job.out).name))
 
 

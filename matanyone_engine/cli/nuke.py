@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Installs the Nuke add-on into a folder: `matanyone-engine nuke install --nuke-path DIR [--wheels FOLDER]`.
 
-The add-on gets a copy of the client, and pyzmq for each Python of Nuke. Nothing is downloaded: wheels are given as
-files, and without them the add-on talks through this Python (docs/nuke.md).
+The add-on gets a copy of the client, and pyzmq for each Python version of Nuke. Nothing is downloaded: wheels of pyzmq
+are given as files. Without them the add-on uses a companion process of this Python (docs/nuke.md).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PACKAGE = "matanyone_nuke"
 RECORD = "install.json"
 TOP = ("init.py", "menu.py", "MatAnyone.gizmo", "ToolSets/MatAnyone.nk")
 PYZMQ = "26.4.0"
-"""The last with wheels for Python 3.9 to 3.11 that ask for glibc 2.17 only."""
+"""The last release of pyzmq whose wheels for Python 3.9 to 3.11 run with glibc 2.17."""
 _WHEEL = re.compile(r"pyzmq-(?P<version>[^-]+)-(?P<python>cp\d+)-cp\d+-(?P<platform>.+)\.whl")
 _PLATFORMS = {"linux": "manylinux", "darwin": "macosx", "win32": "win"}
 
@@ -60,7 +60,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> None:
-    """Install the add-on, and say what was done and what is left to do."""
+    """Install the add-on, and print what was installed and what is left to do."""
     target = args.nuke_path.absolute()
     wheels = [] if args.wheels is None else fitting_wheels(args.wheels)
     files = install(target, wheels)
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def fitting_wheels(folder: Path) -> list[Path]:
-    """Return one pyzmq wheel for each Python, for this system. Raises SettingError where there is none."""
+    """Return one pyzmq wheel for each Python version, for this system. Raises SettingError if the folder has none."""
     here = next(name for system, name in _PLATFORMS.items() if sys.platform.startswith(system))
     found: dict[str, Path] = {}
     for path in sorted(folder.glob("pyzmq-*.whl")) if folder.is_dir() else ():
@@ -93,7 +93,7 @@ def fitting_wheels(folder: Path) -> list[Path]:
 
 
 def install(target: Path, wheels: list[Path]) -> list[str]:
-    """Install the add-on in `target`, in place of an earlier one, and return its files.
+    """Install the add-on in `target`, replacing an earlier one, and return its files.
 
     Raises SettingError, OutputError.
     """
@@ -126,7 +126,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _check_ours(target: Path) -> None:
-    """Refuse a folder that has somebody's own init.py. Raises SettingError."""
+    """Raise SettingError if the folder has an init.py or menu.py that this command did not write."""
     theirs = [name for name in TOP if (target / name).exists()]
     if theirs and not (target / PACKAGE / RECORD).is_file():
         raise SettingError(
@@ -137,7 +137,7 @@ def _check_ours(target: Path) -> None:
 
 
 def _unpack(wheel: Path, folder: Path) -> None:
-    """Unpack pyzmq of one Python in a folder of its own, which the add-on puts at the end of sys.path."""
+    """Unpack pyzmq for one Python version into its own folder, which the add-on appends to sys.path."""
     match = _WHEEL.fullmatch(wheel.name)
     assert match is not None
     with zipfile.ZipFile(wheel) as archive:
@@ -145,7 +145,7 @@ def _unpack(wheel: Path, folder: Path) -> None:
 
 
 def _write_record(target: Path, wheels: list[Path]) -> list[str]:
-    """Write what was installed, with digests for whoever audits it, and return the files."""
+    """Write the list of installed files with their digests, for an audit, and return the files."""
     made = [target / name for name in TOP] + sorted(path for path in (target / PACKAGE).rglob("*") if path.is_file())
     files = {path.relative_to(target).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in made}
     record = {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draws tables, bars and colours on a terminal, while the texts in them bring no control characters along."""
+"""Draws tables, bars and colours on a terminal, and escapes control characters in the texts that it shows."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from matanyone_engine.wire.text import printable_lines
 
 
 class PlainConsole(Console):
-    """Is rich's console, in which a text cannot bring control characters of its own."""
+    """Behaves like rich's Console, but escapes control characters in texts."""
 
     def render_str(self, text: str, **more: Any) -> Text:
-        """Return the text, laid out."""
+        """Return the rendered text with its control characters escaped."""
         return super().render_str(printable_lines(text), **more)

@@ -25,8 +25,8 @@ from matanyone_engine.jobs.segments import (
     Segment,
     cost,
     cut,
+    first_pass_job,
     output_with_version,
-    scout_job,
     segment_job,
     split,
 )
@@ -68,25 +68,25 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> None:
-    """Look at the files' names, cut the shot, and write the segments and the plan."""
+    """Find the job's files, split the shot, and write the segments' job files and the plan."""
     console = plain_console()
     file = read_file(args.job)
     here = matte_job(load_job(args.job, args.path_rules))
     resolved = resolve(here)
     about = resolved.outline
     out = output_with_version(file.job.out, resolved)
-    # Segments have keys of their own, so that each would find an exposure of its own.
+    # Each segment has other key frames, so each would find another exposure if the job did not hold one.
     file = replace(file, job=replace(file.job, options=replace(file.job.options, exposure=exposure_of(resolved))))
     whole = KeyedJob(replace(file.job, out=out), about.shot, about.keys)
     frames = split(about.shot, about.frames, args.segments) if args.split else ()
     if frames:
-        scout = f"{posixpath.dirname(out.replace(chr(92), '/')) or '.'}/scout_{args.job.stem}/{{object}}.####.exr"
+        first_pass = f"{posixpath.dirname(out.replace(chr(92), '/')) or '.'}/scout_{args.job.stem}/{{object}}.####.exr"
         name = args.job.with_name(f"{args.job.stem}.scout.json")
-        write_text(name, write_job_file(replace(file, job=scout_job(file.job, about.shot, frames, scout))))
-        console.print(f"scout   {name}  makes the masks of frames {describe_frames(frames)}; run it first")
-        whole = whole.with_scout(frames, scout)
+        write_text(name, write_job_file(replace(file, job=first_pass_job(file.job, about.shot, frames, first_pass))))
+        console.print(f"first   {name}  makes the masks of frames {describe_frames(frames)}; run it first")
+        whole = whole.with_first_pass(frames, first_pass)
     segments = cut(whole.shot, about.frames, args.segments)
-    _write_segments(args.job, file, whole, segments, scouted=bool(frames), console=console)
+    _write_segments(args.job, file, whole, segments, has_first_pass=bool(frames), console=console)
     steps, once = sum(each.moves for each in segments), cost(about.shot, about.frames)
     console.print(f"plan    {plan_path(args.job)}  {steps} steps in all; a single run takes {once}")
     if len(segments) < args.segments:
@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _write_segments(
-    job: Path, file: JobFile, whole: KeyedJob, segments: Sequence[Segment], *, scouted: bool, console: Console
+    job: Path, file: JobFile, whole: KeyedJob, segments: Sequence[Segment], *, has_first_pass: bool, console: Console
 ) -> None:
     """Write a job file for each segment, and the plan."""
     names = [job.with_name(f"{job.stem}.segment{number}.json") for number in range(1, len(segments) + 1)]
@@ -103,4 +103,4 @@ def _write_segments(
         own = segment_job(whole.job, segment, whole.shot, whole.keys)
         write_text(name, write_job_file(replace(file, job=own)))
         console.print(f"segment {name}  {describe_frames(segment.frames)}  {segment.moves} steps")
-    write_plan(job, list(zip(names, segments, strict=True)), scouted=scouted)
+    write_plan(job, list(zip(names, segments, strict=True)), has_first_pass=has_first_pass)

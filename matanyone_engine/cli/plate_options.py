@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Holds the arguments by which commands that look at one frame choose its picture and how it is seen."""
+"""Adds the options about the plate's picture and colour for commands that read one frame."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shows how far a shot is, whether this process computes it or an engine, and what an artist should look at."""
+"""Shows the progress of a shot, computed by this process or by an engine, and the frames that an artist should look
+at."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
 from matanyone_engine.cli.plain_console import PlainConsole
-from matanyone_engine.jobs.run_events import FrameDone, HandFixed, Looking, StepDone, Unchanged
+from matanyone_engine.jobs.run_events import CheckingFiles, EditedByHand, FrameDone, StepDone, Unchanged
 from matanyone_engine.matting.confidence import DOUBTFUL, Confidence
 from matanyone_engine.media.sequence import describe_frames
 from matanyone_engine.wire import messages as say
@@ -20,22 +21,23 @@ from matanyone_engine.wire.reasons import reason
 if TYPE_CHECKING:
     from typing_extensions import Self  # of typing since Python 3.11
 
-Told = Confidence | say.ObjectConfidence
-"""How far an alpha can be trusted, and why: of a job in this process, or in an engine."""
+AnyConfidence = Confidence | say.ObjectConfidence
+"""A confidence with its reason, from a job in this process or in an engine."""
 _HEARTBEAT = 10.0
-"""Seconds between lines of progress where there is no terminal to draw a bar on."""
+"""Seconds between lines of progress if there is no terminal to draw a bar on."""
 
 
 def plain_console() -> Console:
-    """Return a console for a command's lines: it prints paths as they are and breaks no line."""
+    """Return a console that prints paths unchanged and does not wrap lines."""
     return PlainConsole(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
 class FrameProgress:
-    """Draws a bar with the remaining time on a terminal, and says when a line is due elsewhere."""
+    """Draws a progress bar with the remaining time on a terminal; without a terminal, it tells when a line of progress
+    is due."""
 
     def __init__(self, console: Console, what: str, *more: ProgressColumn) -> None:
-        """what: the word before the bar; more: columns behind the count."""
+        """what: the word before the bar; more: columns after the count."""
         count = (TextColumn(f"{what:6}"), BarColumn(), MofNCompleteColumn())
         left = (TextColumn("ETA"), TimeRemainingColumn(), TextColumn("frame {task.fields[frame]}"))
         self._console = console
@@ -51,7 +53,7 @@ class FrameProgress:
         self._bar.stop()
 
     def _due(self, now: float) -> bool:
-        """Tell whether a line is due, where there is no terminal."""
+        """Return whether a line of progress is due; always False on a terminal."""
         if self._console.is_terminal or now - self._spoken < _HEARTBEAT:
             return False
         self._spoken = now
@@ -59,7 +61,8 @@ class FrameProgress:
 
 
 class MatteProgress(FrameProgress):
-    """Draws a bar with frames per second and remaining time on a terminal, and prints a line now and then elsewhere."""
+    """Draws a bar with frames per second and remaining time on a terminal; without a terminal, it prints a line at
+    intervals."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console, "matte", TextColumn("{task.fields[rate]}"))
@@ -69,21 +72,21 @@ class MatteProgress(FrameProgress):
         self._warned: dict[str, list[int]] = {}
         self._held: list[int] = []
         self._windows: list[tuple[int, int, int, int]] = []
-        self._sure: dict[int, Told] = {}
-        """For each frame what is said of its least sure object."""
+        self._least_confidence: dict[int, AnyConfidence] = {}
+        """For each frame, the confidence of its least certain object."""
 
     def show(self, event: StepDone | say.Progress) -> None:
-        """Show that a step is done. If it made an alpha, that is on disk."""
-        if isinstance(event, Looking) or (isinstance(event, say.Progress) and event.looking):
-            self._look(event.done, event.of)
+        """Show that a step is done. If the step made an alpha, it is on disk."""
+        if isinstance(event, CheckingFiles) or (isinstance(event, say.Progress) and event.looking):
+            self._show_check(event.done, event.of)
             return
         self.complete = event.done == event.of
         if isinstance(event, Unchanged):
             self.unchanged = event.frames
-            for frame, said in event.lines.items():
-                self._heed(frame, said.warnings, list(said.confidence.values()))
+            for frame, entry in event.lines.items():
+                self._note_frame(frame, entry.warnings, list(entry.confidence.values()))
             return
-        if isinstance(event, HandFixed):
+        if isinstance(event, EditedByHand):
             count, frames = len(event.frames), describe_frames(event.frames)
             self._console.print(
                 f"kept    {count} alphas that somebody has changed ({frames}); --overwrite replaces them"
@@ -91,8 +94,8 @@ class MatteProgress(FrameProgress):
             return
         if isinstance(event, FrameDone) or (isinstance(event, say.Progress) and event.path):
             self.alphas += 1
-            self._heed(event.frame, event.warnings, _sure(event))
-            self._note(*_how(event), event.frame)
+            self._note_frame(event.frame, event.warnings, _confidences_of(event))
+            self._note(*_held_and_region(event), event.frame)
         now = time.monotonic()
         rate = event.done / max(now - self._begun, 1e-6)
         self._bar.update(
@@ -104,19 +107,19 @@ class MatteProgress(FrameProgress):
                 f"frame {event.frame}  step {event.done} of {event.of}  {rate:.2f} frames/s  {left:.0f} s left"
             )
 
-    def _look(self, done: int, of: int) -> None:
-        """Show how many files are read to find out what has changed; the work has not begun yet."""
+    def _show_check(self, done: int, of: int) -> None:
+        """Show how many files were read to find out what has changed. The computing has not begun yet."""
         self._begun = now = time.monotonic()
         self._bar.update(self._task, completed=done, total=of, rate="reading files", frame="-")
         if self._due(now):
             self._console.print(f"read    {done} of {of} files, to find out what has changed")
 
-    def _heed(self, frame: int, warnings: Sequence[str], sure: Sequence[Told]) -> None:
-        """Remember what an artist should look at."""
+    def _note_frame(self, frame: int, warnings: Sequence[str], confidences: Sequence[AnyConfidence]) -> None:
+        """Remember a frame's warnings and lowest confidence."""
         for warning in warnings:
             self._warned.setdefault(warning, []).append(frame)
-        if sure:
-            self._sure[frame] = min(sure, key=lambda each: each.value)
+        if confidences:
+            self._least_confidence[frame] = min(confidences, key=lambda each: each.value)
 
     def _note(self, held: bool, window: tuple[int, int, int, int] | None, frame: int) -> None:
         if held:
@@ -124,8 +127,8 @@ class MatteProgress(FrameProgress):
         elif window is not None:
             self._windows.append(window)
 
-    def tell(self) -> None:
-        """Print once what was not computed, and what an artist should look at, on which frames."""
+    def print_summary(self) -> None:
+        """Print the held frames, the windows, the warnings and the doubtful frames of the run."""
         if self._held:
             repeats = describe_frames(sorted(self._held))
             self._console.print(
@@ -138,33 +141,35 @@ class MatteProgress(FrameProgress):
             )
         for warning, frames in self._warned.items():
             self._console.print(f"check   {warning} ({describe_frames(frames)})")
-        doubtful = sorted(frame for frame, sure in self._sure.items() if sure.value < DOUBTFUL)
+        doubtful = sorted(
+            frame for frame, confidences in self._least_confidence.items() if confidences.value < DOUBTFUL
+        )
         if doubtful:
-            worst = min(doubtful, key=lambda frame: self._sure[frame].value)
+            worst = min(doubtful, key=lambda frame: self._least_confidence[frame].value)
             self._console.print(
-                f"doubt   {len(doubtful)} of {len(self._sure)} frames have a low confidence: "
+                f"doubt   {len(doubtful)} of {len(self._least_confidence)} frames have a low confidence: "
                 f"{describe_frames(doubtful)}. "
-                f"The lowest is {self._sure[worst].value:.2f}, on frame {worst}."
+                f"The lowest is {self._least_confidence[worst].value:.2f}, on frame {worst}."
             )
-            for why, frames in reasons_of({frame: self._sure[frame] for frame in doubtful}).items():
+            for why, frames in reasons_of({frame: self._least_confidence[frame] for frame in doubtful}).items():
                 self._console.print(f"        {why} ({describe_frames(frames)})")
 
 
-def reasons_of(doubtful: Mapping[int, Told]) -> dict[str, list[int]]:
-    """Return the frames of each reason to doubt, the one with most frames first."""
+def reasons_of(doubtful: Mapping[int, AnyConfidence]) -> dict[str, list[int]]:
+    """Return the frames of each reason for a low confidence; the reason with most frames comes first."""
     found: dict[str, list[int]] = {}
-    for frame, sure in sorted(doubtful.items()):
-        found.setdefault(reason(sure.why, sure.value), []).append(frame)
+    for frame, confidences in sorted(doubtful.items()):
+        found.setdefault(reason(confidences.why, confidences.value), []).append(frame)
     return dict(sorted(found.items(), key=lambda each: -len(each[1])))
 
 
-def _sure(event: FrameDone | say.Progress) -> list[Told]:
-    """Return what is said of each object."""
+def _confidences_of(event: FrameDone | say.Progress) -> list[AnyConfidence]:
+    """Return the confidence of each object."""
     return list(event.confidences if isinstance(event, say.Progress) else event.confidences.values())
 
 
-def _how(event: FrameDone | say.Progress) -> tuple[bool, tuple[int, int, int, int] | None]:
-    """Return whether a frame was held, and the box that was computed."""
+def _held_and_region(event: FrameDone | say.Progress) -> tuple[bool, tuple[int, int, int, int] | None]:
+    """Return whether a frame was held, and the region that was computed."""
     if isinstance(event, say.Progress):
         return event.held, event.region
     return event.report.held, event.report.region

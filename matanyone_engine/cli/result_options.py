@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads the arguments about files that exist and results that cannot be trusted: --overwrite and --accept-doubt."""
+"""Reads --overwrite and --accept-doubt, the options about existing files and about results that cannot be trusted."""
 
 from __future__ import annotations
 
@@ -30,6 +30,6 @@ def add_accept_doubt(parser: argparse._ActionsContainer) -> None:
 
 
 def with_result_options(job: say.Job, args: argparse.Namespace) -> say.Job:
-    """Return a job with what the command line adds to it."""
+    """Return the job with --overwrite and --accept-doubt of the command line added."""
     overwrite = job.overwrite or getattr(args, "overwrite", False)
     return replace(job, overwrite=overwrite, accept_doubt=job.accept_doubt or args.accept_doubt)

@@ -20,11 +20,11 @@ from matanyone_engine.media.sequence import describe_frames
 from matanyone_engine.review.movie import check_movie, write_movie
 from matanyone_engine.review.page import page
 from matanyone_engine.review.publish import publish_facts, write_publish_file
-from matanyone_engine.review.review import Review, RunFiles, find_run, look_through
+from matanyone_engine.review.review import Review, RunFiles, find_run, review_run
 from matanyone_engine.wire.reasons import reason
 
 MOST_PICTURES = 60
-"""The most frames that are shown large; they make a page of some 20 MB."""
+"""Most frames with a large picture; they make a page of about 20 MB."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -66,22 +66,22 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> None:
-    """Find the run, look through it and write the page."""
+    """Find the run, measure its alphas and write the page."""
     console = PlainConsole(stderr=True, highlight=False, markup=False, soft_wrap=True)
     _check(args)
     found = find_run(args.run_files)
     out = args.out or next(iter(found.files.values()))[0].parent / "review.html"
     _check_out(out)
     with _looking(console) as seen:
-        review = look_through(found, plate=args.plate, most=args.pictures, widest=args.width, seen=seen)
+        review = review_run(found, plate=args.plate, most=args.pictures, widest=args.width, seen=seen)
     _write(out, page(review))
-    _tell(console, review, found)
+    _print_summary(console, review, found)
     console.print(f"page    {out}  ({out.stat().st_size / 1e6:.1f} MB)")
     _deliver(args, found, console)
 
 
 def _deliver(args: argparse.Namespace, found: RunFiles, console: Console) -> None:
-    """Write the movie and the publish file, if they were asked for."""
+    """Write the movie and the publish file if they are asked for."""
     movie = None
     if args.movie is not None:
         with _looking(console, "movie") as seen:
@@ -96,7 +96,7 @@ def _deliver(args: argparse.Namespace, found: RunFiles, console: Console) -> Non
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Refuse, before any work, what cannot be. Raises SettingError, OutputError."""
+    """Check all arguments before any work. Raises SettingError, OutputError."""
     if args.movie is not None:
         check_movie(args.movie)
         check_writable(args.movie.parent)
@@ -136,8 +136,8 @@ def _write(out: Path, text: str) -> None:
         ) from error
 
 
-def _tell(console: Console, review: Review, found: RunFiles) -> None:
-    """Print the same in a few lines, for a terminal."""
+def _print_summary(console: Console, review: Review, found: RunFiles) -> None:
+    """Print the main findings in a few lines."""
     console.print(f"run     {found.title}  {describe_frames(review.frames)}  ({len(review.frames)} frames)")
     for note in review.notes:
         console.print(f"note    {note}")
@@ -155,7 +155,7 @@ def _tell(console: Console, review: Review, found: RunFiles) -> None:
 
 @contextmanager
 def _looking(console: Console, what: str = "look") -> Iterator[Callable[[int, int], None]]:
-    """Show a bar while alphas are read or a movie is written."""
+    """Show a progress bar while alphas are read or a movie is written."""
     columns = (TextColumn(f"{what:6}"), BarColumn(), MofNCompleteColumn(), TextColumn("ETA"), TimeRemainingColumn())
     bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     with bar:

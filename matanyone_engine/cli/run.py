@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs a job file, here or on an engine: `matanyone-engine run JOB` (docs/job_file.md).
 
-It goes on with an unfinished run of the same job and begins anew where there is none, so a queue that runs it again
-need not know how far it came.
+It continues an unfinished run of the same job, and starts at the beginning if there is none. So a queue can run it
+again without knowing how far it came.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from matanyone_engine.cli.device_options import add_computing
 from matanyone_engine.cli.edge_options import add_edges, with_edge_options
 from matanyone_engine.cli.engine_job import add_endpoint, run_on_engine
-from matanyone_engine.cli.local_job import Running, add_cache, run_here
+from matanyone_engine.cli.local_job import RunSettings, add_cache, run_locally
 from matanyone_engine.cli.progress import plain_console
 from matanyone_engine.cli.reporting import add_reporting, reporting
 from matanyone_engine.cli.result_options import add_result_options, with_result_options
@@ -31,7 +31,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Runs a job file, as matte --save-job and the add-ons write it. Run again after an interruption, "
         "it goes on where it stopped.",
     )
-    parser.add_argument("job", type=Path, metavar="JOB", help="A job file, or with --segment or --scout a .plan.json.")
+    parser.add_argument(
+        "job", type=Path, metavar="JOB", help="A job file, or with --segment or --first-pass a .plan.json."
+    )
     parser.add_argument(
         "--segment",
         type=int,
@@ -39,7 +41,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="Run this segment of a plan, counted from 1. A number above the last one does nothing.",
     )
     parser.add_argument(
-        "--scout",
+        "--first-pass",
+        "--scout",  # the name of version 0.1.0
+        dest="first_pass",
         action="store_true",
         help="Run the fast first pass of a plan that was made with --split; for any other plan it does nothing.",
     )
@@ -75,23 +79,20 @@ def run(args: argparse.Namespace) -> None:
             console.print(f"none    {args.job} has no such segment, so there is nothing to do.")
             return
         job = with_edge_options(with_result_options(load_job(file, args.path_rules), args), args)
-        if args.scout or args.segment is not None:
-            job = replace(job, accept_doubt=True)  # a shot is judged as a whole, by merge
+        if args.first_pass or args.segment is not None:
+            job = replace(job, accept_doubt=True)  # `merge` checks the confidence of the whole shot
         if args.endpoint is not None:
             run_on_engine(args, job, console, reporter, resume=None)
         else:
             every = args.resume_interval
-            how = Running(job.model, job.licence, args.device, args.precision, args.cache, resume_interval_s=every)
-            run_here(how, lambda: [matte_job(job)], console, reporter, resume=None)
+            how = RunSettings(job.model, job.licence, args.device, args.precision, args.cache, resume_interval_s=every)
+            run_locally(how, lambda: [matte_job(job)], console, reporter, resume=None)
 
 
 def _chosen(args: argparse.Namespace) -> Path | None:
-    """Return the job file to run, or None where a plan has fewer segments than the queue has tasks.
-
-    Raises SettingError.
-    """
-    if args.scout:
-        return read_plan(args.job).scout
+    """Return the job file to run; None if the plan has fewer segments than the queue has tasks. Raises SettingError."""
+    if args.first_pass:
+        return read_plan(args.job).first_pass
     if args.segment is None:
         path: Path = args.job
         return path

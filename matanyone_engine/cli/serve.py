@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads the arguments of `matanyone-engine serve` and runs the server (engine/server.py) until it is told to end."""
+"""Reads the arguments of `matanyone-engine serve` and runs the server (engine/server.py) until it is stopped."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _add_sockets(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say where the engine listens, to whom, and which files it may use."""
+    """Add the options about sockets, keys, and the folders that jobs may use."""
     parser.add_argument(
         "--root",
         type=Path,
@@ -96,7 +96,7 @@ def _add_sockets(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_limits(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say how much the engine may hold, and how long it waits."""
+    """Add the options about memory, message sizes, leases and snapshots."""
     parser.add_argument(
         "--memory",
         type=float,
@@ -130,7 +130,7 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_watching(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say what an idle engine does, and whether it shows figures."""
+    """Add the options about an idle engine and about the metrics page."""
     parser.add_argument(
         "--idle-unload",
         type=float,
@@ -154,7 +154,7 @@ def _add_watching(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Open the sockets, say where they are, and serve."""
+    """Open the sockets, print their addresses, and serve."""
     keep_freed_memory()
     console = PlainConsole(stderr=True, highlight=False, markup=False, soft_wrap=True)
     file = args.connection or default_path()
@@ -167,7 +167,7 @@ def run(args: argparse.Namespace) -> None:
     if page is not None:
         console.print(f"metrics {page.address}")
     with graceful_stop(console, "every session is on disk") as stop:
-        server.run(stop.asked)
+        server.run(stop.requested)
     if page is not None:
         page.close()
 
@@ -211,7 +211,8 @@ def _server(args: argparse.Namespace, file: Path, publish: Callable[[Figures], N
 
 
 def _state_folder(file: Path) -> Path:
-    """Return a folder for this connection file, so that two engines of a user do not share sessions."""
+    """Return the state folder that belongs to this connection file, so that two engines of a user do not share
+    sessions."""
     name = hashlib.sha256(str(file.absolute()).encode()).hexdigest()[:8]
     return platformdirs.user_data_path("matanyone-engine") / "sessions" / name
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turns Ctrl-C and SIGTERM into a wish to stop, which long work asks for between its steps."""
+"""Turns Ctrl-C and SIGTERM into a request to stop, which long work checks between its steps."""
 
 from __future__ import annotations
 
@@ -13,34 +13,35 @@ from rich.console import Console
 
 
 @dataclass
-class Stop:
-    """Holds whether the user wishes to stop; the run asks between frames."""
+class StopRequest:
+    """Holds whether the user has asked for a stop; a run checks it between frames."""
 
-    wished: bool = False
+    made: bool = False
 
-    def asked(self) -> bool:
-        """Tell whether it is time to stop."""
-        return self.wished
+    def requested(self) -> bool:
+        """Return whether the user has asked for a stop."""
+        return self.made
 
 
 @contextmanager
-def graceful_stop(console: Console, step: str) -> Iterator[Stop]:
-    """Let Ctrl-C and SIGTERM end the run after the step at hand ('this frame'), and a second one of a kind at once.
+def graceful_stop(console: Console, step: str) -> Iterator[StopRequest]:
+    """Let the first Ctrl-C or SIGTERM end the run after the current step ('this frame'), and a second one at once.
 
-    Launchers such as torchrun pass a SIGTERM on after the terminal's Ctrl-C: that is the same wish.
+    Launchers such as torchrun send a SIGTERM after the terminal's Ctrl-C: that counts as the same request. So only a
+    second signal of the same kind stops the run at once.
     """
-    stop, heard = Stop(), set[int]()
+    stop, heard = StopRequest(), set[int]()
 
-    def wish(number: int, _frame: FrameType | None) -> None:
+    def on_signal(number: int, _frame: FrameType | None) -> None:
         if number in heard:
             raise KeyboardInterrupt
         heard.add(number)
-        if stop.wished:
+        if stop.made:
             return
-        stop.wished = True
+        stop.made = True
         console.print(f"stop    The run ends after {step}. Press Ctrl-C again to stop at once.")
 
-    before = {number: signal.signal(number, wish) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
     finally:

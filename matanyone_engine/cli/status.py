@@ -31,7 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> None:
-    """Ask the engine and show its answer."""
+    """Ask the engine for its status and show it."""
     console = PlainConsole(highlight=False)
     with connected(args) as client:
         if args.json:

@@ -15,7 +15,7 @@ from matanyone_engine.errors import EngineUnreachable
 from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.connection import Connection
 
-_PATIENCE_S = 150.0
+_TIMEOUT_S = 150.0
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -34,11 +34,11 @@ def run(args: argparse.Namespace) -> None:
         connection, keys = client.pump.connection, client_keys(args)
         process = _process_of(connection)
         client.call(say.Shutdown())
-    deadline = time.monotonic() + _PATIENCE_S
+    deadline = time.monotonic() + _TIMEOUT_S
     while is_alive(connection, 1.0, keys) or _runs(process):
         if time.monotonic() > deadline:
             raise EngineUnreachable(
-                expected=f"the engine to end within {_PATIENCE_S:.0f} seconds",
+                expected=f"the engine to end within {_TIMEOUT_S:.0f} seconds",
                 came=f"an engine that still runs (process {connection.pid})",
                 action="See what it is doing with matanyone-engine status.",
             )
@@ -49,9 +49,8 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _process_of(connection: Connection) -> psutil.Process | None:
-    """Return the engine's process where it can be seen from here: on a busy machine one that does not answer may still
-    run.
-    """
+    """Return the engine's process if it runs on this machine: an engine that does not answer may be busy and still
+    run."""
     try:
         process = psutil.Process(connection.pid)
         here = connection.control.startswith(("tcp://127.", "tcp://[::1]"))

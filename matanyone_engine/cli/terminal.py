@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keeps control characters of file names and headers off the terminal that a command is typed into.
 
-A folder from somebody else may be called so that a terminal which prints its name clears the screen, changes its title,
-or writes over the line that said what went wrong.
+The name of a folder from elsewhere may contain control characters. A terminal that prints them could clear the screen,
+change its title, or overwrite an error message.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
-from matanyone_engine.cli.lost_reader import AnswerStream, LastingStream, opened
+from matanyone_engine.cli.closed_output import ResultStream, TolerantStream, opened
 from matanyone_engine.wire.text import printable_lines
 
 
 class PlainStream:
-    """Writes to a text stream and shows control characters as their codes; lines and tabs stay."""
+    """Writes to a text stream and replaces control characters by their codes; newlines and tabs stay."""
 
     def __init__(self, stream: TextIO) -> None:
         self.rich_proxied_file = stream
-        """Where rich draws bars and colours, which are control characters, too: plain_console.py takes care there."""
+        """The stream for rich, which draws bars and colours with control characters; plain_console.py escapes the texts
+        there."""
 
     def write(self, text: str) -> int:
         """Write the text; return how long it was."""
@@ -34,10 +35,10 @@ class PlainStream:
 
 @contextmanager
 def plain_streams() -> Iterator[None]:
-    """Let standard output and standard error be plain streams. What is said on standard error stops no command."""
+    """Make standard output and standard error plain streams. A failing standard error does not stop a command."""
     before = sys.stdout, sys.stderr
-    answer, said = AnswerStream(opened(sys.stdout)), LastingStream(opened(sys.stderr))
-    sys.stdout, sys.stderr = (cast(TextIO, PlainStream(cast(TextIO, stream))) for stream in (answer, said))
+    output, messages = ResultStream(opened(sys.stdout)), TolerantStream(opened(sys.stderr))
+    sys.stdout, sys.stderr = (cast(TextIO, PlainStream(cast(TextIO, stream))) for stream in (output, messages))
     try:
         yield
     finally:

@@ -79,11 +79,11 @@ def add_weights(parser: argparse._ActionsContainer, option: str) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Check the arguments, track, and say what to do with the guide."""
+    """Check the arguments, track the subject, and print the next command."""
     console = plain_console()
     check_tracker(args.tracker, args.weights)
     job = _job(args)
-    plan = track_here(job, args.weights, args.device, console)
+    plan = track_locally(job, args.weights, args.device, console)
     guide = shlex.quote(job.out) + ("" if plan.band is None else f" --guide-band {plan.band}")
     console.print(
         f"next    matanyone-engine matte {shlex.quote(job.plate)} {_key(args, plan)}--guide {guide} --out ..."
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _key(args: argparse.Namespace, plan: TrackPlan) -> str:
-    """Return the option that names the key: the artist's mask, or what the prompts gave on their frame."""
+    """Return the --mask option of the next command: the artist's mask, or the guide of the frame with the prompts."""
     mask = plan.path(plan.key) if args.mask is None else mask_of(args.mask)[0]
     return f"--mask {shlex.quote(f'{mask}@{plan.key}')} "
 
@@ -122,8 +122,8 @@ def _job(args: argparse.Namespace) -> TrackJob:
     )
 
 
-def track_here(job: TrackJob, weights: Path | None, device: str, console: Console) -> TrackPlan:
-    """Plan and carry out a track in this process, and show how far it is. Raises EngineError, Interrupted."""
+def track_locally(job: TrackJob, weights: Path | None, device: str, console: Console) -> TrackPlan:
+    """Plan and run a track in this process, and show its progress. Raises EngineError, Interrupted."""
     plan = plan_track(job)
     tracker = open_tracker(job.tracker, weights, device)
     console.print(f"track   {plan.source.name}  {describe_frames(plan.frames)}  from frame {plan.key}")
@@ -134,7 +134,7 @@ def track_here(job: TrackJob, weights: Path | None, device: str, console: Consol
     with (
         graceful_stop(console, "this frame") as stop,
         _TrackProgress(console) as progress,
-        closing(run_track(plan, tracker, stop.asked)) as events,
+        closing(run_track(plan, tracker, stop.requested)) as events,
     ):
         for event in events:
             progress.show(event.frame, event.done, event.of, made=event if isinstance(event, GuideDone) else None)
@@ -145,13 +145,13 @@ def track_here(job: TrackJob, weights: Path | None, device: str, console: Consol
             came=f"a stop after {made}",
             action="Run the same command again: it goes on from there.",
         )
-    progress.tell()
+    progress.print_summary()
     console.print(f"guide   {made} frames in {time.monotonic() - begun:.1f} s: {plan.out.folder / plan.out.name}")
     return plan
 
 
 class _TrackProgress(FrameProgress):
-    """Shows how far a track is, and remembers which guides were there already and which are empty."""
+    """Shows the progress of a track, and remembers which guides existed already and which are empty."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console, "track")
@@ -160,7 +160,7 @@ class _TrackProgress(FrameProgress):
         self._empty: list[int] = []
 
     def show(self, frame: int, done: int, of: int, *, made: GuideDone | None) -> None:
-        """Show how far the track is; made: the guide that is on disk, or None while files are read."""
+        """Show the progress; made: the guide that was written, or None while files are read."""
         if made is not None:
             self.made.append(frame)
             self._kept += [frame] if made.kept else []
@@ -172,8 +172,8 @@ class _TrackProgress(FrameProgress):
             what = f"frame {frame}" if made else "reading files"
             self._console.print(f"{what}  {done} of {of}  {left:.0f} s left")
 
-    def tell(self) -> None:
-        """Print which guides were there already, and on which frames the tracker has found nothing."""
+    def print_summary(self) -> None:
+        """Print which guides existed already, and on which frames the tracker found nothing."""
         if self._kept:
             self._console.print(f"kept    {len(self._kept)} guides were there: {describe_frames(sorted(self._kept))}")
         if self._empty:

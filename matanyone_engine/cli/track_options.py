@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Holds the options by which `matte` has a tracker make a guide first: --track, --track-weights, --track-out."""
+"""Adds --track, --track-weights and --track-out, by which `matte` makes a guide with a tracker first."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from matanyone_engine.cli.mask_options import mask_of
-from matanyone_engine.cli.track import add_weights, track_here
+from matanyone_engine.cli.track import add_weights, track_locally
 from matanyone_engine.errors import SettingError
 from matanyone_engine.jobs.track import TRACKERS, TrackJob, check_tracker
 from matanyone_engine.media.output_names import tokens_of
@@ -19,7 +19,7 @@ _DEFAULT = Path("guide") / "guide.####.exr"
 
 
 def add_track(parser: argparse.ArgumentParser) -> None:
-    """Add --track and what belongs to it."""
+    """Add --track, --track-weights and --track-out."""
     group = parser.add_argument_group("tracker", "docs/track.md says how good each tracker is, and when you need one.")
     group.add_argument(
         "--track",
@@ -35,13 +35,13 @@ def add_track(parser: argparse.ArgumentParser) -> None:
 
 
 def guided_by_track(args: argparse.Namespace, console: Console) -> None:
-    """Track if that is asked for, and put the guide among the arguments. Raises EngineError."""
+    """If --track is given, track the subject and set the guide as --guide would. Raises EngineError."""
     if args.track is None:
         _refuse_without_track(args)
         return
     check_tracker(args.track, args.track_weights)
     job = _job(args)
-    plan = track_here(job, args.track_weights, args.device, console)
+    plan = track_locally(job, args.track_weights, args.device, console)
     args.guide = [job.out]
     if args.guide_band is None:
         args.guide_band = plan.band

@@ -102,7 +102,7 @@ def run(args: argparse.Namespace) -> None:
     report = _Report(console, quiet=share.rank > 0)
     with (
         graceful_stop(console, "this step") as stop,
-        closing(train(network, stage, args.data, options, stop.asked)) as steps,
+        closing(train(network, stage, args.data, options, stop.requested)) as steps,
     ):
         for step in steps:
             report.show(step)

@@ -98,10 +98,10 @@ def _add_consent(parser: argparse.ArgumentParser) -> None:
         "--accept-licence",
         "--accept-license",
         action="store_true",
-        help="Agree to the terms of the model without being asked.",
+        help="Accept the terms of the model without being asked.",
     )
     parser.add_argument(
-        "--accept-unverified", action="store_true", help="Take a file whose checksum is not the known one."
+        "--accept-unverified", action="store_true", help="Accept a file whose checksum is not the known one."
     )
 
 
@@ -209,7 +209,7 @@ def run_fetch(args: argparse.Namespace) -> None:
 
 
 def _fetch_tracker(weights: TrackerWeights, args: argparse.Namespace) -> None:
-    """Download the weights of a tracker, of which no checksum is known to us."""
+    """Download the weights of a tracker. This project knows no checksum of them."""
     present = find_tracker_weights(weights.name)
     if present:
         print(f"{weights.name} is on this machine already: {present}")
@@ -226,7 +226,7 @@ def _fetch_tracker(weights: TrackerWeights, args: argparse.Namespace) -> None:
 
 @contextmanager
 def _stoppable(name: str) -> Iterator[None]:
-    """Turn Ctrl-C into an error that says how to go on."""
+    """Turn Ctrl-C into an error that says how to continue the download."""
     try:
         yield
     except KeyboardInterrupt as interrupt:
@@ -274,14 +274,17 @@ def _recognise(file: Path) -> Model:
 
 
 def _agree(model: Model, accepted: bool) -> None:
-    """Show the terms, and go on only if the studio's policy and the user agree. Raises LicenceRefused."""
+    """Show the terms.
+
+    Raises LicenceRefused unless the studio's policy allows the licence and the user accepts the terms.
+    """
     read_policy().require(model.licence, model.name)
     print(model.terms)
     _ask(model.name, accepted or model.commercial)
 
 
 def _ask(name: str, accepted: bool) -> None:
-    """Ask for agreement to terms that are on the screen, unless it was given. Raises LicenceRefused."""
+    """Ask the user to accept the terms on the screen, unless --accept-licence was given. Raises LicenceRefused."""
     if accepted:
         return
     if sys.stdin.isatty() and input("Do you agree to these terms? [y/N] ").strip().lower() in {"y", "yes"}:
@@ -312,7 +315,7 @@ def _progress(name: str) -> Iterator[Report]:
 
 
 def run_verify(args: argparse.Namespace) -> None:
-    """Check everything and report it, then fail on the first that is wrong. Raises CheckpointError."""
+    """Check all files and report on them, then raise the error of the first wrong one. Raises CheckpointError."""
     wanted = [locate(args.target)] if args.target else _all_found()
     reports = [_verify(weights) for weights in wanted]
     rows = [row for row, _ in reports]
@@ -330,7 +333,7 @@ def _all_found() -> list[FoundWeights]:
 
 
 def _verify(weights: FoundWeights) -> tuple[dict[str, Any], EngineError | None]:
-    """Return one row of the report, and what is wrong with the file."""
+    """Return a file's row of the report, and its error if it is wrong."""
     from matanyone_engine.model.checkpoint import build_network, read_checkpoint
 
     row: dict[str, Any] = {"path": str(weights.path), "model": weights.model and weights.model.name}

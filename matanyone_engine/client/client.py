@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes blocking calls to an engine, and follows a shot across restarts of the engine.
+"""Makes blocking calls to an engine, and continues a shot when the engine is restarted.
 
 with EngineClient(find_engine) as client:
     shot = client.open_shot((1920, 1080), Options(colorspace="ACEScg"))
@@ -28,7 +28,7 @@ _LOST = frozenset({Code.SESSION_EXPIRED.value, Code.SHUTTING_DOWN.value, Code.OU
 """Faults after which a shot reopens its session and goes on."""
 
 SentPlate = tuple[Payload, Any]
-"""Declaration (wire.arrays.describe_raw, describe_file) and bytes."""
+"""A payload to send: its declaration (wire.arrays.describe_raw, describe_file) and its bytes."""
 
 
 @dataclass(frozen=True)
@@ -55,19 +55,18 @@ class EngineClient:
         find: Callable[[], Connection],
         client: str = "",
         keys: Optional[ClientKeys] = None,
-        patience_s: float = 60.0,
+        timeout_s: float = 60.0,
         while_waiting: Callable[[], None] = lambda: None,
     ) -> None:
-        """find: where the engine is (launcher.find_engine). patience_s: how long it may be unreachable.
-
-        while_waiting: called many times a second while an answer is waited for; what it raises ends the wait.
-        Raises WireError where there is no engine.
+        """find: returns the engine's connection (launcher.find_engine). timeout_s: how long the engine may be
+        unreachable. while_waiting: called many times a second while a call waits for its answer; an error that it
+        raises ends the call. Raises WireError if there is no engine.
         """
         self.pump = EnginePump(find, client, keys)
-        self._patience_s, self._while_waiting = patience_s, while_waiting
+        self._timeout_s, self._while_waiting = timeout_s, while_waiting
         self._arrived: dict[int, Arrived] = {}
         self.events: deque[say.Message] = deque(maxlen=10_000)
-        """What the engine said unasked."""
+        """Messages of the engine that answer no request."""
 
     def __enter__(self) -> EngineClient:
         return self
@@ -76,7 +75,10 @@ class EngineClient:
         self.pump.close()
 
     def call(self, message: say.Message, payloads: tuple[Payload, ...] = (), data: tuple[Any, ...] = ()) -> say.Message:
-        """Ask, and return the answer. Raises WireError: a fault of the engine, or that it is unreachable or stalled."""
+        """Send a request and return the answer.
+
+        Raises WireError: a fault of the engine, or that it is unreachable or stalled.
+        """
         return self.wait(self.pump.ask(message, payloads, data)).message
 
     def wait(self, request: int) -> Arrived:
@@ -96,7 +98,10 @@ class EngineClient:
         self._arrived.pop(request, None)
 
     def next_event(self, timeout_s: float) -> Optional[say.Message]:
-        """Return what the engine says unasked (Progress, JobEnded), or None. Raises WireError if the engine is lost."""
+        """Return the engine's next message that answers no request (Progress, JobEnded), or None.
+
+        Raises WireError if the engine is lost.
+        """
         deadline = time.monotonic() + timeout_s
         while not self.events:
             if time.monotonic() >= deadline:
@@ -123,13 +128,16 @@ class EngineClient:
         return ClientSession(self, opened)
 
     def reopen_shot(self, session: str) -> ClientSession:
-        """Come back to a session by its secret. Raises WireError."""
+        """Reopen a session by its secret. Raises WireError."""
         opened = self.call(say.Reopen(session))
         assert isinstance(opened, say.Opened)
         return ClientSession(self, opened)
 
     def make_mask(self, prompt: say.Prompt) -> say.Masked:
-        """Make a first mask from a box and strokes; return once it is on disk, after seconds. Raises WireError."""
+        """Make a first mask from a box and strokes, which takes seconds; return once the mask is on disk.
+
+        Raises WireError.
+        """
         masked = self.call(prompt)
         assert isinstance(masked, say.Masked)
         return masked
@@ -153,10 +161,10 @@ class EngineClient:
         state = self.pump.state
         if self.pump.refusal is not None:
             raise self.pump.refusal
-        if state is State.UNREACHABLE and time.monotonic() - begun > self._patience_s:
+        if state is State.UNREACHABLE and time.monotonic() - begun > self._timeout_s:
             raise WireError(
                 Code.UNREACHABLE,
-                f"no answer from the engine for {self._patience_s:.0f} s",
+                f"no answer from the engine for {self._timeout_s:.0f} s",
                 "Start it again; finished frames are kept, and the session can be reopened.",
             )
         if state is State.STALLED:
@@ -168,12 +176,12 @@ class EngineClient:
 
 
 class ClientSession:
-    """Follows one object through one shot, over one session."""
+    """Mattes one object through one shot in one session of the engine."""
 
     def __init__(self, client: EngineClient, opened: say.Opened) -> None:
         self._client = client
         self.session = opened.session
-        """Secret: whoever has it can come back to the session."""
+        """The session's secret: whoever has it can reopen the session."""
         self.next_seq = opened.next_seq
         self._window = opened.window_frames
         self._window_bytes = opened.window_bytes
@@ -187,14 +195,13 @@ class ClientSession:
         guide: Optional[Callable[[int], Optional[SentPlate]]] = None,
         guide_band: Optional[int] = None,
     ) -> Iterator[ReceivedAlpha]:
-        """Yield the alphas of these frames, in order, as they come.
+        """Yield the alphas of these frames in order, as soon as they are computed.
 
-        frames: plate numbers, without leaps; the first has the mask where there is one. plate: reads a frame, perhaps
-        again, when the engine has to go back. first_seq: the session's number of frames[0]. guide: reads the rough
-        guide of a frame, one plane of the plate's size, 0..1; None where it has none. It is not asked for the frame
-        with the mask. guide_band: pixels, as in messages.Frame.
-        If the engine is restarted meanwhile, the session goes on from its newest snapshot; no frame is answered twice.
-        Raises WireError.
+        frames: plate frame numbers without gaps; the mask, if there is one, belongs to the first. plate: reads a frame;
+        it is called again for a frame that must be sent again. first_seq: the session's number of frames[0]. guide:
+        reads the rough guide of a frame, one plane of the plate's size, 0..1, or returns None. It is not called for the
+        frame with the mask. guide_band: pixels, as in messages.Frame. If the engine is restarted, the session continues
+        from its newest snapshot, and no frame is yielded twice. Raises WireError.
         """
         delivered = sent = first_seq
         waiting: deque[tuple[int, int, int]] = deque()
@@ -221,17 +228,17 @@ class ClientSession:
                 yield _alpha(arrived)
 
     def fetch(self, seq: int) -> ReceivedAlpha:
-        """Return a stored result once more. Raises WireError."""
+        """Return a stored result again. Raises WireError."""
         return _alpha(self._client.wait(self._client.pump.ask(say.Fetch(self.session, seq))))
 
     def cancel(self) -> int:
-        """Stop within one frame; return the next seq. Raises WireError."""
+        """Cancel the work within one frame; return the next seq. Raises WireError."""
         cancelled = self._client.call(say.Cancel(self.session))
         assert isinstance(cancelled, say.Cancelled)
         return cancelled.next_seq
 
     def snapshot(self) -> int:
-        """Put the state on disk; return the seq that a restarted engine goes on from. Raises WireError."""
+        """Have the state written to disk; return the seq that a restarted engine continues from. Raises WireError."""
         done = self._client.call(say.Snapshot(self.session))
         assert isinstance(done, say.Snapshotted)
         return done.next_seq
@@ -252,7 +259,7 @@ class ClientSession:
         guide: Optional[SentPlate],
         band: Optional[int],
     ) -> tuple[int, int]:
-        """Send a frame and return the number of the request, and its bytes."""
+        """Send a frame; return the number of the request and its size in bytes."""
         if mask is None:
             message: say.Message = say.Frame(self.session, seq, frame, None if guide is None else band)
         else:
@@ -267,7 +274,7 @@ class ClientSession:
         waiting.clear()
 
     def _reopened(self, first_seq: int) -> int:
-        """Come back after a restart; the seq to go on from."""
+        """Reopen the session after a restart; return the seq to continue from."""
         opened = self._client.call(say.Reopen(self.session))
         assert isinstance(opened, say.Opened)
         self.next_seq = opened.next_seq
@@ -289,7 +296,7 @@ def _alpha(arrived: Arrived) -> ReceivedAlpha:
 
 
 def as_error(told: say.Fault) -> WireError:
-    """Return a Fault as an exception. Codes of a newer engine that are not known here count as internal."""
+    """Return a Fault as an exception. A code that only a newer engine knows becomes the code 'internal'."""
     try:
         code = Code(told.code)
     except ValueError:

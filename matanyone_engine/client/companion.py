@@ -2,15 +2,15 @@
 """Runs the client as a process, for hosts whose Python has no pyzmq: one JSON object a line on stdin and stdout.
 
     in    {"job": {fields of messages.Job}}      {"prompt": {fields of messages.Prompt}}      {"cancel": true}
-          the end of stdin: leave
+          the end of stdin: exit
     out   {"say": "welcome", ...}  {"say": "accepted", ...}  {"say": "progress", ...}  {"say": "job-ended", ...}
           {"say": "masked", ...}  {"say": "fault", "code": ..., "message": ..., "action": ...}
 
 python -m matanyone_engine.client.companion [--connection FILE] [--client NAME] [--start COMMAND_AS_JSON]
 
 Rules of this file:
-1. Nothing but such lines goes to stdout. What else there is to say goes to stderr.
-2. When the host is gone, so is this; the engine goes on with what it was asked.
+1. Only such lines go to stdout. Everything else goes to stderr.
+2. When the host ends, this process ends; the engine continues its work.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _END: dict[str, Any] = {}
 
 
 class HostLines:
-    """Reads what the host says on a thread of its own, so that a running job never waits for it."""
+    """Reads the host's lines on a separate thread, so that a running job never waits for them."""
 
     def __init__(self) -> None:
         self._lines: queue.Queue[dict[str, Any]] = queue.Queue()
@@ -47,7 +47,7 @@ class HostLines:
 
     def _read(self) -> None:
         rest = b""
-        # Not by sys.stdin: this thread would hold its lock, and Python aborts where it ends and cannot take that.
+        # Not sys.stdin: this thread would hold its lock, and Python aborts at exit if it cannot acquire that lock.
         while part := os.read(sys.stdin.fileno(), 1 << 16):
             *lines, rest = (rest + part).split(b"\n")
             for line in lines:
@@ -63,68 +63,68 @@ class HostLines:
             self._lines.put({"bad": str(error)[:120]})
 
     def next(self, *, wait: bool) -> Optional[dict[str, Any]]:
-        """Return the next object, the empty one at the end, and None where there is none yet."""
+        """Return the next object; an empty one at the end of stdin; None if there is none yet."""
         try:
             return self._lines.get(block=wait)
         except queue.Empty:
             return None
 
 
-def tell(kind: str, fields: dict[str, Any]) -> None:
-    """Write one line for the host."""
+def send_line(kind: str, fields: dict[str, Any]) -> None:
+    """Write one line to the host."""
     sys.stdout.write(json.dumps({"say": kind, **fields}, allow_nan=False) + "\n")
     sys.stdout.flush()
 
 
-def tell_fault(error: WireError) -> None:
-    """Tell the host what went wrong, with the engine's code."""
-    tell("fault", {"code": error.code.value, "message": error.message, "action": error.action})
+def send_fault(error: WireError) -> None:
+    """Send an error to the host, with the engine's code."""
+    send_line("fault", {"code": error.code.value, "message": error.message, "action": error.action})
 
 
-def converse(find: Callable[[], Connection], client_name: str, asked: HostLines) -> None:
-    """Run jobs, one after another, until the host is gone. Raises WireError where there is no engine."""
+def serve_host(find: Callable[[], Connection], client_name: str, asked: HostLines) -> None:
+    """Run jobs one after another until the host closes stdin. Raises WireError if there is no engine."""
     with EngineClient(find, client_name) as client:
         while client.pump.welcome is None:
             client.next_event(POLL_S)
-        tell("welcome", dataclasses.asdict(client.pump.welcome))
+        send_line("welcome", dataclasses.asdict(client.pump.welcome))
         while True:
             line = asked.next(wait=True)
             if not line:
                 return
             try:
-                if not _did(client, line, asked):
+                if not _handle_line(client, line, asked):
                     return
             except WireError as error:
-                tell_fault(error)
+                send_fault(error)
 
 
-def _did(client: EngineClient, line: dict[str, Any], asked: HostLines) -> bool:
-    """Do what a line asks; whether the host is still there. A cancel that came too late means nothing."""
+def _handle_line(client: EngineClient, line: dict[str, Any], asked: HostLines) -> bool:
+    """Carry out one line; return whether the host is still there. A cancel that comes too late is ignored."""
     if "cancel" in line:
         return True
     if "prompt" in line:
-        tell("masked", dataclasses.asdict(client.make_mask(from_fields(say.Prompt, line["prompt"]))))
+        send_line("masked", dataclasses.asdict(client.make_mask(from_fields(say.Prompt, line["prompt"]))))
         return True
     if "job" not in line:
         raise WireError(
             Code.MALFORMED, f"expected a job or a prompt, got {sorted(line)}", "This is a defect of the host's add-on."
         )
     run = JobRun(client, from_fields(say.Job, line["job"]))
-    tell("accepted", dataclasses.asdict(run.accepted))
+    send_line("accepted", dataclasses.asdict(run.accepted))
     for event in run.events(POLL_S):
-        # Asked first: after its end is told, the host's next line is another job.
+        # Read first: after the end of this job is sent, the host's next line is another job.
         said = asked.next(wait=False)
         if said is not None and not said:
             return False
         if said is not None and "cancel" in said:
             run.cancel()
         if event is not None:
-            tell(say.type_name(type(event)), dataclasses.asdict(event))
+            send_line(say.type_name(type(event)), dataclasses.asdict(event))
     return True
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Run the process; return 0 also after faults, which the host was told of."""
+    """Run the process. Return 0 also after faults, since these were sent to the host."""
     parser = argparse.ArgumentParser(prog="matanyone_engine.client.companion", description=__doc__)
     parser.add_argument("--connection", type=Path)
     parser.add_argument("--client", default="companion")
@@ -134,9 +134,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     try:
         if args.start:
             ensure_engine(path, args.start)
-        converse(lambda: find_engine(path), args.client, HostLines())
+        serve_host(lambda: find_engine(path), args.client, HostLines())
     except WireError as error:
-        tell_fault(error)
+        send_fault(error)
     except BrokenPipeError:
         pass
     return 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Follows a job by path to its end, also when nobody was told of that, or the engine was restarted meanwhile.
+"""Follows a job to its end, also if the message about the end was lost or the engine was restarted.
 
 run = JobRun(client, job)
 for event in run.events():      # Progress, and at last JobEnded; None now and then
@@ -20,25 +20,24 @@ from ..wire.errors import Code
 from .client import EngineClient
 
 SILENT_S = 10.0
-"""After so long without a word of the job it is asked for again: the engine repeats what it had said."""
+"""Seconds without a message about the job after which it is sent again; the engine then repeats its last answer."""
 
 JobEvent = Union[say.Progress, say.JobEnded]
 
 
 class JobRun:
-    """Follows one job of one engine. If the engine is restarted, the job goes on from its resume point."""
+    """Follows one job of an engine. If the engine is restarted, the job continues from its resume point."""
 
     def __init__(self, client: EngineClient, job: say.Job, *, go_on: bool = False) -> None:
-        """Send the job. go_on: continue an unfinished run of this very job, if there is one; else it begins anew.
-
-        Raises WireError where the engine does not take it.
+        """Send the job. go_on: continue an unfinished run of this job, if there is one; otherwise the job starts at the
+        beginning. Raises WireError if the engine refuses the job.
         """
         self._client, self._asked, self._job = client, job, job
         self._cancelled = False
         self._ask(self._again(resume=True) if go_on else job)
 
     def events(self, poll_s: float = 0.5) -> Iterator[Optional[JobEvent]]:
-        """Yield what becomes of the job, JobEnded last; None after poll_s seconds of silence. Raises WireError."""
+        """Yield the messages about the job, JobEnded last; None after poll_s seconds without one. Raises WireError."""
         while True:
             event = self._client.next_event(poll_s)
             if isinstance(event, (say.Progress, say.JobEnded)) and event.session == self.accepted.session:
@@ -55,22 +54,24 @@ class JobRun:
                     return
 
     def _still_there(self) -> bool:
-        """See to it that the engine works on the job; False where it was cancelled and the engine forgot it."""
+        """Make sure that the engine still works on the job; return False if it was cancelled and the engine no longer
+        knows it."""
         changed = self._client.pump.connection.epoch != self._epoch
         if not changed and time.monotonic() - self._heard <= SILENT_S:
             return True
-        self._client.call(say.Status())  # an engine that is away is waited for; one that stays away is an error
+        # an unreachable engine is waited for; if it stays unreachable, that is an error
+        self._client.call(say.Status())
         if self._client.pump.connection.epoch == self._epoch:
             self._ask(self._job)
             return True
         if self._cancelled:
             return False
-        # Another run of the engine knows nothing of the job; the disk does, if it came to a resume point.
+        # A restarted engine does not know the job; it continues from the resume point on disk, if there is one.
         self._ask(self._again(resume=True))
         return True
 
     def _begun_anew(self, ended: say.JobEnded) -> bool:
-        """Return the job as it was asked for where an engine found nothing to resume."""
+        """Send the job from its beginning if a restarted engine found no resume point; return its message."""
         resumed = self._job.resume and not self._asked.resume
         if not resumed or self._cancelled or ended.code != Code.BAD_INPUT.value or ended.written:
             return False
@@ -81,13 +82,13 @@ class JobRun:
         return dataclasses.replace(self._asked, nonce=secrets.token_hex(16), resume=resume)
 
     def show(self, frame: int) -> str:
-        """Have a frame made before all others, wait for it, and return its file. Raises WireError."""
+        """Have a frame computed before all others, wait for it, and return its file. Raises WireError."""
         shown = self._client.call(say.Show(self.accepted.session, frame))
         assert isinstance(shown, say.Shown)
         return shown.path
 
     def cancel(self) -> None:
-        """Stop within one frame; JobEnded says how far it came. Raises WireError."""
+        """Cancel the job within one frame; JobEnded says how many alphas were written. Raises WireError."""
         if not self._cancelled:
             self._cancelled = True
             self._client.call(say.Cancel(self.accepted.session))

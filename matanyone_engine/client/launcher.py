@@ -3,7 +3,7 @@
 
 Rules of this file:
 1. It never ends an engine, not even one that it started.
-2. An engine is started detached (detached.py): it outlives the host that asked for it, and takes nothing of it along.
+2. An engine is started detached (detached.py): it outlives the host that started it, and inherits nothing from it.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ _RUN_MODULE = (
     "import sys; sys.path[:] = [p for p in sys.path if p[:1] == '/' or p[1:2] == ':' or p[:2] == chr(92) * 2]; "
     "import runpy; runpy.run_module('{module}', run_name='__main__', alter_sys=True)"
 )
-"""Leaves only absolute folders on the path before anything is imported but sys, which is built in."""
+"""Python code that removes relative folders from the import path before it imports anything but sys, which is built
+in."""
 
 
 def find_engine(path: Optional[Path] = None) -> Connection:
-    """Return what the connection file says, without asking whether that engine still runs. Raises WireError."""
+    """Return the connection in the connection file without checking that the engine still runs. Raises WireError."""
     return read_connection(path or default_path())
 
 
 def is_alive(connection: Connection, timeout_s: float = _ANSWER_S, keys: Optional[ClientKeys] = None) -> bool:
-    """Return whether this very run of an engine answers: a stale file may name a port that another program has now.
-
-    Raises WireError where it takes keys and there are none.
+    """Return whether this run of the engine answers. A stale file may name a port that another program uses now. Raises
+    WireError if the engine requires keys and none are given.
     """
     pump = EnginePump(lambda: connection, "launcher", keys)
     try:
@@ -58,10 +58,10 @@ def is_alive(connection: Connection, timeout_s: float = _ANSWER_S, keys: Optiona
 def ensure_engine(
     path: Optional[Path] = None, command: Optional[Sequence[str]] = None, timeout_s: float = 120.0
 ) -> Connection:
-    """Return the running engine, or start one and return it once it is ready.
+    """Return the running engine, or start one and return it when it is ready.
 
-    command: starts an engine that writes its connection file to `path`; default: this Python's own package.
-    Raises WireError where it ends or does not get ready in time, with the end of what it said.
+    command: starts an engine that writes its connection file to `path`; default: the package of this Python. Raises
+    WireError, with the end of the engine's output, if it exits or is not ready in time.
     """
     file = path or default_path()
     found = _running(file)
@@ -82,28 +82,28 @@ def ensure_engine(
 
 
 def module_command(python: str, module: str) -> list[str]:
-    """Return a command that runs a module as -m does, but never imports anything from the current folder.
+    """Return a command that runs a module like -m, but never imports from the current folder.
 
-    With -m the current folder comes first, and a shot's folder may hold a file with the name of one of Python's
-    modules. Python's own cure (-P) is not there before 3.11, and -I leaves out packages that a user has installed.
+    With -m the current folder is searched first, and a shot's folder may hold a file with the name of a Python module.
+    Python's option -P exists from 3.11 on only, and -I leaves out packages that a user has installed.
     """
     return [python, "-c", _RUN_MODULE.format(module=module)]
 
 
 def _safe(command: Sequence[str]) -> list[str]:
-    """Return the command; one that says python -m MODULE does so without the current folder."""
+    """Return the command; `python -m MODULE` is replaced by one that does not search the current folder."""
     if len(command) > 2 and command[1] == "-m":
         return [*module_command(command[0], command[2]), *command[3:]]
     return list(command)
 
 
 def _running(file: Path) -> Optional[Connection]:
-    """Return the engine that the file names, if it answers."""
-    connection = _said_in(file)
+    """Return the engine of the connection file if it answers."""
+    connection = _output_of(file)
     return connection if connection is not None and is_alive(connection) else None
 
 
-def _said_in(file: Path) -> Optional[Connection]:
+def _output_of(file: Path) -> Optional[Connection]:
     try:
         return find_engine(file)
     except WireError:
@@ -112,7 +112,7 @@ def _said_in(file: Path) -> Optional[Connection]:
 
 @contextmanager
 def _starting_alone(path: Path, timeout_s: float) -> Iterator[None]:
-    """Hold a lock, since two hosts that find no engine at the same time must not start one each."""
+    """Hold a lock while an engine is started, so that two hosts do not start one each at the same time."""
     deadline = time.monotonic() + timeout_s
     while True:
         held = try_lock(path)
@@ -133,7 +133,7 @@ def _starting_alone(path: Path, timeout_s: float) -> Iterator[None]:
 
 def _start(file: Path, command: list[str], timeout_s: float) -> Connection:
     log = file.with_suffix(".log")
-    before = _said_in(file)
+    before = _output_of(file)
     with os.fdopen(open_private(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as output:
         try:
             process = _started(command, file, output)
@@ -142,13 +142,16 @@ def _start(file: Path, command: list[str], timeout_s: float) -> Connection:
     try:
         return _when_ready(process, file, before, log, timeout_s)
     finally:
-        _let_go(process)
+        _release(process)
 
 
 def _started(command: list[str], file: Path, output: BinaryIO) -> subprocess.Popen[bytes]:
-    """Start the engine detached; the process between it and this one, or the engine where there is no such process."""
+    """Start the engine detached.
+
+    Return the process between this one and the engine, or the engine itself if there is none between.
+    """
     whole = [*command, "--connection", str(file.absolute())]
-    python = _a_python(command)
+    python = _python_for_detaching(command)
     if python is not None:
         whole = [python, "-I", "-S", detached.__file__, *whole]
     return detached.start_detached(
@@ -156,14 +159,14 @@ def _started(command: list[str], file: Path, output: BinaryIO) -> subprocess.Pop
         stdin=subprocess.DEVNULL if python is None else subprocess.PIPE,
         stdout=output,
         stderr=output,
-        cwd=file.absolute().parent,  # or it would hold on to the folder that the host stands in
+        cwd=file.absolute().parent,  # otherwise the engine would keep the host's current folder in use
         env=detached.clean_environment(os.environ),
     )
 
 
-def _a_python(command: Sequence[str]) -> Optional[str]:
-    """Return a Python that can run detached.py: the engine's, else this one. None inside a host that has no program for
-    it.
+def _python_for_detaching(command: Sequence[str]) -> Optional[str]:
+    """Return a Python that can run detached.py: the engine's, otherwise this one; None inside a host that has no Python
+    program.
     """
     for program in (command[0], sys.executable or ""):
         if Path(program).name.lower().startswith("python"):
@@ -174,10 +177,10 @@ def _a_python(command: Sequence[str]) -> Optional[str]:
 def _when_ready(
     process: subprocess.Popen[bytes], file: Path, before: Optional[Connection], log: Path, timeout_s: float
 ) -> Connection:
-    """Wait until the engine answers. before: what the file said until now, of an engine that does not answer."""
+    """Wait until the engine answers. before: the connection that was in the file, of an engine that does not answer."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
-        found = _said_in(file)
+        found = _output_of(file)
         if found is not None and found != before and is_alive(found):
             return found
         if process.poll() is not None:
@@ -186,8 +189,8 @@ def _when_ready(
     raise _not_started(f"it was not ready after {timeout_s:.0f} s", log)
 
 
-def _let_go(process: subprocess.Popen[bytes]) -> None:
-    """Tell the process between that it may leave; the engine stays."""
+def _release(process: subprocess.Popen[bytes]) -> None:
+    """Let the process between this one and the engine end; the engine goes on."""
     if process.stdin is not None:
         process.stdin.close()
         with suppress(subprocess.TimeoutExpired):

@@ -2,10 +2,10 @@
 """Holds a conversation with an engine and never blocks: call ask(), and let a timer call poll().
 
 Rules of this file:
-1. Every request ends in exactly one answer: the engine's, or a Fault that this side found out.
-2. Requests may be sent more than once: the engine answers a repeated one from what it has stored.
-3. Three kinds of silence are told apart: unreachable (no answer at all), stalled (it answers, its device does not
-   move), and busy (loading weights, seeding a large frame): State.
+1. Every request gets exactly one answer: the engine's, or a Fault that this client makes itself.
+2. A request may be sent more than once: the engine answers a repeated one from its store.
+3. Three reasons for a missing answer are distinguished (State): unreachable (nothing answers), stalled (the engine
+   answers, but its device makes no progress), and busy (it loads weights or computes a large frame).
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ PING_S = 1.0
 SILENT_PINGS = 3
 RESEND_S = 30.0
 BACK_OFF_S = (0.25, 8.0)
-PATIENCE_S = {"loading": 300.0, "seeding": 120.0, "stepping": 60.0}
-"""How long the device may go without progress before it counts as stalled."""
+STALLED_AFTER_S = {"loading": 300.0, "seeding": 120.0, "stepping": 60.0}
+"""Seconds without progress after which the device counts as stalled, by activity."""
 
 
 class State(Enum):
-    """Names the states of the engine that an artist is told."""
+    """Names the states of the engine that are shown to an artist."""
 
     CONNECTING = "connecting"
     READY = "ready"
     BUSY = "busy"
     """At work: loading, seeding, stepping."""
     STALLED = "stalled"
-    """The engine answers and its device does not move: wait, or restart it."""
+    """The engine answers, but its device makes no progress: wait, or restart it."""
     UNREACHABLE = "unreachable"
     REFUSED = "refused"
     """The keys do not match, or the versions."""
@@ -50,7 +50,7 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class Arrived:
-    """Holds the answer to a request, or something the engine says unasked (request 0)."""
+    """Holds the answer to a request, or a message that answers none (request 0)."""
 
     request: int
     message: Message
@@ -73,13 +73,13 @@ class _Health:
     heard: float = 0.0
     pong: Optional[Pong] = None
     lost: int = 0
-    """Reconnections since the engine was last heard."""
+    """Number of reconnections since the engine's last message."""
     next_try: float = 0.0
     welcomes: dict[Channel, Welcome] = field(default_factory=dict)
 
 
 class EnginePump:
-    """Takes requests and gives their answers, whatever happens to the connection."""
+    """Sends requests and returns their answers, and reconnects when the connection is lost."""
 
     def __init__(
         self,
@@ -88,7 +88,10 @@ class EnginePump:
         keys: Optional[ClientKeys] = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """find: where the engine is now; asked again whenever it is lost. Raises WireError where there is none."""
+        """find: returns the engine's connection; it is called again whenever the engine is lost.
+
+        Raises WireError if there is no engine.
+        """
         self._find, self._client, self._clock = find, client, clock
         self.peer = secrets.token_hex(16)
         self._transport = Transport(find(), keys)
@@ -97,13 +100,16 @@ class EnginePump:
         self._health = _Health(heard=clock())
         self._faults: list[Arrived] = []
         self._foreign: Optional[WireError] = None
-        """What answers speaks another version of the protocol."""
+        """Whether the program that answers speaks another version of the protocol."""
         self._greet()
 
     # --------------------------------------------------------------------------------------------------- asking
 
     def ask(self, message: Message, payloads: tuple[Payload, ...] = (), data: tuple[Any, ...] = ()) -> int:
-        """Send a request as soon as possible; return its number. Pixels must not be altered before the answer."""
+        """Send a request as soon as possible; return its number.
+
+        The pixels must not be changed before the answer has come.
+        """
         self._number += 1
         packet = Packet(self._number, message, payloads, data)
         channels = EXCHANGES[type(message)].channels
@@ -113,11 +119,11 @@ class EnginePump:
         return packet.id
 
     def give_up(self, request: int) -> None:
-        """Drop the answer to a request, if it comes."""
+        """Ignore the answer to a request if it comes later."""
         self._pending.pop(request, None)
 
     def poll(self, timeout_ms: int = 0) -> list[Arrived]:
-        """Return everything that has come; a timer of a user interface calls it with 0, so that it never waits."""
+        """Return all messages that have come. A user interface's timer calls it with 0, so that it never waits."""
         arrived, self._faults = self._faults, []
         try:
             packets = self._transport.poll(timeout_ms)
@@ -128,7 +134,7 @@ class EnginePump:
         run = self._transport.connection
         for channel, packet in packets:
             if self._transport.connection != run:
-                break  # one of them led to a new run; the others still came from the last
+                break  # a message led to a new run of the engine; the messages after it are of the last run
             self._health.heard, self._health.lost, self._foreign = self._clock(), 0, None
             arrived.extend(self._received(channel, packet))
         self._keep_alive()
@@ -136,14 +142,14 @@ class EnginePump:
         return arrived
 
     def close(self) -> None:
-        """Leave. Sessions stay: the engine parks them when their lease is over."""
+        """Close the connection. Sessions stay open; the engine parks them when their lease ends."""
         self._transport.close()
 
     # --------------------------------------------------------------------------------------------------- health
 
     @property
     def state(self) -> State:
-        """Return how the engine is, as far as can be told."""
+        """Return the engine's state, as far as the client can tell."""
         now, health = self._clock(), self._health
         if self.refusal is not None:
             return State.REFUSED
@@ -151,29 +157,29 @@ class EnginePump:
             return State.UNREACHABLE
         if len(health.welcomes) < len(Channel) or health.pong is None:
             return State.CONNECTING
-        patience = PATIENCE_S.get(health.pong.activity)
-        if patience is None:
+        limit = STALLED_AFTER_S.get(health.pong.activity)
+        if limit is None:
             return State.READY
-        return State.STALLED if health.pong.progress_age_s > patience else State.BUSY
+        return State.STALLED if health.pong.progress_age_s > limit else State.BUSY
 
     @property
     def refusal(self) -> Optional[WireError]:
-        """Return why the state is REFUSED, where it is."""
+        """Return the reason if the state is REFUSED."""
         return self._transport.refusal or self._foreign
 
     @property
     def connection(self) -> Connection:
-        """Return the run of the engine that is talked to."""
+        """Return the connection in use."""
         return self._transport.connection
 
     @property
     def welcome(self) -> Optional[Welcome]:
-        """Return what the engine said of itself; None while it is not reached."""
+        """Return the engine's Welcome; None until it was received."""
         return self._health.welcomes.get(Channel.DATA)
 
     @property
     def pong(self) -> Optional[Pong]:
-        """Return what its device did a moment ago."""
+        """Return the engine's last Pong."""
         return self._health.pong
 
     # ------------------------------------------------------------------------------------------------ internals
@@ -201,16 +207,19 @@ class EnginePump:
             return [Arrived(0, message)]
         pending = self._pending.get(packet.id)
         if pending is None:
-            return self._about_hello(message) if packet.id == 0 else []  # else late, for what was given up
+            # otherwise it is the late answer to a request that was given up
+            return self._about_hello(message) if packet.id == 0 else []
         if isinstance(message, Fault) and message.code == Code.UNAUTHORISED.value:
-            self._greet()  # another run of the engine behind the same port
+            self._greet()  # another run of the engine at the same port
             return []
         return self._answered(pending, packet)
 
     def _about_hello(self, message: Message) -> list[Arrived]:
-        """Take an answer to hello or ping. A Fault before both sides have met says that the engine refuses us.
+        """Handle an answer to hello or ping. A Fault before the first Welcome means that the engine refuses this
+        client.
 
-        A token that another run of the engine refuses is no refusal where its file names that run by now.
+        If a restarted engine refuses the old token and the connection file already names the new run, that is no
+        refusal.
         """
         if not isinstance(message, Fault) or len(self._health.welcomes) == len(Channel):
             return []
@@ -225,7 +234,7 @@ class EnginePump:
             verify(packet)
         except WireError as error:
             if error.code is Code.CHECKSUM:
-                pending.sent = None  # ask again: it is stored
+                pending.sent = None  # send the request again: the answer is stored
                 return []
             packet = Packet(packet.id, Fault(error.code.value, error.message, error.action, error.retryable))
         del self._pending[packet.id]
@@ -246,14 +255,15 @@ class EnginePump:
                 pending.sent = now
 
     def _keep_alive(self) -> None:
-        """Ping the engine; when nothing is heard for long, look for it anew."""
+        """Ping the engine; reconnect if no message has come for long."""
         now, health = self._clock(), self._health
         if now - health.pinged >= PING_S:
             health.pinged = now
             if Channel.CONTROL in health.welcomes:
                 self._transport.send(Channel.CONTROL, Packet(0, Ping()))
             if len(health.welcomes) == 1:
-                # One channel's hello was lost. The other is answered, so there is no silence that would end this.
+                # The hello on one channel was lost. Since the other channel is answered, the client would not
+                # reconnect.
                 for channel in set(Channel) - set(health.welcomes):
                     self._say_hello(channel)
         silent = now - health.heard > PING_S * SILENT_PINGS
@@ -269,13 +279,14 @@ class EnginePump:
         try:
             connection = self._find()
         except WireError:
-            return  # gone for now; its file will be back with it
+            return  # the engine is gone for now; a new one writes the file again
         if self._transport.refusal is not None and connection == self._transport.connection:
-            return  # nothing has changed: it would refuse again
+            return  # the connection is the same, so the engine would refuse again
         self._turn_to(connection)
 
     def _follows_another_run(self) -> bool:
-        """Turn to the run of the engine that can be found now; return whether it is another than before."""
+        """Connect to the run of the engine that the connection file names now; return whether it is another one than
+        before."""
         try:
             connection = self._find()
         except WireError:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Owns the two sockets to one run of an engine. It is the only file here that knows ZeroMQ.
+"""Owns the two sockets to one run of an engine. It is the only file of this folder that uses ZeroMQ.
 
-A socket that has seen trouble is thrown away rather than trusted: reset() opens new ones.
+After an error the sockets are not used again: reset() opens new ones.
 """
 
 from __future__ import annotations
@@ -21,24 +21,27 @@ _CUT_OFF, _AUTH = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL, zmq.EVENT_HANDSHAKE_FAIL
 _PROTOCOL = zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
 _WATCHED = zmq.EVENT_HANDSHAKE_SUCCEEDED | _CUT_OFF | _AUTH | _PROTOCOL
 _OTHER_MECHANISM = 0x11000002
-"""ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH, which pyzmq does not name: one side encrypts, the other does not."""
+"""ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH, for which pyzmq has no name: one side encrypts and the other does not."""
 _CUTS_BELIEVED = 3
-"""An engine that ends cuts a handshake off once; one whose key is another does so each time."""
+"""Number of failed handshakes in a row that mean a wrong key.
+
+An engine that is just ending breaks off one handshake.
+"""
 
 
 @dataclass(frozen=True)
 class ClientKeys:
-    """Holds this client's CURVE pair in Z85; an engine on another machine asks for it."""
+    """Holds this client's CURVE key pair in Z85, which an engine on another machine requires."""
 
     public: str
     secret: str
 
 
 class Transport:
-    """Sends and receives packets; never waits but in poll()."""
+    """Sends and receives packets. Only poll() waits."""
 
     def __init__(self, connection: Connection, keys: Optional[ClientKeys] = None) -> None:
-        """Raises WireError where the engine wants keys and there are none."""
+        """Raises WireError if the engine requires keys and none are given."""
         if connection.server_key is not None and keys is None:
             raise WireError(
                 Code.UNAUTHORISED,
@@ -53,7 +56,7 @@ class Transport:
         self._welcome: set[Channel] = set()
         self._cuts = 0
         self.refusal: Optional[WireError] = None
-        """Why the engine turned this client away before a word was said: keys."""
+        """Why the handshake failed (keys); None if it did not."""
         self._open()
 
     def _open(self) -> None:
@@ -73,7 +76,7 @@ class Transport:
             self._sockets[channel] = socket
 
     def send(self, channel: Channel, packet: Packet) -> bool:
-        """Send a packet; return False where the socket is full, so that it must be tried again."""
+        """Send a packet; return False if the socket's queue is full, so that it must be sent again later."""
         try:
             self._sockets[channel].send_multipart([b"", *encode(packet)], zmq.NOBLOCK, copy=False)
         except zmq.Again:
@@ -81,7 +84,10 @@ class Transport:
         return True
 
     def poll(self, timeout_ms: int) -> list[tuple[Channel, Packet]]:
-        """Return what has come, after at most so long. Raises WireError for what is no message of the protocol."""
+        """Return the received packets, after waiting at most so long.
+
+        Raises WireError for data that is not a message of the protocol.
+        """
         poller = zmq.Poller()
         for socket in (*self._sockets.values(), *self._monitors.values()):
             poller.register(socket, zmq.POLLIN)
@@ -98,7 +104,7 @@ class Transport:
         return came
 
     def _watch(self) -> None:
-        """Have the socket's monitor watched, which alone knows when CURVE refuses: it does so in silence."""
+        """Watch the socket's monitor. It alone reports that a CURVE handshake failed."""
         for monitor in self._monitors.values():
             while monitor.poll(0):
                 told = recv_monitor_message(monitor)
@@ -119,13 +125,13 @@ class Transport:
                 self.refusal = _refused("the engine's key is not the one of the connection file", _GET_FILE)
 
     def reset(self, connection: Connection) -> None:
-        """Open new sockets, perhaps to a new run of the engine."""
+        """Open new sockets to this connection, which may be a new run of the engine."""
         self._close_sockets()
         self.connection, self._cuts, self.refusal = connection, 0, None
         self._open()
 
     def close(self) -> None:
-        """Close the sockets. What was not sent yet is not waited for."""
+        """Close the sockets without waiting for messages that were not sent yet."""
         self._close_sockets()
         self._context.destroy(linger=0)
 

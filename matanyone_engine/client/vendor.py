@@ -4,8 +4,8 @@
 copy_client(Path("staging/my_addon/engine"))      then, in the add-on:  from .engine.client.pump import EnginePump
 
 Rules of this file:
-1. What is copied is not altered: the two folders import each other relatively, under whatever name they stand.
-2. Nothing is removed but an earlier copy, known by the first line of its __init__.py.
+1. The files are copied unchanged: the two folders import each other relatively, so that any name works for the package.
+2. Only an earlier copy is removed. It is recognised by the first line of its __init__.py.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from pathlib import Path
 from ..version import __version__
 
 FOLDERS = ("wire", "client")
-"""Of the package; their licence is Apache-2.0."""
+"""Folders of the package that are copied; their licence is Apache-2.0."""
 _HEAD = "# SPDX-License-Identifier: Apache-2.0\n"
 _MARK = '"""MatAnyone Engine client, copied by matanyone_engine.client.vendor: edit it there, not here."""\n'
 
 
 def copy_client(folder: Path) -> list[Path]:
-    """Make `folder` a package of wire/ and client/, in place of an earlier copy; return its files, sorted.
+    """Make `folder` a package of wire/ and client/, replacing an earlier copy; return its files, sorted.
 
-    The package has `__version__`, the engine's. Raises FileExistsError where `folder` holds anything else.
+    The package's `__version__` is the engine's. Raises FileExistsError if `folder` holds anything else.
     """
     _clear(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -42,12 +42,12 @@ def copy_client(folder: Path) -> list[Path]:
 
 
 def _licence(package: Path) -> Path:
-    """Find the licence: beside the package in a checkout, among the distribution's own files where it was installed."""
+    """Find the licence file: beside the package in a checkout, or among the installed distribution's files."""
     beside = package.parent / "LICENSE"
     if beside.is_file():
         return beside
     files = importlib.metadata.files("matanyone-engine") or ()
-    # The wheel has a second licence, of the Blender extension, in a folder of its own.
+    # The wheel has a second licence in another folder: that of the Blender extension.
     return Path(next(file.locate() for file in files if file.parts[-2:] == ("licenses", "LICENSE")))
 
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The engine is a server that keeps networks and sessions on the device."""
+"""The engine: a server that keeps networks and sessions on the device."""

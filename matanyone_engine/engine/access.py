@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decides which files a job may name, and translates what clients call them.
+"""Decides which files a job may use, and translates clients' paths to paths of this machine.
 
 Rules of this file:
-1. Nothing outside the roots is read or written, whatever links say: paths are resolved before they are compared.
-2. A path that tries ('..') is refused before the disk is asked.
+1. Nothing outside the roots is read or written: links in paths are resolved before a path is compared with the roots.
+2. A path with '..' is refused before the disk is accessed.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from matanyone_engine.errors import SettingError
 
 @dataclass(frozen=True)
 class Access:
-    """Holds the folders that jobs may use, and how clients call them."""
+    """Holds the folders that jobs may use, and the path mappings of clients."""
 
     roots: tuple[Path, ...] = ()
     mapping: tuple[tuple[str, str], ...] = ()
-    """(beginning of a path as clients write it, what it is here): ('P:/shots', '/mnt/shots')."""
+    """(beginning of a client's path, the same folder on this machine), such as ('P:/shots', '/mnt/shots')."""
 
     def here(self, text: str) -> str:
-        """Return a client's path as this machine knows it; file names and patterns stay. Raises SettingError."""
+        """Translate a client's path to a path of this machine; file names and patterns stay. Raises SettingError."""
         path = self._mapped(text)
         if ".." in PurePosixPath(path).parts or ".." in PureWindowsPath(path).parts:
             raise self._refused(text, "a path with '..'")
@@ -32,12 +32,13 @@ class Access:
         return path
 
     def check(self, paths: Iterable[Path]) -> None:
-        """Raise SettingError unless all lie under a root, links resolved."""
+        """Raise SettingError unless all paths lie under a root after links are resolved."""
         roots = [root.resolve() for root in self.roots]
         for path in paths:
             try:
                 resolved = path.resolve()
-            except (OSError, RuntimeError, ValueError) as error:  # links in a loop, a name too long or with a NUL
+            # links that form a loop, a name that is too long, or one with a NUL
+            except (OSError, RuntimeError, ValueError) as error:
                 raise self._refused(str(path), f"a path that cannot be followed ({error})") from error
             if not path.is_absolute() or not any(resolved.is_relative_to(root) for root in roots):
                 raise self._refused(str(path), str(resolved))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Estimates how much device memory a session will take, and says how much the engine may promise."""
+"""Estimates how much device memory a session needs, and how much the engine can give to all sessions."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ _log = logging.getLogger("matanyone_engine")
 
 _FLOAT = 4
 _LAYERS_AT_ONCE = 7
-"""Maps of one frame that are alive together, in units of the widest at strides 1 to 4: measured 4.5 to 6.8 on CPU
-with mini and the published dims, from 480x270 to 1080p."""
+"""Feature maps of one frame that are in memory at the same time, in units of the widest map at strides 1 to 4. 4.5 to
+6.8 were measured on a CPU with mini and the published dims, from 480x270 to 1080p."""
 _PLATES = 40
-"""Bytes a plate pixel: the plate and its alpha in a few copies on their way in and out, in float32."""
+"""Bytes for each plate pixel: a few float32 copies of the plate and its alpha while they are read and written."""
 
 
 def shot_bytes(dims: Dims, plate: Resolution, options: SessionOptions, region: Region, shot: Shot) -> int:
-    """Estimate the peak of a shot's sessions in bytes: one per subject, with the most other keys a pass remembers."""
+    """Estimate the peak memory, in bytes, of a shot's sessions: one per subject, with the most other keys that a pass
+    remembers."""
     most = {subject.name: 0 for subject in shot.subjects}
     for each in shot.passes:
         most[each.seed.subject] = max(most[each.seed.subject], len(shot.pins(each)))
@@ -39,10 +40,9 @@ def shot_bytes(dims: Dims, plate: Resolution, options: SessionOptions, region: R
 def session_bytes(
     dims: Dims, plate: Resolution, options: SessionOptions, region: Region, *, other_keys: int = 0
 ) -> int:
-    """Estimate the peak of one session in bytes, without the weights.
-
-    other_keys: frames that it remembers besides those of its own working memory. A region that follows may grow to the
-    whole frame, and is counted so.
+    """Estimate the peak memory, in bytes, of one session without the weights. other_keys: frames that it remembers
+    besides those of its own working memory. A region that follows the subject is counted as the whole frame, since it
+    may grow to that.
     """
     geometry = Geometry.of(plate.size, options.working_size, dims.core_size)
     cells = region.largest(geometry).cells
@@ -59,7 +59,7 @@ def session_bytes(
 def ahead_bytes(
     dims: Dims, plate: Resolution, options: SessionOptions, region: Region, waiting: int, device: torch.device
 ) -> int:
-    """Estimate the bytes of plates that are encoded and wait for their turn; waiting: how many there are."""
+    """Estimate the memory, in bytes, of encoded plates that wait for their turn. waiting: their number."""
     geometry = Geometry.of(plate.size, options.working_size, dims.core_size)
     if not (region.off and encodes_ahead(device, geometry)):
         return 0
@@ -70,7 +70,7 @@ def ahead_bytes(
 
 
 def promised_bytes(device: torch.device, wanted: int | None) -> int:
-    """Return what sessions may take together: what is wanted, and at most four fifths of what is left."""
+    """Return the bytes that all sessions may take together: `wanted`, but at most four fifths of the free memory."""
     most = free_bytes(device) * 4 // 5
     if wanted is not None and wanted > most:
         _log.warning("%.1f GB were asked for; only %.1f GB can be promised of what is left.", wanted / 1e9, most / 1e9)
@@ -78,12 +78,13 @@ def promised_bytes(device: torch.device, wanted: int | None) -> int:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Return what the device has left now; of main memory, what machine, container and ulimit leave this process."""
+    """Return the device's free memory in bytes; for main memory, what the machine, its container and ulimit leave this
+    process."""
     if device.type in ("cuda", "xpu"):
         return int(getattr(torch, device.type).mem_get_info(device)[0])
     return max(0, min([int(psutil.virtual_memory().available), *left_by_limits()]))
 
 
 def resident_bytes() -> int:
-    """Return the bytes of main memory that this process takes."""
+    """Return the main memory that this process uses, in bytes."""
     return int(psutil.Process().memory_info().rss)

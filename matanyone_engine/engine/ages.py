@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counts for how long each session on disk was left alone, in a way that a clock cannot spoil.
+"""Counts how long each session on disk has not been used, so that a wrong system clock does no harm.
 
-The system's clock may leap by days: a battery is empty, a time server is wrong, a virtual machine is resumed. Ages that
-were taken from it would then cost every session. So time is added up in small steps: what has passed between two looks
-counts for a day at most, and a clock that goes backwards counts for nothing.
+The system's clock may jump by days: the battery is empty, a time server is wrong, a virtual machine is resumed. If ages
+were computed from it, all sessions would be deleted as too old. So the time between two calls is added up: it counts
+for a day at most, and for nothing if the clock went backwards.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ MOST_STEP_S = 86400.0
 
 
 class Ages:
-    """Remembers the ages of sessions in a file. A damaged file costs the ages, never a session."""
+    """Keeps the ages of sessions in a file. If the file is damaged, the ages start at 0; no session is lost."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
-        """clock: the system's, in seconds."""
+        """clock: returns the system's time in seconds."""
         self._path, self._clock = path, clock
 
     def count(self, touched: Mapping[str, float]) -> dict[str, float]:
-        """Return the age of each session in seconds, and remember it.
+        """Update and return the age of each session in seconds.
 
-        touched: by name, when the session was last written to, as the clock said then: it tells only whether it was
-        written to again.
+        touched: for each session's name, the clock's time of the last write. It is only compared with the time of the
+        last call, to see whether the session was written to since.
         """
         before, now = self._read(), self._clock()
         step = min(max(0.0, now - before.get("looked", (now, 0.0))[0]), MOST_STEP_S)

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Watches the TCP connections of the engine's sockets, and shuts those that send more than a message may have.
+"""Watches the TCP connections of the engine's sockets, and closes those that send more bytes than a message may have.
 
-ZeroMQ holds every part of a message against MAXMSGSIZE, but never all parts together, and it keeps the parts until the
-last one has come. So whoever sends parts without end fills this process's memory, even a stranger without the token.
-Here bytes are counted by the system (TCP_INFO, Linux), and what has arrived is compared with what has been read.
+ZeroMQ compares each part of a message with MAXMSGSIZE, but never all parts together, and it keeps the parts until the
+last one has come. So a client that sends parts without end fills this process's memory, even without the token. Here
+the system's count of received bytes (TCP_INFO, Linux) is compared with the bytes of the messages that were read.
 
 Rules of this file:
 1. It runs on the I/O thread and never waits.
-2. A connection is known by the number of its file (ZMQ_SRCFD). Numbers are used again: nothing is done to a file that
-   is no TCP connection to one of our own ports.
+2. A connection is identified by its file descriptor (ZMQ_SRCFD). Descriptors are reused, so nothing is done to one that
+   is not a TCP connection to one of the engine's ports.
 """
 
 from __future__ import annotations
@@ -31,32 +31,33 @@ from matanyone_engine.wire.conversation import Channel
 _log = logging.getLogger("matanyone_engine")
 
 BUFFERS = 16 << 20
-"""Bytes that the system and ZeroMQ may hold besides a message: receive buffers, messages that were just read."""
+"""Bytes that the system and ZeroMQ may hold in addition to one message: receive buffers, and messages that were just
+read."""
 _DRIFT_PER_PART, _DRIFT_PER_S = 64, 100
-"""Bytes that are received and are no message: headers of parts, encryption, heartbeats."""
-MOST_STRANGERS = 256
-"""Connections on one socket from which no hello has come; more are shut, the oldest first."""
+"""Received bytes that belong to no message, for each part and each second: headers of parts, encryption, heartbeats."""
+MOST_UNAUTHENTICATED = 256
+"""Most connections on one socket that have not said hello with the token; if there are more, the oldest are closed."""
 _INFO_BYTES, _RECEIVED_AT = 256, 128
-"""Of Linux's struct tcp_info: its size at most, and where tcpi_bytes_received stands."""
+"""For Linux's struct tcp_info: its largest size, and the offset of tcpi_bytes_received."""
 
 ConnectionId = tuple[Channel, int]
-"""The socket, and the number of the connection's file; -1 where ZeroMQ does not say."""
+"""The socket, and the connection's file descriptor; -1 if ZeroMQ does not tell it."""
 
 
 @dataclass
 class TcpConnection:
-    """Holds what is known of one connection."""
+    """Holds the state of one connection."""
 
     port: int
-    """Our own, in which it ends."""
+    """The engine's own port."""
     since: float = field(default_factory=time.monotonic)
     known: bool = False
-    """A hello with the engine's token has come through it."""
+    """Whether a hello with the engine's token has come on it."""
     read: int = 0
-    """Bytes of messages that were read, with what travels beside them."""
+    """Bytes of the messages that were read, including the headers of their parts."""
 
     def unread(self, received: int, now: float) -> int:
-        """Returns the bytes that have arrived and are no message yet."""
+        """Returns the number of bytes that have arrived and are not part of a message that was read."""
         return received - self.read - int((now - self.since) * _DRIFT_PER_S)
 
 
@@ -64,40 +65,41 @@ class Connections:
     """Watches all connections of the engine's sockets."""
 
     def __init__(self, most_bytes: dict[Channel, int], known_bytes: int, gone: Callable[[ConnectionId], None]) -> None:
-        """most_bytes: of one message, by socket. known_bytes: what a known client may have sent ahead besides.
+        """most_bytes: largest message for each socket. known_bytes: bytes that an authenticated client may send ahead
+        in addition.
 
-        gone: hears of each connection that has ended.
+        gone: called for each connection that has ended.
         """
         self._most, self._known_bytes, self._gone = most_bytes, known_bytes, gone
         self._together = 2 * max(most_bytes.values()) + known_bytes + BUFFERS
-        """Unread bytes of all connections."""
+        """Most unread bytes of all connections together."""
         self._monitors: dict[Channel, zmq.Socket[bytes]] = {}
         self._open: dict[ConnectionId, TcpConnection] = {}
         self._known_early: set[ConnectionId] = set()
-        """Whose hello was read since the last look, before their connection was heard of."""
+        """Connections whose hello was read before their monitor event, since the last call of look()."""
 
     def watch(self, channel: Channel, of: zmq.Socket[bytes]) -> None:
-        """Hear of a socket's connections from now on; to be called before the socket is bound."""
+        """Watch a socket's connections from now on. It must be called before the socket is bound."""
         self._monitors[channel] = of.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
 
     def look(self) -> None:
-        """Learn who has come and gone, and shut connections that send too much."""
+        """Update the list of connections, and close those that have sent too much."""
         for channel, monitor in self._monitors.items():
             with suppress(zmq.Again):
                 while True:
                     self._hear(channel, parse_monitor_message(monitor.recv_multipart(zmq.NOBLOCK)))
-        self._known_early.clear()  # numbers are used again
-        self._shut_strangers()
-        self._shut_greedy()
+        self._known_early.clear()  # descriptors are reused
+        self._shut_unauthenticated()
+        self._shut_over_limit()
 
     def read(self, connection: ConnectionId, parts: list[Any]) -> None:
-        """Note that a message has come out of a connection."""
+        """Count a message that was read from a connection."""
         found = self._open.get(connection)
         if found is not None:
             found.read += sum(len(part.buffer) + _DRIFT_PER_PART for part in parts)
 
     def introduce(self, connection: ConnectionId) -> None:
-        """Note that the connection's client has said the engine's token."""
+        """Mark a connection as authenticated: its client has sent the engine's token."""
         found = self._open.get(connection)
         if found is not None:
             found.known = True
@@ -105,7 +107,7 @@ class Connections:
             self._known_early.add(connection)
 
     def shut(self, connection: ConnectionId) -> None:
-        """End a connection; the client may come again."""
+        """Close a connection; the client may connect again."""
         found = self._open.pop(connection, None)
         if found is not None:
             with _tcp(connection[1], found.port) as file, suppress(OSError):
@@ -113,7 +115,7 @@ class Connections:
                     file.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Stop hearing of connections."""
+        """Stop watching connections."""
         for monitor in self._monitors.values():
             monitor.close()
 
@@ -128,34 +130,35 @@ class Connections:
             self._open.pop((channel, number), None)
             self._gone((channel, number))
 
-    def _shut_strangers(self) -> None:
+    def _shut_unauthenticated(self) -> None:
         for channel in self._monitors:
-            strangers = [each for each, found in self._open.items() if each[0] is channel and not found.known]
-            for each in strangers[:-MOST_STRANGERS]:  # in the order in which they came
+            unauthenticated = [each for each, found in self._open.items() if each[0] is channel and not found.known]
+            for each in unauthenticated[:-MOST_UNAUTHENTICATED]:  # in order of arrival
                 self.shut(each)
 
-    def _shut_greedy(self) -> None:
-        """Shut who has sent more than a message; if all together hold too much, the one that holds most."""
+    def _shut_over_limit(self) -> None:
+        """Close each connection that holds more than one message may have, and the largest ones while all together hold
+        too much."""
         now = time.monotonic()
         held = {each: found.unread(_received(each[1], found.port), now) for each, found in self._open.items()}
         for each, unread in list(held.items()):
             if unread > self._limit(each):
-                self._shut_loudly(each, held.pop(each))
+                self._log_and_shut(each, held.pop(each))
         while sum(max(0, unread) for unread in held.values()) > self._together:
             each = max(held, key=lambda one: (not self._open[one].known, held[one]))
-            self._shut_loudly(each, held.pop(each))
+            self._log_and_shut(each, held.pop(each))
 
     def _limit(self, each: ConnectionId) -> int:
         ahead = self._known_bytes if self._open[each].known and each[0] is Channel.DATA else 0
         return self._most[each[0]] + BUFFERS + ahead
 
-    def _shut_loudly(self, each: ConnectionId, unread: int) -> None:
-        _log.warning("A client sent %d bytes on %s that are no message; it was cut off.", unread, each[0].value)
+    def _log_and_shut(self, each: ConnectionId, unread: int) -> None:
+        _log.warning("A client sent %d bytes on %s that do not form a message; it was cut off.", unread, each[0].value)
         self.shut(each)
 
 
 def _received(number: int, port: int) -> int:
-    """Return the bytes that have arrived through a connection; 0 where the system does not say."""
+    """Return the bytes that have arrived on a connection; 0 if the system does not tell."""
     if sys.platform != "linux":
         return 0
     with _tcp(number, port) as file:
@@ -167,7 +170,7 @@ def _received(number: int, port: int) -> int:
 
 @contextmanager
 def _tcp(number: int, port: int) -> Iterator[socket.socket | None]:
-    """Yield the connection of this number, if it is still one to our port."""
+    """Yield the socket of this file descriptor if it is still a TCP connection to this port."""
     try:
         file = socket.fromfd(number, socket.AF_INET, socket.SOCK_STREAM)
     except (OSError, ValueError):

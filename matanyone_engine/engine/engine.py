@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Carries out what the scheduler decides, on the threads it owns, and reports what came of it. It has no sockets.
+"""Carries out the scheduler's instructions on the threads that it owns, and reports the results. It has no sockets.
 
     I/O thread      handle(): scheduler.py decides, instructions go out to the threads below
     device thread   worker.py
-    pool            decoding, storing, planning, and everything else that reads or writes the disk
-    prompt thread   first masks, one after the other, so that the pool is never full of them
+    pool decodes, stores and plans, and does everything else that reads or writes the disk
+    prompt thread makes first masks one after the other, so that they never occupy the whole pool
 
 Rules of this file:
 1. handle() and everything marked 'at once' run on the I/O thread. They never wait, touch no disk and free no device.
-2. Whatever runs elsewhere ends in exactly one event, also when it fails: see _report. It never ends its thread.
-3. Only the I/O thread touches the scheduler. What another thread must know of a session is handed to it.
+2. Work on another thread ends in exactly one event, also if it fails (_report). An error never ends the thread.
+3. Only the I/O thread uses the scheduler. What another thread needs to know about a session is passed to it.
 """
 
 from __future__ import annotations
@@ -36,25 +36,25 @@ import numpy as np
 from matanyone_engine.engine import events as on
 from matanyone_engine.engine.access import Access
 from matanyone_engine.engine.admission import ahead_bytes, promised_bytes, resident_bytes, session_bytes, shot_bytes
-from matanyone_engine.engine.customers import EngineLimits
-from matanyone_engine.engine.faults import as_fault, as_told, as_wire_error
+from matanyone_engine.engine.faults import as_fault, as_wire_error, logged_wire_error
 from matanyone_engine.engine.pixels import Decoder, PlateFormat, encode_alpha, exposure_of_session
 from matanyone_engine.engine.recent_results import RecentResults, StoredAnswer
 from matanyone_engine.engine.sandbox import Sandbox
 from matanyone_engine.engine.scheduler import Scheduler
 from matanyone_engine.engine.store import JournalLine, SessionFolder, SessionStore, public_name
-from matanyone_engine.engine.watchdog import DEVICE_PATIENCE, WatchedThread, processor_s
+from matanyone_engine.engine.watchdog import DEVICE_CHECKS, WatchedThread, processor_s
 from matanyone_engine.engine.worker import Worker
+from matanyone_engine.engine.workloads import EngineLimits
 from matanyone_engine.errors import Doubtful, SettingError
 from matanyone_engine.jobs.cache import default_folder
 from matanyone_engine.jobs.first_mask import GRABCUT, SAM2, Weights, make_mask, plan_mask
 from matanyone_engine.jobs.first_mask_message import mask_job
-from matanyone_engine.jobs.inputs import look_through
+from matanyone_engine.jobs.inputs import check_inputs
 from matanyone_engine.jobs.job import MatteJob, MattePlan, open_source, outline_matte, plan_matte
 from matanyone_engine.jobs.job_message import matte_job
 from matanyone_engine.jobs.mask_memory import MaskMemory
 from matanyone_engine.jobs.run import most_waiting, waiting_bytes
-from matanyone_engine.jobs.run_events import FrameDone, Looking, RunEvent, Unchanged
+from matanyone_engine.jobs.run_events import CheckingFiles, FrameDone, RunEvent, Unchanged
 from matanyone_engine.matting.options import check_options, check_region, keywords
 from matanyone_engine.matting.region import Region
 from matanyone_engine.matting.session import FrameReport
@@ -76,97 +76,101 @@ _log = logging.getLogger("matanyone_engine")
 
 _HEX = re.compile(r"[0-9a-f]{32}")
 _RECENT_BYTES = 256 << 20
-"""Answers kept in main memory too."""
+"""Bytes of answers that are kept in main memory as well as on disk."""
 
 
 _LOOKING_S = 6 * 3600.0
-"""For all files of a job."""
+"""Seconds that the sandbox may take to read all files of a job."""
 _PROMPT_S = 120.0
-"""For the one frame of a first mask."""
+"""Seconds that the sandbox may take to read the frame of a first mask."""
 _MEASURED_EVERY_S = 600.0
-"""How often it is seen whether too much is on disk."""
+"""Seconds between two checks of the disk space that sessions take."""
 _TIDY_AFTER_S = 10.0
-"""Seconds without work after which freed memory goes back to the system: a pause between two shots is shorter."""
+"""Seconds without work after which freed memory is given back to the system. The pause between two shots is shorter."""
 _FORGET_AFTER_S = 120.0
 """Seconds after which an artist is taken to have ended clicking a mask."""
 _TIDY_EVERY_S = 60.0
-"""While there is no work: messages that are refused take memory, too."""
-_GIVES_WAY = 5
+"""Seconds between two times that an idle engine gives memory back: messages that are refused take memory, too."""
+_NICENESS = 5
 """Niceness of the pool's threads."""
 
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """Says how an engine runs."""
+    """Holds the settings of an engine."""
 
     state: Path
-    """Folder for sessions, of this engine alone."""
+    """The folder for sessions; only this engine uses it."""
     models: tuple[str, ...] = ("mini",)
-    """Names or paths of weights; clients ask for them by name or file name, the first is the default."""
+    """Names or paths of weights. Clients choose them by name or by file name; the first is the default."""
     device: str = "auto"
     precision: str = "auto"
-    """Of every network: 'auto', 'exact' or 'fast' (registry.load_network)."""
+    """Precision of every network: 'auto', 'exact' or 'fast' (registry.load_network)."""
     access: Access = field(default_factory=Access)
     memory_bytes: int | None = None
-    """For sessions together, and never more than four fifths of what is free at the start; None is that much."""
+    """Most memory, in bytes, of all sessions together; at most four fifths of what is free at the start, which None
+    stands for."""
     window_frames: int = 3
     window_bytes: int = 256 << 20
     most_message_bytes: int = 512 << 20
     lease_s: float = 30.0
     snapshot_every: int = 25
     idle_unload_s: float | None = 900.0
-    """Weights leave the device after so long without a session; None never."""
+    """Seconds without a session after which weights are unloaded; None means never."""
     sam2: Path | None = None
-    """Folder of SAM 2's weights, for first masks; loaded for each and given back. None has GrabCut only."""
+    """Folder of SAM 2's weights for first masks.
+
+    They are loaded for each mask and freed afterwards. None offers GrabCut only.
+    """
     idle_exit_s: float | None = None
-    """The process ends after so long without anything to do and without a word of a client; None never."""
+    """Seconds without work and without a client's message after which the process ends; None means never."""
     most_age_s: float = 7 * 86400.0
     most_state_bytes: int = 50 << 30
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Holds what a metrics page shows."""
+    """Holds the figures of the metrics page."""
 
     report: say.StatusReport
     sessions: tuple[say.SessionInfo, ...]
     device_s: float
-    """Seconds the device has worked."""
+    """Seconds that the device has worked."""
     progress_age_s: float
     faults: Mapping[str, int]
-    """By code: requests that were answered with a fault."""
+    """Number of requests that were answered with a fault, by code."""
 
 
 @dataclass(frozen=True)
 class ReadyAnswer:
-    """Holds an answer that another thread has made ready; the I/O thread sends it."""
+    """Holds an answer that another thread has prepared for the I/O thread to send."""
 
-    who: on.Asker
+    who: on.Requester
     packet: Packet
 
 
 EngineReport = on.EngineEvent | ReadyAnswer
-"""What comes back from another thread."""
+"""The report of another thread."""
 Failed = Callable[[WireError, float], EngineReport | None]
-"""What to report when work has failed: of the error, and of the seconds that the work has taken."""
-Send = Callable[[on.Asker, Packet], None]
-"""Answer on the socket of the request."""
-TellPeer = Callable[[str, Packet], None]
-"""Say something unasked on the control socket."""
+"""Makes the report of work that failed, from the error and the seconds that the work took."""
+Send = Callable[[on.Requester, Packet], None]
+"""Sends an answer on the socket of its request."""
+NotifyPeer = Callable[[str, Packet], None]
+"""Sends a client a message that answers no request, on the control socket."""
 
 
 @dataclass
-class _Tally:
-    """Counts how far a job is."""
+class _JobCounter:
+    """Counts the alphas of a job."""
 
     written: int = 0
-    """Alphas of this run."""
+    """Alphas that this run has written."""
     unchanged: int = 0
     complete: bool = False
 
-    def hear(self, event: RunEvent | None) -> None:
-        """Take note of a step of the job; None is its end."""
-        if event is None or isinstance(event, Looking):
+    def count(self, event: RunEvent | None) -> None:
+        """Count a step of the job; None is its end."""
+        if event is None or isinstance(event, CheckingFiles):
             return
         self.complete = event.done == event.of
         self.written += isinstance(event, FrameDone)
@@ -175,15 +179,15 @@ class _Tally:
 
 
 class Engine:
-    """Puts scheduler, device and store together."""
+    """Connects the scheduler with the device and the store."""
 
     def __init__(
-        self, settings: EngineSettings, post: Callable[[EngineReport], None], send: Send, tell: TellPeer
+        self, settings: EngineSettings, post: Callable[[EngineReport], None], send: Send, notify: NotifyPeer
     ) -> None:
-        """post: hands a report to the I/O thread, from any thread, for handle(). Raises EngineError, OSError."""
+        """post: passes a report from any thread to the I/O thread, for handle(). Raises EngineError, OSError."""
         self.settings = settings
         self.epoch = secrets.token_hex(8)
-        self._post, self._send, self._tell = post, send, tell
+        self._post, self._send, self._notify = post, send, notify
         self._models = {Path(model).stem if "/" in model else model: model for model in settings.models}
         self._dims = {name: _dims(model) for name, model in self._models.items()}
         self.device = choose_device(settings.device)
@@ -196,8 +200,9 @@ class Engine:
         self._sandbox = Sandbox(_LOOKING_S)
         self._mask_sandbox = Sandbox(_PROMPT_S)
         self._mask_memory = MaskMemory()
-        self._prompts = ThreadPoolExecutor(1, thread_name_prefix="prompt")  # an artist waits: no giving way
-        self._pool = ThreadPoolExecutor(3, thread_name_prefix="pool", initializer=_give_way)
+        # at normal priority, since an artist waits for it
+        self._prompts = ThreadPoolExecutor(1, thread_name_prefix="prompt")
+        self._pool = ThreadPoolExecutor(3, thread_name_prefix="pool", initializer=_lower_priority)
         self._device_queue: queue.SimpleQueue[tuple[Callable[[], EngineReport | None], Failed] | None] = (
             queue.SimpleQueue()
         )
@@ -205,11 +210,11 @@ class Engine:
         self._device_works = False
         self._recent = RecentResults(_RECENT_BYTES)
         self._dropping: dict[str, SessionFolder] = {}
-        """Sessions that are over and whose folders are being removed."""
+        """Ended sessions whose folders are being removed."""
         self._journals: dict[str, dict[int, JournalLine]] = {}
         self._plans: dict[str, tuple[MattePlan, say.Job]] = {}
-        self._tallies: dict[str, _Tally] = {}
-        """Of jobs that run."""
+        self._job_counters: dict[str, _JobCounter] = {}
+        """The counters of running jobs."""
         self._started = self._busy_at = self._heard_at = self._measured_at = self._tidied_at = time.monotonic()
         self._stepped_at: deque[float] = deque(maxlen=100_000)
         self._frames = 0
@@ -230,7 +235,7 @@ class Engine:
         )
 
     def _adopt(self) -> None:
-        """Know of what an earlier engine left: parked sessions, to be reopened."""
+        """Register the sessions that an earlier engine left on disk, so that clients can reopen them."""
         for folder in self._store.sessions():
             session, opening, need = folder.about()
             if opening.model in self._models:
@@ -238,7 +243,7 @@ class Engine:
                 self.scheduler.sessions.adopt(session, opening, next_seq, need, time.monotonic())
 
     def close(self) -> None:
-        """End the threads, once Closing was handled and the scheduler is idle (or waited for long enough)."""
+        """End the threads. Call it after Closing was handled and the scheduler is idle, or after a time limit."""
         self._device_queue.put(None)
         self.device_thread.join(timeout=10)
         for pool in (self._pool, self._prompts):
@@ -254,8 +259,8 @@ class Engine:
 
     # ------------------------------------------------------------------------------------------------ requests
 
-    def ask(self, who: on.Asker, packet: Packet, client: str) -> None:
-        """Take a checked request about sessions or jobs; the answer comes now or later. Raises WireError."""
+    def ask(self, who: on.Requester, packet: Packet, client: str) -> None:
+        """Accept a checked request about a session or a job; its answer is sent now or later. Raises WireError."""
         message = packet.message
         now = time.monotonic()
         need = 0
@@ -280,7 +285,7 @@ class Engine:
         )
 
     def _check_opening(self, message: say.Open | say.Job) -> Region:
-        """Raise WireError for what no session can be; return the region that it computes."""
+        """Raise WireError for options that no session or job can have; return the region that is computed."""
         options = message.options
         problem = None
         if not _HEX.fullmatch(message.nonce):
@@ -305,7 +310,7 @@ class Engine:
         return region
 
     def pong(self) -> say.Pong:
-        """Return what the device does now."""
+        """Return what the device is doing now."""
         worker = self.worker
         name = public_name(worker.activity_of) if worker.activity_of else ""
         return say.Pong(self.epoch, worker.activity, round(time.monotonic() - worker.progress_at, 3), name)
@@ -325,16 +330,16 @@ class Engine:
             uptime_s=round(now - self._started, 3),
             frames=self._frames,
             frames_per_s=round(lately / max(min(60.0, now - self._started), 1e-3), 3),
-            sessions=len(self.scheduler.customers),
+            sessions=len(self.scheduler.workloads),
             queued=self.scheduler.sessions.queued,
-            memory_bytes=self.scheduler.customers.memory_bytes,
+            memory_bytes=self.scheduler.workloads.memory_bytes,
             memory_limit_bytes=self._memory,
             resident_bytes=resident_bytes(),
             models_loaded=self.worker.loaded,
         )
 
     def sessions(self) -> say.Sessions:
-        """Return all sessions without their secrets; at most as many as a header holds."""
+        """Return all sessions without their secrets, at most as many as a message header can hold."""
         now = time.monotonic()
         return say.Sessions(
             tuple(
@@ -350,12 +355,12 @@ class Engine:
                     memory_bytes=each.need if each.on_device else 0,
                     idle_s=round(now - each.heard, 3),
                 )
-                for each in list(self.scheduler.customers)[:100]
+                for each in list(self.scheduler.workloads)[:100]
             )
         )
 
     def welcome(self) -> say.Welcome:
-        """Return what this engine is and takes."""
+        """Return the engine's Welcome: its version, models and limits."""
         return say.Welcome(
             epoch=self.epoch,
             engine=__version__,
@@ -368,13 +373,13 @@ class Engine:
         )
 
     def writes_in(self) -> list[Path]:
-        """Return the folders in which this process may write: those of jobs, and its own."""
+        """Return the folders in which this process may write: the roots of jobs, and the engine's own folders."""
         own = [self.settings.state, default_folder(), *weights_folders()]
         given = [Path(model).parent for model in self._models.values() if "/" in model]
         return [*self.settings.access.roots, *own, *given]
 
     def tick(self) -> bool:
-        """Let time pass; return False once the engine has been idle for so long that it should end."""
+        """Handle the passing of time; return False if the engine has been idle for so long that it should end."""
         now = time.monotonic()
         self.handle(on.Tick(now))
         if not self.scheduler.idle:
@@ -395,34 +400,34 @@ class Engine:
         return leave is None or min(idle, now - self._heard_at) <= leave
 
     def _rest(self) -> None:
-        """End the child processes that have nothing to do; they start again with the next file."""
+        """End idle child processes; they are started again for the next file."""
         for sandbox in (self._sandbox, self._mask_sandbox, self._decoder):
             sandbox.rest()
         self._mask_memory.forget()
 
     def _measure(self) -> on.EngineEvent | None:
-        """Look at what is on disk; files may come and go meanwhile, then the next look counts."""
+        """Measure the sessions on disk. If files disappear meanwhile, the next measurement counts."""
         over = self._store.excess(self.settings.most_state_bytes)
-        return on.Crowded(tuple(over)) if over else None
+        return on.DiskOverLimit(tuple(over)) if over else None
 
     # -------------------------------------------------------------------------------------------- instructions
 
     def handle(self, event: EngineReport) -> None:
-        """Let the scheduler decide about an event, and do as it says."""
+        """Pass an event to the scheduler and carry out its instructions."""
         if isinstance(event, ReadyAnswer):
             self._send(event.who, event.packet)
             return
-        if isinstance(event, on.Heard):
+        if isinstance(event, on.ClientHeard):
             self._heard_at = event.now
         for instruction in self.scheduler.handle(event):
             self.CARRIED_OUT[type(instruction)](self, instruction)
 
     def figures(self) -> Figures:
-        """Return what a metrics page shows."""
+        """Return the figures of the metrics page."""
         age = time.monotonic() - self.worker.progress_at
         return Figures(self.report(), self.sessions().sessions, self._device_s, age, dict(self._faults))
 
-    def refuse(self, who: on.Asker, error: WireError) -> None:
+    def refuse(self, who: on.Requester, error: WireError) -> None:
         """Answer a request with a fault."""
         self._do_reply(on.Reply(who, as_fault(error)))
 
@@ -431,8 +436,8 @@ class Engine:
             self._faults[order.message.code] += 1
         self._send(order.who, Packet(order.who.id, order.message))
 
-    def _do_tell(self, order: on.Tell) -> None:
-        self._tell(order.peer, Packet(0, order.message))
+    def _do_notify(self, order: on.Notify) -> None:
+        self._notify(order.peer, Packet(0, order.message))
 
     def _do_send_result(self, order: on.SendResult) -> None:
         found = self._recent.get(order.session, order.seq)
@@ -452,14 +457,14 @@ class Engine:
         self.worker.decoded.pop(order.ticket, None)
         self.worker.done.pop(order.ticket, None)
 
-    def _do_halt(self, order: on.Halt) -> None:
+    def _do_stop_work(self, order: on.StopWork) -> None:
         self.worker.halted.add(order.session)
 
-    def _do_want(self, order: on.Want) -> None:
+    def _do_put_first(self, order: on.PutFirst) -> None:
         others = (frame for frame in self.worker.wanted.get(order.session, ()) if frame != order.frame)
         self.worker.wanted[order.session] = (order.frame, *others)
 
-    def _do_allow(self, order: on.Allow) -> None:
+    def _do_allow_work(self, order: on.AllowWork) -> None:
         self.worker.halted.discard(order.session)
 
     def _do_drop(self, order: on.Drop) -> None:
@@ -475,19 +480,19 @@ class Engine:
         self._dropping.pop(session, None)
 
     def _forget_on_device(self, session: str) -> None:
-        """Let go of a session at once; its room goes back to the system when the device has time."""
+        """Forget a session at once; its memory is given back to the system when the device has time."""
         self.worker.forget(session)
         self._on_device(self.worker.give_room_back, _log_only)
 
     # ------------------------------------------------------------------------------------------ other threads
 
     def _report(self, work: Callable[[], EngineReport | None], failed: Failed) -> None:
-        """Do it, and report what came of it. It may fail in any way: that is reported too, and nothing is raised."""
+        """Do the work and report its result. If it raises any error, report the failure; nothing is raised."""
         begun = time.monotonic()
         try:
             report = work()
         except Exception as error:
-            report = failed(as_told(error), time.monotonic() - begun)
+            report = failed(logged_wire_error(error), time.monotonic() - begun)
         if report is not None:
             self._post(report)
 
@@ -526,7 +531,7 @@ class Engine:
         return on.ResultStored(order.ticket, snapshotted=snapshotted)
 
     def _put(self, order: on.StoreResult, opening: say.Open) -> bool:
-        """Write result, journal and snapshot, in this order; return whether there was a snapshot."""
+        """Write the result, the journal line and the snapshot, in this order; return whether a snapshot was written."""
         done = self.worker.done[order.ticket]
         folder = self._store.folder(order.session)
         payload, data = encode_alpha(
@@ -570,12 +575,13 @@ class Engine:
         job = _matte_job(order.job, self.settings.access)
         _check_licence(self._models[order.job.model], order.job.licence)
         plate = open_source(job)
-        self.settings.access.check(plate.paths(plate.frames))  # before a pixel is read: links may lead anywhere
+        # checked before a pixel is read: links may lead outside of the roots
+        self.settings.access.check(plate.paths(plate.frames))
         outline = outline_matte(job, plate)
         self.settings.access.check(outline.mask_files)
         named = job.named()
         self._sandbox.run(
-            look_through,
+            check_inputs,
             named.plate,
             job.wanted,
             outline.shot.frames,
@@ -591,7 +597,7 @@ class Engine:
         return on.Planned(order.session, accepted, self._need_of(plan, order.job), plan.resolution, plan.frames)
 
     def _need_of(self, plan: MattePlan, job: say.Job) -> int:
-        """Estimate the bytes of device memory that a job will take."""
+        """Estimate the device memory, in bytes, that a job needs."""
         dims, options = self._dims[job.model], job.options
         need = shot_bytes(dims, plan.resolution, options, plan.region, plan.shot)
         if self.device.type == "cpu":
@@ -614,7 +620,7 @@ class Engine:
         sam2 = self.settings.sam2
         plan = plan_mask(mask_job(here), None if sam2 is None else Weights(sam2, str(self.device)))
         starts = [] if start is None else [Path(start)]
-        access.check([*plan.source.paths([plan.frame]), plan.out, *starts])  # links may lead anywhere
+        access.check([*plan.source.paths([plan.frame]), plan.out, *starts])  # links may lead outside of the roots
         made = make_mask(plan, self._mask_sandbox.run, self._mask_memory)
         colour = f"{made.colour.space} ({made.colour.reason})"
         masked = say.Masked(str(made.path), made.frame, colour, made.backend, round(made.covers, 6))
@@ -631,11 +637,11 @@ class Engine:
             self._device_s += time.monotonic() - begun
 
     def watched_device(self) -> WatchedThread:
-        """Return how the watchdog tells that the device thread is well."""
-        return WatchedThread(self._sign_of_device, DEVICE_PATIENCE, self.device_thread)
+        """Return what the watchdog checks about the device thread."""
+        return WatchedThread(self._sign_of_device, DEVICE_CHECKS, self.device_thread)
 
     def _sign_of_device(self) -> object:
-        """Return what changes while the device works; None while it has nothing to do, or nobody can tell."""
+        """Return a value that changes while the device works; None while it is idle, or if the system does not tell."""
         taken = processor_s(self.device_thread) if self._device_works else None
         return None if taken is None else (self._device_s, self.worker.passes, taken)
 
@@ -670,37 +676,37 @@ class Engine:
     def _job_step(self, order: on.JobStep) -> on.EngineEvent:
         begun = time.monotonic()
         plan, job = self._plans[order.session]
-        tally = self._tallies.setdefault(order.session, _Tally())
+        counter = self._job_counters.setdefault(order.session, _JobCounter())
         try:
             event = self.worker.job_step(order.session, plan, job.model, resume=job.resume)
-        except Doubtful as error:  # every frame is written
-            return self._job_over(order.session, "finished", time.monotonic() - begun, as_told(error))
-        tally.hear(event)
+        except Doubtful as error:  # every frame was written
+            return self._job_over(order.session, "finished", time.monotonic() - begun, logged_wire_error(error))
+        counter.count(event)
         if event is None:
             return self._job_over(
-                order.session, "finished" if tally.complete else "cancelled", time.monotonic() - begun
+                order.session, "finished" if counter.complete else "cancelled", time.monotonic() - begun
             )
         if isinstance(event, Unchanged):
             standing = tuple((frame, str(plan.paths(frame)[0])) for frame in event.frames)
             return on.JobStepped(order.session, time.monotonic() - begun, None, standing)
-        if not isinstance(event, Looking):
+        if not isinstance(event, CheckingFiles):
             self._count()
         return on.JobStepped(order.session, time.monotonic() - begun, _progress(order.session, event))
 
     def _job_over(self, session: str, outcome: str, seconds: float, told: WireError | None = None) -> on.EngineEvent:
-        tally = self._tallies.pop(session, _Tally())
+        counter = self._job_counters.pop(session, _JobCounter())
         said = ("", "", "") if told is None else (told.code.value, told.message, told.action)
-        ended = say.JobEnded(session, outcome, tally.written, *said, unchanged=tally.unchanged)
+        ended = say.JobEnded(session, outcome, counter.written, *said, unchanged=counter.unchanged)
         return on.JobStepped(session, seconds, ended=ended)
 
     def _count(self) -> None:
         self._frames += 1
         self._stepped_at.append(time.monotonic())
 
-    # A test proves that there is a line for every instruction.
+    # A test checks that every instruction has an entry.
     CARRIED_OUT: ClassVar[Mapping[type[on.Instruction], Callable[[Engine, Any], None]]] = {
         on.Reply: _do_reply,
-        on.Tell: _do_tell,
+        on.Notify: _do_notify,
         on.SendResult: _do_send_result,
         on.Decode: _do_decode,
         on.ComputeFrame: _do_step,
@@ -713,26 +719,26 @@ class Engine:
         on.PlanJob: _do_plan,
         on.MakeMask: _do_make_mask,
         on.JobStep: _do_job_step,
-        on.Want: _do_want,
-        on.Halt: _do_halt,
-        on.Allow: _do_allow,
+        on.PutFirst: _do_put_first,
+        on.StopWork: _do_stop_work,
+        on.AllowWork: _do_allow_work,
     }
 
 
 def _log_only(told: WireError, _seconds: float) -> None:
-    """Log a fault of work that nobody waits for."""
+    """Log the failure of work that no client waits for."""
     _log.warning("Housekeeping has failed: %s", told)
 
 
-def _as_packet(who: on.Asker, answer: StoredAnswer) -> Packet:
-    """Return a stored answer as it is sent to whoever asks."""
+def _as_packet(who: on.Requester, answer: StoredAnswer) -> Packet:
+    """Return a stored answer as the packet that is sent."""
     result, payload, data = answer
     return Packet(who.id, result, (payload,), (data,))
 
 
 def _digest(packet: Packet) -> str:
-    """Return what must be the same when a Key or Frame is said again: its kind, its frame number, its pixels and the
-    band of its guide.
+    """Return a digest of what must be equal when a Key or Frame is sent again: its kind, frame number, pixels and guide
+    band.
     """
     message = packet.message
     if not isinstance(message, (say.Key, say.Frame)):
@@ -742,33 +748,36 @@ def _digest(packet: Packet) -> str:
         for payload in packet.payloads
     ]
     band = message.guide_band if isinstance(message, say.Frame) else None
-    # Without a band it is as in versions that knew none, so that their journals still fit.
+    # Without a guide band the digest is that of older versions, so that their journals still match.
     said = repr((type(message).__name__, message.frame, declared, *(() if band is None else (band,))))
     return hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
 
 
 def _checksum(payload: Payload, alpha: FloatImage) -> str:
-    """Return what tells one answer from another: a plane's own checksum; an EXR file holds more than its pixels."""
+    """Return the checksum by which two answers are compared: the payload's for a raw plane.
+
+    For an EXR file it is that of the alpha, since the file's header also holds the time.
+    """
     if payload.encoding != EXR:
         return payload.checksum
     return hashlib.blake2b(np.ascontiguousarray(alpha), digest_size=8).hexdigest()
 
 
-def _give_way() -> None:
-    """Lower this thread's priority where Linux lets us: decoding and storing have frames to spare, and the device goes
-    first.
+def _lower_priority() -> None:
+    """Lower this thread's priority if the system is Linux: decoding and storing are ahead of the device, which must not
+    wait.
     """
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _GIVES_WAY)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
 
 
 def _said(report: FrameReport) -> tuple[bool, tuple[int, int, int, int] | None]:
-    """Return how a frame was answered, as Result and Progress say it."""
+    """Return the fields of Result and Progress that describe how a frame was computed."""
     return report.held, report.region
 
 
 def _matte_job(said: say.Job, access: Access) -> MatteJob:
-    """Return a job as this machine runs it. Raises SettingError for paths it may not use."""
+    """Return the job with the paths of this machine. Raises SettingError for paths that it may not use."""
     here = matte_job(with_paths(said, access.here))
     named = here.named()
     access.check([Path(name) for name in (named.mask, named.out) if name])
@@ -776,9 +785,9 @@ def _matte_job(said: say.Job, access: Access) -> MatteJob:
 
 
 def _progress(session: str, event: RunEvent) -> say.Progress:
-    """Return a step of a job, as it is told."""
+    """Return the Progress message of a job's step."""
     if not isinstance(event, FrameDone):
-        looking = isinstance(event, Looking)
+        looking = isinstance(event, CheckingFiles)
         return say.Progress(session, event.frame, "", event.done, event.of, looking=looking)
     path, said = str(event.paths[0]), _said(event.report)
     sure = tuple(say.ObjectConfidence(name, each.value, each.why) for name, each in event.confidences.items())
@@ -786,7 +795,7 @@ def _progress(session: str, event: RunEvent) -> say.Progress:
 
 
 def _check_licence(model: str, wanted: str) -> None:
-    """Raise LicenceRefused before a job is taken whose weights it may not use. Looks into the file only if it must."""
+    """Raise LicenceRefused if a job may not use these weights. The file is read only if that is necessary."""
     if wanted != "any":
         require_licence_class(vet(locate(model)), wanted)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Defines what happens to the engine (events) and what it does about it (instructions), for the scheduler.
+"""Defines the scheduler's input (events: what has happened) and its output (instructions: what to do).
 
-Rule of this file: values only.
+Rule of this file: it holds values only, no code that acts.
 """
 
 from __future__ import annotations
@@ -16,36 +16,36 @@ from matanyone_engine.wire.errors import WireError
 
 @dataclass(frozen=True)
 class EngineEvent:
-    """Tells the scheduler of something that happened."""
+    """Base of all events: each reports to the scheduler something that has happened."""
 
 
 @dataclass(frozen=True)
-class Asker:
-    """Says who waits for an answer, and to which request."""
+class Requester:
+    """Names the client that waits for an answer, and its request."""
 
     peer: str
     id: int
     route: object = None
-    """The socket, for whoever sends the answer."""
+    """The socket to send the answer on."""
 
 
 @dataclass(frozen=True)
 class Requested(EngineEvent):
-    """Reports that a checked request about sessions or jobs has come."""
+    """Reports that a client has sent a request about a session or a job. Its message was checked."""
 
-    who: Asker
+    who: Requester
     message: say.Message
     now: float
     digest: str = ""
-    """Of the pixels and what goes with them: Key and Frame."""
+    """Digest of the pixels and of what goes with them. Only Key and Frame have one."""
     bytes: int = 0
     client: str = ""
     need: int = 0
-    """Estimated device memory of the session: Open, Job."""
+    """Estimated device memory of the session, in bytes. Only Open and Job have it."""
     fresh: str = ""
-    """What a new session is to be called: Open, Job."""
+    """The name for a new session. Only Open and Job have it."""
     cargo: object = None
-    """The packet, for whoever decodes it."""
+    """The packet with the payloads, which the pool decodes."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class ResultStored(EngineEvent):
 
 @dataclass(frozen=True)
 class Loaded(EngineEvent):
-    """Reports that a session is on the device (again) and goes on from next_seq; digests are of earlier frames."""
+    """Reports that a session was loaded onto the device and goes on from next_seq. digests: those of earlier frames."""
 
     session: str
     seconds: float = 0.0
@@ -88,7 +88,10 @@ class Loaded(EngineEvent):
 
 @dataclass(frozen=True)
 class Parked(EngineEvent):
-    """Reports that a session's state is on disk and, if so asked, off the device; with a fault, neither."""
+    """Reports that a session's state was written to disk and, if that was asked for, removed from the device.
+
+    With a fault, neither was done.
+    """
 
     session: str
     next_seq: int
@@ -105,7 +108,7 @@ class Planned(EngineEvent):
     need: int = 0
     size: tuple[int, int] = (0, 0)
     frames: tuple[int, ...] = ()
-    """That it will make."""
+    """How many frames it will make."""
     fault: WireError | None = None
 
 
@@ -117,7 +120,7 @@ class JobStepped(EngineEvent):
     seconds: float
     progress: say.Progress | None = None
     standing: tuple[tuple[int, str], ...] = ()
-    """(frame, file) of alphas that were there already."""
+    """(frame, file) of alphas that existed already."""
     ended: say.JobEnded | None = None
 
 
@@ -131,8 +134,8 @@ class MaskMade(EngineEvent):
 
 
 @dataclass(frozen=True)
-class Heard(EngineEvent):
-    """Reports that a client was heard, which renews the leases of its sessions."""
+class ClientHeard(EngineEvent):
+    """Reports that a client has sent a message, which renews the leases of its sessions."""
 
     peer: str
     now: float
@@ -146,15 +149,15 @@ class Tick(EngineEvent):
 
 
 @dataclass(frozen=True)
-class Crowded(EngineEvent):
-    """Reports that the disk holds more than it may; these sessions were left alone longest."""
+class DiskOverLimit(EngineEvent):
+    """Reports that sessions on disk exceed their limit, and names those that were not used for the longest time."""
 
     sessions: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Closing(EngineEvent):
-    """Reports that the engine is to end: no new work begins, and every session goes to disk."""
+    """Reports that the engine is about to end: no new work may begin, and every session must be written to disk."""
 
 
 # ----------------------------------------------------------------------------------------------- instructions
@@ -162,20 +165,20 @@ class Closing(EngineEvent):
 
 @dataclass(frozen=True)
 class Instruction:
-    """Tells the engine what to do."""
+    """Base of all instructions: each tells the engine what to do."""
 
 
 @dataclass(frozen=True)
 class Reply(Instruction):
     """Asks the I/O thread to answer a request."""
 
-    who: Asker
+    who: Requester
     message: say.Message
 
 
 @dataclass(frozen=True)
-class Tell(Instruction):
-    """Asks the I/O thread to say something unasked to a client."""
+class Notify(Instruction):
+    """Asks the I/O thread to send a client a message that answers no request."""
 
     peer: str
     message: say.Message
@@ -185,7 +188,7 @@ class Tell(Instruction):
 class SendResult(Instruction):
     """Asks for a stored result to be sent."""
 
-    who: Asker
+    who: Requester
     session: str
     seq: int
 
@@ -212,7 +215,7 @@ class ComputeFrame(Instruction):
 
 @dataclass(frozen=True)
 class StoreResult(Instruction):
-    """Asks the pool to store a result, with the state behind it if so said."""
+    """Asks the pool to store a result, and the state after it if `snapshot` says so."""
 
     session: str
     ticket: int
@@ -224,7 +227,7 @@ class StoreResult(Instruction):
 
 @dataclass(frozen=True)
 class Rewind(Instruction):
-    """Puts the session back to before this frame, at once. Nothing else of it is under way."""
+    """Resets the session to the state before this frame, at once. No other work of the session is in progress."""
 
     session: str
     ticket: int
@@ -232,7 +235,7 @@ class Rewind(Instruction):
 
 @dataclass(frozen=True)
 class Discard(Instruction):
-    """Forgets what was decoded for this ticket, at once."""
+    """Discards what was decoded for this ticket, at once."""
 
     session: str
     ticket: int
@@ -240,7 +243,7 @@ class Discard(Instruction):
 
 @dataclass(frozen=True)
 class Load(Instruction):
-    """Asks the device to make a session from what the store knows of it, and to load the network first if need be."""
+    """Asks the device to restore a session from the store, and to load the network first if necessary."""
 
     session: str
     opening: say.Open | None
@@ -248,7 +251,7 @@ class Load(Instruction):
 
 @dataclass(frozen=True)
 class Park(Instruction):
-    """Asks the pool to put the state on disk, and to take the session off the device if `leave`."""
+    """Asks the pool to write the session's state to disk, and with `leave` to remove the session from the device."""
 
     session: str
     next_seq: int
@@ -257,7 +260,7 @@ class Park(Instruction):
 
 @dataclass(frozen=True)
 class Drop(Instruction):
-    """Forgets a session everywhere, with its folder."""
+    """Deletes a session everywhere, including its folder on disk."""
 
     session: str
 
@@ -285,22 +288,22 @@ class JobStep(Instruction):
 
 
 @dataclass(frozen=True)
-class Want(Instruction):
-    """Puts this frame of a job before all others, at once."""
+class PutFirst(Instruction):
+    """Makes this frame the next one that its job computes, at once."""
 
     session: str
     frame: int
 
 
 @dataclass(frozen=True)
-class Halt(Instruction):
-    """Makes what the device does for this session end at its next chance."""
+class StopWork(Instruction):
+    """Stops the device's work for this session at the next point where it can stop."""
 
     session: str
 
 
 @dataclass(frozen=True)
-class Allow(Instruction):
-    """Takes a Halt back, at once."""
+class AllowWork(Instruction):
+    """Revokes StopWork, at once."""
 
     session: str

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turns errors into codes of the protocol. A test walks the error family so that none is forgotten."""
+"""Turns errors into codes of the protocol. A test checks that every error class has a code."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from matanyone_engine.wire.text import printable
 _log = logging.getLogger("matanyone_engine")
 
 _OF_A_NAME = frozenset({errno.ELOOP, errno.ENAMETOOLONG})
-"""Errors of the system that say that a path is at fault, not the disk."""
+"""System errors that are about the path and not about the disk."""
 
-# The most specific ancestor of an error that stands here decides.
+# For a class that is not listed, the code of its nearest listed base class counts.
 CODES: dict[type[errors.EngineError], Code] = {
     errors.BadInput: Code.BAD_INPUT,
     errors.IllegalMove: Code.OUT_OF_TURN,
@@ -38,7 +38,7 @@ CODES: dict[type[errors.EngineError], Code] = {
 
 
 def as_wire_error(error: BaseException) -> WireError:
-    """Return any error as a WireError, with the code that a client branches on."""
+    """Return any error as a WireError with a code of the protocol."""
     if isinstance(error, WireError):
         return error
     if isinstance(error, errors.EngineError):
@@ -61,21 +61,21 @@ def as_wire_error(error: BaseException) -> WireError:
     )
 
 
-def as_told(error: BaseException) -> WireError:
-    """Return the error as it travels; a defect of ours is logged with its traceback.
+def logged_wire_error(error: BaseException) -> WireError:
+    """Return the error as a WireError for the client; a defect of the engine is logged with its traceback.
 
-    Afterwards no traceback of the error or its causes is left: their frames would hold on to the message, with all its
-    pixels, until the garbage collector comes round.
+    The tracebacks of the error and its causes are removed. Otherwise their stack frames would keep the message, with
+    all its pixels, in memory until the garbage collector runs.
     """
     told = as_wire_error(error)
     if told.code is Code.INTERNAL:
         _log.exception("A defect of the engine", exc_info=error)
-    let_go(error)
+    drop_tracebacks(error)
     return told
 
 
-def let_go(error: BaseException) -> None:
-    """Take the tracebacks off an error and off everything that led to it."""
+def drop_tracebacks(error: BaseException) -> None:
+    """Remove the tracebacks of an error and of its causes."""
     found: list[BaseException | None] = [error]
     for each in found:
         if each is not None and each.__traceback__ is not None:
@@ -84,11 +84,11 @@ def let_go(error: BaseException) -> None:
 
 
 def as_fault(error: WireError) -> say.Fault:
-    """Return an error as a message. It may name files and quote their headers, without control characters."""
+    """Return an error as a Fault message. File names and header texts in it have no control characters."""
     message, action = printable(error.message), printable(error.action)
     return say.Fault(error.code.value, message, action, error.retryable, error.expected_seq)
 
 
 def shutting_down() -> WireError:
-    """Return the error that everybody gets once the engine is about to end."""
+    """Return the error for all requests to an engine that is about to end."""
     return WireError(Code.SHUTTING_DOWN, "the engine is about to end", "Start it again, and reopen the session.")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads which clients may come to an engine with keys, from the folder of their public keys, whenever it changes.
+"""Reads which clients may connect to an engine with keys, from the folder of their public keys, whenever it changes.
 
-A client that is added needs no restart of the engine; one whose key is removed is cut off within a second.
+A new client can connect without a restart of the engine; a client whose key is removed is disconnected within a second.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ EVERY_S = 0.25
 
 
 class ListedClients:
-    """Reads the folder on a thread of its own: it may lie on a share that is away for a while."""
+    """Reads the folder on a separate thread, since it may lie on network storage that does not answer for a while."""
 
     def __init__(
         self, folder: Path, authenticator: ThreadAuthenticator, changed: Callable[[frozenset[str]], None]
     ) -> None:
-        """changed: hears the listed keys (Z85) whenever they are others; on the thread of this class."""
+        """changed: called with the listed keys (Z85) whenever they have changed, on the thread of this class."""
         self._folder, self._authenticator, self._changed = folder, authenticator, changed
         self._listed: frozenset[str] | None = None
         self._seen: tuple[object, ...] = ()
@@ -32,14 +32,14 @@ class ListedClients:
         self._thread.start()
 
     def look(self) -> None:
-        """Read the folder if it has changed. A folder that is away for a moment changes nothing."""
+        """Read the folder if it has changed. If it cannot be read for a moment, the list stays as it is."""
         try:
             seen = tuple(sorted((path.name, path.stat().st_mtime_ns) for path in self._folder.iterdir()))
             if seen == self._seen:
                 return
             listed = frozenset(key.decode() for key in zmq.auth.load_certificates(str(self._folder)))
             self._authenticator.configure_curve(domain="*", location=str(self._folder))
-        except (OSError, ValueError):  # a key may be written this very moment
+        except (OSError, ValueError):  # a key may be being written at this moment
             return
         self._seen, before = seen, self._listed
         self._listed = listed
@@ -47,7 +47,7 @@ class ListedClients:
             self._changed(listed)
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop the thread."""
         self._over.set()
 
     def _run(self) -> None:

@@ -1,34 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decides what happens to requests for a first mask. A mask is made once, however often it is asked for."""
+"""Schedules requests for first masks. A mask is made once, however often its request is sent."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from matanyone_engine.engine.customers import EngineLimits
-from matanyone_engine.engine.events import Asker, Instruction, MakeMask, MaskMade, Reply, Requested
+from matanyone_engine.engine.events import Instruction, MakeMask, MaskMade, Reply, Requested, Requester
 from matanyone_engine.engine.faults import as_fault, shutting_down
+from matanyone_engine.engine.workloads import EngineLimits
 from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.errors import Code, WireError
 
 
 class MaskScheduler:
-    """Holds first masks that were made, and those that are being made."""
+    """Holds the first masks that were made, and those that are being made."""
 
     def __init__(self, limits: EngineLimits) -> None:
         self._limits = limits
         self._made: dict[str, say.Masked] = {}
-        """By nonce, for who asks again."""
-        self._waiting: dict[str, list[Asker]] = {}
-        """By nonce: who waits for a mask that is being made."""
+        """The answers of finished masks by nonce, for requests that are sent again."""
+        self._waiting: dict[str, list[Requester]] = {}
+        """For each nonce, the clients that wait for a mask that is being made."""
 
     @property
     def idle(self) -> bool:
-        """Return whether nobody waits."""
+        """Return whether no client waits for a mask."""
         return not self._waiting
 
     def ask_prompt(self, event: Requested, message: say.Prompt) -> Iterator[Instruction]:
-        """Make a mask, or tell of the one that was made."""
+        """Have a mask made, or answer with the one that was made before."""
         if message.nonce in self._made:
             yield Reply(event.who, self._made[message.nonce])
         elif message.nonce in self._waiting:
@@ -44,8 +44,8 @@ class MaskScheduler:
             yield MakeMask(message)
 
     def on_mask_made(self, event: MaskMade) -> Iterator[Instruction]:
-        """Answer those who wait for a first mask that is on disk, or could not be made."""
-        askers = self._waiting.pop(event.nonce, [])  # none where the engine was told to end meanwhile
+        """Answer the clients that wait for a first mask that was written, or that could not be made."""
+        askers = self._waiting.pop(event.nonce, [])  # no client waits if the engine was told to end meanwhile
         if event.masked is not None:
             self._made[event.nonce] = event.masked
             while len(self._made) > self._limits.sessions:
@@ -55,6 +55,6 @@ class MaskScheduler:
             yield from (Reply(who, as_fault(event.fault)) for who in askers)
 
     def on_closing(self) -> Iterator[Instruction]:
-        """Let nobody wait any longer: the engine is about to end."""
+        """Answer all waiting clients with a fault: the engine is about to end."""
         waiting, self._waiting = self._waiting, {}
         yield from (Reply(who, as_fault(shutting_down())) for askers in waiting.values() for who in askers)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds out how much main memory the container (cgroup, version 1 or 2) and ulimit leave this process.
+"""Finds out how much main memory the container (cgroup version 1 or 2) and ulimit leave for this process.
 
-The machine's own free memory says nothing of either: an engine that goes by it promises what a container does not have,
-and is killed in the middle of a shot.
+The machine's free memory includes neither limit. An engine that only looked at that would promise memory that its
+container does not have, and would be killed in the middle of a shot.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from pathlib import Path
 import psutil
 
 _NO_LIMIT = 1 << 60
-"""cgroup v1 says a number about so large where there is no limit."""
+"""cgroup v1 reports a number of about this size if there is no limit."""
 
 
 def left_by_limits(root: Path = Path("/"), process: str = "self") -> list[int]:
-    """Return the bytes that each limit on this process leaves; empty where there is none.
+    """Return the bytes that each limit leaves for this process; empty if there are no limits.
 
-    root: where /proc and /sys are found. process: the name of the process in /proc.
+    root: the folder that holds /proc and /sys. process: the name of the process in /proc.
     """
     return [*_left_by_cgroups(root, process), *_left_by_ulimit()]
 
@@ -40,7 +40,7 @@ def _left_by_ulimit() -> Iterator[int]:
 
 
 def _left_by_cgroups(root: Path, process: str) -> Iterator[int]:
-    """Yield what each cgroup leaves that this process is in, up to the topmost: the least of them counts."""
+    """Yield the bytes that each cgroup of this process leaves, from its own to the topmost one. The smallest counts."""
     try:
         lines = (root / "proc" / process / "cgroup").read_text().splitlines()
     except OSError:
@@ -55,14 +55,14 @@ def _left_by_cgroups(root: Path, process: str) -> Iterator[int]:
 
 
 def _left_in(top: Path, path: str, limit: str, usage: str, cache: str) -> Iterator[int]:
-    """Return what a group leaves. path: as the process sees it, which inside a container may not be there; then the
-    topmost group is its own.
+    """Return the bytes that a group leaves. path: the group as the process sees it. Inside a container that folder may
+    not exist; then the topmost group is the process's own.
     """
     folder = top / path.lstrip("/")
     for group in (folder, *folder.parents):
         if not group.is_relative_to(top):
             return
-        with suppress(OSError, ValueError):  # "max" is no number: there is no limit
+        with suppress(OSError, ValueError):  # "max" means that there is no limit
             most = int((group / limit).read_text())
             if most < _NO_LIMIT:
                 taken = int((group / usage).read_text()) - _field(group / "memory.stat", cache)
@@ -70,7 +70,7 @@ def _left_in(top: Path, path: str, limit: str, usage: str, cache: str) -> Iterat
 
 
 def _field(stat: Path, name: str) -> int:
-    """Return a number of memory.stat: pages of files that the system can let go of at once."""
+    """Return a number from memory.stat: the bytes of cached files, which the system can free at once."""
     for line in stat.read_text().splitlines():
         key, _, value = line.partition(" ")
         if key == name:

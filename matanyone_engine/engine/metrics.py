@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shows the engine's figures to Prometheus, on a read-only page on this machine's loopback, if asked for.
+"""Shows the engine's figures to Prometheus on a read-only page of this machine's loopback address, if --metrics is
+given.
 
 Rules of this file:
-1. The page's thread reads what the I/O thread has published; it never asks the engine.
-2. Nothing secret: sessions are counted, not named.
+1. The page's thread reads the figures that the I/O thread has published; it never calls the engine.
+2. The page shows nothing secret: sessions are counted, not named.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class MetricsPage:
     """Serves http://127.0.0.1:PORT/metrics."""
 
     def __init__(self, port: int) -> None:
-        """port: 0 takes a free one. Raises SettingError where it is taken."""
+        """port: 0 takes a free port. Raises SettingError if the port is in use."""
         self._figures: Figures | None = None
         registry = CollectorRegistry()
         registry.register(self)
@@ -44,7 +45,7 @@ class MetricsPage:
         self._figures = figures
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the figures in Prometheus' form; prometheus_client asks for them with each visit."""
+        """Yield the figures in Prometheus' format; prometheus_client calls it for each request of the page."""
         if self._figures is not None:
             yield from _families(self._figures)
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turns payloads into what the network sees, and alphas into payloads.
+"""Decodes payloads into plates for the network, and encodes alphas into payloads.
 
 Rules of this file:
-1. Sizes are held against the session's before any pixel is decoded.
-2. EXR files come from others: they are decoded in a process of its own, which may die without taking the engine along.
-3. The pixels of a plate take the same way as in jobs/job.py: read_plate, NetworkView, grow_mask.
+1. A plate's size is compared with the session's before any pixel is decoded.
+2. EXR files from clients are untrusted: they are decoded in a child process, so that a crash cannot stop the engine.
+3. A plate is processed by the same functions as in a job: read_plate, NetworkView, grow_mask.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from matanyone_engine.sizes import Resolution, Size
 from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.arrays import EXR, Payload, describe_file, describe_raw
 
-_PATIENCE_S = 120.0
-"""For one EXR file."""
+_TIMEOUT_S = 120.0
+"""Seconds that the sandbox may take for one EXR file."""
 _MOST_OVERSCAN = 4
-"""A data window may have so many times the pixels of the plate."""
+"""Most pixels of a data window, as a multiple of the plate's pixels."""
 _FULL_SCALE = {"u1": 255.0, "u2": 65535.0}
 
 
 @dataclass(frozen=True)
 class DecodedPlate:
-    """Holds a plate as the network gets it, its mask if it has one, and what its file said."""
+    """Holds a plate as the network sees it, its mask if it has one, and the header of its file."""
 
     seen: FloatImage
     """(H, W, 3) display-referred 0..1."""
@@ -51,17 +51,17 @@ class DecodedPlate:
     """None for raw planes."""
     colour: ColourChoice
     black: bool
-    """Whether nothing but 0 is in the plate."""
+    """Whether all pixels of the plate are 0."""
     mask_sha256: str = ""
     guide: FloatImage | None = None
     """(H, W) 0..1."""
     guide_band: int | None = None
-    """Pixels; None is the default of the plate's size."""
+    """The guide's band in pixels; None is the default for the plate's size."""
 
 
 @dataclass(frozen=True)
 class PlateFormat:
-    """Says what plates of a session are like."""
+    """Describes the plates of a session."""
 
     resolution: Resolution
     """Width, height."""
@@ -69,19 +69,19 @@ class PlateFormat:
     mask_grow: int
     exposure: float = 0.0
     guide_band: int | None = None
-    """Of this frame's guide, in pixels."""
+    """The band of this frame's guide, in pixels."""
 
 
 def exposure_of_session(options: say.Options) -> float:
-    """Return the stops of a session: 0 where they are left open, since its plates come one by one (DR023)."""
+    """Return the exposure of a session in stops: 0 if none is given, since plates come one by one (DR023)."""
     return 0.0 if options.exposure is None else options.exposure
 
 
 class Decoder:
-    """Decodes payloads: raw planes in this process, EXR files in the sandbox."""
+    """Decodes raw planes in this process, and EXR files in the sandbox."""
 
     def __init__(self) -> None:
-        self._sandbox = Sandbox(_PATIENCE_S)
+        self._sandbox = Sandbox(_TIMEOUT_S)
 
     def __call__(
         self,
@@ -90,7 +90,7 @@ class Decoder:
         mask: tuple[Payload, Any] | None,
         guide: tuple[Payload, Any] | None = None,
     ) -> DecodedPlate:
-        """Raises BadInput, or WireError where a file has killed the process."""
+        """Raises BadInput, or WireError if a file has crashed the child process."""
         if all(payload.encoding != EXR for payload, _ in filter(None, (plate, mask, guide))):
             return decode(asked, plate, mask, guide)
         return self._sandbox.run(decode, asked, _copied(plate), mask and _copied(mask), guide and _copied(guide))
@@ -100,7 +100,7 @@ class Decoder:
         return self._sandbox.processes()
 
     def rest(self) -> None:
-        """End the process if it has nothing to do; the next file starts it again."""
+        """End the child process if it is idle; the next file starts it again."""
         self._sandbox.rest()
 
     def close(self) -> None:
@@ -109,7 +109,7 @@ class Decoder:
 
 
 def _copied(part: tuple[Payload, Any]) -> tuple[Payload, bytes]:
-    """Return bytes that can travel to the other process."""
+    """Return bytes that can be sent to the child process."""
     return part[0], bytes(part[1])
 
 
@@ -179,7 +179,7 @@ def _mask(asked: PlateFormat, payload: Payload, data: Any) -> FloatImage:
 
 
 def _guide(asked: PlateFormat, payload: Payload, data: Any) -> FloatImage:
-    """Return a guide, (H, W) 0..1; unlike a mask it may be black, which says nothing."""
+    """Return a guide, (H, W) 0..1. Unlike a mask it may be black; a black guide has no effect."""
     if payload.encoding == EXR:
         with _as_file(data) as path:
             check_bounds(path, _MOST_OVERSCAN * asked.resolution.width * asked.resolution.height)
@@ -206,7 +206,7 @@ def _one_plane(asked: PlateFormat, payload: Payload, data: Any, what: str) -> Fl
 
 
 def _planes(payload: Payload, data: Any) -> FloatImage:
-    """Return raw bytes as (H, W, C) float32; integers are 0..1 at full scale."""
+    """Return raw bytes as (H, W, C) float32; integers are scaled to 0..1."""
     assert payload.dtype is not None
     assert payload.shape is not None
     stored = np.frombuffer(data, dtype=np.dtype("<" + payload.dtype)).reshape(payload.shape)
@@ -215,10 +215,10 @@ def _planes(payload: Payload, data: Any) -> FloatImage:
 
 
 def _as_float(stored: np.ndarray[Any, Any]) -> FloatImage:
-    """Convert half floats through torch, which takes a quarter of numpy's time; the values are the same."""
+    """Convert half floats with torch, which takes a quarter of numpy's time and gives the same values."""
     if stored.dtype != np.float16:
         return stored.astype(np.float32)
-    import torch  # not above: the decoding process needs none
+    import torch  # imported here, since the child process does not need it
 
     return torch.from_numpy(np.array(stored)).float().numpy()
 
@@ -234,8 +234,8 @@ def _check_size(asked: PlateFormat, came: Resolution) -> None:
 
 @contextmanager
 def _as_file(data: Any) -> Iterator[Path]:
-    """Yield a path under which OpenImageIO, which reads files only, can open the bytes. They stay in memory where the
-    system can.
+    """Yield a path at which OpenImageIO, which reads only files, can open the bytes. The file is kept in memory if the
+    system can do that.
     """
     if hasattr(os, "memfd_create"):
         handle = os.memfd_create("plate.exr")
@@ -269,15 +269,15 @@ def encode_alpha(
 
 
 def _little_endian(alpha: FloatImage, reply: str) -> bytes:
-    """Convert through torch, which makes half floats many times faster than numpy, and rounds them alike."""
-    import torch  # not above: the decoding process needs none
+    """Convert with torch, which makes half floats many times faster than numpy and rounds them in the same way."""
+    import torch  # imported here, since the child process does not need it
 
     kind = torch.float16 if reply == "f2" else torch.float32
     return torch.from_numpy(alpha).to(kind).numpy().astype("<" + reply, copy=False).tobytes()
 
 
 def _named(header: PlateHeader | None, alpha: FloatImage, frame: int) -> PlateHeader:
-    """Return the plate's header under a name that means something in a message; a plain one for raw planes."""
+    """Return the plate's header with the frame as its name, for error messages; a plain header for raw planes."""
     name = Path(f"frame {frame}")
     if header is not None:
         return replace(header, path=name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps the latest answers in main memory, so that most of them are sent without a look at the disk."""
+"""Keeps the latest answers in main memory, so that most of them are sent without reading the disk."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ StoredAnswer = tuple[say.Result, Payload, bytes]
 
 
 class RecentResults:
-    """Holds the latest answers up to a size; the oldest go first. Any thread may use it."""
+    """Holds the latest answers up to a total size; the oldest are dropped first. Any thread may use it."""
 
     def __init__(self, most_bytes: int) -> None:
-        """most_bytes: of all alphas together."""
+        """most_bytes: limit for all alphas together."""
         self._most_bytes, self._bytes = most_bytes, 0
         self._lock = Lock()
         self._answers: OrderedDict[tuple[str, int], StoredAnswer] = OrderedDict()
 
     def put(self, session: str, seq: int, answer: StoredAnswer) -> None:
-        """Keep an answer, in place of an earlier one of this session and seq."""
+        """Keep an answer, replacing an earlier one of the same session and seq."""
         with self._lock:
             self._take((session, seq))
             self._answers[session, seq] = answer
@@ -37,7 +37,7 @@ class RecentResults:
             return self._answers.get((session, seq))
 
     def forget(self, session: str) -> None:
-        """Let go of all answers of a session."""
+        """Drop all answers of a session."""
         with self._lock:
             for key in [key for key in self._answers if key[0] == session]:
                 self._take(key)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads untrusted image files in a child process, so that a crash in a library cannot stop the engine.
 
-The child is this Python, and its standard input and output are the way to it: requests and answers are pickled, each
-after its length. It ends when its standard input is closed, which the death of the engine does too.
+The child runs this Python. Requests go to its standard input and answers come from its standard output, each pickled
+and preceded by its length. The child ends when its standard input is closed, so it also ends if the engine dies.
 """
 
 from __future__ import annotations
@@ -27,30 +27,31 @@ from matanyone_engine.wire.errors import Code, WireError
 T = TypeVar("T")
 
 _SERVE = "import sys; sys.path[:] = sys.argv[1:]; from matanyone_engine.engine.sandbox import serve; serve()"
-"""Has the path set before anything is imported but sys, which is built in: with -c the current folder comes first."""
+"""Sets the import path before anything but sys, which is built in, is imported: with -c the current folder is searched
+first."""
 _LENGTH = struct.Struct("<Q")
-"""Stands before each request and each answer: its bytes."""
+"""The length in bytes, which precedes each request and each answer."""
 
 
 class Sandbox:
-    """Owns a child process for one piece of work after another. It starts with the first, and anew after it has died.
-
-    Whoever waits for his turn has not begun: if the process dies meanwhile, his work runs in the next one.
+    """Owns a child process that does one piece of work after another. It is started for the first piece of work, and
+    again after it has died. Work that waits for its turn has not started: if the process dies meanwhile, that work runs
+    in the next one.
     """
 
-    def __init__(self, patience_s: float) -> None:
-        """patience_s: seconds for one piece of work, once it has begun."""
-        self._patience_s = patience_s
+    def __init__(self, timeout_s: float) -> None:
+        """timeout_s: seconds for one piece of work, once it has begun."""
+        self._timeout_s = timeout_s
         self._child: _Child | None = None
         self._turn = Lock()
-        """Held by whose work is in the process."""
+        """Held while work is in the process."""
         self._closed = False
 
     def run(self, work: Callable[..., T], *arguments: object) -> T:
-        """Return what work(*arguments) returns there, or raise what it raises; all of it is pickled.
+        """Run work(*arguments) in the child; return its result or raise its error. Everything is pickled.
 
-        A process that dies is started again once, since it may have died of something else, between two pieces of
-        work. Raises WireError (bad-input) if this work kills it again, or does not end in time.
+        If the child dies, it is started again once, since it may have died for another reason between two pieces of
+        work. Raises WireError (bad-input) if it dies again, or if the work does not end in time.
         """
         request = pickle.dumps((work, arguments), pickle.HIGHEST_PROTOCOL)
         with self._turn:
@@ -71,11 +72,11 @@ class Sandbox:
             raise shutting_down()
         if self._child is None:
             self._child = _Child()
-        if self._closed:  # while it was started, when there was nothing to end yet
+        if self._closed:  # close() was called while the child was being started, when there was no process to end
             self._replace()
             raise shutting_down()
         try:
-            return self._child.ask(request, self._patience_s)
+            return self._child.ask(request, self._timeout_s)
         except _Died:
             self._replace()
             raise
@@ -84,7 +85,7 @@ class Sandbox:
             raise _killed() from None
 
     def _replace(self) -> None:
-        """End a process that cannot be trusted any more."""
+        """End a child process that may be in a wrong state."""
         child, self._child = self._child, None
         if child is not None:
             child.end()
@@ -95,7 +96,7 @@ class Sandbox:
         return [] if child is None else [child.pid]
 
     def rest(self) -> None:
-        """End the process if it has nothing to do: its libraries hold some 100 MB. The next work starts it again."""
+        """End the child process if it is idle, since its libraries take about 100 MB. The next work starts it again."""
         if self._turn.acquire(blocking=False):
             try:
                 self._replace()
@@ -103,20 +104,20 @@ class Sandbox:
                 self._turn.release()
 
     def close(self) -> None:
-        """End the process; also while it works."""
+        """End the child process, even while it works."""
         self._closed = True
         self._replace()
 
 
 class _Died(Exception):
-    """Says that the child has ended before it answered."""
+    """Raised if the child has ended before it answered."""
 
 
 class _Child:
-    """Holds a running child process, as the engine sees it.
+    """Holds a running child process, on the engine's side.
 
-    It gets the path that modules are imported from, and nothing of the environment is changed for it: what this
-    process starts for others is not to inherit what only the child needs.
+    It gets the import path as arguments. The environment is not changed for it, so that other programs which this
+    process starts do not inherit what only the child needs.
     """
 
     def __init__(self) -> None:
@@ -129,12 +130,12 @@ class _Child:
     def pid(self) -> int:
         return self._process.pid
 
-    def ask(self, request: bytes, patience_s: float) -> bytes:
-        """Return the answer. Raises _Died, or TimeoutError where it takes longer than patience_s."""
+    def ask(self, request: bytes, timeout_s: float) -> bytes:
+        """Return the answer. Raises _Died, or TimeoutError if it takes longer than timeout_s."""
         answers: SimpleQueue[bytes | None] = SimpleQueue()
         Thread(target=lambda: answers.put(self._exchange(request)), daemon=True).start()
         try:
-            answer = answers.get(timeout=patience_s)
+            answer = answers.get(timeout=timeout_s)
         except Empty:
             raise TimeoutError from None
         if answer is None:
@@ -142,7 +143,7 @@ class _Child:
         return answer
 
     def _exchange(self, request: bytes) -> bytes | None:
-        """Send and receive; the answer, or None if the child is gone."""
+        """Send a request and return the answer; None if the child has ended."""
         to, of = cast(BinaryIO, self._process.stdin), cast(BinaryIO, self._process.stdout)
         try:
             _write(to, request)
@@ -166,7 +167,7 @@ def _write(stream: BinaryIO, message: bytes) -> None:
 
 
 def _read(stream: BinaryIO) -> bytes | None:
-    """Return the next message, or None if there is no whole one any more."""
+    """Return the next message; None if the stream ended before a whole one."""
     head = stream.read(_LENGTH.size)
     if len(head) < _LENGTH.size:
         return None
@@ -176,7 +177,7 @@ def _read(stream: BinaryIO) -> bytes | None:
 
 
 def _result(answer: bytes) -> object:
-    """Return what the work returned; raises what it raised, with where it did so as the cause."""
+    """Return the work's result, or raise its error; the error's cause has the child's traceback as text."""
     returned, raised, where = pickle.loads(answer)
     if raised is not None:
         raise raised from RuntimeError(f"in the sandbox:\n{where}")
@@ -192,8 +193,9 @@ def _killed() -> WireError:
 
 
 def serve() -> None:
-    """Work for the engine that started this process, until it closes standard input or ends. Returns never."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the engine's: it ends this process in order
+    """Serve the engine that started this process until it closes standard input or ends. It never returns."""
+    # Ctrl-C in a terminal is for the engine, which then ends this process in an orderly way
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, answers = _own_streams()
     heard: SimpleQueue[bytes] = SimpleQueue()
     Thread(target=_hear, args=(requests, heard), daemon=True).start()
@@ -202,7 +204,7 @@ def serve() -> None:
 
 
 def _own_streams() -> tuple[BinaryIO, BinaryIO]:
-    """Keep standard input and output for requests and answers alone: what a library prints goes to standard error."""
+    """Reserve standard input and output for requests and answers; what a library prints goes to standard error."""
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -212,7 +214,10 @@ def _own_streams() -> tuple[BinaryIO, BinaryIO]:
 
 
 def _hear(requests: BinaryIO, heard: SimpleQueue[bytes]) -> None:
-    """Pass requests on. The end of them ends the process, also in the middle of work: nobody waits for it any more."""
+    """Pass requests on.
+
+    When they end, the process ends, even in the middle of work, since no one waits for its result.
+    """
     while True:
         request = _read(requests)
         if request is None:
@@ -221,7 +226,7 @@ def _hear(requests: BinaryIO, heard: SimpleQueue[bytes]) -> None:
 
 
 def _done(request: bytes) -> bytes:
-    """Return the answer to a request: what the work returned, or what it raised and where."""
+    """Return the answer to a request: the work's result, or its error with the traceback."""
     try:
         work, arguments = pickle.loads(request)
         return pickle.dumps((work(*arguments), None, ""), pickle.HIGHEST_PROTOCOL)
@@ -230,8 +235,9 @@ def _done(request: bytes) -> bytes:
 
 
 def _pickled(error: Exception, where: str) -> bytes:
-    """Return an error as an answer. Some libraries' errors cannot be made again from their pickle: those go as their
-    text.
+    """Return an error as an answer.
+
+    The errors of some libraries cannot be unpickled: of these, only the text is sent.
     """
     try:
         answer = pickle.dumps((None, error, where), pickle.HIGHEST_PROTOCOL)

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decides what the engine does next: an event goes in, instructions come out.
+"""Decides what the engine does next: each event that it gets results in instructions.
 
 session_scheduler.py decides for sessions, job_scheduler.py for jobs and mask_scheduler.py for first masks. This file
 hands each event to one of them, and gives the device its next work.
 
 Rules of these four files:
 1. They are pure: no clock, no thread, no socket, no tensor.
-2. The device does one thing at a time. Interactive goes before batch; among equals, who has used the device least.
+2. The device does one thing at a time. Interactive work goes before batch work; among equals, that which has used the
+   device least goes first.
 """
 
 from __future__ import annotations
@@ -14,15 +15,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from matanyone_engine.engine.customers import Customers, EngineLimits
 from matanyone_engine.engine.events import (
+    ClientHeard,
     Closing,
     ComputeFrame,
-    Crowded,
     Decoded,
+    DiskOverLimit,
     EngineEvent,
     FrameComputed,
-    Heard,
     Instruction,
     JobStep,
     JobStepped,
@@ -40,28 +40,29 @@ from matanyone_engine.engine.faults import as_fault, shutting_down
 from matanyone_engine.engine.job_scheduler import JobScheduler
 from matanyone_engine.engine.mask_scheduler import MaskScheduler
 from matanyone_engine.engine.session_scheduler import SessionScheduler
+from matanyone_engine.engine.workloads import EngineLimits, Workloads
 from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.errors import Code, WireError
 
 DEVICE_WORK = (Load, ComputeFrame, JobStep)
-"""Instructions to the device; it reports on each of them before it gets the next."""
+"""Instructions to the device. The device reports on each of them before it gets the next."""
 DEVICE_REPORTS = (Loaded, FrameComputed, JobStepped)
 
 
 class Scheduler:
-    """Decides for the whole engine."""
+    """Schedules all work of the engine."""
 
     def __init__(self, limits: EngineLimits) -> None:
-        self.customers = Customers(limits)
-        self.sessions = SessionScheduler(self.customers)
-        self.jobs = JobScheduler(self.customers)
+        self.workloads = Workloads(limits)
+        self.sessions = SessionScheduler(self.workloads)
+        self.jobs = JobScheduler(self.workloads)
         self.masks = MaskScheduler(limits)
         self._device_work = 0
-        """Instructions the device has not reported on."""
-        # A test proves that both tables have a line for everything that can come.
+        """Number of instructions that the device has not reported on yet."""
+        # A test checks that both tables have an entry for every event and every request.
         self.handlers: Mapping[type[EngineEvent], Callable[[Any], Iterator[Instruction]]] = {
             Requested: self._on_asked,
-            Heard: self._on_heard,
+            ClientHeard: self._on_client_heard,
             Tick: self._on_tick,
             Closing: self._on_closing,
             Decoded: self.sessions.on_decoded,
@@ -69,7 +70,7 @@ class Scheduler:
             ResultStored: self.sessions.on_stored,
             Loaded: self.sessions.on_loaded,
             Parked: self.sessions.on_parked,
-            Crowded: self.sessions.on_crowded,
+            DiskOverLimit: self.sessions.on_disk_over_limit,
             Planned: self.jobs.on_planned,
             JobStepped: self.jobs.on_job_stepped,
             MaskMade: self.masks.on_mask_made,
@@ -89,7 +90,7 @@ class Scheduler:
         }
 
     def handle(self, event: EngineEvent) -> list[Instruction]:
-        """Return everything that follows from an event."""
+        """Return the instructions that follow from an event."""
         self._device_work -= isinstance(event, DEVICE_REPORTS)
         instructions = [*self.handlers[type(event)](event)]
         if not self._device_work:
@@ -99,14 +100,14 @@ class Scheduler:
 
     @property
     def idle(self) -> bool:
-        """Return whether there is nothing to do and nothing on the device."""
+        """Return whether there is nothing to do and no session or job on the device."""
         return self.sessions.idle and not self.jobs.by_id and self.masks.idle
 
-    # -------------------------------------------------------------------------------- what concerns everybody
+    # ----------------------------------------------------------------------- events for sessions, jobs and masks
 
     def _on_asked(self, event: Requested) -> Iterator[Instruction]:
         try:
-            if self.customers.closing:
+            if self.workloads.closing:
                 raise shutting_down()
             yield from list(self.answers[type(event.message)](event, event.message))
         except WireError as error:
@@ -117,30 +118,30 @@ class Scheduler:
             return self.jobs.ask_cancel(event, message)
         if message.session in self.sessions.by_id:
             return self.sessions.ask_cancel(event, message)
-        # A job that has ended meanwhile: there is nothing to stop.
+        # the job has ended meanwhile, so there is nothing to stop
         return iter([Reply(event.who, say.Cancelled(message.session, 0))])
 
     def _ask_close(self, event: Requested, message: say.Close) -> Iterator[Instruction]:
         if message.session in self.jobs.by_id:
-            self.customers.owned(message.session, event.who.peer)
+            self.workloads.owned(message.session, event.who.peer)
             raise WireError(Code.OUT_OF_TURN, "a job cannot be closed", "Cancel the job instead.")
         if message.session in self.sessions.by_id:
             return self.sessions.ask_close(event, message)
         return iter([Reply(event.who, say.Closed(message.session))])
 
-    def _on_heard(self, event: Heard) -> Iterator[Instruction]:
-        """Renew the leases of all that a client owns, whatever it has said."""
-        for customer in self.customers:
-            if customer.owner == event.peer:
-                customer.heard = event.now
+    def _on_client_heard(self, event: ClientHeard) -> Iterator[Instruction]:
+        """Renew the leases of all sessions and jobs of a client, whatever message it has sent."""
+        for workload in self.workloads:
+            if workload.owner == event.peer:
+                workload.heard = event.now
         return iter(())
 
     def _on_tick(self, event: Tick) -> Iterator[Instruction]:
-        self.customers.now = event.now
+        self.workloads.now = event.now
         return self.sessions.on_time(event.now)
 
     def _on_closing(self, _event: Closing) -> Iterator[Instruction]:
-        self.customers.closing = True
+        self.workloads.closing = True
         yield from self.masks.on_closing()
         yield from self.sessions.on_closing()
         yield from self.jobs.on_closing()
@@ -148,9 +149,9 @@ class Scheduler:
     # ---------------------------------------------------------------------------------------------- the device
 
     def _next_work(self) -> Iterator[Instruction]:
-        """Return the next work for the device, if there is any and the device is free. Among equals, whoever came first
-        goes first.
+        """Return the next instruction for the device, if the device is free and there is work. Among equals, the first
+        to arrive goes first.
         """
-        ready = [customer for customer in self.customers if customer.ready]
+        ready = [workload for workload in self.workloads if workload.ready]
         if ready:
             yield min(ready, key=lambda each: (each.opening.priority != "interactive", each.used_s)).begin()

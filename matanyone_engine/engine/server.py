@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Owns the engine's two sockets and the thread that serves them. It decides nothing.
+"""Owns the engine's two sockets and the thread that serves them. All decisions are made elsewhere.
 
 Rules of this file:
-1. One thread touches the sockets. Others put events into a queue and ring the bell.
-2. Nothing here waits: not for a slow client (its answers are stored), not for a thread.
-3. What is not exactly a message of the protocol is answered with a Fault, once, and changes nothing. It is let go of at
-   once: no exception holds on to its bytes.
+1. Only one thread uses the sockets. Other threads put events into a queue and wake that thread.
+2. The thread never waits: not for a slow client, whose answers are stored, and not for another thread.
+3. Anything that is not exactly a message of the protocol is answered with one Fault and changes nothing. Its memory is
+   freed at once: no exception keeps its bytes.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from matanyone_engine.atomic import confine_writes
 from matanyone_engine.engine import events as on
 from matanyone_engine.engine.connections import ConnectionId, Connections
 from matanyone_engine.engine.engine import Engine, EngineReport, EngineSettings, Figures
-from matanyone_engine.engine.faults import as_told
+from matanyone_engine.engine.faults import logged_wire_error
 from matanyone_engine.engine.listed_clients import ListedClients
-from matanyone_engine.engine.watchdog import IO_PATIENCE, Watchdog, WatchedThread, end_engine
+from matanyone_engine.engine.watchdog import IO_CHECKS, Watchdog, WatchedThread, end_engine
 from matanyone_engine.errors import SettingError
 from matanyone_engine.jobs.allocator import give_freed_memory_back
 from matanyone_engine.version import __version__
@@ -49,29 +49,34 @@ _log = logging.getLogger("matanyone_engine")
 
 _TICK_MS = 250
 _LOOK_MS = 50
-"""How often connections are looked at, at least: so long may somebody send too much."""
+"""Most seconds between two checks of the connections, and so the longest time that a client can send too much."""
 _MOST_CONTROL_BYTES = 1 << 20
 _MOST_ROUTES = 1024
-"""Clients that have said hello, on both sockets together; the one unheard of longest makes room for another."""
+"""Most clients that have said hello, on both sockets together; the one that was silent longest is dropped for a new
+one."""
 _PEER_SILENT_S = 600.0
 _CLOSING_S = 120.0
 _ROUND = 64
-"""Messages taken from one socket before the other is looked at."""
+"""Most messages that are read from one socket before the other one is read."""
 _LARGE = 16 << 20
-"""Bytes of a refused message whose memory goes back to the system at once. This process keeps what it frees
-(jobs/allocator.py), and whoever sends nonsense to an idle engine would have it hold half a gigabyte."""
+"""Size in bytes from which the memory of a refused message is given back to the system at once.
+
+This process keeps freed memory (jobs/allocator.py), so bad messages to an idle engine would make it keep half a
+gigabyte.
+"""
 _ADDRESS = re.compile(r"tcp://[^\s/]+:(\d+|\*)")
 _LOOPBACK = re.compile(r"tcp://(127\.\d+\.\d+\.\d+|\[::1\]):(\d+|\*)")
 
 
 @dataclass(frozen=True)
 class Binding:
-    """Says where the engine listens, and who may come."""
+    """Says on which addresses the engine listens, and which clients may connect."""
 
     data: str = "tcp://127.0.0.1:*"
     control: str = "tcp://127.0.0.1:*"
     curve: Path | None = None
-    """Folder made by `matanyone-engine keys new`: engine.key_secret, and clients/ with their public keys."""
+    """The folder that `matanyone-engine keys new` made: engine.key_secret, and clients/ with the clients' public
+    keys."""
 
     def __post_init__(self) -> None:
         for endpoint in (self.data, self.control):
@@ -91,21 +96,21 @@ class Binding:
 
 @dataclass
 class _Peer:
-    """Holds a client on one socket that has said hello."""
+    """Holds a client that has said hello on one socket."""
 
     name: str
     client: str
     heard: float
     connection: ConnectionId
     key: str
-    """The client's public key (Z85); empty without encryption."""
+    """The client's public key (Z85); empty if the connection is not encrypted."""
 
 
 Route = tuple[Channel, bytes]
 
 
 class Server:
-    """Puts sockets around an Engine."""
+    """Serves an Engine on two sockets."""
 
     def __init__(
         self,
@@ -117,12 +122,12 @@ class Server:
     ) -> None:
         """Bind, start the engine's threads, and write the connection file. Raises EngineError, OSError.
 
-        publish: hears the engine's figures now and then (metrics.py).
+        publish: called with the engine's figures at intervals (metrics.py).
         """
         self._publish = publish
         self._events: queue.SimpleQueue[EngineReport] = queue.SimpleQueue()
         self._context = zmq.Context()
-        self._bell = _Bell(self._context)
+        self._wake_up = _WakeUp(self._context)
         self._token = token
         self._routes: dict[Route, _Peer] = {}
         self._control_of: dict[str, bytes] = {}
@@ -130,9 +135,9 @@ class Server:
         self._authenticator: ThreadAuthenticator | None = None
         self._listed: ListedClients | None = None
         self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        """What other threads want done on the I/O thread."""
+        """Work that other threads want done on the I/O thread."""
         self._turns = 0
-        self.engine = Engine(settings, self._post, self._answer, self._tell)
+        self.engine = Engine(settings, self._post, self._answer, self._notify)
         secrets = self._secure(binding)
         self._most = {Channel.CONTROL: _MOST_CONTROL_BYTES, Channel.DATA: settings.most_message_bytes}
         self._connections = Connections(self._most, settings.window_bytes, self._left)
@@ -154,7 +159,7 @@ class Server:
             write_connection(connection_file, self.connection)
 
     def _secure(self, binding: Binding) -> tuple[bytes, bytes] | None:
-        """Let only listed clients in, and return the engine's CURVE keys; None on a plain loopback."""
+        """Require listed client keys, and return the engine's CURVE keys; None for an unencrypted loopback address."""
         if binding.curve is None:
             return None
         public, secret = zmq.auth.load_certificate(binding.curve / "engine.key_secret")
@@ -170,9 +175,9 @@ class Server:
         return public, secret
 
     def _listed_are(self, keys: frozenset[str]) -> None:
-        """Have clients cut off whose keys are no longer listed; called from another thread."""
+        """Have the clients disconnected whose keys are no longer listed; called from another thread."""
         self._calls.put(lambda: self._cut_unlisted(keys))
-        self._bell.ring()
+        self._wake_up.ring()
 
     def _cut_unlisted(self, keys: frozenset[str]) -> None:
         for route, peer in list(self._routes.items()):
@@ -210,8 +215,11 @@ class Server:
     # --------------------------------------------------------------------------------------------------- loop
 
     def run(self, stopping: Callable[[], bool] = lambda: False) -> None:
-        """Serve until told to end. A defect of this thread ends the process with watchdog.ENDED_ITSELF."""
-        io = WatchedThread(lambda: self._turns, IO_PATIENCE)
+        """Serve until the engine is told to end.
+
+        An unexpected error on this thread ends the process with watchdog.ENDED_ITSELF.
+        """
+        io = WatchedThread(lambda: self._turns, IO_CHECKS)
         watchdog = Watchdog({"I/O": io, "device": self.engine.watched_device()})
         watchdog.start()
         confine_writes(self.engine.writes_in())
@@ -225,7 +233,7 @@ class Server:
 
     def _serve(self, stopping: Callable[[], bool], watchdog: Watchdog) -> None:
         poller = zmq.Poller()
-        for socket in (*self._sockets.values(), self._bell.heard):
+        for socket in (*self._sockets.values(), self._wake_up.heard):
             poller.register(socket, zmq.POLLIN)
         next_tick = time.monotonic()
         while not (self._ending or stopping()):
@@ -240,9 +248,9 @@ class Server:
         self._end(poller, watchdog)
 
     def _turn(self) -> None:
-        """Handle everything that has come meanwhile."""
+        """Handle all messages and events that have come since the last call."""
         self._turns += 1
-        self._bell.clear()
+        self._wake_up.clear()
         self._connections.look()
         for channel, socket in self._sockets.items():
             for _ in range(_ROUND):
@@ -251,9 +259,9 @@ class Server:
                 except zmq.Again:
                     break
                 refused = self._receive(channel, parts)
-                del parts  # or the last message would stay until the next one comes
+                del parts  # otherwise the last message would stay in memory until the next one comes
                 if refused >= _LARGE:
-                    give_freed_memory_back()  # no frame will use it
+                    give_freed_memory_back()  # no frame will use this memory
         with suppress(queue.Empty):
             while True:
                 self._calls.get_nowait()()
@@ -278,7 +286,7 @@ class Server:
         self._connections.close()
         for socket in self._sockets.values():
             socket.close()
-        self._bell.heard.close()
+        self._wake_up.heard.close()
         self._context.destroy(linger=1000)
 
     def _unlist(self) -> None:
@@ -298,7 +306,7 @@ class Server:
             self._forget_route(route)
 
     def _left(self, connection: ConnectionId) -> None:
-        """Forget the client of a connection that has ended: nobody can be reached through it any more."""
+        """Forget the client of a connection that has ended."""
         for route in [route for route, peer in self._routes.items() if peer.connection == connection]:
             self._forget_route(route)
 
@@ -310,9 +318,9 @@ class Server:
     # ------------------------------------------------------------------------------------------------ messages
 
     def _receive(self, channel: Channel, parts: list[Any]) -> int:
-        """Take one message; whatever is wrong with it is said to whoever sent it.
+        """Handle one message; if it is wrong, answer its sender with a fault.
 
-        Returns the bytes of a message that was refused, 0 for one that was taken.
+        Returns the size in bytes of a message that was refused, 0 for one that was accepted.
         """
         route = (channel, parts[0].bytes)
         connection = (channel, _file_of(parts[0]))
@@ -326,15 +334,15 @@ class Server:
             names = tuple(payload.name for payload in packet.payloads)
             check_request(packet.message, channel, names, known=route in self._routes)
             self._handle(route, packet, connection, _key_of(parts[0]))
-        except Exception as error:  # also a defect of ours: one message must not end the engine
-            told = as_told(error)  # which lets go of the message
+        except Exception as error:  # also an unexpected error: one message must not end the engine
+            told = logged_wire_error(error)  # this frees the message
             number = told.about or number
-            self.engine.refuse(on.Asker("", number, route), told)
+            self.engine.refuse(on.Requester("", number, route), told)
             return sum(len(part.buffer) for part in body)
         return 0
 
     def _check_size(self, channel: Channel, body: list[Any]) -> None:
-        """Hold all parts of a message together against the limit. Raises WireError."""
+        """Compare the size of all parts of a message together with the limit. Raises WireError."""
         if len(body) > 2 + MOST_PAYLOADS:
             raise malformed(f"expected 2 to {2 + MOST_PAYLOADS} parts, got {len(body)}")
         most, came = self._most[channel] + MOST_HEADER_BYTES, sum(len(part.buffer) for part in body)
@@ -349,8 +357,8 @@ class Server:
             check_values(message)
         peer = self._routes[route]
         peer.heard = time.monotonic()
-        self.engine.handle(on.Heard(peer.name, peer.heard))
-        who = on.Asker(peer.name, packet.id, route)
+        self.engine.handle(on.ClientHeard(peer.name, peer.heard))
+        who = on.Requester(peer.name, packet.id, route)
         reply = self._at_once(message)
         if reply is not None:
             self._answer(who, Packet(packet.id, reply))
@@ -358,7 +366,7 @@ class Server:
             self.engine.ask(who, packet, peer.client)
 
     def _at_once(self, message: say.Message) -> say.Message | None:
-        """Answers that need no scheduler."""
+        """Answer a request that needs no scheduler."""
         if isinstance(message, say.Hello):
             return self.engine.welcome()
         if isinstance(message, say.Ping):
@@ -392,22 +400,22 @@ class Server:
     # ------------------------------------------------------------------------------------------------- sending
 
     def _post(self, event: EngineReport) -> None:
-        """Hand a report to the I/O thread, from any thread."""
+        """Pass a report from any thread to the I/O thread."""
         self._events.put(event)
-        self._bell.ring()
+        self._wake_up.ring()
 
-    def _answer(self, who: on.Asker, packet: Packet) -> None:
+    def _answer(self, who: on.Requester, packet: Packet) -> None:
         assert isinstance(who.route, tuple)
         self._send(who.route[0], who.route[1], packet)
 
-    def _tell(self, peer: str, packet: Packet) -> None:
+    def _notify(self, peer: str, packet: Packet) -> None:
         identity = self._control_of.get(peer)
         if identity is not None:
             self._send(Channel.CONTROL, identity, packet)
 
     def _send(self, channel: Channel, identity: bytes, packet: Packet) -> None:
-        """Send an answer where that is possible at once: a client that is gone or too slow asks again, and gets what
-        was stored.
+        """Send an answer if that is possible without waiting. A client that is gone or too slow asks again later, and
+        gets the stored answer.
         """
         packet = replace(packet, message=printable_fields(packet.message))
         try:
@@ -417,7 +425,7 @@ class Server:
 
 
 def _file_of(part: Any) -> int:
-    """Return the number of the connection's file; -1 where ZeroMQ does not say."""
+    """Return the connection's file descriptor; -1 if ZeroMQ does not tell it."""
     try:
         return int(part.get(zmq.SRCFD))
     except (zmq.ZMQError, ValueError):
@@ -425,15 +433,15 @@ def _file_of(part: Any) -> int:
 
 
 def _key_of(part: Any) -> str:
-    """Return the public key (Z85) of whoever sent it; empty without encryption."""
+    """Return the sender's public key (Z85); empty if the connection is not encrypted."""
     try:
         return str(part.get("User-Id"))
     except (zmq.ZMQError, ValueError):
         return ""
 
 
-class _Bell:
-    """Wakes the poller from other threads: each rings through a socket of its own."""
+class _WakeUp:
+    """Wakes the poller from other threads; each thread uses its own socket."""
 
     _ADDRESS = "inproc://bell"
 
@@ -444,7 +452,7 @@ class _Bell:
         self._local = threading.local()
 
     def ring(self) -> None:
-        """Wake the poller, from any thread; more rings than are heard count as one."""
+        """Wake the poller from any thread. Several calls before the poller reacts count as one."""
         if not hasattr(self._local, "socket"):
             self._local.socket = self._context.socket(zmq.PUSH)
             self._local.socket.setsockopt(zmq.SNDHWM, 8)
@@ -456,7 +464,7 @@ class _Bell:
             return
 
     def clear(self) -> None:
-        """Take note of all rings so far."""
+        """Remove all wake-ups so far."""
         while True:
             try:
                 self.heard.recv(zmq.NOBLOCK)

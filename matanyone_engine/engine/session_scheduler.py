@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decides what happens to sessions: hosts send them plates frame by frame, and each plate is answered with an alpha.
+"""Schedules sessions: a host sends plates frame by frame, and each plate is answered with an alpha.
 
-A frame's way, and who reports each step:
+The steps of a frame, and which thread reports each of them:
 
     Requested -> [Decode] -> Decoded -> [ComputeFrame] -> FrameComputed -> [StoreResult] -> ResultStored -> [SendResult]
              pool                   device               pool                 I/O thread
 
 Rules of this file:
-1. A frame counts once its result is stored. Whatever fails before leaves the session at the frame before it.
-2. A request that was seen before is answered from what is stored, and never steps again.
+1. A frame counts once its result is stored. If anything fails before that, the session stays at the frame before it.
+2. A request that is sent again is answered from the store; its frame is never computed twice.
 """
 
 from __future__ import annotations
@@ -18,18 +18,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from matanyone_engine.engine.customers import Customer, Customers
 from matanyone_engine.engine.events import (
-    Allow,
-    Asker,
+    AllowWork,
     ComputeFrame,
-    Crowded,
     Decode,
     Decoded,
     Discard,
+    DiskOverLimit,
     Drop,
     FrameComputed,
-    Halt,
     Instruction,
     Load,
     Loaded,
@@ -37,19 +34,22 @@ from matanyone_engine.engine.events import (
     Parked,
     Reply,
     Requested,
+    Requester,
     ResultStored,
     Rewind,
     SendResult,
+    StopWork,
     StoreResult,
 )  # fmt: skip
 from matanyone_engine.engine.faults import as_fault, shutting_down
+from matanyone_engine.engine.workloads import Workload, Workloads
 from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.conversation import ConversationPhase, check_phase
 from matanyone_engine.wire.errors import Code, WireError
 
 
 class RequestStage(IntEnum):
-    """Names how far a frame has come."""
+    """Names the stages of a frame between its request and its answer."""
 
     DECODING = 1
     READY = 2
@@ -60,7 +60,7 @@ class RequestStage(IntEnum):
 
 @dataclass
 class Task:
-    """Holds a frame between arrival and answer."""
+    """Holds a frame that was received and is not answered yet."""
 
     ticket: int
     seq: int
@@ -68,23 +68,23 @@ class Task:
     key: bool
     digest: str
     bytes: int
-    askers: list[Asker]
+    askers: list[Requester]
     stage: RequestStage = RequestStage.DECODING
 
 
 @dataclass(kw_only=True)
-class ServedSession(Customer):
-    """Holds a session, with the frames of it that are under way."""
+class ServedSession(Workload):
+    """Holds a session and its unanswered frames."""
 
     opening: say.Open
     tasks: deque[Task] = field(default_factory=deque)
     digests: dict[int, str] = field(default_factory=dict)
-    """Of frames that were answered, also before a crash."""
+    """The digests of frames that were answered, also before a crash."""
     before: ConversationPhase = ConversationPhase.WAITING
-    """The phase to go back to once a cancel is through, or a parked session returns."""
+    """The phase after a cancel is finished, or after a parked session is loaded again."""
     stored_since_snapshot: int = 0
     known: bool = False
-    """It is on disk, so that it outlives a failure to load it."""
+    """Whether it is on disk, so that it is not lost if loading it fails."""
 
     @property
     def answered(self) -> int:
@@ -98,12 +98,12 @@ class ServedSession(Customer):
 
     @property
     def ready(self) -> bool:
-        """Return whether the next frame for the device is decoded, and the session is there."""
+        """Return whether the session is on the device and its next frame is decoded."""
         return self.on_device and not self.moving and self._next_undone is not None
 
     @property
     def _next_undone(self) -> Task | None:
-        """Returns the first frame that the device has not done, if it is decoded."""
+        """Returns the first frame that the device has not computed, if it is decoded."""
         task = next((each for each in self.tasks if each.stage < RequestStage.STEPPED), None)
         return task if task is not None and task.stage is RequestStage.READY else None
 
@@ -115,7 +115,7 @@ class ServedSession(Customer):
         return ComputeFrame(self.id, task.ticket, task.seq, task.frame, task.key)
 
     def stand(self, phase: ConversationPhase) -> None:
-        """Take a new phase; during a cancel it is where the session goes once that is through."""
+        """Set the phase; during a cancel, set the phase that follows the cancel."""
         if self.phase is ConversationPhase.CANCELLING:
             self.before = phase
         else:
@@ -128,19 +128,19 @@ class ServedSession(Customer):
 
 
 class SessionScheduler:
-    """Holds all sessions. What begins with ask_ is a client's request, what begins with on_ is a report."""
+    """Holds all sessions. Methods named ask_... handle clients' requests, those named on_... handle events."""
 
-    def __init__(self, customers: Customers) -> None:
+    def __init__(self, workloads: Workloads) -> None:
         self.by_id: dict[str, ServedSession] = {}
-        self._customers = customers
-        self._limits = customers.limits
+        self._workloads = workloads
+        self._limits = workloads.limits
         self._ids: dict[str, str] = {}
         """By nonce."""
         self._tickets = 0
         self._tasks: dict[int, tuple[ServedSession, Task]] = {}
 
     def adopt(self, session: str, opening: say.Open, next_seq: int, need: int, now: float) -> None:
-        """Know of a session that an earlier engine left on disk."""
+        """Register a session that an earlier engine left on disk."""
         self._add(
             ServedSession(
                 id=session,
@@ -158,22 +158,22 @@ class SessionScheduler:
 
     @property
     def queued(self) -> int:
-        """Returns frames between arrival and answer."""
+        """Returns the number of frames that were received and are not answered yet."""
         return len(self._tasks)
 
     @property
     def idle(self) -> bool:
-        """Return whether no frame is under way and no session is on the device."""
+        """Return whether no frame is unanswered and no session is on the device."""
         return not self._tasks and not any(each.on_device or each.moving for each in self.by_id.values())
 
     def _add(self, session: ServedSession) -> None:
         self.by_id[session.id] = session
         self._ids[session.opening.nonce] = session.id
-        self._customers.add(session)
+        self._workloads.add(session)
 
     def _session(self, name: str, peer: str) -> ServedSession:
-        """Return the session, for its owner. Raises WireError, also where a job has this name."""
-        self._customers.owned(name, peer)
+        """Return the session of this name if this peer owns it. Raises WireError, also if a job has this name."""
+        self._workloads.owned(name, peer)
         if name not in self.by_id:
             raise WireError(
                 Code.OUT_OF_TURN,
@@ -185,12 +185,12 @@ class SessionScheduler:
     # ------------------------------------------------------------------------------------------------ requests
 
     def ask_open(self, event: Requested, message: say.Open) -> Iterator[Instruction]:
-        """Open a session; the same one again where this nonce was seen before."""
+        """Open a session. If the nonce is known already, answer with the same session."""
         known = self._ids.get(message.nonce)
         if known is not None:
             yield from self.ask_reopen(event, say.Reopen(known))
             return
-        self._customers.admit(event.need, event.who.peer)
+        self._workloads.admit(event.need, event.who.peer)
         session = ServedSession(
             id=event.fresh,
             owner=event.who.peer,
@@ -200,7 +200,7 @@ class SessionScheduler:
             need=event.need,
             heard=event.now,
             size=message.size,
-            used_s=self._customers.least_used(),
+            used_s=self._workloads.least_used(),
             moving=True,
         )
         session.waiting.append((event.who, message))
@@ -208,13 +208,14 @@ class SessionScheduler:
         yield Load(session.id, message)
 
     def ask_reopen(self, event: Requested, message: say.Reopen) -> Iterator[Instruction]:
-        """Give the session to whoever asks: they know its secret name."""
+        """Make the client that asks the session's owner, since it knows the session's secret."""
         session = self.by_id.get(message.session)
         if session is None:
             raise WireError(Code.UNKNOWN_SESSION, "no session of this name", "Open a new one.")
         if not session.on_device and not session.moving:
-            self._customers.admit(session.need, event.who.peer)
-        if session.owner != event.who.peer:  # else it may be an old word that comes late: what is under way goes on
+            self._workloads.admit(session.need, event.who.peer)
+        # otherwise this may be an old message that comes late, so the session's work goes on
+        if session.owner != event.who.peer:
             yield from self._flush(session, _superseded())
         session.owner, session.client, session.heard = event.who.peer, event.client, event.now
         session.waiting.append((event.who, message))
@@ -285,36 +286,36 @@ class SessionScheduler:
         yield SendResult(event.who, session.id, message.seq)
 
     def ask_snapshot(self, event: Requested, message: say.Snapshot) -> Iterator[Instruction]:
-        """Put the session's state on disk once nothing of it is under way."""
+        """Write the session's state to disk once it has no work in progress."""
         session = self._session(message.session, event.who.peer)
         check_phase(message, session.phase)
         session.waiting.append((event.who, message))
         yield from self._when_quiet(session)
 
     def ask_cancel(self, event: Requested, message: say.Cancel) -> Iterator[Instruction]:
-        """Stop what is under way; the session stays open."""
+        """Stop the session's work; the session stays open."""
         session = self._session(message.session, event.who.peer)
         session.waiting.append((event.who, message))
         session.begin_cancel()
-        yield Halt(session.id)
+        yield StopWork(session.id)
         yield from self._flush(session, WireError(Code.CANCELLED, "the work was cancelled", "Send it again to go on."))
         yield from self._when_quiet(session)
 
     def ask_close(self, event: Requested, message: say.Close) -> Iterator[Instruction]:
-        """Stop what is under way, and forget the session."""
+        """Stop the session's work, and delete the session."""
         session = self._session(message.session, event.who.peer)
-        yield Halt(session.id)
+        yield StopWork(session.id)
         yield from self._flush(session, WireError(Code.CANCELLED, "the session was closed", "Open a new one."))
         session.waiting.append((event.who, message))
         session.begin_cancel()
         yield from self._when_quiet(session)
 
-    # -------------------------------------------------------------------------------------------- a frame's way
+    # ------------------------------------------------------------------------------------------ the steps of a frame
 
     def on_decoded(self, event: Decoded) -> Iterator[Instruction]:
-        """Take a plate that is ready for the device, or cannot be read."""
+        """Handle the event that a plate was decoded, or could not be."""
         found = self._tasks.get(event.ticket)
-        if found is None:  # flushed meanwhile
+        if found is None:  # the frame was dropped meanwhile
             yield Discard("", event.ticket)
             return
         session, task = found
@@ -325,7 +326,7 @@ class SessionScheduler:
             task.stage = RequestStage.READY
 
     def on_stepped(self, event: FrameComputed) -> Iterator[Instruction]:
-        """Take a frame that the device has computed, or could not compute."""
+        """Handle the event that the device has computed a frame, or could not compute it."""
         session, task = self._tasks[event.ticket]
         session.used_s += event.seconds
         if event.fault is not None:
@@ -336,7 +337,7 @@ class SessionScheduler:
         yield from self._when_quiet(session)
 
     def _store_next(self, session: ServedSession) -> Iterator[Instruction]:
-        """Store one result of a session at a time, so that the journal is in order."""
+        """Store the session's next result. Results are stored one at a time, so that the journal is in order."""
         if not session.tasks or session.tasks[0].stage is not RequestStage.STEPPED:
             return
         task = session.tasks[0]
@@ -345,12 +346,13 @@ class SessionScheduler:
         yield StoreResult(session.id, task.ticket, task.seq, task.frame, task.digest, due)
 
     def on_stored(self, event: ResultStored) -> Iterator[Instruction]:
-        """Take the news that a result is on disk, or could not be put there."""
+        """Handle the event that a result was stored, or could not be."""
         session, task = self._tasks[event.ticket]
         if event.fault is not None:
-            # The memory has this frame already, and perhaps the next: back to before it, as if it never came.
+            # The session's memory has this frame already, and perhaps the next one: reset it to the state before this
+            # frame.
             if any(each.stage is RequestStage.STEPPING for each in session.tasks):
-                task.stage = RequestStage.STEPPED  # tried again once the device has let go
+                task.stage = RequestStage.STEPPED  # tried again when the device has finished
                 return
             yield Rewind(session.id, task.ticket)
             yield from self._fail(session, task, event.fault)
@@ -367,14 +369,14 @@ class SessionScheduler:
         yield from self._when_quiet(session)
 
     def _fail(self, session: ServedSession, task: Task, error: WireError) -> Iterator[Instruction]:
-        """Take a frame that could not be done, and all behind it, off the list; the session waits for it again."""
+        """Drop a frame that failed, and all frames after it; the session then expects that frame again."""
         yield from self._remove(session, task, error)
         for later in [other for other in session.tasks if other.seq > task.seq]:
             yield from self._remove(session, later, _out_of_order(later.seq, task.seq))
         session.next_seq = task.seq
 
     def _flush(self, session: ServedSession, error: WireError) -> Iterator[Instruction]:
-        """Take off the list what the device has not begun."""
+        """Drop the frames that the device has not begun."""
         waiting = [task for task in session.tasks if task.stage <= RequestStage.READY]
         for task in waiting:
             yield from self._remove(session, task, error)
@@ -387,16 +389,16 @@ class SessionScheduler:
             yield Reply(who, as_fault(error))
         yield Discard(session.id, task.ticket)
 
-    # -------------------------------------------------------------------------------- coming, going, stopping
+    # ----------------------------------------------------------------------------- loading, parking and stopping
 
     def on_loaded(self, event: Loaded) -> Iterator[Instruction]:
-        """Take the news that a session is on the device, or could not be brought there."""
+        """Handle the event that a session was loaded onto the device, or could not be."""
         session = self.by_id[event.session]
         session.moving = False
         waiting = session.taken(say.Open) + session.taken(say.Reopen)
         if event.fault is not None:
             yield from (Reply(who, as_fault(event.fault)) for who, _ in waiting)
-            if not session.known:  # it was never more than a wish
+            if not session.known:  # the session was never opened, so it is deleted
                 yield from self._forget(session)
                 return
         else:
@@ -408,16 +410,16 @@ class SessionScheduler:
         yield from self._when_quiet(session)
 
     def on_parked(self, event: Parked) -> Iterator[Instruction]:
-        """Take the news that a session's state is on disk, or could not be put there."""
+        """Handle the event that a session's state was written to disk, or could not be."""
         session = self.by_id[event.session]
         session.moving = False
         for who, _ in session.taken(say.Snapshot):
             done = say.Snapshotted(session.id, event.next_seq)
             yield Reply(who, done if event.fault is None else as_fault(event.fault))
-        if event.fault is not None and self._customers.closing:
-            session.on_device = False  # its last frames will be computed again, from the snapshot before
+        if event.fault is not None and self._workloads.closing:
+            session.on_device = False  # its last frames will be computed again from the snapshot before them
         elif event.fault is not None:
-            session.heard = self._customers.now  # a full disk: it stays on the device for another lease
+            session.heard = self._workloads.now  # the disk is full: the session stays on the device for another lease
         else:
             session.stored_since_snapshot = 0
             if event.left:
@@ -425,14 +427,12 @@ class SessionScheduler:
                 session.on_device, session.owner = False, ""
                 session.stand(ConversationPhase.PARKED)
         if not session.on_device and any(isinstance(message, say.Reopen) for _, message in session.waiting):
-            session.moving = True  # it came back while it was leaving
+            session.moving = True  # the client reopened the session while it was being parked
             yield Load(session.id, None)
         yield from self._when_quiet(session)
 
     def on_time(self, now: float) -> Iterator[Instruction]:
-        """Send sessions whose client is silent, and which are idle therefore, off the device, and later off the
-        disk.
-        """
+        """Park the sessions of silent clients, and delete sessions that were parked for too long."""
         for session in list(self.by_id.values()):
             silent = now - session.heard
             if session.moving:
@@ -444,44 +444,42 @@ class SessionScheduler:
         yield from self._forget_empty()
 
     def _leave(self, session: ServedSession) -> Iterator[Instruction]:
-        """Stop within one pass what is under way, then put the session on disk: nobody is there any more."""
+        """Stop a session's work within one pass of the network, then park the session, since its client is gone."""
         if not session.tasks:
             session.moving = True
             yield Park(session.id, session.next_seq, leave=True)
         elif session.phase is not ConversationPhase.CANCELLING:
             session.begin_cancel()
-            yield Halt(session.id)
+            yield StopWork(session.id)
             yield from self._flush(session, _expired())
             yield from self._when_quiet(session)
 
     def _forget_empty(self) -> Iterator[Instruction]:
-        """Forget sessions that were left without a frame, which are worth nothing: whoever opens many must not fill the
-        disk.
+        """Delete the oldest parked sessions that have no frame: nothing is lost, and a client cannot fill the disk by
+        opening many.
         """
         parked = [each for each in self.by_id.values() if each.phase is ConversationPhase.PARKED and not each.moving]
         empty = sorted((each for each in parked if not each.next_seq), key=lambda each: each.heard)
         for session in empty[: max(0, len(empty) - self._limits.empty_sessions)]:
             yield from self._forget(session)
 
-    def on_crowded(self, event: Crowded) -> Iterator[Instruction]:
-        """Give up sessions that were left alone where they fill the disk; those on the device stay, whatever they
-        take.
-        """
+    def on_disk_over_limit(self, event: DiskOverLimit) -> Iterator[Instruction]:
+        """Delete the sessions that the event names, except those on the device."""
         for name in event.sessions:
             session = self.by_id.get(name)
             if session is not None and session.phase is ConversationPhase.PARKED and not session.moving:
                 yield from self._forget(session)
 
     def on_closing(self) -> Iterator[Instruction]:
-        """Put every session on disk: the engine is about to end."""
+        """Park every session: the engine is about to end."""
         for session in list(self.by_id.values()):
-            yield Halt(session.id)
+            yield StopWork(session.id)
             yield from self._flush(session, shutting_down())
             yield from self._when_quiet(session)
 
     def _when_quiet(self, session: ServedSession) -> Iterator[Instruction]:
-        """Once nothing of a session is under way, end a cancel, answer who waited, and take the session off the
-        device.
+        """If a session has no work in progress, finish its cancel, answer waiting requests, and park it if that was
+        asked for.
         """
         if session.tasks or session.moving:
             return
@@ -490,15 +488,15 @@ class SessionScheduler:
             return
         if session.phase is ConversationPhase.CANCELLING:
             session.phase = session.before
-            yield Allow(session.id)
+            yield AllowWork(session.id)
             for who, _ in session.taken(say.Cancel):
                 yield Reply(who, say.Cancelled(session.id, session.next_seq))
         for who, _ in session.taken(say.Reopen):
             yield Reply(who, self._opened(session))
         wanted = any(isinstance(message, say.Snapshot) for _, message in session.waiting)
-        if session.on_device and (wanted or self._customers.closing):
+        if session.on_device and (wanted or self._workloads.closing):
             session.moving = True
-            yield Park(session.id, session.next_seq, leave=self._customers.closing)
+            yield Park(session.id, session.next_seq, leave=self._workloads.closing)
 
     def _opened(self, session: ServedSession) -> say.Opened:
         return say.Opened(session.id, session.next_seq, self._limits.window_frames, self._limits.window_bytes)
@@ -506,7 +504,7 @@ class SessionScheduler:
     def _forget(self, session: ServedSession) -> Iterator[Instruction]:
         del self.by_id[session.id]
         self._ids.pop(session.opening.nonce, None)
-        self._customers.remove(session)
+        self._workloads.remove(session)
         yield Drop(session.id)
         for who, message in session.waiting:
             if isinstance(message, say.Close):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps sessions on disk, so that an engine that was killed at any moment goes on from there.
+"""Keeps sessions on disk, so that a new engine can continue them after the last one was killed at any moment.
 
     <state>/held                    locked by the one engine that runs on this folder
     <state>/ages                    for how long each session was left alone (ages.py)
@@ -9,14 +9,14 @@
                    result-<seq>     the last answers: a line that declares the payload, then its bytes
                    state-<seq>      the newest two snapshots, each standing before <seq>
 
-Order of writing: result, journal, snapshot; and what a snapshot has seen is on the disk before the snapshot is. So
-whatever a snapshot has seen is in the journal, and the last answers in the journal can be sent again. Disks fail all
-the same: usable_snapshots() makes sure of both.
+Order of writing: result, journal, snapshot. All frames that a snapshot depends on are synced to disk before it is. So
+they are in the journal, and the journal's last answers can be sent again. Since disks fail all the same,
+usable_snapshots() checks both.
 
 Rules of this file:
-1. Every file is whole or not there, but the journal, whose last line may be cut short and then does not count.
-2. No pickle. Nothing that is read back is trusted: every file, and every line of the journal, carries a checksum; what
-   does not match it is computed again. Version 0.1.0 wrote journals and headers without; they are still read.
+1. Every file is written atomically, except the journal: a last line that was cut short is ignored.
+2. No pickle. Every file, and every line of the journal, has a checksum; a frame whose file does not match is computed
+   again. Version 0.1.0 wrote journals and headers without checksums, which are still read.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ from matanyone_engine.wire.lock import try_lock
 from matanyone_engine.wire.private import private_folder
 
 RESULTS_KEPT = 16
-"""More than any window: a client lacks at most a window of answers."""
+"""Results that are kept; more than any window, since a client can lack at most the answers of one window."""
 SNAPSHOTS_KEPT = 2
 _LOCK = "held"
 _CHECK_DIGITS = 8
 _DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, WireError)
-"""What reading a damaged file may raise."""
+"""Errors that reading a damaged file may raise."""
 
 
 @dataclass(frozen=True)
@@ -59,17 +59,17 @@ class JournalLine:
     seq: int
     frame: int
     digest: str
-    """Of the request."""
+    """Digest of the request."""
     checksum: str
-    """Of the alpha."""
+    """Checksum of the alpha."""
     mask: str = ""
-    """SHA-256 of the mask, of a key."""
+    """SHA-256 of a key's mask; '' for a frame."""
     place: str = ""
-    """Where the mask of a key, or the guide of a frame, is (media/guide_history.py); '' without one."""
+    """A small picture of a key's mask or of a frame's guide (media/guide_history.py); '' without one."""
 
 
 def public_name(session: str) -> str:
-    """Return the name by which others may know a session: its secret cannot be told from it."""
+    """Return the public name of a session, from which its secret cannot be found out."""
     return hashlib.sha256(session.encode()).hexdigest()[:12]
 
 
@@ -81,7 +81,7 @@ class SessionFolder:
 
     @classmethod
     def create(cls, root: Path, session: str, opening: say.Open, need: int) -> SessionFolder:
-        """Make the folder and say whose it is. Raises OSError."""
+        """Make the folder and write the session's secret into it. Raises OSError."""
         folder = root / public_name(session)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         about = {"session": session, "opening": dataclasses.asdict(opening), "need": need}
@@ -89,9 +89,8 @@ class SessionFolder:
         return cls(folder)
 
     def about(self) -> tuple[str, say.Open, int]:
-        """Return the session's secret, what Open said, and its memory estimate in bytes.
-
-        Raises WireError where the file is damaged or gone.
+        """Return the session's secret, its Open message, and its memory estimate in bytes. Raises WireError if the file
+        is damaged or gone.
         """
         try:
             about = _checked(json.loads((self.folder / "session.json").read_bytes()), {"session", "opening", "need"})
@@ -105,7 +104,7 @@ class SessionFolder:
     # ------------------------------------------------------------------------------------------------- results
 
     def put_result(self, line: JournalLine, payload: Payload, data: Any, result: say.Result) -> None:
-        """Store an answer, then its line. Raises OSError."""
+        """Store an answer, then append its line to the journal. Raises OSError."""
         said = {**dataclasses.asdict(result), "session": ""}
         declared = json.dumps(_with_check({"payload": dataclasses.asdict(payload), "result": said}))
         _write(self._result(line.seq), [declared.encode(), b"\n", data])
@@ -115,7 +114,7 @@ class SessionFolder:
         self._result(line.seq - RESULTS_KEPT).unlink(missing_ok=True)
 
     def get_result(self, session: str, seq: int) -> tuple[say.Result, Payload, bytes]:
-        """Return a stored answer. Raises WireError where it is no longer there, or damaged."""
+        """Return a stored answer. Raises WireError if it is no longer there, or damaged."""
         try:
             declared, _, data = self._result(seq).read_bytes().partition(b"\n")
             fields = _checked(json.loads(declared), {"payload", "result"})
@@ -134,7 +133,7 @@ class SessionFolder:
             ) from error
 
     def journal(self) -> dict[int, JournalLine]:
-        """Return every answered frame by seq; the later line counts, a damaged one does not."""
+        """Return the journal's lines by seq. Of two lines with one seq the later counts; a damaged line is ignored."""
         return {line.seq: line for line in self._lines()}
 
     def _lines(self) -> Iterator[JournalLine]:
@@ -151,7 +150,7 @@ class SessionFolder:
                 yield JournalLine(int(seq), int(frame), *map(str, words))
 
     def mend_journal(self) -> None:
-        """Cut off a last line that a crash cut short, so that the next one begins at a line's start."""
+        """Remove a last line that a crash cut short, so that the next line is not appended to it."""
         path = self.folder / "journal"
         if path.exists():
             text = path.read_bytes()
@@ -162,7 +161,10 @@ class SessionFolder:
     # ----------------------------------------------------------------------------------------------- snapshots
 
     def put_snapshot(self, next_seq: int, blob: bytes) -> None:
-        """Keep a state, once all that it has seen is on the disk; older ones than the last two go. Raises OSError."""
+        """Store a snapshot after syncing all frames that it depends on; only the last two snapshots are kept.
+
+        Raises OSError.
+        """
         seen = [self._result(seq) for seq in range(max(0, next_seq - RESULTS_KEPT), next_seq)]
         for path in (*seen, self.folder / "journal"):
             with suppress(FileNotFoundError), path.open("rb+") as file:
@@ -172,15 +174,15 @@ class SessionFolder:
             (self.folder / f"state-{seq}").unlink(missing_ok=True)
 
     def snapshots(self) -> list[int]:
-        """Return which states there are, newest first."""
+        """Return the seqs of the stored snapshots, newest first."""
         found = (re.fullmatch(r"state-(\d+)", path.name) for path in self.folder.iterdir())
         return sorted((int(match[1]) for match in found if match), reverse=True)
 
     def usable_snapshots(self) -> list[int]:
-        """Return the states that a session can go on from, newest first: those that journal and answers fit.
+        """Return the seqs of the snapshots from which the session can continue, newest first.
 
-        A state is passed over if an answer before it is lost that a client may still ask for, or a line of the journal
-        that says which mask it follows; older ones need less, and with none the session begins anew.
+        A snapshot cannot be used if an answer before it is lost that a client may still ask for, or if the journal line
+        of its mask is lost. Older snapshots need less. If none can be used, the session starts at its beginning.
         """
         journal = self.journal()
         last = max(journal, default=-1)
@@ -202,13 +204,13 @@ class SessionFolder:
         return True
 
     def drop_snapshots_after(self, next_seq: int) -> None:
-        """Remove newer states: the session goes on from this one, and they may be of another future."""
+        """Remove newer snapshots: the session continues from this one, and its next frames may be different."""
         for seq in self.snapshots():
             if seq > next_seq:
                 (self.folder / f"state-{seq}").unlink(missing_ok=True)
 
     def snapshot(self, next_seq: int) -> bytes:
-        """Return the bytes of one state. Raises OSError."""
+        """Return the bytes of one snapshot. Raises OSError."""
         return (self.folder / f"state-{next_seq}").read_bytes()
 
     def remove(self) -> None:
@@ -223,9 +225,8 @@ class SessionStore:
     """Holds all sessions of an engine on disk."""
 
     def __init__(self, root: Path, clock: Callable[[], float] = time.time) -> None:
-        """root: of this engine alone. clock: the system's, in seconds.
-
-        Raises OSError where the folder cannot be made or is another user's, SettingError where another engine has it.
+        """root: the folder, which only this engine uses. clock: returns the system's time in seconds. Raises OSError if
+        the folder cannot be made or belongs to another user, SettingError if another engine uses it.
         """
         self.root = root
         private_folder(root)
@@ -239,7 +240,7 @@ class SessionStore:
             )
 
     def close(self) -> None:
-        """Let another engine have the folder."""
+        """Release the folder, so that another engine can use it."""
         if self._held is not None:
             self._held.close()
 
@@ -252,7 +253,7 @@ class SessionStore:
         return SessionFolder(self.root / public_name(session))
 
     def sessions(self) -> Iterator[SessionFolder]:
-        """Yield the sessions that an earlier engine left; damaged ones are passed over."""
+        """Yield the sessions that an earlier engine left, except damaged ones."""
         for path in self._folders():
             folder = SessionFolder(path)
             with suppress(WireError):
@@ -260,9 +261,11 @@ class SessionStore:
                 yield folder
 
     def excess(self, most_bytes: int) -> list[str]:
-        """Return the sessions left alone longest, of those that go beyond so many bytes together. Raises OSError.
+        """Return the sessions to delete so that the others take at most so many bytes: those not used for the longest
+        time. Raises OSError.
 
-        Folders that nobody can open any more are removed first. Call it now and then: it counts ages, too.
+        Of these, folders that cannot be read any more are removed at once. Call it at intervals, since it also counts
+        ages.
         """
         folders = self._folders()
         ages = self._ages.count({path.name: _touched(path) for path in folders})
@@ -277,8 +280,8 @@ class SessionStore:
         return over
 
     def prune(self, most_age_s: float, most_bytes: int) -> None:
-        """Bound what is on disk: sessions left alone for long go first, then those left alone longest as long as all
-        take too many bytes.
+        """Delete sessions that were not used for so long, then those not used for the longest time until the rest takes
+        at most so many bytes.
         """
         folders = self._folders()
         ages = self._ages.count({path.name: _touched(path) for path in folders})
@@ -293,7 +296,7 @@ class SessionStore:
 
 
 def _touched(path: Path) -> float:
-    """Return when a session was last written to, in seconds of the system's clock."""
+    """Return the time of the last write to a session, in seconds of the system's clock."""
     return max((file.stat().st_mtime for file in path.glob("*")), default=path.stat().st_mtime)
 
 
@@ -302,12 +305,12 @@ def _bytes_of(path: Path) -> int:
 
 
 def _check(data: bytes) -> str:
-    """Return a checksum against accidents."""
+    """Return a checksum that detects accidental damage."""
     return hashlib.sha256(data).hexdigest()[:_CHECK_DIGITS]
 
 
 def _with_check(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields and a checksum of them."""
+    """Return the fields with a checksum of them added."""
     return {**fields, "check": _check(json.dumps(fields, sort_keys=True).encode())}
 
 
@@ -322,8 +325,9 @@ def _checked(fields: dict[str, Any], names: set[str]) -> dict[str, Any]:
 
 
 def _write(path: Path, parts: list[Any], *, durable: bool = False) -> None:
-    """Write a file that is whole or not there. Unless it is durable, it survives the death of the process, but perhaps
-    not of the machine's power.
+    """Write a file atomically.
+
+    Unless it is durable, it survives a crash of the process, but perhaps not a power cut.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
@@ -342,7 +346,7 @@ def _write(path: Path, parts: list[Any], *, durable: bool = False) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Put the names of new files on the disk; Windows does so by itself."""
+    """Sync the folder, so that the names of new files are on disk; Windows does this by itself."""
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ends the engine when a thread that it cannot do without has died or hangs, so that a supervisor restarts it.
+"""Ends the engine if one of its necessary threads has died or hangs, so that a supervisor can restart it.
 
-Sessions lose nothing: they go on from what is on disk, as after a crash (DR003).
-
-What hangs is told from what takes long by signs of life. The I/O thread never waits, so it must take a turn in every
-minute. The device thread may compute for long: it hangs if for ten minutes it had one piece of work, ended no pass of
-the network and took no processor time. Computing takes processor time, and so does waiting for a GPU.
+No session is lost: they continue from what is on disk, as after a crash (DR003). A value that changes while a thread
+works tells a hanging thread from a busy one. The I/O thread never waits, so its value must change every minute. The
+device thread may compute for long. It hangs if within ten minutes it has finished no pass of the network and used no
+processor time; computing and waiting for a GPU both use processor time.
 """
 
 from __future__ import annotations
@@ -23,29 +22,32 @@ _log = logging.getLogger("matanyone_engine")
 ENDED_ITSELF = 14
 """The exit code."""
 EVERY_S = 1.0
-IO_PATIENCE = 60
-DEVICE_PATIENCE = 600
-"""Looks without a sign of life. They are counted, not timed: while a process is stopped it does not look."""
+IO_CHECKS = 60
+DEVICE_CHECKS = 600
+"""Checks without a change after which a thread counts as hanging.
+
+They are counted, not timed, because a process that is stopped makes no checks.
+"""
 
 
 @dataclass(frozen=True)
 class WatchedThread:
-    """Says how to tell that a thread is well."""
+    """Describes how to check that a thread is alive."""
 
     sign: Callable[[], object]
-    """What changes while the thread moves; None while it has nothing to do."""
-    patience: int
-    """Looks at the same sign after which it hangs."""
+    """Returns a value that changes while the thread works; None while it has nothing to do."""
+    limit: int
+    """Checks in a row with the same value after which the thread counts as hanging."""
     thread: threading.Thread | None = None
-    """None for the thread whose end is the engine's end anyway."""
+    """None for a thread whose end ends the engine anyway."""
 
     def is_dead(self) -> bool:
-        """Return whether it has ended, although it must not."""
+        """Return whether the thread has ended, which must not happen while the engine runs."""
         return self.thread is not None and not self.thread.is_alive()
 
 
 class Watchdog:
-    """Runs a thread that looks after others."""
+    """Runs a thread that checks other threads at intervals."""
 
     def __init__(
         self,
@@ -53,17 +55,18 @@ class Watchdog:
         end: Callable[[str], None] | None = None,
         every_s: float = EVERY_S,
     ) -> None:
-        """watched: threads by name. end: what is done; by default the process ends with ENDED_ITSELF."""
+        """watched: threads by name. end: called if one has died or hangs; by default the process ends with
+        ENDED_ITSELF."""
         self._watched, self._end, self._every_s = watched, end or end_engine, every_s
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
 
     def start(self) -> None:
-        """Look from now on."""
+        """Start the checks."""
         self._thread.start()
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop the checks."""
         self._over.set()
 
     def _run(self) -> None:
@@ -77,13 +80,14 @@ class Watchdog:
                 if one.is_dead():
                     self._end(f"the {name} thread has died")
                     return
-                if still[name] >= one.patience:
+                if still[name] >= one.limit:
                     self._end(f"the {name} thread has not moved for {still[name] * self._every_s:.0f} seconds")
                     return
 
 
 def processor_s(thread: threading.Thread) -> float | None:
-    """Return the seconds of processor time that a thread of this process has taken; None where nobody can tell."""
+    """Return the processor time, in seconds, that a thread of this process has used; None if the system does not
+    tell."""
     try:
         for each in psutil.Process().threads():
             if each.id == thread.native_id:
@@ -94,7 +98,7 @@ def processor_s(thread: threading.Thread) -> float | None:
 
 
 def end_engine(why: str) -> None:
-    """Say why in the log, and end the process at once: threads that hang are not waited for."""
+    """Log the reason and end the process at once, without waiting for threads that hang."""
     _log.critical("The engine ends itself: %s. Sessions go on from what is on disk.", why)
     logging.shutdown()
     os._exit(ENDED_ITSELF)

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Owns the device: networks, sessions, frames and jobs, one thing at a time.
+"""Owns the device with its networks, sessions and jobs, and computes one thing at a time.
 
 Rules of this file:
-1. Only the device thread computes. Pool threads put plates in before and take results out after.
-2. A result keeps the states around its frame until it is stored: if it cannot be, the frame has not happened.
-3. Every error leaves as a WireError (faults.py); nothing is swallowed.
+1. Only the device thread computes. Pool threads provide decoded plates and take the results.
+2. The states before and after a frame are kept until its result is stored. If storing fails, the session goes back to
+   the state before.
+3. Every error is raised as a WireError (faults.py); none is ignored.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from matanyone_engine.jobs.job import MattePlan
 from matanyone_engine.jobs.provenance import describe_confidence, describe_frame, describe_making
 from matanyone_engine.jobs.run import run_matte
 from matanyone_engine.jobs.run_events import RunEvent
-from matanyone_engine.matting.confidence import SURE, Confidence, confidence, without_guide
-from matanyone_engine.matting.frame_warnings import suspicions
+from matanyone_engine.matting.confidence import CERTAIN, Confidence, confidence, without_guide
+from matanyone_engine.matting.frame_warnings import warnings_of
 from matanyone_engine.matting.inside_outside import NO_CONSTRAINTS, Constraints
 from matanyone_engine.matting.memory_policy import MemoryPolicy
 from matanyone_engine.matting.options import keywords
@@ -55,23 +56,23 @@ class LiveSession:
     mask_frame: int = 0
     mask_sha256: str = ""
     guides: GuideHistory = NO_GUIDES
-    """What the guides of its frames have shown so far."""
+    """What is remembered of the guides of earlier frames."""
 
 
 @dataclass(frozen=True)
 class JudgedGuide:
-    """Holds what a frame's guide says, and what is remembered of it."""
+    """Holds the limits that a frame's guide sets, and what is remembered of the guide."""
 
     after: GuideHistory
-    """What the next frame's guide is held against."""
+    """What the next frame's guide is compared with."""
     place: str = ""
-    """For the journal; '' where the frame has neither mask nor guide."""
+    """Small picture for the journal; '' if the frame has neither mask nor guide."""
     constraints: Constraints = NO_CONSTRAINTS
     outvoted: bool = False
     white: bool = False
-    """Whether it is white all over, and says nothing."""
+    """Whether the guide is white all over and so has no effect."""
     said: str = ""
-    """For a file's header."""
+    """A text for the alpha's header."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +91,12 @@ class Done:
     confidence: Confidence
     guides_before: GuideHistory = NO_GUIDES
     place: str = ""
-    """As of a JudgedGuide."""
+    """As in JudgedGuide."""
 
 
 @dataclass(frozen=True)
 class RestoredSession:
-    """Says where a restored session stands."""
+    """Holds where a restored session continues."""
 
     next_seq: int
     seeded: bool
@@ -103,10 +104,11 @@ class RestoredSession:
 
 
 class Worker:
-    """Holds the device with everything on it."""
+    """Holds the device with its networks and sessions."""
 
     def __init__(self, models: dict[str, str], device: str, precision: str = "auto") -> None:
-        """models: name that clients may ask for -> name or path of the weights. device, precision: as load_network."""
+        """models: the name that clients use -> the name or path of the weights. device, precision: as in
+        load_network."""
         self._models = models
         self._device = device
         self._precision = precision
@@ -114,17 +116,17 @@ class Worker:
         self._live: dict[str, LiveSession] = {}
         self._jobs: dict[str, Generator[RunEvent, None, None]] = {}
         self.decoded: dict[int, DecodedPlate] = {}
-        """By ticket: decoded, waiting for the device."""
+        """Decoded plates that wait for the device, by ticket."""
         self.done: dict[int, Done] = {}
-        """By ticket: computed, waiting for the store."""
+        """Computed frames that wait to be stored, by ticket."""
         self.halted: set[str] = set()
         self.wanted: dict[str, tuple[int, ...]] = {}
-        """Frames of jobs that somebody waits for, the last one asked for first."""
+        """Frames of jobs that clients wait for; the one that was asked for last comes first."""
         self.activity = "idle"
         self.activity_of = ""
         self.progress_at = time.monotonic()
         self.passes = 0
-        """Grows whenever something begins or ends here, each pass over a key frame among them."""
+        """Counts the beginnings and ends of all work, including each pass over a key frame."""
 
     # --------------------------------------------------------------------------------------------- the network
 
@@ -146,14 +148,17 @@ class Worker:
         self.tidy()
 
     def tidy(self) -> None:
-        """Give back what earlier frames left in reserve; only on the device thread, when nothing is under way."""
+        """Free the memory that earlier frames have left in reserve.
+
+        Call it only on the device thread, when it has no work.
+        """
         give_back()
         give_freed_memory_back()
 
     # ------------------------------------------------------------------------------------------------ sessions
 
     def load(self, session: str, opening: say.Open, folder: SessionFolder) -> RestoredSession:
-        """Load a session as its folder knows it, or a new one. Raises EngineError."""
+        """Load a session from its folder, or make a new one. Raises EngineError."""
         network, weights = self.network(opening.model)
         folder.mend_journal()
         journal = folder.journal()
@@ -172,7 +177,7 @@ class Worker:
         return RestoredSession(0, False, tuple(journal.values()))
 
     def step(self, session: str, ticket: int, frame: int, *, key: bool) -> None:
-        """Compute a decoded frame; the result waits in `done`. Raises EngineError; then nothing has happened."""
+        """Compute a decoded frame and keep the result in `done`. Raises EngineError; the session is then unchanged."""
         live, decoded = self._live[session], self.decoded.pop(ticket)
         planes = torch.from_numpy(decoded.seen).permute(2, 0, 1)
         before, guides_before = live.session.state, live.guides
@@ -185,7 +190,7 @@ class Worker:
         if key:
             live.mask_frame, live.mask_sha256 = frame, decoded.mask_sha256
         report = live.session.report
-        sure = SURE if report.signals is None else confidence(report.signals)
+        sure = CERTAIN if report.signals is None else confidence(report.signals)
         sure = without_guide(sure) if guide.outvoted else sure
         self.done[ticket] = Done(
             alpha,
@@ -199,7 +204,7 @@ class Worker:
                 **describe_confidence({SUBJECT: sure}),
             },
             decoded.mask_sha256,
-            suspicions(
+            warnings_of(
                 black=decoded.black, alpha=alpha, cut=report.cut, outvoted=guide.outvoted, white_guide=guide.white
             ),
             report,
@@ -232,29 +237,29 @@ class Worker:
         return stopping
 
     def snapshot(self, session: str, state: StreamState | None = None) -> bytes:
-        """Return the session's state as bytes. States are values: any thread may ask."""
+        """Return the session's state as bytes. States are immutable, so any thread may call it."""
         return self._live[session].session.snapshot(state)
 
     def rewind(self, session: str, ticket: int) -> None:
-        """Put the session back to before a frame that could not be stored."""
+        """Reset the session to the state before a frame that could not be stored."""
         live, done = self._live[session], self.done[ticket]
         live.session.rewind(done.before)
         live.guides = done.guides_before
 
     def forget(self, session: str) -> None:
-        """Let go of a session. Any thread may ask."""
+        """Remove a session. Any thread may call it."""
         self._live.pop(session, None)
         self.halted.discard(session)
 
     def give_room_back(self) -> None:
-        """Return memory that no session needs any more to the system; only on the device thread."""
+        """Give memory that no session needs any more back to the system. Call it only on the device thread."""
         if not self._live:
             give_back()
 
     # ---------------------------------------------------------------------------------------------------- jobs
 
     def job_step(self, session: str, plan: MattePlan, model: str, *, resume: bool) -> RunEvent | None:
-        """Do the job's next step; return what it did, or None at its end. Raises EngineError."""
+        """Do the job's next step; return its event, or None at the job's end. Raises EngineError."""
         network, weights = self.network(model)
         if session not in self._jobs:
             self._jobs[session] = run_matte(
@@ -276,7 +281,7 @@ class Worker:
         return event
 
     def end_job(self, session: str) -> None:
-        """Let go of a job; it leaves its resume point."""
+        """End a job; it writes its resume point."""
         events = self._jobs.pop(session, None)
         if events is not None:
             events.close()
@@ -285,7 +290,7 @@ class Worker:
 
     @contextmanager
     def _doing(self, what: str, session: str) -> Iterator[None]:
-        """Say what the device does meanwhile, for Pong."""
+        """Note what the device is doing, for Pong."""
         self.activity, self.activity_of = what, session
         self._progress()
         try:
@@ -300,7 +305,10 @@ class Worker:
 
 
 def judged(history: GuideHistory, decoded: DecodedPlate, frame: int) -> JudgedGuide:
-    """Say what the guide of a decoded frame is worth after those before it. A key starts anew from its mask."""
+    """Decide whether the guide of a decoded frame is believed, given those before it.
+
+    After a key, guides are compared with its mask.
+    """
     if decoded.mask is not None:
         place = small(decoded.mask)
         return JudgedGuide(GuideHistory.after_key(frame, place), packed(place))
@@ -319,7 +327,7 @@ def judged(history: GuideHistory, decoded: DecodedPlate, frame: int) -> JudgedGu
 
 
 def guides_of_journal(journal: Mapping[int, JournalLine], next_seq: int) -> GuideHistory:
-    """Return what is remembered of the guides before a seq, from the lines of the journal."""
+    """Return what is remembered of the guides before a seq, as the journal has it."""
     history = NO_GUIDES
     for seq in sorted(seq for seq in journal if seq < next_seq):
         line = journal[seq]
@@ -336,7 +344,7 @@ def _seq(line: JournalLine) -> int:
 
 
 def _restored(network: MatAnyone, folder: SessionFolder, next_seq: int) -> MattingSession | None:
-    """Return the session at a snapshot; None where that is damaged, since an older one may do. Raises
+    """Return the session at a snapshot; None if the snapshot is damaged, since an older one may work. Raises
     ForeignSnapshot.
     """
     try:

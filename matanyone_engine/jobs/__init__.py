@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mattes one shot, from the files that an artist names to the files of its alphas."""
+"""Runs jobs: mattes one shot, from the artist's files to the files of its alphas."""

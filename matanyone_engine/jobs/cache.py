@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps intermediate results on disk under their content keys, up to a limit; it is the store of matting/runner.py.
+"""The disk cache: keeps intermediate results under their content keys, up to a size limit. matting/runner.py uses it as
+its store.
 
 Rules of this file:
-1. An entry is whole or not there: it carries a digest of its own bytes, and one that does not match is removed.
-2. Entries may go at any time, also by another process; whoever wants one that is gone computes it again.
-3. The limit holds while a run goes on; only what the run still needs (a stretch between two keys) may go beyond it.
-4. A cache that cannot be written stops nobody: what is needed is held in memory then (RunStore).
-5. Nothing is read from or written to a folder of another user, or one that everybody may write to: whoever can put
-   entries into a cache decides what alphas come out of it. No link is followed to an entry.
+1. An entry has a digest of its own bytes; an entry that does not match it is removed.
+2. An entry may be removed at any time, also by another process. Its result is then computed again.
+3. The limit holds during a run. Only entries that the run still needs (a stretch between two keys) may exceed it.
+4. A cache that cannot be written does not stop a run: what the run needs is then kept in memory (RunStore).
+5. A folder that belongs to another user, or that everybody may write to, is not used: whoever can write entries into a
+   cache could change the alphas. Links in place of entries are not followed.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ _log = logging.getLogger("matanyone_engine")
 DEFAULT_LIMIT = 20 << 30
 """Bytes."""
 _ROOM_WITHOUT = 1 << 30
-"""Bytes of a run that leaves nothing behind."""
+"""Limit, in bytes, during a run whose cache is removed at its end."""
 _DIGEST = 32
 _STALE_S = 24 * 3600.0
-"""Age at which a half-written file is nobody's any more."""
+"""Age, in seconds, after which a half-written file is taken for one that a dead process has left."""
 
 
 def default_folder() -> Path:
@@ -46,22 +47,24 @@ def default_folder() -> Path:
 
 
 class DiskCache(MutableMapping[str, bytes]):
-    """Maps names to bytes in files of a folder. Names are hexadecimal digits, a dot, and letters.
-
-    With a limit of 0 nothing is left behind: close() removes what this process has written.
+    """Maps names to bytes, which are kept in files of a folder. A name is made of hexadecimal digits, a dot, and
+    letters. With a limit of 0, close() removes all that this process has written.
     """
 
     def __init__(self, folder: Path, limit: int = DEFAULT_LIMIT) -> None:
-        """Name the folder; one that cannot be made, or is not this user's own, shows when something is written."""
+        """Set the folder and the limit in bytes.
+
+        A folder that cannot be made or used raises its error at the first write.
+        """
         self._folder = folder
-        self._refused = _why_not_ours(folder)
+        self._refused = _why_unsafe(folder)
         self._limit = limit
         self._written: set[str] = set()
         self.needed: Callable[[str], bool] = lambda _: False
-        """Of entries beyond the limit: which stay all the same."""
+        """Tells which entries are kept although the limit is exceeded."""
         self._size = sum(size for _, size, _ in self._removable())
         self._most = limit or _ROOM_WITHOUT
-        """Bytes at which it is looked for what can go."""
+        """Size in bytes at which entries are removed."""
 
     def __contains__(self, name: object) -> bool:
         return self._refused is None and self._path(str(name)).is_file()
@@ -70,7 +73,7 @@ class DiskCache(MutableMapping[str, bytes]):
         path = self._path(name)
         try:
             blob = self._read(path)
-            os.utime(path)  # lately used
+            os.utime(path)  # marks the entry as used now
         except OSError as error:
             raise KeyError(name) from error
         if hashlib.sha256(memoryview(blob)[_DIGEST:]).digest() != blob[:_DIGEST]:
@@ -81,7 +84,8 @@ class DiskCache(MutableMapping[str, bytes]):
     def __setitem__(self, name: str, value: bytes) -> None:
         """Raises OutputError."""
         path = self._path(name)
-        # Not by process: jobs of one process, and machines that share the folder, may write one entry at a time.
+        # Not the process id: jobs of one process, and machines that share the folder, may write the same entry at the
+        # same time.
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
         try:
             self._check_ours()
@@ -93,7 +97,7 @@ class DiskCache(MutableMapping[str, bytes]):
             temporary.replace(path)
         except OSError as error:
             raise _no_cache(self._folder, error) from error
-        finally:  # also where a second Ctrl-C ends the run at once
+        finally:  # also if a second Ctrl-C ends the run at once
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
         self._written.add(name)
@@ -115,7 +119,7 @@ class DiskCache(MutableMapping[str, bytes]):
         return len(self._entries())
 
     def close(self) -> None:
-        """Remove what is over the limit."""
+        """Remove entries until the cache is within its limit."""
         if self._limit:
             self._trim(lambda _: False)
         else:
@@ -135,7 +139,7 @@ class DiskCache(MutableMapping[str, bytes]):
             raise PermissionError(errno.EACCES, self._refused)
 
     def _trim(self, spared: Callable[[str], bool]) -> None:
-        """Remove what was not used for the longest time until a tenth of the room is free."""
+        """Remove the entries that were not used for the longest time, until a tenth of the limit is free."""
         room, entries = self._limit or _ROOM_WITHOUT, sorted(self._removable())
         self._size = sum(size for _, size, _ in entries)
         for _, size, path in entries:
@@ -145,15 +149,15 @@ class DiskCache(MutableMapping[str, bytes]):
                 with suppress(OSError):
                     path.unlink()
                 self._size -= size
-        # Where all that is left is needed, looking again for every entry would cost more than it frees.
+        # If all remaining entries are needed, searching again at every write would cost more than it frees.
         self._most = max(room, self._size + room // 20)
 
     def _removable(self) -> list[tuple[float, int, Path]]:
-        """Return the entries that may go: all, or with a limit of 0 this process's own."""
+        """Return the entries that may be removed: all, or with a limit of 0 those of this process."""
         return [entry for entry in self._entries() if self._limit or entry[2].name in self._written]
 
     def _entries(self) -> list[tuple[float, int, Path]]:
-        """Return last use, bytes and file of each entry; half-written files that somebody left are removed."""
+        """Return last use, bytes and file of each entry; half-written files of dead processes are removed."""
         found: list[tuple[float, int, Path]] = []
         if self._refused is not None:
             return found
@@ -167,8 +171,8 @@ class DiskCache(MutableMapping[str, bytes]):
         return found
 
 
-def _why_not_ours(folder: Path) -> str | None:
-    """Return why a folder must not be used as a cache; None for one that may be, or that is not there yet."""
+def _why_unsafe(folder: Path) -> str | None:
+    """Return why a folder must not be used as a cache; None if it may be used, or does not exist yet."""
     try:
         check_own_folder(folder)
     except FileNotFoundError:
@@ -179,24 +183,24 @@ def _why_not_ours(folder: Path) -> str | None:
 
 
 class RunStore(MutableMapping[str, bytes]):
-    """Keeps what a run still needs, whatever becomes of the cache that it is read from and written to."""
+    """Stores the results of one run in the cache, and keeps in memory what the run still needs if the cache fails."""
 
     def __init__(self, cache: MutableMapping[str, bytes]) -> None:
         self._cache = cache
         self._own: dict[str, bytes] = {}
-        """What the cache did not take, or is not trusted with."""
+        """Entries that are kept in memory because the cache could not keep them."""
         self._needed: Callable[[str], bool] = lambda _: True
         self._alone = self._warned = False
         self._purge_at = 64
 
-    def need(self, needed: Callable[[str], bool]) -> None:
-        """Say what is still needed, from now on."""
+    def set_needed(self, needed: Callable[[str], bool]) -> None:
+        """Set which entries are needed from now on."""
         self._needed = needed
         if isinstance(self._cache, DiskCache):
             self._cache.needed = needed
 
-    def rely_on_nobody(self) -> None:
-        """Take nothing more from the cache, whose entries keep vanishing, and hold what is needed in memory."""
+    def stop_using_cache(self) -> None:
+        """Stop using the cache, because its entries are being removed too soon, and keep what is needed in memory."""
         self._alone = True
 
     def __contains__(self, name: object) -> bool:
@@ -233,7 +237,7 @@ class RunStore(MutableMapping[str, bytes]):
         return True
 
     def _purge(self) -> None:
-        """Forget now and then what is needed no more."""
+        """Drop entries that are not needed any more, at intervals."""
         if len(self._own) > self._purge_at:
             self._own = {name: value for name, value in self._own.items() if self._needed(name)}
             self._purge_at = 2 * len(self._own) + 64

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the alphas of a frame to its files, in the layout that was asked for.
+"""Writes the alphas of a frame to files, in the layout of the job.
 
 Rules of this file:
-1. Whatever cannot be written is refused while the job is planned.
-2. A frame's files are all written before the frame counts as done.
+1. A job whose files cannot be written is refused while it is planned.
+2. A frame counts as done only after all its files are written.
 """
 
 from __future__ import annotations
@@ -33,25 +33,25 @@ from matanyone_engine.runs.record import reserve
 from matanyone_engine.runs.sidecars import Sidecars
 
 ALL_OBJECTS = "all"
-"""What {object} stands for where a file holds every object."""
+"""What {object} stands for if a file holds all objects."""
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """Names the files that the alphas of a job go to, and what is in them."""
+    """Names the files of a job's alphas and the objects in each of them."""
 
     delivery: Delivery
     objects: tuple[str, ...]
     patterns: Mapping[OutputPattern, tuple[str, ...]]
-    """For each pattern the objects in its files."""
+    """The objects in the files of each pattern."""
     padding: int
-    """The plate's, for a pattern that leaves it open."""
+    """The plate's padding, for a pattern that does not set one."""
     versioned: bool = False
-    """Whether the name has a version that is new with this run."""
+    """Whether this run makes a new version of the output."""
 
     @property
     def main(self) -> OutputPattern:
-        """Returns the first pattern, which is printed, and beside which a run keeps its sidecars."""
+        """Returns the first pattern. It is the one that is printed, and the run's sidecars lie beside its files."""
         return next(iter(self.patterns))
 
     @property
@@ -61,7 +61,7 @@ class Outputs:
 
     @property
     def folders(self) -> list[Path]:
-        """Returns the folders that files are written to, each once."""
+        """Returns the folders of all files, each once."""
         return list(dict.fromkeys(pattern.folder for pattern in self.patterns))
 
     def paths(self, frame: int) -> list[Path]:
@@ -69,14 +69,15 @@ class Outputs:
         return [pattern.path(frame, self.padding) for pattern in self.patterns]
 
     def check(self, frames: Sequence[int], inputs: Iterable[Path]) -> None:
-        """Refuse names that cannot hold these frames, or that are an input. Raises SettingError."""
+        """Raise SettingError if the names cannot hold these frames, or if one of them is an input."""
         inputs = list(inputs)
         for pattern in self.patterns:
             pattern.check_frames(frames)
             pattern.check_not_plate(frames, self.padding, inputs)
 
     def least_bytes(self, frames: Sequence[int], header: PlateHeader) -> dict[Path, int]:
-        """Return for each folder the least bytes that the files take there; one that is replaced needs no more."""
+        """Return for each folder the least number of bytes that the new files will take; files that are replaced are
+        not counted."""
         needed = dict.fromkeys(self.folders, 0)
         for pattern, objects in self.patterns.items():
             new = sum(not pattern.path(frame, self.padding).exists() for frame in frames)
@@ -86,24 +87,24 @@ class Outputs:
 
     @staticmethod
     def are_readable(paths: Iterable[Path]) -> bool:
-        """Return whether every file that is there is a whole picture."""
+        """Return whether every existing file is a picture that can be read completely."""
         return all(is_readable(path) for path in paths if path.is_file())
 
     def reserve(self) -> None:
-        """Take a new version, so that no run planned meanwhile takes it too. Raises SettingError."""
+        """Reserve the new version, so that no other run takes it. Raises SettingError."""
         if self.versioned:
             reserve(self.sidecars.record, self.main.name)
 
     def write(
         self, frame: int, content: FrameContent, about: Mapping[str, str], confidences: Mapping[str, Confidence]
     ) -> list[Path]:
-        """Write the files of a frame, each with the confidences of its own objects. Raises BadResult, OutputError."""
+        """Write the files of a frame, each with the confidences of the objects in it. Raises BadResult, OutputError."""
         written = []
         for pattern, objects in self.patterns.items():
             path = pattern.path(frame, self.padding)
-            sure = {name: confidences[name] for name in objects if name in confidences}
-            said = {**about, **describe_confidence(sure)}
-            write_picture(path, compose(self.delivery, content, objects, said, path.suffix))
+            own_confidences = {name: confidences[name] for name in objects if name in confidences}
+            provenance = {**about, **describe_confidence(own_confidences)}
+            write_picture(path, compose(self.delivery, content, objects, provenance, path.suffix))
             written.append(path)
         return written
 
@@ -118,10 +119,10 @@ def plan_outputs(
     linear: bool,
     resume: bool = False,
 ) -> Outputs:
-    """Resolve the output name and check that the files can hold what is to go into them.
+    """Resolve the output name, and check that the files can hold their contents.
 
-    header: of a plate; linear: whether the plate is in linear light; resume: whether to go on with the last version.
-    Raises SettingError.
+    header: that of a plate frame; linear: whether the plate is in linear light; resume: whether to continue the last
+    version. Raises SettingError.
     """
     named = _named(out, delivery, source, resume)
     check_delivery(delivery, OutputPattern.parse(named).file_suffix, header, linear=linear)
@@ -153,7 +154,7 @@ def _named(out: str, delivery: Delivery, source: PlateSource, resume: bool) -> s
 
 
 def _version(named: str, asked: int | None, resume: bool) -> int:
-    """Return the version asked for, else the next free one; of a run that goes on, its own."""
+    """Return the version that was asked for, or else the next free one; for a run that is continued, its own."""
     taken = versions_taken(named)
     if asked is not None and (asked < 0 or (asked in taken and not resume)):
         raise SettingError(
@@ -178,7 +179,7 @@ def _check_one_object(delivery: Delivery, named: str, objects: Sequence[str]) ->
 
 
 def next_version(out: str, delivery: Delivery, source: PlateSource) -> int | None:
-    """Return the version that a run would take now; None if the output's name has none. Raises SettingError."""
+    """Return the version that a new run would take; None if the output's name has no {version}. Raises SettingError."""
     if "version" not in tokens_of(out):
         return None
     folder = source.paths(source.frames[:1])[0].parent

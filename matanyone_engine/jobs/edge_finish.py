@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Applies the edge controls of a job to the alphas of a frame, between the network and the files.
+"""Applies the edge controls of a job to the alphas of a frame before they are written.
 
-An object's edges are steadied first, on its own alpha; where it has an area, the solution of the network's alpha takes
-its place; then objects share their pixels, as they do without any control; then the other controls are applied to what
-each object has.
+The order is: the edges of each object's own alpha are steadied (deflicker); inside an area, the alpha is replaced by
+the solution of the network's alpha; objects share their pixels, as they do without any control; then the other controls
+are applied to each object's alpha.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from matanyone_engine.media.steady_edges import Grey, NeighbourFrame, steadied
 
 
 class GreyFrames(NamedTuple):
-    """Holds the grey plates, each (H, W) 8 bits, of a frame and of those beside it."""
+    """Holds the grey plates, each (H, W) of 8 bits, of a frame and of its neighbours."""
 
     before: Grey
     here: Grey
@@ -32,7 +32,7 @@ class GreyFrames(NamedTuple):
 
 
 class EdgeFinisher:
-    """Makes the alphas that are written of those that the network gave; one thread calls it."""
+    """Turns the network's alphas into those that are written. Only one thread may call it."""
 
     def __init__(
         self, controls: EdgeControls, shared: Callable[[Mapping[str, SubjectAlphas]], Mapping[str, Tensor]]
@@ -48,10 +48,10 @@ class EdgeFinisher:
         confidences: Mapping[str, Confidence],
         areas: Mapping[str, Sequence[AreaFrame]],
     ) -> dict[str, FloatImage]:
-        """Return the alpha (H, W) 0..1 of each object, as it is written.
+        """Return the alpha (H, W) 0..1 that is written for each object.
 
-        areas: for each object with an area on this frame what it is solved from: the frame before, if it counts, and
-        this one.
+        areas: for each object with an area on this frame, the frames that its alpha is solved from: the frame before,
+        if it is used, and this one.
         """
         steady = {name: part if greys is None else self._steady(part, greys) for name, part in parts.items()}
         for name, frames in areas.items():
@@ -63,12 +63,12 @@ class EdgeFinisher:
         }
 
     def _solved(self, name: str, part: SubjectAlphas, raw: SubjectAlphas, frames: Sequence[AreaFrame]) -> SubjectAlphas:
-        """Return a part whose area is solved. raw: the part as the network gave it."""
+        """Return a part with the alpha in its area solved. raw: the part as the network made it."""
         alpha, *own = (np.asarray(each.cpu().numpy(), np.float32) for each in (part.alpha, *raw.earlier, raw.alpha))
         return SubjectAlphas(torch.from_numpy(self._areas.refined(name, alpha, own, frames)), None, part.distractor)
 
     def _steady(self, part: SubjectAlphas, greys: GreyFrames) -> SubjectAlphas:
-        """Return a part whose own alpha has steady edges, where it has neighbours."""
+        """Return a part with its edges steadied, if it has neighbours."""
         if part.beside is None:
             return part
         alpha, before, after = (np.asarray(each.cpu().numpy(), np.float32) for each in (part.alpha, *part.beside))

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes a first mask from an artist's clicks and box: one frame of a plate in, one mask file out.
+"""Makes a first mask from an artist's clicks and box: it reads one plate frame and writes one mask file.
 
     plate frame -> what the network sees -> back end: a rough mask, small -> soft edge along the plate -> mask.exr
 
 Rules of this file:
-1. The plate takes the way of job.py, so that what is cut is what the network will see.
-2. Every fault that prompts, names and files can have is found before a back end begins.
+1. The plate is processed as in job.py, so that the mask is made from what the network will see.
+2. Prompts, names and files are checked completely before a back end starts.
 """
 
 from __future__ import annotations
@@ -53,36 +53,36 @@ def directly(function: Callable[..., Any], *arguments: object) -> Any:
 
 @dataclass(frozen=True)
 class MaskJob:
-    """Holds what an artist asks for, with paths as typed. No file was opened yet."""
+    """Holds a request for a first mask, with the paths as typed. No file was opened yet."""
 
     plate: str
     out: str
     prompts: Prompts
     frame: int | None = None
-    """None is the plate's first."""
+    """None is the plate's first frame."""
     backend: str = GRABCUT
     colorspace: str | None = None
     exposure: float | None = None
-    """As of a MatteJob; None is found from the frame of the mask."""
+    """Stops, as in a MatteJob; None finds it from the frame of the mask."""
     view: str | None = None
     part: str | None = None
     layer: str | None = None
-    """As of a MatteJob."""
+    """As in a MatteJob."""
     start: str | None = None
-    """A mask or an alpha of that frame, which the strokes correct."""
+    """A mask or an alpha of that frame that the strokes correct."""
 
     @property
     def wanted(self) -> Selection:
-        """Returns the picture that is chosen where the plate's file has several."""
+        """Returns which picture to read, if the plate's file has several."""
         return Selection.of(self.plate, self.view, self.part, self.layer)
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Names the weights of SAM 2, and the device that it runs on."""
+    """Names the weights of SAM 2 and the device to run it on."""
 
     folder: Path
-    """As transformers writes it; the user's own."""
+    """The user's folder, in the format of the package transformers."""
     device: str = "auto"
 
 
@@ -100,14 +100,14 @@ class MaskPlan:
 
 @dataclass(frozen=True)
 class FirstMask:
-    """Holds a mask that was written, and what it was made from."""
+    """Holds a mask that was written, and its inputs."""
 
     path: Path
     frame: int
     mask: FloatImage
     """(H, W) 0..1."""
     seen: FloatImage
-    """(H, W, 3) sRGB 0..1: what the back end has seen, and the network will."""
+    """(H, W, 3) sRGB 0..1: the picture that the back end has seen, and that the network will see."""
     colour: ColourChoice
     backend: str
     """In full."""
@@ -119,7 +119,10 @@ class FirstMask:
 
 
 def plan_mask(job: MaskJob, sam2: Weights | None = None) -> MaskPlan:
-    """Check the names of a job. sam2: its weights, if it is used. Raises PlateError, FrameRangeError, SettingError."""
+    """Check the job's names and options. sam2: the weights of SAM 2, if it is used.
+
+    Raises PlateError, FrameRangeError, SettingError.
+    """
     _check_backend(job.backend, sam2)
     plate = with_view(job.plate, job.view)
     source = open_plate(plate, wanted=job.wanted)
@@ -141,10 +144,10 @@ def plan_mask(job: MaskJob, sam2: Weights | None = None) -> MaskPlan:
 
 
 def make_mask(plan: MaskPlan, call: Call = directly, memory: MaskMemory | None = None) -> FirstMask:
-    """Read, cut, soften, write.
+    """Read the plate, make the mask, soften its edge, and write it.
 
-    call: how files are read; the engine does that in a process of its own (engine/sandbox.py).
-    memory: what the last mask was made of. With or without it the same plan gives the same file.
+    call: how files are read; the engine reads them in its sandbox (engine/sandbox.py).
+    memory: what the last mask was made from. With or without it the same plan gives the same file.
 
     Raises PlateError, ColourError, MaskError, SettingError, CheckpointError, DeviceError, OutputError.
     """
@@ -210,7 +213,10 @@ def _check_backend(name: str, sam2: Weights | None) -> None:
 
 
 def _rough(plan: MaskPlan, seen: FloatImage, prompts: Prompts, start: FloatImage | None) -> tuple[FloatImage, str]:
-    """Return the back end's mask, (h, w) 0 or 1, and what made it. A mask that is corrected is GrabCut's work."""
+    """Return the back end's mask, (h, w) 0 or 1, and the back end's name.
+
+    Corrections of a mask are always made by GrabCut.
+    """
     if plan.job.backend == GRABCUT or plan.sam2 is None or start is not None:
         return grabcut(seen, prompts, start), METHOD
     network = Sam2(plan.sam2.folder, plan.sam2.device)
@@ -218,7 +224,7 @@ def _rough(plan: MaskPlan, seen: FloatImage, prompts: Prompts, start: FloatImage
 
 
 def by_sam2(network: Sam2, seen: FloatImage, prompts: Prompts) -> FloatImage:
-    """Return SAM 2's mask of a picture (H, W, 3) sRGB 0..1 as (h, w) 0 or 1, with nothing outside of the box."""
+    """Return SAM 2's mask of a picture (H, W, 3) sRGB 0..1 as (h, w) 0 or 1; it is 0 outside of the box."""
     plate = Size(*seen.shape[:2])
     logits = network(planes_of(seen), prompts.box, prompts.clicks)[0, 0].numpy()
     size = rough_size(plate)
@@ -234,13 +240,13 @@ def by_sam2(network: Sam2, seen: FloatImage, prompts: Prompts) -> FloatImage:
 
 
 def planes_of(seen: FloatImage) -> torch.Tensor:
-    """Return a picture (H, W, 3) as networks take it, (1, 3, H, W)."""
+    """Convert a picture (H, W, 3) to the shape that networks take, (1, 3, H, W)."""
     return torch.from_numpy(np.ascontiguousarray(seen.transpose(2, 0, 1)))[None]
 
 
 def softened(rough: FloatImage, seen: FloatImage) -> FloatImage:
-    """Return the rough mask (h, w) 0..1 as (H, W) 0..1, with a soft edge along that of the picture (H, W, 3) sRGB
-    0..1.
+    """Return the rough mask (h, w) 0..1 at the picture's size (H, W), with a soft edge that follows the picture (H, W,
+    3) sRGB 0..1.
     """
     height, width = rough.shape
     small = seen

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads the plate of a step ahead of the network, and writes the files of a frame behind it.
+"""Reads the plate of a step before the network needs it, and writes the files of a frame after the network.
 
 Rules of this file:
-1. A plate is the very one that results are named by, or an error.
-2. Storage that is away for a moment is waited for (retry.py).
+1. If a plate's file has changed since its digest was made, that is an error.
+2. If storage does not answer for a moment, the read or write is tried again (retry.py).
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from numpy.typing import NDArray
 
 from matanyone_engine.errors import EngineError, PlateError
 from matanyone_engine.jobs.edge_finish import EdgeFinisher, GreyFrames
-from matanyone_engine.jobs.job import MattePlan, beside
+from matanyone_engine.jobs.job import MattePlan, edge_neighbours
 from matanyone_engine.jobs.plate_digests import PlateDigests, stamps
 from matanyone_engine.jobs.provenance import describe_frame
 from matanyone_engine.jobs.refine_areas import AreaFrame
-from matanyone_engine.jobs.retry import patiently, read_through, write_something
+from matanyone_engine.jobs.retry import read_through, with_retries, write_something
 from matanyone_engine.jobs.run_account import RunAccount
 from matanyone_engine.jobs.run_events import FrameDone
 from matanyone_engine.matting.confidence import Confidence
-from matanyone_engine.matting.frame_warnings import suspicions
+from matanyone_engine.matting.frame_warnings import warnings_of
 from matanyone_engine.matting.inside_outside import Constraints
 from matanyone_engine.matting.out_of_memory import memory_named
 from matanyone_engine.matting.prepared_plate import AnyPlate
@@ -42,46 +42,47 @@ from matanyone_engine.media.steady_edges import Grey, grey_of
 from matanyone_engine.runs.frame_record import FrameRecord
 
 _GREYS = 6
-"""Grey plates that are held: those beside a frame were read a step or two ago."""
+"""Grey plates that are kept: the neighbours of a frame were read one or two steps ago."""
 
 
 @dataclass(frozen=True)
 class PlateOfStep:
-    """Holds a plate on its way to the network."""
+    """Holds the plate of a step, ready for the network."""
 
     step: ShotStep
     plate: Plate
     seen: NDArray[np.float32]
-    """(H, W, 3) 0..1: what the network is shown."""
+    """(H, W, 3) 0..1: the plate as the network sees it."""
     prepared: AnyPlate
-    """The same, as the network takes it."""
+    """The same in the form that the network takes."""
     constraints: Mapping[str, Constraints]
-    """For each object where an artist says that it surely is, or is not."""
+    """The constraint masks of each object."""
     greys: GreyFrames | None = None
-    """The plate and those beside it, along which edges are steadied; None where none is."""
+    """The grey plate and its neighbours, for steadying edges; None if no edge is steadied."""
     areas: Mapping[str, tuple[AreaFrame, ...]] = field(default_factory=dict)
-    """For each object with an area here: what its alpha is solved from, the frame before first, where it counts."""
+    """For each object with an area on this frame, the frames that its alpha is solved from: the frame before, if it is
+    used, then this one."""
 
 
 @dataclass(frozen=True)
 class AlphasOfStep:
-    """Holds the alphas that a step gives out; none where it only leads to others."""
+    """Holds the alphas that a step delivers; none if the step only prepares later ones."""
 
     parts: Mapping[str, SubjectAlphas] = field(default_factory=dict)
-    """For each object its own alpha, and those beside it."""
+    """For each object, its own alpha and those of the neighbouring frames."""
     report: FrameReport = field(default_factory=FrameReport)
     confidences: Mapping[str, Confidence] = field(default_factory=dict)
 
 
 class PlateReader:
-    """Reads plates and prepares them for the network; called on a thread of its own."""
+    """Reads plates and prepares them for the network. It is called on its own thread."""
 
     def __init__(self, plan: MattePlan, plates: PlateDigests, runner: ShotRunner) -> None:
         self._plan, self._plates, self._runner = plan, plates, runner
         self._lately: dict[int, Grey] = {}
-        """The grey plates of the frames that were read last, by which edges are steadied."""
+        """The grey plates of the frames that were read last, for steadying edges."""
         self._last_view: tuple[int, FloatImage] | None = None
-        """The last frame with an area, and the plate there as the network sees it: the next frame looks back."""
+        """The last frame with an area, and its plate as the network sees it, which the next frame's solution uses."""
 
     def read(self, step: ShotStep) -> PlateOfStep:
         """Read the plate of a step. Raises PlateError, MaskError, OutOfMemory."""
@@ -93,7 +94,7 @@ class PlateReader:
             return PlateOfStep(step, plate, seen, prepared, self._constraints(step), greys, areas)
 
     def _areas(self, step: ShotStep, seen: FloatImage) -> dict[str, tuple[AreaFrame, ...]]:
-        """Return what the alphas of a frame are solved from in their areas; nothing where there are none."""
+        """Return the frames that alphas are solved from in the areas of this frame; empty if it has no area."""
         areas, here = self._plan.areas, step.frame
         names = areas.names_on(here) if step.delivers else []
         befores = {name: areas.before(name, here) for name in names}
@@ -115,12 +116,12 @@ class PlateReader:
         return self._last_view[1]
 
     def _greys(self, step: ShotStep, seen: FloatImage) -> GreyFrames | None:
-        """Return what edges are steadied along; None where none is."""
+        """Return the grey plates for steadying edges; None if no edge is steadied."""
         if not self._plan.job.edges.deflicker:
             return None
         self._remember(step.frame, grey_of(seen))
         written = [subject.name for subject in self._plan.shot.subjects if not subject.distractor]
-        around = next(filter(None, (beside(self._plan, name, step.frame) for name in written)), ())
+        around = next(filter(None, (edge_neighbours(self._plan, name, step.frame) for name in written)), ())
         if not step.delivers or not around:
             return None
         before, after = (self._grey(frame) for frame in around)
@@ -144,7 +145,7 @@ class PlateReader:
             for path in source.paths((frame,)):
                 read_through(path)
 
-        plate = patiently(lambda: source.read(frame), look)
+        plate = with_retries(lambda: source.read(frame), look)
         if stamps(source, frame) != self._plates.stamps[frame]:
             raise PlateError(
                 expected=f"plate frame {frame} as it was when the run began",
@@ -154,23 +155,26 @@ class PlateReader:
         return plate
 
     def _constraints(self, step: ShotStep) -> dict[str, Constraints]:
-        names = {seed.subject for seed in step.seeds} | {move.along.seed.subject for move in step.moves}
+        names = {seed.subject for seed in step.seeds} | {move.the_pass.seed.subject for move in step.moves}
         return {name: self._plan.masks.constraints(name, step.frame) for name in names}
 
 
 class FrameWriter:
-    """Writes the files of frames and accounts for them; called on a thread of its own."""
+    """Writes the files of frames and records them. It is called on its own thread."""
 
     def __init__(self, plan: MattePlan, account: RunAccount, finisher: EdgeFinisher) -> None:
         self._plan, self._account, self._finisher = plan, account, finisher
 
     def write(self, plate: PlateOfStep, made: AlphasOfStep) -> tuple[FrameDone, FrameRecord]:
-        """Write the files of a frame; the event's `done` and `of` are 0. Raises BadResult, OutputError, OutOfMemory."""
+        """Write the files of a frame.
+
+        In the returned event, `done` and `of` are 0. Raises BadResult, OutputError, OutOfMemory.
+        """
         frame = plate.step.frame
         with memory_named("write"), errors_name(frame):
             alphas = self._finisher.finished(made.parts, plate.greys, made.confidences, plate.areas)
             alpha = union(list(alphas.values()))
-            warnings = suspicions(
+            warnings = warnings_of(
                 black=not plate.plate.rgb.any(),
                 alpha=alpha,
                 cut=made.report.cut,
@@ -178,18 +182,18 @@ class FrameWriter:
                 white_guide=self._plan.masks.white_guide(frame),
             )
             paths = self._files(plate, made, alphas)
-            said = FrameRecord.of(self._plan.sidecars.record, paths, alphas, warnings, made.confidences)
-            patiently(lambda: self._account.finish(frame, paths, said), self._look_at_folders)
+            entry = FrameRecord.of(self._plan.sidecars.record, paths, alphas, warnings, made.confidences)
+            with_retries(lambda: self._account.finish(frame, paths, entry), self._look_at_folders)
         event = FrameDone(frame, 0, 0, paths, plate.seen, alpha, warnings, made.report, alphas, made.confidences)
-        return event, said
+        return event, entry
 
     def _files(self, plate: PlateOfStep, made: AlphasOfStep, alphas: Mapping[str, FloatImage]) -> list[Path]:
         frame, header = plate.step.frame, plate.plate.header
         about = {**self._account.about(frame), **describe_frame(made.report)}
         colour = interop_id(self._plan.colour.space)
         content = FrameContent(header, alphas, plate.plate.canvas, colour, self._plan.light)
-        patiently(lambda: self._account.begin(frame), self._look_at_folders)
-        return patiently(
+        with_retries(lambda: self._account.begin(frame), self._look_at_folders)
+        return with_retries(
             partial(self._plan.outputs.write, frame, content, about, made.confidences), self._look_at_folders
         )
 
@@ -200,7 +204,7 @@ class FrameWriter:
 
 @contextmanager
 def errors_name(frame: int) -> Iterator[None]:
-    """Let errors say on which frame they happened."""
+    """Set the frame number on errors that are raised in the block."""
     try:
         yield
     except EngineError as error:

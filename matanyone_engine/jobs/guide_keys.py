@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Chooses the frame of a guide that makes the key of an object for which nobody drew a mask.
+"""Chooses the frame of a guide that becomes the key frame of an object without a mask.
 
-It is done while a job is made, on the artist's machine, since guides have to be read for it: the job then names that
-frame as any other key, and a farm or an engine need not choose again.
+This happens on the artist's machine when the job is made, since the guide has to be read. The job then names that frame
+like any other key, so a farm or an engine does not choose again.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from matanyone_engine.sizes import Resolution
 def with_keys_of_guides(
     keys: Sequence[KeyMask], guides: Mapping[str, str], frames: Sequence[int] | None
 ) -> tuple[KeyMask, ...]:
-    """Add a key for each object that has a guide and no mask. guides: object -> pattern; frames: None is all.
-
-    The key is the frame on which the guide covers most and moves least (media/guides.py). Raises MaskError, PlateError.
+    """Add a key mask for each object that has a guide and no mask. guides: object -> pattern; frames: None is all. The
+    key is the frame on which the guide covers most and moves least (best_frame() in media/guides.py). Raises MaskError,
+    PlateError.
     """
     drawn = {key.object for key in keys}
     missing = {name: pattern for name, pattern in guides.items() if name not in drawn}
@@ -32,7 +32,7 @@ def with_keys_of_guides(
 
 
 def _best(pattern: str, frames: Sequence[int] | None) -> int:
-    """Return the best frame of a guide among those that are asked for. Raises MaskError."""
+    """Return the best frame of a guide among the job's frames. Raises MaskError."""
     source, found = GUIDES.found(pattern)
     places = {frame: small(_read(source.at(found.path(frame)))) for frame in found.frames}
     there = {frame: each for frame, each in places.items() if has_edge(each)}
@@ -43,7 +43,10 @@ def _best(pattern: str, frames: Sequence[int] | None) -> int:
 
 
 def _read(source: MaskSource) -> FloatImage:
-    """Return a guide (H, W) 0..1 at its own size; the job compares that with the plate's later. Raises MaskError."""
+    """Return a guide (H, W) 0..1 at its own size, which the job compares with the plate's size later.
+
+    Raises MaskError.
+    """
     with open_image(source.path, MaskError) as image:
         spec = image.spec()
     return read_constraint_mask(source, Resolution(spec.full_width, spec.full_height))

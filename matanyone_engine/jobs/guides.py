@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds the frames of an artist's guide, knows what each is worth, and makes constraint masks of them.
+"""Finds the frames of a guide, decides which of them are believed, and turns those into constraint masks.
 
-The rules are in media/guides.py; here they meet files and frames. What a guide says of a frame depends on the guides of
-a few frames around it and on nothing else, so that a part of a shot has the alphas of the whole.
+The rules are in media/guides.py; this module applies them to files and frames. The limits that a guide sets on a frame
+depend only on the guides of a few frames around it, so that a part of a shot has the same alphas as the whole shot.
 """
 
 from __future__ import annotations
@@ -24,43 +24,45 @@ GUIDES = NumberedMasks("a mask for each frame that is guided", "guides for", "--
 
 @dataclass(frozen=True)
 class ObjectGuide:
-    """Holds what the guide of one object is worth, frame by frame."""
+    """Holds, frame by frame, whether the guide of one object is used."""
 
     digests: Mapping[int, str]
-    """For each frame the digest of its file."""
+    """The digest of each frame's file."""
     outvoted: frozenset[int]
-    """Frames on which it is somewhere else, and has no say."""
+    """Frames on which the guide is elsewhere and is left out."""
     band: int
-    """Pixels on either side of its edge that are left to the network."""
+    """Pixels on either side of the guide's edge that are left to the network."""
     black: frozenset[int] = frozenset()
-    """Frames on which it is black, and says nothing."""
+    """Frames on which the guide is black, so that it has no effect."""
     white: frozenset[int] = frozenset()
-    """Frames on which it is white all over, and says nothing either."""
+    """Frames on which the guide is white all over, so that it has no effect."""
 
     @classmethod
     def of(cls, digests: Mapping[int, str], places: Mapping[int, guides.GuideShape], band: int) -> ObjectGuide:
-        """Find the frames that are outvoted, and those that say nothing. places: frame -> small()."""
+        """Find the frames that are outvoted, and those without effect. places: frame -> small()."""
         seen = {frame: each for frame, each in places.items() if guides.has_edge(each)}
         white = frozenset(frame for frame, each in places.items() if each.all())
         black = frozenset(frame for frame, each in places.items() if not each.any())
         return cls(digests, guides.outvoted(seen), band, black, white)
 
     def limits(self, frame: int, read: Callable[[int], FloatImage]) -> GuideLimits | None:
-        """Return what the guide says of a frame; None where it says nothing. read: gives a frame's guide (H, W)."""
+        """Return the limits that the guide sets on a frame; None if it sets none. read: reads a frame's guide (H,
+        W)."""
         if frame not in self.digests or frame in self.outvoted | self.white:
             return None
         beside = [GuideFrame(read(other), abs(other - frame)) for other in self._beside(frame)]
         return guides.limits(read(frame), beside, self.band)
 
     def digest(self, frame: int) -> str:
-        """Return a text that differs wherever limits() does; '' where the guide has no say."""
+        """Return a digest of all that limits() of a frame depends on; '' if the guide has no effect there."""
         if frame not in self.digests or frame in self.outvoted | self.white:
             return ""
         beside = [f"{other - frame}:{self.digests[other]}" for other in self._beside(frame)]
         return " ".join(["guide", str(self.band), self.digests[frame], *beside])
 
     def _beside(self, frame: int) -> list[int]:
-        """Return the nearest frames before and after that have a guide to be believed, if they are near."""
+        """Return the nearest frames before and after this one with a guide that is believed, if they are near
+        enough."""
         silent = self.outvoted | self.white
         there = [other for other in self.digests if other not in silent and abs(other - frame) <= LOOKS_AROUND]
         before, after = ([o for o in there if o < frame], [o for o in there if o > frame])
@@ -68,9 +70,9 @@ class ObjectGuide:
 
 
 def guide_frames(pattern: str | None, frames: Sequence[int]) -> list[tuple[int, MaskSource]]:
-    """Return each frame's file of a guide, for the frames of a run and LOOKS_AROUND frames on either side of it.
+    """Return the guide's file of each frame of a run, and of LOOKS_AROUND frames on either side of it.
 
-    A part of a shot may have none. Raises MaskError where the guide is one file.
+    A part of a shot may have none. Raises MaskError if the guide is a single file.
     """
     if pattern is None:
         return []
@@ -80,12 +82,12 @@ def guide_frames(pattern: str | None, frames: Sequence[int]) -> list[tuple[int, 
 
 
 def check_guide(pattern: str, plate: Sequence[int]) -> None:
-    """Raise MaskError for a guide that has no frame of the plate's."""
+    """Raise MaskError for a guide none of whose frames is a frame of the plate."""
     GUIDES.check(pattern, plate)
 
 
 def with_guide(own: Constraints, guide: GuideLimits) -> Constraints:
-    """Add what a guide says to an artist's own constraint masks, which are right where the two differ."""
+    """Add a guide's limits to an artist's constraint masks; where both differ, the artist's masks count."""
     inside, outside = guide
     if own.inside is not None:
         outside = np.minimum(outside, 1.0 - np.asarray(own.inside))

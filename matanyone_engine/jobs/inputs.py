@@ -18,7 +18,7 @@ from matanyone_engine.media.plates import check_plates, open_plate
 from matanyone_engine.sizes import Resolution
 
 
-def look_through(
+def check_inputs(
     plate: str,
     wanted: Selection,
     frames: Sequence[int],
@@ -26,7 +26,7 @@ def look_through(
     constraints: Iterable[MaskSource],
     colorspace: str | None = None,
 ) -> None:
-    """Read every file that a job will read, so that whatever is wrong with one shows before the work.
+    """Read every input file of a job, so that a bad file is found before the work starts.
 
     colorspace: as in check_plates(). Raises PlateError, MaskError, ColourError.
     """

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Prepares one frame as a job would, to show it: without a network, and without writing anything.
+"""Prepares one frame as a job would, for showing it. It needs no network and writes nothing.
 
-Rule of this file: plates and masks take the way of job.py, so that what is seen here is what the network will see.
+Rule of this file: plates and masks are processed as in job.py, so that what is shown is what the network will see.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from matanyone_engine.media.sequence import describe_frames
 from matanyone_engine.sizes import Size
 
 SHADOWS, MIDDLE, LIGHTS = 0.01, 0.5, 0.99
-"""Shares of the pixels that are darker than the brightness that is reported."""
+"""Quantiles of the brightness that are reported."""
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """Holds what one frame of a plate shows, and what the network would see of it."""
+    """Holds the facts about one plate frame, and what the network would see of it."""
 
     source: PlateSource
     frame: int
@@ -37,26 +37,26 @@ class Inspection:
     network_view: NetworkView
     levels: Levels
     brightness: tuple[float, float, float]
-    """Display values of the network's view below which SHADOWS, MIDDLE and LIGHTS of the pixels are."""
+    """The quantiles SHADOWS, MIDDLE and LIGHTS of the network's view, as display values."""
     working: Size
     """The size at which the network computes."""
     seen: FloatImage
     """(H, W, 3) 0..1: what the network sees."""
     mask: FloatImage | None
-    """(H, W) 0..1, grown or shrunk as asked."""
+    """(H, W) 0..1, grown or shrunk as the job says."""
 
 
 def inspect_plate(job: MatteJob, frame: int | None = None) -> Inspection:
     """Prepare one frame as a job would. A job without a mask ('') shows the plate alone.
 
-    frame: which; None is the mask's, or the first. Raises PlateError, MaskError, FrameRangeError, ColourError,
+    frame: None is the mask's frame, or the first. Raises PlateError, MaskError, FrameRangeError, ColourError,
     SettingError.
     """
     check_options(**keywords(job))
     source = open_source(job)
     job = job.named()
     keys = keys_of(job, source, source.frames)
-    # Without a mask the key frame is still to come, and the first frame serves.
+    # without a mask there is no key frame yet, so the first frame is taken
     key = keys[0].seed.frame if keys else source.frames[0]
     if frame is None:
         frame = key

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks a job against its files and plans it; run.py runs the plan.
 
-Rule of this file: plan_matte() finds every fault that can be found without the network: nothing is computed or written
-before. It prints nothing; whoever asked for the work shows its events.
+Rule of this file: plan_matte() finds every error that can be found without the network; nothing is computed or written
+before. This module prints nothing; the caller shows the events.
 """
 
 from __future__ import annotations
@@ -51,56 +51,59 @@ from matanyone_engine.sizes import Resolution
 
 @dataclass(frozen=True)
 class MatteJob:
-    """Holds what an artist asks for, with paths as typed. No file was opened yet."""
+    """Holds all settings of a job, with the paths as typed. No file was opened yet."""
 
     plate: str
     mask: str
-    """The mask of a shot with one object and one key; '' where all masks are among `keys`."""
+    """The mask of a shot with one object and one key; '' if all masks are in `keys`."""
     out: str
     mask_frame: int | None = None
     """The plate frame the mask belongs to; None is the first frame that is run."""
     keys: tuple[KeyMask, ...] = ()
     """Further masks: on other frames, of other objects."""
     objects: tuple[ObjectOptions, ...] = ()
-    """What else is said of objects; those without a line have the defaults."""
+    """Options of single objects; an object without an entry has the defaults."""
     pin_keys: bool = False
-    """Every pass keeps all keys of its object in memory; a changed key then changes the whole of the object."""
+    """Whether every pass remembers all keys of its object. A changed key then changes all frames of the object."""
     separate: bool = False
-    """Mattes of different objects add up to at most 1; always so where one is a distractor."""
+    """Whether the mattes of different objects add up to at most 1. With distractors they always do."""
     frames: tuple[int, ...] | None = None
     """None is every frame of the plate."""
     first: tuple[int, ...] = ()
-    """Frames that are made before all others, in this order."""
+    """Frames that are computed before all others, in this order."""
     missing: Literal["error", "skip"] = "error"
     colorspace: str | None = None
     exposure: float | None = None
-    """Stops by which the network sees the plate brighter; nothing else changes. None is what find_exposure() says of
-    the plate on the frame of the first mask."""
+    """Stops by which the network sees the plate brighter; nothing else changes.
+
+    None takes the result of find_exposure() for the plate on the frame of the first mask.
+    """
     mask_grow: int = 0
-    """Pixels to grow the mask by before it is used; negative shrinks."""
+    """Pixels by which masks are grown before they are used; a negative number shrinks them."""
     warm_up_passes: int | None = None
-    """How often a key's frame is predicted again; None is what suits the model."""
+    """Number of warm-up passes over a key frame; None is the model's default."""
     working_size: int | None = None
     refine: bool = True
-    """Alphas of a working size come back along the plate's detail; else bilinearly."""
+    """Whether alphas of a smaller working size are refined from the plate; otherwise they are enlarged bilinearly."""
     region: str | None = None
-    """What of the plate is computed (matting/region.py)."""
+    """Which part of the plate is computed (matting/region.py)."""
     hold_tolerance: float | None = 0.0
-    """Plates this close to the last computed one get its alpha (matting/held_frames.py); None computes every frame."""
+    """A plate that differs from the last computed one by no more than this gets its alpha (matting/held_frames.py);
+    None computes every frame."""
     memory: MemoryPolicy = field(default_factory=MemoryPolicy)
     delivery: Delivery = field(default_factory=Delivery)
     """How the alphas are written."""
     edges: EdgeControls = field(default_factory=EdgeControls)
-    """How the edges of the alphas are altered before they are written; no frame is computed again for it."""
+    """The edge controls that are applied before the alphas are written; they need no new computation."""
     view: str | None = None
-    """Of a stereo plate; %V and %v in plate, mask and out stand for it. None is the file's default view."""
+    """The view of a stereo plate, for which %V and %v in plate, mask and out stand. None is the file's default view."""
     part: str | None = None
     layer: str | None = None
-    """Of an EXR with several: the one to matte."""
+    """The part to matte, of an EXR with several."""
     overwrite: bool = False
-    """Alphas that somebody has changed, and files that this engine did not write, are replaced."""
+    """Whether to replace alphas that were changed by hand, and files that this engine did not write."""
     accept_doubt: bool = False
-    """A run that lost its subject on most frames is no error (runs/doubt.py)."""
+    """Whether a run that lost its subject on most frames ends without an error (runs/doubt.py)."""
 
     @property
     def wanted(self) -> Selection:
@@ -117,26 +120,27 @@ class MatteJob:
 
 @dataclass(frozen=True)
 class MattePlan:
-    """Holds a job that was checked: every file that it needs is there and fits."""
+    """Holds a checked job: all files that it needs exist and fit together."""
 
     job: MatteJob
     source: PlateSource
     frames: tuple[int, ...]
     """Frames that get an alpha, ascending."""
     shot: Shot
-    """All frames that may have to be run, and the objects with their keys."""
+    """All frames that may have to be computed, and the objects with their keys."""
     masks: MaskSet
     areas: AreaSet
-    """Where alphas are solved along the plate before they are written."""
+    """The areas in which alphas are solved along the plate."""
     resolution: Resolution
     region: Region
-    """What of the plate is computed."""
+    """Which part of the plate is computed."""
     colour: ColourChoice
     network_view: NetworkView
-    """What the network sees of a plate."""
+    """Converts a plate to what the network sees."""
     outputs: Outputs
     light: LinearLight | None = None
-    """How the plate's values become linear light, where a foreground is estimated and they are not."""
+    """Converts the plate's values to linear light, for estimating a foreground; None if they are linear or no
+    foreground is estimated."""
 
     def paths(self, frame: int) -> list[Path]:
         """Return the files that the alphas of a frame go to."""
@@ -144,17 +148,17 @@ class MattePlan:
 
     @property
     def sidecars(self) -> Sidecars:
-        """Returns the files that a run of it leaves beside its alphas."""
+        """Returns the sidecars of the job's run."""
         return Sidecars.of(self.outputs.main, self.job.frames)
 
     def ledger(self) -> Ledger:
-        """Read the ledgers of its output. Raises OSError."""
+        """Read the ledgers of the output. Raises OSError."""
         return ledger_of(self.outputs, self.job.frames)
 
 
 @dataclass(frozen=True)
 class Outline:
-    """Holds the frames, objects and files of a job, which are found without reading a pixel."""
+    """Holds the frames, objects and files of a job, as they are found without reading pixels."""
 
     frames: tuple[int, ...]
     """Frames that get an alpha, ascending."""
@@ -163,26 +167,26 @@ class Outline:
     masks: frozenset[MaskSource]
     constraints: frozenset[MaskSource]
     areas: AreaFiles
-    """They are among `constraints`, too."""
+    """Guides; they are in `constraints` as well."""
     region: Region
     """What of the plate is computed."""
 
     @property
     def mask_files(self) -> list[Path]:
-        """Returns every file that is read as a mask, a constraint mask or an area."""
+        """Returns all files that are read as masks, constraint masks or areas."""
         return [each.path for each in (*self.masks, *self.constraints)]
 
 
 @dataclass(frozen=True)
 class ResolvedJob:
-    """Holds a job with everything that its texts stand for, before any pixel is read."""
+    """Holds a job with its plate, frames, objects and colour space found, before any pixel is read."""
 
     job: MatteJob
     """With %V and %v replaced."""
     source: PlateSource
     outline: Outline
     header: PlateHeader
-    """Of the first frame that gets an alpha."""
+    """The header of the first frame that gets an alpha."""
     colour: ColourChoice
 
 
@@ -212,16 +216,15 @@ def outline_matte(job: MatteJob, source: PlateSource) -> Outline:
 
 
 def _before_areas(objects: Sequence[ObjectOptions], source: PlateSource, frames: tuple[int, ...]) -> tuple[int, ...]:
-    """List the plate's frames before frames with an area, if they have one: solutions look at the frame before."""
+    """List the plate's frames right before frames with an area, since a solution uses the frame before."""
     solved = {frame for _, frame in area_files(objects, source.frames)}
     there = set(source.frames)
     return tuple(frame - 1 for frame in frames if frame in solved and frame - 1 in solved & there)
 
 
 def _with_neighbours(source: PlateSource, frames: tuple[int, ...], *, over_gaps: bool) -> tuple[int, ...]:
-    """Add the plate's frames before the first and after the last, so that edges there are steadied as in a whole run.
-
-    over_gaps: whether they may lie beyond frames that are missing.
+    """Add the plate's frames before the first and after the last one, so that edges are steadied there as in a run of
+    the whole shot. over_gaps: whether missing frames may lie between.
     """
     before = [frame for frame in source.frames if frame < frames[0] and (over_gaps or frame == frames[0] - 1)]
     after = [frame for frame in source.frames if frame > frames[-1] and (over_gaps or frame == frames[-1] + 1)]
@@ -246,11 +249,11 @@ def plan_matte(
     looked_through: bool = False,
     allowed: Callable[[Sequence[Path]], None] = lambda _paths: None,
 ) -> MattePlan:
-    """Check a job against the files that it names, and return its plan; `checked` hears how many plates were read.
+    """Check a job against its files, and return its plan.
 
-    resume: it is to go on with an unfinished run, in the version that one writes.
-    looked_through: the plates were read before, in a process that could be spared (engine/sandbox.py).
-    allowed: raises where the job may not write; asked before anything is.
+    checked: called with how many plates of how many were read. resume: whether the job continues an unfinished run, in
+    that run's version. looked_through: whether the input files were read before, in the sandbox (engine/sandbox.py).
+    allowed: called before anything is written; raises if the job may not write there.
 
     Raises PlateError, MaskError, FrameRangeError, ColourError, SettingError, OutputError.
     """
@@ -287,9 +290,9 @@ def ledger_of(outputs: Outputs, asked: Sequence[int] | None) -> Ledger:
 
 
 def _refuse_unknown(outputs: Outputs, job: MatteJob, frames: Sequence[int]) -> None:
-    """Refuse to replace files that this engine did not write. Raises SettingError."""
+    """Raise SettingError if the job would replace files that this engine did not write."""
     ledger = ledger_of(outputs, job.frames)
-    found = {frame: files for frame in frames if (files := ledger.unknown(frame, outputs.paths(frame)))}
+    found = {frame: files for frame in frames if (files := ledger.unlisted(frame, outputs.paths(frame)))}
     if found:
         first = next(iter(found.values()))[0]
         raise SettingError(
@@ -302,7 +305,7 @@ def _refuse_unknown(outputs: Outputs, job: MatteJob, frames: Sequence[int]) -> N
 
 
 def resolve(job: MatteJob) -> ResolvedJob:
-    """Open the plate of a job, find its frames, objects and files, and choose its colour space. One header is read.
+    """Open the plate of a job, find its frames, objects and files, and choose its colour space. It reads one header.
 
     Raises PlateError, MaskError, FrameRangeError, ColourError, SettingError.
     """
@@ -314,10 +317,11 @@ def resolve(job: MatteJob) -> ResolvedJob:
 
 
 def exposure_of(resolved: ResolvedJob) -> float:
-    """Return the exposure of a job, in stops. Where it is left open, the plate is read on the first mask's frame.
+    """Return the exposure of a job in stops. If the job sets none, it is found from the plate on the first mask's
+    frame.
 
-    The first mask is that of the job, or the first of its keys: keys that are added later do not change the exposure
-    of a shot. Raises PlateError, ColourError.
+    The first mask is the job's mask or the first of its keys, so keys that are added later do not change the exposure.
+    Raises PlateError, ColourError.
     """
     frame = resolved.outline.keys[0].seed.frame
     return exposure_or_found(resolved.job.exposure, resolved.colour.space, lambda: resolved.source.read(frame).rgb)
@@ -332,7 +336,7 @@ def plan_outputs_of(resolved: ResolvedJob, *, resume: bool = False) -> Outputs:
 
 
 def open_source(job: MatteJob) -> PlateSource:
-    """Open the picture of a plate that a job's view, part and layer choose. Raises PlateError, FrameRangeError."""
+    """Open a job's plate with the view, part and layer that the job chooses. Raises PlateError, FrameRangeError."""
     return open_plate(job.named().plate, wanted=job.wanted)
 
 
@@ -344,14 +348,14 @@ def keys_of(job: MatteJob, source: PlateSource, frames: tuple[int, ...]) -> tupl
 
 
 def _frames_between(source: PlateSource, ends: tuple[int, ...], missing: Literal["error", "skip"]) -> tuple[int, ...]:
-    """Return every plate frame from the lowest to the highest: a session must not leap, so frames nobody asked for are
-    run.
+    """Return every plate frame from the lowest to the highest of `ends`: a session must see every frame, also those
+    that were not asked for.
     """
     return select_between(source, min(ends), max(ends), missing)
 
 
 def provenance(plan: MattePlan, weights: VettedWeights, seeds: Sequence[Seed]) -> dict[str, str]:
-    """Return what files say about how alphas that depend on these key frames were made."""
+    """Return how alphas that depend on these key frames were made, for the header of their files."""
     job, files = plan.job, [plan.masks.keys[seed] for seed in seeds]
     several = len(plan.shot.subjects) > 1
     names = [
@@ -376,7 +380,7 @@ def provenance(plan: MattePlan, weights: VettedWeights, seeds: Sequence[Seed]) -
 
 
 def _describe_guides(plan: MattePlan) -> str:
-    """Return which object has which guide, and the band around it, for a file's header."""
+    """Return each object's guide and its band, for a file's header."""
     guided = [each for each in plan.job.objects if each.guide]
     return ", ".join(
         f"{each.name}={Path(str(each.guide)).name} band {plan.masks.guides[each.name].band}" for each in guided
@@ -384,7 +388,7 @@ def _describe_guides(plan: MattePlan) -> str:
 
 
 def describe_shot(plan: MattePlan) -> dict[str, object]:
-    """Return what a review of the alphas needs: the plate's whole path, its colour, each object's key frames."""
+    """Return what `review` needs: the plate's absolute path, its colour space, and each object's key frames."""
     objects = {
         subject.name: {
             "keys": list(subject.keys),
@@ -403,11 +407,11 @@ def describe_shot(plan: MattePlan) -> dict[str, object]:
     }
 
 
-def beside(plan: MattePlan, subject: str, frame: int) -> tuple[int, ...]:
-    """Return the neighbours that the edges of a subject are steadied with on a frame, if the job has them steadied."""
-    return (plan.shot.beside(subject, frame) or ()) if plan.job.edges.deflicker else ()
+def edge_neighbours(plan: MattePlan, subject: str, frame: int) -> tuple[int, ...]:
+    """Return the neighbouring frames with which a subject's edges are steadied on a frame; empty without deflicker."""
+    return (plan.shot.edge_neighbours(subject, frame) or ()) if plan.job.edges.deflicker else ()
 
 
-def seeds_behind(shot: Shot, frame: int) -> list[Seed]:
-    """Return the key frames that the alphas of a frame depend on, object by object, ascending."""
+def seeds_used(shot: Shot, frame: int) -> list[Seed]:
+    """Return the key frames on which the alphas of a frame depend, object by object, ascending."""
     return list(dict.fromkeys(seed for subject in shot.subjects for seed in shot.seeds_for(subject.name, frame)))

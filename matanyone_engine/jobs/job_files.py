@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads and writes job files and plans of segments. Errors name the file."""
+"""Reads and writes job files and segment plans. Its errors name the file."""
 
 from __future__ import annotations
 
@@ -25,19 +25,22 @@ PLAN_FORMAT = "matanyone-plan"
 
 
 def absolute(job: say.Job) -> say.Job:
-    """Return a job with absolute paths, which do not depend on where a command is run."""
+    """Return the job with absolute paths, which do not depend on the current folder."""
     job = with_paths(job, lambda path: str(Path(path).absolute()))
     return replace(job, model=str(Path(job.model).absolute())) if Path(job.model).is_file() else job
 
 
 def read_file(path: Path) -> JobFile:
-    """Return what a job file says, with paths as they are written. Raises SettingError."""
+    """Read a job file, with its paths as they are written. Raises SettingError."""
     with _named(path):
         return read_job_file(path.read_text(encoding="utf-8"))
 
 
 def load_job(path: Path, rules: Path | None = None) -> say.Job:
-    """Return the job in a file, with paths of this machine; rules: a farm's path mapping. Raises SettingError."""
+    """Read the job in a job file, with the paths of this machine. rules: a farm's path mapping file.
+
+    Raises SettingError.
+    """
     with _named(path):
         mapping = read_path_rules(rules.read_text(encoding="utf-8")) if rules else ()
         return job_here(read_job_file(path.read_text(encoding="utf-8")), str(path.parent.absolute()), mapping)
@@ -45,7 +48,7 @@ def load_job(path: Path, rules: Path | None = None) -> say.Job:
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Raise errors of the file under its name and in our family."""
+    """Turn errors of reading the file into SettingErrors that name it."""
     try:
         yield
     except WireError as error:
@@ -62,28 +65,28 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def plan_path(job: Path) -> Path:
-    """Return the name of the plan of a job file."""
+    """Return the path of the segment plan that belongs to a job file."""
     return job.with_name(f"{job.stem}.plan.json")
 
 
-def write_plan(job: Path, segments: Sequence[tuple[Path, Segment]], *, scouted: bool) -> None:
-    """Write which job files a job was split into; `run` and `merge` read it. Raises OutputError."""
-    said = [
+def write_plan(job: Path, segments: Sequence[tuple[Path, Segment]], *, has_first_pass: bool) -> None:
+    """Write the plan that lists a job's segments; `run` and `merge` read it. Raises OutputError."""
+    listed = [
         {"file": file.name, "frames": describe_frames(segment.frames), "steps": segment.moves}
         for file, segment in segments
     ]
-    scout = job.with_name(f"{job.stem}.scout.json").name if scouted else None
-    plan = {"format": PLAN_FORMAT, "version": 1, "job": job.name, "scout": scout, "segments": said}
+    first_pass = job.with_name(f"{job.stem}.scout.json").name if has_first_pass else None
+    plan = {"format": PLAN_FORMAT, "version": 1, "job": job.name, "scout": first_pass, "segments": listed}
     write_text(plan_path(job), json.dumps(plan, indent=2, ensure_ascii=False) + "\n")
 
 
 @dataclass(frozen=True)
 class SegmentPlan:
-    """Names the job files that a job was split into."""
+    """Names the job files of a job's segments."""
 
     segments: tuple[Path, ...]
-    scout: Path | None
-    """To be run before the segments."""
+    first_pass: Path | None
+    """The job file of the first pass, which must run before the segments; None without --split."""
 
 
 def read_plan(path: Path) -> SegmentPlan:
@@ -103,9 +106,9 @@ def read_plan(path: Path) -> SegmentPlan:
 
 
 def save_jobs(path: Path, jobs: Sequence[say.Job]) -> Iterator[tuple[Path, int]]:
-    """Write a job file for each job (one a view of a shot), once the files that the jobs name were found.
+    """Check that the jobs' files exist, then write a job file for each job; there is one job for each view.
 
-    Yields each file that was written, and how many frames its job has.
+    Yields each written file with the number of frames of its job.
 
     Raises PlateError, MaskError, FrameRangeError, SettingError, OutputError.
     """
@@ -128,7 +131,7 @@ def _check_own_name(target: Path, path: Path, jobs: Sequence[say.Job]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all. Raises OutputError."""
+    """Write a text file atomically. Raises OutputError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as temporary:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Converts a job between its message (wire.messages.Job) and its plan's form (job.MatteJob)."""
+"""Converts between the message of a job (wire.messages.Job) and a job.MatteJob."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from matanyone_engine.wire import messages as say
 
 
 def matte_job(job: say.Job) -> MatteJob:
-    """Return the job of a message. Model, licence and resume are for whoever runs it. Raises SettingError."""
+    """Convert a message to a job.
+
+    The message's model, licence and resume are left to the caller. Raises SettingError.
+    """
     if job.missing not in ("error", "skip"):
         raise SettingError(
             expected="missing: 'error' or 'skip'",
@@ -49,7 +52,7 @@ def matte_job(job: say.Job) -> MatteJob:
 
 
 def job_message(job: MatteJob, model: str, *, licence: str = "any", label: str = "") -> say.Job:
-    """Return the message of a job; whoever sends it draws a nonce."""
+    """Convert a job to a message without a nonce; the sender draws one."""
     return say.Job(
         nonce="",
         plate=job.plate,

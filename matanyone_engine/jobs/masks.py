@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads an artist's masks, and makes the objects of a shot (matting/shot.py) from them.
 
-Rule of this file: every mask and constraint mask is read once while the job is planned, so that a bad one costs no
-work; what was read is remembered by its digest, and a file that has changed since is refused.
+Rule of this file: every mask and constraint mask is read once while the job is planned, so that a bad file is found
+before any work. Its digest is kept; a file that has changed since is an error.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from matanyone_engine.media.views import with_view
 from matanyone_engine.sizes import Resolution
 
 MOST_GROWTH = 200
-"""Pixels; the time it takes grows with the square, and no mask is that far off."""
+"""Most pixels by which a mask may grow or shrink: the time grows with the square, and no mask is further off."""
 WIDEST_BAND = 1024
-"""Pixels around a guide's edge."""
+"""Widest band around a guide's edge, in pixels."""
 _GUIDES_HELD = 6
-"""Guides of as many frames are held: a frame asks for its own and for those beside it."""
+"""Number of guide frames that are kept in memory: each frame uses its own guide and those of its neighbours."""
 
 
 @dataclass(frozen=True)
 class KeyMask:
-    """Names the masks of one object, as an artist does."""
+    """Names the mask files of one object, as the artist gives them."""
 
     file: str
     """A file for one frame, or a pattern with #### for several."""
     frames: tuple[int, ...] = ()
-    """Plate frames the masks belong to; () is the first frame that is run."""
+    """The plate frames of the masks; () is the first frame that is run."""
     object: str = SUBJECT
 
 
@@ -62,38 +62,41 @@ class KeyFrame:
 
 @dataclass(frozen=True)
 class ObjectOptions:
-    """Holds what an artist says of one object besides its masks."""
+    """Holds the settings of one object besides its masks."""
 
     name: str = SUBJECT
     first: int | None = None
-    """First plate frame it is to be seen on; None is the shot's. Its alpha is 0 elsewhere."""
+    """First plate frame on which it can be seen; None is the shot's first.
+
+    Its alpha is 0 outside of `first` to `last`.
+    """
     last: int | None = None
     distractor: bool = False
-    """Followed only to keep the other objects off it; it is not written."""
+    """Whether it is followed only to keep the other objects off it. Its alpha is not written."""
     inside: str | None = None
-    """The files by (object, frame)."""
+    """Masks of where the object surely is."""
     outside: str | None = None
-    """Masks of where it is not."""
+    """Masks of where the object surely is not."""
     guide: str | None = None
-    """Rough masks of it, a pattern by plate frame; frames may be missing (media/guides.py)."""
+    """Rough masks of the object, numbered as the plate; frames may be missing (media/guides.py)."""
     guide_band: int | None = None
     """Pixels on either side of the guide's edge that are left to the network; None is a sixteenth of the plate's
     shorter side."""
     refine_area: str | None = None
-    """Masks of where alphas are solved along the plate, a pattern by plate frame; frames may be missing
+    """Masks of areas in which alphas are solved along the plate, numbered as the plate; frames may be missing
     (jobs/refine_areas.py)."""
 
     def of_view(self, view: str | None) -> ObjectOptions:
-        """Return the options with %V and %v replaced. Raises SettingError where no view is named."""
-        said = (self.inside, self.outside, self.guide, self.refine_area)
-        inside, outside, guide, area = (text and with_view(text, view) for text in said)
+        """Return the options with %V and %v replaced. Raises SettingError if no view is named."""
+        patterns = (self.inside, self.outside, self.guide, self.refine_area)
+        inside, outside, guide, area = (text and with_view(text, view) for text in patterns)
         return replace(self, inside=inside, outside=outside, guide=guide, refine_area=area)
 
     def constraints(self, frames: Sequence[int]) -> dict[tuple[str, int], MaskSource]:
         """Return the file of each constraint mask that is there, by ('inside', 'outside' or 'guide', frame).
 
-        Guides come also from some frames around those that are asked for: what a guide is worth depends on them.
-        Raises MaskError, PlateError, SettingError.
+        Guides of some frames around those that are asked for are included, since they decide whether a guide is
+        believed. Raises MaskError, PlateError, SettingError.
         """
         if self.guide_band is not None and not 1 <= self.guide_band <= WIDEST_BAND:
             raise SettingError(
@@ -101,22 +104,22 @@ class ObjectOptions:
                 came=str(self.guide_band),
                 action="Say by how many pixels the guide's edge may be wrong.",
             )
-        said = (("inside", self.inside), ("outside", self.outside))
-        held = {(side, frame): source for side, text in said for frame, source in _animated(text, frames)}
+        sides = (("inside", self.inside), ("outside", self.outside))
+        held = {(side, frame): source for side, text in sides for frame, source in _animated(text, frames)}
         return {**held, **{("guide", frame): source for frame, source in guide_frames(self.guide, frames)}}
 
 
 @dataclass(frozen=True)
 class MaskFile:
-    """Holds a mask's file as it was read while the job was planned."""
+    """Holds a mask file with its digest from the time when the job was planned."""
 
     source: MaskSource
     sha256: str
-    """Of the file's bytes, and of what in it was chosen to be the mask."""
+    """Digest of the file's bytes and of the choice of channel or label."""
 
     @classmethod
     def of(cls, source: MaskSource) -> MaskFile:
-        """Read the file once more and make its digest."""
+        """Read the file and make its digest."""
         return cls(source, hashlib.sha256(source.path.read_bytes() + source.choice.encode()).hexdigest())
 
     def check(self) -> None:
@@ -131,14 +134,14 @@ class MaskFile:
 
 @dataclass(frozen=True)
 class MaskReading:
-    """Says how masks are read: the plate's size, how far they are grown, and the stereo view."""
+    """Holds how masks are read: the plate's size, by how much they are grown, and the stereo view."""
 
     plate: Resolution
     """(width, height) of the plate, in pixels."""
     grow: int = 0
-    """Pixels to grow key masks by; negative shrinks."""
+    """Pixels by which key masks are grown; a negative number shrinks them."""
     view: str | None = None
-    """Of stereo files."""
+    """The view to read from stereo files."""
 
     def mask(self, source: MaskSource) -> FloatImage:
         """Return the mask (H, W) 0..1, grown or shrunk. Raises MaskError, SettingError."""
@@ -160,9 +163,9 @@ class MaskSet:
     outside: Mapping[tuple[str, int], MaskFile]
     guide: Mapping[tuple[str, int], MaskFile] = field(default_factory=dict)
     guides: Mapping[str, ObjectGuide] = field(default_factory=dict)
-    """For each object what its guide is worth."""
+    """The judged guide of each object."""
     _read: dict[MaskFile, FloatImage] = field(default_factory=dict, compare=False, repr=False)
-    """The guides that were read last: each is asked for by its neighbours, too."""
+    """The guides that were read last; each is used by its neighbours as well."""
 
     def mask(self, seed: Seed) -> FloatImage:
         """Return the mask (H, W) 0..1, grown or shrunk. Raises MaskError."""
@@ -171,22 +174,28 @@ class MaskSet:
         return self.reading.mask(file.source)
 
     def constraints(self, name: str, frame: int) -> Constraints:
-        """Return the constraint masks of one object on one frame, its guide among them. Raises MaskError."""
+        """Return the constraint masks of one object on one frame, including the limits of its guide.
+
+        Raises MaskError.
+        """
         own = Constraints(self._limit(self.inside.get((name, frame))), self._limit(self.outside.get((name, frame))))
         guide = self._guide_on(name, frame)
         found = guide.limits(frame, partial(self._rough, name)) if guide else None
         return own if found is None else with_guide(own, found)
 
     def outvoted(self, frame: int) -> frozenset[str]:
-        """Return the objects whose guide was not believed on a frame."""
+        """Return the objects whose guide is left out on a frame."""
         return frozenset(name for name, guide in self.guides.items() if frame in guide.outvoted)
 
     def white_guide(self, frame: int) -> bool:
-        """Tell whether the guide of some object is white all over on a frame."""
+        """Return whether the guide of any object is white all over on a frame."""
         return any(frame in guide.white for guide in self.guides.values())
 
     def _guide_on(self, name: str, frame: int) -> ObjectGuide | None:
-        """Return the guide that has a say on a frame: on a key frame the key is right, unless the guide made it."""
+        """Return the guide that is used on a frame.
+
+        On a key frame none is used, unless the key was made from the guide.
+        """
         guide, here = self.guides.get(name), self.guide.get((name, frame))
         key = self.keys.get(Seed(name, frame))
         if guide is None or here is None or (key is not None and key != here):
@@ -209,9 +218,9 @@ class MaskSet:
         held = {place: f"{_sha(self.inside.get(place))}/{_sha(self.outside.get(place))}" for place in places}
         for name, frame in self.guide:
             guide = self._guide_on(name, frame)
-            said = guide.digest(frame) if guide else ""
-            if said:
-                held[name, frame] = f"{held.get((name, frame), '')}/{said}"
+            digest = guide.digest(frame) if guide else ""
+            if digest:
+                held[name, frame] = f"{held.get((name, frame), '')}/{digest}"
         return held
 
     def files(self) -> set[MaskFile]:
@@ -230,7 +239,7 @@ def _sha(file: MaskFile | None) -> str:
 
 
 def subjects_of(keys: Sequence[KeyFrame], objects: Sequence[ObjectOptions], *, pinned: bool) -> tuple[Subject, ...]:
-    """Gather key frames by object, in the order in which objects were named. Raises SettingError, MaskError."""
+    """Group key frames by object, in the order in which the objects were named. Raises SettingError, MaskError."""
     names = list(dict.fromkeys(key.seed.subject for key in keys))
     options = {each.name: each for each in objects}
     unknown = next((each.name for each in objects if each.name not in names), None)
@@ -260,7 +269,7 @@ def _subject(name: str, keys: Iterable[KeyFrame], options: ObjectOptions, pinned
 def read_masks(
     keys: Sequence[KeyFrame], objects: Sequence[ObjectOptions], frames: Sequence[int], reading: MaskReading
 ) -> MaskSet:
-    """Read and check every mask and constraint mask. Raises MaskError, SettingError."""
+    """Read and check all masks and constraint masks. Raises MaskError, SettingError."""
     seeds = {key.seed: key.source for key in keys}
     for source in dict.fromkeys(seeds.values()):
         reading.mask(source)
@@ -294,7 +303,7 @@ def _guide_of(
     known: Mapping[MaskSource, MaskFile],
     reading: MaskReading,
 ) -> ObjectGuide:
-    """Read the whole guide of an object once, and see what it is worth. Raises MaskError."""
+    """Read all frames of an object's guide once, and decide which of them are used. Raises MaskError."""
     own = {frame: source for (name, frame), source in files.items() if name == options.name}
     places = {frame: small(reading.constraints(source)) for frame, source in own.items()}
     digests = {frame: known[source].sha256 for frame, source in own.items()}
@@ -303,7 +312,7 @@ def _guide_of(
 
 
 def _animated(pattern: str | None, frames: Sequence[int]) -> list[tuple[int, MaskSource]]:
-    """Return the mask of each frame that has one. A single file holds for all frames."""
+    """Return the mask of each frame that has one. A single file is for all frames."""
     if pattern is None:
         return []
     source = MaskSource.parse(pattern)
@@ -314,7 +323,7 @@ def _animated(pattern: str | None, frames: Sequence[int]) -> list[tuple[int, Mas
 
 
 def check_constraint_masks(options: ObjectOptions, plate: Sequence[int]) -> None:
-    """Raise MaskError for inside or outside masks of which the plate has no frame; a part of it may well have none."""
+    """Raise MaskError for inside or outside masks none of whose frames is a frame of the plate."""
     for pattern in filter(None, (options.inside, options.outside)):
         source = MaskSource.parse(pattern)
         numbers = () if source.path.is_file() else find_sequence(source.path).frames
@@ -327,7 +336,10 @@ def check_constraint_masks(options: ObjectOptions, plate: Sequence[int]) -> None
 
 
 def prepared_mask(source: Path | MaskSource, plate: Resolution, grow: int, view: str | None = None) -> FloatImage:
-    """Return a mask (H, W) 0..1, grown by so many pixels; negative shrinks. Raises MaskError, SettingError."""
+    """Read a mask (H, W) 0..1 and grow it by so many pixels; a negative number shrinks it.
+
+    Raises MaskError, SettingError.
+    """
     if abs(grow) > MOST_GROWTH:
         raise SettingError(
             expected=f"a mask that grows or shrinks by at most {MOST_GROWTH} pixels",
@@ -344,13 +356,12 @@ def prepared_mask(source: Path | MaskSource, plate: Resolution, grow: int, view:
     return mask
 
 
-# ------------------------------------------------------------------------------------------------ as asked for
+# ----------------------------------------------------------------------------------- finding masks and frames
 
 
 def expanded(masks: Sequence[KeyMask], source: PlateSource, first: int) -> tuple[KeyFrame, ...]:
-    """Return a key frame for each mask and frame. first: the frame of masks that name none.
-
-    Raises MaskError, PlateError, FrameRangeError.
+    """Return a key frame for each mask and frame. first: the frame for masks without one. Raises MaskError, PlateError,
+    FrameRangeError.
     """
     keys = tuple(key for mask in masks for key in _keys_of(mask, source, first))
     for key in keys:
@@ -384,9 +395,10 @@ def _keys_of(mask: KeyMask, plate: PlateSource, first: int) -> Iterator[KeyFrame
 
 
 def _check_number(mask: Path, first: int, source: PlateSource) -> None:
-    """Refuse a mask whose file name says another frame of the plate, rather than put it on the first one in silence."""
+    """Raise an error for a mask without a frame whose file name has the number of another plate frame than the
+    first."""
     if not mask.is_file():
-        return  # read_mask will say so
+        return  # read_mask raises the error
     named = find_sequence(mask)
     own = named.frames[0]
     if named.numbered and own != first and own in source.frames:
@@ -398,7 +410,7 @@ def _check_number(mask: Path, first: int, source: PlateSource) -> None:
 
 
 def _animated_keys(mask: KeyMask, source: MaskSource) -> Iterator[KeyFrame]:
-    """Return some frames of an animated matte as keys."""
+    """Return the given frames of an animated matte as key frames."""
     if source.path.is_file():
         raise MaskError(
             expected=f"a mask for each of the frames {', '.join(map(str, mask.frames))}",

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Joins what the workers of a segmented job wrote: it checks that every alpha is there, and makes one set of sidecars.
+"""Merges the segments of a job: it checks that every alpha is there, and joins their sidecars into one set.
 
-No pixel is touched: segments write into one output, each its own frames. A run of the whole job afterwards has nothing
+No pixel is read: the segments have written their frames into one output. A run of the whole job afterwards has nothing
 to do.
 """
 
@@ -24,24 +24,21 @@ from matanyone_engine.runs.sidecars import Sidecars
 
 @dataclass(frozen=True)
 class Merged:
-    """Names the output that the segments became."""
+    """Names the merged output."""
 
     frames: tuple[int, ...]
     suspicious: tuple[int, ...]
     folder: Path
     judged: Mapping[int, FrameRecord]
-    """The records of its frames; none where the jobs accept that most of them are not to be trusted."""
+    """The records of its frames; empty if the jobs accept results that cannot be trusted."""
 
     def check_trust(self) -> None:
-        """Raise Doubtful where most frames of an object are not to be trusted."""
+        """Raise Doubtful if most frames of an object cannot be trusted."""
         check_trust(self.judged)
 
 
 def merge(segments: Sequence[MatteJob]) -> Merged:
-    """Join the sidecars of segments.
-
-    Raises BadInput, which names the frames that are not there; OutputError.
-    """
+    """Join the sidecars of segments. Raises BadInput that names missing frames; OutputError."""
     resolved = resolve(segments[0])
     outlines = [resolved.outline, *(outline_matte(job, resolved.source) for job in segments[1:])]
     outputs = plan_outputs_of(resolved)
@@ -52,10 +49,10 @@ def merge(segments: Sequence[MatteJob]) -> Merged:
     absent = [frame for frame in frames if not _is_there(ledger, outputs, frame)]
     if absent:
         raise _not_there(absent, parts)
-    lines = {frame: ledger.said(frame) for frame in frames}
-    suspicious = tuple(frame for frame, said in lines.items() if said.needs_a_look)
+    lines = {frame: ledger.entry(frame) for frame in frames}
+    suspicious = tuple(frame for frame, entry in lines.items() if entry.needs_a_look)
     left = [part for part in parts if part.record.is_file()]
-    if left:  # else they were merged before
+    if left:  # otherwise they were merged before
         join_records(whole.record, [part.record for part in left], lines)
     ledger.join()
     for part in parts:
@@ -66,9 +63,7 @@ def merge(segments: Sequence[MatteJob]) -> Merged:
 
 
 def _is_there(ledger: Ledger, outputs: Outputs, frame: int) -> bool:
-    """Return whether the files of a frame are there, as a run wrote them or as somebody has fixed them by hand
-    since.
-    """
+    """Return whether the files of a frame exist, as a run wrote them or as they were changed by hand since."""
     paths = outputs.paths(frame)
     if ledger.is_whole(frame, paths):
         return True

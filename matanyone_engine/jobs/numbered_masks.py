@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds masks that an artist gives frame by frame, numbered as the plate: guides, and areas to be refined."""
+"""Finds masks that are given frame by frame, numbered as the plate: guides, and areas to be refined."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from matanyone_engine.media.sequence import FrameSequence, describe_frames, find
 
 @dataclass(frozen=True)
 class NumberedMasks:
-    """Names one kind of such masks in the words of its errors."""
+    """Describes one kind of such masks, for its errors."""
 
     each: str
-    """What is expected in place of a single file: 'a mask for each frame that is guided'."""
+    """What is expected instead of a single file: 'a mask for each frame that is guided'."""
     some: str
-    """What is expected 'some of the plate's frames': 'guides for'."""
+    """The words before 'some of the plate's frames', such as 'guides for'."""
     option: str
-    """How the masks are given on the command line."""
+    """The option of the command line."""
 
     def found(self, pattern: str) -> tuple[MaskSource, FrameSequence]:
-        """Return the files of a pattern. Raises MaskError for one file, PlateError where there is none.
+        """Return the files of a pattern. Raises MaskError for a single file, PlateError if there is none.
 
-        A frame on which a label map lacks the label is a black mask: the subject may have left the picture.
+        If a frame's label map does not have the label, its mask is black: the subject may have left the picture.
         """
         source = replace(MaskSource.parse(pattern), label_may_be_absent=True)
         if source.path.is_file() and is_movie(source.path):
@@ -35,7 +35,7 @@ class NumberedMasks:
         return source, find_sequence(source.path)
 
     def check(self, pattern: str, plate: Sequence[int]) -> None:
-        """Raise MaskError for masks of which the plate has no frame; a part of it may well have none."""
+        """Raise MaskError if none of the masks' frames is a frame of the plate."""
         _, found = self.found(pattern)
         if not set(found.frames) & set(plate):
             expected = f"{self.some} some of the plate's frames {describe_frames(plate)}"

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mattes a shot in one call from Python: matte(plate, mask, out) loads, checks, runs and says what was written.
+"""Mattes a shot in one call from Python: matte(plate, mask, out) loads the model, checks the job, runs it, and lists
+the files.
 
-It is what the command `matanyone-engine matte` does, without a terminal. Whoever wants to see each frame as it is
-finished, or to stop half-way, takes the parts: plan_matte() of job.py and run_matte() of run.py (docs/python.md).
+It does the same as the command `matanyone-engine matte`. To see each frame as it is finished, or to stop a run, use
+plan_matte() of job.py and run_matte() of run.py (docs/python.md).
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ from matanyone_engine.wire.reasons import reason
 
 MaskPath = str | Path
 MasksOfObject = MaskPath | Mapping[int, MaskPath]
-"""One file, as 'mask.1001.exr' or 'mask.1001.exr@1001', or a file for each plate frame."""
+"""One file, such as 'mask.1001.exr' or 'mask.1001.exr@1001', or a file for each plate frame."""
 MasksOfShot = MasksOfObject | Mapping[str, MasksOfObject]
 """The masks of one object, or the masks of each object under its name."""
 LoadedModel = tuple[MatAnyone, VettedWeights]
-"""What load_vetted() returns."""
+"""The result of load_vetted()."""
 
 _DELIVERY = frozenset(each.name for each in fields(Delivery))
 _EDGES = frozenset(each.name for each in fields(EdgeControls))
@@ -46,18 +47,18 @@ _OPTIONS = _JOB | _DELIVERY | _EDGES
 
 @dataclass
 class MattedShot:
-    """Lists what matte() delivered, by plate frame."""
+    """Lists the files that matte() wrote, by plate frame."""
 
     record: Path
     """The JSON file that says how the alphas were made; `matanyone-engine review` reads it."""
     alphas: dict[int, list[Path]] = field(default_factory=dict)
-    """For each frame its files: one, or one for each object."""
+    """The files of each frame: one, or one for each object."""
     confidences: dict[int, float] = field(default_factory=dict)
-    """For each frame how far its least certain object can be trusted, 0 to 1."""
+    """The confidence of each frame, 0 to 1: that of its least certain object."""
     reasons: dict[int, str] = field(default_factory=dict)
-    """For each frame the reason to look at that object, in one sentence; frames without one are not in it."""
+    """The reason to look at that object on a frame, as a sentence; frames without one have no entry."""
     warnings: dict[int, tuple[str, ...]] = field(default_factory=dict)
-    """For each frame what an artist should look at; frames without a warning are not in it."""
+    """The warnings of each frame; frames without a warning have no entry."""
 
 
 def matte(
@@ -111,10 +112,10 @@ def plan_or_go_on(
     *,
     resume: bool | None,
 ) -> MattePlan:
-    """Plan a job, in the last version of its output where that is to be gone on with.
+    """Plan a job. If an unfinished run is continued, plan it in the last version of the output.
 
-    resume: True goes on in the last version; None does so if that version is of this very job; False takes a new one.
-    checked: as in plan_matte(), which also says what is raised.
+    resume: True continues in the last version; None does so if that version belongs to this job; False takes a new one.
+    checked: as in plan_matte(), whose errors this raises.
     """
     plan = plan_matte(job, checked, resume=resume is not False)
     if resume is None and "version" in tokens_of(job.out) and not is_of(plan, network):
@@ -131,7 +132,7 @@ def job_of_call(
     guide_band: int | None = None,
     refine_area: MaskPath | Mapping[str, MaskPath] | None = None,
 ) -> MatteJob:
-    """Return the job that the arguments of matte() describe. Raises TypeError for an option that does not exist."""
+    """Make a job from the arguments of matte(). Raises TypeError for an option that does not exist."""
     unknown = next((name for name in options if name not in _OPTIONS), None)
     if unknown is not None:
         near = difflib.get_close_matches(unknown, sorted(_OPTIONS), 1)
@@ -151,7 +152,7 @@ def job_of_call(
 
 
 def _by_object(given: MaskPath | Mapping[str, MaskPath] | None) -> dict[str, str]:
-    """Return the pattern of each object."""
+    """Return the pattern for each object."""
     patterns = {SUBJECT: given} if isinstance(given, str | Path) else dict(given or {})
     return {name: str(pattern) for name, pattern in patterns.items()}
 
@@ -159,14 +160,16 @@ def _by_object(given: MaskPath | Mapping[str, MaskPath] | None) -> dict[str, str
 def _guided(
     objects: Iterable[ObjectOptions], guides: Mapping[str, str], band: int | None, areas: Mapping[str, str]
 ) -> tuple[ObjectOptions, ...]:
-    """Return what is said of objects, with their guides and their areas."""
-    said = {each.name: each for each in objects}
-    said |= {
-        name: replace(said.get(name, ObjectOptions(name)), guide=pattern, guide_band=band)
+    """Return the options of objects with their guides and areas added."""
+    options = {each.name: each for each in objects}
+    options |= {
+        name: replace(options.get(name, ObjectOptions(name)), guide=pattern, guide_band=band)
         for name, pattern in guides.items()
     }
-    said |= {name: replace(said.get(name, ObjectOptions(name)), refine_area=pattern) for name, pattern in areas.items()}
-    return tuple(said.values())
+    options |= {
+        name: replace(options.get(name, ObjectOptions(name)), refine_area=pattern) for name, pattern in areas.items()
+    }
+    return tuple(options.values())
 
 
 def _frames(given: str | Iterable[int] | None) -> tuple[int, ...] | None:
@@ -176,7 +179,7 @@ def _frames(given: str | Iterable[int] | None) -> tuple[int, ...] | None:
 
 
 def _keys(mask: MasksOfShot) -> Iterable[KeyMask]:
-    """Yield the masks of a call, object by object."""
+    """Yield the masks of the call, object by object."""
     if not isinstance(mask, Mapping):
         yield _key(str(mask), SUBJECT)
         return
@@ -190,7 +193,7 @@ def _keys(mask: MasksOfShot) -> Iterable[KeyMask]:
 
 
 def _key(text: str, name: str) -> KeyMask:
-    """Read 'mask.exr' or 'mask.exr@1001'; a file whose own name has an @ is taken as it is."""
+    """Parse 'mask.exr' or 'mask.exr@1001'. If a file has exactly this name, the @ is part of it."""
     file, _, frames = text.rpartition("@")
     if not file or Path(text).is_file():
         return KeyMask(text, (), name)
@@ -198,7 +201,7 @@ def _key(text: str, name: str) -> KeyMask:
 
 
 def _note(shot: MattedShot, plan: MattePlan, event: StepDone) -> None:
-    """Write down what an event says of the files."""
+    """Add an event's files to the result."""
     if isinstance(event, FrameDone):
         shot.alphas[event.frame] = event.paths
         _note_confidence(shot, event.frame, event.confidences)
@@ -206,18 +209,18 @@ def _note(shot: MattedShot, plan: MattePlan, event: StepDone) -> None:
             shot.warnings[event.frame] = event.warnings
     elif isinstance(event, Unchanged):
         shot.alphas |= {frame: plan.paths(frame) for frame in event.frames}
-        for frame, said in event.lines.items():
-            _note_confidence(shot, frame, said.confidence)
-            if said.warnings:
-                shot.warnings[frame] = said.warnings
+        for frame, entry in event.lines.items():
+            _note_confidence(shot, frame, entry.confidence)
+            if entry.warnings:
+                shot.warnings[frame] = entry.warnings
 
 
 def _note_confidence(shot: MattedShot, frame: int, told: Mapping[str, Confidence]) -> None:
-    """Write down how far a frame can be trusted, and why."""
+    """Add a frame's confidence and its reason to the result."""
     if not told:
         return
     least = min(told.values(), key=lambda each: each.value)
     shot.confidences[frame] = least.value
-    said = reason(least.why, least.value)
-    if said:
-        shot.reasons[frame] = said
+    sentence = reason(least.why, least.value)
+    if sentence:
+        shot.reasons[frame] = sentence

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads ahead of the network and writes behind it: in order, on a thread each, a few frames at most.
+"""Reads ahead and writes behind: in order, on one thread each, and a few items at most.
 
 Rules of this file:
-1. Order is kept, and a failure shows at its own item: nothing behind it counts.
-2. It knows no frames, plates or alphas, and nothing of what it runs.
+1. Order is kept. An error is raised at its own item, and nothing after that item counts.
+2. It does not depend on what it runs: it knows nothing of frames, plates or alphas.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ T = TypeVar("T")
 def read_ahead(
     reads: Iterable[Callable[[], T]], depth: int, begin: Callable[[], None] = lambda: None
 ) -> Generator[T, None, None]:
-    """Yield what the reads return, in order; up to `depth` are begun before they are asked for.
+    """Yield the results of the reads in order; up to `depth` reads are started ahead.
 
-    begin: done once on their thread, before the first.
-    Raises what a read raises, in its turn. Close it to leave early: a read under way is waited for, no other is begun.
+    begin: called once on the reading thread before the first read. An error of a read is raised in its turn. Closing
+    the generator early waits for the read in progress and starts no other.
     """
     waiting: deque[Future[T]] = deque()
     with ThreadPoolExecutor(1, "read-ahead", initializer=begin) as thread:
@@ -40,31 +40,37 @@ def read_ahead(
 
 
 class WriteBehind(Generic[T]):
-    """Does writes in order on a thread of its own; after one has failed, none is begun."""
+    """Does writes in order on its own thread. After one has failed, no other is started."""
 
     def __init__(self, depth: int) -> None:
-        """depth: how many may be unfinished while the caller goes on."""
+        """depth: the most writes that may be unfinished while the caller goes on."""
         self._depth = depth
         self._waiting: deque[Future[T]] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="write-behind")
         self._failed = False
 
     def put(self, write: Callable[[], T]) -> Iterator[T]:
-        """Hand over a write; yield what earlier ones returned, as far as they are done. Raises what one has raised."""
+        """Add a write; yield the results of earlier writes that are done.
+
+        Raises the error of a write that has failed.
+        """
         self._waiting.append(self._thread.submit(self._run, write))
         yield from self._finished(self._depth)
 
     def drain(self) -> Iterator[T]:
-        """Wait for all writes and yield what they return. Raises what one has raised, after those before it."""
+        """Wait for all writes and yield their results.
+
+        Raises the error of a failed write after the results before it.
+        """
         yield from self._finished(0)
 
     def _finished(self, left: int) -> Iterator[T]:
-        """Yield the results that are done, and wait for those that must be, so that no more than so many are left."""
+        """Yield finished results, waiting until no more than `left` writes are unfinished."""
         while self._waiting and (len(self._waiting) > left or self._waiting[0].done()):
             try:
                 result = self._waiting.popleft().result()
             except BaseException:
-                self._waiting.clear()  # nothing behind it counts
+                self._waiting.clear()  # nothing after the failed item counts
                 raise
             yield result
 

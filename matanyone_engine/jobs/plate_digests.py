@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes the digests of a run's plates, by which results are named.
+"""Makes the digests of a run's plates, which are part of the content keys of results.
 
-Rule of this file: on a long shot from a server this takes minutes, so it says how far it is and can be stopped.
+Rule of this file: for a long shot on a server this takes minutes, so it reports its progress and can be stopped.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matanyone_engine.errors import PlateError
-from matanyone_engine.jobs.retry import patiently, read_through
+from matanyone_engine.jobs.retry import read_through, with_retries
 from matanyone_engine.matting.content_keys import digest
 from matanyone_engine.media.plates import PlateSource
 from matanyone_engine.runs.ledger import file_digest
 
 Stamp = tuple[str, int, int]
-"""A file as it was when it was read: path, bytes, time in nanoseconds."""
+"""State of a file when it was read: path, size in bytes, time of change in nanoseconds."""
 
 _SAID_EVERY_S = 0.5
 _READERS = 4
 
 
 class Clock:
-    """Tells when it is time to say how far a long reading is; never at once, since most take no time."""
+    """Tells when to report the progress of a long read. It does not report at once, since most reads are short."""
 
     def __init__(self) -> None:
         self._said = time.monotonic()
 
     def due(self) -> bool:
-        """Return whether it is time; the next time is then a while later."""
+        """Return whether a report is due, and start waiting for the next one."""
         now = time.monotonic()
         if now - self._said < _SAID_EVERY_S:
             return False
@@ -42,17 +42,17 @@ class Clock:
 
 @dataclass(frozen=True)
 class PlateDigests:
-    """Holds the digests of a run's plates, and what tells whether their files have changed since."""
+    """Holds the digests of a run's plates, and the state of their files when they were read."""
 
     digests: Mapping[int, str]
-    """For each frame the digest of the plate's bytes, which is a part of content keys."""
+    """The digest of each frame's plate, which is part of content keys."""
     stamps: Mapping[int, list[Stamp]]
-    """For each frame name, bytes and time of each of its files."""
+    """The state of the files of each frame."""
 
 
 @dataclass(frozen=True)
 class FilesRead:
-    """Tells how many files of how many were read; `frame` is that of one of the last."""
+    """Reports how many files of how many were read; `frame` is the frame of one of the last files."""
 
     frame: int
     done: int
@@ -60,18 +60,15 @@ class FilesRead:
 
 
 def stamps(source: PlateSource, frame: int) -> list[Stamp]:
-    """Return name, bytes and time of change (ns) of each file of a plate frame. Raises OSError."""
+    """Return the state of each file of a plate frame. Raises OSError."""
     return [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in source.paths((frame,))]
 
 
 def read_digests(
     source: PlateSource, frames: Iterable[int], stopping: Callable[[], bool] = lambda: False
 ) -> Generator[FilesRead, None, PlateDigests | None]:
-    """Read every plate and return the digests: of its file's bytes, and of its number where a file holds many.
-
-    None where it was stopped.
-
-    Raises PlateError.
+    """Read every plate and return its digest: of its file's bytes, and of the frame number if a file holds several
+    frames. Returns None if it was stopped. Raises PlateError.
     """
     try:
         return (yield from _digested(source, frames, stopping))
@@ -111,8 +108,8 @@ def _stamped(source: PlateSource, frame: int) -> list[Stamp]:
         for path in source.paths((frame,)):
             path.stat()
 
-    return patiently(lambda: stamps(source, frame), look)
+    return with_retries(lambda: stamps(source, frame), look)
 
 
 def _digest_of(path: Path) -> str:
-    return patiently(lambda: file_digest(path), lambda: read_through(path))
+    return with_retries(lambda: file_digest(path), lambda: read_through(path))

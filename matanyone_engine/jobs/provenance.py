@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Describes how an alpha was made, for its header; the words are the same for a job and a session."""
+"""Describes how an alpha was made, for its header, in the same form for jobs and sessions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from matanyone_engine.sizes import Resolution
 from matanyone_engine.version import __version__
 
 KEYS_OF_0_1_0 = {"settlePasses": "warmUpPasses"}
-"""What keys were called in files of version 0.1.0, and what they are called now."""
+"""Names of header keys in files of version 0.1.0, and their names now."""
 
 
 def describe_making(
@@ -33,9 +33,9 @@ def describe_making(
     plate: Resolution,
     memory: MemoryPolicy,
 ) -> dict[str, str]:
-    """Return what goes into every file as matanyone:<key>.
+    """Return what is written into every file as matanyone:<key>.
 
-    Where an option was left to the weights, what they chose is written.
+    An option that the job leaves open has the value that the weights chose.
     """
     warm_ups = weights.warm_up_passes if options.warm_up_passes is None else options.warm_up_passes
     working_size = weights.core_size if options.working_size is None else options.working_size
@@ -61,19 +61,19 @@ def describe_making(
 
 
 def describe_frame(report: FrameReport) -> dict[str, str]:
-    """Return what differs from frame to frame: the region, and whether the frame repeats the one before."""
+    """Return the entries that differ from frame to frame: the region, and whether the frame repeats the one before."""
     region = {} if report.region is None else {"region": str(report.region)}
     return {**region, "held": "1"} if report.held else region
 
 
 def describe_confidence(confidences: Mapping[str, Confidence]) -> dict[str, str]:
-    """Return the least confidence of a file's objects as a bare number, and that of each of several."""
+    """Return the lowest confidence of a file's objects as a number, and if there are several objects, that of each."""
     if not confidences:
         return {}
     worst = min(confidences.values(), key=lambda each: each.value)
-    said = {"confidence": f"{worst.value:.3f}"}
+    values = {"confidence": f"{worst.value:.3f}"}
     if worst.why:
-        said["confidenceWhy"] = worst.why
+        values["confidenceWhy"] = worst.why
     if len(confidences) > 1:
-        said["confidences"] = ", ".join(f"{name}={each.value:.3f}" for name, each in confidences.items())
-    return said
+        values["confidences"] = ", ".join(f"{name}={each.value:.3f}" for name, each in confidences.items())
+    return values

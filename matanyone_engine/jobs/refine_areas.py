@@ -2,10 +2,10 @@
 """Finds the areas that an artist has painted, and solves alphas in them (media/solve_area.py, docs/refine_area.md).
 
 Rules of this file:
-1. A frame's solution depends on its own frame and on the frame right before it, and on no other: so the alphas are the
-   same in whatever order they are made, and in segments on a farm.
-2. It looks across no key, since a segment need not know what is on the other side.
-3. Areas are read once while the job is planned; what was read is remembered by its digest.
+1. A frame's solution depends only on that frame and the frame right before it. So the alphas are the same in any order,
+   and in the segments of a farm.
+2. A solution never uses a frame on the other side of a key, since a segment need not have that frame.
+3. Areas are read once while the job is planned, and their digests are kept.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ from matanyone_engine.media.steady_edges import Grey, NeighbourFrame, moved_here
 AREAS = NumberedMasks("an area for each frame that is to be solved", "areas on", "--refine-area area.####.exr")
 
 _FORMAT = 1
-"""Raised when the same inputs give another solution."""
+"""Must be raised when a change of the code gives another solution for the same inputs."""
 
 AreaFiles = Mapping[tuple[str, int], MaskSource]
 """The file of each (object, frame) that has an area."""
 
 
 class AreaFrame(NamedTuple):
-    """Holds what an alpha is solved from on one frame."""
+    """Holds the inputs of a solution on one frame."""
 
     frame: int
     view: FloatImage
     """(H, W, 3) display-referred 0..1: what the network sees."""
     grey: Grey
-    """The same as (H, W) 8 bits."""
+    """The same in grey, (H, W) 8 bits."""
     area: FloatImage
     """(H, W) 0..1: where it is solved."""
 
 
 @dataclass(frozen=True)
 class AreaSet:
-    """Holds the areas of a shot with their files; black ones are left out."""
+    """Holds the areas of a shot with their files, without black ones."""
 
     shot: Shot
     reading: MaskReading
@@ -62,35 +62,36 @@ class AreaSet:
         return self.reading.constraints(file.source)
 
     def names_on(self, frame: int) -> list[str]:
-        """List the objects that have an area on a frame, and are there."""
+        """List the objects that have an area on a frame and can be seen there."""
         return [each.name for each in self.shot.subjects if (each.name, frame) in self.files and each.lives(frame)]
 
     def before(self, name: str, frame: int) -> tuple[int, ...]:
-        """Return the frame right before this one if its solution has a say on this one's; else nothing."""
+        """Return the frame right before this one if this frame's solution uses it; empty if it does not."""
         if name not in self.names_on(frame):
             return ()
         found = self.shot.before(name, frame)
         return (found,) if found is not None and (name, found) in self.files else ()
 
     def earlier(self) -> Earlier:
-        """Map each (object, frame) to the frames before it whose alphas its own needs."""
+        """Map each (object, frame) to the frames before it whose alphas it needs."""
         return {place: before for place in self.files if (before := self.before(*place))}
 
     def digests(self, name: str, frame: int) -> list[str]:
-        """List what the solution of an object on a frame is made from, beside plates and alphas; nothing without."""
+        """List digests of what an object's solution on a frame is made from, besides plates and alphas; empty without
+        an area."""
         if name not in self.names_on(frame):
             return []
         own = [self.files[name, each].sha256 for each in (*self.before(name, frame), frame)]
         return [f"area {_FORMAT}", solver(), str(sorted(asdict(WEIGHTS).items())), str(MATCH), *own]
 
     def about(self, frame: int) -> dict[str, str]:
-        """Return what a file's header says of the areas of its frame; nothing without."""
+        """Return the header entry about a frame's areas; empty if it has no area."""
         names = self.names_on(frame)
-        said = [f"{name}={self.files[name, frame].source.name}" for name in names]
-        return {"refine_area": f"{', '.join(said)}; {solver()}"} if names else {}
+        listed = [f"{name}={self.files[name, frame].source.name}" for name in names]
+        return {"refine_area": f"{', '.join(listed)}; {solver()}"} if names else {}
 
     def digest(self) -> str:
-        """Return a text that differs wherever any area does; '' where there is none."""
+        """Return a digest of all areas; '' if there are none."""
         held = sorted([*map(str, place), file.sha256] for place, file in self.files.items())
         return hashlib.sha256(str(held).encode()).hexdigest() if held else ""
 
@@ -112,7 +113,8 @@ def area_files(objects: Sequence[ObjectOptions], frames: Sequence[int]) -> AreaF
 
 
 def check_areas(objects: Sequence[ObjectOptions], plate: Sequence[int]) -> None:
-    """Raise MaskError, SettingError for areas that no frame of the plate has, or of an object that is not written."""
+    """Raise MaskError for areas without a frame of the plate, SettingError for areas of an object that is not
+    written."""
     for options in objects:
         if options.refine_area is None:
             continue
@@ -126,7 +128,7 @@ def check_areas(objects: Sequence[ObjectOptions], plate: Sequence[int]) -> None:
 
 
 def read_areas(files: AreaFiles, shot: Shot, reading: MaskReading) -> AreaSet:
-    """Read and check every area. Raises MaskError, and SettingError where the library that solves them is missing."""
+    """Read and check all areas. Raises MaskError, and SettingError if the library that solves them is not installed."""
     if files:
         require_solver()
     known = {source: MaskFile.of(source) for source in files.values() if reading.constraints(source).any()}
@@ -134,7 +136,7 @@ def read_areas(files: AreaFiles, shot: Shot, reading: MaskReading) -> AreaSet:
 
 
 class AreaSolver:
-    """Solves alphas in areas; called on one thread. It holds the solutions of the last frame of each object."""
+    """Solves alphas in areas. Only one thread may call it. It keeps the solution of each object's last frame."""
 
     def __init__(self) -> None:
         self._last: dict[str, tuple[int, FloatImage]] = {}
@@ -142,10 +144,10 @@ class AreaSolver:
     def refined(
         self, name: str, alpha: FloatImage, own: Sequence[FloatImage], frames: Sequence[AreaFrame]
     ) -> FloatImage:
-        """Return an alpha (H, W) 0..1 whose area is replaced by its solution.
+        """Return an alpha (H, W) 0..1 with its area replaced by the solution.
 
-        own: the network's alphas (H, W) of the object on `frames`, which are the frame before, where it counts, and
-        this one. alpha: what the network's alpha of this frame has become meanwhile.
+        own: the network's alphas (H, W) of the object on `frames`, which are the frame before, if it is used, and this
+        one. alpha: this frame's alpha after the steps before.
         """
         here = frames[-1]
         befores: list[SolutionBefore | None] = [None]
@@ -157,7 +159,7 @@ class AreaSolver:
         return faded(alpha, found[-1], here.area)
 
     def _alone(self, name: str, alpha: FloatImage, at: AreaFrame) -> FloatImage:
-        """Return the solution of a frame that has no frame before it."""
+        """Return the solution of a frame without using the frame before."""
         frame, found = self._last.get(name, (None, None))
         if found is not None and frame == at.frame:
             return found

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tries again when network storage is away for a moment, so that it costs a pause and not the shot.
+"""Tries again when network storage does not answer for a moment, so that a shot is delayed and does not fail.
 
-What counts is what the system says of the file or folder itself: image libraries do not pass the cause on.
+The cause is found by asking the system about the file or folder itself, since image libraries do not pass it on.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from matanyone_engine.errors import EngineError
 T = TypeVar("T")
 
 PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0)
-"""Between one try and the next: half a minute together, what a file server's failover takes."""
+"""Pauses between the tries, in seconds: half a minute in all, which is how long a file server's failover takes."""
 
 _PASSING = frozenset(
     getattr(errno, name)
@@ -35,11 +35,11 @@ _BLOCK = 1 << 20
 _log = logging.getLogger("matanyone_engine")
 
 
-def patiently(work: Callable[[], T], look: Callable[[], None]) -> T:
-    """Do some work, and again after a pause for as long as the storage itself fails.
+def with_retries(work: Callable[[], T], look: Callable[[], None]) -> T:
+    """Do some work. If it fails because of the storage, do it again after a pause.
 
-    look: touches the same place by the system's own means, and raises OSError where that fails.
-    Raises what the work raises, once the storage is well or patience is at its end.
+    look: accesses the same file or folder with system calls; it raises OSError if that fails. The work's error is
+    raised if the storage works, or after the last try.
     """
     for pause in PAUSES_S:
         try:
@@ -47,21 +47,22 @@ def patiently(work: Callable[[], T], look: Callable[[], None]) -> T:
         except (EngineError, OSError) as error:
             if not (_is_passing(error) or _is_ill(look)):
                 raise
-            _log.warning("The storage does not answer as it should (%s); trying again in %.0f s", error, pause)
+            _log.warning("The storage fails (%s); trying again in %.0f s", error, pause)
             time.sleep(pause)
     return work()
 
 
 def read_through(path: Path) -> None:
-    """Read every byte of a file, to see whether the storage answers. Raises OSError."""
+    """Read a whole file, to see whether the storage answers. Raises OSError."""
     with path.open("rb") as file:
         while file.read(_BLOCK):
             pass
 
 
 def write_something(folder: Path) -> None:
-    """Write a small file, to see whether the storage takes it. Raises OSError."""
-    probe = folder / f".matanyone-storage-test.{uuid.uuid4().hex}.tmp"  # a name that nobody can put a link under
+    """Write and remove a small file, to see whether the storage can be written. Raises OSError."""
+    # a random name, so that no link can lie at that path
+    probe = folder / f".matanyone-storage-test.{uuid.uuid4().hex}.tmp"
     try:
         with open_inside(probe, "xb") as file:
             file.write(bytes(4096))
@@ -79,7 +80,7 @@ def _is_ill(look: Callable[[], None]) -> bool:
 
 
 def _is_passing(error: BaseException) -> bool:
-    """Return whether it, or what it came from, is a fault that passes."""
+    """Return whether an error, or one of its causes, is a storage error that may pass."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno in _PASSING:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Accounts for a run beside its alphas: it keeps the run's ledger, its record and its resume point."""
+"""Keeps the account of a run beside its alphas: the ledger, the record and the resume point."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from matanyone_engine.errors import EngineError, OutputError
-from matanyone_engine.jobs.job import MattePlan, beside, describe_shot, provenance, seeds_behind
+from matanyone_engine.jobs.job import MattePlan, describe_shot, edge_neighbours, provenance, seeds_used
 from matanyone_engine.jobs.plate_digests import Clock, PlateDigests
 from matanyone_engine.jobs.provenance import KEYS_OF_0_1_0
-from matanyone_engine.jobs.run_events import HandFixed, Looking, RunEvent, Unchanged
+from matanyone_engine.jobs.run_events import CheckingFiles, EditedByHand, RunEvent, Unchanged
 from matanyone_engine.jobs.run_identity import in_names_of_0_1_0
 from matanyone_engine.matting.content_keys import Names, digest
 from matanyone_engine.model.registry import VettedWeights
@@ -34,12 +34,12 @@ _log = logging.getLogger("matanyone_engine")
 
 @dataclass(frozen=True)
 class FramesOnDisk:
-    """Names the frames that a run leaves alone."""
+    """Lists the frames that a run leaves alone."""
 
-    standing: tuple[int, ...] = ()
-    """Their files would be written again the same."""
-    hand_fixed: tuple[int, ...] = ()
-    """Somebody has changed their files since a run wrote them."""
+    current: tuple[int, ...] = ()
+    """Frames whose files are up to date."""
+    edited: tuple[int, ...] = ()
+    """Frames whose files were changed by hand since a run wrote them."""
 
 
 class RunAccount:
@@ -48,7 +48,7 @@ class RunAccount:
     def __init__(
         self, plan: MattePlan, weights: VettedWeights, identity: str, names: Names, plates: PlateDigests
     ) -> None:
-        """Read the ledgers. identity: of the job (run_identity.py); names: content keys of its results."""
+        """Read the ledgers. identity: the job's digest (run_identity.py); names: the content keys of its results."""
         self._plan, self._weights, self._identity = plan, weights, identity
         self._names, self._plates = names, plates
         self._point = plan.sidecars.resume
@@ -59,47 +59,49 @@ class RunAccount:
     # ----------------------------------------------------------------------------------------- before the work
 
     def frames_on_disk(self, stopping: Callable[[], bool]) -> Generator[RunEvent, None, FramesOnDisk]:
-        """Find the frames to leave alone; their files are read for that, which the events tell."""
-        standing, fixed, clock, asked = [], [], Clock(), self._plan.frames
+        """Find the frames to leave alone. Their files are read for that; the events report it."""
+        current, edited, clock, asked = [], [], Clock(), self._plan.frames
         for done, frame in enumerate(asked, 1):
             if stopping():
                 break
             paths = self._plan.paths(frame)
-            if self._ledger.stands(frame, self._made_from(frame), paths):
-                standing.append(frame)
-            elif not self._plan.job.overwrite and self._is_hand_fixed(frame):
-                fixed.append(frame)
+            if self._ledger.is_current(frame, self._made_from(frame), paths):
+                current.append(frame)
+            elif not self._plan.job.overwrite and self._is_edited(frame):
+                edited.append(frame)
             if clock.due():
-                yield Looking(frame, done, len(asked))
-        return FramesOnDisk(tuple(standing), tuple(fixed))
+                yield CheckingFiles(frame, done, len(asked))
+        return FramesOnDisk(tuple(current), tuple(edited))
 
-    def _is_hand_fixed(self, frame: int) -> bool:
-        """Return whether the files of a frame were changed by somebody, and not damaged: they are pictures as
-        before.
+    def _is_edited(self, frame: int) -> bool:
+        """Return whether the files of a frame were changed by hand. Files that cannot be read as pictures count as
+        damaged.
         """
         paths = self._plan.paths(frame)
         return self._ledger.state(frame, paths) is FileState.CHANGED and self._plan.outputs.are_readable(paths)
 
     def open(self, found: FramesOnDisk, waiting: int) -> list[RunEvent]:
-        """Begin the record; return the events about frames that are left alone. waiting: frames to be computed."""
-        kept = {frame: self._ledger.said(frame) for frame in found.standing}
-        told = {frame: self._ledger.last_said(frame) or FrameRecord() for frame in found.hand_fixed}
+        """Begin the record; return the events about frames that are left alone. waiting: the number of frames to
+        compute."""
+        kept = {frame: self._ledger.entry(frame) for frame in found.current}
+        entries = {frame: self._ledger.last_entry(frame) or FrameRecord() for frame in found.edited}
         made = provenance(self._plan, self._weights, list(self._plan.masks.keys))
         job, shot = asdict(self._plan.job), describe_shot(self._plan)
-        about = Record(identity=self._identity, job=job, shot=shot, made=made, frames={**kept, **told})
-        self._record = RunRecord(self._plan.sidecars.record, about, found.hand_fixed)
+        about = Record(identity=self._identity, job=job, shot=shot, made=made, frames={**kept, **entries})
+        self._record = RunRecord(self._plan.sidecars.record, about, found.edited)
         events: list[RunEvent] = []
-        if found.hand_fixed:
-            _log.warning("Hand-fixed alphas are left alone on %d frames; overwrite makes them anew.", len(told))
-            events.append(HandFixed(found.hand_fixed[-1], 0, waiting, found.hand_fixed))
-        if found.standing:
-            events.append(Unchanged(found.standing[-1], 0, waiting, found.standing, kept))
-        if waiting or found.hand_fixed:
-            self._record.leave("running" if waiting else "finished")
+        if found.edited:
+            message = "Alphas of %d frames were changed by hand and are kept; overwrite replaces them."
+            _log.warning(message, len(entries))
+            events.append(EditedByHand(found.edited[-1], 0, waiting, found.edited))
+        if found.current:
+            events.append(Unchanged(found.current[-1], 0, waiting, found.current, kept))
+        if waiting or found.edited:
+            self._record.write("running" if waiting else "finished")
         return events
 
     def resume_states(self) -> Mapping[str, bytes]:
-        """Return the states of an unfinished run of this very job. Raises SettingError."""
+        """Return the states of an unfinished run of this job. Raises SettingError."""
         point = read_resume_point(self._point)
         if point.identity != self._identity:
             raise cannot_resume(f"{self._point} of another job (a mask, the model, a frame or an option differs)")
@@ -108,79 +110,86 @@ class RunAccount:
     # ---------------------------------------------------------------------------------------------- a frame
 
     def about(self, frame: int) -> dict[str, str]:
-        """Return what the files of a frame say of how they were made: of the masks, those that it depends on."""
-        made = provenance(self._plan, self._weights, seeds_behind(self._plan.shot, frame))
+        """Return how the files of a frame are made, for their headers; of the masks, only those that the frame depends
+        on."""
+        made = provenance(self._plan, self._weights, seeds_used(self._plan.shot, frame))
         return {**made, **self._plan.areas.about(frame)}
 
     def begin(self, frame: int) -> None:
         """Note that the files of a frame are about to be written. Raises OutputError."""
         self._ledger.begin(frame, self._plan.paths(frame))
 
-    def finish(self, frame: int, paths: Sequence[Path], said: FrameRecord) -> None:
+    def finish(self, frame: int, paths: Sequence[Path], entry: FrameRecord) -> None:
         """Note that the files of a frame are on disk. Raises OutputError."""
-        self._ledger.add(frame, self._made_from(frame), paths, said)
+        self._ledger.add(frame, self._made_from(frame), paths, entry)
 
     def _made_from(self, frame: int) -> str:
         """Return the digest of everything that the files of a frame depend on."""
         job, shot = self._plan.job, self._plan.shot
-        alphas = [(each.name, each.distractor, *self._alphas_behind(each.name, frame)) for each in shot.subjects]
+        alphas = [(each.name, each.distractor, *self._alpha_keys(each.name, frame)) for each in shot.subjects]
         about = in_names_of_0_1_0(self.about(frame), KEYS_OF_0_1_0)
         return digest(alphas, job.separate, asdict(job.delivery), about, self._plates.digests[frame])
 
-    def _alphas_behind(self, subject: str, frame: int) -> list[str]:
-        """List the content keys of a subject's alpha, and of those that its edges are steadied with; then what it is
-        solved from in its area.
+    def _alpha_keys(self, subject: str, frame: int) -> list[str]:
+        """List the content keys of a subject's alpha and of the alphas that it is steadied or solved with, and the
+        digests of its area.
         """
-        areas, around = self._plan.areas, beside(self._plan, subject, frame)
+        areas, around = self._plan.areas, edge_neighbours(self._plan, subject, frame)
         also = (*around, *areas.before(subject, frame))
         return [*(self._names.answer(subject, each) for each in (frame, *also)), *areas.digests(subject, frame)]
 
-    # -------------------------------------------------------------------------------------------- on the way
+    # -------------------------------------------------------------------------------------------- during the run
 
-    def add(self, frame: int, said: FrameRecord) -> None:
+    def add(self, frame: int, entry: FrameRecord) -> None:
         """Add a finished frame to the record."""
-        self._record.add(frame, said)
+        self._record.add(frame, entry)
 
     def fail(self, error: EngineError) -> None:
-        """Note what stopped the run."""
+        """Record the error that stopped the run."""
         self._record.fail(error)
 
     def work_begins(self) -> None:
-        """Remove the resume point of another job. Our own stands until a better one does: its states are named."""
+        """Remove the resume point of another job.
+
+        One of this job stays until a newer one is written: its states have content keys, so they stay valid.
+        """
         if not self._begun_work and point_identity(self._point) != self._identity:
             self._point.unlink(missing_ok=True)
         self._begun_work = True
 
-    def leave_if_due(self, states: Callable[[], Mapping[str, bytes]], interval_s: float) -> None:
-        """Leave a resume point and the record, if the last ones are older than that."""
+    def write_if_due(self, states: Callable[[], Mapping[str, bytes]], interval_s: float) -> None:
+        """Write a resume point and the record if the last ones are older than the interval."""
         if time.monotonic() - self._left > interval_s:
-            self._leave_point(states)
-            self._record.leave("running")
+            self._write_resume_point(states)
+            self._record.write("running")
 
     def end(self, states: Callable[[], Mapping[str, bytes]], *, finished: bool) -> None:
-        """Leave everything as the next run needs it. states: of the passes that are under way."""
+        """Write what the next run needs. states: returns those of the unfinished passes."""
         if finished:
             self._point.unlink(missing_ok=True)
         elif self._begun_work:
-            self._leave_point(states)
+            self._write_resume_point(states)
         if self._begun_work:
             try:
-                self._ledger.tidy()
-            except OutputError as error:  # it is only longer than it need be
+                self._ledger.compact()
+            except OutputError as error:  # the ledger is only longer than necessary
                 _log.warning("%s", error)
-        self._record.leave("finished" if finished else "stopped")
+        self._record.write("finished" if finished else "stopped")
 
     def check_trust(self, found: FramesOnDisk) -> None:
-        """Raise Doubtful where most frames of an object are not to be trusted, unless the job accepts that.
+        """Raise Doubtful if most frames of an object cannot be trusted, unless the job accepts that.
 
-        Frames that somebody has fixed by hand are not judged.
+        Frames that were changed by hand do not count.
         """
         if not self._plan.job.accept_doubt:
-            fixed = set(found.hand_fixed)
-            check_trust({frame: said for frame, said in self._record.frames.items() if frame not in fixed})
+            fixed = set(found.edited)
+            check_trust({frame: entry for frame, entry in self._record.frames.items() if frame not in fixed})
 
-    def _leave_point(self, states: Callable[[], Mapping[str, bytes]]) -> None:
-        """Write a resume point. A failure to do so is a warning: it must not hide why the run ended."""
+    def _write_resume_point(self, states: Callable[[], Mapping[str, bytes]]) -> None:
+        """Write a resume point.
+
+        If that fails, only a warning is logged, so that the error that ended the run is not hidden.
+        """
         self._left = time.monotonic()
         try:
             write_resume_point(self._point, ResumePoint(self._identity, states()))

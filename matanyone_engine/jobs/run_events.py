@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Defines the events of a run, as values: what run_matte() yields while it works."""
+"""Defines the events that run_matte() yields."""
 
 from __future__ import annotations
 
@@ -17,55 +17,55 @@ from matanyone_engine.runs.frame_record import FrameRecord
 
 @dataclass(frozen=True)
 class StepDone:
-    """Says that a step of the work is finished; it is the base of all events."""
+    """Reports that a step of the work is finished. It is the base of all events."""
 
     frame: int
     done: int
-    """Steps that are finished, this one included."""
+    """Number of finished steps, including this one."""
     of: int
-    """Steps there are in all."""
+    """Number of all steps."""
 
 
 @dataclass(frozen=True)
 class FrameDone(StepDone):
-    """Says that a step is finished, and with it a frame, whose files are on disk."""
+    """Reports that a frame is finished: its files are on disk."""
 
     paths: list[Path]
     seen: NDArray[np.float32]
-    """(H, W, 3) 0..1: what the network saw."""
+    """(H, W, 3) 0..1: the plate as the network saw it."""
     alpha: NDArray[np.float32]
-    """(H, W) 0..1: all objects in one."""
+    """(H, W) 0..1: all objects in one alpha."""
     warnings: tuple[str, ...] = ()
-    """What an artist should look at (matting/frame_warnings.py)."""
+    """Warnings for the artist (matting/frame_warnings.py)."""
     report: FrameReport = field(default_factory=FrameReport)
     alphas: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
-    """For each object its alpha (H, W) 0..1."""
+    """The alpha (H, W) 0..1 of each object."""
     confidences: Mapping[str, Confidence] = field(default_factory=dict)
-    """For each object how far its alpha can be trusted."""
+    """The confidence of each object."""
 
 
 @dataclass(frozen=True)
 class Unchanged(StepDone):
-    """Names frames that are left alone, since their files would be written again the same."""
+    """Lists frames that are left alone because their files are up to date."""
 
     frames: tuple[int, ...]
     lines: Mapping[int, FrameRecord] = field(default_factory=dict)
-    """For each frame its entry in the record."""
+    """The record's entry of each frame."""
 
 
 @dataclass(frozen=True)
-class HandFixed(StepDone):
-    """Names frames that are left alone, since somebody has changed their files; `overwrite` of a job makes them
-    anew.
-    """
+class EditedByHand(StepDone):
+    """Lists frames that are left alone because their files were changed by hand; a job with `overwrite` replaces
+    them."""
 
     frames: tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Looking(StepDone):
-    """Says that files are being read, to find what need not be computed again: `done` and `of` count files, not
-    steps.
+class CheckingFiles(StepDone):
+    """Reports that files are read to find what need not be computed again.
+
+    Here `done` and `of` count files, not steps.
     """
 
 

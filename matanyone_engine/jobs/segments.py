@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Splits a job into segments for several workers, whose alphas are those of one run.
+"""Splits a job into segments for several workers. Together they write the same alphas as one run.
 
     keys        1001              1047                     1100
     passes         ->1002..1046<-    ->1048 .. 1099<-         ->1101..1130
-    cuts       |    1001-1046       |      1047-1099         |   1100-1130     none goes through a pass
+    cuts       |    1001-1046       |      1047-1099         |   1100-1130     no cut goes through a pass
 
-Memory is sequential: a frame needs the whole of the passes that lead to it, so a cut costs nothing only where no pass
-of any object goes across. There are such places on both sides of a key; between keys there are none.
+Each frame of a pass depends on all frames before it. So a cut costs nothing only at a place that no pass of any object
+crosses. There are such places on both sides of a key, and none between keys.
 
-If asked to, a stretch is split all the same: a scout runs the shot at a small size first, and its alphas on the frames
-of the splits are keys. Neighbours share such a key and run both ways between two, so that the alphas meet there; they
-are not those of one run any more (benchmarks/segments.py, docs/farm.md).
+On request a stretch is split all the same: a fast first pass runs the shot at a small size, and its alphas on the
+frames of the cuts become keys. Neighbouring segments share such a key and blend both passes between two keys, so that
+the alphas are continuous there; but they are not those of one run (benchmarks/segments.py, docs/farm.md). On the
+command line, version 0.1.0 called the first pass the scout.
 
 Rules of this file:
-1. A segment's job is the job with its frames and the keys that these depend on, nothing else.
-2. What is written is planned without reading a pixel, but for the exposure, which all segments must share: the planner
-   has it found before it cuts.
+1. A segment's job is the whole job with the segment's frames and the keys that these depend on.
+2. Segments are planned without reading pixels. The only exception is the exposure, which all segments must share: it is
+   found before the job is split.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from pathlib import Path
 
 from matanyone_engine.errors import SettingError
 from matanyone_engine.jobs.delivery import next_version
-from matanyone_engine.jobs.job import ResolvedJob, plan_outputs_of, seeds_behind
+from matanyone_engine.jobs.job import ResolvedJob, plan_outputs_of, seeds_used
 from matanyone_engine.jobs.masks import KeyFrame
 from matanyone_engine.matting.shot import Seed, Shot, plan_steps
 from matanyone_engine.media.layouts import SUBJECT, layer_names
@@ -43,13 +44,16 @@ class Segment:
     """Names the frames that one worker computes."""
 
     frames: tuple[int, ...]
-    """Ascending, of those that the job asks for."""
+    """The segment's frames, ascending."""
     moves: int
-    """Frames of passes to compute, keys included: what it costs."""
+    """Cost: the number of key frames and frames of passes to compute."""
 
 
 def cut(shot: Shot, asked: Sequence[int], most: int) -> tuple[Segment, ...]:
-    """Cut a shot into at most `most` segments of about the same cost. Raises SettingError for less than one."""
+    """Split a shot into at most `most` segments of about the same cost.
+
+    Raises SettingError if `most` is less than one.
+    """
     if most < 1:
         raise SettingError(
             expected="at least 1 segment",
@@ -61,19 +65,19 @@ def cut(shot: Shot, asked: Sequence[int], most: int) -> tuple[Segment, ...]:
 
 
 def cost(shot: Shot, frames: Sequence[int]) -> int:
-    """Return how many key frames and frames of passes have to be computed for the alphas of these frames."""
+    """Return the number of key frames and frames of passes that must be computed for the alphas of these frames."""
     return sum(len(step.seeds) + len(step.moves) for step in plan_steps(shot, frames))
 
 
 SHORTEST_SPLIT = 8
-"""Frames: a segment shorter than that is all keys and no shot."""
+"""Fewest frames between two cuts: a shorter segment would consist mostly of keys."""
 
-SCOUT_SIZE = 540
-"""Shortest side the scout computes at, in pixels: half of 1080, below which its alphas are poor keys (docs/farm.md)."""
+FIRST_PASS_SIZE = 540
+"""Shortest side, in pixels, of the first pass: half of 1080. With less, its alphas are poor keys (docs/farm.md)."""
 
 
 def split(shot: Shot, asked: Sequence[int], most: int) -> tuple[int, ...]:
-    """Return the frames on which a scout must make key frames, so that there are as many segments as wanted."""
+    """Return the frames that a first pass must turn into key frames, so that there are as many segments as wanted."""
     extra: list[int] = []
     while len(segments := cut(with_keys(shot, extra), asked, most)) < most:
         longest = max(segments, key=lambda each: each.moves)
@@ -94,15 +98,16 @@ def with_keys(shot: Shot, frames: Sequence[int]) -> Shot:
     return Shot(shot.frames, subjects)
 
 
-def scout_job(job: Job, shot: Shot, frames: Sequence[int], out: str) -> Job:
-    """Return the job of the scout, a fast pass at a small size that makes alphas of every object on these frames."""
+def first_pass_job(job: Job, shot: Shot, frames: Sequence[int], out: str) -> Job:
+    """Return the job of the first pass, which makes alphas of every object on these frames, fast and at a small
+    size."""
     if job.options.mask_grow:
         raise SettingError(
             expected="masks that are neither grown nor shrunk, for --split",
             came=f"mask_grow {job.options.mask_grow}, which would also grow the alphas of the first, small pass",
             action="Grow the masks in your application, or plan without --split.",
         )
-    size = min(job.options.working_size or SCOUT_SIZE, SCOUT_SIZE)
+    size = min(job.options.working_size or FIRST_PASS_SIZE, FIRST_PASS_SIZE)
     return replace(
         job,
         frames=tuple(frames),
@@ -115,8 +120,8 @@ def scout_job(job: Job, shot: Shot, frames: Sequence[int], out: str) -> Job:
     )
 
 
-def scout_keys(shot: Shot, frames: Sequence[int], out: str) -> tuple[KeyMask, ...]:
-    """Return the alphas that the scout writes, as masks for key frames."""
+def first_pass_keys(shot: Shot, frames: Sequence[int], out: str) -> tuple[KeyMask, ...]:
+    """Return the alphas of the first pass as masks for key frames."""
     names = layer_names([subject.name for subject in shot.subjects])
     return tuple(
         KeyMask(out.replace("{object}", names[each.name]).replace("####", frame_text(frame, 4)), (frame,), each.name)
@@ -127,8 +132,8 @@ def scout_keys(shot: Shot, frames: Sequence[int], out: str) -> tuple[KeyMask, ..
 
 
 def _stretches(shot: Shot, asked: list[int]) -> list[tuple[int, ...]]:
-    """Return the asked frames, cut where no pass goes across; a key is with the frames after it, the last one
-    before.
+    """Return the asked frames, split at the places that no pass crosses. A key belongs to the frames after it, the last
+    key to those before.
     """
     crossed = [(min(each.frames), max(each.frames)) for each in shot.passes]
 
@@ -147,9 +152,10 @@ def _stretches(shot: Shot, asked: list[int]) -> list[tuple[int, ...]]:
 
 
 def _shares(shot: Shot, stretches: list[tuple[int, ...]], most: int) -> Iterator[tuple[int, ...]]:
-    """Yield shares of neighbouring stretches, each as near to its part of the cost that is left as it comes.
+    """Yield shares of neighbouring stretches; each share's cost is as near as possible to an equal part of the
+    remaining cost.
 
-    Every share has one stretch at least, for as long as there are any.
+    Every share has at least one stretch, as long as there are any.
     """
     costs = [cost(shot, stretch) for stretch in stretches]
     at = 0
@@ -165,9 +171,9 @@ def _shares(shot: Shot, stretches: list[tuple[int, ...]], most: int) -> Iterator
 
 
 def segment_job(job: Job, segment: Segment, shot: Shot, keys: Sequence[KeyFrame]) -> Job:
-    """Return the job of one segment. job: with paths as they are written, and an output without {version}."""
-    behind = {seed for frame in segment.frames for seed in seeds_behind(shot, frame)}
-    # An object that is not to be seen here still has a file or a layer: it needs some key.
+    """Return the job of one segment. job: the whole job, with its paths as written and an output without {version}."""
+    behind = {seed for frame in segment.frames for seed in seeds_used(shot, frame)}
+    # An object that cannot be seen in this segment still gets a file or a layer, so it needs a key.
     for subject in shot.subjects:
         if not any(seed.subject == subject.name for seed in behind):
             behind.add(_nearest(subject.name, subject.keys, segment.frames[0]))
@@ -181,11 +187,11 @@ def segment_job(job: Job, segment: Segment, shot: Shot, keys: Sequence[KeyFrame]
 
 
 def _main_first(seeds: Sequence[Seed], shot: Shot) -> list[Seed]:
-    """Return the seeds with the one nearest to its object's main key before the others of that object.
+    """Return the key frames; of each object, the one nearest to its main key comes first.
 
-    The first key of an object is its main key, on which it depends what other passes take over (DR024). The segment may
-    lack that of the whole shot; then the nearest lies on the same side of all that the segment makes. Objects stay in
-    their order.
+    An object's first key is its main key, which decides what other passes take over (DR024). If the segment lacks the
+    main key of the whole shot, the nearest key lies on the same side of all frames of the segment. Objects keep their
+    order.
     """
 
     def far(seed: Seed) -> int:
@@ -201,7 +207,7 @@ def _nearest(name: str, keys: Sequence[int], frame: int) -> Seed:
 
 
 def _written_keys(job: Job, keys: Sequence[KeyFrame]) -> Mapping[Seed, str]:
-    """Return each key's file, as the job has it. keys: as the job's masks are expanded, in their order."""
+    """Return each key's file as it is written in the job. keys: the expanded masks of the job, in their order."""
     texts: list[str] = []
     plain = [KeyMask(job.mask, () if job.mask_frame is None else (job.mask_frame,))] if job.mask else []
     for mask in (*plain, *job.keys):
@@ -213,36 +219,36 @@ def _written_keys(job: Job, keys: Sequence[KeyFrame]) -> Mapping[Seed, str]:
 
 
 def _last(path: str) -> str:
-    """Return a path's last part, with what follows the file's name: 'roto.exr:hero.A'."""
+    """Return a path's last part, including a layer or label: 'roto.exr:hero.A'."""
     return posixpath.basename(path.replace("\\", "/"))
 
 
 def _beside(pattern: str, name: str) -> str:
-    """Return one file of a pattern, as the pattern is written."""
+    """Return one file of a pattern, in the folder that the pattern is written with."""
     folder = pattern.replace("\\", "/").rpartition("/")[0]
     return f"{folder}/{name}" if folder else name
 
 
 @dataclass(frozen=True)
 class KeyedJob:
-    """Holds a job with paths as they are written, and its key frames with files of this machine."""
+    """Holds a job with its paths as written, and its key frames with the paths of this machine."""
 
     job: Job
     shot: Shot
     keys: tuple[KeyFrame, ...]
 
-    def with_scout(self, frames: Sequence[int], out: str) -> KeyedJob:
-        """Return the job with the alphas of the scout as more key frames."""
-        masks = scout_keys(self.shot, frames, out)
+    def with_first_pass(self, frames: Sequence[int], out: str) -> KeyedJob:
+        """Return the job with the alphas of the first pass added as key frames."""
+        masks = first_pass_keys(self.shot, frames, out)
         more = tuple(KeyFrame(Seed(mask.object, mask.frames[0]), MaskSource(Path(mask.file))) for mask in masks)
         job = replace(self.job, keys=(*self.job.keys, *masks))
         return KeyedJob(job, with_keys(self.shot, frames), (*self.keys, *more))
 
 
 def output_with_version(as_written: str, here: ResolvedJob) -> str:
-    """Return an output name with its {version} taken now: every segment would take one of its own.
+    """Return an output name with its {version} replaced now, since otherwise each segment would take another version.
 
-    as_written: the name in the job file; here: the job on this machine. Raises SettingError.
+    as_written: the name in the job file; here: the job with the paths of this machine. Raises SettingError.
     """
     version = next_version(here.job.out, here.job.delivery, here.source)
     if version is None:

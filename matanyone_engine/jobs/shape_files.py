@@ -26,17 +26,17 @@ from matanyone_engine.shapes.silhouette import to_fxs
 from matanyone_engine.sizes import Size
 
 WRITERS: dict[str, Callable[[ShapeSet], str]] = {".nk": to_nk, ".fxs": to_fxs, ".json": to_json}
-"""How a file's name ends -> what writes its text."""
+"""File suffix -> the function that makes the file's text."""
 _READ_AT_ONCE = 4
 
 Item = TypeVar("Item")
 Watched = Callable[[Sequence[Item], str], Iterable[Item]]
-"""Hands on the items of a sequence, and may show how far it is. The text says what is done with them."""
+"""Passes on the items of a sequence and may show the progress; the text names the work."""
 
 
 @dataclass(frozen=True)
 class ShapePlan:
-    """Holds what was checked: the alphas that are read and the files that are written."""
+    """Holds the checked arguments: the alphas to read, the files to write and the rules."""
 
     alphas: FrameSequence
     frames: tuple[int, ...]
@@ -46,18 +46,18 @@ class ShapePlan:
 
 @dataclass(frozen=True)
 class MadeShapes:
-    """Holds the shapes of a shot, and which outlines were left out because they did not exist for long."""
+    """Holds the shapes of a shot, and the outlines that were left out because they exist only for one or two frames."""
 
     shapes: ShapeSet
     left_out: tuple[tuple[int, ...], ...]
-    """The frames of each of them."""
+    """The frames of each outline that was left out."""
 
 
 def plan_shapes(alphas: str, out: Sequence[str], frames: tuple[int, ...] | None, rules: ShapeRules) -> ShapePlan:
-    """Check what shapes are made of and where they go, before any work.
+    """Check the alphas, the output files and the rules before any work.
 
-    alphas: a sequence, as everywhere. frames: None for all of them. Raises PlateError, FrameRangeError, MaskError,
-    OutputError, and SettingError for a name whose ending no writer knows or a number out of range.
+    alphas: a pattern, a folder or one file. frames: None is all. Raises PlateError, FrameRangeError, MaskError,
+    OutputError, and SettingError for an unknown file suffix or a number out of range.
     """
     _check_rules(rules)
     targets = tuple(Path(each) for each in out)
@@ -88,9 +88,8 @@ def _check_rules(rules: ShapeRules) -> None:
 
 
 def make_shapes(plan: ShapePlan, watched: Watched = lambda items, words: items) -> MadeShapes:
-    """Make the shapes of a plan.
-
-    Raises MaskError: an alpha that cannot be read or has another size, or all of them are black.
+    """Make the shapes of a plan. Raises MaskError if an alpha cannot be read or has another size, or if all alphas are
+    black.
     """
 
     @lru_cache(maxsize=_READ_AT_ONCE)

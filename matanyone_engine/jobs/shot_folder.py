@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes jobs of a folder of shots, by a convention and without settings (docs/farm.md).
+"""Makes jobs from a folder of shots, by the names of its files and folders (docs/farm.md).
 
     shots/
       sh010/plate/plate.1001.exr ...        one sequence, or one movie
             mask/roto.1001.exr              masks, numbered as the plate: hero.1047.exr is of the object hero
             alpha/                          what is written: sh010.1001.exr ...
       sh020/...
-      sh030.json                            or a job file, which says everything itself
+      sh030.json or a job file, which needs no such folder
 
-Rule of this file: a shot that is not as it should be is a problem with a name; the others do not suffer from it.
+Rule of this file: a wrong shot raises an error that names it; other shots are not affected.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from matanyone_engine.wire.messages import Job, KeyMask
 
 PLATE, MASK, ALPHA = "plate", "mask", "alpha"
 PLAIN_NAMES = frozenset({"mask", "masks", "roto", "matte", "subject", ""})
-"""Masks of these names are of the shot's only object."""
+"""Masks with these names belong to the shot's only object."""
 
 _NUMBERED = re.compile(r"(?P<name>.*?)[._]?(?P<frame>-?\d+)\.[^.]+")
 _OF_A_PLAN = re.compile(r"\.(plan|scout|segment\d+)\.json$")

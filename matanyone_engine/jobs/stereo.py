@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes a job for each view of a stereo shot, and joins the files of the views; %V in a name stands for the view.
 
-Two views hold the same subject, but no pixel of one is a pixel of the other: nothing is shared between the sessions.
-When all are finished, their files can be joined into one a frame.
+The subject lies at other pixels in each view, so each view has its own session, which shares nothing with the other.
+When both are finished, their files can be joined into one file for each frame.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ ALL_VIEWS = "all"
 
 
 def jobs_of_views(job: MatteJob, views: Sequence[str]) -> list[MatteJob]:
-    """Return a job for each view. views: names, or 'all' for all there are; none leaves the choice to the file.
+    """Return a job for each view. views: names, or 'all'; empty takes the file's default view.
 
-    Raises SettingError: no views to be found, or names that several views would share.
+    Raises SettingError if no views are found, or if several views would write the same files.
     """
     named = list(dict.fromkeys(views))
     if named == [ALL_VIEWS]:
@@ -37,7 +37,7 @@ def jobs_of_views(job: MatteJob, views: Sequence[str]) -> list[MatteJob]:
 
 
 def _every_view(job: MatteJob) -> list[str]:
-    """Return the views by the names of the files where they have %V, else by what the first file says."""
+    """Return the views: from the file names if these have %V, otherwise from the first file's header."""
     if has_view(job.plate):
         views = views_on_disk(job.plate)
     else:
@@ -53,7 +53,7 @@ def _every_view(job: MatteJob) -> list[str]:
 
 
 def _check_names(job: MatteJob, views: Sequence[str]) -> None:
-    """Refuse names that several views would write under."""
+    """Raise SettingError if several views would write the same files or share one mask."""
     if not has_view(job.out):
         raise SettingError(
             expected="%V in the output name, where the view's name belongs",
@@ -78,20 +78,20 @@ def _check_names(job: MatteJob, views: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class Joining:
-    """Names the files of all views, which are to become one file for each frame."""
+    """Lists the files of all views that are joined, and the joined files."""
 
     views: tuple[str, ...]
     frames: tuple[int, ...]
     sources: dict[int, dict[str, Path]]
-    """For each frame the file of each view, the first view first."""
+    """For each frame, the file of each view in the order of the views."""
     targets: dict[int, Path]
 
 
 def plan_joining(text: str, out: str, views: Sequence[str] = ()) -> Joining:
-    """Find the files of each view and check that they fit each other; only the output folder is made.
+    """Find the files of each view and check that they fit together. Only the output folder is created.
 
-    text: 'out/alpha.%V.####.exr'; views: in the order of the parts, none for all there are, left first.
-    Raises SettingError, PlateError, FrameRangeError, OutputError.
+    text: 'out/alpha.%V.####.exr'; views: in the order of the parts; empty takes all views, left first. Raises
+    SettingError, PlateError, FrameRangeError, OutputError.
     """
     if not has_view(text):
         raise SettingError(

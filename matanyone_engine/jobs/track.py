@@ -5,10 +5,10 @@
                one guide file for each frame, named by the plate's frame number
 
 Rules of this file:
-1. Every fault that names, prompts and files can have is found before a tracker begins.
-2. A file says in its header what it was made from, plates included. A file that says the same is left alone, so that a
-   stopped track goes on; one that somebody has changed is never written over.
-3. A frame on which the tracker finds nothing gets an empty guide, which says nothing.
+1. Names, prompts and files are checked completely before a tracker starts.
+2. A file's header has the digest of all that it was made from, including the plates. A file with the same digest is
+   left alone, so that a stopped track can continue; a file that was changed by hand is never overwritten.
+3. A frame on which the tracker finds nothing gets a black guide, which has no effect.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ from matanyone_engine.version import __version__
 FLOW = "flow"
 TRACKERS = (FLOW, *FAMILIES)
 FLOW_BAND = 3 / 16
-"""Of the plate's shorter side: how far the edges of flow's masks may be wrong, three times as far as a guide's
+"""Band for the guides of the tracker flow, as a part of the plate's shorter side: three times a guide's usual band
 (docs/track.md)."""
 _IDENTITY = "trackIdentity"
 _PLATES_HELD = 2
@@ -62,13 +62,13 @@ _PLATES_HELD = 2
 
 @dataclass(frozen=True)
 class TrackJob:
-    """Holds what an artist asks for, with paths as typed. No file was opened yet."""
+    """Holds the settings of a track, with the paths as typed. No file was opened yet."""
 
     plate: str
     out: str
     """A name with #### for the frame."""
     mask: str | None = None
-    """The subject on the key frame; None where prompts say it."""
+    """The mask of the subject on the key frame; None if prompts are given."""
     prompts: Prompts | None = None
     frame: int | None = None
     """The key frame; None is the first that is tracked."""
@@ -77,7 +77,7 @@ class TrackJob:
     tracker: str = FLOW
     colorspace: str | None = None
     exposure: float | None = None
-    """Stops, as of a MatteJob; None is what find_exposure() says of the key frame."""
+    """Stops, as in a MatteJob; None takes the result of find_exposure() for the key frame."""
     view: str | None = None
     part: str | None = None
     layer: str | None = None
@@ -90,7 +90,7 @@ class TrackJob:
 
 @dataclass(frozen=True)
 class TrackPlan:
-    """Holds a job that was checked. Of the plate at most the key frame was read."""
+    """Holds a checked track. At most the plate's key frame was read."""
 
     job: TrackJob
     source: PlateSource
@@ -100,14 +100,14 @@ class TrackPlan:
     mask: FloatImage | None
     """(H, W) 0..1 of the key frame."""
     prompts: Prompts | None
-    """As they apply to this plate."""
+    """The prompts in pixels of this plate."""
     colour: ColourChoice
     view: NetworkView
-    """Makes of a plate what trackers see."""
+    """Converts a plate to what trackers see."""
 
     @property
     def band(self) -> int | None:
-        """Returns the band, in pixels, that suits this guide; None where that of any guide does."""
+        """Returns the band, in pixels, that suits the guide of this tracker; None if the default band does."""
         if self.job.tracker != FLOW:
             return None
         return min(WIDEST_BAND, max(2, round(FLOW_BAND * min(self.source.header(self.key).resolution))))
@@ -119,41 +119,42 @@ class TrackPlan:
 
 @dataclass(frozen=True)
 class GuideDone:
-    """Tells that the guide of a frame is on disk."""
+    """Reports that the guide of a frame is on disk."""
 
     frame: int
     path: Path
     done: int
     of: int
     kept: bool = False
-    """Whether it was there already, made from the same."""
+    """Whether it existed already, made from the same inputs."""
     empty: bool = False
     """Whether the tracker found nothing."""
 
 
 class Tracker(Protocol):
-    """Is a back end: it follows one subject through frames that are given in order, away from the key frame.
+    """The interface of trackers: a tracker follows one subject through frames that are given in order from the key
+    frame on.
 
     Pictures are (H, W, 3) sRGB 0..1, masks (H, W) 0..1, all 0 where the subject is lost.
     """
 
     name: str
-    """For a file's header."""
+    """The tracker's name for a file's header."""
     notice: str
-    """What an artist has to know before the track; '' for nothing."""
+    """A note for the artist that is printed before the track; '' for none."""
 
     def begin(self, seen: FloatImage, mask: FloatImage | None, prompts: Prompts | None) -> FloatImage:
-        """Start on the key frame from a mask, or else from prompts, and return the mask there."""
+        """Start on the key frame from a mask, or without one from prompts, and return the mask there."""
 
     def go_on(self, seen: FloatImage, mask: FloatImage) -> bool:
-        """Go on after a frame whose mask is on disk; False where a tracker has to see all frames again."""
+        """Continue after a frame whose mask is on disk; return False if the tracker has to see all frames again."""
 
     def follow(self, seen: FloatImage) -> FloatImage:
         """Return the mask of the next frame."""
 
 
 class FlowTracker:
-    """Follows by optical flow (media/flow_tracker.py); prompts become a mask by GrabCut."""
+    """Tracks by optical flow (media/flow_tracker.py). GrabCut makes a mask from prompts."""
 
     name = METHOD
     notice = ""
@@ -162,7 +163,7 @@ class FlowTracker:
         self._last: tuple[FloatImage, FloatImage] | None = None
 
     def begin(self, seen: FloatImage, mask: FloatImage | None, prompts: Prompts | None) -> FloatImage:
-        """Start from a mask, or from what GrabCut makes of prompts. Raises MaskError."""
+        """Start from a mask, or from the mask that GrabCut makes from prompts. Raises MaskError."""
         if mask is None:
             assert prompts is not None
             mask = softened(grabcut(seen, prompts), seen)
@@ -170,7 +171,7 @@ class FlowTracker:
         return mask
 
     def go_on(self, seen: FloatImage, mask: FloatImage) -> bool:
-        """Go on from any frame: nothing but the last one counts."""
+        """Return True: the tracker needs only the last frame."""
         self._last = seen, mask
         return True
 
@@ -183,7 +184,7 @@ class FlowTracker:
 
 
 class NetworkTracker:
-    """Follows by SAM 2 or EdgeTAM, with weights that the user has."""
+    """Tracks with SAM 2 or EdgeTAM, with the user's weights."""
 
     def __init__(self, tracker: VideoTracker) -> None:
         self._tracker = tracker
@@ -191,14 +192,14 @@ class NetworkTracker:
         self.notice = f"licence of the weights: {tracker.licence}. {NEVER_RUN}"
 
     def begin(self, seen: FloatImage, mask: FloatImage | None, prompts: Prompts | None) -> FloatImage:
-        """Start from a mask, or from prompts as the network understands them."""
+        """Start from a mask, or from prompts, which the network takes as they are."""
         if mask is not None:
             return _on_subject(self._tracker.begin(planes_of(seen), torch.from_numpy(mask)[None, None]))
         assert prompts is not None
         return _on_subject(self._tracker.begin(planes_of(seen), None, prompts.box, prompts.clicks))
 
     def go_on(self, seen: FloatImage, mask: FloatImage) -> bool:
-        """Return False: what the network remembers is not on disk."""
+        """Return False: the network's memory is not on disk."""
         return False
 
     def follow(self, seen: FloatImage) -> FloatImage:
@@ -207,20 +208,18 @@ class NetworkTracker:
 
 
 def open_tracker(name: str, weights: Path | None = None, device: str = "auto") -> Tracker:
-    """Return a back end by its name. weights: the folder of a network's.
-
-    Raises SettingError, CheckpointError, DeviceError.
+    """Open a tracker by its name. weights: the folder of a network's weights. Raises SettingError, CheckpointError,
+    DeviceError.
     """
     folder = check_tracker(name, weights)
     return FlowTracker() if folder is None else NetworkTracker(VideoTracker(name, folder, device))
 
 
 def check_tracker(name: str, weights: Path | None) -> Path | None:
-    """Return the folder of a back end's weights, which is None for flow: the one that is named, or the one that is on
-    this machine.
+    """Return the folder of a tracker's weights: the named one, or the one that is on this machine; None for flow.
 
-    Raises SettingError for a back end that there is not, LicenceRefused for one that the studio's policy does not
-    allow, WeightsNotFound for one whose weights are not here.
+    Raises SettingError for an unknown tracker, LicenceRefused for one that the studio's policy does not allow, and
+    WeightsNotFound if its weights are not on this machine.
     """
     if name not in TRACKERS:
         raise SettingError(
@@ -282,7 +281,10 @@ def plan_track(job: TrackJob) -> TrackPlan:
 
 
 def _checked_out(job: TrackJob, source: PlateSource, frames: Sequence[int]) -> OutputPattern:
-    """Return where guides go. Raises SettingError, also for a guide that somebody has changed; OutputError."""
+    """Return the output pattern of the guides.
+
+    Raises SettingError, also if a guide was changed by hand; OutputError.
+    """
     out = OutputPattern.parse(with_view(job.out, job.view))
     out.check_portable()
     out.check_frames(frames)
@@ -300,10 +302,11 @@ def _checked_out(job: TrackJob, source: PlateSource, frames: Sequence[int]) -> O
 def run_track(
     plan: TrackPlan, tracker: Tracker, stopping: Callable[[], bool] = lambda: False
 ) -> Generator[GuideDone | FilesRead, None, None]:
-    """Track and write; yields an event for each frame that is on disk, and while files are looked at.
+    """Track the subject and write the guides. Yields an event for each written guide, and at intervals while files are
+    read.
 
-    stopping: asked between frames; then the generator ends, and the same plan goes on later.
-    Raises PlateError, MaskError, BadResult, OutputError.
+    stopping: called between frames; when it returns True, the generator ends, and the same plan continues later. Raises
+    PlateError, MaskError, BadResult, OutputError.
     """
     digests = yield from read_digests(plan.source, plan.frames, stopping)
     if digests is None:
@@ -319,7 +322,7 @@ def run_track(
 
 
 class _Tracking:
-    """Carries out a plan, one way after the other."""
+    """Carries out a plan: forwards from the key frame, then backwards."""
 
     def __init__(self, plan: TrackPlan, tracker: Tracker, plates: Mapping[int, str]) -> None:
         self._plan, self._tracker, self._plates = plan, tracker, plates
@@ -327,12 +330,12 @@ class _Tracking:
         self._done = 0
         self._read = lru_cache(maxsize=_PLATES_HELD)(plan.source.read)
         job = plan.job
-        said = None if plan.mask is None else hashlib.sha256(plan.mask.tobytes()).hexdigest()
-        about = (tracker.name, said, str(plan.prompts), plan.key, plan.colour.space, plan.view.exposure)
+        mask_digest = None if plan.mask is None else hashlib.sha256(plan.mask.tobytes()).hexdigest()
+        about = (tracker.name, mask_digest, str(plan.prompts), plan.key, plan.colour.space, plan.view.exposure)
         self._base = digest("track", *about, str(job.wanted))
 
     def along(self, way: Sequence[int], *, first: bool) -> Iterator[GuideDone]:
-        """Track from the key frame, way[0], to the end of a way. first: whether the key frame is to be reported."""
+        """Track in one direction, from the key frame way[0] on. first: whether to report the key frame."""
         names = self._names(way)
         ready = next((n for n, frame in enumerate(way) if not self._is_there(frame, names[frame])), len(way))
         goes_on = ready == len(way) or (ready > 1 and self._goes_on(way[ready - 1]))
@@ -348,7 +351,8 @@ class _Tracking:
                 )
 
     def _names(self, way: Sequence[int]) -> dict[int, str]:
-        """Return for each frame the digest of all that its guide depends on: the plates up to it among them."""
+        """Return for each frame the digest of all that its guide depends on, including the plates from the key frame to
+        it."""
         names, last = {}, self._base
         for frame in way:
             last = digest(last, self._plates[frame])
@@ -358,10 +362,10 @@ class _Tracking:
     def _is_there(self, frame: int, name: str) -> bool:
         path = self._plan.path(frame)
         try:
-            said = {item.name: item.value for item in read_header(path).attributes} if path.exists() else {}
+            attributes = {item.name: item.value for item in read_header(path).attributes} if path.exists() else {}
         except BadInput:
             return False
-        return bool(said.get(PROVENANCE_PREFIX + _IDENTITY) == name)
+        return bool(attributes.get(PROVENANCE_PREFIX + _IDENTITY) == name)
 
     def _goes_on(self, frame: int) -> bool:
         return self._tracker.go_on(self._seen(frame), self._stored(frame))
@@ -403,11 +407,11 @@ class _Tracking:
 
 
 def _as_stored(mask: FloatImage) -> FloatImage:
-    """Return a mask as half floats hold it, so that a track that goes on from a file equals one that never stopped."""
+    """Round a mask to half floats, so that a track that continues from a file equals one that was never stopped."""
     return mask.astype(np.float16).astype(np.float32)
 
 
 def _on_subject(logits: torch.Tensor) -> FloatImage:
-    """Return where logits (1, 1, H, W) are above 0, as (H, W) 0 or 1."""
+    """Return a mask (H, W), 1 where logits (1, 1, H, W) are above 0, and otherwise 0."""
     assert logits.shape[:2] == (1, 1), Size(*logits.shape[-2:])
     return np.asarray((logits[0, 0] > 0).float().numpy(), np.float32)

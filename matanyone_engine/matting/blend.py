@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Blends the alphas of two passes into one, and shares pixels out between the mattes of several subjects.
+"""Blends the alphas of two passes into one, and divides pixels between the mattes of several subjects.
 
-Between two keys a blend goes from the forward pass (weight 0) to the backward pass (weight 1). What the change of
-weight alone adds to the change from frame to frame, its pop, is dw * D, with D the passes' disagreement there. Of all
-weights that rise from 0 to 1 those with the smallest sum of (dw * D)^2 / p have
-
-    dw  ~  p / (D^2 + floor^2),      p = (t (1 - t))^3
-
-(Lagrange). So the weight moves where the passes agree, where nobody can see it, and stands still where they do not;
-the prior p keeps it near each key with that key's own pass, which has had the least time to drift, so that keys are
-met exactly and without a kink. Where the passes agree everywhere it is the smoothstep of seventh order. DR018 has the
-power.
+Between two keys a blend goes from the forward pass (weight 0) to the backward pass (weight 1). A change dw of the
+weight adds dw * D to the change of the alpha from frame to frame, where D is the disagreement of the passes. Of all
+weights that rise from 0 to 1, those with the smallest sum of (dw * D)^2 / p have dw ~ p / (D^2 + floor^2), with p = (t
+(1 - t))^3 (Lagrange). So the weight changes on frames on which the passes agree, where the change cannot be seen, and
+stays constant where they disagree. The prior p favours near each key that key's own pass, which has had the least time
+to drift, so that keys are met exactly and without a kink. If the passes agree everywhere, the weight is the smoothstep
+of seventh order. DR018 says why the power is 3.
 
 Axes: H W full size.
 """
@@ -23,23 +20,24 @@ import torch
 from torch import Tensor
 
 _FLOOR = 0.02
-"""Disagreement, as a part of the subject, below which agreement is as good as it gets: noise of two passes."""
+"""Disagreement, as a part of the subject, that is only noise: passes that differ by less are taken to agree."""
 _LEAST_SUBJECT = 16.0
-"""Pixels; where both passes see less than this there is nothing to disagree about."""
+"""Area in pixels; if both alphas cover less than this, their disagreement is 0."""
 _DOUBT_FLOOR = 1e-3
-"""So that equally sure claims share."""
+"""Added to each alpha's doubt, so that two alphas of 1 share an excess equally."""
 
 
 def disagreement(forward: Tensor, backward: Tensor) -> float:
-    """Measure how unlike two alphas (H, W) 0..1 are: 0 is alike, 1 is disjoint (one less their soft overlap)."""
+    """Return how different two alphas (H, W) 0..1 are: one minus their soft overlap, so 0 is equal and 1 is
+    disjoint."""
     union = float(torch.maximum(forward, backward).sum(dtype=torch.float64))
     apart = float((forward - backward).abs().sum(dtype=torch.float64))
     return apart / max(union, _LEAST_SUBJECT)
 
 
 def blend_weights(disagreements: Sequence[float]) -> list[float]:
-    """Return the backward pass's weight on each frame between two keys, from the disagreement there: it rises from 0
-    to 1.
+    """Return the weight of the backward pass on each frame between two keys; it rises from 0 to 1. disagreements: those
+    on these frames.
     """
     count = len(disagreements)
     steps = [
@@ -58,23 +56,21 @@ def _prior(t: float) -> float:
 
 
 def _between(disagreements: Sequence[float], number: int) -> float:
-    """Return how much the passes disagree around a step: the mean of the frames before and after it, of which the ends
-    have one.
-    """
+    """Return the disagreement at the step between two frames: the mean of both; at the ends, that of the only frame."""
     around = disagreements[max(number - 1, 0) : number + 1]
     return sum(around) / len(around)
 
 
 def blended(forward: Tensor, backward: Tensor, weight: float) -> Tensor:
-    """Return the mix (H, W) 0..1 of a forward and a backward alpha; weight is the backward pass's."""
+    """Return the blend (H, W) 0..1 of a forward and a backward alpha. weight: that of the backward pass."""
     return torch.lerp(forward, backward, weight).clamp(0, 1)
 
 
 def separated(alphas: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return mattes (H, W) 0..1 that add up to at most 1: an excess is taken from the claims that are in doubt.
+    """Return mattes (H, W) 0..1 that add up to at most 1. An excess is taken from the alphas that are least certain.
 
-    A claim of 0.9 beside one of 1.0 loses nearly all of the excess; a lone matte, and mattes that just touch, stay as
-    they are.
+    An alpha of 0.9 beside one of 1.0 loses nearly all of the excess. A single matte, and mattes that do not overlap,
+    are not changed.
     """
     names = list(alphas)
     if len(names) < 2:

@@ -2,21 +2,22 @@
 """Estimates how far an alpha can be trusted, from signals that cost next to nothing (docs/confidence.md has the
 figures).
 
-| signal | what it is | what it betrays |
+| signal | what it measures | what a high value may mean |
 |---|---|---|
 | edge | grey of the matte over the length of its outline: how wide its soft edge is | wash, a guess |
 | grey | the same grey over its area: how much of the subject is in doubt | a subject half lost |
-| jump | change of area since the frame before; on a key, since the mask | a part lost or caught |
-| change | part of the subject that the change head takes for new | nothing is as it was |
+| jump | change of area since the frame before; on a key, since the mask | a part was lost or added |
+| change | part of the subject that the change head takes for new | the subject looks different everywhere |
 | guide | part of the matte that a guide had to change | the network follows something else, or the guide does |
 | disagreement | how unlike the forward and the backward pass are, where both were run | one of them is wrong |
 
 Rules of this file:
-1. Pure: an alpha and what is known of the frame before in, numbers out. A frame has one confidence, in whatever order
-   frames are asked for, since a pass always comes to it from the same frame.
-2. Each signal is mapped on its own and the confidence is their product, so that it can be said why it is low. A guide
-   that has changed a quarter of the alpha or more is named first: the others may be soft by nature.
-3. It says where to look first. It is no measure of error.
+1. Pure: the functions compute numbers from an alpha and from values of the frame before. A frame's confidence does not
+   depend on the order in which frames are asked for, since a pass always comes to it from the same frame.
+2. Each signal is mapped to a factor and the confidence is the product of the factors, so that the reason for a low one
+   is known. A guide that has changed a quarter of the alpha or more is named first, since the other signals may be high
+   only because the subject is soft.
+3. The confidence says where to look first. It does not measure the error.
 """
 
 from __future__ import annotations
@@ -33,51 +34,53 @@ from matanyone_engine.model.blocks import area_resize
 from matanyone_engine.sizes import Size
 
 _SUBJECT = 0.05
-"""Part of a cell from which on the subject is in it."""
+"""Part of a cell that the subject has to cover for the cell to count as the subject's."""
 _NEW = 0.5
-"""Of the change head: from here on it trusts memory more than the last value."""
+"""Value of the change head from which it trusts memory more than the last value."""
 _LEAST_PIXELS = 16.0
-"""A matte of less than this has neither area nor outline to speak of."""
+"""Area and outline below which a matte counts as empty."""
 _DIGITS = 5
 
 
 @dataclass(frozen=True)
 class Signals:
-    """Holds what was measured of one frame in one pass; 0 is the best value of each signal."""
+    """Holds the signals of one frame in one pass; 0 is the best value of each signal."""
 
     area: float
-    """Part of the frame that the matte covers: no signal itself, the next frame's jump is held against it."""
+    """Part of the frame that the matte covers. It is not a signal itself; the next frame's jump is computed from it."""
     jump: float
-    """0..1: area gained or lost, as a part of the larger one."""
+    """0..1: change of the area, as a part of the larger of both areas."""
     edge: float | None
-    """Grey, 4 a (1 - a) summed, over outline, in parts of the shortest side; None where nothing is to be seen."""
+    """The grey, which is 4 a (1 - a) summed, over the length of the outline, as a part of the shortest side; None for
+    an empty matte."""
     grey: float = 0.0
     """0..4: the same grey over area."""
     change: float | None = None
-    """0..1: part of the subject's cells that the change head takes for new; None where memory was not read (a key)."""
+    """0..1: part of the subject's cells that the change head takes for new; None if memory was not read, as on a
+    key."""
     guide: float | None = None
-    """0..1: part of the matte that a guide has changed; None where there is no guide."""
+    """0..1: part of the matte that a guide has changed; None without a guide."""
 
 
 @dataclass(frozen=True)
 class Confidence:
-    """Holds how far one object's alpha on one frame can be trusted."""
+    """Holds the confidence in one object's alpha on one frame, with its reason."""
 
     value: float
     """0 (look here first) to 1."""
     why: str = ""
-    """The reason that an artist should read first, one of REASON_CODES; '' where nothing lowers it by much."""
+    """The main reason for a low value, one of REASON_CODES; '' if no signal lowers it by much."""
     signals: Signals | None = None
-    """None for what is sure without looking: an object that is not to be there."""
+    """None for an object that cannot be seen on this frame, which is certain without measuring."""
     disagreement: float | None = None
-    """0..1, of the passes that were blended; None where there was one."""
+    """0..1, of the two passes that were blended; None for a single pass."""
 
 
-SURE = Confidence(1.0)
+CERTAIN = Confidence(1.0)
 
 
 class _Mapping(NamedTuple):
-    """Turns a signal into a factor: 1 at 0 and a half at `half`; a larger `power` makes it steeper around `half`."""
+    """Maps a signal to a factor: 1 at 0, and a half at `half`. A larger `power` makes it steeper around `half`."""
 
     half: float
     power: float
@@ -94,29 +97,31 @@ _MAPPINGS = {
     "guide": _Mapping(half=0.25, power=2.0),
     "disagreement": _Mapping(half=0.4, power=2.0),
 }
-"""Set on drawn clips with true alpha, not those that benchmarks/confidence.py reports on. What alone says little about
-error (jump, change) is steep: it counts where it is extreme and nowhere else."""
+"""Chosen on drawn clips with true alpha that benchmarks/confidence.py does not report on.
+
+The mappings of jump and change are steep: alone they say little about the error, so only extreme values count.
+"""
 _LOWERED = 0.9
-"""A factor below this is worth naming."""
+"""A factor below this is named as a reason."""
 _OVERRULED = 0.5
-"""Of the factor of a guide: from here on it is named first."""
+"""Factor of a guide at and below which it is named first."""
 DOUBTFUL = 0.5
-"""An artist should look at what is below."""
+"""An artist should look at alphas with a confidence below this."""
 EMPTY = "empty"
-"""Why, where nothing is to be seen: the object has left, or was lost."""
+"""The reason of an empty alpha: the object has left the frame, or was lost."""
 OUTVOTED = "outvoted"
-"""Why, where a guide was left out, and the alpha is not doubtful for another reason."""
+"""The reason on a frame whose guide was left out, if the alpha is not doubtful for another reason."""
 REASON_CODES = frozenset({*_MAPPINGS, EMPTY, OUTVOTED, ""})
-"""All that Confidence.why can be; wire/reasons.py has a sentence for each."""
+"""All values of Confidence.why; wire/reasons.py has a sentence for each."""
 
 
 def measured(
     alpha: Tensor, change: Tensor | None, area_before: float | None, whole: Size, overruled: Tensor | None = None
 ) -> Signals:
-    """Return the signals of an alpha (1, 1, H, W) 0..1 that is 0 outside of its window.
+    """Measure the signals of an alpha (1, 1, H, W) 0..1 that is 0 outside of its window.
 
     change: (1, 1, h, w) 0..1 at stride 16, of the change head; area_before: Signals.area of the frame before, or of the
-    key's mask; None where there is neither. whole: the working size of the frame, of which alpha may be a window.
+    key's mask; None if there is neither. whole: the working size of the whole frame, of which alpha may be a window.
     overruled: 0..1, the part of the alpha that a guide has changed; None without a guide.
     """
     height, width = whole
@@ -125,7 +130,7 @@ def measured(
     absent = alpha.new_tensor(-1.0)
     new_part = absent if change is None else _over_subject(change, alpha)
     sums = [alpha.sum(), alpha.square().sum(), outline, new_part, absent if overruled is None else overruled]
-    # One wait for the device.
+    # all values are fetched at once, so that the device is waited for only once
     area, square, length, saturated, changed = torch.stack([each.float() for each in sums]).tolist()
     share = round(area / (height * width), _DIGITS + 2)
     jump, new = _jump(share, area_before), None if change is None else round(saturated, _DIGITS)
@@ -153,9 +158,7 @@ def _jump(area: float, before: float | None) -> float:
 
 
 def confidence(signals: Signals, disagreement: float | None = None) -> Confidence:
-    """Return the confidence that follows from a frame's signals and from the disagreement of its two passes
-    (blend.py).
-    """
+    """Compute the confidence from a frame's signals and from the disagreement of its two passes (blend.py)."""
     if signals.edge is None:
         return Confidence(0.0, EMPTY, signals, disagreement)
     seen = {name: getattr(signals, name) for name in ("edge", "grey", "jump", "change", "guide")}
@@ -168,20 +171,20 @@ def confidence(signals: Signals, disagreement: float | None = None) -> Confidenc
 
 
 def _why(factors: Mapping[str, float]) -> str:
-    """Name the signal with the lowest factor; '' where none is low. A guide that halves the confidence comes first."""
+    """Return the signal with the lowest factor; '' if none is low. A guide that halves the confidence comes first."""
     least = "guide" if factors["guide"] <= _OVERRULED else min(factors, key=lambda name: factors[name])
     return least if factors[least] < _LOWERED else ""
 
 
 def without_guide(sure: Confidence) -> Confidence:
-    """Return the confidence of an object whose guide was left out on a frame: the reason says so, unless the alpha is
-    doubtful for another one.
+    """Return the confidence of an object whose guide was left out on a frame: its reason says so, unless the alpha is
+    doubtful for another reason.
     """
     return sure if sure.value < DOUBTFUL else replace(sure, why=OUTVOTED)
 
 
 def mixed(forward: Signals, backward: Signals, weight: float) -> Signals:
-    """Return the signals of two passes, mixed as their alphas are; weight is the backward pass's."""
+    """Blend the signals of two passes as their alphas are blended. weight: that of the backward pass."""
 
     def mix(ahead: float, back: float) -> float:
         return round((1 - weight) * ahead + weight * back, _DIGITS)

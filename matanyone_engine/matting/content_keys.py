@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes content keys: the key of an alpha is the digest of everything that it was made from (DR006).
 
-A pass is named frame by frame, each name made of the one before and the new plate: whatever changes on a frame
-changes the names from there on and no earlier ones. Two results of one name are the same result, so a result is used
-again by its name alone, never because a file of some other name is there.
+Along a pass, the key of each frame is made from the key of the frame before and from the frame's plate. So a change on
+a frame changes the keys of that frame and of all later ones, and no earlier ones. Two results with one content key are
+equal, so a result is reused only by its content key.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from dataclasses import dataclass, field
 from matanyone_engine.matting.shot import AlphaOrigin, Pass, Seed, Shot, Source
 
 _FORMAT = 4
-"""Raised when the same inputs give other alphas, or reports: a change of the network, of blending, a policy."""
+"""Must be raised when a change of the code gives other alphas or reports for the same inputs."""
 
 
 def digest(*parts: object) -> str:
-    """Return 32 hexadecimal digits that depend on plain values and on their order."""
+    """Return a digest, 32 hexadecimal digits, of plain values in their order."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Holds the digests of all that a shot's alphas are made from."""
+    """Holds the digests of all inputs of a shot's alphas."""
 
     about: str
-    """Weights, device, and every option that an alpha depends on."""
+    """Digest of the weights, the device, and every option on which an alpha depends."""
     plates: Mapping[int, str]
     masks: Mapping[Seed, str]
     constraints: Mapping[tuple[str, int], str] = field(default_factory=dict)
-    """The digest of the constraint masks of each (subject, frame); absent where there are none."""
+    """The digest of the constraint masks of each (subject, frame) that has any."""
 
 
 class Names:
-    """Makes the content keys of a shot: of its key frames, its passes and its alphas."""
+    """Makes the content keys of a shot's key frames, passes and alphas."""
 
     def __init__(self, shot: Shot, inputs: Inputs) -> None:
         self._shot = shot
@@ -50,14 +50,14 @@ class Names:
             "seed", _FORMAT, self._inputs.about, self._inputs.masks[seed], *self._seen(seed.subject, seed.frame)
         )
 
-    def alpha(self, along: Pass, frame: int) -> str:
-        """Return the content key of what a pass makes of one frame."""
-        if along not in self._passes:
-            self._passes[along] = self._chain(along)
-        return self._passes[along][frame]
+    def alpha(self, the_pass: Pass, frame: int) -> str:
+        """Return the content key of a pass's result on one frame."""
+        if the_pass not in self._passes:
+            self._passes[the_pass] = self._chain(the_pass)
+        return self._passes[the_pass][frame]
 
     def answer(self, subject: str, frame: int) -> str:
-        """Return the content key of a subject's alpha on a frame. That of a blend depends on the whole of both
+        """Return the content key of a subject's alpha on a frame. The key of a blended alpha depends on both whole
         passes.
         """
         answer = self._shot.answer(subject, frame)
@@ -70,24 +70,24 @@ class Names:
             return self.seed(answer.seed)
         return self.alpha(answer.passes[0], frame) if answer.passes else "absent"
 
-    def _chain(self, along: Pass) -> dict[int, str]:
-        name = self.seed(along.seed)
-        pins = [self.seed(pin) for pin in self._shot.pins(along)]
+    def _chain(self, the_pass: Pass) -> dict[int, str]:
+        name = self.seed(the_pass.seed)
+        pins = [self.seed(pin) for pin in self._shot.pins(the_pass)]
         if pins:
             name = digest("pinned", name, pins)
-        leader = self._shot.leader(along)
-        if leader:
-            name = digest("led", name, self.alpha(leader, leader.frames[-1]))
+        memory_source = self._shot.memory_source(the_pass)
+        if memory_source:
+            name = digest("led", name, self.alpha(memory_source, memory_source.frames[-1]))
         names = {}
-        for frame in along.frames:
-            name = names[frame] = digest("next", name, *self._seen(along.seed.subject, frame))
+        for frame in the_pass.frames:
+            name = names[frame] = digest("next", name, *self._seen(the_pass.seed.subject, frame))
         return names
 
     def _seen(self, subject: str, frame: int) -> list[list[str]]:
-        """List the plate's digest, and the content keys of what the distractors are on it."""
+        """List the plate's digest, and the content keys of the distractors' alphas on the frame."""
         distractors = [self.answer(distractor.name, frame) for distractor in self._shot.distractors_of(subject)]
         return [self._plate(subject, frame), *([distractors] if distractors else [])]
 
     def _plate(self, subject: str, frame: int) -> list[str]:
-        """List the plate's digest with its frame number, since regions move by the number."""
+        """List the plate's digest, and its frame number, on which keyed regions depend."""
         return [str(frame), self._inputs.plates[frame], self._inputs.constraints.get((subject, frame), "")]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names what an artist should look at on a frame. Sessions and jobs use the same words.
+"""Makes the warnings about a frame, the same ones for sessions and jobs.
 
-A black plate, an empty alpha and a subject that the artist's region cuts are reported, and the frame is delivered as
-it is: a shot may fade out, and a subject may leave the frame.
+A black plate, an empty alpha, or a subject that the artist's region cuts causes a warning and no error: a shot may fade
+out, and a subject may leave the frame.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ GUIDE_IS_WHITE = "the guide is white all over on this frame, so it says nothing:
 EMPTY_ALPHA = "the alpha is empty: the subject left the frame or was lost"
 
 
-def suspicions(
+def warnings_of(
     *, black: bool, alpha: AlphaImage, cut: bool = False, outvoted: bool = False, white_guide: bool = False
 ) -> tuple[str, ...]:
-    """List what an artist should look at. black: the plate holds nothing but 0; alpha: (H, W) 0..1 of the whole
-    frame; cut: a region cuts the subject; outvoted: a guide was not believed here; white_guide: one is white all over.
+    """List the warnings about a frame. black: whether the plate is 0 everywhere; alpha: (H, W) 0..1 of the whole frame;
+    cut: whether a region cuts the subject; outvoted: whether a guide was left out here; white_guide: whether one is
+    white all over.
     """
     found = (
         (black, BLACK_PLATE),

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Knows a frame's size, its working size, its padding, and windows into the padded frame (spec section 4, points 1, 3,
-9).
+"""Computes a frame's working size, its padding, and windows into the padded frame (spec section 4, points 1, 3, 9).
 
     plate pixels  -- working size -->  working pixels  -- padding -->  padded frame, a grid of cells of 16x16
 
-Rule of this file: a window is made of whole cells of that one grid, so whatever lies at stride 16 moves with it
-without resampling, and the window of all cells is the padded frame itself.
+Rule of this file: a window consists of whole cells of this grid. So maps at stride 16 move with a window without
+resampling, and the window of all cells is the padded frame itself.
 """
 
 from __future__ import annotations
@@ -21,12 +20,14 @@ from matanyone_engine.model.dims import STRIDE
 from matanyone_engine.sizes import Size
 
 LARGEST_ENLARGEMENT = 1.5
-"""Computed pixels along a side of a small plate's pixel, at most: more would cost time and show nothing new."""
+"""Largest enlargement of a small plate: more would cost time and show nothing new."""
 _TINY = 96
-"""Computed pixels along the shortest side of a tiny plate, such as a crop of a face in the distance. With fewer, a cell
-of the network's grid covers the whole subject, and the matte is lost with the first movement."""
+"""Computed pixels on the shortest side of a tiny plate, such as a crop of a distant face.
+
+With fewer, one cell of the network's grid covers the whole subject, and the matte is lost with the first movement.
+"""
 _LONGEST_OF_TINY = 4 * _TINY
-"""Computed pixels along its longest side: a strip is not made longer than this."""
+"""Most computed pixels on the longest side of a tiny plate, so that a narrow strip is not enlarged too much."""
 
 
 class Box(NamedTuple):
@@ -41,20 +42,22 @@ class Box(NamedTuple):
         return f"{self.x0},{self.y0},{self.x1},{self.y1}"
 
     def cut(self, x: Tensor) -> Tensor:
-        """Return the box's part of a map (..., H, W) of the plate, as a view of it."""
+        """Return the box's part of a map (..., H, W) of the plate, as a view into the map."""
         return x[..., self.y0 : self.y1, self.x0 : self.x1]
 
     def placed(self, x: Tensor, full: Size) -> Tensor:
-        """Put a map of the box back into one of the plate's size, which is 0 around it; x itself where that is all."""
+        """Place a map of the box in a map of the plate's size, which is 0 outside; return x itself if the box is the
+        whole plate."""
         if x.shape[-2:] == full:
             return x
         return F.pad(x, (self.x0, full.width - self.x1, self.y0, full.height - self.y1))
 
 
 def averaged(x: Tensor, size: Size) -> Tensor:
-    """Bring a map (B, C, H, W) of values 0..1 to a smaller size, every pixel of it counting: (B, C, *size), 0..1.
+    """Shrink a map (B, C, H, W) of values 0..1 to (B, C, *size), 0..1, by averaging all its pixels.
 
-    The weights of a mean add up to 1 only as far as float32 goes: a map of ones would come out at 1.0000001.
+    The result is clamped: the weights of a mean add up to 1 only within float32's precision, so a map of ones would
+    become 1.0000001.
     """
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False, antialias=True).clamp_(0, 1)
 
@@ -75,7 +78,7 @@ class Window:
 
     @property
     def cells(self) -> int:
-        """Returns how many cells there are; the cost of a frame is proportional to it."""
+        """Returns the number of cells, to which the cost of a frame is proportional."""
         rows, columns = self.size
         return rows * columns
 
@@ -93,7 +96,7 @@ class Window:
         return Window(self.top - cells, self.left - cells, self.bottom + cells, self.right + cells)
 
     def within(self, outer: Window) -> Window:
-        """Return the part that lies in the outer window."""
+        """Return the part of this window that lies in the outer one."""
         return Window(
             max(self.top, outer.top),
             max(self.left, outer.left),
@@ -102,7 +105,7 @@ class Window:
         )
 
     def shifted(self, down: int, across: int) -> Window:
-        """Return a window of the same size elsewhere."""
+        """Return a window of the same size, shifted by so many cells."""
         return Window(self.top + down, self.left + across, self.bottom + down, self.right + across)
 
     def cut(self, x: Tensor, stride: int = STRIDE) -> Tensor:
@@ -113,7 +116,8 @@ class Window:
         return x[..., rows, self.left * stride : self.right * stride].contiguous()
 
     def placed(self, x: Tensor, outer: Window, stride: int = STRIDE) -> Tensor:
-        """Place a map of this window in another window: it is cut off where that ends, and 0 where this one ends."""
+        """Place a map of this window in another window: it is cut off at that window's border, and 0 outside of this
+        one."""
         if self == outer:
             return x
         edges = (
@@ -127,21 +131,21 @@ class Window:
 
 @dataclass(frozen=True)
 class Geometry:
-    """Brings frames of one size into the network and its alphas back."""
+    """Converts frames of one size to the network's working size, and its alphas back."""
 
     frame: Size
     working: Size
-    """What is computed: the frame itself, smaller where its shortest side is limited, or larger where the network was
-    made for larger frames."""
+    """The size that is computed: the frame's own; smaller if the shortest side is limited; larger if the network was
+    trained for larger frames."""
 
     @classmethod
     def of(cls, frame: Size, working_size: int | None, core_size: int | None = None) -> Geometry:
         """Make the geometry of a frame.
 
         working_size: limits the shortest side in pixels; None is core_size. core_size: the shortest side that the
-        network was made for (MatAnyone.core_size); smaller frames are enlarged to it within the limit, at most
-        LARGEST_ENLARGEMENT times and tiny ones more, and every size is rounded to whole cells, because such a network
-        has never seen padding. None is a network for any size, which pads, and never sees a frame enlarged.
+        network was trained for (MatAnyone.core_size). Smaller frames are enlarged to it within the limit, at most
+        LARGEST_ENLARGEMENT times, tiny ones more. Every size is then rounded to whole cells, because such a network has
+        never seen padding. None is a network for any size: its frames are padded and never enlarged.
         """
         shortest = min(frame)
         if core_size is not None:
@@ -212,7 +216,7 @@ class Geometry:
         return F.interpolate(x, size=self.frame, mode="bilinear", align_corners=False)
 
     def window_of(self, box: Box) -> Window:
-        """Return the smallest window that shows every pixel of the box, cut off at the frame's border."""
+        """Return the smallest window that contains every pixel of the box, cut off at the frame's border."""
         left, _, top, _ = self.padding
         down, across = (working / full for working, full in zip(self.working, self.frame, strict=True))
         return Window(
@@ -223,17 +227,15 @@ class Geometry:
         ).within(self.whole)
 
     def box_of(self, window: Window) -> Box:
-        """Return the plate pixels outside of which an alpha of this window is 0 once it is back at the plate's
-        size.
-        """
+        """Return the box of plate pixels outside of which an alpha of this window is 0 at the plate's size."""
         left, _, top, _ = self.padding
         y0, y1 = self._reach(window.top * STRIDE - top, window.bottom * STRIDE - top, axis=0)
         x0, x1 = self._reach(window.left * STRIDE - left, window.right * STRIDE - left, axis=1)
         return Box(x0, y0, x1, y1)
 
     def _reach(self, start: int, stop: int, axis: int) -> tuple[int, int]:
-        """Return the plate pixels that working pixels start..stop can reach: half of the larger pixel more where
-        resampled.
+        """Return the plate pixels that working pixels start..stop influence; if the frame is resampled, that is half of
+        the larger pixel more.
         """
         scale = self.frame[axis] / self.working[axis]
         slack = 0.5 * max(1.0, 1 / scale) if self.scaled else 0.0
@@ -242,7 +244,7 @@ class Geometry:
 
 
 def _enlarged(frame: Size) -> int:
-    """Return how many computed pixels the shortest side of a small plate gets at most."""
+    """Return the most computed pixels on the shortest side of a small plate."""
     shortest, longest = min(frame), max(frame)
     tiny = min(_TINY, _LONGEST_OF_TINY * shortest // longest)
     return max(tiny, round(LARGEST_ENLARGEMENT * shortest))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs whatever a session computes."""
+"""Sets how torch runs what a session computes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from matanyone_engine.errors import OutOfMemory
 
 @contextmanager
 def inference() -> Iterator[None]:
-    """Run without autograd, and turn running out of memory into an error of the engine's family."""
+    """Run the block without autograd, and raise OutOfMemory if memory runs out."""
     try:
         with torch.inference_mode():
             yield
@@ -28,7 +28,8 @@ def inference() -> Iterator[None]:
 
 
 def _ran_out_of_memory(error: Exception) -> bool:
-    """Return whether memory ran out. torch has a class for it on CUDA only; other allocators say it in words."""
+    """Return whether an error means that memory ran out. torch has a class for it on CUDA only; elsewhere the message
+    says it."""
     words = (
         "can't allocate memory",
         "not enough memory",

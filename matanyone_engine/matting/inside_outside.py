@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Holds an artist's constraint masks: where the subject surely is, and where it surely is not. Mattes of distractors
-act alike.
-
-Axes: B batch (1), H W full, working or padded size.
+"""Applies constraint masks, which say where the subject surely is and where it surely is not. Mattes of distractors act
+like outside masks. Axes: B batch (1), H W full, working or padded size.
 """
 
 from __future__ import annotations
@@ -19,11 +17,12 @@ from torch import Tensor
 from matanyone_engine.matting.geometry import Geometry
 
 KEPT = 0.25
-"""Of what a guide surely shows: where the network has less of it around a pixel, the guide is right."""
+"""Part of the guide's sure inside that the network's alpha has to cover around a pixel; if it covers less, the guide
+counts."""
 _CELL = 1 / 32
-"""Of the shorter side: how large the cells are in which that is looked at."""
+"""Size of the cells in which this is measured, as a part of the shorter side."""
 _CELLS = 5
-"""Cells across a neighbourhood: about a sixth of the shorter side."""
+"""Width of a neighbourhood in cells: about a sixth of the shorter side."""
 
 Image = Tensor | np.ndarray[Any, np.dtype[Any]]
 
@@ -31,21 +30,19 @@ Image = Tensor | np.ndarray[Any, np.dtype[Any]]
 @dataclass(frozen=True)
 class Constraints:
     """Holds the constraint masks (H, W) 0..1 of one frame. The alpha is at least `inside` and at most 1 - `outside`,
-    soft edges included.
-
-    Where both claim a pixel, outside wins.
+    also at soft edges. If both cover a pixel, `outside` counts.
     """
 
     inside: Image | None = None
     outside: Image | None = None
     guide: Image | None = None
-    """Where a rough guide says that the subject surely is; None without a guide. What it says of the outside is in
-    `outside`. The network's own holes in it stay as long as they are small (KEPT)."""
+    """Where a guide says that the subject surely is; None without a guide.
 
-    def beside(self, distractors: Sequence[Tensor]) -> Constraints:
-        """Add the alphas (H, W) 0..1 of distractors to the outside mask, except where the inside mask claims the
-        pixel.
-        """
+    The guide's outside is in `outside`. Small holes that the network leaves in it are kept (KEPT).
+    """
+
+    def with_distractors(self, distractors: Sequence[Tensor]) -> Constraints:
+        """Add the alphas (H, W) 0..1 of distractors to the outside mask, except inside of the inside mask."""
         if not distractors:
             return self
         taken = torch.stack(tuple(distractors)).amax(dim=0)
@@ -57,9 +54,9 @@ class Constraints:
 
 
 def _is_lost(alpha: Tensor, guide: Tensor) -> Tensor:
-    """Return where, (B, 1, H, W), the network has hardly anything left around a pixel of what the guide surely shows.
+    """Return where, (B, 1, H, W), the alpha covers hardly anything of the guide's sure inside around a pixel.
 
-    Smaller holes are the network's own: a rough guide covers the gap between an arm and the body.
+    Smaller holes are left to the network, since a rough guide also covers the gap between an arm and the body.
     """
     cell = max(1, round(min(alpha.shape[-2:]) * _CELL))
 
@@ -85,22 +82,22 @@ class MaskLimits:
 
     @classmethod
     def of(cls, given: Mapping[str, Tensor], device: torch.device) -> MaskLimits:
-        """Make limits from checked masks (H, W) by name."""
+        """Make limits from checked masks (H, W), given by name."""
         there = {name: mask.clamp(0, 1)[None, None].to(device) for name, mask in given.items()}
         return cls(there.get("inside"), there.get("outside"), there.get("guide"))
 
     def prepared(self, geometry: Geometry) -> MaskLimits:
-        """Return the limits at working size, padded; nothing is limited in the padding."""
+        """Return the limits at working size and padded; the padding has no limits."""
         return self.mapped(geometry.prepare)
 
     def mapped(self, change: Callable[[Tensor], Tensor]) -> MaskLimits:
-        """Return the limits with both masks changed alike."""
+        """Return the limits with the same function applied to all masks."""
         masks = (self.inside, self.outside, self.guide)
         return MaskLimits(*(None if mask is None else change(mask) for mask in masks))
 
     def overruled(self, alpha: Tensor) -> Tensor | None:
-        """Return how much of an alpha (B, 1, H, W) 0..1 the limits change, as a part of what is left; None without a
-        guide.
+        """Return how much of an alpha (B, 1, H, W) 0..1 the limits change, as a part of the limited alpha; None without
+        a guide.
         """
         if self.guide is None:
             return None
@@ -108,7 +105,7 @@ class MaskLimits:
         return (allowed - alpha).abs().sum() / torch.maximum(allowed.sum(), alpha.sum()).clamp(min=1)
 
     def applied(self, alpha: Tensor) -> Tensor:
-        """Return raw or clamped alphas (B, 1, H, W) held within the limits."""
+        """Return raw or clamped alphas (B, 1, H, W) clamped to the limits."""
         if self.guide is not None:
             alpha = torch.where(_is_lost(alpha, self.guide), torch.maximum(alpha, self.guide), alpha)
         if self.inside is not None:

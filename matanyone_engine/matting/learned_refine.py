@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Brings an alpha of working size to the plate's size with the refiner that a network's weights hold.
+"""Brings an alpha of working size to the plate's size with the refiner in the network's weights.
 
 The refiner runs where the alpha is not flat; elsewhere the alpha is only enlarged. So the cost follows the length of
 the subject's edge and not the size of the plate.
 
 Rules of this file:
-1. Parts of a plate are computed with the refiner's margin around them and give what the whole plate would give.
-2. It only ever reads: what a session remembers is the alpha of working size.
-3. A draft, which is whatever has a smaller working size than the network was made for, is refined at half of the
-   plate's size and enlarged from there: a first look must be quick, and refining takes most of the time.
+1. Tiles of a plate are computed with the refiner's margin around them and give the same result as the whole plate.
+2. It changes no state: a session remembers the alpha of working size.
+3. A draft, whose working size is below the one that the network was trained for, is refined at half of the plate's size
+   and then enlarged: a draft must be quick, and refining takes most of the time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from matanyone_engine.matting.refine import enlarged_lines, soft_parts
 from matanyone_engine.model.refiner import COLOUR_STRIDE, FOLD, MARGIN, MOST_ENLARGED, Refiner, edge_colours
 
 TILE = 512
-"""Plate pixels on a side that are computed at a time; bounds the memory that the refiner's maps take."""
+"""Side of a tile in plate pixels; it bounds the memory of the refiner's maps."""
 NAME = "learned"
 
 
@@ -41,8 +41,8 @@ def learned_refined(
     """Return alpha (1, 1, h, w) at the plate's size (1, 1, H, W), refined from the plate (1, 3, H, W). seen (1, 3, h,
     w) is the plate at working size. All are 0..1.
 
-    box: plate pixels outside of which the answer is 0; None for the whole plate. refined_at: the size at which it is
-    refined, and from which it goes to the plate's size, as refined_size() says; None for the plate's.
+    box: plate pixels outside of which the result is 0; None for the whole plate. refined_at: the size at which the
+    alpha is refined before it is brought to the plate's size (refined_size()); None for the plate's size.
     """
     full, working = Size(*plate.shape[-2:]), Size(*alpha.shape[-2:])
     box = box or Box(0, 0, full.width, full.height)
@@ -55,10 +55,10 @@ def learned_refined(
 
 
 def refined_size(working: Size, full: Size, core_size: int | None) -> Size:
-    """Return the size at which an alpha of working size is refined: the plate's; for a draft half of it; and of a small
-    plate that was enlarged for the network, working size.
+    """Return the size at which an alpha of working size is refined: the plate's size; for a draft, half of it; for a
+    small plate that was enlarged for the network, the working size.
 
-    core_size: the shortest side that the network was made for (MatAnyone.core_size).
+    core_size: the shortest side that the network was trained for (MatAnyone.core_size).
     """
     if min(working) > min(full):
         return working
@@ -69,7 +69,8 @@ def refined_size(working: Size, full: Size, core_size: int | None) -> Size:
 
 
 def steps_between(working: Size, full: Size) -> Iterator[Size]:
-    """Yield the sizes that an alpha takes on its way to the plate's, none enlarged by more than MOST_ENLARGED."""
+    """Yield the sizes of the steps from working size to the plate's size; no step enlarges by more than
+    MOST_ENLARGED."""
     ratio = max(full.height / working.height, full.width / working.width)
     count = max(1, math.ceil(math.log(ratio) / math.log(MOST_ENLARGED) - 1e-3))
     for number in range(1, count):
@@ -89,7 +90,7 @@ def _brought_to(alpha: Tensor, full: Size, box: Box) -> Tensor:
 
 
 def _scaled(box: Box, full: Size, size: Size) -> Box:
-    """Return the box in a smaller plate's pixels, whichever it touches."""
+    """Return the box in pixels of a smaller plate, including pixels that it touches."""
     down, across = size.height / full.height, size.width / full.width
     return Box(
         math.floor(box.x0 * across),
@@ -100,9 +101,9 @@ def _scaled(box: Box, full: Size, size: Size) -> Box:
 
 
 def _step(refiner: Refiner, alpha: Tensor, seen: Tensor, plate: Tensor, box: Box) -> Tensor:
-    """Enlarge the alpha to this plate's size and refine it where it is not flat.
+    """Enlarge the alpha to this plate's size, and refine it where it is not flat.
 
-    Nothing outside of the box is looked at: a box is answered like a plate that was cropped to it.
+    Pixels outside of the box are not read: the result is that of a plate that was cropped to the box.
     """
     full, working = Size(*plate.shape[-2:]), Size(*alpha.shape[-2:])
     crop = _Crop(box, _scaled(box, full, working), working.height / full.height, working.width / full.width)
@@ -110,8 +111,8 @@ def _step(refiner: Refiner, alpha: Tensor, seen: Tensor, plate: Tensor, box: Box
     smooth = crop.enlarged(inner, (0, shown.shape[-2]), (0, shown.shape[-1]))
     colours = edge_colours(inner, crop.inner(seen))
     refined, size = smooth.clone(), Size(*shown.shape[-2:])
-    # A flat alpha beside a soft one is sure already. Of the pixels around, only those count that enlarging mixes in,
-    # and one more where the two sizes of a crop do not fit each other exactly.
+    # A flat alpha needs no refining. Around it only the pixels matter that enlarging mixes in, and one more because the
+    # # two sizes of a crop may not fit exactly.
     for part in soft_parts(inner[0, 0], size, Box(0, 0, size.width, size.height), reach=2):
         for tile in _tiles(part):
             answer = _refined_tile(refiner, smooth, colours, shown, tile, crop)
@@ -121,26 +122,25 @@ def _step(refiner: Refiner, alpha: Tensor, seen: Tensor, plate: Tensor, box: Box
 
 @dataclass(frozen=True)
 class _Crop:
-    """Holds a box of the plate, the box of the working frame that it was made from, and how the two lie to each
-    other.
-    """
+    """Holds a box of the plate, the matching box of the working frame, and the mapping between both."""
 
     box: Box
     working: Box
     down: float
     across: float
-    """Working pixels to a plate pixel along each axis."""
+    """Working pixels per plate pixel along each axis."""
 
     @property
     def enlargement(self) -> float:
         return 1 / self.down
 
     def inner(self, x: Tensor) -> Tensor:
-        """Return the working frame's part of a map of it."""
+        """Return the box's part of a map of the working frame."""
         return self.working.cut(x)
 
     def enlarged(self, x: Tensor, rows: tuple[int, int], columns: tuple[int, int], stride: int = 1) -> Tensor:
-        """Return rows and columns of the box, counted from its corner, out of a map of its working part at a stride."""
+        """Return rows and columns of the box, counted from its corner, enlarged from a map of its working part at a
+        stride."""
         rows, columns = (
             (first + start, last + start) for (first, last), start in ((rows, self.box.y0), (columns, self.box.x0))
         )
@@ -167,14 +167,14 @@ def _refined_tile(refiner: Refiner, smooth: Tensor, colours: Tensor, plate: Tens
 
 
 def _reach(first: int, last: int) -> tuple[int, int]:
-    """Return the lines that a tile's answer depends on. They begin and end at even ones: the refiner folds pairs of
-    lines.
+    """Return the first and last line that a tile's result depends on. Both are even, since the refiner turns pairs of
+    lines into channels.
     """
     return (first - MARGIN) // FOLD * FOLD, -(-(last + MARGIN) // FOLD) * FOLD
 
 
 def _around(x: Tensor, axis: int, first: int, last: int) -> Tensor:
-    """Return lines first..last along an axis; beyond the border the border's line goes on."""
+    """Return lines first..last along an axis; beyond the border, the border's line is repeated."""
     length = x.shape[axis]
     if first >= 0 and last <= length:
         return x.narrow(axis, first, last - first)

@@ -12,18 +12,18 @@ from matanyone_engine.memory.long_term import LongTermPolicy, require
 
 @dataclass(frozen=True)
 class MemoryPolicy:
-    """Says what a session remembers and how it looks things up."""
+    """Holds the settings of a session's memory: what it remembers, and how it is searched."""
 
     memory_every: int = 5
-    """A frame goes into memory after this many frames."""
+    """Every how many frames one goes into memory."""
     bank_frames: int = 5
-    """Frames in working memory, the permanent first one included; not used with long-term memory."""
+    """Most frames in working memory, including the permanent first one; not used with long-term memory."""
     top_k: int | None = 30
-    """Stored tokens that each pixel reads; None reads all of them."""
+    """Number of stored tokens that each pixel reads; None reads all."""
     long_term: LongTermPolicy | None = None
-    """None keeps the newest frames only."""
+    """Settings of long-term memory; None keeps only the newest frames."""
     sensory_updates: int = 5
-    """Frames of a memory interval on which the decoder updates the sensory map, spread evenly."""
+    """Number of frames, spread evenly between two memory frames, on which the decoder updates the sensory map."""
 
     def __post_init__(self) -> None:
         for name in ("memory_every", "bank_frames", "sensory_updates"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names what may be chosen about a session, wherever it is written down: in a job, a message or a snapshot."""
+"""Names the options of a session, as they are stored in jobs, messages and snapshots."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from matanyone_engine.sizes import Resolution
 
 
 class SessionOptions(Protocol):
-    """Names the keywords of MattingSession, which says what they mean."""
+    """Lists the keyword arguments of MattingSession, where they are explained."""
 
     @property
     def warm_up_passes(self) -> int | None: ...
@@ -32,7 +32,7 @@ class SessionOptions(Protocol):
 
 
 def keywords(options: SessionOptions) -> dict[str, Any]:
-    """Return the options as keywords for MattingSession and check_options."""
+    """Return the options as keyword arguments for MattingSession and check_options."""
     return {
         "warm_up_passes": options.warm_up_passes,
         "working_size": options.working_size,
@@ -43,11 +43,11 @@ def keywords(options: SessionOptions) -> dict[str, Any]:
 
 
 NAMES_OF_0_1_0 = {"settle_passes": "warm_up_passes"}
-"""What options were called in snapshots of version 0.1.0, and what they are called now."""
+"""Names of options in snapshots of version 0.1.0, and their names now."""
 
 
 def options_of_snapshot(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options in a snapshot under the names that they have today."""
+    """Return the options of a snapshot under their present names."""
     return {NAMES_OF_0_1_0.get(name, name): value for name, value in options.items()}
 
 
@@ -58,9 +58,7 @@ def check_options(
     region: Region | str | None,
     hold_tolerance: float | None,
 ) -> Region:
-    """Raise SettingError for options that no session takes; return the region, read from its words where it came as
-    words.
-    """
+    """Raise SettingError for invalid options; return the region, parsed if it was given as text."""
     if warm_up_passes is not None:
         _check_option("warm_up_passes", warm_up_passes, minimum=0)
     if working_size is not None:
@@ -75,15 +73,15 @@ def check_options(
 
 
 def check_region(region: Region, plate: Resolution, working_size: int | None) -> None:
-    """Raise SettingError for a region that shows nothing of plates of this size."""
+    """Raise SettingError for a region outside of plates of this size."""
     region.check(Geometry.of(plate.size, working_size))
 
 
 def describe_density(options: SessionOptions, plate: Resolution, core_size: int | None, *, learned: bool) -> str:
-    """Say in words what is computed of plates of this size and how it comes back: '1920x1080 of 3840x2160, refined
+    """Return a text about the working size and the way back to the plate's size: '1920x1080 of 3840x2160, refined
     (...)'.
 
-    core_size: the network's own; learned: whether it has a refiner.
+    core_size: that of the network; learned: whether the network has a refiner.
     """
     geometry = Geometry.of(plate.size, options.working_size, core_size)
     refined = f"refined ({LEARNED if learned else GuidedFilter().name})" if options.refine else ""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Computes a frame once more with smaller blocks when memory has run out, and never at a smaller size.
+"""Computes a frame again with smaller blocks if memory runs out, but never at a smaller size.
 
-If that fails too, it is an error of our family, and the frame has not happened.
+If that fails too, OutOfMemory is raised and the session is unchanged.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from matanyone_engine.model.device import device_count
 T = TypeVar("T")
 
 _SMALL_BLOCK_BYTES = 4 << 20
-"""Of a memory read, once memory has run out."""
+"""Block size, in bytes, of a memory read after memory has run out."""
 
 
 def again_if_out_of_memory(session: MattingSession, compute: Callable[[], T]) -> T:
-    """Compute, and computes again with smaller blocks and freed reserves if memory ran out. The size stays the same.
-    Raises OutOfMemory.
+    """Compute a frame; if memory runs out, free reserved memory and compute it again with smaller blocks at the same
+    size. Raises OutOfMemory.
     """
     try:
         return compute()
@@ -36,7 +36,7 @@ def again_if_out_of_memory(session: MattingSession, compute: Callable[[], T]) ->
 
 @contextmanager
 def memory_named(work: str) -> Iterator[None]:
-    """Turn running out of main memory, away from the device, into OutOfMemory."""
+    """Raise OutOfMemory if main memory runs out in work outside of the network."""
     try:
         yield
     except MemoryError as error:
@@ -48,7 +48,7 @@ def memory_named(work: str) -> Iterator[None]:
 
 
 def give_back() -> None:
-    """Give back to the device what this process keeps in reserve."""
+    """Free the device memory that this process keeps in reserve."""
     for kind in ("cuda", "xpu"):
         if device_count(kind):
             getattr(torch, kind).empty_cache()

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes a plate ready for the network: checked, on the device, at working size, and encoded as far as anyone has asked.
+"""Prepares a plate for the network: it is checked, moved to the device, brought to working size, and encoded when that
+is needed.
 
 Rules of this file:
-1. It depends on the plate and on a session's options only, never on what a session remembers: it can be made before
-   its turn, on another thread, and sessions of one network with the same options share it.
-2. Values come display-referred, 0..1, and are checked before anything is computed.
+1. A prepared plate depends only on the plate and on a session's options, never on the session's state. So it can be
+   made ahead on another thread, and sessions of one network with the same options share it.
+2. Plates have display-referred values 0..1, which are checked before anything is computed.
 """
 
 from __future__ import annotations
@@ -29,40 +30,40 @@ from matanyone_engine.model.matanyone import MatAnyone
 from matanyone_engine.sizes import Size
 
 _ROUNDING = 1e-3
-"""How far outside 0..1 a value may lie: resampling and half floats overshoot by less."""
+"""How far outside of 0..1 a value may lie: resampling and half floats overshoot by less."""
 
 
 _MOST_CELLS_AHEAD = 1920 // STRIDE * 1088 // STRIDE
-"""Of a plate that is encoded before its turn."""
+"""Most cells of a plate that is encoded ahead."""
 
 
 EncodeOn = Callable[[Callable[[], ImageFeatures]], ImageFeatures]
-"""Has something computed on a thread of its choice."""
+"""Calls a function on a thread that it chooses, and returns the result."""
 
 
 def at_once(encode: Callable[[], ImageFeatures]) -> ImageFeatures:
-    """Encode on the thread that asks."""
+    """Encode on the calling thread."""
     return encode()
 
 
 @dataclass(frozen=True, eq=False)
 class ReadyPlate:
-    """Holds one plate, ready for the sessions of one network."""
+    """Holds one prepared plate for the sessions of one network."""
 
     network: MatAnyone
     geometry: Geometry
     tolerance: float | None
-    """Of the comparison with other plates (held_frames.py)."""
+    """The tolerance for repeats (held_frames.py)."""
     plate: Tensor
     """(1, 3, H, W) on the device."""
     padded: Tensor
     """(1, 3, H, W) at working size, padded."""
     fingerprint: Tensor | None
-    """What tells whether another plate repeats it; None where every frame is computed."""
+    """The fingerprint for finding repeats; None if every frame is computed."""
     encode_on: EncodeOn
-    """Runs the encoder where that may be before the plate's turn, and whenever it might have been."""
+    """Calls the encoder, on the same kind of thread whether the plate is encoded ahead or in its turn."""
     encoded: dict[Window, ImageFeatures] = field(default_factory=dict)
-    """Windows into it that went through the image encoder."""
+    """The encoded windows of the plate."""
 
     @classmethod
     def of(
@@ -86,20 +87,18 @@ class ReadyPlate:
         return cls(network, geometry, tolerance, on_device, padded, fingerprint, encode_on)
 
     def suits(self, network: MatAnyone, working_size: int | None, tolerance: float | None) -> bool:
-        """Return whether of() would make the same with these values."""
+        """Return whether the plate was prepared with these values."""
         geometry = Geometry.of(self.geometry.frame, working_size, network.core_size)
         return self.network is network and self.geometry == geometry and self.tolerance == tolerance
 
     def repeats(self, fingerprint: Tensor | None) -> bool:
-        """Return whether the plate that had this fingerprint was the same, within the tolerance."""
+        """Return whether the plate with this fingerprint equals this one within the tolerance."""
         if fingerprint is None or self.fingerprint is None or self.tolerance is None:
             return False
         return is_repeat(self.fingerprint, fingerprint, self.tolerance)
 
     def features(self, window: Window) -> ImageFeatures:
-        """Return the image features of a window into the plate, which do not depend on the object; they are computed
-        once.
-        """
+        """Return the image features of a window. They do not depend on the object and are computed once."""
         if window not in self.encoded:
             may_be_ahead = window == self.geometry.whole and encodes_ahead(self.network.device, self.geometry)
             run = self.encode_on if may_be_ahead else at_once
@@ -111,38 +110,38 @@ class ReadyPlate:
             return self.network.encode_image(window.cut(self.padded))
 
     def encode_ahead(self) -> None:
-        """Encode the whole plate where that pays; this never raises an error."""
+        """Encode the whole plate ahead if that saves time. It never raises an error."""
         if encodes_ahead(self.network.device, self.geometry):
-            with suppress(OutOfMemory):  # in its turn there may be room
+            with suppress(OutOfMemory):  # in its turn there may be enough memory
                 self.features(self.geometry.whole)
 
     def forget(self) -> None:
-        """Free the memory of what was encoded."""
+        """Free the memory of the encoded windows."""
         self.encoded.clear()
 
 
 def encodes_ahead(device: torch.device, geometry: Geometry) -> bool:
-    """Return whether encoding plates before their turn keeps cores busy that a frame alone does not.
+    """Return whether encoding plates ahead uses cores that one frame alone leaves idle.
 
-    An accelerator has one queue for all; and where pixels are many, a frame has enough for every core, and its features
-    take room that two of them need not take at once.
+    It does not help on a GPU, which has one queue for all work. It does not help for large plates either: one frame
+    keeps all cores busy, and the features of two plates would take much memory.
     """
     return device.type == "cpu" and geometry.whole.cells <= _MOST_CELLS_AHEAD
 
 
 AnyPlate = Image | ReadyPlate
-"""As it comes, or made ready."""
+"""A plate as it comes, or a prepared one."""
 
 
 def float_tensor(image: Image) -> Tensor:
-    """Return the image as a float32 tensor; a numpy array is copied where torch could not share it safely."""
+    """Return the image as a float32 tensor; a numpy array is copied if torch cannot share its memory safely."""
     if isinstance(image, np.ndarray):
         image = torch.from_numpy(np.array(image, dtype=np.float32))
     return image.detach().to(torch.float32)
 
 
 def channels_first(plate: Tensor) -> Tensor:
-    """Return a plate as (3, H, W), whether its colours are its first axis or its last, as in an image of numpy's."""
+    """Return a plate as (3, H, W), whether its colours are the first axis or the last."""
     if plate.dim() == 3 and plate.shape[0] != 3 and plate.shape[2] == 3:
         return plate.permute(2, 0, 1).contiguous()
     return plate
@@ -159,8 +158,9 @@ def _plate_size(plate: Tensor) -> Size:
 
 
 def check_values(image: Tensor, name: str, error: type[PlateError] | type[MaskError]) -> None:
-    """Raise the error for values that are not numbers or lie outside of 0..1."""
-    low, high = (float(end) for end in torch.aminmax(image))  # one pass; either end is NaN where any pixel is
+    """Raise `error` for NaN, Inf, or values outside of 0..1."""
+    # one pass over the pixels; both ends are NaN if any pixel is
+    low, high = (float(end) for end in torch.aminmax(image))
     if not (math.isfinite(low) and math.isfinite(high)):
         bad = int((~torch.isfinite(image)).sum())
         raise error(

@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Brings an alpha of working size to the plate's size, along the plate's own detail.
+"""Brings an alpha of working size to the plate's size with a guided filter that follows the plate.
 
-A fast guided filter (He, Sun, "Fast Guided Filter", arXiv:1505.00996) with a colour guide: around every working pixel
-the alpha is fitted as a linear function of the plate's colour; the functions, not the alpha, are enlarged, and the
-plate at its full size goes through them. Where the alpha is flat the function is a constant, so nothing of the
-plate's texture comes through; most of a matte is flat, and there it is only enlarged. Radius and epsilon were chosen by
-figures (benchmarks/README.md).
+It is a fast guided filter (He, Sun, "Fast Guided Filter", arXiv:1505.00996) with a colour guide. Around every working
+pixel, the alpha is fitted as a linear function of the plate's colour. The functions are enlarged, and applied to the
+plate at its full size. Where the alpha is flat, the function is a constant, so the plate's texture does not come
+through. Most of a matte is flat; there it is only enlarged. Radius and epsilon were chosen by measurements (DR004).
 
 Rules of this file:
 1. float32 throughout; no more than a strip of rows is held at the plate's size besides plate and answer.
-2. It only ever reads: what a session remembers is the alpha of working size.
+2. It changes no state: a session remembers the alpha of working size.
 """
 
 from __future__ import annotations
@@ -26,28 +25,29 @@ from matanyone_engine.matting.geometry import Box
 from matanyone_engine.sizes import Size
 
 _STRIP_PIXELS = 1 << 19
-"""Of the plate at a time."""
+"""Rows of the plate that are filtered at a time."""
 
 FLAT = 2e-3
-"""Alphas that differ by no more than this are flat: half a step of 8 bits. The filter would change less there."""
+"""Alphas that differ by no more than this, half a step of 8 bits, count as flat: the filter would change them by
+less."""
 _CELL = 8
-"""Working pixels on each side of what is flat or not."""
+"""Side, in working pixels, of the cells that are flat or not."""
 _BAND = 8
-"""Cells that are filtered together, from top to bottom."""
+"""Most rows of cells that are filtered together."""
 
 
 @dataclass(frozen=True)
 class GuidedFilter:
-    """Says how far and how strictly alphas follow the plate."""
+    """Holds the filter's settings: how far and how strictly alphas follow the plate."""
 
     radius: int = 1
-    """Working pixels around a pixel that its function is fitted to."""
+    """Working pixels around a pixel to which its function is fitted."""
     epsilon: float = 1e-4
-    """Variance of the guide (0..1 squared) below which an edge is noise."""
+    """Variance of the guide (0..1 squared) below which its edges count as noise."""
 
     @property
     def name(self) -> str:
-        """Names the filter for people and for file headers."""
+        """Returns the filter's name for people and for file headers."""
         return f"guided, radius {self.radius}, epsilon {self.epsilon:g}"
 
 
@@ -63,7 +63,7 @@ def refined(
     box = box or Box(0, 0, size[1], size[0])
     how = how or GuidedFilter()
     full = alpha.new_zeros(1, 1, *size)
-    # A GPU filters everything faster than it is asked for the parts.
+    # a GPU filters everything faster than it would filter the parts one by one
     parts = [box] if alpha.is_cuda else list(soft_parts(alpha[0, 0], size, box, reach=2 * how.radius + 1))
     if parts != [box]:
         smooth = F.interpolate(alpha, size=size, mode="bilinear", align_corners=False)
@@ -90,9 +90,11 @@ def _filter(full: Tensor, alpha: Tensor, seen: Tensor, plate: Tensor, box: Box, 
 
 
 def soft_parts(alpha: Tensor, full: Size, box: Box, reach: int) -> Iterator[Box]:
-    """Find where alpha (h, w) is not flat: boxes of the plate, of size `full`, within `box`, that do not overlap.
+    """Return boxes in which alpha (h, w) is not flat. They do not overlap, and lie within `box` of a plate of size
+    `full`.
 
-    reach: pixels of alpha around an answer that it is made from. Outside of the boxes those differ by FLAT at most.
+    reach: pixels of alpha around a plate pixel on which its result depends. Outside of the boxes these differ by at
+    most FLAT.
     """
     soft = _soft_cells(alpha, reach)
     down, across = alpha.shape[0] / full[0], alpha.shape[1] / full[1]
@@ -124,17 +126,20 @@ def _runs(soft: list[bool]) -> Iterator[tuple[int, int]]:
 
 
 def _edge(cell: int, scale: float, first: int, last: int) -> int:
-    """Return the first plate pixel whose centre lies in this cell or behind it, between two others."""
+    """Return the first plate pixel whose centre lies in this cell or after it, clamped to first..last."""
     return min(max(math.ceil(cell * _CELL / scale - 0.5), first), last)
 
 
 SOFT_EDGE = GuidedFilter(radius=2, epsilon=1e-4)
-"""For rough masks, which are hard: their edge is looked for a little farther. Of the example's true alphas, made hard,
-it takes 43 % of the error back at the plate's size, and 32 % at half of it; radius 3 49 % and 23 %."""
+"""The filter for rough masks, which have hard edges: its radius is larger.
+
+On the example's true alphas, made hard, it removes 43 % of the error at the plate's size and 32 % at half of it; radius
+3 removes 49 % and 23 %.
+"""
 
 
 def soft_edge(rough: Tensor, seen: Tensor, plate: Tensor) -> Tensor:
-    """Turn a rough mask, hard or not, into an alpha of the plate's size that is soft where the picture's own edge is.
+    """Turn a rough mask, hard or soft, into an alpha of the plate's size with soft edges that follow the picture.
 
     rough (1, 1, h, w), seen (1, 3, h, w): the plate at that size; plate (1, 3, H, W) -> (1, 1, H, W). All 0..1.
     """
@@ -154,14 +159,12 @@ def colour_functions(alpha: Tensor, guide: Tensor, how: GuidedFilter) -> Tensor:
 
 
 def box_mean(x: Tensor, radius: int) -> Tensor:
-    """Return the mean over (2 radius + 1) squared pixels; at the border, over those that are there."""
+    """Return the mean over (2 radius + 1) squared pixels; at the border, over the pixels inside of the picture."""
     return _line_mean(_line_mean(x, -1, radius), -2, radius)
 
 
 def _line_mean(x: Tensor, axis: int, radius: int) -> Tensor:
-    """Average along one axis, by sums of shifted copies: for the few that are needed, this is many times faster than
-    pooling.
-    """
+    """Average along one axis by adding shifted copies. For small radii, this is many times faster than pooling."""
     length = x.shape[axis]
     total = x.clone()
     for step in range(1, min(radius, length - 1) + 1):
@@ -190,7 +193,7 @@ def _solved(variances: Tensor, right: Tensor, epsilon: float) -> Tensor:
 
 @dataclass(frozen=True)
 class _Reach:
-    """Holds the part of the working frame that a box of the plate needs, and the way back to the plate's pixels."""
+    """Holds the part of the working frame that a box of the plate depends on, and the mapping to the plate's pixels."""
 
     full: Size
     working: Size
@@ -215,18 +218,19 @@ class _Reach:
         return x[..., self.top : self.bottom, self.left : self.right]
 
     def columns(self, x: Tensor, start: int, stop: int) -> Tensor:
-        """Return columns of the plate out of a map of this part; with rows(), this equals enlarging the whole
-        bilinearly.
+        """Return columns of the plate, enlarged from a map of this part. With rows(), the result equals that of
+        enlarging the whole map bilinearly.
         """
         return enlarged_lines(x, -1, (start, stop), self.left, self.working[1] / self.full[1])
 
     def rows(self, x: Tensor, start: int, stop: int) -> Tensor:
-        """Return rows of the plate out of a map of this part."""
+        """Return rows of the plate, enlarged from a map of this part."""
         return enlarged_lines(x, -2, (start, stop), self.top, self.working[0] / self.full[0])
 
 
 def enlarged_lines(x: Tensor, axis: int, span: tuple[int, int], first: float, scale: float) -> Tensor:
-    """Return lines span of a bilinear enlargement along one axis, half-pixel centres; beyond the border, its line.
+    """Return the lines `span` of a bilinear enlargement along one axis, with half-pixel centres; beyond the border, its
+    line is repeated.
 
     axis: -1 for columns, -2 for rows. first: the line of the whole map that x begins with. scale: lines of the map to a
     line of the answer.

@@ -6,9 +6,9 @@
     follow    around the last alpha, checked against the alpha that comes out of it
 
 Rules of this file:
-1. Pure: boxes and cells in, a window out. How a session's memory moves with it is shift_window.py's business.
-2. A window that follows keeps its size and its place as long as the subject stays clear of its sides.
-3. A box of the artist is kept as it is, even where it cuts the subject; the session says so.
+1. Pure: functions of boxes and cells that return a window. shift_window.py moves a session's memory to it.
+2. A window that follows the subject keeps its size and place as long as the subject does not come near its sides.
+3. An artist's box is used as it is, even if it cuts the subject; the session then gives a warning.
 """
 
 from __future__ import annotations
@@ -24,28 +24,30 @@ from matanyone_engine.matting.geometry import Box, Geometry, Window
 from matanyone_engine.model.dims import STRIDE
 
 SUBJECT = 0.05
-"""Alpha from which on a pixel counts as the subject's when windows are placed."""
+"""Alpha from which a pixel counts as the subject's when windows are placed."""
 PRESENT = 0.5
-"""An alpha that nowhere exceeds this shows a ghost: the subject is gone."""
+"""If the alpha exceeds this nowhere, the subject counts as gone."""
 TOUCHING_CELLS = 1
-"""An alpha that comes nearer to a side of a window that follows is not accepted: the frame is computed again."""
+"""Fewest cells between the subject and a side of a window that follows; if there are fewer, the frame is computed
+again."""
 GUARD_CELLS = 2
-"""A window moves before the next frame once the subject is nearer to one of its sides: cheaper than computing twice."""
+"""If fewer cells are left, the window moves before the next frame, which costs less than computing a frame twice."""
 MARGIN_CELLS = 4
-"""Room around the subject where a window is placed anew: what it may move before the window does, and context."""
+"""Cells around the subject when a window is placed anew: context, and the distance that the subject may move before the
+window does."""
 SMALLEST_CELLS = 12
-"""A side of a window that follows: the network was trained on crops of no less than twice that."""
+"""Shortest side of a window that follows, in cells; the network was trained on crops of at least twice that."""
 _STEP_CELLS = 2
-"""Sizes of windows that follow are multiples of this: few sizes, so few stretches."""
+"""The sides of windows that follow are multiples of this many cells, so that their sizes seldom change."""
 _WORTH_SHRINKING = 0.5
-"""A window gets smaller once a fresh one would have this part of its cells."""
+"""A window is made smaller when a new one would have at most this part of its cells."""
 
 _KEYED = re.compile(r"(?:(?P<frame>-?\d{1,9}):)?(?P<box>\d{1,6}(?:,\d{1,6}){3})")
 
 
 @dataclass(frozen=True)
 class KeyedBox:
-    """Holds a box on one plate frame; without a frame, the box of the whole shot."""
+    """Holds a box on one plate frame, or without a frame the box for the whole shot."""
 
     frame: int | None
     box: Box
@@ -56,7 +58,7 @@ class KeyedBox:
 
 @dataclass(frozen=True)
 class Region:
-    """Says where the network looks in a shot; the default is everywhere."""
+    """Says which part of the frames of a shot is computed; the default is the whole frame."""
 
     follows: bool = False
     boxes: tuple[KeyedBox, ...] = ()
@@ -96,10 +98,8 @@ class Region:
         return self.follows or len(self.boxes) > 1
 
     def box(self, frame: int | None) -> Box:
-        """Return the artist's box on a plate frame: between two keys it lies on the straight line, before and after
-        them it is held.
-
-        Raises SettingError where keys are given and no frame number is.
+        """Return the artist's box on a plate frame. Between two keyed boxes it is interpolated linearly; before the
+        first and after the last it is constant. Raises SettingError if boxes are keyed and no frame number is given.
         """
         if len(self.boxes) == 1:
             return self.boxes[0].box
@@ -114,7 +114,7 @@ class Region:
         return _between((before or after[:1])[-1], (after or before[-1:])[0], frame)
 
     def check(self, geometry: Geometry) -> None:
-        """Raise SettingError where a box shows nothing of the plate."""
+        """Raise SettingError if a box lies outside of the plate."""
         for keyed in self.boxes:
             if min(geometry.window_of(keyed.box).size) < 1:
                 raise SettingError(
@@ -124,8 +124,8 @@ class Region:
                 )
 
     def largest(self, geometry: Geometry) -> Window:
-        """Return a window at least as large as any that will be computed; one that follows may grow to the whole
-        frame.
+        """Return a window that is at least as large as any that will be computed. A window that follows may grow to the
+        whole frame.
         """
         if not self.boxes:
             return geometry.whole
@@ -135,8 +135,8 @@ class Region:
         return Window(0, 0, max(rows), max(columns)).within(geometry.whole)
 
     def window(self, geometry: Geometry, frame: int | None, current: Window | None, subject: Window | None) -> Window:
-        """Return where to look first on a frame. subject: cells of the mask, or of the last alpha; None where it is
-        empty.
+        """Return the window to compute first on a frame. subject: the cells of the mask or of the last alpha; None if
+        it is empty.
         """
         if self.boxes:
             asked = geometry.window_of(self.box(frame))
@@ -144,11 +144,12 @@ class Region:
         return followed(current, subject, geometry.whole) if self.follows else geometry.whole
 
     def after(self, geometry: Geometry, tried: Window, subject: Window | None, *, first: bool) -> Window:
-        """Return the window that was tried if its alpha stands, and otherwise the one in which to compute the frame
+        """Return the computed window if its alpha is accepted, otherwise the window in which to compute the frame
         again.
 
-        A subject that reaches a side may go on behind it; one that is gone may be anywhere. The window is placed anew
-        around what was seen; where that was tried already, or there is nothing, the whole frame is looked through.
+        A subject that reaches a side may continue beyond it, and one that is gone may be anywhere. The window is placed
+        anew around the visible subject. If that was tried already, or if nothing is visible, the whole frame is
+        computed.
         """
         clear = subject is not None and not reaches_side(subject, tried, geometry.whole, TOUCHING_CELLS)
         if clear or not self.follows:
@@ -160,7 +161,7 @@ class Region:
 
 
 def subject_cells(alpha: Tensor, window: Window) -> Window | None:
-    """Return the cells that the subject covers in an alpha (1, 1, H, W) of this window; None where it is gone."""
+    """Return the cells that the subject covers in an alpha (1, 1, H, W) of this window; None if the subject is gone."""
     most = F.max_pool2d(alpha, STRIDE)[0, 0]
     if not most.max() > PRESENT:
         return None
@@ -182,13 +183,13 @@ def is_cut(alpha: Tensor, window: Window, whole: Window) -> bool:
 
 
 def reaches_side(subject: Window, window: Window, whole: Window, cells: int = GUARD_CELLS) -> bool:
-    """Return whether fewer than so many cells lie between the subject and a side that is not the frame's own."""
+    """Return whether fewer than `cells` cells lie between the subject and a side that is not the frame's own side."""
     return not window.holds(subject.grown(cells).within(whole))
 
 
 def followed(current: Window | None, subject: Window | None, whole: Window) -> Window:
-    """Return the window around a subject: the current one if it will do, the same size elsewhere if that will, or a
-    new one.
+    """Return the window around a subject: the current one if possible, otherwise one of the same size, otherwise a new
+    one.
     """
     if subject is None:
         return whole
@@ -202,8 +203,8 @@ def followed(current: Window | None, subject: Window | None, whole: Window) -> W
 
 
 def _roomy(current: Window | None, asked: Window, whole: Window) -> Window:
-    """Return the window of a keyed box: the current one while it shows the box and little else, so that it moves
-    seldom.
+    """Return the window of a keyed box: the current one as long as it contains the box and little more, so that it
+    seldom moves.
     """
     if current is not None and current.holds(asked) and asked.grown(GUARD_CELLS).holds(current):
         return current
@@ -211,14 +212,15 @@ def _roomy(current: Window | None, asked: Window, whole: Window) -> Window:
 
 
 def _around(subject: Window, whole: Window) -> Window:
-    """Return a new window: the subject, room around it, sides of few different lengths."""
+    """Return a new window: the subject with a margin, its sides rounded up."""
     sides = (side + 2 * MARGIN_CELLS for side in subject.size)
     rows, columns = (max(SMALLEST_CELLS, -(-side // _STEP_CELLS) * _STEP_CELLS) for side in sides)
     return _centred(subject, (rows, columns), whole)
 
 
 def _centred(subject: Window, size: tuple[int, int], whole: Window) -> Window:
-    """Return a window of this size with the subject in its middle, pushed back into the frame where it sticks out."""
+    """Return a window of this size with the subject in its middle, moved into the frame where it would reach beyond
+    it."""
     top, bottom = _span(subject.top, subject.bottom, size[0], whole.bottom)
     left, right = _span(subject.left, subject.right, size[1], whole.right)
     return Window(top, left, bottom, right)
@@ -231,7 +233,7 @@ def _span(start: int, stop: int, length: int, limit: int) -> tuple[int, int]:
 
 
 def _between(one: KeyedBox, other: KeyedBox, frame: int) -> Box:
-    """Return the box on the straight line from one key to the next, rounded outwards."""
+    """Return the linear interpolation of two keyed boxes on a frame, rounded outwards."""
     start, stop = one.frame or 0, other.frame or 0
     if start == stop:
         return one.box

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decides what happens on a frame, from cursor and policy (spec section 4; the table in docs/architecture.md).
+"""Decides what is computed and remembered on a frame, from cursor and policy (spec section 4; table in
+docs/architecture.md).
 
 Rules of this file:
-1. Pure and without tensors: the plan of a whole shot can be printed and asserted on without a network.
-2. Legal moves are the table MOVES; a missing entry is an IllegalMove with a sentence.
-3. session.py executes a plan without asking why.
+1. Pure and without tensors: the plan of a whole shot can be printed and tested without a network.
+2. The table MOVES lists the legal moves; any other one raises IllegalMove.
+3. session.py executes a plan and decides nothing itself.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from matanyone_engine.matting.memory_policy import MemoryPolicy
 
 
 class SessionPhase(Enum):
-    """Says how far a session is."""
+    """Names the phases of a session."""
 
     EMPTY = "empty"
     """No mask was given yet."""
@@ -26,21 +27,21 @@ class SessionPhase(Enum):
 
 
 class FrameKind(Enum):
-    """Says what is asked of a frame."""
+    """Names the kinds of frames."""
 
     SEED = "seed"
     """A mask is given: it is the alpha, and goes into memory."""
     WARM_UP = "warm-up"
-    """Predict the same frame again from its own value and remember only that answer (recurrent refinement)."""
+    """Predict the same frame again from its own value, and remember only the new result (recurrent refinement)."""
     ADVANCE = "advance"
     """Predict the next frame from memory."""
 
 
 class ValueSource(Enum):
-    """Says where the value comes from that an alpha is computed from."""
+    """Names the sources of the value from which an alpha is computed."""
 
     MASK = "mask"
-    """No prediction: the given mask is the answer."""
+    """No prediction: the given mask is the alpha."""
     LAST = "last value"
     MEMORY = "memory fused with last value"
 
@@ -56,7 +57,7 @@ MOVES: dict[tuple[SessionPhase, FrameKind], SessionPhase] = {
 
 @dataclass(frozen=True)
 class Cursor:
-    """Says where a session stands. Frames are counted from its key frame, warm-up passes are not counted."""
+    """Holds a session's position. Frames are counted from its key frame; warm-up passes are not counted."""
 
     phase: SessionPhase = SessionPhase.EMPTY
     frame: int = -1
@@ -70,14 +71,17 @@ class FramePlan:
 
     kind: FrameKind
     cursor: Cursor
-    """Where the session stands afterwards."""
+    """The session's position after the frame."""
     source: ValueSource
     memorises: bool
-    """Value and summary go to memory, with a deep sensory update; else the value is only kept as the last one."""
+    """Whether value and summary go into memory, with a deep sensory update.
+
+    Otherwise the value is kept only as the last one.
+    """
     updates_sensory: bool
-    """The decoder updates the sensory map."""
+    """Whether the decoder updates the sensory map."""
     forgets_first: bool
-    """Working memory and object summary are emptied before this frame is written."""
+    """Whether working memory and object summary are emptied before this frame is remembered."""
 
 
 def sensory_steps(policy: MemoryPolicy) -> frozenset[int]:
@@ -87,13 +91,13 @@ def sensory_steps(policy: MemoryPolicy) -> frozenset[int]:
         return frozenset(range(1, every + 1))
     if updates == 1:
         return frozenset({1})
-    # Rounds half to even, as the published schedule does.
+    # round() rounds halves to even, like the published schedule
     step = (every - 1) / (updates - 1)
     return frozenset(round(1 + i * step) for i in range(updates))
 
 
 def check_move(kind: FrameKind, phase: SessionPhase) -> SessionPhase:
-    """Return the phase after this move. Raises IllegalMove where the table has none."""
+    """Return the phase after this move. Raises IllegalMove if the table has no such move."""
     if (phase, kind) not in MOVES:
         raise IllegalMove(
             expected="a mask before anything else",
@@ -104,7 +108,7 @@ def check_move(kind: FrameKind, phase: SessionPhase) -> SessionPhase:
 
 
 def plan_frame(kind: FrameKind, cursor: Cursor, policy: MemoryPolicy) -> FramePlan:
-    """Decide one frame. Raises IllegalMove."""
+    """Make the plan of one frame. Raises IllegalMove."""
     phase = check_move(kind, cursor.phase)
     if kind is FrameKind.WARM_UP:
         return _warm_up(replace(cursor, phase=phase, frame=0, memorised=0))

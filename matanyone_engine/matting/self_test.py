@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asks the bundled model a question whose answer is known, to tell whether this machine computes correctly.
+"""Runs the bundled model on a shot whose result is known, to test whether this machine computes correctly.
 
-The plates are drawn by formula, so nothing but the answer has to be stored: means of the alphas over a coarse grid.
+The plates are drawn by a formula, so only the known result is stored: means of the alphas over a coarse grid.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from matanyone_engine.model.matanyone import MatAnyone
 MODEL = "mini"
 KNOWN_ANSWER = Path(registry.__file__).parent / "weights" / "mini.answer.json"
 TOLERANCE = 5e-3
-"""Largest difference of a grid mean; TF32 and half-precision convolutions of GPUs stay below it."""
+"""Largest allowed difference of a grid mean. GPUs with TF32 and half-precision convolutions stay below it."""
 
 _HEIGHT, _WIDTH, _FRAMES, _CELL = 96, 128, 4, 16
 SelfTestAlpha = NDArray[np.float32]
@@ -30,11 +30,11 @@ SelfTestAlpha = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class SelfTest:
-    """Holds the outcome on one device."""
+    """Holds the result on one device."""
 
     device: str
     difference: float
-    """Largest |difference| of a grid mean from the known answer."""
+    """Largest absolute difference of a grid mean from the known one."""
 
     @property
     def passed(self) -> bool:
@@ -42,7 +42,7 @@ class SelfTest:
 
 
 def run_self_test(device: str) -> SelfTest:
-    """Run the bundled model on a device and compare its answer with the known one."""
+    """Run the bundled model on a device and compare the result with the known one."""
     given = answer(registry.load_network(MODEL, device, "exact"))
     known = np.asarray(json.loads(KNOWN_ANSWER.read_text())["grid"], dtype=np.float32)
     return SelfTest(device, float(np.abs(given - known).max()))

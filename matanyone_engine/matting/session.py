@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Follows one object through one shot, frame by frame.
+"""Mattes one object through one shot, frame by frame.
 
 Rules of this file:
-1. It checks what the caller gives, asks schedule.py what to do, has step.py do it, and keeps the new state.
-2. A move that fails, for whatever reason, leaves the session where it was.
-3. It knows no files, no colour spaces and no sockets; plates come display-referred.
+1. A session checks its input, gets the plan of a frame from schedule.py, computes it with step.py, and stores the new
+   state.
+2. If a move fails for any reason, the session stays as it was before.
+3. It knows no files, colour spaces or sockets; plates have display-referred values.
 """
 
 from __future__ import annotations
@@ -47,45 +48,45 @@ from matanyone_engine.sizes import Size
 
 @dataclass(frozen=True)
 class FrameReport:
-    """Says how the alpha of a frame was made."""
+    """Describes how the alpha of a frame was made."""
 
     region: Box | None = None
-    """Plate pixels that were computed, and outside of which the alpha is 0; None for sessions without a region."""
+    """The box of plate pixels that was computed; the alpha is 0 outside. None for sessions without a region."""
     held: bool = False
-    """It repeats the frame before it and was not computed."""
+    """Whether the frame repeats the one before and was not computed."""
     tries: int = 1
-    """Windows that were computed until one held the whole subject."""
+    """Number of windows that were computed until one contained the whole subject."""
     cut: bool = False
-    """The subject touches a side of the artist's box, so its alpha is clipped there."""
+    """Whether the subject touches a side of the artist's box, so that its alpha is clipped there."""
     signals: Signals | None = None
-    """What confidence.py makes of it; a repeat has those of the frame it repeats."""
+    """The signals of the confidence; a repeat has those of the frame that it repeats."""
 
 
 @dataclass(frozen=True)
 class FrameInputs:
-    """Holds what the network is given of a frame, through a window."""
+    """Holds the network's input from one frame and window."""
 
     features: ImageFeatures
     mask: Tensor | None
-    """(1, 1, H, W) of the window; None where the frame is predicted."""
+    """(1, 1, H, W) of the window; None if the frame is predicted."""
     limits: MaskLimits | None
 
 
 Compute = Callable[[StreamState, FrameInputs], StepResult]
-"""Computes a frame: it takes the state before it, at its window, and returns what comes of it in the window."""
+"""Computes a frame in a window, from the state before it."""
 
 
 class MattingSession:
-    """Follows one object frame by frame, forwards or backwards, without leaving frames out.
+    """Mattes one object frame by frame, forwards or backwards. No frame may be left out.
 
         session = MattingSession(network, MemoryPolicy(), warm_up_passes=5)
         alpha = session.seed(plate, mask)
         alpha = session.advance(plate)
 
-    Plates are (3, H, W) or (H, W, 3), display-referred 0..1; masks and alphas are (H, W), 0..1. Tensors or numpy arrays
-    are taken; alphas come back as float32 tensors on the network's device. The network may serve any number of
-    sessions, and what ready() makes of a plate any session of this network with the same options, in the plate's place.
-    `frame`, the plate's own number, is needed only where the region has keys.
+    Plates are (3, H, W) or (H, W, 3), display-referred 0..1; masks and alphas are (H, W), 0..1. Inputs are tensors or
+    numpy arrays; alphas are returned as float32 tensors on the network's device. Any number of sessions may share a
+    network. The plate that ready() prepares may be passed in place of the plate to any session of this network with the
+    same options. `frame`, the plate's own number, is needed only if the region has keys.
     """
 
     def __init__(
@@ -99,20 +100,22 @@ class MattingSession:
         region: Region | str | None = None,
         hold_tolerance: float | None = 0.0,
     ) -> None:
-        """network: put into evaluation mode, since batch norm must run on its stored statistics.
+        """network: it is set to evaluation mode, since batch norm must use its stored statistics.
 
-        warm_up_passes: how often the seeded frame is predicted again after its first prediction; None is what suits the
-        network's weights.
+        warm_up_passes: how often the seeded frame is predicted again after its first prediction; None is the default of
+        the network's weights.
 
-        working_size: limit of the shortest side that is computed, in pixels; None is the network's own (core_size, to
-        which small plates are enlarged), and the plate's size for networks without one. Alphas come back at the plate's
-        size either way: refined from the plate (learned_refine.py where the weights hold a refiner, else refine.py), or
+        working_size: limit of the shortest computed side, in pixels. None is the network's core_size, to which small
+        plates are enlarged, or the plate's size for networks without one. Alphas are always returned at the plate's
+        size: refined from the plate (learned_refine.py if the weights have a refiner, otherwise refine.py), or enlarged
         bilinearly without `refine`.
 
-        region: what of the plate is computed, as a Region or in the words of Region.parse(); the alpha is 0 elsewhere.
+        region: which part of the plate is computed, as a Region or as text for Region.parse(); the alpha is 0
+        elsewhere.
 
-        hold_tolerance: a plate that is this close to the last computed one is answered with its alpha (held_frames.py);
-        0 takes the very same bits only, None computes every frame. Frames with a constraint mask are always computed.
+        hold_tolerance: a plate that differs from the last computed one by no more than this gets its alpha
+        (held_frames.py). With 0 the bits must be equal; None computes every frame. Frames with a constraint mask are
+        always computed.
 
         Raises SettingError.
         """
@@ -125,13 +128,13 @@ class MattingSession:
         self._hold_tolerance = hold_tolerance
         self._state = StreamState.empty(self._policy)
         self.block_bytes = DEFAULT_BLOCK_BYTES
-        """Room for the largest matrix of a memory read; less is slower, and takes less memory."""
+        """Bytes of the largest matrix in a memory read; a smaller value is slower and takes less memory."""
         self.report = FrameReport()
-        """How the last frame was answered."""
+        """How the last frame was computed."""
 
     @property
     def cursor(self) -> Cursor:
-        """Returns where the session stands."""
+        """Returns the session's position."""
         return self._state.cursor
 
     @property
@@ -141,15 +144,15 @@ class MattingSession:
 
     @property
     def state(self) -> StreamState:
-        """Returns everything that is remembered at this moment, as a value that later moves do not change."""
+        """Returns the session's whole state, as a value that later moves do not change."""
         return self._state
 
     def rewind(self, state: StreamState) -> None:
-        """Go back to a state that this session had."""
+        """Go back to an earlier state of this session."""
         self._state = state
 
     def forget(self) -> None:
-        """Forget everything, as a new session."""
+        """Forget everything, so that the session is like a new one."""
         self._state = StreamState.empty(self._policy)
 
     def seed(
@@ -163,9 +166,9 @@ class MattingSession:
     ) -> Tensor:
         """Start from a plate and the mask of the object on it, warm up, and return the alpha (H, W) of this frame.
 
-        The mask may be soft. The frame is predicted 1 + warm_up_passes times, each time from the last answer. On a
-        session that was seeded before, working memory starts anew from this frame. `stopping` is asked before each
-        prediction: once it says yes, nothing has happened.
+        The mask may be soft. The frame is predicted 1 + warm_up_passes times, each time from the last result. In a
+        session that was seeded before, working memory starts anew from this frame. `stopping` is called before each
+        prediction; if it returns True, the session stays unchanged.
 
         Raises PlateError, MaskError, Interrupted.
         """
@@ -205,9 +208,8 @@ class MattingSession:
         return self._move(FrameKind.ADVANCE, plate, frame, constraints)
 
     def snapshot(self, state: StreamState | None = None) -> bytes:
-        """Return all that this session remembers, or remembered in a state that is given, as bytes for restore().
-
-        No pickle; damage is noticed on restore.
+        """Return the session's state, or a given state of it, as bytes for restore(). No pickle is used; restore()
+        detects damage.
         """
         options = {
             "warm_up_passes": self._warm_up_passes,
@@ -221,7 +223,7 @@ class MattingSession:
 
     @classmethod
     def restore(cls, network: MatAnyone, blob: bytes) -> MattingSession:
-        """Return a session that goes on exactly where snapshot() was taken.
+        """Return a session that continues exactly where snapshot() was called.
 
         Raises SnapshotError for damaged bytes, ForeignSnapshot for another network's.
         """
@@ -231,7 +233,7 @@ class MattingSession:
         return session
 
     def recall(self, blob: bytes) -> None:
-        """Go to where snapshot() was taken, in this session or in one with the same options.
+        """Set the state to that of a snapshot of this session or of one with the same options.
 
         Raises SnapshotError for damaged bytes, ForeignSnapshot for another network's.
         """
@@ -262,21 +264,21 @@ class MattingSession:
         return self._located(shown, None, number, lambda state, seen: self._run(kind, state, seen))
 
     def ready(self, plate: Image, encode_on: EncodeOn = at_once) -> ReadyPlate:
-        """Check and prepare a plate, perhaps before its turn and on another thread; it does not depend on what is
-        remembered.
+        """Check and prepare a plate, possibly ahead on another thread; the result does not depend on the session's
+        state.
 
-        encode_on: what has it encoded, before its turn or in it. Raises PlateError, OutOfMemory.
+        encode_on: runs the encoding, ahead or in its turn. Raises PlateError, OutOfMemory.
         """
         with inference():
             return ReadyPlate.of(self._network, plate, self._working_size, self._hold_tolerance, encode_on)
 
     @property
     def sees_all(self) -> bool:
-        """Returns whether every frame is computed whole, so that its window is known before its turn."""
+        """Returns whether every frame is computed whole, so that its window is known ahead."""
         return self._region.off
 
     def _shown(self, plate: AnyPlate, constraints: Constraints = NO_CONSTRAINTS) -> _SessionPlate:
-        """Check plate and constraint masks, and bring them to the device."""
+        """Check the plate and the constraint masks, and move them to the device."""
         with inference():
             ready = plate if isinstance(plate, ReadyPlate) else self.ready(plate)
             if not ready.suits(self._network, self._working_size, self._hold_tolerance):
@@ -292,7 +294,7 @@ class MattingSession:
             return _SessionPlate(ready, self._limits(constraints, size))
 
     def _limits(self, constraints: Constraints, size: Size) -> MaskLimits | None:
-        """Return what the constraint masks allow an alpha of the plate's size; None where there are none."""
+        """Return the limits that the constraint masks set on an alpha of the plate's size; None if there are none."""
         masks = {"inside": constraints.inside, "outside": constraints.outside, "guide": constraints.guide}
         given = {name: float_tensor(mask) for name, mask in masks.items() if mask is not None}
         for name, mask in given.items():
@@ -329,7 +331,7 @@ class MattingSession:
         return last is not None and shown.limits is None and shown.ready.repeats(last.fingerprint)
 
     def _held(self, shown: _SessionPlate) -> Tensor:
-        """Return the last alpha once more; nothing that is remembered changes."""
+        """Return the last alpha again; the state does not change."""
         state, geometry = self._state, shown.geometry
         assert state.answered is not None
         assert state.window is not None
@@ -341,8 +343,8 @@ class MattingSession:
         return answer.clone()
 
     def _located(self, shown: _SessionPlate, given: Tensor | None, number: int | None, compute: Compute) -> Tensor:
-        """Compute in the window that the region chooses, again elsewhere as long as it would clip the subject, and
-        store what came of it.
+        """Compute the frame in the window that the region chooses, and again in another one as long as the subject
+        would be clipped; store the result.
         """
         geometry, before = shown.geometry, replace(self._state, frame=shown.geometry.frame)
         window, tries = self._region.window(geometry, number, before.window, self._subject(given, geometry)), 1
@@ -370,9 +372,7 @@ class MattingSession:
             return measured(stepped.alpha, stepped.change, before, geometry.working, stepped.overruled)
 
     def _subject(self, given: Tensor | None, geometry: Geometry) -> Window | None:
-        """Return where the subject is by its mask, or was on the last frame; None where the window does not follow
-        it.
-        """
+        """Return where the subject is by its mask, or was on the last frame; None if the window does not follow it."""
         if not self._region.follows:
             return None
         if given is not None:
@@ -383,7 +383,7 @@ class MattingSession:
     def _through(
         self, window: Window, before: StreamState, shown: _SessionPlate, given: Tensor | None, compute: Compute
     ) -> StepResult:
-        """Compute one frame through one window and check its alpha."""
+        """Compute one frame in one window and check its alpha."""
         mask = None if given is None else window.cut(given)
         if mask is not None and not mask.max() > 0:
             raise MaskError(
@@ -412,7 +412,7 @@ class MattingSession:
             )
 
     def _commit(self, stepped: StepResult, shown: _SessionPlate, report: FrameReport) -> Tensor:
-        """Store the new state, and with it what moving windows and held frames need of this frame."""
+        """Store the new state, including what moving windows and held frames need from this frame."""
         state = stepped.state
         assert state.window is not None
         geometry, refine = shown.geometry, self._refine and shown.can_refine
@@ -426,7 +426,7 @@ class MattingSession:
             signals=report.signals,
         )
         self.report = report
-        return answer.clone()  # outside inference mode: the caller may change it
+        return answer.clone()  # outside of inference mode, so that the caller may change the tensor
 
 
 @dataclass(frozen=True)
@@ -435,7 +435,7 @@ class _SessionPlate:
 
     ready: ReadyPlate
     limits: MaskLimits | None
-    """What its alpha must keep to, at the plate's size."""
+    """The limits of its alpha, at the plate's size."""
 
     @property
     def geometry(self) -> Geometry:
@@ -444,12 +444,13 @@ class _SessionPlate:
 
     @property
     def fingerprint(self) -> Tensor | None:
-        """Returns what later plates are compared with; None where every frame is computed."""
+        """Returns the plate's fingerprint, with which later plates are compared; None if every frame is computed."""
         return None if self.limits is not None else self.ready.fingerprint
 
     @property
     def can_refine(self) -> bool:
-        """Returns whether alphas of this plate gain by it: a refiner sharpens those of the plate's own size, too."""
+        """Returns whether alphas of this plate can be refined; a refiner also sharpens alphas that have the plate's own
+        size."""
         return self.geometry.scaled or self.ready.network.refiner is not None
 
     def limits_in(self, window: Window) -> MaskLimits | None:
@@ -457,9 +458,8 @@ class _SessionPlate:
         return self.limits and self.limits.prepared(self.geometry).mapped(window.cut)
 
     def full_size(self, alpha: Tensor, box: Box, *, refine: bool) -> Tensor:
-        """Bring (1, 1, H, W), padded and 0 outside of the box, to the plate's size (H, W), within the limits and 0
-        outside of the box.
-        """
+        """Bring an alpha (1, 1, H, W), padded and 0 outside of the box, to the plate's size (H, W), within the
+        limits."""
         answer = self._enlarged(alpha, box) if refine else self.geometry.restore(alpha)
         if self.limits is not None:
             answer = box.placed(box.cut(self.limits.applied(answer)), self.geometry.frame)

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Moves what a session carries to another window (docs/decisions/DR004-regions.md).
+"""Moves the maps of a session's state to another window (docs/decisions/DR004-regions.md).
 
-| carried | depends on the window | so a move |
+| part of the state | depends on the window | what a move does |
 |---|---|---|
-| last alpha | by its place | shifts it: 0 where nothing was seen |
-| last pixel feature, last value | functions of last plate, last alpha and window | computes them again |
-| sensory map | recurrent, by its place | shifts it by whole cells: 0, its first state, where nothing was seen |
-| bank tokens | found by content; any number a frame | leaves them |
-| object summary | sums over frames that are gone | leaves it |
+| last alpha | by its position | shifts it; 0 outside of the old window |
+| last pixel feature, last value | computed from last plate, last alpha and window | computes them again |
+| sensory map | recurrent, by its position | shifts it by whole cells; 0, its first state, outside of the old window |
+| bank tokens | no; they are found by content, and frames may have any number | leaves them |
+| object summary | no; it is summed over earlier frames | leaves it |
 
-Rule of this file: pure; a state in, a state out.
+Rule of this file: pure functions from a state to a state.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from matanyone_engine.model.matanyone import MatAnyone
 
 
 def moved(network: MatAnyone, state: StreamState, window: Window) -> StreamState:
-    """Return the state as if the last frame had been seen through this window. It needs the last plate
+    """Return the state as if the last frame had been computed in this window. It needs the last plate
     (StreamState.plate).
     """
     old, carried = state.window, state.carried

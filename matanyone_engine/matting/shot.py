@@ -1,22 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plans a whole shot: several subjects, each with masks on any frames (keys), followed in both directions.
+"""Plans a whole shot: several subjects, each with masks on any frames (keys), which are matted in both directions.
 
     keys            1001                1047                         1100
     forward passes     1002 -> ... 1046    1048 ->  ...  -> 1099
     backward passes    1002 <- ... 1046    1048 <-  ...  <- 1099
-    answers         [key]   blended     [key]     blended            [key]
+    alphas [key] blended [key] blended [key]
 
 Between two keys both passes run and are blended (blend.py); before the first key and after the last there is one.
-Work goes from stretch to stretch: forwards over it, then back, so that its alphas are known before the next begins.
+The work goes from stretch to stretch: forwards over a stretch, then back, so that its alphas are known before the next
+one begins.
 
 Rules of this file:
-1. Pure and without tensors: the plan of a shot can be printed and asserted on without a network.
-2. A pass starts from its key, ends before the next key, and remembers that one, too (DR018). The pass from an
-   outermost key to an end of the shot takes over what the pass that came to this key has seen (DR024); only the main
-   key's own pass does not. No frame depends on other keys, except on pinned ones, which every pass of their subject
-   remembers.
-3. Frames are the plate's own numbers; a pass goes over every plate frame there is, since a session must not leap.
-4. Keys and passes keep off the distractors' answers on their frames (DR017); distractors know nobody.
+1. Pure and without tensors: the plan of a shot can be printed and tested without a network.
+2. A pass starts from its key, ends before the next key, and remembers that key as well (DR018). The pass from an
+   outermost key to an end of the shot takes over the memory of the pass that came to this key (DR024), except at the
+   main key. No frame depends on other keys, except on pinned ones, which every pass of their subject remembers.
+3. Frames have the plate's own numbers. A pass goes over every existing plate frame, since a session must see all
+   frames.
+4. Keys and passes keep off the distractors' alphas on their frames (DR017); distractors do not depend on other objects.
 """
 
 from __future__ import annotations
@@ -34,34 +35,34 @@ from matanyone_engine.errors import MaskError, SettingError
 
 @dataclass(frozen=True)
 class Subject:
-    """Holds one object that is followed."""
+    """Describes one object that is matted."""
 
     name: str
     keys: tuple[int, ...]
     """Frames with a mask, ascending."""
     first: int | None = None
-    """First frame it is to be seen on; None is the shot's."""
+    """First frame on which it can be seen; None is the shot's first."""
     last: int | None = None
     pinned: frozenset[int] = frozenset()
-    """Keys that every pass of this subject keeps in mind for good."""
+    """Keys that every pass of this subject remembers permanently."""
     distractor: bool = False
-    """Followed only so that the others keep off it; it has no output."""
+    """Whether it is followed only so that the others keep off it; it has no output."""
     main: int | None = None
-    """The key that was there first; the others correct what it makes. None is the earliest key."""
+    """The main key, whose result the other keys correct. None is the earliest key."""
 
     @property
     def main_key(self) -> int:
-        """Returns the frame of the key that was there first."""
+        """Returns the frame of the main key."""
         return self.keys[0] if self.main is None else self.main
 
     def lives(self, frame: int) -> bool:
-        """Return whether the subject may be seen on this frame."""
+        """Return whether the subject can be seen on this frame."""
         return (self.first is None or frame >= self.first) and (self.last is None or frame <= self.last)
 
 
 @dataclass(frozen=True)
 class Seed:
-    """Names a key frame of a subject."""
+    """Identifies a key frame of a subject."""
 
     subject: str
     frame: int
@@ -69,12 +70,12 @@ class Seed:
 
 @dataclass(frozen=True)
 class Pass:
-    """Names a way from a key in one direction, until the next key or the end of the subject's life."""
+    """Identifies a pass: from a key in one direction until the next key, or until the subject can no longer be seen."""
 
     seed: Seed
     backward: bool
     frames: tuple[int, ...] = field(hash=False)
-    """In the order they are run; the key's frame is not among them."""
+    """The frames in the order of computing, without the key's frame."""
 
     def __str__(self) -> str:
         arrow = "<-" if self.backward else "->"
@@ -82,7 +83,7 @@ class Pass:
 
 
 class Source(Enum):
-    """Says where a subject's alpha on a frame comes from."""
+    """Names the sources of a subject's alpha on a frame."""
 
     ABSENT = "not there: zeros"
     KEY = "the key itself"
@@ -92,12 +93,12 @@ class Source(Enum):
 
 @dataclass(frozen=True)
 class AlphaOrigin:
-    """Says how a subject's alpha on one frame is made."""
+    """Describes how a subject's alpha on one frame is made."""
 
     source: Source
     seed: Seed | None = None
     passes: tuple[Pass, ...] = ()
-    """One, or the forward and the backward one."""
+    """One pass, or the forward and the backward one."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class Shot:
     """Holds the frames and subjects of a shot."""
 
     frames: tuple[int, ...]
-    """Every plate frame there is, ascending."""
+    """All existing plate frames, ascending."""
     subjects: tuple[Subject, ...]
 
     def __post_init__(self) -> None:
@@ -119,7 +120,7 @@ class Shot:
 
     @cached_property
     def passes(self) -> tuple[Pass, ...]:
-        """Lists all passes that there can be, subject by subject and key by key."""
+        """Lists all possible passes, subject by subject and key by key."""
         return tuple(found for subject in self.subjects for found in self._passes_of(subject))
 
     def _passes_of(self, subject: Subject) -> Iterator[Pass]:
@@ -150,22 +151,23 @@ class Shot:
         """Return how this subject's alpha on this frame is made."""
         return self._answers.get((subject, frame), AlphaOrigin(Source.ABSENT))
 
-    def ahead_of(self, along: Pass) -> Seed | None:
-        """Return the key that a pass goes towards; None where it goes to the end of its subject's life."""
-        keys = self.subject(along.seed.subject).keys
-        place = keys.index(along.seed.frame) + (-1 if along.backward else 1)
-        return Seed(along.seed.subject, keys[place]) if 0 <= place < len(keys) else None
+    def ahead_of(self, the_pass: Pass) -> Seed | None:
+        """Return the key that a pass goes towards; None if it goes on to the last frame on which its subject can be
+        seen."""
+        keys = self.subject(the_pass.seed.subject).keys
+        place = keys.index(the_pass.seed.frame) + (-1 if the_pass.backward else 1)
+        return Seed(the_pass.seed.subject, keys[place]) if 0 <= place < len(keys) else None
 
-    def leader(self, of: Pass) -> Pass | None:
-        """Return the pass that came to this pass's key, and whose memory it takes over at its start (DR024).
+    def memory_source(self, of: Pass) -> Pass | None:
+        """Return the pass whose memory this pass takes over at its start: the one that came to its key (DR024).
 
-        Only a pass that goes on to an end of its subject's life has one, and the main key's own pass has none: so a key
-        that is added changes nothing on the other side of the main key.
+        Only a pass that does not go towards another key has one, and a pass of the main key has none. So a key that is
+        added changes nothing on the other side of the main key.
         """
-        return self._leaders.get(of)
+        return self._memory_sources.get(of)
 
     @cached_property
-    def _leaders(self) -> dict[Pass, Pass]:
+    def _memory_sources(self) -> dict[Pass, Pass]:
         coming = {(ahead, each.backward): each for each in self.passes if (ahead := self.ahead_of(each))}
         return {
             each: coming[each.seed, each.backward]
@@ -176,23 +178,28 @@ class Shot:
         }
 
     @cached_property
-    def leaders(self) -> frozenset[Pass]:
+    def memory_sources(self) -> frozenset[Pass]:
         """Lists the passes whose memory another pass takes over."""
-        return frozenset(self._leaders.values())
+        return frozenset(self._memory_sources.values())
 
     def pins(self, of: Pass) -> tuple[Seed, ...]:
-        """List the other keys that a pass remembers, ascending: the one it goes towards, or the one that the pass came
-        from whose memory it takes over, and pinned ones.
+        """List the other keys that a pass remembers, ascending: the key that it goes towards, or the key of the pass
+        whose memory it takes over, and pinned keys.
         """
-        subject, ahead, leader = self.subject(of.seed.subject), self.ahead_of(of), self.leader(of)
-        kept = subject.pinned | ({ahead.frame} if ahead else set()) | ({leader.seed.frame} if leader else set())
+        subject, ahead, memory_source = self.subject(of.seed.subject), self.ahead_of(of), self.memory_source(of)
+        kept = (
+            subject.pinned
+            | ({ahead.frame} if ahead else set())
+            | ({memory_source.seed.frame} if memory_source else set())
+        )
         return tuple(Seed(subject.name, key) for key in sorted(kept) if key != of.seed.frame)
 
-    def beside(self, name: str, frame: int) -> tuple[int, int] | None:
-        """Return the frames before and after this one that its subject's edges are steadied with.
+    def edge_neighbours(self, name: str, frame: int) -> tuple[int, int] | None:
+        """Return the frames before and after this one with which the subject's edges are steadied.
 
-        None on a key frame, which is as the artist drew it, where the subject is not there, and at the end of its
-        way. Both lie in the same stretch, or are its keys: a segment of the shot knows them, too.
+        None on a key frame, which stays as the artist drew it; on a frame where the subject cannot be seen; and on the
+        last frame of a pass. Both frames lie in the same stretch or are its keys, so a segment of the shot has them as
+        well.
         """
         if not self.answer(name, frame).passes:
             return None
@@ -202,9 +209,10 @@ class Shot:
         return (there[0], there[1]) if len(there) == 2 else None
 
     def before(self, name: str, frame: int) -> int | None:
-        """Return the frame right before this one, if the alpha of this subject there is in the same stretch or its key.
+        """Return the frame right before this one, if it lies in the same stretch or is its key.
 
-        None on a key frame and where the subject is not there. A segment of the shot knows that alpha, too.
+        None on a key frame, and on a frame where the subject cannot be seen. A segment of the shot has that alpha as
+        well.
         """
         place = bisect_left(self.frames, frame)
         if not self.answer(name, frame).passes or self.frames[place - 1 : place] != (frame - 1,):
@@ -212,42 +220,42 @@ class Shot:
         return None if self.answer(name, frame - 1).source is Source.ABSENT else frame - 1
 
     def distractors_of(self, name: str) -> tuple[Subject, ...]:
-        """List the subjects that a subject keeps off."""
+        """List the distractors that a subject keeps off."""
         if self.subject(name).distractor:
             return ()
         return tuple(subject for subject in self.subjects if subject.distractor)
 
     def seeds_for(self, name: str, frame: int) -> tuple[Seed, ...]:
-        """List all keys that a subject's alpha on a frame depends on, those of distractors too, ascending."""
+        """List all keys, ascending, on which a subject's alpha on a frame depends, including those of distractors."""
         answer = self.answer(name, frame)
         whole = answer.source is Source.BLEND
-        met = [self._met[each][each.frames[-1] if whole else frame] for each in answer.passes]
+        met = [self._distractor_keys[each][each.frames[-1] if whole else frame] for each in answer.passes]
         at_key = [self._kept_off(name, frame)] if answer.seed else []
         return tuple(sorted(self._behind(answer).union(*met, *at_key), key=lambda seed: (seed.frame, seed.subject)))
 
     def _behind(self, answer: AlphaOrigin) -> frozenset[Seed]:
-        """List the keys of the alpha's own subject that it depends on."""
+        """List the subject's own keys on which the alpha depends."""
         started = [seed for each in answer.passes for seed in (each.seed, *self.pins(each))]
         return frozenset([answer.seed] if answer.seed else started)
 
     def _kept_off(self, name: str, frame: int) -> frozenset[Seed]:
-        """List the keys of the distractors that a subject keeps off on a frame."""
+        """List the keys of the distractors that a subject keeps off on this frame."""
         return frozenset[Seed]().union(*(self._behind(self.answer(r.name, frame)) for r in self.distractors_of(name)))
 
     @cached_property
-    def _met(self) -> dict[Pass, dict[int, frozenset[Seed]]]:
-        """Maps each pass and frame to the keys of the distractors that the pass has kept off so far."""
+    def _distractor_keys(self) -> dict[Pass, dict[int, frozenset[Seed]]]:
+        """Maps each pass and frame to the keys of the distractors that the pass has kept off up to that frame."""
         found = {}
-        for each in sorted(self.passes, key=lambda one: one in self._leaders):  # leaders come first
-            name, leader, found[each] = each.seed.subject, self.leader(each), dict[int, frozenset[Seed]]()
+        for each in sorted(self.passes, key=lambda one: one in self._memory_sources):  # memory sources come first
+            name, memory_source, found[each] = each.seed.subject, self.memory_source(each), dict[int, frozenset[Seed]]()
             met = frozenset[Seed]().union(*(self._kept_off(name, key.frame) for key in (each.seed, *self.pins(each))))
-            met |= found[leader][leader.frames[-1]] if leader else frozenset[Seed]()
+            met |= found[memory_source][memory_source.frames[-1]] if memory_source else frozenset[Seed]()
             for frame in each.frames:
                 met = found[each][frame] = met | self._kept_off(name, frame)
         return found
 
     def reach(self, seed: Seed) -> tuple[int, ...]:
-        """List the frames on which a change of this key can change an alpha, ascending."""
+        """List the frames, ascending, whose alpha can change if this key changes."""
         return tuple(
             frame
             for frame in self.frames
@@ -287,17 +295,18 @@ def _check_keys(subject: Subject, frames: Sequence[int]) -> None:
 
 @dataclass(frozen=True)
 class Move:
-    """Says that one pass goes onto one frame."""
+    """One pass computes one frame."""
 
-    along: Pass
+    the_pass: Pass
     frame: int
     starts: int | None = None
-    """The session comes from the state kept on this frame (the key's frame: from the key); None: it goes on."""
+    """The frame whose stored state the pass continues from (the key's frame: from the key); None if it continues from
+    the last move."""
 
 
 @dataclass(frozen=True)
 class ShotStep:
-    """Says what is computed on one plate, which is read once, and whether its alphas are known afterwards."""
+    """Lists what is computed on one plate, which is read once, and whether its alphas are known afterwards."""
 
     frame: int
     seeds: tuple[Seed, ...] = ()
@@ -306,40 +315,41 @@ class ShotStep:
 
 
 @dataclass(frozen=True)
-class Kept:
-    """Says what is known already, so that it need not be computed."""
+class StoredResults:
+    """Tells which results are stored already and need not be computed."""
 
     seeds: Callable[[Seed], bool] = lambda _: False
-    """Whether a key's alpha and state are kept."""
+    """Whether a key's alpha and state are stored."""
     alphas: Callable[[Pass, int], bool] = lambda _, __: False
-    """Whether a pass's alpha on a frame is kept."""
+    """Whether a pass's alpha on a frame is stored."""
     states: Callable[[Pass], Collection[int]] = lambda _: ()
-    """Frames of a pass whose state is kept."""
+    """Frames of a pass whose state is stored."""
 
 
-NOTHING_KEPT = Kept()
+NOTHING_STORED = StoredResults()
 
 
 Earlier = Mapping[tuple[str, int], tuple[int, ...]]
-"""For a (subject, frame) the frames before it, ascending, whose alphas are needed for its own."""
+"""For each (subject, frame), the earlier frames, ascending, whose alphas it needs."""
 
 
 def plan_steps(
     shot: Shot,
     asked: Iterable[int],
-    kept: Kept = NOTHING_KEPT,
+    kept: StoredResults = NOTHING_STORED,
     *,
     with_neighbours: bool = False,
     earlier: Earlier | None = None,
 ) -> tuple[ShotStep, ...]:
-    """List the work for these frames, in order: of each stretch its keys, then forwards and back. Alphas are delivered
+    """List the steps for these frames in order: for each stretch its keys, then forwards and back. Alphas are delivered
     as soon as they are known.
 
-    with_neighbours: a frame is delivered once the alphas beside it (Shot.beside) are known, too.
-    earlier: likewise for alphas of frames before it.
+    with_neighbours: a frame is delivered when the alphas of its neighbours (Shot.edge_neighbours) are known as well.
+    earlier: the same for alphas of earlier frames.
 
-    All subjects go over a plate together, so that it is read and encoded once for each sweep; but distractors go first
-    where they need a sweep back, or where a key of the others comes early, since these keep off what they answer.
+    All subjects are computed on a plate together, so that it is read and encoded once for each sweep. But distractors
+    are computed first if they need a sweep back, or if a key of another subject comes early, since the others keep off
+    the distractors' alphas.
     """
     frames = sorted(set(asked))
     beside = also_read(shot, frames, with_neighbours=with_neighbours, earlier=earlier or {})
@@ -356,7 +366,7 @@ def plan_steps(
 
 @dataclass(frozen=True)
 class _Work:
-    """Lists the work of some subjects, each list in the order of a sweep."""
+    """Lists the work of some subjects; each list is in the order of a sweep."""
 
     moves: list[Move] = field(default_factory=list)
     seeds: list[Seed] = field(default_factory=list)
@@ -366,7 +376,7 @@ class _Work:
 
 
 def _in_order(shot: Shot, distractors: _Work, others: _Work) -> list[ShotStep]:
-    """Order the work so that what keeps off distractors comes after the alphas of those distractors."""
+    """Order the work so that distractors' alphas are known before the subjects that keep off them are computed."""
     pinned = any(subject.pinned for subject in shot.subjects if not subject.distractor)
     if pinned and (distractors.moves or distractors.seeds) and (others.moves or others.seeds):
         return [
@@ -376,36 +386,36 @@ def _in_order(shot: Shot, distractors: _Work, others: _Work) -> list[ShotStep]:
     steps: list[ShotStep] = []
     for before, after in _stretches(shot, distractors, others):
         early = _early(shot, before, distractors), _early(shot, after, others)
-        apart = bool(early[1]) or any(move.along.backward or _is_blended(shot, move) for move in before.moves)
+        apart = bool(early[1]) or any(move.the_pass.backward or _is_blended(shot, move) for move in before.moves)
         for keys, together in zip(early, [before, after], strict=True) if apart else [(early[0], before + after)]:
             steps += [*keys, *_sweep(together, backward=False), *_sweep(together, backward=True)]
     return steps
 
 
 def _early(shot: Shot, here: _Work, work: _Work) -> list[ShotStep]:
-    """Put keys that passes of a stretch remember before the passes."""
-    pinned = {pin for move in here.moves if move.starts == move.along.seed.frame for pin in shot.pins(move.along)}
+    """Put the keys that the passes of a stretch remember before these passes."""
+    pinned = {pin for move in here.moves if move.starts == move.the_pass.seed.frame for pin in shot.pins(move.the_pass)}
     return [ShotStep(seed.frame, seeds=(seed,)) for seed in work.seeds if seed in pinned]
 
 
 def _is_blended(shot: Shot, move: Move) -> bool:
-    return shot.answer(move.along.seed.subject, move.frame).source is Source.BLEND
+    return shot.answer(move.the_pass.seed.subject, move.frame).source is Source.BLEND
 
 
 Origins = list[tuple[int, list[AlphaOrigin]]]
-"""Frames, and how subjects are answered there."""
+"""Maps each frame to the origins of its subjects' alphas."""
 
 
 def also_read(shot: Shot, frames: Iterable[int], *, with_neighbours: bool, earlier: Earlier) -> dict[int, Origins]:
-    """Map frames to the other frames, and the alphas there, that what is written on them is made with.
+    """Map frames to the other frames, and the alphas there, from which their written alphas are made.
 
-    These are the neighbours that edges are steadied with, and earlier frames of areas that are solved.
+    These are the neighbours with which edges are steadied, and the earlier frames of solved areas.
     """
     written = [subject.name for subject in shot.subjects if not subject.distractor]
 
     def others(name: str, frame: int) -> set[int]:
-        beside = (shot.beside(name, frame) or ()) if with_neighbours else ()
-        return {*beside, *earlier.get((name, frame), ())}
+        neighbours = (shot.edge_neighbours(name, frame) or ()) if with_neighbours else ()
+        return {*neighbours, *earlier.get((name, frame), ())}
 
     return {
         frame: [(other, [shot.answer(name, other)]) for name in written for other in sorted(others(name, frame))]
@@ -421,20 +431,20 @@ def _answers_on(shot: Shot, frames: Iterable[int], *, distractors: bool) -> Orig
     return [(frame, [shot.answer(subject.name, frame) for subject in subjects]) for frame in frames]
 
 
-def _work_for(shot: Shot, answers: Origins, kept: Kept) -> _Work:
+def _work_for(shot: Shot, answers: Origins, kept: StoredResults) -> _Work:
     wanted = _wanted(answers)
     moves = {each: list(_moves(each, frames, kept)) for each, frames in wanted.items()}
     begun = [each for each, its in moves.items() if any(move.starts == each.seed.frame for move in its)]
-    for leader in filter(None, map(shot.leader, begun)):
-        if leader.frames[-1] not in kept.states(leader):
-            moves[leader] = list(_moves(leader, wanted.get(leader, []), kept, to_end=True))
+    for memory_source in filter(None, map(shot.memory_source, begun)):
+        if memory_source.frames[-1] not in kept.states(memory_source):
+            moves[memory_source] = list(_moves(memory_source, wanted.get(memory_source, []), kept, to_end=True))
     every = [move for its in moves.values() for move in its]
     return _Work(every, _seeds(shot, answers, every, kept))
 
 
 def _stretches(shot: Shot, distractors: _Work, others: _Work) -> Iterator[tuple[_Work, _Work]]:
-    """Split the work at frames that no pass goes across, in order."""
-    ends = _ends(shot, {move.along for move in (*distractors.moves, *others.moves)})
+    """Split the work at places that no pass crosses, in order."""
+    ends = _ends(shot, {move.the_pass for move in (*distractors.moves, *others.moves)})
 
     def placed(whole: list[Placed], number: int) -> list[Placed]:
         return [each for each in whole if bisect_left(ends, each.frame) == number]
@@ -447,7 +457,7 @@ def _stretches(shot: Shot, distractors: _Work, others: _Work) -> Iterator[tuple[
 
 
 def _ends(shot: Shot, passes: Iterable[Pass]) -> list[int]:
-    """List key frames that passes come from or go towards and that no other pass goes across, ascending."""
+    """List the key frames, ascending, that no pass crosses."""
     ends: list[int] = []
     for first, last in sorted(_span(shot, each) for each in passes if each.backward or shot.ahead_of(each)):
         if ends and first <= ends[-1]:
@@ -457,20 +467,20 @@ def _ends(shot: Shot, passes: Iterable[Pass]) -> list[int]:
     return ends
 
 
-def _span(shot: Shot, along: Pass) -> tuple[int, int]:
-    """Return the first frame of a pass in the order of the plate, and the key after it.
+def _span(shot: Shot, the_pass: Pass) -> tuple[int, int]:
+    """Return the first frame of a pass by number, and the key after it.
 
     A backward pass that takes over the memory of another belongs to the same stretch as that one.
     """
-    if along.backward:
-        leader = shot.leader(along)
-        return along.frames[-1], (leader or along).seed.frame
-    ahead = shot.ahead_of(along)
-    return along.frames[0], ahead.frame if ahead else along.frames[-1]
+    if the_pass.backward:
+        memory_source = shot.memory_source(the_pass)
+        return the_pass.frames[-1], (memory_source or the_pass).seed.frame
+    ahead = shot.ahead_of(the_pass)
+    return the_pass.frames[0], ahead.frame if ahead else the_pass.frames[-1]
 
 
 def _wanted(answers: Origins) -> dict[Pass, list[int]]:
-    """Map each pass to the frames whose alpha is needed; a blend needs the whole of both passes."""
+    """Map each pass to the frames whose alpha is needed; a blended alpha needs all frames of both passes."""
     wanted: dict[Pass, list[int]] = {}
     for frame, of_subjects in answers:
         for answer in of_subjects:
@@ -482,44 +492,44 @@ def _wanted(answers: Origins) -> dict[Pass, list[int]]:
     return wanted
 
 
-def _moves(along: Pass, wanted: list[int], kept: Kept, *, to_end: bool = False) -> Iterator[Move]:
+def _moves(the_pass: Pass, wanted: list[int], kept: StoredResults, *, to_end: bool = False) -> Iterator[Move]:
     """List the moves from the nearest stored state before each frame that is not stored, up to that frame.
 
-    to_end: also to the last frame of the pass, whose state another pass starts from.
+    to_end: also up to the last frame of the pass, from whose state another pass starts.
     """
-    place = {frame: number for number, frame in enumerate(along.frames)}
-    states = {-1} | {place[frame] for frame in kept.states(along)}
+    place = {frame: number for number, frame in enumerate(the_pass.frames)}
+    states = {-1} | {place[frame] for frame in kept.states(the_pass)}
     at: int | None = None
-    targets = {place[frame] for frame in wanted if not kept.alphas(along, frame)}
+    targets = {place[frame] for frame in wanted if not kept.alphas(the_pass, frame)}
     for target in sorted(targets | ({len(place) - 1} if to_end else set())):
         start = max(state for state in states if state < target)
         if at is None or start > at:
             at = start
-            starts: int | None = along.seed.frame if start < 0 else along.frames[start]
+            starts: int | None = the_pass.seed.frame if start < 0 else the_pass.frames[start]
         else:
             starts = None
         for number in range(at + 1, target + 1):
-            yield Move(along, along.frames[number], starts)
+            yield Move(the_pass, the_pass.frames[number], starts)
             starts = None
         at = max(at, target)
 
 
-def _seeds(shot: Shot, answers: Origins, moves: list[Move], kept: Kept) -> list[Seed]:
-    """List the keys that must be computed: those asked for, and those that passes start from or remember."""
+def _seeds(shot: Shot, answers: Origins, moves: list[Move], kept: StoredResults) -> list[Seed]:
+    """List the keys that must be computed: those that were asked for, and those that passes start from or remember."""
     asked = {answer.seed for _, of_subjects in answers for answer in of_subjects if answer.seed}
-    begun = [move.along for move in moves if move.starts == move.along.seed.frame]
-    needed = asked | {seed for along in begun for seed in (along.seed, *shot.pins(along))}
+    begun = [move.the_pass for move in moves if move.starts == move.the_pass.seed.frame]
+    needed = asked | {seed for the_pass in begun for seed in (the_pass.seed, *shot.pins(the_pass))}
     order = {subject.name: number for number, subject in enumerate(shot.subjects)}
     return sorted((seed for seed in needed if not kept.seeds(seed)), key=lambda seed: (seed.frame, order[seed.subject]))
 
 
 def _sweep(work: _Work, *, backward: bool) -> list[ShotStep]:
-    """List the steps of one direction over the plates; on each plate keys come first, and they belong to the forward
+    """List the steps of one direction over the plates. On each plate, keys come first; they belong to the forward
     sweep.
     """
     here: dict[int, list[Move]] = defaultdict(list)
     for move in work.moves:
-        if move.along.backward == backward:
+        if move.the_pass.backward == backward:
             here[move.frame].append(move)
     keys: dict[int, list[Seed]] = defaultdict(list)
     for seed in [] if backward else work.seeds:
@@ -529,7 +539,7 @@ def _sweep(work: _Work, *, backward: bool) -> list[ShotStep]:
 
 
 def _once(work: list[ShotStep]) -> list[ShotStep]:
-    """Leave each key to the step that needs it first, and drop steps that are left without work."""
+    """Compute each key only in the first step that needs it, and drop steps without work."""
     done: set[Seed] = set()
     steps = []
     for step in work:
@@ -541,13 +551,13 @@ def _once(work: list[ShotStep]) -> list[ShotStep]:
 
 
 def _delivered(work: list[ShotStep], needed: Mapping[int, Origins]) -> Iterator[ShotStep]:
-    """Mark where every frame that was asked for is delivered, as soon as all the alphas are known that it needs."""
+    """Mark the step after which each asked frame is delivered: as soon as all alphas that it needs are known."""
     finished: dict[Seed | Pass, int] = {}
     moved: dict[tuple[Pass, int], int] = {}
     for number, step in enumerate(work):
         finished.update(dict.fromkeys(step.seeds, number))
         for move in step.moves:
-            finished[move.along] = moved[move.along, move.frame] = number
+            finished[move.the_pass] = moved[move.the_pass, move.frame] = number
     ready: dict[int, list[int]] = defaultdict(list)
     for frame, origins in needed.items():
         known = [_known_after(answer, at, finished, moved) for at, answers in origins for answer in answers]
@@ -562,7 +572,7 @@ def _delivered(work: list[ShotStep], needed: Mapping[int, Origins]) -> Iterator[
 def _known_after(
     answer: AlphaOrigin, frame: int, finished: dict[Seed | Pass, int], moved: dict[tuple[Pass, int], int]
 ) -> int:
-    """Return the step after which an alpha is known; -1 if nothing has to be computed for it."""
+    """Return the number of the step after which an alpha is known; -1 if nothing has to be computed for it."""
     if answer.source is Source.KEY and answer.seed:
         return finished.get(answer.seed, -1)
     if answer.source is Source.PASS:

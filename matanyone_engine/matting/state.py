@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Holds all that is carried from frame to frame (spec section 3.5), and turns it into bytes and back.
+"""Holds the state that is carried from frame to frame (spec section 3.5), and converts it to bytes and back.
 
 Rules of this file:
-1. A state is a value: a step makes a new one. Whoever keeps the old one can go back to it.
-2. Snapshots are safetensors behind a magic and a digest: no pickle, no code, damage is noticed.
-3. Leftovers are refused: a snapshot with a tensor nobody asked for is not ours.
+1. A state is a value: a step makes a new one, and the old one can still be used.
+2. A snapshot is safetensors data after a magic number and a digest: it holds no pickle and no code, and damage is
+   detected.
+3. A snapshot with an unknown tensor is refused.
 """
 
 from __future__ import annotations
@@ -35,36 +36,39 @@ _TOKENS = "tokens."
 _ANSWERED = "answered."
 _PLATE = "plate"
 NAMES_OF_0_1_0 = {"answered.look": "answered.fingerprint"}
-"""What tensors were called in snapshots of version 0.1.0, and what they are called now."""
+"""Names of tensors in snapshots of version 0.1.0, and their names now."""
 
 
 class Carried(NamedTuple):
-    """Holds maps of the last frame and the object summary so far. B is 1; H W padded working size, h w stride 16."""
+    """Holds the maps of the last frame, and the object summary up to it.
+
+    B is 1; H W padded working size, h w stride 16.
+    """
 
     sensory: Tensor
     """(B, S, h, w)."""
     alpha: Tensor
-    """(B, 1, H, W) 0..1: the last answer."""
+    """(B, 1, H, W) 0..1: the last alpha."""
     pix: Tensor
     """(B, pixel_dim, h, w): the last frame's pixel feature."""
     value: Tensor
-    """(B, V, h, w): the last frame's value, whether it went into memory or not."""
+    """(B, V, h, w): the last frame's value, whether or not it went into memory."""
     summary: Tensor
     """(B, Q, D + 1): object summary, added up."""
 
 
 class LastAnswer(NamedTuple):
-    """Holds the last computed frame, as far as a repeat of it needs it (held_frames.py)."""
+    """Holds what is needed of the last computed frame if a repeat follows (held_frames.py)."""
 
     fingerprint: Tensor
-    """What later plates are compared with."""
+    """The fingerprint with which later plates are compared."""
     alpha: Tensor | None = None
-    """(H, W) of the plate: what was answered; None where it is the carried alpha at another size."""
+    """(H, W) of the plate: the alpha that was returned; None if it can be made from the carried alpha."""
 
 
 @dataclass(frozen=True)
 class StreamState:
-    """Holds one object at one moment of one shot."""
+    """Holds the state of one object after one frame of a shot."""
 
     cursor: Cursor
     bank: MemoryBank
@@ -73,15 +77,15 @@ class StreamState:
     carried: Carried | None = None
     """None before the first mask."""
     window: Window | None = None
-    """What of the padded frame the carried maps show; None before the first mask."""
+    """The window of the padded frame that the carried maps cover; None before the first mask."""
     plate: Tensor | None = None
-    """(B, 3, H, W) of the last frame, padded, whole; None where windows do not move."""
+    """(B, 3, H, W) of the last frame, whole and padded; None if windows do not move."""
     answered: LastAnswer | None = None
-    """None before the first mask, or where every frame is computed."""
+    """None before the first mask, or if every frame is computed."""
     held: int = 0
-    """Frames that were answered as repeats; nothing else in here knows of them."""
+    """Number of frames that were repeats; they change nothing else in the state."""
     signals: Signals | None = None
-    """Of the last frame that was computed; None before the first mask."""
+    """Signals of the last computed frame; None before the first mask."""
 
     @classmethod
     def empty(cls, policy: MemoryPolicy) -> StreamState:
@@ -89,14 +93,14 @@ class StreamState:
         return cls(Cursor(), MemoryBank(policy.bank_frames, policy.long_term))
 
     def known(self) -> Carried:
-        """Return what is carried; the schedule lets nobody ask before a mask was given."""
+        """Return the carried maps. The schedule ensures that it is not called before a mask was given."""
         if self.carried is None:
             raise LookupError("nothing is carried before the first mask")
         return self.carried
 
 
 def to_bytes(state: StreamState, about: dict[str, Any]) -> bytes:
-    """Return a snapshot of a state and of a JSON-able description of its session."""
+    """Return a snapshot of a state with a description of its session, which must be JSON values."""
     bank = state.bank
     header = {
         "about": about,
@@ -117,14 +121,14 @@ def to_bytes(state: StreamState, about: dict[str, Any]) -> bytes:
         tensors[_PLATE] = state.plate
     if bank.tokens is not None:
         tensors |= {_TOKENS + name: tensor for name, tensor in bank.tokens.tensors().items()}
-    # Of one cell, a transposed tensor is contiguous and shares its memory, which safetensors refuses.
+    # With one cell, a transposed tensor is contiguous and shares its memory with another, which safetensors refuses.
     own = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
     payload = save(own)
     return _MAGIC + hashlib.sha256(payload).digest() + payload
 
 
 def read_about(blob: bytes) -> dict[str, Any]:
-    """Read the description that to_bytes was given."""
+    """Read the description that was passed to to_bytes."""
     return _header(_tensors(blob))["about"]
 
 
@@ -163,9 +167,10 @@ def from_bytes(blob: bytes, policy: MemoryPolicy, device: torch.device) -> Strea
 
 
 def _taken(tensors: dict[str, Tensor], prefix: str, device: torch.device) -> dict[str, Tensor]:
-    """Remove and return the tensors under a prefix, on the device, without the prefix.
+    """Remove and return the tensors whose names have a prefix, on the device, without the prefix.
 
-    Copied: in the bytes they lie at any address, and a matrix product may round by how its factors are aligned.
+    They are copied, because in the bytes they may lie at any address, and a matrix product may round differently if its
+    factors are aligned differently.
     """
     names = [name for name in tensors if name.startswith(prefix)]
     return {name.removeprefix(prefix): tensors.pop(name).to(device, copy=True) for name in names}

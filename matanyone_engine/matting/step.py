@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Takes one frame through the network (spec section 4): (plan, state, plate) -> (alpha, new state, change), without
+"""Computes one frame with the network (spec section 4): (plan, state, plate) -> (alpha, new state, change), without
 side effects.
 
 Axes: B batch (1), H W padded working size, h w stride 16.
@@ -25,16 +25,16 @@ from matanyone_engine.model.matanyone import MatAnyone
 
 
 class StepResult(NamedTuple):
-    """Holds what came of a frame."""
+    """Holds the result of a frame."""
 
     alpha: Tensor
     """(B, 1, H, W) 0..1."""
     state: StreamState
     """After it."""
     change: Tensor | None = None
-    """(B, 1, h, w) 0..1: where the change head trusted memory over the last value; None where memory was not read."""
+    """(B, 1, h, w) 0..1: where the change head trusted memory more than the last value; None if memory was not read."""
     overruled: Tensor | None = None
-    """0..1: the part of the network's alpha that a guide has changed; None where there is no guide."""
+    """0..1: the part of the network's alpha that a guide has changed; None without a guide."""
 
 
 def assign(
@@ -56,7 +56,8 @@ def predict(
 ) -> StepResult:
     """Compute the alpha of a frame with the network, within the limits.
 
-    The limits hold before anything is remembered, so that what was kept out of one frame cannot come back in the next.
+    The limits are applied before anything is remembered, so that what they remove on one frame cannot come back on the
+    next.
     """
     carried = state.known()
     value, bank, change = carried.value, state.bank, None
@@ -85,7 +86,7 @@ def _value_from_memory(
     top_k: int | None,
     block_bytes: int,
 ) -> tuple[Tensor, MemoryBank, Tensor]:
-    """Read memory, and keep the last value where the change head sees no change (spec 2.11)."""
+    """Read memory, and use the last value where the change head finds no change (spec 2.11)."""
     flat, bank = bank.read(
         tokens(features.key),
         tokens(features.selection),
@@ -110,7 +111,10 @@ def _remembered(
     alpha: Tensor,
     sensory: Tensor,
 ) -> StreamState:
-    """Return the state after a frame with this alpha; every frame leaves its value, some go into memory."""
+    """Return the state after a frame with this alpha.
+
+    Every frame's value is kept as the last one; some frames also go into memory.
+    """
     value = network.encode_mask(features, alpha)
     if not plan.memorises:
         carried = Carried(sensory, alpha, features.pix, value, state.known().summary)
@@ -134,7 +138,7 @@ def _remembered(
 
 
 def _plain(carried: Carried) -> Carried:
-    """Return the maps in one memory layout, so that a restored state computes the very same bits."""
+    """Return the maps in one fixed memory layout, so that a restored state gives the same bits."""
     return Carried(*(tensor.contiguous() for tensor in carried))
 
 

@@ -206,7 +206,7 @@ def _title(pattern: Path) -> str:
 # ------------------------------------------------------------------------------------------------------ looking at it
 
 
-def look_through(
+def review_run(
     run: RunFiles,
     *,
     plate: str | None = None,

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads and writes the files that a run leaves beside its alphas."""
+"""Reads and writes sidecars: the files that a run leaves beside its alphas."""

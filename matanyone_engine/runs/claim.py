@@ -3,15 +3,15 @@
 
 A small file beside the alphas, the claim, names the worker that computes them. A second worker respects it
 
-1. while the first one holds the storage's own lock on the file, where the storage has locks;
-2. if the first one is a process that this one can see (same host name, same boot, same pid namespace): for as long as
-   that process lives;
-3. else for HOLDS_S seconds after the last touch. The owner touches the file every TOUCHED_EVERY_S seconds, and age is
-   measured by the clock of the file server alone.
+1. while the first one holds a lock on the file, if the storage supports locks;
+2. otherwise, if the first one is a process that this one can see (same host name, same boot, same pid namespace): as
+   long as that process lives;
+3. otherwise, for HOLDS_S seconds after the file was last touched. The owner touches the file every TOUCHED_EVERY_S
+   seconds. Its age is measured by the file server's clock only. A host name with a process id does not identify a
+   process: containers may share a host name and number their processes from 1.
 
-Host names and process ids say nothing on their own: containers share a host name and number their processes from 1.
-
-Rule of this file: a claim saves double work. Results do not depend on it: files are written whole whoever writes them.
+Rule of this file: a claim only saves double work. The results do not depend on it, since every file is written
+atomically.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ from matanyone_engine.runs.sidecars import Sidecars
 
 TOUCHED_EVERY_S = 10.0
 HOLDS_S = 60.0
-"""Seconds without a touch after which a claim is void; a worker that was cut off for longer finds it taken, and stops.
+"""Seconds without a touch after which a claim is void. A worker that could not reach the storage for longer finds its
+claim taken, and stops.
 """
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _PID_NAMESPACE = Path("/proc/self/ns/pid")
@@ -46,38 +47,38 @@ _PID_NAMESPACE = Path("/proc/self/ns/pid")
 
 @dataclass(frozen=True)
 class Owner:
-    """Names the worker that holds a claim."""
+    """Identifies the worker that holds a claim."""
 
     host: str
     pid: int
-    """Process id, as its own pid namespace numbers it."""
+    """Process id in the worker's pid namespace."""
     started: float
-    """Start of the process in seconds since 1970: the same pid may be another process's by now."""
+    """Start of the process in seconds since 1970, because another process may have the same pid later."""
     user: str
     since: str
     """When the claim was made: ISO 8601, UTC."""
     nonce: str
-    """Tells this claim from all others."""
+    """A random text that identifies this claim."""
     frames: tuple[int, ...]
     boot: str = ""
-    """Id of the system's boot. '' in claims of version 0.1.0, which do not say it."""
+    """Id of the system's boot; '' in claims of version 0.1.0."""
     namespace: str = ""
     """Id of the pid namespace; '' on systems without them."""
 
     @classmethod
-    def me(cls, frames: tuple[int, ...]) -> Owner:
-        """Return this process as the owner of some frames."""
+    def this_process(cls, frames: tuple[int, ...]) -> Owner:
+        """Return the owner for this process and some frames."""
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         started, nonce = psutil.Process().create_time(), uuid.uuid4().hex
         return cls(platform.node(), os.getpid(), started, _user(), now, nonce, frames, _boot(), _namespace())
 
     @classmethod
-    def from_json(cls, said: dict[str, Any]) -> Owner:
+    def from_json(cls, values: dict[str, Any]) -> Owner:
         """Read what to_json() returned, here or in version 0.1.0. Raises KeyError, TypeError, ValueError."""
         known = {field.name for field in fields(cls)}
-        texts = {name: value for name, value in said.items() if name in known}
-        frames = tuple(int(frame) for frame in said["frames"])
-        return cls(**{**texts, "pid": int(said["pid"]), "started": float(said["started"]), "frames": frames})
+        texts = {name: value for name, value in values.items() if name in known}
+        frames = tuple(int(frame) for frame in values["frames"])
+        return cls(**{**texts, "pid": int(values["pid"]), "started": float(values["started"]), "frames": frames})
 
     def to_json(self) -> dict[str, Any]:
         """Return the owner as JSON values."""
@@ -85,11 +86,11 @@ class Owner:
 
     @property
     def is_visible(self) -> bool:
-        """Returns whether this process can see whether the owner's process lives."""
+        """Returns whether this process can check if the owner's process lives."""
         return bool(self.boot) and (self.host, self.boot, self.namespace) == (platform.node(), _boot(), _namespace())
 
     def lives(self) -> bool:
-        """Return whether the owner's process lives; to be asked of a visible owner only."""
+        """Return whether the owner's process lives. Call it only for a visible owner."""
         try:
             return abs(psutil.Process(self.pid).create_time() - self.started) < 1.0
         except psutil.Error:
@@ -97,19 +98,19 @@ class Owner:
 
 
 class Claim:
-    """Holds some frames of an output while a run computes them: `with Claim(sidecars, frames) as claim`."""
+    """Claims some frames of an output while a run computes them: `with Claim(sidecars, frames) as claim`."""
 
     def __init__(self, sidecars: Sidecars, frames: tuple[int, ...]) -> None:
         self._sidecars, self._path = sidecars, sidecars.claim
-        self._owner = Owner.me(frames)
+        self._owner = Owner.this_process(frames)
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="claim", daemon=True)
         self._lock: BinaryIO | None = None
         self.lost = False
-        """Whether another worker has taken the claim, since this process did not touch it for too long."""
+        """Whether another worker has taken the frames, because this process could not touch its claim for too long."""
 
     def __enter__(self) -> Claim:
-        """Make the claim. Raises AlreadyRunning where another worker computes any of the frames; OutputError."""
+        """Make the claim. Raises AlreadyRunning if another worker is computing any of the frames; OutputError."""
         try:
             self._clear_own_place()
             with open_inside(self._path, "x", encoding="utf-8") as file:
@@ -134,7 +135,7 @@ class Claim:
         self._let_go()
 
     def _clear_own_place(self) -> None:
-        """Remove the claim that a dead worker left on these very frames."""
+        """Remove the claim that a dead worker has left on exactly these frames."""
         owner = _read(self._path)
         if self._path.exists():
             age = _age(self._path)
@@ -143,7 +144,10 @@ class Claim:
             self._path.unlink(missing_ok=True)
 
     def _refuse_overlap(self) -> None:
-        """Refuse frames that another claim has. Our own stands already, so that of two workers one sees the other."""
+        """Raise AlreadyRunning if another claim has any of the frames.
+
+        This worker's claim is written before the check, so of two workers at least one sees the other's.
+        """
         for path in self._sidecars.claims():
             owner = _read(path)
             if path == self._path or owner is None or not set(owner.frames) & set(self._owner.frames):
@@ -154,17 +158,18 @@ class Claim:
                 raise _taken(path, owner, age)
 
     def _keep(self) -> None:
-        """Touch the claim until the work is done."""
+        """Touch the claim at intervals until the work is done."""
         while not self._done.wait(TOUCHED_EVERY_S):
             owner = _read(self._path)
             if owner is not None and owner.nonce != self._owner.nonce:
                 self.lost = True
                 return
-            with suppress(OSError):  # storage that is away: it counts as long as it is not taken
+            # the storage does not answer: the claim counts as long as no other worker has taken it
+            with suppress(OSError):
                 os.utime(self._path)
 
     def _let_go(self) -> None:
-        if self._lock is not None:  # before the file goes: Windows removes no file that is open
+        if self._lock is not None:  # before the file is removed: Windows cannot remove an open file
             self._lock.close()
             self._lock = None
         owner = _read(self._path)
@@ -174,7 +179,7 @@ class Claim:
 
 
 def _holds(path: Path, owner: Owner | None, age: float) -> bool:
-    """Return whether a claim that was touched `age` seconds ago still stands."""
+    """Return whether a claim that was touched `age` seconds ago is valid."""
     if _is_locked(path):
         return True
     if owner is not None and owner.is_visible:
@@ -183,7 +188,10 @@ def _holds(path: Path, owner: Owner | None, age: float) -> bool:
 
 
 def _is_locked(path: Path) -> bool:
-    """Return whether a living worker holds the storage's lock. False says nothing: not every storage has locks."""
+    """Return whether a living worker holds the lock on the file.
+
+    False proves nothing, since not every storage supports locks.
+    """
     try:
         return not _lock_is_free(path)
     except OSError:
@@ -191,7 +199,7 @@ def _is_locked(path: Path) -> bool:
 
 
 if sys.platform == "win32":
-    # A locked byte of a file cannot be read there, and claims must be read: on Windows their age decides.
+    # On Windows a locked byte cannot be read, and claims must be readable: there, only their age counts.
 
     def _try_lock(_path: Path) -> BinaryIO | None:
         return None
@@ -203,7 +211,8 @@ else:
     import fcntl
 
     def _try_lock(path: Path) -> BinaryIO | None:
-        """Lock a file until the returned one is closed or this process ends; None where the storage has no locks."""
+        """Lock a file until the returned file is closed or this process ends; None if the storage does not support
+        locks."""
         try:
             file = path.open("r+b")
         except OSError:
@@ -216,17 +225,18 @@ else:
         return file
 
     def _lock_is_free(path: Path) -> bool:
-        """Return whether nobody holds the lock of a file. Raises OSError where the storage has no locks."""
+        """Return whether no process holds the lock on a file. Raises OSError if the storage does not support locks."""
         with path.open("rb") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two that ask do not see each other
+                # a shared lock: two processes that check at the same time do not disturb each other
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 return False
         return True
 
 
 def _read(path: Path) -> Owner | None:
-    """Return the owner of a claim; None where there is no file, or one that was cut short."""
+    """Return the owner of a claim; None if there is no file, or if the file was cut short."""
     try:
         return Owner.from_json(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
@@ -234,13 +244,16 @@ def _read(path: Path) -> Owner | None:
 
 
 def _age(path: Path) -> float:
-    """Return the seconds since a claim was touched, by the clock that stamps both files. Raises OSError."""
+    """Return the seconds since a claim was touched, by the file server's clock, which stamps both files.
+
+    Raises OSError.
+    """
     probe = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         probe.touch()
         return probe.stat().st_mtime - path.stat().st_mtime
     except FileNotFoundError:
-        return HOLDS_S  # let go meanwhile
+        return HOLDS_S  # the claim was released meanwhile
     finally:
         probe.unlink(missing_ok=True)
 
@@ -258,12 +271,12 @@ def _taken(path: Path, owner: Owner | None, age: float) -> AlreadyRunning:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # no name for this user id, as in many containers
+    except (KeyError, OSError):  # the user id has no name, as in many containers
         return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
 
 
 def _boot() -> str:
-    """Return what tells this boot of this system from all others; '' where nothing does."""
+    """Return an id of this boot of the system; '' if the system has none."""
     try:
         return _BOOT_ID.read_text(encoding="ascii").strip()
     except (OSError, ValueError):

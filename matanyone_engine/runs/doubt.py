@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tells whether a finished run is to be trusted: a run whose subject was lost looks finished all the same.
+"""Tells whether the alphas of a finished run can be trusted: a run that lost its subject still writes every file.
 
-An object counts as lost if its confidence is near zero on more than half of the frames. What near zero is depends on
-the object: smoke and veils are soft all over, and their confidence is low on every frame of a good run, too. So a frame
-counts where the confidence is below NEAR_ZERO and below a quarter of the object's best frame, or next to nothing at
-all. docs/confidence.md says on which clips this was measured.
+An object counts as lost if its confidence is near zero on more than half of the frames. Smoke and veils are soft all
+over, so their confidence is low on every frame, also in a good run. So a frame counts if its confidence is below
+NEAR_ZERO and also below a quarter of the object's best frame, or if it is below _NOTHING. docs/confidence.md says on
+which clips this was measured.
 """
 
 from __future__ import annotations
@@ -21,27 +21,28 @@ NEAR_ZERO = 0.05
 """Confidence, 0..1."""
 _PART_OF_BEST = 0.25
 _NOTHING = 0.002
-"""Confidence below which a frame counts whatever the others are: an empty alpha, or the same grey all over."""
+"""Confidence below which a frame counts whatever the other frames are: the alpha is empty, or the same grey all
+over."""
 
 
 @dataclass(frozen=True)
 class LostObject:
-    """Names an object that most of a run's frames have lost."""
+    """Describes an object that was lost on most frames of a run."""
 
     name: str
     frames: tuple[int, ...]
     """Frames on which its confidence is near zero, ascending."""
     empty: int
-    """How many of them show nothing of it."""
+    """Number of these frames with an empty alpha."""
     of: int
-    """How many frames have an alpha of it."""
+    """Number of frames with an alpha of the object."""
 
 
 def lost_objects(frames: Mapping[int, FrameRecord]) -> tuple[LostObject, ...]:
     """Return the objects that are lost on more than half of their frames, by name."""
     found = []
-    for name in sorted({name for said in frames.values() for name in said.confidence}):
-        sure = {frame: said.confidence[name] for frame, said in frames.items() if name in said.confidence}
+    for name in sorted({name for entry in frames.values() for name in entry.confidence}):
+        sure = {frame: entry.confidence[name] for frame, entry in frames.items() if name in entry.confidence}
         best = max(each.value for each in sure.values())
         limit = max(_NOTHING, min(NEAR_ZERO, _PART_OF_BEST * best))
         near_zero = tuple(sorted(frame for frame, each in sure.items() if each.value < limit))
@@ -52,7 +53,7 @@ def lost_objects(frames: Mapping[int, FrameRecord]) -> tuple[LostObject, ...]:
 
 
 def check_trust(frames: Mapping[int, FrameRecord]) -> None:
-    """Raise Doubtful where most frames of an object are not to be trusted. frames: their entries in the record."""
+    """Raise Doubtful if most frames of an object cannot be trusted. frames: their entries in the record."""
     lost = lost_objects(frames)
     if lost:
         raise Doubtful(

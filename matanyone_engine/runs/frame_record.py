@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Holds one frame's entry in a record: its files, and what an artist should know of its alphas."""
+"""Holds one frame's entry in a record: its files, and its coverage, warnings and confidences."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from matanyone_engine.matting.confidence import DOUBTFUL, Confidence, Signals
 
 @dataclass(frozen=True)
 class FrameRecord:
-    """Holds what a run says of one frame whose files are on disk."""
+    """Holds the entry of one frame whose files are on disk."""
 
     files: tuple[str, ...] = ()
-    """Relative to the record's folder where they are in it."""
+    """Paths of the files, relative to the record's folder if they lie in it."""
     coverage: Mapping[str, float] = field(default_factory=dict)
-    """For each object the mean of its alpha, 0..1."""
+    """The mean of each object's alpha, 0..1."""
     warnings: tuple[str, ...] = ()
-    """Sentences for an artist."""
+    """Warnings as sentences."""
     confidence: Mapping[str, Confidence] = field(default_factory=dict)
-    """For each object how far its alpha can be trusted."""
+    """The confidence of each object."""
 
     @classmethod
     def of(
@@ -41,13 +41,13 @@ class FrameRecord:
         return cls(tuple(_beside(record, file) for file in files), coverage, tuple(warnings), dict(confidences))
 
     @classmethod
-    def from_json(cls, said: Mapping[str, Any]) -> FrameRecord:
+    def from_json(cls, values: Mapping[str, Any]) -> FrameRecord:
         """Read what to_json() returned, here or in version 0.1.0. Raises KeyError, TypeError, ValueError."""
         return cls(
-            tuple(map(str, said.get("files", ()))),
-            {str(name): float(share) for name, share in dict(said.get("coverage", {})).items()},
-            tuple(map(str, said.get("warnings", ()))),
-            {str(name): _confidence(told) for name, told in dict(said.get("confidence", {})).items()},
+            tuple(map(str, values.get("files", ()))),
+            {str(name): float(share) for name, share in dict(values.get("coverage", {})).items()},
+            tuple(map(str, values.get("warnings", ()))),
+            {str(name): _confidence(told) for name, told in dict(values.get("confidence", {})).items()},
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -66,7 +66,7 @@ class FrameRecord:
 
 
 def is_suspicious(warnings: Sequence[str], confidences: Sequence[float]) -> bool:
-    """Return whether an artist should look at a frame; confidences: of each of its objects, 0..1."""
+    """Return whether an artist should look at a frame. confidences: those of its objects, 0..1."""
     return bool(warnings) or min(confidences, default=1.0) < DOUBTFUL
 
 
@@ -81,7 +81,7 @@ def _confidence(told: Mapping[str, Any]) -> Confidence:
 
 
 def _known(kind: type[Any], told: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that a class has fields for: a later version may say more."""
+    """Return the values for which a class has fields, since a later version may have written more."""
     names = {each.name for each in fields(kind)}
     return {name: value for name, value in told.items() if name in names}
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps the ledger of an output: what each alpha was made from, so that a run leaves finished frames alone.
+"""Keeps the ledger of an output: what each alpha was made from. With it, a run can leave finished frames alone.
 
 A file of JSON lines. A frame gets a line that names its files before they are written, and a second one with their
-digests once they are on disk; the last line of a frame counts. Finished files stand for a frame if the frame would be
-made from the very same things, and the bytes of the files are those that were written.
+digests once they are on disk; the last line of a frame counts. The files of a frame are current if the frame would be
+made from the same inputs, and if the files still have the bytes that were written.
 
-The ledger also tells whose a file is. A file that some run has written may be written again. A file that was changed
-since (an artist's fix) and a file that no ledger names are somebody else's work.
+The ledger also protects files of others. A file that a run has written may be overwritten. A file that was changed
+since then (an artist's fix), or that no ledger lists, may not.
 """
 
 from __future__ import annotations
@@ -27,42 +27,42 @@ _BLOCK = 1 << 20
 
 
 class FileState(IntEnum):
-    """Says what the files of a frame are to the ledgers. Of several files the greatest counts."""
+    """Names the states of a frame's files according to the ledgers. Of several files, the greatest value counts."""
 
     MISSING = 0
     AS_WRITTEN = 1
-    """A run has written it, or was stopped while it did."""
+    """A run has written it, or was stopped while writing it."""
     CHANGED = 2
-    """A run has written it, and somebody has changed it since."""
+    """A run has written it, and it was changed since."""
     UNKNOWN = 3
-    """No ledger names it."""
+    """No ledger lists it."""
 
 
 @dataclass(frozen=True)
 class LedgerLine:
-    """Holds what a ledger says of one frame."""
+    """Holds a ledger's line about one frame."""
 
     frame: int
     files: Mapping[str, str]
-    """For each file name the SHA-256 of its bytes; '' while the file is being written."""
+    """The SHA-256 of each file, by its name; '' while the file is being written."""
     made_from: str = ""
     """Digest of all that the files depend on; '' while they are being written."""
-    said: FrameRecord | None = None
+    entry: FrameRecord | None = None
     """The frame's entry in the record of the run."""
 
     @classmethod
-    def from_json(cls, said: Mapping[str, Any]) -> LedgerLine:
+    def from_json(cls, values: Mapping[str, Any]) -> LedgerLine:
         """Read what to_json() returned, here or in version 0.1.0. Raises KeyError, TypeError, ValueError."""
-        files = {str(name): str(digest) for name, digest in dict(said.get("files", {})).items()}
-        record = FrameRecord.from_json(said["said"]) if isinstance(said.get("said"), dict) else None
-        return cls(int(said["frame"]), files, str(said.get("madeFrom", "")), record)
+        files = {str(name): str(digest) for name, digest in dict(values.get("files", {})).items()}
+        record = FrameRecord.from_json(values["said"]) if isinstance(values.get("said"), dict) else None
+        return cls(int(values["frame"]), files, str(values.get("madeFrom", "")), record)
 
     def to_json(self) -> dict[str, Any]:
         """Return the line as JSON values."""
         if not self.made_from:
             return {"frame": self.frame, "files": dict(self.files)}
-        said = self.said.to_json() if self.said else {}
-        return {"frame": self.frame, "madeFrom": self.made_from, "files": dict(self.files), "said": said}
+        entry = self.entry.to_json() if self.entry else {}
+        return {"frame": self.frame, "madeFrom": self.made_from, "files": dict(self.files), "said": entry}
 
 
 class Ledger:
@@ -71,81 +71,86 @@ class Ledger:
     def __init__(self, path: Path, others: Iterable[Path] = (), foreign: Iterable[Path] = ()) -> None:
         """Read all ledgers; lines are added to the one at `path`.
 
-        others: ledgers of runs over other parts of the same output; their frames stand, too.
-        foreign: ledgers of other outputs in the same folders; they only tell whose a file is.
+        others: ledgers of runs over other parts of the same output; they are read as well.
+        foreign: ledgers of other outputs in the same folders; they only tell that a run has written a file.
         """
         self._path = path
         self._known = [_read(each) for each in dict.fromkeys((path, *others))]
         self._foreign = [_read(each) for each in dict.fromkeys(foreign) if each not in {path, *others}]
         self._lines = self._known[0]
-        self._standing: dict[int, LedgerLine] = {}
+        self._current: dict[int, LedgerLine] = {}
 
-    def stands(self, frame: int, made_from: str, files: Sequence[Path]) -> bool:
-        """Return whether the files of a frame are there, as they were written, and made from this."""
+    def is_current(self, frame: int, made_from: str, files: Sequence[Path]) -> bool:
+        """Return whether the files of a frame exist, are unchanged, and were made from these inputs."""
         names = {path.name for path in files}
         for lines in self._known:
             line = lines.get(frame)
-            if line is None or line.said is None or line.made_from != made_from or line.files.keys() != names:
+            if line is None or line.entry is None or line.made_from != made_from or line.files.keys() != names:
                 continue
             if all(path.is_file() and file_digest(path) == line.files[path.name] for path in files):
-                self._standing[frame] = line
+                self._current[frame] = line
                 return True
         return False
 
     def state(self, frame: int, files: Iterable[Path]) -> FileState:
-        """Return whose the files of a frame are; those that are there are read. Raises OSError."""
+        """Return the state of a frame's files; existing files are read. Raises OSError."""
         return max((self._state(frame, path) for path in files), default=FileState.MISSING)
 
-    def unknown(self, frame: int, files: Iterable[Path]) -> list[Path]:
-        """Return the files of a frame that are there and that no ledger names. Reads none of them."""
+    def unlisted(self, frame: int, files: Iterable[Path]) -> list[Path]:
+        """Return the existing files of a frame that no ledger lists, without reading them."""
         return [path for path in files if path.is_file() and not self._digests(frame, path)]
 
-    def said(self, frame: int) -> FrameRecord:
-        """Return the record's entry of a frame that stands."""
-        said = self._standing[frame].said
-        assert said is not None, "stands() refuses lines without"
-        return said
+    def entry(self, frame: int) -> FrameRecord:
+        """Return the record's entry of a frame whose files are current."""
+        entry = self._current[frame].entry
+        assert entry is not None, "is_current() refuses lines without an entry"
+        return entry
 
-    def last_said(self, frame: int) -> FrameRecord | None:
-        """Return the record's entry of a frame, whatever its files are now; None where no run has finished it."""
-        return next((line.said for lines in self._known if (line := lines.get(frame)) and line.said), None)
+    def last_entry(self, frame: int) -> FrameRecord | None:
+        """Return the record's last entry of a frame, whether or not its files are current; None if no run has finished
+        it."""
+        return next((line.entry for lines in self._known if (line := lines.get(frame)) and line.entry), None)
 
     def lines(self) -> dict[int, FrameRecord]:
-        """Return the record's entries of all frames that were ever finished, ascending."""
-        noted = {frame: line.said for lines in reversed(self._known) for frame, line in lines.items() if line.said}
+        """Return the record's entries of all frames that any run has finished, ascending."""
+        noted = {frame: line.entry for lines in reversed(self._known) for frame, line in lines.items() if line.entry}
         return {frame: noted[frame] for frame in sorted(noted)}
 
     def begin(self, frame: int, files: Sequence[Path]) -> None:
-        """Note which files of a frame are about to be written: should the run be killed, they are known to be ours.
+        """Note the files of a frame that are about to be written, so that they are known as this engine's if the run is
+        killed.
 
         Raises OutputError.
         """
         self._append(LedgerLine(frame, {path.name: "" for path in files}))
 
-    def add(self, frame: int, made_from: str, files: Sequence[Path], said: FrameRecord) -> None:
-        """Note that the files of a frame are on disk, and what the record says of it. Raises OutputError."""
+    def add(self, frame: int, made_from: str, files: Sequence[Path], entry: FrameRecord) -> None:
+        """Note that the files of a frame are on disk, with the frame's entry in the record. Raises OutputError."""
         digests = {path.name: file_digest(path) for path in files}
-        self._append(LedgerLine(frame, digests, made_from, said))
+        self._append(LedgerLine(frame, digests, made_from, entry))
 
     def is_whole(self, frame: int, files: Sequence[Path]) -> bool:
-        """Return whether the files of a frame are there as some run has noted them."""
+        """Return whether the files of a frame exist as a run has written them."""
         noted = [line.made_from for lines in self._known if (line := lines.get(frame)) and line.made_from]
-        return any(self.stands(frame, made_from, files) for made_from in noted)
+        return any(self.is_current(frame, made_from, files) for made_from in noted)
 
     def keep(self, frame: int) -> bool:
-        """Let a finished frame stand whose files somebody has changed since; False where no run has finished it."""
-        line = next((line for lines in self._known if (line := lines.get(frame)) and line.said), None)
+        """Keep a finished frame whose files were changed since; return False if no run has finished it."""
+        line = next((line for lines in self._known if (line := lines.get(frame)) and line.entry), None)
         if line is not None:
-            self._standing[frame] = line
+            self._current[frame] = line
         return line is not None
 
     def join(self) -> None:
-        """Take what stands from the other ledgers into this one. Raises OutputError."""
-        self._lines.update(self._standing)
+        """Copy the lines of current frames from the other ledgers into this one. Raises OutputError."""
+        self._lines.update(self._current)
         self._write(self._lines)
 
-    def tidy(self) -> None:
-        """Write one line a frame again, also of frames that another run noted meanwhile. Raises OutputError."""
+    def compact(self) -> None:
+        """Rewrite the ledger with one line for each frame, including frames that another run has added meanwhile.
+
+        Raises OutputError.
+        """
         try:
             lines = _read(self._path)
         except OSError as error:
@@ -161,7 +166,7 @@ class Ledger:
         return FileState.AS_WRITTEN if "" in noted or file_digest(path) in noted else FileState.CHANGED
 
     def _digests(self, frame: int, path: Path) -> set[str]:
-        """Return every digest that a ledger has for a file; '' is one that was being written."""
+        """Return all digests that ledgers have for a file; '' stands for a file that was being written."""
         everywhere = (lines.get(frame) for lines in (*self._known, *self._foreign))
         return {line.files[path.name] for line in everywhere if line is not None and path.name in line.files}
 
@@ -192,7 +197,10 @@ def file_digest(path: Path) -> str:
 
 
 def _read(path: Path) -> dict[int, LedgerLine]:
-    """Return the last line of each frame. A line that a crash cut short is left out: its frame is written again."""
+    """Return the last line of each frame.
+
+    A line that a crash has cut short is ignored, so its frame is written again.
+    """
     lines = {}
     for text in path.read_bytes().splitlines() if path.is_file() else ():
         try:

@@ -3,8 +3,8 @@
 
     out/alpha.####.exr  ->  out/alpha.matanyone.json
 
-It is written when a run begins, with every resume point and when the run ends, and always whole. Frames that a run
-leaves alone keep their entries, which the ledger has, too.
+It is written atomically when a run begins, with every resume point, and when the run ends. Frames that a run leaves
+alone keep their entries, which are in the ledger as well.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _log = logging.getLogger("matanyone_engine")
 
 @dataclass(frozen=True)
 class Failure:
-    """Says what stopped a run, and on which frame."""
+    """Describes the error that stopped a run, and its frame."""
 
     frame: int | None
     error: str
@@ -43,92 +43,92 @@ class Failure:
 
     @classmethod
     def of(cls, error: EngineError) -> Failure:
-        """Describe an error."""
+        """Make a Failure from an error."""
         return cls(error.frame, type(error).__name__, error.expected, error.came, error.action)
 
     @classmethod
-    def from_json(cls, said: Mapping[str, Any]) -> Failure:
+    def from_json(cls, values: Mapping[str, Any]) -> Failure:
         """Read what to_json() returned."""
-        texts = (str(said.get(name, "")) for name in ("error", "expected", "got", "do"))
-        return cls(said.get("frame"), *texts)
+        texts = (str(values.get(name, "")) for name in ("error", "expected", "got", "do"))
+        return cls(values.get("frame"), *texts)
 
     def to_json(self) -> dict[str, Any]:
         """Return the failure as JSON values."""
-        told = {"expected": self.expected, "got": self.came, "do": self.action}
-        return {"frame": self.frame, "error": self.error, **told}
+        entries = {"expected": self.expected, "got": self.came, "do": self.action}
+        return {"frame": self.frame, "error": self.error, **entries}
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """Says what the last run did; frames are ranges such as '1001-1045,1050'."""
+    """Describes the last run; its frames are ranges such as '1001-1045,1050'."""
 
     done: str = ""
     reused: str = ""
     suspicious: str = ""
-    """Of those done: frames that an artist should look at."""
+    """The frames among `done` that an artist should look at."""
     hand_fixed: str = ""
-    """Frames that were left alone since somebody has changed their files."""
+    """Frames that were left alone because their files were changed by hand."""
     failed: Failure | None = None
 
     @classmethod
-    def from_json(cls, said: Mapping[str, Any]) -> RunSummary:
+    def from_json(cls, values: Mapping[str, Any]) -> RunSummary:
         """Read what to_json() returned, here or in version 0.1.0."""
-        done, reused, suspicious, fixed = (str(said.get(name, "")) for name in _RANGES)
-        failed = Failure.from_json(said["failed"]) if said.get("failed") else None
+        done, reused, suspicious, fixed = (str(values.get(name, "")) for name in _RANGES)
+        failed = Failure.from_json(values["failed"]) if values.get("failed") else None
         return cls(done, reused, suspicious, fixed, failed)
 
     def to_json(self) -> dict[str, Any]:
         """Return the summary as JSON values."""
         fixed = {"handFixed": self.hand_fixed} if self.hand_fixed else {}
-        said = {"done": self.done, "reused": self.reused, "suspicious": self.suspicious, **fixed}
-        return {**said, "failed": self.failed.to_json() if self.failed else None}
+        values = {"done": self.done, "reused": self.reused, "suspicious": self.suspicious, **fixed}
+        return {**values, "failed": self.failed.to_json() if self.failed else None}
 
 
 @dataclass(frozen=True)
 class Record:
-    """Holds all that a record says. The mappings `job`, `shot` and `made` are for people and for a review."""
+    """Holds a record. `job`, `shot` and `made` are for people and for `review`."""
 
     state: str = ""
     """'planned', 'running', 'stopped' or 'finished'."""
     identity: str = ""
-    """Digest that tells this job from all others; '' in a record that was merged from several."""
+    """Digest of the job; '' in a record that was merged from several."""
     job: Mapping[str, Any] = field(default_factory=dict)
     """The job's fields."""
     shot: Mapping[str, Any] = field(default_factory=dict)
     """Plate, size, colour space, and each object's keys."""
     made: Mapping[str, str] = field(default_factory=dict)
-    """How the alphas were made, as their headers say it."""
+    """How the alphas were made, as in their headers."""
     begun: str = ""
     """ISO 8601, UTC, as `written` is."""
     written: str = ""
     run: RunSummary = field(default_factory=RunSummary)
     frames: Mapping[int, FrameRecord] = field(default_factory=dict)
     parts: tuple[Mapping[str, Any], ...] = ()
-    """Of a record that was merged: begun, written, run and made of each."""
+    """In a merged record: begun, written, run and made of each part."""
 
     @classmethod
-    def from_json(cls, said: Mapping[str, Any]) -> Record:
+    def from_json(cls, values: Mapping[str, Any]) -> Record:
         """Read what to_json() returned, here or in version 0.1.0. Raises KeyError, TypeError, ValueError."""
         state, identity, begun, written = (
-            str(said.get(name, "")) for name in ("state", "identity", "begun", "written")
+            str(values.get(name, "")) for name in ("state", "identity", "begun", "written")
         )
-        job, shot, made = (dict(said.get(name) or {}) for name in ("job", "shot", "made"))
-        frames = {int(frame): FrameRecord.from_json(line) for frame, line in dict(said.get("frames", {})).items()}
-        run = RunSummary.from_json(said.get("run") or {})
-        return cls(state, identity, job, shot, made, begun, written, run, frames, tuple(said.get("parts", ())))
+        job, shot, made = (dict(values.get(name) or {}) for name in ("job", "shot", "made"))
+        frames = {int(frame): FrameRecord.from_json(line) for frame, line in dict(values.get("frames", {})).items()}
+        run = RunSummary.from_json(values.get("run") or {})
+        return cls(state, identity, job, shot, made, begun, written, run, frames, tuple(values.get("parts", ())))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the record as JSON values; what is empty is left out."""
+        """Return the record as JSON values without empty ones."""
         texts = {"identity": self.identity, "job": dict(self.job), "shot": dict(self.shot), "made": dict(self.made)}
         times = {"state": self.state, "begun": self.begun, "written": self.written}
         run = {"parts": list(self.parts)} if self.parts else {"run": self.run.to_json()}
-        told = {name: value for name, value in {**texts, **times}.items() if value}
+        entries = {name: value for name, value in {**texts, **times}.items() if value}
         frames = {str(frame): self.frames[frame].to_json() for frame in sorted(self.frames)}
-        return {"software": SOFTWARE, "format": FORMAT, **told, **run, "frames": frames}
+        return {"software": SOFTWARE, "format": FORMAT, **entries, **run, "frames": frames}
 
 
 def reserve(path: Path, name: str) -> None:
-    """Take a version before another run that is planned at the same time can. Raises SettingError if one just did."""
+    """Reserve a version by creating its record. Raises SettingError if another run has reserved it just before."""
     try:
         with open_inside(path, "x", encoding="utf-8") as file:
             json.dump({"software": SOFTWARE, "format": FORMAT, "state": "planned"}, file)
@@ -141,13 +141,11 @@ def reserve(path: Path, name: str) -> None:
 
 
 class RunRecord:
-    """Collects what a run does; leave() writes it."""
+    """Collects the results of a run; write() writes the record."""
 
     def __init__(self, path: Path, about: Record, hand_fixed: Sequence[int] = ()) -> None:
-        """Begin the record at `path`.
-
-        about: identity, job, shot and made of this run, and as `frames` the entries of frames that are left alone.
-        hand_fixed: those of the frames that are left alone since somebody has changed their files.
+        """Begin the record at `path`. about: identity, job, shot and made of this run; its `frames` are the entries of
+        frames that are left alone. hand_fixed: the frames among them whose files were changed by hand.
         """
         self.path = path
         self._about = about
@@ -164,21 +162,20 @@ class RunRecord:
         """Returns the entries of all frames that are on disk."""
         return self._frames
 
-    def add(self, frame: int, said: FrameRecord) -> None:
+    def add(self, frame: int, entry: FrameRecord) -> None:
         """Add a frame whose files are on disk."""
         self._done.append(frame)
-        if said.needs_a_look:
+        if entry.needs_a_look:
             self._suspicious.append(frame)
-        self._frames[frame] = said
+        self._frames[frame] = entry
 
     def fail(self, error: EngineError) -> None:
-        """Note what stopped the run."""
+        """Record the error that stopped the run."""
         self._failed = Failure.of(error)
 
-    def leave(self, state: str) -> None:
-        """Write the record; a failure is a warning, since the alphas count more.
-
-        state: 'running', 'finished' or 'stopped'.
+    def write(self, state: str) -> None:
+        """Write the record. If that fails, only a warning is logged, so that the run goes on. state: 'running',
+        'finished' or 'stopped'.
         """
         done, kept, suspicious, fixed = map(
             describe_frames, (self._done, self._kept, self._suspicious, self._hand_fixed)
@@ -194,14 +191,17 @@ class RunRecord:
 
 
 def join_records(into: Path, parts: Sequence[Path], frames: Mapping[int, FrameRecord]) -> None:
-    """Write one record of a whole output from those of its parts; frames: their entries. Raises OutputError."""
+    """Write one record for a whole output from the records of its parts. frames: the entries of its frames.
+
+    Raises OutputError.
+    """
     records = [read_record(path) or Record() for path in parts]
-    told = tuple(
+    entries = tuple(
         {"begun": each.begun, "written": each.written, "run": each.run.to_json(), "made": dict(each.made)}
         for each in records
     )
     first = records[0]
-    whole = Record("finished", "", first.job, first.shot, first.made, "", _now(), RunSummary(), frames, told)
+    whole = Record("finished", "", first.job, first.shot, first.made, "", _now(), RunSummary(), frames, entries)
     try:
         _write(into, whole)
     except OSError as error:
@@ -211,12 +211,12 @@ def join_records(into: Path, parts: Sequence[Path], frames: Mapping[int, FrameRe
 
 
 def read_record(path: Path) -> Record | None:
-    """Return a record; None where there is no file, or one that is not a record of ours."""
+    """Read a record; None if there is no file, or if it is not a record of this engine."""
     try:
-        said = json.loads(path.read_text(encoding="utf-8-sig"))
-        if not isinstance(said, dict) or said.get("software") != SOFTWARE:
+        values = json.loads(path.read_text(encoding="utf-8-sig"))
+        if not isinstance(values, dict) or values.get("software") != SOFTWARE:
             return None
-        return Record.from_json(said)
+        return Record.from_json(values)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 

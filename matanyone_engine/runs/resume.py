@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps the resume point of an unfinished run: the state of every pass that was under way.
+"""Keeps the resume point of an unfinished run: the state of every unfinished pass.
 
-A run goes on only from a point that names the very same job. It may do so on another machine: what the cache there
-(jobs/cache.py) lacks is computed again from these states, or from the key frames.
+A run continues only from a resume point of the same job. It may do so on another machine: results that are not in the
+cache there (jobs/cache.py) are computed again from these states, or from the key frames.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ class ResumePoint:
     """Holds where an unfinished run stopped."""
 
     identity: str
-    """Digest of the job (jobs/run_identity.py). Plates do not count: states are named by what they come from."""
+    """Digest of the job (jobs/run_identity.py). It does not include the plates, since states have content keys."""
     states: Mapping[str, bytes]
-    """The state of every pass that was under way, by its content key (matting/runner.py)."""
+    """The state of every unfinished pass, by its content key (matting/runner.py)."""
 
 
 def write_resume_point(path: Path, point: ResumePoint) -> None:
-    """Write a resume point, whole or not at all. Raises OutputError."""
+    """Write a resume point atomically. Raises OutputError."""
     sizes = {name: len(blob) for name, blob in point.states.items()}
     blobs = b"".join(point.states.values())
     header = {"identity": point.identity, "states": sizes, "sha256": hashlib.sha256(blobs).hexdigest()}
@@ -47,7 +47,7 @@ def write_resume_point(path: Path, point: ResumePoint) -> None:
 
 
 def read_resume_point(path: Path) -> ResumePoint:
-    """Return the resume point of an unfinished run. Raises SettingError where there is none, or a damaged one."""
+    """Read the resume point of an unfinished run. Raises SettingError if there is none, or if it is damaged."""
     if not path.is_file():
         raise cannot_resume(f"no resume point at {path}")
     header, _, blobs = path.read_bytes().partition(b"\n")
@@ -66,7 +66,7 @@ def read_resume_point(path: Path) -> ResumePoint:
 
 
 def point_identity(path: Path) -> str:
-    """Return the identity of the job that a resume point is of; '' where there is none, or it cannot be read."""
+    """Return the identity of a resume point's job; '' if there is no resume point, or if it cannot be read."""
     try:
         with path.open("rb") as file:
             return str(json.loads(file.readline())["identity"])
@@ -75,14 +75,14 @@ def point_identity(path: Path) -> str:
 
 
 def _checked(name: str) -> str:
-    """Return a state's name, which becomes a file name and may be anybody's text. Raises ValueError for any other."""
+    """Check and return a state's name, which becomes a file name. Raises ValueError for anything but a content key."""
     if not _STATE.fullmatch(name):
         raise ValueError(f"a state called {name!r}")
     return name
 
 
 def cannot_resume(came: str) -> SettingError:
-    """Return the error for going on from a run that is not exactly this job's."""
+    """Return the error for a run that cannot be continued because it is not exactly this job's."""
     return SettingError(
         expected="an unfinished run of exactly this job", came=came, action="Run it without --resume: it begins anew."
     )

@@ -7,7 +7,7 @@
     resume point           .alpha.exr.resume        .alpha.exr.1001-1045.resume
     claim                  .alpha.exr.claim         .alpha.exr.1001-1045.claim
 
-Runs over different parts of one output have sidecars of their own, so that no two workers ever write one file.
+Runs over different parts of one output have separate sidecars, so that two workers never write the same file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from matanyone_engine.media.sequence import OutputPattern, describe_frames
 
 RECORD = ".matanyone.json"
 _LONGEST_PART = 24
-"""Characters of a part's name; a longer one ends in a digest."""
+"""Most characters of a part's name; a longer name is shortened and ends in a digest."""
 
 
 @dataclass(frozen=True)
@@ -33,44 +33,44 @@ class Sidecars:
 
     @classmethod
     def of(cls, output: OutputPattern, asked: Sequence[int] | None) -> Sidecars:
-        """Return the sidecars of a run. asked: the frames that its job names; None is all of the plate's."""
+        """Return the sidecars of a run. asked: the frames that its job names; None is all frames of the plate."""
         return cls(output, "" if asked is None else part_name(asked))
 
     @property
     def record(self) -> Path:
-        """Returns the file that says how the alphas were made, with an entry for each frame (record.py)."""
+        """Returns the path of the record (record.py)."""
         return self.output.folder / f"{self._record_stem}{self._dotted}{RECORD}"
 
     @property
     def ledger(self) -> Path:
-        """Returns the file that says what each alpha was made from (ledger.py)."""
+        """Returns the path of the ledger (ledger.py)."""
         return self._hidden("made")
 
     @property
     def resume(self) -> Path:
-        """Returns the file that says where an unfinished run goes on from (resume.py)."""
+        """Returns the path of the resume point (resume.py)."""
         return self._hidden("resume")
 
     @property
     def claim(self) -> Path:
-        """Returns the file that says which worker computes the frames now (claim.py)."""
+        """Returns the path of the claim (claim.py)."""
         return self._hidden("claim")
 
     def ledgers(self) -> list[Path]:
-        """Return the ledgers that there are of any part of the output, the one of a run over all frames first."""
+        """Return the existing ledgers of all parts of the output; that of a run over all frames comes first."""
         return self._of_all_parts("made")
 
     def foreign_ledgers(self) -> list[Path]:
-        """Return the ledgers of other outputs in the same folder."""
+        """Return the existing ledgers of other outputs in the same folder."""
         folder = self.output.folder
         return sorted(set(folder.glob(".*.made")) - set(self.ledgers())) if folder.is_dir() else []
 
     def claims(self) -> list[Path]:
-        """Return the claims that there are on any part of the output."""
+        """Return the existing claims on all parts of the output."""
         return self._of_all_parts("claim")
 
     def records(self) -> list[Path]:
-        """Return the records that there are of any part of the output, the one of a run over all frames first."""
+        """Return the existing records of all parts of the output; that of a run over all frames comes first."""
         stem = self._record_stem
         return _found(self.output.folder, f"{stem}{RECORD}", f"{stem}.", RECORD)
 
@@ -95,16 +95,20 @@ class Sidecars:
 
 
 def part_name(frames: Sequence[int]) -> str:
-    """Return a set of frames as a part of a file's name: '1001-1045', or its ends and a digest where that is long."""
-    said = describe_frames(frames)
-    if len(said) <= _LONGEST_PART:
-        return said
-    digest = hashlib.sha256(said.encode()).hexdigest()[:8]
+    """Return frames as a part of a file's name: '1001-1045'; if that is too long, its first and last frame and a
+    digest."""
+    text = describe_frames(frames)
+    if len(text) <= _LONGEST_PART:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     return f"{min(frames)}-{max(frames)}-{digest}"
 
 
 def _found(folder: Path, main: str, beginning: str, end: str) -> list[Path]:
-    """Return the sidecars of one kind. The name of a part has no dot, so that output 'a.b' is no part of output 'a'."""
+    """Return the existing sidecars of one kind.
+
+    A part's name has no dot, so output 'a.b' is not taken for a part of output 'a'.
+    """
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     parts = [name for name in names if name.startswith(beginning) and name.endswith(end) and name != main]
     whole = [name for name in parts if "." not in name[len(beginning) : len(name) - len(end)]]

@@ -65,16 +65,16 @@ class Packet:
 def encode(packet: Packet) -> list[Any]:
     """Turn a packet into the parts to send. Raises WireError if its header is too large."""
     fields: dict[str, Any] = {"type": type_name(type(packet.message)), "id": packet.id}
-    fields.update(said(packet.message))
+    fields.update(non_default_fields(packet.message))
     if packet.payloads:
         fields["payloads"] = [dataclasses.asdict(payload) for payload in packet.payloads]
-    header = json.dumps(fields, allow_nan=False, separators=(",", ":"), default=said).encode("utf-8")
+    header = json.dumps(fields, allow_nan=False, separators=(",", ":"), default=non_default_fields).encode("utf-8")
     if len(header) > MOST_HEADER_BYTES:
         raise too_large(f"a header of at most {MOST_HEADER_BYTES} bytes", len(header))
     return [preamble(), header, *packet.data]
 
 
-def said(value: Any) -> dict[str, Any]:
+def non_default_fields(value: Any) -> dict[str, Any]:
     """Return a dataclass's fields without those at their default: an older receiver refuses only options in use."""
     fields = {}
     for item in dataclasses.fields(value):

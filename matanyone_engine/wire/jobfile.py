@@ -6,7 +6,7 @@
      "job": {"plate": "P:/show/sh010/plate.####.exr", "mask": "roto.exr", "mask_frame": 1001, "out": "out/a.####.exr"}}
 
 Rules of this file:
-1. `job` is messages.Job without what belongs to one run of it (OF_A_RUN): a new field of Job is a field of job files.
+1. `job` is messages.Job without what belongs to one run of it (RUN_FIELDS): a new field of Job is a field of job files.
 2. What comes in is checked as strictly as a message: a field nobody knows is an error, since an alpha without what was
    asked for would be a wrong one.
 3. A path means the same on every machine: relative to the file's folder, or found through roots; else it is an error.
@@ -22,14 +22,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from .codec import from_fields, read_object, said
+from .codec import from_fields, non_default_fields, read_object
 from .errors import Code, WireError
 from .limits import check_values
 from .messages import Job
 
 FORMAT = "matanyone-job"
 VERSION = 1
-OF_A_RUN = ("nonce", "resume")
+RUN_FIELDS = ("nonce", "resume")
 """Fields of Job that are not in a file: whoever runs it fills them."""
 BYTE_ORDER_MARK = "\ufeff"
 """Some editors on Windows begin every text file with it."""
@@ -74,7 +74,7 @@ def read_job_file(text: str) -> JobFile:
     _check_format(fields)
     job = fields.get("job")
     if isinstance(job, dict):
-        own = sorted(set(job) & set(OF_A_RUN))
+        own = sorted(set(job) & set(RUN_FIELDS))
         if own:
             raise _bad(f"job.{own[0]}, which belongs to one run of a job")
         fields["job"] = {**job, "nonce": ""}
@@ -89,9 +89,9 @@ def read_job_file(text: str) -> JobFile:
 
 def write_job_file(file: JobFile) -> str:
     """Return the text of a job file; fields at their default are left out."""
-    fields: dict[str, Any] = {"format": FORMAT, "version": VERSION, **said(file)}
-    fields["job"] = {name: value for name, value in said(file.job).items() if name not in OF_A_RUN}
-    return json.dumps(fields, indent=2, ensure_ascii=False, allow_nan=False, default=said) + "\n"
+    fields: dict[str, Any] = {"format": FORMAT, "version": VERSION, **non_default_fields(file)}
+    fields["job"] = {name: value for name, value in non_default_fields(file.job).items() if name not in RUN_FIELDS}
+    return json.dumps(fields, indent=2, ensure_ascii=False, allow_nan=False, default=non_default_fields) + "\n"
 
 
 def _check_format(fields: dict[str, Any]) -> None:

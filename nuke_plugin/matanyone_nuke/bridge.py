@@ -27,7 +27,7 @@ from typing import IO, Any, Dict, Iterator, List, Optional, Tuple
 
 from .engine.wire import messages as say
 
-PATIENCE_S = 60.0
+TIMEOUT_S = 60.0
 MASK_S = 300.0
 """How long a first mask may take before the companion counts as gone."""
 IDLE = ("--idle-exit", "3600")
@@ -178,7 +178,7 @@ class DirectLink(Link):
         with self._told():
             if where.start:
                 ensure_engine(path, list(where.start))
-            self._client = EngineClient(lambda: find_engine(path), where.client, None, PATIENCE_S)
+            self._client = EngineClient(lambda: find_engine(path), where.client, None, TIMEOUT_S)
             while self._client.pump.welcome is None:
                 self._client.next_event(0.05)
         welcome = self._client.pump.welcome
@@ -265,7 +265,7 @@ class CompanionLink(Link):
 
     def ask(self, job: say.Job) -> say.Accepted:
         self._send({"job": dataclasses.asdict(job)})
-        accepted = self._message(self._next(PATIENCE_S * 2))
+        accepted = self._message(self._next(TIMEOUT_S * 2))
         if not isinstance(accepted, say.Accepted):
             raise self._lost()
         return accepted

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A name means one thing: no two modules of the engine own a type of the same name."""
+"""Tests that each type has its own name: no two modules of the engine define types of one name."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import matanyone_engine
 
 PACKAGE = Path(matanyone_engine.__file__).parent
 
-SAID_AND_MEANT = {"Delivery", "EdgeControls", "KeyMask", "ObjectOptions", "Stroke"}
-"""Types that the protocol says and that a room means: the same fields under one name, in wire/messages.py and there."""
+IN_PROTOCOL_AND_CODE = {"Delivery", "EdgeControls", "KeyMask", "ObjectOptions", "Stroke"}
+"""Types that are defined twice, with the same fields: in wire/messages.py for the protocol, and in one other module."""
 
 
 def types_in(path: Path) -> set[str]:
-    """Classes and type aliases that a module owns, private ones without their underscore."""
+    """Return the classes and type aliases that a module defines; of private ones, the name without the underscore."""
     found = set()
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.ClassDef):
@@ -32,18 +32,18 @@ def types_in(path: Path) -> set[str]:
     return found
 
 
-def test_no_two_modules_own_a_type_of_one_name() -> None:
+def test_no_two_modules_define_types_of_one_name() -> None:
     owners = defaultdict(list)
     for path in sorted(PACKAGE.rglob("*.py")):
         for name in types_in(path):
             owners[name].append(str(path.relative_to(PACKAGE)))
-    shared = {name: paths for name, paths in owners.items() if len(paths) > 1 and name not in SAID_AND_MEANT}
+    shared = {name: paths for name, paths in owners.items() if len(paths) > 1 and name not in IN_PROTOCOL_AND_CODE}
     assert not shared, "\n".join(f"{name}: {', '.join(paths)}" for name, paths in sorted(shared.items()))
 
 
-def test_what_the_protocol_says_is_what_a_room_means() -> None:
+def test_types_of_the_protocol_are_defined_in_exactly_one_other_module() -> None:
     owners = defaultdict(list)
     for path in sorted(PACKAGE.rglob("*.py")):
-        for name in types_in(path) & SAID_AND_MEANT:
+        for name in types_in(path) & IN_PROTOCOL_AND_CODE:
             owners[name].append(str(path.relative_to(PACKAGE)))
     assert all(len(paths) == 2 and "wire/messages.py" in paths for paths in owners.values()), owners

@@ -81,7 +81,7 @@ def test_the_whole_job_afterwards_finds_every_frame_standing(
     assert said[1]["count"] == 14
 
 
-def test_a_split_between_keys_meets_at_the_keys_of_the_scout(
+def test_segments_that_are_split_between_keys_meet_at_the_keys_of_the_first_pass(
     shot: Shot, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("matanyone_engine.jobs.segments.SHORTEST_SPLIT", 3)
@@ -94,14 +94,14 @@ def test_a_split_between_keys_meets_at_the_keys_of_the_scout(
     assert "run it first" in capsys.readouterr().err
     plan = tmp_path / "sh010.plan.json"
     assert main(["run", str(plan), "--segment", "1"]) == 2, "its key is not there yet"
-    assert main(["run", str(plan), "--scout"]) == 0
+    assert main(["run", str(plan), "--first-pass"]) == 0
     for segment in ("1", "2"):
         assert main(["run", str(plan), "--segment", segment]) == 0
     assert main(["merge", str(plan)]) == 0
     assert len(files(tmp_path / "parts")) == 14
     said = [json.loads((tmp_path / f"sh010.segment{number}.json").read_text())["job"] for number in (1, 2)]
     keys = [{(key["object"], *key["frames"]) for key in each["keys"]} for each in said]
-    assert len(keys[0] & keys[1]) == 4, "both objects' first keys, and those of the scout"
+    assert len(keys[0] & keys[1]) == 4, "both objects' first keys, and those of the first pass"
     assert main(shot.arguments(*masks, *out, "--mask-grow", "2", "--save-job", str(job))) == 0
     assert main(["plan", str(job), "--segments", "2", "--split"]) == 2
 

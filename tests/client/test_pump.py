@@ -115,7 +115,7 @@ def test_a_hello_that_one_channel_lost_is_said_again(deaf: int, monkeypatch: pyt
     monkeypatch.setattr(pump_module, "PING_S", 0.1)
     engine = DeafOnce(deaf)
     try:
-        with EngineClient(lambda: engine.connection, patience_s=10.0) as client:
+        with EngineClient(lambda: engine.connection, timeout_s=10.0) as client:
             assert client.call(say.Close("s")) == say.Closed("s")
     finally:
         engine.close()
@@ -238,7 +238,7 @@ def test_polling_never_waits(engine: Any) -> None:
 def test_an_engine_of_another_version_is_said_to_be_one(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     ours, scripted = encode, engine(closed)
     monkeypatch.setattr(sys.modules[__name__], "encode", lambda packet: [b"MAE1\x09\x00", *ours(packet)[1:]])
-    with EngineClient(lambda: scripted.connection, patience_s=20) as client, pytest.raises(WireError) as caught:
+    with EngineClient(lambda: scripted.connection, timeout_s=20) as client, pytest.raises(WireError) as caught:
         client.call(say.Close("s"))
     assert caught.value.code is Code.VERSION
     assert "9.0" in caught.value.message

@@ -24,7 +24,7 @@ from some_host.carried.client.client import EngineClient
 from some_host.carried.client.launcher import find_engine
 from some_host.carried.wire.messages import Status
 assert not {'torch', 'numpy', 'matanyone_engine'} & set(sys.modules), sorted(sys.modules)
-with EngineClient(lambda: find_engine(Path(sys.argv[1])), 'host', patience_s=20) as client:
+with EngineClient(lambda: find_engine(Path(sys.argv[1])), 'host', timeout_s=20) as client:
     print(sys.version_info[:2], __version__, client.call(Status()).engine)
 """
 

@@ -223,7 +223,7 @@ def test_an_engine_whose_device_thread_has_died_ends_with_its_own_exit_code(tmp_
 def test_an_engine_whose_device_hangs_ends_and_one_that_works_for_long_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DEVICE_PATIENCE", "6")
+    monkeypatch.setenv("DEVICE_CHECKS", "6")
     with running(tmp_path) as engine:
         assert engine.process is not None
         with engine.client(90) as client:

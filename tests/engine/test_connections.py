@@ -111,23 +111,23 @@ def test_nothing_but_a_connection_to_our_own_port_is_shut(context: zmq.Context[A
 def test_a_client_whose_hello_is_read_before_its_connection_is_heard_of_is_no_stranger(
     context: zmq.Context[Any], listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MOST_STRANGERS", 1)
+    monkeypatch.setattr(module, "MOST_UNAUTHENTICATED", 1)
     sender = client(context, listener)
     sender.send(b"hello")
     assert listener.socket.poll(20_000)
     known = (Channel.DATA, int(listener.socket.recv_multipart(copy=False)[0].get(zmq.SRCFD)))
     listener.connections.introduce(known)
-    strangers = [socket.create_connection(("127.0.0.1", listener.port)) for _ in range(4)]
+    unauthenticated = [socket.create_connection(("127.0.0.1", listener.port)) for _ in range(4)]
     listener.until(lambda: len(listener.gone) == 3)
     assert known in listener.connections._open
-    for stranger in strangers:
+    for stranger in unauthenticated:
         stranger.close()
 
 
 def test_too_many_strangers_make_room_for_the_next(
     context: zmq.Context[Any], listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MOST_STRANGERS", 5)
+    monkeypatch.setattr(module, "MOST_UNAUTHENTICATED", 5)
     senders = []
     for _ in range(8):
         senders.append(socket.create_connection(("127.0.0.1", listener.port)))

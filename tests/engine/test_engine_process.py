@@ -560,7 +560,7 @@ def test_a_wrong_checksum_is_refused(shared: Engine) -> None:
 
 
 def test_unreachable_is_told_from_silent_work(engine: Engine) -> None:
-    with engine.client(patience_s=1.0) as client:
+    with engine.client(timeout_s=1.0) as client:
         client.call(say.Status())
         assert engine.process is not None
         engine.process.send_signal(signal.SIGSTOP)

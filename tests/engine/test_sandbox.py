@@ -141,12 +141,12 @@ def test_work_that_does_not_end_is_ended() -> None:
     sandbox = Sandbox(20.0)
     sandbox.run(os.getpid)
     (process,) = sandbox.processes()
-    sandbox._patience_s = 0.5
+    sandbox._timeout_s = 0.5
     with pytest.raises(WireError) as raised:
         sandbox.run(time.sleep, 600)
     assert raised.value.code is Code.BAD_INPUT
     assert not runs(process)
-    sandbox._patience_s = 20.0
+    sandbox._timeout_s = 20.0
     assert sandbox.run(os.getpid) != process
     sandbox.close()
 

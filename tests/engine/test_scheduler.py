@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from matanyone_engine.engine import events as on
-from matanyone_engine.engine.customers import EngineLimits
 from matanyone_engine.engine.engine import Engine
 from matanyone_engine.engine.scheduler import Scheduler
+from matanyone_engine.engine.workloads import EngineLimits
 from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.conversation import EXCHANGES
 from matanyone_engine.wire.errors import Code, WireError
@@ -24,13 +24,13 @@ FULL = WireError(Code.OUTPUT, "full", "free some room")
 
 def opened(scheduler: Scheduler, name: str, peer: str, priority: str = "interactive", need: int = 10) -> None:
     opening = say.Open(name * 32, (64, 48), priority=priority)
-    scheduler.handle(on.Requested(on.Asker(peer, 1), opening, 0.0, need=need, fresh=name))
+    scheduler.handle(on.Requested(on.Requester(peer, 1), opening, 0.0, need=need, fresh=name))
     scheduler.handle(on.Loaded(name))
 
 
 def asked(scheduler: Scheduler, name: str, seq: int, peer: str = "p", digest: str = "") -> list[on.Instruction]:
     message = say.Key(name, seq, seq) if seq == 0 else say.Frame(name, seq, seq)
-    event = on.Requested(on.Asker(peer, 100 + seq), message, 0.0, digest=digest or f"d{seq}", bytes=10)
+    event = on.Requested(on.Requester(peer, 100 + seq), message, 0.0, digest=digest or f"d{seq}", bytes=10)
     return scheduler.handle(event)
 
 
@@ -69,7 +69,7 @@ def test_a_first_mask_is_made_once_and_told_to_all_who_ask() -> None:
     scheduler = Scheduler(EngineLimits(memory_bytes=100, prompts=2))
 
     def ask(nonce: str, number: int) -> list[on.Instruction]:
-        return scheduler.handle(on.Requested(on.Asker("p", number), say.Prompt(nonce, "plate", "out"), 0.0))
+        return scheduler.handle(on.Requested(on.Requester("p", number), say.Prompt(nonce, "plate", "out"), 0.0))
 
     assert kinds(ask("a", 1)) == ["MakeMask"]
     assert not ask("a", 1), "said again while it is made"
@@ -113,7 +113,7 @@ def test_interactive_goes_before_batch_and_equals_take_turns_by_time() -> None:
 def test_what_does_not_fit_is_refused_with_figures() -> None:
     scheduler = Scheduler(LIMITS)
     opened(scheduler, "a", "p", need=60)
-    event = on.Requested(on.Asker("p", 9), say.Open("f" * 32, (1, 1)), 0.0, need=50, fresh="b")
+    event = on.Requested(on.Requester("p", 9), say.Open("f" * 32, (1, 1)), 0.0, need=50, fresh="b")
     assert code(scheduler.handle(event)) == "no-room"
 
 
@@ -134,20 +134,20 @@ def test_a_job_takes_no_frames_and_a_session_shows_none() -> None:
     scheduler = Scheduler(LIMITS)
     opened(scheduler, "a", "p")
     job = say.Job("b" * 32, "plate", "mask", "out")
-    assert kinds(scheduler.handle(on.Requested(on.Asker("p", 1), job, 0.0, fresh="b"))) == ["PlanJob"]
+    assert kinds(scheduler.handle(on.Requested(on.Requester("p", 1), job, 0.0, fresh="b"))) == ["PlanJob"]
     for number, message in enumerate(
         (say.Frame("b", 0, 0), say.Fetch("b", 0), say.Snapshot("b"), say.Close("b"), say.Show("a", 1001))
     ):
-        assert code(scheduler.handle(on.Requested(on.Asker("p", 10 + number), message, 0.0))) == "out-of-turn"
-    assert code(scheduler.handle(on.Requested(on.Asker("p", 20), say.Reopen("b"), 0.0))) == "unknown-session"
-    assert code(scheduler.handle(on.Requested(on.Asker("q", 21), say.Cancel("b"), 0.0))) == "not-allowed"
+        assert code(scheduler.handle(on.Requested(on.Requester("p", 10 + number), message, 0.0))) == "out-of-turn"
+    assert code(scheduler.handle(on.Requested(on.Requester("p", 20), say.Reopen("b"), 0.0))) == "unknown-session"
+    assert code(scheduler.handle(on.Requested(on.Requester("q", 21), say.Cancel("b"), 0.0))) == "not-allowed"
 
 
 def test_a_job_and_a_session_take_turns_on_the_device() -> None:
     scheduler = Scheduler(LIMITS)
     opened(scheduler, "a", "p", "batch")
     job = say.Job("b" * 32, "plate", "mask", "out", priority="batch")
-    scheduler.handle(on.Requested(on.Asker("p", 1), job, 0.0, fresh="b"))
+    scheduler.handle(on.Requested(on.Requester("p", 1), job, 0.0, fresh="b"))
     accepted = say.Accepted("b", 2, "sRGB", "mini", "out")
     answered = scheduler.handle(on.Planned("b", accepted, 10, (64, 48), (1001, 1002)))
     assert kinds(answered) == ["Reply", "JobStep"]
@@ -155,18 +155,18 @@ def test_a_job_and_a_session_take_turns_on_the_device() -> None:
     assert kinds(scheduler.handle(on.JobStepped("b", 1.0))) == ["ComputeFrame"], "the session has used the device less"
     (task,) = scheduler.sessions.by_id["a"].tasks
     assert kinds(scheduler.handle(on.FrameComputed(task.ticket, 2.0))) == ["StoreResult", "JobStep"]
-    scheduler.handle(on.Requested(on.Asker("p", 2), say.Cancel("b"), 0.0))
+    scheduler.handle(on.Requested(on.Requester("p", 2), say.Cancel("b"), 0.0))
     ended = scheduler.handle(on.JobStepped("b", 1.0, ended=say.JobEnded("b", "cancelled", 0)))
-    assert kinds(ended) == ["Tell", "Drop", "Reply"]
+    assert kinds(ended) == ["Notify", "Drop", "Reply"]
     assert not scheduler.jobs.by_id
-    assert kinds(scheduler.handle(on.Requested(on.Asker("p", 3), job, 0.0, fresh="c"))) == ["Reply", "Tell"]
+    assert kinds(scheduler.handle(on.Requested(on.Requester("p", 3), job, 0.0, fresh="c"))) == ["Reply", "Notify"]
 
 
 def test_a_crowded_disk_costs_parked_sessions_only() -> None:
     scheduler = Scheduler(LIMITS)
     opened(scheduler, "a", "p")
     scheduler.sessions.adopt("b", say.Open("b" * 32, (64, 48)), 3, 10, 0.0)
-    (drop,) = scheduler.handle(on.Crowded(("a", "b", "c")))
+    (drop,) = scheduler.handle(on.DiskOverLimit(("a", "b", "c")))
     assert isinstance(drop, on.Drop)
     assert (drop.session, list(scheduler.sessions.by_id)) == ("b", ["a"])
 
@@ -211,7 +211,7 @@ class AnyOrder(RuleBasedStateMachine):
     def ask(self, message: say.Message, peer: str, **more: object) -> None:
         self.number += 1
         self.open_requests.add(self.number)
-        self.follow(self.scheduler.handle(on.Requested(on.Asker(peer, self.number), message, self.now, **more)))  # type: ignore[arg-type]
+        self.follow(self.scheduler.handle(on.Requested(on.Requester(peer, self.number), message, self.now, **more)))  # type: ignore[arg-type]
 
     def follow(self, instructions: list[on.Instruction]) -> None:
         for each in instructions:
@@ -294,7 +294,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @invariant()
     def memory_is_bounded(self) -> None:
-        assert self.scheduler.customers.memory_bytes <= LIMITS.memory_bytes
+        assert self.scheduler.workloads.memory_bytes <= LIMITS.memory_bytes
         assert all(len(shot.tasks) <= LIMITS.window_frames for shot in self.scheduler.sessions.by_id.values())
 
     def teardown(self) -> None:
@@ -318,10 +318,10 @@ def test_a_session_whose_client_is_gone_stops_and_is_parked() -> None:
     assert isinstance(step, on.ComputeFrame)
     asked(scheduler, "a", 1)
     over = scheduler.handle(on.Tick(11.0))
-    assert kinds(over) == ["Halt", "Reply", "Discard"], "the device stops, and what it had not begun is answered"
+    assert kinds(over) == ["StopWork", "Reply", "Discard"], "the device stops, and what it had not begun is answered"
     assert not scheduler.handle(on.Tick(11.3)), "once is enough"
     cancelled = WireError(Code.CANCELLED, "stopped", "")
-    assert kinds(scheduler.handle(on.FrameComputed(step.ticket, 1.0, cancelled))) == ["Reply", "Discard", "Allow"]
+    assert kinds(scheduler.handle(on.FrameComputed(step.ticket, 1.0, cancelled))) == ["Reply", "Discard", "AllowWork"]
     (park,) = scheduler.handle(on.Tick(11.6))
     assert isinstance(park, on.Park)
     assert park.leave
@@ -335,7 +335,7 @@ def test_a_client_that_comes_back_while_its_session_stops_goes_on() -> None:
     (step,) = ready(scheduler, "a", 0)
     assert isinstance(step, on.ComputeFrame)
     scheduler.handle(on.Tick(11.0))
-    scheduler.handle(on.Heard("p", 11.1))
+    scheduler.handle(on.ClientHeard("p", 11.1))
     scheduler.handle(on.FrameComputed(step.ticket, 1.0, WireError(Code.CANCELLED, "stopped", "")))
     assert not scheduler.handle(on.Tick(11.6))
     assert kinds(asked(scheduler, "a", 0)) == ["Decode"]
@@ -346,11 +346,11 @@ def test_one_client_has_so_many_sessions_and_others_have_theirs() -> None:
     for name in "ab":
         opened(scheduler, name, "p")
     more = say.Open("c" * 32, (64, 48))
-    refused = scheduler.handle(on.Requested(on.Asker("p", 2), more, 0.0, need=1, fresh="c"))
+    refused = scheduler.handle(on.Requested(on.Requester("p", 2), more, 0.0, need=1, fresh="c"))
     assert code(refused) == "busy"
     job = say.Job("d" * 32, "plate", "mask", "out")
-    assert code(scheduler.handle(on.Requested(on.Asker("p", 3), job, 0.0, fresh="d"))) == "busy"
-    assert kinds(scheduler.handle(on.Requested(on.Asker("q", 1), more, 0.0, need=1, fresh="c"))) == ["Load"]
+    assert code(scheduler.handle(on.Requested(on.Requester("p", 3), job, 0.0, fresh="d"))) == "busy"
+    assert kinds(scheduler.handle(on.Requested(on.Requester("q", 1), more, 0.0, need=1, fresh="c"))) == ["Load"]
 
 
 def test_sessions_that_were_opened_and_left_do_not_pile_up() -> None:
@@ -359,7 +359,7 @@ def test_sessions_that_were_opened_and_left_do_not_pile_up() -> None:
     for number in range(10):
         name = f"{number}"
         opening = say.Open(f"{number:032x}", (64, 48))
-        scheduler.handle(on.Requested(on.Asker(f"p{number}", 1), opening, float(number), need=1, fresh=name))
+        scheduler.handle(on.Requested(on.Requester(f"p{number}", 1), opening, float(number), need=1, fresh=name))
         scheduler.handle(on.Loaded(name))
         scheduler.handle(on.Tick(number + 2.0))
         scheduler.handle(on.Parked(name, 0, True))

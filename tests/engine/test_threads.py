@@ -35,20 +35,20 @@ class OnOneThread:
         self.reports: queue.SimpleQueue[EngineReport] = queue.SimpleQueue()
         self.answers: list[say.Message] = []
         settings = EngineSettings(folder / "state", (str(toy_weights(folder)),), "cpu")
-        self.engine = Engine(settings, self.reports.put, self._answer, self._tell)
+        self.engine = Engine(settings, self.reports.put, self._answer, self._notify)
         self._number = 0
 
-    def _answer(self, _who: on.Asker, packet: Packet) -> None:
+    def _answer(self, _who: on.Requester, packet: Packet) -> None:
         self.answers.append(packet.message)
 
-    def _tell(self, _peer: str, packet: Packet) -> None:
+    def _notify(self, _peer: str, packet: Packet) -> None:
         self.answers.append(packet.message)
 
     def ask(self, message: say.Message, payloads: Any = (), data: Any = ()) -> say.Message:
         """The answer, once it has come."""
         self._number += 1
         known = len(self.answers)
-        self.engine.ask(on.Asker("p", self._number), Packet(self._number, message, payloads, data), "test")
+        self.engine.ask(on.Requester("p", self._number), Packet(self._number, message, payloads, data), "test")
         self.until(lambda: len(self.answers) > known)
         return self.answers[known]
 
@@ -102,7 +102,7 @@ def test_only_the_io_thread_touches_the_scheduler_and_it_touches_no_disk(
     served: OnOneThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours = threading.get_ident()
-    strangers: list[str] = []
+    unauthenticated: list[str] = []
     on_io: list[str] = []
 
     class Guarded:
@@ -111,7 +111,7 @@ def test_only_the_io_thread_touches_the_scheduler_and_it_touches_no_disk(
 
         def __getattr__(self, name: str) -> Any:
             if threading.get_ident() != ours:
-                strangers.append(f"{name} on {threading.current_thread().name}")
+                unauthenticated.append(f"{name} on {threading.current_thread().name}")
             return getattr(self._scheduler, name)
 
     def watched(real: Callable[..., Any], thread: str) -> Callable[..., Any]:
@@ -136,7 +136,7 @@ def test_only_the_io_thread_touches_the_scheduler_and_it_touches_no_disk(
     done = threading.Event()
     served.engine._on_device(done.set, lambda *_: None)
     assert done.wait(20)
-    assert not strangers
+    assert not unauthenticated
     assert not on_io
 
 

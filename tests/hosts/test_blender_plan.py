@@ -664,7 +664,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory, shot: Shot) -> Iterator[Eng
 
 @pytest.fixture
 def bridge(addon: Callable[[str], Any], engine: Engine) -> Iterator[Any]:
-    made = addon("bridge").Bridge(addon("target").Target(engine.file, patience_s=10.0))
+    made = addon("bridge").Bridge(addon("target").Target(engine.file, timeout_s=10.0))
     yield made
     made.close()
     assert not [thread for thread in threading.enumerate() if thread.name == "matanyone"]
@@ -855,7 +855,7 @@ target.preload()
 before = set(sys.modules)
 from pathlib import Path
 try:
-    target.Target(connection=Path("none.json"), patience_s=0.1).connect(lambda: None)
+    target.Target(connection=Path("none.json"), timeout_s=0.1).connect(lambda: None)
 except Exception as error:
     print(type(error).__name__)
 from {NAME}.engine.client.job import JobRun

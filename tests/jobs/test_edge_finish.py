@@ -193,8 +193,8 @@ def test_a_missing_plate_ends_a_stretch_where_missing_frames_are_skipped(shot: S
 
 def test_neighbours_are_of_one_stretch() -> None:
     shot = ShotOfFrames((1, 2, 3, 4, 5, 7), (Subject("hero", (1, 4)), Subject("dog", (3,), first=2, last=4)))
-    assert [shot.beside("hero", frame) for frame in shot.frames] == [None, (1, 3), (2, 4), None, (4, 7), None]
-    assert [shot.beside("dog", frame) for frame in shot.frames] == [None] * 6
+    assert [shot.edge_neighbours("hero", frame) for frame in shot.frames] == [None, (1, 3), (2, 4), None, (4, 7), None]
+    assert [shot.edge_neighbours("dog", frame) for frame in shot.frames] == [None] * 6
 
 
 # ------------------------------------------------------------------------------------------------ the other ways in

@@ -19,10 +19,10 @@ from shots import Shot, make_shot, read_image, write_image
 from matanyone_engine.errors import Doubtful, MaskError, OutputError, PlateError, SettingError
 from matanyone_engine.jobs.cache import DiskCache, default_folder
 from matanyone_engine.jobs.delivery import Outputs
-from matanyone_engine.jobs.job import MatteJob, MattePlan, plan_matte, provenance, seeds_behind
+from matanyone_engine.jobs.job import MatteJob, MattePlan, plan_matte, provenance, seeds_used
 from matanyone_engine.jobs.masks import KeyMask, ObjectOptions
 from matanyone_engine.jobs.run import run_matte, waiting_bytes
-from matanyone_engine.jobs.run_events import FrameDone, HandFixed, Looking, StepDone, Unchanged
+from matanyone_engine.jobs.run_events import CheckingFiles, EditedByHand, FrameDone, StepDone, Unchanged
 from matanyone_engine.jobs.run_identity import identity
 from matanyone_engine.matting import confidence
 from matanyone_engine.matting.frame_warnings import CUT_SUBJECT
@@ -212,12 +212,12 @@ def test_an_alpha_that_was_fixed_by_hand_is_kept(shot: Shot) -> None:
     write_image(alpha, read_image(alpha) * 0.5, ("R", "G", "B", "A"))
     fixed = alpha.read_bytes()
     for asked in (job(shot), job(shot, exposure=1.0)):
-        told = list(events(plan_matte(asked), shot))
-        assert [event.frames for event in told if isinstance(event, HandFixed)] == [(1003,)]
+        entries = list(events(plan_matte(asked), shot))
+        assert [event.frames for event in entries if isinstance(event, EditedByHand)] == [(1003,)]
         assert alpha.read_bytes() == fixed
         record = read_record(plan.sidecars.record)
         assert record is not None
-        assert (record.state, record.run.hand_fixed) == ("finished", "1003")
+        assert (record.state, record.run.edited) == ("finished", "1003")
         assert list(record.frames) == list(plan.frames)
     done = run(plan_matte(job(shot, exposure=1.0, overwrite=True)), shot)
     assert [event.frame for event in done] == [1003]
@@ -334,10 +334,10 @@ def test_frames_that_are_left_alone_keep_their_confidence_and_their_bytes(shot: 
     before = frames_in(record)
     record.unlink()
     write_image(shot.folder / "roto.1005.exr", np.roll(read_image(shot.mask), 6, axis=1), ("Y",), oiio.FLOAT)
-    told = list(events(plan_matte(asked), shot))
+    entries = list(events(plan_matte(asked), shot))
     after = frames_in(record)
-    assert told[0].frames == (1001,)
-    assert told[0].lines[1001] == after[1001] == before[1001]
+    assert entries[0].frames == (1001,)
+    assert entries[0].lines[1001] == after[1001] == before[1001]
     assert files(shot)["a.1001.exr"] == written["a.1001.exr"]
     assert after.keys() == before.keys()
     assert after[1006].confidence != before[1006].confidence
@@ -349,7 +349,7 @@ def test_frames_that_are_left_alone_keep_their_confidence_and_their_bytes(shot: 
 def test_alphas_say_on_which_keys_they_depend(shot: Shot) -> None:
     plan = plan_matte(job(shot, mask_frame=1002, keys=(KeyMask(str(shot.mask), (1005,)),)))
     _, weights = load_vetted(shot.weights, "cpu")
-    said = {frame: provenance(plan, weights, seeds_behind(plan.shot, frame))["maskFrame"] for frame in plan.frames}
+    said = {frame: provenance(plan, weights, seeds_used(plan.shot, frame))["maskFrame"] for frame in plan.frames}
     assert list(said.values()) == ["1002", "1002", "1002, 1005", "1002, 1005", "1005", "1002, 1005"]
 
 
@@ -485,9 +485,9 @@ def test_a_frame_that_cannot_be_read_or_written_stops_there_and_those_before_it_
     with monkeypatch.context() as disk:
         disk.setattr(Outputs, "write", full)
         going = events(plan, shot, resume=True)
-        standing = next(going)
-        assert isinstance(standing, Unchanged)
-        assert (standing.frame, standing.of, standing.frames) == (1003, 3, (1001, 1002, 1003))
+        unchanged = next(going)
+        assert isinstance(unchanged, Unchanged)
+        assert (unchanged.frame, unchanged.of, unchanged.frames) == (1003, 3, (1001, 1002, 1003))
         assert next(going).frame == 1004
         with pytest.raises(OutputError, match="no memory left"):
             next(going)
@@ -551,8 +551,8 @@ def test_a_ledger_keeps_what_another_run_noted_meanwhile(tmp_path: Path) -> None
     one, other = Ledger(tmp_path / ".made"), Ledger(tmp_path / ".made")
     one.add(1001, "this", [alpha], FrameRecord())
     other.add(1002, "that", [alpha], FrameRecord())
-    one.tidy()
-    assert all(Ledger(tmp_path / ".made").stands(*line, [alpha]) for line in ((1001, "this"), (1002, "that")))
+    one.compact()
+    assert all(Ledger(tmp_path / ".made").is_current(*line, [alpha]) for line in ((1001, "this"), (1002, "that")))
 
 
 def test_a_cache_keeps_to_its_limit_and_notices_damage(tmp_path: Path) -> None:
@@ -627,13 +627,13 @@ def test_a_cache_that_keeps_nothing_is_given_up(shot: Shot, caplog: pytest.LogCa
 def test_files_that_are_read_first_are_told_and_a_stop_ends_it(shot: Shot, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("matanyone_engine.jobs.plate_digests._SAID_EVERY_S", 0.0)
     plan = plan_matte(job(shot))
-    said = [event for event in events(plan, shot) if isinstance(event, Looking)]
+    said = [event for event in events(plan, shot) if isinstance(event, CheckingFiles)]
     assert [(event.done, event.of) for event in said] == [(n, 6) for n in (*range(1, 7), *range(1, 7))]
     clear(shot)
-    told: list[object] = []
-    for event in events(plan, shot, stopping=lambda: len(told) >= 2):
-        told.append(event)
-    assert [type(event) for event in told] == [Looking, Looking]
+    entries: list[object] = []
+    for event in events(plan, shot, stopping=lambda: len(entries) >= 2):
+        entries.append(event)
+    assert [type(event) for event in entries] == [CheckingFiles, CheckingFiles]
     assert shot.written() == []
 
 

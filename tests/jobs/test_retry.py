@@ -15,7 +15,7 @@ import pytest
 from matanyone_engine.atomic import open_inside
 from matanyone_engine.errors import EngineError, OutputError, PlateError
 from matanyone_engine.jobs import retry
-from matanyone_engine.jobs.retry import patiently, read_through, write_something
+from matanyone_engine.jobs.retry import with_retries, read_through, write_something
 from matanyone_engine.media import mattes
 from matanyone_engine.media.mattes import check_writable
 
@@ -44,23 +44,23 @@ def stale() -> OSError:
 def test_a_fault_that_passes_costs_no_frame(caplog: pytest.LogCaptureFixture) -> None:
     wrapped = OutputError(expected="a", came="b", action="c")
     wrapped.__cause__ = stale()
-    assert patiently(failing(2, wrapped), lambda: None) == "done"
+    assert with_retries(failing(2, wrapped), lambda: None) == "done"
     assert "trying again" in caplog.text
     with pytest.raises(OutputError):
-        patiently(failing(3, wrapped), lambda: None)
+        with_retries(failing(3, wrapped), lambda: None)
 
 
 def test_what_the_image_library_does_not_say_the_system_does() -> None:
     unreadable = PlateError(expected="a plate", came="broken", action="c")
-    assert patiently(failing(1, unreadable), failing(1, stale())) == "done"  # type: ignore[arg-type]
+    assert with_retries(failing(1, unreadable), failing(1, stale())) == "done"  # type: ignore[arg-type]
     with pytest.raises(PlateError):
-        patiently(failing(1, unreadable), lambda: None)
+        with_retries(failing(1, unreadable), lambda: None)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.ENOENT])
 def test_a_fault_that_stays_is_told_at_once(number: int) -> None:
     with pytest.raises(OSError, match=os.strerror(number)):
-        patiently(failing(1, OSError(number, os.strerror(number))), lambda: None)
+        with_retries(failing(1, OSError(number, os.strerror(number))), lambda: None)
 
 
 def test_looking_takes_the_systems_word(tmp_path: Path) -> None:

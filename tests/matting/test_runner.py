@@ -13,8 +13,8 @@ from toy import disc, plates, toy_network
 
 from matanyone_engine import MattingSession, MemoryPolicy
 from matanyone_engine.errors import MaskError, OutOfMemory
-from matanyone_engine.jobs.threads import beside
-from matanyone_engine.matting.confidence import SURE, Confidence, confidence
+from matanyone_engine.jobs.threads import on_half_of_the_cores
+from matanyone_engine.matting.confidence import CERTAIN, Confidence, confidence
 from matanyone_engine.matting.content_keys import Inputs, Names
 from matanyone_engine.matting.inside_outside import Constraints
 from matanyone_engine.matting.prepared_plate import ReadyPlate
@@ -226,7 +226,7 @@ def test_plates_are_encoded_with_as_many_threads_before_their_turn_as_in_it(
 ) -> None:
     usual, encode, had = torch.get_num_threads(), network.encode_image, []
     monkeypatch.setattr(network, "encode_image", lambda plate: (had.append(torch.get_num_threads()), encode(plate))[1])
-    ahead = runner(network, HERO, encode_on=beside)
+    ahead = runner(network, HERO, encode_on=on_half_of_the_cores)
     torch.set_num_threads(4)
     try:
         with ThreadPoolExecutor(1) as thread:
@@ -273,7 +273,7 @@ def test_outside_its_life_a_subject_is_zero_for_sure(
     sequence: dict[int, dict[str, torch.Tensor]], sure: dict[int, dict[str, Confidence]]
 ) -> None:
     assert float(sequence[1002]["dog"].max()) == 0
-    assert sure[1002]["dog"] == SURE
+    assert sure[1002]["dog"] == CERTAIN
     assert float(sequence[1004]["dog"].max()) > 0
 
 
@@ -333,10 +333,12 @@ def test_a_changed_distractor_changes_what_keeps_off_it_and_a_changed_hero_no_di
 def test_what_the_artist_says_is_inside_is_not_left_to_a_distractor(network: Any) -> None:
     left = torch.zeros(32, 48)
     left[:, :24] = 1.0
-    limits = Constraints(inside=left, outside=left.roll(4, 0) * 0.25).beside([torch.full((32, 48), 0.75), left])
+    limits = Constraints(inside=left, outside=left.roll(4, 0) * 0.25).with_distractors(
+        [torch.full((32, 48), 0.75), left]
+    )
     assert torch.equal(limits.outside[:, 24:], torch.full((32, 24), 0.75))
     assert float(limits.outside[:, :24].max()) == 0.25
-    assert Constraints(inside=left).beside([]) == Constraints(inside=left)
+    assert Constraints(inside=left).with_distractors([]) == Constraints(inside=left)
 
 
 def test_a_blend_is_doubted_where_its_passes_disagree(sure: dict[int, dict[str, Confidence]]) -> None:

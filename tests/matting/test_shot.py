@@ -6,7 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matanyone_engine.errors import MaskError, SettingError
-from matanyone_engine.matting.shot import AlphaOrigin, Kept, Move, Seed, Shot, ShotStep, Source, Subject, plan_steps
+from matanyone_engine.matting.shot import (
+    AlphaOrigin,
+    Move,
+    Seed,
+    Shot,
+    ShotStep,
+    Source,
+    StoredResults,
+    Subject,
+    plan_steps,
+)
 
 TEN = tuple(range(1, 11))
 
@@ -15,7 +25,7 @@ def order(steps: tuple[ShotStep, ...]) -> str:
     """Steps as text: [k] a key, > and < passes, ! an answer."""
     words = []
     for step in steps:
-        marks = "".join("<" if move.along.backward else ">" for move in step.moves)
+        marks = "".join("<" if move.the_pass.backward else ">" for move in step.moves)
         words.append(f"{'[' * len(step.seeds)}{step.frame}{']' * len(step.seeds)}{marks}{'!' if step.delivers else ''}")
     return " ".join(words)
 
@@ -53,11 +63,13 @@ def test_distractors_go_first_over_a_plate_and_first_over_a_stretch_where_they_c
     hero, distractor = Subject("hero", (1,)), Subject("distractor", (1,), distractor=True)
     steps = plan_steps(Shot(TEN[:4], (hero, distractor)), TEN[:4])
     assert order(steps) == "[[1]]! 2>>! 3>>! 4>>!"
-    assert [move.along.seed.subject for move in steps[1].moves] == ["distractor", "hero"]
+    assert [move.the_pass.seed.subject for move in steps[1].moves] == ["distractor", "hero"]
     late = Subject("distractor", (3,), distractor=True)
     assert order(plan_steps(Shot(TEN[:4], (hero, late)), TEN[:4])) == "[3] 2< 1< [1]! 2>! 3>! 4>>!"
     both = Subject("distractor", (1, 4), distractor=True)
-    kept = Kept(alphas=lambda along, _: along.backward)  # what is left of a blend is still needed as a whole
+    kept = StoredResults(
+        alphas=lambda the_pass, _: the_pass.backward
+    )  # what is left of a blend is still needed as a whole
     steps = plan_steps(Shot(TEN[:4], (hero, both)), (2, 3), kept)
     assert order(steps) == "[4] [1] 2> 3> [1] 2>! 3>!"
     keyed = Subject("hero", (1, 4))  # remembers 4 from 2 on, and keeps off the distractor there
@@ -95,25 +107,27 @@ def test_each_frame_of_a_subject_has_one_origin() -> None:
 def test_the_pass_from_a_correction_takes_over_what_was_seen_on_the_way_to_it() -> None:
     def led(main: int | None) -> dict[str, str]:
         shot = Shot(TEN, (Subject("hero", (2, 5, 8), main=main),))
-        return {str(each): str(leader) for each in shot.passes if (leader := shot.leader(each))}
+        return {str(each): str(memory_source) for each in shot.passes if (memory_source := shot.memory_source(each))}
 
     # The main key's own pass to an end takes over nothing: a correction changes nothing on the main key's other side.
     assert led(None) == led(2) == {"hero@8 -> 10": "hero@5 -> 7"}
     assert led(8) == {"hero@2 <- 1": "hero@5 <- 3"}
     assert led(5) == {"hero@8 -> 10": "hero@5 -> 7", "hero@2 <- 1": "hero@5 <- 3"}
-    assert Shot(TEN, (Subject("hero", (2, 3)),)).leader(Shot(TEN, (Subject("hero", (2, 3)),)).passes[-1]) is None
+    assert Shot(TEN, (Subject("hero", (2, 3)),)).memory_source(Shot(TEN, (Subject("hero", (2, 3)),)).passes[-1]) is None
 
 
-def test_a_leader_is_run_to_its_end_before_the_pass_that_takes_over() -> None:
+def test_the_pass_whose_memory_is_taken_over_is_run_to_its_end_first() -> None:
     shot = Shot(TEN[:6], (Subject("hero", (1, 4)),))
     assert order(plan_steps(shot, [5])) == "[4] [1] 2> 3> 5>!"
     back = Shot(TEN[:6], (Subject("hero", (3, 6), main=6),))
     assert order(plan_steps(back, [2])) == "[3] [6] 5< 4< 2<!"
-    # The state at the leader's end is kept: nothing of the leader is run again.
-    ended = Kept(seeds=lambda _: True, states=lambda each: {3} if str(each) == "hero@1 -> 3" else ())
+    # The state at its end is stored: nothing of it is run again.
+    ended = StoredResults(seeds=lambda _: True, states=lambda each: {3} if str(each) == "hero@1 -> 3" else ())
     assert order(plan_steps(shot, [5], ended)) == "5>!"
     # Its alphas are kept, but the state at its end is not: it is run again, from the nearest state.
-    alphas = Kept(lambda _: True, lambda each, _: each.seed.frame == 1, lambda each: {2} if each.frames[0] == 2 else ())
+    alphas = StoredResults(
+        lambda _: True, lambda each, _: each.seed.frame == 1, lambda each: {2} if each.frames[0] == 2 else ()
+    )
     assert order(plan_steps(shot, [5], alphas)) == "3> 5>!"
 
 
@@ -143,7 +157,7 @@ def test_a_key_reaches_to_the_next_keys_and_a_pinned_one_everywhere() -> None:
 def test_only_what_is_asked_for_and_not_kept_is_run() -> None:
     shot = Shot(TEN, (Subject("hero", (1,)),))
     assert order(plan_steps(shot, [4])) == "[1] 2> 3> 4>!"
-    kept = Kept(lambda _: True, lambda _, frame: frame in {2, 3, 7}, lambda _: {3, 7})
+    kept = StoredResults(lambda _: True, lambda _, frame: frame in {2, 3, 7}, lambda _: {3, 7})
     assert order(plan_steps(shot, [2, 5, 8, 10], kept)) == "2! 4> 5>! 8>! 9> 10>!"
     assert [move.starts for step in plan_steps(shot, [5, 8], kept) for move in step.moves] == [3, None, 7]
 
@@ -198,13 +212,13 @@ def test_every_plan_is_whole(data: st.DataObject) -> None:
                 known.add(each)
                 continue
             move = each
-            before = move.along.frames[: move.along.frames.index(move.frame)]
-            assert {move.along.seed, *shot.pins(move.along)} <= known
-            leader = shot.leader(move.along)
-            assert leader is None or all((leader, frame) in known for frame in leader.frames)
-            assert all((move.along, frame) in known for frame in before)
-            assert (move.along, move.frame) not in known
-            known.add((move.along, move.frame))
+            before = move.the_pass.frames[: move.the_pass.frames.index(move.frame)]
+            assert {move.the_pass.seed, *shot.pins(move.the_pass)} <= known
+            memory_source = shot.memory_source(move.the_pass)
+            assert memory_source is None or all((memory_source, frame) in known for frame in memory_source.frames)
+            assert all((move.the_pass, frame) in known for frame in before)
+            assert (move.the_pass, move.frame) not in known
+            known.add((move.the_pass, move.frame))
         if step.delivers:
             given.append(step.frame)
             for subject in shot.subjects:
@@ -213,7 +227,7 @@ def test_every_plan_is_whole(data: st.DataObject) -> None:
 
 
 def of(work: Seed | Move) -> str:
-    return work.subject if isinstance(work, Seed) else work.along.seed.subject
+    return work.subject if isinstance(work, Seed) else work.the_pass.seed.subject
 
 
 def behind(answer: AlphaOrigin, frame: int) -> set[object]:

@@ -24,7 +24,7 @@ from matanyone_engine.jobs.run import run_matte
 from matanyone_engine.media.layouts import Delivery
 from matanyone_engine.model.registry import load_vetted
 from matanyone_engine.review.page import page
-from matanyone_engine.review.review import ObjectOnFrame, Review, Track, _stretches, find_run, look_through
+from matanyone_engine.review.review import ObjectOnFrame, Review, Track, _stretches, find_run, review_run
 
 KEYS = (1002, 1006)
 DRAMA = "<script>alert(1)</script>&amp;"
@@ -53,7 +53,7 @@ def shot(tmp_path_factory: pytest.TempPathFactory) -> Shot:
 
 @pytest.fixture(scope="module")
 def review(shot: Shot) -> Review:
-    return look_through(find_run(str(shot.out)), widest=48)
+    return review_run(find_run(str(shot.out)), widest=48)
 
 
 def record_of(shot: Shot) -> dict[str, Any]:
@@ -118,17 +118,17 @@ def test_pictures_are_what_they_say(shot: Shot, review: Review) -> None:
 def test_without_record_plate_or_confidence_there_is_still_a_review(shot: Shot, tmp_path: Path) -> None:
     for alpha in shot.out.glob("a.*.exr"):
         shutil.copy(alpha, tmp_path)
-    bare = look_through(find_run(str(tmp_path / "a.####.exr")), widest=48)
+    bare = review_run(find_run(str(tmp_path / "a.####.exr")), widest=48)
     assert [track.name for track in bare.tracks] == ["hero", DRAMA]  # the files say so
     assert not any(each.confidence for track in bare.tracks for each in track.frames.values())
     assert any("--plate" in note for note in bare.notes)
     assert any("confidence" in note for note in bare.notes)
     assert not bare.pictures[bare.worst[0]].plate
     assert "checker</button>" not in page(bare)
-    named = look_through(find_run(str(tmp_path / "a.####.exr")), plate=shot.plate, widest=48)
+    named = review_run(find_run(str(tmp_path / "a.####.exr")), plate=shot.plate, widest=48)
     assert named.pictures[named.worst[0]].plate
     with pytest.raises(PlateError):
-        look_through(find_run(str(tmp_path / "a.####.exr")), plate=str(tmp_path / "none.####.exr"))
+        review_run(find_run(str(tmp_path / "a.####.exr")), plate=str(tmp_path / "none.####.exr"))
 
 
 def test_a_plate_that_has_moved_is_a_note(shot: Shot, tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_plate_that_has_moved_is_a_note(shot: Shot, tmp_path: Path) -> None:
     said = json.loads(record.read_text())
     said["shot"]["plate"] = str(tmp_path / "gone.####.exr")
     record.write_text(json.dumps(said))
-    assert "not where it was" in look_through(find_run(str(record)), widest=48).notes[0]
+    assert "not where it was" in review_run(find_run(str(record)), widest=48).notes[0]
 
 
 def test_an_alpha_that_cannot_be_read_is_an_error_that_names_it(shot: Shot, tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_an_alpha_that_cannot_be_read_is_an_error_that_names_it(shot: Shot, tmp_
     damaged = tmp_path / "out" / "a.1005.exr"
     damaged.write_bytes(damaged.read_bytes()[:-200])
     with pytest.raises((MaskError, PlateError), match=r"a\.1005\.exr"):
-        look_through(find_run(str(tmp_path / "out")), widest=48)
+        review_run(find_run(str(tmp_path / "out")), widest=48)
 
 
 def test_stretches_are_doubtful_frames_in_a_row_small_gaps_bridged() -> None:
@@ -206,7 +206,7 @@ def test_a_long_shot_makes_no_long_page(shot: Shot, tmp_path: Path) -> None:
     write_image(tmp_path / "a.0001.exr", np.full((12, 16, 1), 0.5, np.float32), ("A",))
     for frame in range(2, 1001):
         (tmp_path / f"a.{frame:04d}.exr").hardlink_to(tmp_path / "a.0001.exr")
-    review = look_through(find_run(str(tmp_path / "a.####.exr")), plate=None)
+    review = review_run(find_run(str(tmp_path / "a.####.exr")), plate=None)
     text = page(review)
     assert len(review.frames) == 1000
     assert len(review.pictures) == 24
@@ -218,7 +218,7 @@ def test_a_long_shot_makes_no_long_page(shot: Shot, tmp_path: Path) -> None:
 
 def test_pictures_have_a_budget(shot: Shot, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("matanyone_engine.review.review._MOST_BYTES", 9000)
-    cut = look_through(find_run(str(shot.out)), widest=48)
+    cut = review_run(find_run(str(shot.out)), widest=48)
     assert 1 <= len(cut.pictures) < 8
     assert any("--width" in note for note in cut.notes)
     assert page(replace(cut, title="x"))
@@ -245,7 +245,7 @@ def test_every_layout_is_looked_through(tmp_path: Path, layout: str, out: str, n
     )
     list(run_matte(plan_matte(job), *load_vetted(made.weights, "cpu"), cache={}))
     said = record_of(made)["frames"]
-    review = look_through(find_run(str(made.out)), widest=48)
+    review = review_run(find_run(str(made.out)), widest=48)
     assert [track.name for track in review.tracks] == names
     for track in review.tracks:
         for frame, seen in track.frames.items():

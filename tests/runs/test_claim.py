@@ -58,10 +58,10 @@ def test_parts_that_overlap_are_refused_and_others_are_not(output: OutputPattern
 def test_a_claim_of_a_dead_process_of_this_machine_is_void_at_once(output: OutputPattern) -> None:
     sidecars = Sidecars.of(output, None)
     dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
-    left(sidecars.claim, replace(Owner.me(FRAMES), pid=int(dead.stdout)))
+    left(sidecars.claim, replace(Owner.this_process(FRAMES), pid=int(dead.stdout)))
     with Claim(sidecars, FRAMES):
         pass
-    left(sidecars.claim, replace(Owner.me(FRAMES), started=1.0))  # the pid is another process's by now
+    left(sidecars.claim, replace(Owner.this_process(FRAMES), started=1.0))  # the pid is another process's by now
     with Claim(sidecars, FRAMES):
         pass
 
@@ -72,7 +72,7 @@ def test_a_process_that_cannot_be_seen_from_here_is_not_taken_for_dead(
 ) -> None:
     """Containers of one host name number their processes from 1; a claim of version 0.1.0 says nothing of it."""
     sidecars = Sidecars.of(output, None)
-    elsewhere = replace(Owner.me(FRAMES), pid=1 << 22, **apart)
+    elsewhere = replace(Owner.this_process(FRAMES), pid=1 << 22, **apart)
     left(sidecars.claim, elsewhere, age=HOLDS_S / 2)
     with pytest.raises(AlreadyRunning), Claim(sidecars, FRAMES):
         pass
@@ -84,7 +84,7 @@ def test_a_process_that_cannot_be_seen_from_here_is_not_taken_for_dead(
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot read a locked file")
 def test_a_lock_of_the_storage_holds_whatever_the_claim_says(output: OutputPattern) -> None:
     sidecars = Sidecars.of(output, None)
-    left(sidecars.claim, replace(Owner.me(FRAMES), host="node17"), age=HOLDS_S * 2)
+    left(sidecars.claim, replace(Owner.this_process(FRAMES), host="node17"), age=HOLDS_S * 2)
     code = "import fcntl, sys; f = open(sys.argv[1]); fcntl.flock(f, 2); print('x', flush=True); sys.stdin.read()"
     with subprocess.Popen(
         [sys.executable, "-c", code, sidecars.claim], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -99,7 +99,7 @@ def test_a_lock_of_the_storage_holds_whatever_the_claim_says(output: OutputPatte
 
 
 def test_a_claim_of_version_0_1_0_is_read() -> None:
-    known = Owner.me(FRAMES)
+    known = Owner.this_process(FRAMES)
     said = {name: value for name, value in known.to_json().items() if name not in ("boot", "namespace")}
     assert Owner.from_json(json.loads(json.dumps(said))) == replace(known, boot="", namespace="")
     assert Owner.from_json({**said, "of_a_later_version": 1}).nonce == known.nonce
@@ -107,7 +107,7 @@ def test_a_claim_of_version_0_1_0_is_read() -> None:
 
 def test_a_claim_of_another_machine_is_void_after_its_time(output: OutputPattern) -> None:
     sidecars = Sidecars.of(output, None)
-    elsewhere = replace(Owner.me(FRAMES), host="node17", user="ann")
+    elsewhere = replace(Owner.this_process(FRAMES), host="node17", user="ann")
     left(sidecars.claim, elsewhere, age=HOLDS_S / 2)
     with pytest.raises(AlreadyRunning, match=r"ann on node17.*touched 3\d s ago"), Claim(sidecars, FRAMES):
         pass
@@ -122,7 +122,7 @@ def test_a_claim_is_touched_and_its_loss_is_noticed(output: OutputPattern, monke
     with Claim(sidecars, FRAMES) as claim:
         os.utime(sidecars.claim, (1.0, 1.0))
         wait_until(lambda: sidecars.claim.stat().st_mtime > 1.0)
-        other = replace(Owner.me(FRAMES), host="node17", nonce="other")
+        other = replace(Owner.this_process(FRAMES), host="node17", nonce="other")
         left(sidecars.claim, other)
         wait_until(lambda: claim.lost)
     assert sidecars.claim.is_file(), "it is the other's now"

@@ -12,7 +12,7 @@ from typing import Any
 from protocol_reference import notes
 
 from matanyone_engine.wire import messages
-from matanyone_engine.wire.jobfile import FORMAT, LICENCES, OF_A_RUN, VERSION, JobFile, Root
+from matanyone_engine.wire.jobfile import FORMAT, LICENCES, RUN_FIELDS, VERSION, JobFile, Root
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "job.schema.json"
 KINDS = (
@@ -42,7 +42,7 @@ def typed(hint: Any) -> dict[str, Any]:
 def described(kind: Any) -> dict[str, Any]:
     """Return the object that stands for a dataclass."""
     said, hints = notes(kind), typing.get_type_hints(kind)
-    fields = [field for field in dataclasses.fields(kind) if field.name not in OF_A_RUN]
+    fields = [field for field in dataclasses.fields(kind) if field.name not in RUN_FIELDS]
     absent = dataclasses.MISSING
     properties = {
         field.name: {**typed(hints[field.name]), **({"description": said[field.name]} if field.name in said else {})}

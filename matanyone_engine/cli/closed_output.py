@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps a command going when whoever reads its lines goes away, as in `matanyone-engine matte ... 2>&1 | head`, and
-when the disk is full that its lines go to.
+"""Keeps a command running when its output is closed, as by `matanyone-engine matte ... 2>&1 | head`, or when the disk
+is full that the output is written to.
 """
 
 from __future__ import annotations
@@ -15,21 +15,22 @@ from matanyone_engine.errors import OutputError
 
 
 def silence(stream: TextIO) -> None:
-    """Let a stream whose reader has gone end in nothing, so that neither a later line nor Python's end fails on it."""
+    """Redirect a stream that nobody reads any more to the null device, so that neither later lines nor Python's exit
+    fail."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
 
 
-class LastingStream:
-    """Writes lines that nobody has to read: once the stream takes no more, they go nowhere and the command goes on."""
+class TolerantStream:
+    """Writes progress and notes. If the stream fails, later lines are dropped and the command goes on."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write the text if the stream takes it; return how long it was."""
+        """Write the text unless the stream fails; return the number of characters."""
         try:
             self._stream.write(text)
         except OSError:
@@ -37,7 +38,7 @@ class LastingStream:
         return len(text)
 
     def flush(self) -> None:
-        """Write what is held back if the stream takes it."""
+        """Flush the stream unless it fails."""
         try:
             self._stream.flush()
         except OSError:
@@ -47,22 +48,22 @@ class LastingStream:
         return getattr(self._stream, name)
 
 
-class AnswerStream:
-    """Writes a command's answer, which somebody asked for. Raises OutputError once the stream takes no more.
+class ResultStream:
+    """Writes a command's result. Raises OutputError if the stream fails, since the result would be lost.
 
-    A reader that has had enough (`info FILE | head`) is no fault: BrokenPipeError stays what it is.
+    A reader that closes the pipe early (`info FILE | head`) is no error, so BrokenPipeError is passed on unchanged.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write the text; return how long it was."""
+        """Write the text; return the number of characters."""
         with self._checked():
             return self._stream.write(text)
 
     def flush(self) -> None:
-        """Write what is held back."""
+        """Flush the stream."""
         with self._checked():
             self._stream.flush()
 
@@ -85,5 +86,5 @@ class AnswerStream:
 
 
 def opened(stream: TextIO | None) -> TextIO:
-    """Return the stream, or one that ends in nothing where the process was started without (`>&-`, pythonw)."""
+    """Return the stream, or the null device if the process was started without that stream (`>&-`, pythonw)."""
     return stream if stream is not None else Path(os.devnull).open("w", encoding="utf-8")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The house stands as docs/architecture.md draws it."""
+"""Tests that the code has the structure that docs/architecture.md describes."""
 
 from __future__ import annotations
 
@@ -41,29 +41,30 @@ def test_import_contracts_hold() -> None:
 
 
 def test_the_architecture_document_names_every_module() -> None:
-    said = (ROOT / "docs" / "architecture.md").read_text()
-    rooms = dict(re.findall(r"^\*\*`(\w+)/`(.*?)(?=^\*\*)", said, flags=re.MULTILINE | re.DOTALL))
+    document = (ROOT / "docs" / "architecture.md").read_text()
+    packages = dict(re.findall(r"^\*\*`(\w+)/`(.*?)(?=^\*\*)", document, flags=re.MULTILINE | re.DOTALL))
     missing = []
     for path in sorted(PACKAGE.rglob("*.py")):
-        room, *inside = path.relative_to(PACKAGE).parts
-        where = rooms.get(room, said) if inside else said
-        name = path.name if room in rooms or not inside else f"{room}/{path.name}"
+        package, *inside = path.relative_to(PACKAGE).parts
+        where = packages.get(package, document) if inside else document
+        name = path.name if package in packages or not inside else f"{package}/{path.name}"
         if path.name not in ("__init__.py", "__main__.py") and f"`{name}`" not in where:
             missing.append(str(path.relative_to(PACKAGE)))
     assert not missing
 
 
-def test_what_the_architecture_document_points_at_is_there() -> None:
-    """'`Scheduler._on_tick` in `engine/scheduler.py`' leads a reader to a function of that name in that file."""
-    said = (ROOT / "docs" / "architecture.md").read_text().partition("## Where is it?")[2].partition("## The rooms")[0]
-    pointers = re.findall(r"`([A-Za-z_.]+)` in `(\w+/\w+\.py)`", said)
+def test_every_function_that_the_architecture_document_names_exists() -> None:
+    """'`Scheduler._on_tick` in `engine/scheduler.py`' names a function that exists in that file."""
+    document = (ROOT / "docs" / "architecture.md").read_text()
+    table = document.partition("## Where is it?")[2].partition("## The packages")[0]
+    pointers = re.findall(r"`([A-Za-z_.]+)` in `(\w+/\w+\.py)`", table)
     assert len(pointers) >= 12
-    lost = [f"{name} in {file}" for name, file in pointers if name.split(".")[-1] not in names_in(PACKAGE / file)]
-    assert not lost
+    missing = [f"{name} in {file}" for name, file in pointers if name.split(".")[-1] not in names_in(PACKAGE / file)]
+    assert not missing
 
 
 def names_in(path: Path) -> set[str]:
-    """Every function and class of a file, methods too."""
+    """Return the names of all functions, methods and classes of a file."""
     kinds = ast.FunctionDef | ast.ClassDef
     return {node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, kinds)}
 
@@ -102,19 +103,19 @@ def test_functions_are_short(path: Path) -> None:
     assert not long
 
 
-def test_no_module_is_called_after_nothing() -> None:
-    nameless = {"utils", "util", "helpers", "helper", "common", "misc"}
-    assert not [path for path in PACKAGE.rglob("*.py") if path.stem in nameless]
+def test_no_module_has_a_name_without_meaning() -> None:
+    meaningless = {"utils", "util", "helpers", "helper", "common", "misc"}
+    assert not [path for path in PACKAGE.rglob("*.py") if path.stem in meaningless]
 
 
-# What a transfer function or a colour conversion is written with: names of libraries, powers, the constants of curves.
+# Text that shows a transfer function or a colour conversion: names of libraries, powers, the constants of curves.
 TRANSFER = re.compile(
     r"colorconvert|ocio(file|look|display|named)\w*|colormatrix|cvtColor|PyOpenColorIO"
     r"|\*\*\s*\(?\s*(1(\.0)?\s*/|2\.\d|0?\.4)|\bpow(er)?\(.*(2\.\d|0?\.4|gamma)"
     r"|0\.003130\d|0\.04045|12\.92|1\.055|1\.099|0\.2471\d|5\.5555|10540|0\.41\d\d\d\d"
 )
-# Luminance is a weight for masks; a sample's random gamma, and that of a matte, are no colour space. encodings.py holds
-# two curves to tell what an ICC profile describes; it converts no pixel.
+# Lines that only look like one: a sample's random gamma and a matte's gamma convert no colour space, and
+# encodings.py has two curves to recognise what an ICC profile describes; it converts no pixels.
 NO_TRANSFER = {"training/augment.py": 1, "media/edges.py": 1, "media/encodings.py": 2}
 
 

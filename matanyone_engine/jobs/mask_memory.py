@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps what a first mask was made of for the next one, since an artist's next click is on the same frame.
+"""Keeps what a first mask was made from for the next one, since an artist's next click is usually on the same frame.
 
-A file counts as the same as long as its size, its place on the disk and its times of change are.
+A file counts as unchanged as long as its size, its inode and its times of change are the same.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from matanyone_engine.media.color_spaces import ColourChoice
 from matanyone_engine.media.images import FloatImage, PlateHeader
 
 MOST_BYTES = 1 << 27
-"""Of a picture that is kept: a plate of 4096x2160 fits, one of 8K is read for each click."""
+"""The most bytes of a picture that is kept. A plate of 4096x2160 fits; one of 8K is read again for each click."""
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ class SeenPlate:
 
 
 class Latest(Generic[T]):
-    """Holds the latest of what was made from files, until those files or what was asked change."""
+    """Holds the value made last from files, until the files or the request change."""
 
     def __init__(self, size: Callable[[T], int]) -> None:
         """size: returns the bytes of a value; one of more than MOST_BYTES is not kept."""
@@ -43,8 +43,11 @@ class Latest(Generic[T]):
         self._held: tuple[object, T] | None = None
 
     def get(self, asked: object, files: Iterable[Path], make: Callable[[], T]) -> T:
-        """Return what make() returns, without calling it where the same was asked for last, of the same files."""
-        stamps = _stamps(files)  # before they are read: a file that changes meanwhile is read again next time
+        """Return what make() returns.
+
+        It is not called if the last call asked for the same, and the files are unchanged.
+        """
+        stamps = _stamps(files)  # before the files are read: one that changes meanwhile is read again
         held = self._held
         if held is not None and held[0] == (asked, stamps):
             return held[1]
@@ -53,12 +56,13 @@ class Latest(Generic[T]):
         return made
 
     def forget(self) -> None:
-        """Let go of what is held."""
+        """Drop the value."""
         self._held = None
 
 
 class MaskMemory:
-    """Holds the plate's frame that was clicked last, the mask that was corrected, and which mask was written."""
+    """Holds the plate frame that was clicked last, the mask that was corrected, and the name of the mask that was
+    written."""
 
     def __init__(self) -> None:
         self.plate: Latest[SeenPlate] = Latest(lambda plate: plate.seen.nbytes)
@@ -66,17 +70,17 @@ class MaskMemory:
         self._written: tuple[Path, _Stamps | None] | None = None
 
     def forget(self) -> None:
-        """Let go of everything: an idle engine gives its memory back."""
+        """Drop everything, since an idle engine gives its memory back."""
         self.plate.forget()
         self.start.forget()
 
     def note_written(self, path: Path) -> None:
-        """Remember a mask as it was written just now."""
+        """Note the state of a mask that was just written."""
         self._written = (path, _stamps([path]))
 
     def is_as_written(self, path: Path) -> bool:
-        """Return whether a file is certainly the mask that was written there last, so that nobody's work is lost when
-        it is written anew.
+        """Return whether a file is certainly the mask that was written there last, and may be replaced without losing
+        anyone's work.
         """
         if self._written is None or self._written[0] != path or self._written[1] is None:
             return False
@@ -84,7 +88,7 @@ class MaskMemory:
 
 
 def _stamps(files: Iterable[Path]) -> _Stamps | None:
-    """Return what tells whether files are as they were; None where one of them is not there."""
+    """Return values that change if one of the files does; None if one of them does not exist."""
     try:
         told = [path.stat() for path in files]
     except OSError:

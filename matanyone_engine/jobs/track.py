@@ -132,8 +132,8 @@ class GuideDone:
 
 
 class Tracker(Protocol):
-    """The interface of trackers: a tracker follows one subject through frames that are given in order from the key
-    frame on.
+    """Defines the interface of trackers. A tracker follows one subject through frames, which it gets in order from the
+    key frame on.
 
     Pictures are (H, W, 3) sRGB 0..1, masks (H, W) 0..1, all 0 where the subject is lost.
     """

@@ -15,7 +15,7 @@ import pytest
 from matanyone_engine.atomic import open_inside
 from matanyone_engine.errors import EngineError, OutputError, PlateError
 from matanyone_engine.jobs import retry
-from matanyone_engine.jobs.retry import with_retries, read_through, write_something
+from matanyone_engine.jobs.retry import read_through, with_retries, write_something
 from matanyone_engine.media import mattes
 from matanyone_engine.media.mattes import check_writable
 

@@ -277,7 +277,7 @@ def test_one_socket_is_not_read_while_the_other_waits() -> None:
 
     server: Any = object.__new__(Server)
     server._turns, server._calls, server._events = 0, queue.SimpleQueue(), queue.SimpleQueue()
-    server._bell, server._connections = SimpleNamespace(clear=lambda: None), SimpleNamespace(look=lambda: None)
+    server._wake_up, server._connections = SimpleNamespace(clear=lambda: None), SimpleNamespace(look=lambda: None)
     server.engine = SimpleNamespace(handle=None)
     server._sockets = {channel: Flood(channel) for channel in Channel}
     server._receive = lambda channel, _parts: heard.append(channel) or 0  # type: ignore[func-returns-value]

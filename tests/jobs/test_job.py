@@ -217,7 +217,7 @@ def test_an_alpha_that_was_fixed_by_hand_is_kept(shot: Shot) -> None:
         assert alpha.read_bytes() == fixed
         record = read_record(plan.sidecars.record)
         assert record is not None
-        assert (record.state, record.run.edited) == ("finished", "1003")
+        assert (record.state, record.run.hand_fixed) == ("finished", "1003")
         assert list(record.frames) == list(plan.frames)
     done = run(plan_matte(job(shot, exposure=1.0, overwrite=True)), shot)
     assert [event.frame for event in done] == [1003]

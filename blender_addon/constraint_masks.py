@@ -64,8 +64,19 @@ def drawn(shot, plate):
     ]
 
 
-def painted(shot, folder):
-    """Return for each object with painted areas their pattern, and the strokes by frame. folder: masks_folder()."""
+def painted(shot, folder, plate):
+    """Return for each object with painted areas their pattern, and the strokes by frame. folder: masks_folder().
+
+    Raises WireError for an area on a frame that the plate does not have, as after another plate was chosen.
+    """
+    first, last = plate.time.first, plate.time.first + plate.count - 1
+    for each in shot.objects:
+        off = [area.frame for area in each.areas if not first <= area.frame <= last]
+        if off:
+            raise plan.refused(
+                f"expected painted areas on frames of the plate, {first} to {last}, got one of {each.name} on {off[0]}",
+                "Remove it under Refine Area, or paint it anew on a frame of this plate.",
+            )
     return [
         (plan.constraint_files(folder, each.name, "area"), {area.frame: area.strokes for area in each.areas})
         for each in shot.objects

@@ -253,7 +253,7 @@ def preparation(shot, state, plate):
     painted = [(painted_mask(image, size), key.file) for image, key in images if _is_painted(image)]
     on_disk = [(image, key) for image, key in images if not _is_painted(image)]
     folder = plan.masks_folder(state.out, state.name)
-    held, areas = constraint_masks.orders(shot, size, folder), constraint_masks.painted(shot, folder)
+    held, areas = constraint_masks.orders(shot, size, folder), constraint_masks.painted(shot, folder, plate)
     orders = _raster_orders(masks, plate, size, on_disk, held=held) if masks or on_disk or held else None
 
     def prepare(control: Control):

@@ -415,7 +415,7 @@ def _take(run, event):
         run.text = f"{event.accepted.frames} frames, {event.accepted.colour}"
     elif isinstance(event, Landed):
         run.done, run.of, run.eta_s = event.done, event.of, event.eta_s
-        run.warnings += [f"{warning} ({event.frame})" for warning in event.warnings]
+        run.warnings += [f"{in_blender(warning)} ({event.frame})" for warning in event.warnings]
         if event.frame is not None:
             run.landed.add(event.frame)
             _redraw_plates(run, event.frame)

@@ -198,6 +198,10 @@ def _release(process: subprocess.Popen[bytes]) -> None:
 
 
 def _not_started(why: str, log: Path) -> WireError:
-    said = log.read_text(encoding="utf-8", errors="replace").strip()[-800:]
+    said = log.read_text(encoding="utf-8", errors="replace").strip(" .\r\n")[-800:]
     why = f"{why}: {said}" if said else f"{why}, and it has printed nothing"
-    return WireError(Code.UNREACHABLE, f"expected the engine to start; {why}", f"See {log}.")
+    return WireError(
+        Code.UNREACHABLE,
+        f"expected the engine to start; {why}",
+        f"Is this the engine's program? {log} has all that it printed.",
+    )

@@ -291,7 +291,12 @@ class Engine:
         if not _HEX.fullmatch(message.nonce):
             problem = "nonce: expected 32 hexadecimal digits"
         elif message.model not in self._models:
-            problem = f"model {message.model!r:.60}: this engine serves {', '.join(self._models)}"
+            raise WireError(
+                Code.BAD_INPUT,
+                f"expected a model that this engine has ({', '.join(self._models)}), got {message.model!r:.60}",
+                "Choose one of these, or install that model's weights where the engine runs (matanyone-engine weights) "
+                "and start the engine again.",
+            )
         elif message.priority not in ("interactive", "batch"):
             problem = f"priority {message.priority!r:.40}: expected 'interactive' or 'batch'"
         elif options.reply not in ("exr", "f2", "f4"):

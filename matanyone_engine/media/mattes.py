@@ -284,9 +284,9 @@ def _is_near(stored: StoredPlane, pixels: StoredPlane, allowed: float) -> bool:
 
 
 def _reason(path: Path, complaint: str) -> str:
-    """Return OpenImageIO's words, after the disk's state where that explains them: codecs do not pass the cause on."""
+    """Return that the disk is full where it is, since codecs do not pass that on; else the library's own words."""
     if shutil.disk_usage(path.parent).free < SMALLEST_ROOM:
-        return f"{os.strerror(errno.ENOSPC)} ({complaint.strip()})"
+        return os.strerror(errno.ENOSPC)
     return complaint.strip() or "the image library did not say why"
 
 

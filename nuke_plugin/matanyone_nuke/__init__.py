@@ -7,6 +7,7 @@
     run.py       a run from plan to end       progress.py its status line
     record.py    what the last run was        exr.py      headers of EXR files
     bridge.py    the way to the engine        edges.py    the edge controls
+    words.py     errors in the node's words
                                               ---- above: no nuke; below: Nuke's API ----
     knobs.py     the knobs in Nuke            scene.py    what stands around the node
     node.py      built, pressed, converted    stage.py    runs in this Nuke

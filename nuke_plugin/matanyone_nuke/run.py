@@ -18,6 +18,7 @@ from .frames import PlanError
 from .guide_keys import with_keys_of_guides
 from .jobs import MaskPlan, job_of
 from .plan import Chunk, Export, Plan
+from .words import in_nuke
 
 
 class Cancelled(Exception):
@@ -202,6 +203,6 @@ def describe(outcome: Outcome, plan: Plan) -> str:
     elif outcome.state == "cancelled":
         text = "stopped: %s of %d frames; they are kept" % (counts, wanted)
     else:
-        text = "not finished (%s): %s. %s" % (outcome.code, outcome.message, outcome.action)
-    checks = ["check " + warning for warning in outcome.warnings[:5]]
+        text = "not finished (%s): %s. %s" % (outcome.code, in_nuke(outcome.message), in_nuke(outcome.action))
+    checks = ["check " + in_nuke(warning) for warning in outcome.warnings[:5]]
     return "\n".join([text] + checks)

@@ -21,6 +21,7 @@ from .frames import frame_file, frames_of, with_view
 from .jobs import MaskPlan, layers_made
 from .progress import Pace
 from .run import Cancelled, Landed, Outcome, Run, Stage, describe, make_mask
+from .words import in_nuke
 
 REFRESH_S = 1.0
 """How often the panel and the viewer are drawn while a run goes on."""
@@ -252,7 +253,11 @@ def on_main_mask_made(identity: str, made: Any) -> None:
     """Show a first mask that is on disk, or say why there is none."""
     node = knobs.find(identity)
     if isinstance(made, Outcome):
-        text = "no mask: stopped" if made.state == "cancelled" else "no mask: %s. %s" % (made.message, made.action)
+        text = (
+            "no mask: stopped"
+            if made.state == "cancelled"
+            else in_nuke("no mask: %s. %s" % (made.message, made.action))
+        )
     else:
         text = "mask on frame %d, %.0f %% of the picture (%s)" % (made.frame, 100 * made.covers, made.backend)
     if node is not None:

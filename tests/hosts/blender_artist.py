@@ -553,6 +553,12 @@ def left():
     }
 
 
+def area_at(frame):
+    """Keep a painted spot on a frame, whichever the plate has."""
+    added = shot().objects[0].areas.add()
+    added.frame, added.strokes = frame, '[{"points": [[0.5, 0.5]], "radius": 0.2, "erase": false}]'
+
+
 def main(file):
     for name, options in json.loads(Path(file).read_text()):
         try:

@@ -464,6 +464,8 @@ def test_what_goes_wrong_is_said_and_blender_stays_usable(host: Host, tmp_path: 
             *ready, ("painted", {"values": [[0.0, 1.0]] * 2, "size": (2, 2)}),
             ("key", {"frame": 1002, "image": "painted"}), MATTE,
             *ready, ("at", {"frame": 44}), ("run", {"operator": "matanyone.matte_frame"}),
+            *ready, ("setting", {"model": "nobody"}), MATTE,
+            *ready, ("area_at", {"frame": 2000}), MATTE,
             *ready, ("work_folder", {"blocked": True}), MATTE,
             ("work_folder", {"blocked": False}), MATTE,
         )  # fmt: skip
@@ -475,6 +477,8 @@ def test_what_goes_wrong_is_said_and_blender_stays_usable(host: Host, tmp_path: 
         "expected a mask on at least one frame", "1044", "Not a directory",
         "expected the plate's colour space", "Nonsense Log",
         "expected a mask image of the plate's size, 64x48, got 2x2", "expected a frame of the plate, 1001 to 1004",
+        "expected a model that this engine has (toy), got 'nobody'",
+        "expected painted areas on frames of the plate, 1001 to 1004, got one of subject on 2000",
         "expected to write masks into the extension's user folder",
     ]  # fmt: skip
     for line, words in zip(ended, said, strict=False):

@@ -17,6 +17,7 @@ from unittest.mock import MagicMock, patch
 import numpy as np
 import OpenImageIO as oiio
 import pytest
+from engine_words import left_in
 from nuke_host import installed
 from shots import write_image
 
@@ -501,9 +502,32 @@ def test_an_engine_that_nuke_starts_ends_when_it_has_idled(addon: Any) -> None:
     assert bridge.installed_where("", False, "Nuke", "exact").start == ()
 
 
+def test_the_engines_words_become_the_nodes(addon: Any) -> None:
+    """What the engine says of a shot names knobs and inputs, and no option of the command line."""
+    in_nuke = beside(addon, "words").in_nuke
+    assert left_in(in_nuke) == []
+    said = "Ask for frames that the plate has, or leave the others out: --missing skip."
+    assert in_nuke(said) == "Ask for frames that the plate has."
+    said = "Name the plate's colour space with --colorspace."
+    assert in_nuke(said) == "Name the plate's colour space in the knob 'colour space'."
+
+
 def test_nothing_above_the_line_imports_nuke(addon: Any) -> None:
     assert "nuke" not in sys.modules or not hasattr(beside(addon, "jobs"), "nuke")
-    for name in ("frames", "jobs", "panel", "plan", "progress", "record", "run", "script", "shape", "exr", "bridge"):
+    for name in (
+        "frames",
+        "jobs",
+        "panel",
+        "plan",
+        "progress",
+        "record",
+        "run",
+        "script",
+        "shape",
+        "exr",
+        "bridge",
+        "words",
+    ):
         text = (Path(addon.__file__).parent / (name + ".py")).read_text()
         assert "import nuke" not in text, name
 

@@ -97,3 +97,21 @@ def test_the_guide_is_of_this_version_and_of_this_makefile() -> None:
     for extras in re.findall(r"whl\[([\w,]+)\]", GUIDE):
         assert set(extras.split(",")) <= set(EXTRAS)
     assert set(re.findall(r"--extra ([a-z]+)", GUIDE)) <= set(EXTRAS)
+
+
+def test_every_licence_that_a_file_names_has_its_text() -> None:
+    """As `reuse lint` asks. The example's plate holds a photograph, so it is not given away as the rest of it is."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, timeout=60).stdout
+    files = [ROOT / name for name in listed.decode().split("\0") if name]
+    beginnings = (file.read_bytes()[:400] for file in files if file.is_file())
+    said = {
+        found.decode()
+        for text in beginnings
+        for found in re.findall(rb"(?m)^\W*SPDX-License-Identifier: ([\w.-]+)", text)
+    }
+    notes = tomllib.loads((ROOT / "REUSE.toml").read_text())["annotations"]
+    said |= {each["SPDX-License-Identifier"] for each in notes if "SPDX-License-Identifier" in each}
+    assert said == {path.stem for path in (ROOT / "LICENSES").glob("*.txt")}
+    assert said >= set(PROJECT["project"]["license"].split(" AND "))
+    (plate,) = (each for each in notes if "examples/plate/**" in each["path"])
+    assert plate["SPDX-License-Identifier"] == "CC-BY-2.0"

@@ -231,8 +231,15 @@ def rationals(*values: float) -> tuple[str, tuple[int, ...]]:
     return "I", tuple(part for value in values for part in (round(value * 10000), 10000))
 
 
-def light(curve: Callable[[np.ndarray], np.ndarray]) -> tuple[str, tuple[int, ...]]:
-    return "H", tuple(np.rint(65535 * curve(np.linspace(0, 1, 256))).astype(int).tolist()) * 3
+def light(*curves: Callable[[np.ndarray], np.ndarray]) -> tuple[str, tuple[int, ...]]:
+    """Return a table for each of red, green and blue, of one curve or of three."""
+    every = curves if len(curves) == 3 else curves * 3
+    tables = [np.rint(65535 * curve(np.linspace(0, 1, 256))) for curve in every]
+    return "H", tuple(np.concatenate(tables).astype(int).tolist())
+
+
+def bent(by: float) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda codes: codes + by * np.sin(np.pi * codes)
 
 
 @pytest.mark.parametrize(
@@ -246,6 +253,7 @@ def light(curve: Callable[[np.ndarray], np.ndarray]) -> tuple[str, tuple[int, ..
         ({301: light(lambda codes: codes)}, LINEAR),
         ({301: light(lambda codes: codes**2.2)}, "Gamma 2.2 Encoded Rec.709"),
         ({301: light(lambda codes: codes**3)}, REFUSED),
+        ({301: light(bent(0.05), bent(0.0), bent(-0.05))}, REFUSED),  # their mean is linear, they are not
         ({301: light(lambda codes: codes), 319: rationals(*PRIMARIES["Rec.2020"][:6])}, "Linear Rec.2020"),
     ],
 )

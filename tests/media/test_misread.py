@@ -293,7 +293,7 @@ def test_a_jpeg_that_is_cut_anywhere_is_refused(tmp_path: Path, progressive: boo
     filled = data[:2] + b"\xff" * 3 + data[2:]  # any number of these may stand before a marker
     path.write_bytes(filled + b"what a phone adds")
     assert (read_plate(path).rgb == whole).all()
-    path.write_bytes(filled[: scan + 8])
+    path.write_bytes(filled[: scan + 3 + 12])
     with pytest.raises(PlateError):
         read_plate(path)
 

@@ -3,8 +3,8 @@
 
 Rules of this file:
 1. Channels are found by name, never by position.
-2. A choice that the artist has to make is never made here: several pictures that nothing tells apart are an error that
-   lists them. What counts as told: layerless R, G, B before layers; the view that multiView names first.
+2. No ambiguous choice is made here: if several pictures are equally possible, an error lists them. Two rules decide: R,
+   G, B without a layer is preferred to layers, and the view that multiView names first to other views.
 3. Names are read as OpenEXR has them: LAYER.VIEW.R in a part with multiView, a part's own view else.
 """
 
@@ -22,15 +22,15 @@ ALPHA_NAMES = frozenset({"a", "alpha"})
 RGB_NAMES = (("r", "g", "b"), ("red", "green", "blue"))
 LUMINANCE_NAMES = frozenset({"y", "l", "i", "luminance", "gray", "grey"})
 _NO_LAYER = frozenset({"", "rgba", "rgb"})
-"""What hosts call the channels that have no layer."""
+"""The names that hosts give to the channels without a layer."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Says which picture of a file was asked for; None leaves it to the file.
+    """Names the picture of a file that was asked for; None means that the file decides.
 
-    view:    'left', of a stereo file. part: a part's name. layer: what stands before .R, .G, .B.
-    by_path: the view chose the file (%V in the plate's name), so a file that speaks of no views is that view.
+    view:    'left', of a stereo file. part: a part's name. layer: the name before .R, .G, .B. by_path: the view chose
+    the file (%V in the plate's name), so a file that names no views contains that view.
     """
 
     view: str | None = None
@@ -48,7 +48,7 @@ class Selection:
 class Part:
     """Holds the names of one part of an OpenEXR file, or of one page of another file.
 
-    view: its own attribute. views: of a part that holds several, the default one first.
+    view: the part's view attribute. views: the views of a part that has several, the default one first.
     """
 
     number: int
@@ -82,7 +82,7 @@ class PictureChannels:
 
 
 def find_picture(parts: Sequence[Part], wanted: Selection, path: Path) -> PictureChannels:
-    """Return the picture that is meant. Raises PlateError where there is none, or several that nothing tells apart."""
+    """Return the picture that was asked for. Raises PlateError if there is none, or if several are equally possible."""
     every = [picture for part in parts for picture in _coloured(part)] or [
         picture for part in parts for picture in _grey(part)
     ]
@@ -112,7 +112,7 @@ def default_view(parts: Sequence[Part]) -> str | None:
 
 
 def views_of(parts: Sequence[Part]) -> list[str]:
-    """Return the views that a file speaks of, in its own order, each once."""
+    """Return the views that a file names, in its own order, each once."""
     stated = [view for part in parts for view in (*part.views, *((part.view,) if part.view else ()))]
     return list(dict.fromkeys(stated))
 
@@ -120,7 +120,7 @@ def views_of(parts: Sequence[Part]) -> list[str]:
 def find_view(parts: Sequence[Part], view: str | None, path: Path, error: type[BadInput]) -> tuple[Part, list[int]]:
     """Return the part and the numbers of its channels that belong to a view; without views, all of the first part.
 
-    view: None is the default view. Raises error where the file has views and not this one, or does not say which.
+    view: None is the default view. Raises `error` if the file has views but not this one, or does not name its views.
     """
     views = views_of(parts)
     if not views:
@@ -153,7 +153,7 @@ def _coloured(part: Part) -> list[PictureChannels]:
 
 
 def _grey(part: Part) -> list[PictureChannels]:
-    """Return the luminance of a part, if that is all the colour there is."""
+    """Return the luminance of a part, if it has no other colour."""
     colours = [column for column, name in enumerate(part.channels) if name.lower() not in ALPHA_NAMES]
     if len(colours) != 1 or part.channels[colours[0]].lower() not in LUMINANCE_NAMES:
         return []

@@ -32,17 +32,18 @@ KNEE = 0.9
 """Display value (sRGB encoded) up to which a scene-referred plate is shown as it is; 0.787 in linear light."""
 
 MOST_EXPOSURE = 16.0
-"""Stops, either way: more than the range of any camera."""
+"""The largest exposure, in stops up or down. It is more than the range of any camera."""
 
 MIDDLE_GREY = 0.18
-"""Linear light that a camera's light meter aims at, where white is 1."""
+"""Middle grey in linear light, where white is 1."""
 
 _VERY_DARK = MIDDLE_GREY / 4.0
-"""A plate whose brightest tenth is darker than this, two stops below middle grey, is shown brighter."""
+"""A plate whose brightest tenth is darker than this, two stops below middle grey, is made brighter for the network."""
 _FAR_ABOVE_WHITE = 2.0
-"""A plate of which more than half is brighter than this has other units than 1 for white, and is shown darker."""
+"""A plate of which more than half is brighter than this does not use 1 for white, and is made darker for the
+network."""
 _MOST_FOUND = 8.0
-"""Stops, either way, that find_exposure() goes: light that is weaker than that is noise."""
+"""The largest exposure that find_exposure() returns, in stops up or down. Weaker light is noise."""
 _PIXELS_LOOKED_AT = 1 << 18
 
 _CODES = 65535
@@ -57,27 +58,27 @@ _GREATEST = 65504.0
 _CURVE_STEPS = 1 << 16
 """Of sRGB: the nearest one is off by 1e-4 at most, a fortieth of a step of 8 bits."""
 _PICTURES = ("sRGB", "lin_rec709_scene", "ocio://default")
-"""Encoded, linear, and the config that contact sheets are made with: they look the same in every studio."""
+"""The encoded space, the linear space and the config for contact sheets, which look the same in every studio."""
 
 _ROUNDING = 1e-4
-"""What matrices in float may add to white or to black."""
+"""The rounding error that float matrices may add to white or to black."""
 
 _WAY_BACK = 1e-3
-"""What a value 0..1 may differ by after a way to linear light and back: a quarter of a code of 8 bits."""
+"""The largest difference of a value 0..1 after a conversion to linear light and back: a quarter of an 8-bit code."""
 
 _STRIPE_ROWS = 16
-"""Rows that are converted together: what lies between the steps stays in the cache."""
+"""Number of rows that are converted together, so that intermediate results stay in the CPU's cache."""
 
 
 class Levels(NamedTuple):
     """Holds shares of a plate's pixels, 0..1, by what the network's view does to them; any one channel counts."""
 
     above_knee: float
-    """In the shoulder: shown, with less contrast. 0 where the network's view has no shoulder."""
+    """Pixels in the shoulder, which are shown with less contrast. 0 if the network's view has no shoulder."""
     above_white: float
-    """Brighter than display white after exposure."""
+    """Pixels that are brighter than display white after exposure."""
     below_black: float
-    """Negative: shown as 0."""
+    """Negative pixels, which are shown as 0."""
 
 
 class NetworkView:
@@ -145,14 +146,15 @@ class NetworkView:
 class LinearLight:
     """Converts a plate's values to scene-linear light and back, for what must be computed where light adds up.
 
-    The light has Rec.709's primaries; colours outside of them are negative there and come back all the same.
+    The light has Rec.709's primaries. Colours outside of them are negative there, and are converted back correctly.
     """
 
     def __init__(self, space: str) -> None:
         """space: a name as in spaces.known_space. Raises ColourError where the config knows no way back."""
         self.space = known_space(space)
         self._linear, self._config = engine_space(LINEAR), config_name()
-        # Muted colours: where one channel is light and another dark by a factor of a million, floats know no way back.
+        # The colours are muted: if one channel is a million times as bright as another, floats are not exact enough to
+        # convert back.
         codes = np.linspace(0.1, 0.8, 4096, dtype=np.float32).reshape(64, 64, 1) + np.array(
             [0.1, 0.0, 0.05], np.float32
         )
@@ -191,10 +193,8 @@ def find_exposure(space: str, rgb: FloatImage) -> float:
 
 
 def exposure_or_found(given: float | None, space: str, look: Callable[[], FloatImage]) -> float:
-    """Return the stops that are given; where they are left open, what find_exposure() says of a plate.
-
-    look: reads that plate, (H, W, 3) in its space; called only where the stops are open. Raises what it raises, and
-    ColourError.
+    """Return the given stops, or if they are None, those that find_exposure() finds. look: reads the plate, (H, W, 3)
+    in its space; it is called only if the stops are None. Raises what `look` raises, and ColourError.
     """
     return find_exposure(space, look()) if given is None else given
 
@@ -251,7 +251,7 @@ def _picture_curve(*, encodes: bool) -> FloatImage:
 
 @dataclass(frozen=True)
 class _Way:
-    """Holds how a space becomes what the network sees."""
+    """Holds the conversion from a colour space to the network's view."""
 
     space: str
     linear: str
@@ -291,7 +291,7 @@ def _are_codes(rgb: FloatImage) -> bool:
 
 
 def _nearest_steps(linear: FloatImage) -> NDArray[np.uint32]:
-    """Return where numbers (no NaN) stand in _STEPS, rounded."""
+    """Return the nearest positions in _STEPS for numbers (no NaN)."""
     bits = np.ascontiguousarray(linear, dtype=np.float32).view(np.uint32)
     return (bits + np.uint32(1 << (_DROPPED - 1))) >> np.uint32(_DROPPED)
 

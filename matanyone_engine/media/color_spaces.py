@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds out which colour space a plate is in, who said so, and what the OpenColorIO config calls it.
+"""Finds the colour space of a plate, where that was stated, and its name in the OpenColorIO config.
 
 Rules of this file:
 1. A space is named by the artist, stated by the file, or a default that is printed; logarithmic is never guessed.
@@ -24,7 +24,7 @@ from matanyone_engine.media.sequence import MOVIE_SUFFIXES
 from matanyone_engine.media.stated_colour import has_video_tags, statements
 
 _LONGEST_NAME = 200
-"""Of a colour space: nothing is like a longer one."""
+"""Longest name for which similar names are searched."""
 
 # Fixed, so that a name means the same next year; the newest one only where this one is not known.
 BUILT_IN_CONFIG = "ocio://studio-config-v4.0.0_aces-v2.0_ocio-v2.5"
@@ -36,11 +36,14 @@ class PlainName(NamedTuple):
 
     name: str
     spellings: tuple[str, ...]
-    """Names in OCIO configs, of ACES 1.x and 2.0, Blender, nuke-default; the first that the config in use knows."""
+    """Names in OCIO configs: of ACES 1.x and 2.0, Blender, nuke-default.
+
+    The first one that the config in use has is taken.
+    """
     also: tuple[str, ...] = ()
-    """Other things that people type."""
+    """Other spellings that people type."""
     note: str = ""
-    """What is taken where the plain name leaves it open; printed with the choice."""
+    """What the plain name leaves open and which choice is made; printed with the choice."""
 
 
 SRGB = PlainName(
@@ -143,8 +146,8 @@ _NO_COLOUR = frozenset({"data", "raw", "unknown"})
 
 @dataclass(frozen=True)
 class ColourChoice:
-    """Names a colour space. space: a name of the OCIO config in use; reason: who said so, for printing and for
-    provenance.
+    """Names a colour space. space: a name of the OCIO config in use; reason: where the choice comes from, for printing
+    and for provenance.
     """
 
     space: str
@@ -188,7 +191,7 @@ def known_space(name: str, who: str = "asked for") -> str:
 
 
 def engine_space(plain: PlainName) -> str:
-    """Return what the config calls a space that the engine itself needs (SRGB, LINEAR). Raises ColourError."""
+    """Return the config's name for a space that the engine itself needs (SRGB, LINEAR). Raises ColourError."""
     space = _space_of(plain, config_in_use())
     if not space:
         raise ColourError(
@@ -228,7 +231,7 @@ def is_linear(space: str) -> bool:
 
 
 def interop_id(space: str) -> str:
-    """Return the name that files of any program may call this space by ('lin_ap1_scene'); '' where there is none."""
+    """Return the space's interop id, which all programs understand ('lin_ap1_scene'); '' if it has none."""
     return str(config_in_use().get_color_interop_id(space) or "")
 
 
@@ -263,7 +266,7 @@ def _default_space(header: PlateHeader | None, suffix: str) -> ColourChoice:
 
 
 def _bare(name: str) -> str:
-    """Return a name's letters and digits only, small: 'S-Log3' and 's log 3' are the same name."""
+    """Return a name's letters and digits in lower case: 'S-Log3' and 's log 3' are the same name."""
     return "".join(character for character in name.lower() if character.isalnum())
 
 
@@ -287,7 +290,7 @@ def _plain_name(name: str) -> PlainName | None:
 
 
 def _loosely_named(name: str, config: Any) -> str:
-    """Return the only space that has this name or alias but for case and punctuation."""
+    """Return the space with this name or alias, ignoring case and punctuation, if there is only one."""
     meant = {space for known, space in _all_names(config) if _bare(known) == _bare(name)}
     return meant.pop() if len(meant) == 1 else ""
 
@@ -298,15 +301,13 @@ def _space_of(plain: PlainName, config: Any) -> str:
 
 
 def _asked_for(name: str) -> str:
-    """Return the reason of a choice; where a plain name left something open, what was taken."""
+    """Return the reason of a choice. If the plain name left something open, it includes the choice that was made."""
     plain = _plain_name(name)
     return f"asked for as {shortened(name)!r}: {plain.note}" if plain and plain.note else "asked for"
 
 
 def _near_names(name: str, config: Any) -> list[str]:
-    """Return names that look like this one, at most four: plain names first, then the config's; of an alias, its
-    space.
-    """
+    """Return at most four similar names: plain names first, then the config's. For an alias, its space is returned."""
     names = {_bare(typed): plain.name for plain, _ in plain_spaces() for typed in (plain.name, *plain.also)}
     for known, space in _all_names(config):
         names.setdefault(_bare(known), space)

@@ -18,7 +18,7 @@ Curve = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 class Encoding(NamedTuple):
-    """Holds the names of primaries and of a curve, such as 'P3' and 'sRGB'; '' of what is none of those known here."""
+    """Holds the names of primaries and of a curve, such as 'P3' and 'sRGB'; '' for unknown ones."""
 
     primaries: str
     curve: str
@@ -36,7 +36,7 @@ PRIMARIES: dict[str, tuple[float, ...]] = {
 }
 """x and y of red, green, blue and white, as their standards publish them."""
 _NEAR = 0.003
-"""How far an x or y may be off: files round them, and some write the white of D65 with three digits."""
+"""The largest difference of an x or y, since files round them, and some write the white of D65 with three digits."""
 
 _SPACES = {
     ("Rec.709", "sRGB"): "srgb_rec709_scene",
@@ -59,10 +59,10 @@ _SPACES = {
     ("AP1", "linear"): "lin_ap1_scene",
     ("AP0", "linear"): "lin_ap0_scene",
 }
-"""Names that OpenColorIO configs know a space by, of any age; color_spaces.py finds the config's own."""
+"""Names of spaces in old and new OpenColorIO configs; color_spaces.py finds that of the config in use."""
 
 _SAME_LIGHT = 0.003
-"""How far two curves may be apart, in light: sRGB and gamma 2.2 differ by 0.009."""
+"""The largest difference of two curves, in light: sRGB and gamma 2.2 differ by 0.009."""
 
 
 def space_of(encoding: Encoding) -> str:
@@ -71,13 +71,13 @@ def space_of(encoding: Encoding) -> str:
 
 
 def primaries_named(xy: Sequence[float]) -> str:
-    """Return the name of primaries, given as x and y of red, green, blue and white; '' of others."""
+    """Return the name of primaries, given as x and y of red, green, blue and white; '' for unknown ones."""
     found = (name for name, known in PRIMARIES.items() if np.allclose(xy, known, rtol=0, atol=_NEAR))
     return next(found, "")
 
 
 def curve_named(curve: Curve) -> str:
-    """Return the name of the curve that gives the same light as this one; '' where none does."""
+    """Return the name of the curve that gives the same light as this one; '' if there is none."""
     codes = np.linspace(0, 1, 65)
     light = curve(codes)
     near = (name for name, known in _CURVES.items() if np.abs(known(codes) - light).max() < _SAME_LIGHT)
@@ -85,7 +85,7 @@ def curve_named(curve: Curve) -> str:
 
 
 def gamma_named(exponent: float) -> str:
-    """Return the name of a curve that is a power of the code: 'gamma 2.2', 'linear'; '' of another power."""
+    """Return the name of a curve that is a power of the code: 'gamma 2.2', 'linear'; '' for another power."""
     return curve_named(_power(exponent))
 
 
@@ -122,5 +122,5 @@ _CURVES_BY_CODE = {4: "gamma 2.2", 8: "linear", 13: "sRGB", 16: "PQ", 18: "HLG"}
 
 
 def of_h273(primaries: int, transfer: int) -> Encoding:
-    """Return what H.273's ColourPrimaries and TransferCharacteristics mean; '' for what is not known here."""
+    """Return the encoding that H.273's ColourPrimaries and TransferCharacteristics mean; '' for unknown codes."""
     return Encoding(_PRIMARIES_BY_CODE.get(primaries, ""), _CURVES_BY_CODE.get(transfer, ""))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measures flicker: what of a matte goes one way on a frame and comes straight back on the next.
+"""Measures flicker: changes of a matte on one frame that are reversed on the next.
 
 An edge that moves passes through each of its pixels once, so it is no flicker however fast it is; a pop of one frame,
 and noise, are.
@@ -12,13 +12,12 @@ import numpy as np
 from matanyone_engine.media.images import FloatImage
 
 _LEAST_SUBJECT = 16.0
-"""Pixels: of less there is nothing that could flicker."""
+"""Fewest pixels of a subject for which flicker is measured."""
 
 
 def flicker(before: FloatImage, now: FloatImage, after: FloatImage) -> float:
-    """Return the part of an alpha that neither neighbour has, 0.., of three alphas (H, W) 0..1 in a row.
-
-    Per pixel, how far the middle value lies outside of the range of its neighbours.
+    """Return for each pixel how far the middle one of three alphas in a row, (H, W) 0..1, is outside of the range of
+    its neighbours, 0 or more.
     """
     above = now - np.maximum(before, after)
     below = np.minimum(before, after) - now

@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 _SMALLEST_NORMAL = np.float32(2.0**-14)
-"""Below it a half is a whole number of steps, and its bits are that number."""
+"""Below this value, a half is a whole number of steps, and its bits are that number."""
 _STEPS = np.float32(2.0**24)
 """In 1."""
 LARGEST_LOST = np.float32(2.0**-25)
-"""Up to here, half a step, a value becomes 0."""
+"""Values up to this, half a step, become 0."""
 _SIGN = 15
 """The bit."""
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Joins a file per view into one EXR, each view a part of its own, with its own channels and header.
+"""Joins one file for each view into one EXR, in which each view is a part with its own channels and header.
 
 Rules of this file:
 1. Pixels and header of a view are taken over as they are stored; nothing is converted.
-2. A file is whole or not there, and what was written is read back, by another library, and compared bit for bit.
+2. Files are written atomically. Each is read back by another library and compared bit for bit.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ _OF_THE_FILE = ("multiView", "oiio:subimages", "oiio:subimagename", "name", "ope
 
 
 def join_views(files: Mapping[str, Path], path: Path) -> None:
-    """Write path, a part for each view in this order. Raises PlateError for a file that cannot be; OutputError."""
+    """Write one part for each view to `path`, in this order.
+
+    Raises PlateError for a file that cannot be joined; OutputError.
+    """
     views = {name: _stored(name, file) for name, file in files.items()}
     try:
         with whole_file(path) as temporary:
@@ -40,7 +43,7 @@ def join_views(files: Mapping[str, Path], path: Path) -> None:
 
 
 def _stored(view: str, path: Path) -> tuple[Any, Any]:
-    """Return OpenImageIO's description of a view's file, made that of a part, and its pixels as stored."""
+    """Return OpenImageIO's description of a view's file, changed to that of a part, and its pixels as stored."""
     last_error()
     image = oiio.ImageInput.open(str(path))
     if image is None or image.format_name() != "openexr":
@@ -75,8 +78,8 @@ def _no_view(view: str, path: Path, why: str) -> PlateError:
 
 
 def _write(path: Path, parts: list[tuple[Any, Any]]) -> None:
-    """Write the file and check every answer of the library. Raises OSError."""
-    path.write_bytes(b"")  # so that a folder that cannot be written says so in the system's words
+    """Write the file and check every return value of the library. Raises OSError."""
+    path.write_bytes(b"")  # so that the system's own error is raised if the folder cannot be written
     output: Any = oiio.ImageOutput.create("openexr")
     specs = tuple(spec for spec, _ in parts)
     good = output.open(str(path), specs)
@@ -88,11 +91,11 @@ def _write(path: Path, parts: list[tuple[Any, Any]]) -> None:
 
 
 def _verify(path: Path, views: Mapping[str, tuple[Any, Any]]) -> None:
-    """Raises OSError unless OpenEXR's own package reads what was meant."""
+    """Check that OpenEXR's own package reads the pixels that were to be written. Raises OSError."""
     try:
         parts = OpenEXR.File(str(path), separate_channels=True).parts
         read = {part.header["view"]: {name: each.pixels for name, each in part.channels.items()} for part in parts}
-    except Exception as error:  # the package raises whatever comes
+    except Exception as error:  # the package raises errors of many kinds
         raise OSError(f"it cannot be read back ({error})") from error
     same = list(read) == list(views) and all(_is_same(read[view], *meant) for view, meant in views.items())
     if not same:

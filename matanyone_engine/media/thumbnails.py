@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes a frame small, to be looked at: plate, alpha, and the subject over something else.
+"""Makes thumbnails of a frame: plate, alpha, and the subject over another background.
 
 Rules of this file:
-1. Composites are mixed in linear light and encoded last: hair edges look as they will in comp.
-2. The subject is made small premultiplied, so that no background is mixed into its edges.
+1. Composites are mixed in linear light and then encoded, so hair edges look as they will in comp.
+2. The subject is premultiplied before it is made small, so that no background is mixed into its edges.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ Sheet = NDArray[np.uint8]
 """(h, w, 3), sRGB."""
 
 _CHECKER = (0.15, 0.21)
-"""Linear light: two greys around 18 %, far enough apart to show through, too close to distract."""
+"""Two greys around 18 %, in linear light: far enough apart to be seen through the subject, and too close to
+distract."""
 _CHECKER_SQUARE = 16
 
 
@@ -50,7 +51,7 @@ class Thumbnails:
         return as_bytes(encode_srgb(self.linear))
 
     def alpha(self) -> Sheet:
-        """Return the values of the alpha, as they are, as greys."""
+        """Return the alpha's values as greys, unchanged."""
         return as_bytes(np.repeat(self.cover, 3, axis=2))
 
     def over_checker(self) -> Sheet:
@@ -69,7 +70,10 @@ class Thumbnails:
 
 
 def fitting(image: Size, widest: int) -> Size:
-    """Return the size that an image has in the same proportions once it is at most so wide; it is never enlarged."""
+    """Return the size of an image that is scaled down to at most `widest`, with the same proportions.
+
+    It is never enlarged.
+    """
     scale = min(1.0, widest / image.width)
     return Size(*(max(1, round(side * scale)) for side in image))
 

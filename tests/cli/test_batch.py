@@ -87,7 +87,7 @@ def test_twenty_shots_some_of_them_broken(
     assert read_image(folder / "batch_report" / "sh01.png").std() > 0.05
 
 
-def test_again_does_what_was_broken_and_nothing_else(
+def test_a_second_batch_runs_only_the_shots_that_failed(
     shot: Shot, like: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "shots"

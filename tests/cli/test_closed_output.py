@@ -20,7 +20,7 @@ def picture(tmp_path: Path) -> Path:
     return Path(make_shot(tmp_path, count=1).mask)
 
 
-def test_a_shot_goes_on_when_its_lines_have_no_reader(tmp_path: Path) -> None:
+def test_a_run_continues_when_its_output_pipe_is_closed(tmp_path: Path) -> None:
     """`matanyone-engine matte ... 2>&1 | head -1`"""
     shot = make_shot(tmp_path, count=2)
     command = [*COMMAND, *shot.arguments("--accept-doubt")]

@@ -42,7 +42,7 @@ def test_a_device_that_is_not_there_is_reported_and_refused(capsys: pytest.Captu
     assert not report["self_test"]["passed"]
 
 
-def test_a_gpu_that_stands_idle_is_said_with_the_commands_that_mend_it(
+def test_an_unused_gpu_is_reported_with_the_commands_to_use_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     card = tmp_path / "0000:01:00.0"

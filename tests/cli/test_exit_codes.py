@@ -18,7 +18,7 @@ def family(kind: type[EngineError]) -> list[type[EngineError]]:
 
 
 @pytest.mark.parametrize("kind", family(EngineError)[1:], ids=lambda kind: kind.__name__)
-def test_every_error_has_a_code_of_its_own_meaning(kind: type[EngineError]) -> None:
+def test_every_error_class_has_an_exit_code(kind: type[EngineError]) -> None:
     code = exit_codes.exit_code(kind(expected="a", came="b", action="c"))
     assert code not in {exit_codes.OK, exit_codes.UNEXPECTED} or kind is Defect
 

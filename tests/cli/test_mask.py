@@ -81,7 +81,7 @@ def test_each_view_of_a_stereo_plate_has_its_mask(tmp_path: Path) -> None:
     assert prompted.overlap(masks[0], masks[1][:, ::-1]) > 0.9
 
 
-def test_made_again_it_is_the_same_and_hand_work_is_kept(plate: str, tmp_path: Path) -> None:
+def test_a_second_run_gives_the_same_mask_and_never_replaces_an_edited_one(plate: str, tmp_path: Path) -> None:
     assert make(plate) == 0
     first = read_image(tmp_path / "mask.exr")
     assert make(plate) == 0
@@ -128,7 +128,9 @@ def test_names_that_cannot_be_written(plate: str, tmp_path: Path, out: str) -> N
     assert (tmp_path / "plate.1001.exr").read_bytes() == before
 
 
-def test_a_subject_that_nothing_tells_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_subject_that_cannot_be_told_from_its_background_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     grey = np.full((prompted.HEIGHT, prompted.WIDTH, 3), 0.5, np.float32)
     write_image(tmp_path / "grey.exr", grey, ("R", "G", "B"))
     assert make(str(tmp_path / "grey.exr"), "--box", "34,8,80,54") == 2

@@ -352,7 +352,7 @@ def test_a_preview_that_cannot_be_written_is_found_before_work_starts(shot: Shot
     assert shot.written() == []
 
 
-def test_a_preview_never_goes_over_the_mask(shot: Shot, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_preview_never_replaces_the_mask(shot: Shot, capsys: pytest.CaptureFixture[str]) -> None:
     mask = shot.folder / "roto.png"
     write_image(mask, disc(HEIGHT, WIDTH).numpy()[..., None], ("Y",), oiio.UINT16)
     before = mask.read_bytes()

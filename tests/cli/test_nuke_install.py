@@ -51,7 +51,7 @@ def test_it_leaves_an_artists_own_folder_alone(tmp_path: Path, capsys: pytest.Ca
     assert [path.name for path in tmp_path.iterdir()] == ["init.py"]
 
 
-def test_it_says_what_wheels_it_wants(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_wheels_an_error_says_how_to_download_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["nuke", "install", "--nuke-path", str(tmp_path / "nuke"), "--wheels", str(tmp_path)]) == 2
     assert "pip download" in capsys.readouterr().err
     assert not (tmp_path / "nuke").exists()

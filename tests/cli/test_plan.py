@@ -29,7 +29,9 @@ def saved(shot: Shot, folder: Path, *options: str) -> Path:
     return file
 
 
-def test_segments_come_to_the_files_of_one_run(shot: Shot, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_segments_give_the_same_files_as_one_run(
+    shot: Shot, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     whole = saved(shot, tmp_path, "--out", str(tmp_path / "whole" / "a.####.exr"))
     assert main(["run", str(whole), "--cache", "0"]) == 0
     job = saved(shot, tmp_path, "--out", str(tmp_path / "parts" / "a.####.exr"))
@@ -65,7 +67,7 @@ def test_segments_share_the_exposure_that_is_found_for_the_whole(shot: Shot, tmp
     assert found.pop() >= 4.0
 
 
-def test_the_whole_job_afterwards_finds_every_frame_standing(
+def test_the_whole_job_after_its_segments_computes_no_frame_again(
     shot: Shot, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     job = saved(shot, tmp_path, "--out", str(tmp_path / "parts" / "a.####.exr"))

@@ -38,7 +38,7 @@ def page(shot: Shot) -> Path:
     return shot.out / "review.html"
 
 
-def test_it_says_where_to_look_and_where_the_page_is(
+def test_it_prints_the_worst_frames_and_the_path_of_the_page(
     shot: Shot, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "new" / "look.html"
@@ -53,11 +53,11 @@ def test_it_says_where_to_look_and_where_the_page_is(
     ("options", "code"),
     [(["--out", "look.pdf"], 2), (["--pictures", "0"], 2), (["--width", "9"], 2), (["--plate", "none.####.exr"], 2)],
 )
-def test_what_cannot_be_is_refused_before_any_work(shot: Shot, options: list[str], code: int) -> None:
+def test_impossible_requests_are_refused_before_any_work(shot: Shot, options: list[str], code: int) -> None:
     assert main(["review", str(shot.out), *options]) == code
 
 
-def test_matte_and_info_say_how_sure_they_are(shot: Shot, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_matte_and_info_print_confidences(shot: Shot, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(shot.arguments("--out", str(tmp_path / "a.####.exr"))) == 0
     told = capsys.readouterr().err
     assert "frames have a low confidence: " in told
@@ -182,6 +182,6 @@ def test_light_and_dark_and_help(browser: Browser) -> None:
 
 @needs_browser
 @pytest.mark.parametrize("width", [1600, 1000, 500])
-def test_nothing_runs_off_the_side(browser: Browser, width: int) -> None:
+def test_the_page_needs_no_horizontal_scrolling(browser: Browser, width: int) -> None:
     browser.resize(width, 900)
     assert browser.value("document.documentElement.scrollWidth") <= width

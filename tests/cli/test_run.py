@@ -94,7 +94,7 @@ def test_weights_that_paid_work_may_not_use_are_refused(shot: Shot, capsys: pyte
     ],
     ids=str,
 )
-def test_a_bad_job_is_a_sentence(
+def test_a_bad_job_file_gives_an_error_in_one_sentence(
     shot: Shot, change: dict[str, object], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = saved(shot)
@@ -165,7 +165,7 @@ def test_a_frame_that_fails_is_named_in_the_lines_and_the_record(
     assert (record["state"], record["run"]["done"], record["run"]["reused"]) == ("finished", "1003-1006", "1001-1002")
 
 
-def test_a_job_that_takes_long_beats(
+def test_a_long_job_sends_heartbeats(
     shot: Shot, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("matanyone_engine.cli.reporting.HEARTBEAT_S", 0.005)

@@ -66,7 +66,7 @@ def test_each_view_is_as_if_it_were_alone(shot: Shot, tmp_path: Path) -> None:
             assert spec.get_string_attribute("matanyone:picture") == f"view {view}"
 
 
-def test_both_eyes_see_the_exposure_that_the_first_needs(shot: Shot, tmp_path: Path) -> None:
+def test_both_views_use_the_exposure_found_for_the_first(shot: Shot, tmp_path: Path) -> None:
     for view, light in (("left", 0.5**7), ("right", 0.5**2)):
         plate = read_image(shot.folder / f"{view}.1001.exr") * light
         write_image(tmp_path / f"dark.{view}.1001.exr", plate, ("R", "G", "B"), oiio.FLOAT)

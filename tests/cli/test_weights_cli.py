@@ -180,7 +180,7 @@ def test_import_names_a_wrong_checkpoint(studio, home):
 
 
 @pytest.mark.parametrize("name", ["none.pth", "."])
-def test_import_of_what_is_no_file_is_a_clear_error(home, name):
+def test_import_of_an_unreadable_file_is_a_clear_error(home, name):
     with pytest.raises(CheckpointError, match="readable weights file"):
         run("import", home / name)
 
@@ -284,7 +284,7 @@ def test_weights_of_a_tracker_are_fetched_after_a_look_at_their_checksum_and_fou
         ("model.safetensors", b"cut" * 9, "a whole safetensors file"),
     ],
 )
-def test_what_is_no_tracker_is_refused_whatever_the_user_accepts(tracker, name, content, words):
+def test_a_file_that_is_no_tracker_is_refused_even_if_the_user_accepts_it(tracker, name, content, words):
     (tracker / name).write_bytes(content)
     with pytest.raises((CheckpointError, FetchError), match=words):
         run("fetch", "sam2", "--accept-licence", "--accept-unverified")
@@ -292,7 +292,7 @@ def test_what_is_no_tracker_is_refused_whatever_the_user_accepts(tracker, name, 
         check_tracker("sam2", None)
 
 
-def test_without_a_network_the_way_by_hand_is_told_and_works(tracker, monkeypatch):
+def test_without_a_network_the_manual_download_is_explained_and_works(tracker, monkeypatch):
     gone = replace(TRACKER_WEIGHTS["sam2"], page="http://127.0.0.1:9/published")
     monkeypatch.setitem(TRACKER_WEIGHTS, "sam2", gone)
     told = "without a network: get config.json, README.md and model.safetensors from http://127.0.0.1:9/published"

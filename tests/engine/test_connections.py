@@ -61,7 +61,7 @@ def client(context: zmq.Context[Any], listener: Listener) -> zmq.Socket[bytes]:
     return made
 
 
-def test_parts_without_end_end_the_connection(context: zmq.Context[Any], listener: Listener) -> None:
+def test_a_message_with_endless_parts_closes_the_connection(context: zmq.Context[Any], listener: Listener) -> None:
     del context
     taken: list[bool] = []
     sender = threading.Thread(target=lambda: taken.append(send_without_end(listener.port, bytes(MB), 200)))
@@ -72,7 +72,7 @@ def test_parts_without_end_end_the_connection(context: zmq.Context[Any], listene
     listener.until(lambda: len(listener.gone) == 1)
 
 
-def test_messages_that_are_read_may_go_on_for_ever(context: zmq.Context[Any], listener: Listener) -> None:
+def test_a_client_may_send_any_number_of_messages_that_are_read(context: zmq.Context[Any], listener: Listener) -> None:
     sender = client(context, listener)
     for _ in range(60):
         sender.send_multipart([b"", bytes(MB)])
@@ -92,7 +92,7 @@ def test_a_connection_that_ends_is_told(context: zmq.Context[Any], listener: Lis
     listener.until(lambda: listener.gone == [(Channel.DATA, number)])
 
 
-def test_nothing_but_a_connection_to_our_own_port_is_shut(context: zmq.Context[Any], listener: Listener) -> None:
+def test_only_connections_to_the_engines_own_port_are_closed(context: zmq.Context[Any], listener: Listener) -> None:
     """ZeroMQ closes a file, and its number is given to another."""
     sender = client(context, listener)
     sender.send(b"x")
@@ -108,7 +108,7 @@ def test_nothing_but_a_connection_to_our_own_port_is_shut(context: zmq.Context[A
             accepted.recv(1)
 
 
-def test_a_client_whose_hello_is_read_before_its_connection_is_heard_of_is_no_stranger(
+def test_a_client_counts_as_known_even_if_its_hello_comes_before_its_connection_event(
     context: zmq.Context[Any], listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MOST_UNAUTHENTICATED", 1)
@@ -124,7 +124,7 @@ def test_a_client_whose_hello_is_read_before_its_connection_is_heard_of_is_no_st
         stranger.close()
 
 
-def test_too_many_strangers_make_room_for_the_next(
+def test_the_number_of_unauthenticated_connections_is_limited(
     context: zmq.Context[Any], listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MOST_UNAUTHENTICATED", 5)

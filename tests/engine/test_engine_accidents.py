@@ -108,7 +108,9 @@ CABLES: dict[str, Fate] = {
 
 
 @pytest.mark.parametrize("fate", CABLES.values(), ids=CABLES)
-def test_whatever_the_cable_does(engine: Engine, fate: Fate, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_are_the_same_with_every_fault_of_the_connection(
+    engine: Engine, fate: Fate, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pump_module, "RESEND_S", 0.5)
     with engine.client() as watcher, LossyWire(find_engine(engine.file), fate) as wire:
         before = report(watcher).frames
@@ -119,7 +121,9 @@ def test_whatever_the_cable_does(engine: Engine, fate: Fate, monkeypatch: pytest
         assert report(watcher).frames == before + FRAMES, "a message more or less never steps a frame twice"
 
 
-def test_a_cable_that_does_all_of_it(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_are_the_same_with_all_faults_of_the_connection_together(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pump_module, "RESEND_S", 0.3)
     chance = random.Random(5)
 
@@ -265,7 +269,7 @@ def test_an_end_while_the_weights_are_loaded_and_frames_come(engine: Engine) -> 
 # ------------------------------------------------------------------------------------------------------ identities
 
 
-def test_the_same_identity_twice_disturbs_nobody(engine: Engine) -> None:
+def test_two_clients_with_the_same_identity_disturb_no_other_client(engine: Engine) -> None:
     """ZeroMQ passes the second one over in silence; ours draw theirs anew, so only strangers meet this."""
     connection = find_engine(engine.file)
     with zmq.Context() as context:
@@ -289,7 +293,7 @@ def test_the_same_identity_twice_disturbs_nobody(engine: Engine) -> None:
             socket.close()
 
 
-def test_a_slow_reader_of_pixels_holds_nobody_up(engine: Engine) -> None:
+def test_a_client_that_reads_pixels_slowly_delays_no_other_client(engine: Engine) -> None:
     with engine.client() as slow, engine.client() as quick:
         shot = slow.open_shot(SIZE, RAW)
         waiting = [send(slow, shot.session, seq) for seq in range(3)]
@@ -404,7 +408,7 @@ def test_any_bytes_to_a_real_engine_are_answered(listener: Listener, parts: list
     assert answer.message.code != Code.INTERNAL.value
 
 
-def test_nothing_of_that_was_a_defect(engine: Engine) -> None:
+def test_none_of_these_tests_caused_an_exception_in_the_engine(engine: Engine) -> None:
     with engine.client() as client:
         assert rest(client.open_shot(SIZE, RAW), 0) == right()
     assert "A defect of the engine" not in engine.said()

@@ -77,7 +77,7 @@ def test_a_session_answers_as_the_library_and_says_what_it_did(engine: Engine, o
 @pytest.mark.parametrize(
     "options", [{"region": "5,5,5,9"}, {"region": "100,0,200,40"}, {"hold_tolerance": 7.0}, {"region": "9" * 5000}]
 )
-def test_what_no_session_takes_is_refused(engine: Engine, options: dict[str, object]) -> None:
+def test_wrong_regions_and_tolerances_are_refused(engine: Engine, options: dict[str, object]) -> None:
     with engine.client() as client, pytest.raises(WireError, match=r"region|tolerance"):
         client.open_shot(SIZE, replace(RAW, **options))
 

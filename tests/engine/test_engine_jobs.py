@@ -130,7 +130,7 @@ def test_plates_that_are_read_first_are_told_as_such(engine: Engine, shot: Shot)
     assert (ended.outcome, ended.written) == ("finished", 6)
 
 
-def test_a_mended_mask_rewrites_its_stretch_through_an_engine_too(engine: Engine, shot: Shot) -> None:
+def test_a_changed_mask_rewrites_only_its_frames_through_an_engine_too(engine: Engine, shot: Shot) -> None:
     fix = shot.folder / f"fix.{FIRST + 4}.exr"
     shutil.copy(shot.mask, fix)
     keys = (say.KeyMask(str(shot.mask), (FIRST + 2,)), say.KeyMask(str(fix), (FIRST + 4,)))
@@ -151,7 +151,7 @@ def files(shot: Shot) -> dict[int, tuple[bytes, int]]:
     return {frame: (path.read_bytes(), path.stat().st_mtime_ns) for frame, path in paths.items()}
 
 
-def test_an_orderly_end_is_said_and_the_job_resumes(engine: Engine, shot: Shot) -> None:
+def test_clients_are_told_of_a_shutdown_and_the_job_resumes(engine: Engine, shot: Shot) -> None:
     engine.accident("predict", "sleep", **{"for": 0.05})
     with engine.client() as client:
         walk = (event for event in JobRun(client, job(shot)).events() if event is not None)
@@ -167,7 +167,9 @@ def test_an_orderly_end_is_said_and_the_job_resumes(engine: Engine, shot: Shot) 
     check_files(shot)
 
 
-def test_an_end_that_nobody_heard_is_told_again(engine: Engine, shot: Shot, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_final_message_that_was_lost_is_sent_again(
+    engine: Engine, shot: Shot, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(job_module, "SILENT_S", 0.5)
     lost: list[Packet] = []
 
@@ -287,7 +289,7 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(engine: Engine, 
         assert events(JobRun(client, job(shot, missing="skip")))[1].written == 5
 
 
-def test_a_sandbox_that_dies_between_two_jobs_costs_nobody_anything(engine: Engine, shot: Shot) -> None:
+def test_a_sandbox_that_is_killed_between_two_jobs_is_restarted(engine: Engine, shot: Shot) -> None:
     with engine.client() as client:
         session = client.open_shot(SIZE, RAW)
         assert events(JobRun(client, job(shot)))[1].outcome == "finished"

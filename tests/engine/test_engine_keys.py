@@ -63,7 +63,7 @@ def test_an_open_port_without_keys_is_refused_with_the_option_to_set(endpoint: s
 
 
 @pytest.mark.parametrize("endpoint", ["ipc:///tmp/engine:1", "inproc://engine", "5555", "tcp://*"])
-def test_an_address_that_is_none_of_the_network_is_refused(endpoint: str) -> None:
+def test_only_network_addresses_are_accepted(endpoint: str) -> None:
     """The guards against attacks watch TCP connections, and Windows has no sockets with names."""
     with pytest.raises(SettingError, match="address of the network"):
         Binding(data=endpoint, curve=Path("keys"))
@@ -84,7 +84,7 @@ def refused(client: EngineClient, why: str) -> None:
     assert caught.value.code is Code.UNAUTHORISED
 
 
-def test_a_client_that_is_not_listed_hears_that_it_is_not(engine: Engine) -> None:
+def test_a_client_that_is_not_listed_gets_an_error_that_says_so(engine: Engine) -> None:
     public, secret = zmq.curve_keypair()
     with engine.client(keys=ClientKeys(public.decode(), secret.decode())) as client:
         refused(client, "the engine does not know this client's key")

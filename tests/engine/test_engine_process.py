@@ -128,7 +128,7 @@ def test_other_pixels_under_the_same_number_are_a_conflict(shared: Engine) -> No
         assert pixels(shot.matte(numbers(3), plate, first_seq=3)) == {n: expected()[n] for n in numbers(3)}
 
 
-def test_a_leap_is_refused_and_says_what_would_be_right(shared: Engine) -> None:
+def test_a_skipped_frame_number_is_refused_and_the_expected_one_is_named(shared: Engine) -> None:
     with shared.client() as client:
         shot, _ = follow(client, 3)
         with refusal(Code.OUT_OF_ORDER) as caught:
@@ -353,7 +353,7 @@ def test_a_second_client_takes_the_session_over(shared: Engine) -> None:
         assert pixels(taken.matte(numbers(3), plate, first_seq=3)) == {n: expected()[n] for n in numbers(3)}
 
 
-def test_a_client_that_does_not_listen_holds_nobody_up(shared: Engine) -> None:
+def test_a_client_that_does_not_read_delays_no_other_client(shared: Engine) -> None:
     deaf = Strangers(shared)
     deaf.hello()
     for number in range(200):
@@ -522,7 +522,7 @@ def fault_of(stranger: Strangers) -> str:
         ((b"", preamble(), b'{"type":"hello","id":3,"token":"\\ud800","peer":"%s"}' % (b"e" * 32)), Code.UNAUTHORISED),
     ],
 )
-def test_strangers_and_nonsense_are_answered_and_change_nothing(
+def test_unknown_clients_and_malformed_messages_are_answered_and_change_nothing(
     stranger: Strangers, parts: tuple[bytes, ...], code: Code
 ) -> None:
     stranger.send(*parts)
@@ -531,7 +531,7 @@ def test_strangers_and_nonsense_are_answered_and_change_nothing(
     assert isinstance(stranger.answer(), say.Welcome)
 
 
-def test_what_is_too_large_vanishes_and_the_next_message_arrives(shared: Engine, stranger: Strangers) -> None:
+def test_a_message_that_is_too_large_is_dropped_and_the_next_one_arrives(shared: Engine, stranger: Strangers) -> None:
     """The behaviour of ZeroMQ that makes the client check sizes itself."""
     stranger.hello()
     assert isinstance(stranger.answer(), say.Welcome)
@@ -559,7 +559,7 @@ def test_a_wrong_checksum_is_refused(shared: Engine) -> None:
 # ------------------------------------------------------------------------------------------------ finding an engine
 
 
-def test_unreachable_is_told_from_silent_work(engine: Engine) -> None:
+def test_an_unreachable_engine_is_distinguished_from_a_busy_one(engine: Engine) -> None:
     with engine.client(timeout_s=1.0) as client:
         client.call(say.Status())
         assert engine.process is not None
@@ -574,7 +574,7 @@ def test_unreachable_is_told_from_silent_work(engine: Engine) -> None:
             client.pump.poll(50)
 
 
-def test_a_stale_connection_file_is_not_believed(engine: Engine) -> None:
+def test_a_stale_connection_file_is_ignored(engine: Engine) -> None:
     real = find_engine(engine.file)
     command = ["false"]
     assert ensure_engine(engine.file, command).epoch == real.epoch  # it lives: nothing is started
@@ -584,7 +584,7 @@ def test_a_stale_connection_file_is_not_believed(engine: Engine) -> None:
         ensure_engine(engine.file, command)
 
 
-def test_a_started_engine_gives_way_to_its_host(tmp_path: Path) -> None:
+def test_an_engine_that_a_host_starts_has_a_lower_priority(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "matanyone_engine", "serve", "--device", "cpu", "--state", str(tmp_path / "state")]
     started = ensure_engine(tmp_path / "engine.json", command)
     try:
@@ -600,7 +600,7 @@ def threads(pid: int) -> list[int]:
     return [int(task.name) for task in tasks.iterdir()] if tasks.exists() else [pid]
 
 
-def test_another_engine_behind_the_file_is_not_believed(engine: Engine) -> None:
+def test_a_connection_file_that_leads_to_another_engine_is_ignored(engine: Engine) -> None:
     import dataclasses
 
     real = find_engine(engine.file)

@@ -75,7 +75,7 @@ def test_the_command_hands_it_to_an_engine(engine: Engine, capsys: pytest.Captur
     assert main([*words, "--box", "34,8,80,54", "--sam2", str(folder)]) == 2
 
 
-def test_said_again_it_is_answered_and_not_made_again(engine: Engine, client: EngineClient) -> None:
+def test_a_repeated_request_is_answered_without_making_the_mask_again(engine: Engine, client: EngineClient) -> None:
     asked = prompt(engine.folder / "again")
     first = client.make_mask(asked)
     Path(first.path).unlink()
@@ -111,7 +111,9 @@ def test_sessions_go_on_while_masks_are_made(engine: Engine, client: EngineClien
         ({"backend": "sam2"}, "no config.json and no model.safetensors"),
     ],
 )
-def test_what_cannot_be_is_told(client: EngineClient, engine: Engine, changes: dict[str, object], said: str) -> None:
+def test_impossible_prompts_are_answered_with_an_error(
+    client: EngineClient, engine: Engine, changes: dict[str, object], said: str
+) -> None:
     asked = prompt(engine.folder / "bad", **changes)
     with pytest.raises(WireError, match=said) as told:
         client.make_mask(asked)
@@ -134,7 +136,9 @@ def test_a_mask_is_corrected_near_the_clicks(engine: Engine, client: EngineClien
 @pytest.mark.parametrize(
     ("start", "said"), [("/etc/hostname", "roots"), ("none.exr", "none.exr"), ("small.exr", "96x64")]
 )
-def test_what_cannot_be_corrected_is_told(client: EngineClient, engine: Engine, start: str, said: str) -> None:
+def test_impossible_corrections_are_answered_with_an_error(
+    client: EngineClient, engine: Engine, start: str, said: str
+) -> None:
     folder = engine.folder / "not corrected"
     asked = prompt(folder, start=start if start.startswith("/") else str(folder / start))
     write_image(folder / "small.exr", np.ones((8, 8, 1), np.float32), ("A",))

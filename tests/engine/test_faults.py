@@ -33,7 +33,7 @@ def test_every_error_travels_between_processes(kind: type[errors.EngineError]) -
     assert (error.expected, error.came, error.action) == ("a whale", "a tree", "Look again.")
 
 
-def test_what_is_not_ours_is_told_apart() -> None:
+def test_other_exceptions_get_the_right_error_code() -> None:
     assert as_wire_error(OSError(errno.ENOSPC, "No space left")).code is Code.OUTPUT
     assert as_wire_error(ZeroDivisionError("x")).code is Code.INTERNAL
     same = WireError(Code.BUSY, "m", "a")

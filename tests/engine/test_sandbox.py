@@ -57,7 +57,7 @@ def wait_or_die(what: str) -> str:
     return what
 
 
-def test_who_had_not_begun_when_it_died_is_served_all_the_same() -> None:
+def test_waiting_work_is_done_when_the_sandbox_dies() -> None:
     sandbox = Sandbox(60.0)
     with ThreadPoolExecutor(4) as threads:
         begun = [threads.submit(sandbox.run, wait_or_die, what) for what in ("a", "die", "b", "c")]
@@ -68,7 +68,7 @@ def test_who_had_not_begun_when_it_died_is_served_all_the_same() -> None:
     sandbox.close()
 
 
-def test_it_may_die_between_two_pieces_of_work() -> None:
+def test_a_sandbox_that_is_killed_while_idle_is_restarted() -> None:
     sandbox = Sandbox(60.0)
     assert sandbox.run(wait_or_die, "a") == "a"
     (process,) = sandbox.processes()
@@ -120,7 +120,7 @@ def raise_one_that_cannot_be_pickled() -> None:
     raise OfALibrary("a tile is missing")
 
 
-def test_what_is_printed_there_is_no_answer() -> None:
+def test_what_the_sandbox_prints_is_not_taken_for_a_result() -> None:
     sandbox = Sandbox(60.0)
     assert sandbox.run(print_and_return, "a" * 100_000) == "a" * 100_000
     sandbox.close()

@@ -50,7 +50,7 @@ def ready(scheduler: Scheduler, name: str, seq: int, peer: str = "p") -> list[on
     return scheduler.handle(on.Decoded(decode.ticket))
 
 
-def test_a_frame_goes_its_way() -> None:
+def test_a_frame_is_decoded_computed_stored_and_sent() -> None:
     scheduler = Scheduler(LIMITS)
     opened(scheduler, "a", "p")
     (step,) = ready(scheduler, "a", 0)
@@ -122,7 +122,7 @@ def kinds_of(base: type) -> set[type]:
     return {each for kind in base.__subclasses__() for each in (kind, *kinds_of(kind))}
 
 
-def test_there_is_a_line_for_everything_that_can_come() -> None:
+def test_every_event_request_and_instruction_has_a_handler() -> None:
     scheduler = Scheduler(LIMITS)
     assert set(scheduler.handlers) == kinds_of(on.EngineEvent)
     assert set(Engine.CARRIED_OUT) == kinds_of(on.Instruction)
@@ -162,7 +162,7 @@ def test_a_job_and_a_session_take_turns_on_the_device() -> None:
     assert kinds(scheduler.handle(on.Requested(on.Requester("p", 3), job, 0.0, fresh="c"))) == ["Reply", "Notify"]
 
 
-def test_a_crowded_disk_costs_parked_sessions_only() -> None:
+def test_over_the_disk_limit_only_parked_sessions_are_deleted() -> None:
     scheduler = Scheduler(LIMITS)
     opened(scheduler, "a", "p")
     scheduler.sessions.adopt("b", say.Open("b" * 32, (64, 48)), 3, 10, 0.0)

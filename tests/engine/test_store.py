@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> SessionFolder:
     return SessionStore(tmp_path / "state").create(SECRET, OPENING, 5)
 
 
-def test_what_was_put_comes_back(folder: SessionFolder) -> None:
+def test_stored_results_are_returned_unchanged(folder: SessionFolder) -> None:
     data = put(folder, 0)
     result, payload, came = folder.get_result(SECRET, 0)
     assert (result, came) == (say.Result(SECRET, 0, 1001, ("w",), held=True, region=(0, 16, 32, 48)), data)
@@ -87,7 +87,7 @@ def test_sessions_are_for_their_owner_only_and_names_tell_no_secret(folder: Sess
     assert folder.folder.name == public_name(SECRET)
 
 
-def test_what_is_too_much_goes(tmp_path: Path) -> None:
+def test_sessions_over_the_disk_limit_are_deleted(tmp_path: Path) -> None:
     store = SessionStore(tmp_path / "state")
     for number in range(3):
         made = store.create(f"{number:032x}", OPENING, 5)
@@ -116,7 +116,7 @@ def test_what_is_too_much_while_the_engine_runs_is_named_oldest_last(tmp_path: P
 DAY = 86400.0
 
 
-def test_a_session_that_is_left_alone_for_long_goes(tmp_path: Path) -> None:
+def test_a_session_that_is_not_used_for_long_is_deleted(tmp_path: Path) -> None:
     now = [1e9]
     store = SessionStore(tmp_path / "state", lambda: now[0])
     put(store.create("0" * 32, OPENING, 5), 0)
@@ -128,7 +128,7 @@ def test_a_session_that_is_left_alone_for_long_goes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("leap", [30 * DAY, -30 * DAY, 1e11])
-def test_a_clock_that_leaps_costs_no_session(tmp_path: Path, leap: float) -> None:
+def test_a_clock_that_jumps_deletes_no_session(tmp_path: Path, leap: float) -> None:
     now = [1e9]
     store = SessionStore(tmp_path / "state", lambda: now[0])
     put(store.create("0" * 32, OPENING, 5), 0)
@@ -205,7 +205,7 @@ def test_what_a_snapshot_has_seen_is_on_the_disk_before_it(
 
 @pytest.mark.parametrize("name", ["session.json", "journal", "result-0", "../ages"])
 @pytest.mark.parametrize("text", [b"[" * 100_000, b"\xff\xfe", b"{}", b"", b'{"session": 1}', b"null\n"])
-def test_no_file_keeps_an_engine_from_starting(tmp_path: Path, name: str, text: bytes) -> None:
+def test_an_engine_starts_whatever_files_are_in_its_folder(tmp_path: Path, name: str, text: bytes) -> None:
     store = SessionStore(tmp_path / "state")
     made = store.create(SECRET, OPENING, 5)
     put(made, 0)
@@ -216,7 +216,7 @@ def test_no_file_keeps_an_engine_from_starting(tmp_path: Path, name: str, text: 
     assert store.excess(0) == ([SECRET] if name != "session.json" else [])
 
 
-def test_two_engines_never_have_one_folder(tmp_path: Path) -> None:
+def test_two_engines_never_use_the_same_folder(tmp_path: Path) -> None:
     store = SessionStore(tmp_path / "state")
     with pytest.raises(SettingError, match="running engine"):
         SessionStore(tmp_path / "state")

@@ -78,7 +78,7 @@ def served(tmp_path: Path) -> Iterator[OnOneThread]:
     made.engine.close()
 
 
-def test_a_defect_on_the_device_thread_fails_one_request_and_nothing_else(
+def test_an_exception_on_the_device_thread_fails_one_request_only(
     served: OnOneThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken() -> None:

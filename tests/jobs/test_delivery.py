@@ -57,7 +57,7 @@ def test_objects_have_files_of_their_own_or_share_one(shot: Shot) -> None:
     assert [path.name for path in together.paths(1001)] == ["plate_all_v001.1001.exr"]
 
 
-def test_two_objects_are_not_thrown_together_in_silence(shot: Shot) -> None:
+def test_two_objects_are_never_merged_silently(shot: Shot) -> None:
     with pytest.raises(SettingError, match="a file for each object"):
         outputs(shot, "a.####.exr", ("alice", "bob"))
 
@@ -73,7 +73,7 @@ def test_every_object_is_written_with_its_own_alpha(shot: Shot) -> None:
     assert (read_image(shot.out / "bob" / "a.1001.exr") == 1).all()
 
 
-def test_room_is_asked_for_by_layout_and_only_for_new_files(shot: Shot) -> None:
+def test_disk_space_is_checked_by_layout_and_only_for_new_files(shot: Shot) -> None:
     """Without compression it is no estimate: the files are that large, but for their headers."""
     plate = open_plate(shot.plate).header(1001)
     for layout, channels in (("matte", 4), ("layers", 6), ("straight", 4)):

@@ -124,7 +124,7 @@ def test_a_guide_that_is_elsewhere_is_left_out_and_said(shot: Shot, monkeypatch:
     assert GUIDE_LEAPS in (shot.folder / "review.html").read_text()
 
 
-def test_a_guide_that_is_white_all_over_says_nothing_and_that_is_told(
+def test_a_guide_that_is_white_everywhere_is_ignored_with_a_message(
     shot: Shot, capsys: pytest.CaptureFixture[str]
 ) -> None:
     masks = dict.fromkeys(FRAMES, box(20))
@@ -160,7 +160,7 @@ def test_a_movie_is_no_guide_and_the_error_says_what_to_do(shot: Shot) -> None:
             ask(job(shot, str(movie)))
 
 
-def test_a_network_that_is_overruled_is_not_to_be_trusted(shot: Shot) -> None:
+def test_frames_where_the_guide_overrules_the_network_have_a_low_confidence(shot: Shot) -> None:
     plain = run(shot, job(shot, "", objects=()))
     guide = guided(shot, dict.fromkeys(FRAMES, box(2, 12)))
     done = run(shot, job(shot, guide, "guided"))

@@ -80,7 +80,7 @@ def frame_of(name: str) -> int:
     return int(name.split(".")[1])
 
 
-def test_planning_writes_nothing_and_hears_every_plate(shot: Shot) -> None:
+def test_planning_writes_nothing_and_reports_every_plate(shot: Shot) -> None:
     heard: list[tuple[int, int]] = []
     plan_matte(job(shot), lambda done, of: heard.append((done, of)))
     assert heard == [(n, 6) for n in range(1, 7)]

@@ -83,7 +83,7 @@ def test_a_mask_that_is_corrected_is_read_once_until_it_changes(job: MaskJob, tm
     assert made.mask[60, 90] == 1
 
 
-def test_what_is_too_large_or_gone_is_not_kept(tmp_path: Path) -> None:
+def test_files_that_are_too_large_or_missing_are_not_kept(tmp_path: Path) -> None:
     file, made = tmp_path / "plate", iter(range(9))
     file.touch()
     large, small = Latest[int](lambda _: MOST_BYTES + 1), Latest[int](lambda _: 1)

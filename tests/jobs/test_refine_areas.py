@@ -140,7 +140,7 @@ def record_of(shot: Shot) -> Any:
     return read_record(shot.out / "a.matanyone.json")
 
 
-def test_a_black_area_is_none(shot: Shot) -> None:
+def test_a_black_area_counts_as_no_area(shot: Shot) -> None:
     for frame in AREAS:
         write_image(shot.folder / f"area.{frame}.exr", np.zeros((HEIGHT, WIDTH, 1)), ("Y",))
     assert not plan_matte(job(shot)).areas.files

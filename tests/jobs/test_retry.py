@@ -41,7 +41,7 @@ def stale() -> OSError:
     return OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
 
-def test_a_fault_that_passes_costs_no_frame(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_temporary_fault_costs_no_frame(caplog: pytest.LogCaptureFixture) -> None:
     wrapped = OutputError(expected="a", came="b", action="c")
     wrapped.__cause__ = stale()
     assert with_retries(failing(2, wrapped), lambda: None) == "done"
@@ -50,7 +50,7 @@ def test_a_fault_that_passes_costs_no_frame(caplog: pytest.LogCaptureFixture) ->
         with_retries(failing(3, wrapped), lambda: None)
 
 
-def test_what_the_image_library_does_not_say_the_system_does() -> None:
+def test_an_error_of_the_image_library_is_retried_if_the_system_has_a_temporary_fault() -> None:
     unreadable = PlateError(expected="a plate", came="broken", action="c")
     assert with_retries(failing(1, unreadable), failing(1, stale())) == "done"  # type: ignore[arg-type]
     with pytest.raises(PlateError):
@@ -58,12 +58,12 @@ def test_what_the_image_library_does_not_say_the_system_does() -> None:
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.ENOENT])
-def test_a_fault_that_stays_is_told_at_once(number: int) -> None:
+def test_a_lasting_fault_is_reported_at_once(number: int) -> None:
     with pytest.raises(OSError, match=os.strerror(number)):
         with_retries(failing(1, OSError(number, os.strerror(number))), lambda: None)
 
 
-def test_looking_takes_the_systems_word(tmp_path: Path) -> None:
+def test_checks_read_and_write_real_files(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"a")
     read_through(tmp_path / "a")
     write_something(tmp_path)

@@ -99,10 +99,10 @@ def test_a_split_comes_to_as_many_segments_as_wanted_and_cuts_no_pass() -> None:
     assert [frame for frame in keyed.subject("dog").keys if frame < 50] == []
 
 
-def test_what_is_too_short_is_not_split() -> None:
+def test_a_shot_that_is_too_short_is_not_split() -> None:
     assert split(Shot(ALL[:12], (Subject("hero", (1,)),)), ALL[:12], 4) == ()
 
 
-def test_no_segments_is_no_plan() -> None:
+def test_a_plan_without_segments_is_refused() -> None:
     with pytest.raises(SettingError):
         cut(Shot(ALL, (Subject("hero", (1,)),)), ALL, 0)

@@ -91,7 +91,8 @@ class MATANYONE_OT_matte(_Matte, bpy.types.Operator):
 
 
 class MATANYONE_OT_matte_frame(_Matte, bpy.types.Operator):
-    """Make the matte of the frame you look at. Frames between the nearest mask and here are followed, too"""
+    """Make the matte of the frame you look at. The frames between the nearest mask and this one are
+    computed too"""
 
     bl_idname = "matanyone.matte_frame"
     bl_label = "Matte Current Frame"
@@ -123,7 +124,7 @@ class MATANYONE_OT_rerun(_Matte, bpy.types.Operator):
 
 
 class MATANYONE_OT_cancel(bpy.types.Operator):
-    """Stop after the frame at hand. Finished mattes stay; Matte goes on from them"""
+    """Stop after the current frame. Finished mattes stay, and Matte goes on from there"""
 
     bl_idname = "matanyone.cancel"
     bl_label = "Cancel"
@@ -164,7 +165,13 @@ class MATANYONE_OT_submit(bpy.types.Operator):
 
     bl_idname = "matanyone.submit"
     bl_label = "Submit to Flamenco"
-    segments: IntProperty(name="Workers", default=3, min=1, max=1000, description="At most so many work on the shot")
+    segments: IntProperty(
+        name="Workers",
+        default=3,
+        min=1,
+        max=1000,
+        description="Most workers that share the shot: it is split into so many parts",
+    )
 
     def execute(self, context):
         try:

@@ -28,8 +28,8 @@ class MatAnyonePreferences(bpy.types.AddonPreferences):
         name="Program",
         subtype="FILE_PATH",
         options=beside_the_blend(),
-        description="The Python that has matanyone-engine, or matanyone-engine itself. "
-        "Blank: the engine is started by somebody else",
+        description="The engine's program: matanyone-engine, or the Python that it is installed in. "
+        "Leave it blank if somebody else starts the engine",
     )
     precision: EnumProperty(
         name="Precision",
@@ -57,7 +57,8 @@ class MatAnyonePreferences(bpy.types.AddonPreferences):
         name="Connection File",
         subtype="FILE_PATH",
         options=beside_the_blend(),
-        description="As 'matanyone-engine serve' prints it. Blank on this machine: this user's own",
+        description="Connection file that 'matanyone-engine serve' names when it starts. "
+        "Leave it blank for your own engine on this machine",
     )
     client_key: StringProperty(
         name="Client Key",

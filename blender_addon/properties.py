@@ -69,7 +69,9 @@ class MatAnyoneKey(bpy.types.PropertyGroup):
         description="What the mask of this frame is taken from",
     )
     mask: PointerProperty(type=bpy.types.Mask, name="Mask", description="Roto of the subject on this frame")
-    image: PointerProperty(type=bpy.types.Image, name="Image", description="Image of the plate's size, white inside")
+    image: PointerProperty(
+        type=bpy.types.Image, name="Image", description="Image of the plate's size, white on the subject"
+    )
     pointing: StringProperty(options={"HIDDEN"}, description="Box and clicks that the mask was made of")
     looks: StringProperty(options={"HIDDEN"}, description="Digest of the mask when it was added")
 
@@ -84,7 +86,11 @@ class MatAnyoneArea(bpy.types.PropertyGroup):
 class MatAnyoneObject(bpy.types.PropertyGroup):
     """Holds somebody or something that is followed."""
 
-    name: StringProperty(name="Name", default=plan.SUBJECT, description="Letters, digits and _: part of file names")
+    name: StringProperty(
+        name="Name",
+        default=plan.SUBJECT,
+        description="Name of the object, of letters, digits and _. File names contain it",
+    )
     rival: BoolProperty(
         name="Distractor",
         description="This object is followed only to keep the others off it, such as a twin who crosses. It gets no "
@@ -108,7 +114,8 @@ class MatAnyoneObject(bpy.types.PropertyGroup):
         name="Outside",
         subtype="FILE_PATH",
         options=beside_the_blend(),
-        description="Mask files of where the object certainly is not, named likewise",
+        description="Mask files of where the object certainly is not. A name with #### is a "
+        "file for each plate frame, one without is a file for all",
     )
     inside_mask: PointerProperty(
         type=bpy.types.Mask,
@@ -125,7 +132,7 @@ class MatAnyoneObject(bpy.types.PropertyGroup):
         type=bpy.types.Mask,
         name="Guide",
         description="Rough animated mask that keeps the network near the object and leaves the edge to it. It counts "
-        "on every frame, as it is shown there; where it shows nothing, it says nothing",
+        "on every frame, as it is shown there; frames on which it is empty are computed without it",
     )
     guide: StringProperty(
         name="Guide",
@@ -145,7 +152,7 @@ class MatAnyoneObject(bpy.types.PropertyGroup):
         type=bpy.types.Mask,
         name="Area",
         description="Mask of where the alpha is solved again along the plate's own detail, such as hair. It counts on "
-        "every frame, as it is shown there; where it shows nothing, nothing is solved",
+        "every frame, as it is shown there; frames on which it is empty stay as they are",
     )
     area: StringProperty(
         name="Area",
@@ -163,7 +170,7 @@ class MatAnyoneShot(bpy.types.PropertyGroup):
     """Holds one plate and its mattes."""
 
     name: StringProperty(
-        name="Name", description="Name of the shot. The node group is called by it, and {shot} in Output stands for it"
+        name="Name", description="Name of the shot. The node group has it, and it takes the place of {shot} in Output"
     )
     plate: EnumProperty(
         name="Plate",
@@ -266,13 +273,13 @@ class MatAnyoneShot(bpy.types.PropertyGroup):
         min=0.0,
         max=1.0,
         precision=4,
-        description="How much a frame may differ from the one before and still get its alpha: for animation on twos. "
-        "At 0 both must be the same, bit for bit",
+        description="A frame that differs from the one before by no more than this gets the same alpha, as in "
+        "animation on twos. At 0, both have to be equal bit for bit",
     )
     foreground: BoolProperty(
         name="Own Color",
         description="Write the subject's own color beside the alpha, without the old background's light in soft edges; "
-        "the node group gives that instead of the plate's. An estimate: it wants a good alpha, and takes longer",
+        "the node group gives that instead of the plate's. It is an estimate: it needs a good alpha, and takes longer",
     )
     files: EnumProperty(
         name="Files",

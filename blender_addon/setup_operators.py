@@ -113,8 +113,8 @@ class MATANYONE_OT_object_remove(bpy.types.Operator):
 
 
 class MATANYONE_OT_key_add(bpy.types.Operator):
-    """Use the editor's mask as it is on the frame you look at. With masks on several frames the shot is blended between
-    them"""
+    """Use the editor's mask as it is on the frame you look at. With masks on several frames, the alphas in between
+    are blended of both"""
 
     bl_idname = "matanyone.key_add"
     bl_label = "Add Mask at This Frame"

@@ -9,7 +9,7 @@ from matanyone_engine.errors import SettingError
 
 
 def require(condition: bool, name: str, expected: str, came: object) -> None:
-    """Raise SettingError for a setting of memory that does not hold what is expected."""
+    """Raise SettingError unless the condition of a setting of memory holds."""
     if not condition:
         raise SettingError(
             expected=f"{name} to be {expected}",
@@ -20,7 +20,7 @@ def require(condition: bool, name: str, expected: str, came: object) -> None:
 
 @dataclass(frozen=True)
 class LongTermPolicy:
-    """Says when working memory is condensed into long-term prototypes, and how many of them are kept."""
+    """Defines when working memory is condensed into long-term prototypes, and how many of them are kept."""
 
     max_frames: int = 10
     """Frames of working memory (the permanent one included) that trigger a consolidation."""

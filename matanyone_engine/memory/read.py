@@ -28,7 +28,7 @@ _SPARE = 0.3
 
 
 class SoftmaxWeights(NamedTuple):
-    """Says how much each query takes from which tokens; every row sums to 1."""
+    """Holds the weights of tokens for each query; every row sums to 1."""
 
     weight: Tensor
     """(B, P, k)."""
@@ -37,7 +37,7 @@ class SoftmaxWeights(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """Holds what a read brings back."""
+    """Holds the result of a read."""
 
     value: Tensor
     """(B, P, V)."""
@@ -81,7 +81,8 @@ def softmax_weights(similar: Tensor, top_k: int | None) -> SoftmaxWeights:
 
 
 def extreme(x: Tensor, count: int, *, largest: bool = True) -> Tensor:
-    """Find where the `count` largest, or smallest, of each row stand, in any order: (B, P, N) -> (B, P, count).
+    """Find the positions of the `count` largest, or smallest, values of each row, in any order: (B, P, N) -> (B, P,
+    count).
 
     Exact in two rounds, which long rows gain by: the best of a row lie in the `count` groups with the best of their
     own, so that only those groups are searched.
@@ -120,7 +121,7 @@ class ExactSearch:
 
 
 class HalfSearch:
-    """Looks for tokens by a product in bfloat16, and compares those that it finds in their own precision.
+    """Searches for tokens with a product in bfloat16, and compares those that it finds in their own precision.
 
     Half the time of an exact search. It finds most of the tokens that one finds, and others as near to within what
     half precision tells apart (DR010; benchmarks/README.md).

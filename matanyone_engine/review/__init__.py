@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looks a finished run over and makes a page of what it finds."""
+"""Reviews a finished run and writes a page about it."""

@@ -45,7 +45,7 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 @dataclass(frozen=True)
 class MovieFormat:
-    """Says how a movie is encoded."""
+    """Describes how a movie is encoded."""
 
     label: str
     encoder: str
@@ -63,7 +63,7 @@ FORMATS = {
 
 @dataclass(frozen=True)
 class ReviewMovie:
-    """Says what was written."""
+    """Describes the movie that was written."""
 
     path: Path
     codec: str
@@ -76,7 +76,7 @@ class ReviewMovie:
 
 
 def check_movie(path: Path) -> MovieFormat:
-    """Return how a movie of this name is encoded. Raises SettingError for another suffix, and without PyAV."""
+    """Return the format of a movie by its suffix. Raises SettingError for an unknown suffix, or without PyAV."""
     chosen = FORMATS.get(path.suffix.lower())
     if chosen is None:
         raise SettingError(
@@ -141,7 +141,7 @@ def _heard(sheets: Iterator[Sheet], of: int, seen: Callable[[int, int], None]) -
 
 
 def _encoder_errors() -> tuple[type[Exception], ...]:
-    """Return the errors of PyAV, which not all are OSErrors."""
+    """Return the classes of PyAV's errors, not all of which are OSErrors."""
     import av
 
     return (av.FFmpegError,)
@@ -183,7 +183,7 @@ def _frame(sheet: Sheet, pixels: str) -> Any:
 
 
 def _sheet(run: RunFiles, pictures: RunPictures, frame: int, width: int) -> Sheet:
-    """Draw one frame of the movie: three pictures above a strip of words."""
+    """Draw one frame of the movie: three pictures above a strip of text."""
     panel = fitting(pictures.resolution.size, width)
     sheet = np.full((_even(panel.height + _STRIP), _even(3 * panel.width), 3), _DARK, dtype=np.uint8)
     if frame in run.files:
@@ -198,7 +198,7 @@ def _sheet(run: RunFiles, pictures: RunPictures, frame: int, width: int) -> Shee
 
 
 def _even(length: int) -> int:
-    """Round up to an even number of pixels, which the codecs want."""
+    """Round up to an even number of pixels, which the codecs require."""
     return length + length % 2
 
 
@@ -220,7 +220,7 @@ def _write_strip(sheet: Sheet, run: RunFiles, frame: int) -> None:
 
 
 def _confidence(said: FrameRecord) -> tuple[str, tuple[int, int, int]]:
-    """Say how far the frame can be trusted: its least certain object, and why if that is little."""
+    """Return the text about a frame's confidence: that of its least certain object, and the reason if it is low."""
     told = said.confidence
     if not told:
         return "confidence not known", _GREY

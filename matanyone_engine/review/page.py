@@ -99,7 +99,7 @@ def _header(review: Review) -> str:
 
 
 def _verdict(review: Review) -> str:
-    """Say in one sentence where to look."""
+    """Return one sentence that names the frames to look at."""
     seen = (each.confidence for track in review.tracks for each in track.frames.values())
     told = [confidence for confidence in seen if confidence is not None]
     if not told:
@@ -134,7 +134,7 @@ def _viewer(review: Review, first: Pictures) -> str:
 
 
 def _now(review: Review) -> str:
-    """Return what stands beside the worst frame before the script runs."""
+    """Return the text beside the worst frame before the script runs."""
     frame = review.worst[0]
     lines = "".join(
         f'<div class="object"><b>{page_text(track.name)}</b> {_pill(track.frames[frame].confidence)}</div>'
@@ -268,7 +268,7 @@ def _and_more(frames: Sequence[int]) -> str:
 
 
 def _passes(track: Track, frames: Sequence[int]) -> str:
-    """Say which frames were computed from which keys."""
+    """List which frames were computed from which keys."""
     if not track.keys:
         return "how its frames came about is not known"
     first, last = track.keys[0], track.keys[-1]
@@ -326,7 +326,7 @@ def _jump(frame: int) -> str:
 
 
 def _data(review: Review) -> str:
-    """Return the JSON that the script reads; it must not contain '<', since it stands in a script element."""
+    """Return the JSON that the script reads; it must not contain '<', since it is in a script element."""
     objects = [
         {
             "name": track.name,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Draws the plots of a review's page as SVG inside HTML: values go in, text comes out.
 
-A plot is drawn in its own units and stretched to the page. Lines keep their width, and letters and marks stand in HTML
+A plot is drawn in its own units and stretched to the page. Lines keep their width. Text and marks are HTML elements
 above the plot, so that they are not stretched.
 """
 
@@ -20,7 +20,7 @@ _LEAST_FLICKER = 0.03
 
 
 class Axis:
-    """Places frames from left to right; each has a cell of its own."""
+    """Places frames from left to right, one cell for each."""
 
     def __init__(self, frames: Sequence[int]) -> None:
         self.first, self.last = frames[0], frames[-1]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the publish file of a run: a JSON that says what a studio's tracker needs to know of it (docs/publish.md).
+"""Writes the publish file of a run: a JSON file with the facts that a studio's tracker needs (docs/publish.md).
 
 It names no tracker: AYON, ShotGrid and Kitsu call the same facts by other names, and docs/publish.md says by which.
 """
@@ -24,7 +24,7 @@ FORMAT = 1
 
 
 def publish_facts(run: RunFiles, movie: ReviewMovie | None = None) -> dict[str, Any]:
-    """Collect the facts of a run as plain values; paths are whole, with / on every system. Raises PlateError."""
+    """Collect the facts of a run as plain values. Paths are absolute, with / on every system. Raises PlateError."""
     frames = sorted(run.files)
     shot, made = run.record.shot, run.record.made
     window = read_facts(run.files[frames[0]][0]).parts[0].display_window

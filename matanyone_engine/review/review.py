@@ -70,7 +70,7 @@ class RunFiles:
 
 @dataclass(frozen=True)
 class ObjectOnFrame:
-    """Holds what is known of one object on one frame."""
+    """Holds the known facts about one object on one frame."""
 
     coverage: float
     """Part of the frame."""
@@ -84,7 +84,7 @@ class ObjectOnFrame:
 
 @dataclass(frozen=True)
 class Track:
-    """Holds what is known of one object on all frames of the shot."""
+    """Holds the known facts about one object on all frames of the shot."""
 
     name: str
     frames: Mapping[int, ObjectOnFrame]
@@ -190,7 +190,7 @@ def _of_records(paths: Sequence[Path]) -> RunFiles:
 
 
 def _of_files(path: Path) -> RunFiles:
-    """Find alphas that have no record; the ledger beside them may still say something."""
+    """Find alphas that have no record. The ledger beside them may still describe them."""
     found = find_sequence(path)
     files = {frame: [found.path(frame)] for frame in found.frames}
     sidecars = Sidecars(OutputPattern.parse(found.folder / found.name))
@@ -199,7 +199,7 @@ def _of_files(path: Path) -> RunFiles:
 
 
 def _title(pattern: Path) -> str:
-    """Return the file's name with its folder, which often is the shot."""
+    """Return the file's name with its folder, which is often named after the shot."""
     return f"{pattern.parent.name}/{pattern.name}" if pattern.parent.name else pattern.name
 
 
@@ -216,8 +216,9 @@ def review_run(
 ) -> Review:
     """Read all alphas of a run, and the plate where pictures are wanted.
 
-    plate: where it is now, if not where the record says; most: how many frames are shown large at most, widest: how
-    large, in pixels; seen: hears how many looks of how many were taken. Raises PlateError, MaskError.
+    plate: its path, if it is not where the record says; most: the largest number of frames that are shown large;
+    widest: their width in pixels; seen: is called with the number of steps done and of all steps. Raises PlateError,
+    MaskError.
     """
     notes: list[str] = []
     showing = RunPictures(run, open_plate_of(run, plate, notes))
@@ -247,7 +248,7 @@ def review_run(
 
 
 class _Counter:
-    """Counts how far a review is, and tells whoever shows it."""
+    """Counts the steps of a review and reports its progress."""
 
     def __init__(self, seen: Callable[[int, int], None], of: int) -> None:
         self._seen, self._of, self._done = seen, of, 0
@@ -331,7 +332,8 @@ class RunPictures:
         return as_webp(small.over_checker() if has_plate else small.alpha(), _STRIP_QUALITY)
 
     def thumbnails(self, frame: int, widest: int) -> tuple[Thumbnails, bool]:
-        """Make a frame small, and tell whether there is a plate; without one, the alpha stands in its place."""
+        """Make the thumbnails of a frame, and return whether it has a plate; without one, the alpha is shown
+        instead."""
         alpha = union(list(self.alphas(frame).values()))
         rgb = self._plate_of(frame, alpha)
         shown = alpha[..., None].repeat(3, axis=2) if rgb is None else rgb
@@ -339,7 +341,7 @@ class RunPictures:
         return Thumbnails.of(shrunk(shown, size), shrunk(alpha, size), widest), rgb is not None
 
     def _plate_of(self, frame: int, alpha: FloatImage) -> FloatImage | None:
-        """Read the plate as the network saw it; where it cannot be read, return None and add a note."""
+        """Read the plate as the network saw it. If it cannot be read, return None and add a note."""
         if self._plate is None:
             return None
         try:
@@ -408,7 +410,7 @@ def _add_flicker(facts: dict[str, dict[int, ObjectOnFrame]], around: list[tuple[
 
 
 def _said(said: FrameRecord, name: str, coverage: float, objects: int) -> ObjectOnFrame:
-    """Return what the record says of an object on a frame; where objects share an alpha, the least certain counts."""
+    """Return the record's entry for an object on a frame. If objects share an alpha, the least certain one counts."""
     mine = said.confidence.get(name)
     if mine is None and said.confidence and objects == 1:
         mine = min(said.confidence.values(), key=lambda each: each.value)

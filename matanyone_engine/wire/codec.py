@@ -105,7 +105,7 @@ def decode(parts: Sequence[Any]) -> Packet:
 
 
 def verify(packet: Packet) -> None:
-    """Compare the payloads with their checksums. It is not part of decode(), since it takes time. Raises WireError."""
+    """Compare the payloads with their checksums. decode() does not do so, since it takes time. Raises WireError."""
     for payload, data in zip(packet.payloads, packet.data):
         check_content(payload, data)
 
@@ -199,7 +199,7 @@ def _build(kind: Any, fields: Any, version: Version, where: str = "", depth: int
 
 
 def _with_new_names(kind: Any, fields: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return the fields under the names that they have today. Raises WireError where a field comes under both names."""
+    """Return the fields under their current names. Raises WireError if a field comes under both names."""
     old = NAMES_OF_0_1_0.get(kind, {}).items() if fields else ()
     renamed = {before: now for before, now in old if before in fields}
     for before, now in renamed.items():
@@ -209,7 +209,7 @@ def _with_new_names(kind: Any, fields: Mapping[str, Any], name: str) -> Mapping[
 
 
 def _value(hint: Any, value: Any, version: Version, where: str, depth: int) -> Any:
-    """Return a JSON value as the annotation wants it."""
+    """Convert a JSON value to the type of the annotation."""
     if depth > MOST_DEPTH:
         raise malformed(f"{where}: nested too deeply")
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)

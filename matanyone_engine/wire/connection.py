@@ -27,7 +27,7 @@ _MOST_BYTES = 1 << 16
 
 @dataclass(frozen=True)
 class Connection:
-    """Says how to reach one run of an engine."""
+    """Describes how to reach a running engine."""
 
     data: str
     """ZeroMQ endpoint of the data socket: tcp://127.0.0.1:5555."""
@@ -50,7 +50,10 @@ def default_path() -> Path:
 
 
 def _runtime_folder() -> Path:
-    """Return a folder of this user alone, emptied at log-out where the system has such a one."""
+    """Return a folder that only this user can read.
+
+    If the system has one that is emptied at log-out, it is that one.
+    """
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA", str(home_or_temporary()))) / "matanyone-engine" / "run"
     runtime = os.environ.get("XDG_RUNTIME_DIR")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Says which requests may come when and on which socket, and what answers them: one table for both sides.
+"""Defines which requests may come when and on which socket, and which replies answer them: one table for both sides.
 
 a socket      stranger -- Hello/Welcome --> known
 a session     (none) -- Open/Opened --> waiting -- Key/Result --> following -- Frame/Result --> following ...
@@ -84,7 +84,7 @@ REPLY_PAYLOADS: dict[type[Message], tuple[str, ...]] = {say.Result: ("alpha",)}
 
 
 def check_request(message: Message, channel: Channel, payloads: tuple[str, ...], known: bool) -> Exchange:
-    """Make sure, for the engine, that this peer may send this request on this socket. Raises WireError."""
+    """Check, for the engine, that this client may send this request on this socket. Raises WireError."""
     exchange = EXCHANGES.get(type(message))
     name = type_name(type(message))
     if exchange is None:
@@ -105,7 +105,7 @@ def check_request(message: Message, channel: Channel, payloads: tuple[str, ...],
 
 
 def check_phase(message: Message, phase: ConversationPhase) -> None:
-    """Make sure, for the engine, that a request makes sense in the session's state. Raises WireError."""
+    """Check, for the engine, that a request is allowed in the session's state. Raises WireError."""
     exchange = EXCHANGES[type(message)]
     if exchange.phases and phase not in exchange.phases:
         what = f"{type_name(type(message))} to a session that is {phase.value}"
@@ -115,7 +115,7 @@ def check_phase(message: Message, phase: ConversationPhase) -> None:
 
 
 def check_reply(request: Message, reply: Message, payloads: tuple[str, ...]) -> None:
-    """Make sure, for the client, that a reply answers that request. Raises WireError."""
+    """Check, for the client, that a reply answers the request. Raises WireError."""
     allowed = (EXCHANGES[type(request)].reply, say.Fault)
     if not isinstance(reply, allowed) or payloads != REPLY_PAYLOADS.get(type(reply), ()):
         came = type_name(type(reply))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Defines the codes of what can go wrong between two peers; their meaning never changes.
+"""Defines the error codes of the protocol. Their meaning never changes.
 
 A client branches on `code` alone. `message` says what was expected and what came, `action` what the user can do.
 """

@@ -39,7 +39,7 @@ LICENCES = ("any", "commercial")
 
 @dataclass(frozen=True)
 class Root:
-    """Names one folder as the machines of a studio call it. Under any of the names, a path is the same file."""
+    """Holds the names of one folder on the machines of a studio. Below each of them, the same path is the same file."""
 
     linux: Optional[str] = None
     macos: Optional[str] = None
@@ -56,7 +56,7 @@ class PathRule:
 
 @dataclass(frozen=True)
 class JobFile:
-    """Holds what a job file says."""
+    """Holds the contents of a job file."""
 
     job: Job
     """Its nonce is '' and it does not resume."""
@@ -122,7 +122,7 @@ def _bad(came: str) -> WireError:
 
 
 def with_paths(job: Job, change: Callable[[str], str]) -> Job:
-    """Return the job with every path changed; a path that is not given stays so."""
+    """Return the job with every path changed. Paths that are not given stay empty."""
 
     def new(path: Optional[str]) -> Optional[str]:
         return change(path) if path else path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Says how large the numbers of a request may be, and what its texts may not hold.
+"""Defines the limits of numbers in requests, and the characters that texts must not contain.
 
 Every number has its limits here, so that no request keeps an engine busy for ever. A message's types are checked by
 codec.py before; whether a value fits the plate or the weights is checked by whoever knows these.
@@ -63,7 +63,7 @@ LIMITS: dict[type, dict[str, tuple[float, float]]] = {
 
 
 def check_values(message: Any) -> None:
-    """Raise WireError (bad-input) for a number beyond its limits, or a text that no screen should show."""
+    """Raise WireError (bad-input) for a number beyond its limits, or a text with characters that must not be shown."""
     for item in dataclasses.fields(message):
         _check(message, item.name, getattr(message, item.name))
 

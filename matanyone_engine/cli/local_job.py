@@ -200,11 +200,7 @@ def _describe(console: Console, plan: MattePlan, weights: VettedWeights, device:
     if plan.job.region:
         console.print(f"region  {plan.job.region}")
     console.print(f"colour  {plan.colour.space}  ({plan.colour.reason}){_exposed(plan)}")
-    for seed, file in plan.masks.keys.items():
-        name = f"{seed.subject}  " if len(plan.shot.subjects) > 1 else ""
-        console.print(f"mask    {name}{file.source}  on frame {seed.frame}")
-    for name, guide in plan.masks.guides.items():
-        console.print(f"guide   {name}  {len(guide.digests)} frames, band {guide.band} pixels{_silent(guide, plan)}")
+    _describe_masks(console, plan)
     solved = [frame for frame in plan.frames if plan.areas.names_on(frame)]
     if solved:
         console.print(f"areas   solved along the plate on {describe_frames(solved)}")
@@ -213,6 +209,22 @@ def _describe(console: Console, plan: MattePlan, weights: VettedWeights, device:
     console.print(f"model   {weights.label} ({weights.licence}) on {device}")
     for path in plan.paths(plan.frames[0]):
         console.print(f"out     {path}")
+
+
+def _describe_masks(console: Console, plan: MattePlan) -> None:
+    """Print the masks of each object, and on which frames it has others than its key frames' masks."""
+    several = len(plan.shot.subjects) > 1
+    for seed, file in plan.masks.keys.items():
+        kept_off = "  (distractor)" if plan.shot.subject(seed.subject).distractor else ""
+        name = f"{seed.subject}{kept_off}  " if several else ""
+        console.print(f"mask    {name}{file.source}  on frame {seed.frame}")
+    for side, held in (("inside", plan.masks.inside), ("outside", plan.masks.outside)):
+        for subject in plan.shot.subjects:
+            on = [frame for frame in plan.frames if (subject.name, frame) in held]
+            if on:
+                console.print(f"{side:8}{f'{subject.name}  ' if several else ''}on {describe_frames(on)}")
+    for name, guide in plan.masks.guides.items():
+        console.print(f"guide   {name}  {len(guide.digests)} frames, band {guide.band} pixels{_silent(guide, plan)}")
 
 
 def _exposed_like(others: Sequence[MattePlan], job: MatteJob) -> MatteJob:

@@ -202,6 +202,8 @@ class ClientSession:
         reads the rough guide of a frame, one plane of the plate's size, 0..1, or returns None. It is not called for the
         frame with the mask. guide_band: pixels, as in messages.Frame. If the engine is restarted, the session continues
         from its newest snapshot, and no frame is yielded twice. Raises WireError.
+        A mask on a session that has answered frames makes it forget all of them; to correct a shot in its middle, send
+        a job with both masks (docs/protocol.md).
         """
         delivered = sent = first_seq
         waiting: deque[tuple[int, int, int]] = deque()

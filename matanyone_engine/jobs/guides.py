@@ -58,7 +58,7 @@ class ObjectGuide:
         if frame not in self.digests or frame in self.outvoted | self.white:
             return ""
         beside = [f"{other - frame}:{self.digests[other]}" for other in self._beside(frame)]
-        return " ".join(["guide", str(self.band), self.digests[frame], *beside])
+        return " ".join(["guide with greys", str(self.band), self.digests[frame], *beside])
 
     def _beside(self, frame: int) -> list[int]:
         """Return the nearest frames before and after this one with a guide that is believed, if they are near

@@ -105,7 +105,7 @@ class GuideHistory:
             scale = max(shape.shape) / max(place.shape)
             large = cv2.resize(way * scale, shape.shape[::-1], interpolation=cv2.INTER_LINEAR)
             width = np.asarray(band + LATE * large, np.float32)
-        return limits_beyond(shape, width)
+        return limits_beyond(mask, width)
 
 
 NO_GUIDES = GuideHistory()

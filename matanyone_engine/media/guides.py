@@ -2,7 +2,8 @@
 """Turns a rough mask of every frame, a guide, into what surely is the subject and what surely is not.
 
     guide    a tracker's mask or fast roto: some pixels wrong, perhaps half a frame late
-    band     around its edge, left to the network; wider where the edge moves
+    grey     whoever made the guide is not sure there: left to the network
+    band     around its edge and its greys, left to the network; wider where the edge moves
     inside   what lies further in than the band; outside: what lies further out
 
 Rules of this file:
@@ -25,6 +26,8 @@ from matanyone_engine.media.images import FloatImage
 
 BAND = 1.0 / 16.0
 """Of the plate's shorter side: how far a guide's edge may be wrong where nobody says (benchmarks/README.md)."""
+SURE = 0.75
+"""From this value on a guide surely shows the subject, and up to 1 - SURE surely not; what lies between is grey."""
 LATE = 0.5
 """Frames by which a guide may be late or early."""
 LEAP = 0.25
@@ -64,8 +67,9 @@ def default_band(size: tuple[int, int]) -> int:
 def limits(mask: FloatImage, neighbours: Sequence[GuideFrame], band: float) -> GuideLimits | None:
     """Return what surely is inside and what surely is outside, of a guide (H, W) 0..1; None where it has no edge.
 
-    band: pixels on either side of the guide's edge that are left to the network. Where the edge moves, between this
-    frame and the guide's neighbouring frames, half of its way in a frame is added, since a guide may come late.
+    band: pixels on either side of the guide's edge, and around its greys, that are left to the network. Where the edge
+    moves, between this frame and the guide's neighbouring frames, half of its way in a frame is added, since a guide
+    may come late.
     """
     shape = mask >= 0.5
     if not has_edge(shape):
@@ -73,15 +77,15 @@ def limits(mask: FloatImage, neighbours: Sequence[GuideFrame], band: float) -> G
     distance = distances(shape)
     beside = [(each.mask >= 0.5, each.gap) for each in neighbours]
     ways = [np.abs(distance - distances(other)) / gap for other, gap in beside if has_edge(other)]
-    return limits_beyond(shape, band + LATE * np.maximum.reduce(ways) if ways else np.float32(band))
+    return limits_beyond(mask, band + LATE * np.maximum.reduce(ways) if ways else np.float32(band))
 
 
-def limits_beyond(shape: GuideShape, width: FloatImage | np.float32) -> GuideLimits:
-    """Return what lies further in, and further out, than `width` pixels from the shape's edge; one width for all
-    pixels or one for each (H, W).
+def limits_beyond(mask: FloatImage, width: FloatImage | np.float32) -> GuideLimits:
+    """Return what lies further in than `width` pixels from where a guide (H, W) 0..1 is not white, and further out
+    than that from where it is not black; one width for all pixels or one for each (H, W).
     """
-    distance = distances(shape)
-    return GuideLimits((distance > width).astype(np.float32), (distance < -width).astype(np.float32))
+    inside, outside = distances(mask >= SURE) > width, distances(mask > 1 - SURE) < -width
+    return GuideLimits(inside.astype(np.float32), outside.astype(np.float32))
 
 
 def has_edge(shape: GuideShape) -> bool:

@@ -225,7 +225,10 @@ def test_keys_objects_and_constraint_masks_on_the_command_line(shot: Shot, capsy
     options += ["--outside", f"dog={shot.folder}/garbage.exr"]
     command = shot.arguments("--layout", "layers", *options)
     assert main(command) == 0
-    assert "mask    hero  " in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "mask    hero  " in said
+    assert "mask    twin  (distractor)  " in said
+    assert "outside dog  on 1001-1006" in said
     image = oiio.ImageBuf(str(shot.alpha(1004)))
     layers = dict(zip(image.spec().channelnames, np.moveaxis(image.get_pixels(oiio.FLOAT), -1, 0), strict=True))
     assert {name for name in layers if "." in name} == {"hero.A", "dog.A"}

@@ -58,9 +58,12 @@ def test_an_empty_guide_changes_nothing() -> None:
     assert history.limits(1003, white, small(white), 8) is None
 
 
-def test_a_guide_at_rest_has_the_limits_of_a_job() -> None:
+@pytest.mark.parametrize("grey", [1.0, 0.6])
+def test_a_guide_at_rest_has_the_limits_of_a_job(grey: float) -> None:
     history, _ = followed([60, 60])
-    found, right = history.limits(1003, disc(60), small(disc(60)), 8), limits(disc(60), [], 8)
+    guide = disc(60)
+    guide[:, :50] *= grey
+    found, right = history.limits(1003, guide, small(guide), 8), limits(guide, [], 8)
     assert found is not None
     assert right is not None
     assert all(np.array_equal(one, other) for one, other in zip(found, right, strict=True))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -34,14 +35,30 @@ def test_the_band_is_left_to_the_network_on_both_sides_of_the_edge() -> None:
     assert not (found.inside * found.outside).any()
 
 
-def test_a_soft_guide_says_what_the_hard_one_of_its_half_line_says() -> None:
+def test_the_band_of_a_soft_guide_begins_where_its_greys_end() -> None:
     distance = np.hypot(*(np.mgrid[:SIDE, :SIDE] - 100.0))
-    soft = np.clip(0.5 + (50.0 - distance) / 24.0, 0, 1).astype(np.float32)
-    found, hard = limits(soft, [], 8), limits(disc(100), [], 8)
+    soft = np.clip(0.5 + (50.0 - distance) / 24.0, 0, 1).astype(np.float32)  # 0.75 at 44 pixels, 0.25 at 56
+    found = limits(soft, [], 8)
     assert found is not None
-    assert hard is not None
-    assert np.array_equal(found.inside, hard.inside)
-    assert np.array_equal(found.outside, hard.outside)
+    assert (found.inside[distance < 35] == 1).all()
+    assert (found.inside[distance > 37] == 0).all()
+    assert (found.outside[distance < 63] == 0).all()
+    assert (found.outside[distance > 65.5] == 1).all()
+
+
+def test_a_guide_leaves_its_greys_and_a_band_around_them_to_the_network() -> None:
+    guide = disc(100)
+    guide[90:110, 60:90] = 0.6
+    guide[40:50, 170:180] = 0.4
+    found, plain = limits(guide, [], 8), limits(disc(100), [], 8)
+    assert found is not None
+    assert plain is not None
+    grey = (guide > 0.25) & (guide < 0.75)
+    near = cv2.dilate(grey.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    assert not (found.inside + found.outside)[near].any()
+    far = cv2.dilate(grey.astype(np.uint8), np.ones((21, 21), np.uint8)) == 0
+    assert np.array_equal(found.inside[far], plain.inside[far])
+    assert np.array_equal(found.outside[far], plain.outside[far])
 
 
 def test_the_band_is_wider_where_the_edge_moves_by_half_of_its_way() -> None:

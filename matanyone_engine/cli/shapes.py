@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.progress import track
@@ -23,7 +23,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "edit: a Roto node for Nuke (.nk), shapes for Silhouette (.fxs), and JSON (.json), which the Blender "
         "extension imports as a mask. An alpha's outline is where it is one half.",
     )
-    parser.add_argument("alphas", metavar="ALPHAS", help="The alphas: out/alpha.####.exr, a folder or one file.")
+    parser.add_argument(
+        "alphas",
+        metavar="ALPHAS",
+        help="The alphas: out/alpha.####.exr, a folder or one file; one object of several: out/alpha.####.exr:hero.",
+    )
     parser.add_argument(
         "--out",
         action="append",
@@ -66,6 +70,8 @@ def run(args: argparse.Namespace) -> None:
     console = plain_console()
     rules = ShapeRules(args.error, args.smallest, args.smooth, not args.no_feather)
     plan = plan_shapes(args.alphas, args.out, args.frames, rules)
+    if len(plan.layers) > 1:
+        console.print(f"objects {_together(plan.layers, args.alphas)}", soft_wrap=True)
 
     def watched(items: Sequence[Any], words: str) -> Iterable[Any]:
         return track(items, words, console=console, disable=not console.is_terminal)
@@ -75,6 +81,13 @@ def run(args: argparse.Namespace) -> None:
     for line in _summary(made):
         console.print(line, soft_wrap=True)
     console.print(f"done    {', '.join(map(str, plan.targets))}", soft_wrap=True)
+
+
+def _together(layers: Mapping[str, str], alphas: str) -> str:
+    """Say that the shapes are those of several objects, and how to get those of one."""
+    own = next((name for name, channel in layers.items() if channel == f"{name}.A"), None)
+    how = "matte with --layout layers" if own is None else f"write {alphas}:{own}"
+    return f"{', '.join(layers)} together, as in the A of the file. For the shapes of one object, {how}."
 
 
 def _summary(made: MadeShapes) -> list[str]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -11,8 +12,10 @@ from typing import TypeVar
 
 from matanyone_engine.atomic import whole_file
 from matanyone_engine.errors import MaskError, SettingError
+from matanyone_engine.media.file_info import read_facts
 from matanyone_engine.media.images import FloatImage
-from matanyone_engine.media.masks import read_alpha
+from matanyone_engine.media.mask_channels import MaskSource
+from matanyone_engine.media.masks import read_alpha, read_constraint_mask
 from matanyone_engine.media.mattes import check_writable
 from matanyone_engine.media.portable_names import check_portable
 from matanyone_engine.media.sequence import FrameSequence, find_sequence, select_frames
@@ -23,7 +26,7 @@ from matanyone_engine.shapes.nuke import to_nk
 from matanyone_engine.shapes.plain import to_json
 from matanyone_engine.shapes.shape import ShapeSet
 from matanyone_engine.shapes.silhouette import to_fxs
-from matanyone_engine.sizes import Size
+from matanyone_engine.sizes import Resolution, Size
 
 WRITERS: dict[str, Callable[[ShapeSet], str]] = {".nk": to_nk, ".fxs": to_fxs, ".json": to_json}
 """File suffix -> the function that makes the file's text."""
@@ -42,6 +45,27 @@ class ShapePlan:
     frames: tuple[int, ...]
     targets: tuple[Path, ...]
     rules: ShapeRules = field(default_factory=ShapeRules)
+    chosen: MaskSource | None = None
+    """What in the files is the alpha, where the artist says so; None is the A of the file."""
+
+    def alpha(self, frame: int) -> FloatImage:
+        """Read the alpha (H, W) 0..1 of a frame. Raises MaskError."""
+        path = self.alphas.path(frame)
+        if self.chosen is None:
+            return read_alpha(path)
+        whole = read_facts(path).parts[0].display_window
+        return read_constraint_mask(self.chosen.at(path), Resolution(whole.width, whole.height))
+
+    @property
+    def layers(self) -> dict[str, str]:
+        """Maps the objects of the first file to their channels where nothing was chosen, so that their A counts."""
+        if self.chosen is not None:
+            return {}
+        said = read_facts(self.alphas.path(self.frames[0])).provenance.get("objects")
+        try:
+            return {str(name): str(channel) for name, channel in json.loads(said or "{}").items()}
+        except (ValueError, AttributeError, RecursionError):  # whoever wrote the file may say anything
+            return {}
 
 
 @dataclass(frozen=True)
@@ -56,8 +80,9 @@ class MadeShapes:
 def plan_shapes(alphas: str, out: Sequence[str], frames: tuple[int, ...] | None, rules: ShapeRules) -> ShapePlan:
     """Check the alphas, the output files and the rules before any work.
 
-    alphas: a pattern, a folder or one file. frames: None is all. Raises PlateError, FrameRangeError, MaskError,
-    OutputError, and SettingError for an unknown file suffix or a number out of range.
+    alphas: a pattern, a folder or one file, perhaps with a layer behind it: out/alpha.####.exr:hero. frames: None is
+    all. Raises PlateError, FrameRangeError, MaskError, OutputError, and SettingError for an unknown file suffix or a
+    number out of range.
     """
     _check_rules(rules)
     targets = tuple(Path(each) for each in out)
@@ -71,8 +96,10 @@ def plan_shapes(alphas: str, out: Sequence[str], frames: tuple[int, ...] | None,
                 action="Write .nk for Nuke, .fxs for Silhouette, .json for Blender and for programs of your own.",
             )
         check_writable(target.parent)
-    sequence = find_sequence(alphas)
-    return ShapePlan(sequence, select_frames(sequence, frames, "error"), targets, rules)
+    source = MaskSource.parse(alphas)
+    sequence = find_sequence(source.path)
+    chosen = source if source.choice else None
+    return ShapePlan(sequence, select_frames(sequence, frames, "error"), targets, rules, chosen)
 
 
 def _check_rules(rules: ShapeRules) -> None:
@@ -94,7 +121,7 @@ def make_shapes(plan: ShapePlan, watched: Watched = lambda items, words: items) 
 
     @lru_cache(maxsize=_READ_AT_ONCE)
     def alpha_of(frame: int) -> FloatImage:
-        return read_alpha(plan.alphas.path(frame))
+        return plan.alpha(frame)
 
     size = Size(*alpha_of(plan.frames[0]).shape)
 

@@ -69,3 +69,28 @@ def test_black_alphas_and_alphas_of_two_sizes_are_refused(tmp_path: Path, capsys
         assert main(["shapes", str(tmp_path / f"{name}.####.exr"), "--out", str(tmp_path / "out.nk")]) == BAD_INPUT
         assert says in capsys.readouterr().err
     assert not (tmp_path / "out.nk").exists()
+
+
+def test_one_object_of_several_has_shapes_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    left, right = np.zeros((2, 60, 100), np.float32)
+    left[20:40, 10:35] = 1
+    right[15:45, 60:90] = 1
+    for frame in (1001, 1002, 1003):
+        write_image(
+            tmp_path / f"a.{frame}.exr",
+            np.stack([left + right, left, right], axis=-1),
+            ("A", "hero.A", "dog.A"),
+            **{"matanyone:objects": json.dumps({"hero": "hero.A", "dog": "dog.A"})},
+        )
+    alphas, out = f"{tmp_path}/a.####.exr", tmp_path / "dog.json"
+    assert main(["shapes", alphas, "--out", str(out)]) == 0
+    assert f"hero, dog together, as in the A of the file. For the shapes of one object, write {alphas}:hero." in (
+        capsys.readouterr().err.replace("\n", " ")
+    )
+    assert len(json.loads(out.read_text(encoding="utf-8"))["shapes"]) == 2
+    assert main(["shapes", f"{alphas}:dog", "--out", str(out)]) == 0
+    assert "together" not in capsys.readouterr().err
+    (shape,) = json.loads(out.read_text(encoding="utf-8"))["shapes"]
+    places = [point["x"] if isinstance(point, dict) else point[0] for point in next(iter(shape["keys"]))["points"]]
+    assert min(places) > 55
+    assert main(["shapes", f"{alphas}:cat", "--out", str(out)]) == BAD_INPUT

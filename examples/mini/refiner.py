@@ -46,6 +46,7 @@ def main() -> None:
     train.add_argument("--weights", type=Path, required=True, help="the core's weights file (.safetensors)")
     train.add_argument("--out", type=Path, required=True, help="weights file to write (.safetensors)")
     train.add_argument("--iterations", type=int, default=12_000)
+    train.add_argument("--start", type=Path, help="weights file whose refiner the training goes on from")
     train.set_defaults(run=train_on)
     args = parser.parse_args()
     args.run(args)
@@ -64,7 +65,8 @@ def make_patches(args: argparse.Namespace) -> None:
 def train_on(args: argparse.Namespace) -> None:
     """Train, and write the whole network."""
     trained = Refiner(LITE.refiner_width)
-    steps = train_refiner(args.patches, LITE.refiner_width, args.iterations)
+    start = load_network(args.start, "cpu").refiner if args.start else None
+    steps = train_refiner(args.patches, LITE.refiner_width, args.iterations, start=start)
     for step, trained in track(steps, "training", args.iterations):  # noqa: B007  # the last one is kept
         if (step.iteration + 1) % 500 == 0:
             print(f"iteration {step.iteration + 1}  alpha error {step.error:.4f}")

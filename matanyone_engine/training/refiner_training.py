@@ -41,6 +41,10 @@ STRANDS, HOPELESS_STRANDS = 0.025, 0.3
 """Mean step between neighbouring true alphas from which on a patch is full of strands, and what is hopeless there. The
 core makes one soft mass of strands, which is a large error, and just the one that the refiner is for: with HOPELESS
 alone, nine of ten of these patches were left out."""
+STRANDS_SHARE, MOST_STEP = 0.25, 0.12
+"""Part of the draws in which patches with more strands are likelier, and the mean step from which on a patch is as
+likely as one can be. Drawn clip by clip alone, a refiner sees strands so rarely that it does not learn to trust the
+colours there."""
 HELD_OUT = 20
 """Every 20th clip is kept for testing."""
 
@@ -93,18 +97,48 @@ def _teaches(patches: RefinerPatches) -> NDArray[np.bool_]:
     """Return for each patch (N,) whether there is something to learn from it."""
     truth = patches.truth[..., _INNER, _INNER] / np.float32(255)
     errors = np.abs(patches.alpha[..., _INNER, _INNER] / np.float32(65535) - truth).mean(axis=(1, 2, 3))
-    steps = np.abs(np.diff(truth, axis=-1)).mean(axis=(1, 2, 3))
-    return np.asarray(errors < np.where(steps > STRANDS, HOPELESS_STRANDS, HOPELESS))
+    return np.asarray(errors < np.where(_steps(patches) > STRANDS, HOPELESS_STRANDS, HOPELESS))
 
 
-def train_refiner(folder: Path, width: int, iterations: int, seed: int = 0) -> Iterator[tuple[RefinerStep, Refiner]]:
+def _steps(patches: RefinerPatches) -> NDArray[np.float32]:
+    """Return for each patch (N,) the mean step, 0..1, between true alphas that lie side by side: how many strands it
+    shows.
+    """
+    truth = patches.truth[..., _INNER, _INNER] / np.float32(255)
+    return np.asarray(np.abs(np.diff(truth, axis=-1)).mean(axis=(1, 2, 3)))
+
+
+class PatchPool:
+    """Holds the clips to learn from, and draws patches of them."""
+
+    def __init__(self, clips: list[RefinerPatches]) -> None:
+        self._clips = clips
+        self._places = [(clip, number) for clip in clips for number in range(len(clip.plate))]
+        steps = np.concatenate([_steps(clip) for clip in clips]).astype(np.float64)
+        self._chances = np.cumsum(np.clip(steps, 1e-6, MOST_STEP) ** 1.5)
+
+    def drawn(self, rng: Rng) -> tuple[RefinerPatches, int]:
+        """Draw a clip and the number of a patch in it."""
+        if rng.random() < STRANDS_SHARE:
+            place = np.searchsorted(self._chances, rng.random() * self._chances[-1])
+            return self._places[min(int(place), len(self._places) - 1)]
+        clip = self._clips[int(rng.integers(len(self._clips)))]
+        return clip, int(rng.integers(len(clip.plate)))
+
+
+def train_refiner(
+    folder: Path, width: int, iterations: int, seed: int = 0, start: Refiner | None = None
+) -> Iterator[tuple[RefinerStep, Refiner]]:
     """Train a refiner of this width on a folder of patches; after each iteration, yield it and the averaged refiner.
 
-    Raises DatasetError where the folder holds no patches.
+    start: a refiner of the same width to go on from; None for a new one. Raises DatasetError where the folder holds no
+    patches.
     """
-    clips = _clips(folder)
+    pool = PatchPool(_clips(folder))
     torch.manual_seed(seed)
     refiner, rng = Refiner(width), np.random.default_rng(seed)
+    if start is not None:
+        refiner.load_state_dict(start.state_dict())
     optimiser = torch.optim.AdamW(refiner.parameters(), lr=RATE, weight_decay=1e-4)
     average = AveragedModel(refiner, avg_fn=_averaged)
     averaged = average.module
@@ -112,7 +146,7 @@ def train_refiner(folder: Path, width: int, iterations: int, seed: int = 0) -> I
     for iteration in range(iterations):
         for group in optimiser.param_groups:
             group["lr"] = _rate_at(iteration, iterations)
-        batch = _drawn(rng, clips)
+        batch = _drawn(rng, pool)
         with torch.autocast("cpu", torch.bfloat16):
             answer = refiner(batch.plate, batch.alpha, batch.colours, batch.enlarged)
         truth = batch.truth[..., _INNER, _INNER]
@@ -157,12 +191,9 @@ def _loss(alpha: Tensor, truth: Tensor) -> Tensor:
     return difference.abs().mean() + 0.5 * laplacian(alpha, truth) + steps
 
 
-def _drawn(rng: Rng, clips: list[RefinerPatches]) -> _Patches:
+def _drawn(rng: Rng, pool: PatchPool) -> _Patches:
     """Draw a batch: each patch mirrored, turned or tinted by chance."""
-    chosen = []
-    for _ in range(BATCH):
-        clip = clips[int(rng.integers(len(clips)))]
-        chosen.append(_varied(rng, clip, int(rng.integers(len(clip.plate)))))
+    chosen = [_varied(rng, *pool.drawn(rng)) for _ in range(BATCH)]
     return _Patches(*(torch.from_numpy(np.stack(each)) for each in zip(*chosen, strict=True)))
 
 

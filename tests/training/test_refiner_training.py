@@ -15,7 +15,13 @@ from matanyone_engine.model.refiner import MARGIN, MOST_ENLARGED
 from matanyone_engine.training.data import MattingSamples
 from matanyone_engine.training.recipe import MattingData
 from matanyone_engine.training.refiner_pairs import PATCH, RefinerPatches, patches_of_clip
-from matanyone_engine.training.refiner_training import read_patches, train_refiner, write_patches
+from matanyone_engine.training.refiner_training import (
+    STRANDS_SHARE,
+    PatchPool,
+    read_patches,
+    train_refiner,
+    write_patches,
+)
 
 INNER = slice(MARGIN, -MARGIN)
 
@@ -109,3 +115,25 @@ def test_a_soft_mass_for_strands_teaches_and_a_lost_core_does_not(tmp_path: Path
     write_patches(tmp_path / "000001.npz", RefinerPatches(plate, alpha, colours, np.zeros_like(strands), 2.0))
     assert len(read_patches(tmp_path / "000000.npz").plate) == 1
     assert len(read_patches(tmp_path / "000001.npz").plate) == 0
+
+
+def test_patches_with_strands_are_drawn_more_often() -> None:
+    """One clip has ten flat patches, the other nine flat ones and one with strands: 1 of 20 when drawn evenly."""
+    truth = np.zeros((10, 1, PATCH, PATCH), np.uint8)
+    flat = RefinerPatches(*(np.zeros((10, channels, PATCH, PATCH), np.uint8) for channels in (3, 1, 6)), truth, 1.0)
+    with_strands = flat._replace(truth=truth.copy())
+    with_strands.truth[7, ..., ::2] = 255
+    pool, rng = PatchPool([flat, with_strands]), np.random.default_rng(0)
+    drawn = [pool.drawn(rng) for _ in range(2000)]
+    share = np.mean([clip is with_strands and number == 7 for clip, number in drawn])
+    assert share == pytest.approx(STRANDS_SHARE + (1 - STRANDS_SHARE) / 20, abs=0.03)
+
+
+def test_training_goes_on_from_a_refiner_that_is_there(tmp_path: Path) -> None:
+    clip = soft_discs()
+    for number in range(2):
+        write_patches(tmp_path / f"{number:06d}.npz", clip)
+    *_, (_, first) = train_refiner(tmp_path, width=8, iterations=3)
+    first.head.bias.data.fill_(0.5)
+    (_, second), *_ = train_refiner(tmp_path, width=8, iterations=1, start=first)
+    assert torch.allclose(second.head.bias, first.head.bias, atol=1e-3)

@@ -26,6 +26,9 @@ from matanyone_engine.model.refiner import COLOUR_STRIDE, FOLD, MARGIN, MOST_ENL
 
 TILE = 512
 """Side of a tile in plate pixels; it bounds the memory of the refiner's maps."""
+SURE = 0.98
+"""Alpha from which on the core is sure of the inside; refining never lowers it there. Colours that subject and
+background share would open holes in a solid subject."""
 NAME = "learned"
 
 
@@ -162,6 +165,7 @@ def _refined_tile(refiner: Refiner, smooth: Tensor, colours: Tensor, plate: Tens
     shown, alpha = (_around(_around(each, -2, *rows), -1, *columns) for each in (plate, smooth))
     near = crop.enlarged(colours, rows, columns, COLOUR_STRIDE)
     refined = refiner(shown, alpha, near, crop.enlargement).clamp_(0, 1)
+    refined = torch.where(alpha > SURE, torch.maximum(refined, alpha), refined)
     top, left = tile.y0 - rows[0], tile.x0 - columns[0]
     return refined[..., top : top + tile.y1 - tile.y0, left : left + tile.x1 - tile.x0]
 

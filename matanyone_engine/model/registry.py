@@ -92,7 +92,7 @@ MODELS: dict[str, Model] = {
             dims=LITE,
             size=5_709_880,
             published=Fingerprint(
-                sha256="acacab6bbbc3bec7548fb93e4bc2401289be6c79f0caab7644e11c04badeeed8", size=5_709_880
+                sha256="e87af3b1cc51d31e55534baef4a34f95f2a83bb516dac896f8b9db089d0900ef", size=5_709_880
             ),
             bundled="mini.safetensors",
             verified_fast=True,

@@ -14,14 +14,22 @@ from toy import disc
 
 from matanyone_engine.matting.geometry import Box, Geometry
 from matanyone_engine.matting.inference import inference
-from matanyone_engine.matting.learned_refine import learned_refined, refined_size, steps_between
+from matanyone_engine.matting.learned_refine import SURE, learned_refined, refined_size, steps_between
 from matanyone_engine.matting.options import describe_density
 from matanyone_engine.matting.refine import FLAT, enlarged_lines
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.model.dims import LITE, MINI, Dims
 from matanyone_engine.model.matanyone import MatAnyone
 from matanyone_engine.model.precision import Precision, prepared
-from matanyone_engine.model.refiner import COLOUR_STRIDE, MARGIN, MOST_ENLARGED, Refiner, colour_estimate, edge_colours
+from matanyone_engine.model.refiner import (
+    COLOUR_STRIDE,
+    FOLD,
+    MARGIN,
+    MOST_ENLARGED,
+    Refiner,
+    colour_estimate,
+    edge_colours,
+)
 from matanyone_engine.sizes import Resolution, Size
 
 HEIGHT, WIDTH = 161, 243
@@ -64,7 +72,23 @@ def whole(refiner: Refiner, alpha: torch.Tensor, seen: torch.Tensor, plate: torc
     edges = (MARGIN, MARGIN + 1, MARGIN, MARGIN + 1)
     together = F.pad(torch.cat([plate, enlarged, colours], dim=1), edges, mode="replicate")
     refined = refiner(*together.split([3, 1, 6], dim=1), HEIGHT / SMALL[0]).clamp(0, 1)
-    return refined[..., MARGIN : MARGIN + HEIGHT, MARGIN : MARGIN + WIDTH]
+    refined = refined[..., MARGIN : MARGIN + HEIGHT, MARGIN : MARGIN + WIDTH]
+    return torch.where(enlarged > SURE, torch.maximum(refined, enlarged), refined)
+
+
+def test_what_the_core_is_sure_of_is_never_lowered(
+    alpha: torch.Tensor, seen: torch.Tensor, plate: torch.Tensor
+) -> None:
+    """A refiner that lowers every alpha by a half may do so at the edge only."""
+    lowering = Refiner(8).eval().requires_grad_(requires_grad=False)
+    assert lowering.head.bias is not None
+    lowering.head.bias[FOLD**2 : 2 * FOLD**2] = -0.5
+    enlarged = F.interpolate(alpha, size=(HEIGHT, WIDTH), mode="bilinear", align_corners=False)
+    refined = learned_refined(lowering, alpha, seen, plate)
+    sure = enlarged > SURE + 1e-4  # the two ways to enlarge differ in the last digits
+    assert (refined[sure] > enlarged[sure] - 1e-5).all()
+    soft = (enlarged > 0.6) & (enlarged < 0.9)
+    assert (refined[soft] < enlarged[soft] - 0.4).all()
 
 
 def test_parts_give_what_the_whole_gives(

@@ -74,6 +74,9 @@ class MatteProgress(FrameProgress):
         self._windows: list[tuple[int, int, int, int]] = []
         self._least_confidence: dict[int, AnyConfidence] = {}
         """For each frame, the confidence of its least certain object."""
+        self._least_certain: dict[int, str] = {}
+        """For each frame, the name of that object."""
+        self._objects: set[str] = set()
 
     def show(self, event: StepDone | say.Progress) -> None:
         """Show that a step is done. If the step made an alpha, it is on disk."""
@@ -84,7 +87,7 @@ class MatteProgress(FrameProgress):
         if isinstance(event, Unchanged):
             self.unchanged = event.frames
             for frame, entry in event.lines.items():
-                self._note_frame(frame, entry.warnings, list(entry.confidence.values()))
+                self._note_frame(frame, entry.warnings, entry.confidence)
             return
         if isinstance(event, EditedByHand):
             count, frames = len(event.frames), describe_frames(event.frames)
@@ -114,12 +117,14 @@ class MatteProgress(FrameProgress):
         if self._due(now):
             self._console.print(f"read    {done} of {of} files, to find out what has changed")
 
-    def _note_frame(self, frame: int, warnings: Sequence[str], confidences: Sequence[AnyConfidence]) -> None:
+    def _note_frame(self, frame: int, warnings: Sequence[str], confidences: Mapping[str, AnyConfidence]) -> None:
         """Remember a frame's warnings and lowest confidence."""
         for warning in warnings:
             self._warned.setdefault(warning, []).append(frame)
         if confidences:
-            self._least_confidence[frame] = min(confidences, key=lambda each: each.value)
+            self._objects |= set(confidences)
+            self._least_certain[frame] = min(confidences, key=lambda name: confidences[name].value)
+            self._least_confidence[frame] = confidences[self._least_certain[frame]]
 
     def _note(self, held: bool, window: tuple[int, int, int, int] | None, frame: int) -> None:
         if held:
@@ -146,10 +151,11 @@ class MatteProgress(FrameProgress):
         )
         if doubtful:
             worst = min(doubtful, key=lambda frame: self._least_confidence[frame].value)
+            whose = f" for {self._least_certain[worst]}" if len(self._objects) > 1 else ""
             self._console.print(
                 f"doubt   {len(doubtful)} of {len(self._least_confidence)} frames have a low confidence: "
                 f"{describe_frames(doubtful)}. "
-                f"The lowest is {self._least_confidence[worst].value:.2f}, on frame {worst}."
+                f"The lowest is {self._least_confidence[worst].value:.2f},{whose} on frame {worst}."
             )
             for why, frames in reasons_of({frame: self._least_confidence[frame] for frame in doubtful}).items():
                 self._console.print(f"        {why} ({describe_frames(frames)})")
@@ -163,9 +169,11 @@ def reasons_of(doubtful: Mapping[int, AnyConfidence]) -> dict[str, list[int]]:
     return dict(sorted(found.items(), key=lambda each: -len(each[1])))
 
 
-def _confidences_of(event: FrameDone | say.Progress) -> list[AnyConfidence]:
-    """Return the confidence of each object."""
-    return list(event.confidences if isinstance(event, say.Progress) else event.confidences.values())
+def _confidences_of(event: FrameDone | say.Progress) -> Mapping[str, AnyConfidence]:
+    """Return the confidence of each object, by the object's name."""
+    if isinstance(event, say.Progress):
+        return {each.object: each for each in event.confidences}
+    return event.confidences
 
 
 def _held_and_region(event: FrameDone | say.Progress) -> tuple[bool, tuple[int, int, int, int] | None]:

@@ -36,6 +36,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help=f"The file to write. Its ending ({', '.join(WRITERS)}) says for which program. Give it again for more.",
     )
     parser.add_argument("--frames", type=parse_frames, metavar="RANGE", help="The frames: 1001-1100. Default: all.")
+    _add_rules(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_rules(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how closely the shapes follow the alphas."""
     parser.add_argument(
         "--error",
         type=float,
@@ -62,7 +68,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--no-feather", action="store_true", help="Make hard edges. Default: about as soft as the alpha."
     )
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:

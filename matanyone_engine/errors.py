@@ -2,7 +2,7 @@
 """Defines the engine's error family.
 
     EngineError
-    ├── BadInput the input cannot be used; nothing was computed
+    ├── BadInput                the input cannot be used; nothing was computed
     │   ├── PlateError          a plate frame is missing, unreadable, of another size, not finite
     │   ├── MaskError           a mask is empty, of another size, unreadable
     │   ├── FrameRangeError     a frame range or a sequence pattern cannot be read

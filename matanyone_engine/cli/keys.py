@@ -2,7 +2,7 @@
 """Makes the keys of an engine that accepts connections from other machines, and the keys of its clients.
 
 matanyone-engine keys new FOLDER         makes the engine's own pair and an empty list of clients
-matanyone-engine keys add FOLDER NAME makes a client's pair and adds the public key to the list
+matanyone-engine keys add FOLDER NAME    makes a client's pair and adds the public key to the list
 """
 
 from __future__ import annotations

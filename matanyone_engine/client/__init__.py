@@ -5,7 +5,7 @@
     job.py         a job by path, to its end
     pump.py        non-blocking: EnginePump.poll() for UI timers
     launcher.py    find this user's engine, or start one
-    detached.py start a process that is independent of the host
+    detached.py    start a process that is independent of the host
     transport.py   the only file that knows ZeroMQ
     vendor.py      copies this folder and wire/ into a host's add-on
 

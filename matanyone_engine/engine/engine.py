@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Carries out the scheduler's instructions on the threads that it owns, and reports the results. It has no sockets.
 
-    I/O thread      handle(): scheduler.py decides, instructions go out to the threads below
-    device thread   worker.py
-    pool decodes, stores and plans, and does everything else that reads or writes the disk
-    prompt thread makes first masks one after the other, so that they never occupy the whole pool
+    I/O thread      handle(): scheduler.py decides, and instructions go out to the threads below
+    device thread   runs worker.py
+    pool            decodes, stores and plans, and does everything else that reads or writes the disk
+    prompt thread   makes first masks one after the other, so that they never occupy the whole pool
 
 Rules of this file:
 1. handle() and everything marked 'at once' run on the I/O thread. They never wait, touch no disk and free no device.

@@ -3,7 +3,7 @@
 
     run_matte       claims the frames, digests the plates, finds what is finished, and computes the rest
     frame_io.py     reads the plate of a step, and writes the files of a frame
-    run_account.py keeps the ledger, the record and the resume point
+    run_account.py  keeps the ledger, the record and the resume point
     run_identity.py names the job and its results
     run_events.py   has the events
 

@@ -6,7 +6,7 @@
             mask/roto.1001.exr              masks, numbered as the plate: hero.1047.exr is of the object hero
             alpha/                          what is written: sh010.1001.exr ...
       sh020/...
-      sh030.json or a job file, which needs no such folder
+      sh030.json                            or a job file, which needs no such folder
 
 Rule of this file: a wrong shot raises an error that names it; other shots are not affected.
 """

@@ -3,11 +3,14 @@
 
 Between two keys a blend goes from the forward pass (weight 0) to the backward pass (weight 1). A change dw of the
 weight adds dw * D to the change of the alpha from frame to frame, where D is the disagreement of the passes. Of all
-weights that rise from 0 to 1, those with the smallest sum of (dw * D)^2 / p have dw ~ p / (D^2 + floor^2), with p = (t
-(1 - t))^3 (Lagrange). So the weight changes on frames on which the passes agree, where the change cannot be seen, and
-stays constant where they disagree. The prior p favours near each key that key's own pass, which has had the least time
-to drift, so that keys are met exactly and without a kink. If the passes agree everywhere, the weight is the smoothstep
-of seventh order. DR018 says why the power is 3.
+weights that rise from 0 to 1, those with the smallest sum of (dw * D)^2 / p have (Lagrange)
+
+    dw  ~  p / (D^2 + floor^2),      p = (t (1 - t))^3
+
+So the weight changes on frames on which the passes agree, where the change cannot be seen, and stays constant where
+they disagree. The prior p favours near each key that key's own pass, which has had the least time to drift, so that
+keys are met exactly and without a kink. If the passes agree everywhere, the weight is the smoothstep of seventh order.
+DR018 says why the power is 3.
 
 Axes: H W full size.
 """

@@ -4,7 +4,7 @@
     keys            1001                1047                         1100
     forward passes     1002 -> ... 1046    1048 ->  ...  -> 1099
     backward passes    1002 <- ... 1046    1048 <-  ...  <- 1099
-    alphas [key] blended [key] blended [key]
+    alphas          [key]   blended     [key]     blended            [key]
 
 Between two keys both passes run and are blended (blend.py); before the first key and after the last there is one.
 The work goes from stretch to stretch: forwards over a stretch, then back, so that its alphas are known before the next

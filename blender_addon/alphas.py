@@ -182,7 +182,7 @@ def read_alpha(path: Path, widest: int = WIDEST, name: str = "") -> Picture:
     columns, line = _columns(attributes["channels"], width)
     kind = attributes["compression"][0]
     if _LINES[kind] == 1:  # as the engine writes alphas: each channel is read by itself
-        raw = _raw_lines(data, begin, (height, line))
+        raw = _chunks(data, begin, height)
         read = lambda channel: _channel_of_lines(raw, columns[channel], (width, line))  # noqa: E731
     else:
         rows = _scan_lines(data, begin, kind, (height, line))
@@ -234,14 +234,13 @@ def _channel(rows: Any, column: tuple[int, str], width: int) -> Any:
     return rows[:, offset : offset + length].copy().view(kind).astype(np.float32)
 
 
-def _raw_lines(data: bytes, begin: int, shape: tuple[int, int]) -> list[bytes]:
-    """Return the lines of a file that has one a chunk, as they are stored."""
-    height, _ = shape
-    lines = []
-    for offset in struct.unpack_from(f"<{height}Q", data, begin):
+def _chunks(data: bytes, begin: int, count: int) -> list[bytes]:
+    """Return the chunks of a file as they are stored. begin: where the table of their offsets is."""
+    chunks = []
+    for offset in struct.unpack_from(f"<{count}Q", data, begin):
         size = struct.unpack_from("<i", data, offset + 4)[0]
-        lines.append(data[offset + 8 : offset + 8 + size])
-    return lines
+        chunks.append(data[offset + 8 : offset + 8 + size])
+    return chunks
 
 
 def _channel_of_lines(raw: list[bytes], column: tuple[int, str], size: tuple[int, int]) -> Any:
@@ -286,12 +285,8 @@ def _scan_lines(data: bytes, begin: int, compression: int, shape: tuple[int, int
     import numpy as np
 
     (height, line), lines = shape, _LINES[compression]
-    chunks = -(-height // lines)
-    offsets = struct.unpack_from(f"<{chunks}Q", data, begin)
     blocks = []
-    for number, offset in enumerate(offsets):
-        size = struct.unpack_from("<i", data, offset + 4)[0]
-        raw = data[offset + 8 : offset + 8 + size]
+    for number, raw in enumerate(_chunks(data, begin, -(-height // lines))):
         count = min(lines, height - number * lines)
         stored = len(raw) == count * line  # what would have grown is left as it is
         blocks.append((np.frombuffer(raw, np.uint8) if stored else _unzipped(raw)).reshape(count, line))

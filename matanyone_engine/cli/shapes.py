@@ -75,8 +75,9 @@ def run(args: argparse.Namespace) -> None:
     console = plain_console()
     rules = ShapeRules(args.error, args.smallest, args.smooth, not args.no_feather)
     plan = plan_shapes(args.alphas, args.out, args.frames, rules)
-    if len(plan.layers) > 1:
-        console.print(f"objects {_together(plan.layers, args.alphas)}", soft_wrap=True)
+    layers = plan.layers()
+    if len(layers) > 1:
+        console.print(f"objects {_together(layers, args.alphas)}", soft_wrap=True)
 
     def watched(items: Sequence[Any], words: str) -> Iterable[Any]:
         return track(items, words, console=console, disable=not console.is_terminal)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -56,16 +55,11 @@ class ShapePlan:
         whole = read_facts(path).parts[0].display_window
         return read_constraint_mask(self.chosen.at(path), Resolution(whole.width, whole.height))
 
-    @property
     def layers(self) -> dict[str, str]:
-        """Maps the objects of the first file to their channels where nothing was chosen, so that their A counts."""
+        """Read the objects of the first file and their channels; {} if one of them was chosen."""
         if self.chosen is not None:
             return {}
-        said = read_facts(self.alphas.path(self.frames[0])).provenance.get("objects")
-        try:
-            return {str(name): str(channel) for name, channel in json.loads(said or "{}").items()}
-        except (ValueError, AttributeError, RecursionError):  # whoever wrote the file may say anything
-            return {}
+        return read_facts(self.alphas.path(self.frames[0])).object_channels()
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ Unlike images.py it takes any file: one of several parts, one without colour, on
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,14 @@ class FileFacts:
     file_format: str
     parts: tuple[PartFacts, ...]
     provenance: dict[str, str]
+
+    def object_channels(self) -> dict[str, str]:
+        """Return the channel of each object that the engine has written into the file; {} for any other file."""
+        said = self.provenance.get("objects", "{}")
+        try:
+            return {str(name): str(channel) for name, channel in json.loads(said).items()}
+        except (ValueError, AttributeError, RecursionError):  # whoever wrote the file may say anything
+            return {}
 
 
 _SHOWN_APART = frozenset({"compression", "pixelaspectratio", "framespersecond", "smpte:timecode", "name", "view"})

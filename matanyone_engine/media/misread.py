@@ -6,6 +6,7 @@ Each function looks at one format's header, and returns what came and what to do
 
 from __future__ import annotations
 
+import mmap
 import struct
 from pathlib import Path
 from typing import Any
@@ -153,17 +154,18 @@ def _jpegxl(path: Path, _spec: Any) -> Misread:
 
 def _jpeg(path: Path, _spec: Any) -> Misread:
     """Look for the end of a JPEG: libjpeg makes up what is missing of a progressive one, or behind its headers."""
-    data = path.read_bytes()
-    at, is_progressive = 2, False
-    while (marker := data[at : at + 2]) != _START_OF_SCAN:
-        is_progressive |= marker in _PROGRESSIVE
-        at += 1 if marker == _FILL else 2 + _length_at(data, at + 2)
-    begin = at + 2 + _length_at(data, at + 2)
-    is_cut = begin >= len(data) or (is_progressive and data.find(_END_OF_JPEG, begin) < 0)
+    # Mapped, so that of a picture that is not progressive the headers alone are read.
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        at, is_progressive = 2, False
+        while (marker := data[at : at + 2]) != _START_OF_SCAN:
+            is_progressive |= marker in _PROGRESSIVE
+            at += 1 if marker == _FILL else 2 + _length_at(data, at + 2)
+        begin = at + 2 + _length_at(data, at + 2)
+        is_cut = begin >= len(data) or (is_progressive and data.find(_END_OF_JPEG, begin) < 0)
     return ("a file that is cut off", "Copy or render it again.") if is_cut else None
 
 
-def _length_at(data: bytes, at: int) -> int:
+def _length_at(data: mmap.mmap, at: int) -> int:
     return int(struct.unpack_from(">H", data, at)[0])
 
 

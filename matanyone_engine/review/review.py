@@ -10,7 +10,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -357,11 +356,7 @@ class RunPictures:
 
 def _objects_in(path: Path) -> dict[str, str]:
     """Return each object's channel in a file, or '' for the channel that read_alpha() reads."""
-    said = read_facts(path).provenance.get("objects")
-    try:
-        channels = {str(name): str(channel) for name, channel in json.loads(said or "{}").items()}
-    except (ValueError, AttributeError, RecursionError):  # whoever wrote the file may say anything
-        channels = {}
+    channels = read_facts(path).object_channels()
     if len(channels) == 1 or all(channel.endswith(".A") for channel in channels.values()):
         return {name: channel if channel.endswith(".A") else "" for name, channel in channels.items()} or {"alpha": ""}
     return {ALL_OBJECTS: ""}  # Cryptomatte, or objects that share one alpha

@@ -246,12 +246,14 @@ def _end_of(container: Any, stream: Any) -> float | None:
     return float(container.duration + (container.start_time or 0)) / 1_000_000
 
 
-def unreadable(path: Path, why: str) -> PlateError:
+def unreadable(
+    path: Path, why: str, action: str = "Check the file, or convert it to an image sequence first."
+) -> PlateError:
     """Return the error about a file that is no movie, or not whole."""
     return PlateError(
         expected="a movie that can be read to its end",
         came=f"{str(path)!r}: {why}",
-        action="Check the file, or convert it to an image sequence first.",
+        action=action,
     )
 
 

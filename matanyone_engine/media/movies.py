@@ -100,7 +100,7 @@ class Movie:
         claimed = _least(path, self._stream.claimed)
         # A trimmed movie shows fewer frames than it holds, and one of varying rate fewer than its rate promises.
         if count < 1 or (count < claimed and not self._stream.is_whole()):
-            raise unreadable(path, f"only {count} of {claimed} frames can be decoded")
+            raise _too_short(path, count, claimed)
         if self._stream.is_cut:
             raise unreadable(path, f"it ends in the middle of frame {count + 1}")
         for note in self._stream.notes():
@@ -234,6 +234,19 @@ class EightBitStream:
 
     def close(self) -> None:
         self._capture.release()
+
+
+def _too_short(path: Path, count: int, claimed: int) -> PlateError:
+    """Return the error about a movie with fewer frames than its header promises."""
+    why = f"only {count} of {claimed} frames can be decoded"
+    if high_bit_depth_movies.is_available():
+        return unreadable(path, why)
+    return unreadable(
+        path,
+        f"{why}, and OpenCV cannot tell a trimmed movie from one that is cut off",
+        "If the movie was trimmed, pip install 'matanyone-engine[movies]' reads it. Otherwise check the file, or "
+        "convert it to an image sequence first.",
+    )
 
 
 _EIGHT_BIT_HELP = "pip install 'matanyone-engine[movies]' reads them all, or convert it to EXR."

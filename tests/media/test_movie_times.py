@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from matanyone_engine.errors import MaskError, PlateError
+from matanyone_engine.media import high_bit_depth_movies
 from matanyone_engine.media.masks import read_mask
 from matanyone_engine.media.movies import Movie
 from matanyone_engine.media.plates import open_plate
@@ -66,6 +67,15 @@ def test_a_trimmed_movie_has_the_frames_it_shows(tmp_path: Path, name: str) -> N
     assert plate.frames == tuple(range(1, 20))
     assert plate.read(1).rgb.mean() == pytest.approx((10 + 8 * 5) / 255, abs=0.02)
     assert plate.read(19).rgb.mean() == pytest.approx((10 + 8 * 23) / 255, abs=0.02)
+
+
+def test_without_pyav_a_trimmed_movie_is_refused_with_what_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = trimmed(movie(tmp_path / "whole.mp4"), tmp_path / "trimmed.mp4", 5)
+    monkeypatch.setattr(high_bit_depth_movies, "is_available", lambda: False)
+    with pytest.raises(PlateError, match=r"only 19 of 24.*trimmed movie from one that is cut off.*engine\[movies\]"):
+        Movie(short)
 
 
 def with_edits(source: Path, target: Path, *edits: tuple[int, int, float], version: int = 0) -> Path:

@@ -66,7 +66,7 @@ class Reader:
         self._known: OrderedDict[_Wanted, _Known] = OrderedDict()
         self._wanted: _Wanted | None = None
         self._again: _Wanted | None = None
-        """What was written anew: it is looked at first."""
+        """A file that was written anew, which is looked at first."""
         self._at_work = False
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -128,7 +128,7 @@ class Reader:
             self._look(asked, known)
 
     def _next(self) -> _Wanted:
-        """Return what is looked at next, which is then not waited for any more."""
+        """Take the file that is looked at next: one that was written anew goes first."""
         if self._again is not None:
             asked, self._again = self._again, None
         else:

@@ -23,7 +23,7 @@ _MOST_EDITS = 4096
 
 
 def edits_not_followed(path: Path) -> str:
-    """Return what the edit list of a picture asks for that would not be done, as a noun; '' where there is nothing."""
+    """Name what FFmpeg does not do of a movie's edit lists, such as 'a change of speed'; '' if it does everything."""
     try:
         with path.open("rb") as file:
             return next(filter(None, map(_said_of, _edit_lists(file, path.stat().st_size))), "")
@@ -32,7 +32,7 @@ def edits_not_followed(path: Path) -> str:
 
 
 def _said_of(edits: list[tuple[int, int]]) -> str:
-    """Return the same of one list: (media time, rate) of each edit."""
+    """Name what FFmpeg does not do of one edit list. edits: media time and rate of each."""
     times = [time for time, _ in edits]
     begun = next((at for at, time in enumerate(times) if time != _EMPTY), len(times))
     if _EMPTY in times[begun:]:

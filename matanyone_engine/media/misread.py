@@ -39,7 +39,7 @@ _COLOUR_MODELS = frozenset({0, 16, 17, 18, 20, 21})
 """Colour spaces of JPEG 2000 (EnumCS) that come as RGB or grey, and 0, which some write for none. Of which primaries
 they are is asked elsewhere."""
 _PROGRESSIVE = frozenset({b"\xff\xc2", b"\xff\xc6", b"\xff\xca", b"\xff\xce"})
-"""JPEG's markers of pictures that are stored as a coarse one and what makes it finer."""
+"""JPEG's markers of progressive pictures: the file holds a coarse picture first, and then what refines it."""
 _START_OF_SCAN, _END_OF_JPEG, _FILL = b"\xff\xda", b"\xff\xd9", b"\xff\xff"
 _REFERENCE_BLACK_WHITE, _MODEL, _RGB = 532, 262, 2
 

@@ -62,7 +62,7 @@ def _beside(frame: Any, path: Path) -> list[Any]:
     except ValueError as error:
         if abs(round(float(frame.rotation))) == 180:
             raise PlateError(
-                expected="a movie of which can be told how it is shown",
+                expected="a movie whose rotation can be read",
                 came=f"{str(path)!r}, turned by half or mirrored, with data that this PyAV cannot read ({error})",
                 action="Convert it to an image sequence first.",
             ) from error

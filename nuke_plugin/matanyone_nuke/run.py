@@ -40,7 +40,7 @@ class Landed:
     looking: bool = False
     """Whether the engine still looks for what has changed; done and of then count the files it reads."""
     ended: bool = False
-    """Whether a job has ended, of which frames were not told one by one."""
+    """Whether this stands for the frames of a finished job that the engine did not report one by one."""
 
 
 class Stage:
@@ -164,8 +164,8 @@ class Run:
         self._stage.show(Landed(event.frame, event.path, len(self._done), self._wanted(), sure))
 
     def _show_all_done(self, ended: say.JobEnded, chunk: Chunk, view: Optional[str]) -> None:
-        """Count frames of a finished job that nobody has told of: those that were left as they are, and those whose
-        news was lost while a connection was made anew. The end of a job is told again, each frame is not.
+        """Count the frames of a finished job that the engine did not report: those that were left unchanged, and those
+        whose report was lost when the connection was made anew. Only the end of a job is reported again.
         """
         untold = {(view, frame) for frame in chunk.frames} - self._done
         if ended.outcome == "finished" and untold:

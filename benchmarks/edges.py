@@ -15,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from held_out import FIRST, SIZE, matted, shown
+from weights_used import weights_line
 
 from matanyone_engine.media.edges import EdgeControls, describe_edges, with_edges
 from matanyone_engine.media.masks import read_alpha, read_mask
@@ -131,6 +132,7 @@ def main() -> None:
     clips = [Clip(folder, args.alphas, args.model) for folder in sorted(args.set.iterdir()) if folder.is_dir()]
     if args.sheet:
         write_sheet(args.sheet, next(clip for clip in clips if clip.name == SHEET_CLIP))
+    print(weights_line(args.model))
     print_table(clips)
 
 

@@ -3,19 +3,26 @@
 """Measures what a rough guide is worth: three kinds of guide on the held-out set, made from its truth and spoiled.
 
     python benchmarks/guides.py bands --set /tmp/held_out
-    python benchmarks/guides.py score --set /tmp/held_out --clips twin hair
+    python benchmarks/guides.py score --set /tmp/held_out
+    python benchmarks/guides.py score --set /tmp/held_out --clips twin hair --kinds none flow
 
 wide    the true mask on every frame, dilated by 12 pixels and shifted by up to 3 at random
 sparse  every 8th frame only, dilated by 4 pixels and shifted by up to 2
 swap    as sparse, but on every frame, and for 5 frames in the middle it is somewhere else
 flow    not from the truth: what the tracker `flow` makes of the key's mask (docs/track.md)
 
-    python benchmarks/guides.py real --plate "clip/#####.jpg" --mask clip.mask.png --frames 20
+key     as wide, and the guide makes the key as well
 
-`real` takes footage that nobody has the truth of: the alphas without a guide stand for it, and the guides are made from
-them; what it prints is how much a guide changes. `bands` needs no network: how many pixels a band forces to the wrong
-side, and how many it leaves to the network. `score` compares alphas with and without. The first frame's key is the true
-mask; for `key` the guide makes it.
+    python benchmarks/guides.py real --plate "clip/#####.jpg" --mask clip.mask.png --frames 20 --sheet look.png
+
+`real` takes footage that nobody has the truth of. The alphas without a guide stand for it, and the guides are made from
+them, spoiled in the same ways. It prints how much a guide changes (MAD, core, overlap, dtSSD, and the largest change of
+a pixel) and the flicker of the alphas with the guide: what changes on one frame and is reversed on the next, per 1000
+pixels of the subject, which needs no truth. --sheet draws the frame that each guide changes most. `bands` needs no
+network: how many pixels a band forces to the wrong side, and how many it leaves to the network. `score` compares alphas
+with and without: at the end it prints a row of Markdown for each clip (MAD, core, overlap of each kind), their means,
+and the kinds that make a clip worse by more than 2 %. The first frame's key is the true mask; for `key` the guide makes
+it.
 
     python benchmarks/guides.py seam --set /tmp/held_out --run-ins 0 4 8 12 --warm-ups 10 --first drawn
 
@@ -31,29 +38,35 @@ import argparse
 import itertools
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from held_out import FIRST, SIZE, shown
+from weights_used import weights_line
 
 from matanyone_engine.jobs.guides import ObjectGuide, with_guide
+from matanyone_engine.jobs.track import FLOW_BAND
 from matanyone_engine.matting.inside_outside import NO_CONSTRAINTS
 from matanyone_engine.matting.session import MattingSession
+from matanyone_engine.media.flicker import flicker
 from matanyone_engine.media.flow_tracker import carried
 from matanyone_engine.media.guides import best_frame, default_band, small
 from matanyone_engine.media.mask_morphology import grow_mask
 from matanyone_engine.media.masks import read_alpha, read_mask
 from matanyone_engine.media.sequence import find_sequence
 from matanyone_engine.model.registry import load_network
-from matanyone_engine.training.metrics import Alpha, mean_scores, score
+from matanyone_engine.training.metrics import Alpha, FrameScores, mean_scores, score
 
 KINDS = ("wide", "sparse", "swap")
 SWAPPED = range(10, 15)
 BANDS = (6, 9, 12, 17, 24, 34)
+WORSE = 1.02
+"""Times the MAD without a guide: above it a guide has done harm."""
 
 
-def guide(kind: str, truth: list[Alpha], seed: int) -> dict[int, Alpha]:
-    """Return the spoiled mask of each frame number."""
-    rng = np.random.default_rng(seed)
+def guide(kind: str, truth: list[Alpha], name: str) -> dict[int, Alpha]:
+    """Return the spoiled mask of each frame number. The clip's name alone decides how masks are shifted."""
+    rng = np.random.default_rng(list(name.encode()))
     dilate, jitter = (12, 3) if kind == "wide" else (4, 2)
     made = {}
     for number, alpha in enumerate(truth):
@@ -80,9 +93,9 @@ def print_bands(clips: list[Path]) -> None:
     for kind in KINDS:
         for band in BANDS:
             wrong, left, out = [], [], 0
-            for number, clip in enumerate(clips):
+            for clip in clips:
                 truth = truths(clip)
-                masks = guide(kind, truth, number)
+                masks = guide(kind, truth, clip.name)
                 worth = object_guide(masks, band)
                 out += len(worth.outvoted)
                 for frame in masks:
@@ -122,10 +135,10 @@ def matted(
     return [found[number] for number in range(len(plates))]
 
 
-def spoiled(kind: str, truth: list[Alpha], seed: int, plates: list[Alpha], drawn: Alpha) -> dict[int, Alpha]:
+def spoiled(kind: str, truth: list[Alpha], name: str, plates: list[Alpha], drawn: Alpha) -> dict[int, Alpha]:
     """Return the guide of one kind for each frame number."""
     if kind != "flow":
-        return guide("wide" if kind == "key" else kind, truth, seed)
+        return guide("wide" if kind == "key" else kind, truth, name)
     masks = {0: drawn}
     for number, (before, seen) in enumerate(itertools.pairwise(plates), start=1):
         masks[number] = carried(before, masks[number - 1], seen)
@@ -139,40 +152,78 @@ def _overlap(guide: Alpha, truth: Alpha) -> float:
 
 
 def unguided(network: object, plates: list[Alpha], mask: Alpha, kept: Path | None) -> list[Alpha]:
-    """Return the alphas without a guide: those that are kept, or else computed here."""
-    return list(np.load(kept)) if kept and kept.is_file() else matted(network, plates, mask, {})
+    """Return the alphas without a guide: those that are kept, or else computed here and kept."""
+    if kept and kept.is_file():
+        return list(np.load(kept))
+    alphas = matted(network, plates, mask, {})
+    if kept:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        np.save(kept, np.stack(alphas))
+    return alphas
+
+
+def band_of(kind: str, size: tuple[int, int]) -> int:
+    """Return the band that a job takes by itself for guides of one kind, in pixels of a plate of (width, height)."""
+    return round(FLOW_BAND * min(size)) if kind == "flow" else default_band(size)
+
+
+def guided(
+    network: object, kind: str, masks: dict[int, Alpha], plates: list[Alpha], drawn: Alpha, band: int | None
+) -> tuple[list[Alpha], list[int]]:
+    """Return the alphas with the guide of one kind, and the frames on which it was left out."""
+    band = band or band_of(kind, (drawn.shape[1], drawn.shape[0]))
+    key, mask = 0, drawn
+    if kind == "key":
+        key = best_frame({frame: small(each) for frame, each in masks.items()}, range(len(plates))) or 0
+        mask = masks[key]
+    return matted(network, plates, mask, masks, key, band), sorted(object_guide(masks, band).outvoted)
 
 
 def print_scores(clips: list[Path], kept: Path | None, kinds: list[str], model: str, band: int | None) -> None:
     network = load_network(model)
-    for number, clip in enumerate(clips):
+    table: dict[str, dict[str, FrameScores]] = {}
+    print(weights_line(model), flush=True)
+    for clip in clips:
         truth, plates = truths(clip), shown(clip / "plate.####.png", "sRGB")
         drawn = read_mask(clip / f"mask.{FIRST}.png", SIZE[::-1])
-        overlaps: dict[str, float] = {}
-        answers = {}
-        if "none" in kinds:
-            answers["none"] = unguided(network, plates, drawn, kept / f"{clip.name}.npy" if kept else None)
-        for kind in (each for each in kinds if each != "none"):
-            masks, key, mask = spoiled(kind, truth, number, plates, drawn), 0, drawn
-            overlaps[kind] = np.mean([_overlap(masks[frame], truth[frame]) for frame in masks])
-            if kind == "key":
-                key = best_frame({frame: small(each) for frame, each in masks.items()}, range(len(truth))) or 0
-                mask = masks[key]
-            answers[kind] = matted(network, plates, mask, masks, key, band)
-        for kind, alphas in answers.items():
-            row = mean_scores(list(score(zip(alphas, truth, strict=True))))
+        rows = table[clip.name] = {}
+        for kind in kinds:
+            fits, doubted = 0.0, list[int]()
+            if kind == "none":
+                alphas = unguided(network, plates, drawn, kept / f"{clip.name}.npy" if kept else None)
+            else:
+                masks = spoiled(kind, truth, clip.name, plates, drawn)
+                fits = float(np.mean([_overlap(masks[frame], truth[frame]) for frame in masks]))
+                alphas, doubted = guided(network, kind, masks, plates, drawn, band)
+            row = rows[kind] = mean_scores(list(score(zip(alphas, truth, strict=True))))
             print(
                 f"{clip.name:13} {kind:7} mad {row.mad:6.2f} core {row.core:6.2f} edge {row.edge:6.1f} "
-                f"dtssd {row.dtssd:5.2f} overlap {row.overlap:.3f} guide {overlaps.get(kind, 0):.3f}",
+                f"dtssd {row.dtssd:5.2f} overlap {row.overlap:.3f} guide {fits:.3f} outvoted {doubted}",
                 flush=True,
             )
+    print_table(table, kinds)
+
+
+def print_table(table: dict[str, dict[str, FrameScores]], kinds: list[str]) -> None:
+    """Print a row of Markdown for each clip, the means, and what a guide has made worse."""
+    print(f"| clip | {' | '.join(kinds)} |\n|---{'|---' * len(kinds)}|")
+    means = {kind: mean_scores([rows[kind] for rows in table.values()]) for kind in kinds}
+    for name, rows in [*table.items(), (f"mean of {len(table)}", means)]:
+        cells = [f"{row.mad:.2f}, {row.core:.2f}, {row.overlap:.3f}" for row in (rows[kind] for kind in kinds)]
+        print(f"| {name} | {' | '.join(cells)} |")
+    if "none" not in kinds:
+        return
+    for name, rows in table.items():
+        for kind, row in rows.items():
+            if row.mad > WORSE * rows["none"].mad:
+                print(f"worse: {name} with {kind}, {row.mad / rows['none'].mad:.3f} of the MAD without")
 
 
 def print_seams(clips: list[Path], model: str, run_ins: list[int], warm_ups: list[int], first: str) -> None:
     network = load_network(model)
-    for number, clip in enumerate(clips):
+    for clip in clips:
         truth, plates = truths(clip), shown(clip / "plate.####.png", "sRGB")
-        masks = guide("wide", truth, number)
+        masks = guide("wide", truth, clip.name)
         drawn = masks[0] if first == "guide" else read_mask(clip / f"mask.{FIRST}.png", SIZE[::-1])
         cut = len(plates) // 2
         whole, truly = matted(network, plates, drawn, masks)[cut:], truth[cut:]
@@ -201,20 +252,48 @@ def print_seam(name: str, half: list[Alpha], whole: list[Alpha], truth: list[Alp
     )
 
 
-def print_real(plate: str, mask: Path, frames: int, kinds: list[str], model: str) -> None:
+def print_real(plate: str, mask: Path, frames: int, kinds: list[str], model: str, sheet: Path | None) -> None:
     network, plates = load_network(model), shown(plate, "sRGB")[:frames]
     drawn = read_mask(mask, plates[0].shape[1::-1])
     alphas = matted(network, plates, drawn, {})
-    for kind in kinds:
-        masks = spoiled(kind, alphas, 0, plates, drawn)
-        guided = matted(network, plates, drawn, masks)
-        row = mean_scores(list(score(zip(guided, alphas, strict=True))))
-        doubted = sorted(object_guide(masks, default_band(plates[0].shape[1::-1])).outvoted)
+    print(f"{weights_line(model)}\nnone    flicker {flickered(alphas):.3f}", flush=True)
+    strips = []
+    for kind in (each for each in kinds if each != "none"):
+        masks = spoiled(kind, alphas, mask.stem, plates, drawn)
+        answer, doubted = guided(network, kind, masks, plates, drawn, None)
+        row = mean_scores(list(score(zip(answer, alphas, strict=True))))
+        changed = [float(np.abs(one - other).mean()) for one, other in zip(answer, alphas, strict=True)]
+        most = max(float(np.abs(one - other).max()) for one, other in zip(answer, alphas, strict=True))
         print(
-            f"{kind:7} mad {row.mad:6.2f} core {row.core:6.2f} dtssd {row.dtssd:5.2f} overlap {row.overlap:.3f} "
+            f"{kind:7} mad {row.mad:6.3f} core {row.core:6.3f} dtssd {row.dtssd:5.2f} overlap {row.overlap:.4f} "
+            f"largest {most:.3f} flicker {flickered(answer):.3f} "
             f"guide {np.mean([_overlap(masks[frame], alphas[frame]) for frame in masks]):.3f} outvoted {doubted}",
             flush=True,
         )
+        at = int(np.argmax(changed))
+        strips.append(_strip(f"{kind}, frame {at}", plates[at], masks.get(at), alphas[at], answer[at]))
+    if sheet:
+        cv2.imwrite(str(sheet), np.concatenate(strips))
+
+
+def flickered(alphas: list[Alpha]) -> float:
+    """Return the mean flicker of a clip, per 1000 pixels of the subject."""
+    threes = zip(alphas, alphas[1:], alphas[2:], strict=False)
+    return 1000 * float(np.mean([flicker(before, now, after) for before, now, after in threes]))
+
+
+def _strip(title: str, plate: Alpha, guide: Alpha | None, without: Alpha, answer: Alpha) -> np.ndarray:
+    """Return plate with the guide in red, alpha without, alpha with, and their difference (8 bits, BGR), made small."""
+    tinted = plate.copy()
+    if guide is not None:
+        tinted[..., 0] = np.maximum(tinted[..., 0], 0.7 * guide)
+    grey = (np.repeat(each[..., None], 3, axis=2) for each in (without, answer, np.abs(answer - without).clip(0, 1)))
+    wide = np.concatenate([tinted, *grey], axis=1)
+    made = cv2.resize(
+        np.round(255 * wide[..., ::-1]).astype(np.uint8), None, fx=0.4, fy=0.4, interpolation=cv2.INTER_AREA
+    )
+    cv2.putText(made, title, (6, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (0, 255, 255), 1, cv2.LINE_AA)
+    return np.asarray(made)
 
 
 def main() -> None:
@@ -224,8 +303,9 @@ def main() -> None:
     parser.add_argument("--plate", help="for real")
     parser.add_argument("--mask", type=Path, help="for real: of the first frame")
     parser.add_argument("--frames", type=int, default=20, help="for real: how many")
-    parser.add_argument("--alphas", type=Path, help="where benchmarks/edges.py has kept alphas; else computed")
-    parser.add_argument("--band", type=int, help="for score: pixels; the default is a job's")
+    parser.add_argument("--alphas", type=Path, help="where alphas without a guide are kept, here and by edges.py")
+    parser.add_argument("--band", type=int, help="for score: pixels; the default is a job's, for flow a track's")
+    parser.add_argument("--sheet", type=Path, help="for real: a picture of what each guide changes most")
     parser.add_argument("--run-ins", nargs="*", type=int, default=[0, 4, 8], help="for seam: frames")
     parser.add_argument("--warm-ups", nargs="*", type=int, default=[None], help="for seam: passes")
     parser.add_argument("--first", choices=("drawn", "guide"), default="drawn", help="for seam: what makes the key")
@@ -234,7 +314,7 @@ def main() -> None:
     parser.add_argument("--model", default="mini")
     args = parser.parse_args()
     if args.what == "real":
-        print_real(args.plate, args.mask, args.frames, args.kinds, args.model)
+        print_real(args.plate, args.mask, args.frames, args.kinds, args.model, args.sheet)
         return
     every = sorted(folder for folder in args.set.iterdir() if folder.is_dir())
     clips = [folder for folder in every if not args.clips or folder.name in args.clips]

@@ -110,9 +110,12 @@ def main() -> None:
     make.add_argument("--backgrounds", type=Path, required=True)
     make.add_argument("--out", type=Path, required=True)
     make.add_argument("--height", type=int, default=SIZE[0], help="of the plates, in pixels; they are 16:9")
+    make.add_argument("--clips", nargs="*", help="only these of the thirteen")
     make.add_argument("--portraits", type=Path, help="folder with fgr/ and pha/: six clips of portraits as well")
     make.add_argument("--people", type=Path, help="folder with fgr/ and pha/: clips of rendered people as well")
-    make.set_defaults(run=lambda args: make_set(args.out, args.backgrounds, args.height, args.portraits, args.people))
+    make.set_defaults(
+        run=lambda args: make_set(args.out, args.backgrounds, args.height, args.portraits, args.people, args.clips)
+    )
     table = commands.add_parser("score", help="compare on the set")
     table.add_argument("--set", type=Path, required=True)
     table.add_argument("--model", default="mini", help="a model's name or a weights file")
@@ -153,14 +156,17 @@ def make_set(
     height: int = SIZE[0],
     portraits: Path | None = None,
     people: Path | None = None,
+    only: list[str] | None = None,
 ) -> None:
-    """Write every clip as OUT/<name>/{plate.####.png, alpha.####.png, mask.1001.png}."""
+    """Write every clip as OUT/<name>/{plate.####.png, alpha.####.png, mask.1001.png}; only: some of the thirteen."""
     pictures, size = sorted(backgrounds.glob("*.jpg")), (height, height * 16 // 9)
     for clip in CLIPS:
-        write_shot(out / clip.name, *drawn(clip, pictures, size))
-        print(clip.name, flush=True)
-    write_shot(out / "rendered", *rendered(size))
-    print("rendered")
+        if not only or clip.name in only:
+            write_shot(out / clip.name, *drawn(clip, pictures, size))
+            print(clip.name, flush=True)
+    if not only or "rendered" in only:
+        write_shot(out / "rendered", *rendered(size))
+        print("rendered")
     if portraits is not None:
         for number, picture in enumerate(sorted((portraits / "fgr").iterdir())[::PORTRAIT_STEP][:PORTRAITS]):
             write_shot(out / f"portrait-{number + 1}", *portrait(number, picture, pictures, size))

@@ -18,6 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from held_out import FIRST, SIZE
+from weights_used import weights_line
 
 from matanyone_engine import matte
 from matanyone_engine.media.masks import read_alpha
@@ -47,6 +48,7 @@ def main() -> None:
     parser.add_argument("--key", type=int, default=1012)
     parser.add_argument("--soft", action="store_true", help="let the second mask be as soft as the truth")
     args = parser.parse_args()
+    print(weights_line("mini"))
     print(f"clips of {SIZE}; mean MAD x 1000 before the key, on it and after it; dtSSD into the key and out of it")
     for name in args.clips:
         for keys in ([], [args.key]):

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+from weights_used import weights_line
 
 from matanyone_engine.jobs.one_call import matte
 from matanyone_engine.media.color import NetworkView
@@ -181,6 +182,7 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path)
     args = parser.parse_args()
     clips = [Clip(args.set / name, args.work, args.model, args.frames) for name in args.clips]
+    print(weights_line(args.model))
     print(f"{'MAD Grad dtSSD inside the area':34} | {' | '.join(f'{clip.name:20}' for clip in clips)} | mean")
     print_row("network", [clip.scores(clip.alphas) for clip in clips])
     tried = [(weights, 1) for weights in map(_weights, args.weights)] + [(WEIGHTS, depth) for depth in args.depths]

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from weights_used import weights_line
 
 from matanyone_engine.cli.main import main as engine
 from matanyone_engine.jobs import segments
@@ -105,6 +106,7 @@ def main() -> None:
             command(*asked, "--out", out, "--save-job", job)
             seams, steps = split_run(job, count)
             rows.append(measured(str(count), alphas(out), whole, truth, seams, steps / len(whole)))
+    print(weights_line(args.model))
     for row in rows:
         print(
             "  ".join(

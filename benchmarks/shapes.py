@@ -4,17 +4,26 @@
 
     python benchmarks/shapes.py /tmp/held_out/rendered/alpha.####.png /tmp/hair/alpha.####.exr --sheet shapes.png
     python benchmarks/shapes.py ... --setting 0.5:0 --setting 1:2
+    python benchmarks/shapes.py ... --nuke --blender .venv-blender-4.5.15
 
 A setting is --error:--smooth of `matanyone-engine shapes`. For each: the points of all shapes together; keys of a point
 each second at 24 frames a second, for programs that key whole shapes and for Nuke, which keys points;
 overlap (IoU) of alpha and shapes, both cut at one half; mean distance in pixels of the alphas' outlines from the
 shapes' ones; MAD x 1000. The rasteriser is that of matanyone_engine/shapes/draw.py. Times are of the CPU.
+
+--nuke adds a row for the .nk: it is read by the strict reader of Nuke's scripts that the tests have, and drawn from the
+text alone. --blender adds a row for the .json: a real Blender imports it with the extension (Import as Mask), and its
+own mask renderer draws it. The folder is one that tests/install_blender.py has made.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import sys
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -24,11 +33,13 @@ from matanyone_engine.jobs.shape_files import make_shapes, plan_shapes
 from matanyone_engine.media.masks import read_alpha
 from matanyone_engine.shapes.build import ShapeRules
 from matanyone_engine.shapes.draw import drawn
-from matanyone_engine.shapes.nuke import point_key_counts
+from matanyone_engine.shapes.nuke import point_key_counts, to_nk
 from matanyone_engine.shapes.outline import outlines
+from matanyone_engine.shapes.plain import to_json
 from matanyone_engine.shapes.shape import CENTRE, ShapeSet, curve
 from matanyone_engine.training.metrics import Alpha
 
+TESTS = Path(__file__).resolve().parents[1] / "tests"
 RATE = 24
 SETTINGS = ((0.5, 0.0), (1.0, 0.0), (1.0, 2.0), (2.0, 2.0))
 
@@ -46,16 +57,49 @@ def edge_distance(alpha: Alpha, again: Alpha) -> float:
     return max(means)
 
 
-def measured(shapes: ShapeSet, alphas: dict[int, Alpha]) -> tuple[float, float, float, float]:
+Drawn = Callable[[int], Alpha]
+"""Draws the alpha of a frame from shapes."""
+
+
+def measured(draw: Drawn, alphas: dict[int, Alpha]) -> tuple[float, float, float, float]:
     """Return the mean and the least overlap, the mean edge distance, and MAD x 1000."""
     overlaps, edges, errors = [], [], []
     for frame, alpha in alphas.items():
-        again = drawn(shapes, frame)
+        again = draw(frame)
         both, either = (alpha > 0.5) & (again > 0.5), (alpha > 0.5) | (again > 0.5)
         overlaps.append(both.sum() / max(1, either.sum()))
         edges.append(edge_distance(alpha, again))
         errors.append(float(np.abs(alpha - again).mean()) * 1000)
     return float(np.mean(overlaps)), float(np.min(overlaps)), float(np.mean(edges)), float(np.mean(errors))
+
+
+def from_nuke(shapes: ShapeSet) -> Drawn:
+    """Write the .nk, and draw what the strict reader finds in it."""
+    from nuke_roto import drawn_from
+
+    text = to_nk(shapes)
+    return lambda frame: drawn_from(text, frame, shapes.size.size).astype(np.float32)
+
+
+def from_blender(shapes: ShapeSet, blender: Path, folder: Path) -> Drawn:
+    """Write the .json, have a real Blender import it as a mask, and let its own renderer draw all frames."""
+    from blender_extension import Blender, extension_zip
+    from blender_host import Host, plain, told_of
+
+    file = folder / "shapes.json"
+    file.write_text(to_json(shapes), encoding="utf-8")
+    host = Host(Blender(blender.resolve()), extension_zip(Path(tempfile.mkdtemp())))
+    draw = {
+        "name": "shapes",
+        "frames": shapes.frames,
+        "size": [shapes.size.width, shapes.size.height],
+        "folder": str(folder),
+    }
+    imported = ("imported", ("import_shapes", {"file": str(file)}))
+    told = told_of(host, folder / "blender", [*plain(("scene", {})), imported, *plain(("draw_mask", draw))])
+    if told["imported"].get("ended") != ["FINISHED"]:
+        raise SystemExit(f"Blender did not import the shapes: {told['imported']}")
+    return lambda frame: np.fromfile(folder / f"{frame}.f4", "<f4").reshape(shapes.size.size)
 
 
 def picture(shapes: ShapeSet, frame: int, alpha: Alpha) -> np.ndarray:
@@ -75,8 +119,15 @@ def picture(shapes: ShapeSet, frame: int, alpha: Alpha) -> np.ndarray:
     return np.hstack([left, right])
 
 
-def report(pattern: str, settings: list[tuple[float, float]], sheet: Path | None) -> None:
+def print_again(name: str, draw: Drawn, alphas: dict[int, Alpha]) -> None:
+    """Print how near the alphas are that another program draws of the shapes."""
+    overlap, least, edge, mad = measured(draw, alphas)
+    print(f"|  | {name} | | | | | | {overlap:.4f} ({least:.4f}) | {edge:.2f} | {mad:.2f} | |", flush=True)
+
+
+def report(pattern: str, settings: list[tuple[float, float]], options: argparse.Namespace) -> None:
     """Print a row for each setting, and draw the middle frame of the first one."""
+    sheet = options.sheet
     for error, smooth in settings:
         plan = plan_shapes(pattern, [], None, ShapeRules(error=error, smooth=smooth))
         alphas = {frame: read_alpha(plan.alphas.path(frame)) for frame in plan.frames}
@@ -87,13 +138,19 @@ def report(pattern: str, settings: list[tuple[float, float]], sheet: Path | None
         points = sum(len(shape.keys[0].points) for shape in made.shapes.shapes)
         whole = sum(len(shape.keys[0].points) * len(shape.keys) for shape in made.shapes.shapes) / points / seconds
         own = sum(sum(point_key_counts(shape, made.shapes)) for shape in made.shapes.shapes) / points / seconds
-        overlap, least, edge, mad = measured(made.shapes, alphas)
+        overlap, least, edge, mad = measured(lambda frame, shapes=made.shapes: drawn(shapes, frame), alphas)
         print(
             f"| {Path(pattern).parent.name} | {error:g} | {smooth:g} | {len(made.shapes.shapes)} | {points} | "
             f"{whole:.1f} | {own:.1f} | {overlap:.4f} ({least:.4f}) | {edge:.2f} | {mad:.2f} | "
             f"{took:.2f} |",
             flush=True,
         )
+        if options.nuke:
+            print_again("the .nk, read again", from_nuke(made.shapes), alphas)
+        if options.blender:
+            with tempfile.TemporaryDirectory() as folder:
+                again = from_blender(made.shapes, options.blender, Path(folder))
+                print_again("the .json, by Blender", again, alphas)
         if sheet:
             frame = plan.frames[len(plan.frames) // 2]
             name = f"{sheet.stem}.{Path(pattern).parent.name}.{error:g}.{smooth:g}{sheet.suffix}"
@@ -105,14 +162,19 @@ def main() -> None:
     parser.add_argument("alphas", nargs="+", metavar="ALPHAS")
     parser.add_argument("--setting", action="append", metavar="ERROR:SMOOTH")
     parser.add_argument("--sheet", type=Path, metavar="PNG", help="Pictures, named after clip and setting.")
+    parser.add_argument("--nuke", action="store_true", help="draw the .nk again as well")
+    parser.add_argument("--blender", type=Path, metavar="FOLDER", help="have this Blender draw the .json as well")
     options = parser.parse_args()
+    sys.path.append(str(TESTS))
+    if options.blender:
+        os.environ["MATANYONE_BLENDERS"] = str(options.blender.resolve())
     settings = [tuple(map(float, each.split(":"))) for each in options.setting or ()] or list(SETTINGS)
     print(
         "| clip | error | smooth | shapes | points | keys a point and s | of Nuke | IoU (least) | edge px | MAD | s |"
     )
     print("|---|---|---|---|---|---|---|---|---|---|---|")
     for pattern in options.alphas:
-        report(pattern, settings, options.sheet)
+        report(pattern, settings, options)
 
 
 if __name__ == "__main__":

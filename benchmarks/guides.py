@@ -22,7 +22,8 @@ pixels of the subject, which needs no truth. --sheet draws the frame that each g
 network: how many pixels a band forces to the wrong side, and how many it leaves to the network. `score` compares alphas
 with and without: at the end it prints a row of Markdown for each clip (MAD, core, overlap of each kind), their means,
 and the kinds that make a clip worse by more than 2 %. The first frame's key is the true mask; for `key` the guide makes
-it.
+it. "as none" says that the guide changes no pixel of the alphas without it by more than 1/255: they are not computed
+again.
 
     python benchmarks/guides.py seam --set /tmp/held_out --run-ins 0 4 8 12 --warm-ups 10 --first drawn
 
@@ -46,7 +47,7 @@ from weights_used import weights_line
 
 from matanyone_engine.jobs.guides import ObjectGuide, with_guide
 from matanyone_engine.jobs.track import FLOW_BAND
-from matanyone_engine.matting.inside_outside import NO_CONSTRAINTS
+from matanyone_engine.matting.inside_outside import NO_CONSTRAINTS, MaskLimits
 from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.media.flicker import flicker
 from matanyone_engine.media.flow_tracker import carried
@@ -60,6 +61,8 @@ from matanyone_engine.training.metrics import Alpha, FrameScores, mean_scores, s
 KINDS = ("wide", "sparse", "swap")
 SWAPPED = range(10, 15)
 BANDS = (6, 9, 12, 17, 24, 34)
+ONE_STEP = 1 / 255
+"""Of an alpha: a guide that changes less than this is as none, and its alphas are not computed again."""
 WORSE = 1.02
 """Times the MAD without a guide: above it a guide has done harm."""
 
@@ -71,12 +74,19 @@ def guide(kind: str, truth: list[Alpha], name: str) -> dict[int, Alpha]:
     made = {}
     for number, alpha in enumerate(truth):
         shift = rng.integers(-jitter, jitter + 1, 2)
-        mask = np.roll(grow_mask((alpha > 0.5).astype(np.float32), dilate), shift, (0, 1))
+        mask = shifted(grow_mask((alpha > 0.5).astype(np.float32), dilate), *shift)
         if kind == "swap" and number in SWAPPED:
             mask = np.roll(mask, mask.shape[1] // 2, 1)
         if kind != "sparse" or number % 8 == 0:
             made[number] = mask
     return made
+
+
+def shifted(mask: Alpha, down: int, right: int) -> Alpha:
+    """Return a mask that is moved by so many pixels. What lies at the border of the picture goes on beyond it."""
+    way = np.array([[1, 0, right], [0, 1, down]], np.float32)
+    moved = cv2.warpAffine(mask, way, mask.shape[::-1], flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(moved, np.float32)
 
 
 def object_guide(masks: dict[int, Alpha], band: int) -> ObjectGuide:
@@ -168,15 +178,39 @@ def band_of(kind: str, size: tuple[int, int]) -> int:
 
 
 def guided(
-    network: object, kind: str, masks: dict[int, Alpha], plates: list[Alpha], drawn: Alpha, band: int | None
+    network: object,
+    kind: str,
+    masks: dict[int, Alpha],
+    plates: list[Alpha],
+    drawn: Alpha,
+    without: list[Alpha],
+    band: int | None,
 ) -> tuple[list[Alpha], list[int]]:
-    """Return the alphas with the guide of one kind, and the frames on which it was left out."""
-    band = band or band_of(kind, (drawn.shape[1], drawn.shape[0]))
-    key, mask = 0, drawn
+    """Return the alphas with the guide of one kind, and the frames on which it was left out.
+
+    drawn: the mask of the first frame. without: the alphas without a guide. A guide that would change no pixel of
+    them by more than ONE_STEP changes nothing, and they are returned.
+    """
+    band = band or band_of(kind, (plates[0].shape[1], plates[0].shape[0]))
+    worth = object_guide(masks, band)
     if kind == "key":
         key = best_frame({frame: small(each) for frame, each in masks.items()}, range(len(plates))) or 0
-        mask = masks[key]
-    return matted(network, plates, mask, masks, key, band), sorted(object_guide(masks, band).outvoted)
+        return matted(network, plates, masks[key], masks, key, band), sorted(worth.outvoted)
+    if largest_change(worth, masks, without) <= ONE_STEP:
+        return without, sorted(worth.outvoted)
+    return matted(network, plates, drawn, masks, 0, band), sorted(worth.outvoted)
+
+
+def largest_change(worth: ObjectGuide, masks: dict[int, Alpha], alphas: list[Alpha]) -> float:
+    """Return by how much a guide would change a pixel of alphas that were made without it; a key frame has none."""
+    most = 0.0
+    for frame in (each for each in masks if each > 0):
+        limits = worth.limits(frame, masks.__getitem__)
+        if limits is not None:
+            held = {"guide": torch.from_numpy(limits.inside), "outside": torch.from_numpy(limits.outside)}
+            alpha = torch.from_numpy(alphas[frame])[None, None]
+            most = max(most, float((MaskLimits.of(held, alpha.device).applied(alpha) - alpha).abs().max()))
+    return most
 
 
 def print_scores(clips: list[Path], kept: Path | None, kinds: list[str], model: str, band: int | None) -> None:
@@ -187,18 +221,18 @@ def print_scores(clips: list[Path], kept: Path | None, kinds: list[str], model: 
         truth, plates = truths(clip), shown(clip / "plate.####.png", "sRGB")
         drawn = read_mask(clip / f"mask.{FIRST}.png", SIZE[::-1])
         rows = table[clip.name] = {}
+        without = unguided(network, plates, drawn, kept / f"{clip.name}.npy" if kept else None)
         for kind in kinds:
-            fits, doubted = 0.0, list[int]()
-            if kind == "none":
-                alphas = unguided(network, plates, drawn, kept / f"{clip.name}.npy" if kept else None)
-            else:
+            fits, doubted, alphas = 0.0, list[int](), without
+            if kind != "none":
                 masks = spoiled(kind, truth, clip.name, plates, drawn)
                 fits = float(np.mean([_overlap(masks[frame], truth[frame]) for frame in masks]))
-                alphas, doubted = guided(network, kind, masks, plates, drawn, band)
+                alphas, doubted = guided(network, kind, masks, plates, drawn, without, band)
             row = rows[kind] = mean_scores(list(score(zip(alphas, truth, strict=True))))
             print(
                 f"{clip.name:13} {kind:7} mad {row.mad:6.2f} core {row.core:6.2f} edge {row.edge:6.1f} "
-                f"dtssd {row.dtssd:5.2f} overlap {row.overlap:.3f} guide {fits:.3f} outvoted {doubted}",
+                f"dtssd {row.dtssd:5.2f} overlap {row.overlap:.3f} guide {fits:.3f} outvoted {doubted}"
+                f"{' as none' if kind != 'none' and alphas is without else ''}",
                 flush=True,
             )
     print_table(table, kinds)
@@ -260,7 +294,7 @@ def print_real(plate: str, mask: Path, frames: int, kinds: list[str], model: str
     strips = []
     for kind in (each for each in kinds if each != "none"):
         masks = spoiled(kind, alphas, mask.stem, plates, drawn)
-        answer, doubted = guided(network, kind, masks, plates, drawn, None)
+        answer, doubted = guided(network, kind, masks, plates, drawn, alphas, None)
         row = mean_scores(list(score(zip(answer, alphas, strict=True))))
         changed = [float(np.abs(one - other).mean()) for one, other in zip(answer, alphas, strict=True)]
         most = max(float(np.abs(one - other).max()) for one, other in zip(answer, alphas, strict=True))

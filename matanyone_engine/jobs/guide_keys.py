@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from matanyone_engine.errors import MaskError
 from matanyone_engine.jobs.guides import GUIDES
 from matanyone_engine.jobs.masks import KeyMask
-from matanyone_engine.media.guides import best_frame, has_edge, small
+from matanyone_engine.media.guides import GuideShape, best_frame, clear_frames, has_edge, small, white_share
 from matanyone_engine.media.images import FloatImage, open_image
 from matanyone_engine.media.mask_channels import MaskSource
 from matanyone_engine.media.masks import read_constraint_mask
@@ -23,8 +23,8 @@ def with_keys_of_guides(
     keys: Sequence[KeyMask], guides: Mapping[str, str], frames: Sequence[int] | None
 ) -> tuple[KeyMask, ...]:
     """Add a key mask for each object that has a guide and no mask. guides: object -> pattern; frames: None is all. The
-    key is the frame on which the guide covers most and moves least (best_frame() in media/guides.py). Raises MaskError,
-    PlateError.
+    key is the frame on which the guide covers most and moves least (best_frame() in media/guides.py), of those on which
+    it is white and not grey (clear_frames()). Raises MaskError, PlateError.
     """
     drawn = {key.object for key in keys}
     missing = {name: pattern for name, pattern in guides.items() if name not in drawn}
@@ -34,9 +34,16 @@ def with_keys_of_guides(
 def _best(pattern: str, frames: Sequence[int] | None) -> int:
     """Return the best frame of a guide among the job's frames. Raises MaskError."""
     source, found = GUIDES.found(pattern)
-    places = {frame: small(_read(source.at(found.path(frame)))) for frame in found.frames}
-    there = {frame: each for frame, each in places.items() if has_edge(each)}
-    best = best_frame(there, found.frames if frames is None else frames)
+    there: dict[int, GuideShape] = {}
+    shares: dict[int, float] = {}
+    for frame in found.frames:
+        mask = _read(source.at(found.path(frame)))
+        place = small(mask)
+        if has_edge(place):
+            there[frame] = place
+            if frames is None or frame in frames:
+                shares[frame] = white_share(mask)
+    best = best_frame(there, clear_frames(shares))
     if best is None:
         raise _no_key("a guide that shows the object on some frame that is asked for", f"none in {pattern}")
     return best

@@ -38,6 +38,8 @@ SLOWER = 0.5
 """Of a leap: how far the guide around it may move in a frame."""
 LOOKS_AROUND = LONGEST_LEAP + 2
 """Frames on either side of a frame that have a say in what its guide is worth."""
+CLEAR = 0.9
+"""Of the clearest frame's share of white: how white a guide must be on a frame that becomes a key."""
 _SMALL_SIDE = 160
 """Pixels to which guides are made smaller where only their place counts."""
 
@@ -111,6 +113,21 @@ def small(mask: FloatImage) -> GuideShape:
     shrink = min(1.0, _SMALL_SIDE / max(mask.shape))
     size = (max(1, round(mask.shape[1] * shrink)), max(1, round(mask.shape[0] * shrink)))
     return np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_AREA)) >= 0.5
+
+
+def white_share(mask: FloatImage) -> float:
+    """Return how much of a guide's shape is surely the subject, 0..1; the rest of it is grey. 0 where it is black."""
+    return int(np.count_nonzero(mask >= SURE)) / max(1, int(np.count_nonzero(mask >= 0.5)))
+
+
+def clear_frames(shares: Mapping[int, float]) -> list[int]:
+    """Return the frames whose guide is about as white as the clearest one's. shares: frame -> white_share().
+
+    Grey says that a tracker or an artist is not sure. As a key it would tell the network that the subject is half
+    transparent.
+    """
+    least = CLEAR * max(shares.values(), default=0.0)
+    return sorted(frame for frame, share in shares.items() if share >= least)
 
 
 def outvoted(guides: Mapping[int, GuideShape]) -> frozenset[int]:

@@ -2,7 +2,7 @@
 """Chooses the frame of a guide that is the mask of an object for which nobody drew one, once the guide is rendered.
 
 The rule is the engine's (docs/guides.md): the frame on which the guide covers most and moves least, without frames on
-which it is elsewhere for a moment.
+which it is elsewhere for a moment, and without those on which more of it is grey than on the clearest frame.
 
 Rules of this file:
 1. It imports no nuke and no numpy, which Nuke's Python does not have. Python 3.7.
@@ -28,6 +28,8 @@ _ACROSS = 160
 """Points along the longer side."""
 _LEAP, _LONGEST_LEAP, _SLOWER = 0.25, 12, 0.5
 """Overlap below which a guide leaps, frames for which it may be elsewhere, and how slow it must be around that."""
+_SURE, _CLEAR = 0.75, 0.9
+"""The value from which a guide is white, and how white it must be on the chosen frame, of the clearest frame's share."""
 _MAGIC = b"\x76\x2f\x31\x01"
 _PLAIN, _ZIP_OF_ONE_LINE = 0, 2
 _HALF, _FLOAT = 1, 2
@@ -41,6 +43,8 @@ class Place:
     points: int
     """A bit for each point of the grid that it covers."""
     count: int
+    white: int
+    """How many of these points are white; the others are grey."""
     middle: Tuple[float, float]
     """Of these points, in points."""
 
@@ -59,7 +63,7 @@ def with_keys_of_guides(plan: Plan, check: Callable[[], None] = lambda: None) ->
             place = place_in(frame_file(with_view(guides[name].file, plan.views[0]), frame))
             if place is not None:
                 places[frame] = place
-        best = best_frame(places, plan.whole)
+        best = best_frame(places, clear_frames(places, plan.whole))
         if best is None:
             raise PlanError("a guide that shows %s on some frame" % name, "an empty one", "Draw it, or connect a mask.")
         masks += (Mask(name, guides[name].file, (best,)),)
@@ -80,6 +84,13 @@ def best_frame(places: Dict[int, Place], frames: Tuple[int, ...]) -> Optional[in
         return round(places[frame].count / largest * stays, 6)
 
     return max(there, key=lambda frame: (worth(frame), -frame)) if there else None
+
+
+def clear_frames(places: Dict[int, Place], frames: Tuple[int, ...]) -> Tuple[int, ...]:
+    """Return those of some frames whose guide is about as white as the clearest one's."""
+    shares = {frame: places[frame].white / float(places[frame].count) for frame in frames if frame in places}
+    least = _CLEAR * max(shares.values(), default=0.0)
+    return tuple(frame for frame, share in shares.items() if share >= least)
 
 
 def outvoted(places: Dict[int, Place]) -> Set[int]:
@@ -142,17 +153,18 @@ def _place(data: bytes) -> Optional[Place]:
     across, down = max(1, round(width * shrink)), max(1, round(height * shrink))
     columns = [x0 + int((number + 0.5) * width / across) - left for number in range(across)]
     inside = [(number, column) for number, column in enumerate(columns) if 0 <= column <= right - left]
-    points, xs, ys = [], 0, 0
+    points, white, xs, ys = [], 0, 0, 0
     for number in range(down):
         line = y0 + int((number + 0.5) * height / down)
         if top <= line <= bottom and inside:
             values = _line(data, attributes, struct.unpack_from("<Q", data, start + 8 * (line - top))[0])
             covered = [at for at, column in inside if values[column] >= 0.5]
             points += [number * across + at for at in covered]
+            white += sum(values[column] >= _SURE for _, column in inside)
             xs, ys = xs + sum(covered), ys + number * len(covered)
     if not 0 < len(points) < across * down:
         return None
-    return Place(sum(1 << at for at in points), len(points), (xs / float(len(points)), ys / float(len(points))))
+    return Place(sum(1 << at for at in points), len(points), white, (xs / float(len(points)), ys / float(len(points))))
 
 
 def _header(data: bytes) -> Tuple[Dict[bytes, bytes], int]:

@@ -286,8 +286,8 @@ def test_an_object_with_a_guide_needs_no_mask(addon: Any, scene: Any) -> None:
 
 
 def test_the_frame_of_a_guide_is_the_one_that_the_engine_chooses(addon: Any, scene: Any, tmp_path: Path) -> None:
-    """A disc that grows as it slows down, then is elsewhere for three frames, where it is largest; half floats, and a
-    data window that is smaller than the picture.
+    """A disc that grows as it slows down, is grey where it would be best, then is elsewhere for three frames, where it
+    is largest; half floats, and a data window that is smaller than the picture.
     """
     from matanyone_engine.jobs.guide_keys import with_keys_of_guides
 
@@ -296,6 +296,7 @@ def test_the_frame_of_a_guide_is_the_one_that_the_engine_chooses(addon: Any, sce
         away = 9 <= number < 12
         centre, radius = (270.0 if away else 60 + 0.5 * (10 - number) ** 2), (40 if away else 20 + number % 7)
         disc = np.clip(radius - np.hypot(x - centre, y - 45) + 0.5, 0, 1)
+        disc *= 0.6 if number in (12, 13, 14) else 1.0
         kind = oiio.HALF if number % 2 else oiio.FLOAT
         image = oiio.ImageBuf(oiio.ImageSpec(oiio.ROI(0, 320, 2, 88, 0, 1, 0, 1), kind))
         image.specmod().full_height, image.specmod().full_y = 90, 0

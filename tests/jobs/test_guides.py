@@ -253,6 +253,17 @@ def test_without_a_mask_the_best_frame_of_the_guide_is_the_key(shot: Shot, tmp_p
     assert files(tmp_path / "remote") == here
 
 
+@pytest.mark.parametrize(("clear", "key"), [(1.0, 1003), (0.6, 1005)])
+def test_a_grey_frame_of_a_guide_is_a_key_only_where_no_frame_is_whiter(tmp_path: Path, clear: float, key: int) -> None:
+    """A tracker leaves grey what it is not sure of: as a key, it would be a half transparent subject."""
+    shot = make_shot(tmp_path)
+    grey = 0.6 * box(20, 30)
+    white = {1001: clear * box(26), 1002: clear * box(20), 1003: clear * box(20)}
+    guide = guided(shot, {**white, 1004: grey, 1005: grey, 1006: grey})
+    assert with_keys_of_guides((), {SUBJECT: guide}, None) == (KeyMask(guide, (key,)),)
+    assert with_keys_of_guides((), {SUBJECT: guide}, (1004, 1005)) == (KeyMask(guide, (1005,)),)
+
+
 def test_no_mask_and_no_guide_is_an_error_that_says_both(shot: Shot, capsys: pytest.CaptureFixture[str]) -> None:
     command = shot.arguments()
     del command[command.index("--mask") : command.index("--mask") + 2]

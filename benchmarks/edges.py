@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from held_out import FIRST, SIZE, matted, shown
-from weights_used import weights_line
+from weights_used import kept_for, weights_line
 
 from matanyone_engine.media.edges import EdgeControls, describe_edges, with_edges
 from matanyone_engine.media.masks import read_alpha, read_mask
@@ -128,8 +128,8 @@ def main() -> None:
     parser.add_argument("--model", default="mini")
     parser.add_argument("--sheet", type=Path)
     args = parser.parse_args()
-    args.alphas.mkdir(parents=True, exist_ok=True)
-    clips = [Clip(folder, args.alphas, args.model) for folder in sorted(args.set.iterdir()) if folder.is_dir()]
+    kept = kept_for(args.alphas, args.model)
+    clips = [Clip(folder, kept, args.model) for folder in sorted(args.set.iterdir()) if folder.is_dir()]
     if args.sheet:
         write_sheet(args.sheet, next(clip for clip in clips if clip.name == SHEET_CLIP))
     print(weights_line(args.model))

@@ -43,7 +43,7 @@ import cv2
 import numpy as np
 import torch
 from held_out import FIRST, SIZE, shown
-from weights_used import weights_line
+from weights_used import kept_for, weights_line
 
 from matanyone_engine.jobs.guides import ObjectGuide, with_guide
 from matanyone_engine.jobs.track import FLOW_BAND
@@ -167,7 +167,6 @@ def unguided(network: object, plates: list[Alpha], mask: Alpha, kept: Path | Non
         return list(np.load(kept))
     alphas = matted(network, plates, mask, {})
     if kept:
-        kept.parent.mkdir(parents=True, exist_ok=True)
         np.save(kept, np.stack(alphas))
     return alphas
 
@@ -185,6 +184,7 @@ def guided(
     drawn: Alpha,
     without: list[Alpha],
     band: int | None,
+    kept: Path | None = None,
 ) -> tuple[list[Alpha], list[int]]:
     """Return the alphas with the guide of one kind, and the frames on which it was left out.
 
@@ -193,12 +193,18 @@ def guided(
     """
     band = band or band_of(kind, (plates[0].shape[1], plates[0].shape[0]))
     worth = object_guide(masks, band)
+    key, mask = 0, drawn
     if kind == "key":
         key = best_frame({frame: small(each) for frame, each in masks.items()}, range(len(plates))) or 0
-        return matted(network, plates, masks[key], masks, key, band), sorted(worth.outvoted)
-    if largest_change(worth, masks, without) <= ONE_STEP:
+        mask = masks[key]
+    elif largest_change(worth, masks, without) <= ONE_STEP:
         return without, sorted(worth.outvoted)
-    return matted(network, plates, drawn, masks, 0, band), sorted(worth.outvoted)
+    if kept and kept.is_file():
+        return list(np.load(kept)), sorted(worth.outvoted)
+    alphas = matted(network, plates, mask, masks, key, band)
+    if kept:
+        np.save(kept, np.stack(alphas))
+    return alphas, sorted(worth.outvoted)
 
 
 def largest_change(worth: ObjectGuide, masks: dict[int, Alpha], alphas: list[Alpha]) -> float:
@@ -227,7 +233,8 @@ def print_scores(clips: list[Path], kept: Path | None, kinds: list[str], model: 
             if kind != "none":
                 masks = spoiled(kind, truth, clip.name, plates, drawn)
                 fits = float(np.mean([_overlap(masks[frame], truth[frame]) for frame in masks]))
-                alphas, doubted = guided(network, kind, masks, plates, drawn, without, band)
+                file = kept / f"{clip.name}.{kind}.npy" if kept and band is None else None
+                alphas, doubted = guided(network, kind, masks, plates, drawn, without, band, file)
             row = rows[kind] = mean_scores(list(score(zip(alphas, truth, strict=True))))
             print(
                 f"{clip.name:13} {kind:7} mad {row.mad:6.2f} core {row.core:6.2f} edge {row.edge:6.1f} "
@@ -337,7 +344,7 @@ def main() -> None:
     parser.add_argument("--plate", help="for real")
     parser.add_argument("--mask", type=Path, help="for real: of the first frame")
     parser.add_argument("--frames", type=int, default=20, help="for real: how many")
-    parser.add_argument("--alphas", type=Path, help="where alphas without a guide are kept, here and by edges.py")
+    parser.add_argument("--alphas", type=Path, help="where alphas are kept, those without a guide as by edges.py")
     parser.add_argument("--band", type=int, help="for score: pixels; the default is a job's, for flow a track's")
     parser.add_argument("--sheet", type=Path, help="for real: a picture of what each guide changes most")
     parser.add_argument("--run-ins", nargs="*", type=int, default=[0, 4, 8], help="for seam: frames")
@@ -357,7 +364,8 @@ def main() -> None:
     elif args.what == "seam":
         print_seams(clips, args.model, args.run_ins, args.warm_ups, args.first)
     else:
-        print_scores(clips, args.alphas, args.kinds, args.model, args.band)
+        kept = kept_for(args.alphas, args.model) if args.alphas else None
+        print_scores(clips, kept, args.kinds, args.model, args.band)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from weights_used import weights_line
+from weights_used import kept_for, weights_line
 
 from matanyone_engine.jobs.one_call import matte
 from matanyone_engine.media.color import NetworkView
@@ -181,7 +181,8 @@ def main() -> None:
     parser.add_argument("--knn", nargs="*", type=float, default=[], help="factors such as 0.01")
     parser.add_argument("--sheet", type=Path)
     args = parser.parse_args()
-    clips = [Clip(args.set / name, args.work, args.model, args.frames) for name in args.clips]
+    work = kept_for(args.work, args.model)
+    clips = [Clip(args.set / name, work, args.model, args.frames) for name in args.clips]
     print(weights_line(args.model))
     print(f"{'MAD Grad dtSSD inside the area':34} | {' | '.join(f'{clip.name:20}' for clip in clips)} | mean")
     print_row("network", [clip.scores(clip.alphas) for clip in clips])

@@ -3,7 +3,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from matanyone_engine.model.registry import locate, vet
+
+
+def kept_for(folder: Path, model: str) -> Path:
+    """Return where in a folder alphas of these very weights are kept, and make it: other weights have another place."""
+    place = folder / vet(locate(model)).found.sha256[:8]
+    place.mkdir(parents=True, exist_ok=True)
+    return place
 
 
 def weights_line(model: str) -> str:

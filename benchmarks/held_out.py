@@ -29,7 +29,6 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from unittest import mock
 
 import cv2
 import numpy as np
@@ -423,9 +422,14 @@ def score_set(
 
 
 def compare_refining(folder: Path, model: str, smaller: list[float]) -> None:
-    """Print a table of ways back to the plate's size, where the core computes a part of it only."""
+    """Print a table of ways to bring an alpha back to the plate's size. smaller: by how much the working size is
+    smaller than the plate.
+    """
     network = load_network(model)
     refiner = network.refiner
+    # A working size below the network's core_size makes a draft, whose alpha is refined at half of the plate's size
+    # only. With this one, no working size here makes a draft.
+    network.core_size = 16
     print("smaller  way                       MAD    Grad   dtSSD    core    edge")
     for part in smaller:
         ways = {"bilinear": (None, False, 1.0), "bilinear, alpha stretched": (None, False, 1.15)}
@@ -436,16 +440,12 @@ def compare_refining(folder: Path, model: str, smaller: list[float]) -> None:
             rows = []
             for _, plates, alphas, mask in clips_in(folder):
                 working = round(min(alphas[0].shape) / part)
-                # A smaller working size than the core's counts as a draft, which is refined at half of the plate's size
-                # only. With this core size no working size does.
-                with mock.patch.object(MatAnyone, "core_size", 16):
-                    answers = sized(network, working, refine=refines)(plates, mask)
-                    steep = (np.clip((answer - 0.5) * stretch + 0.5, 0, 1) for answer in answers)
-                    rows.append(mean_scores(score(zip(steep, alphas, strict=True))))
+                answers = sized(network, working, refine=refines)(plates, mask)
+                steep = (np.clip((answer - 0.5) * stretch + 0.5, 0, 1) for answer in answers)
+                rows.append(mean_scores(score(zip(steep, alphas, strict=True))))
             mean = mean_scores(rows)
             values = (mean.mad, mean.grad, mean.dtssd, mean.core, mean.edge)
             print(f"{part:7.2f}  {name:25}" + "".join(f"{value:7.2f} " for value in values), flush=True)
-    network.refiner = refiner
 
 
 def reliability(folder: Path, models: list[str], out: Path) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Computes a frame's working size, its padding, and windows into the padded frame (spec section 4, points 1, 3, 9).
+"""Computes a frame's working size, its padding, and windows into the padded frame.
 
     plate pixels  -- working size -->  working pixels  -- padding -->  padded frame, a grid of cells of 16x16
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Holds the settings of a shot's memory (spec sections 1, 3.2, 3.3). The defaults are the published ones."""
+"""Holds the settings of a shot's memory. The defaults are the published ones."""
 
 from __future__ import annotations
 

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decides what is computed and remembered on a frame, from cursor and policy (spec section 4; table in
-docs/architecture.md).
+"""Decides what is computed and remembered on a frame, from cursor and policy (table in docs/architecture.md).
 
 Rules of this file:
 1. Pure and without tensors: the plan of a whole shot can be printed and tested without a network.
@@ -85,7 +84,7 @@ class FramePlan:
 
 
 def sensory_steps(policy: MemoryPolicy) -> frozenset[int]:
-    """Return the distances from the last memory frame at which the decoder updates the sensory map (spec 4.4)."""
+    """Return the distances from the last memory frame at which the decoder updates the sensory map."""
     every, updates = policy.memory_every, policy.sensory_updates
     if updates >= every:
         return frozenset(range(1, every + 1))

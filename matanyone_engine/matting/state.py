@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Holds the state that is carried from frame to frame (spec section 3.5), and converts it to bytes and back.
+"""Holds the state that is carried from frame to frame, and converts it to bytes and back.
 
 Rules of this file:
 1. A state is a value: a step makes a new one, and the old one can still be used.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Computes one frame with the network (spec section 4): (plan, state, plate) -> (alpha, new state, change), without
+"""Computes one frame with the network: (plan, state, plate) -> (alpha, new state, change), without
 side effects.
 
 Axes: B batch (1), H W padded working size, h w stride 16.
@@ -86,7 +86,7 @@ def _value_from_memory(
     top_k: int | None,
     block_bytes: int,
 ) -> tuple[Tensor, MemoryBank, Tensor]:
-    """Read memory, and use the last value where the change head finds no change (spec 2.11)."""
+    """Read memory, and use the last value where the change head finds no change."""
     flat, bank = bank.read(
         tokens(features.key),
         tokens(features.selection),

@@ -10,6 +10,7 @@ import os
 import re
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -20,24 +21,24 @@ PNG_CICP, PNG_GAMMA, PNG_PRIMARIES, PNG_SRGB = "png:cICP", "png:gAMA", "png:cHRM
 RADIANCE_PRIMARIES = "hdr:PRIMARIES"
 TIFF_PRIMARIES, TIFF_WHITE, TIFF_TRANSFER = "tiff:PrimaryChromaticities", "tiff:WhitePoint", "tiff:TransferFunction"
 DAMAGES = struct.error, IndexError, ValueError, OverflowError
-"""What looking into a damaged header may raise."""
+"""The exceptions that a damaged header leads to."""
 UNFOLLOWED = "unfollowed"
-"""A statement that there is no colour space for, in words."""
+"""The name of a statement, in words, for which no colour space is known."""
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHECKSUM = 4
-"""Bytes behind each chunk."""
+"""Bytes of the checksum after each chunk."""
 _SHORT = 64
-"""Bytes of a chunk that are read: those about colour are shorter, but for profiles, which OpenImageIO reads."""
+"""Bytes of a chunk that are read. Chunks about colour are shorter, except profiles, which OpenImageIO reads."""
 _WHITE_FIRST = slice(2, None), slice(0, 2)
-"""PNG has white before red, green and blue; everybody else has it behind them."""
+"""PNG stores white before red, green and blue; all others store it after them."""
 _HEADER_BYTES = 4096
 _NO_GAMMA = re.compile(r"|1|1\.0*")
 _TIFF_NUMBERS = {1: "B", 3: "H", 4: "I", 5: "II", 11: "f", 12: "d", 16: "Q"}
 """How a TIFF stores the numbers of a tag, by its type; 5 is a numerator and a denominator."""
 _TIFF_RATIONAL, _BIG_TIFF = 5, 43
 _MOST_NUMBERS = 3 << 16
-"""Of a tag: the transfer function of 16 bits in three colours."""
+"""The most numbers of a tag that is read: a transfer function of 16 bits in three colours."""
 _TIFF_COLOUR = {301: TIFF_TRANSFER, 318: TIFF_WHITE, 319: TIFF_PRIMARIES}
 _TGA_FOOTER, _TGA_GAMMA = 26, 478
 _TGA_SIGNATURE = b"TRUEVISION-XFILE."
@@ -48,7 +49,7 @@ _RGB_OF_OTHERS = {20: "e-sRGB", 21: "ROMM RGB"}
 
 
 def png_chunks(path: Path) -> Iterator[tuple[bytes, bytes]]:
-    """Yield (name, the first 64 bytes) of each chunk before the pixels; nothing of a file that is no PNG."""
+    """Yield name and first 64 bytes of each chunk before the pixels; nothing for a file that is not a PNG."""
     with path.open("rb") as file:
         if file.read(len(_SIGNATURE)) != _SIGNATURE:
             return
@@ -66,15 +67,15 @@ def head_of(path: Path, count: int) -> bytes:
 
 
 def colour_tags(path: Path, file_format: str) -> dict[str, str]:
-    """Return a file's statements as text, under the names above; {} of formats that make none.
+    """Return what a file states about its colour, as texts under the names above; {} for a format without statements.
 
-    cICP as H.273's four numbers, gAMA as 100000 times the exponent that was encoded with, primaries as x and y of red,
-    green, blue and white (TIFF: without white), TIFF's transfer function as the name of a curve of encodings.py.
+    cICP is H.273's four numbers; gAMA is 100000 times the exponent of the encoding; primaries are x and y of red,
+    green, blue and white (TIFF: without white); TIFF's transfer function is the name of a curve in encodings.py.
     """
     read = _READERS.get(file_format)
     try:
         return read(path) if read else {}
-    except DAMAGES:  # a damaged header: whoever reads the pixels says so
+    except DAMAGES:  # a damaged header: reading the pixels raises the error
         return {}
 
 
@@ -97,10 +98,20 @@ def _of_chunk(name: bytes, content: bytes) -> tuple[str, str] | None:
 
 
 def radiance_lines(path: Path, name: str) -> list[str]:
-    """Return what a Radiance file's header has behind NAME=, once for each such line: each program adds its own."""
-    head = head_of(path, _HEADER_BYTES).partition(b"\n\n")[0].decode("latin-1")
-    found = re.findall(rf"^[ \t]*{name}[ \t]*=([-+0-9.eE \t]+)\r?$", head, re.MULTILINE)
-    return [" ".join(numbers.split()) for numbers in found]
+    """Return the numbers after NAME= in a Radiance file's header, one text for each such line: programs append lines.
+
+    The file is opened once, however many names are asked for, until it changes.
+    """
+    found = path.stat()
+    head = _radiance_header(path, (found.st_ino, found.st_size, found.st_mtime_ns))
+    lines = re.findall(rf"^[ \t]*{name}[ \t]*=([-+0-9.eE \t]+)\r?$", head, re.MULTILINE)
+    return [" ".join(numbers.split()) for numbers in lines]
+
+
+@lru_cache(maxsize=16)
+def _radiance_header(path: Path, _version: tuple[int, int, int]) -> str:
+    """Return the header of a Radiance file. _version: changes with the file, so that it is read again."""
+    return head_of(path, _HEADER_BYTES).partition(b"\n\n")[0].decode("latin-1")
 
 
 def _of_radiance(path: Path) -> dict[str, str]:
@@ -113,7 +124,7 @@ def _of_radiance(path: Path) -> dict[str, str]:
 
 
 def tiff_tags(path: Path, wanted: Sequence[int]) -> dict[int, tuple[float, ...]]:
-    """Return the numbers of a TIFF's tags, those of its first picture, as far as they are there."""
+    """Return the numbers of the wanted tags of a TIFF's first picture; tags that the file does not have are left out."""
     with path.open("rb") as file:
         order = "<" if (head := file.read(16))[:2] == b"II" else ">"
         big = struct.unpack_from(order + "H", head, 2)[0] == _BIG_TIFF
@@ -148,7 +159,10 @@ def _of_tiff(path: Path) -> dict[str, str]:
 
 
 def _curve_of(table: tuple[float, ...]) -> str:
-    """Return the name of the curve that a table of light, 0..65535 by code, is of: one, or one for each colour."""
+    """Return the name of a curve, given as a table of light 0..65535 by code; '' for an unknown one.
+
+    The table holds one curve for all colours, or one after another for red, green and blue.
+    """
     if not table:
         return ""
     tables = np.reshape(table, (3, -1) if np.log2(len(table)) % 1 else (1, -1)) / 65535
@@ -161,7 +175,7 @@ def _curve_of(table: tuple[float, ...]) -> str:
 
 
 def _of_tga(path: Path) -> dict[str, str]:
-    """Return the gamma of the extension area, which only newer files have; 2.2 is what sRGB is near to."""
+    """Return the gamma of the extension area, which only newer files have; {} for 2.2, to which sRGB is close."""
     size = path.stat().st_size
     with path.open("rb") as file:
         file.seek(max(size - _TGA_FOOTER, 0))

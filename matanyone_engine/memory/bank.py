@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps the memory bank: which tokens of which frames are remembered (spec sections 3.2, 3.3).
+"""Keeps the memory bank: which tokens of which frames are remembered.
 
 Rules of this file:
 1. A bank is a value: adding, forgetting and counting return a new bank and leave the old one as it was, so a failed
@@ -217,7 +217,7 @@ def _useful(stored: Tokens, limits: LongTermPolicy) -> Tokens:
 
 
 def potentiated(candidates: Tokens, count: int) -> Tokens:
-    """Turn the most used candidates into prototypes that gather the values of all candidates like them (spec 3.3)."""
+    """Turn the most used candidates into prototypes that gather the values of all candidates like them."""
     index = torch.topk(_usage(candidates), min(count, len(candidates)), dim=1).indices
     chosen = candidates.pick(index)
     if chosen.selection is None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Holds the limits of long-term memory, in frames of working memory and in tokens (spec section 3.3)."""
+"""Holds the limits of long-term memory, in frames of working memory and in tokens."""
 
 from __future__ import annotations
 

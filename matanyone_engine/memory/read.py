@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads from memory: similarity, top-k softmax, read-out (spec section 3.1).
+"""Reads from memory: similarity, top-k softmax, read-out.
 
 Rules of this file:
 1. Pure functions of tensors, differentiable, shared by training and inference: there is no second copy.
@@ -72,7 +72,7 @@ def query_side(query: Tensor, selection: Tensor) -> Tensor:
 def softmax_weights(similar: Tensor, top_k: int | None) -> SoftmaxWeights:
     """Return softmax weights of (B, P, N) over the top_k largest of each row, or over all tokens with None.
 
-    Fewer stored tokens than top_k are all kept. The maximum is subtracted first, so no row can vanish (spec 9.4).
+    Fewer stored tokens than top_k are all kept. The maximum is subtracted first, so no row can vanish.
     """
     if top_k is None:
         return SoftmaxWeights(torch.softmax(similar, dim=-1), None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Adds up the object summary over time: sums and areas of every memory frame (spec section 3.4)."""
+"""Adds up the object summary over time: sums and areas of every memory frame."""
 
 from __future__ import annotations
 

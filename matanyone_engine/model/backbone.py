@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds residual trunks, cut off after stride 16 (spec sections 2.1, 2.3).
+"""Builds the residual networks (ResNet-18, ResNet-50) that encode pictures, cut off after stride 16.
 
-Batch norm keeps its own mode: inference runs on stored statistics; which ones training freezes is its own choice.
+Nothing here sets the mode of the batch norms: for_inference() and the training loop do.
 """
 
 from __future__ import annotations
@@ -58,13 +58,15 @@ class Bottleneck(nn.Module):
 
 
 def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
-    """Return a projection where the shape changes, else the input itself (which has no keys in a checkpoint)."""
+    """Return the shortcut of a block: a projection where the shape changes, else the identity, which has no keys in a
+    checkpoint.
+    """
     if stride == 1 and inputs == outputs:
         return nn.Identity()
     return nn.Sequential(Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
 
-# Trunk -> its block and the number of blocks at strides 4, 8 and 16.
+# Of each trunk: the class of its blocks, and how many there are at strides 4, 8 and 16.
 _PLANS: dict[Trunk, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, int, int]]] = {
     "resnet18": (BasicBlock, (2, 2, 2)),
     "resnet50": (Bottleneck, (3, 4, 6)),
@@ -86,10 +88,10 @@ def trunk_stages(trunk: Trunk, width: int) -> tuple[nn.Sequential, nn.Sequential
 
 
 def stem(inputs: int, width: int) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
-    """Return the 7x7 stride-2 convolution that opens a trunk, and its norm."""
+    """Return the first layers of a trunk: a 7x7 convolution of stride 2, and its norm."""
     return Conv2d(inputs, width, 7, stride=2, padding=3, bias=False), nn.BatchNorm2d(width)
 
 
 def stem_pool(x: Tensor) -> Tensor:
-    """Take the largest of 3x3 windows at stride 2, as after the stem."""
+    """Apply the max pooling that follows the stem: windows of 3x3, stride 2."""
     return F.max_pool2d(x, kernel_size=3, stride=2, padding=1)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Holds layers that several parts of the network share (spec sections 2.4, 2.5, 2.7).
+"""Holds layers that several parts of the network share.
 
-Axes: B batch, C channels, H W full size, h w stride 16, P = h * w pixels of a stride-16 map in row order.
-Attribute names are the checkpoint's key names; renaming one breaks every published file.
+Axes: B batch, C channels, H W full size, h w stride 16, P = h * w tokens, the pixels of a stride-16 map in row order.
+Attribute names are the checkpoint's key names: if one is renamed, published files no longer load.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 
 def area_resize(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Resize (B, C, H, W) to (B, C, *size) by area averaging (spec section 1)."""
+    """Resize (B, C, H, W) to (B, C, *size) by area averaging."""
     return F.adaptive_avg_pool2d(x, (size[0], size[1]))
 
 
@@ -31,7 +31,7 @@ def token_map(x: Tensor, size: Sequence[int]) -> Tensor:
 
 
 class Conv2d(nn.Conv2d):
-    """Convolves in the precision of its weights, whatever the precision of its input."""
+    """Convolves in the precision of its weights: the input is cast to it."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x if torch.is_autocast_enabled(x.device.type) else x.to(self.weight.dtype))
@@ -50,8 +50,9 @@ def conv1(inputs: int, outputs: int) -> nn.Conv2d:
 class OneChannelConv3(Conv2d):
     """Convolves by 3x3 to a single channel, with bias, and keeps the size.
 
-    Inference on a CPU makes it one product, an output a tap, and nine shifted sums: torch's own kernel computes a
-    block of output channels whether or not they are there, and takes three times as long.
+    On a CPU, inference computes one matrix product, which gives nine maps, one for each tap of the kernel, and adds
+    the nine maps, each shifted by its tap's offset. torch's own kernel always computes a whole block of output
+    channels, and takes three times as long.
     """
 
     def __init__(self, inputs: int) -> None:
@@ -67,30 +68,32 @@ class OneChannelConv3(Conv2d):
         return self._shifted_sum(taps).unsqueeze(1)
 
     def _shifted_sum(self, taps: Tensor) -> Tensor:
-        """Add what each tap, (9, B, H, W), gives to a pixel that lies where the tap looks from: (B, H, W)."""
+        """Add the maps of the taps, (9, B, H, W), each shifted by its tap's offset, and the bias: (B, H, W)."""
         assert self.bias is not None
         height, width = taps.shape[2:]
         total = self.bias.expand(taps.shape[1:]).clone()
         for number, tap in enumerate(taps):
             down, right = number // 3 - 1, number % 3 - 1
-            here = (..., _inner(height, -down), _inner(width, -right))
-            total[here] += tap[..., _inner(height, down), _inner(width, right)]
+            target = (..., _kept_by_shift(height, -down), _kept_by_shift(width, -right))
+            total[target] += tap[..., _kept_by_shift(height, down), _kept_by_shift(width, right)]
         return total
 
 
-def _inner(length: int, shift: int) -> slice:
-    """Return the part of a row of that length that is still inside once it is moved by -shift."""
+def _kept_by_shift(length: int, shift: int) -> slice:
+    """Return the part of a row of `length` pixels that stays inside of the row when it is moved by -shift."""
     return slice(max(0, shift), length + min(0, shift))
 
 
 def attention_taps(channels: int) -> int:
-    """Return the taps of the channel-attention convolution: they grow with log2 of the width and are odd (spec 2.5)."""
+    """Return the kernel size of the channel attention's convolution: odd, and growing with log2 of the width."""
     taps = int((math.log2(channels) + 1) / 2)
     return taps if taps % 2 else taps + 1
 
 
 class ChannelAttentionBlock(nn.Module):
-    """Computes a residual block whose branch is scaled per channel by a look at all channel means (spec 2.5)."""
+    """Computes a residual block with channel attention: each channel of the branch is scaled by a factor 0..1 that is
+    computed from the channels' means.
+    """
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -107,7 +110,7 @@ class ChannelAttentionBlock(nn.Module):
 
 
 class Distributor(nn.Module):
-    """Brings two maps to one width and adds them."""
+    """Brings two maps to the same number of channels and adds them."""
 
     def __init__(self, x_dim: int, g_dim: int, out_dim: int) -> None:
         super().__init__()
@@ -120,7 +123,7 @@ class Distributor(nn.Module):
 
 
 class FusionBlock(nn.Module):
-    """Mixes an image map and an object map (spec 2.5)."""
+    """Combines a map of image features and a map of object features."""
 
     def __init__(self, x_dim: int, g_dim: int, out_dim: int) -> None:
         super().__init__()
@@ -134,9 +137,9 @@ class FusionBlock(nn.Module):
 
 
 def gated_update(gates: Tensor, sensory: Tensor) -> Tensor:
-    """Take the recurrent step of the sensory map (spec 2.4).
+    """Update the sensory map by its gates, as a gated recurrent unit does. Returns (B, S, h, w).
 
-    gates (B, 3 S, h, w) in thirds forget, update, new value; sensory (B, S, h, w) -> (B, S, h, w).
+    gates (B, 3 S, h, w): forget gate, update gate and new value, before their activations; sensory (B, S, h, w).
     """
     forget, update, new = gates.to(sensory.dtype).chunk(3, dim=1)
     update = torch.sigmoid(update)
@@ -144,7 +147,9 @@ def gated_update(gates: Tensor, sensory: Tensor) -> Tensor:
 
 
 class PositionCode(nn.Module):
-    """Codes a grid in sines and cosines, stretched to a fixed scale whatever the grid's size (spec 2.7)."""
+    """Computes sine and cosine position codes of a grid. Positions are scaled to 0..`scale`, whatever the grid's
+    size.
+    """
 
     inv_freq: Tensor
 
@@ -153,18 +158,18 @@ class PositionCode(nn.Module):
         self.scale = scale
         half = dim // 2
         exponents = torch.arange(0, half, 2, dtype=torch.float32) / half
-        # Persistent: published files carry it, and its last bit differs between machines.
+        # It is persistent because published files contain it; computed anew, its last bit differs between machines.
         self.register_buffer("inv_freq", 1.0 / (temperature**exponents))
 
     def forward(self, size: Sequence[int]) -> Tensor:
-        """Code a grid of size (h, w) as (1, P, dim); channels of the first half code x, those of the second y."""
+        """Return the codes (1, P, dim) of a grid of size (h, w): x in the first half of the channels, y in the second."""
         h, w = size
         y = self._wave(h)[:, None].expand(h, w, -1)
         x = self._wave(w)[None].expand(h, w, -1)
         return torch.cat([x, y], dim=-1).flatten(0, 1).unsqueeze(0)
 
     def _wave(self, length: int) -> Tensor:
-        """Return (length, dim / 2) in which sine and cosine alternate."""
+        """Return the codes of one axis, (length, dim / 2), in which sine and cosine alternate."""
         position = torch.arange(length, dtype=self.inv_freq.dtype, device=self.inv_freq.device)
         angle = (position / (length - 1 + 1e-6) * self.scale)[:, None] * self.inv_freq
         return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tells where the object changed since the last frame (spec section 2.11; the paper's uncertainty of a region)."""
+"""Estimates where the object changed since the last frame. The paper calls this the uncertainty of a region."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from matanyone_engine.model.dims import Dims
 
 
 class ChangeHead(nn.Module):
-    """Tells changed regions, which trust memory, from held ones, which keep the last value."""
+    """Estimates for each token whether the object changed there: where it did, the value read from memory is used, and
+    elsewhere the value of the last frame.
+    """
 
     def __init__(self, dims: Dims) -> None:
         super().__init__()
@@ -24,8 +26,10 @@ class ChangeHead(nn.Module):
         self.conv3x3_out = nn.Conv2d(32, 1, kernel_size=3, padding=1, bias=False)
 
     def forward(self, last_pix: Tensor, pix: Tensor, last_alpha: Tensor, difference: Tensor) -> Tensor:
-        """Map (B, pixel_dim, h, w) twice, (B, 1, H, W) and memory minus last value (B, V, h, w) to log-odds (B, 1, h,
-        w).
+        """Return the log-odds (B, 1, h, w) that the object changed.
+
+        last_pix, pix (B, pixel_dim, h, w): features of both frames; last_alpha (B, 1, H, W) 0..1; difference
+        (B, V, h, w): the value read from memory minus the last frame's.
         """
         alpha16 = area_resize(last_alpha, pix.shape[-2:])
         x = torch.cat([last_pix, pix, alpha16, difference], dim=1)

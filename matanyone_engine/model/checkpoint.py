@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads weights files into networks and writes them (spec section 6).
+"""Reads weights files into networks and writes them.
 
 Rules of this file:
-1. Strict: an unknown or a missing key is an error that names it. No file is ever half loaded.
-2. No pickle beyond torch's weights_only reader; safetensors wherever we write.
-3. Names, licences and places of models are registry.py's business.
+1. Loading is strict: an unknown or a missing key is an error that names it. No file is ever half loaded.
+2. Pickled files are read by torch's weights_only reader alone. Only safetensors is written.
+3. Names, licences and folders of models are in registry.py.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ from matanyone_engine.model.matanyone import MatAnyone
 DIMS_METADATA = "dims"
 """Name of the safetensors metadata entry that holds Dims.to_json()."""
 
-# Multi-object training runs give these one more input channel (the other objects); it comes last.
+# Weights that were trained with several objects have one more input channel here, the last: the other objects.
 _OBJECT_CHANNEL_KEYS = ("mask_encoder.conv1.weight", "pixel_fuser.sensory_compress.weight")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Holds what a weights file holds."""
+    """Holds the tensors and the metadata of a weights file."""
 
     path: Path
     state: dict[str, Tensor]
     dims: Dims
-    """From the file's metadata; files without any are MATANYONE's."""
+    """From the file's metadata. Published files have none there, and are read with those of MATANYONE."""
     metadata: dict[str, str]
 
 
 def load_upstream_state(network: MatAnyone, state: Mapping[str, Tensor]) -> None:
     """Copy a state dict with the published key names into the network.
 
-    Accepts what the published tools write: the flat dict itself, a training checkpoint that wraps it in 'weights',
-    and single-object use of multi-object weights (the extra input channel is dropped, spec section 6).
+    Accepts what the published tools write: the state dict itself, or a training checkpoint that holds it under
+    'weights'. Of weights that were trained with several objects, the extra input channel is dropped.
 
-    Raises CheckpointError naming the keys that are missing, unknown, of another shape or hold infinities or NaN; the
-    network is then as it was.
+    Raises CheckpointError, which names the keys that are missing, unknown, of another shape, or hold infinities or
+    NaN; the network is then unchanged.
     """
     given = _without_object_channel(_unwrap(state), network)
     wanted = network.state_dict()
@@ -71,7 +71,7 @@ def load_upstream_state(network: MatAnyone, state: Mapping[str, Tensor]) -> None
 
 
 def _unwrap(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Return the tensors by their names, also out of a training checkpoint."""
+    """Return the state dict, which a training checkpoint holds under 'weights'."""
     inner = state.get("weights")
     return inner if isinstance(inner, Mapping) else state
 
@@ -142,9 +142,9 @@ def _read_pth(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if not isinstance(state, dict):
         raise _damaged(path, "a dict of tensors", TypeError(f"it holds a {type(state).__name__}"))
     state = dict(_unwrap(state))
-    strangers = [key for key, value in state.items() if not isinstance(value, Tensor)]
-    if strangers:
-        raise _damaged(path, "a dict of tensors", TypeError(f"{strangers[0]!r} is no tensor"))
+    others = [key for key, value in state.items() if not isinstance(value, Tensor)]
+    if others:
+        raise _damaged(path, "a dict of tensors", TypeError(f"{others[0]!r} is no tensor"))
     return state, {}
 
 
@@ -183,7 +183,7 @@ def save_checkpoint(
     path = Path(path)
     state = {key: _compact(tensor) for key, tensor in network.state_dict().items()}
     with whole_file(path) as temporary:
-        # save_file would make it readable by its owner alone, which no shared weights folder wants.
+        # safetensors' save_file makes files that only their owner can read, which is wrong for a shared folder.
         temporary.write_bytes(save(state, {**(metadata or {}), DIMS_METADATA: network.dims.to_json()}))
 
 
@@ -193,9 +193,10 @@ def _compact(tensor: Tensor) -> Tensor:
 
 
 def network_digest(network: MatAnyone) -> str:
-    """Return a sha256 over names and exact values, which tells whether two networks compute the same numbers.
+    """Return a sha256 over names and exact values of the weights. Networks of one digest compute the same numbers.
 
-    Of a network that precision.py prepared: that of the weights it was made from, marked where it is not exact.
+    For a network that precision.prepared() made, it is the digest of the weights as stored, with a prefix where the
+    network is not exact.
     """
     if network.digest is not None:
         return network.digest

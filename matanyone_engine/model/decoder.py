@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decodes the read-out at stride 16 into an alpha at full size (spec sections 2.4, 2.10)."""
+"""Decodes the read-out at stride 16 into an alpha at full size."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from matanyone_engine.model.encoders import ImageFeatures
 from matanyone_engine.model.upsampling import doubled, doubled_rows
 
 STRIP_BYTES = 64 << 20
-"""Room for one full-size strip of the decoder's widest map: large enough for fast convolutions."""
+"""Bytes of one full-size strip of the decoder's widest map: large enough for fast convolutions."""
 
 _REACH = 2
-"""Rows beyond its own that an output row of two 3x3 convolutions depends on."""
+"""Rows above and below an output row of two 3x3 convolutions that it depends on."""
 
 
 class DecoderMaps(NamedTuple):
@@ -36,7 +36,8 @@ class DecoderMaps(NamedTuple):
 
 
 AddSkip = Callable[[Tensor, int, int], Tensor]
-"""Adds the skip to rows (B, C, rows, W) float32, given the first and the last; it may write into them."""
+"""Called with rows (B, C, rows, W) float32 of an enlarged map, the number of the first row and that after the last.
+Returns the rows with the skip added, and may write into them."""
 
 
 class ResidualUp(nn.Module):
@@ -53,13 +54,13 @@ class ResidualUp(nn.Module):
         g = g.to(self.conv1.weight.dtype)
         return self.refined(g, F.relu(g))
 
-    def refined(self, g: Tensor, cut: Tensor) -> Tensor:
-        """Compute the same from g and relu(g)."""
-        return self.conv2(self.conv1(cut).relu_()).add_(self.downsample(g))
+    def refined(self, g: Tensor, activated: Tensor) -> Tensor:
+        """Compute forward() from g and `activated`, which is relu(g)."""
+        return self.conv2(self.conv1(activated).relu_()).add_(self.downsample(g))
 
 
 class UpsampleBlock(nn.Module):
-    """Doubles the size, adds the skip, refines."""
+    """Doubles the size of a map, adds the skip, and applies a residual block."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -70,36 +71,38 @@ class UpsampleBlock(nn.Module):
         return self.out_conv(doubled(x) + skip)
 
     def rows(self, x: Tensor, add_skip: AddSkip, first: int, last: int) -> Tensor:
-        """Return rows first to last of forward(), from just what they depend on."""
+        """Return rows `first` to `last` (exclusive) of forward(), computed from the rows that they depend on alone."""
         top, bottom = max(0, first - _REACH), min(2 * x.shape[2], last + _REACH)
-        return self.out_conv.refined(*self._entered(x, add_skip, top, bottom))[:, :, first - top : last - top]
+        return self.out_conv.refined(*self._inputs(x, add_skip, top, bottom))[:, :, first - top : last - top]
 
-    def _entered(self, x: Tensor, add_skip: AddSkip, top: int, bottom: int) -> tuple[Tensor, Tensor]:
-        """Return rows of what enters the convolutions, and of its ReLU; a few at a time, so that steps meet in the
-        cache.
+    def _inputs(self, x: Tensor, add_skip: AddSkip, top: int, bottom: int) -> tuple[Tensor, Tensor]:
+        """Return rows `top` to `bottom` of the residual block's input, and their ReLU.
+
+        A few rows go through all steps at a time, so that each step finds them in the cache.
         """
         size = (1, x.shape[1], bottom - top, 2 * x.shape[3])
-        entering = torch.empty(
+        inputs = torch.empty(
             size, dtype=self.out_conv.conv1.weight.dtype, device=x.device, memory_format=torch.channels_last
         )
-        cut = torch.empty_like(entering)
+        activated = torch.empty_like(inputs)
         for first, rows in doubled_rows(x, top, bottom):
             last = first + rows.shape[2]
             here = (..., slice(first - top, last - top), slice(None))
             added = add_skip(rows, first, last)
-            entering[here] = added
-            cut[here] = added.relu_()
-        return entering, cut
+            inputs[here] = added
+            activated[here] = added.relu_()
+        return inputs, activated
 
     def by_strips(self, x: Tensor, skip: Tensor, strip_bytes: int) -> Tensor:
-        """Compute forward() with no more than strips of what lies between."""
+        """Compute forward() strip by strip, so that intermediate maps are never whole in memory."""
         strips = _strips(x, strip_bytes)
         return torch.cat([self.rows(x, lambda up, a, b: up.add_(skip[:, :, a:b]), *strip) for strip in strips], dim=2)
 
 
 def _strips(x: Tensor, strip_bytes: int) -> list[tuple[int, int]]:
-    """Return first and last row of each strip of doubled(x): whole tokens, of at most strip_bytes of float32 if it can
-    be.
+    """Return the first row of each strip of doubled(x), and the row after its last.
+
+    A strip has whole tokens, 16 rows at least, and no more than strip_bytes of float32 where that is possible.
     """
     _, channels, height, width = x.shape
     height, row_bytes = 2 * height, 4 * 2 * width * channels
@@ -117,7 +120,7 @@ class SkipProjection(nn.Module):
         )
 
     def forward(self, f8: Tensor, f4: Tensor, f2: Tensor) -> list[Tensor]:
-        """Map trunk features at strides 8, 4, 2 to the skips there; the one at stride 1 is made where it is used."""
+        """Map trunk features at strides 8, 4, 2 to the skips there. full_size() makes the skip at stride 1."""
         return [transform(x) for transform, x in zip(self.transforms[:3], (f8, f4, f2), strict=True)]
 
     def full_size(self, image: Tensor) -> Tensor:
@@ -131,7 +134,7 @@ class SkipProjection(nn.Module):
         assert transform.bias is not None
         assert len(x) == 1, "strips are made for one plate"
         rows, pixels = (each.permute(0, 2, 3, 1).flatten(0, 2) for each in (x, image))
-        # The bias as what a fourth colour, always 1, adds: one pass over x less.
+        # The bias becomes the weight of a fourth channel that is always 1: this saves a pass over x.
         weight = torch.cat([transform.weight.flatten(1), transform.bias[:, None]], dim=1)
         rows.addmm_(F.pad(pixels, (0, 1), value=1.0), weight.t())
         return rows.view(1, *x.shape[2:], -1).permute(0, 3, 1, 2)
@@ -191,7 +194,9 @@ class MaskDecoder(nn.Module):
         return DecoderMaps(readout, p8, p4, p2, p1, self.pred_mat(F.relu(p1)))
 
     def in_strips(self, features: ImageFeatures, readout: Tensor, strip_bytes: int = STRIP_BYTES) -> DecoderMaps:
-        """Compute the same with the full-size maps made strip by strip: they are never whole in memory."""
+        """Compute forward() strip by strip, so that full-size maps are never whole in memory; p1 is then averaged to
+        stride 16.
+        """
         p8 = self.up_16_8.by_strips(readout, features.skip8, strip_bytes)
         p4 = self.up_8_4.by_strips(p8, features.skip4, strip_bytes)
         p2 = self.up_4_2.by_strips(p4, features.skip2, strip_bytes)
@@ -200,18 +205,18 @@ class MaskDecoder(nn.Module):
         return DecoderMaps(readout, p8, p4, p2, pooled, raw)
 
     def _strip(self, features: ImageFeatures, p2: Tensor, first: int, last: int) -> tuple[Tensor, Tensor]:
-        """Decode rows first to last: p1 averaged to stride 16, and the raw alpha."""
+        """Decode rows `first` to `last` (exclusive). Returns p1, averaged to stride 16, and the raw alpha."""
 
         def add_skip(up: Tensor, top: int, bottom: int) -> Tensor:
             return self.decoder_feat_proc.add_full_size(up, features.image[:, :, top:bottom])
 
         top, bottom = max(0, first - 1), min(2 * p2.shape[2], last + 1)
         p1 = self.up_2_1.rows(p2, add_skip, top, bottom)
-        own = slice(first - top, last - top)
-        pooled = F.avg_pool2d(p1[:, :, own], STRIDE)
-        return pooled, self.pred_mat(F.relu(p1))[:, :, own]
+        inner = slice(first - top, last - top)
+        pooled = F.avg_pool2d(p1[:, :, inner], STRIDE)
+        return pooled, self.pred_mat(F.relu(p1))[:, :, inner]
 
     def segmentation_logits(self, maps: DecoderMaps) -> Tensor:
-        """Return the log-odds (B, 1, H, W) of the segmentation head, which serves training only."""
+        """Return the log-odds (B, 1, H, W) of the segmentation head, which is used in training only."""
         assert maps.p1 is not None
         return self.pred_seg(F.relu(maps.p1))

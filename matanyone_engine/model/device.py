@@ -18,10 +18,11 @@ _MAKERS = {"cuda": "CUDA", "xpu": "Intel XPU"}
 
 
 def choose_device(text: str = "auto") -> torch.device:
-    """Return the device for one of FORMS. 'auto' takes CUDA (torch calls AMD's ROCm so, too), then Intel's XPU, then
-    Apple's Metal, then the CPU.
+    """Return the device for one of FORMS. 'auto' takes the first that there is of CUDA (torch's name for AMD's ROCm,
+    too), Intel's XPU, Apple's Metal, and the CPU.
 
-    Raises DeviceError for another word, or a device that is not there: work never moves to another one in silence.
+    Raises DeviceError for another word, or for a device that this machine does not have: another one is never used in
+    its place.
     """
     import torch
 

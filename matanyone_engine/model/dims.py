@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Holds the dimensions of the network: a frozen value that travels with the weights (spec section 1).
+"""Holds the dimensions of a network: a frozen value that is saved with the weights.
 
-Rules of this file:
-1. A dimension decides the shape of a tensor in the checkpoint; how a shot is run is decided in
-   matting/memory_policy.py.
-2. Two presets: MATANYONE is the published network, MINI the small one that ships with the package.
+A dimension decides the shape of tensors in the checkpoint. How a shot is run is decided in matting/memory_policy.py.
 """
 
 from __future__ import annotations
@@ -21,22 +18,23 @@ TRUNKS: tuple[Trunk, ...] = ("resnet18", "resnet50", "lite0")
 RESNETS: tuple[Trunk, ...] = ("resnet18", "resnet50")
 
 _WIDEST = 8192
-"""More is a damaged file, not a network."""
+"""The most channels that are accepted: a file that says more is damaged."""
 
 CORE_SIZE = 432
-"""Pixels of the shortest side at which a Lite network runs."""
+"""The shortest side, in pixels, of the frames for which a Lite network was trained."""
 
 STRIDE = 16
-"""Pixels per token: keys, values and the sensory map live at a sixteenth of the padded frame."""
+"""Pixels on a side of a token: keys, values and the sensory map have a sixteenth of the padded frame's size."""
 
 
 @dataclass(frozen=True)
 class Dims:
-    """Holds widths, in channels unless said otherwise."""
+    """Holds the sizes of a network's layers: channels, where nothing else is said."""
 
     trunk: Trunk = "resnet50"
-    """Image encoder. With 'lite0', an EfficientNet-Lite0, the mask encoder reads the image encoder's maps and the
-    decoder ends at stride 2 (lite.py, lite_decoder.py); `trunk_width` and the last `decoder_dims` are then unused."""
+    """The network that encodes the plate. With 'lite0', an EfficientNet-Lite0, the mask encoder reads the image
+    encoder's maps and the decoder ends at stride 2 (lite.py, lite_decoder.py); `trunk_width` and the last of
+    `decoder_dims` are then unused."""
     trunk_width: int = 64
     feature_dims: tuple[int, ...] = (1024, 512, 256, 64, 3)
     """Image features at strides 16, 8, 4, 2, 1; the last is the normalised image itself."""
@@ -46,18 +44,18 @@ class Dims:
     sensory_dim: int = 256
     embed_dim: int = 256
     mask_trunk: Trunk = "resnet18"
-    """Mask encoder."""
+    """The network that encodes plate and alpha into a value."""
     mask_trunk_width: int = 64
     mask_final_dim: int = 256
     transformer_blocks: int = 3
     transformer_heads: int = 8
     transformer_ff_dim: int = 2048
     num_queries: int = 16
-    """Object queries: the first half watches the foreground, the second the background."""
+    """Object queries: the first half attends to the foreground, the second half to the background."""
     decoder_dims: tuple[int, ...] = (256, 128, 128, 64, 16)
     """Decoder maps at strides 16, 8, 4, 2, 1."""
     refiner_width: int = 0
-    """Of the refiner that brings alphas to the plate's size (refiner.py); 0: there is none."""
+    """Channels of the refiner, which brings alphas to the plate's size (refiner.py); 0 where there is none."""
     position_scale: float = 32
     position_temperature: float = 128
 
@@ -72,16 +70,18 @@ class Dims:
 
     @property
     def core_size(self) -> int | None:
-        """Returns the shortest side, in pixels, that is computed where nobody gives a working size; None is all of it.
+        """Returns the default working size: the shortest side, in pixels, at which a frame is computed.
 
-        A Lite network was trained for this size. The published networks and MINI compute whole plates.
+        None stands for the plate's own size, which the published networks and MINI compute. A Lite network was trained
+        for CORE_SIZE.
         """
         return CORE_SIZE if self.trunk == "lite0" else None
 
     def to_json(self) -> str:
         """Return the text that a safetensors file's metadata keeps under 'dims'.
 
-        A network without a refiner has the text that it had before there were any: digests of weights contain it.
+        Without a refiner there is no refiner_width in it, as in files of the first releases: digests of weights
+        contain this text and must stay the same.
         """
         fields = dataclasses.asdict(self)
         if not self.refiner_width:
@@ -145,8 +145,8 @@ MINI = Dims(
     num_queries=8,
     decoder_dims=(64, 48, 32, 24, 16),
 )
-"""The small network that ships with the package (2.7 M parameters)."""
+"""A small network of MatAnyone's layers (2.7 M parameters). Training begins with one where no weights are given."""
 
 LITE = dataclasses.replace(MINI, trunk="lite0", refiner_width=32)
-"""The network for CPUs: an EfficientNet-Lite0 that was trained on ImageNet, a core that runs at a limited size, and a
-refiner."""
+"""The network of the model that ships with the package, made for CPUs: an EfficientNet-Lite0 that was trained on
+ImageNet, a core that runs at a limited size, and a refiner."""

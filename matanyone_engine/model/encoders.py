@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Encodes plates into features and keys, and alphas into values (spec sections 2.1 to 2.4).
+"""Encodes plates into features and keys, and alphas into values.
 
 Axes: B batch, H W padded frame, h w stride 16, K key, V value, S sensory.
 """
@@ -17,26 +17,26 @@ from matanyone_engine.model.dims import Dims
 
 
 class ImageFeatures(NamedTuple):
-    """Holds all that the network knows about one plate frame, whatever the object."""
+    """Holds what the network computes from one frame of the plate; all objects share it."""
 
     skip8: Tensor
-    """The decoder's skips at strides 8, 4, 2: made once, however often the frame is decoded."""
+    """The decoder's skips at strides 8, 4 and 2."""
     skip4: Tensor
     skip2: Tensor
     image: Tensor
-    """(B, 3, H, W) normalised plate."""
+    """(B, 3, H, W): the plate, normalised."""
     pix: Tensor
-    """(B, pixel_dim, h, w)."""
+    """(B, pixel_dim, h, w): features of the pixels."""
     key: Tensor
-    """(B, K, h, w)."""
+    """(B, K, h, w): what tokens are compared by when memory is searched."""
     shrinkage: Tensor
     """(B, 1, h, w), at least 1: how sharply a stored token is matched."""
     selection: Tensor
-    """(B, K, h, w) in 0..1: which key channels a query looks at."""
+    """(B, K, h, w), 0..1: how much each channel of the key counts when this frame searches memory."""
 
 
 class PixelEncoder(nn.Module):
-    """Encodes a plate by the image trunk and its pyramid."""
+    """Encodes a plate into feature maps at four strides."""
 
     def __init__(self, dims: Dims) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class PixelEncoder(nn.Module):
 
 
 class KeyProjection(nn.Module):
-    """Makes what a frame is looked up by (spec 2.2)."""
+    """Makes the keys by which memory is searched, and how they are weighed."""
 
     def __init__(self, dims: Dims) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class DeepSensoryUpdate(nn.Module):
 
 
 class MaskEncoder(nn.Module):
-    """Encodes plate and alpha of one frame into the value that memory keeps (spec 2.3)."""
+    """Encodes plate and alpha of one frame into the value that memory stores."""
 
     def __init__(self, dims: Dims) -> None:
         super().__init__()

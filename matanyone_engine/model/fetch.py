@@ -3,8 +3,8 @@
 fetch' calls it.
 
 Rules of this file:
-1. Bytes go to a .part file, which gets the model's name only after install.py has admitted it.
-2. A broken transfer keeps its .part, and the next one goes on from there where the server can.
+1. Bytes go to a .part file, which gets the model's name only after install.py has checked it.
+2. The .part of an interrupted download is kept, and the next download continues it if the server can do that.
 3. Proxies come from the standard environment variables (https_proxy, no_proxy, ...), certificates from the system or
    SSL_CERT_FILE; verification is never switched off.
 """
@@ -29,38 +29,38 @@ from matanyone_engine.model.tracker_weights import README, TrackerWeights, check
 from matanyone_engine.model.weights_file import CONFIG, HEAD_BYTES, WEIGHTS, impostor_kind, put_in_place, writing
 
 MOST_BYTES = 2 << 30
-"""No weights file we know comes near it."""
+"""The largest file that is downloaded, in bytes: far more than any weights in question."""
 
 TIMEOUT = 30.0
-"""Seconds without a byte before a connection is given up."""
+"""Seconds without a byte after which a connection is given up."""
 
 _BLOCK = 1 << 18
 _BY_HAND = "or download it on another machine and run: matanyone-engine weights import FILE"
 
 _ABOUT_TEXT = 1 << 18
-"""Bytes that a config.json or a README.md may have half of."""
+"""Expected bytes of a config.json or a README.md; more than twice as many are refused."""
 
 FetchProgress = Callable[[int, int | None], None]
-"""Called with the bytes that are there, and their number when complete if that is known."""
+"""Called with the number of bytes that have come, and with that of the whole file or None where it is not known."""
 
 
 @dataclass(frozen=True)
 class _HttpAnswer:
-    """Says what the server is about to send."""
+    """Says what part of a file a server is about to send, as its headers tell."""
 
     start: int
-    """Byte of the file at which it begins: 0, or the length of the .part file."""
+    """The first byte that it sends: 0, or the length of the .part file."""
     total: int | None
-    """Length of the whole file, if the server tells."""
+    """Bytes of the whole file, if the server tells."""
     validator: str | None
-    """The server's own name for this version of the file (a strong ETag)."""
+    """The strong ETag, by which the server tells versions of the file apart."""
 
 
 def fetch(model: Model, *, accept_unverified: bool, progress: FetchProgress | None = None) -> Path:
-    """Download a registered model into the user's folder and check it. Returns where it lies.
+    """Download a registered model into the user's folder, check it, and return its path.
 
-    Raises what download and install.examine raise; a complete .part that no checksum confirms is kept, so that saying
-    yes to it costs no second download.
+    Raises what download and install.examine raise. A complete .part that no checksum confirms is kept, so that
+    --accept-unverified needs no second download.
     """
     assert model.source is not None
     target = destination(model, Path(model.source).suffix)
@@ -75,16 +75,16 @@ def fetch(model: Model, *, accept_unverified: bool, progress: FetchProgress | No
 def fetch_tracker(weights: TrackerWeights, *, accept_unverified: bool, progress: FetchProgress | None = None) -> Path:
     """Download the weights of a tracker into the user's folder and check them. Returns the folder.
 
-    The network's file is put there last, so that `track` finds a whole folder or none. Raises FetchError, OutputError;
-    CheckpointError for what is no such tracker, and without accept_unverified for bytes that nobody has vouched for,
-    which are kept as a .part.
+    The file of weights gets its name last, so that `track` finds a complete folder or none. Raises FetchError,
+    OutputError; CheckpointError for files of another network, and without accept_unverified for all others, since no
+    checksum of them is known: the .part is then kept.
     """
     try:
-        part = _brought(weights, CONFIG, _ABOUT_TEXT)
+        part = _download_part(weights, CONFIG, _ABOUT_TEXT)
         check_config(weights, part)
-        _put(part, weights.folder / CONFIG)
-        _bring_readme(weights)
-        part = _brought(weights, WEIGHTS, weights.size, progress)
+        _rename_part(part, weights.folder / CONFIG)
+        _download_readme(weights)
+        part = _download_part(weights, WEIGHTS, weights.size, progress)
     except FetchError as error:
         action = error.action.replace(_BY_HAND, f"or {weights.by_hand}")
         raise FetchError(expected=error.expected, came=error.came, action=action) from error
@@ -93,35 +93,35 @@ def fetch_tracker(weights: TrackerWeights, *, accept_unverified: bool, progress:
     return weights.folder
 
 
-def _brought(weights: TrackerWeights, name: str, about: int, progress: FetchProgress | None = None) -> Path:
-    """Download one file of a tracker as a .part; return that. Raises FetchError, OutputError."""
+def _download_part(weights: TrackerWeights, name: str, about: int, progress: FetchProgress | None = None) -> Path:
+    """Download one file of a tracker, and return its .part file. Raises FetchError, OutputError."""
     part = weights.folder / f"{name}.part"
     download(weights.source(name), part, about=about, progress=progress)
     return part
 
 
-def _bring_readme(weights: TrackerWeights) -> None:
-    """Download the page that names the licence; where there is none, the folder says nothing of its licence."""
+def _download_readme(weights: TrackerWeights) -> None:
+    """Download the README.md that names the licence. It is left out where the publisher has none."""
     try:
-        part = _brought(weights, README, _ABOUT_TEXT)
+        part = _download_part(weights, README, _ABOUT_TEXT)
     except FetchError:
         return
-    _put(part, weights.folder / README)
+    _rename_part(part, weights.folder / README)
 
 
-def _put(part: Path, target: Path) -> None:
-    """Give a complete text its name. Raises OutputError."""
+def _rename_part(part: Path, target: Path) -> None:
+    """Give a complete .part file its name. Raises OutputError."""
     with writing(target):
         part.replace(target)
         discard(part)
 
 
 def download(url: str, part: Path, *, about: int, progress: FetchProgress | None = None) -> None:
-    """Bring the file at `url` to `part`, going on from what is already there.
+    """Download the file at `url` to `part`, and continue what an earlier download left there.
 
-    about: the size to expect, in bytes; an answer of more than twice that is refused.
-    Raises FetchError (the .part is kept where going on makes sense), OutputError when the disk refuses. An interrupt
-    (Ctrl-C) passes through and leaves the .part for the next run.
+    about: the expected size, in bytes; an answer of more than twice that is refused.
+    Raises FetchError, and keeps the .part if a later download can continue it; OutputError when the file cannot be
+    written. An interrupt (Ctrl-C) is passed on, and the .part stays for the next download.
     """
     _refuse_socks(url)
     with writing(part):
@@ -129,7 +129,7 @@ def download(url: str, part: Path, *, about: int, progress: FetchProgress | None
         have = part.stat().st_size if part.exists() else 0
     try:
         with _open(url, have, _read_validator(part)) as response:
-            _receive(response, url, part, _understand(response, have, url), min(2 * about, MOST_BYTES), progress)
+            _receive(response, url, part, _read_headers(response, have, url), min(2 * about, MOST_BYTES), progress)
     except urllib.error.HTTPError as error:
         if error.code == 416 and have:
             _resume_refused(error, part, url)
@@ -147,7 +147,7 @@ def _open(url: str, have: int, validator: str | None) -> HTTPResponse:
         request.add_header("Range", f"bytes={have}-")
         if validator:
             request.add_header("If-Range", validator)
-    # A fresh opener reads the proxy variables as they are now.
+    # A new opener reads the variables of proxies as they are now.
     response: HTTPResponse = urllib.request.build_opener().open(request, timeout=TIMEOUT)
     if url.startswith("https:") and not response.geturl().startswith("https:"):
         response.close()
@@ -159,7 +159,8 @@ def _open(url: str, have: int, validator: str | None) -> HTTPResponse:
     return response
 
 
-def _understand(response: HTTPResponse, have: int, url: str) -> _HttpAnswer:
+def _read_headers(response: HTTPResponse, have: int, url: str) -> _HttpAnswer:
+    """Read what the server is about to send. Raises FetchError for another part of the file than was asked for."""
     etag = response.headers.get("ETag")
     validator = etag if etag and not etag.startswith("W/") else None
     if response.status != 206:
@@ -213,7 +214,10 @@ def _opened(part: Path, mode: Literal["ab", "wb"]) -> FileIO:
 
 
 def _resume_refused(error: urllib.error.HTTPError, part: Path, url: str) -> None:
-    """Tell why the server has nothing after the .part: it is complete, or it belongs to another file."""
+    """Handle HTTP status 416, by which a server says that it has no bytes after those of the .part file.
+
+    Return if the .part is the complete file; else delete it and raise FetchError, since it is part of another file.
+    """
     told = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range", ""))
     if told and int(told[1]) == part.stat().st_size:
         return
@@ -222,7 +226,7 @@ def _resume_refused(error: urllib.error.HTTPError, part: Path, url: str) -> None
 
 
 def discard(part: Path) -> None:
-    """Remove a .part file and what belongs to it."""
+    """Remove a .part file, and the file with its ETag."""
     part.unlink(missing_ok=True)
     _validator_file(part).unlink(missing_ok=True)
 
@@ -246,12 +250,12 @@ def _refuse_size(size: int | None, limit: int, url: str) -> None:
         raise FetchError(
             expected=f"at most {limit:,} bytes from {url}",
             came=f"{size:,} bytes or more",
-            action=f"This is not the file: look at the address in a browser, {_BY_HAND}",
+            action=f"The address gives another file than it did: look at it in a browser, {_BY_HAND}",
         )
 
 
 def _refuse_page(response: HTTPResponse, block: bytes, url: str) -> None:
-    """Raise CheckpointError before anything of a web page or a Git LFS pointer is written."""
+    """Raise FetchError for a web page or a Git LFS pointer, before any of it is written."""
     kind = impostor_kind(block[:HEAD_BYTES])
     if kind is None and response.headers.get_content_type() == "text/html":
         kind = "a web page (HTML)"

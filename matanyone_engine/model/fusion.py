@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fuses a value read from memory with the frame that it was read for (spec section 2.8)."""
+"""Fuses the value that was read from memory for a frame with the features of that frame."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from matanyone_engine.model.dims import Dims
 
 
 class PixelFuser(nn.Module):
-    """Makes the pixel read-out from value, sensory map and last alpha."""
+    """Makes the pixel read-out of a frame from its features, the value read from memory, the sensory map and the last
+    alpha.
+    """
 
     def __init__(self, dims: Dims) -> None:
         super().__init__()

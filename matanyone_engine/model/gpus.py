@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finds the GPUs of this machine without torch, and says why torch cannot use one of them.
 
-The engine runs on the CPU where torch sees no GPU. That is right for a machine without one, and costs a studio days of
-rendering where a GPU stands idle because the wrong build of torch was installed. The system knows better than torch:
-Linux lists every PCI device, and NVIDIA's driver brings the program nvidia-smi on every system.
+The engine runs on the CPU where torch finds no GPU. If there is a GPU, and only the wrong build of torch is installed,
+that costs a studio days of rendering. So the system is asked as well: Linux lists every PCI device, and NVIDIA's driver
+installs the program nvidia-smi on every system.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from matanyone_engine.model.device import built_for, device_count
 PCI = Path("/sys/bus/pci/devices")
 """Where Linux lists PCI devices."""
 _DISPLAY = "0x03"
-"""What the class of a graphics or compute card begins with."""
+"""How the PCI class of a graphics or compute card begins."""
 _MAKERS = {"0x10de": "NVIDIA", "0x1002": "AMD", "0x8086": "Intel"}
 _LEAST_BYTES = 4 << 30
-"""Graphics of AMD with less memory of their own are part of a CPU; ROCm does not run on them."""
-_PATIENCE_S = 10.0
+"""AMD graphics with less memory of its own is part of a CPU; ROCm does not run on it."""
+_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
 class UnusedGpu:
-    """Says that a GPU of this machine stands idle, and what to do about it."""
+    """Says why torch cannot use a GPU of this machine, and what to do about it."""
 
     maker: str
     why: str
     """A sentence for people."""
     mend: tuple[str, ...]
-    """Commands that mend it, to be typed one after another; none where a driver has to be installed."""
+    """The commands to type, one after another; empty where a driver has to be installed."""
 
 
 def unused_gpus() -> list[UnusedGpu]:
@@ -59,18 +59,18 @@ def _pci_devices() -> list[Path]:
 
 def _maker(device: Path) -> str | None:
     """Return the maker of a PCI device that torch could compute on; None for any other device."""
-    if not _said(device / "class").startswith(_DISPLAY):
+    if not _read_text(device / "class").startswith(_DISPLAY):
         return None
-    maker = _MAKERS.get(_said(device / "vendor"))
+    maker = _MAKERS.get(_read_text(device / "vendor"))
     if maker == "AMD":
-        memory = _said(device / "mem_info_vram_total")
+        memory = _read_text(device / "mem_info_vram_total")
         return None if memory.isdigit() and int(memory) < _LEAST_BYTES else maker
     if maker == "Intel" and device.name.startswith("0000:00:"):
         return None  # it is part of the CPU
     return maker
 
 
-def _said(path: Path) -> str:
+def _read_text(path: Path) -> str:
     with suppress(OSError):
         return path.read_text().strip()
     return ""
@@ -82,7 +82,7 @@ def _nvidia_smi_lists_one() -> bool:
     if program is None:
         return False
     with suppress(OSError, subprocess.SubprocessError):
-        answer = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=_PATIENCE_S, check=False)
+        answer = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
         return answer.returncode == 0 and "GPU 0" in answer.stdout
     return False
 
@@ -118,7 +118,7 @@ def _unused(maker: str) -> UnusedGpu:
 
 
 def _install_torch() -> tuple[str, ...]:
-    """Return commands that put the build of this very torch that fits the GPU and its driver into this Python."""
+    """Return the commands that install this release of torch into this Python, in the build that fits the GPU."""
     python = f'"{sys.executable}"' if " " in sys.executable else sys.executable
     release = torch.__version__.partition("+")[0]
     return (

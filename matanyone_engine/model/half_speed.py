@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measures how much faster than float32 a device computes in half precision, once for a machine and a torch.
+"""Measures how much faster than float32 a device computes in half precision, once for each machine and torch release.
 
-A CPU may have instructions for bfloat16 and be slower with them than without; only a clock knows. The arithmetic of a
-network is matrix products and convolutions, so one of each is timed in both ways, for about a tenth of a second.
+A CPU may have instructions for bfloat16 and still be slower with them, so this is measured. The network's arithmetic
+is matrix products and convolutions: one of each is timed in both precisions, for about a tenth of a second.
 
 Rules of this file:
-1. An answer that was kept stands. Were it measured anew for each run, a busy machine might answer otherwise the next
-   time, and a stopped run of another precision cannot be gone on with (run_identity.py): it would begin anew.
-2. So where an answer cannot be kept, there is none, and the caller trusts what the device says of itself.
-3. Two processes that measure at the same time agree on the answer of the first to keep it.
+1. A stored measurement is used again. If it were measured for each run, a busy machine might give another answer the
+   next time, and a stopped run cannot be continued in another precision (run_identity.py).
+2. So where a measurement cannot be stored, none is made, and the caller trusts what the device reports.
+3. If two processes measure at the same time, both use the measurement that was stored first.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class HalfSpeed:
     """Holds the milliseconds of a matrix product and of a convolution, in float32 and in half precision."""
 
     device: str
-    """What was measured, as its maker calls it."""
+    """The device's name, as its maker gives it."""
     torch: str
     half: str
     """'bfloat16' or 'float16'."""
@@ -64,9 +64,9 @@ class HalfSpeed:
 
 
 def half_speed(device: torch.device, half: torch.dtype) -> HalfSpeed | None:
-    """Return what was measured on this device with this torch; measure it if nobody has.
+    """Return the stored measurement of this device with this torch, or measure and store it.
 
-    Returns None where the answer cannot be kept in the user's cache folder.
+    Returns None where it cannot be stored in the user's cache folder.
     """
     path = _folder() / f"{_digest(device, half)}.json"
     found = _read(path)
@@ -83,10 +83,10 @@ def measure(device: torch.device, half: torch.dtype) -> HalfSpeed:
     best = dict.fromkeys(ways, float("inf"))
     with torch.inference_mode():
         for run in ways.values():
-            run()  # the first time, libraries choose their ways
+            run()  # the first call is slower: libraries choose their algorithms
         begun, rounds = time.perf_counter(), 0
         while rounds < _LEAST_ROUNDS or (rounds < _MOST_ROUNDS and time.perf_counter() - begun < _BUDGET_S):
-            for way, run in ways.items():  # turn about, so that other work on the machine meets all of them
+            for way, run in ways.items():  # in turns, so that other work on the machine slows all of them alike
                 best[way] = min(best[way], _seconds(run, device))
             rounds += 1
     product, convolution = (
@@ -96,7 +96,7 @@ def measure(device: torch.device, half: torch.dtype) -> HalfSpeed:
 
 
 def _work(work: str, device: torch.device, kind: torch.dtype) -> Callable[[], torch.Tensor]:
-    """Return one piece of work of about a tenth of a GFLOP, so short that other programs seldom interrupt it."""
+    """Return a function that computes about a tenth of a GFLOP: so short that other programs seldom interrupt it."""
     if work == "product":
         one, other = (torch.full((384, 384), 0.5, device=device, dtype=kind) for _ in range(2))
         return lambda: one @ other
@@ -114,12 +114,12 @@ def _seconds(run: Callable[[], torch.Tensor], device: torch.device) -> float:
 
 
 def _wait_for(device: torch.device) -> None:
-    """Wait until the device has done all that it was given; a CPU has."""
+    """Wait until the device has finished its work. A CPU works synchronously."""
     if device.type != "cpu":
         getattr(torch, device.type).synchronize()
 
 
-# ------------------------------------------------------------------------------------------------ keeping the answer
+# ------------------------------------------------------------------------------------------ storing the measurement
 
 
 def _folder() -> Path:
@@ -127,7 +127,7 @@ def _folder() -> Path:
 
 
 def _digest(device: torch.device, half: torch.dtype) -> str:
-    """Return the name of a measurement: homes are shared by machines, so the kind of machine is part of it."""
+    """Return the file name of a measurement. The device is part of it, since several machines may share a home."""
     about = (_name(device), platform.machine(), torch.__version__, _word(half))
     return hashlib.sha256(repr(about).encode()).hexdigest()[:16]
 
@@ -149,13 +149,13 @@ def _word(half: torch.dtype) -> str:
 
 
 def _read(path: Path) -> HalfSpeed | None:
-    """Return a kept measurement; None where there is none that can be read."""
+    """Return a stored measurement; None where there is none that can be read."""
     with suppress(OSError, ValueError, TypeError, KeyError):
-        if not path.is_file():  # nor a pipe, which would keep us waiting
+        if not path.is_file():  # reading a named pipe would block
             return None
-        said = json.loads(path.read_text())
-        times = _pair(said["product_ms"]), _pair(said["convolution_ms"])
-        return HalfSpeed(str(said["device"]), str(said["torch"]), str(said["half"]), *times)
+        stored = json.loads(path.read_text())
+        times = _pair(stored["product_ms"]), _pair(stored["convolution_ms"])
+        return HalfSpeed(str(stored["device"]), str(stored["torch"]), str(stored["half"]), *times)
     return None
 
 
@@ -174,7 +174,7 @@ def _can_write(folder: Path) -> bool:
 
 
 def _kept(path: Path, measured: HalfSpeed) -> HalfSpeed | None:
-    """Keep a measurement and return it, or the one that another process has kept meanwhile; None on a full disk."""
+    """Store a measurement and return it, or the one that another process has stored meanwhile; None on a full disk."""
     temporary = path.with_name(f".{uuid.uuid4().hex[:12]}.tmp")
     try:
         temporary.write_text(json.dumps(asdict(measured), indent=2))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Admits a file of weights to the user's folder under a registered name.
+"""Installs a file of weights in the user's folder under a registered name.
 
 Rules of this file:
-1. Nothing gets a model's name before it was recognised, vouched for and loaded strictly.
-2. A file that no checksum confirms is admitted only when the user said so; the receipt remembers it.
+1. A file gets a model's name only after its checksum was compared and its weights were loaded strictly.
+2. A file that no checksum confirms is installed only if the user accepts it; the receipt records that.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def examine(file: Path, model: Model, *, source: str, accept_unverified: bool) -
     found = measure(file)
     other = recognise(found)
     if other and other.name != model.name:
-        raise _another(file, model, f"which is {other.name} by its checksum")
+        raise _other_model(file, model, f"which is {other.name} by its checksum")
     if not model.published.matches(found) and not accept_unverified:
         raise mismatch(
             model,
@@ -44,11 +44,11 @@ def _load_strictly(file: Path, model: Model) -> None:
 
     checkpoint = read_checkpoint(file)
     if checkpoint.dims != model.dims:
-        raise _another(file, model, "whose network has other dimensions")
+        raise _other_model(file, model, "whose network has other dimensions")
     build_network(checkpoint)
 
 
-def _another(file: Path, model: Model, what: str) -> CheckpointError:
+def _other_model(file: Path, model: Model, what: str) -> CheckpointError:
     return CheckpointError(
         expected=f"the weights of {model.name}",
         came=f"{file}, {what}",
@@ -57,7 +57,10 @@ def _another(file: Path, model: Model, what: str) -> CheckpointError:
 
 
 def destination(model: Model, suffix: str) -> Path:
-    """Return where the user's copy of a model goes. Raises SettingError when another kind of file would hide it."""
+    """Return the path of the user's copy of a model.
+
+    Raises SettingError where a file with the other suffix is there: only one of the two would be found.
+    """
     folder = user_weights_folder()
     for kind in SUFFIXES:
         other = folder / f"{model.name}{kind}"
@@ -71,7 +74,7 @@ def destination(model: Model, suffix: str) -> Path:
 
 
 def import_file(file: Path, model: Model, *, accept_unverified: bool) -> Path:
-    """Copy a file the user has into the user's folder, checked. Returns where it lies."""
+    """Check a file of the user's, copy it into the folder of weights, and return the copy's path."""
     if file.suffix not in SUFFIXES:
         raise CheckpointError(
             expected=f"a file named {' or '.join(f'*{suffix}' for suffix in SUFFIXES)}",

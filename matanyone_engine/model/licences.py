@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Says which licences may be used on this machine, and whether a model's terms were shown.
+"""Reads which licences may be used on this machine, and shows a model's terms once to each user.
 
-A policy guards against accident, not against attack. It is read from
+A policy prevents mistakes; it does not stop a user who means to get around it. It is read from
   MATANYONE_ENGINE_ALLOWED_LICENSES     licence ids, separated by commas (blank counts as not set)
   settings.json                         {"allowed_licenses": ["Apache-2.0"]} in the machine's and in the user's
                                         configuration folders (site_config_dir and user_config_dir of platformdirs)
 
 Rules of this file:
-1. Every source that exists must allow a licence: a user can narrow the studio's policy, never widen it.
-2. A settings file that cannot be understood is an error, never 'no policy'.
+1. A licence must be allowed by every source that exists: a user can narrow the studio's policy, never widen it.
+2. A settings file that cannot be read is an error; it does not mean that there is no policy.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ ALLOWED_VARIABLE = "MATANYONE_ENGINE_ALLOWED_LICENSES"
 ALLOWED_SETTING = "allowed_licenses"
 
 UNKNOWN = "unknown"
-"""Licence id of a file that is no registered model; a policy may list it."""
+"""The licence id of a file that is not a registered model; a policy may list it."""
 
 _log = logging.getLogger("matanyone_engine")
 
 
 @dataclass(frozen=True)
 class Allowance:
-    """Says what one source of the policy allows."""
+    """Holds the licences that one source of the policy allows."""
 
     source: str
     licences: tuple[str, ...]
@@ -46,7 +46,7 @@ class Allowance:
 
 @dataclass(frozen=True)
 class LicencePolicy:
-    """Holds all sources found on this machine; none means that every licence is allowed."""
+    """Holds all sources of the policy on this machine; without any, every licence is allowed."""
 
     allowances: tuple[Allowance, ...]
 
@@ -65,7 +65,7 @@ class LicencePolicy:
 
 
 def read_policy() -> LicencePolicy:
-    """Return the policy in force now. Raises SettingError for a settings file that cannot be understood."""
+    """Return this machine's policy. Raises SettingError for a settings file that cannot be read."""
     variable = os.environ.get(ALLOWED_VARIABLE, "")
     allowances = (
         [Allowance(f"the environment variable {ALLOWED_VARIABLE}", _split(variable))] if variable.strip() else []
@@ -75,7 +75,7 @@ def read_policy() -> LicencePolicy:
 
 
 def settings_files() -> list[Path]:
-    """List where settings are looked for, the machine's first; they need not exist."""
+    """List the paths at which settings are looked for, the machine's first. The files need not exist."""
     folders = PlatformDirs(APP, appauthor=False, multipath=True)
     machine = [Path(folder) for folder in folders.site_config_dir.split(os.pathsep)]
     return [folder / "settings.json" for folder in [*machine, folders.user_config_path]]
@@ -95,9 +95,9 @@ def _read_settings(file: Path) -> Allowance | None:
     if not isinstance(settings, dict):
         raise _settings_error(file, f"a {type(settings).__name__}")
     # A misspelt name must not switch the policy off.
-    strangers = sorted(settings.keys() - {ALLOWED_SETTING})
-    if strangers:
-        raise _settings_error(file, f"the unknown name {strangers[0]!r}")
+    unknown = sorted(settings.keys() - {ALLOWED_SETTING})
+    if unknown:
+        raise _settings_error(file, f"the unknown name {unknown[0]!r}")
     if ALLOWED_SETTING not in settings:
         return None
     allowed = settings[ALLOWED_SETTING]
@@ -115,16 +115,16 @@ def _settings_error(file: Path, came: str) -> SettingError:
 
 
 def show_terms_once(name: str, terms: str) -> None:
-    """Log a model's terms as a warning the first time this user meets them.
+    """Log a model's terms as a warning, the first time this user loads the model.
 
-    A marker in the user's data folder remembers it. Where that cannot be written the terms are shown every time.
+    A file in the user's data folder records that. Where it cannot be written, the terms are logged every time.
     """
     marker = user_data_folder() / "terms-shown" / f"{name}.txt"
     try:
         if marker.read_text(encoding="utf-8") == terms:
             return
     except (OSError, ValueError):
-        pass  # not shown yet, or not known: show them
+        pass  # they were not shown yet, or the record cannot be read
     _log.warning("%s", terms)
     try:
         marker.parent.mkdir(parents=True, exist_ok=True)

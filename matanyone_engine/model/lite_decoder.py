@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Decodes up to stride 2: four pixels of alpha come from each pixel of the last map.
 
-Convolutions at full size are the dearest of the published decoder, for they touch the most memory. What they add, the
-detail of an edge, is the refiner's business here.
+The published decoder spends the most time on convolutions at full size, which use the most memory. Here there are none:
+the refiner adds the detail of edges.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _FOLD = 2
 
 
 class LiteSkipProjection(nn.Module):
-    """Brings image features at strides 8, 4 and 2 to the decoder's widths."""
+    """Brings image features at strides 8, 4 and 2 to the decoder's numbers of channels."""
 
     def __init__(self, dims: Dims) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class LiteSkipProjection(nn.Module):
 
 
 class LiteDecoder(nn.Module):
-    """Decodes read-out and image features into a raw alpha. The segmentation head serves training only."""
+    """Decodes read-out and image features into a raw alpha. The segmentation head is used in training only."""
 
     def __init__(self, dims: Dims) -> None:
         super().__init__()
@@ -54,14 +54,14 @@ class LiteDecoder(nn.Module):
         return DecoderMaps(readout, p8, p4, p2, None, _unfolded(self.pred_mat, p2))
 
     def in_strips(self, features: ImageFeatures, readout: Tensor) -> DecoderMaps:
-        """Compute the same; a core of limited size has no map that is too large to be whole in memory."""
+        """Compute forward(): at the limited working size of a Lite network, every map is small enough to be whole."""
         return self(features, readout)
 
     def segmentation_logits(self, maps: DecoderMaps) -> Tensor:
-        """Return the log-odds (B, 1, H, W) of the segmentation head, which serves training only."""
+        """Return the log-odds (B, 1, H, W) of the segmentation head, which is used in training only."""
         return _unfolded(self.pred_seg, maps.p2)
 
 
 def _unfolded(head: nn.Module, p2: Tensor) -> Tensor:
-    """Unfold (B, d2, H / 2, W / 2) into (B, 1, H, W)."""
+    """Apply a head to the map (B, d2, H / 2, W / 2), and turn its four channels into pixels: (B, 1, H, W)."""
     return F.pixel_shuffle(head(F.relu(p2)), _FOLD)

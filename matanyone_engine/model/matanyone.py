@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Defines the MatAnyone network (arXiv 2501.14677; spec section 2), as a set of stages without side effects.
+"""Defines the MatAnyone network (arXiv 2501.14677), as a set of stages without side effects.
 
 Rules of this file:
-1. The network keeps nothing between calls: what a shot remembers is passed in and handed back (matting/state.py).
-2. It does not know when a stage runs (matting/schedule.py) nor how memory is searched (memory/read.py).
+1. The network keeps nothing between calls: the state of a shot is passed in and returned (matting/state.py).
+2. When a stage runs is decided in matting/schedule.py, and memory is searched in memory/read.py.
 3. Attribute names are the key names of the published checkpoints, odd ones included: `temp_sparity` is the change
-   head, `aux_computer` serves training only.
+   head, `aux_computer` is used in training only.
 
 Axes: B batch, H W padded frame (multiples of 16), h w stride 16, K key, V value, S sensory, Q queries, D embed_dim.
 """
@@ -28,15 +28,15 @@ from matanyone_engine.model.object_transformer import ObjectTransformer, Transfo
 from matanyone_engine.model.refiner import Refiner
 
 WARM_UP_PASSES = 10
-"""The published default (spec section 5.3)."""
+"""The published default."""
 LITE_WARM_UP_PASSES = 2
-"""What a Lite network is trained with, at most."""
+"""The most warm-up passes that a Lite network is trained with."""
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
 
 
 class SensoryAux(nn.Module):
-    """Serves training only: a linear classifier of pixels whose weights the sensory map writes."""
+    """Classifies tokens linearly, by weights that are computed from the sensory map. It is used in training only."""
 
     def __init__(self, dims: Dims) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class SensoryAux(nn.Module):
 
 
 class AuxComputer(nn.Module):
-    """Serves training only: the auxiliary heads of the published recipe."""
+    """Holds the auxiliary head of the published training recipe. It is used in training only."""
 
     def __init__(self, dims: Dims) -> None:
         super().__init__()
@@ -57,22 +57,25 @@ class AuxComputer(nn.Module):
 
 
 class MatAnyone(nn.Module):
-    """Computes one object on one frame at a time. The stages stand in the order in which a frame takes them."""
+    """Computes one object on one frame at a time. The methods stand in the order in which a frame runs them."""
 
     mean: Tensor
     std: Tensor
     digest: str | None = None
-    """Of the weights as they were stored, once precision.py has changed them for speed; None before."""
+    """The digest of the weights as they were stored, where precision.py has changed them for speed; else None."""
     precision: str = "exact"
-    """A precision.Precision's value."""
+    """The value of a precision.Precision."""
     half_search: bool = False
-    """Whether what is remembered may be looked for in half precision (precision.py)."""
+    """Whether memory may be searched in half precision (precision.py)."""
     warm_up_passes: int = WARM_UP_PASSES
-    """How often a seeded frame is predicted again where nobody says: the paper's figure, or what suits the weights."""
+    """The default number of warm-up passes of a key frame: the paper's, or what suits the weights."""
+    core_size: int | None = None
+    """The default working size, in pixels of the shortest side; None for the plate's own size (Dims.core_size)."""
 
     def __init__(self, dims: Dims = MATANYONE) -> None:
         super().__init__()
         self.dims = dims
+        self.core_size = dims.core_size
         lite = dims.trunk == "lite0"
         self.pixel_encoder = LitePixelEncoder(dims, IMAGE_MEAN, IMAGE_STD) if lite else PixelEncoder(dims)
         self.pix_feat_proj = conv1(dims.feature_dims[0], dims.pixel_dim)
@@ -91,19 +94,12 @@ class MatAnyone(nn.Module):
         self.register_buffer("std", torch.tensor(IMAGE_STD).view(1, 3, 1, 1), persistent=False)
 
     @property
-    def core_size(self) -> int | None:
-        """Returns the working size, in pixels, where nobody gives one; None computes whole plates (dims.py)."""
-        return self.dims.core_size
-
-    @property
     def device(self) -> torch.device:
-        """Says where the weights are."""
+        """Returns the device that the weights are on."""
         return self.mean.device
 
     def encode_image(self, plate: Tensor) -> ImageFeatures:
-        """Encode a padded plate (B, 3, H, W), display-referred 0..1, into ImageFeatures, which do not depend on the
-        object.
-        """
+        """Encode a padded plate (B, 3, H, W), display-referred 0..1. All objects of a frame share the result."""
         image = (plate - self.mean) / self.std
         f16, f8, f4, f2 = self.pixel_encoder(image)
         skip8, skip4, skip2 = self.mask_decoder.decoder_feat_proc(f8, f4, f2)
@@ -114,8 +110,9 @@ class MatAnyone(nn.Module):
         return self.mask_encoder(features, alpha)
 
     def update_sensory_from_value(self, value: Tensor, sensory: Tensor) -> Tensor:
-        """Update the sensory map deeply, as frames that go into memory do: (B, V, h, w), (B, S, h, w) -> (B, S, h,
-        w).
+        """Return the sensory map (B, S, h, w), updated from the value (B, V, h, w) of a frame that goes into memory.
+
+        This is the deep update in the table of frames in docs/architecture.md.
         """
         return self.mask_encoder.sensory_update(value, sensory)
 
@@ -126,12 +123,13 @@ class MatAnyone(nn.Module):
     def change_logits(
         self, last_pix: Tensor, features: ImageFeatures, last_alpha: Tensor, difference: Tensor
     ) -> Tensor:
-        """Return how likely each stride-16 pixel changed since the last frame, as log-odds (B, 1, h, w)."""
+        """Return the log-odds (B, 1, h, w) that the object changed at each token since the last frame."""
         return self.temp_sparity(last_pix, features.pix, last_alpha, difference)
 
     def fuse(self, features: ImageFeatures, value: Tensor, sensory: Tensor, last_alpha: Tensor) -> Tensor:
-        """Return the pixel read-out (B, D, h, w) from value (B, V, h, w), sensory map (B, S, h, w) and last alpha (B,
-        1, H, W).
+        """Return the pixel read-out (B, D, h, w).
+
+        value (B, V, h, w) as read from memory, sensory (B, S, h, w), last_alpha (B, 1, H, W) 0..1.
         """
         return self.pixel_fuser(features.pix, value, sensory, last_alpha)
 
@@ -144,7 +142,9 @@ class MatAnyone(nn.Module):
         return self.mask_decoder(features, readout)
 
     def decode_in_strips(self, features: ImageFeatures, readout: Tensor) -> DecoderMaps:
-        """Decode as decode() does, never with a full-size map whole in memory: p1 comes averaged to stride 16."""
+        """Decode as decode() does, but strip by strip, so that no full-size map is whole in memory. p1 is then averaged
+        to stride 16.
+        """
         return self.mask_decoder.in_strips(features, readout)
 
     def update_sensory_from_decoder(self, maps: DecoderMaps, sensory: Tensor) -> Tensor:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sums one frame's object up in a few vectors (spec section 2.6). memory/summary.py adds them up over frames."""
+"""Describes the object on one frame by a few vectors. memory/summary.py adds them up over frames."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _pointwise(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
 
 
 class ObjectSummarizer(nn.Module):
-    """Turns value and alpha into weighted sums of features, one per object query."""
+    """Computes weighted sums of a frame's features, one for each object query."""
 
     def __init__(self, dims: Dims) -> None:
         super().__init__()

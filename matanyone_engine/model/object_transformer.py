@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lets object queries and pixels look at each other (spec section 2.9).
+"""Computes attention between object queries and pixels.
 
 Axes: B batch, Q object queries, P pixels at stride 16 (row order), D embed_dim.
-The residual paths are unusual and load-bearing: see each class.
+Some residual paths are unusual, and published weights need them as they are: each class says what its residual is.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from matanyone_engine.model.dims import Dims
 
 
 class TransformerReadout(NamedTuple):
-    """Holds readout (B, D, h, w), and logits (B, 1, h, w) before the first block and after each (the last one only
-    trains).
-    """
+    """Holds the results of the object transformer."""
 
     readout: Tensor
+    """(B, D, h, w)."""
     logits: list[Tensor]
+    """(B, 1, h, w) each: before the first block and after each block. The last is used in training only."""
 
 
 class Attention(nn.Module):
@@ -40,7 +40,10 @@ class Attention(nn.Module):
         nn.init.zeros_(self.out_proj.bias)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None = None) -> Tensor:
-        """Map (B, L, D), (B, M, D), (B, M, D), allowed (B, L, M) bool or None to (B, L, D)."""
+        """Return (B, L, D) from query (B, L, D), key and value (B, M, D).
+
+        allowed (B, L, M) bool: which keys each query attends to; None for all.
+        """
         weights = self.in_proj_weight.chunk(3)
         biases = self.in_proj_bias.chunk(3)
         q, k, v = (
@@ -60,45 +63,48 @@ class Attention(nn.Module):
 
 
 class FewQueries(Attention):
-    """Computes the same attention where queries are few and keys are many.
+    """Computes the same attention, to within rounding, with half the operations where queries are few and keys many.
 
-    What would be asked of every projected key is asked of the keys themselves, in the few queries' words, and only what
-    they gathered is projected: half the operations, and no maps between. Exact but for rounding.
+    The many keys and values are not projected. Instead, each query is multiplied by the transposed projection of the
+    keys, which gives the same scores, and the values are projected after their weighted sum.
     """
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None = None) -> Tensor:
-        """Map (B, L, D), (B, M, D), (B, M, D), allowed (B, L, M) bool or None to (B, L, D)."""
+        """Return (B, L, D) from query (B, L, D), key and value (B, M, D), and allowed (B, L, M) bool or None."""
         (to_query, to_key, to_value), (query_bias, _, value_bias) = self._projections()
-        # A key's bias adds the same to all scores of a query, which the softmax does not see.
-        asked = (query.unsqueeze(1) @ to_query.transpose(1, 2) + query_bias.unsqueeze(1)) @ to_key
-        scores = (asked.flatten(1, 2) @ key.transpose(1, 2)).unflatten(1, (self.heads, -1)) / math.sqrt(to_key.shape[1])
+        # The bias of the keys adds the same number to all scores of a query, and a softmax ignores that.
+        q = (query.unsqueeze(1) @ to_query.transpose(1, 2) + query_bias.unsqueeze(1)) @ to_key
+        scores = (q.flatten(1, 2) @ key.transpose(1, 2)).unflatten(1, (self.heads, -1)) / math.sqrt(to_key.shape[1])
         if allowed is not None:
             scores = scores.masked_fill(~allowed.unsqueeze(1), float("-inf"))
-        gathered = (scores.softmax(dim=-1).flatten(1, 2) @ value).unflatten(1, (self.heads, -1))
-        seen = gathered @ to_value.transpose(1, 2) + value_bias.unsqueeze(1)
-        return self.out_proj(seen.transpose(1, 2).flatten(2))
+        sums = (scores.softmax(dim=-1).flatten(1, 2) @ value).unflatten(1, (self.heads, -1))
+        out = sums @ to_value.transpose(1, 2) + value_bias.unsqueeze(1)
+        return self.out_proj(out.transpose(1, 2).flatten(2))
 
 
 class FewKeys(Attention):
-    """Computes the same attention where queries are many and keys are few: the few are projected for all steps at
-    once.
+    """Computes the same attention, to within rounding, with fewer operations where queries are many and keys few.
+
+    The many queries are not projected, and neither is the output: both projections are applied to the few keys and
+    values.
     """
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None = None) -> Tensor:
-        """Map (B, L, D), (B, M, D), (B, M, D) to (B, L, D). Every key is allowed."""
-        assert allowed is None, "pixels may look at every query"
+        """Return (B, L, D) from query (B, L, D), key and value (B, M, D). Every query attends to every key."""
+        assert allowed is None, "no mask is implemented"
         (to_query, to_key, to_value), (query_bias, key_bias, value_bias) = self._projections()
         k = key.unsqueeze(1) @ to_key.transpose(1, 2) + key_bias.unsqueeze(1)
         v = value.unsqueeze(1) @ to_value.transpose(1, 2) + value_bias.unsqueeze(1)
-        answering, constant = (k @ to_query).flatten(1, 2), (k @ query_bias.unsqueeze(2)).flatten(1)
-        scores = torch.baddbmm(constant.unsqueeze(1), query, answering.transpose(1, 2)) / math.sqrt(to_key.shape[1])
+        # The queries' projection, applied to the keys; and what the queries' bias adds to all scores of a key.
+        k_of_query, offset = (k @ to_query).flatten(1, 2), (k @ query_bias.unsqueeze(2)).flatten(1)
+        scores = torch.baddbmm(offset.unsqueeze(1), query, k_of_query.transpose(1, 2)) / math.sqrt(to_key.shape[1])
         weights = scores.unflatten(-1, (self.heads, -1)).softmax(dim=-1).flatten(-2)
-        said = v @ self.out_proj.weight.unflatten(1, (self.heads, -1)).permute(1, 2, 0)
-        return torch.baddbmm(self.out_proj.bias, weights, said.flatten(1, 2))
+        v_out = v @ self.out_proj.weight.unflatten(1, (self.heads, -1)).permute(1, 2, 0)
+        return torch.baddbmm(self.out_proj.bias, weights, v_out.flatten(1, 2))
 
 
 class ReadFromPixel(nn.Module):
-    """Lets queries gather from pixels. The residual is the *normalised* query."""
+    """Computes attention from queries to pixels. The residual is the *normalised* query."""
 
     def __init__(self, dims: Dims) -> None:
         super().__init__()
@@ -111,7 +117,7 @@ class ReadFromPixel(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Lets queries gather from each other. The residual is the *normalised* query."""
+    """Computes attention among queries. The residual is the *normalised* query."""
 
     def __init__(self, dims: Dims) -> None:
         super().__init__()
@@ -125,7 +131,7 @@ class SelfAttention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Changes each query by itself. Here the residual is the query as it came."""
+    """Applies two linear layers to each query. The residual is the query *before* it is normalised."""
 
     def __init__(self, dims: Dims) -> None:
         super().__init__()
@@ -138,7 +144,7 @@ class FeedForward(nn.Module):
 
 
 class ReadFromQuery(nn.Module):
-    """Lets pixels gather from queries; nothing is normalised."""
+    """Computes attention from pixels to queries. Nothing is normalised."""
 
     def __init__(self, dims: Dims) -> None:
         super().__init__()
@@ -149,7 +155,7 @@ class ReadFromQuery(nn.Module):
 
 
 class PixelFeedForward(nn.Module):
-    """Treats the pixels as a map again and mixes neighbours."""
+    """Turns the pixels back into a map, and applies a convolutional block with channel attention to it."""
 
     def __init__(self, dims: Dims) -> None:
         super().__init__()
@@ -187,10 +193,10 @@ class QueryBlock(nn.Module):
 
 
 def visible_pixels(logits: Tensor, num_queries: int) -> Tensor:
-    """Return which pixels each query may look at: (B, 1, h, w) logits -> (B, Q, P) bool (spec 2.9).
+    """Return which pixels each query attends to: (B, 1, h, w) logits -> (B, Q, P) bool.
 
-    Foreground queries see where the logit is at least 0, background queries the rest; a query that would see
-    nothing sees everything, so that no softmax runs over an empty set.
+    Queries of the foreground attend where the logit is at least 0, those of the background elsewhere. A query for
+    which there are no such pixels attends to all, so that no softmax runs over an empty set.
     """
     foreground = logits.flatten(2) >= 0
     half = num_queries // 2
@@ -199,7 +205,7 @@ def visible_pixels(logits: Tensor, num_queries: int) -> Tensor:
 
 
 class ObjectTransformer(nn.Module):
-    """Makes the pixel read-out consistent with what is known of the whole object."""
+    """Improves the pixel read-out of a frame by the object summary, which describes the object as a whole."""
 
     def __init__(self, dims: Dims) -> None:
         super().__init__()

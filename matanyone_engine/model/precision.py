@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes a stored network fast: norms are folded, and half precision is used where nobody sees it.
+"""Prepares a network for speed: batch norms are folded, and wide convolutions may run in half precision.
 
 Rules of this file:
-1. 'exact' is float32 throughout and agrees with the spec; 'fast' computes the wide convolutions in half precision.
-2. What is remembered, weighed or shown stays float32: keys, values, sensory map, summary, and the convolution that
-   writes the alpha, whose answer in half precision would be an 8-bit step. Where in memory to look may be half.
-3. A prepared network answers under the digest of the weights it was made from: snapshots fit where weights fit.
+1. 'exact' is float32 throughout; 'fast' computes the wide convolutions in half precision.
+2. Keys, values, sensory map, object summary and the convolution that makes the alpha stay float32 in either: in half
+   precision, an alpha would have 8-bit steps. Only the search of memory may be in half precision (`half_search`).
+3. A prepared network has the digest of the weights that it was made from, so that snapshots of sessions still fit.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from matanyone_engine.model.half_speed import half_speed
 from matanyone_engine.model.matanyone import MatAnyone
 
 CHOICES = ("auto", "exact", "fast")
-"""What a user may ask for."""
+"""The values of the option --precision."""
 
 
 class Precision(Enum):
-    """Says how a network computes."""
+    """Says in which precision a network computes."""
 
     EXACT = "exact"
     FAST = "fast"
 
 
-# Modules whose convolutions run in half precision in fast mode: nearly all of the arithmetic. A network has those of
-# its kind of encoder and decoder.
+# The modules whose convolutions run in half precision in fast mode: nearly all of the arithmetic. A network has only
+# some of them, as its trunk decides.
 _HALVED = (
     "pixel_encoder",
     "mask_encoder.conv1",
@@ -59,27 +59,27 @@ _HALVED = (
     "refiner.body",
 )
 
-# Convolution -> the norm that follows it in the same module.
+# The names of convolutions, and of the norm that follows each in the same module.
 _FOLLOWED_BY = {"conv1": "bn1", "conv2": "bn2", "conv3": "bn3", "conv1x1_v2": "bn1", "conv3x3": "bn2"}
 _FOLLOWED_BY |= {name: f"{name}_norm" for name in ("stem", "expand", "filter", "project")}
 
 
 def half_type(device: torch.device) -> torch.dtype | None:
-    """Return the half precision that this device has instructions for, or None. Whether they are faster than float32,
-    gains_by_half() knows.
+    """Return the half precision that this device has instructions for, or None. gains_by_half() says whether they are
+    faster than float32.
     """
     if device.type == "cpu":
         return torch.bfloat16 if _cpu_has_bfloat16() else None
     if device.type == "xpu":
         return torch.bfloat16
     if device.type == "cuda":
-        # Tensor cores: bfloat16 from Ampere on; float16 before, whose range the folded trunks stay well within.
+        # Tensor cores compute bfloat16 from Ampere on. Older ones compute float16, whose range is wide enough here.
         return torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float16
     return torch.float16 if device.type == "mps" else None
 
 
 def _cpu_has_bfloat16() -> bool:
-    """Return whether the CPU has instructions for bfloat16. A torch that cannot tell is taken to have none."""
+    """Return whether the CPU has instructions for bfloat16; False where this torch cannot tell."""
     probes = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
     return any(probe is not None and probe() for probe in probes)
 
@@ -87,7 +87,7 @@ def _cpu_has_bfloat16() -> bool:
 def gains_by_half(device: torch.device) -> bool:
     """Return whether the device computes in its half precision faster than in float32, as measured (half_speed.py).
 
-    Where a measurement cannot be kept, the device's own word counts, since it is the same for every run (rule 2 of
+    Where a measurement cannot be stored, a device that has half precision is taken to gain by it (rule 2 of
     half_speed.py).
     """
     half = half_type(device)
@@ -95,37 +95,37 @@ def gains_by_half(device: torch.device) -> bool:
 
 
 def gains_by(device: torch.device, half: torch.dtype) -> bool:
-    """Return whether the device computes in this half precision faster than in float32; True where nobody could
-    measure that.
+    """Return whether the device computes faster in this half precision than in float32; True if there is no
+    measurement.
     """
     measured = half_speed(device, half)
     return measured is None or measured.worthwhile
 
 
 def choose_precision(asked: str, device: torch.device, verified: bool) -> Precision:
-    """Return the Precision for 'auto', 'exact' or 'fast'. 'auto' is fast where the device gains and these weights were
-    verified.
+    """Return the Precision for 'auto', 'exact' or 'fast'.
 
+    'auto' is fast where the device gains by it and `verified` says that these weights lose nothing by it.
     Raises SettingError for another word, or 'fast' on a device that has no half precision.
     """
     if asked not in CHOICES:
-        raise _no_precision(repr(asked), "Choose one of them.")
+        raise _precision_error(repr(asked), "Choose one of them.")
     if asked == "fast" and half_type(device) is None:
-        raise _no_precision(
+        raise _precision_error(
             f"'fast' on {device}, which has no instructions for half precision", "Leave it out, or say 'exact'."
         )
     fast = asked == "fast" or (asked == "auto" and verified and gains_by_half(device))
     return Precision.FAST if fast else Precision.EXACT
 
 
-def _no_precision(came: str, action: str) -> SettingError:
+def _precision_error(came: str, action: str) -> SettingError:
     return SettingError(expected=f"a precision: {', '.join(CHOICES)}", came=came, action=action)
 
 
 def prepared(network: MatAnyone, precision: Precision) -> MatAnyone:
-    """Return a copy of the network for inference on its device; the network itself is left as it is.
+    """Return a copy of the network for inference on its device. The network itself stays as it is.
 
-    Batch norms are folded into the convolutions before them, so it can neither be trained nor saved.
+    Batch norms are folded into the convolutions before them, so the copy can neither be trained nor saved.
     """
     ready = for_inference(copy.deepcopy(network))
     ready.digest = (
@@ -140,13 +140,13 @@ def prepared(network: MatAnyone, precision: Precision) -> MatAnyone:
         for name in _HALVED:
             if name in modules:
                 _halve(modules[name], dtype)
-        # Distances leave float16's range; and only on CPUs was this measured.
+        # Distances exceed the range of float16, and the search was measured in bfloat16 on CPUs alone.
         ready.half_search = dtype is torch.bfloat16 and network.device.type == "cpu"
     return for_inference(ready)
 
 
 def _fold(network: nn.Module) -> None:
-    """Make every batch norm a part of the convolution before it."""
+    """Fold every batch norm into the convolution before it."""
     for module in network.modules():
         children = dict(module.named_children())
         if isinstance(module, nn.Sequential):

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Refines an alpha that was enlarged to a plate's size, from the plate's own pixels.
 
-The core of a Lite network computes small frames, and what it says of an edge is a few plate pixels wide. The refiner
-starts from a classical idea: near an edge, the sure inside has one colour and the sure outside another, and a pixel's
-alpha is how far its own colour lies between the two. That estimate is right for a strand of hair and wrong where both
-colours are alike, so a small network weighs it against the core's alpha. Its convolutions run at half of the plate's
-size, because at full size most of the time goes into moving memory.
+The core of a Lite network computes small frames, so its edges are blurred over a few pixels of the plate. The refiner
+uses a classical idea: near an edge, subject and background have a colour each, and a pixel's alpha is where its own
+colour lies between the two. That estimate is right for a strand of hair, and wrong where both colours are alike, so a
+small network weighs it against the core's alpha. Its convolutions run at half of the plate's size, because at full size
+most of the time goes into moving memory.
 
 Rules of this file:
-1. It keeps nothing and knows no frame but this one; what is remembered of a shot is the core's alpha.
-2. Given the colours, an answer depends on MARGIN pixels around it and on nothing else, so a plate may be computed in
-   parts.
+1. The refiner keeps no state and reads no other frame. What a session remembers is the core's alpha.
+2. With the colours given, a pixel's result depends on MARGIN pixels around it and on nothing else, so a plate may be
+   refined in parts.
 """
 
 from __future__ import annotations
@@ -24,30 +24,31 @@ from torch import Tensor, nn
 from matanyone_engine.model.blocks import Conv2d, conv3
 
 FOLD = 2
-"""Plate pixels on a side that become channels."""
+"""The factor of the pixel unshuffle before the convolutions: FOLD x FOLD pixels of the plate become channels."""
 MARGIN = 20
-"""Plate pixels around an answer that it depends on: a multiple of FOLD."""
+"""Pixels of the plate around a pixel that its result depends on; a multiple of FOLD."""
 MOST_ENLARGED = 2.7
-"""The largest enlargement that it was trained for; more is done in several steps."""
+"""The largest enlargement that the refiner was trained for. A larger one is done in several steps."""
 COLOUR_STRIDE = 4
-"""Pixels of the alpha before it was enlarged to a pixel of edge_colours()."""
+"""Pixels of the alpha, before it is enlarged, on a side of a pixel of edge_colours()."""
 
 _DILATIONS = (1, 2, 4)
 _SLOPE = 0.1
-"""Of the activation below 0. With a slope of 0 the units of an earlier trial died."""
+"""The activation's slope below 0. With a slope of 0, units of an earlier network stopped learning."""
 _LEVELS = 3
 _FARTHER = 0.03
-"""How much colours from COLOUR_STRIDE times as far away count."""
+"""The weight of each level of colours against the level before it, which is COLOUR_STRIDE times as near."""
 _LEAST_CONTRAST = 1e-3
-"""Added to the squared distance of two colours (0..1) before it divides: less is noise."""
+"""Added to the squared distance of the two colours (0..1) before it divides, because a smaller distance is noise."""
 
 
 def edge_colours(alpha: Tensor, plate: Tensor) -> Tensor:
-    """Return the mean colours of the sure inside and of the sure outside around each pixel, (B, 6, ceil(h /
-    COLOUR_STRIDE), ceil(w / COLOUR_STRIDE)), display-referred 0..1.
+    """Return the mean colours of the subject and of the background around each pixel.
 
-    alpha (B, 1, h, w) and plate (B, 3, h, w): of one size, before enlargement. Near colours count most; where there are
-    none, farther ones are taken.
+    The result is (B, 6, ceil(h / COLOUR_STRIDE), ceil(w / COLOUR_STRIDE)), display-referred 0..1.
+    alpha (B, 1, h, w) 0..1 and plate (B, 3, h, w) display-referred 0..1, both of the size before enlargement. Pixels
+    count the more, the nearer their alpha is to 1 (subject) or to 0 (background). Near colours count most; farther ones
+    are used where there are no others.
     """
     inside, outside = (2 * alpha - 1).clamp_min(0).square(), (1 - 2 * alpha).clamp_min(0).square()
     weighed = torch.cat([inside * plate, inside, outside * plate, outside], dim=1)
@@ -59,18 +60,19 @@ def edge_colours(alpha: Tensor, plate: Tensor) -> Tensor:
     for level in reversed(levels[:-1]):
         wider = F.interpolate(total, scale_factor=COLOUR_STRIDE, mode="bilinear", align_corners=False)
         total = level + _FARTHER * wider[..., : level.shape[-2], : level.shape[-1]]
-    within, without = total[:, :4], total[:, 4:]
-    return torch.cat([within[:, :3] / (within[:, 3:] + 1e-7), without[:, :3] / (without[:, 3:] + 1e-7)], dim=1)
+    subject, background = total[:, :4], total[:, 4:]
+    return torch.cat([subject[:, :3] / (subject[:, 3:] + 1e-7), background[:, :3] / (background[:, 3:] + 1e-7)], dim=1)
 
 
 def colour_estimate(plate: Tensor, colours: Tensor) -> Tensor:
-    """Return where each pixel's colour lies between outside and inside, and how far that can be trusted.
+    """Return an alpha estimated from colours alone, and two distances that say how far it can be trusted.
 
-    plate (B, 3, H, W) and colours (B, 6, H, W) of the plate's size -> (B, 3, H, W): the estimate of alpha, -0.5..1.5;
-    the distance of the two colours; the distance of the pixel from the line between them.
+    plate (B, 3, H, W), colours (B, 6, H, W) as edge_colours() makes them, enlarged to the plate's size. The result is
+    (B, 3, H, W): the alpha, -0.5..1.5; the distance between the two colours; the distance of the pixel's colour from
+    the line through the two.
     """
-    inside, outside = colours[:, :3], colours[:, 3:]
-    line, here = inside - outside, plate - outside
+    subject, background = colours[:, :3], colours[:, 3:]
+    line, here = subject - background, plate - background
     length = line.square().sum(dim=1, keepdim=True)
     position = ((line * here).sum(dim=1, keepdim=True) / (length + _LEAST_CONTRAST)).clamp_(-0.5, 1.5)
     off = (here - position * line).square().sum(dim=1, keepdim=True)
@@ -78,7 +80,7 @@ def colour_estimate(plate: Tensor, colours: Tensor) -> Tensor:
 
 
 class Refiner(nn.Module):
-    """Weighs the core's alpha against what the colours say, and sharpens it."""
+    """Weighs the enlarged alpha of the core against the one that is estimated from colours, and sharpens it."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -90,15 +92,15 @@ class Refiner(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, plate: Tensor, alpha: Tensor, colours: Tensor, enlarged: float | Tensor) -> Tensor:
-        """Return the refined alpha (B, 1, H, W), not clamped; within MARGIN of the border it is not to be used.
+        """Return the refined alpha (B, 1, H, W), not clamped. It is not valid within MARGIN of the border.
 
-        plate (B, 3, H, W) display-referred 0..1, alpha (B, 1, H, W) 0..1 and colours (B, 6, H, W), the latter two
-        enlarged, all of one even size; enlarged: plate pixels to a pixel of the alpha before, a number or (B, 1, 1, 1).
+        plate (B, 3, H, W) display-referred 0..1; alpha (B, 1, H, W) 0..1 and colours (B, 6, H, W), both enlarged to the
+        plate's size; H and W are even. enlarged: the factor by which the alpha was enlarged, a number or (B, 1, 1, 1).
         """
         estimate = colour_estimate(plate, colours)
-        shown = F.pixel_unshuffle(2 * torch.cat([plate, alpha, estimate], dim=1) - 1, FOLD)
-        step = torch.as_tensor(enlarged, device=alpha.device, dtype=alpha.dtype).log() / math.log(MOST_ENLARGED)
-        x = torch.cat([shown, step.expand(len(shown), 1, *shown.shape[-2:])], dim=1)
+        inputs = F.pixel_unshuffle(2 * torch.cat([plate, alpha, estimate], dim=1) - 1, FOLD)
+        factor = torch.as_tensor(enlarged, device=alpha.device, dtype=alpha.dtype).log() / math.log(MOST_ENLARGED)
+        x = torch.cat([inputs, factor.expand(len(inputs), 1, *inputs.shape[-2:])], dim=1)
         x = F.leaky_relu(self.enter(x), _SLOPE)
         for layer in self.body:
             x = x + F.leaky_relu(layer(x), _SLOPE)

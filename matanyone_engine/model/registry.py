@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Knows the models by name, where their weights lie, and the way from a name to a network.
+"""Lists the models by name, finds the files of their weights, and loads networks from them.
 
 Rules of this file:
-1. MODELS is literal: names, licences, places and checksums are read here and nowhere else.
+1. Names, licences, addresses and checksums of models stand in MODELS and nowhere else.
 2. Nothing here opens a network connection; fetch.py does, for the command 'weights fetch' only.
-3. A licence follows the bytes, not the name: a registered file that was renamed keeps its licence. Only a checksum
-   gives a file a free licence; a file name or metadata can only tell that it is not free.
+3. A licence belongs to the bytes, not to the name: a registered file that was renamed keeps its licence. Only a
+   checksum can show that a file may be used commercially; a file name or metadata can only show that it may not.
 """
 
 from __future__ import annotations
@@ -51,25 +51,25 @@ class Model:
     name: str
     title: str
     licence: str
-    """SPDX id where there is one; what a studio policy lists."""
+    """The SPDX id where there is one, which a studio's policy may list."""
     commercial: bool
     """Whether paid work may use it."""
     terms: str
-    """What the licence asks, in our own words."""
+    """What the licence asks for, in our own words."""
     dims: Dims
-    """What its network is built with; a file of other dims is another model."""
+    """The dimensions of its network. A file with other ones is another model."""
     size: int
-    """Bytes; exact where the published fingerprint has a size, else approximate."""
+    """Bytes of the file: exact where `published` has a size, else approximate."""
     published: Fingerprint
-    """Checksums as far as they are known."""
+    """The checksums that are known."""
     source: str | None = None
-    """Address of the file for 'weights fetch'; None for a bundled model."""
+    """The address of the file for 'weights fetch'; None for a bundled model."""
     bundled: str | None = None
-    """File name in the package's weights folder."""
+    """The file name in the package's weights folder; None for other models."""
     verified_fast: bool = False
-    """Half precision was measured to be as good on clips whose true alpha is known (benchmarks/README.md)."""
+    """Whether half precision was measured to be as good, on clips with true alphas (benchmarks/README.md)."""
     warm_up_passes: int | None = None
-    """How often a key's frame is best predicted again, where that was measured (benchmarks/README.md)."""
+    """The best number of warm-up passes, where it was measured (benchmarks/README.md)."""
 
 
 _S_LAB_TERMS = (
@@ -78,8 +78,8 @@ _S_LAB_TERMS = (
     "see {page}."
 )
 
-# The md5 sums were reported by third parties and never checked against the authors' bytes, so a mismatch means
-# 'unverified', not 'wrong': the user sees both values and decides.
+# The md5 sums were reported by third parties and never checked against the authors' files. So a file with another sum
+# is called unverified, not wrong: the user sees both sums and decides.
 MODELS: dict[str, Model] = {
     model.name: model
     for model in (
@@ -126,33 +126,33 @@ MODELS: dict[str, Model] = {
 
 @dataclass(frozen=True)
 class FoundWeights:
-    """Names a file on this machine; `model` is set when it was asked for by a registered name."""
+    """Holds the path of a file of weights, and the model if the file was found by a registered name."""
 
     path: Path
     model: Model | None
 
 
 Standing = Literal["verified", "accepted", "unverified", "unregistered"]
-"""verified: a known checksum confirms the bytes. accepted: none does, and a user took these bytes for the model.
-unverified: it claims to be the model and nobody vouched for it. unregistered: some other file of weights."""
+"""verified: a known checksum confirms the bytes. accepted: none does, but the user has accepted these bytes.
+unverified: name or metadata say that it is the model, and neither of the two holds. unregistered: no known model."""
 
 
 @dataclass(frozen=True)
 class VettedWeights:
-    """Holds a file with what is known about it before it is loaded."""
+    """Holds what is known about a file of weights; the last four fields, about the network made from it."""
 
     path: Path
     model: Model | None
     found: Fingerprint
     standing: Standing
     precision: str = "exact"
-    """How the network that was made from it computes: a precision.Precision's value."""
+    """The value of the precision.Precision in which the network computes."""
     core_size: int | None = None
-    """MatAnyone.core_size of that network."""
+    """The network's MatAnyone.core_size."""
     warm_up_passes: int | None = None
-    """MatAnyone.warm_up_passes of that network; None before there is one."""
+    """The network's MatAnyone.warm_up_passes; None before there is a network."""
     refiner: bool = False
-    """Whether that network has a refiner."""
+    """Whether the network has a refiner."""
 
     @property
     def licence(self) -> str:
@@ -160,17 +160,17 @@ class VettedWeights:
 
     @property
     def label(self) -> str:
-        """Returns what messages and provenance call the weights."""
+        """Returns the name of the weights in messages, and in the records of runs."""
         return self.model.name if self.model else self.path.name
 
 
 def user_weights_folder() -> Path:
-    """Return where 'weights fetch' and 'weights import' put files."""
+    """Return the folder that 'weights fetch' and 'weights import' put files into."""
     return user_data_folder() / "weights"
 
 
 def weights_folders() -> list[Path]:
-    """List the search path: the environment variable's folders, the user's, the package's."""
+    """List the folders that are searched for weights: those of the environment variable, the user's, the package's."""
     listed = os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep)
     return [*(Path(part).expanduser() for part in listed if part.strip()), user_weights_folder(), _PACKAGE_FOLDER]
 
@@ -178,7 +178,7 @@ def weights_folders() -> list[Path]:
 def locate(name_or_path: str | os.PathLike[str]) -> FoundWeights:
     """Find the file of a registered model, or the file at a path.
 
-    Raises WeightsNotFound, which tells the folders that were searched and the command that helps.
+    Raises WeightsNotFound, which names the folders that were searched and the command that helps.
     """
     text = os.fspath(name_or_path)
     if text in MODELS:
@@ -195,7 +195,7 @@ def locate(name_or_path: str | os.PathLike[str]) -> FoundWeights:
 
 
 def _why_no_file(path: Path) -> str:
-    """Return the end of a sentence about what is no file; '' about a file."""
+    """Return why a path is not a file, as the end of a sentence; '' where it is one."""
     try:
         if path.is_file():
             return ""
@@ -228,7 +228,7 @@ def _search(model: Model) -> Path:
 
 
 def vet(weights: FoundWeights) -> VettedWeights:
-    """Look at a file without loading it, and say which model it is and who vouches for that.
+    """Examine a file without loading it: which model it is, and whether a checksum or the user confirms that.
 
     Raises CheckpointError for a web page, a Git LFS pointer or an unreadable file.
     """
@@ -240,23 +240,25 @@ def vet(weights: FoundWeights) -> VettedWeights:
 
 
 def identify(path: Path, found: Fingerprint) -> Model | None:
-    """Return the registered model that a file is: by its checksum or receipt, else by the metadata or name of a model
-    that is not free.
+    """Return the registered model that a file holds, or None.
+
+    A checksum tells it. If there is none, receipt, metadata and file name are asked, but only for models that may not
+    be used commercially (rule 3).
     """
     known = recognise(found)
     if known:
         return known
     receipt = read_receipt(path)
-    vouched = receipt.model if receipt and receipt.sha256 == found.sha256 else None
-    for claim in (vouched, safetensors_metadata(path).get(MODEL_METADATA), path.stem):
-        claimed = MODELS.get(claim) if claim else None
-        if claimed and not claimed.commercial:
-            return claimed
+    accepted = receipt.model if receipt and receipt.sha256 == found.sha256 else None
+    for name in (accepted, safetensors_metadata(path).get(MODEL_METADATA), path.stem):
+        model = MODELS.get(name) if name else None
+        if model and not model.commercial:
+            return model
     return None
 
 
 def recognise(found: Fingerprint) -> Model | None:
-    """Return the registered model whose known checksum these bytes have."""
+    """Return the registered model whose checksum a file has, or None."""
     return next((model for model in MODELS.values() if model.published.matches(found)), None)
 
 
@@ -266,14 +268,14 @@ def _standing(path: Path, model: Model | None, found: Fingerprint) -> Standing:
     if model.published.matches(found):
         return "verified"
     receipt = read_receipt(path)
-    # Our own model's checksum is certain: no receipt makes another file of it.
+    # The checksum of a bundled model is certain, so a receipt cannot make another file count as that model.
     if not model.bundled and receipt and (receipt.model, receipt.sha256) == (model.name, found.sha256):
         return "accepted"
     return "unverified"
 
 
 def mismatch(model: Model, path: Path, found: Fingerprint, action: str) -> CheckpointError:
-    """Make the error for a file whose bytes no known checksum confirms; it shows both values."""
+    """Return the error for a file that does not have the model's known checksum; it shows both."""
     return CheckpointError(
         expected=f"{model.name} with {model.published}",
         came=f"{path} with {found}, which is unverified",
@@ -282,12 +284,12 @@ def mismatch(model: Model, path: Path, found: Fingerprint, action: str) -> Check
 
 
 def load_network(name_or_path: str | os.PathLike[str], device: str = "auto", precision: str = "auto") -> MatAnyone:
-    """Load a network that is ready to matte with, from a registered name or the path of a .pth or .safetensors file.
+    """Load a network for inference, from a registered name or the path of a .pth or .safetensors file.
 
-    device: as choose_device. precision: 'exact' is float32; 'fast' computes most of it in half precision; 'auto' is
-    fast where the device was measured to gain by it and these weights were verified to lose nothing.
-    Raises DeviceError, WeightsNotFound, LicenceRefused, CheckpointError, or SettingError for an unreadable policy or a
-    precision that is not to be had.
+    device: as in choose_device(). precision: 'exact' is float32; 'fast' computes most of it in half precision; 'auto'
+    is fast where the device was measured to gain by it and these weights were measured to lose nothing by it.
+    Raises DeviceError, WeightsNotFound, LicenceRefused, CheckpointError; SettingError for an unreadable policy or a
+    precision that the device does not have.
     """
     return load_vetted(name_or_path, device, precision)[0]
 
@@ -295,7 +297,7 @@ def load_network(name_or_path: str | os.PathLike[str], device: str = "auto", pre
 def load_vetted(
     name_or_path: str | os.PathLike[str], device: str = "auto", precision: str = "auto"
 ) -> tuple[MatAnyone, VettedWeights]:
-    """Load as load_network does, and return what is known about the file, for provenance."""
+    """Load as load_network does, and return what is known about the file, too, for the records of runs."""
     from matanyone_engine.model.precision import choose_precision, prepared
 
     target = choose_device(device)
@@ -313,7 +315,7 @@ def load_vetted(
 
 
 def load_trainable(name_or_path: str | os.PathLike[str]) -> MatAnyone:
-    """Load a network on the CPU as it is stored, to be trained or saved. Raises as load_network does."""
+    """Load a network on the CPU, unchanged, to train or save it. Raises what load_network raises."""
     return _load(name_or_path, choose_device("cpu"))[0]
 
 
@@ -324,7 +326,7 @@ def _load(name_or_path: str | os.PathLike[str], device: torch.device) -> tuple[M
     weights = vet(found)
     read_policy().require(weights.licence, weights.label)
     if weights.standing == "unverified":
-        _meet_unverified(weights, asked_by_name=found.model is not None)
+        _report_unverified(weights, asked_by_name=found.model is not None)
     _announce_licence(weights)
     network = build_network(read_checkpoint(weights.path), device)
     if weights.model is not None and weights.model.warm_up_passes is not None:
@@ -333,9 +335,9 @@ def _load(name_or_path: str | os.PathLike[str], device: torch.device) -> tuple[M
 
 
 def require_licence_class(weights: VettedWeights, wanted: str) -> None:
-    """Check that a job may use these weights: 'any' takes all, 'commercial' only those that paid work may use.
+    """Check that a job may use these weights: 'any' allows all, 'commercial' only those that paid work may use.
 
-    Raises LicenceRefused, or SettingError for another class. The studio's policy holds besides (licences.py).
+    Raises LicenceRefused; SettingError for another class. The studio's policy is checked separately (licences.py).
     """
     if wanted not in ("any", "commercial"):
         raise SettingError(
@@ -351,12 +353,12 @@ def require_licence_class(weights: VettedWeights, wanted: str) -> None:
         )
 
 
-def _meet_unverified(weights: VettedWeights, asked_by_name: bool) -> None:
-    """Refuse it when the registry was asked for a model; warn when the user pointed at this very file."""
+def _report_unverified(weights: VettedWeights, asked_by_name: bool) -> None:
+    """Raise CheckpointError where the user named a model; warn where the user gave the path of this file."""
     assert weights.model is not None
     name = weights.model.name
     if asked_by_name:
-        raise mismatch(weights.model, weights.path, weights.found, _what_to_do(weights.model))
+        raise mismatch(weights.model, weights.path, weights.found, _action_for_unverified(weights.model))
     _log.warning(
         "%s calls itself %s and no known checksum confirms it (known: %s; found: %s). Licence: %s.",
         weights.path,
@@ -367,7 +369,7 @@ def _meet_unverified(weights: VettedWeights, asked_by_name: bool) -> None:
     )
 
 
-def _what_to_do(model: Model) -> str:
+def _action_for_unverified(model: Model) -> str:
     if model.bundled:
         return "Remove that file, or use it by its path: only the file of the package has this name."
     return (
@@ -377,7 +379,7 @@ def _what_to_do(model: Model) -> str:
 
 
 def _announce_licence(weights: VettedWeights) -> None:
-    """Show non-commercial terms once per user, and a licence that nobody knows every time."""
+    """Log non-commercial terms once for each user, and a warning about an unknown licence every time."""
     if weights.model is None:
         _log.warning("%s is no registered model: its licence is unknown to the engine.", weights.path)
     elif not weights.model.commercial:

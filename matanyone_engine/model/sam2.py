@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs SAM 2 (Ravi et al., arXiv:2408.00714) for first masks: one image, a box and points in, a rough mask out.
+"""Runs SAM 2 (Ravi et al., arXiv:2408.00714) for first masks: an image, a box and points go in, a rough mask comes out.
 
-The network is the one of the package transformers; the weights are a folder that the user gives, in that package's
-format (config.json, model.safetensors). Nothing is ever downloaded, and nothing that is pickled is opened.
+The network is the one of the package transformers. The user names a folder of weights in that package's format
+(config.json, model.safetensors). Nothing is downloaded, and no pickled file is opened.
 
 Rules of this file:
 1. transformers is imported when weights are loaded, and never otherwise.
-2. Pixels are prepared as SAM 2 was trained: stretched to its square, normalised by ImageNet's statistics.
+2. Pixels are prepared as in SAM 2's training: stretched to a square, and normalised by ImageNet's statistics.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from matanyone_engine.model.matanyone import IMAGE_MEAN, IMAGE_STD
 from matanyone_engine.model.weights_file import CONFIG, WEIGHTS, measure
 
 Refused = Callable[[str], CheckpointError]
-"""Makes the error for a folder of weights, from what it holds instead."""
+"""Makes the error for a folder of weights that is refused, from a text that says what came."""
 
 
 class Sam2:
@@ -49,30 +49,31 @@ class Sam2:
     def __call__(
         self, image: Tensor, box: Sequence[float] | None, points: Sequence[tuple[float, float, bool]]
     ) -> Tensor:
-        """Map an image (1, 3, H, W) sRGB 0..1 to logits (1, 1, h, w), above 0 on the subject, on SAM 2's stretched
-        square.
+        """Return logits (1, 1, h, w) of an image (1, 3, H, W) sRGB 0..1: above 0 on the subject, on a square to which
+        the image is stretched.
 
-        box: x0, y0, x1, y1; points: x, y, whether on the subject; pixels from the top left. One of them at least.
+        box: x0, y0, x1, y1. points: x, y and whether it is on the subject. Both in pixels from the top left; at least
+        one box or point is needed.
         """
         height, width = image.shape[-2:]
-        across, down = self._side / width, self._side / height
-        asked: dict[str, Any] = {"pixel_values": stretched(image, self._side).to(self._device)}
+        x_scale, y_scale = self._side / width, self._side / height
+        inputs: dict[str, Any] = {"pixel_values": stretched(image, self._side).to(self._device)}
         if box is not None:
-            scaled = [box[0] * across, box[1] * down, box[2] * across, box[3] * down]
-            asked["input_boxes"] = torch.tensor([[scaled]], device=self._device)
+            scaled = [box[0] * x_scale, box[1] * y_scale, box[2] * x_scale, box[3] * y_scale]
+            inputs["input_boxes"] = torch.tensor([[scaled]], device=self._device)
         if points:
-            at = [[x * across, y * down] for x, y, _ in points]
-            asked["input_points"] = torch.tensor([[at]], device=self._device)
-            asked["input_labels"] = torch.tensor([[[int(subject) for *_, subject in points]]], device=self._device)
-        # A single click may mean a button, a coat or a person: SAM 2 offers all three. More prompts mean one thing.
+            places = [[x * x_scale, y * y_scale] for x, y, _ in points]
+            inputs["input_points"] = torch.tensor([[places]], device=self._device)
+            inputs["input_labels"] = torch.tensor([[[int(subject) for *_, subject in points]]], device=self._device)
+        # One point may mean a button, a coat or a person, and SAM 2 returns a mask for each: the best is taken.
         several = box is None and len(points) == 1
-        said = self._network(**asked, multimask_output=several)
-        best = int(said.iou_scores[0, 0].argmax()) if several else 0
-        return said.pred_masks[:, 0, best : best + 1].float().cpu()
+        result = self._network(**inputs, multimask_output=several)
+        best = int(result.iou_scores[0, 0].argmax()) if several else 0
+        return result.pred_masks[:, 0, best : best + 1].float().cpu()
 
 
 def stretched(image: Tensor, side: int) -> Tensor:
-    """Return (1, 3, H, W) sRGB 0..1 as SAM 2 takes it: (1, 3, side, side), normalised by ImageNet's statistics."""
+    """Prepare (1, 3, H, W) sRGB 0..1 for SAM 2: (1, 3, side, side), normalised by ImageNet's statistics."""
     square = F.interpolate(image, size=(side, side), mode="bilinear", antialias=True)
     mean, deviation = (square.new_tensor(values).view(1, 3, 1, 1) for values in (IMAGE_MEAN, IMAGE_STD))
     return (square - mean) / deviation
@@ -91,19 +92,19 @@ def _model_class() -> Any:
 
 
 def check_folder(folder: Path, refused: Refused) -> None:
-    """Refuse a name that is no folder of weights, for it must not become the name of a download.
+    """Raise what `refused` makes unless a folder holds the files of a network.
 
-    refused: makes the error of what came. Raises it.
+    transformers would take any other name for the name of a network on the internet.
     """
-    absent = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
-    if absent:
-        raise refused(f"no {' and no '.join(absent)}")
+    missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
+    if missing:
+        raise refused(f"no {' and no '.join(missing)}")
 
 
 def load_weights(model_class: Any, folder: Path, refused: Refused, kind: str = "") -> Any:
-    """Load a network of transformers; what transformers would fill with noise is an error.
+    """Load a network of transformers. Missing weights are an error: transformers would fill them with random numbers.
 
-    kind: the model_type that config.json must have, if any. Raises what `refused` makes, and ImportError.
+    kind: the model_type that config.json must have; '' for any. Raises what `refused` makes, and ImportError.
     """
     try:
         network, found = model_class.from_pretrained(
@@ -119,12 +120,12 @@ def load_weights(model_class: Any, folder: Path, refused: Refused, kind: str = "
 
 
 def named(title: str, folder: Path) -> str:
-    """Return how a file's header names a network: its title, its folder, and the digest of its weights."""
+    """Return the name of a network for headers of files: its title, its folder, and the digest of its weights."""
     return f"{title}, {folder.name}, sha256 {(measure(folder / WEIGHTS).sha256 or '')[:16]}"
 
 
 def unreadable(title: str, folder: Path, option: str, came: str) -> CheckpointError:
-    """Return the error for a folder that does not hold such a network. option: the one that names the folder."""
+    """Return the error for a folder that does not hold the network. option: the command's option for the folder."""
     return CheckpointError(
         expected=f"{title}'s {CONFIG} and {WEIGHTS}, as transformers writes them, in {str(folder)!r}",
         came=came,
@@ -133,6 +134,6 @@ def unreadable(title: str, folder: Path, option: str, came: str) -> CheckpointEr
 
 
 def _side(config: Any) -> int:
-    """Return pixels of the square that the network takes."""
+    """Return the side, in pixels, of the square that the network takes."""
     size = config.vision_config.backbone_config.image_size
     return int(size if isinstance(size, int) else size[0])

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Knows the published weights of the trackers: where they come from, under which licence, and where they lie here.
+"""Lists the published weights of the trackers (addresses, licences), and finds them on this machine.
 
-A tracker's weights are a folder in the format of the package transformers (config.json, model.safetensors), named as
-the tracker, in one of the weights folders of registry.py. 'weights fetch' puts it there, and `track` finds it.
+A tracker's weights are a folder in the format of the package transformers (config.json, model.safetensors), with the
+tracker's name, in one of the weights folders of registry.py. 'weights fetch' makes it, and `track` finds it.
 
 Rules of this file:
-1. Nobody of this project has had these files, so no checksum of them is known. It is said, and none is made up: what
-   came is admitted only when the user has compared its checksum with the publisher's.
-2. Nothing is admitted that is not what transformers calls this tracker, or that is no whole safetensors file.
+1. Nobody of this project has had these files, so no checksum of them is known. Downloaded files are used only after
+   the user has compared their checksum with the publisher's.
+2. Files are refused if config.json names another network, or if the weights are not a complete safetensors file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from matanyone_engine.model.registry import user_weights_folder, weights_folders
 from matanyone_engine.model.weights_file import CONFIG, WEIGHTS, Receipt, measure, refuse_impostor
 
 README = "README.md"
-"""The publisher's page about the weights; its head names their licence."""
+"""The publisher's page about the weights, whose first lines name their licence."""
 _TERMS = (
     "{title}: weights by {authors}, published at {page} under the Apache License 2.0, which allows paid work and asks "
     "that its text and notices stay with every copy. Nobody of this project has downloaded or run them, and it knows "
@@ -36,13 +36,13 @@ class TrackerWeights:
     """Describes the published weights of one tracker."""
 
     name: str
-    """What commands call the tracker, and the folder that the weights lie in."""
+    """The tracker's name in commands, and the name of the folder of its weights."""
     title: str
     kind: str
     """model_type in config.json."""
     authors: str
     page: str
-    """Where a person finds them; the files are below it, at /resolve/main/."""
+    """The publisher's web page; the files are below it, at /resolve/main/."""
     size: int
     """Bytes of model.safetensors, approximately."""
     licence: str = "Apache-2.0"
@@ -50,12 +50,12 @@ class TrackerWeights:
 
     @property
     def terms(self) -> str:
-        """Returns what the licence asks, in our own words."""
+        """Returns what the licence asks for, in our own words."""
         return _TERMS.format(title=self.title, authors=self.authors, page=self.page)
 
     @property
     def by_hand(self) -> str:
-        """Returns how the weights get to this machine without a network."""
+        """Returns what to do where this machine has no network, as the end of a sentence."""
         return (
             f"without a network: get {CONFIG}, {README} and {WEIGHTS} from {self.page} on another machine and put "
             f"them into {self.folder}, or into any folder and name that with --weights"
@@ -92,7 +92,7 @@ TRACKER_WEIGHTS = {
         ),
     )
 }
-"""By the names that commands take. The addresses are those that transformers' own documentation names."""
+"""The weights by their names. The addresses are from the documentation of transformers."""
 
 
 def find_tracker_weights(name: str) -> Path | None:
@@ -102,7 +102,7 @@ def find_tracker_weights(name: str) -> Path | None:
 
 
 def licence_said(folder: Path) -> str:
-    """Return what the line 'license:' at the head of a folder's README.md says; '' where there is none."""
+    """Return what the line 'license:' near the top of a folder's README.md says; '' where there is none."""
     readme = folder / README
     if readme.is_file():
         for line in readme.read_text(encoding="utf-8", errors="replace").splitlines()[:40]:
@@ -129,9 +129,9 @@ def check_config(weights: TrackerWeights, file: Path) -> None:
 
 
 def check_weights(weights: TrackerWeights, file: Path, *, accept_unverified: bool) -> Receipt:
-    """Check that a file is whole, and that the user has taken its bytes for the tracker's; return its receipt.
+    """Check that a file of weights is complete and that the user has accepted it, and return its receipt.
 
-    Raises CheckpointError, which shows the checksum of what came.
+    Raises CheckpointError, which shows the file's checksum.
     """
     refuse_impostor(file)
     try:
@@ -146,7 +146,8 @@ def check_weights(weights: TrackerWeights, file: Path, *, accept_unverified: boo
     found = measure(file)
     if not accept_unverified:
         raise CheckpointError(
-            expected=f"{weights.name} with a checksum that is known; this engine knows none of it",
+            expected=f"weights of {weights.name} that you have compared with the publisher's checksum: the engine "
+            "knows none",
             came=f"{file} with {count} tensors, {found.size:,} bytes, sha256 {found.sha256}",
             action=f"Compare with what {weights.page}/blob/main/{WEIGHTS} shows. If it is the same, run the command "
             "again with --accept-unverified; nothing is downloaded twice.",

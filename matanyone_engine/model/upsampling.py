@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Doubles the size of maps, a few rows at a time (spec section 2.10).
+"""Doubles the size of maps, a few rows at a time.
 
-Two facts of torch's bilinear kernel on a CPU shape this file: it is twice as fast in float32 as in bfloat16, and it
-divides its work among cores by batch entries alone. So neighbouring parts of one map are doubled as a batch.
+torch's bilinear kernel on a CPU is twice as fast in float32 as in bfloat16, and it divides its work among cores by
+entries of the batch. So maps are doubled in float32, and neighbouring parts of a map as entries of one batch.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 PART_BYTES = 4 << 20
-"""Room for a part, which one core doubles: small enough for the caches, where the caller finds it again."""
+"""Bytes of a part, which one core doubles: so few that the part is still in the cache when the caller uses it."""
 
-_LEAST_ROWS, _MOST_PARTS = 4, 8
-"""Source rows of a part, which doubles one row on either side besides; and parts at a time."""
+_LEAST_ROWS = 4
+"""The fewest source rows of a part. One row more is doubled on either side of a part, and then dropped."""
+_MOST_PARTS = 8
+"""The most parts in a batch."""
 
 
 def doubled(x: Tensor) -> Tensor:
@@ -26,10 +28,10 @@ def doubled(x: Tensor) -> Tensor:
 
 
 def doubled_rows(x: Tensor, top: int, bottom: int, part_bytes: int = PART_BYTES) -> Iterator[tuple[int, Tensor]]:
-    """Yield rows top to bottom of doubled(x) in float32, part by part: the part's first row, and the part (1, C, rows,
-    2 w).
+    """Yield rows `top` to `bottom` (exclusive) of doubled(x) in float32, in parts.
 
-    x (1, C, h, w). Parts lie channels-last and may be written into.
+    Each part comes as the number of its first row, and its rows (1, C, rows, 2 w). x is (1, C, h, w). Parts are
+    channels-last, and may be written into.
     """
     assert len(x) == 1, "rows are made for one plate"
     rows = x[0].permute(1, 2, 0)
@@ -37,7 +39,7 @@ def doubled_rows(x: Tensor, top: int, bottom: int, part_bytes: int = PART_BYTES)
     parts, height = _parts(x, top, bottom, part_bytes)
     reach = torch.arange(-1, height + 1, device=x.device) + height * torch.arange(parts, device=x.device)[:, None]
     for first in range(top // 2, (bottom + 1) // 2, parts * height):
-        # Beyond the border the border's row goes on, which is what the kernel itself takes there.
+        # Beyond the border, its row is repeated, as the kernel does.
         sources = rows[(first + reach).clamp_(0, last_row)].float()
         chunk = doubled(sources.permute(0, 3, 1, 2))
         for number in range(parts):
@@ -48,7 +50,7 @@ def doubled_rows(x: Tensor, top: int, bottom: int, part_bytes: int = PART_BYTES)
 
 
 def _parts(x: Tensor, top: int, bottom: int, part_bytes: int) -> tuple[int, int]:
-    """Return the parts that are doubled at a time, and the source rows of each."""
+    """Return the number of parts in a batch, and the source rows of each."""
     wanted = (bottom + 1) // 2 - top // 2
     if x.device.type != "cpu":
         return 1, wanted

@@ -5,12 +5,12 @@ The networks are those of the package transformers; the weights are a folder in 
 model.safetensors), which the user names or tracker_weights.py finds. Nothing is downloaded here, and nothing that is
 pickled is opened.
 
-Nobody of this project has run the published weights: the tests use tiny networks of random weights, which show that
-frames, prompts and memory go where transformers' own loop puts them, and nothing of how well these trackers follow.
+Nobody of this project has run the published weights. The tests use tiny networks with random weights: they show that
+frames, prompts and memory are handled as in transformers' own loop, but not how well these trackers follow a subject.
 
 Rules of this file:
 1. transformers is imported when weights are loaded, and never otherwise.
-2. What the network no longer looks at is let go of, so that a long shot takes no more memory than a short one.
+2. Frames that the network no longer reads are dropped, so that a long shot takes no more memory than a short one.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _BOX_CORNERS = (2, 3)
 
 
 class TrackerFamily(NamedTuple):
-    """Says what transformers calls a tracker."""
+    """Holds the names of a tracker in the package transformers, and its licence."""
 
     title: str
     model: str
@@ -47,7 +47,7 @@ class TrackerFamily(NamedTuple):
     kind: str
     """model_type in config.json."""
     licence: str
-    """Of the published weights."""
+    """The licence of the published weights."""
 
 
 _SAM2, _EDGETAM = TRACKER_WEIGHTS["sam2"], TRACKER_WEIGHTS["edgetam"]
@@ -57,7 +57,7 @@ FAMILIES = {
         "EdgeTAM", "EdgeTamVideoModel", "EdgeTamVideoInferenceSession", _EDGETAM.kind, _EDGETAM.licence
     ),
 }
-"""The trackers by the names that commands take."""
+"""The trackers by their names in commands."""
 
 
 class VideoTracker:
@@ -90,10 +90,10 @@ class VideoTracker:
         box: Sequence[float] | None = None,
         points: Sequence[tuple[float, float, bool]] = (),
     ) -> Tensor:
-        """Start anew on a frame, and return its logits (1, 1, H, W), above 0 on the object.
+        """Begin with a frame on which the object is marked; return its logits (1, 1, H, W), above 0 on the object.
 
-        image: (1, 3, H, W) sRGB 0..1. mask: (1, 1, H, W) 0..1; or None, and then a box x0, y0, x1, y1 or points x, y,
-        whether on the object, in pixels from the top left.
+        image: (1, 3, H, W) sRGB 0..1. mask: (1, 1, H, W) 0..1. Where it is None, there is a box x0, y0, x1, y1, or
+        points x, y and whether they are on the object, in pixels from the top left.
         """
         height, width = image.shape[-2:]
         self._index = 0
@@ -138,7 +138,7 @@ class VideoTracker:
         return {"point_coords": at[None, None], "point_labels": torch.tensor(labels, dtype=torch.int32)[None, None]}
 
     def _forget(self) -> None:
-        """Let go of pictures and outputs that no later frame looks at; those of the first frame stay."""
+        """Drop pictures and outputs that no later frame reads. Those of the first frame stay."""
         session, oldest = self._session, self._index - self._keeps
         session.processed_frames.pop(self._index, None)
         for outputs in session.output_dict_per_obj.values():
@@ -146,7 +146,7 @@ class VideoTracker:
 
 
 def licence_of(folder: Path, family: TrackerFamily) -> str:
-    """Return what a folder of weights says of its licence."""
+    """Return the licence that a folder of weights names, or a text that says that it names none."""
     said = licence_said(folder)
     if said:
         return f"{said} ({README} of the weights)"

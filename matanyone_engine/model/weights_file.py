@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tells what can be told about a weights file without loading it: whether it is one, which bytes it has, who vouched
-for it.
+"""Examines a weights file without loading it (its kind, its digests, its receipt), and installs files atomically.
 
 Rules of this file:
-1. It knows no model names and no licences; that is registry.py.
-2. It never runs what a file holds: the first bytes, the whole file's digests and safetensors metadata are all it reads.
-3. A file that no checksum confirms is used only after somebody said so, and the receipt beside it records that.
+1. Names and licences of models are in registry.py.
+2. Nothing in a file is executed. Only its first bytes, its digests and its safetensors metadata are read.
+3. A file that no checksum confirms is used only if the user accepts it; the receipt beside it records that.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ SUFFIXES = (".safetensors", ".pth")
 """Kinds of weights file, the preferred one first."""
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-"""Files of a network in the format of the package transformers, which is a folder."""
+"""The files in the folder of a network that is in the format of the package transformers."""
 
 HEAD_BYTES = 1024
-"""How much of a file's beginning tells an impostor."""
+"""First bytes of a file that impostor_kind() needs."""
 
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _HTML_STARTS = (b"<!doctype html", b"<html", b"<head", b"<?xml")
@@ -40,14 +39,14 @@ _METADATA_LIMIT = 16 << 20
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Identifies a file's bytes; in a registry entry a part that is not known is None."""
+    """Identifies a file by its digests and its size in bytes. In the registry, what is not known is None."""
 
     sha256: str | None = None
     md5: str | None = None
     size: int | None = None
 
     def matches(self, found: Fingerprint) -> bool:
-        """Return whether every part known here equals the measured one; False when no checksum is known."""
+        """Return whether `found` has all values that are known here; False where no digest is known."""
         known = {part: value for part, value in asdict(self).items() if value is not None}
         return bool(known.keys() - {"size"}) and all(getattr(found, part) == known[part] for part in known)
 
@@ -68,7 +67,7 @@ def measure(path: Path) -> Fingerprint:
 
 
 def impostor_kind(head: bytes) -> str | None:
-    """Return what a file that begins with these bytes really is, where it is a well-known impostor; else None."""
+    """Return what a file with these first bytes is, if it is one that is often saved in place of weights; else None."""
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if start.startswith(_LFS_POINTER):
         return "a Git LFS pointer, a text of a few lines that stands for the real file"
@@ -114,8 +113,8 @@ def safetensors_metadata(path: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Receipt:
-    """Says who vouches for an installed file. It lies beside it as FILE.receipt.json and counts for these bytes
-    only.
+    """Records that a file was installed as a model, and from where. It is FILE.receipt.json beside FILE, and is valid
+    only for a file with this sha256.
     """
 
     model: str
@@ -137,10 +136,10 @@ def read_receipt(path: Path) -> Receipt | None:
 
 
 def place(source: Path, target: Path, receipt: Receipt) -> None:
-    """Copy a checked file to its place, atomically, with its receipt.
+    """Copy a checked file to `target`, atomically, with its receipt.
 
-    Raises OutputError when it cannot be written; an earlier file at the target is then as it was. Raises
-    CheckpointError when the source is no longer what the receipt says.
+    Raises OutputError when it cannot be written; an earlier file at the target then stays as it was. Raises
+    CheckpointError when the source no longer has the receipt's sha256.
     """
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
@@ -157,15 +156,15 @@ def place(source: Path, target: Path, receipt: Receipt) -> None:
 
 
 def put_in_place(complete: Path, target: Path, receipt: Receipt) -> None:
-    """Give a complete file of the same folder its name. The receipt goes first: it counts for these bytes only.
+    """Rename a complete file of the same folder to `target`, after its receipt was written.
 
-    Raises CheckpointError when the file is not what the receipt says, OutputError when the folder cannot be written.
+    Raises CheckpointError when the file does not have the receipt's sha256, OutputError when it cannot be renamed.
     """
     if measure(complete).sha256 != receipt.sha256:
         raise CheckpointError(
-            expected="a file that stays as it is while it is installed",
-            came="other bytes than those that were checked",
-            action="Wait until nothing else writes to the file, then try again.",
+            expected=f"{complete} to stay unchanged while it is installed",
+            came="a file whose bytes have changed since they were checked",
+            action="Wait until no other program writes to the file, then run the command again.",
         )
     note = receipt_path(target)
     with writing(target):
@@ -176,7 +175,7 @@ def put_in_place(complete: Path, target: Path, receipt: Receipt) -> None:
 
 @contextlib.contextmanager
 def writing(target: Path) -> Iterator[None]:
-    """Turn what the system says against writing a file into an OutputError."""
+    """Raise the system's errors in writing a file as OutputError."""
     try:
         yield
     except OSError as error:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trains the network: data in, weights out (paper section 4; spec section 7)."""
+"""Trains the network: data goes in, weights come out. "The paper" is MatAnyone's, arXiv 2501.14677."""

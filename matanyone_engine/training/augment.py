@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Composes plates from foregrounds and photographs: placement, cameras, other subjects, light, grain (spec section 7,
-data).
+"""Composes plates from foregrounds and photographs: placement, cameras, other subjects, light, grain.
 
 A chance that the held-out set sets to 0 draws no random number, so that a new one leaves that set as it is.
 

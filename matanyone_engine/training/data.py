@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads training data in its public layouts, and draws samples from it (spec section 7, data).
+"""Reads training data in its public layouts, and draws samples from it.
 
 Rules of this file:
 1. One small class per layout; a folder that is missing or laid out otherwise is an error that says what was expected

@@ -342,14 +342,14 @@ def plain(value: Any) -> Any:
 
 
 def freeze_norms(network: MatAnyone) -> None:
-    """Keep batch norm of encoders and change head at its stored statistics (spec section 7)."""
+    """Keep batch norm of encoders and change head at its stored statistics."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eval()
 
 
 def parameter_groups(network: MatAnyone, stage: TrainingStage) -> list[dict[str, Any]]:
-    """Group parameters: the object queries do not decay, and the image trunk has a rate of its own (spec section 7)."""
+    """Group parameters: the object queries do not decay, and the image trunk has a rate of its own."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     trunk = trunk_parameters(network)
     for name, parameter in network.named_parameters():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Holds the terms of the recipe (paper section 4; spec section 7), each a pure function of tensors.
+"""Holds the terms of the training loss (paper section 4), each a pure function of tensors.
 
 Rules of this file:
 1. One function per term, no weights: how much a term counts is recipe.py's business.
@@ -48,7 +48,7 @@ def alpha_l1(alpha: Tensor, truth: Tensor) -> Tensor:
 
 
 def laplacian(alpha: Tensor, truth: Tensor) -> Tensor:
-    """Return the difference per scale, coarse scales weighing more: (B, 1, H, W) twice -> scalar (spec section 7)."""
+    """Return the difference per scale, coarse scales weighing more: (B, 1, H, W) twice -> scalar."""
     total = alpha.new_zeros(())
     difference = alpha - truth  # the pyramid is linear
     for level in range(PYRAMID_LEVELS):
@@ -128,8 +128,8 @@ def log_odds_loss(logits: Tensor, truth: Tensor, known: Tensor | None = None) ->
 
 
 def change_loss(logits: Tensor, truth: Tensor, before: Tensor, threshold: float) -> Tensor:
-    """Return the uncertainty loss: the cross-entropy of the change head (B, 1, h, w) with 'did the truth move' (spec
-    7).
+    """Return the uncertainty loss: the cross-entropy of the change head's logits (B, 1, h, w) with whether the true
+    alpha changed by more than `threshold`.
     """
     moved = area_resize((truth - before).abs(), logits.shape[-2:]) > threshold
     return F.binary_cross_entropy_with_logits(logits, moved.to(logits.dtype))

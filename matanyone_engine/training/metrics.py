@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measures how far an alpha is from the true one, in the numbers the field reports (spec section 8).
+"""Measures how far an alpha is from the true one, in the numbers the field reports.
 
 Rules of this file:
 1. Pure functions of arrays: (H, W) float, 0..1; already scaled as the published tables are.

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Computes the passes of training, a function for each kind: a batch goes in, named loss terms come out (spec section
-7).
+"""Computes the passes of training, a function for each kind: a batch goes in, named loss terms come out.
 
 Rules of this file:
 1. The network is run through its public stages and memory is read with memory/read.py, as at inference.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lists the stages of training as frozen values (paper section 4; spec section 7).
+"""Lists the stages of training as frozen values (paper section 4).
 
 Rules of this file:
 1. Constants and their reasons only, and the one rule they share.

@@ -17,7 +17,8 @@ from jpeg_2000 import RED_OVER_BLUE
 from tiffs import tiff
 
 from matanyone_engine.errors import MaskError, PlateError
-from matanyone_engine.media.colour_tags import TIFF_TRANSFER, colour_tags
+from matanyone_engine.media import colour_tags as colour_tags_module
+from matanyone_engine.media.colour_tags import TIFF_TRANSFER, colour_tags, head_of
 from matanyone_engine.media.images import read_plate
 from matanyone_engine.media.masks import read_mask
 from matanyone_engine.media.misread import misread
@@ -276,6 +277,20 @@ def test_the_exposure_of_a_radiance_file_is_said_and_pixels_stay(
     for _ in range(2):
         holds(path, np.full((HEIGHT, WIDTH, 3), 0.5), 0.01)
     assert [message.partition("multiplied by ")[2][:15] for message in caplog.messages] == ["6.5 (EXPOSURE)."]
+
+
+def test_the_header_of_a_radiance_file_is_read_once(write_image: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_image("p.hdr", np.full((HEIGHT, WIDTH, 3), 0.5, np.float32), "float")
+    opened: list[Path] = []
+    monkeypatch.setattr(
+        colour_tags_module, "head_of", lambda path, count: (opened.append(path), head_of(path, count))[1]
+    )
+    read_plate(path)
+    read_plate(path)
+    assert opened == [path]
+    path.write_bytes(path.read_bytes().replace(b"FORMAT=", b"GAMMA=2.2\nFORMAT="))
+    assert read_plate(path).header.colour["unfollowed"] == "GAMMA=2.2"
+    assert opened == [path, path]
 
 
 @pytest.mark.parametrize("progressive", [False, True])

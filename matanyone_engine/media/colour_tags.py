@@ -124,7 +124,7 @@ def _of_radiance(path: Path) -> dict[str, str]:
 
 
 def tiff_tags(path: Path, wanted: Sequence[int]) -> dict[int, tuple[float, ...]]:
-    """Return the numbers of the wanted tags of a TIFF's first picture; tags that the file does not have are left out."""
+    """Return the numbers of those wanted tags that a TIFF's first picture has."""
     with path.open("rb") as file:
         order = "<" if (head := file.read(16))[:2] == b"II" else ">"
         big = struct.unpack_from(order + "H", head, 2)[0] == _BIG_TIFF

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stores alphas as Cryptomatte, after version 1.2.0 of its specification (github.com/Psyop/Cryptomatte).
 
-Every pixel lists who covers it, most first, as pairs of an id and a coverage; an id is the bits of a 32-bit float made
-from the object's name. Rank 0 and 1 are R, G and B, A of layer CryptoObject00, rank 2 and 3 of CryptoObject01.
-Coverages of a pixel add up to at most 1. Where nobody is, id and coverage are 0.
+Every pixel lists the objects that cover it, the largest coverage first, as pairs of an id and a coverage. The pairs are
+called ranks: rank 0 is R, G of the layer CryptoObject00 and rank 1 its B, A; ranks 2 and 3 are those of CryptoObject01.
+An id is 32 bits that are made from the object's name and stored as a float. The coverages of a pixel add up to at most
+1. Id and coverage are 0 where there is no object.
 """
 
 from __future__ import annotations
@@ -20,18 +21,19 @@ from matanyone_engine.media.images import Attribute, FloatImage
 TYPE_NAME = "CryptoObject"
 
 MOST_RANKS = 6
-"""More objects than this in one pixel are not kept; it is what renderers write."""
+"""The most objects that are stored for a pixel, as many as renderers write."""
 
 
 def object_id(name: str) -> int:
-    """Return the 32-bit id of a name: MurmurHash3_x86_32 of its UTF-8, one bit turned where a float would be NaN."""
+    """Return the 32-bit id of a name: MurmurHash3_x86_32 of its UTF-8. One bit is flipped where it would be a NaN."""
     value = mmh3.hash(name.encode(), signed=False)
     return value ^ (1 << 23) if (value >> 23) & 0xFF in (0, 0xFF) else value
 
 
 def cryptomatte_channels(alphas: Mapping[str, FloatImage]) -> dict[str, FloatImage]:
-    """Make the float32 channels CryptoObject00.R ... (H, W) of the coverage of each object, (H, W) 0..1. How many there
-    are follows from how many objects.
+    """Return the channels CryptoObject00.R ..., (H, W) float32, from the alpha of each object, (H, W) 0..1.
+
+    Their number depends on the number of objects alone.
     """
     coverages = np.stack(list(alphas.values()))
     coverages /= np.maximum(coverages.sum(axis=0), np.float32(1.0))
@@ -50,7 +52,10 @@ def cryptomatte_channels(alphas: Mapping[str, FloatImage]) -> dict[str, FloatIma
 
 
 def cryptomatte_attributes(objects: Sequence[str]) -> list[Attribute]:
-    """Return what a reader needs: the layers' name and the manifest of ids. Raises SettingError if two share an id."""
+    """Return the header attributes of Cryptomatte: the layers' name and the manifest of ids.
+
+    Raises SettingError if two names have the same id.
+    """
     manifest = {name: f"{object_id(name):08x}" for name in objects}
     if len(set(manifest.values())) < len(manifest):
         raise SettingError(
@@ -73,7 +78,7 @@ def _layers(objects: int) -> int:
 
 
 def _ranked(coverages: FloatImage, order: np.ndarray | None) -> FloatImage:
-    """Return the coverage of one rank, (H, W), out of (N, H, W); 0 where there are fewer objects than ranks."""
+    """Return the coverage of one rank, (H, W), from those of all objects, (N, H, W); 0 if `order` is None."""
     if order is None:
         return np.zeros(coverages.shape[1:], np.float32)
     return np.take_along_axis(coverages, order[np.newaxis], axis=0)[0]

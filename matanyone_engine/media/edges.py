@@ -42,22 +42,22 @@ LIMITS = {
     "edge_grow": (-100.0, 100.0),
     "edge_blur": (0.0, 100.0),
 }
-"""The least and the most of each control, both allowed."""
+"""The least and the greatest value of each control; both are allowed."""
 LEAST_RANGE = 0.01
-"""What has to lie between the black clip and the white clip."""
+"""The least difference between the black clip and the white clip."""
 
 VISIBLE = 0.05
-"""Alpha above which a pixel belongs to an island or to the subject; what is below is haze."""
+"""Alpha above which a pixel belongs to an island or to the subject. Lower values above 0 are called haze."""
 CORE_FROM = 0.90
-"""Alpha from which what surrounds a weak spot is the core."""
+"""The least alpha of the core, the solid part of a matte."""
 _FILL_LEVELS = 11
-"""Levels from CORE_FROM to 1 to which weak spots are filled."""
+"""Number of levels from CORE_FROM to 1 to which weak spots are filled."""
 _HALO = 2
-"""Pixels around an island in which its haze goes with it."""
+"""Pixels around an island whose haze is removed with it."""
 _DIRECTIONS = 24
-"""Directions in which an edge is moved by a part of a pixel: a disc as a polygon."""
+"""Number of directions in which an edge is moved by parts of a pixel: the corners of a polygon in place of a disc."""
 _RING_UP_TO = 2.0
-"""Pixels below which an edge is moved by rings alone, since discs of whole pixels are no discs there."""
+"""Radius in pixels below which an edge is moved by rings alone, since a disc of whole pixels is not round there."""
 
 Places = npt.NDArray[np.bool_]
 
@@ -124,10 +124,10 @@ def describe_edges(controls: EdgeControls) -> str:
 
 
 def with_edges(alpha: FloatImage, controls: EdgeControls, *, core_is_sure: bool = True) -> FloatImage:
-    """Return an alpha (H, W) 0..1 with every control applied but deflicker, which needs neighbours (steady_edges.py).
+    """Return an alpha (H, W) 0..1 with all controls applied except deflicker, which needs neighbours (steady_edges.py).
 
-    core_is_sure: whether the network was sure of this frame; where it was not, weak spots are not filled.
-    The very same array comes back where nothing is to be changed.
+    core_is_sure: whether the network was sure of this frame; if not, weak spots are not filled.
+    If no control changes it, the same array is returned.
     """
     if controls.despeckle:
         alpha = despeckled(alpha, controls.despeckle)
@@ -144,11 +144,11 @@ def with_edges(alpha: FloatImage, controls: EdgeControls, *, core_is_sure: bool 
     return alpha
 
 
-# ------------------------------------------------------------------------------------------------ the matte's greys
+# ---------------------------------------------------------------------------------------------------- clips and knees
 
 
 def clipped(alpha: FloatImage, controls: EdgeControls) -> FloatImage:
-    """Stretch the range between both clips to 0..1, with corners that the knees round.
+    """Stretch the range between both clips to 0..1, and round the corners by the knees.
 
     The slope rises from 0 over the black knee, is constant between the knees, and falls to 0 over the white knee.
     """
@@ -168,9 +168,9 @@ def clipped(alpha: FloatImage, controls: EdgeControls) -> FloatImage:
 
 
 def despeckled(alpha: FloatImage, pixels: int) -> FloatImage:
-    """Remove islands that have at most so many pixels above VISIBLE, and the haze close around them.
+    """Remove islands of at most `pixels` pixels above VISIBLE, and the haze close around them.
 
-    Pixels that touch at a corner are of one island. Haze that touches the rest of the matte stays.
+    Pixels that touch at a corner belong to one island. Haze that touches the rest of the matte stays.
     """
     visible = alpha > VISIBLE
     count, labels, sizes = _components(visible)
@@ -179,20 +179,20 @@ def despeckled(alpha: FloatImage, pixels: int) -> FloatImage:
     specks = small[labels]
     halo = _spread(specks, _HALO) & ~_spread(visible & ~specks, 1)
     hazy_count, hazy, hazy_sizes = _components(alpha > 0.0)
-    lonely = np.ones(hazy_count, bool)
-    lonely[np.unique(hazy[visible & ~specks])] = False
-    lonely &= hazy_sizes <= pixels
-    lonely[0] = False
-    gone = specks | (halo & ~visible) | lonely[hazy]
-    return np.where(gone, np.float32(0.0), alpha)
+    isolated = np.ones(hazy_count, bool)
+    isolated[np.unique(hazy[visible & ~specks])] = False
+    isolated &= hazy_sizes <= pixels
+    isolated[0] = False
+    removed = specks | (halo & ~visible) | isolated[hazy]
+    return np.where(removed, np.float32(0.0), alpha)
 
 
 def solidified(alpha: FloatImage, floor: float) -> FloatImage:
-    """Fill weak spots of the core up to what surrounds them.
+    """Fill weak spots of the core to the level of what surrounds them.
 
-    A spot is weak where a closed ring of CORE_FROM or more is around it; it is filled to the highest level of which
-    there is a closed ring, in steps of a hundredth. Nothing counts as enclosed that reaches the picture's border or a
-    pixel below `floor`: between an arm and the body the background is seen, so the alpha falls to about 0 there.
+    A weak spot is enclosed by a ring of pixels of CORE_FROM or more. It is filled to the highest level, in steps of a
+    hundredth, of which a closed ring is around it. A spot is not filled if it reaches the picture's border or has a
+    pixel below `floor`: the gap between an arm and the body shows the background, so the alpha falls to about 0 there.
     """
     box = _box_of(alpha > 0.0)
     inside = np.pad(alpha[box], 1)
@@ -211,9 +211,9 @@ def solidified(alpha: FloatImage, floor: float) -> FloatImage:
 
 
 def _components(places: Places) -> tuple[int, npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """Number the connected parts from 1, 0 for what is not in `places`; return how many, the numbers, and the sizes."""
-    count, labels, about, _ = cv2.connectedComponentsWithStats(places.astype(np.uint8), connectivity=8)
-    return count, np.asarray(labels), np.asarray(about[:, cv2.CC_STAT_AREA])
+    """Find connected parts. Returns their number plus 1, the part of each pixel (0 beside `places`), and the sizes."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(places.astype(np.uint8), connectivity=8)
+    return count, np.asarray(labels), np.asarray(stats[:, cv2.CC_STAT_AREA])
 
 
 def _spread(places: Places, pixels: int) -> Places:
@@ -222,21 +222,21 @@ def _spread(places: Places, pixels: int) -> Places:
 
 
 def _box_of(places: Places) -> tuple[slice, slice]:
-    """Return the rows and columns that hold everything; the whole picture where there is nothing."""
+    """Return the smallest box, as rows and columns, that holds all `places`; the whole picture where there are none."""
     rows, columns = np.flatnonzero(places.any(axis=1)), np.flatnonzero(places.any(axis=0))
     if not rows.size:
         return slice(None), slice(None)
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
-# ------------------------------------------------------------------------------------------------ where the edge is
+# -------------------------------------------------------------------------------------- growing, shrinking, blurring
 
 
 def grown(alpha: FloatImage, pixels: float) -> FloatImage:
-    """Move edges outwards by so many pixels, or inwards where that is negative; parts of a pixel count.
+    """Move edges outwards by `pixels`, or inwards where that is negative; it need not be a whole number.
 
-    Every pixel becomes the greatest (least) value of the disc of that radius around it, read between the pixels, so
-    that a soft edge keeps its profile. The world outside the frame has no say.
+    Every pixel becomes the greatest (least) value of the disc of that radius around it, interpolated between pixels, so
+    that a soft edge keeps its profile. Nothing outside the frame counts.
     """
     if pixels < 0:
         return -_dilated(-alpha, -pixels)
@@ -255,14 +255,14 @@ def _dilated(values: FloatImage, radius: float) -> FloatImage:
 
 
 def _reach(pixels: int) -> float:
-    """Return by how much grow_mask moves an edge in the mean of all directions: its disc is made of whole pixels."""
+    """Return by how many pixels grow_mask moves an edge, averaged over all directions: its disc has whole pixels."""
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * pixels + 1, 2 * pixels + 1))
     hull = cv2.convexHull(np.argwhere(disc).astype(np.float32))
     return float(cv2.arcLength(hull, closed=True)) / (2.0 * math.pi)
 
 
 def _ring(values: FloatImage, radius: float) -> FloatImage:
-    """Return the greatest value of the circle around each pixel."""
+    """Return the greatest value on the circle around each pixel."""
     greatest = np.full(values.shape, -np.inf, np.float32)
     for step in range(_DIRECTIONS):
         angle = 2.0 * math.pi * step / _DIRECTIONS
@@ -272,7 +272,7 @@ def _ring(values: FloatImage, radius: float) -> FloatImage:
 
 
 def _moved(values: FloatImage, x: float, y: float) -> FloatImage:
-    """Move a picture by a part of a pixel, bilinearly. OpenCV's own warps know no less than 1/32 of a pixel."""
+    """Move a picture by parts of a pixel, bilinearly. OpenCV's own warps round to 1/32 of a pixel."""
     return np.asarray(
         cv2.sepFilter2D(values, cv2.CV_32F, _taps(x), _taps(y), borderType=cv2.BORDER_REPLICATE), np.float32
     )
@@ -288,9 +288,9 @@ def _taps(shift: float) -> FloatImage:
 
 
 def blurred(alpha: FloatImage, pixels: float) -> FloatImage:
-    """Soften with a Gaussian whose standard deviation is so many pixels; also a small part of one acts truly.
+    """Soften with a Gaussian whose standard deviation is `pixels`, which is exact even for a small part of a pixel.
 
-    The kernel is the discrete Gaussian, whose variance is the square of that number, which sampled ones miss.
+    The kernel is the discrete Gaussian. A sampled Gaussian of a small standard deviation has another variance.
     """
     taps = _gaussian(pixels)
     soft = cv2.sepFilter2D(alpha, cv2.CV_32F, taps, taps, borderType=cv2.BORDER_REPLICATE)

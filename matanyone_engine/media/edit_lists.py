@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads the edit lists of MP4 and QuickTime movies, and finds edits that FFmpeg (8) does not carry out.
+"""Reads the edit lists of MP4 and QuickTime movies, and finds edits that FFmpeg (8) does not apply.
 
-An edit list says which stretches of the stored frames are shown. FFmpeg leaves out and repeats as it is told,
-but shows a stretch at the usual speed whatever its rate, and shows wrong frames where a later edit is empty. The boxes
-are those of ISO/IEC 14496-12.
+An edit list says which stretches of the stored frames are shown. FFmpeg leaves out and repeats stretches correctly, but
+shows each at the usual speed whatever its rate, and shows wrong frames where an edit after the first one is empty.
+Boxes are the units of such a file (ISO/IEC 14496-12).
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from pathlib import Path
 from typing import BinaryIO
 
 _FIRST_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
-"""What a file of this kind begins with."""
+"""The boxes that a file of this kind may begin with."""
 _EMPTY = -1
 """The media time of an edit that shows nothing."""
 _USUAL_RATE = 1 << 16
-"""Frames at their own speed, in fixed-point numbers; 0 holds one frame."""
+"""The rate, a fixed-point number, of frames at their own speed; with 0, one frame is held."""
 _MOST_EDITS = 4096
 
 
 def edits_not_followed(path: Path) -> str:
-    """Name what FFmpeg does not do of a movie's edit lists, such as 'a change of speed'; '' if it does everything."""
+    """Name an edit of a movie that FFmpeg does not apply, such as 'a change of speed'; '' if it applies all."""
     try:
         with path.open("rb") as file:
-            return next(filter(None, map(_said_of, _edit_lists(file, path.stat().st_size))), "")
-    except (struct.error, OSError):  # cut or damaged: whoever reads the frames says so
+            return next(filter(None, map(_edit_not_followed, _edit_lists(file, path.stat().st_size))), "")
+    except (struct.error, OSError):  # cut or damaged: reading the frames raises the error
         return ""
 
 
-def _said_of(edits: list[tuple[int, int]]) -> str:
-    """Name what FFmpeg does not do of one edit list. edits: media time and rate of each."""
+def _edit_not_followed(edits: list[tuple[int, int]]) -> str:
+    """Name an edit of one list that FFmpeg does not apply; '' if there is none. edits: media time and rate of each."""
     times = [time for time, _ in edits]
     begun = next((at for at, time in enumerate(times) if time != _EMPTY), len(times))
     if _EMPTY in times[begun:]:
@@ -44,7 +44,7 @@ def _said_of(edits: list[tuple[int, int]]) -> str:
 
 
 def _edit_lists(file: BinaryIO, size: int) -> Iterator[list[tuple[int, int]]]:
-    """Yield the edits of each track that is a picture."""
+    """Yield the edits of each video track; none for other tracks."""
     head = file.read(8)
     file.seek(0)
     if head[4:] not in _FIRST_BOXES:
@@ -75,12 +75,12 @@ def _entries(file: BinaryIO) -> list[tuple[int, int]]:
 
 
 def _boxes(file: BinaryIO, end: int) -> Iterator[tuple[bytes, int]]:
-    """Yield each box's name and end, from where the file stands, which is then at the box's content."""
+    """Yield name and end of each box from the file's position on; the file is then at the box's content."""
     begin = file.tell()
     while begin + 8 <= end:
         file.seek(begin)
         size, name = struct.unpack(">I4s", file.read(8))
-        if size == 1:  # the size stands behind the name, in 64 bits
+        if size == 1:  # the size follows the name, in 64 bits
             size = struct.unpack(">Q", file.read(8))[0]
         begin = end if size == 0 else begin + max(size, 8)
         yield name, min(begin, end)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Names the colour spaces that files describe by numbers: by primaries and a curve, or by the codes of ITU-T H.273.
 
-An encoding is a pair of words: which primaries, and which curve. No file is read here. What is not in these tables has
-no name, and whoever asks must then ask the artist: a near space gives plausible pixels that are wrong.
+An encoding is a pair of names, of primaries and of a curve. No file is read here. What is not in these tables has no
+name, and the artist must then name the space: a similar one would give plausible pixels of wrong colours.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Curve = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-"""Takes codes of 0..1 to light of 0..1."""
+"""Maps codes 0..1 to light 0..1."""
 
 
 class Encoding(NamedTuple):
@@ -36,7 +36,7 @@ PRIMARIES: dict[str, tuple[float, ...]] = {
 }
 """x and y of red, green, blue and white, as their standards publish them."""
 _NEAR = 0.003
-"""The largest difference of an x or y, since files round them, and some write the white of D65 with three digits."""
+"""The largest difference of an x or y that is ignored: files round them, some D65's white to three digits."""
 
 _SPACES = {
     ("Rec.709", "sRGB"): "srgb_rec709_scene",
@@ -62,7 +62,7 @@ _SPACES = {
 """Names of spaces in old and new OpenColorIO configs; color_spaces.py finds that of the config in use."""
 
 _SAME_LIGHT = 0.003
-"""The largest difference of two curves, in light: sRGB and gamma 2.2 differ by 0.009."""
+"""The largest difference, in light, of two curves that count as the same: sRGB and gamma 2.2 differ by 0.009."""
 
 
 def space_of(encoding: Encoding) -> str:
@@ -114,7 +114,7 @@ _CURVES: dict[str, Curve] = {
 # ---------------------------------------------------------------------------------------------------- ITU-T H.273
 
 UNSPECIFIED = 2
-"""H.273's code for 'nothing said', of primaries and of transfer characteristics."""
+"""H.273's code for unspecified primaries and transfer characteristics."""
 _PRIMARIES_BY_CODE = {1: "Rec.709", 9: "Rec.2020", 12: "P3"}
 _CURVES_BY_CODE = {4: "gamma 2.2", 8: "linear", 13: "sRGB", 16: "PQ", 18: "HLG"} | dict.fromkeys(
     (1, 6, 14, 15), "BT.709"

@@ -2,8 +2,9 @@
 """Reads and writes pixels of EXR files through OpenEXR's own package, in less than half of OpenImageIO's time.
 
 Rules of this file:
-1. It knows pixels only. Which file, which channels, and what a header says is decided elsewhere, by OpenImageIO.
-2. It never says what is wrong with a file: no answer means that OpenImageIO is to be asked, which does.
+1. Only pixels are handled here. Which file and which channels are read, and what a header means, is decided elsewhere,
+   with OpenImageIO.
+2. Reading raises no errors about a file. None means that OpenImageIO must read it, which reports what is wrong.
 
 docs/decisions/DR016-exr-pixels.md has the reasons and the figures.
 """
@@ -25,9 +26,9 @@ Planes = Mapping[str, StoredPlane]
 """Channels by name, (H, W) of the data window, as stored."""
 
 _BLOCK_ROWS = 32
-"""Rows whose checksums are made together: they stay in the cache."""
+"""Rows whose checksums are computed together: so few that they stay in the cache."""
 _LEADER = 8
-"""Bytes before a chunk's pixels: its first row and its length."""
+"""Bytes before a chunk's pixels: the number of its first row, and its length."""
 
 
 def read_planes(path: Path) -> Planes | None:
@@ -36,7 +37,7 @@ def read_planes(path: Path) -> Planes | None:
 
 
 def read_colours(path: Path, names: Sequence[str]) -> npt.NDArray[np.float32] | None:
-    """Read (H, W, 3) float32 of the data window, if the channels are R, G, B and perhaps A; None of any other file."""
+    """Read R, G, B of the data window, (H, W, 3) float32; None for a file with other channels than these and A."""
     if sorted(names) not in (["B", "G", "R"], ["A", "B", "G", "R"]):
         return None
     found = _channels(path, separate=False) or {}
@@ -50,7 +51,7 @@ def _channels(path: Path, *, separate: bool) -> dict[str, Any] | None:
     try:
         file = OpenEXR.File(str(path), separate_channels=separate)
         return {name: channel.pixels for name, channel in file.channels().items()} if len(file.parts) == 1 else None
-    except Exception:  # the package raises whatever comes: see rule 2
+    except Exception:  # the package raises errors of any kind; see rule 2
         return None
 
 
@@ -58,7 +59,7 @@ def _channels(path: Path, *, separate: bool) -> dict[str, Any] | None:
 
 
 def read_header(path: Path) -> dict[str, Any] | None:
-    """Read every attribute of a file of one part, as the package has them; None where it cannot be read."""
+    """Read all attributes of a file of one part, as the package returns them; None where it cannot be read."""
     try:
         parts = OpenEXR.File(str(path), header_only=True).parts
         return dict(parts[0].header) if len(parts) == 1 else None
@@ -78,17 +79,17 @@ def write_planes(path: Path, header: Mapping[str, Any], planes: Planes) -> None:
         raise OSError(str(error) or "OpenEXR did not say why") from error
 
 
-# -------------------------------------------------------------------------------------------------- read back
+# -------------------------------------------------------------------------------------------------- verifying
 
 
 def holds(path: Path, planes: Planes, corner: tuple[int, int]) -> bool:
-    """Tell whether a ZIPS file is all there and has these very bits; False may also mean that this cannot tell.
+    """Return whether a ZIPS file is complete and holds exactly these planes; False also where that cannot be told.
 
     corner: x and y of the data window's first pixel.
 
-    A row of ZIPS is a zlib stream, whose last bytes are a checksum that the encoder made of the row it was given. So
-    every row is where the file's table says, the last one ends where the file does, and each has the checksum of the
-    row that was meant: all but decoding it, in a sixth of the time.
+    In a ZIPS file, each row is a zlib stream that ends with a checksum of the uncompressed row. So it is enough to
+    check that the rows are where the file's table says, that the last one ends with the file, and that each has the
+    checksum of the row that was to be written. This takes a sixth of the time of decoding the file.
     """
     try:
         return _holds(path.read_bytes(), planes, corner)
@@ -98,13 +99,13 @@ def holds(path: Path, planes: Planes, corner: tuple[int, int]) -> bool:
 
 def _holds(data: bytes, planes: Planes, corner: tuple[int, int]) -> bool:
     height, width = next(iter(planes.values())).shape
-    said, table = _header(data)
-    x0, y0, x1, y1 = struct.unpack("<4i", said.get("dataWindow", bytes(16)))
-    meant = {name: _KINDS[plane.dtype] for name, plane in planes.items()}
+    attributes, table = _header(data)
+    x0, y0, x1, y1 = struct.unpack("<4i", attributes.get("dataWindow", bytes(16)))
+    kinds = {name: _KINDS[plane.dtype] for name, plane in planes.items()}
     return (
-        said.get("compression") == _ZIPS
+        attributes.get("compression") == _ZIPS
         and (x0, y0, x1 - x0 + 1, y1 - y0 + 1) == (*corner, width, height)
-        and dict(_channel_kinds(said.get("channels", b"\0"))) == meant
+        and dict(_channel_kinds(attributes.get("channels", b"\0"))) == kinds
         and _stored_checksums(data, table, range(y0, y1 + 1)) == list(_checksums(planes))
     )
 
@@ -112,29 +113,31 @@ def _holds(data: bytes, planes: Planes, corner: tuple[int, int]) -> bool:
 _ZIPS = b"\2"
 _KINDS = {np.dtype(np.float16): 1, np.dtype(np.float32): 2}
 _PLAIN = (2, 0x402)
-"""Versions without tiles, deep samples or parts; the second with long names."""
+"""Version fields of files without tiles, deep samples or several parts; the second is that of files with long names."""
 
 
 def _header(data: bytes) -> tuple[dict[str, bytes], int]:
-    """Read attributes, each a name 0, a type 0, a length and so many bytes, until a name is empty; return where they
-    end, too.
+    """Return the attributes of a file by name, and the place of the byte after the header.
+
+    An attribute is a name and a type that each end with a 0, the length of the value, and the value. An empty name ends
+    the header.
     """
-    said: dict[str, bytes] = {}
+    attributes: dict[str, bytes] = {}
     if len(data) < _LEADER or struct.unpack_from("<I", data, 4)[0] not in _PLAIN:
-        return said, 0
+        return attributes, 0
     at = 8
     while data[at]:
         kind = data.index(0, at) + 1
         length = data.index(0, kind) + 1
         value = length + 4
         end = value + struct.unpack_from("<i", data, length)[0]
-        said[data[at : kind - 1].decode()] = data[value:end]
+        attributes[data[at : kind - 1].decode()] = data[value:end]
         at = end
-    return said, at + 1
+    return attributes, at + 1
 
 
 def _channel_kinds(listed: bytes) -> Iterator[tuple[str, int]]:
-    """Yield (name, kind) of each channel that is not subsampled."""
+    """Yield name and pixel type of each channel; -1 as the type of a subsampled one."""
     at = 0
     while listed[at]:
         end = listed.index(0, at)
@@ -144,9 +147,7 @@ def _channel_kinds(listed: bytes) -> Iterator[tuple[str, int]]:
 
 
 def _stored_checksums(data: bytes, table: int, rows: range) -> list[int] | None:
-    """Return the checksum of each row's stream; None unless the rows lie one behind the other to the end of the
-    file.
-    """
+    """Return the checksum of each row's stream; None unless the rows follow one another up to the end of the file."""
     starts = np.frombuffer(data, "<u8", len(rows), table).astype(np.int64)
     if starts[0] != table + 8 * len(rows) or starts.min() < starts[0] or starts.max() + _LEADER > len(data):
         return None
@@ -160,20 +161,23 @@ def _stored_checksums(data: bytes, table: int, rows: range) -> list[int] | None:
 
 
 def _bytes_at(data: bytes, starts: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.uint8]:
-    """Return so many bytes from each start on, (starts, count)."""
+    """Return `count` bytes from each start on, (starts, count)."""
     return np.frombuffer(data, np.uint8)[starts[:, None] + np.arange(count)]
 
 
 def _checksums(planes: Planes) -> Iterator[int]:
-    """Yield the Adler-32 of each row as ZIPS has it: channels by name, all low bytes before all high ones,
-    differences.
+    """Yield the Adler-32 of each row in the form that ZIPS compresses.
+
+    In that form, channels are ordered by name, even bytes come before odd ones, and each byte is stored as the
+    difference to the one before it.
     """
     ordered = [planes[name] for name in sorted(planes)]
     for top in range(0, ordered[0].shape[0], _BLOCK_ROWS):
-        once = {id(plane): np.ascontiguousarray(plane[top : top + _BLOCK_ROWS]).view(np.uint8) for plane in ordered}
-        rows = [once[id(plane)] for plane in ordered]
+        # Several channels may be the same plane.
+        blocks = {id(plane): np.ascontiguousarray(plane[top : top + _BLOCK_ROWS]).view(np.uint8) for plane in ordered}
+        rows = [blocks[id(plane)] for plane in ordered]
         halves = np.concatenate([row[:, 0::2] for row in rows] + [row[:, 1::2] for row in rows], axis=1)
-        steps = halves.copy()
-        np.subtract(halves[:, 1:], halves[:, :-1], out=steps[:, 1:])
-        steps[:, 1:] += np.uint8(128)
-        yield from map(zlib.adler32, steps)
+        differences = halves.copy()
+        np.subtract(halves[:, 1:], halves[:, :-1], out=differences[:, 1:])
+        differences[:, 1:] += np.uint8(128)
+        yield from map(zlib.adler32, differences)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Describes any image file: windows, channels, colour, and how it was made if it is one of ours.
+"""Describes any image file: windows, channels, colour, and how it was made if the engine wrote it.
 
-Unlike images.py it takes any file: one of several parts, one without colour, one that is not ours.
+Unlike images.py it reads any file, such as one of several parts or one without colour.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from matanyone_engine.media.images import FRAME_RATE, DataWindow, last_error, pi
 
 @dataclass(frozen=True)
 class PartFacts:
-    """Describes one part of a file; all of it where there are no parts.
+    """Describes one part of a file, or the whole file where it has no parts.
 
     channels: name -> 'half', 'float', 'uint16' ..., in the file's order.
     fps:      as a fraction, '24000/1001'.
@@ -41,7 +41,7 @@ class PartFacts:
 
 @dataclass(frozen=True)
 class FileFacts:
-    """Describes a file. provenance: what stands under matanyone:<key>; empty in a file that is not ours."""
+    """Describes a file. provenance: the attributes matanyone:<key>; empty if the engine did not write the file."""
 
     path: Path
     file_format: str
@@ -50,10 +50,10 @@ class FileFacts:
 
     def object_channels(self) -> dict[str, str]:
         """Return the channel of each object that the engine has written into the file; {} for any other file."""
-        said = self.provenance.get("objects", "{}")
+        text = self.provenance.get("objects", "{}")
         try:
-            return {str(name): str(channel) for name, channel in json.loads(said).items()}
-        except (ValueError, AttributeError, RecursionError):  # whoever wrote the file may say anything
+            return {str(name): str(channel) for name, channel in json.loads(text).items()}
+        except (ValueError, AttributeError, RecursionError):  # another program may have written anything
             return {}
 
 
@@ -62,7 +62,7 @@ _COLOUR = ("chromaticities", "colorInteropID", "adoptedNeutral", "whiteLuminance
 
 
 def read_facts(path: Path) -> FileFacts:
-    """Read the headers of an image file, no pixels. Raises PlateError if it is none."""
+    """Read the headers of an image file, but no pixels. Raises PlateError if it is not an image."""
     last_error()
     image = oiio.ImageInput.open(str(path)) if path.is_file() else None
     if image is None:
@@ -75,7 +75,7 @@ def read_facts(path: Path) -> FileFacts:
         specs = [image.spec().copy()]
         while image.seek_subimage(len(specs), 0):
             specs.append(image.spec().copy())
-        last_error(image)  # that there is no further part was the question, not a fault
+        last_error(image)  # the missing part is not an error: forget it
         return FileFacts(path, image.format_name(), tuple(map(_part, specs)), _provenance(specs[0]))
     finally:
         image.close()

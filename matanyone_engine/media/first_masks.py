@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes first masks as ordinary files, and never over one that an artist has mended.
+"""Writes first masks as ordinary files, and never over one that an artist has changed.
 
-A mask says the digest of its own pixels in its header. As long as they agree nobody has touched it, and new prompts
-may replace it; afterwards it is somebody's work.
+The header of a mask holds a digest of its pixels. As long as the two agree, nobody has changed the mask, and new
+prompts may replace it.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _DIGEST = "pixelsSha256"
 
 
 def write_first_mask(path: Path, mask: FloatImage, header: PlateHeader, about: Mapping[str, str]) -> None:
-    """Write (H, W) 0..1 as an alpha of the plate with that header. Raises BadResult, OutputError as write_alpha()."""
+    """Write a mask (H, W) 0..1 as an alpha of the plate with that header. Raises what write_alpha() raises."""
     write_alpha(path, mask, header, {**about, _DIGEST: _digest(mask)})
 
 
 def check_replaceable(path: Path) -> None:
-    """Raise SettingError unless a first mask may be written there: no such file, or one that nobody has altered."""
+    """Raise SettingError unless there is no such file, or a first mask that nobody has changed."""
     if path.suffix.lower() != SUFFIX:
         raise SettingError(
             expected=f"a name ending in {SUFFIX} for the mask", came=str(path), action="Write --out mask.exr."
@@ -39,7 +39,7 @@ def check_replaceable(path: Path) -> None:
     if path.exists() and not _is_as_written(path):
         raise SettingError(
             expected="a free file name, or that of a mask that nobody has changed since it was made",
-            came=f"{path}, which was written or changed by something else",
+            came=f"{path}, which another program has written or changed",
             action="Choose another name, or move that file away first.",
         )
 

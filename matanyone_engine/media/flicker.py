@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures flicker: changes of a matte on one frame that are reversed on the next.
 
-An edge that moves passes through each of its pixels once, so it is no flicker however fast it is; a pop of one frame,
-and noise, are.
+A moving edge passes each pixel once, so it does not count as flicker, however fast it is. Noise counts, and so does a
+change that lasts one frame.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ _LEAST_SUBJECT = 16.0
 
 
 def flicker(before: FloatImage, now: FloatImage, after: FloatImage) -> float:
-    """Return for each pixel how far the middle one of three alphas in a row, (H, W) 0..1, is outside of the range of
-    its neighbours, 0 or more.
+    """Return the flicker of the middle one of three successive alphas, (H, W) 0..1; 0 or more.
+
+    It is the sum over all pixels of how far `now` lies outside of the range between `before` and `after`, divided by
+    the subject's area in pixels: that of `before` or `now`, whichever is larger.
     """
     above = now - np.maximum(before, after)
     below = np.minimum(before, after) - now

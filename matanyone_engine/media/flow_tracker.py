@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Carries a rough mask from frame to frame by OpenCV's DIS optical flow, and mends its edge by the picture's colours.
+"""Moves a rough mask from frame to frame by OpenCV's DIS optical flow, and corrects its edge by the picture's colours.
 
-    flow     from the new frame back to the last one, so that each pixel asks where it was; and forwards, to check it
-    doubted  pixels whose way back and forth does not end where it began: they were hidden, or the flow is wrong
-    edge     around the carried edge, and where pixels are doubted near it, GrabCut decides anew
-    greys    what cannot be traced back to the key frame's mask, or to what lay outside of it, step by step without
-             doubt: the mask is grey there, and a guide leaves its greys to the network (media/guides.py)
+    flow     from the new frame back to the last one, which says where each pixel was; and forwards, to check it
+    doubted  pixels for which the flow back and forth does not return to its start: they were hidden, or it is wrong
+    edge     around the moved edge, and where pixels near it are doubted, GrabCut decides anew
+    greys    pixels that the flow cannot trace back to the key frame without doubt: the mask is grey there, and a guide
+             leaves its greys to the network (media/guides.py)
 
-It needs no weights and knows no objects: it loses what is hidden, and follows what looks alike. The greys say where
-that may have happened. docs/track.md says how good it is.
+The tracker needs no weights and has no notion of objects: it loses what is hidden, and may follow what looks alike. The
+greys show where that may have happened. docs/track.md says how good it is.
 
 Rules of this file:
-1. A step depends on two pictures and one mask alone, so that a stopped track goes on from the mask on disk.
-2. A mask that GrabCut changes by much is its error: the carried one is kept then.
-3. What was doubted once stays grey as far as the flow carries it: nothing later than the key frame says what it is.
-   Where nothing sure is left, the subject is lost: a mask that only guesses would cut the subject off when it comes
-   back from behind something.
+1. A step depends on two pictures and one mask alone, so that a stopped track can continue from the mask on disk.
+2. If GrabCut changes a mask by much, GrabCut is wrong, and the moved mask is kept.
+3. A doubted pixel stays grey on later frames, as far as the flow carries it, since only the key frame says what it is.
+   Where no pixel is sure any more, the subject counts as lost: a mask that is only guessed would cut the subject off
+   when it reappears.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ from matanyone_engine.motion import MEDIUM, motion, pulled
 from matanyone_engine.sizes import Size
 
 REACH = 1 / 90
-"""Of the shorter side: how far from the carried edge GrabCut may move it."""
+"""How far GrabCut may move an edge, as a part of the picture's shorter side."""
 NEAR = 4
-"""Times REACH: how far from the shape doubted pixels are asked about."""
+"""How far from the shape GrabCut decides about doubted pixels, in multiples of REACH."""
 ASTRAY = 1.0
-"""Pixels, or a tenth of the way where that is more, by which the way back and forth may miss."""
+"""Pixels by which the flow back and forth may miss its start; a tenth of the motion where that is more."""
 LEAST_OVERLAP = 0.8
-"""Of GrabCut's shape with the carried one; below it the carried one is kept."""
+"""The least overlap of GrabCut's shape with the moved one, as a part of their union; below it the moved one is kept."""
 SMALLEST = 20
-"""Pixels of a rough mask, or of its sure part, below which the subject is lost."""
+"""Pixels of a rough mask, or of its sure part, below which the subject counts as lost."""
 
 UNSURE_INSIDE, UNSURE_OUTSIDE = 0.6, 0.4
-"""Greys of the mask: most likely the subject, and most likely not."""
+"""Values of the mask where a pixel is most likely the subject, and where it is most likely not."""
 TOUCH = 2
-"""Pixels from what may be the subject within which doubted pixels may be the subject, too."""
+"""Doubted pixels may be the subject if their island comes within so many pixels of what may be the subject."""
 
 METHOD = f"DIS optical flow and GrabCut of OpenCV {cv2.__version__}, grey where they are not sure"
 """For a file's header."""
@@ -56,20 +56,21 @@ Bytes = npt.NDArray[np.uint8]
 
 
 class _Shapes(NamedTuple):
-    """Holds what is known of one frame; surely lies within found, and found within perhaps."""
+    """Holds three shapes of one frame: `found` contains `surely`, and `perhaps` contains `found`."""
 
     found: Where
     """Where the subject most likely is."""
     surely: Where
+    """Where it surely is."""
     perhaps: Where
     """Where it may be."""
 
 
 def carried(before: FloatImage, mask: FloatImage, seen: FloatImage) -> FloatImage:
-    """Return the mask of a frame, (H, W) 0..1, from the frame before it; all 0 where the subject is lost.
+    """Return the mask of the frame `seen`, (H, W) 0..1, moved from the frame before it; all 0 if the subject is lost.
 
-    before, seen: (H, W, 3) sRGB 0..1; mask: (H, W) 0..1 of `before`, grey where it is not sure, as the answer is. The
-    edge is that of a rough mask, enlarged.
+    before, seen: (H, W, 3) sRGB 0..1. mask: (H, W) 0..1 of the frame `before`. Both masks are grey where they are not
+    sure. The mask is computed at rough_size() and enlarged, edges included.
     """
     plate = Size(*seen.shape[:2])
     size = rough_size(plate)
@@ -102,7 +103,7 @@ def _as_mask(shapes: _Shapes) -> FloatImage:
 
 
 def _moved(shapes: _Shapes, last: Bytes, now: Bytes) -> tuple[_Shapes, Where]:
-    """Return where the shapes are now, and which pixels the flow is not sure of."""
+    """Return the shapes moved to this frame, and the doubted pixels."""
     before, here = (np.rint(each.mean(axis=2)).astype(np.uint8) for each in (last, now))
     back, forth = motion(here, before, MEDIUM), motion(before, here, MEDIUM)
     *moved, forth_from_there = pulled(back, *(each.astype(np.float32) for each in shapes), forth)
@@ -120,7 +121,7 @@ def _touching(doubted: Where, perhaps: Where) -> Where:
 
 
 def _mended(now: Bytes, moved: Where, doubted: Where) -> Where:
-    """Return the shape with its edge, and doubted pixels near it, decided by colours."""
+    """Return the moved shape with its edge, and doubted pixels near it, decided by GrabCut."""
     reach = max(1, round(REACH * min(moved.shape)))
     solid = moved.astype(np.uint8)
     near = cv2.dilate(solid, _disc(NEAR * reach)) > 0

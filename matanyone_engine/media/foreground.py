@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Estimates the subject's own colour under a soft edge, freed of the background, and splits a matte in two.
 
-A pixel of the plate is alpha * F + (1 - alpha) * B. Plate times alpha still holds B and is no foreground: over another
-background it leaves a fringe of the old one. F is estimated here, straight (not multiplied by alpha).
+A pixel of the plate is alpha * F + (1 - alpha) * B. Plate times alpha still contains B, and leaves a fringe of the old
+background over a new one. F is estimated here, straight (not multiplied by alpha).
 
 The method is the multi-level one of Germer, Uelwer, Conrad and Harmeling, "Fast Multi-Level Foreground Estimation"
 (ICPR 2020): F and B that explain the plate and vary smoothly, solved from one pixel up to full size. Changed for
@@ -10,9 +10,9 @@ scene-linear plates: nothing is clipped to 0..1, bright pixels weigh less (or a 
 around it), and only the soft band is solved at full size. docs/decisions/DR008-foreground.md has the comparison.
 
 Rules of this file:
-1. Light is mixed linearly: the plate must be in a scene-linear space, whichever its primaries are.
-2. Exposure has no say: k times the plate gives k times the foreground.
-3. Inside the matte (alpha 1) the foreground is the plate, bit for bit.
+1. Light is mixed linearly, so the plate must be in a scene-linear space, of any primaries.
+2. The result scales with exposure: k times the plate gives k times the foreground.
+3. Where alpha is 1, the foreground is the plate, bit for bit.
 """
 
 from __future__ import annotations
@@ -30,14 +30,16 @@ from matanyone_engine.media.images import FloatImage
 METHOD = "multi-level, straight, scene-linear, bright pixels weighted down"
 """For a file's header."""
 
-# How much neighbours should resemble each other, against explaining the plate; and how much more across a change of
-# alpha. The figures of the paper do for its 0..1 images; these were chosen on examples/ (benchmarks/composite.py).
+# The weight of differences between neighbours against that of the difference from the plate; and the weight that is
+# added per change of alpha. The paper's figures are for images 0..1; these were chosen on examples/
+# (benchmarks/composite.py).
 SMOOTHNESS = 1e-3
 SMOOTHNESS_ACROSS_EDGES = 0.1
 
-# A pixel of n times the plate's mean brightness weighs 1 / (1 + n) ** 3.
+# The weight of a pixel of n times the plate's mean brightness is 1 / (1 + n) ** GLARE_FALLOFF.
 GLARE_FALLOFF = 3
-# Levels up to this side are solved everywhere, larger ones in the soft band and this far around it (pixels).
+# Levels of at most COARSE_SIDE pixels on a side are solved everywhere, larger ones in the soft band and BAND_MARGIN
+# pixels around it.
 COARSE_SIDE = 64
 BAND_MARGIN = 2
 COARSE_SWEEPS = 20
@@ -49,17 +51,17 @@ CORE_FROM, CORE_FULL = 0.90, 0.98
 CORE_STEP = 1.0 / 2048.0
 MOST_CHOKE = 200
 CORE_CHOKE = 2
-"""Pixels by which a core is drawn in where nobody says."""
+"""The default number of pixels by which the core is shrunk."""
 
 
 def estimate_foreground(plate: FloatImage, alpha: FloatImage) -> FloatImage:
     """Estimate the subject's unmixed colour, straight: (H, W, 3) float32, in the plate's own scene-linear space.
 
     plate: (H, W, 3) float32, scene-linear, any finite value (above 1 and below 0 too). alpha: (H, W) float32 0..1.
-    Where alpha is 1 it is the plate; in the soft band an estimate within the plate's range (its least value or 0, to
-    its greatest); where alpha is 0 the nearest foreground colours run out smoothly, so that a blur of fg times alpha
-    finds no black. With no subject at all it is the plate's mean colour everywhere.
-    Raises PlateError: another size than alpha's, or NaN or Inf in either.
+    Where alpha is 1, the result is the plate. In the soft band it is an estimate within the plate's range (from the
+    least value or 0 to the greatest). Where alpha is 0, the nearest foreground colours continue smoothly, so that a
+    blur finds no black. Without a subject it is the plate's mean colour everywhere.
+    Raises PlateError if the sizes differ, or for NaN or Inf in either.
     """
     _check(plate, alpha)
     levels = list(_pyramid(plate, alpha))
@@ -74,8 +76,8 @@ def split_matte(alpha: FloatImage, choke: int) -> tuple[FloatImage, FloatImage]:
     """Split an alpha into (core, edge), each (H, W) float32 0..1, with core + edge == alpha exactly.
 
     core = alpha * erode(ramp(alpha, 0.90 to 0.98), choke), rounded down to 1/2048; edge = alpha - core.
-    So the core is what is certainly inside, `choke` pixels away from anything that is not; hair, motion blur and the
-    border of the solid are edge. alpha must already have the precision it is stored with for the sum to hold there.
+    So the core is certainly inside the subject, `choke` pixels away from all other pixels; hair, motion blur and the
+    border of the solid part are edge. For the sum to hold in a file, alpha must already have the file's precision.
     Raises SettingError for a choke that is not 0 to 200.
     """
     check_choke(choke)
@@ -87,7 +89,7 @@ def split_matte(alpha: FloatImage, choke: int) -> tuple[FloatImage, FloatImage]:
 
 
 def check_choke(choke: int) -> None:
-    """Raises SettingError for a core drawn in by less than 0 or more than 200 pixels."""
+    """Raise SettingError unless a core is shrunk by 0 to 200 pixels."""
     if not 0 <= choke <= MOST_CHOKE:
         raise SettingError(
             expected=f"a choke of 0 to {MOST_CHOKE} pixels",
@@ -120,15 +122,15 @@ def _check(plate: FloatImage, alpha: FloatImage) -> None:
 
 @dataclass(frozen=True)
 class _Level:
-    """Holds the plate at one size. plate (h, w, 3), alpha (h, w) 0..1, weight (h, w) 0..1: what a pixel has to say."""
+    """Holds plate (h, w, 3), alpha (h, w) 0..1 and the weight of each pixel, (h, w) 0..1, at one size."""
 
     plate: FloatImage
     alpha: FloatImage
     weight: FloatImage
 
     def halved(self) -> _Level:
-        """Return the level at half the size, rounded up: weighted means, so that plate and alpha still fit each
-        other.
+        """Return the level at half the size, rounded up. Plate and alpha are averaged with the same weights, so that
+        they still belong together.
         """
         weight = _shrunk(self.weight)
         return _Level(
@@ -138,14 +140,14 @@ class _Level:
         )
 
     def enlarged(self, colour: FloatImage) -> FloatImage:
-        """Return a colour of the next smaller level, at this one's size."""
+        """Enlarge a colour (h', w', 3) of the next smaller level to this level's size."""
         height, width = self.alpha.shape
         return _shaped(cv2.resize(colour, (width, height), interpolation=cv2.INTER_LINEAR), height, width, 3)
 
     def refined(
         self, foreground: FloatImage, background: FloatImage, limits: tuple[float, float]
     ) -> tuple[FloatImage, FloatImage]:
-        """Return both colours (h, w, 3), begun as given, solved at this size."""
+        """Solve both colours (h, w, 3) at this size, from the given ones as a start."""
         alpha = self.alpha[..., np.newaxis]
         foreground = np.where(alpha >= 1.0, self.plate, foreground)
         background = np.where(alpha <= 0.0, self.plate, background)
@@ -159,7 +161,7 @@ class _Level:
         return foreground, background
 
     def _band(self) -> FloatImage:
-        """Return (h, w), not 0 in the soft part of the matte and close to it."""
+        """Return a mask (h, w) of the soft part of the matte and BAND_MARGIN pixels around it."""
         soft = ((self.alpha > 0.0) & (self.alpha < 1.0)).astype(np.float32)
         side = 2 * BAND_MARGIN + 1
         return np.asarray(cv2.dilate(soft, np.ones((side, side), np.uint8)), dtype=np.float32)
@@ -169,7 +171,7 @@ def _pyramid(plate: FloatImage, alpha: FloatImage) -> Iterator[_Level]:
     """Return the levels from full size down to one pixel."""
     brightness = np.abs(plate).max(axis=-1)
     typical = max(float(brightness.mean(dtype=np.float64)), float(np.finfo(np.float32).tiny))
-    # Not so little that a mean over such pixels alone would lose its digits.
+    # A smaller weight would make a mean over such pixels alone inexact.
     weight = np.maximum((1.0 + brightness / typical) ** -GLARE_FALLOFF, 1e-12).astype(np.float32)
     level = _Level(plate, alpha, weight)
     yield level
@@ -189,9 +191,10 @@ def _shaped(values: npt.NDArray[np.generic], *shape: int) -> FloatImage:
 
 
 def _chequered(where: FloatImage) -> list[npt.NDArray[np.intp]]:
-    """Return the pixels that are not 0, as (n, 2) rows and columns: those on white squares, and those on black. No two
-    of one colour are neighbours, so each half can be solved at once with the newest values of the other (red-black
-    Gauss-Seidel).
+    """Return the pixels that are not 0, as (n, 2) rows and columns, in the two halves of a chessboard.
+
+    No two pixels of a half are neighbours, so each half can be solved at once from the newest values of the other
+    (red-black Gauss-Seidel).
     """
     at = np.argwhere(where)
     white = at.sum(axis=1) % 2 == 0
@@ -206,8 +209,8 @@ class _Equations:
     """Holds for n pixels the pair of linear equations that gives F and B from their neighbours' F and B.
 
     Least squares of  d (a F + b B - plate)^2 + sum over neighbours of  w (F - F')^2 + v (B - B')^2  with b = 1 - a.
-    d: the pixel's weight. w: smoothness. v: w times the lesser weight of the two pixels: background does not run from
-    a lamp into the wall, while foreground in front of the lamp comes from the hair beside it.
+    d: the pixel's weight. w: smoothness. v: w times the smaller weight of the two pixels. With it the background of a
+    bright lamp does not spread into the wall, while the foreground before the lamp is taken from the hair beside it.
     """
 
     at: npt.NDArray[np.intp]
@@ -241,7 +244,7 @@ class _Equations:
         smooth = tuple(SMOOTHNESS + SMOOTHNESS_ACROSS_EDGES * np.abs(a - alpha[there]) for there in beside)
         smooth_background = tuple(w * np.minimum(d, weight[there]) for w, there in zip(smooth, beside, strict=True))
         sum_w, sum_v = sum(smooth), sum(smooth_background)
-        # Written out so that nothing cancels: d is left with both sums wherever a or b is 0.
+        # In this form no terms cancel, so that it is exact where a or b is 0.
         determinant = d * (a * a * sum_v + b * b * sum_w) + sum_w * sum_v
         seen = level.plate.reshape(-1, 3)[here]
         return cls(

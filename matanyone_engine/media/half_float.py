@@ -7,20 +7,20 @@ import numpy as np
 import numpy.typing as npt
 
 _SMALLEST_NORMAL = np.float32(2.0**-14)
-"""Below this value, a half is a whole number of steps, and its bits are that number."""
+"""Below this value, half floats are multiples of one step, and their bits are the number of steps."""
 _STEPS = np.float32(2.0**24)
-"""In 1."""
+"""Number of these steps in 1."""
 LARGEST_LOST = np.float32(2.0**-25)
-"""Values up to this, half a step, become 0."""
+"""The largest value that becomes 0: half a step."""
 _SIGN = 15
-"""The bit."""
+"""Number of the sign bit."""
 
 
 def halves(plane: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
-    """Return the nearest half floats: bit for bit what astype() makes, several times faster for mattes.
+    """Return the nearest half floats: the same bits as astype() gives, several times faster for mattes.
 
-    A matte's background is full of values just above 0, and numpy raises a flag for each that it rounds, which takes
-    25 times as long as a conversion.
+    The background of a matte is full of values just above 0. numpy sets a floating-point flag for each of them, which
+    takes 25 times as long as the conversion.
     """
     small = np.flatnonzero((np.abs(plane) < _SMALLEST_NORMAL) & (plane != 0))
     if not small.size:

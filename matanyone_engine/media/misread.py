@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds files whose pixels OpenImageIO (3.2) reads as others than they hold, without a word, so that they are refused.
+"""Finds files that OpenImageIO (3.2) reads wrongly without an error, so that they are refused.
 
-Each function looks at one format's header, and returns what came and what to do about it; None for an ordinary file.
+Each function reads the header of one format, and returns what came and what to do about it; None for an ordinary file.
 """
 
 from __future__ import annotations
@@ -16,43 +16,43 @@ from matanyone_engine.media.colour_tags import DAMAGES, head_of, jp2_space, radi
 Misread = tuple[str, str] | None
 
 _BITFIELDS = frozenset({3, 6})
-"""BMP's compressions that say which bits are red, green and blue."""
+"""The compressions of BMP for which the header says which bits are red, green and blue."""
 _BMP_WITH_MASKS = 40
-"""Bytes of the shortest header of a BMP that may have masks."""
+"""Bytes of the shortest BMP header that may be followed by these masks."""
 _USUAL_MASKS = (0xFF0000, 0xFF00, 0xFF)
 _UNKNOWN = 0xFFFFFFFF
-"""What DPX and Cineon have where nothing is said."""
+"""The value of DPX and Cineon fields that are not set."""
 _NO_PADDING = (0, _UNKNOWN)
 _WORD = 32
-"""Bits to whose multiples many programs lengthen the rows of a DPX."""
+"""Many programs pad the rows of a DPX to multiples of so many bits."""
 _BITS_OF_CODES = {8: 8, 12: 16, 16: 16}
-"""How many bits a DPX code takes in the file, by its own bits, where codes are not packed into words."""
+"""Bits that a DPX code of 8, 12 or 16 bits takes in the file, where codes are not packed into words."""
 _IN_WORDS = 10
-"""Bits of codes that stand three to a word."""
+"""Bits of a code of which three are stored in a word."""
 _ELEMENT, _MOST_ELEMENTS = 72, 8
-"""Bytes of what a DPX says about each of its elements (RGB, alpha ...), and how many it may have."""
+"""Bytes of the description of each element (RGB, alpha ...) of a DPX, and the most elements that it may have."""
 _DPX_RGB = 50
-"""DPX's descriptor of an element that is R, G and B."""
+"""The descriptor of a DPX element that is R, G and B."""
 _MIXED_WORDS = "10-bit codes of {}, three to a word of 32 bits, which programs put in different orders"
 _HELP_WITH_WORDS = "Save it as RGB, or with 16 bits."
 _COLOUR_MODELS = frozenset({0, 16, 17, 18, 20, 21})
-"""Colour spaces of JPEG 2000 (EnumCS) that come as RGB or grey, and 0, which some write for none. Of which primaries
-they are is asked elsewhere."""
+"""Colour spaces of JPEG 2000 (EnumCS) that are read as RGB or grey, and 0, which some programs write for none.
+colour_tags.py reads their primaries."""
 _PROGRESSIVE = frozenset({b"\xff\xc2", b"\xff\xc6", b"\xff\xca", b"\xff\xce"})
-"""JPEG's markers of progressive pictures: the file holds a coarse picture first, and then what refines it."""
+"""JPEG's markers of progressive pictures, which store a coarse picture first and then its refinements."""
 _START_OF_SCAN, _END_OF_JPEG, _FILL = b"\xff\xda", b"\xff\xd9", b"\xff\xff"
 _REFERENCE_BLACK_WHITE, _MODEL, _RGB = 532, 262, 2
 
 
 def misread(path: Path, file_format: str, spec: Any) -> Misread:
-    """Return what makes OpenImageIO read other pixels than the file holds, and what to do; None where nothing does.
+    """Return why OpenImageIO would read other pixels than the file holds, and what to do; None for an ordinary file.
 
     spec: OpenImageIO's description of the file's first part.
     """
-    look = _LOOKS.get(file_format)
+    check = _CHECKS.get(file_format)
     try:
-        return look(path, spec) if look else None
-    except DAMAGES:  # a damaged header: whoever reads the pixels says so
+        return check(path, spec) if check else None
+    except DAMAGES:  # a damaged header: reading the pixels raises the error
         return None
 
 
@@ -68,7 +68,7 @@ def _bmp(path: Path, _spec: Any) -> Misread:
 
 
 def _dpx(path: Path, spec: Any) -> Misread:
-    """Look at rows that may be longer than their pixels: programs differ where these end within a word of 32 bits."""
+    """Refuse rows whose pixels end within a word of 32 bits, where programs differ in whether the row is padded."""
     head = head_of(path, 780 + _MOST_ELEMENTS * _ELEMENT)
     order = ">" if head[:4] == b"SDPX" else "<"
     elements, width, height = struct.unpack_from(order + "HII", head, 770)
@@ -82,13 +82,13 @@ def _dpx(path: Path, spec: Any) -> Misread:
     row = width * spec.nchannels * (bits if is_packed else _BITS_OF_CODES.get(bits, _WORD))
     if run_lengths or elements != 1 or padding not in _NO_PADDING or not row % _WORD:
         return None
-    if _are_lengthened(path, begin, row, height) == is_packed:  # OpenImageIO takes only packed codes for lengthened
+    if _are_padded(path, begin, row, height) == is_packed:  # OpenImageIO takes rows for padded if codes are packed
         return None
     return _rows_end_within_a_word(width)
 
 
-def _are_lengthened(path: Path, begin: int, row: int, height: int) -> bool:
-    """Return whether a file is long enough for rows of so many bits that are lengthened to whole words."""
+def _are_padded(path: Path, begin: int, row: int, height: int) -> bool:
+    """Return whether a file is long enough for rows of `row` bits, each padded to whole words."""
     return path.stat().st_size - begin >= (row + -row % _WORD) // 8 * height
 
 
@@ -110,7 +110,7 @@ def _cineon(path: Path, spec: Any) -> Misread:
     if bits not in (8, 16):
         return f"{bits}-bit codes, which programs pack in different ways", "Save it as DPX of 10 or 16 bits."
     row = spec.width * spec.nchannels * bits
-    if row % _WORD and _are_lengthened(path, begin, row, spec.height):
+    if row % _WORD and _are_padded(path, begin, row, spec.height):
         return _rows_end_within_a_word(spec.width)
     return None
 
@@ -119,7 +119,7 @@ def _png(_path: Path, spec: Any) -> Misread:
     if (spec.x, spec.y) == (0, 0):
         return None
     return (
-        f"an offset of {spec.x}, {spec.y} pixels (oFFs chunk), which most programs pass over",
+        f"an offset of {spec.x}, {spec.y} pixels (oFFs chunk), which most programs ignore",
         "Save it without the offset of its layer.",
     )
 
@@ -153,8 +153,8 @@ def _jpegxl(path: Path, _spec: Any) -> Misread:
 
 
 def _jpeg(path: Path, _spec: Any) -> Misread:
-    """Look for the end of a JPEG: libjpeg makes up what is missing of a progressive one, or behind its headers."""
-    # Mapped, so that of a picture that is not progressive the headers alone are read.
+    """Refuse a JPEG that is cut off: libjpeg invents the rest if it is progressive, or if it ends in its headers."""
+    # The file is mapped, so that only the headers are read of a picture that is not progressive.
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         at, is_progressive = 2, False
         while (marker := data[at : at + 2]) != _START_OF_SCAN:
@@ -169,7 +169,7 @@ def _length_at(data: mmap.mmap, at: int) -> int:
     return int(struct.unpack_from(">H", data, at)[0])
 
 
-_LOOKS = {
+_CHECKS = {
     "jpeg": _jpeg,
     "bmp": _bmp,
     "dpx": _dpx,
@@ -185,7 +185,7 @@ _LOOKS = {
 
 
 def _codestream(head: bytes) -> bytes:
-    """Return the beginning of a JPEG XL's codestream, which may lie in a box."""
+    """Return the beginning of a JPEG XL's codestream, which may be inside of a box."""
     at = 0
     while head[:2] != b"\xff\x0a":
         length, name = struct.unpack_from(">I4s", head, at)
@@ -199,7 +199,7 @@ def _is_animated(codestream: bytes) -> bool:
     """Read the header of ISO/IEC 18181-1 as far as have_animation."""
     bits = _Bits(codestream[2:])
     bits.size()
-    if bits.take(1) or not bits.take(1):  # all is as usual; no fields about the display of the picture
+    if bits.take(1) or not bits.take(1):  # all_default, or no extra_fields: it is no animation
         return False
     bits.take(3)
     if bits.take(1):
@@ -221,11 +221,11 @@ class _Bits:
         return value
 
     def size(self) -> None:
-        """Pass over a size: in eights or in pixels, and the width perhaps as a ratio of the height."""
+        """Skip a size. It is in units of 8 pixels or in pixels, and the width may be a ratio of the height."""
         self._sides(5, (9, 13, 18, 30))
 
     def preview_size(self) -> None:
-        """Pass over the size of the preview; its eights are of 0, 0, 5 or 9 bits."""
+        """Skip the size of the preview, whose numbers of 8 pixels have 0, 0, 5 or 9 bits."""
         self._sides((0, 0, 5, 9), (6, 8, 10, 12))
 
     def _sides(self, eights: int | tuple[int, ...], pixels: tuple[int, ...]) -> None:

@@ -162,7 +162,7 @@ class PositionCode(nn.Module):
         self.register_buffer("inv_freq", 1.0 / (temperature**exponents))
 
     def forward(self, size: Sequence[int]) -> Tensor:
-        """Return the codes (1, P, dim) of a grid of size (h, w): x in the first half of the channels, y in the second."""
+        """Return the codes (1, P, dim) of a grid (h, w): of x in the first half of the channels, of y in the second."""
         h, w = size
         y = self._wave(h)[:, None].expand(h, w, -1)
         x = self._wave(w)[None].expand(h, w, -1)

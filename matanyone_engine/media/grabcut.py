@@ -5,14 +5,15 @@
             -> GrabCut (Rother, Kolmogorov, Blake, SIGGRAPH 2004) in a band around that shape, first at half the
                size, then near the edge that this has found
 
-GrabCut alone learns the colours of all that is in the box, the wall behind the subject too; where both have the same
-colours a further stroke may then turn everything over. Around a shape that strokes have made each stroke helps
-(benchmarks/README.md). With a box and no stroke on the subject there is no shape yet: GrabCut gets the whole box.
+GrabCut alone learns the colours of all that is in the box, the wall behind the subject included. Where both have the
+same colours, one more stroke may then change the whole mask. In a band around a shape that strokes have made, each
+stroke improves the mask (benchmarks/README.md). With a box and no stroke on the subject, there is no shape yet, and
+GrabCut decides about the whole box.
 
 Rules of this file:
-1. The same prompts give the same mask: OpenCV's random numbers start anew each time.
-2. OpenCV takes 8-bit pictures here. It decides about whole pixels only, at a small size; the soft edge is made
-   afterwards from the float plate (matting/refine.py).
+1. The same prompts give the same mask: the seed of OpenCV's random numbers is set each time.
+2. OpenCV needs 8-bit pictures here. It decides about whole pixels, at a small size; the soft edge is made afterwards
+   from the float plate (matting/refine.py).
 """
 
 from __future__ import annotations
@@ -29,44 +30,44 @@ from matanyone_engine.media.prompts import SHORTEST_SIDE, Prompts, Stroke, rough
 from matanyone_engine.sizes import Size
 
 BAND = 0.1
-"""Of the shorter side: how far the edge may lie from the shape that strokes have made."""
+"""How far the edge may lie from the shape that strokes have made, as a part of the shorter side."""
 REACH = 0.2
-"""Of the shorter side: how far from a stroke a correction may change a mask."""
+"""How far from a stroke a correction may change a mask, as a part of the shorter side."""
 NARROW = 4
-"""Pixels on either side of the edge that was found at half the size, in which it is looked for at the whole size."""
+"""Pixels on either side of the edge that was found at half the size, in which it is decided at the whole size."""
 ROUNDS, ROUNDS_OF_A_BOX = 2, 5
-"""In which colours are learned and the cut is made anew."""
+"""How often GrabCut learns colours and cuts: with strokes on the subject, and with a box alone."""
 SMOOTHED = 1.5
-"""Standard deviation in pixels: the watershed shall not see grain."""
+"""Standard deviation, in pixels, of the blur before the watershed, which removes grain."""
 SMALLEST_PART = 0.02
-"""Islands and holes smaller than this part of the subject are noise, unless the artist has marked them."""
+"""Islands and holes smaller than this part of the subject are removed as noise, unless the artist has marked them."""
 
 METHOD = f"watershed and GrabCut of OpenCV {cv2.__version__}, shorter side at most {SHORTEST_SIDE}"
 """For a file's header."""
 
 Labels = npt.NDArray[np.uint8]
-"""OpenCV's: GC_BGD, GC_FGD, GC_PR_BGD, GC_PR_FGD."""
+"""OpenCV's labels, (h, w): GC_BGD and GC_FGD are certain, GC_PR_BGD and GC_PR_FGD are open, that is to be decided."""
 Where = npt.NDArray[np.bool_]
 
 _SHIFT = 4
-"""Binary digits after the point of coordinates that are drawn."""
+"""Number of binary digits after the point in coordinates for OpenCV's drawing."""
 _LEAST_SAMPLES = 5
-"""Of colours on either side: each mixture has so many."""
+"""The fewest pixels of subject and of background: OpenCV's mixture of colours has so many components."""
 _SAMPLES_AT_HALF = 100
-"""Pixels on either side that are enough to learn colours from at half the size."""
+"""The fewest pixels of subject and of background from which colours are learned at half the size."""
 _LEAST_SIDE = 100
-"""Lines: a smaller picture is not halved."""
+"""The smallest side, in pixels, of a picture after it was halved; a smaller picture is not halved."""
 _MIXTURE = 65
-"""Numbers of OpenCV's mixture of colours."""
+"""How many numbers describe OpenCV's mixture of colours."""
 _UNUSED = (0, 0, 0, 0)
-"""For the rectangle that OpenCV does not look at when it has labels."""
+"""The rectangle for cv2.grabCut(), which ignores it where there are labels."""
 
 
 def grabcut(seen: FloatImage, prompts: Prompts, start: FloatImage | None = None) -> FloatImage:
-    """Return a rough mask, (h, w) float32 0 or 1, of seen, (H, W, 3) sRGB 0..1, and prompts for it (Prompts.on).
+    """Return a rough mask, (h, w) float32 0 or 1, from `seen`, (H, W, 3) sRGB 0..1, and prompts (Prompts.on()).
 
-    start: (H, W) 0..1, a mask that is corrected: it is left as it is but near the strokes. h and w are rough_size().
-    Raises MaskError where the prompts leave no background, or nothing is found.
+    start: a mask (H, W) 0..1 that is corrected: it changes near the strokes alone. (h, w) is rough_size().
+    Raises MaskError where the prompts leave no background, or no subject is found.
     """
     plate = Size(*seen.shape[:2])
     rough = rough_size(plate)
@@ -85,10 +86,10 @@ def grabcut(seen: FloatImage, prompts: Prompts, start: FloatImage | None = None)
 
 
 def cut(picture: npt.NDArray[np.uint8], labels: Labels, rounds: int) -> Labels:
-    """Return labels (h, w) of which each open pixel is decided. picture: (h, w, 3) sRGB; rounds: of learning colours.
+    """Decide about each open pixel of labels (h, w). picture: (h, w, 3) sRGB. rounds: how often colours are learned.
 
-    Only the part of the picture is looked at that holds the open pixels, and what is around it: the colours of what is
-    far away say little. Where that part lacks one of the two sides, the whole picture is looked at.
+    Colours are learned near the open pixels alone, since those far away say little. If that part of the picture lacks
+    subject or background, the whole picture is used.
     """
     part = _around_open(labels, max(1, round(BAND * min(labels.shape))))
     if part is None or min(_on_sides(labels[part])) < _LEAST_SAMPLES:
@@ -99,7 +100,7 @@ def cut(picture: npt.NDArray[np.uint8], labels: Labels, rounds: int) -> Labels:
 
 
 def _around_open(labels: Labels, margin: int) -> tuple[slice, slice] | None:
-    """Return rows and columns that hold all open pixels of labels, and `margin` pixels around; None if none is open."""
+    """Return the box, as rows and columns, of all open pixels and `margin` pixels around; None if none is open."""
     is_open = _is_open(labels)
     rows, columns = np.flatnonzero(is_open.any(axis=1)), np.flatnonzero(is_open.any(axis=0))
     if not rows.size:
@@ -109,8 +110,8 @@ def _around_open(labels: Labels, margin: int) -> tuple[slice, slice] | None:
 
 
 def _cut_in_two_sizes(picture: npt.NDArray[np.uint8], labels: Labels, rounds: int) -> Labels:
-    """Return labels of which each open pixel is decided. All rounds but the last are at half the size, where that
-    leaves enough colours on either side; the last one then looks only near the edge that they have found.
+    """Decide about each open pixel. All rounds but the last run at half the size, if enough pixels of subject and
+    background remain there; the last one decides near the edge that they have found.
     """
     colours = (np.zeros((1, _MIXTURE)), np.zeros((1, _MIXTURE)))
     cv2.setRNGSeed(0)
@@ -133,7 +134,7 @@ def _cut_in_two_sizes(picture: npt.NDArray[np.uint8], labels: Labels, rounds: in
 
 
 def _near_its_edge(inside: Where) -> Labels:
-    """Return labels (h, w) that are open within NARROW pixels of the edge of a shape, and certain elsewhere."""
+    """Return labels (h, w) of a shape that are open within NARROW pixels of its edge, and certain elsewhere."""
     wide = np.ones((2 * NARROW + 1, 2 * NARROW + 1), np.uint8)
     filled = inside.astype(np.uint8)
     labels = np.where(inside, cv2.GC_FGD, cv2.GC_BGD).astype(np.uint8)
@@ -148,7 +149,7 @@ def _resized(labels: Labels, size: tuple[int, int]) -> Labels:
 
 
 def inside_of(labels: Labels) -> Where:
-    """Return the pixels that are on the subject, certainly or by a guess."""
+    """Return the pixels that are on the subject, certainly or probably."""
     return np.asarray((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD))
 
 
@@ -163,11 +164,11 @@ def _on_sides(labels: Labels) -> tuple[int, int]:
     return inside, labels.size - inside
 
 
-# ------------------------------------------------------------------------------------------- what the artist said
+# -------------------------------------------------------------------------------------------------------- strokes
 
 
 def marked(prompts: Prompts, plate: Size, rough: Size) -> Labels:
-    """Return what prompts say of each pixel, (h, w), at the rough size. The prompts count in pixels of the plate."""
+    """Return the labels (h, w) that prompts give, at the rough size. The prompts are in pixels of the plate."""
     across, down = rough.width / plate.width, rough.height / plate.height
     labels = np.full(rough, cv2.GC_PR_BGD, np.uint8)
     if prompts.box is not None:
@@ -182,9 +183,9 @@ def marked(prompts: Prompts, plate: Size, rough: Size) -> Labels:
 
 
 def _draw(labels: Labels, stroke: Stroke, scale: tuple[float, float], brush: float) -> None:
-    """Draw a stroke as a line with round ends; three pixels wide at least, so that there are colours to learn."""
+    """Draw a stroke as a line with round ends, at least three pixels wide, so that there are colours to learn from."""
     value = cv2.GC_FGD if stroke.subject else cv2.GC_BGD
-    # OpenCV counts from the middle of the first pixel.
+    # OpenCV's coordinates begin in the middle of the first pixel.
     at = [np.rint((np.array(point) * scale - 0.5) * (1 << _SHIFT)).astype(int) for point in stroke.points]
     thickness = max(3, round(brush * min(scale)))
     for start, end in zip(at, at[1:] or at, strict=False):
@@ -192,9 +193,7 @@ def _draw(labels: Labels, stroke: Stroke, scale: tuple[float, float], brush: flo
 
 
 def corrected(strokes: Labels, inside: Where) -> Labels:
-    """Return labels that leave a mask as it is but near strokes: those on the subject may add, those beside it may
-    cut.
-    """
+    """Return labels that keep a mask, except near strokes: those on the subject may add, those beside it may remove."""
     adds, cuts = (near(strokes == value) for value in (cv2.GC_FGD, cv2.GC_BGD))
     labels = np.full(inside.shape, cv2.GC_PR_FGD, np.uint8)
     labels[inside & ~cuts] = cv2.GC_FGD
@@ -204,16 +203,16 @@ def corrected(strokes: Labels, inside: Where) -> Labels:
 
 
 def near(strokes: Where) -> Where:
-    """Return the pixels (h, w) that a correction may change around strokes."""
+    """Return the pixels (h, w) around strokes that a correction may change."""
     reach = max(1, round(REACH * min(strokes.shape)))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     return np.asarray(cv2.dilate(strokes.astype(np.uint8), disc) > 0)
 
 
 def kept(start: FloatImage, mask: FloatImage, prompts: Prompts) -> FloatImage:
-    """Return the mask near the strokes and `start`, which it corrects, elsewhere; (H, W) 0..1 each.
+    """Return `mask` near the strokes and `start`, which it corrects, elsewhere; (H, W) 0..1 each.
 
-    Under the strokes themselves it is 1 or 0, as they say, whatever the colours are.
+    Under the strokes themselves the result is 1 or 0, as they say, whatever the colours are.
     """
     plate = Size(*start.shape)
     labels = marked(replace(prompts, box=None), plate, rough_size(plate))
@@ -244,10 +243,10 @@ def _check_both_sides(labels: Labels) -> None:
 
 
 def shape(picture: npt.NDArray[np.uint8], known: Labels) -> Where:
-    """Return the pixels (h, w) that strokes on the subject reach before what is beside it does.
+    """Return the pixels (h, w) that a watershed from the strokes gives to the subject.
 
-    Beside it are strokes that say so, what is outside of the box, and the picture's border but for the lower one, on
-    which people stand.
+    It gives others to strokes beside the subject, to pixels outside of the box, and, without a box, to the picture's
+    left, right and upper border. People stand on the lower one.
     """
     markers = np.zeros(known.shape, np.int32)
     markers[0], markers[:, 0], markers[:, -1] = 2, 2, 2
@@ -255,15 +254,13 @@ def shape(picture: npt.NDArray[np.uint8], known: Labels) -> Where:
         markers[:] = 0
     markers[known == cv2.GC_BGD], markers[known == cv2.GC_FGD] = 2, 1
     smooth = cv2.GaussianBlur(picture, (0, 0), SMOOTHED)
-    # OpenCV takes the outermost pixels for itself.
+    # OpenCV gives no label to the outermost pixels.
     padded = cv2.copyMakeBorder(smooth, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
     return np.asarray(cv2.watershed(padded, np.pad(markers, 1))[1:-1, 1:-1] == 1)
 
 
 def around(inside: Where, known: Labels) -> Labels:
-    """Return labels for GrabCut: open in a band around the shape's edge, certain elsewhere and where the artist said
-    so.
-    """
+    """Return labels for GrabCut: open in a band around the shape's edge, and certain elsewhere and under strokes."""
     reach = max(1, round(BAND * min(inside.shape)))
     labels = np.where(inside, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     labels[_depth(inside) > reach] = cv2.GC_FGD
@@ -273,8 +270,8 @@ def around(inside: Where, known: Labels) -> Labels:
 
 
 def _depth(parts: Where) -> FloatImage:
-    """Return how many pixels each pixel of some parts lies from the nearest pixel beside them; 0 beside them."""
-    if parts.all():  # there is none
+    """Return how far, in pixels, each pixel of `parts` is from the nearest pixel outside of them; 0 outside."""
+    if parts.all():  # no pixel is outside
         return np.full(parts.shape, np.inf, np.float32)
     return np.asarray(cv2.distanceTransform(parts.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE), np.float32)
 
@@ -283,12 +280,12 @@ def _depth(parts: Where) -> FloatImage:
 
 
 def cleaned(inside: Where, on_subject: Where, beside: Where) -> Where:
-    """Remove islands and holes that are small and that nobody has marked. Raises MaskError where nothing is left."""
+    """Remove small islands and holes that have no stroke on them. Raises MaskError where nothing is left."""
     islands = _large_or_marked(inside, on_subject, _largest(inside))
     if not islands.any():
         raise MaskError(
-            expected="a subject that differs from what is around it",
-            came="nothing that could be told from its surroundings",
+            expected="a subject whose colours differ from those around it",
+            came="no such subject: every pixel counts as background",
             action="Draw strokes on the subject (--point x,y,+) and beside it (--point x,y,-).",
         )
     return ~_large_or_marked(~islands, beside, int(islands.sum()))
@@ -299,11 +296,11 @@ def _large_or_marked(parts: Where, marks: Where, whole: int) -> Where:
     _, numbers, stats, _ = cv2.connectedComponentsWithStats(parts.astype(np.uint8), connectivity=4)
     keep = stats[:, cv2.CC_STAT_AREA] >= max(1.0, SMALLEST_PART * whole)
     keep[np.unique(numbers[marks & parts])] = True
-    keep[0] = False  # what is no part
+    keep[0] = False  # the pixels outside of all parts
     return np.asarray(keep[numbers], dtype=np.bool_)
 
 
 def _largest(parts: Where) -> int:
-    """Return pixels of the largest connected part."""
+    """Return the number of pixels of the largest connected part."""
     _, _, stats, _ = cv2.connectedComponentsWithStats(parts.astype(np.uint8), connectivity=4)
     return int(stats[1:, cv2.CC_STAT_AREA].max(initial=0))

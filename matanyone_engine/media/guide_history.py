@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Judges a guide that comes one frame at a time, when nobody knows yet what it shows later.
+"""Decides whether to use the guide of a frame when later frames are not known yet.
 
-A job knows a whole guide and outvotes a leap by what lies on both sides of it (outvoted() in guides.py). A session of
-the engine knows only the frames that were sent. Its rule: a guide that leaps away from where it was has no say until it
-comes back, for at most LONGEST_LEAP frames; a guide that is still elsewhere after them is believed.
+A job has all frames of a guide, and drops those on which it leaps to something else by looking at both sides
+(outvoted() in guides.py). A session of the engine has only the frames that were sent. Its rule: a guide that leaps away
+is ignored until it comes back, for at most LONGEST_LEAP frames; if it is still elsewhere after them, it is used again.
 
 Rules of this file:
-1. What is remembered is a value, made of small pictures alone: the same frames give the same answer, also after a
-   restart that reads these pictures from a journal.
-2. A key says where the subject is, so the guide of the next frame is held against its mask.
+1. The history is a value, made of small pictures alone. So the same frames give the same decisions, also after a
+   restart, for which these pictures are read from a journal.
+2. A key shows where the subject is, so the guide of the next frame is compared with the key's mask.
 """
 
 from __future__ import annotations
@@ -37,30 +37,30 @@ from matanyone_engine.media.guides import (
 from matanyone_engine.media.images import FloatImage
 
 _MOST_BYTES = 1 << 20
-"""Of a small picture that is unpacked."""
+"""The most bytes of a small picture after it is unpacked."""
 
 
 @dataclass(frozen=True)
 class GuideHistory:
-    """Holds where the guide of a session was believed last, and for how long it has been elsewhere since."""
+    """Holds where a session's guide was on the last frame on which it was used, and where it has been since."""
 
     frame: int = 0
-    """Number of the frame on which it was believed last."""
+    """Number of the last frame on which the guide was used."""
     place: GuideShape | None = None
-    """small() of the guide there; None before the first one."""
+    """small() of the guide of that frame; None before the first guide."""
     seen: int = 0
-    """Number of the last frame with a guide, believed or not."""
+    """Number of the last frame with a guide, used or ignored."""
     doubted: int = 0
-    """Frames since then on which it was elsewhere."""
+    """Number of frames since `frame` on which the guide was ignored."""
     leap: float = 0.0
-    """How far away it was on the first of them, in pixels of the small picture."""
+    """How far away the guide was on the first of them, in pixels of the small picture."""
     elsewhere: GuideShape | None = None
-    """small() of the last of them."""
+    """small() of the guide of the last of them; None without any."""
     of_key: bool = False
-    """Whether the place is that of a key's mask, whose edge tells nothing of how the guide's edge moves."""
+    """Whether `place` is from a key's mask, whose edge tells nothing of how the guide's edge moves."""
 
     def believes(self, frame: int, place: GuideShape) -> bool:
-        """Tell whether the guide of the next frame is to be believed. place: its small(), which has an edge."""
+        """Return whether to use the guide of the next frame. place: its small(), which has an edge."""
         if self.place is None or abs(frame - self.seen) != 1 or abs(frame - self.frame) > LOOKS_AROUND:
             return True
         if self.place.shape != place.shape or overlap(self.place, place) >= LEAP or self.doubted >= LONGEST_LEAP:
@@ -68,7 +68,7 @@ class GuideHistory:
         return self._comes_back(self.place, frame, place)
 
     def _comes_back(self, home: GuideShape, frame: int, place: GuideShape) -> bool:
-        """Tell whether the guide leaps once more, to where its subject may have gone meanwhile: outvoted()'s rule."""
+        """Return whether the guide leaps again, to where its subject may be by now: the same rule as in outvoted()."""
         if self.elsewhere is None or overlap(self.elsewhere, place) >= LEAP:
             return False
         leaps = (self.leap, apart(self.elsewhere, place))
@@ -76,11 +76,11 @@ class GuideHistory:
 
     @classmethod
     def after_key(cls, frame: int, place: GuideShape) -> GuideHistory:
-        """Return what is remembered after a key. place: small() of its mask."""
+        """Return the history after a key. place: small() of its mask."""
         return cls(frame, place, frame, of_key=True) if place.any() else cls()
 
     def after(self, frame: int, place: GuideShape) -> GuideHistory:
-        """Return what is remembered after a frame. place: small() of its guide; one without an edge changes nothing."""
+        """Return the history after a frame. place: small() of its guide; one without an edge changes nothing."""
         if not has_edge(place):
             return self
         if self.believes(frame, place):
@@ -90,9 +90,9 @@ class GuideHistory:
         return GuideHistory(self.frame, self.place, frame, self.doubted + 1, leap, place, self.of_key)
 
     def limits(self, frame: int, mask: FloatImage, place: GuideShape, band: float) -> GuideLimits | None:
-        """Return what a guide (H, W) 0..1 that is believed says of a frame; None where it has no edge.
+        """Return the limits that a guide (H, W) 0..1 sets on a frame; None where it has no edge.
 
-        band: as in guides.limits(). How far the edge has moved since the last believed frame is measured on the small
+        band: as in guides.limits(). How far the edge has moved since the last used guide is measured on the small
         pictures.
         """
         shape = mask >= 0.5
@@ -101,15 +101,15 @@ class GuideHistory:
         width: FloatImage | np.float32 = np.float32(band)
         near = not self.of_key and 0 < abs(frame - self.frame) <= LOOKS_AROUND
         if near and self.place is not None and self.place.shape == place.shape and place.any():
-            way = np.abs(distances(place) - distances(self.place)) / abs(frame - self.frame)
+            motion = np.abs(distances(place) - distances(self.place)) / abs(frame - self.frame)
             scale = max(shape.shape) / max(place.shape)
-            large = cv2.resize(way * scale, shape.shape[::-1], interpolation=cv2.INTER_LINEAR)
+            large = cv2.resize(motion * scale, shape.shape[::-1], interpolation=cv2.INTER_LINEAR)
             width = np.asarray(band + LATE * large, np.float32)
         return limits_beyond(mask, width)
 
 
 NO_GUIDES = GuideHistory()
-"""What is remembered before the first frame."""
+"""The history before the first frame."""
 
 
 def packed(place: GuideShape) -> str:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decides what of a plate's header is carried over, and notes how an alpha was made.
+"""Chooses the attributes of a plate's header that an alpha's header repeats, and adds how the alpha was made.
 
 Rules of this file:
-1. An alpha is data: nothing about colour is carried over, unless the file shows the plate's own colours.
-2. How the plate was stored, and what was in it, is never carried over.
+1. An alpha is data: attributes about colour are left out, unless the file shows the plate's own colours.
+2. Attributes about how the plate was stored are always left out.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ _NOT_CARRIED_PREFIXES = (
 
 
 def carried_attributes(header: PlateHeader, *, colour: bool, colour_id: str = "") -> list[Attribute]:
-    """Return the plate's header as it goes into a file of ours.
+    """Return the attributes of a plate's header for a file that the engine writes.
 
-    colour: whether the file shows the plate's own colours; colour_id: their space, said where the plate does not.
+    colour: whether the file shows the plate's own colours. colour_id: the interop id of their space, for plates whose
+    header names none.
     """
     carried = [item for item in header.attributes if _is_carried(item.name, colour)]
     carried.append(Attribute("PixelAspectRatio", "float", header.pixel_aspect))
@@ -50,7 +51,7 @@ def carried_attributes(header: PlateHeader, *, colour: bool, colour_id: str = ""
 
 
 def provenance_attributes(about: Mapping[str, str]) -> list[Attribute]:
-    """Return how the file was made, as header attributes."""
+    """Return the attributes that say how a file was made."""
     said = [Attribute(PROVENANCE_PREFIX + key, "string", value) for key, value in about.items()]
     return [Attribute("Software", "string", SOFTWARE), *said]
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads movies at the depth they are stored with, through PyAV: the optional extra `movies`.
+"""Reads movies at their own bit depth, through PyAV: the optional extra `movies`.
 
 Rules of this file:
-1. No 8-bit step: pixel_formats.py converts what FFmpeg decodes.
-2. Matrix and range are the stream's own tags; docs/colour.md says what is taken where it has none.
-3. Nothing is clipped: what lies below black or above white in a limited-range stream comes out below 0 and above 1.
+1. There is no 8-bit step: pixel_formats.py converts what FFmpeg decodes.
+2. Matrix and range are those of the stream's tags; docs/colour.md says which are used where there are none.
+3. Nothing is clipped: codes below black or above white of a limited-range stream become values below 0 or above 1.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ _CARRIED = {
 _STILL = 0x400 | 0x800 | 0x100000
 """FFmpeg's AV_DISPOSITION_ATTACHED_PIC, _TIMED_THUMBNAILS and _STILL_IMAGE."""
 _UNSPECIFIED = 2
-"""FFmpeg's AVColorTransferCharacteristic and AVColorPrimaries of a frame that says nothing."""
+"""FFmpeg's AVColorTransferCharacteristic and AVColorPrimaries of a frame without tags."""
 _LIMITED = 1
 """FFmpeg's AVColorRange of codes from 16 to 235."""
 _DURATION = re.compile(r"([0-9]+):([0-9]{2}):([0-9]{2}(?:\.[0-9]*)?)")
 _TELECINE = 10
-"""Of so many frames one is interlaced where that is no accident: telecine makes two of five."""
+"""Telecine is assumed if more than one of so many frames is interlaced. It makes two of five."""
 _VENDORS = ("com.", "org.")
-"""Vendors' keys are carried under their own names: com.arri.camera.CameraSerialNumber."""
+"""How vendors' keys begin, which keep their names in headers: com.arri.camera.CameraSerialNumber."""
 
 
 def is_available() -> bool:
@@ -61,12 +61,12 @@ class DeepStream:
     """Reads the frames of an open movie in order, from the first."""
 
     def __init__(self, path: Path) -> None:
-        """Raises PlateError if it is no movie, or none whose colours are known."""
+        """Raises PlateError if it is not a movie, or one whose colours are not known."""
         import av
 
         self._path, self._failures = path, (av.FFmpegError, ValueError)
         try:
-            # Whole, since take:01.mov is no protocol; titles are often Latin-1.
+            # FFmpeg would take a relative 'take:01.mov' for a protocol. Titles are often Latin-1.
             self._container = av.open(str(path.absolute()), metadata_errors="surrogateescape")
             self._stream = _pictures_in(self._container)[0]
             self._stream.thread_type = "AUTO"
@@ -77,7 +77,7 @@ class DeepStream:
             raise unreadable(path, "it has no picture, as a file of sound alone") from error
         self._times = _Times(_end_of(self._container, self._stream))
         self.is_cut = False
-        """The file ends in the middle of a frame; known once that is reached."""
+        """Whether the file ends in the middle of a frame, which is known once that frame is reached."""
         self._decoded: Iterator[Any] = self._frames()
         first = self._next()
         if first is None:
@@ -90,14 +90,14 @@ class DeepStream:
 
     @property
     def claimed(self) -> int:
-        """Return how many frames the file promises; 0 where it does not count them."""
+        """Return the number of frames according to the file's header; 0 where it has none."""
         if self._stream.frames:
             return int(self._stream.frames)
         duration = self._container.duration
         return int(duration / 1_000_000 * (self.header.fps or 0)) if duration else 0
 
     def skip(self) -> bool:
-        """Pass over a frame; False behind the last, or where one cannot be decoded."""
+        """Skip a frame. Returns False after the last, or where a frame cannot be decoded."""
         return self.take() is not None
 
     def take(self) -> Any:
@@ -109,7 +109,7 @@ class DeepStream:
         return frame
 
     def _check_stored_alike(self, frame: Any) -> None:
-        """Refuse a movie that was joined of several: the first frame's header speaks for all."""
+        """Refuse a movie that was joined from several, since all frames share the first frame's header."""
         width, height, colours = self._first
         found = _colours_of(frame)
         if (frame.width, frame.height) == (width, height) and count_as_alike(colours, found):
@@ -122,11 +122,11 @@ class DeepStream:
         )
 
     def is_whole(self) -> bool:
-        """Return whether the last frame taken lasts to the end of the stream, by the file's own times."""
+        """Return whether the last frame taken lasts up to the end of the stream, by the times in the file."""
         return self._times.reach_the_end()
 
     def notes(self) -> list[str]:
-        """Return sentences about several pictures, interlaced frames and a rate that varies, so far."""
+        """Return sentences about several video tracks, interlaced frames and a varying rate, from the frames so far."""
         count = len(_pictures_in(self._container))
         several = f"It has {count} pictures (video tracks). The first is read; export the other one to matte that."
         limited = "Its RGB is tagged as limited range and is read as full range. Check it with inspect --out."
@@ -134,7 +134,7 @@ class DeepStream:
         return notes + self._times.notes()
 
     def rgb(self, decoded: Any) -> FloatImage:
-        """Return (H, W, 3) float32 R'G'B' of what take() gave, 0..1 from black to white."""
+        """Convert a frame from take() to (H, W, 3) float32 R'G'B', 0..1 from black to white."""
         return self._upright.shown(rgb_of(decoded, self._path))
 
     def close(self) -> None:
@@ -142,11 +142,11 @@ class DeepStream:
         self._container.close()
 
     def _frames(self) -> Iterator[Any]:
-        """Decode frame by frame. A last one that the file has only a part of is none: decoders make up the rest."""
+        """Decode frame by frame. A last frame that is cut off is dropped, since decoders invent the rest of it."""
         part: Any = None
         for packet in self._container.demux(self._stream):
             if part is not None:
-                self.is_cut = not packet.size  # what comes behind the last frame is empty
+                self.is_cut = not packet.size  # an empty packet follows the last frame
                 yield from () if self.is_cut else part.decode()
             part = packet if packet.size and packet.is_corrupt else None
             if part is None:
@@ -170,27 +170,30 @@ def _described(colours: tuple[int, int]) -> str:
 
 
 def _pictures_in(container: Any) -> list[Any]:
-    """Return the video streams that are no cover pictures or thumbnails; those where there is nothing else."""
+    """Return the video streams except cover pictures and thumbnails; all of them if there is nothing else."""
     every = list(container.streams.video)
     return [stream for stream in every if not int(getattr(stream, "disposition", 0)) & _STILL] or every
 
 
 @dataclass
 class _Times:
-    """Holds when the frames of a stream are shown, in seconds; end: when the stream ends, None where it does not
-    say.
-    """
+    """Collects the times at which the frames of a stream are shown."""
 
     end: float | None
+    """When the stream ends, in seconds; None where the file does not say."""
     last: float | None = None
+    """When the last frame begins, in seconds."""
     lasts: float = 0.0
+    """How long the last frame is shown, in seconds; 0 where the file does not say."""
     gaps: dict[int, int] = field(default_factory=dict)
-    """How often each time between two frames occurs, in milliseconds."""
+    """Each time from one frame to the next, in milliseconds, and how often it occurs."""
     interlaced: int = 0
+    """Number of interlaced frames."""
     frames: int = 0
+    """Number of frames."""
 
     def add(self, frame: Any) -> None:
-        """Note a frame in the order in which frames are shown."""
+        """Add a frame. Frames come in the order in which they are shown."""
         self.frames += 1
         self.interlaced += bool(getattr(frame, "interlaced_frame", False))
         if frame.pts is None or not frame.time_base:
@@ -215,7 +218,9 @@ class _Times:
 
     @property
     def vary(self) -> bool:
-        """Returns whether some frames last a quarter longer or shorter than most; milliseconds are rounded."""
+        """Returns whether some frames last a quarter longer or shorter than most. Rounding to milliseconds is allowed
+        for.
+        """
         return any(abs(gap - self._usual) > max(2, self._usual / 4) for gap in self.gaps)
 
     def notes(self) -> list[str]:
@@ -234,9 +239,7 @@ class _Times:
 
 
 def _end_of(container: Any, stream: Any) -> float | None:
-    """Return when the video ends, in seconds: by its own duration, a DURATION tag (Matroska), or the file's
-    duration.
-    """
+    """Return when the video ends, in seconds, by its own duration, a DURATION tag (Matroska) or the file's duration."""
     if stream.duration:
         return float((stream.duration + (stream.start_time or 0)) * stream.time_base)
     if match := _DURATION.fullmatch(stream.metadata.get("DURATION", "")):
@@ -249,7 +252,7 @@ def _end_of(container: Any, stream: Any) -> float | None:
 def unreadable(
     path: Path, why: str, action: str = "Check the file, or convert it to an image sequence first."
 ) -> PlateError:
-    """Return the error about a file that is no movie, or not whole."""
+    """Return the error about a file that is not a movie, or not a complete one."""
     return PlateError(
         expected="a movie that can be read to its end",
         came=f"{str(path)!r}: {why}",
@@ -295,7 +298,7 @@ def _timecode(container: Any, said: Mapping[str, str]) -> str | None:
 
 
 def _attributes(said: Mapping[str, str]) -> Iterator[Attribute]:
-    """Yield what a camera has noted, as far as EXR has a place for it."""
+    """Yield a camera's metadata as EXR attributes."""
     for key, name in _CARRIED.items():
         if key in said and not (key.startswith("com.") and key.rpartition(".")[2] in said):
             yield Attribute(name, "string", said[key])
@@ -305,7 +308,7 @@ def _attributes(said: Mapping[str, str]) -> Iterator[Attribute]:
 
 
 def at_frame(header: PlateHeader, number: int) -> PlateHeader:
-    """Return the header of the frame `number` frames behind the first, with its own timecode."""
+    """Return the header of the frame `number` frames after the first, with its own timecode."""
     start = Timecode.parse(header.timecode or "", header.fps)
     if start is None:
         return header

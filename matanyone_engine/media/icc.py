@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tells which encoding an ICC profile describes, by its numbers: makers call one space by many names.
+"""Finds the encoding that an ICC profile describes, by its numbers, since makers give one space many names.
 
-A profile of three primaries and three curves (matrix/TRC) is read, one with tables of colours is not; of the latter,
-profiles with the codes of ITU-T H.273 (a cicp tag) can be told. The layout is that of ICC.1:2022.
+Profiles of three primaries and three curves (matrix/TRC) are read, and profiles that have the codes of ITU-T H.273 (a
+cicp tag). Other profiles with tables of colours are not. The layout is that of ICC.1:2022.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from matanyone_engine.media.encodings import PRIMARIES, Curve, Encoding, curve_n
 _HEADER = 128
 _MOST_TAGS = 200
 _D50 = np.array([0.9642, 1.0, 0.8249])
-"""The white of every profile's colours, as X, Y and Z."""
+"""The white point of all profiles, as X, Y and Z."""
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 _NEAR = 0.004
-"""How far X, Y and Z of a colorant may be off: makers round them, and adapt to D50 a little differently."""
+"""The largest difference of X, Y or Z of a colorant that is ignored: makers round, and adapt to D50 differently."""
 _PARAMETERS = {0: "g", 1: "gab", 2: "gabc", 3: "gabcd", 4: "gabcdef"}
 """The parameters of each function of a parametricCurveType, in their order."""
 
@@ -31,7 +31,7 @@ Colorants = NDArray[np.float64]
 
 @lru_cache(maxsize=32)
 def encoding_of(profile: bytes) -> Encoding:
-    """Return what a profile's primaries and curve are called; '' of what is none of encodings.py, or is damaged."""
+    """Return the names of a profile's primaries and curve; '' for those not in encodings.py, and if it is damaged."""
     try:
         tags = _tags(profile)
         if "cicp" in tags:
@@ -46,7 +46,7 @@ def encoding_of(profile: bytes) -> Encoding:
 
 
 def _tags(profile: bytes) -> Mapping[str, bytes]:
-    """Return the content of each tag, type and all, by the tag's signature."""
+    """Return the content of each tag, its type included, by the tag's signature."""
     (count,) = struct.unpack_from(">I", profile, _HEADER)
     if count > _MOST_TAGS:
         raise ValueError(count)
@@ -67,7 +67,7 @@ def _common_curve(tags: Mapping[str, bytes]) -> str:
 
 
 def _fixed(tag: bytes, count: int, at: int = 8) -> list[float]:
-    """Return so many numbers of 16 bits before and 16 bits behind the point."""
+    """Return `count` fixed-point numbers with 16 bits before and 16 bits after the point."""
     return [value / 65536 for value in struct.unpack_from(f">{count}i", tag, at)]
 
 
@@ -90,7 +90,7 @@ def _parametric(tag: bytes) -> Curve:
     names = _PARAMETERS[kind]
     value = dict.fromkeys("abcdefg", 0.0) | {"a": 1.0} | dict(zip(names, _fixed(tag, len(names), 12), strict=True))
     a, b, c, d, e, f, g = (value[name] for name in "abcdefg")
-    if kind in (1, 2):  # above -b / a a power, below it the constant c
+    if kind in (1, 2):  # a power above -b / a, and the constant c below
         e, f, c, d = c, c, 0.0, -b / a
 
     def light(codes: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -101,7 +101,7 @@ def _parametric(tag: bytes) -> Curve:
 
 
 def _colorants(xy: tuple[float, ...]) -> Colorants:
-    """Return X, Y, Z of red, green and blue as columns, for a white of D50 as profiles have them (Bradford)."""
+    """Return X, Y, Z of red, green and blue as columns, adapted to D50 by Bradford's matrix, as in profiles."""
     corners = np.array(xy).reshape(4, 2)
     red, green, blue, white = (np.array([x / y, 1.0, (1 - x - y) / y]) for x, y in corners)
     directions = np.column_stack([red, green, blue])

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tells a label map, whose values are numbers or colours of objects, from a mask, and cuts one label out of it.
+"""Recognises label maps, whose values are numbers or colours of objects, and makes a mask from one label.
 
-A mask shows how much of a pixel is the subject. A label map says which object a pixel is: in small numbers (0, 1, 2 of
-8 or 16 bits), in 32-bit integers, in the indices of a palette (DAVIS), or in one colour for each object. Read as a mask
-it is almost black, so it must be recognised.
+A mask says how much of a pixel is the subject. A label map says which object a pixel is: by small numbers (0, 1, 2 in 8
+or 16 bits), by 32-bit integers, by the indices of a palette (DAVIS), or by one colour for each object. If it were read
+as a mask, it would be almost black, so it must be recognised.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from matanyone_engine.media.images import FloatImage
 Codes = NDArray[np.unsignedinteger[Any]] | NDArray[np.float32]
 
 MOST_LABELS = 64
-"""Of a map of small numbers or of colours: a picture with more is no label map. Integers of 32 bits may have any."""
+"""The most labels of a map of small numbers or of colours. 32-bit integers may have any number of labels."""
 _SMALL = 8
-"""Labels of a map that also has the greatest code (255, which is 'ignore') are below an eighth of it."""
+"""In a map that also has the greatest code (255, which means 'ignore'), labels are below 1 / _SMALL of that code."""
 _PNG, _PALETTE_KIND = b"\x89PNG\r\n\x1a\n", 3
 
 
 def numbers_in(codes: Codes, kind: str) -> list[int]:
-    """Return the labels of a single-channel picture, without 0; [] of one that may be a mask.
+    """Return the labels of a single-channel picture, without 0; [] for one that may be a mask.
 
     codes: (H, W), as stored. kind: 'uint8', 'uint16', 'uint32' or a float format.
     """
@@ -47,20 +47,20 @@ def numbers_in(codes: Codes, kind: str) -> list[int]:
 
 
 def hard_numbers(codes: Codes) -> list[int]:
-    """Return the values of a picture with few of them, without 0; [] of one with soft edges, which has no labels."""
+    """Return the values of a picture that has few, without 0; [] for one with soft edges, which has no labels."""
     values = [int(value) for value in np.unique(codes) if value]
     return values if len(values) <= MOST_LABELS else []
 
 
 def _whole_numbers(values: Codes) -> list[int]:
-    """Return whether floats are ids: whole numbers, some of them above 1."""
+    """Return the labels among floats, if all are whole numbers and some are above 1; else []."""
     if not np.isfinite(values).all() or values.min() < 0 or values.max() < 2 or (values != np.rint(values)).any():
         return []
     return [int(value) for value in np.unique(values) if value]
 
 
 def colours_in(rgb: FloatImage) -> list[str]:
-    """Return the colours of a picture with few of them, as '800000', without black; [] of a picture with many.
+    """Return the colours of a picture that has few, as '800000', without black; [] for a picture with many.
 
     rgb: (H, W, 3) 0..1.
     """
@@ -81,7 +81,7 @@ def _packed(rgb: FloatImage) -> NDArray[np.uint32]:
 
 
 def palette_of(path: Path) -> list[int] | None:
-    """Return the colours of a PNG that stores indices, packed as 0xRRGGBB by index; None of any other file."""
+    """Return the palette of a PNG that stores indices, as a list of 0xRRGGBB; None for any other file."""
     try:
         with path.open("rb") as file:
             if file.read(8) != _PNG:
@@ -106,9 +106,10 @@ def _palette(file: Any) -> list[int] | None:
 
 
 def indices_of(rgb: FloatImage, palette: Sequence[int]) -> NDArray[np.uint32] | None:
-    """Return (H, W) indices of a picture that was stored with a palette; None where that is grey: a mask.
+    """Return the indices (H, W) of a picture that was stored with a palette; None if the palette is grey: a mask.
 
-    rgb: (H, W, 3) 0..1, as the image library looked it up. Of equal colours the first index counts.
+    rgb: (H, W, 3) 0..1, the colours after the image library has applied the palette. Where two entries have one colour,
+    the first index is returned.
     """
     if all(value >> 16 == (value >> 8 & 255) == (value & 255) for value in palette):
         return None

@@ -15,14 +15,14 @@ import numpy.typing as npt
 from matanyone_engine.media.images import FloatImage
 
 _LARGE = 16
-"""Pixels from which the disc is taken apart into runs."""
+"""The least radius, in pixels, at which a disc is handled as runs of pixels."""
 
 
 def grow_mask(mask: FloatImage, pixels: int) -> FloatImage:
     """Move a mask's edge outwards (pixels > 0) or inwards (pixels < 0); 0 leaves it as it is.
 
     mask: (H, W) float32 0..1, soft or hard. Every pixel becomes the greatest (least) value of the disc of
-    2 * |pixels| + 1 around it, so that a soft edge keeps its profile. The world outside the frame has no say.
+    2 * |pixels| + 1 around it, so that a soft edge keeps its profile. Nothing outside the frame counts.
     """
     if pixels == 0:
         return mask.copy()
@@ -35,7 +35,7 @@ def grow_mask(mask: FloatImage, pixels: int) -> FloatImage:
 
 
 def _dilate_largely(mask: FloatImage, disc: npt.NDArray[Any]) -> FloatImage:
-    """Return what cv2.dilate gives, in a time that grows with the disc's radius and not with its area.
+    """Return what cv2.dilate returns, in a time that grows with the disc's radius and not with its area.
 
     Each row of the disc is a run of pixels. The greatest value of a run is that of two shorter runs that cover it,
     whose lengths are powers of two; so each width of the disc takes one comparison, and each of its rows another.

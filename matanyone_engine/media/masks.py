@@ -2,8 +2,8 @@
 """Reads masks, constraint masks and delivered alphas from image files.
 
 Rules of this file:
-1. Which channel is the mask is decided by docs/masks.md: by names (mask_channels.py), then by what the channels show.
-2. What cannot be decided is refused, with the names to choose from. A picture is never taken for a mask.
+1. Which channel is the mask is decided as in docs/masks.md: by names (mask_channels.py), then by what channels show.
+2. A file that leaves a choice is refused, with the names to choose from. A picture is never taken for a mask.
 3. A label map is recognised and refused until one label is chosen (label_maps.py).
 4. Nothing is stretched, and soft edges stay.
 """
@@ -46,13 +46,13 @@ from matanyone_engine.media.mask_channels import MaskSource, MatteChannels, in_l
 from matanyone_engine.sizes import Resolution
 
 BLACKEST_MASK = 1.5 / 255.0
-"""A mask with nothing above this is taken for black: half a step over 1/255, however that was rounded."""
+"""A mask without a greater value counts as black. It is 1/255 and half an 8-bit step, which allows for rounding."""
 MASK_ROUNDING = 1e-3
-"""What rounding to half or resampling may leave outside 0..1 in a float mask."""
+"""How far values of a float mask may lie outside of 0..1, as after rounding to half or resampling."""
 _NEARLY = 0.02
-"""What a lossy codec may change: an alpha from 1 - this up is 1, and channels that differ by less are the same."""
+"""The largest change by a lossy codec. An alpha of 1 - _NEARLY counts as 1, and channels that differ by it as equal."""
 _SAME = 1.5 / 255.0
-"""Two mattes that differ by no more, a rounding to 8 bits, are one."""
+"""The largest difference, a rounding to 8 bits, of two mattes that count as one."""
 REC709_LUMINANCE = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
 _MOST_NAMED = 12
 """Labels or channels that a message lists."""
@@ -61,8 +61,8 @@ _MOST_NAMED = 12
 def read_mask(source: Path | MaskSource, plate: Resolution, view: str | None = None) -> FloatImage:
     """Read a mask, (H, W) float32 0..1, soft edges kept.
 
-    source: the file, perhaps with a layer or a label that was chosen. plate: how large the mask must be.
-    view: which mask, of a file with several views; a file that speaks of no views has one mask for all.
+    source: the file, perhaps with a chosen layer or label. plate: the size that the mask must have.
+    view: which view's mask to read from a file with several views. A file without views has one mask for all.
     Raises MaskError: unreadable, of another size, several mattes to choose from, a picture, a label map, NaN, values
     outside 0..1, black (nothing above 1.5/255), or without that view.
     """
@@ -84,8 +84,9 @@ def read_constraint_mask(source: Path | MaskSource, plate: Resolution, view: str
 def read_alpha(path: Path) -> FloatImage:
     """Read an alpha as it was delivered, (H, W) float32 0..1; it may be black.
 
-    The channel: A unless it is 1 everywhere; else Y; else R, G, B, whose luminance counts; else the only channel.
-    Layers are not looked at. Raises MaskError: unreadable, without such a channel, NaN, or values outside 0..1.
+    The channel is A, unless that is 1 everywhere; else Y; else the luminance of R, G, B; else the only channel.
+    Layers are ignored. Raises MaskError for a file that is unreadable, has no such channel, has NaN, or has values
+    outside 0..1.
     """
     source = MaskSource(path)
     with open_image(path, MaskError) as image:
@@ -128,7 +129,7 @@ def _check_spec(source: MaskSource, spec: Any, plate: Resolution) -> None:
 
 @dataclass(frozen=True)
 class _Matte:
-    """Holds a matte of an open file; its pixels are read when they are asked for."""
+    """Holds a matte of an open file, whose pixels are read when they are needed."""
 
     path: Path
     image: Any
@@ -181,18 +182,18 @@ class _Matte:
 
     @cached_property
     def is_solid_alpha(self) -> bool:
-        """Returns whether an alpha is 1, or nearly, wherever the file has pixels: it says nothing but where they
-        are.
-        """
+        """Returns whether this is an alpha that is 1, or nearly, wherever the file has pixels: it is no mask."""
         return self.channels.is_alpha and bool((self.stored >= 1.0 - _NEARLY).all())
 
     @cached_property
     def is_flat(self) -> bool:
-        """Returns whether it has one value wherever the file has pixels."""
+        """Returns whether the matte has one value wherever the file has pixels."""
         return bool((self.stored == self.stored[:1, :1]).all()) or self.is_solid_alpha
 
     def explains(self, other: _Matte) -> bool:
-        """Return whether this alpha is all that a grey picture beside it shows: the grey is flat, multiplied or not."""
+        """Return whether a grey picture of the same layer shows nothing but this alpha: it is one grey, either all over
+        or multiplied by the alpha.
+        """
         if not self.channels.is_alpha or (self.channels.part, self.channels.layer) != (
             other.channels.part,
             other.channels.layer,
@@ -220,7 +221,7 @@ def _candidates(source: MaskSource, image: Any, view: str | None) -> list[tuple[
     if source.layer:
         found = named([*found, *single_channels(parts)], source.layer)[:1] or in_layer(found, source.layer)
     elif any(str(specs[each.part.number].channelformat(each.columns[0])) != "uint" for each in found):
-        # Ids beside a picture are no mattes; alone in their file they are a label map.
+        # Integers beside other channels are ids and no mattes; alone in their file they are a label map.
         found = [each for each in found if str(specs[each.part.number].channelformat(each.columns[0])) != "uint"]
     if not found:
         listed = [part.channels[column] for part, columns in parts for column in columns]
@@ -231,7 +232,7 @@ def _candidates(source: MaskSource, image: Any, view: str | None) -> list[tuple[
 def _of_view(
     source: MaskSource, every: Sequence[tuple[Part, Any]], view: str | None
 ) -> list[tuple[Part, Sequence[int]]]:
-    """Return every part with the numbers of its channels that belong to a view; of unnamed pages only the first."""
+    """Return the parts with the numbers of their channels that belong to a view; of unnamed pages only the first."""
     parts = [part for part, _ in every]
     first, columns = find_view(parts, view, source.path, MaskError)
     if not views_of(parts):
@@ -242,7 +243,7 @@ def _of_view(
 
 
 def _chosen(source: MaskSource, image: Any, candidates: Sequence[tuple[Any, MatteChannels]]) -> tuple[_Matte, bool]:
-    """Return the matte that is meant, and whether it was named as a channel, which no rule then overrides."""
+    """Return the matte to use, and whether the artist named it as a channel, which no rule overrides."""
     mattes = [_Matte(source.path, image, spec, each) for spec, each in candidates]
     if source.layer and len(mattes) == 1:
         return mattes[0], mattes[0].channels in named([mattes[0].channels], source.layer)

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes pictures so that a file is whole or is not there.
+"""Writes pictures so that each file is complete or does not exist.
 
 Rules of this file:
-1. Nothing half-written is ever seen under the final name: temporary file, read back, fsync, rename.
-2. What is in the file must be what was meant: bit for bit, or within the loss of the codec that was asked for. It is
-   read back, or vouched for by checksums that the encoder made (exr.py).
+1. A file gets its final name only when it is complete: it is written as a temporary file, read back, synced to disk,
+   and renamed.
+2. The file must hold the pixels that were to be written, bit for bit, or within the loss of a lossy codec. It is read
+   back, or checked by the checksums that the encoder made (exr.py).
 3. What goes into a file is decided in layouts.py; why the default looks as it does, in
    docs/decisions/DR002-output-layout.md.
 """
@@ -33,29 +34,29 @@ from matanyone_engine.media.headers import PROVENANCE_PREFIX
 from matanyone_engine.media.images import Attribute, FloatImage, PlateHeader, last_error
 from matanyone_engine.media.layouts import LOSSY, SUBJECT, Delivery, Depth, FrameContent, Picture, compose
 
-# What one pixel of a written alpha takes at least, in bytes (measured on black frames, see DR002): the estimate must
-# not refuse work that would have fitted.
+# The fewest bytes that a pixel of a written alpha takes, measured on black frames (DR002). A greater number might
+# refuse work for which there is room.
 LEAST_BYTES_PER_PIXEL = 0.02
 
-# A disk with less room than this is called full when a write failed.
+# If writing fails on a disk with less free room than this, in bytes, the error says that the disk is full.
 SMALLEST_ROOM = 64 * 1024
 
-# DWA at OpenEXR's usual level is off by 0.05 to 4 % of the picture's brightness on average (DR005); a file with a hole
-# in it by far more.
+# The mean error of DWA at OpenEXR's usual level is 0.05 to 4 % of the picture's brightness (DR005). That of a file with
+# missing parts is far greater.
 LARGEST_MEAN_LOSS = 0.15
 SMALLEST_SIGNAL = 1e-2
 
 LARGEST_HALF = 65520.0
-"""From here on a value rounds to Inf, as a half float."""
+"""The least value that rounds to Inf as a half float."""
 
 _FORMATS = {".exr": "openexr", ".png": "png", ".tif": "tiff", ".tiff": "tiff"}
 _WRITTEN_AS = {"vectori": "int[3]", "vector2i": "int[2]", "vector2i[2]": "box2i", "vector2[2]": "box2f"}
-"""Types that OpenImageIO reads from an .exr by one name and writes by another."""
+"""The types that OpenImageIO calls otherwise when it writes an .exr than when it reads it."""
 _OIIO_TYPES = {"half": oiio.HALF, "float": oiio.FLOAT, "uint16": oiio.UINT16}
 
 
 def write_picture(path: Path, picture: Picture) -> None:
-    """Write a file of ours. Raises OutputError if it could not be written whole; then nothing is left."""
+    """Write a picture. Raises OutputError if it cannot be written completely; then no file is left."""
     file_format = _FORMATS[path.suffix.lower()]
     planes = _as_stored(picture, path)
     try:
@@ -69,19 +70,19 @@ def write_picture(path: Path, picture: Picture) -> None:
 def write_alpha(path: Path, alpha: FloatImage, header: PlateHeader, provenance: Mapping[str, str]) -> None:
     """Write one alpha, (H, W) float32 0..1, in the default layout, over the plate's whole display window.
 
-    .exr: half, ZIPS, R = G = B = A = alpha, the plate's header but for colour, provenance as matanyone:<key>.
+    .exr: half, ZIPS, R = G = B = A = alpha, the plate's header without its colour, provenance as matanyone:<key>.
     .png, .tif: one 16-bit channel without a transfer curve, provenance in the description.
-    Raises BadResult (nothing is written) if the alpha is not one of this plate; OutputError if the file could not be
-    written whole (nothing is left).
+    Raises BadResult if the alpha does not fit the plate; OutputError if the file cannot be written completely. Then no
+    file is left.
     """
     content = FrameContent(header, {SUBJECT: alpha})
     write_picture(path, compose(Delivery(), content, (SUBJECT,), provenance, path.suffix))
 
 
 def check_writable(folder: Path, expected_bytes: int = 0) -> int:
-    """Make the folder, write a small file in it and remove that. Returns the free bytes.
+    """Make the folder, write a small file in it and remove it again. Returns the free bytes.
 
-    Raises OutputError: it cannot be made or written, or has less room than expected_bytes.
+    Raises OutputError if the folder cannot be made or written, or has less room than expected_bytes.
     """
     probe = folder / f".matanyone-write-test.{uuid.uuid4().hex}.tmp"  # a name that nobody can put a link under
     try:
@@ -93,7 +94,7 @@ def check_writable(folder: Path, expected_bytes: int = 0) -> int:
         why = error.strerror or str(error)
         raise _not_written(folder, why, expected="an output folder that can be written") from error
     finally:
-        with suppress(OSError):  # where nothing could be written there is nothing to remove
+        with suppress(OSError):  # if nothing could be written, there is nothing to remove
             probe.unlink(missing_ok=True)
     if free < expected_bytes:
         raise OutputError(
@@ -105,7 +106,7 @@ def check_writable(folder: Path, expected_bytes: int = 0) -> int:
 
 
 def is_readable(path: Path) -> bool:
-    """Return whether all pixels of a picture can be read; a file that was cut short is not."""
+    """Return whether all pixels of a picture can be read; False for a file that was cut off."""
     image = oiio.ImageInput.open(str(path))
     pixels = None if image is None else image.read_image()
     last_error()
@@ -113,9 +114,9 @@ def is_readable(path: Path) -> bool:
 
 
 def least_bytes(header: PlateHeader, frames: int, raw: int = 0) -> int:
-    """Return what this many files take at the very least, in bytes: with less room the work need not start.
+    """Return the fewest bytes that so many files take: with less room, the work need not start.
 
-    raw: bytes of a pixel where nothing is compressed, which is then no estimate (layouts.raw_bytes).
+    raw: bytes of a pixel where nothing is compressed, with which the result is exact (layouts.raw_bytes); else 0.
     """
     width, height = header.resolution
     return int(width * height * frames * (raw or LEAST_BYTES_PER_PIXEL))
@@ -146,7 +147,7 @@ def _spec(picture: Picture, file_format: str) -> Any:
 
 
 def _add(spec: Any, attribute: Attribute) -> None:
-    """Carry a header attribute over, or say once that it is left out: what a header says must never stop a shot."""
+    """Add a header attribute, or warn once that it is left out: an odd attribute must not stop a shot."""
     kind = _WRITTEN_AS.get(attribute.type, attribute.type)
     try:
         spec.attribute(attribute.name, oiio.TypeDesc(kind), attribute.value)
@@ -161,7 +162,7 @@ _log = logging.getLogger("matanyone_engine")
 
 
 def _as_stored(picture: Picture, path: Path) -> dict[str, StoredPlane]:
-    """Return each channel (H, W) with the file's own values, so that they can be compared when read back."""
+    """Return each channel (H, W) with the values that the file will hold, to compare them with those read back."""
     stored: dict[int, StoredPlane] = {}  # a layout may show one plane in several channels
     for name, plane in picture.channels.items():
         if id(plane) not in stored:
@@ -193,13 +194,13 @@ def _interleaved(planes: Sequence[StoredPlane]) -> Any:
 
 
 def _bits(plane: StoredPlane) -> Any:
-    """View values as unsigned integers, which OpenCV takes and which compare many times faster than half floats."""
+    """View values as unsigned integers, which OpenCV accepts and which compare many times faster than half floats."""
     return np.ascontiguousarray(plane).view(np.uint32 if plane.dtype == np.float32 else np.uint16)
 
 
 def _write(path: Path, file_format: str, spec: Any, planes: Planes) -> None:
-    """Raises OSError with the library's complaint."""
-    path.write_bytes(b"")  # so that a folder that cannot be written says so in the system's words
+    """Write the file. Raises OSError with the library's message."""
+    path.write_bytes(b"")  # if the folder cannot be written, this raises the system's own error
     header = _header_of(path, spec, planes) if file_format == "openexr" else None
     if header is None:
         _write_slowly(path, file_format, spec, planes)
@@ -211,8 +212,8 @@ def _write(path: Path, file_format: str, spec: Any, planes: Planes) -> None:
 
 
 def _header_of(path: Path, spec: Any, planes: Planes) -> dict[str, Any] | None:
-    """Return what OpenImageIO makes of the attributes, by a file of one pixel; None where OpenEXR's package refuses
-    them.
+    """Return the attributes as OpenImageIO writes them, from a file of one pixel; None if OpenEXR's package cannot read
+    it.
     """
     small = spec.copy()
     small.width = small.height = 1
@@ -221,7 +222,7 @@ def _header_of(path: Path, spec: Any, planes: Planes) -> dict[str, Any] | None:
 
 
 def _write_slowly(path: Path, file_format: str, spec: Any, planes: Planes) -> None:
-    """Write through OpenImageIO, every answer checked. Raises OSError with its complaint."""
+    """Write through OpenImageIO, and check what each call returns. Raises OSError with its message."""
     output = oiio.ImageOutput.create(file_format)
     if output is None:
         raise OSError(last_error())
@@ -232,11 +233,11 @@ def _write_slowly(path: Path, file_format: str, spec: Any, planes: Planes) -> No
         raise OSError(_reason(path, complaint or last_error(output)))
 
 
-# ------------------------------------------------------------------------------------------------------ read back
+# ------------------------------------------------------------------------------------------------------ verifying
 
 
 def _verify(path: Path, file_format: str, picture: Picture, planes: Planes) -> None:
-    """Make sure of the file: a disk that filled up while it was closed may show only here. Raises OSError."""
+    """Check the file that was written: a disk that is full may be noticed only now. Raises OSError."""
     if file_format == "openexr" and holds(path, planes, picture.data_window[:2]):
         return
     read = read_planes(path) if file_format == "openexr" else None
@@ -247,7 +248,10 @@ def _verify(path: Path, file_format: str, picture: Picture, planes: Planes) -> N
 
 
 def _read_back(path: Path, depth: Depth, *, named: bool, written: Sequence[str]) -> dict[str, StoredPlane]:
-    """Read each channel (H, W) by OpenImageIO; a format without names has them as written. Raises OSError."""
+    """Read each channel (H, W) by OpenImageIO. Raises OSError.
+
+    named: whether the format stores channels' names; if not, they are those of `written`, in that order.
+    """
     as_stored = oiio.ImageSpec()
     as_stored.attribute("oiio:UnassociatedAlpha", 1)  # or straight colours would come multiplied
     image = oiio.ImageInput.open(str(path), as_stored)
@@ -264,7 +268,7 @@ def _read_back(path: Path, depth: Depth, *, named: bool, written: Sequence[str])
 
 
 def _is_what_was_written(read: Planes, picture: Picture, planes: Planes) -> bool:
-    """Return whether pixels are the same bit for bit; where the codec is lossy, within what it is known to lose."""
+    """Return whether pixels are the same, bit for bit; for a lossy codec, within its known loss, alphas excepted."""
     if read.keys() != planes.keys() or any(read[name].shape != plane.shape for name, plane in planes.items()):
         return False
     exact = {name for name in planes if picture.compression not in LOSSY or name.rpartition(".")[2] == "A"}
@@ -276,15 +280,13 @@ def _is_what_was_written(read: Planes, picture: Picture, planes: Planes) -> bool
 
 
 def _is_near(stored: StoredPlane, pixels: StoredPlane, allowed: float) -> bool:
-    """Return whether a lossy codec can have made one of the other: it is off by little on average, and nowhere no
-    number.
-    """
+    """Return whether a lossy codec may have made `stored` from `pixels`: the mean error is small, without NaN or Inf."""
     read, meant = stored.astype(np.float32), pixels.astype(np.float32)
     return bool(np.isfinite(read).all() and np.abs(read - meant).mean(dtype=np.float64) <= allowed)
 
 
 def _reason(path: Path, complaint: str) -> str:
-    """Return that the disk is full where it is, since codecs do not pass that on; else the library's own words."""
+    """Return that the disk is full if it is, since image libraries do not say so; else the library's message."""
     if shutil.disk_usage(path.parent).free < SMALLEST_ROOM:
         return os.strerror(errno.ENOSPC)
     return complaint.strip() or "the image library did not say why"

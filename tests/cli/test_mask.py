@@ -134,7 +134,7 @@ def test_a_subject_that_cannot_be_told_from_its_background_is_refused(
     grey = np.full((prompted.HEIGHT, prompted.WIDTH, 3), 0.5, np.float32)
     write_image(tmp_path / "grey.exr", grey, ("R", "G", "B"))
     assert make(str(tmp_path / "grey.exr"), "--box", "34,8,80,54") == 2
-    assert "nothing that could be told from its surroundings" in capsys.readouterr().err
+    assert "every pixel counts as background" in capsys.readouterr().err
 
 
 def test_the_picture_shows_the_mask(plate: str, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_a_mask_that_somebody_has_mended_between_two_clicks_is_not_written_over(
     make_mask(plan_mask(job), reads, memory)
     mended = np.zeros((64, 96, 1), np.float32)
     write_image(Path(job.out), mended, ("A",))
-    with pytest.raises(SettingError, match="written or changed by something else"):
+    with pytest.raises(SettingError, match="another program has written or changed"):
         make_mask(plan_mask(job), reads, memory)
     assert np.array_equal(read_image(Path(job.out)), mended)
 

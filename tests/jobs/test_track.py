@@ -164,7 +164,7 @@ def test_flow_is_grey_where_it_is_in_doubt_and_gives_up_before_it_cuts_off_what_
         ({"frames": (FIRST, LAST)}, FrameRangeError, "a key frame among those that are tracked"),
         ({"out": "guide.exr"}, SettingError, "a frame number in the output name"),
         ({"out": "guide.####.png"}, SettingError, r"a name ending in \.exr"),
-        ({"out": "{plate}"}, SettingError, "written or changed by something else|an output name that no input has"),
+        ({"out": "{plate}"}, SettingError, "another program has written or changed|an output name that no input has"),
     ],
 )
 def test_what_cannot_be_tracked_is_refused_before_any_work(

@@ -2,11 +2,11 @@
 """Converts a plate to what the network sees. No other module has transfer functions.
 
 Rules of this file:
-1. Every curve and matrix is OpenColorIO's (through OpenImageIO). What is ours is exposure and the shoulder, and both
-   act on the network's copy only: the plate's own array is never touched.
-2. A transform is probed once and kept as a matrix and tables where that gives what OpenColorIO gives; where it does
-   not, OpenColorIO is asked for every frame (docs/decisions/DR007-network-view.md).
-3. What gives no number is an error, never a black pixel.
+1. Every curve and matrix is OpenColorIO's (through OpenImageIO). Only exposure and the shoulder are added here, to the
+   network's copy: the plate's own array is never changed.
+2. A transform is measured once and kept as a matrix and tables, if these give the same values. If not, OpenColorIO
+   converts every frame (docs/decisions/DR007-network-view.md).
+3. A conversion to NaN is an error, never a black pixel.
 """
 
 from __future__ import annotations
@@ -48,15 +48,17 @@ _PIXELS_LOOKED_AT = 1 << 18
 
 _CODES = 65535
 _DROPPED = 13
-"""Bits of a float that a step leaves out: a step has the ten digits of a half float, and the range of a float."""
+"""Low bits of a float that are dropped to make a step: a step has the ten binary digits of a half float, and the range
+of a float."""
 _STEPS = (np.arange(1 << (32 - _DROPPED), dtype=np.uint32) << np.uint32(_DROPPED)).view(np.float32)
-"""Every step, in the order of its bits: those that are not negative come first, and rise."""
+"""The values of all steps, in the order of their bits: those that are not negative come first, in ascending order."""
 _INFINITY = 0x7F800000 >> _DROPPED
+"""The number of the step that is infinity."""
 _GREATEST = 65504.0
-"""The greatest half: whatever is brighter is shown like it."""
+"""The greatest half float. Brighter values are shown as this one."""
 
 _CURVE_STEPS = 1 << 16
-"""Of sRGB: the nearest one is off by 1e-4 at most, a fortieth of a step of 8 bits."""
+"""Entries in the table of the sRGB curve: the nearest one is off by 1e-4 at most, a fortieth of an 8-bit step."""
 _PICTURES = ("sRGB", "lin_rec709_scene", "ocio://default")
 """The encoded space, the linear space and the config for contact sheets, which look the same in every studio."""
 
@@ -71,7 +73,7 @@ _STRIPE_ROWS = 16
 
 
 class Levels(NamedTuple):
-    """Holds shares of a plate's pixels, 0..1, by what the network's view does to them; any one channel counts."""
+    """Holds the shares of a plate's pixels, 0..1, that the network's view compresses or clips in any channel."""
 
     above_knee: float
     """Pixels in the shoulder, which are shown with less contrast. 0 if the network's view has no shoulder."""
@@ -124,7 +126,7 @@ class NetworkView:
         return seen
 
     def _check_numbers(self, linear: FloatImage) -> None:
-        with np.errstate(invalid="ignore"):  # Inf - Inf is asked about again
+        with np.errstate(invalid="ignore"):  # the sum is NaN for Inf - Inf, too: the next line finds real NaN
             suspicious = np.isnan(linear.sum())
         if suspicious and np.isnan(linear).any():
             raise _no_transform(self.name, f"NaN in {int(np.isnan(linear).any(axis=-1).sum())} pixels")
@@ -144,13 +146,13 @@ class NetworkView:
 
 
 class LinearLight:
-    """Converts a plate's values to scene-linear light and back, for what must be computed where light adds up.
+    """Converts a plate's values to scene-linear light and back, for operations that mix light.
 
-    The light has Rec.709's primaries. Colours outside of them are negative there, and are converted back correctly.
+    The light has Rec.709's primaries. Colours outside of them have negative values, and are converted back correctly.
     """
 
     def __init__(self, space: str) -> None:
-        """space: a name as in spaces.known_space. Raises ColourError where the config knows no way back."""
+        """space: a name as in spaces.known_space. Raises ColourError where the config cannot convert back."""
         self.space = known_space(space)
         self._linear, self._config = engine_space(LINEAR), config_name()
         # The colours are muted: if one channel is a million times as bright as another, floats are not exact enough to
@@ -237,8 +239,8 @@ def _steps(values: FloatImage) -> NDArray[np.uint16]:
 
 @lru_cache(maxsize=2)
 def _picture_curve(*, encodes: bool) -> FloatImage:
-    """Return sRGB at even steps from 0 to 1, by the built-in config, whatever $OCIO says; to load that takes 40 ms a
-    time.
+    """Return the sRGB curve at even steps from 0 to 1, by the built-in config, whatever $OCIO is. Loading it takes
+    40 ms.
     """
     ramp = np.linspace(0.0, 1.0, _CURVE_STEPS, dtype=np.float32)
     encoded, linear, config = _PICTURES
@@ -259,44 +261,45 @@ class _Way:
     config: str
     exposure: float
     curve: Table | None
-    """(65536,): the linear light at code / 65535; None where the space is linear, or no one curve."""
+    """(65536,): the linear light of code / 65535; None where the space is linear, or is not one curve and a matrix."""
     matrix: Table | None
-    """(3, 3), from linear light of the space to that of Rec.709; None where only OpenColorIO knows the way."""
+    """(3, 3), from linear light of the space to that of Rec.709; None where OpenColorIO must convert every frame."""
     shoulder: bool
+    """Whether highlights are compressed by the shoulder; if not, they are clipped."""
     tone: Table
-    """(524288,): display 0..1 at the place _nearest_steps() gives to linear Rec.709 before exposure."""
+    """(524288,): display value 0..1 of each step of linear Rec.709 before exposure; _nearest_steps() gives the step."""
     knee: float
     """KNEE in linear light, before exposure."""
 
 
 def _linear_stripes(way: _Way, rgb: FloatImage) -> Iterator[tuple[slice, FloatImage]]:
     """Yield linear Rec.709 before exposure, a few rows at a time."""
-    tabled = way.matrix is not None and (way.curve is None or _are_codes(rgb))
-    matrix = way.matrix if tabled else None
-    light = rgb if tabled else _convert(rgb, way.space, way.linear, way.config)
+    by_tables = way.matrix is not None and (way.curve is None or _are_codes(rgb))
+    matrix = way.matrix if by_tables else None
+    light = rgb if by_tables else _convert(rgb, way.space, way.linear, way.config)
     for top in range(0, rgb.shape[0], _STRIPE_ROWS):
         rows = slice(top, top + _STRIPE_ROWS)
-        yield rows, light[rows] if matrix is None else _tabled(way.curve, matrix, light[rows])
+        yield rows, light[rows] if matrix is None else _convert_by_tables(way.curve, matrix, light[rows])
 
 
-def _tabled(curve: Table | None, matrix: Table, rgb: FloatImage) -> FloatImage:
+def _convert_by_tables(curve: Table | None, matrix: Table, rgb: FloatImage) -> FloatImage:
     """Convert to linear Rec.709 by curve and matrix."""
     light = rgb if curve is None else np.take(curve, (rgb * _CODES + 0.5).astype(np.uint16), mode="clip")
     return np.asarray(cv2.transform(np.ascontiguousarray(light, dtype=np.float32), matrix), dtype=np.float32)
 
 
 def _are_codes(rgb: FloatImage) -> bool:
-    """Return whether all values are 0..1, as in integer files: those are what a curve's table holds."""
+    """Return whether all values are 0..1, as in integer files: a curve's table covers no others."""
     return bool(rgb.min() >= 0.0 and rgb.max() <= 1.0)
 
 
 def _nearest_steps(linear: FloatImage) -> NDArray[np.uint32]:
-    """Return the nearest positions in _STEPS for numbers (no NaN)."""
+    """Return the number in _STEPS of the step nearest to each value; NaN is not allowed."""
     bits = np.ascontiguousarray(linear, dtype=np.float32).view(np.uint32)
     return (bits + np.uint32(1 << (_DROPPED - 1))) >> np.uint32(_DROPPED)
 
 
-# ------------------------------------------------------------------------------------------- probing OpenColorIO
+# ------------------------------------------------------------------------------------------ measuring OpenColorIO
 
 
 @lru_cache(maxsize=16)
@@ -317,8 +320,8 @@ def _find_way(space: str, exposure: float, config: str) -> _Way:
 
 
 def _find_tables(to_linear: Callable[[FloatImage], FloatImage]) -> tuple[Table | None, Table | None]:
-    """Find the (curve, matrix) that give what OpenColorIO gives; (None, matrix) for a linear space; (None, None) for
-    others.
+    """Find a curve and a matrix that give the same values as OpenColorIO: (None, matrix) for a linear space, and (None,
+    None) if there are none.
     """
     rng = np.random.default_rng(0)
     light = rng.normal(0.0, 4.0, (4096, 3)).astype(np.float32)
@@ -329,41 +332,41 @@ def _find_tables(to_linear: Callable[[FloatImage], FloatImage]) -> tuple[Table |
     greys = to_linear(np.repeat(ramp[:, None], 3, axis=1))
     curve = np.ascontiguousarray(greys[:, 1])
     codes = rng.integers(0, _CODES + 1, (4096, 3))
-    answers = to_linear(codes.astype(np.float32) / np.float32(_CODES))
-    matrix = _fit_matrix(curve[codes], answers)
-    if _agree(curve[codes] @ matrix.T, answers):
+    expected = to_linear(codes.astype(np.float32) / np.float32(_CODES))
+    matrix = _fit_matrix(curve[codes], expected)
+    if _agree(curve[codes] @ matrix.T, expected):
         return curve, matrix
     return None, None
 
 
-def _fit_matrix(light: FloatImage, answers: FloatImage) -> Table:
-    """Return the (3, 3) that takes light nearest to answers, relative to each colour's brightest channel."""
-    weight = 1.0 / (np.abs(answers).max(axis=-1, keepdims=True).astype(np.float64) + 1e-4)
-    fitted, *_ = np.linalg.lstsq(light * weight, answers * weight, rcond=None)
+def _fit_matrix(light: FloatImage, target: FloatImage) -> Table:
+    """Return the (3, 3) matrix from light to target of the least squared error, relative to the brightest channel."""
+    weight = 1.0 / (np.abs(target).max(axis=-1, keepdims=True).astype(np.float64) + 1e-4)
+    fitted, *_ = np.linalg.lstsq(light * weight, target * weight, rcond=None)
     return np.ascontiguousarray(fitted.T, dtype=np.float32)
 
 
-def _agree(ours: FloatImage, theirs: FloatImage) -> bool:
+def _agree(found: FloatImage, expected: FloatImage) -> bool:
     """Return whether two results agree to a tenth of a half float's step at the brightest channel of each colour."""
-    scale = np.abs(theirs).max(axis=-1, keepdims=True) + 1e-4
-    return bool((np.abs(ours - theirs) <= 5e-5 * scale).all())
+    scale = np.abs(expected).max(axis=-1, keepdims=True) + 1e-4
+    return bool((np.abs(found - expected) <= 5e-5 * scale).all())
 
 
 def _ends_at_white(to_linear: Callable[[FloatImage], FloatImage]) -> bool:
-    """Return whether a space is display-referred: its code 1 is display white, and it is no linear light."""
+    """Return whether a space is display-referred: its code 1 is display white, and its values are not linear light."""
     white, grey = to_linear(np.repeat(np.array([[1.0], [0.5]], dtype=np.float32), 3, axis=1))
     return bool(np.abs(white - 1.0).max() < 1e-3 and np.abs(grey - 0.5).max() > 0.05)
 
 
 def _encode_steps(exposure: float, linear: str, target: str, config: str) -> FloatImage:
-    """Return every finite step that is not negative, exposed and encoded, (_INFINITY,). The values rise throughout."""
+    """Return the display values of all finite steps from 0, after exposure, (_INFINITY,), in ascending order."""
     light = np.minimum(_STEPS[:_INFINITY], _GREATEST) * np.float32(2.0**exposure)
     encoded = _convert(np.repeat(light[None, :, None], 3, axis=2), linear, target, config)[0, :, 1]
     return np.asarray(np.maximum.accumulate(np.maximum(encoded, 0.0)), dtype=np.float32)
 
 
 def _convert(rgb: FloatImage, source: str, target: str, config: str) -> FloatImage:
-    """Convert (H, W, 3) from one space of the config to another, by OpenColorIO, values outside 0..1 too."""
+    """Convert (H, W, 3) from one space of the config to another by OpenColorIO, values outside 0..1 included."""
     pixels = oiio.ImageBuf(np.ascontiguousarray(rgb, dtype=np.float32))
     converted = oiio.ImageBufAlgo.colorconvert(pixels, source, target, unpremult=False, colorconfig=config)
     if converted.has_error:

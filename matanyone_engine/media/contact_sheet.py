@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes a contact sheet: plate, alpha and composite of a few frames in one PNG.
 
-It is fed while a shot runs, and keeps thumbnails of the chosen frames and nothing else.
+Frames are added while a shot runs; only thumbnails of the chosen frames are kept.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from matanyone_engine.media.images import FloatImage, last_error
 from matanyone_engine.media.thumbnails import Sheet, Thumbnails
 
 THUMBNAIL_WIDTH = 480
-"""Widest thumbnail, in pixels; smaller plates keep their size."""
+"""The greatest width of a thumbnail, in pixels. Smaller plates keep their size."""
 
 TITLES = ("plate", "alpha", "composite")
 
@@ -57,25 +57,25 @@ class ContactSheet:
 
     @property
     def filled(self) -> bool:
-        """Tell whether there is anything to write."""
+        """Return whether there is anything to write."""
         return bool(self._rows)
 
     def wants(self, frame: int) -> bool:
-        """Tell whether add would keep anything of this frame."""
+        """Return whether this frame is one of the chosen ones."""
         return frame in self._chosen
 
     def add(self, frame: int, rgb: FloatImage, alpha: FloatImage) -> None:
-        """Keep thumbnails of a frame the sheet wants; other frames leave no trace.
+        """Keep thumbnails of a chosen frame, and ignore other frames.
 
-        rgb (H, W, 3) float, display-referred sRGB; alpha (H, W) float. Both 0 to 1; what lies outside is clipped.
+        rgb (H, W, 3) float, display-referred sRGB; alpha (H, W) float. Both are 0 to 1; other values are clipped.
         """
         if self.wants(frame):
             self._rows[frame] = _thumbnails(rgb, alpha)
 
     def write(self, path: Path) -> None:
-        """Write the sheet as an 8-bit sRGB PNG, atomically, with the rows that were added so far.
+        """Write the sheet as an 8-bit sRGB PNG, atomically, with the frames that were added so far.
 
-        Raises OutputError when there is no row or the file cannot be written.
+        Raises OutputError if there are none or the file cannot be written.
         """
         if not self._rows:
             raise OutputError(

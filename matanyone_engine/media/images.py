@@ -2,9 +2,9 @@
 """Reads plate frames through OpenImageIO, one file at a time.
 
 Rules of this file:
-1. The values that come out are the file's own: no colour conversion, no clamping, no un-premultiplying.
-2. Which channels are the picture is found by their names (channels.py). Pixels come out in the display window.
-3. Whatever OpenImageIO complains about is an error, also where it returned pixels (a truncated JPEG).
+1. Values are returned as they are in the file: there is no colour conversion, no clamping, no un-premultiplying.
+2. The channels of the picture are found by their names (channels.py). Pixels cover the display window.
+3. A message of OpenImageIO's is an error, even if it has returned pixels, as for a JPEG that is cut off.
 """
 
 from __future__ import annotations
@@ -35,41 +35,42 @@ FloatImage = npt.NDArray[np.float32]
 ANY_PICTURE = Selection()
 
 MOST_PARTS = 64
+"""The most parts of a file that a client of the engine sends."""
 MOST_CHANNELS = 512
-"""Of files that come from elsewhere; renders with every AOV there is stay far below."""
+"""The most channels of such a file. Renders with all AOVs have far fewer."""
 MOST_CANVAS_PIXELS = 16384 * 16384
-"""Of any plate: display and data window together."""
+"""The most pixels of a plate's display and data window together."""
 
 _ONE_PICTURE = frozenset({"webp"})
-"""Formats whose pixels OpenImageIO (3.2) no longer reads after it was asked for a second picture."""
+"""Formats of which OpenImageIO (3.2) cannot read pixels after it was asked for a second picture."""
 
 FLOAT_FORMATS = frozenset({"half", "float", "double"})
 """Pixel formats that can hold NaN, and values outside 0..1."""
 
 FRAME_RATE = "framespersecond"
-"""In small letters: OpenEXR's framesPerSecond, which OpenImageIO calls FramesPerSecond in formats other than EXR."""
+"""OpenEXR's attribute framesPerSecond in small letters. OpenImageIO calls it FramesPerSecond in other formats."""
 
 _COLOUR_MODELS = frozenset({0, 1, 2, 3, 4, 6})
-"""TIFF's grey, RGB, palette, mask and YCbCr, which OpenImageIO gives as grey or RGB. It calls Lab RGB, too, but leaves
-it as it is: a* and b* would be taken for green and blue. It makes RGB of CMYK as if inks were ideal."""
+"""TIFF's grey, RGB, palette, mask and YCbCr, which OpenImageIO reads as grey or RGB. It also calls Lab RGB but does not
+convert it, so that a* and b* would be taken for green and blue, and converts CMYK as if inks were ideal."""
 _INKS = frozenset({"CMYK", "YCCK"})
-"""What OpenImageIO calls the colours of such a JPEG."""
+"""OpenImageIO's names for a JPEG's colours that are inks."""
 _VIDEO_RANGE = 16, 235
 """Black and white of video, as codes of 8 bits."""
 _SIGNED = frozenset({"int8", "int16", "int32"})
-"""Pixel formats whose codes have a sign; OpenImageIO makes -1..1 of them, also where a DPX has stored 0..1."""
+"""Pixel formats with signed codes. OpenImageIO converts them to -1..1, even where a DPX has stored 0..1."""
 _WHITE_IS_ZERO, _BLACK_IS_ZERO = 0, 1
-"""TIFF's two greys. OpenImageIO turns the first round in 8 bits, and leaves it as it is in others."""
+"""TIFF's two kinds of grey. OpenImageIO inverts the first in files of 8 bits, but not in others."""
 _FLOAT_24 = 24
-"""TIFF's floats of 24 bits, of which OpenImageIO makes other numbers."""
+"""Bits of TIFF's floats that OpenImageIO reads wrongly."""
 _NO_DECODER = "not configured", "not implemented", "not supported", "unsupported"
-"""What libraries say of compressions and kinds of files that they were built without."""
+"""Words in libraries' messages about compressions and formats that they were built without."""
 _SMALLEST_ASPECT = 1e-6
-"""OpenEXR writes no pixel aspect below this, nor above the inverse."""
+"""The smallest pixel aspect that OpenEXR writes; the largest is its inverse."""
 _PAGED = frozenset({"gif", "tiff", "webp"})
-"""Formats of which a second picture of one size is another frame, or another page."""
+"""Formats in which a second picture of the same size is another frame or another page."""
 _CICP_RANGE = 3
-"""Where in ITU-T H.273's four numbers it says whether codes use the full range."""
+"""Which of ITU-T H.273's four numbers, from 0, says whether codes use the full range."""
 
 _COLOUR_ATTRIBUTES = (
     "colorInteropID",
@@ -82,9 +83,9 @@ _COLOUR_ATTRIBUTES = (
     "dpx:Transfer",
 )
 MOVIE_PRIMARIES, MOVIE_TRANSFER = "movie:primaries", "movie:transfer"
-"""What a header's `colour` calls a movie's ColourPrimaries and TransferCharacteristics, codes of ITU-T H.273."""
+"""Keys in a header's `colour` for a movie's ColourPrimaries and TransferCharacteristics, codes of ITU-T H.273."""
 ICC_PRIMARIES, ICC_CURVE = "icc:primaries", "icc:curve"
-"""What a header's `colour` calls the encoding of an ICC profile (encodings.py); '' of what has no name there."""
+"""Keys in a header's `colour` for the encoding of an ICC profile; '' for what has no name in encodings.py."""
 
 
 class DataWindow(NamedTuple):
@@ -106,12 +107,12 @@ class Attribute(NamedTuple):
 
 @dataclass(frozen=True)
 class PlateHeader:
-    """Holds what a frame's file says about itself; no pixels.
+    """Holds the header of a frame's file.
 
     display_window, data_window: in the file's own coordinates.
-    colour:     the attributes that speak about colour, as text (see color.choose_space).
-    attributes: every attribute as it was, for mattes.py to carry over.
-    view, part, layer: where in its file the picture is, as far as the file says.
+    colour:     the attributes about colour, as text (see color_spaces.choose_space).
+    attributes: all attributes, unchanged, which headers.py adds to the alpha's header.
+    view, part, layer: where in its file the picture is; None or '' where the file does not say.
     """
 
     path: Path
@@ -136,7 +137,7 @@ class PlateHeader:
 
     @property
     def canvas(self) -> DataWindow:
-        """Display and data window together: larger than the display window where there is overscan."""
+        """Returns the smallest window that holds display and data window; larger than the display if overscanned."""
         display, data = self.display_window, self.data_window
         x, y = min(display.x, data.x), min(display.y, data.y)
         right = max(display.x + display.width, data.x + data.width)
@@ -145,7 +146,7 @@ class PlateHeader:
 
     @classmethod
     def plain(cls, path: Path, width: int, height: int) -> PlateHeader:
-        """Return the header of pixels that came without a file: nothing is known but their size."""
+        """Return a header for pixels that came without a file, of which only the size is known."""
         window = DataWindow(0, 0, width, height)
         return cls(path, window, window, 1.0, None, None, ("R", "G", "B"), {}, "raw", "float")
 
@@ -170,21 +171,21 @@ class Plate:
 
 
 def read_header(path: Path, wanted: Selection = ANY_PICTURE) -> PlateHeader:
-    """Read the header of a plate frame. Raises PlateError if the file is no image, or has not what is wanted."""
+    """Read the header of a plate frame. Raises PlateError if the file is not an image, or lacks the wanted picture."""
     with open_image(path, PlateError) as image:
         return _header(_find_rgb(path, image, wanted))
 
 
 def read_views(path: Path) -> list[str]:
-    """Read which views a file speaks of, the default one first; [] of a file that speaks of none. Raises PlateError."""
+    """Return the views that a file names, the default one first; [] if it names none. Raises PlateError."""
     with open_image(path, PlateError) as image:
         return views_of([part for part, _ in parts_of(image)])
 
 
 def check_bounds(path: Path, most_pixels: int) -> None:
-    """Refuse a file from elsewhere whose header would make us allocate too much. Raises PlateError; decodes nothing.
+    """Refuse a client's file whose header asks for too much memory. Raises PlateError. No pixels are decoded.
 
-    most_pixels: of the data window of any part, which may be larger than the display window (overscan).
+    most_pixels: the limit for the data window of each part, which may be larger than the display window (overscan).
     """
     with open_image(path, PlateError) as image:
         part = 0
@@ -197,20 +198,20 @@ def check_bounds(path: Path, most_pixels: int) -> None:
                     action="Write the plate again without the channels that the matte does not need.",
                 )
             part += 1
-        last_error(image)  # that there is no further part was the question, not a fault
+        last_error(image)  # the missing part is not an error: forget it
 
 
 def check_ends(path: Path, wanted: Selection = ANY_PICTURE) -> None:
-    """Make sure that a plate frame's file is all there: its last rows are read, the others are not.
+    """Check that a plate frame's file is complete by reading its last rows. Raises PlateError.
 
-    Cheap where rows can be reached directly (EXR, DPX, TIFF); the others are decoded. Raises PlateError.
+    This is quick where rows can be read directly (EXR, DPX, TIFF); files of other formats are decoded.
     """
     with open_image(path, PlateError) as image:
         _read_end(_find_rgb(path, image, wanted), PlateError)
 
 
 def read_plate(path: Path, wanted: Selection = ANY_PICTURE) -> Plate:
-    """Read a plate frame. Raises PlateError if it is not whole, has no rgb, or shows NaN or Inf."""
+    """Read a plate frame. Raises PlateError if the file is not complete, has no R, G, B, or has NaN or Inf."""
     with open_image(path, PlateError) as image:
         channels = _find_rgb(path, image, wanted)
         header = _header(channels)
@@ -223,7 +224,7 @@ def read_plate(path: Path, wanted: Selection = ANY_PICTURE) -> Plate:
 def read_channel(path: Path, name: str) -> FloatImage:
     """Read one channel of a file's first part by its name, (H, W) float32, in the display window.
 
-    Raises PlateError: unreadable, or without that channel.
+    Raises PlateError if the file is unreadable or has no such channel.
     """
     with open_image(path, PlateError) as image:
         spec = image.spec()
@@ -239,7 +240,7 @@ def read_channel(path: Path, name: str) -> FloatImage:
 
 
 def check_finite(rgb: FloatImage, path: Path) -> FloatImage:
-    """Return rgb as it is, or raise PlateError that counts the pixels that are no numbers and places the first."""
+    """Return rgb unchanged. Raises PlateError for NaN or Inf, which says how many pixels have them, and the first."""
     if np.isfinite(rgb).all():
         return rgb
     bad = ~np.isfinite(rgb).all(axis=-1)
@@ -279,30 +280,30 @@ def open_image(path: Path, error: type[BadInput]) -> Iterator[Any]:
             action="Export its frames as images, such as mask.####.exr, and name those.",
         )
     as_stored = oiio.ImageSpec()
-    as_stored.attribute("oiio:UnassociatedAlpha", 1)  # or PNG and TIFF would come premultiplied
-    last_error()  # an old complaint of this thread must not be taken for one about this file
+    as_stored.attribute("oiio:UnassociatedAlpha", 1)  # without it, PNG and TIFF would come premultiplied
+    last_error()  # forget an earlier message of this thread
     image = oiio.ImageInput.open(str(path), as_stored)
     if image is None:
         raise _unreadable(path, error, last_error() or "not an image that OpenImageIO can read")
     try:
-        if not _has_flat_part_behind(image):  # of several parts, the one that is meant is checked once it is known
+        if not _has_flat_part_after_deep(image):  # if so, the part is checked when it has been chosen
             check_plain_pixels(path, image.spec(), error)
-        _check_read_as_meant(path, image, error)
+        _check_not_misread(path, image, error)
         yield image
     finally:
         image.close()
 
 
-def _check_read_as_meant(path: Path, image: Any, error: type[BadInput]) -> None:
-    unread = misread(path, image.format_name(), image.spec())
-    if unread:
-        came, action = unread
+def _check_not_misread(path: Path, image: Any, error: type[BadInput]) -> None:
+    found = misread(path, image.format_name(), image.spec())
+    if found:
+        came, action = found
         raise error(
             expected="an image file that can be read as it was meant", came=f"{str(path)!r}: {came}", action=action
         )
 
 
-def _has_flat_part_behind(image: Any) -> bool:
+def _has_flat_part_after_deep(image: Any) -> bool:
     """Return whether the first part is deep and a later one is not."""
     if not image.spec().deep:
         return False
@@ -310,7 +311,7 @@ def _has_flat_part_behind(image: Any) -> bool:
     while not found and image.seek_subimage(part, 0):
         part, found = part + 1, not image.spec().deep
     image.seek_subimage(0, 0)
-    last_error(image)  # that there is no further part was the question, not a fault
+    last_error(image)  # the missing part is not an error: forget it
     return found
 
 
@@ -338,16 +339,16 @@ def _check_is_file(path: Path, error: type[BadInput]) -> None:
 
 
 def check_plain_pixels(path: Path, spec: Any, error: type[BadInput]) -> None:
-    """Raise error for pixels that are deep, stored on their side, or of a colour model that nobody converts here."""
-    unplain = _what_is_not_plain(spec)
-    if unplain:
-        came, action = unplain
+    """Raise error for pixels that are deep, stored rotated, or of a colour model that is not converted here."""
+    found = _problem(spec)
+    if found:
+        came, action = found
         raise error(
             expected="a flat image, stored upright, of RGB or grey", came=f"{str(path)!r}: {came}", action=action
         )
 
 
-def _what_is_not_plain(spec: Any) -> tuple[str, str] | None:
+def _problem(spec: Any) -> tuple[str, str] | None:
     """Return what came and what to do about it; None for plain pixels."""
     orientation = spec.get_int_attribute("Orientation", 1)
     cicp = spec.getattribute("CICP")
@@ -357,11 +358,11 @@ def _what_is_not_plain(spec: Any) -> tuple[str, str] | None:
         return f"orientation {orientation} in the header", "Save it with the rotation applied to the pixels."
     if cicp is not None and len(cicp) > _CICP_RANGE and not cicp[_CICP_RANGE]:
         return "codes of limited (video) range, by its cICP chunk", "Save it with full-range codes."
-    return _what_is_not_rgb(spec) or _what_is_not_plain_in_tiff(spec)
+    return _colour_problem(spec) or _tiff_problem(spec)
 
 
-def _what_is_not_rgb(spec: Any) -> tuple[str, str] | None:
-    """Return what came and what to do about it, of inks, luma and chroma, and codes with a sign."""
+def _colour_problem(spec: Any) -> tuple[str, str] | None:
+    """Return what came and what to do about it, for inks, luma and chroma, and signed codes; else None."""
     inks, elements = (spec.get_string_attribute(name) for name in ("jpeg:ColorSpace", "dpx:ImageDescriptor"))
     if inks in _INKS:
         return f"inks ({inks})", "Save it as RGB."
@@ -372,8 +373,8 @@ def _what_is_not_rgb(spec: Any) -> tuple[str, str] | None:
     return None
 
 
-def _what_is_not_plain_in_tiff(spec: Any) -> tuple[str, str] | None:
-    """Return what came and what to do about it, of what OpenImageIO reads as other pixels than a TIFF file holds."""
+def _tiff_problem(spec: Any) -> tuple[str, str] | None:
+    """Return what came and what to do about it, for a TIFF that OpenImageIO reads wrongly; else None."""
     model = spec.get_int_attribute("tiff:PhotometricInterpretation", _BLACK_IS_ZERO)
     if model not in _COLOUR_MODELS:
         name = readable(spec.get_string_attribute("tiff:ColorSpace")) or "another one"
@@ -410,11 +411,11 @@ def _header(channels: ImageChannels) -> PlateHeader:
 
 
 def _colour_in(found: Mapping[str, Any], channels: ImageChannels) -> dict[str, str]:
-    """Return what a file says about its colour, as text: attributes, an ICC profile, and what colour_tags.py reads."""
+    """Return what a file states about its colour, as text: attributes, an ICC profile, and colour_tags.py's tags."""
     colour = {name: _text(found[name]) for name in _COLOUR_ATTRIBUTES if name in found}
-    _say_video_range(channels.spec)
+    _warn_of_video_range(channels.spec)
     if channels.image.format_name() == "hdr":
-        _say_exposure(channels.path)
+        _warn_of_exposure(channels.path)
     profile = found.get("ICCProfile")
     if profile is not None:
         encoding = icc.encoding_of(np.asarray(profile, np.uint8).tobytes())
@@ -433,9 +434,9 @@ def _text(value: Any) -> str:
 
 
 def last_error(of: Any = oiio) -> str:
-    """Return the last complaint of OpenImageIO, or of one of its files, and forget it; '' where there is none.
+    """Return the last error message of OpenImageIO, or of one of its files, and forget it; '' where there is none.
 
-    A complaint may quote the file, whose bytes need not be text.
+    A message may quote bytes of the file that are not UTF-8.
     """
     try:
         return str(of.geterror())
@@ -444,10 +445,10 @@ def last_error(of: Any = oiio) -> str:
 
 
 def readable(value: Any) -> Any:
-    """Return a header's text as Unicode, whatever it was encoded with; values that are no text as they are.
+    """Return a header's text as Unicode, however it was encoded; each text of a tuple; other values unchanged.
 
-    Python has bytes that are no UTF-8 as surrogates, which no file of ours could hold. They are taken for Latin-1,
-    which PNG and most cameras write and which gives every byte a letter. Of a tuple each text is converted.
+    Python represents bytes that are not UTF-8 by surrogates, which cannot be written to a file. They are decoded as
+    Latin-1, which PNG and most cameras write, and in which every byte is a letter.
     """
     if isinstance(value, tuple | list):
         return tuple(readable(item) for item in value)
@@ -461,24 +462,22 @@ def readable(value: Any) -> Any:
 
 
 def _rate_in(found: Mapping[str, Any]) -> Fraction | None:
-    """Return the frames per second among a header's attributes; a value that is no rate is left out, which is said
-    once.
-    """
+    """Return the frames per second among a header's attributes. A value that is no rate is dropped, with a warning."""
     value = next((value for name, value in found.items() if name.lower() == FRAME_RATE), None)
     rate = rate_of(value)
-    if value is not None and rate is None and repr(value) not in _said:
-        _said.add(repr(value))
+    if value is not None and rate is None and repr(value) not in _warned:
+        _warned.add(repr(value))
         _log.warning("The plate's framesPerSecond, %r, is no frame rate; the alphas are written without one.", value)
     return rate
 
 
-def _say_video_range(spec: Any) -> None:
-    """Warn once of a DPX whose header says that black and white are those of video: nobody else reads it so, either."""
+def _warn_of_video_range(spec: Any) -> None:
+    """Warn once of a DPX whose header names black and white of video, which is ignored here as in other programs."""
     bits = spec.get_int_attribute("oiio:BitsPerSample", 8)
     low, high = (spec.get_int_attribute(f"dpx:{name}Data", -1) for name in ("Low", "High"))
     note = f"black is code {low} and white is code {high}"
-    if (low, high) == tuple(code << max(bits - 8, 0) for code in _VIDEO_RANGE) and note not in _said:
-        _said.add(note)
+    if (low, high) == tuple(code << max(bits - 8, 0) for code in _VIDEO_RANGE) and note not in _warned:
+        _warned.add(note)
         _log.warning(
             "The plate's DPX header says that %s. Its codes are read as 0 to %d all the same, as other programs read "
             "them. If blacks look grey, convert the plate to full range.",
@@ -487,12 +486,12 @@ def _say_video_range(spec: Any) -> None:
         )
 
 
-def _say_exposure(path: Path) -> None:
-    """Warn once of a Radiance file whose pixels were multiplied: OpenImageIO, and Blender with it, do not divide."""
+def _warn_of_exposure(path: Path) -> None:
+    """Warn once of a Radiance file whose pixels were multiplied. OpenImageIO does not divide them, nor does Blender."""
     factor = math.prod(map(float, radiance_lines(path, "EXPOSURE")))
     note = f"EXPOSURE={factor:g}"
-    if factor != 1 and note not in _said:
-        _said.add(note)
+    if factor != 1 and note not in _warned:
+        _warned.add(note)
         _log.warning(
             "The plate's Radiance header says that its pixels were multiplied by %g (EXPOSURE). They are read as they "
             "are stored, as Blender reads them. If the plate looks too bright or too dark, use --exposure.",
@@ -500,14 +499,15 @@ def _say_exposure(path: Path) -> None:
         )
 
 
-_said: set[str] = set()
+_warned: set[str] = set()
+"""What was warned of, so that each warning comes once."""
 _log = logging.getLogger("matanyone_engine")
 
 
 def rate_of(value: Any) -> Fraction | None:
-    """Return a header's frames per second: a number, a pair (24000, 1001), or text such as '23.976' and '24/1'.
+    """Return a frame rate from a header's value: a number, a pair (24000, 1001), or text such as '23.976' and '24/1'.
 
-    None where it is no rate, such as a pair of zeros, a list of three or a word: the rate is then not known.
+    None where it is no rate, such as a pair of zeros, a list of three, or a word.
     """
     if isinstance(value, tuple) and len(value) == 2 and all(isinstance(part, int | float) for part in value):
         return frame_rate(value[0] / value[1]) if all(np.isfinite(part) and part > 0 for part in value) else None
@@ -520,7 +520,7 @@ def rate_of(value: Any) -> Fraction | None:
 
 
 def frame_rate(value: float) -> Fraction | None:
-    """Return the fraction that a decimal rate stands for: 24000/1001 of 23.976; None of what is no rate."""
+    """Return a decimal rate as a fraction: 24000/1001 for 23.976; None for a value that is no rate."""
     if not np.isfinite(value) or value <= 0:
         return None
     ntsc = Fraction(round(value * 1.001) * 1000, 1001)
@@ -533,7 +533,7 @@ def frame_rate(value: float) -> Fraction | None:
 
 
 def _find_rgb(path: Path, image: Any, wanted: Selection) -> ImageChannels:
-    """Return the picture of the file that is meant."""
+    """Return the wanted picture of a file. Raises PlateError."""
     parts = parts_of(image)
     if not wanted.part:
         check_is_one_picture(path, image, parts, PlateError)
@@ -553,8 +553,8 @@ def _find_rgb(path: Path, image: Any, wanted: Selection) -> ImageChannels:
 
 
 def check_is_one_picture(path: Path, image: Any, parts: Sequence[tuple[Part, Any]], error: type[BadInput]) -> None:
-    """Raise error for an animation, for pages of one size, and for a small picture before a larger one: of all these
-    the first alone would be read. parts: all of parts_of(image).
+    """Raise error for an animation, for pages of one size, and for a small picture before a larger one, of which only
+    the first picture would be read. parts: all of parts_of(image).
     """
     sizes = [spec.width * spec.height for _, spec in parts]
     if image.format_name() == "png":
@@ -573,15 +573,16 @@ def check_is_one_picture(path: Path, image: Any, parts: Sequence[tuple[Part, Any
 
 
 def _frames_of_png(path: Path) -> int:
-    """Return how many frames an animated PNG says that it has, 1 for an ordinary one: OpenImageIO reads the first and
-    says nothing. The chunk that holds their number, acTL of the PNG specification, stands before the pixels.
+    """Return the number of frames of an animated PNG; 1 for an ordinary one. OpenImageIO reads the first alone.
+
+    The number is in the chunk acTL, which stands before the pixels.
     """
     counts = (int.from_bytes(content[:4], "big") for name, content in png_chunks(path) if name == b"acTL")
     return next(counts, 1)
 
 
 def check_canvas(path: Path, spec: Any, error: type[BadInput]) -> None:
-    """Raise error if a header of a few bytes would make us allocate all the memory there is."""
+    """Raise error if a header asks for more pixels than MOST_CANVAS_PIXELS, which would take all memory."""
     width = max(spec.x + spec.width, spec.full_x + spec.full_width) - min(spec.x, spec.full_x)
     height = max(spec.y + spec.height, spec.full_y + spec.full_height) - min(spec.y, spec.full_y)
     if width * height > MOST_CANVAS_PIXELS:
@@ -611,12 +612,12 @@ def parts_of(image: Any) -> list[tuple[Part, Any]]:
                 spec,
             )
         )
-    last_error(image)  # that there is no further part was the question, not a fault
+    last_error(image)  # the missing part is not an error: forget it
     return parts
 
 
 def _read_colours(channels: ImageChannels, header: PlateHeader) -> FloatImage:
-    """Return the plate's channels, (H, W, 3 or 1) float32, in the data window; the quick way where a file is plain."""
+    """Return the plate's channels, (H, W, 3 or 1) float32, in the data window. A plain EXR is read faster by exr.py."""
     if header.file_format == "openexr" and header.part is None and not header.layer and len(channels.columns) == 3:
         quick = exr.read_colours(channels.path, header.channels)
         if quick is not None and quick.shape == (*header.data_window[:1:-1], 3):
@@ -633,7 +634,7 @@ def into_display(channels: ImageChannels, pixels: Any) -> Any:
 
 
 def read_data(channels: ImageChannels, error: type[BadInput], kind: Any = oiio.FLOAT) -> FloatImage:
-    """Read the channels in the order asked for, (H, W, C) over the data window. Raises error if they are not there."""
+    """Read the channels in the given order, (H, W, C) over the data window. Raises error if they cannot be read."""
     spec = channels.spec
     check_canvas(channels.path, spec, error)
     first, last = min(channels.columns), max(channels.columns) + 1
@@ -644,7 +645,7 @@ def read_data(channels: ImageChannels, error: type[BadInput], kind: Any = oiio.F
 
 
 def _read_end(channels: ImageChannels, error: type[BadInput]) -> None:
-    """Read the last rows (or tiles) of the file and forget them."""
+    """Read the last rows (or tiles) of a file, to see whether it is complete. Raises error."""
     spec, image = channels.spec, channels.image
     bottom = spec.y + spec.height
     if spec.tile_width:
@@ -663,7 +664,7 @@ def _check_read(channels: ImageChannels, pixels: Any, error: type[BadInput]) -> 
 
 
 def _into_window(pixels: FloatImage, from_window: DataWindow, to_window: DataWindow) -> FloatImage:
-    """Bring (H, W, C) of one window into another: it is cut, and 0 where there was nothing."""
+    """Place pixels (H, W, C) of one window in another: they are cropped, and 0 is added where there were none."""
     if from_window == to_window:
         return pixels
     left, top = from_window.x - to_window.x, from_window.y - to_window.y

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decides which channels an output file has, from what was asked for and what is known of a frame.
+"""Decides which channels an output file has, from the requested delivery and the content of a frame.
 
     Delivery  +  FrameContent  ->  Picture  ->  mattes.write_picture()
 
 Rules of this file:
-1. The channels of a file follow from the layout and the names of the objects, never from pixels: every frame of a job
-   has the same ones. An object that is missing in a frame gives zeros.
-2. Alphas cover the plate's display window. Where a layout shows the plate, its overscan comes along, with alpha 0.
-3. The plate's values are never altered but by premultiplying, where that was asked for. docs/outputs.md has the table.
+1. The channels of a file depend on the layout and the names of the objects, never on pixels, so that all frames of a
+   job have the same ones. An object that is missing on a frame gives zeros.
+2. Alphas cover the plate's display window. If a layout shows the plate, its overscan is included, with alpha 0.
+3. The plate's values are not changed, except by premultiplying where that is requested (table in docs/outputs.md).
 4. Only what foreground.py estimates is called a foreground; plate times alpha is not.
 """
 
@@ -32,7 +32,7 @@ from matanyone_engine.media.headers import carried_attributes, provenance_attrib
 from matanyone_engine.media.images import FLOAT_FORMATS, Attribute, DataWindow, FloatImage, PlateHeader, check_finite
 
 SUBJECT = "subject"
-"""The object's name where a shot has one and it was not named."""
+"""The object's name where a shot has one object without a name."""
 
 Depth = Literal["half", "float", "uint16"]
 Channels = Mapping[str, FloatImage]
@@ -46,27 +46,27 @@ DEPTHS = ("half", "float")
 _EXR = (".exr",)
 _TIFF = (".tif", ".tiff")
 
-# Layers that hosts have a meaning of their own for, and names of other layers of ours.
+# Names of layers that have a meaning of their own in hosts, or in the engine's other layouts.
 _TAKEN_LAYERS = frozenset(
     {"a", "all", "alpha", "b", "backward", "core", "depth", "edge", "fg", "forward", "g", "mask", "motion", "none"}
     | {"other", "r", "rgb", "rgba", "y", "z"}
 )
-# OpenEXR names of more than 31 bytes need a newer reader; ".A" and a number must fit as well.
+# OpenEXR names of more than 31 bytes need a newer reader. Of these, ".A" and a number need a few.
 _LONGEST_LAYER = 26
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """Says how alphas are to be written. None leaves it to the layout and the plate.
+    """Says how alphas are to be written. Where a field is None, layout and plate decide.
 
     layout:      a name of LAYOUTS.
     compression: of .exr files, one of COMPRESSIONS; None is 'zips'.
     depth:       'half' or 'float' (.exr, and 'float' also .tif); None is half, or what holds the plate exactly.
-    shot:        what {shot} in the output name stands for; None takes it from the plate's name.
-    version:     what {version} stands for; None is the next free one.
+    shot:        the text for {shot} in the output name; None takes it from the plate's name.
+    version:     the number for {version} in the output name; None is the next free one.
     foreground:  whether the subject's unmixed colour is added to an .exr, straight, as fg.R, fg.G, fg.B.
-    split:       whether core.A and edge.A are added to an .exr: pixels by which the core is drawn in; None is neither.
-    crop:        whether an .exr's data window holds only what is not 0: what a compositor need not compute.
+    split:       pixels by which the core is shrunk where core.A and edge.A are added to an .exr; None adds neither.
+    crop:        whether an .exr's data window is the smallest that holds all that is not 0.
     """
 
     layout: str = "matte"
@@ -80,19 +80,19 @@ class Delivery:
 
     @property
     def unmixes(self) -> bool:
-        """Tell whether a foreground is to be estimated."""
+        """Return whether a foreground is to be estimated."""
         return self.foreground or self.layout == "foreground"
 
 
 @dataclass(frozen=True)
 class FrameContent:
-    """Holds what is known of one frame.
+    """Holds the plate and the alphas of one frame.
 
     header: of the plate's file.
-    alphas: object -> (H, W) 0..1 over the display window; objects that are missing here are black.
+    alphas: (H, W) 0..1 over the display window, by object; objects that are missing here are black.
     plate:  (H, W, 3) the plate's own values over header.canvas; needed only where the plate is shown or unmixed.
-    colour_id: the interop id of the plate's colour space, for files that show it where its own header is silent.
-    light: of a plate with a transfer curve, the way to linear light and back; None where its values are linear light.
+    colour_id: the interop id of the plate's colour space, for files that show a plate whose header has none.
+    light: converts a plate with a transfer curve to linear light and back; None where its values are linear light.
     """
 
     header: PlateHeader
@@ -123,10 +123,10 @@ class Picture:
 class Layout:
     """Describes one way to lay an alpha out.
 
-    about:       for the help.
-    compose:     what is in the file: content, objects -> channels over the data window.
-    holds_all:   every object is in one file; else each has a file of its own.
-    shows_plate: R, G, B are the plate's colours: its overscan and its colour attributes come along.
+    about:       a text for the help.
+    compose:     makes the file's channels, over the data window, from a frame's content and the objects' names.
+    holds_all:   all objects are in one file; else each has a file of its own.
+    shows_plate: R, G, B are the plate's colours: the file has its overscan and its colour attributes.
     straight:    R, G, B are not multiplied by A.
     """
 
@@ -208,9 +208,9 @@ LAYOUTS: Mapping[str, Layout] = {
 
 
 def check_delivery(delivery: Delivery, suffix: str, header: PlateHeader, *, linear: bool) -> None:
-    """Refuse what cannot be written, before any work. header: of a plate; linear: whether its values are linear light.
+    """Raise SettingError for a delivery that cannot be written, before any work.
 
-    Raises SettingError.
+    header: of a plate. linear: whether the plate's values are linear light.
     """
     suffix = suffix.lower()
     _check_choice("layout", delivery.layout, LAYOUTS)
@@ -258,7 +258,7 @@ def _check_choice(option: str, asked: str | None, choices: Iterable[str]) -> Non
 
 
 def _check_sixteen_bit(delivery: Delivery, layout: Layout, suffix: str, header: PlateHeader) -> None:
-    """Refuse integers for scene-linear colours: they hold 0 to 1 only."""
+    """Refuse a depth that a .png or .tif cannot have, and 16-bit integers, which hold 0 to 1, for a float plate."""
     if delivery.depth == "half" or (delivery.depth == "float" and suffix not in _TIFF):
         raise _cannot(
             "--depth half for .exr only, or --depth float for .exr and .tif",
@@ -274,7 +274,7 @@ def _check_sixteen_bit(delivery: Delivery, layout: Layout, suffix: str, header: 
 
 
 def _check_cryptomatte(delivery: Delivery) -> None:
-    """Refuse a Cryptomatte in less than 32-bit floats, whose bits are its ids: one changed bit is another object."""
+    """Refuse a Cryptomatte in half floats or with lossy compression: its ids are the bits of 32-bit floats."""
     if delivery.depth == "half" or delivery.compression in LOSSY:
         asked = delivery.compression if delivery.compression in LOSSY else "half"
         raise _cannot(
@@ -287,7 +287,7 @@ def _cannot(expected: str, came: str, action: str) -> SettingError:
 
 
 def stored_depth(delivery: Delivery, suffix: str, header: PlateHeader) -> Depth:
-    """Return the pixel type of the file: as asked, else half where that holds everything exactly."""
+    """Return the pixel type of the file: the requested one, else half where that holds all values exactly."""
     if suffix.lower() != ".exr":
         return "float" if delivery.depth == "float" else "uint16"
     if delivery.layout == "cryptomatte":
@@ -303,10 +303,10 @@ def stored_depth(delivery: Delivery, suffix: str, header: PlateHeader) -> Depth:
 def compose(
     delivery: Delivery, content: FrameContent, objects: Sequence[str], about: Mapping[str, str], suffix: str
 ) -> Picture:
-    """Return the file of one frame. objects: the job's, those that are to be in this file, in order.
+    """Return the picture for one file of a frame. objects: those that the file holds, in the job's order.
 
-    about: provenance, written as matanyone:<key>. Raises BadResult if an alpha is not one of this plate; PlateError if
-    the plate is to be shown and has NaN or Inf in its overscan.
+    about: provenance, written as matanyone:<key>. Raises BadResult if an alpha does not fit the plate; PlateError if
+    the plate is shown and has NaN or Inf in its overscan.
     """
     layout, header = LAYOUTS[delivery.layout], content.header
     for name in objects:
@@ -342,12 +342,12 @@ def compose(
 
 
 def cropped(picture: Picture) -> Picture:
-    """Return the picture with the smallest data window that holds all that is not 0; one pixel if all is."""
-    planes = {id(plane): plane for plane in picture.channels.values()}  # a layout may show one in several channels
-    nothing = LARGEST_LOST if picture.depth == "half" else 0.0
-    there = np.any([np.abs(plane) > nothing for plane in planes.values()], axis=0)
-    top, bottom = _span(there.any(axis=1))
-    left, right = _span(there.any(axis=0))
+    """Return the picture with the smallest data window that holds all that is not 0; one pixel if everything is 0."""
+    planes = {id(plane): plane for plane in picture.channels.values()}  # several channels may be one plane
+    largest_zero = LARGEST_LOST if picture.depth == "half" else 0.0
+    filled = np.any([np.abs(plane) > largest_zero for plane in planes.values()], axis=0)
+    top, bottom = _span(filled.any(axis=1))
+    left, right = _span(filled.any(axis=0))
     cut = {number: np.ascontiguousarray(plane[top:bottom, left:right]) for number, plane in planes.items()}
     x, y = picture.data_window[:2]
     return replace(
@@ -358,13 +358,13 @@ def cropped(picture: Picture) -> Picture:
 
 
 def _span(there: npt.NDArray[np.bool_]) -> tuple[int, int]:
-    """Return the first value that is true, and the place behind the last one; (0, 1) where none is."""
+    """Return the index of the first true value, and the one after the last; (0, 1) where none is true."""
     found = np.flatnonzero(there)
     return (int(found[0]), int(found[-1]) + 1) if found.size else (0, 1)
 
 
 def raw_bytes(delivery: Delivery, objects: Sequence[str], header: PlateHeader, suffix: str) -> int:
-    """Return the bytes that a pixel takes in a file without compression; 0 where there is one."""
+    """Return the bytes that a pixel takes in a file without compression; 0 if the file is compressed."""
     if delivery.compression != "none":
         return 0
     point = replace(PlateHeader.plain(header.path, 1, 1), pixel_format=header.pixel_format)
@@ -376,7 +376,7 @@ def raw_bytes(delivery: Delivery, objects: Sequence[str], header: PlateHeader, s
 def _additions(
     delivery: Delivery, content: FrameContent, objects: Sequence[str], depth: Depth
 ) -> dict[str, FloatImage]:
-    """Return fg, core and edge of all objects together, over the data window."""
+    """Return the channels fg, core and edge of all objects together, over the data window."""
     alpha = union([alpha_of(content, name) for name in objects])
     over_canvas = LAYOUTS[delivery.layout].shows_plate
     added: dict[str, FloatImage] = {}
@@ -388,7 +388,7 @@ def _additions(
         )
         added.update({f"fg.{name}": unmixed[..., column] for column, name in enumerate("RGB")})
     if delivery.split is not None:
-        # Split as it is stored, so that the sum holds in the file.
+        # The alpha is split in the file's precision, so that core + edge is the alpha in the file.
         stored = _as_half(alpha) if depth == "half" else alpha
         parts = zip(("core.A", "edge.A"), split_matte(stored, delivery.split), strict=True)
         added.update({name: _on_canvas(part, content.header) if over_canvas else part for name, part in parts})
@@ -396,8 +396,8 @@ def _additions(
 
 
 def _unmixed(plate: FloatImage, alpha: FloatImage, light: LinearLight | None) -> FloatImage:
-    """Return the foreground in the plate's space, which is the plate wherever the alpha in the file is 1."""
-    stored = _as_half(alpha)  # or as float: 1 is the same in both
+    """Return the foreground in the plate's space. It is the plate wherever the alpha in the file is 1."""
+    stored = _as_half(alpha)  # also for files in float, where the same alphas are 1
     if light is None:
         return estimate_foreground(plate, stored)
     unmixed = light.back(estimate_foreground(light.of(plate), stored))
@@ -409,12 +409,12 @@ def _method(light: LinearLight | None) -> str:
 
 
 def _as_half(alpha: FloatImage) -> FloatImage:
-    """Return values with the precision of half floats."""
+    """Round values to half floats."""
     return halves(alpha).astype(np.float32)
 
 
 def _object_channels(delivery: Delivery, objects: Sequence[str]) -> dict[str, str]:
-    """Return for each object where its alpha is."""
+    """Return the channel of each object's alpha."""
     if delivery.layout == "layers":
         return {name: f"{layer}.A" for name, layer in layer_names(objects).items()}
     return dict.fromkeys(objects, "CryptoObject" if delivery.layout == "cryptomatte" else "A")
@@ -430,15 +430,14 @@ def alpha_of(content: FrameContent, name: str) -> FloatImage:
 
 
 def union(alphas: Sequence[FloatImage]) -> FloatImage:
-    """Return all objects in one alpha: their coverages add, since two objects cover different parts of a pixel."""
+    """Return one alpha for all objects. Coverages are added, since two objects cover different parts of a pixel."""
     return alphas[0] if len(alphas) == 1 else np.minimum(np.sum(alphas, axis=0, dtype=np.float32), np.float32(1.0))
 
 
 def layer_names(objects: Sequence[str]) -> dict[str, str]:
-    """Return for each object a name that every host takes for a layer, and every system for a part of a file name; no
-    two are the same.
+    """Return a different name for each object that all hosts accept for a layer, and all systems in a file name.
 
-    ASCII letters, digits and underscores, a letter first, not a name that hosts use for something else.
+    It has ASCII letters, digits and underscores, begins with a letter, and is no name with another meaning in hosts.
     """
     named: dict[str, str] = {}
     for name in objects:
@@ -456,7 +455,7 @@ def _plain(name: str) -> str:
 
 
 def _on_canvas(alpha: FloatImage, header: PlateHeader) -> FloatImage:
-    """Return an alpha of the display window in the middle of the overscan, 0 around it."""
+    """Place an alpha of the display window on the canvas, with 0 in the overscan."""
     canvas, display = header.canvas, header.display_window
     if canvas == display:
         return alpha
@@ -467,7 +466,7 @@ def _on_canvas(alpha: FloatImage, header: PlateHeader) -> FloatImage:
 
 
 def _in_display(pixels: FloatImage, header: PlateHeader) -> FloatImage:
-    """Return what is over the canvas, (H, W, C), without the overscan."""
+    """Return pixels of the canvas, (H, W, C), without the overscan."""
     canvas, display = header.canvas, header.display_window
     top, left = display.y - canvas.y, display.x - canvas.x
     return pixels[top : top + display.height, left : left + display.width]

@@ -280,7 +280,7 @@ def _is_what_was_written(read: Planes, picture: Picture, planes: Planes) -> bool
 
 
 def _is_near(stored: StoredPlane, pixels: StoredPlane, allowed: float) -> bool:
-    """Return whether a lossy codec may have made `stored` from `pixels`: the mean error is small, without NaN or Inf."""
+    """Return whether a lossy codec may have made `stored` from `pixels`: finite values with a small mean error."""
     read, meant = stored.astype(np.float32), pixels.astype(np.float32)
     return bool(np.isfinite(read).all() and np.abs(read - meant).mean(dtype=np.float64) <= allowed)
 

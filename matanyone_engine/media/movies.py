@@ -4,11 +4,11 @@
 high_bit_depth_movies.py holds the former.
 
 Rules of this file:
-1. Frames are counted by going through the file, not believed from its header.
-2. OpenCV hands out 8 bits per channel, whatever the codec holds, and says nothing of colour or timecode: of a deeper
-   movie a warning says so.
-3. Frames come one after the other; going back means starting again from the first, so some frames before the one that
-   was asked for are then kept.
+1. Frames are counted by going through the file; the number in its header is not trusted.
+2. OpenCV reads 8 bits per channel, whatever the codec holds, and no colour tags or timecode. There is a warning about a
+   movie of more bits.
+3. Frames can only be read in order. To go back, reading starts again from the first frame, and then some frames before
+   the one that was asked for are kept.
 """
 
 from __future__ import annotations
@@ -33,61 +33,62 @@ from matanyone_engine.media.sequence import other_spelling
 FIRST_FRAME = 1
 """Frame number of a movie's first frame, unless another one is given."""
 
-# These store the number of frames; of the others it is derived from the duration, so that a few too few prove nothing.
+# Files with these endings store the number of frames. For others it is computed from the duration, and may be a few too
+# high.
 _CONTAINERS_THAT_COUNT = frozenset({".mov", ".mp4", ".m4v", ".avi"})
 
 _KEPT_BYTES = 1 << 28
-"""Of decoded frames that are kept on the way back, 6 bytes a pixel."""
+"""The most bytes of decoded frames that are kept when reading goes back, at 6 bytes a pixel."""
 
 _log = logging.getLogger("matanyone_engine")
 
 
 def decoder() -> str:
-    """Return which library reads movies here, and its version: another one gives other values."""
+    """Return the library that reads movies here, and its version, on which pixel values depend."""
     if high_bit_depth_movies.is_available():
         return f"PyAV {version('av')}"
     return f"OpenCV {cv2.__version__}"
 
 
 class MovieStream(Protocol):
-    """Reads the frames of an open movie in order, from the first. header: of its first frame. claimed: frames its
-    header promises.
-    """
+    """Reads the frames of an open movie in order, from the first."""
 
     header: PlateHeader
+    """The header of the first frame."""
     is_cut: bool
-    """The file ends in the middle of a frame; known once that is reached."""
+    """Whether the file ends in the middle of a frame, which is known once that frame is reached."""
 
     @property
-    def claimed(self) -> int: ...
+    def claimed(self) -> int:
+        """Returns the number of frames according to the file's header."""
 
     def is_whole(self) -> bool:
-        """Return whether the frames taken so far reach to where the file says that the movie ends."""
+        """Return whether the frames taken so far last up to the movie's end, as the file gives it."""
 
     def notes(self) -> list[str]:
-        """Return what an artist should know of the frames taken so far, as sentences."""
+        """Return what an artist should know about the frames taken so far, as sentences."""
 
     def skip(self) -> bool:
-        """Pass over a frame; False behind the last, or where one cannot be decoded."""
+        """Skip a frame. Returns False after the last, or where a frame cannot be decoded."""
 
     def take(self) -> Any:
-        """Return the next frame, as decoded; None where skip() is False."""
+        """Return the next frame, as decoded; None where skip() would return False."""
 
     def rgb(self, decoded: Any) -> FloatImage:
-        """Return what take() gave as (H, W, 3) float32."""
+        """Convert a frame from take() to (H, W, 3) float32."""
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
 
 
 class Movie:
-    """Reads a movie file as a plate: the first frame is number 1 (or first_frame), none is missing.
+    """Reads a movie file as a plate. Its first frame has the number 1 (or first_frame), and no frame is missing.
 
-    Opening goes through the whole file once to count the frames that can be decoded.
+    When a movie is opened, all its frames are decoded once, to count them.
     """
 
     padding = 4
-    """Digits of the frame numbers of what is made from a movie."""
+    """Digits of the frame numbers in names of files that are made from a movie."""
 
     def __init__(self, path: Path, first_frame: int = FIRST_FRAME) -> None:
         """Raises PlateError."""
@@ -98,13 +99,13 @@ class Movie:
         while self._stream.skip():
             count += 1
         claimed = _least(path, self._stream.claimed)
-        # A trimmed movie shows fewer frames than it holds, and one of varying rate fewer than its rate promises.
+        # A trimmed movie shows fewer frames than it stores, and one of varying rate fewer than its rate suggests.
         if count < 1 or (count < claimed and not self._stream.is_whole()):
             raise _too_short(path, count, claimed)
         if self._stream.is_cut:
             raise unreadable(path, f"it ends in the middle of frame {count + 1}")
         for note in self._stream.notes():
-            _say_once(path, note)
+            _warn_once(path, note)
         self.frames = tuple(range(first_frame, first_frame + count))
         self.gaps: tuple[range, ...] = ()
         self.missing: tuple[int, ...] = ()
@@ -120,23 +121,23 @@ class Movie:
         return self.path.suffix
 
     def paths(self, frames: Sequence[int]) -> list[Path]:
-        """Return the movie itself, once, whichever frames."""
+        """Return the movie's path, once, for any number of frames."""
         return [self.path] if frames else []
 
     def header(self, frame: int) -> PlateHeader:
-        """Return the header, which is the same for every frame but for its timecode."""
+        """Return the header of a frame. Only the timecode differs from frame to frame."""
         self._check_frame(frame)
         return at_frame(self._stream.header, frame - self.frames[0])
 
     def read(self, frame: int) -> Plate:
-        """Read a frame, codes as 0..1. Forward is streamed; going back starts again now and then."""
+        """Read a frame, with codes as 0..1. Reading forwards is fast; reading backwards may begin at frame 1 again."""
         header = self.header(frame)
         if frame not in self._kept:
             self._decode(frame)
         return Plate(self._stream.rgb(self._kept.pop(frame)), header)
 
     def _decode(self, frame: int) -> None:
-        """Keep this frame; on the way back, those before it too, as far as there is room."""
+        """Decode a frame and keep it; when reading goes back, also frames before it, up to _KEPT_BYTES."""
         self._kept, first = {}, frame
         if frame < self._next:
             self._restart()
@@ -151,7 +152,7 @@ class Movie:
             self._next += 1
 
     def check(self, frame: int) -> None:
-        """Do nothing more: every frame was decoded once when the movie was opened."""
+        """Check the frame's number. All frames were decoded once when the movie was opened."""
         self._check_frame(frame)
 
     def _restart(self) -> None:
@@ -177,7 +178,7 @@ class Movie:
 
 
 def _check_edits(path: Path) -> None:
-    """Refuse a movie whose frames are shown otherwise by QuickTime than they would be read. Raises PlateError."""
+    """Raise PlateError for a movie that QuickTime would show with other frames than are read here."""
     edits = edits_not_followed(path)
     if edits:
         raise PlateError(
@@ -188,7 +189,7 @@ def _check_edits(path: Path) -> None:
 
 
 def _least(path: Path, claimed: int) -> int:
-    """Return the least number of frames that the header promises: a movie with fewer was cut off."""
+    """Return the fewest frames that a complete movie can have whose header claims so many."""
     if path.suffix.lower() in _CONTAINERS_THAT_COUNT:
         return claimed
     return claimed - max(2, claimed // 50)
@@ -200,24 +201,25 @@ def _least(path: Path, claimed: int) -> int:
 class EightBitStream:
     """Reads a movie through OpenCV."""
 
-    is_cut = False  # OpenCV does not say
+    is_cut = False  # OpenCV cannot tell
 
     def __init__(self, path: Path) -> None:
         """Raises PlateError."""
-        self._capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)  # take:01.mov is no protocol
+        # FFmpeg would take a relative 'take:01.mov' for a protocol.
+        self._capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
         if not self._capture.isOpened():
             raise unreadable(path, "not a movie that OpenCV can read")
         self.header = _header(path, self._capture)
         bits = _stored_bits(self._capture)
         if bits > 8:
-            _say_once(path, f"It holds {bits} bits per channel and is read at 8. {_EIGHT_BIT_HELP}")
+            _warn_once(path, f"It holds {bits} bits per channel and is read at 8. {_EIGHT_BIT_HELP}")
 
     @property
     def claimed(self) -> int:
         return int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
 
     def is_whole(self) -> bool:
-        return False  # OpenCV says nothing of times that could be trusted
+        return False  # the times that OpenCV gives cannot be trusted
 
     def notes(self) -> list[str]:
         return []
@@ -250,18 +252,18 @@ def _too_short(path: Path, count: int, claimed: int) -> PlateError:
 
 
 _EIGHT_BIT_HELP = "pip install 'matanyone-engine[movies]' reads them all, or convert it to EXR."
-_said: set[tuple[Path, str]] = set()
+_warned: set[tuple[Path, str]] = set()
 
 
-def _say_once(path: Path, note: str) -> None:
-    """Warn of a movie; a job opens its movie more than once."""
-    if (path, note) not in _said:
-        _said.add((path, note))
+def _warn_once(path: Path, note: str) -> None:
+    """Log a warning about a movie once, although a job opens it more than once."""
+    if (path, note) not in _warned:
+        _warned.add((path, note))
         _log.warning("%s: %s", path.name, note)
 
 
 def _stored_bits(capture: Any) -> int:
-    """Return the bits per channel, by the last byte of FFmpeg's code for a planar pixel format; 8 where it has none."""
+    """Return the bits per channel, from FFmpeg's code of a planar pixel format; 8 where the code does not tell them."""
     code = int(capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT))
     kind, bits = code & 0xFF, code >> 24 & 0xFF
     return bits if chr(kind) in "YG" and 8 < bits <= 16 else 8
@@ -284,6 +286,6 @@ def _header(path: Path, capture: Any) -> PlateHeader:
 
 
 def _pixel_aspect(capture: Any) -> float:
-    """Return width over height of a pixel; 1 where the movie does not say (OpenCV then gives 0 or -1)."""
+    """Return the width of a pixel over its height; 1 where the movie does not say (OpenCV then returns 0 or -1)."""
     width, height = capture.get(cv2.CAP_PROP_SAR_NUM), capture.get(cv2.CAP_PROP_SAR_DEN)
     return float(Fraction(int(width), int(height))) if width > 0 and height > 0 else 1.0

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fills in tokens of output names: {shot}, {object} and {version:03d}, in the file's name and in its folders.
+"""Replaces the tokens {shot}, {object} and {version:03d} in output names, in the file's name and in its folders.
 
     renders/{shot}/v{version:03d}/{shot}_{object}_v{version:03d}.####.exr
 
 Rules of this file:
-1. A version that anything is there of is taken: nothing of it is ever written over, but by going on with its own run.
-2. What stands for a token is a plain name: it never leads into another folder.
+1. A version of which any file exists is taken: only its own run may write to it, when it continues.
+2. A token is replaced by a plain name, which never leads into another folder.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _VERSION_OF_A_NAME = re.compile(r"[._-]v[0-9]+$", re.IGNORECASE)
 
 
 def tokens_of(text: str) -> frozenset[str]:
-    """Return which tokens a name uses. Raises SettingError for one that there is not."""
+    """Return the tokens that a name uses. Raises SettingError for an unknown one."""
     for match in _TOKEN.finditer(text):
         if match["name"] not in _TOKENS or (match["digits"] and match["name"] != "version"):
             raise SettingError(
@@ -34,7 +34,7 @@ def tokens_of(text: str) -> frozenset[str]:
 
 
 def shot_of(plate_name: str, folder: Path) -> str:
-    """Return the shot's name by the plate's file name: sh010_plate of sh010_plate_v002.####.exr; else its folder."""
+    """Return the shot's name: sh010_plate for sh010_plate_v002.####.exr; the folder's name if that leaves nothing."""
     stem = plate_name.split("#", 1)[0] if "#" in plate_name else Path(plate_name).stem
     stem = _VERSION_OF_A_NAME.sub("", stem.rstrip("._-"))
     return _plain(stem) or _plain(folder.absolute().name) or "shot"
@@ -53,9 +53,9 @@ def with_tokens(text: str, **values: str | int) -> str:
 
 
 def versions_taken(text: str) -> list[int]:
-    """Return the versions of this output that are on disk, ascending; {shot} is replaced already.
+    """Return the versions of this output that exist on disk, ascending. text: a name in which {shot} is replaced.
 
-    The first folder or file name with {version} decides: a file that begins like it is enough.
+    The first folder or file name with {version} decides. A file whose name begins like it is enough.
     """
     parts = Path(text).parts
     depth = next(index for index, part in enumerate(parts) if "version" in tokens_of(part))
@@ -65,7 +65,7 @@ def versions_taken(text: str) -> list[int]:
 
 
 def _folders(parts: tuple[str, ...]) -> list[Path]:
-    """Return the folders that the parts may mean, {object} being any."""
+    """Return the existing folders that match the parts of a path, where {object} stands for any name."""
     folders = [Path()]
     for part in parts:
         if "object" not in tokens_of(part):
@@ -85,5 +85,5 @@ def _as_regex(text: str) -> str:
 
 
 def _plain(name: str) -> str:
-    """Return a name without what file systems and shells take for something else."""
+    """Return a name without characters that have a meaning in file systems and shells."""
     return re.sub(r"[^\w.-]+", "_", name).strip("._-")

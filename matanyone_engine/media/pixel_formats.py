@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turns a decoded movie frame of any FFmpeg pixel format into R'G'B', or refuses the format by its name.
+"""Converts a decoded movie frame of any FFmpeg pixel format to R'G'B', or refuses the format by its name.
 
 Rules of this file:
-1. No 8-bit step: a frame keeps its bits until it is float32.
-2. RGB and grey frames are read from their planes directly. libswscale writes garbage into planar RGBA of 10 to 16 bits,
-   is off by up to 34 codes of 16 bits in floating-point formats, and makes 248 of 255 of a white of 5 bits.
-3. Of other frames libswscale only enlarges the chroma or sorts the bits. The matrix is ours, since libswscale's ends at
-   0.996 for the white of a limited-range stream.
-4. A format that was not measured is refused. tests/media/test_pixel_formats.py holds each one that FFmpeg knows against
-   a conversion made from FFmpeg's own description of the format.
+1. There is no 8-bit step: a frame keeps its bits until it is float32.
+2. RGB and grey frames are read from their planes directly. libswscale writes wrong pixels for planar RGBA of 10 to 16
+   bits, is off by up to 34 codes of 16 bits in floating-point formats, and turns a white of 5 bits into 248 of 255.
+3. For other frames, libswscale only enlarges the chroma or rearranges the bits. The matrix is applied here, since with
+   libswscale's the white of a limited-range stream is 0.996.
+4. A format that was not measured is refused. tests/media/test_pixel_formats.py compares each one that FFmpeg has with a
+   conversion that follows FFmpeg's own description of the format.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from matanyone_engine.errors import PlateError
 from matanyone_engine.media.images import FloatImage
 
-# What red and blue add to luma, by FFmpeg's AVColorSpace (ITU-T H.273, MatrixCoefficients).
+# The weights of red and blue in luma, by FFmpeg's AVColorSpace (ITU-T H.273, MatrixCoefficients).
 _WEIGHTS = {
     1: (0.2126, 0.0722),  # BT.709
     4: (0.30, 0.11),  # FCC
@@ -38,7 +38,7 @@ _WEIGHTS = {
 _RGB, _UNSPECIFIED = 0, (2, 3)
 _FULL_RANGE = 2
 _HD_ROWS = 720
-"""From here on a stream without a tag is taken for BT.709, below for BT.601, as players do."""
+"""A stream without a tag is taken for BT.709 if it has so many rows or more, else for BT.601, as players do."""
 
 _PLANAR_RGB = re.compile(r"gbra?p(?P<float>f?)(?P<bits>[0-9]*)(?P<msb>msb)?(?P<endian>le|be|)")
 _PACKED_RGB = re.compile(r"(?P<order>rgb|rgba|bgr|bgra)(?P<float>f?)(?P<bits>16|32|48|64|96|128)(?P<endian>le|be)")
@@ -53,8 +53,8 @@ _NOT_MEASURED = re.compile(r"bayer_.*|xyz.*|uyyvyy411|(bgr|rgb)4|(y210|y212|y216
 def rgb_of(frame: Any, path: Path) -> FloatImage:
     """Return a decoded PyAV frame as (H, W, 3) float32 R'G'B', 0..1 from black to white.
 
-    Nothing is clipped: what a limited-range stream holds below black or above white is below 0 or above 1.
-    path: named in errors. Raises PlateError if the format or its matrix is none that can be converted.
+    Nothing is clipped: codes below black or above white of a limited-range stream become values below 0 or above 1.
+    path: the file, for errors. Raises PlateError if the format or its matrix cannot be converted.
     """
     name = frame.format.name
     if match := _PLANAR_RGB.fullmatch(name):
@@ -73,7 +73,7 @@ def rgb_of(frame: Any, path: Path) -> FloatImage:
 
 
 def stored_as(frame: Any) -> str:
-    """Return 'uint8', 'uint16' or 'float': the kind of number that holds a frame's colours without loss."""
+    """Return the type of number that holds a frame's colours without loss: 'uint8', 'uint16' or 'float'."""
     if re.search(r"f(16|32)", frame.format.name):
         return "float"
     bits = _bits(frame)
@@ -156,7 +156,7 @@ def _as_unit(values: NDArray[Any], bits: int, match: re.Match[str]) -> FloatImag
 
 
 def _sorted_rgb(frame: Any, path: Path) -> FloatImage:
-    """Read packed RGB of at most 10 bits, and palettes: libswscale takes the components apart."""
+    """Read packed RGB of at most 10 bits, and palettes, whose components libswscale separates."""
     bits = _bits(frame)
     planes = _split(frame, "gbrp", bits, _FULL_RANGE, path)
     return np.asarray(cv2.merge([planes[2], planes[0], planes[1]]), dtype=np.float32) / np.float32(2**bits - 1)
@@ -170,7 +170,7 @@ def _from_luma_and_chroma(frame: Any, path: Path) -> FloatImage:
 
 
 def _split(frame: Any, planar: str, bits: int, colour_range: int, path: Path) -> list[NDArray[Any]]:
-    """Return three planes (H, W) of the planar format of so many bits; the range stays as it is."""
+    """Convert a frame to three planes (H, W) of a planar format of so many bits, without a change of range."""
     name = planar if bits == 8 else f"{planar}{bits}le"
     try:
         split = _reformatted(frame, format=name, src_color_range=colour_range, dst_color_range=colour_range)
@@ -181,10 +181,10 @@ def _split(frame: Any, planar: str, bits: int, colour_range: int, path: Path) ->
 
 
 def _reformatted(frame: Any, **wanted: Any) -> Any:
-    """Let libswscale convert a frame on one thread: on several it writes wrong pixels now and then (FFmpeg 8)."""
+    """Convert a frame by libswscale on one thread: on several, it sometimes writes wrong pixels (FFmpeg 8)."""
     try:
         return frame.reformat(**wanted, threads=1)
-    except TypeError:  # a PyAV that knows no threads uses one
+    except TypeError:  # a PyAV without this argument uses one thread
         return frame.reformat(**wanted)
 
 
@@ -198,7 +198,7 @@ def _weights(frame: Any, path: Path) -> tuple[float, float]:
 
 
 def _bits(frame: Any) -> int:
-    """Return the bits of the deepest component, at least 8: FFmpeg fills fewer up to 8 when it takes them apart."""
+    """Return the bits of the deepest component, at least 8: FFmpeg converts fewer to 8 when it separates components."""
     if frame.format.has_palette:
         return 8
     return max(8, *(int(component.bits) for component in frame.format.components))

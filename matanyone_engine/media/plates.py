@@ -28,8 +28,8 @@ PLAIN_PICTURE = "R, G, B"
 class PlateSource(Protocol):
     """Gives frames one at a time, each under its own number.
 
-    frames:  the numbers that are there, ascending; gaps, missing: those that should be and are not.
-    padding: digits that frame numbers are written with; name: for messages; suffix: '.exr', '.mov'.
+    frames:  the numbers of the frames that exist, ascending. gaps, missing: those that should exist and do not.
+    padding: number of digits in frame numbers. name: for messages. suffix: '.exr', '.mov'.
     """
 
     @property
@@ -46,20 +46,20 @@ class PlateSource(Protocol):
     def suffix(self) -> str: ...
 
     def header(self, frame: int) -> PlateHeader:
-        """Return what the frame's file says about itself. Raises PlateError."""
+        """Return the header of the frame's file. Raises PlateError."""
 
     def check(self, frame: int) -> None:
-        """Make sure that the frame's file is whole. Raises PlateError."""
+        """Check that the frame's file is complete. Raises PlateError."""
 
     def read(self, frame: int) -> Plate:
-        """Read the frame's pixels. Raises PlateError if they are not all there, or not all numbers."""
+        """Read the frame's pixels. Raises PlateError if some are missing, or are NaN or Inf."""
 
     def paths(self, frames: Sequence[int]) -> list[Path]:
-        """Return the files that hold these frames, which must never be written over."""
+        """Return the files that hold these frames, which must never be overwritten."""
 
 
 class SequencePlate:
-    """Reads the frames of a sequence; of files with several pictures, the one that is wanted."""
+    """Reads the frames of a sequence. wanted: which picture to read, where a file has several."""
 
     def __init__(self, sequence: FrameSequence, wanted: Selection = ANY_PICTURE) -> None:
         self.sequence = sequence
@@ -103,7 +103,7 @@ class SequencePlate:
 
 
 def open_plate(text: str | Path, first_movie_frame: int = FIRST_FRAME, wanted: Selection = ANY_PICTURE) -> PlateSource:
-    """Open the plate that a pattern, a folder, an image or a movie means; wanted: which picture, of several.
+    """Open a plate, given as a pattern, a folder, an image or a movie. wanted: which picture to read, of several.
 
     Raises PlateError, FrameRangeError.
     """
@@ -126,11 +126,12 @@ def check_plates(
     checked: Callable[[int, int], None] = lambda _done, _of: None,
     colorspace: str | None = None,
 ) -> PlateHeader:
-    """Check that every frame is whole, as large as the first, of its colour space, and has a number in every pixel.
+    """Check that every frame is complete, without NaN, and of the first frame's size and colour space.
 
-    Float frames are read through, since only their pixels can tell; of the others the ends are read. `checked` hears
-    how many of how many are done. colorspace: the one that was named for all frames; None takes the files' word.
-    Returns the first header. Raises PlateError, ColourError.
+    Float frames are read completely, to find NaN and Inf; of others, only the last rows are read. checked: called with
+    the number of frames that are done, and of all frames. colorspace: the one that the user named for all frames; None
+    stands for those that the files state.
+    Returns the header of the first frame. Raises PlateError, ColourError.
     """
     first = plate.header(frames[0])
     for done, frame in enumerate(frames, start=1):
@@ -158,7 +159,7 @@ def _is_float(header: PlateHeader) -> bool:
 
 
 def _check_same_picture(plate: PlateSource, header: PlateHeader, first: PlateHeader, frame: int) -> None:
-    """Refuse a file that puts another view first: it must not slip in between the others."""
+    """Raise PlateError for a frame whose picture is of another view, part or layer than the first frame's."""
     if (header.view, header.part, header.layer) != (first.view, first.part, first.layer):
         raise PlateError(
             expected=f"{describe_picture(first)} in every frame of {plate.name!r}",
@@ -168,7 +169,7 @@ def _check_same_picture(plate: PlateSource, header: PlateHeader, first: PlateHea
 
 
 def _check_same_space(plate: PlateSource, header: PlateHeader, first: PlateHeader, frame: int) -> None:
-    """Raise PlateError where a frame states another colour space than the first, in which the whole shot is shown."""
+    """Raise PlateError for a frame of another colour space than the first frame's, which counts for the whole shot."""
     stated, found = choose_space(first, None, plate.suffix), choose_space(header, None, plate.suffix)
     if stated.space != found.space:
         raise PlateError(
@@ -179,8 +180,6 @@ def _check_same_space(plate: PlateSource, header: PlateHeader, first: PlateHeade
 
 
 def describe_picture(header: PlateHeader) -> str:
-    """Say where in its file the picture is, as in 'view left, layer beauty'; PLAIN_PICTURE where the file says no
-    more.
-    """
+    """Return where in its file the picture is, as in 'view left, layer beauty'; PLAIN_PICTURE if it has no names."""
     named = (("view", header.view), ("part", header.part), ("layer", header.layer))
     return ", ".join(f"{what} {name}" for what, name in named if name) or PLAIN_PICTURE

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Refuses names for new files that Windows cannot open: a file made on a farm's Linux is opened on an artist's Windows.
+"""Refuses names for new files that Windows cannot open, since a file may be made on Linux and opened on Windows.
 
-Folders that are there already keep their names, whatever they are: nothing here renames what others have made.
+Folders that exist already may have any name.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from matanyone_engine.errors import SettingError
 
 _DEVICES = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9\u00b9\u00b2\u00b3])", re.IGNORECASE)
-"""What Windows takes for a device, whatever stands behind a dot."""
+"""Names that Windows takes for devices, whatever follows after a dot."""
 _SIGNS = re.compile(r'[<>:"|?*\\]')
 
 
@@ -36,12 +36,12 @@ def check_portable(path: Path) -> None:
 def _is_there(folder: Path) -> bool:
     try:
         return folder.exists() or folder == folder.parent
-    except (OSError, ValueError):  # a name that no folder can have; whoever opens it says why
+    except (OSError, ValueError):  # no folder can have this name; opening it raises the error
         return False
 
 
 def _why_not(name: str) -> str:
-    """Return what is wrong with the name of a file or folder, '' where nothing is."""
+    """Return what is wrong with the name of a file or folder; '' where nothing is."""
     if name in ("", ".", ".."):
         return ""
     if sign := _SIGNS.search(name):

@@ -2,8 +2,8 @@
 """Makes a picture of what the network will see: the prepared plate, and the prepared mask over it.
 
 Rules of this file:
-1. The left half is the network's view, pixel for pixel, scaled down at most; nothing is drawn over it.
-2. The mask is tinted in proportion to its value, so that a soft edge looks soft; a line marks where it is 0.5.
+1. The left half is what the network sees, scaled down if it is large; nothing is drawn over it.
+2. In the right half the mask is tinted in proportion to its value, so that a soft edge looks soft; a line marks 0.5.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from matanyone_engine.media.images import FloatImage
 from matanyone_engine.media.thumbnails import Sheet
 
 WIDEST = 1280
-"""Pixels of each half; smaller plates keep their size."""
+"""The greatest width of each half, in pixels. Smaller plates keep their size."""
 
 _TINT = np.array([1.0, 0.15, 0.1], dtype=np.float32)
 _TINTED = 0.55
@@ -28,13 +28,13 @@ _LINE = (255, 235, 60)
 _BACKGROUND, _GREY = 28, 215
 _MARGIN, _LINE_HEIGHT = 16, 24
 _NARROWEST = 480
-"""Pixels of the whole picture, so that the text has room."""
+"""The least width of the whole picture, in pixels, so that there is room for the text."""
 _LETTER = 10
-"""Pixels that a letter takes, more or less."""
+"""About the width of a letter, in pixels."""
 
 
 def percent(share: float, digits: int = 3) -> str:
-    """Return a share, 0 to 1, as an artist reads it: '13.9 %', '100 %', 'under 0.01 %'; never with an exponent."""
+    """Write a share, 0 to 1, for people: '13.9 %', '100 %', 'under 0.01 %'; never with an exponent."""
     value = 100 * share
     text = f"{value:.{digits}g}"
     if "e" in text:
@@ -45,7 +45,7 @@ def percent(share: float, digits: int = 3) -> str:
 def write_preview(path: Path, seen: FloatImage, mask: FloatImage | None, text: Sequence[str]) -> None:
     """Write the picture as an 8-bit sRGB PNG, atomically.
 
-    seen: (H, W, 3) sRGB 0..1, what the network gets; mask: (H, W) 0..1; text: lines to stand above. Raises OutputError.
+    seen: (H, W, 3) sRGB 0..1, what the network sees. mask: (H, W) 0..1. text: lines for above. Raises OutputError.
     """
     halves = [_bytes(_fit(seen))]
     if mask is not None:

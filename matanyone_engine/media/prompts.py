@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Holds what an artist says of a subject with a few clicks: a box around it, strokes on it and beside it.
+"""Holds prompts, by which an artist marks a subject: a box around it, and strokes on it and beside it.
 
-Rule of this file: everything is in plate pixels, counted from the top left of the display window, and checked against
-the plate before anything is computed. Back ends (grabcut.py, sam2 in model/) get prompts that make sense.
+Coordinates are in plate pixels, from the top left of the display window. They are checked against the plate before they
+reach a back end (grabcut.py, sam2.py in model/).
 """
 
 from __future__ import annotations
@@ -17,28 +17,29 @@ from matanyone_engine.errors import MaskError
 from matanyone_engine.sizes import Resolution, Size
 
 BRUSH = 0.01
-"""Width of strokes where nobody says, as a part of the plate's shorter side."""
+"""The default width of strokes, as a part of the plate's shorter side."""
 
 SHORTEST_SIDE = 360
-"""Of a rough mask, at most. GrabCut takes seconds there, and on larger pictures it sees texture, not shapes."""
+"""The greatest shorter side of a rough mask, in pixels. GrabCut takes seconds at this size; in larger pictures, it
+follows texture in place of shapes."""
 MOST_POINTS = 8
-"""Of one stroke, for back ends that take points."""
+"""The most points of one stroke that are given to a back end that takes points."""
 
 Point = tuple[float, float]
-"""x, y; the top left pixel reaches from 0, 0 to 1, 1."""
+"""x, y; the top left pixel extends from 0, 0 to 1, 1."""
 
 
 @dataclass(frozen=True)
 class Stroke:
-    """Holds a click, of one point, or a line, of several."""
+    """Holds a click, which has one point, or a line, which has several."""
 
     points: tuple[Point, ...]
     subject: bool = True
-    """Whether it lies on the subject; else on what is not the subject."""
+    """Whether the stroke is on the subject; if not, it marks what is not the subject."""
 
     @property
     def samples(self) -> tuple[Point, ...]:
-        """Return a click itself, or MOST_POINTS evenly along a line."""
+        """Return the point of a click, or MOST_POINTS points evenly spaced along a line."""
         at = np.array(self.points)
         if len(at) == 1:
             return self.points
@@ -55,14 +56,14 @@ class Stroke:
 
 @dataclass(frozen=True)
 class Prompts:
-    """Holds a box around the subject and strokes; either may be left out, not both."""
+    """Holds a box around the subject, or strokes, or both."""
 
     box: tuple[int, int, int, int] | None = None
-    """x0, y0, x1, y1; x1 and y1 lie outside. What is outside of the box is not the subject."""
+    """x0, y0, x1, y1 in plate pixels; x1 and y1 are exclusive. Nothing outside of the box is the subject."""
     strokes: tuple[Stroke, ...] = ()
-    """In the order in which they were drawn: later ones go over earlier ones."""
+    """Strokes in the order in which they were drawn: later ones cover earlier ones."""
     brush: float | None = None
-    """Width of strokes in plate pixels; None is BRUSH of the plate's shorter side."""
+    """Width of strokes in plate pixels; None is BRUSH times the plate's shorter side."""
 
     def __str__(self) -> str:
         box = () if self.box is None else (f"box {','.join(map(str, self.box))}",)
@@ -74,12 +75,12 @@ class Prompts:
         return [(x, y, stroke.subject) for stroke in self.strokes for x, y in stroke.samples]
 
     def on(self, plate: Resolution, correcting: bool = False) -> Prompts:
-        """Return the prompts as they apply to a plate of this size: box cut at its border, brush in pixels.
+        """Return the prompts for a plate of this size, with the box cropped to the plate and the brush in pixels.
 
-        correcting: there is a mask that is corrected, so any stroke will do.
+        correcting: whether the prompts correct a mask. Then neither a box nor a stroke on the subject is needed.
 
-        Raises MaskError: no box and nothing on the subject, a box that is empty or off the plate, points off the
-        plate, strokes on the subject outside of the box, a brush that is no width.
+        Raises MaskError if there is no box and no stroke on the subject, if the box is empty or off the plate, for
+        points off the plate, for strokes on the subject outside of the box, and for an impossible width of the brush.
         """
         box = None if self.box is None else _cut(self.box, plate)
         if box is None and not any(stroke.subject or correcting for stroke in self.strokes):
@@ -99,13 +100,15 @@ class Prompts:
 
 
 def rough_size(plate: Size) -> Size:
-    """Return the size of a rough mask for a plate: its shape, SHORTEST_SIDE on the shorter side at most."""
+    """Return the size of a rough mask for a plate: of the same proportions, and at most SHORTEST_SIDE on the shorter
+    side.
+    """
     scale = min(1.0, SHORTEST_SIDE / min(plate))
     return Size(*(max(1, round(side * scale)) for side in plate))
 
 
 def _cut(box: tuple[int, int, int, int], plate: Resolution) -> tuple[int, int, int, int]:
-    """Return what of a box lies on the plate. Raises MaskError where nothing does."""
+    """Return the part of a box that lies on the plate. Raises MaskError if there is none."""
     x0, y0, x1, y1 = box
     if x0 >= x1 or y0 >= y1:
         raise _bad("a box x0,y0,x1,y1 with x1 and y1 larger than x0 and y0", _said(box), "Draw it around the subject.")

@@ -3,9 +3,9 @@
 
 Rules of this file:
 1. A frame keeps its number. Nothing is renumbered, paired by position, or filled in silently.
-2. Names are read from the right: the frame number is the last one before the suffix, a number after 'v' is a
-   version. What could mean two things is an error that lists both.
-3. The only thing asked of the disk is a folder listing.
+2. Names are read from the right: the frame number is the last number before the suffix, and a number after 'v' is a
+   version. A name with two meanings is an error that lists both.
+3. Only folders are listed; no file is opened.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MOVIE_SUFFIXES = frozenset(
 )
 WRITABLE_SUFFIXES = (".exr", ".png", ".tif", ".tiff")
 
-# More frames than any shot has: a slip such as 1-10000000000 must not fill the memory.
+# The most frames of a shot: a typing error such as 1-10000000000 must not fill the memory.
 MOST_FRAMES = 1_000_000
 FRAME_OF_AN_UNNUMBERED_FILE = 1
 
@@ -88,7 +88,7 @@ def _bad_range(text: str, came: str) -> FrameRangeError:
 
 
 def describe_frames(frames: Iterable[int]) -> str:
-    """Write frames as parse_frames reads them, as short as it goes: '1-3,7' of (1, 2, 3, 7)."""
+    """Write frames in the form that parse_frames reads, as short as possible: '1-3,7' for (1, 2, 3, 7)."""
     left = sorted(set(frames))
     parts = []
     while left:
@@ -117,7 +117,7 @@ def _describe_run(run: Sequence[int]) -> str:
 
 
 def _name_frames(frames: Sequence[int]) -> str:
-    """Return frames for a message: how many, and which, cut where it would fill the screen."""
+    """Describe frames for a message by their number and a list, which is cut if it is long."""
     text = describe_frames(frames)
     if len(text) > 200:
         text = text[:200].rsplit(",", 1)[0] + ", ..."
@@ -132,10 +132,10 @@ class FrameSequence:
     """Holds numbered files of one name in one folder, or one file.
 
     folder, prefix, suffix: the path of frame 7 with padding 4 is folder/prefix0007suffix.
-    padding:  least number of digits; the sign of a negative frame comes on top (-0005).
-    frames:   the frames that are there, ascending.
-    declared: the frames that a range in the pattern promised, None without one.
-    numbered: False for one file without a frame number; its only frame is 1.
+    padding:  the least number of digits, to which a negative frame's sign is added (-0005).
+    frames:   the frames that exist, ascending.
+    declared: the frames of the range in the pattern; None if it has no range.
+    numbered: False for one file without a frame number, whose only frame is 1.
     """
 
     folder: Path
@@ -147,21 +147,20 @@ class FrameSequence:
     numbered: bool = True
 
     def path(self, frame: int) -> Path:
-        """Return where this frame is, or would be if it is missing."""
+        """Return the path of this frame, whether it exists or not."""
         number = frame_text(frame, self.padding) if self.numbered else ""
         return self.folder / f"{self.prefix}{number}{self.suffix}"
 
     @property
     def name(self) -> str:
-        """Returns the pattern, as an artist would write it, without the folder."""
+        """Returns the pattern without the folder, as in 'plate.####.exr'."""
         return f"{self.prefix}{'#' * max(self.padding, 1) if self.numbered else ''}{self.suffix}"
 
     @property
     def gaps(self) -> tuple[range, ...]:
-        """Returns frames that should be there and are not, as ranges: of the pattern's range, or between first and
-        last.
+        """Returns the missing frames as ranges: those of the pattern's range, or those between the first and the last.
 
-        Ranges, because one stray file with a far number makes a gap of millions.
+        They are ranges because one stray file with a far number makes a gap of millions.
         """
         if self.declared is None:
             pairs = zip(self.frames, self.frames[1:], strict=False)
@@ -176,15 +175,15 @@ class FrameSequence:
 
 
 def frame_text(frame: int, padding: int) -> str:
-    """Write a frame number: '0005' of 5, '-0005' of -5 for padding 4, which counts digits without the sign."""
+    """Write a frame number with `padding` digits, not counting the sign: '0005' and '-0005' for 5 and -5 with 4."""
     return f"{'-' if frame < 0 else ''}{abs(frame):0{padding}d}"
 
 
 def find_sequence(text: str | Path) -> FrameSequence:
-    """Find the frames that a pattern, a folder or a file name means.
+    """Find the frames of a pattern, a folder or a file name.
 
-    A file is itself alone: its sequence is not expanded. Raises FrameRangeError if the text fits nothing, or
-    fits more than one sequence; PlateError if there is nothing to read.
+    The name of a file means this file alone, not the sequence that it belongs to. Raises FrameRangeError if the text is
+    no pattern, or fits more than one sequence; PlateError if there is nothing to read.
     """
     path = Path(text)
     check_name(path)
@@ -203,7 +202,7 @@ def find_sequence(text: str | Path) -> FrameSequence:
 
 
 def check_name(path: Path) -> None:
-    """Raise PlateError for a path that is no UTF-8, such as a folder that was named in Latin-1: no library opens it."""
+    """Raise PlateError for a path that is not UTF-8, as with a folder name in Latin-1, which no library can open."""
     _check_utf8(path, PlateError)
 
 
@@ -219,7 +218,7 @@ def _check_utf8(path: Path, refusal: type[BadInput]) -> None:
 
 
 def is_movie(path: Path) -> bool:
-    """Tell whether the name is that of a movie rather than of an image."""
+    """Return whether a path has the suffix of a movie."""
     return path.suffix.lower() in MOVIE_SUFFIXES
 
 
@@ -238,7 +237,7 @@ def _split_number(name: str) -> tuple[str, str, str] | None:
         return None
     start, end = found[-1].span()
     if name[start] == "-" and int(name[start:end]) == 0:
-        start += 1  # there is no minus nought: the hyphen belongs to the name
+        start += 1  # there is no frame -0: the hyphen belongs to the name
     return name[:start], name[start:end], name[end:]
 
 
@@ -261,7 +260,7 @@ def _only_sequence(folder: Path) -> FrameSequence:
 
 
 def _sequences_in(folder: Path) -> list[FrameSequence]:
-    """Return every sequence and every single image in a folder, by name. Hidden files are not looked at."""
+    """Return every sequence and every single image in a folder, ordered by name. Hidden files are ignored."""
     numbers: dict[tuple[str, str], list[str]] = defaultdict(list)
     sequences = []
     listing = _list_folder(folder)
@@ -283,9 +282,7 @@ def _sequences_in(folder: Path) -> list[FrameSequence]:
 
 
 def _by_padding(numbers: list[str]) -> dict[int, tuple[int, ...]]:
-    """Return the frames of each padding. Numbers that no single padding explains (1, 002) come apart by their
-    length.
-    """
+    """Return the frames by padding. If no single padding fits all numbers (1, 002), they are grouped by length."""
     lengths = {len(number.lstrip("-")) for number in numbers}
     padding = min(lengths)
     if all(frame_text(int(number), padding) == number for number in numbers):
@@ -297,14 +294,12 @@ def _by_padding(numbers: list[str]) -> dict[int, tuple[int, ...]]:
 
 
 class _Listing(NamedTuple):
-    """Holds the names in a folder, ascending, without hidden ones and without folders.
-
-    no_files: links to nothing, and pipes. Beside frames of their name they are frames that cannot be read. If they
-    were left out, nobody would miss them at either end of a shot.
-    """
+    """Holds the names in a folder, ascending, without hidden files and folders."""
 
     files: list[str]
     no_files: list[str]
+    """Broken links, and pipes. One that is named like a frame of a sequence counts as a frame, so that reading it is an
+    error. If it were left out, a first or last frame could be lost unnoticed."""
 
 
 def _list_folder(folder: Path) -> _Listing:
@@ -321,7 +316,7 @@ def _list_folder(folder: Path) -> _Listing:
 
 
 def not_there(path: Path, expected: str) -> PlateError:
-    """Return the error about a file or folder that is not there, with the name of one that is spelled otherwise."""
+    """Return the error about a missing file or folder. It names one that differs in capitals or accents alone."""
     missing = "a link to nothing, or to itself" if path.is_symlink() else f"which is not there{other_spelling(path)}"
     return PlateError(
         expected=expected,
@@ -331,8 +326,8 @@ def not_there(path: Path, expected: str) -> PlateError:
 
 
 def other_spelling(path: Path) -> str:
-    """Return the end of a sentence that names what is there instead of a missing path, spelled otherwise; '' where
-    nothing is. Whoever came from another system often has a name that looks the same and is not.
+    """Return the end of a sentence that names an existing path which differs from a missing one in capitals or in the
+    way accents are stored; '' if there is none. Names that were copied from another system often differ so.
     """
     for part in (path, *path.parents):
         if part.parent.is_dir() and not part.exists() and not part.is_symlink():
@@ -365,7 +360,7 @@ def _unreadable(path: Path, error: OSError) -> PlateError:
 
 
 def has_frame_token(name: str) -> bool:
-    """Tell whether a file name has ####, %04d or a range in place of a number."""
+    """Return whether a file name has ####, %04d or a range in place of a frame number."""
     return _last_token(name) is not None
 
 
@@ -376,7 +371,7 @@ def _last_token(name: str) -> re.Match[str] | None:
 
 
 def _token_padding(token: re.Match[str]) -> int | None:
-    """Return the digits that the token asks for; None for a single '#', which leaves it open."""
+    """Return the number of digits that a token stands for; None for a single '#', which stands for any."""
     if token["hashes"]:
         return len(token["hashes"]) if len(token["hashes"]) > 1 else None
     return int(token["printf"] or 0)
@@ -406,9 +401,10 @@ def _match_pattern(path: Path, token: re.Match[str]) -> FrameSequence:
 
 
 def _refuse_other_padding(path: Path, numbers: Sequence[str], frames: set[int], declared: Collection[int]) -> None:
-    """Refuse '####' for 0999, 1000, 01001 and '##' for 8, 9, 10: frames with other digits right before or behind those
-    that match would be left out, and nobody would miss them. declared: the frames that the pattern's range asks for, if
-    it has one.
+    """Raise FrameRangeError if a neighbour of a matching frame has another number of digits than the pattern.
+
+    With '####' for 0999, 1000, 01001, or '##' for 8, 9, 10, such frames would be left out unnoticed. declared: the
+    frames of the pattern's range, if it has one.
     """
     others = {int(number) for number in numbers} - frames
     if declared:
@@ -435,7 +431,7 @@ def _numbers_between(listing: _Listing, prefix: str, suffix: str) -> list[str]:
 
 
 def _refuse_other_spelling(path: Path, listing: _Listing, token: re.Match[str], frames: set[int]) -> None:
-    """Refuse P.0001.exr beside p.0002.exr: it would be left out, and nobody would miss it."""
+    """Raise FrameRangeError for P.0001.exr beside p.0002.exr: it would be left out unnoticed."""
     before, after = path.name[: token.start()], path.name[token.end() :]
     inside = re.compile(re.escape(_plain(before)) + r"(-?[0-9]+)" + re.escape(_plain(after)))
     unlike = (name for name in listing.files if not (name.startswith(before) and name.endswith(after)))
@@ -451,7 +447,7 @@ def _refuse_other_spelling(path: Path, listing: _Listing, token: re.Match[str], 
 
 
 def _spelled_otherwise(path: Path, listing: _Listing, token: re.Match[str]) -> str:
-    """Return the end of a sentence that names a file which matches but for its spelling; '' where none does."""
+    """Return the end of a sentence that names a file which would match with other capitals or accents; '' if none."""
     before, after = path.name[: token.start()], path.name[token.end() :]
     inside = re.compile(re.escape(_plain(before)) + r"-?[0-9]+" + re.escape(_plain(after)))
     alike = (name for name in listing.files if not (name.startswith(before) and name.endswith(after)))
@@ -459,7 +455,7 @@ def _spelled_otherwise(path: Path, listing: _Listing, token: re.Match[str]) -> s
 
 
 def _plain(name: str) -> str:
-    """Return the name as a file system sees it that knows no capitals and stores accents in one way."""
+    """Return the name without differences of capitals and of the way in which accents are stored."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
@@ -478,7 +474,7 @@ def _padding_on_disk(path: Path, numbers: list[str]) -> int:
 
 
 class HasFrames(Protocol):
-    """Describes what has frames that can be asked for: an image sequence, a movie."""
+    """Describes a source of numbered frames: an image sequence or a movie."""
 
     @property
     def name(self) -> str: ...
@@ -491,9 +487,10 @@ class HasFrames(Protocol):
 def select_frames(
     sequence: HasFrames, wanted: tuple[int, ...] | None, missing: Literal["error", "skip"]
 ) -> tuple[int, ...]:
-    """Return the frames to run: those wanted, or all. A wanted frame that is not there is an error or is left out.
+    """Return the frames to run: the wanted ones, or all if `wanted` is None.
 
-    Raises PlateError that names the absent frames, or says that none of those wanted is there.
+    missing: whether a wanted frame that does not exist is an error or is skipped.
+    Raises PlateError, which names the missing frames, or says that none of the wanted ones exists.
     """
     if wanted is None:
         ends = [
@@ -517,7 +514,7 @@ def select_frames(
 
 
 def select_between(sequence: HasFrames, first: int, last: int, missing: Literal["error", "skip"]) -> tuple[int, ...]:
-    """Return every frame from first to last that is there. Raises PlateError if one is missing and that is an error."""
+    """Return the existing frames from `first` to `last`. Raises PlateError for a missing one if that is an error."""
     gaps = [range(max(gap[0], first), min(gap[-1], last) + 1) for gap in sequence.gaps]
     gaps = [gap for gap in gaps if gap]
     if gaps and missing == "error":
@@ -531,7 +528,7 @@ def select_between(sequence: HasFrames, first: int, last: int, missing: Literal[
 
 
 def _absent(sequence: HasFrames, wanted: Sequence[int], absent: Sequence[int]) -> PlateError:
-    """Return frames that were asked for one by one: lost ones, or ones that lie before the first or behind the last."""
+    """Return the error about wanted frames that do not exist: beyond the plate's ends, or missing between them."""
     first, last = sequence.frames[0], sequence.frames[-1]
     if all(frame < first or frame > last for frame in absent):
         numbered = "; a movie's first frame is number 1" if is_movie(Path(sequence.name)) and first == 1 else ""
@@ -552,7 +549,7 @@ def _count(frames: int) -> str:
 
 
 def describe_range(frames: range) -> str:
-    """Return '1003-20240114', or one number."""
+    """Write a range as '1003-20240114', or as one number."""
     return str(frames[0]) if len(frames) == 1 else f"{frames[0]}-{frames[-1]}"
 
 
@@ -561,9 +558,9 @@ def describe_range(frames: range) -> str:
 
 @dataclass(frozen=True)
 class OutputPattern:
-    """Says where alphas go: folder/prefix<frame>suffix.
+    """Holds the paths of alphas: folder/prefix<frame>suffix.
 
-    padding:  digits of the frame number, None for a single '#', which takes the plate's.
+    padding:  digits of the frame number; None for a single '#', which stands for as many as the plate's have.
     numbered: False for a name without a frame token, which can hold one frame only.
     """
 
@@ -575,9 +572,9 @@ class OutputPattern:
 
     @classmethod
     def parse(cls, text: str | Path) -> OutputPattern:
-        """Read 'out/alpha.####.exr', with #, #### or %04d; without an image suffix '.exr' is added.
+        """Read 'out/alpha.####.exr', with #, #### or %04d. If there is no image suffix, '.exr' is added.
 
-        Raises SettingError for a folder, for a format that alphas are not written in, and for a name that is no UTF-8.
+        Raises SettingError for a folder, for a format that alphas are not written in, and for a name that is not UTF-8.
         """
         path = Path(text)
         _check_utf8(path, SettingError)
@@ -610,7 +607,7 @@ class OutputPattern:
         return Path(f"_{self.suffix}").suffix
 
     def path(self, frame: int, default_padding: int) -> Path:
-        """Return the file of this frame; default_padding, the plate's, is taken where the pattern leaves it open."""
+        """Return the file of this frame. default_padding: the plate's padding, used if the pattern has a single '#'."""
         padding = default_padding if self.padding is None else self.padding
         number = frame_text(frame, padding) if self.numbered else ""
         return self.folder / f"{self.prefix}{number}{self.suffix}"

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Solves an alpha along the plate's own detail, in the area that an artist has painted (docs/refine_area.md).
 
-In every window of 3 x 3 pixels the alpha is taken to be a linear function of the plate's colour: this is closed-form
-matting, of which the library pymatting makes the equations. Two priors hold the solution: the network's alpha, most
-where it is near 0 or 1, and, more weakly, the solution of the frame before, moved along the plate's motion.
+This is closed-form matting: in every window of 3 x 3 pixels, the alpha is assumed to be a linear function of the
+plate's colour. The library pymatting makes the equations. Two priors are added: the network's alpha, whose weight is
+greatest where it is near 0 or 1, and, weaker, the solution of the frame before, moved along the plate's motion.
 
 Rules of this file:
 1. pymatting is an optional extra and is imported where it is used; importing it takes seconds.
 2. Memory does not grow with the plate: equations are made for one tile at a time. Tiles lie on a fixed grid, overlap,
    and are blended into each other.
-3. Where the area is 0 the alpha stays as it is, bit for bit.
+3. Where the area is 0, the alpha does not change in any bit.
 """
 
 from __future__ import annotations
@@ -28,37 +28,39 @@ from matanyone_engine.media.images import FloatImage
 Inside = npt.NDArray[np.bool_]
 
 TILE = 512
-"""Pixels on each side of a tile, without its overlap."""
+"""Side of a tile in pixels, without its overlap."""
 OVERLAP = 64
-"""Pixels by which a tile reaches over its own edge on each side."""
+"""Pixels by which a tile extends beyond its edge on each side."""
 _AROUND = 2
-"""Pixels around the area that its equations speak of: a window of 3 x 3 that touches the area reaches so far."""
-_CLOSE_ENOUGH = 1e-6
-"""A tile is solved once its equations are wrong by this part of what they were wrong by with the network's alpha. So
-close, machines that add in another order (numpy on more threads) agree to 1e-6; at 1e-4 they differed by 2e-5."""
-_NOTHING_WRONG = 1e-9
+"""Pixels around the area that its equations contain: so far reaches a window of 3 x 3 that touches the area."""
+_TOLERANCE = 1e-6
+"""The residual at which a tile counts as solved, as a part of the residual of the network's alpha. With it, machines
+that add in another order (numpy on more threads) agree to 1e-6; with 1e-4 they differed by 2e-5."""
+_NO_RESIDUAL = 1e-9
+"""If no equation is off by this much with the network's alpha, that is the solution."""
 _MOST_STEPS = 10_000
 
 
 @dataclass(frozen=True)
 class PriorWeights:
-    """Says how strongly priors hold a solution, beside the plate's own detail. benchmarks/refine_area.py chose them."""
+    """Holds the weights of the priors against the plate's own detail. They were chosen by benchmarks/refine_area.py."""
 
     network: float = 0.03
-    """Weight of the network's alpha where it is 0 or 1."""
+    """The weight of the network's alpha where it is 0 or 1."""
     unsure: float = 0.01
-    """Part of that weight which is left where the network's alpha is one half."""
+    """The part of that weight that remains where the network's alpha is one half."""
     sureness: float = 4.0
-    """How fast the weight rises towards 0 and 1: a power of the distance from one half."""
+    """How fast the weight rises towards 0 and 1: the exponent of the distance from one half."""
     before: float = 0.01
-    """Weight of the solution of the frame before, where the network's alpha is one half and the plates match."""
+    """The weight of the solution of the frame before, where the network's alpha is one half and the plates match."""
     smoothness: float = 1e-6
-    """Squared difference of colours, of plates 0..1, that counts as noise."""
+    """The squared difference of colours, of plates 0..1, that counts as noise."""
 
 
 WEIGHTS = PriorWeights()
 MATCH = 8.0
-"""Steps of 8 bits by which the moved plate of the frame before may differ before its solution has no say."""
+"""The difference, in 8-bit steps, between this plate and the moved plate of the frame before at which that frame's
+solution is ignored."""
 
 
 class SolutionBefore(NamedTuple):
@@ -87,10 +89,10 @@ def solutions(
     befores: Sequence[SolutionBefore | None],
     weights: PriorWeights = WEIGHTS,
 ) -> list[FloatImage]:
-    """Return a solution (H, W) 0..1 for each prior of `befores`, whole wherever the area is not 0.
+    """Return a solution (H, W) 0..1 for each prior of `befores`, valid wherever the area is not 0.
 
-    view: (H, W, 3) display-referred 0..1, as the network sees the plate. alpha, area: (H, W) 0..1. A prior that is None
-    leaves the network's alpha as the only one. The equations of a tile are made once for all priors.
+    view: (H, W, 3) display-referred 0..1, as the network sees the plate. alpha, area: (H, W) 0..1. For None among
+    `befores`, the network's alpha is the only prior. The equations of a tile are made once for all of them.
     """
     inside = area > 0.0
     sums = [np.zeros(alpha.shape, np.float32) for _ in befores]
@@ -106,7 +108,7 @@ def solutions(
 
 
 def faded(alpha: FloatImage, solution: FloatImage, area: FloatImage) -> FloatImage:
-    """Return an alpha (H, W) that is the solution where the area is 1, itself where it is 0, and both in between."""
+    """Blend an alpha (H, W) with its solution by the area: the solution where it is 1, the alpha where it is 0."""
     return np.where(area > 0.0, alpha + area * (solution - alpha), alpha)
 
 
@@ -145,16 +147,16 @@ class _Tile:
         from pymatting import cg, jacobi
         from scipy.sparse import diags
 
-        weight, wished = self._sure, self._sure * self._network
+        weight, target = self._sure, self._sure * self._network
         if before is not None:
             trust = self._before * before.trust[self._inside]
             weight = weight + trust
-            wished = wished + trust * before.alpha[self._inside]
+            target = target + trust * before.alpha[self._inside]
         matrix = self._matrix + diags(weight)
-        wrong = wished - self._known - matrix @ self._network
-        if np.abs(wrong).max() < _NOTHING_WRONG:  # a plain area of a plain alpha: there is nothing to solve
+        residual = target - self._known - matrix @ self._network
+        if np.abs(residual).max() < _NO_RESIDUAL:  # a plain area of a plain alpha
             return self._network
-        change: npt.NDArray[np.float64] = cg(matrix, wrong, rtol=_CLOSE_ENOUGH, maxiter=_MOST_STEPS, M=jacobi(matrix))
+        change: npt.NDArray[np.float64] = cg(matrix, residual, rtol=_TOLERANCE, maxiter=_MOST_STEPS, M=jacobi(matrix))
         return self._network + change
 
 
@@ -169,7 +171,7 @@ def _tiles(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
 
 
 def _share(part: tuple[slice, slice], shape: tuple[int, ...]) -> FloatImage:
-    """Return how much each pixel of a tile counts: less towards edges that other tiles reach over."""
+    """Return the weight of each pixel of a tile in the blend: it falls towards edges that other tiles overlap."""
     rows, columns = (_ramp(each, side) for each, side in zip(part, shape, strict=True))
     return np.asarray(rows[:, None] * columns[None, :], np.float32)
 
@@ -185,7 +187,7 @@ def _ramp(part: slice, side: int) -> FloatImage:
 
 
 def _box_of(inside: Inside) -> tuple[slice, slice]:
-    """Return the smallest box with the area of a tile and all pixels that its equations speak of."""
+    """Return the smallest box that holds the area of a tile and all pixels in its equations."""
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     return (
         slice(max(0, rows[0] - _AROUND), rows[-1] + 1 + _AROUND),

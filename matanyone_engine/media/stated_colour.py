@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds out which colour space a file states, and refuses a statement that no colour space is known for.
+"""Finds the colour space that a file states, and raises an error for a statement without a known colour space.
 
-A statement that cannot be followed is never passed over: the default in its place would give plausible pixels of the
-wrong colour. The artist can always name the space, and then nothing of this is asked.
+Such a statement is never ignored: the default space would give plausible pixels of wrong colours. If the artist names
+the space, the file's statements are not read.
 """
 
 from __future__ import annotations
@@ -57,22 +57,24 @@ _DPX_TRANSFERS = {"Linear": "linear Rec.709", "ITU-R 709-4": "Rec.709"}
 _DPX_NOTHING_SAID = frozenset({"", "user defined", "undefined", "unspecified video", "z depth"})
 _EXIF_SPACES = {"1": "srgb_rec709_scene", "2": "g22_adobergb_scene"}
 _SRGB_PRIMARIES, _SRGB_TRANSFER = 1, 13
-"""H.273's codes of sRGB. Its curve is taken for sRGB where the primaries are not specified."""
+"""H.273's codes of sRGB. A file with this curve and unspecified primaries is taken for sRGB."""
 _PNG_GAMMA_ONE = 100000
 _REC709_CODE = _SRGB_PRIMARIES
 _NEAR_REC709 = frozenset({0, UNSPECIFIED, 3, 5, 6, 7, 22})
-"""H.273's primaries of television in standard definition, which differ little from Rec.709's, and codes that say
-nothing."""
+"""H.273's primaries of television in standard definition, which differ little from Rec.709's, and unspecified codes."""
 _DISPLAY_CURVES = frozenset({0, 1, UNSPECIFIED, 3, 5, 6, 7, 11, 12, 13, 14, 15})
-"""H.273's transfer characteristics of ordinary video, and codes that say nothing."""
+"""H.273's transfer characteristics of ordinary video, and unspecified codes."""
 _WITHOUT_PRIMARIES = frozenset({16, 18})
-"""H.273's PQ and HLG, which are of Rec.2020 where no primaries are specified."""
-# Profiles that are tables of colours can be told by their names alone.
+"""H.273's PQ and HLG, with which unspecified primaries are taken for Rec.2020's."""
+# The beginnings of the names of ICC profiles, for profiles with tables of colours, which icc.py does not read.
 _ICC_PROFILES = {"srgb": "srgb_rec709_scene", "display p3": "srgb_p3d65_scene", "adobe rgb": "g22_adobergb_scene"}
 
 
 def statements(header: PlateHeader) -> Iterator[tuple[str, str]]:
-    """Yield (attribute, space) for everything in the header that really was in the file, most telling first."""
+    """Yield attribute and colour space of each statement in a file's header, the most reliable one first.
+
+    Raises ColourError for a statement without a known colour space.
+    """
     colour = header.colour
     if header.file_format == "openexr":
         yield from _exr_statements(colour)
@@ -96,15 +98,15 @@ def statements(header: PlateHeader) -> Iterator[tuple[str, str]]:
 
 
 def has_video_tags(header: PlateHeader) -> bool:
-    """Tell whether a movie has tags about its colour, be it that its default space follows from them."""
+    """Return whether a movie has tags about its colour, even if they only mean the default space."""
     codes = {header.colour.get(MOVIE_PRIMARIES), header.colour.get(MOVIE_TRANSFER)}
     return not codes <= {None, "0", str(UNSPECIFIED)}
 
 
 def count_as_alike(one: tuple[int, int], other: tuple[int, int]) -> bool:
-    """Tell whether frames with these primaries and transfer characteristics, codes of H.273, are of one colour space.
+    """Return whether frames with these primaries and transfer characteristics, codes of H.273, have one colour space.
 
-    A code that says nothing is like any code of an ordinary display, and like no other.
+    An unspecified code counts as equal to every code of ordinary video, but to no other code.
     """
     if one == other:
         return True
@@ -117,9 +119,9 @@ def _is_ordinary(primaries: int, transfer: int) -> bool:
 
 
 def _movie_statements(primaries: int, transfer: int) -> Iterator[tuple[str, str]]:
-    """Yield the space of a movie's tags, by H.273; nothing where they are those of an ordinary display.
+    """Yield the colour space of a movie's tags, by H.273; nothing if they are those of ordinary video.
 
-    Of an ordinary movie the curve counts as that of sRGB (docs/colour.md), whatever its tags call it.
+    The curve of ordinary video is taken for sRGB's (docs/colour.md), whatever the tags call it.
     """
     encoding = of_h273(_REC709_CODE if primaries in _NEAR_REC709 else primaries, transfer)
     if transfer in _DISPLAY_CURVES:
@@ -133,7 +135,9 @@ def _movie_statements(primaries: int, transfer: int) -> Iterator[tuple[str, str]
 
 
 def _png_statements(colour: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield what a PNG says by cICP, else by sRGB, else by gAMA and cHRM; a profile comes before the latter two."""
+    """Yield the colour space of a PNG's chunks: cICP, else sRGB, else gAMA and cHRM. A profile goes before the last
+    three.
+    """
     if PNG_CICP in colour:
         primaries, transfer = map(int, colour[PNG_CICP].split()[:2])
         if transfer != UNSPECIFIED or primaries not in (_SRGB_PRIMARIES, UNSPECIFIED):

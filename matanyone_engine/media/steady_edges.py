@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Takes flicker out of the edges of an alpha, between the frame before and the frame after.
+"""Reduces flicker in the edges of an alpha, by comparing it with the frame before and the frame after.
 
-What flickers is what goes one way on a frame and comes straight back on the next (flicker.py). Both neighbours are
-brought to this frame along the plate's motion first, so that hair that moves is compared with itself; where the plate
-does not match after that, the neighbour has no say.
+Flicker is a change on one frame that is reversed on the next (flicker.py). First, both neighbours are moved to this
+frame along the plate's motion, so that moving hair is compared with itself. Where the plates do not match after that,
+the neighbour is ignored.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ Grey = npt.NDArray[np.uint8]
 SOFT = (0.02, 0.98)
 """Alphas between which a pixel belongs to an edge."""
 AROUND = 2
-"""Pixels around an edge in which flicker is taken out, too."""
+"""Pixels around an edge in which flicker is reduced, too."""
 MATCH = 16.0
-"""Steps of 8 bits by which the moved neighbour may differ from the plate before it has no say."""
+"""The difference between the moved neighbour and the plate, in 8-bit steps, at which the neighbour is ignored."""
 
 
 class NeighbourFrame(NamedTuple):
@@ -36,36 +36,36 @@ class NeighbourFrame(NamedTuple):
 
 
 def grey_of(view: FloatImage) -> Grey:
-    """Return the grey plate, (H, W) 8 bits, of what the network sees, (H, W, 3) display-referred 0..1."""
+    """Return the luminance, (H, W) 8 bits, of a plate as the network sees it, (H, W, 3) display-referred 0..1."""
     return np.round(np.clip(view @ REC709_LUMINANCE, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
 def steadied(
     alpha: FloatImage, grey: Grey, before: NeighbourFrame, after: NeighbourFrame, strength: float
 ) -> FloatImage:
-    """Return an alpha (H, W) 0..1 whose edges have less of what neither neighbour has.
+    """Return an alpha (H, W) 0..1 with less flicker in its edges.
 
-    Each pixel of an edge goes towards the median of the three frames by `strength`, 0..1. A change that goes on, such
-    as an edge that moves, is its own median and stays.
+    Each pixel of an edge is moved towards the median of the three frames by `strength`, 0..1. A change that continues,
+    such as that of a moving edge, lies between its neighbours, so that it is the median and stays.
     """
-    one, other = (_brought(each, alpha, grey) for each in (before, after))
+    one, other = (_moved(each, alpha, grey) for each in (before, after))
     low, high = np.minimum(one, other), np.maximum(one, other)
     median = np.clip(alpha, low, high)
     steady = alpha + np.float32(strength) * (median - alpha)
     return np.where(_edges(alpha, one, other), np.clip(steady, 0.0, 1.0), alpha)
 
 
-def _brought(neighbour: NeighbourFrame, alpha: FloatImage, grey: Grey) -> FloatImage:
-    """Return the neighbour's alpha where it lies on this frame; this frame's own where the plate has changed."""
+def _moved(neighbour: NeighbourFrame, alpha: FloatImage, grey: Grey) -> FloatImage:
+    """Return the neighbour's alpha, moved to this frame; this frame's own alpha where the plates do not match."""
     moved, trust = moved_here(neighbour, grey)
     return np.asarray(alpha + trust * (moved - alpha), np.float32)
 
 
 def moved_here(neighbour: NeighbourFrame, grey: Grey, match: float = MATCH) -> tuple[FloatImage, FloatImage]:
-    """Return a neighbour's alpha (H, W) 0..1, moved along the plate's motion to the frame of a grey plate.
+    """Return a neighbour's alpha (H, W) 0..1, moved along the plate's motion to the frame of `grey`.
 
-    Also returns, (H, W) 0..1, how well the two plates match after the motion: 0 where they differ by `match` steps of 8
-    bits or more.
+    Also returns how well the two plates match after the motion, (H, W) 0..1: 0 where they differ by `match` 8-bit steps
+    or more.
     """
     moved, plate = pulled(motion(grey, neighbour.grey, FAST), neighbour.alpha, neighbour.grey)
     unlike = cv2.blur(cv2.absdiff(plate, grey).astype(np.float32), (3, 3))

@@ -20,7 +20,7 @@ from matanyone_engine.atomic import whole_file
 from matanyone_engine.errors import OutputError, PlateError
 from matanyone_engine.media.images import last_error
 
-# What a file says of itself as a whole, or of its place in another one.
+# Attributes that describe a file as a whole, or its place in another file.
 _OF_THE_FILE = ("multiView", "oiio:subimages", "oiio:subimagename", "name", "openexr:chunkCount")
 
 

@@ -2,8 +2,8 @@
 """Makes thumbnails of a frame: plate, alpha, and the subject over another background.
 
 Rules of this file:
-1. Composites are mixed in linear light and then encoded, so hair edges look as they will in comp.
-2. The subject is premultiplied before it is made small, so that no background is mixed into its edges.
+1. Composites are mixed in linear light and then encoded, so that edges of hair look as they will in the comp.
+2. The subject is premultiplied before it is scaled down, so that no background is mixed into its edges.
 """
 
 from __future__ import annotations

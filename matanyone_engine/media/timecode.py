@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counts SMPTE timecode (ST 12-1) on from a movie's first frame, and packs it into the two integers EXR keeps."""
+"""Computes a frame's SMPTE timecode (ST 12-1) from that of the first, and packs it into EXR's two integers."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from fractions import Fraction
 
 _TEXT = re.compile(r"([0-9]{2}):([0-9]{2}):([0-9]{2})([:;.])([0-9]{2})")
 _MOST_PACKED = 39
-"""The greatest frame of a second that two binary digits of tens hold."""
+"""The greatest number of a frame in its second that EXR's timecode can hold, which has two bits for the tens."""
 
 
 @dataclass(frozen=True)
 class Timecode:
-    """Holds a timecode as a count of frames.
+    """Holds a timecode as a number of frames.
 
-    frames: since midnight, counted, not labelled. rate: labels a second. drop: some labels are left out (29.97).
+    frames: number of frames since midnight. rate: labels per second. drop: whether some labels are left out (29.97).
     """
 
     frames: int
@@ -25,7 +25,7 @@ class Timecode:
 
     @classmethod
     def parse(cls, text: str, fps: Fraction | None) -> Timecode | None:
-        """Read '01:00:00:00', with ; or . before the frame where labels are dropped. None where it says nothing."""
+        """Read '01:00:00:00', with ; or . before the frame if labels are dropped; None for another text, or no rate."""
         match = _TEXT.fullmatch(text.strip())
         rate = round(fps) if fps else 0
         if match is None or not rate:
@@ -37,15 +37,15 @@ class Timecode:
         return cls(labelled - (labels_dropped(rate) * (whole - whole // 10) if drop else 0), rate, drop)
 
     def later(self, frames: int) -> Timecode:
-        """Return the timecode so many frames later, past midnight from 0 again."""
+        """Return the timecode `frames` frames later; after midnight, it begins at 0 again."""
         day = 24 * 60 * 60 * self.rate - (labels_dropped(self.rate) * 24 * 54 if self.drop else 0)
         return Timecode((self.frames + frames) % day, self.rate, self.drop)
 
     @property
     def fields(self) -> tuple[int, int, int, int]:
-        """Returns (hours, minutes, seconds, frame), as labelled."""
+        """Returns the label: (hours, minutes, seconds, frame)."""
         count, rate = self.frames, self.rate
-        if self.drop:  # the first labels of every minute are left out, but for every tenth
+        if self.drop:  # the first labels of each minute are left out, except in every tenth minute
             left_out = labels_dropped(rate)
             tens, rest = divmod(count, 600 * rate - 9 * left_out)
             minutes = max(0, rest - left_out) // (60 * rate - left_out)
@@ -68,7 +68,7 @@ class Timecode:
 
 
 def labels_dropped(rate: int) -> int:
-    """Return how many labels are left out at the start of a minute: 2 of 30, 4 of 60."""
+    """Return how many labels are left out at the start of a minute: 2 at 30 frames a second, 4 at 60."""
     return rate // 15
 
 

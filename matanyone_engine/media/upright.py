@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turns and mirrors movie frames the way that their file says players must show them.
+"""Rotates and mirrors movie frames as their file says that players must show them.
 
-A phone stores what its sensor sees and writes beside it how that is to be held: a display matrix, which turns, mirrors,
-or does both. FFmpeg's angle alone does not tell a mirrored picture from one that was turned by half.
+A phone stores pictures as its sensor sees them, with a display matrix that says how to rotate or mirror them. FFmpeg's
+angle alone does not tell a mirrored picture from one that is rotated by 180 degrees.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _MATRIX = struct.Struct("=9i")
 _ONE = 1 << 16
 """1 in the matrix's fixed-point numbers."""
 _LEAST = 0.01
-"""A number of the matrix below this share of the greatest is taken for 0."""
+"""Numbers of the matrix below this part of the greatest count as 0."""
 
 
 @dataclass(frozen=True)
 class Upright:
-    """Says how stored rows and columns become those that are shown: first swapped, then reversed.
+    """Says how to rotate and mirror a picture: rows and columns are first swapped, then reversed.
 
-    swapped: rows become columns. rows, columns: whether their order is then reversed.
+    swapped: whether rows become columns. rows, columns: whether their order is then reversed.
     """
 
     swapped: bool = False
@@ -36,26 +36,27 @@ class Upright:
     columns: bool = False
 
     def shown(self, stored: FloatImage) -> FloatImage:
-        """Return (H, W, C) as it is to be looked at."""
+        """Return a stored picture (H, W, C) as it must be shown."""
         turned = np.swapaxes(stored, 0, 1) if self.swapped else stored
         return np.ascontiguousarray(turned[:: -1 if self.rows else 1, :: -1 if self.columns else 1])
 
 
 def upright_of(frame: Any, path: Path) -> Upright:
-    """Return how a decoded PyAV frame is to be shown. path: named in errors.
+    """Return how a decoded PyAV frame must be shown. path: the file, for errors.
 
-    Raises PlateError for a picture that is to be shown aslant, as no pixel grid can.
+    Raises PlateError for a picture that is rotated by other angles than quarters.
     """
-    for extra in _beside(frame, path):
+    for extra in _side_data(frame, path):
         if getattr(extra.type, "name", "") == "DISPLAYMATRIX" and len(bytes(extra)) == _MATRIX.size:
             return _of_matrix(_MATRIX.unpack(bytes(extra)), path)
-    turns = -round(float(getattr(frame, "rotation", 0)) / 90) % 4  # clockwise, where the matrix cannot be had
+    turns = -round(float(getattr(frame, "rotation", 0)) / 90) % 4  # clockwise, if there is no matrix
     return (Upright(), Upright(True, columns=True), Upright(rows=True, columns=True), Upright(True, rows=True))[turns]
 
 
-def _beside(frame: Any, path: Path) -> list[Any]:
-    """Return what a frame carries beside its picture; [] where this PyAV (18) has no name for some of it, such as Exif,
-    or the views of spatial video. Raises PlateError if the matrix, which is then unknown, may mirror the picture.
+def _side_data(frame: Any, path: Path) -> list[Any]:
+    """Return a frame's side data; [] where this PyAV (18) cannot read some of it, such as Exif or spatial video.
+
+    Raises PlateError if it cannot be read and may hold a matrix that mirrors the picture.
     """
     try:
         return list(getattr(frame, "side_data", ()))
@@ -70,7 +71,7 @@ def _beside(frame: Any, path: Path) -> list[Any]:
 
 
 def _of_matrix(matrix: tuple[int, ...], path: Path) -> Upright:
-    """Return what a matrix means: column and row that are shown are a * column + c * row and b * column + d * row."""
+    """Return what a matrix means: the pixel is shown at column a * column + c * row and row b * column + d * row."""
     a, b, _, c, d = matrix[:5]
     least = _LEAST * max(map(abs, (a, b, c, d)))
     if a and d and max(abs(b), abs(c)) <= least:

@@ -3,7 +3,7 @@
 
 Rules of this file:
 1. A view's name is a plain word: it never leads into another folder.
-2. The only thing asked of the disk is folder listings.
+2. Only folders are listed; no file is opened.
 """
 
 from __future__ import annotations
@@ -47,9 +47,10 @@ def check_view(view: str) -> None:
 
 
 def views_on_disk(text: str) -> list[str]:
-    """Return what %V may stand for in this name, by the files and folders that are there, sorted.
+    """Return the names that %V may stand for, by the files and folders that exist, sorted.
 
-    Only the first part of the path that has %V is looked at. Raises SettingError for %v, which could be anything.
+    The first part of the path that has %V is compared with them. Raises SettingError if that has %v alone, which stands
+    for the first letter of any name.
     """
     parts = Path(text).parts
     depth = next(number for number, part in enumerate(parts) if has_view(part))
@@ -62,7 +63,7 @@ def views_on_disk(text: str) -> list[str]:
     folder = Path(*parts[:depth])
     before, _, after = parts[depth].partition("%V")
     last = depth == len(parts) - 1
-    # Of a file, what follows may hold a frame token: up to it is enough to tell a view.
+    # A file name may have a frame token after %V. Only the text before the token is compared.
     after = re.split(r"[#%]", after)[0] if last else after
     shape = re.compile(re.escape(before) + f"({_NAME.pattern})" + re.escape(after) + (".*" if last else ""))
     listed = folder.iterdir() if folder.is_dir() else ()

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Composes plates from foregrounds and photographs: placement, cameras, other subjects, light, grain.
 
-A chance that the held-out set sets to 0 draws no random number, so that a new one leaves that set as it is.
+A chance of 0 draws no random number. So a new kind of chance does not change the held-out set, for which it is 0.
 
 Rules of this file:
-1. Every function is pure: what is random comes from the generator it is given, so a sample is a function of its seed.
-2. Pixels in, pixels out; files are data.py's business.
+1. Every function is pure: random numbers come from the generator that it is given, so a sample depends on its seed.
+2. No file is read or written here: data.py does that.
 
 Pixels are (H, W, C) float32, display-referred RGB 0..1; alphas (H, W) 0..1. Affine matrices map source to crop, 2 x 3.
 """
@@ -51,15 +51,17 @@ class ComposedClip(NamedTuple):
 
 @dataclass(frozen=True)
 class Chances:
-    """Says how often what happens. The defaults make training clips; the held-out set asks for one thing at a time."""
+    """Holds the probability of each effect in a clip. The defaults are for training; clips of the held-out set have one
+    effect at a time.
+    """
 
     distractor: float = 0.45
     twin: float = 0.35
-    """The distractor is the subject's own double."""
+    """The distractor is a copy of the subject."""
     occluder: float = 0.15
     camera: float = 0.4
     travel: float = 0.5
-    """The subject moves across the picture by more than its own motion."""
+    """The subject moves across the picture."""
     light: float = 0.3
     camouflage: float = 0.2
     """The subject's colours are pulled towards the background's."""
@@ -69,26 +71,27 @@ class Chances:
     grain: float = 0.6
     compression: float = 0.5
     framed: float = 1.0
-    """What a cut-out's own picture cuts is cut by the frame, too, at any side. Without it only the bottom is."""
+    """A subject that is cut by the border of its own picture is cut by the frame at the same sides. If this does not
+    happen, only the bottom is treated so."""
     close: float = 0.15
-    """A framed subject is so near that it may fill the frame."""
+    """A framed subject is so close that it may fill the frame."""
     smear: float = 0.3
-    """The subject's way across the picture is blurred by an open shutter."""
+    """The subject's motion across the picture is blurred by an open shutter."""
     leave: float = 0.06
     """The subject leaves the picture in the middle of the clip and comes back."""
     wall: float = 0.08
-    """Behind it is a wall of the colour of some part of the subject."""
+    """The background is a wall that has the colour of some part of the subject."""
     backlit: float = 0.1
-    """The subject is darker than what is behind it."""
+    """The subject is darker than its background."""
     dark: float = 0.12
-    """A tenth to a thirtieth of the light, with the noise that this brings."""
+    """The clip has a small part of the light (_Night), and the noise of such an exposure."""
 
 
 # -- motion -----------------------------------------------------------------------------------------------------------
 
 
 def _ease(rng: Rng) -> Callable[[float], float]:
-    """Bend 0..1 to 0..1, slow or fast at either end, or as a sudden step."""
+    """Return a random easing curve from 0..1 to 0..1, or a sudden step."""
     kind, step = rng.random(), rng.uniform(0.3, 0.7)
     if kind < 0.1:
         return lambda t: float(t > step)
@@ -97,7 +100,7 @@ def _ease(rng: Rng) -> Callable[[float], float]:
 
 
 class Motion:
-    """Describes a moving affine around the middle of the crop, eased from one pose to another."""
+    """Describes an affine motion around the middle of the crop, eased from one pose to another."""
 
     def __init__(self, rng: Rng, size: Size, strength: float) -> None:
         self.ease = _ease(rng)
@@ -105,10 +108,10 @@ class Motion:
         spans = np.array([np.radians(10), 0.1 * size[1], 0.1 * size[0], 0.1, np.radians(5)])
         self.ends = rng.uniform(-1, 1, (2, 5)) * spans * strength
         self.away = np.zeros(2)
-        """Where the subject goes in the middle of the clip, to come back."""
+        """By how many pixels (x, y) the subject is moved in the middle of the clip, if it leaves the picture."""
 
     def matrix(self, when: float) -> Matrix:
-        """Return the 3 x 3 matrix at a time 0..1; before and after that it stands still."""
+        """Return the 3 x 3 matrix at a time 0..1; before and after that, nothing moves."""
         when = min(max(when, 0.0), 1.0)
         mix = self.ease(when)
         turn, dx, dy, zoom, shear = self.ends[0] * (1 - mix) + self.ends[1] * mix
@@ -129,7 +132,7 @@ def _affine(linear: Matrix, shift: Matrix) -> Matrix:
 
 
 def _placement(rng: Rng, cutout: Cutout, size: Size, height: tuple[float, float]) -> Matrix:
-    """Put the subject somewhere in the crop; its height is a random part, or a multiple, of the crop's."""
+    """Place the subject at random in the crop. height: the least and the greatest height, as parts of the crop's."""
     rows, columns = np.nonzero(cutout.pha[0] > 100)
     if not len(rows):
         rows, columns = np.array([0, cutout.pha[0].shape[0]]), np.array([0, cutout.pha[0].shape[1]])
@@ -139,13 +142,13 @@ def _placement(rng: Rng, cutout: Cutout, size: Size, height: tuple[float, float]
     x = rng.uniform(0.25, 0.75) * size[1] - scale * (columns.max() + columns.min()) / 2
     top = rng.uniform(0.02, 0.2) if scale * tall > 0.75 * size[0] else rng.uniform(0.05, 0.9 - scale * tall / size[0])
     y = top * size[0] - scale * rows.min()
-    if rows.max() >= cutout.pha[0].shape[0] - 2:  # cut by its own picture: keep that cut out of sight
+    if rows.max() >= cutout.pha[0].shape[0] - 2:  # its own picture cuts it at the bottom: keep that below the crop
         y = max(y, size[0] - scale * rows.max())
     return _affine(scale * np.diag([rng.uniform(0.9, 1.1), 1.0]), np.array([x, y]))
 
 
 class _Cuts(NamedTuple):
-    """Says where a cut-out touches the edge of its own picture in any of its frames."""
+    """Says at which sides the border of its own picture cuts a cut-out, in any frame."""
 
     left: bool
     right: bool
@@ -167,17 +170,17 @@ class _Cuts(NamedTuple):
 
 
 SPUN = 0.8
-"""Of the crop's width, what a subject that is cut left and right has to cover; its borders are spun out to the rest."""
+"""The least part of the crop's width that a subject covers which is cut left and right. Its border pixels are repeated
+to fill the rest."""
 
 
 def _framed_placement(
     rng: Rng, cutout: Cutout, cuts: _Cuts, size: Size, height: tuple[float, float], close: bool
 ) -> Matrix:
-    """Place as _placement does, but so that no side at which the subject was cut by its own picture lies inside the
-    crop.
+    """Place the subject at random, but so that no side at which its own picture cuts it lies inside the crop.
 
-    A picture that is cut left and right is either shown so large that it covers the crop but for a narrow rest, or so
-    low that the crop ends above the shoulders.
+    A subject that is cut left and right is either so large that it nearly covers the crop's width, or so low that the
+    crop ends above the cuts.
     """
     tall, wide = cutout.pha[0].shape
     rows, columns = np.nonzero(cutout.pha[0] > 100)
@@ -245,7 +248,7 @@ class _Actor:
             cuts, close = _Cuts.of(self.cutout), _happens(rng, chances.close)
             self.place = _framed_placement(rng, self.cutout, cuts, size, height, close)
             self.motion = Motion(rng, size, travel)
-            self.border = cv2.BORDER_REPLICATE  # where motion shows what lay beyond a cut, its edge goes on
+            self.border = cv2.BORDER_REPLICATE  # where motion shows pixels beyond a cut, those at the cut are repeated
             if _happens(rng, chances.leave):
                 self.motion.away = _way_out(rng, cuts, size)
         else:
@@ -261,7 +264,7 @@ class _Actor:
         half = 0.5 * self.shutter / max(len(self.cutout.fgr) - 1, 1)
         middle = np.array([self.size[1] / 2, self.size[0] / 2, 1])
         way = np.abs((self.motion.matrix(when + half) - self.motion.matrix(when - half)) @ middle).max()
-        steps = int(np.clip(way / 2, 3, 24))  # two pixels apart, as long as that takes no age
+        steps = int(np.clip(way / 2, 3, 24))  # two pixels apart, but not more than 24
         return _mean([self._at(frame, when + half * t, camera) for t in np.linspace(-1, 1, steps)])
 
     def _at(self, frame: int, when: float, camera: Matrix) -> tuple[Pixels, Pixels]:
@@ -272,7 +275,7 @@ class _Actor:
 
 
 def _mean(instants: list[tuple[Pixels, Pixels]]) -> tuple[Pixels, Pixels]:
-    """Return straight colours and alpha, 0..1, as a shutter sees them that is open over the instants."""
+    """Average instants, as an open shutter does. Returns straight colours and alpha, 0..1."""
     alpha = np.asarray(np.mean([cover for _, cover in instants], axis=0), np.float32)
     mixed = np.asarray(np.mean([colour * cover[..., None] for colour, cover in instants], axis=0), np.float32)
     straight = mixed / np.maximum(alpha, 1e-3)[..., None]
@@ -280,12 +283,12 @@ def _mean(instants: list[tuple[Pixels, Pixels]]) -> tuple[Pixels, Pixels]:
 
 
 def _happens(rng: Rng, chance: float) -> bool:
-    """Decide by chance; a random number is drawn only where there is a chance."""
+    """Return True with a probability. A random number is drawn only if the probability is above 0."""
     return chance > 0 and bool(rng.random() < chance)
 
 
 def _way_out(rng: Rng, cuts: _Cuts, size: Size) -> Matrix:
-    """Return a way out of the picture on which the subject's cut sides stay out of sight."""
+    """Return the way out of the picture, in pixels (x, y), on which the subject's cut sides do not come into view."""
     across = np.array([1.3 * size[1], 0.0])
     ways = [np.array([0.0, 1.3 * size[0]])]
     ways += [] if cuts.right or cuts.top else [-across]
@@ -297,7 +300,7 @@ def _way_out(rng: Rng, cuts: _Cuts, size: Size) -> Matrix:
 
 @dataclass
 class _Development:
-    """Says what is done to a whole picture, the same or drifting over the clip."""
+    """Holds the effects on whole pictures of a clip: light, lens, grain and compression."""
 
     gain: Pixels
     """(T, 3)."""
@@ -311,18 +314,19 @@ class _Development:
 
 @dataclass
 class _Night:
-    """Takes light away, in linear light, where a full exposure is 1, and adds the noise that this brings."""
+    """Darkens a picture in linear light, and adds the noise of such an exposure."""
 
     light: float
+    """The part of the light that is left."""
     lift: float
-    """By how much the picture is made brighter again, its noise with it."""
+    """The factor by which the picture, noise included, is made brighter again."""
     shot: float
     read: float
 
     @classmethod
     def random(cls, rng: Rng) -> _Night:
-        """Draw a tenth to a thirtieth of the light; half of the time the picture is exposed again, fully or a
-        little.
+        """Draw a part of the light from 1/40 to 1/8. Half of the pictures are made brighter again, fully or to a
+        half.
         """
         light = float(np.exp(rng.uniform(np.log(1 / 40), np.log(1 / 8))))
         lift = float(rng.choice([1.0, 1.0, 0.5 / light, 1 / light]))
@@ -337,9 +341,10 @@ class _Night:
 def compose(
     rng: Rng, subject: Cutout, others: list[Cutout], background: list[NDArray[np.uint8]], size: Size, chances: Chances
 ) -> ComposedClip:
-    """Compose one clip: the subject over a background (a still, or one picture a frame), others behind and before it.
+    """Compose one clip: the subject over a background (a still, or one picture for each frame), with a distractor
+    behind it and an occluder before it.
 
-    others: candidates for distractor and occluder, in this order; those that are not needed are not looked at.
+    others: candidates for distractor and occluder, in this order; they need not be used.
     """
     count = len(subject.fgr)
     camera = Motion(rng, size, 1.5 if rng.random() < 0.5 else 0.6) if rng.random() < chances.camera else _still(size)
@@ -381,7 +386,7 @@ def compose(
 
 
 def _double(rng: Rng, subject: Cutout, others: list[Cutout], twin: float) -> tuple[Cutout]:
-    """Return the distractor: another subject, or this one again."""
+    """Return the distractor: another cut-out, or the subject's own, with the probability `twin`."""
     return (subject if not others or rng.random() < twin else others[0],)
 
 
@@ -464,7 +469,7 @@ def _compressed(plate: Pixels, quality: int) -> Pixels:
 def moved(
     rng: Rng, plates: list[NDArray[np.uint8]], labels: list[NDArray[np.uint8]], size: Size, *, warp: bool = False
 ) -> ComposedClip:
-    """Move labelled pictures as a clip: one placement, a drifting affine, a colour look; warp bends some frames."""
+    """Make a clip of labelled pictures, with a random placement, motion and look. warp: some frames are bent."""
     count = len(plates)
     motion = Motion(rng, size, 1.5 if warp else 0.7)
     place = _background_placement(rng, plates[0], size)
@@ -485,7 +490,9 @@ def moved(
 
 
 def animated(rng: Rng, still: Cutout, frames: int) -> Cutout:
-    """Animate a still cut-out: it sways around its foot, nods, bends smoothly and is blurred by its own motion."""
+    """Animate a still cut-out: it sways around its foot, nods and bends smoothly; in half of the clips, its motion is
+    blurred.
+    """
     colour, alpha = still.fgr[0], still.pha[0]
     height, width = alpha.shape
     y, x = np.mgrid[:height, :width].astype(np.float32)
@@ -519,7 +526,7 @@ def animated(rng: Rng, still: Cutout, frames: int) -> Cutout:
 
 
 def _bent(rng: Rng, picture: Pixels, mask: Pixels) -> tuple[Pixels, Pixels]:
-    """Warp both smoothly by a coarse grid of shifts, two hundredths of the picture large."""
+    """Warp picture and mask smoothly, by a coarse grid of shifts of about 2 % of the picture's size."""
     height, width = mask.shape
     shifts = rng.normal(0, 0.02, (2, 3, 4)).astype(np.float32)
     dx, dy = (cv2.resize(s, (width, height), interpolation=cv2.INTER_CUBIC) for s in shifts)
@@ -533,13 +540,13 @@ def _bent(rng: Rng, picture: Pixels, mask: Pixels) -> tuple[Pixels, Pixels]:
 
 
 def guide_mask(rng: Rng, alpha: Pixels, reach: int = 8) -> Pixels:
-    """Return the mask that an artist may draw for an alpha (H, W): mostly binary, a little too large or small,
+    """Return a mask as an artist might draw it for an alpha (H, W): mostly binary and a little too large or small;
     sometimes soft.
     """
     if rng.random() < 0.15:
         return cv2.GaussianBlur(alpha, (0, 0), float(rng.uniform(0.5, 2.5)))
     densest = max(float(np.quantile(alpha[alpha > 0.02], 0.9)) if (alpha > 0.02).any() else 1.0, 0.05)
-    binary = (alpha > rng.uniform(0.1, 0.6) * densest).astype(np.float32)  # a veil is drawn whole, too
+    binary = (alpha > rng.uniform(0.1, 0.6) * densest).astype(np.float32)  # the mask of a veil includes all of it
     return grown_or_shrunk(rng, binary, reach)
 
 

@@ -2,9 +2,10 @@
 """Reads training data in its public layouts, and draws samples from it.
 
 Rules of this file:
-1. One small class per layout; a folder that is missing or laid out otherwise is an error that says what was expected
-   and where to get it, raised before a run starts; only broken pictures show when they are drawn.
-2. A sample is a function of (the stage's seed, iteration, slot): a resumed run sees what an uninterrupted one would.
+1. Each layout has a small class. A folder that is missing or laid out otherwise is an error before a run starts, which
+   says what was expected and where to get it. Only broken pictures are found later, when they are read.
+2. A sample depends on the stage's seed, the iteration and the slot alone, so that a continued run gets the samples of
+   an uninterrupted one.
 
 The root of the data:
 
@@ -45,11 +46,11 @@ SPEEDS = (0.5, 1, 1, 1, 2, 3)
 TRIES = 32
 BACKGROUNDS = Path("mat_vid/BG20k/train")
 STILLS_SHARE = 0.35
-"""Of the subjects, where there are stills beside the clips."""
+"""The part of the subjects that are stills, where there are stills and clips."""
 
 
 class RandomStream(IntEnum):
-    """Says what random numbers are drawn for; each purpose has a stream of its own in every iteration."""
+    """Names the purposes of random numbers. Each has a stream of its own in every iteration."""
 
     FRAMES = 1
     MATTING_CLIPS = 2
@@ -60,8 +61,8 @@ class RandomStream(IntEnum):
 
 
 def seeded(seed: int, stream: RandomStream, iteration: int, slot: int = 0) -> Rng:
-    """Return the generator of one purpose. It takes four numbers always: numpy reads missing ones as 0, which would
-    join streams.
+    """Return the generator of one purpose. Its seed always has four numbers: numpy takes missing ones for 0, so that
+    two purposes could get the same generator.
     """
     return np.random.default_rng([seed, int(stream), iteration, slot])
 
@@ -94,7 +95,7 @@ def _matched(colours: Path, alphas: Path) -> list[tuple[Path, Path]]:
         raise DatasetError(
             expected=f"pictures of the same names in {colours} and {alphas}",
             came=f"{len(alone)} without a partner, {alone[0]} the first" if alone else "none",
-            action="Copy the set again, or take the lone ones away.",
+            action="Copy the set again, or remove the pictures without a partner.",
         )
     return [(left[stem], right[stem]) for stem in sorted(left)]
 
@@ -141,9 +142,9 @@ class MattingVideos:
             )
 
     def cutout(self, rng: Rng, frames: int) -> Cutout:
-        """Return consecutive frames of a random clip: random start, speed and direction; short clips go back and forth.
+        """Return frames of a random clip, with random start, speed and direction; a short clip runs back and forth.
 
-        A set is chosen by the square root of its size, so that a small one is not lost beside a large one.
+        The probability of a set is proportional to the square root of its size, so that small ones are not too rare.
         """
         sizes = np.sqrt([len(clips) for clips in self.sets])
         clips = self.sets[int(rng.choice(len(self.sets), p=sizes / sizes.sum()))]
@@ -395,7 +396,7 @@ class LabelSamples:
 
 
 def _visible(draw: Callable[[], ComposedClip]) -> ComposedClip:
-    """Draw until the first frame shows a subject: an empty guide mask would teach to follow nothing."""
+    """Draw clips until one shows a subject on its first frame, since an empty mask has nothing to follow."""
     for _ in range(TRIES):
         shot = draw()
         if (shot.alphas[0] > 0.5).mean() > 0.01:
@@ -408,9 +409,9 @@ def _visible(draw: Callable[[], ComposedClip]) -> ComposedClip:
 
 
 class Steps(Dataset[dict[LossPass, Batch]]):
-    """Maps an iteration's number to the batches of its passes, this process's share of them.
+    """Maps an iteration's number to this process's share of the batches of its passes.
 
-    The core pass learns from the very batch of the segmentation pass.
+    The core pass and the segmentation pass have the same batch.
     """
 
     def __init__(self, root: Path, stage: TrainingStage, rank: int = 0, processes: int = 1) -> None:

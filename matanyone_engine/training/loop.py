@@ -2,11 +2,11 @@
 """Runs a stage from its first iteration to its last: optimiser, schedule, average, checkpoints, logs.
 
 Rules of this file:
-1. A run is a folder: checkpoint.pt to go on from, log.csv, pictures, and weights.safetensors when it is done.
-2. Killed at any moment, a run goes on from its last checkpoint with the same losses an uninterrupted one has: all that
-   is random is a function of the iteration (data.py), all that is carried is in the checkpoint.
-3. One process or several under torchrun: the same clips, and the same steps where batch norm is frozen. Where it is
-   learnt, each process normalises its own share, and the stored statistics are the mean of all.
+1. A run is a folder. It holds checkpoint.pt, log.csv, pictures, and, when the run is done, weights.safetensors.
+2. A run that was killed continues from its last checkpoint with the losses of an uninterrupted run: random numbers
+   depend on the iteration alone (data.py), and the checkpoint holds the whole state.
+3. A run has one process, or several under torchrun, with the same clips, and with the same steps if batch norm is
+   frozen. If batch norm learns, each process normalises its own clips, and the stored statistics are averaged.
 """
 
 from __future__ import annotations
@@ -42,26 +42,26 @@ from matanyone_engine.training.recipe import LossPass, MattingData, Rate, Traini
 
 CHECKPOINT, LOG, WEIGHTS = "checkpoint.pt", "log.csv", "weights.safetensors"
 MOST_SKIPPED = 20
-"""Steps in a row that may be left out because their gradients overflowed."""
+"""The most successive steps that are skipped because their gradients overflow."""
 FIRST_COLUMNS = ("iteration", "seconds", "rate", "norm", "total", "alpha_l1")
 
 
 @dataclasses.dataclass(frozen=True)
 class RunOptions:
-    """Says how a run is carried out; nothing here changes what is learnt."""
+    """Holds settings of a run that do not change what is learnt."""
 
     folder: Path
     device: torch.device | str = "cpu"
     workers: int = 0
-    """Processes that prepare clips ahead of the step."""
+    """Number of processes that prepare clips for the steps to come."""
     checkpoint_every: int = 250
     picture_every: int = 500
     stop_after: int | None = None
-    """Iterations to do in this sitting."""
+    """Number of iterations after which the run stops, to be continued later; None runs to the end."""
 
 
 class TrainingStep(NamedTuple):
-    """Says what one iteration came to."""
+    """Holds the results of one iteration."""
 
     iteration: int
     iterations: int
@@ -70,23 +70,23 @@ class TrainingStep(NamedTuple):
 
 
 class Share(NamedTuple):
-    """Says which part of the work is this process's, among those that train together."""
+    """Names this process among those that train together."""
 
     rank: int
     processes: int
     local: int = 0
-    """Number on this machine: which GPU is its own."""
+    """The process's number on this machine, which is the number of its GPU."""
 
 
 def share_of_processes() -> Share:
-    """Return this process's place, as torchrun says in the environment."""
+    """Return this process's share, from torchrun's environment variables."""
     rank, processes, local = (int(os.environ.get(n, d)) for n, d in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0)))
     return Share(rank, processes, local)
 
 
 @contextmanager
 def joined(share: Share, device: torch.device) -> Iterator[None]:
-    """Hold the group of processes that train together, for as long as they do; a single process needs none."""
+    """Open torch's group of the processes that train together, and close it at the end; a single process needs none."""
     if share.processes == 1 or dist.is_initialized():
         yield
         return
@@ -100,14 +100,14 @@ def joined(share: Share, device: torch.device) -> Iterator[None]:
 
 
 def anyone_asks(share: Share, device: torch.device, *, asked: bool) -> bool:
-    """Return whether any process was asked to stop: they stop at the same step, or they would wait for each other for
-    ever.
+    """Return whether any process was asked to stop. All must stop at the same step, or they would wait for one
+    another.
     """
     if share.processes == 1:
         return asked
-    wish = torch.tensor(float(asked), device=device)
-    dist.all_reduce(wish)
-    return bool(wish > 0)
+    count = torch.tensor(float(asked), device=device)
+    dist.all_reduce(count)
+    return bool(count > 0)
 
 
 def train(
@@ -117,11 +117,12 @@ def train(
     options: RunOptions,
     stopping: Callable[[], bool] = lambda: False,
 ) -> Generator[TrainingStep, None, None]:
-    """Run a stage, from its checkpoint in the run's folder where there is one; a TrainingStep after every iteration.
+    """Run a stage, and yield a TrainingStep after every iteration. If the run's folder has a checkpoint, continue
+    there.
 
-    stopping: asked after each step; once it says yes, a checkpoint is left and the run ends. So does closing the
-    iterator; anything worse leaves the last checkpoint to go on from.
-    Raises DatasetError before the first step, BadResult where losses or gradients are no numbers.
+    stopping: called after each step. When it returns True, a checkpoint is written and the run ends; the same happens
+    when the iterator is closed. If the process is killed, the last checkpoint remains.
+    Raises DatasetError before the first step; BadResult for losses or gradients that are NaN or Inf.
     """
     share, device = share_of_processes(), torch.device(options.device)
     with joined(share, device):
@@ -167,7 +168,7 @@ def _train(
 
 
 def _leave_signals(_worker: int) -> None:
-    """Let a worker ignore Ctrl-C, which is the run's to answer, and end at SIGTERM as any process does."""
+    """Let a worker ignore Ctrl-C, which the main process handles, and end at SIGTERM."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
@@ -181,7 +182,7 @@ def _keep(
     options: RunOptions,
     last: int,
 ) -> None:
-    """Write what stays on disk after an iteration."""
+    """Write log, pictures and checkpoint after an iteration, each at its interval."""
     log.write(step)
     done = step.iteration + 1
     if done % options.picture_every == 0:
@@ -248,9 +249,7 @@ class Trainer:
         return values, seen
 
     def _agree_on_statistics(self) -> None:
-        """Average the batch-norm statistics over all processes, since each saw its own clips; DDP would keep the first
-        one's.
-        """
+        """Average the statistics of the batch norms over all processes. DDP would keep those of the first process."""
         for name, buffer in self.network.named_buffers():
             if name.endswith(("running_mean", "running_var")):
                 dist.all_reduce(buffer)
@@ -259,7 +258,7 @@ class Trainer:
     def _descend(self, iteration: int, total: Tensor, kind: LossPass) -> float:
         if not torch.isfinite(total):
             raise BadResult(
-                expected="a loss that is a number",
+                expected="a loss that is a finite number",
                 came=f"{float(total.detach())} in the {kind.value} pass of iteration {iteration}",
                 action="Go on from the last checkpoint with a lower rate, or look for broken frames in the data.",
             )
@@ -274,11 +273,11 @@ class Trainer:
         self.skipped = 0 if torch.isfinite(norm) else self.skipped + 1
         if self.skipped > MOST_SKIPPED:
             raise BadResult(
-                expected="gradients that are numbers",
+                expected="gradients that are finite numbers",
                 came=f"{self.skipped} steps in a row whose gradients overflowed, up to iteration {iteration}",
                 action="Go back to an earlier checkpoint and lower the rate.",
             )
-        if not self.skipped:  # a step that overflowed is left out, the same in every process
+        if not self.skipped:  # a step that overflowed is skipped in every process
             self.optimiser.step()
         return float(norm)
 
@@ -289,7 +288,7 @@ class Trainer:
         return self.average.module  # type: ignore[return-value]
 
     def save(self, folder: Path, iteration: int) -> None:
-        """Save everything that is carried from iteration to iteration, atomically."""
+        """Save the whole state of the run, atomically."""
         state = {
             "stage": dataclasses.asdict(self.stage),
             "dims": self.network.dims.to_json(),
@@ -302,9 +301,9 @@ class Trainer:
             torch.save(plain(state), temporary)
 
     def resume(self, folder: Path) -> int:
-        """Take up the folder's checkpoint and return the iteration to go on with, 0 where there is none.
+        """Load the folder's checkpoint, and return the iteration to continue with; 0 if there is no checkpoint.
 
-        Raises SettingError where it belongs to other stage settings.
+        Raises SettingError for a checkpoint of other settings or dims.
         """
         path = folder / CHECKPOINT
         if not path.is_file():
@@ -324,7 +323,7 @@ class Trainer:
 
 
 def begun_stage(folder: Path) -> dict[str, Any] | None:
-    """Return the stage of the run that was begun in a folder, as its checkpoint names the fields; None of no run."""
+    """Return the fields of the stage whose run was begun in a folder; None if there is no checkpoint."""
     path = folder / CHECKPOINT
     if not path.is_file():
         return None
@@ -333,7 +332,7 @@ def begun_stage(folder: Path) -> dict[str, Any] | None:
 
 
 def plain(value: Any) -> Any:
-    """Return tuples and enums as torch's safe reader gives them back."""
+    """Convert tuples to lists and enums to their values, as they are when torch's safe reader has read them."""
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
@@ -365,9 +364,7 @@ def parameter_groups(network: MatAnyone, stage: TrainingStage) -> list[dict[str,
 
 
 def trunk_parameters(network: MatAnyone) -> dict[str, nn.Parameter]:
-    """Return the parameters of the image trunk by their names in the network, without the projections behind a Lite
-    trunk.
-    """
+    """Return the parameters of the image trunk by name, without the projections after a Lite trunk."""
     prefix = "pixel_encoder.trunk." if network.dims.trunk == "lite0" else "pixel_encoder."
     return {name: each for name, each in network.named_parameters() if name.startswith(prefix)}
 
@@ -383,14 +380,14 @@ def rate_at(stage: TrainingStage, iteration: int) -> float:
 
 
 def learns_from_stills(stage: TrainingStage, kind: LossPass, iteration: int) -> bool:
-    """Return whether the change head must not learn from this pass: moved stills teach it nothing about video."""
+    """Return whether a pass learns from moved stills, from which the change head must not learn."""
     if kind is LossPass.MATTING:
         return stage.matting is MattingData.STILLS
     return kind is LossPass.SEGMENTATION and not labels_are_video(iteration)
 
 
 def _alpha_l1(answers: list[Prediction], batch: Batch) -> float:
-    """Return what the artist would see: the mean absolute error of the clamped alphas after the first frame."""
+    """Return the mean absolute error of the clamped alphas after the first frame."""
     alphas = torch.stack([answer.alpha.remembered.detach() for answer in answers[1:]], dim=1)
     return float((alphas - batch.alphas[:, 1:]).abs().mean())
 
@@ -420,7 +417,7 @@ class Log:
             self.board.close()
 
     def _cut(self, first: int) -> None:
-        """Take away lines of iterations that will be done again, and a torn last one."""
+        """Remove the lines of iterations that will be repeated, and an unfinished last line."""
         if not first:
             self.path.unlink(missing_ok=True)
         if not self.path.is_file():

@@ -2,8 +2,8 @@
 """Holds the terms of the training loss (paper section 4), each a pure function of tensors.
 
 Rules of this file:
-1. One function per term, no weights: how much a term counts is recipe.py's business.
-2. Every term is a mean, so that crops and batches of any size weigh the same.
+1. Each term has a function without weights. The weights are in recipe.py.
+2. Every term is a mean, so that it does not depend on the size of crops and batches.
 
 Axes: B batch (frames folded in where they are independent), T frames, H W full size, h w stride 16, n points.
 Alphas 0..1; plates display-referred RGB 0..1.
@@ -22,19 +22,21 @@ from matanyone_engine.model.blocks import area_resize
 
 PYRAMID_LEVELS = 5
 _SATURATED = 0.99
-"""Truths above it count as 1, truths below one minus it as 0."""
-COARSE_SHARE = 0.75
-"""Of the sampled points, those where the answer is least certain."""
+"""True alphas above this count as 1, and those below 1 minus this as 0."""
+UNSURE_SHARE = 0.75
+"""The part of the sampled points that is taken where the prediction is least certain."""
 OVERSAMPLING = 3
+"""Number of candidates, per point, from which those are taken."""
 WINDOW = 11
-"""Pixels on a side of the boundary loss's neighbourhood, and how many neighbours it compares."""
+"""Side of the boundary loss's window in pixels, and number of its pixels that are compared."""
 
 
 def forgiven(alpha: Tensor, truth: Tensor, overshoot: float) -> Tensor:
     """Scale the part of a raw alpha that lies beyond a truth of 0 or 1 by `overshoot`; the shape stays.
 
-    A raw alpha of 1.2 where the truth is 1 is shown as 1 and is no error to anybody. Counted in full it teaches the
-    network to stay below 1, and the inside of subjects turns grey. Not counted at all, nothing bounds the decoder.
+    A raw alpha of 1.2 where the truth is 1 is clamped to 1, so that it is no error. If it counted in full, the network
+    would learn to stay below 1, and the inside of subjects would turn grey. If it did not count at all, nothing would
+    bound the decoder's output.
     """
     if overshoot == 1:
         return alpha
@@ -48,7 +50,9 @@ def alpha_l1(alpha: Tensor, truth: Tensor) -> Tensor:
 
 
 def laplacian(alpha: Tensor, truth: Tensor) -> Tensor:
-    """Return the difference per scale, coarse scales weighing more: (B, 1, H, W) twice -> scalar."""
+    """Return the difference of two Laplacian pyramids, with greater weights for coarse levels: (B, 1, H, W) twice ->
+    scalar.
+    """
     total = alpha.new_zeros(())
     difference = alpha - truth  # the pyramid is linear
     for level in range(PYRAMID_LEVELS):
@@ -59,8 +63,8 @@ def laplacian(alpha: Tensor, truth: Tensor) -> Tensor:
     return total / PYRAMID_LEVELS
 
 
-# The pyramid's blur is the binomial 1 4 6 4 1. It is written as sums of slices along one axis: torch's convolution
-# kernels for a single channel took a fifth of a whole training step.
+# The pyramid's blur is the binomial 1 4 6 4 1. It is computed by sums of slices along one axis, because torch's
+# convolutions of a single channel took a fifth of a whole training step.
 
 
 def _halved(x: Tensor, axis: int) -> Tensor:
@@ -79,8 +83,8 @@ def _every_second(axis: int) -> tuple[Any, ...]:
 
 
 def _doubled(x: Tensor, length: int, axis: int) -> Tensor:
-    """Return twice the samples along an axis, cut to length: zeros between them, then a blur that makes up for
-    those.
+    """Double the samples along an axis, cut to `length`: zeros are put between them, and the result is blurred and
+    scaled by 2.
     """
     count = x.shape[axis]
     padded = torch.cat([x.narrow(axis, 1, 1), x, x.narrow(axis, count - 1, 1)], dim=axis)
@@ -91,7 +95,7 @@ def _doubled(x: Tensor, length: int, axis: int) -> Tensor:
 
 
 def coherence(alpha: Tensor, truth: Tensor) -> Tensor:
-    """Return the squared difference of what changes from frame to frame: (B, T, 1, H, W) twice -> scalar."""
+    """Return the mean squared difference of the changes from frame to frame: (B, T, 1, H, W) twice -> scalar."""
     if alpha.shape[1] < 2:
         return alpha.new_zeros(())
     return (alpha.diff(dim=1) - truth.diff(dim=1)).square().mean()
@@ -109,8 +113,8 @@ def edge_l1(alpha: Tensor, truth: Tensor, radius: int = 5) -> Tensor:
 
 
 def _mean_within(difference: Tensor, region: Tensor) -> Tensor:
-    """Return the mean absolute value inside a region, per row of the batch, then over the batch: it is the same however
-    that is split.
+    """Return the mean absolute value in a region, for each row of the batch, averaged over the batch. It does not
+    depend on how processes split the batch.
     """
     inside = (difference.abs() * region).flatten(1).sum(dim=1)
     return (inside / region.flatten(1).sum(dim=1).clamp(min=1)).mean()
@@ -119,8 +123,8 @@ def _mean_within(difference: Tensor, region: Tensor) -> Tensor:
 def log_odds_loss(logits: Tensor, truth: Tensor, known: Tensor | None = None) -> Tensor:
     """Return the cross-entropy of an auxiliary map (B, 1, h, w) with the truth (B, 1, H, W) averaged over its pixels.
 
-    known (B, 1, H, W): how much each pixel counts. The released code compares these log-odds with alphas directly; the
-    network reads them as log-odds, so do we.
+    known (B, 1, H, W): the weight of each pixel. The released code compares these log-odds with alphas directly. Here
+    they are taken as log-odds, since the network reads them so.
     """
     size = logits.shape[-2:]
     weight = None if known is None else area_resize(known, size)
@@ -139,14 +143,13 @@ def change_loss(logits: Tensor, truth: Tensor, before: Tensor, threshold: float)
 
 
 def sample_points(logits: Tensor, count: int, generators: Sequence[torch.Generator]) -> Tensor:
-    """Choose where to compare: (B, 1, H, W) log-odds -> (B, count, 2) x y in -1..1, most of them where the answer is
-    unsure.
+    """Choose random points (B, count, 2), x and y in -1..1, most of them where the log-odds (B, 1, H, W) are unsure.
 
-    One generator per row, so that a row's points do not depend on which other rows share its process.
+    Each row has its own generator, so that its points do not depend on the other rows of its process.
     """
     candidates = _uniform(OVERSAMPLING * count, generators, logits.device)
     uncertainty = -values_at(logits.detach(), candidates).abs()
-    unsure = int(COARSE_SHARE * count)
+    unsure = int(UNSURE_SHARE * count)
     index = uncertainty.topk(unsure, dim=1).indices
     chosen = candidates.gather(1, index[..., None].expand(-1, -1, 2))
     return torch.cat([chosen, _uniform(count - unsure, generators, logits.device)], dim=1)
@@ -181,10 +184,9 @@ def dice(answer: Tensor, truth: Tensor) -> Tensor:
 
 
 def known_region(label: Tensor) -> Tensor:
-    """Return where a binary label (B, T, 1, H, W) can be trusted as alpha: 1 away from its outline, 0 in a band around
-    it.
+    """Return where a binary label (B, T, 1, H, W) is a correct alpha: 1 away from its outline, 0 in a band around it.
 
-    The band grows with the subject's pixels in the whole clip; pixels near the border of the picture count as unknown.
+    The width of the band grows with the subject's area in the whole clip. Pixels near the picture's border are 0.
     """
     known = []
     for clip in label:
@@ -205,18 +207,17 @@ def core(alpha: Tensor, label: Tensor, known: Tensor) -> Tensor:
 
 
 def boundary(alpha: Tensor, plate: Tensor) -> Tensor:
-    """Ask that alpha changes where colour changes (the paper's boundary loss): (B, 1, H, W), plate (B, 3, H, W) ->
-    scalar.
+    """Return the paper's boundary loss, which is small if alpha changes where colour changes.
 
-    Around each pixel the 11 pixels of nearest colour in an 11 x 11 window are compared: their colour distance should
-    equal the alpha difference times the window's contrast. The released code keeps only the last sample of a batch
-    here, by assignment; we average over all of them.
+    alpha (B, 1, H, W), plate (B, 3, H, W) -> scalar. Each pixel is compared with the 11 pixels of nearest colour in an
+    11 x 11 window around it: their colour distance should equal the difference of alphas times the window's contrast.
+    The released code uses only the last sample of a batch, because it overwrites the others; here it is the mean.
     """
     return torch.stack([_boundary(a, p) for a, p in zip(alpha, plate, strict=True)]).mean()
 
 
 def _boundary(alpha: Tensor, plate: Tensor) -> Tensor:
-    """Return the scalar of one frame of (1, H, W) and (3, H, W)."""
+    """Return the boundary loss of one frame: alpha (1, H, W), plate (3, H, W)."""
     with torch.no_grad():
         around = _windows(plate).unflatten(0, (3, WINDOW**2))  # (3, 121, HW)
         distance = (around - plate.flatten(1).unsqueeze(1)).square().sum(dim=0).sqrt()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measures how far an alpha is from the true one, in the numbers the field reports.
+"""Measures how far an alpha is from the true one, by the metrics of published matting papers.
 
 Rules of this file:
-1. Pure functions of arrays: (H, W) float, 0..1; already scaled as the published tables are.
-2. A frame is compared with its own truth; only dtSSD looks at the frame before, too.
+1. Functions are pure, of arrays (H, W) float, 0..1. Results are scaled as in published tables.
+2. A frame is compared with its own truth. Only dtSSD uses the frame before, too.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ Alpha = NDArray[np.float32]
 GRADIENT_SIGMA = 1.4
 CONNECTIVITY_STEP = 0.1
 CONNECTIVITY_FLOOR = 0.15
-"""Differences below this do not count."""
+"""Smaller differences in connectedness are ignored."""
 EDGE_REACH = 5
-"""Pixels around what is soft in the truth that count as its edge."""
+"""Pixels around the soft parts of the truth that count as its edge."""
 LOST = 0.3
-"""A subject whose overlap (intersection over union of what is above a half) falls below this is lost."""
+"""A subject with an overlap (intersection over union of alphas above 0.5) below this counts as lost."""
 
 
 @dataclass(frozen=True)
 class FrameScores:
-    """Holds the scores of one frame. For all but overlap 0 is perfect and more is worse."""
+    """Holds the scores of one frame. 0 is perfect, except for overlap, and greater values are worse."""
 
     mad: float
     """Mean absolute difference x 1000."""
@@ -40,15 +40,15 @@ class FrameScores:
     grad: float
     """Sum of squared differences of gradient magnitudes / 1000."""
     conn: float
-    """Sum of differences in connectedness / 1000. The field gives it for low resolutions only."""
+    """Sum of differences in connectedness / 1000. Papers report it for low resolutions only."""
     dtssd: float
     """Root mean squared difference of the change since the frame before x 100; 0 for a first frame."""
     core: float
-    """Mean absolute difference x 1000 away from edges: holes, and what does not belong."""
+    """Mean absolute difference x 1000 away from edges: it measures holes, and parts that are not the subject."""
     edge: float
     """Mean absolute difference x 1000 near edges; 0 where the truth has none."""
     overlap: float
-    """Intersection over union of what is above a half: 1 is perfect, 1 where both are empty."""
+    """Intersection over union of the alphas above 0.5: 1 is perfect; it is 1 if both are empty."""
 
 
 METRICS = tuple(field.name for field in dataclasses.fields(FrameScores))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Computes the passes of training, a function for each kind: a batch goes in, named loss terms come out.
+"""Computes the passes of training, with a function for each kind: a batch goes in, named loss terms come out.
 
 Rules of this file:
-1. The network is run through its public stages and memory is read with memory/read.py, as at inference.
-2. No optimiser, no files: loop.py decides when a pass runs and what becomes of its terms.
+1. The network is run through its public methods and memory is read with memory/read.py, as at inference.
+2. There is no optimiser and no file here: loop.py decides when a pass runs and how its terms are used.
 
 Axes: B batch, T frames, H W crop, h w stride 16, P pixels at stride 16.
 """
@@ -29,14 +29,14 @@ from matanyone_engine.training import losses
 from matanyone_engine.training.recipe import LossPass, MattingData, TrainingStage, labels_are_video
 
 Terms = dict[str, Tensor]
-"""Weighted scalars by name; their sum is what is minimised."""
+"""Weighted scalars by name. Their sum is minimised."""
 
 MATTING_MOVED, LABEL_MOVED = 0.001, 0.0
-"""How much a stride-16 pixel's alpha must change to count as moved."""
+"""A stride-16 pixel counts as changed if its alpha, or its label, changes by more than this."""
 
 
 class Batch(NamedTuple):
-    """Holds what a pass learns from."""
+    """Holds the clips of a pass."""
 
     plates: Tensor
     """(B, T, 3, H, W), display-referred 0..1."""
@@ -45,7 +45,7 @@ class Batch(NamedTuple):
     guide: Tensor
     """(B, 1, H, W), the mask an artist might have drawn on the first frame."""
     slots: tuple[int, ...]
-    """Which clips of the whole step's batch these are; processes share a step's clips."""
+    """The numbers of these clips among all clips of the step, which several processes share."""
 
     def to(self, device: torch.device) -> Batch:
         """Return the tensors on a device."""
@@ -53,16 +53,16 @@ class Batch(NamedTuple):
 
 
 class Clamped(NamedTuple):
-    """Holds a raw alpha made fit for use."""
+    """Holds a raw alpha in its two uses, of which either may be clamped to 0..1."""
 
     remembered: Tensor
-    """What memory sees."""
+    """The alpha that goes into memory."""
     compared: Tensor
-    """What the losses see."""
+    """The alpha that the losses compare."""
 
 
 class Prediction(NamedTuple):
-    """Holds what the network said about one frame."""
+    """Holds the network's outputs for one frame."""
 
     maps: DecoderMaps
     alpha: Clamped
@@ -77,7 +77,7 @@ Clamp = Callable[[Tensor], Clamped]
 
 
 def clamp_of(stage: TrainingStage, iteration: int) -> Clamp:
-    """Return how raw alphas become alphas in this iteration."""
+    """Return the function that clamps raw alphas in this iteration."""
     if stage.clamp_from is None:
         return _clamped_for_memory
     return _clamped if iteration >= stage.clamp_from else _unclamped
@@ -93,8 +93,8 @@ def _unclamped(raw: Tensor) -> Clamped:
 
 
 def _clamped_for_memory(raw: Tensor) -> Clamped:
-    """Clamp alphas for memory alone: losses see what lies beyond 0 and 1, so that a hole below zero can close and the
-    decoder's gain stays bounded.
+    """Clamp alphas for memory alone. The losses compare raw alphas: clamped ones have no gradient beyond 0 and 1, so
+    that a hole below 0 would not close, and nothing would bound the decoder's gain.
     """
     return Clamped(raw.clamp(0, 1), raw)
 
@@ -104,7 +104,7 @@ def _clamped_for_memory(raw: Tensor) -> Clamped:
 
 @dataclass
 class Unrolled:
-    """Holds what is carried from frame to frame, and every frame's key and value."""
+    """Holds the state that is passed from frame to frame, and the memory: keys and values of all frames."""
 
     sensory: Tensor
     alpha: Tensor
@@ -117,9 +117,9 @@ class Unrolled:
 def unroll(
     network: MatAnyone, batch: Batch, stage: TrainingStage, clamp: Clamp, rng: np.random.Generator
 ) -> list[Prediction]:
-    """Follow the guide mask through the clip; one Prediction per frame, the first one predicted too.
+    """Follow the guide mask through the clip. Returns a Prediction for each frame, the first included.
 
-    Autocast ends here: in bfloat16 the Laplacian term alone points elsewhere.
+    Losses are computed outside of autocast: in bfloat16, the gradient of the Laplacian term is wrong.
     """
     with torch.autocast(batch.plates.device.type, torch.bfloat16, enabled=stage.bf16):
         features = _features(network, batch.plates)
@@ -145,7 +145,7 @@ def _first_frame(
     clamp: Clamp,
     rng: np.random.Generator,
 ) -> tuple[Unrolled, Prediction]:
-    """Start and warm up: the mask is encoded, then refined; memory keeps what was predicted."""
+    """Encode the mask, and predict the first frame `warm_ups` times; memory then holds the last prediction."""
     blank = features.pix.new_zeros(len(guide), network.dims.sensory_dim, *features.pix.shape[-2:])
     value = network.encode_mask(features, guide)
     carried = Unrolled(network.update_sensory_from_value(value, blank), guide, value, network.summarize(value, guide))
@@ -165,7 +165,9 @@ def _next_frame(
     clamp: Clamp,
     rng: np.random.Generator,
 ) -> Prediction:
-    """Read memory, predict, remember. The previous value is the true previous frame's, as at inference (defect 21)."""
+    """Read memory, predict a frame, and add it to memory. The last value is that of the frame before, as at
+    inference.
+    """
     last, features = pair
     found = _read(features, carried, stage, rng)
     change = network.change_logits(last.pix, features, carried.alpha, found - carried.value)
@@ -185,7 +187,7 @@ def _remember(
     deep: bool,
     forget: bool,
 ) -> None:
-    """Carry a frame on: its alpha, value, summary and key. forget: it replaces all that was known."""
+    """Add a frame to the state and to memory. deep: with a deep sensory update. forget: after memory was cleared."""
     alpha, maps, sensory = answer.alpha.remembered, answer.maps, carried.sensory
     if not stage.through_time:
         alpha, maps, sensory = alpha.detach(), _detached(maps), sensory.detach()
@@ -234,7 +236,7 @@ def _predicted(
 def matting_pass(
     network: MatAnyone, batch: Batch, stage: TrainingStage, iteration: int, rng: np.random.Generator
 ) -> tuple[Terms, list[Prediction]]:
-    """Learn true alphas through the matting head."""
+    """Compute the terms of the matting pass, from the matting head and true alphas."""
     answers = unroll(network, batch, stage, clamp_of(stage, iteration), rng)
     alphas = torch.stack([answer.alpha.compared for answer in answers], dim=1)
     alphas = losses.forgiven(alphas, batch.alphas, stage.overshoot)
@@ -258,7 +260,7 @@ def matting_pass(
 def segmentation_pass(
     network: MatAnyone, batch: Batch, stage: TrainingStage, iteration: int, rng: np.random.Generator
 ) -> tuple[Terms, list[Prediction]]:
-    """Learn binary labels through the segmentation head, compared on points."""
+    """Compute the terms of the segmentation pass, from the segmentation head and binary labels, at random points."""
     answers = unroll(network, batch, stage, clamp_of(stage, iteration), rng)
     seed = int(rng.integers(2**40))
     generators = [torch.Generator().manual_seed(seed + slot) for slot in batch.slots]
@@ -285,7 +287,9 @@ def segmentation_pass(
 def core_pass(
     network: MatAnyone, batch: Batch, stage: TrainingStage, iteration: int, rng: np.random.Generator
 ) -> tuple[Terms, list[Prediction]]:
-    """Learn binary labels through the matting head: sure regions from the label, boundaries from the picture."""
+    """Compute the terms of the core pass, from the matting head: far from the outline by binary labels, and near it by
+    the boundary loss.
+    """
     answers = unroll(network, batch, stage, clamp_of(stage, iteration), rng)
     alphas = torch.stack([answer.alpha.compared for answer in answers], dim=1)
     known = losses.known_region(batch.alphas)
@@ -315,7 +319,7 @@ def _on_points(logits: Tensor, label: Tensor, count: int, generators: list[torch
 
 
 def _auxiliary(answers: list[Prediction], alphas: Tensor, known: Tensor | None = None) -> Tensor:
-    """Return all auxiliary maps of all frames, summed over maps and averaged over frames; where known, if that is
+    """Return the loss of the auxiliary maps, summed over maps and averaged over frames; weighted by `known`, if
     given.
     """
     terms = [

@@ -2,8 +2,8 @@
 """Lists the stages of training as frozen values (paper section 4).
 
 Rules of this file:
-1. Constants and their reasons only, and the one rule they share.
-2. A stage says everything a run needs but its data and its starting weights.
+1. There are only constants with their reasons, and the rule about labels that all stages share.
+2. A stage holds all settings of a run, except its data and its starting weights.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from enum import Enum
 
 
 class LossPass(Enum):
-    """Says what one optimiser step learns from."""
+    """Names the kinds of passes. Each iteration makes one optimiser step for each pass of its stage."""
 
     MATTING = "matting"
-    """Clips with true alpha, through the matting head."""
+    """Clips with true alphas train the matting head."""
     SEGMENTATION = "segmentation"
-    """Binary labels through the segmentation head: video at even iterations, stills at odd ones."""
+    """Binary labels train the segmentation head: video at even iterations, stills at odd ones."""
     CORE = "core"
-    """The same labels through the matting head: sure inside and outside, boundaries from the picture."""
+    """The same labels train the matting head: L1 far from the outline, and the boundary loss."""
 
 
 class MattingData(Enum):
-    """Says what the matting pass is fed with."""
+    """Names the data of the matting pass."""
 
     VIDEO = "video"
     STILLS = "stills"
@@ -32,7 +32,7 @@ class MattingData(Enum):
 
 
 class Rate(Enum):
-    """Says how the learning rate goes on after its rise."""
+    """Names the schedule of the learning rate after its rise."""
 
     CONSTANT = "constant"
     COSINE = "cosine"
@@ -40,12 +40,12 @@ class Rate(Enum):
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Says how much each term counts."""
+    """Holds the weights of the loss terms."""
 
     coherence: float = 1.0
     edge: float = 0.0
     first: float = 5.0
-    """The first frame's terms, again, on top."""
+    """The weight of the first frame's terms."""
     auxiliary: float = 0.01
     change: float = 1.0
     boundary: float = 11.5
@@ -58,52 +58,56 @@ class TrainingStage:
     name: str
     iterations: int
     batch: int
-    """Clips per step over all processes together."""
+    """Number of clips in a step, over all processes together."""
     crop: tuple[int, int]
     """Height and width in pixels, multiples of 16."""
     frames: tuple[int, int]
-    """Fewest and most frames of a clip."""
+    """The fewest and the most frames of a clip."""
     rate: float
-    """Learning rate once it has risen."""
+    """The learning rate after its rise."""
     schedule: Rate = Rate.CONSTANT
     rate_rise: int = 0
-    """Iterations over which the rate rises from 0."""
+    """Number of iterations over which the rate rises from 0."""
     trunk_rate: float = 0.1
-    """Factor for the image trunk: small where it starts from trained weights, 0 where it does not learn at all."""
+    """The image trunk's part of the learning rate: small if its weights were trained before, 0 to keep them."""
     weight_decay: float = 1e-3
     clip_norm: float = 3.0
     passes: tuple[LossPass, ...] = (LossPass.MATTING,)
     matting: MattingData = MattingData.VIDEO
     points: int = 8192
-    """Compared per frame in the segmentation terms."""
+    """Number of points in a frame at which the segmentation terms compare."""
     weights: LossWeights = LossWeights()
     clamp_from: int | None = 0
-    """Alphas are clamped to 0..1 from this iteration on. None: memory always sees clamped alphas, losses never do."""
+    """The iteration from which alphas are clamped to 0..1. With None, memory always gets clamped alphas, and losses
+    always raw ones."""
     overshoot: float = 1.0
-    """How much of what lies beyond a truth of 0 or 1 counts as an error, where losses see raw alphas. Less than 1
-    lets the network be sure: a raw alpha of 1.1 inside the subject is shown as 1."""
+    """The factor of errors of raw alphas below a truth of 0 or above a truth of 1. It is less than 1 so that the
+    network may predict a raw alpha of 1.1 inside the subject, which is clamped to 1."""
     warm_ups: tuple[int, int] = (1, 1)
-    """Fewest and most first-frame passes."""
+    """The fewest and the most predictions of the first frame."""
     references: int = 3
-    """Earlier frames a frame may read."""
+    """The most earlier frames that a frame reads from memory."""
     top_k: int | None = None
-    """Tokens of memory that a pixel reads, as at inference; None reads all of them."""
+    """Number of memory tokens that a pixel reads, as at inference; None reads all of them."""
     deep_update: float = 0.2
     """Probability of a deep sensory update after a frame."""
     through_time: bool = True
-    """Gradients pass from frame to frame through alpha, sensory map and summary. Without, a frame learns from its own
-    answer and from the values it reads: started from nothing, a network blew up with it (docs/training.md, diary)."""
+    """Whether gradients pass from frame to frame through alpha, sensory map and summary. If not, a frame learns from
+    its own prediction and from the values that it reads. Networks that started with random weights diverged with it
+    (docs/training.md, diary)."""
     learns_norms: bool = False
-    """Batch norm of encoders and change head: learnt, or frozen at stored statistics."""
+    """Whether the batch norms of encoders and change head learn. If not, they use their stored statistics."""
     bf16: bool = False
-    """Matrix products in bfloat16; a run begins without where the device does not gain by it (cli/train.py)."""
+    """Whether matrix products run in bfloat16. cli/train.py turns it off on a device that does not gain by it."""
     average: float = 0.0
-    """Decay of the weight average that is saved; 0 saves the last weights."""
+    """Decay of the weight average that is saved; with 0, the last weights are saved."""
     seed: int = 14159265
 
 
 def labels_are_video(iteration: int) -> bool:
-    """Return whether segmentation and core passes learn from video, at even iterations, or from moved stills."""
+    """Return whether segmentation and core passes learn from video, as at even iterations, or else from moved
+    stills.
+    """
     return iteration % 2 == 0
 
 
@@ -140,7 +144,7 @@ MATANYONE_STAGES = (
         points=12544,
     ),
 )
-"""The published recipe for the published network, its trunks trained on ImageNet before."""
+"""The published recipe for the published network, whose trunks were trained on ImageNet before."""
 
 _MINI = TrainingStage(
     "mini-1",
@@ -197,8 +201,8 @@ MINI_STAGES = (
         seed=57721566,
     ),
 )
-"""Ours, for the bundled network: from nothing, on drawn and rendered clips, on CPU cores. Small crops first, then
-longer clips, then larger crops, at last with frozen norms."""
+"""This project's recipe for a small network with random weights, on CPU cores, from drawn and rendered clips. Crops are
+small at first, then clips are longer, then crops are larger, and at last batch norms are frozen."""
 
 _LITE = replace(
     _MINI,
@@ -250,9 +254,9 @@ LITE_STAGES = (
     replace(_LITE_4, name="lite-7", iterations=1_000, rate=1.5e-4, trunk_rate=0.2, seed=33166248),
     replace(_LITE_4, name="lite-8", iterations=1_750, rate=1.5e-4, trunk_rate=0.2, seed=34641016),
 )
-"""Ours, for the network with a trained trunk: the core alone, from small crops to its real size. The third stage has
-clips that are long enough to drift, and lets gradients pass through time. The rate stays up and the weight average is
-what is judged, so that the campaign can stop and be judged at any time; the fourth stage lets the rate fall. From the
-fifth on, the trunk learns as well, a fifth as fast as the rest. The seventh is the first that sees rendered people."""
+"""This project's recipe for the core of the network with a trained trunk, from small crops to its working size. In the
+third stage, clips are long enough for alphas to drift, and gradients pass through time. Up to there, the rate is
+constant and the weight average is judged, so that training can stop at any time; in the fourth stage, the rate falls.
+From the fifth on, the trunk learns, too, a fifth as fast as the rest. The seventh is the first with rendered people."""
 
 STAGES = {stage.name: stage for stage in (*MATANYONE_STAGES, *MINI_STAGES, *LITE_STAGES)}

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Holds what the second series of drawn clips is drawn with: supersampled paper, shapes, strands, fabrics (see
-series.py).
+"""Draws paper, shapes, strands and fabrics: the tools with which the second series of clips is drawn (series.py).
 
 Rules of this file:
-1. It knows no subjects; people.py and objects.py do.
+1. There are no subjects here: those are in people.py, figures.py and objects.py.
 2. Positions and sizes are in pixels of the finished picture; paper is FINE times as fine, so that a hair may be thinner
    than a pixel and an edge is covered exactly.
 3. Details on a solid thing are painted `inside` it: they change its colours and never its alpha.
@@ -28,11 +27,11 @@ Points = NDArray[np.floating]
 _SUB = 4
 """Bits of sub-pixel position handed to OpenCV's drawing functions."""
 SIDE = 320
-"""Of a fabric, in pixels."""
+"""Side of a fabric in pixels."""
 
 
 class Paper:
-    """Holds a premultiplied picture, which is painted back to front."""
+    """Holds a premultiplied, supersampled picture, which is painted from back to front."""
 
     def __init__(self, size: tuple[int, int], fine: int) -> None:
         self.size, self.fine = size, fine
@@ -120,7 +119,7 @@ class Paper:
     def layer(self) -> Layer:
         """Return what was painted, at the size of the picture.
 
-        Layer upon layer of partly covering strands comes close to 1 and never there; a thirty-third more makes it 1.
+        Many layers of strands that cover partly give an alpha close to 1, but never 1; so it is multiplied by 1.03.
         """
         small = cv2.resize(self.rgba, self.size[::-1], interpolation=cv2.INTER_AREA) if self.fine > 1 else self.rgba
         full = small * np.minimum(1.03, 1 / np.maximum(small[..., 3:], 0.5))
@@ -203,7 +202,7 @@ class Wardrobe:
     rng: Rng
     photographs: list[Path]
     dark: bool = False
-    """Everything it makes is darker than most backgrounds."""
+    """Whether all fabrics are darker than most backgrounds."""
 
     def colour(self) -> Pixels:
         """Return a random colour; half of the time it is not saturated."""

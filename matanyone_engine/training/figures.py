@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draws the people of the second series: the body in its clothes, its poses, what it carries. people.py has the
-rest.
+"""Draws the bodies of the people of the second series: clothes, poses, and objects in their hands. Heads and hands are
+in people.py.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from matanyone_engine.training.people import Face, Hand, HeadPose
 from matanyone_engine.training.synthetic import Pixels, Rng, Wave, capsule, turned
 
 BodyPose = Callable[[float | Points, float | Points], Points]
-"""Brings a point of the body's plane, in head heights from the neck, into the picture."""
+"""Maps a point of the body's plane, in head heights from the neck, to the picture."""
 NEAR = {"whole": (0.085, 0.125), "waist": (0.16, 0.28), "close": (0.3, 0.6)}
-"""Height of the head in heights of the picture."""
+"""The least and the greatest height of the head, in heights of the picture, by how close the person is."""
 OPEN = {"tee": 0.25, "dress": 0.6, "tank": 0.5}
-"""How deep a neckline is."""
+"""The depth of a neckline, in head heights, by outfit."""
 OUTFITS = ("tee", "shirt", "suit", "hoodie", "dress", "coat", "tank", "turtleneck")
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draws the things of the second series: textiles, plants, animals, gear, most of them solid though they look thin; and
-veils.
+"""Draws the objects of the second series: textiles, plants, animals, gear, most of them solid though they look thin;
+and veils.
 
-What is meant to be learned: threads, fringes, leaves and nets over cloth are solid wherever they cover. What is really
-see-through is rare and unmistakable: a smooth veil or pane of one colour, half of what is behind it showing.
+The network is to learn that threads, fringes, leaves and nets over cloth are solid wherever they cover. Things that are
+really see-through are rare and plain: a smooth veil or pane of one colour, through which the background shows.
 """
 
 from __future__ import annotations

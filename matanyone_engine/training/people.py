@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Draws people of the second series: heads that turn, hair of thousands of strands, hands with fingers, clothes.
 
-A figure is flat parts in order; only the head is round: what lies on it is placed by longitude and latitude, so
-that a face can turn away and come back. Lengths are in head heights (a head is about 1.04 of them tall).
+A figure is made of flat parts, painted in order. Only the head is round: features have a longitude and a latitude on
+it, so that a face can turn away and back. Lengths are in head heights (a head is about 1.04 of them tall).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from matanyone_engine.atomic import whole_file
 from matanyone_engine.errors import OutputError
 
 Pixels = NDArray[Any]
-"""float32; cv2's types promise less than that."""
+"""Arrays of float32. The type is wider, because cv2's functions are typed so."""
 Rng = np.random.Generator
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def write_picture(path: Path, pixels: NDArray[np.uint8]) -> None:
 
 
 def sample_sheet(batch: Batch, answers: list[Prediction]) -> NDArray[np.uint8]:
-    """Draw a row per clip: first plate, guide mask, last plate, prediction, truth."""
+    """Draw a row for each clip: first plate, guide mask, last plate, prediction, truth."""
     last = answers[-1].alpha.remembered.detach()
     columns = [batch.plates[:, 0], batch.guide, batch.plates[:, -1], last, batch.alphas[:, -1]]
     return np.concatenate([np.concatenate(list(map(_picture, column)), axis=0) for column in columns], axis=1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draws scores over the frames of a shot as one picture, for those who would rather look than read."""
+"""Draws a shot's scores as curves over its frames, in one picture."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _INK, _GRID, _PAPER = (235, 200, 90), (70, 70, 70), 28
 
 
 def write_score_plot(path: Path, scores: Mapping[int, FrameScores]) -> None:
-    """Draw one panel a metric, frames along x, from 0 upwards along y; an 8-bit PNG, written atomically."""
+    """Write an 8-bit PNG, atomically, with a panel for each metric: frames along x, and scores from 0 along y."""
     frames = sorted(scores)
     panels = [_panel(title, frames, [getattr(scores[f], name) for f in frames]) for name, title in PLOTTED.items()]
     write_picture(path, np.concatenate(panels))

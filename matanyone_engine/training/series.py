@@ -2,15 +2,14 @@
 """Draws the second series of clips, which `matanyone-engine draw` writes. The first series, synthetic.py, is the
 benchmark's.
 
-What it teaches that the first did not: threads, leaves and prints are solid; veils are rare and plain; people come
-close, turn away and back, wave fast hands, wear big hair; subjects fill the frame, are cut by it, are darker than what
-is behind them;
-clips are long enough to forget.
+It has what the first series lacks: threads, leaves and prints that are solid; few and plain veils; people who come
+close, turn away and back, wave fast hands, and have big hair; subjects that fill the frame, are cut by it, or are
+darker than their background; and clips that are long enough for the network to forget the first frame.
 
 Rules of this file:
 1. A clip is a function of its number and of the photographs that clothes are cut from: the same pixels every time.
-2. It draws foregrounds only. What stands behind them, cameras, light and grain are augment.py's business.
-3. The files it leaves have the layout of the public matting sets ({fgr,pha}/<clip>/<frame>), so one loader reads both.
+2. Only foregrounds are drawn here. augment.py adds backgrounds, cameras, light and grain.
+3. The files have the layout of the public matting sets ({fgr,pha}/<clip>/<frame>), so that one loader reads both.
 """
 
 from __future__ import annotations
@@ -34,9 +33,9 @@ SIZES = ((384, 448), (512, 640))
 """Height, width of the canvas: larger than the training crops, so that a crop can look close."""
 LENGTHS = (10, 16, 24)
 FINE = 2
-"""Of the paper, for frames without motion blur."""
+"""The supersampling factor of the paper, for frames without motion blur."""
 INSTANTS = 3, 12
-"""Fewest and most moments that a frame with an open shutter is the mean of."""
+"""The fewest and the most instants that are averaged for a frame with motion blur."""
 
 Painter = Callable[[Paper, float], None]
 KINDS: dict[str, Callable[[Rng, Wardrobe, tuple[int, int]], Painter]] = {
@@ -54,20 +53,20 @@ KIND_SHARES = {"figure": 0.7, "textile": 0.06, "yarn": 0.03, "plant": 0.07, "ani
 
 @dataclass(frozen=True)
 class ClipPlan:
-    """Says what a clip will be."""
+    """Holds the properties of a clip, which are drawn before its frames."""
 
     kind: str
     size: tuple[int, int]
     length: int
     shutter: float
-    """Part of a frame's time for which it is open; 0 blurs nothing."""
+    """The part of a frame's time for which the shutter is open; 0 gives no motion blur."""
     defocus: float
     pace: float
     dark: bool
 
     @classmethod
     def of(cls, number: int, kind: str | None = None) -> ClipPlan:
-        """Return the plan of clip `number`, perhaps of another kind than it would have."""
+        """Return the plan of clip `number`. kind: the kind of subject; None lets the number decide."""
         rng = np.random.default_rng([SEED, number, 0])
         shares = np.array(list(KIND_SHARES.values()))
         drawn = str(rng.choice(list(KIND_SHARES), p=shares / shares.sum()))
@@ -85,7 +84,7 @@ class ClipPlan:
 def draw_clip(
     number: int, length: int | None = None, textures: list[Path] | None = None, kind: str | None = None
 ) -> Iterator[Layer]:
-    """Draw the frames of clip `number`; what is not given is as the number decides."""
+    """Draw the frames of clip `number`. The number decides about all arguments that are None."""
     plan = ClipPlan.of(number, kind)
     rng = np.random.default_rng([SEED, number, 1])
     draw = KINDS[plan.kind](rng, Wardrobe(rng, textures or [], plan.dark), plan.size)
@@ -95,7 +94,9 @@ def draw_clip(
 
 
 def exposed(draw: Painter, size: tuple[int, int], time: float, shutter: float) -> Layer:
-    """Return an instant, or the mean over the time the shutter is open; the more moves, the more instants are drawn."""
+    """Draw a frame: an instant, or the mean of the time in which the shutter is open. More motion takes more
+    instants.
+    """
     if not shutter:
         return _instant(draw, size, time, FINE)
     first, last = (_instant(draw, size, time + t * shutter, 1) for t in (0.0, 1.0))

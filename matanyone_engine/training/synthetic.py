@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Draws the first series of foreground clips: figures with true alpha, unlimited, free and deterministic from a seed.
 
-This is the first series. The held-out set is drawn with it (benchmarks/held_out.py), so its pixels stay as they are;
-what is drawn to train on is the second series (series.py).
+This is the first series. The held-out set is drawn with it (benchmarks/held_out.py), so its pixels must not change.
+Clips for training are drawn with the second series (series.py).
 
 Rules of this file:
 1. A clip is a function of its number and of the photographs that clothes are cut from: the same pixels every time.
-2. It draws foregrounds only. What stands behind them, cameras, light and grain are augment.py's business.
-3. The files it leaves have the layout of the public matting sets ({fgr,pha}/<clip>/<frame>), so one loader reads both.
+2. Only foregrounds are drawn here. augment.py adds backgrounds, cameras, light and grain.
+3. The files have the layout of the public matting sets ({fgr,pha}/<clip>/<frame>), so that one loader reads both.
 
 Units: pixels of the canvas; time in frames; colours and alphas 0..1, colours display-referred RGB; angles in radians.
 """
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from matanyone_engine.training.pictures import Pixels, Rng, write_picture
 
 WIDTH, HEIGHT = 448, 384
-"""Of the canvas: larger than the training crops, so that a crop can look close."""
+"""Size of the canvas: larger than the training crops, so that a crop can look close."""
 LENGTH = 10
 _SUB = 4
 """Bits of sub-pixel position handed to OpenCV's drawing functions."""
@@ -46,7 +46,7 @@ Draw = Callable[[float], Layer]
 
 
 class Patch(NamedTuple):
-    """Holds the coverage of a part of a canvas or a paper, in its pixels; the rest is not covered."""
+    """Holds the coverage of a rectangle of a canvas or a paper, in its pixels. The rest is not covered."""
 
     x: int
     y: int
@@ -677,7 +677,7 @@ def is_written(root: Path, number: int, length: int = LENGTH) -> bool:
 
 
 def unpremultiplied(layer: Layer) -> Pixels:
-    """Return straight colour (H, W, 3), carried on outside the alpha so that soft edges find no black to mix in."""
+    """Return straight colours (H, W, 3), which continue outside of the alpha, so that soft edges mix in no black."""
     wide = cv2.GaussianBlur(layer.rgb, (0, 0), 6), cv2.GaussianBlur(layer.alpha, (0, 0), 6)
     around = wide[0] / np.maximum(wide[1], 1e-3)[..., None]
     solid = np.clip(layer.alpha * 8, 0, 1)[..., None]

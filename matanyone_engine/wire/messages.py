@@ -2,9 +2,9 @@
 """Defines every message between a client and an engine (docs/protocol.md).
 
 Rules of this file:
-1. One frozen dataclass per message; its fields are the fields of the header, so types are what JSON has.
-2. A field with a default may be left out by the sender; one without may not.
-3. No behaviour: what a message does to an engine is decided in engine/scheduler.py.
+1. Each message is a frozen dataclass, whose fields are the fields of the header: so their types are those of JSON.
+2. The sender may leave out a field that has a default, and no other field.
+3. There is no behaviour here: engine/scheduler.py decides what a message does.
 
     client -> engine, control   Hello Ping Status ListSessions Cancel Snapshot Job Show Prompt Shutdown
     client -> engine, data      Hello Open Reopen Key Frame Fetch Close
@@ -23,40 +23,41 @@ class Message:
     """Is the base of every message."""
 
 
-# ------------------------------------------------------------------------------------------------ who is there
+# ------------------------------------------------------------------------------------------------ client and engine
 
 
 @dataclass(frozen=True)
 class Hello(Message):
-    """Introduces the client, first on either socket. A restarted engine knows nobody: send it again on a new epoch."""
+    """Introduces the client. It is the first message on either socket, and is sent again when the epoch changes: a
+    restarted engine does not know its clients."""
 
     token: str
     """The engine's secret, from its connection file."""
     peer: str
-    """32 hexadecimal digits that the client draws once: they tie its two sockets together."""
+    """32 hexadecimal digits that the client draws once. They are the same on its two sockets."""
     client: str = ""
-    """Tells people who speaks: 'Blender 4.5, shot_010.blend'."""
+    """The client's name for people: 'Blender 4.5, shot_010.blend'."""
 
 
 @dataclass(frozen=True)
 class Welcome(Message):
-    """Answers Hello: it says what this engine is and what it takes."""
+    """Answers Hello, and describes the engine."""
 
     epoch: str
-    """Another value is another run of the engine."""
+    """Identifies this run of the engine: after a restart it has another value."""
     engine: str
-    """Its version."""
+    """The engine's version."""
     models: tuple[str, ...]
-    """Names that Open takes, the default first."""
+    """The names of models for Open, the default first."""
     device: str
     most_message_bytes: int
-    """Larger messages vanish without an error (ZeroMQ drops the connection): never send one."""
+    """The largest message in bytes. A larger one is lost without an error, since ZeroMQ drops the connection."""
     lease_s: float
-    """A client that is silent for so many seconds loses its device memory, but not its sessions."""
+    """Seconds of silence after which a client's sessions leave the device's memory. They are kept on disk."""
     roots: tuple[str, ...] = ()
-    """Folders a Job may read and write under."""
+    """The folders under which a Job may read and write."""
     backends: tuple[str, ...] = ()
-    """Names that Prompt takes, the default first."""
+    """The names of backends for Prompt, the default first."""
 
 
 @dataclass(frozen=True)
@@ -66,15 +67,15 @@ class Ping(Message):
 
 @dataclass(frozen=True)
 class Pong(Message):
-    """Says that the engine is alive and what its device does; it comes also while a frozen device answers no frame."""
+    """Says that the engine is alive, and what its device does. It is sent even while the device hangs."""
 
     epoch: str
     activity: str
     """'idle', 'loading', 'seeding' or 'stepping'."""
     progress_age_s: float
-    """Seconds since the device last began or finished something."""
+    """Seconds since the device last began or finished a piece of work."""
     session: str = ""
-    """Short name of the session that is computed."""
+    """The short name of the session that is being computed."""
 
 
 @dataclass(frozen=True)
@@ -98,12 +99,12 @@ class StatusReport(Message):
     """Frames computed per second over the last minute."""
     sessions: int
     queued: int
-    """Frames waiting anywhere between arrival and answer."""
+    """Frames that have arrived and are not answered yet."""
     memory_bytes: int
-    """Device memory that sessions take, as estimated."""
+    """Device memory that sessions take: an estimate."""
     memory_limit_bytes: int
     resident_bytes: int
-    """Main memory of the process, as the system counts it; 0 where it does not say."""
+    """Main memory of the process, according to the system; 0 where the system does not tell."""
     models_loaded: tuple[str, ...] = ()
 
 
@@ -114,7 +115,7 @@ class ListSessions(Message):
 
 @dataclass(frozen=True)
 class SessionInfo:
-    """Describes one session as others may see it, without its secret."""
+    """Describes one session for any client, without its secret."""
 
     name: str
     client: str
@@ -141,28 +142,32 @@ class Sessions(Message):
 
 @dataclass(frozen=True)
 class Options:
-    """Says how a shot is computed. Results depend on nothing else but plates, mask and weights."""
+    """Holds the settings with which a shot is computed. Results depend on these, the plates, the mask and the
+    weights.
+    """
 
     warm_up_passes: Optional[int] = None
-    """How often a key's frame is predicted again; null is what suits the model."""
+    """How often a key's frame is predicted again; null is the model's own number."""
     working_size: Optional[int] = None
     """Limit of the shortest side that is computed, in pixels; None is the model's own: 432 for mini, no limit for the
     published ones. Alphas come back at the plate's size."""
     colorspace: Optional[str] = None
-    """OpenColorIO name; None takes what an EXR says about itself. Raw planes must be named."""
+    """The OpenColorIO name of the plates' colour space; None is the space that an EXR states. It is required for raw
+    planes."""
     mask_grow: int = 0
     reply: str = "exr"
     """'exr' (the plate's header carried over), 'f2' or 'f4' (a raw plane)."""
     exposure: Optional[float] = None
-    """Stops by which the network sees the plates brighter, at most 16 up or down; nothing else changes. null: a job
-    finds it from the plate on the first mask's frame, 0 for all but very dark and overbright plates; in a session,
-    whose plates come one by one, it is 0."""
+    """Stops by which the network sees the plates brighter, at most 16 up or down; nothing else changes. With null, a
+    job finds it from the plate on the first mask's frame: it is 0 for all but very dark and overbright plates. In a
+    session, whose plates come one by one, null is 0."""
     refine: bool = True
     """Whether alphas of a smaller working size are refined along the plate's detail; else enlarged bilinearly."""
     region: Optional[str] = None
     """What is computed: 'off', 'follow', 'x0,y0,x1,y1' (plate pixels from the top left), or 'FRAME:x0,y0,x1,y1 ...'."""
     hold_tolerance: Optional[float] = 0.0
-    """A frame that is this close to the last computed one gets its alpha. 0 takes the same bits only, null no frame."""
+    """A frame that is this close to the last computed one gets its alpha. With 0, all bits must be equal; with null,
+    every frame is computed."""
 
 
 @dataclass(frozen=True)
@@ -170,9 +175,9 @@ class Open(Message):
     """Opens a session for one object in one shot."""
 
     nonce: str
-    """32 hexadecimal digits, drawn by the client: the same Open twice opens one session."""
+    """32 hexadecimal digits, drawn by the client. If the same Open is sent twice, it opens one session."""
     size: tuple[int, int]
-    """Width and height of the plates; others are refused."""
+    """Width and height of the plates; plates of another size are refused."""
     model: str = "mini"
     options: Options = field(default_factory=Options)
     priority: str = "interactive"
@@ -182,33 +187,33 @@ class Open(Message):
 
 @dataclass(frozen=True)
 class Reopen(Message):
-    """Comes back to a session after a crash of either side, or from another client, which then owns it."""
+    """Asks to continue a session after a crash of either side. If another client asks, it then owns the session."""
 
     session: str
 
 
 @dataclass(frozen=True)
 class Opened(Message):
-    """Says that the session is open, and how to go on."""
+    """Says that the session is open, and with which frame it continues."""
 
     session: str
-    """The session's secret: whoever says it owns the session."""
+    """The session's secret: a client that sends it owns the session."""
     next_seq: int
     """The number that the next Key or Frame must have; after a crash it is lower than before."""
     window_frames: int
-    """At most so many Keys and Frames may be unanswered."""
+    """The most Keys and Frames that may be unanswered at a time."""
     window_bytes: int
-    """They may have at most so many bytes together."""
+    """The most bytes that these may have together."""
 
 
 @dataclass(frozen=True)
 class Key(Message):
-    """Sends a plate and its mask: they seed the session, or start its memory anew. Payloads: plate, mask."""
+    """Sends a plate and its mask. They seed the session, or replace its memory. Payloads: plate, mask."""
 
     session: str
     seq: int
     frame: int
-    """The plate's own number; it comes back with the alpha."""
+    """The plate's frame number, which is returned with the alpha."""
 
 
 @dataclass(frozen=True)
@@ -220,12 +225,12 @@ class Frame(Message):
     frame: int
     guide_band: Optional[int] = None
     """Pixels on either side of the guide's edge that are left to the network; null is a sixteenth of the plate's
-    shorter side. It means nothing without a guide."""
+    shorter side. It is ignored without a guide."""
 
 
 @dataclass(frozen=True)
 class Fetch(Message):
-    """Asks for the stored result of an earlier frame once more."""
+    """Asks for the stored result of an earlier frame again."""
 
     session: str
     seq: int
@@ -233,7 +238,7 @@ class Fetch(Message):
 
 @dataclass(frozen=True)
 class Result(Message):
-    """Brings an alpha, which was stored before it was sent. Payload: alpha."""
+    """Returns an alpha, which was stored before it was sent. Payload: alpha."""
 
     session: str
     seq: int
@@ -243,11 +248,11 @@ class Result(Message):
     held: bool = False
     """Whether the frame repeats the one before it, and was answered with that one's alpha."""
     region: Optional[tuple[int, int, int, int]] = None
-    """x0, y0, x1, y1 in plate pixels: what was computed; outside of it the alpha is 0. null without a region."""
+    """x0, y0, x1, y1 in plate pixels of the part that was computed; the alpha is 0 elsewhere. null without a region."""
     confidence: Optional[float] = None
-    """How far the alpha can be trusted, 0 (look here first) to 1; null from an engine that does not say."""
+    """How far the alpha can be trusted, 0 (look here first) to 1; null from an engine that does not estimate it."""
     why: str = ""
-    """The reason to look at it, as in confidences of progress."""
+    """The reason to look at the alpha, as in confidences of progress."""
 
 
 @dataclass(frozen=True)
@@ -259,7 +264,7 @@ class Snapshot(Message):
 
 @dataclass(frozen=True)
 class Snapshotted(Message):
-    """Says that the state is on disk: a restarted engine goes on from this seq."""
+    """Says that the state is on disk, so that a restarted engine continues with this seq."""
 
     session: str
     next_seq: int
@@ -267,14 +272,14 @@ class Snapshotted(Message):
 
 @dataclass(frozen=True)
 class Cancel(Message):
-    """Stops the work within one frame. Frames that are finished stay; the session or job can go on."""
+    """Stops the work within one frame. Finished frames stay, and the session or job can continue later."""
 
     session: str
 
 
 @dataclass(frozen=True)
 class Cancelled(Message):
-    """Says that the work has stopped; unanswered Keys and Frames were answered with a Fault 'cancelled'."""
+    """Says that the work has stopped. Unanswered Keys and Frames were answered with a Fault 'cancelled'."""
 
     session: str
     next_seq: int
@@ -282,14 +287,14 @@ class Cancelled(Message):
 
 @dataclass(frozen=True)
 class Close(Message):
-    """Ends the session: memory, snapshots and stored results go."""
+    """Ends the session, and deletes its memory, snapshots and stored results."""
 
     session: str
 
 
 @dataclass(frozen=True)
 class Closed(Message):
-    """Says that the session is gone. Closing one that is gone already is no error."""
+    """Says that the session has ended. To close one that has ended already is no error."""
 
     session: str
 
@@ -308,15 +313,15 @@ class Delivery:
     depth: Optional[str] = None
     """'half' or 'float'; None is half, or what holds the plate's values exactly."""
     shot: Optional[str] = None
-    """What {shot} in `out` stands for; None takes it from the plate's name."""
+    """The text for {shot} in `out`; None takes it from the plate's name."""
     version: Optional[int] = None
-    """What {version} in `out` stands for; None is the next free one."""
+    """The number for {version} in `out`; None is the next free one."""
     foreground: bool = False
     """Whether the subject's unmixed colour is added to an .exr, straight, as fg.R, fg.G, fg.B."""
     split: Optional[int] = None
-    """Adds core.A and edge.A to an .exr: pixels by which the core is drawn in; None adds neither."""
+    """Pixels by which the core is shrunk where core.A and edge.A are added to an .exr; None adds neither."""
     crop: bool = False
-    """Whether an .exr's data window holds only what is not 0."""
+    """Whether an .exr's data window is the smallest that holds all that is not 0."""
 
 
 @dataclass(frozen=True)
@@ -353,13 +358,13 @@ class KeyMask:
     file: str
     """A file for one frame, or a pattern with #### for several."""
     frames: tuple[int, ...] = ()
-    """Plate frames the masks belong to; none is the first frame that is run."""
+    """The plate frames of the masks; an empty list stands for the first frame that is run."""
     object: str = "subject"
 
 
 @dataclass(frozen=True)
 class ObjectOptions:
-    """Holds what else is to be known of one object."""
+    """Holds the settings of one object, besides its masks."""
 
     name: str = "subject"
     first: Optional[int] = None
@@ -384,7 +389,7 @@ class ObjectOptions:
 
 @dataclass(frozen=True)
 class Job(Message):
-    """Asks for a whole shot, from files to files, which the engine reads and writes under its roots."""
+    """Asks for the alphas of a whole shot. The engine reads and writes the files, which must be under its roots."""
 
     nonce: str
     plate: str
@@ -404,7 +409,7 @@ class Job(Message):
     layer: Optional[str] = None
     """The layer to matte, of an EXR with several parts or layers."""
     resume: bool = False
-    """Whether to go on with an unfinished run of exactly this job."""
+    """Whether to continue an unfinished run of exactly this job."""
     priority: str = "batch"
     label: str = ""
     keys: tuple[KeyMask, ...] = ()
@@ -417,27 +422,29 @@ class Job(Message):
     first: tuple[int, ...] = ()
     """Frames that are made before all others, in this order."""
     licence: str = "any"
-    """Which weights may be used: 'any', or 'commercial' for those alone whose licence allows paid work."""
+    """Which weights may be used: 'any', or 'commercial' for only those whose licence allows paid work."""
     overwrite: bool = False
-    """Whether to replace alphas that somebody has changed (else they are kept) and files of others (else refused)."""
+    """Whether to replace alphas that somebody has changed (which are kept otherwise) and other programs' files (for
+    which the job is refused otherwise)."""
     accept_doubt: bool = False
-    """Whether to take a result whose confidence is near zero on most frames; else JobEnded has the code 'doubtful'."""
+    """Whether to accept a result whose confidence is near zero on most frames. If not, JobEnded has the code
+    'doubtful'."""
     edges: EdgeControls = field(default_factory=EdgeControls)
 
 
 @dataclass(frozen=True)
 class Accepted(Message):
-    """Says that the job is checked and waits for its turn."""
+    """Says that the job was checked and waits for its turn."""
 
     session: str
     frames: int
-    """How many alphas it will write."""
+    """The number of alphas that the job will write."""
     colour: str
-    """The plate's colour space and why."""
+    """The plate's colour space, and why it was chosen."""
     model: str
     """Label and licence of the weights."""
     out: str = ""
-    """The first file it will write, every token of its name replaced."""
+    """The first file that the job will write, with all tokens of its name replaced."""
 
 
 @dataclass(frozen=True)
@@ -448,22 +455,22 @@ class ObjectConfidence:
     value: float
     """0 (look here first) to 1."""
     why: str = ""
-    """The reason to look at it: 'edge', 'grey', 'jump', 'change', 'guide', 'outvoted', 'disagreement' or 'empty'
-    (docs/confidence.md has a sentence for each); '' where nothing lowers the value by much."""
+    """The reason to look at the alpha: 'edge', 'grey', 'jump', 'change', 'guide', 'outvoted', 'disagreement' or 'empty'
+    (docs/confidence.md explains each); '' where nothing lowers the value by much."""
 
 
 @dataclass(frozen=True)
 class Progress(Message):
-    """Says that a step of a job is done. It may be left out when the client is slow; JobEnded is not."""
+    """Says that a step of a job is done. If the client is slow, some are not sent; JobEnded is always sent."""
 
     session: str
     frame: int
     path: str
-    """The frame's alpha, which is on disk; '' where the step led to a frame that is written later, or not at all."""
+    """The frame's alpha, which is on disk; '' where the frame's alpha is written later, or not at all."""
     done: int
-    """Steps that are done."""
+    """Number of finished steps."""
     of: int
-    """Steps in all."""
+    """Number of all steps."""
     warnings: tuple[str, ...] = ()
     """What to look at, as in Result."""
     held: bool = False
@@ -471,12 +478,12 @@ class Progress(Message):
     confidences: tuple[ObjectConfidence, ...] = ()
     """The confidence of each object that is written, where this step wrote a frame's alpha."""
     looking: bool = False
-    """True before the first step: `done` and `of` then count files that are read to know what has changed."""
+    """Whether this comes before the first step. `done` and `of` then count the files that are read to find changes."""
 
 
 @dataclass(frozen=True)
 class Show(Message):
-    """Asks a running job to make this frame before all others, for a viewer; the last one asked for goes first."""
+    """Asks a running job to make this frame before all others, as for a viewer. The latest request goes first."""
 
     session: str
     frame: int
@@ -484,7 +491,7 @@ class Show(Message):
 
 @dataclass(frozen=True)
 class Shown(Message):
-    """Says that the frame's alpha is on disk. It is the same as in any other order."""
+    """Says that the frame's alpha is on disk. It does not depend on the order of the frames."""
 
     session: str
     frame: int
@@ -493,20 +500,20 @@ class Shown(Message):
 
 @dataclass(frozen=True)
 class JobEnded(Message):
-    """Says that the job is over: 'finished', 'cancelled', or 'failed' with what a Fault would say.
+    """Says that the job has ended: 'finished', 'cancelled', or 'failed' with the fields of a Fault.
 
-    'finished' with the code 'doubtful': all is written, but most alphas of an object are not to be trusted.
+    If 'finished' has the code 'doubtful', all alphas are written, but most of one object cannot be trusted.
     """
 
     session: str
     outcome: str
     written: int
-    """Alphas written in this run."""
+    """Number of alphas that this run has written."""
     code: str = ""
     message: str = ""
     action: str = ""
     unchanged: int = 0
-    """Alphas that would have been written again the same, and were left alone."""
+    """Number of alphas that were there already with the same content, and were not written again."""
 
 
 # ------------------------------------------------------------------------------------------------ a first mask
@@ -514,55 +521,56 @@ class JobEnded(Message):
 
 @dataclass(frozen=True)
 class Stroke:
-    """Holds what an artist has clicked or drawn on a plate."""
+    """Holds a click or a line of an artist's on a plate."""
 
     points: tuple[tuple[float, float], ...]
-    """x, y in plate pixels from the top left of the display window: one is a click, several are a line."""
+    """x, y in plate pixels from the top left of the display window: one point is a click, several are a line."""
     subject: bool = True
-    """Whether it lies on the subject; else on what is not the subject."""
+    """Whether the stroke is on the subject; if not, it marks what is not the subject."""
 
 
 @dataclass(frozen=True)
 class Prompt(Message):
-    """Asks for a first mask from a box and strokes on one frame; answered when it is on disk. Sessions go on."""
+    """Asks for a first mask from a box and strokes on one frame. It is answered when the mask is on disk; sessions
+    continue meanwhile."""
 
     nonce: str
-    """32 hexadecimal digits, drawn by the client: the same Prompt twice makes one mask."""
+    """32 hexadecimal digits, drawn by the client. If the same Prompt is sent twice, it makes one mask."""
     plate: str
     out: str
-    """An .exr file under the engine's roots. One that is no longer as the engine wrote it is never written over."""
+    """An .exr file under the engine's roots. A file that somebody has changed is never overwritten."""
     frame: Optional[int] = None
     """The plate frame; None is the plate's first."""
     box: Optional[tuple[int, int, int, int]] = None
-    """x0, y0, x1, y1 around the subject in plate pixels from the top left, the last two outside."""
+    """x0, y0, x1, y1 around the subject in plate pixels from the top left; x1 and y1 are exclusive."""
     strokes: tuple[Stroke, ...] = ()
-    """Strokes, at least one of them on the subject where there is no box. Later ones go over earlier ones."""
+    """Strokes, at least one of them on the subject where there is no box. Later ones cover earlier ones."""
     brush: Optional[float] = None
     """Width of strokes in plate pixels; None is a hundredth of the plate's shorter side."""
     backend: str = "grabcut"
     """One of the backends that Welcome names."""
     colorspace: Optional[str] = None
     exposure: Optional[float] = None
-    """As in a Job; null is found from this frame."""
+    """Stops, as in a Job; null is found from this frame."""
     view: Optional[str] = None
     part: Optional[str] = None
     layer: Optional[str] = None
     """The layer to take, as in a Job."""
     start: Optional[str] = None
-    """A mask or an alpha of that frame to correct: it stays as it is but near the strokes."""
+    """A mask or an alpha of that frame to correct. It changes near the strokes alone."""
 
 
 @dataclass(frozen=True)
 class Masked(Message):
-    """Says that the mask is on disk: soft, of the plate's size, for a Job or for an artist to mend."""
+    """Says that the mask is on disk. It is soft and of the plate's size."""
 
     path: str
     frame: int
-    """The plate frame it belongs to."""
+    """The mask's plate frame."""
     colour: str
-    """The plate's colour space and why."""
+    """The plate's colour space, and why it was chosen."""
     backend: str
-    """What made the mask, in full."""
+    """The full name of the backend that made the mask."""
     covers: float
     """The part of the picture that the mask covers, 0..1."""
 
@@ -582,7 +590,7 @@ class Goodbye(Message):
 
 @dataclass(frozen=True)
 class Fault(Message):
-    """Says that a request was not done and changed nothing."""
+    """Says that a request was refused or has failed, and has changed nothing."""
 
     code: str
     """One of the codes in the table below."""
@@ -590,7 +598,7 @@ class Fault(Message):
     action: str
     retryable: bool
     expected_seq: Optional[int] = None
-    """The number that would be right, where the code is 'out-of-order'."""
+    """The number that was expected, where the code is 'out-of-order'."""
 
 
 def _all(kind: type[Message]) -> list[type[Message]]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Says in words what is to be seen on screenshots of Blender, for blender_window.py: veils, outlines, checkers."""
+"""Checks screenshots of Blender for blender_window.py: veils over the plate, outlines, checkerboards."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from matanyone_engine.media.masks import read_alpha
 
 _CHANGED = 24
-"""Of 255: less is noise of the screen."""
+"""The least change of a screen pixel, of 255, that counts: smaller ones are noise."""
 
 
 def seen(folder: Path, told: dict[str, Any]) -> dict[str, str]:
-    """Return for each picture of a tour in this folder what is wrong with it; '' where it looks as it should."""
+    """Return what is wrong with each picture of a tour in this folder; '' where it looks right."""
     x0, y0, x1, y1 = (round(value) for value in told["plate on the screen"])
     alpha = cv2.resize(read_alpha(Path(told["alpha"])), (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
     screens = {}

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tries the Blender extension in a window: how long the UI stands still, what a mouse and keys do, and what is to be
-seen.
+"""Tests the Blender extension in a window: how long the UI freezes, what a mouse and keys do, and what is on the
+screen.
 
     python benchmarks/blender_window.py times --frames 24          # in a small window: software draws it here
     python benchmarks/blender_window.py hands                      # box and clicks, ESC, windows closed, undo, quitting
@@ -16,10 +16,10 @@ trixie and 5.2.2 in sid; on an older Debian, as root, with 3 GB:
     for each in /dev /proc /tmp /work; do mkdir -p /opt/trixie$each; mount --bind $each /opt/trixie$each; done
     python benchmarks/blender_window.py --blender "chroot /opt/trixie blender" times
 
-The zip is built, and installed into an empty user folder. `times` prints what lies between two ticks of a timer, when
-nothing happens, with the redrawing of a run but no run, and while a matte runs; and how long our own code took.
-`fresh` starts with an empty user folder, takes a second for each click, and presses by operators what lies in menus.
-`tour` says in words what is to be seen on its pictures (blender_screens.py), and fails where that is wrong.
+The zip is built, and installed into an empty user folder. `times` prints the time between two ticks of a timer: while
+nothing happens, with the redrawing of a run but no run, and while a matte runs; and how long the add-on's code took.
+`fresh` starts with an empty user folder, counts a second for each click, and runs entries of menus as operators.
+`tour` checks its pictures (blender_screens.py), and fails where one is wrong.
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ EXAMPLE, HD = (640, 360), (1280, 720)
 PALM = (0.39, 0.43)
 """Where the raised hand is on frame 1006 of the example, 0..1 from the top left: a correction cuts it off."""
 CLICK_MS = 300
-"""Within which a click must show its mask on a plate of 720 lines."""
+"""The longest time, in milliseconds, until a click shows its mask on a plate of 720 lines."""
 
 
 def main() -> None:
-    """Build, start an engine and a Blender, tell what they did."""
+    """Build the extension, start an engine and a Blender, and report the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=sorted(SIZE))
     parser.add_argument("--blender", default="", help="how to call it; else one that is found here")

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Does memory grow with the length of a clip? Mattes the same plates at several lengths; prints peak memory and speed.
+"""Measures whether memory grows with the length of a clip: mattes the same plates at several lengths, and prints peak
+memory and speed.
 
     python benchmarks/clip_length.py "examples/plate/plate.####.exr" examples/mask.1001.exr --lengths 50 1000 \\
         --plot length.png

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Measures the figures of docs/colour.md: one shot in several deliveries, over- and underexposed, and what the view
-costs.
+"""Measures the figures of docs/colour.md: one shot in several deliveries, over- and underexposed, and the time that the
+network's view takes.
 
 python benchmarks/colour.py shot      alphas with mini against the true ones (2 minutes)
 python benchmarks/colour.py drawn     the mistake of a wrong space on drawn clips with true alpha (4 minutes)

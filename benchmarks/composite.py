@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Measures what the foreground estimate is worth in a comp: the example's subject over another background, against the
-truth.
+"""Measures how much the foreground estimate improves a comp: the example's subject over another background, compared
+with the truth.
 
     python benchmarks/composite.py --alphas "out/alpha.####.exr" --picture docs/images/composite.png
 

@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Does a low confidence mean a bad alpha, and what does it cost to know?
+"""Measures whether a low confidence means a bad alpha, and how long it takes to compute a confidence.
 
     python benchmarks/confidence.py rank --clips 40 --json rank.json
     python benchmarks/confidence.py cost --size 1920x1080
 
-rank: drawn clips with true alpha that neither training nor the mappings of matting/confidence.py ever used, each matted
-by `mini` from a key on its first frame, and once more from keys on both ends; and the rendered example. Spearman's rank
-correlation of doubt (1 - confidence, and each signal alone) with the error of the frame: MAD, and the error as a part
-of the subject. Over all frames it tells bad clips from good ones; within a clip, bad frames from good ones.
+rank: mattes drawn clips with true alphas, which neither training nor the mappings of matting/confidence.py have used,
+and the rendered example, with `mini`: once from a key on the first frame, and once from keys on both ends. It prints
+Spearman's rank correlation of doubt (1 - confidence, and each signal alone) with the error of the frame: MAD, and the
+error as a part of the subject. Over all frames, it tells bad clips from good ones; within a clip, bad frames from good
+ones.
 
-cost: the signals of a frame beside the frame, in one run.
+cost: times the signals of a frame, and the frame itself, in one run.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the spec down as it is described, read densely, to measure what the network costs that way.
+"""Computes a session in the plainest way, to measure what the network costs without matting/'s optimisations.
 
-The same weights and the same answers as matting/, in the plainest torch: the whole queries x tokens matrix at once
-and a dense read-out from it (spec 3.1), plates encoded anew for every warm-up pass, planes in torch's default layout.
-It is the yardstick of benchmarks/network.py and nothing else. One object, default memory settings, no long-term part.
+It has the same weights and results as matting/, but computes the whole matrix of queries and tokens at once and reads
+memory densely from it, encodes the plate again for every warm-up pass, and uses torch's default memory layout. Only
+benchmarks/network.py uses it, for comparison. There is one object, with default memory settings and without long-term
+memory.
 
 Axes: B batch (1), N stored tokens, P pixels at stride 16, K key channels, V value channels.
 """
@@ -37,10 +38,10 @@ def dense_read(key: Tensor, shrinkage: Tensor, value: Tensor, query: Tensor, sel
 
 
 class DenseSession:
-    """Follows one object through one shot, as in spec sections 4 and 5: seed, then advance."""
+    """Follows one object through one shot, as MattingSession does: seed, then advance."""
 
     def __init__(self, network: MatAnyone, warm_up_passes: int = 10) -> None:
-        """network: as build_network makes it; it is used in torch's default layout."""
+        """network: from build_network; it is used in torch's default memory layout."""
         self.network = network.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         self.warm_up_passes = warm_up_passes
         self.stored: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -59,7 +60,7 @@ class DenseSession:
 
     @torch.inference_mode()
     def warm_up(self, plate: Tensor) -> Tensor:
-        """Predict the seeded frame once more from its own answer."""
+        """Predict the seeded frame again, from its last alpha."""
         features = self.network.encode_image(plate)
         self._predict(features, self.value, update=True)
         self.stored.clear()

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Measures what the engine costs beside the library, and how it holds up.
+"""Measures how much slower the engine is than the library, and whether it stays stable under load.
 
     python benchmarks/engine.py throughput --size 1920x1080 --frames 12
     python benchmarks/engine.py soak --clients 8 --minutes 10 --plot soak.png
 
-throughput: the same raw half planes through MattingSession in this process and through an engine on loopback, in blocks
-turn about, so that both meet the same machine. soak: clients with shots of their own, all alphas held
-against the library's; memory over time, and how evenly the engine served them.
+throughput: the same raw half planes go through MattingSession in this process and through an engine on loopback, in
+alternating blocks, so that other load on the machine slows both alike. soak: clients with shots of their own; all
+alphas are compared with the library's, and memory over time is printed, and how evenly the engine served the clients.
 """
 
 from __future__ import annotations
@@ -86,9 +86,7 @@ def end(client: EngineClient, file: Path) -> None:
 
 
 def throughput(args: argparse.Namespace) -> dict[str, float]:
-    """Measure the seconds a frame takes both ways, in blocks turn about, so that whatever else the machine does meets
-    both.
-    """
+    """Measure the seconds of a frame both ways, in alternating blocks, so that other load slows both alike."""
     width, height = map(int, args.size.split("x"))
     library = MattingSession(load_network("mini", args.device, args.precision), warm_up_passes=1)
     pixels = [picture(width, height, frame) for frame in range(args.frames)]

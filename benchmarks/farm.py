@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Measures what a shot costs a farm: seconds a frame from files to files, bytes on disk, and what many shots come to.
+"""Measures a shot's cost on a farm: seconds for a frame from files to files, bytes on disk, and totals for many shots.
 
     python benchmarks/farm.py --size 3840x2160 --working-size 1080 --frames 6
 

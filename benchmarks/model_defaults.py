@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Measures what a model's defaults were chosen on: half precision or not, and how often its first frame is predicted
-again.
+"""Measures on what a model's defaults are based: half precision or not, and the number of warm-up passes.
 
     python benchmarks/model_defaults.py --backgrounds /data/photographs
     python benchmarks/model_defaults.py --backgrounds /data/photographs --only warm-up --frames 8

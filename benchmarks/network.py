@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Measures what a frame costs inside the network: seconds a stage, peak memory, and how near the machine's limit that
-is.
+"""Measures the cost of a frame inside the network: seconds of each stage, peak memory, and the share of the machine's
+limits that is reached.
 
     python benchmarks/network.py --model mini --size 1280x720
     python benchmarks/network.py --model matanyone --size 1920x1080 --turns 5 --json figures.json
     python benchmarks/network.py --model mini --ways exact fast --sizes 640x360 1280x720 1920x1080 --plot sizes.png
 
-Ways: the spec read densely (dense.py), this engine in float32 (exact) and with half precision (fast); the same weights.
-Each is a process of its own, whose peak memory the kernel counted, with a full bank; they take turns frame by frame, so
-that whatever else the machine does falls on all of them. 'matanyone' has the published network's dims and random
-weights: what it answers is nothing, what it costs is the same.
+Ways: plain torch (dense.py), this engine in float32 (exact) and with half precision (fast); the weights are the same.
+Each way is a process of its own with a full memory bank, whose peak memory the kernel counts. They take turns frame by
+frame, so that other load on the machine slows all of them alike. 'matanyone' has the published network's dims and
+random weights: its alphas mean nothing, but its cost is the same.
 
 Operations are counted by torch; bytes are what all operators read and write. Their limits are a large
 matrix product's and a large copy's, measured in the same run. Operators come one after another, and most either compute
@@ -58,9 +58,9 @@ STAGES = (
     "encode_mask", "update_sensory_from_value", "summarize",
 )  # fmt: skip
 FILLED = 5
-"""Frames in a full bank."""
+"""Number of frames in a full memory bank."""
 REST = "memory read, checks"
-"""What is in no stage."""
+"""The name for the time outside of all stages."""
 
 
 class Clock:

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 # ruff: noqa: E402
-"""Measures what reading, converting and writing cost a job beside its network: the pipeline's figure.
+"""Measures how much longer a job takes than its network alone: the cost of reading, converting and writing.
 
     python benchmarks/overlap.py --size 3840x2160 --working-size 1080 --frames 8 --turns 3
 
-Half-float EXR plates (ZIP, grain) go through the same session twice, turn about: as pictures that are in memory already
-(the network alone), and as a job from files to files. The parts of the job are timed alone too. Where other
-programs run meanwhile, CPU time says more than the clock. The last line is JSON.
+Half-float EXR plates (ZIP, grain) go through the same session in two ways, in turns: as pictures that are in memory
+already (the network alone), and as a job from files to files. The parts of the job are also timed alone. If other
+programs run meanwhile, CPU time is more reliable than the clock. The last line is JSON.
 """
 
 from __future__ import annotations

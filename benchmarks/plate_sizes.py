@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Measures how long a model takes for a frame by the plate's size, ways taking turns in one run.
+"""Measures how long a model takes for a frame of several plate sizes. The ways to compute it take turns in one run.
 
     python benchmarks/plate_sizes.py
     python benchmarks/plate_sizes.py --against mini-0.1.safetensors --sizes 720 1080

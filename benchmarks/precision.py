@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Asks whether `--precision auto` takes the faster way on this machine: a frame's CPU seconds, exact and fast in turns.
+"""Checks whether `--precision auto` takes the faster way here: the CPU seconds of a frame, exact and fast in turns.
 
     python benchmarks/precision.py --model mini --sizes 1280x720 1920x1080 --turns 5
 
-What else runs on the machine makes a frame take longer and not dearer: CPU seconds of one thread are compared. The
-exit code is 1 where the way that auto takes costs over 5 % more than the other one.
+CPU seconds of one thread are compared, since other load on the machine changes the clock's seconds but not these. The
+exit code is 1 if the way that auto takes costs over 5 % more than the other one.
 """
 
 from __future__ import annotations

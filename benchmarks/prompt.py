@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Measures how good a first mask by prompt is, and what matting from it costs against the mask that an artist drew.
+"""Measures how good a first mask from prompts is, and how much worse mattes from it are than from an artist's mask.
 
     python benchmarks/prompt.py [--clips ../shared/clips] [--picture docs/images/prompt.png] [--json prompt.json]
 
-Three ways to prompt, all held against the mask that is given with the clip:
+Three ways to prompt, all compared with the mask that is given with the clip:
 
   clicks, box     the robot user of interactive segmentation: the mask's box and a click in its middle, then each click
                   in the middle of the largest error

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Measures what regions, working sizes and held frames save, and what they cost: frames/s and errors, in one run.
+"""Measures the speed and the errors of regions, working sizes and held frames, in one run.
 
     python benchmarks/regions.py
     python benchmarks/regions.py --plate CLIP/frame.#####.jpg --mask CLIP/mask.png --space sRGB --truth none

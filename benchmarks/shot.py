@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Measures what keys, distractors, constraint masks and a shared pass are worth, on drawn scenes with true alpha
-(scenes.py).
+"""Measures how much keys, distractors, constraint masks and a shared pass improve mattes, on drawn scenes with true
+alphas (scenes.py).
 
     python benchmarks/shot.py keys --plot keys.png --sheet keys_look.png
     python benchmarks/shot.py ends --people 1 2 3 4 5 7 --drawn 20

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lets accidents befall an engine from within, at an exact moment. It runs inside a real engine process
-(engines.Engine).
+"""Makes an engine fail at an exact moment. It runs inside a real engine process (engines.Engine).
 
 python accidents.py FILE serve ...: as matanyone-engine serve ..., but before each of MOMENTS the FILE is read, and what
 it says happens: {"step": {"what": "sleep", "for": 0.5}, "before-store": {"what": "die", "seq": 3}}.

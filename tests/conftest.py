@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Gives every test a machine of its own: no user's settings, no studio's OCIO, one thread."""
+"""Isolates every test from the machine: no user's settings, no studio's OCIO, one thread."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds what the engine says of shots, so that tests can ask whether a host's panel says it in its own words."""
+"""Finds the engine's messages about shots, so that tests can check that a host's panel rewords them."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stands for Flamenco's Manager: an HTTP server that takes jobs of the type that it knows, and keeps them."""
+"""Replaces Flamenco's Manager in tests: an HTTP server that accepts jobs of one type, and keeps them."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starts engines by fork from one process that has imported everything: most of a start is the import of torch.
+"""Starts engines by fork from one process that has imported everything, because most of a start is torch's import.
 
-An engine that is started so is a process of its own all the same, with its own arguments, environment, files and
-sockets; it can be killed and stopped as any other. tests/engine/test_engine_cli.py and others start the real program.
+Such an engine is a process of its own, with its own arguments, environment, files and sockets, and it can be killed and
+stopped as any other. tests/engine/test_engine_cli.py and others start the real program.
 
 python forked.py serve reads requests, each a line of JSON, and answers each with one: START is answered with the
 engine's process id, POLL with its exit code, null while it runs. By the word serve `matanyone-engine stop` knows an

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Puts a bad cable between one client and a real engine: messages are lost, doubled, late, and so out of order."""
+"""Simulates a bad network between a client and a real engine: messages are lost, doubled, late, and so out of order."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Replay recorded cases of the reference network through ours and compare alphas.
+"""Replays recorded cases of the reference implementation with this engine's network, and compares the alphas.
 
     python tests/oracle.py --cases DIR [--kit DIR] [--case NAME ...]
 

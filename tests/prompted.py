@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draws a plate with a subject that colours tell apart, and says what an artist would say of it."""
+"""Draws a plate whose subject differs in colour, and holds prompts for it as an artist would give them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes a network of toy dimensions with lively weights, and moving plates, for tests that need real parts but no
-skill.
-"""
+"""Makes a tiny network with random weights, and moving plates, for tests that need a real network but no good alphas."""
 
 from __future__ import annotations
 

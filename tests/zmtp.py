@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Speaks ZeroMQ's protocol (ZMTP 3.0) by hand as a stranger would, and so may leave a message unfinished."""
+"""Speaks ZeroMQ's protocol (ZMTP 3.0) without its library, so that a message may be left unfinished."""
 
 from __future__ import annotations
 

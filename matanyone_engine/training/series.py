@@ -129,7 +129,7 @@ def write_clip(root: Path, number: int, length: int | None = None, textures: lis
         straight, alpha = as_bytes(unpremultiplied(layer)), as_bytes(layer.alpha)
         write_picture(partial / "fgr" / f"{frame:04d}.jpg", straight[..., ::-1])
         write_picture(partial / "pha" / f"{frame:04d}.png", alpha)
-    for part in ("fgr", "pha"):  # a training run that starts meanwhile sees whole clips only: it goes by pha
+    for part in ("fgr", "pha"):  # a training run that starts meanwhile gets complete clips only: it lists pha
         (root / part).mkdir(exist_ok=True)
         if (root / part / name).exists():
             shutil.rmtree(root / part / name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes a tiny network with random weights, and moving plates, for tests that need a real network but no good alphas."""
+"""Makes a tiny network of random weights, and moving plates, for tests that need a real network but no good alphas."""
 
 from __future__ import annotations
 

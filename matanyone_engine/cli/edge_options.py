@@ -48,8 +48,12 @@ def edges_of(args: argparse.Namespace) -> EdgeControls:
 
 
 def with_edge_options(job: say.Job, args: argparse.Namespace) -> say.Job:
-    """Return the job with the edge controls that the command line sets; its other controls stay."""
-    return replace(job, edges=replace(job.edges, **_given(args)))
+    """Return the job with the edge controls that the command line sets, for all its objects; its other controls stay."""
+    given = _given(args)
+    objects = tuple(
+        each if each.edges is None else replace(each, edges=replace(each.edges, **given)) for each in job.objects
+    )
+    return replace(job, edges=replace(job.edges, **given), objects=objects)
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:

@@ -21,14 +21,13 @@ from matanyone_engine.errors import Doubtful, EngineError, Interrupted, SettingE
 from matanyone_engine.jobs.allocator import keep_freed_memory
 from matanyone_engine.jobs.cache import DEFAULT_LIMIT, DiskCache, default_folder
 from matanyone_engine.jobs.guides import ObjectGuide
-from matanyone_engine.jobs.job import MatteJob, MattePlan
+from matanyone_engine.jobs.job import MatteJob, MattePlan, describe_all_edges
 from matanyone_engine.jobs.one_call import plan_or_go_on
 from matanyone_engine.jobs.run import run_matte
 from matanyone_engine.jobs.run_events import FrameDone, StepDone
 from matanyone_engine.jobs.run_identity import may_resume
 from matanyone_engine.matting.options import describe_density
 from matanyone_engine.media.contact_sheet import ContactSheet, choose_preview_frames
-from matanyone_engine.media.edges import describe_edges
 from matanyone_engine.media.mattes import check_writable
 from matanyone_engine.media.plates import PLAIN_PICTURE, describe_picture
 from matanyone_engine.media.sequence import describe_frames
@@ -204,8 +203,8 @@ def _describe(console: Console, plan: MattePlan, weights: VettedWeights, device:
     solved = [frame for frame in plan.frames if plan.areas.names_on(frame)]
     if solved:
         console.print(f"areas   solved along the plate on {describe_frames(solved)}")
-    if plan.job.edges.changed:
-        console.print(f"edges   {describe_edges(plan.job.edges)}")
+    if edges := describe_all_edges(plan):
+        console.print(f"edges   {edges}")
     console.print(f"model   {weights.label} ({weights.licence}) on {device}")
     for path in plan.paths(plan.frames[0]):
         console.print(f"out     {path}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Applies the edge controls of a job to the alphas of a frame before they are written.
+"""Applies the edge controls of each object to the alphas of a frame before they are written.
 
 The order is: the edges of each object's own alpha are steadied (deflicker); inside an area, the alpha is replaced by
 the solution of the network's alpha; objects share their pixels, as they do without any control; then the other controls
@@ -35,10 +35,14 @@ class EdgeFinisher:
     """Turns the network's alphas into those that are written. Only one thread may call it."""
 
     def __init__(
-        self, controls: EdgeControls, shared: Callable[[Mapping[str, SubjectAlphas]], Mapping[str, Tensor]]
+        self,
+        controls_of: Callable[[str], EdgeControls],
+        shared: Callable[[Mapping[str, SubjectAlphas]], Mapping[str, Tensor]],
     ) -> None:
-        """shared: lets objects share their pixels (ShotRunner.shared)."""
-        self._controls, self._shared = controls, shared
+        """controls_of: returns the edge controls of an object. shared: lets objects share their pixels
+        (ShotRunner.shared).
+        """
+        self._controls_of, self._shared = controls_of, shared
         self._areas = AreaSolver()
 
     def finished(
@@ -53,12 +57,12 @@ class EdgeFinisher:
         areas: for each object with an area on this frame, the frames that its alpha is solved from: the frame before,
         if it is used, and this one.
         """
-        steady = {name: part if greys is None else self._steady(part, greys) for name, part in parts.items()}
+        steady = {name: part if greys is None else self._steady(name, part, greys) for name, part in parts.items()}
         for name, frames in areas.items():
             steady[name] = self._solved(name, steady[name], parts[name], frames)
         alphas = {name: alpha.cpu().numpy() for name, alpha in self._shared(steady).items()}
         return {
-            name: with_edges(alpha, self._controls, core_is_sure=_is_sure(confidences.get(name)))
+            name: with_edges(alpha, self._controls_of(name), core_is_sure=_is_sure(confidences.get(name)))
             for name, alpha in alphas.items()
         }
 
@@ -67,13 +71,14 @@ class EdgeFinisher:
         alpha, *own = (np.asarray(each.cpu().numpy(), np.float32) for each in (part.alpha, *raw.earlier, raw.alpha))
         return SubjectAlphas(torch.from_numpy(self._areas.refined(name, alpha, own, frames)), None, part.distractor)
 
-    def _steady(self, part: SubjectAlphas, greys: GreyFrames) -> SubjectAlphas:
-        """Return a part with its edges steadied, if it has neighbours."""
-        if part.beside is None:
+    def _steady(self, name: str, part: SubjectAlphas, greys: GreyFrames) -> SubjectAlphas:
+        """Return a part with its edges steadied, if that is asked for and it has neighbours."""
+        strength = self._controls_of(name).deflicker
+        if part.beside is None or not strength:
             return part
         alpha, before, after = (np.asarray(each.cpu().numpy(), np.float32) for each in (part.alpha, *part.beside))
         neighbours = NeighbourFrame(before, greys.before), NeighbourFrame(after, greys.after)
-        steady = steadied(alpha, greys.here, *neighbours, self._controls.deflicker)
+        steady = steadied(alpha, greys.here, *neighbours, strength)
         return SubjectAlphas(torch.from_numpy(steady), None, part.distractor)
 
 

@@ -117,7 +117,7 @@ class PlateReader:
 
     def _greys(self, step: ShotStep, seen: FloatImage) -> GreyFrames | None:
         """Return the grey plates for steadying edges; None if no edge is steadied."""
-        if not self._plan.job.edges.deflicker:
+        if not self._plan.job.steadies:
             return None
         self._remember(step.frame, grey_of(seen))
         written = [subject.name for subject in self._plan.shot.subjects if not subject.distractor]

@@ -94,7 +94,8 @@ class MatteJob:
     delivery: Delivery = field(default_factory=Delivery)
     """How the alphas are written."""
     edges: EdgeControls = field(default_factory=EdgeControls)
-    """The edge controls that are applied before the alphas are written; they need no new computation."""
+    """The edge controls of all objects that have none of their own. They are applied before the alphas are written, and
+    need no new computation."""
     view: str | None = None
     """The view of a stereo plate, for which %V and %v in plate, mask and out stand. None is the file's default view."""
     part: str | None = None
@@ -109,6 +110,17 @@ class MatteJob:
     def wanted(self) -> Selection:
         """Returns the picture that is chosen where the plate's files have several."""
         return Selection.of(self.plate, self.view, self.part, self.layer)
+
+    @property
+    def steadies(self) -> bool:
+        """Returns whether the edges of any object may be steadied (deflicker), which needs the frames beside each."""
+        own = (each.edges for each in self.objects if each.edges is not None)
+        return any(controls.deflicker > 0 for controls in (self.edges, *own))
+
+    def edges_of(self, name: str) -> EdgeControls:
+        """Return the edge controls of an object: its own, or those of the job."""
+        own = next((each.edges for each in self.objects if each.name == name), None)
+        return self.edges if own is None else own
 
     def named(self) -> MatteJob:
         """Return the job with %V and %v replaced. Raises SettingError where no view is named."""
@@ -193,13 +205,14 @@ class ResolvedJob:
 def outline_matte(job: MatteJob, source: PlateSource) -> Outline:
     """Find the frames, objects and files of a job. Raises PlateError, MaskError, FrameRangeError, SettingError."""
     region = check_options(**keywords(job))
-    check_edges(job.edges)
+    for controls in (job.edges, *(each.edges for each in job.objects if each.edges is not None)):
+        check_edges(controls)
     job = job.named()
     frames = select_frames(source, job.frames, job.missing)
     _check_first(job.first, frames)
     keys = keys_of(job, source, frames)
     seen = frames
-    if job.edges.deflicker:
+    if job.steadies:
         seen = _with_neighbours(source, frames, over_gaps=job.missing == "skip")
     check_areas(job.objects, source.frames)
     seen = (*_before_areas(job.objects, source, frames), *seen)
@@ -374,9 +387,20 @@ def provenance(plan: MattePlan, weights: VettedWeights, seeds: Sequence[Seed]) -
         plate=plan.resolution,
         memory=job.memory,
     )
-    edges = {"edges": describe_edges(job.edges)} if job.edges.changed else {}
+    edges = {"edges": described} if (described := describe_all_edges(plan)) else {}
     guides = {"guides": described} if (described := _describe_guides(plan)) else {}
     return {**made, "picture": describe_picture(plan.source.header(plan.frames[0])), **edges, **guides}
+
+
+def describe_all_edges(plan: MattePlan) -> str:
+    """Return the changed edge controls of a plan as a text: once if all objects have the same, else object by object;
+    '' where none is changed.
+    """
+    names = [subject.name for subject in plan.shot.subjects if not subject.distractor]
+    said = {name: describe_edges(plan.job.edges_of(name)) for name in names}
+    if len(set(said.values())) == 1:
+        return said[names[0]]
+    return "; ".join(f"{name}: {text}" for name, text in said.items() if text)
 
 
 def _describe_guides(plan: MattePlan) -> str:
@@ -409,7 +433,7 @@ def describe_shot(plan: MattePlan) -> dict[str, object]:
 
 def edge_neighbours(plan: MattePlan, subject: str, frame: int) -> tuple[int, ...]:
     """Return the neighbouring frames with which a subject's edges are steadied on a frame; empty without deflicker."""
-    return (plan.shot.edge_neighbours(subject, frame) or ()) if plan.job.edges.deflicker else ()
+    return (plan.shot.edge_neighbours(subject, frame) or ()) if plan.job.edges_of(subject).deflicker else ()
 
 
 def seeds_used(shot: Shot, frame: int) -> list[Seed]:

@@ -31,7 +31,7 @@ def matte_job(job: say.Job) -> MatteJob:
         out=job.out,
         mask_frame=job.mask_frame,
         keys=tuple(KeyMask(key.file, key.frames, key.object) for key in job.keys),
-        objects=tuple(ObjectOptions(**asdict(each)) for each in job.objects),
+        objects=tuple(_object_options(each) for each in job.objects),
         pin_keys=job.pin_keys,
         first=job.first,
         separate=job.separate,
@@ -49,6 +49,16 @@ def matte_job(job: say.Job) -> MatteJob:
         overwrite=job.overwrite,
         accept_doubt=job.accept_doubt,
     )
+
+
+def _object_options(each: say.ObjectOptions) -> ObjectOptions:
+    edges = None if each.edges is None else EdgeControls(**asdict(each.edges))
+    return ObjectOptions(**{**asdict(each), "edges": edges})
+
+
+def _object_message(each: ObjectOptions) -> say.ObjectOptions:
+    edges = None if each.edges is None else say.EdgeControls(**asdict(each.edges))
+    return say.ObjectOptions(**{**asdict(each), "edges": edges})
 
 
 def job_message(job: MatteJob, model: str, *, licence: str = "any", label: str = "") -> say.Job:
@@ -70,7 +80,7 @@ def job_message(job: MatteJob, model: str, *, licence: str = "any", label: str =
         layer=job.layer,
         label=label,
         keys=tuple(say.KeyMask(key.file, key.frames, key.object) for key in job.keys),
-        objects=tuple(say.ObjectOptions(**asdict(each)) for each in job.objects),
+        objects=tuple(_object_message(each) for each in job.objects),
         pin_keys=job.pin_keys,
         first=job.first,
         separate=job.separate,

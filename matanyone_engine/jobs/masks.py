@@ -17,6 +17,7 @@ from matanyone_engine.errors import MaskError, SettingError
 from matanyone_engine.jobs.guides import ObjectGuide, guide_frames, with_guide
 from matanyone_engine.matting.inside_outside import Constraints
 from matanyone_engine.matting.shot import Seed, Subject
+from matanyone_engine.media.edges import EdgeControls
 from matanyone_engine.media.guides import default_band, small
 from matanyone_engine.media.images import FloatImage
 from matanyone_engine.media.layouts import SUBJECT
@@ -85,6 +86,8 @@ class ObjectOptions:
     refine_area: str | None = None
     """Masks of areas in which alphas are solved along the plate, numbered as the plate; frames may be missing
     (jobs/refine_areas.py)."""
+    edges: EdgeControls | None = None
+    """Its own edge controls; None takes those of the job."""
 
     def of_view(self, view: str | None) -> ObjectOptions:
         """Return the options with %V and %v replaced. Raises SettingError if no view is named."""

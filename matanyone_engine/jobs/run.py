@@ -164,7 +164,7 @@ class _Run:
         self._plan, self._store, self._account, self._controls, self._claim = plan, store, account, controls, claim
         self._runner = _runner(plan, network, names, store)
         self._reader = PlateReader(plan, plates, self._runner)
-        self._writer = FrameWriter(plan, account, EdgeFinisher(plan.job.edges, self._runner.shared))
+        self._writer = FrameWriter(plan, account, EdgeFinisher(plan.job.edges_of, self._runner.shared))
         self._waiting: set[int] = set()
         self._live: tuple[PassState, ...] = ()
 
@@ -341,7 +341,7 @@ def _runner(plan: MattePlan, network: MatAnyone, names: Names, store: MutableMap
         new_session,
         plan.masks.mask,
         separate=job.separate,
-        with_neighbours=job.edges.deflicker > 0,
+        with_neighbours=job.steadies,
         earlier=plan.areas.earlier(),
         attempt=again_if_out_of_memory,
         encode_on=on_half_of_the_cores,

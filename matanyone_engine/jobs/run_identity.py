@@ -70,8 +70,11 @@ def identity(plan: MattePlan, network: MatAnyone) -> str:
     subjects = [(each.name, each.first, each.last, each.distractor) for each in plan.shot.subjects]
     # a job without areas has the same digest as in earlier versions
     areas = [plan.areas.digest()] if plan.areas.files else []
+    # likewise a job in which no object has edge controls of its own
+    own_edges = [(each.name, each.edges.changed) for each in job.objects if each.edges is not None]
     name = plan.outputs.main.name
-    return digest(options, plan.frames, masks, held, subjects, name, network_digest(network), *areas)
+    also = [*areas, own_edges] if own_edges else areas
+    return digest(options, plan.frames, masks, held, subjects, name, network_digest(network), *also)
 
 
 def suited_to(plan: MattePlan, network: MatAnyone) -> MattePlan:

@@ -115,7 +115,7 @@ def first_pass_job(job: Job, shot: Shot, frames: Sequence[int], out: str) -> Job
         options=replace(job.options, working_size=size),
         delivery=Delivery(layout="alpha"),
         edges=EdgeControls(),
-        objects=tuple(replace(each, distractor=False, refine_area=None) for each in job.objects),
+        objects=tuple(replace(each, distractor=False, refine_area=None, edges=None) for each in job.objects),
         separate=job.separate or any(subject.distractor for subject in shot.subjects),
     )
 

@@ -40,6 +40,9 @@ NAMES_OF_0_1_0: dict[Any, dict[str, str]] = {
 version are still read.
 """
 
+_SAY_WHAT_AN_ALPHA_IS = (Options, Delivery, EdgeControls, ObjectOptions)
+"""Messages of which no field is ever ignored, since an alpha without what was asked for would be a wrong one."""
+
 _BUG = "This is a defect of the sender."
 
 
@@ -189,7 +192,7 @@ def _build(kind: Any, fields: Any, version: Version, where: str = "", depth: int
     fields = _with_new_names(kind, fields, name)
     hints = _hints(kind)
     unknown = set(fields) - set(hints)
-    if unknown and (version.minor <= CURRENT.minor or kind in (Options, Delivery, EdgeControls)):  # else a wrong alpha
+    if unknown and (version.minor <= CURRENT.minor or kind in _SAY_WHAT_AN_ALPHA_IS):
         raise malformed(f"{name}: no field {sorted(map(str, unknown))[0]!r:.60}")
     missing = _required(kind) - set(fields)
     if missing:

@@ -385,6 +385,8 @@ class ObjectOptions:
     refine_area: Optional[str] = None
     """Masks of where the object's alpha is solved along the plate, white where it is; a pattern by plate frame, frames
     may be missing. The machine that runs the job needs the extra `refine`."""
+    edges: Optional[EdgeControls] = None
+    """The object's own edge controls; None takes those of the job."""
 
 
 @dataclass(frozen=True)

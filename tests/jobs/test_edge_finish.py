@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from matanyone_engine.media.layouts import Delivery
 from matanyone_engine.media.steady_edges import NeighbourFrame, grey_of, steadied
 from matanyone_engine.model.registry import load_vetted
 from matanyone_engine.runs.record import read_record
+from matanyone_engine.wire import messages as say
+from matanyone_engine.wire.jobfile import read_job_file, write_job_file
 
 FRAMES = tuple(range(1001, 1007))
 MANY = EdgeControls(0.0, 3, 0.5, 0.05, 0.95, 0.2, 0.2, 1.3, -0.6, 0.4)
@@ -197,6 +200,62 @@ def test_neighbours_are_of_one_stretch() -> None:
     assert [shot.edge_neighbours("dog", frame) for frame in shot.frames] == [None] * 6
 
 
+# ------------------------------------------------------------------------------------------------ objects of their own
+
+
+def layers_of(shot: Shot, out: str, **options: Any) -> dict[int, dict[str, np.ndarray]]:
+    """Run a job of a hero and a dog; for each frame, the alpha of each."""
+    keys = (KeyMask(str(shot.mask), (1001,), "hero"), KeyMask(str(shot.mask), (1003,), "dog"))
+    asked: dict[str, Any] = {"mask": "", "keys": keys, "delivery": Delivery("layers", depth="float"), **options}
+    made(shot, job(shot, out, **asked))
+    found = {}
+    for frame in FRAMES:
+        image = oiio.ImageBuf(str(shot.folder / out / f"a.{frame}.exr"))
+        pixels, names = image.get_pixels(oiio.FLOAT), image.spec().channelnames
+        found[frame] = {name: pixels[..., names.index(f"{name}.A")] for name in ("hero", "dog")}
+    return found
+
+
+def test_an_object_has_edge_controls_of_its_own(shot: Shot, nothing_is_computed: Callable[[], None]) -> None:
+    grown, job_wide = EdgeControls(edge_grow=1.0), EdgeControls(gamma=0.7)
+    raw = layers_of(shot, "raw")
+    nothing_is_computed()
+    edged = layers_of(shot, "own", edges=job_wide, objects=(ObjectOptions("hero", edges=grown),))
+    for frame in FRAMES:
+        assert np.array_equal(edged[frame]["hero"], with_edges(raw[frame]["hero"], grown)), frame
+        assert np.array_equal(edged[frame]["dog"], with_edges(raw[frame]["dog"], job_wide)), frame
+    spec = oiio.ImageBuf(str(shot.folder / "own" / "a.1003.exr")).spec()
+    assert spec.getattribute("matanyone:edges") == "hero: edge_grow 1; dog: gamma 0.7"
+
+
+def test_one_object_is_steadied_and_the_other_is_not(shot: Shot) -> None:
+    raw = layers_of(shot, "raw")
+    whole = layers_of(shot, "both", edges=STEADY)
+    own = layers_of(shot, "own", objects=(ObjectOptions("hero", edges=STEADY),))
+    assert any((whole[frame]["hero"] != raw[frame]["hero"]).any() for frame in FRAMES)
+    for frame in FRAMES:
+        assert np.array_equal(own[frame]["hero"], whole[frame]["hero"]), frame
+        assert np.array_equal(own[frame]["dog"], raw[frame]["dog"]), frame
+
+
+def test_an_objects_own_defaults_keep_the_jobs_controls_off_it(shot: Shot) -> None:
+    raw = layers_of(shot, "raw")
+    edged = layers_of(shot, "own", edges=EdgeControls(gamma=0.7), objects=(ObjectOptions("dog", edges=EdgeControls()),))
+    assert all(np.array_equal(edged[frame]["dog"], raw[frame]["dog"]) for frame in FRAMES)
+    assert any((edged[frame]["hero"] != raw[frame]["hero"]).any() for frame in FRAMES)
+
+
+def test_changed_controls_of_one_object_are_seen_by_the_ledger_and_refused_where_they_cannot_be(shot: Shot) -> None:
+    both = (KeyMask(str(shot.mask), (1001,), "hero"), KeyMask(str(shot.mask), (1003,), "dog"))
+    asked: dict[str, Any] = {"mask": "", "keys": both, "delivery": Delivery("layers", depth="float")}
+    own = job(shot, objects=(ObjectOptions("hero", edges=EdgeControls(gamma=1.5)),), **asked)
+    assert tuple(sorted(made(shot, job(shot, **asked)))) == FRAMES
+    assert tuple(sorted(made(shot, own))) == FRAMES
+    assert made(shot, own) == {}
+    with pytest.raises(SettingError, match="gamma"):
+        plan_matte(job(shot, objects=(ObjectOptions("hero", edges=EdgeControls(gamma=0.0)),), **asked))
+
+
 # ------------------------------------------------------------------------------------------------ the other ways in
 
 
@@ -216,3 +275,16 @@ def test_run_puts_its_own_controls_over_those_of_the_job(shot: Shot, nothing_is_
     assert main(["run", str(file), "--edge-grow", "0.5"]) == 0
     spec = oiio.ImageBuf(str(shot.alpha(1002))).spec()
     assert spec.getattribute("matanyone:edges") == "gamma 1.2, edge_grow 0.5"
+
+
+def test_run_puts_its_own_controls_over_those_of_each_object(shot: Shot) -> None:
+    masks = ["--mask", f"hero={shot.mask}@1001", "--mask", f"dog={shot.mask}@1003", "--layout", "layers"]
+    file = shot.folder / "sh.json"
+    assert main(shot.arguments(*masks, "--gamma", "1.2", "--save-job", str(file))) == 0
+    saved = read_job_file(file.read_text())
+    own = (say.ObjectOptions("hero", edges=say.EdgeControls(edge_grow=-1.0)),)
+    file.write_text(write_job_file(replace(saved, job=replace(saved.job, objects=own))))
+    assert main(["run", str(file), "--edge-blur", "0.5"]) == 0
+    spec = oiio.ImageBuf(str(shot.alpha(1002))).spec()
+    said = "hero: edge_grow -1, edge_blur 0.5; dog: gamma 1.2, edge_blur 0.5"
+    assert spec.getattribute("matanyone:edges") == said

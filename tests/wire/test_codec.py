@@ -130,6 +130,9 @@ def test_an_option_that_is_not_known_is_never_passed_over() -> None:
     opening = {"type": "open", "id": 1, "nonce": "0", "size": [4, 6], "options": {"hair": True}}
     newer = b"MAE1" + bytes((CURRENT.major, CURRENT.minor + 1))
     assert refused([newer, json.dumps(opening).encode()]).code is Code.MALFORMED
+    asking = {"type": "job", "id": 1, "nonce": "0", "plate": "p", "mask": "m", "out": "o"}
+    asking["objects"] = [{"name": "hero", "softness": 2}]
+    assert refused([newer, json.dumps(asking).encode()]).code is Code.MALFORMED
     sent = json.loads(encode(Packet(1, say.Open("0", (4, 6), options=say.Options(mask_grow=2))))[1])
     assert sent["options"] == {"mask_grow": 2}, "what is not used is not said: an older engine can do it"
     assert "priority" not in sent

@@ -46,7 +46,10 @@ FULL = JobFile(
         edges=EdgeControls(gamma=1.2, edge_grow=-0.5),
         view="left",
         keys=(KeyMask("roto/hero.####.exr", (1, 7), "hero"), KeyMask("x.exr", (), "twin")),
-        objects=(ObjectOptions("hero", 1, 9, inside="core.exr"), ObjectOptions("twin", distractor=True)),
+        objects=(
+            ObjectOptions("hero", 1, 9, inside="core.exr", edges=EdgeControls(deflicker=0.5, despeckle=9)),
+            ObjectOptions("twin", distractor=True),
+        ),
         pin_keys=True,
         separate=True,
         licence="commercial",

@@ -28,6 +28,8 @@ compositor.
     mask_import.py  an animated Mask datablock of them
     strip.py        how far it can be trusted, under the timeline
     flamenco.py     hands a job file to a render farm                                                           no bpy
+    edges.py        the edge controls by name                                                                  no bpy
+    edge_update.py  mattes written anew a moment after an edge control was turned
     chosen.py       the engine that the preferences choose
     reporting.py layouts.py    how operators end; text that fits a panel
     properties.py preferences.py operators.py setup_operators.py point_operators.py
@@ -65,7 +67,17 @@ def _modules():
     """Return the modules that register something, in order. They are imported when Blender asks, since tests import
     others without bpy.
     """
-    from . import area_operators, operators, overlay, panels, point_operators, preferences, properties, setup_operators
+    from . import (
+        area_operators,
+        edge_update,
+        operators,
+        overlay,
+        panels,
+        point_operators,
+        preferences,
+        properties,
+        setup_operators,
+    )
 
     buttons = (operators, setup_operators, point_operators, area_operators)
-    return (preferences, properties, overlay, *buttons, panels)
+    return (preferences, properties, overlay, edge_update, *buttons, panels)

@@ -198,6 +198,8 @@ class Bridge:
         self._cancel, self._ending, self._leave = threading.Event(), threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._calls = 0
+        self._asked = False
+        """Whether the engine may have the order's job."""
         self.busy = False
         """Whether an order is under way; False once its Over was fetched."""
         self.models: tuple[str, ...] = ()
@@ -291,6 +293,7 @@ class Bridge:
     def _matte(self, order: Order) -> Over:
         job = order.prepared(self._control(lambda text: self._outbox.put(Told(text)), self._check_cancel))
         self._outbox.put(Told("looking for the engine"))
+        self._asked = False
         with self.target.connect(self._check_away) as client:
             self._client = client
             run = self._taken(client, job)
@@ -315,6 +318,7 @@ class Bridge:
         from .engine.client.job import JobRun
 
         self._check_cancel()
+        self._asked = True
         self._outbox.put(Told("the engine checks the shot"))
         return JobRun(client, job)
 
@@ -388,10 +392,15 @@ class Bridge:
             raise GivenUp
 
     def _check_away(self) -> None:
-        """Stop waiting for an engine that does not answer once the artist has cancelled."""
+        """Stop waiting for an engine that does not answer once the artist has cancelled.
+
+        A job that was sent is waited for while the engine may have it: given up, it would go on by itself, and keep the
+        next one off its frames. For a second after the connection is made, its state is still CONNECTING.
+        """
         from .engine.client.pump import State
 
-        gone = self._client.pump.state in (State.UNREACHABLE, State.CONNECTING, State.REFUSED)
+        silent = {State.UNREACHABLE, State.REFUSED} | (set() if self._asked else {State.CONNECTING})
+        gone = self._client.pump.state in silent
         if self._leave.is_set() or (self._cancel.is_set() and gone):
             raise GivenUp
 

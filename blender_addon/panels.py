@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import bpy
 
-from . import nodes, plan, session
+from . import edges, nodes, plan, session
 from .layouts import lines
 
 _CATEGORY = "MatAnyone"
@@ -222,6 +222,29 @@ class _Area(_Panel):
             _draw_side(layout, each, "area")
 
 
+class _Edges(_Panel):
+    """Shows the controls of the selected object's edges."""
+
+    bl_label = "Edges"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context):
+        layout, shot = self.layout, context.scene.matanyone
+        if not 0 <= shot.object_index < len(shot.objects):
+            return
+        each = shot.objects[shot.object_index]
+        if each.rival:
+            layout.label(text="A distractor gets no matte", icon="INFO")
+            return
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        column = layout.column()
+        for name in edges.CONTROLS:
+            column.prop(each.edges, name)
+        layout.prop(shot, "edges_at_once")
+        layout.operator("matanyone.edges_reset", icon="LOOP_BACK")
+
+
 class MATANYONE_MT_models(bpy.types.Menu):
     """Lists the models that the engine has, with their licences."""
 
@@ -323,6 +346,7 @@ CLASSES = (
     *_in_editors("masks", _Masks, "main"),
     *_in_editors("constraints", _Constraints, "main"),
     *_in_editors("area", _Area, "main"),
+    *_in_editors("edges", _Edges, "main"),
     *_in_editors("settings", _Settings, "main"),
 )
 

@@ -17,6 +17,7 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from . import edges
 from .engine.wire import messages as say
 from .engine.wire.errors import Code, WireError
 
@@ -87,6 +88,9 @@ _TAKEN_LAYERS = frozenset(
 
 CONSTRAINTS = ("inside", "outside", "guide", "area")
 """The masks of an object that count on every frame, as their files are called: docs/guides.md, docs/refine_area.md."""
+
+EDGES, ON_DISK = "the edges", "the mattes on disk"
+"""Two of what stale_because() names."""
 
 DOUBTFUL = 0.5
 """Alphas that are trusted less are pointed out, as the command line does (docs/confidence.md)."""
@@ -336,6 +340,8 @@ class ObjectState:
     """Pixels by which the guide's edge may be wrong; None is what suits the plate."""
     area: str | None = None
     """Masks of where the alpha is solved along the plate, a pattern with ####."""
+    edges: say.EdgeControls = edges.NO_EDGES
+    """What the engine does to the edges of its alphas before it writes them."""
 
 
 @dataclass(frozen=True)
@@ -413,6 +419,9 @@ def _check_objects(state: ShotState) -> None:
             f"expected a refine area of an object that gets a matte, got one of the distractor {unwritten[0]}",
             "Remove the area, or switch Distractor off.",
         )
+    for each in state.objects:
+        if not each.distractor:
+            edges.check(each.name, each.edges)
     if state.foreground and state.files in HOLDS_ALL:
         raise refused(
             f"expected One Each under Settings > Files with Own Color, got {LAYOUTS[state.files][0]}",
@@ -478,14 +487,18 @@ def space_of(blender_name: str) -> str:
     return _SPACES.get(blender_name, blender_name)
 
 
-def job_of(state: ShotState) -> say.Job:
-    """Return the job, ready to be sent once every object has a key. Raises WireError."""
+def job_of(state: ShotState, first: tuple[int, ...] = ()) -> say.Job:
+    """Return the job, ready to be sent once every object has a key. first: frames that are made before all others.
+    Raises WireError.
+    """
     check(state)
     frames = None if state.frames is None else tuple(range(state.frames[0], state.frames[1] + 1))
     if frames == ():
         first, last = state.frames or (0, 0)
         raise refused(f"expected a frame range, got {first} to {last}", "Set the end after the start.")
-    only = state.keys[0] if len(state.keys) == 1 and state.objects == (ObjectState(SUBJECT),) else None
+    plain = all(replace(each, edges=edges.NO_EDGES) == ObjectState(SUBJECT) for each in state.objects)
+    only = state.keys[0] if len(state.keys) == 1 and plain and len(state.objects) == 1 else None
+    shared = edges.shared(_edges(state))
     return say.Job(
         nonce=secrets.token_hex(16),
         plate=state.plate,
@@ -498,13 +511,22 @@ def job_of(state: ShotState) -> say.Job:
         options=_options(state),
         delivery=_delivery(state),
         keys=() if only else tuple(say.KeyMask(key.file, (key.frame,), key.object) for key in state.keys),
-        objects=() if only else tuple(_object_options(each) for each in state.objects),
+        objects=() if only else tuple(_object_options(each, own_edges=shared is None) for each in state.objects),
+        first=first,
+        edges=shared or edges.NO_EDGES,
         label=state.name,
         priority="interactive",
     )
 
 
-def _object_options(each: ObjectState) -> say.ObjectOptions:
+def _edges(state: ShotState) -> dict[str, say.EdgeControls]:
+    return {each.name: each.edges for each in state.objects if not each.distractor}
+
+
+def _object_options(each: ObjectState, *, own_edges: bool) -> say.ObjectOptions:
+    """Return what else the engine is to know of an object. own_edges: whether objects differ in their edge controls;
+    engines before protocol 1.5 know controls of the whole job only.
+    """
     return say.ObjectOptions(
         *(each.name, each.first, each.last, each.distractor),
         inside=each.inside,
@@ -512,6 +534,7 @@ def _object_options(each: ObjectState) -> say.ObjectOptions:
         guide=each.guide,
         guide_band=each.guide_band,
         refine_area=each.area,
+        edges=each.edges if own_edges and edges.changed(each.edges) and not each.distractor else None,
     )
 
 
@@ -726,6 +749,10 @@ class Record:
     """Masks that count on every frame, and the first and the last scene frame of the plate."""
     files: str = ""
     """Digest of the mask files that the artist has named: names, sizes, times."""
+    edges: str = ""
+    """Digest of the edge controls; '' where none is changed, as in records of before there were any."""
+    drawn: str = ""
+    """Digest of the mask files that the run was given: names, sizes, times. '' is not known."""
 
     def text(self) -> str:
         """Return what is saved. Of movements it holds only the frames on which masks are used, so that it does not grow
@@ -753,7 +780,9 @@ def record_from(text: str) -> Record | None:
 
 
 def digest_of_settings(state: ShotState) -> str:
-    """Changes whenever a setting does that changes alphas; the frame range does not."""
+    """Changes whenever a setting does for which the network may have to run: the frame range and the edge controls do
+    not count.
+    """
     settings = asdict(replace(state, frames=None, version=0))
     if state.files == "matte":  # the digest is what it was before there was a choice
         del settings["files"]
@@ -764,7 +793,21 @@ def digest_of_settings(state: ShotState) -> str:
             del each["guide"], each["guide_band"]
         if each["area"] is None:
             del each["area"]
+        del each["edges"]
     return digest(settings)
+
+
+def digest_of_edges(state: ShotState) -> str:
+    """Changes whenever the edge controls of an object do; '' where none is changed."""
+    said = {name: edges.changed(controls) for name, controls in _edges(state).items()}
+    said = {name: values for name, values in said.items() if values}
+    return digest(said) if said else ""
+
+
+def mask_files(state: ShotState) -> tuple[str, ...]:
+    """Return all files and patterns that the engine reads as masks."""
+    held = (path for each in state.objects for path in (each.inside, each.outside, each.guide, each.area))
+    return (*(key.file for key in state.keys), *(path for path in held if path))
 
 
 @dataclass(frozen=True)
@@ -841,10 +884,11 @@ def stale_because(now: Record, then: Record) -> tuple[str, ...]:
     """Return what has changed since the matte was made; it is up to date where that is empty."""
     changed = {
         "the settings": _differs(now.job, then.job),
+        EDGES: now.edges != then.edges,
         "a mask": _differs(_masks(now, then), _masks(then, then)) or _differs(now.files, then.files),
         "the plate": _differs(now.plate, then.plate),
         "the range": wider(now.frames, then.frames),
-        "the mattes on disk": _differs(now.result, then.result),
+        ON_DISK: _differs(now.result, then.result),
     }
     return tuple(what for what, has in changed.items() if has)
 

@@ -19,7 +19,7 @@ from bpy.props import (
     StringProperty,
 )
 
-from . import overlay, plan, scene
+from . import edge_update, edges, overlay, plan, scene
 from .engine.wire.errors import WireError
 
 
@@ -81,6 +81,33 @@ class MatAnyoneArea(bpy.types.PropertyGroup):
 
     frame: IntProperty(name="Frame", description="Plate frame that the area was painted on")
     strokes: StringProperty(options={"HIDDEN"}, description="The strokes, as brush.py reads them")
+
+
+def _edges_turned(controls, context):
+    edge_update.turned(controls.id_data)
+
+
+def _edges_at_once(shot, context):
+    edge_update.turned(shot.id_data)
+
+
+def _edge_property(name, control):
+    """Return the property of an edge control, with the engine's range and default."""
+    least, most = edges.limits_of(name)
+    default = getattr(edges.NO_EDGES, name)
+    soft_least, soft_most = control.often or (least, most)
+    about = {"name": control.label, "description": control.tooltip, "min": least, "max": most, "default": default}
+    about |= {"soft_min": soft_least, "soft_max": soft_most, "update": _edges_turned}
+    if isinstance(default, int):
+        return IntProperty(**about, subtype="PIXEL")
+    unit = "PIXEL" if control.pixels else "NONE" if control.often else "FACTOR"
+    return FloatProperty(**about, subtype=unit, precision=2, step=5 if unit == "FACTOR" else 10)
+
+
+class MatAnyoneEdges(bpy.types.PropertyGroup):
+    """Holds what is done to the edges of an object's alphas before they are written."""
+
+    __annotations__ = {name: _edge_property(name, control) for name, control in edges.CONTROLS.items()}
 
 
 class MatAnyoneObject(bpy.types.PropertyGroup):
@@ -161,6 +188,7 @@ class MatAnyoneObject(bpy.types.PropertyGroup):
         description="Mask files of where the alpha is solved again: a name with ####. Frames may be missing",
     )
     areas: CollectionProperty(type=MatAnyoneArea)
+    edges: PointerProperty(type=MatAnyoneEdges)
     keys: CollectionProperty(type=MatAnyoneKey)
     key_index: IntProperty()
     group: PointerProperty(type=bpy.types.NodeTree, description="Node group that shows its alphas")
@@ -308,11 +336,18 @@ class MatAnyoneShot(bpy.types.PropertyGroup):
         description="Outline in blue what was painted on this frame, in the Movie Clip and Image editors",
         update=_show_otherwise,
     )
+    edges_at_once: BoolProperty(
+        name="Update at Once",
+        default=True,
+        description="Write the mattes anew a moment after a control was turned, if nothing else has changed. The "
+        "network does not run for it. Off, press Re-run Changed Stretch",
+        update=_edges_at_once,
+    )
     record: StringProperty()
     made: StringProperty()
 
 
-CLASSES = (MatAnyoneKey, MatAnyoneArea, MatAnyoneObject, MatAnyoneShot)
+CLASSES = (MatAnyoneKey, MatAnyoneArea, MatAnyoneEdges, MatAnyoneObject, MatAnyoneShot)
 
 
 def register():

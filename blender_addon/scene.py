@@ -15,7 +15,7 @@ from pathlib import Path
 
 import bpy
 
-from . import brush, constraint_masks, exr, guide_keys, ondisk, outline, plan, raster
+from . import brush, constraint_masks, edges, exr, guide_keys, ondisk, outline, plan, raster
 from .bridge import Control, Order
 from .engine.wire.errors import Code, WireError
 from .engine.wire.jobfile import JobFile, write_job_file
@@ -85,6 +85,15 @@ def frame_at_hand(context):
     if not shot.objects:
         shot.objects.add()
     return frame
+
+
+def matte_at_playhead(shot):
+    """Return the plate frame that is shown, in a tuple, if it has a matte that a run would make again; else ().
+    This asks no disk. Raises WireError where there is no plate.
+    """
+    frame, made = named_plate(shot).time.plate_frame(shot.id_data.frame_current), plan.made_from(shot.made)
+    within = not shot.use_range or shot.first <= frame <= shot.last
+    return (frame,) if within and made is not None and frame in made.frames else ()
 
 
 def plate_of(shot):
@@ -191,7 +200,8 @@ def _object(each, folder):
     first, last = (each.first, each.last) if each.use_life else (None, None)
     files = {side: constraint_masks.pattern_of(each, side, folder, full) for side in plan.CONSTRAINTS}
     band = each.guide_band or None if files["guide"] else None
-    return plan.ObjectState(each.name, each.rival, first, last, **files, guide_band=band)
+    controls = edges.controls_of({name: getattr(each.edges, name) for name in edges.CONTROLS})
+    return plan.ObjectState(each.name, each.rival, first, last, **files, guide_band=band, edges=controls)
 
 
 def _keys(shot, folder):
@@ -442,25 +452,28 @@ def _copy_pixels(name, flat):
 # ------------------------------------------------------------------------------------------------ orders
 
 
-def order_of(shot, only=None):
-    """Return the order for the engine, and the record of what it is made from. only: one plate frame. Raises
-    WireError.
+def order_of(shot, only=None, then=None, first=()):
+    """Return the order for the engine, and the record of what it is made from. Raises WireError.
+
+    only: one plate frame. then: the plan.Record of the last run, if the masks are as they were: they are drawn again
+    only if their files are not. first: frames that are made before all others.
     """
     plate, state = plate_of(shot), state_of(shot)
-    job = plan.job_of(state if only is None else plan.only_frame(state, only))
-    masks, of_keys, files = preparation(shot, state, plate), drawn(shot), named_masks(shot)
+    job = plan.job_of(state if only is None else plan.only_frame(state, only), first)
+    draw, of_keys, files = _drawing(shot, state, plate, then), drawn(shot), named_masks(shot)
     made_of = [*of_keys, *constraint_masks.drawn(shot, plate)]
     record = {"job": plan.digest_of_settings(state), "keys": plan.keys_of(of_keys), "frames": state.frames}
-    record["throughout"] = constraint_masks.throughout(shot, plate)
+    record["throughout"], record["edges"] = constraint_masks.throughout(shot, plate), plan.digest_of_edges(state)
 
     def prepare(control):
         record["plate"], record["files"] = plan.digest_of_plate(state.plate), plan.digest_of_files(files)
-        record["moving"] = masks(control)
+        record["moving"] = draw(control)
         record["masks"] = plan.digest_of_masks(made_of, record["moving"])
+        record["drawn"] = plan.digest_of_files(plan.mask_files(state))
         if not plan.unmasked(state):
             return None
         keyed = guide_keys.with_keys(state, plate.frames(), control.tell, control.check)
-        return plan.job_of(keyed if only is None else plan.only_frame(keyed, only))
+        return plan.job_of(keyed if only is None else plan.only_frame(keyed, only), first)
 
     def frames():
         there = plate.frames()
@@ -475,6 +488,26 @@ def order_of(shot, only=None):
     return Order(job, lambda accepted: plan.patterns_of(state, accepted.out), frames, prepare, ends), record
 
 
+def _drawing(shot, state, plate, then):
+    """Return the function that writes the masks, as preparation() does, but for those on disk of the run `then`."""
+    if then is None:
+        return preparation(shot, state, plate)
+    number = shot.id_data.session_uid
+
+    def prepare_again():
+        home = next((each for each in bpy.data.scenes if each.session_uid == number), None)
+        if home is None:
+            raise plan.refused("expected the scene to be there, got another file", "Open its file and matte there.")
+        return preparation(home.matanyone, state, plate)
+
+    def draw(control):
+        if then.drawn and then.drawn == plan.digest_of_files(plan.mask_files(state)):
+            return then.moving
+        return control.on_main(prepare_again)(control)
+
+    return draw
+
+
 def record_now(shot, moving):
     """Return what the matte would be made from now, and whether masks are not what `moving` says that they are.
 
@@ -485,7 +518,8 @@ def record_now(shot, moving):
     found, news = plan.with_what_is_seen(moving, shot.id_data.frame_current, seen)
     masks = plan.digest_of_masks(made_of, moving)
     state = state_of(shot)
-    return plan.Record(plan.digest_of_settings(state), masks, "", found, frames=state.frames), news
+    told = plan.Record(plan.digest_of_settings(state), masks, "", found, frames=state.frames)
+    return replace(told, edges=plan.digest_of_edges(state)), news
 
 
 def job_file(shot):

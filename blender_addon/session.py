@@ -49,6 +49,8 @@ class Run:
     """What the matte is made from, as plan.Record has it."""
     alone: bool = False
     """Whether it makes one frame only, beside those that are there."""
+    edges_only: bool = False
+    """Whether nothing but the edge controls has changed since the last run."""
     was_current: bool = False
     """Whether the matte was up to date before a run of one frame: it then stays so."""
     text: str = "starting"
@@ -139,13 +141,15 @@ def start(of_scene, only=None):
     """Send a scene's shot to the engine. only: one plate frame. Raises WireError for what cannot be right."""
     shot = of_scene.matanyone
     scene.refuse_linked(of_scene)
-    order, record = scene.order_of(shot, only)
+    then = edges_alone(shot) if only is None else None
+    first = () if then is None else scene.matte_at_playhead(shot)
+    order, record = scene.order_of(shot, only, then, first)
     link = bridge()
     plate = scene.named_plate(shot)
     was_current = bool(shot.record) and not stale(shot)
     space = plate.space if shot.foreground else ""
     now.run = Run(identity(of_scene), shot.name, plate.time, space, record, only is not None, was_current)
-    now.run.layout = order.job.delivery.layout
+    now.run.layout, now.run.edges_only = order.job.delivery.layout, then is not None
     link.matte(order)
     keep_pumping()
 
@@ -467,7 +471,7 @@ def _conclude(run, over):
     _remember(run, over, home)
     for known in (now.plates, now.files, now.results, now.sures, now.records, now.doubted, now.looked):
         known.clear()
-    if not bpy.app.background:
+    if not bpy.app.background and not run.edges_only:  # of those, the control that was turned is the undo step
         with suppress(RuntimeError):  # Blender takes no undo step just now: the next one has it
             bpy.ops.ed.undo_push(message="MatAnyone matte")
 
@@ -486,7 +490,8 @@ def _remember(run, over, home):
         if then is not None and run.was_current and not plan.wider(made.frames, then.frames):
             made = replace(made, frames=then.frames)  # the frames around were up to date, and still are
         shot.record = made.text()
-        now.moving[home.session_uid] = run.record["moving"]
+        if not run.edges_only:  # no mask was looked at: what was seen of them since the last run still is so
+            now.moving[home.session_uid] = run.record["moving"]
     elif then is not None and run.was_current:
         shot.record = replace(then, result=over.result).text()
 
@@ -505,6 +510,25 @@ def stale(shot):
     number = shot.id_data.session_uid
     plate, made, files = (known.get(number, (0.0, ""))[1] or "" for known in (now.plates, now.results, now.files))
     return plan.stale_because(replace(current, plate=plate, result=made, files=files), then)
+
+
+def edges_alone(shot):
+    """Return the plan.Record of the last run if nothing but the edge controls has changed since; else None.
+
+    Mattes on disk that the last run for the edges has left, such as one that was cancelled, count as no change.
+    """
+    number, then, run = shot.id_data.session_uid, plan.record_from(shot.record), run_of(shot.id_data)
+    now.records.pop(number, None)
+    changed, record = set(stale(shot)), now.records.get(number, (0.0, None))[1]
+    if then is None or record is None:
+        return None
+    if run is not None and run.edges_only and run.over is not None:
+        left = run.record["edges"] if run.over.outcome == "finished" else None
+        changed.discard(plan.EDGES)  # what counts is not what was recorded, which undo takes back, but what was written
+        changed |= {plan.EDGES} if left != record.edges else set()
+        if now.results.get(number, (0.0, ""))[1] in (run.over.result, "", None):
+            changed.discard(plan.ON_DISK)
+    return then if changed == {plan.EDGES} else None
 
 
 def _record_now(shot, then):

@@ -8,7 +8,7 @@ from pathlib import Path
 import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
-from . import mask_import, outline, plan, scene, shape_files, splines
+from . import edges, mask_import, outline, plan, scene, shape_files, splines
 from .engine.wire.errors import WireError
 from .reporting import report
 
@@ -109,6 +109,26 @@ class MATANYONE_OT_object_remove(bpy.types.Operator):
         shot = context.scene.matanyone
         shot.objects.remove(shot.object_index)
         shot.object_index = max(0, min(shot.object_index, len(shot.objects) - 1))
+        return {"FINISHED"}
+
+
+class MATANYONE_OT_edges_reset(bpy.types.Operator):
+    """Set the edge controls of the selected object back, so that its alphas are as the network made them"""
+
+    bl_idname = "matanyone.edges_reset"
+    bl_label = "Reset Edges"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context):
+        shot = context.scene.matanyone
+        return 0 <= shot.object_index < len(shot.objects)
+
+    def execute(self, context):
+        shot = context.scene.matanyone
+        controls = shot.objects[shot.object_index].edges
+        for name in edges.CONTROLS:
+            setattr(controls, name, getattr(edges.NO_EDGES, name))
         return {"FINISHED"}
 
 
@@ -352,6 +372,7 @@ CLASSES = (
     MATANYONE_OT_match_scene,
     MATANYONE_OT_object_add,
     MATANYONE_OT_object_remove,
+    MATANYONE_OT_edges_reset,
     MATANYONE_OT_key_add,
     MATANYONE_OT_key_remove,
     MATANYONE_OT_key_jump,

@@ -48,7 +48,7 @@ def edges_of(args: argparse.Namespace) -> EdgeControls:
 
 
 def with_edge_options(job: say.Job, args: argparse.Namespace) -> say.Job:
-    """Return the job with the edge controls that the command line sets, for all its objects; its other controls stay."""
+    """Return the job with the edge controls that the command line sets for all its objects; its other controls stay."""
     given = _given(args)
     objects = tuple(
         each if each.edges is None else replace(each, edges=replace(each.edges, **given)) for each in job.objects

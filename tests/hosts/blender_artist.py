@@ -214,6 +214,79 @@ def constraints(**values):
         setattr(shot().objects[0], name, bpy.data.masks.get(value) if name.endswith("_mask") else value)
 
 
+def edges(object=0, **values):
+    """Turn edge controls of an object; return what is kept of all of them."""
+    controls = shot().objects[object].edges
+    for name, value in values.items():
+        setattr(controls, name, value)
+    names = importlib.import_module(f"{ID}.edges").CONTROLS
+    return {"kept": {name: getattr(controls, name) for name in names}}
+
+
+def edge_properties():
+    """Return what Blender knows of each edge control, in the panel's order."""
+    known = shot().objects[0].edges.bl_rna.properties
+    facts = ("hard_min", "hard_max", "default", "name", "description")
+    names = importlib.import_module(f"{ID}.edges").CONTROLS
+    return {"controls": [{"field": name, **{fact: getattr(known[name], fact) for fact in facts}} for name in names]}
+
+
+class InAWindow:
+    """Stands for bpy where a module asks whether it is in background mode, in which no timer would do its work."""
+
+    app = type("App", (), {"background": False, "timers": bpy.app.timers})
+
+    def __getattr__(self, name):
+        return getattr(bpy, name)
+
+
+def turn_and_wait(turns, frame, between=0.0, undo=False):
+    """Turn edge controls of the first object one after the other as in a window, and wait until the mattes are written.
+
+    turns: values by name. between: seconds after each turn. undo: tell of the turns only as Blender tells of an undo.
+    Returns how each run ended, the frames that landed first, and for how long each part of ours held the main thread.
+    """
+    session, update = (importlib.import_module(f"{ID}.{name}") for name in ("session", "edge_update"))
+    at(frame)
+    runs, first, longest, begun = [session.now.run], [], {}, time.monotonic()
+
+    def timed(part, work):
+        before = time.thread_time()
+        work()
+        longest[part] = max(longest.get(part, 0.0), time.thread_time() - before)
+
+    def tick():
+        timed("look", update.look)
+        timed("pump", session.pump)
+        if session.now.run is not runs[-1]:
+            runs.append(session.now.run)
+        if len(runs) > len(first) + 1 and session.now.run.landed:
+            first.append(sorted(session.now.run.landed))
+        time.sleep(0.01)
+        return update.here.home is not None or session.active()
+
+    real, update.bpy = update.bpy, InAWindow()
+    for values in turns:
+        timed("turn", lambda values=values: edges(**values))
+        if undo:
+            update.here.home = None
+            update._undone()
+        until = time.monotonic() + between
+        while time.monotonic() < until:
+            tick()
+    while tick():
+        pass
+    update.bpy = real
+    ended = [[run.over.outcome, run.over.written, run.edges_only, run.over.message] for run in runs[1:]]
+    return {
+        "runs": ended,
+        "first": first,
+        "longest": longest,
+        "seconds": time.monotonic() - begun,
+        "note": session.now.note,
+    }
+
+
 def fade(mask, frames):
     """Animate the opacity of a mask's layer. frames: its value on scene frames."""
     layer = bpy.data.masks[mask].layers[0]

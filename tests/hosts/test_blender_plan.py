@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,9 @@ from shots import Shot, make_shot, read_image, write_image
 
 import matanyone_engine.media.guides as guides_of_the_engine
 from matanyone_engine.cli.main import main
+from matanyone_engine.errors import SettingError
 from matanyone_engine.media.color_spaces import known_space
+from matanyone_engine.media.edges import LEAST_RANGE, LIMITS, EdgeControls, check_edges
 from matanyone_engine.media.images import PlateHeader
 from matanyone_engine.media.layouts import Delivery, FrameContent, compose, layer_names
 from matanyone_engine.media.masks import read_mask
@@ -343,6 +346,69 @@ def test_an_exposure_of_0_is_not_the_one_that_is_left_to_the_engine(plan: Any) -
     left, given = state_of(plan), state_of(plan, exposure=0.0)
     assert (plan.job_of(left).options.exposure, plan.job_of(given).options.exposure) == (None, 0.0)
     assert plan.digest_of_settings(left) != plan.digest_of_settings(given)
+
+
+def test_edge_controls_are_those_of_the_job_unless_objects_differ(plan: Any, addon: Callable[[str], Any]) -> None:
+    controls = addon("engine.wire.messages").EdgeControls
+    grown, none = controls(edge_grow=1.5), controls()
+    one = dataclasses.replace(state_of(plan), objects=(plan.ObjectState(edges=grown),))
+    assert plan.job_of(one).edges == grown
+    assert plan.job_of(one).objects == ()
+    keys = tuple(plan.KeyState(1001, f"/m/{name}.exr", name) for name in ("hero", "dog", "twin"))
+    objects = [plan.ObjectState("hero", edges=grown), plan.ObjectState("dog", edges=grown)]
+    twin = plan.ObjectState("twin", distractor=True, edges=controls(gamma=2.0))
+    several = dataclasses.replace(state_of(plan), keys=keys, out="/o/{object}.####.exr")
+    same = plan.job_of(dataclasses.replace(several, objects=(*objects, twin)))
+    assert same.edges == grown
+    assert [each.edges for each in same.objects] == [None, None, None]
+    objects[1] = plan.ObjectState("dog")
+    other = plan.job_of(dataclasses.replace(several, objects=(*objects, twin)))
+    assert other.edges == none
+    assert [each.edges for each in other.objects] == [grown, None, None]
+
+
+def test_edges_are_told_apart_from_settings_for_which_the_network_runs(plan: Any, addon: Callable[[str], Any]) -> None:
+    controls = addon("engine.wire.messages").EdgeControls
+    plain = dataclasses.replace(state_of(plan), objects=(plan.ObjectState(),))
+    edged = dataclasses.replace(plain, objects=(plan.ObjectState(edges=controls(gamma=1.2)),))
+    assert plan.digest_of_settings(edged) == plan.digest_of_settings(plain)
+    assert plan.digest_of_edges(plain) == ""  # as in records of before there were edges
+    then = plan.Record("s", "m", "p", edges=plan.digest_of_edges(plain))
+    now = dataclasses.replace(then, edges=plan.digest_of_edges(edged))
+    assert plan.stale_because(now, then) == ("the edges",)
+    assert plan.record_from(now.text()) == now
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"black_clip": 0.5, "white_clip": 0.505}, "White Clip of subject"),
+        ({"black_knee": 0.75, "white_knee": 0.5}, "knees of subject"),
+    ],
+)
+def test_edge_controls_that_do_not_go_together_are_refused(
+    plan: Any, addon: Callable[[str], Any], values: dict[str, float], said: str
+) -> None:
+    """What the engine refuses, the panel refuses first, in its own words."""
+    controls = addon("edges").controls_of({**dataclasses.asdict(EdgeControls()), **values})
+    with pytest.raises(addon("engine.wire.errors").WireError, match=said):
+        plan.job_of(dataclasses.replace(state_of(plan), objects=(plan.ObjectState(edges=controls),)))
+    with pytest.raises(SettingError):
+        check_edges(EdgeControls(**values))
+
+
+def test_the_edge_controls_are_the_engines(addon: Callable[[str], Any]) -> None:
+    edges = addon("edges")
+    assert tuple(edges.CONTROLS) == tuple(each.name for each in dataclasses.fields(EdgeControls)) == tuple(LIMITS)
+    assert {name: edges.limits_of(name) for name in edges.CONTROLS} == LIMITS
+    assert edges.LEAST_RANGE == LEAST_RANGE
+    assert dataclasses.asdict(edges.NO_EDGES) == dataclasses.asdict(EdgeControls())
+    in_floats_of_32_bits = {"solidify": float(np.float32(0.95)), "edge_grow": float(np.float32(-0.1)), "despeckle": 7}
+    assert edges.changed(edges.controls_of({**dataclasses.asdict(EdgeControls()), **in_floats_of_32_bits})) == {
+        "despeckle": 7,
+        "solidify": 0.95,
+        "edge_grow": -0.1,
+    }
 
 
 def test_the_subjects_own_colour_is_a_layout(plan: Any) -> None:
@@ -759,6 +825,53 @@ def test_a_cancel_keeps_what_is_finished(addon: Callable[[str], Any], bridge: An
     over = follow(bridge, order, lambda event: bridge.cancel() if type(event).__name__ == "Taken" else None)[-1]
     assert over.outcome == "cancelled"
     assert set(over.frames) < {1001, 1002, 1003, 1004}
+
+
+@pytest.mark.parametrize(
+    ("asked", "state", "given_up"),
+    [
+        (False, "CONNECTING", True),
+        (True, "CONNECTING", False),
+        (True, "BUSY", False),
+        (True, "UNREACHABLE", True),
+        (True, "REFUSED", True),
+    ],
+)
+def test_a_job_that_the_engine_may_have_is_not_given_up(
+    addon: Callable[[str], Any], asked: bool, state: str, given_up: bool
+) -> None:
+    """A busy engine says how it is a second after it has taken the job: given up then, the job went on by itself, and
+    kept the next one off its frames.
+    """
+    addon("target").load_client()
+    states = addon("engine.client.pump").State
+    bridge = addon("bridge").Bridge(None)
+    bridge._client = SimpleNamespace(pump=SimpleNamespace(state=states[state]))
+    bridge._asked = asked
+    bridge._check_away()  # nobody has cancelled
+    bridge.cancel()
+    if given_up:
+        with pytest.raises(addon("bridge").GivenUp):
+            bridge._check_away()
+    else:
+        bridge._check_away()
+
+
+def test_a_cancel_while_the_engine_takes_the_job_leaves_none_behind(
+    addon: Callable[[str], Any], bridge: Any, shot: Shot
+) -> None:
+    order = order_of(addon, shot, "soon.####.exr")
+    slow = dataclasses.replace(order.job, options=dataclasses.replace(order.job.options, warm_up_passes=100))
+
+    def cancel_soon(event: Any) -> None:
+        if type(event).__name__ == "Told" and "checks the shot" in event.text:
+            assert bridge._asked
+            bridge.cancel()
+
+    assert follow(bridge, dataclasses.replace(order, job=slow), cancel_soon)[-1].outcome == "cancelled"
+    again = dataclasses.replace(order, job=dataclasses.replace(order.job, nonce="0" * 32))
+    over = follow(bridge, again)[-1]
+    assert over.outcome == "finished", over
 
 
 def test_frames_of_another_layout_are_not_this_runs(addon: Callable[[str], Any], bridge: Any, shot: Shot) -> None:

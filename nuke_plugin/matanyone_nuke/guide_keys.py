@@ -29,7 +29,7 @@ _ACROSS = 160
 _LEAP, _LONGEST_LEAP, _SLOWER = 0.25, 12, 0.5
 """Overlap below which a guide leaps, frames for which it may be elsewhere, and how slow it must be around that."""
 _SURE, _CLEAR = 0.75, 0.9
-"""The value from which a guide is white, and how white it must be on the chosen frame, of the clearest frame's share."""
+"""The value from which a guide is white; and how white the chosen frame must be, of the clearest frame's share."""
 _MAGIC = b"\x76\x2f\x31\x01"
 _PLAIN, _ZIP_OF_ONE_LINE = 0, 2
 _HALF, _FLOAT = 1, 2

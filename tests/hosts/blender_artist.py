@@ -231,6 +231,37 @@ def edge_properties():
     return {"controls": [{"field": name, **{fact: getattr(known[name], fact) for fact in facts}} for name in names]}
 
 
+class Layout:
+    """Notes what a panel draws, and takes whatever else it says."""
+
+    def __init__(self, drawn):
+        self.drawn = drawn
+
+    def column(self, **options):
+        return self
+
+    row = column
+
+    def prop(self, holder, name, **options):
+        holder.bl_rna.properties[name]  # Blender shows an error where there is none
+        self.drawn.append(name)
+
+    def operator(self, name, **options):
+        self.drawn.append(name)
+
+    def label(self, text="", **options):
+        self.drawn.append(text)
+
+
+def edges_panel(distractor=False):
+    """Draw the panel Edges; what is on it, from the top."""
+    panels, drawn = importlib.import_module(f"{ID}.panels"), []
+    shot().objects[0].rival = distractor
+    panels._Edges.draw(type("Panel", (), {"layout": Layout(drawn)})(), bpy.context)
+    registered = [hasattr(bpy.types, f"MATANYONE_PT_edges_{each}_editor") for each in ("clip", "image", "node")]
+    return {"drawn": drawn, "registered": registered}
+
+
 class InAWindow:
     """Stands for bpy where a module asks whether it is in background mode, in which no timer would do its work."""
 

@@ -59,6 +59,8 @@ def turned(each_host: Host, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
             [
                 *plain(connect, *set_up(shot, root / "mattes"), MASK, KEY),
                 ("controls", ("edge_properties", {})),
+                ("panel of a distractor", ("edges_panel", {"distractor": True})),
+                ("panel", ("edges_panel", {"distractor": False})),
                 ("matted", MATTE),
                 ("at rest", STALE),
                 *kept_as(root, "raw"),
@@ -127,6 +129,14 @@ def test_the_panel_has_the_controls_of_the_engine(turned: tuple[Path, Told]) -> 
         assert each["default"] == getattr(EdgeControls(), each["field"])
         assert len(each["description"]) > 30
         assert not each["description"].endswith(".")  # Blender adds it
+
+
+def test_the_panel_shows_them_in_the_order_in_which_they_are_applied(turned: tuple[Path, Told]) -> None:
+    _, told = turned
+    names = [each.name for each in fields(EdgeControls)]
+    assert told["panel"]["drawn"] == [*names, "edges_at_once", "matanyone.edges_reset"]
+    assert told["panel"]["registered"] == [True, True, True]
+    assert told["panel of a distractor"]["drawn"] == ["A distractor gets no matte"]
 
 
 def test_turned_controls_make_the_matte_out_of_date_and_a_run_mends_it_without_the_network(

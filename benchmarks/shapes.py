@@ -81,8 +81,8 @@ def from_nuke(shapes: ShapeSet) -> Drawn:
     return lambda frame: drawn_from(text, frame, shapes.size.size).astype(np.float32)
 
 
-def from_blender(shapes: ShapeSet, blender: Path, folder: Path) -> Drawn:
-    """Write the .json, have a real Blender import it as a mask, and let its own renderer draw all frames."""
+def from_blender(shapes: ShapeSet, frames: list[int], blender: Path, folder: Path) -> Drawn:
+    """Write the .json, have a real Blender import it as a mask, and let its own renderer draw some frames."""
     from blender_extension import Blender, extension_zip
     from blender_host import Host, plain, told_of
 
@@ -91,7 +91,7 @@ def from_blender(shapes: ShapeSet, blender: Path, folder: Path) -> Drawn:
     host = Host(Blender(blender.resolve()), extension_zip(Path(tempfile.mkdtemp())))
     draw = {
         "name": "shapes",
-        "frames": shapes.frames,
+        "frames": frames,
         "size": [shapes.size.width, shapes.size.height],
         "folder": str(folder),
     }
@@ -130,7 +130,7 @@ def report(pattern: str, settings: list[tuple[float, float]], options: argparse.
     sheet = options.sheet
     for error, smooth in settings:
         plan = plan_shapes(pattern, [], None, ShapeRules(error=error, smooth=smooth))
-        alphas = {frame: read_alpha(plan.alphas.path(frame)) for frame in plan.frames}
+        alphas = {frame: read_alpha(plan.alphas.path(frame)) for frame in plan.frames[:: options.every]}
         began = time.process_time()
         made = make_shapes(plan)
         took = (time.process_time() - began) / len(plan.frames)
@@ -149,10 +149,10 @@ def report(pattern: str, settings: list[tuple[float, float]], options: argparse.
             print_again("the .nk, read again", from_nuke(made.shapes), alphas)
         if options.blender:
             with tempfile.TemporaryDirectory() as folder:
-                again = from_blender(made.shapes, options.blender, Path(folder))
+                again = from_blender(made.shapes, list(alphas), options.blender, Path(folder))
                 print_again("the .json, by Blender", again, alphas)
         if sheet:
-            frame = plan.frames[len(plan.frames) // 2]
+            frame = list(alphas)[len(alphas) // 2]
             name = f"{sheet.stem}.{Path(pattern).parent.name}.{error:g}.{smooth:g}{sheet.suffix}"
             cv2.imwrite(str(sheet.with_name(name)), picture(made.shapes, frame, alphas[frame]))
 
@@ -162,6 +162,7 @@ def main() -> None:
     parser.add_argument("alphas", nargs="+", metavar="ALPHAS")
     parser.add_argument("--setting", action="append", metavar="ERROR:SMOOTH")
     parser.add_argument("--sheet", type=Path, metavar="PNG", help="Pictures, named after clip and setting.")
+    parser.add_argument("--every", type=int, default=1, help="draw and compare only every so many frames")
     parser.add_argument("--nuke", action="store_true", help="draw the .nk again as well")
     parser.add_argument("--blender", type=Path, metavar="FOLDER", help="have this Blender draw the .json as well")
     options = parser.parse_args()

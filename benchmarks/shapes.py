@@ -24,6 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -81,14 +82,22 @@ def from_nuke(shapes: ShapeSet) -> Drawn:
     return lambda frame: drawn_from(text, frame, shapes.size.size).astype(np.float32)
 
 
+@cache
+def built() -> Path:
+    """Build the extension once for all clips and settings, and return its zip."""
+    from blender_extension import extension_zip
+
+    return Path(extension_zip(Path(tempfile.mkdtemp())))
+
+
 def from_blender(shapes: ShapeSet, frames: list[int], blender: Path, folder: Path) -> Drawn:
     """Write the .json, have a real Blender import it as a mask, and let its own renderer draw some frames."""
-    from blender_extension import Blender, extension_zip
+    from blender_extension import Blender
     from blender_host import Host, plain, told_of
 
     file = folder / "shapes.json"
     file.write_text(to_json(shapes), encoding="utf-8")
-    host = Host(Blender(blender.resolve()), extension_zip(Path(tempfile.mkdtemp())))
+    host = Host(Blender(blender.resolve()), built())
     draw = {
         "name": "shapes",
         "frames": frames,

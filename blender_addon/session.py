@@ -49,10 +49,10 @@ class Run:
     """What the matte is made from, as plan.Record has it."""
     alone: bool = False
     """Whether it makes one frame only, beside those that are there."""
-    edges_only: bool = False
-    """Whether nothing but the edge controls has changed since the last run."""
     was_current: bool = False
     """Whether the matte was up to date before a run of one frame: it then stays so."""
+    edges_only: bool = False
+    """Whether nothing but the edge controls has changed since the last run."""
     text: str = "starting"
     patterns: dict[str, str] = field(default_factory=dict)
     alphas: dict[str, ondisk.Alphas] = field(default_factory=dict)
@@ -148,8 +148,9 @@ def start(of_scene, only=None):
     plate = scene.named_plate(shot)
     was_current = bool(shot.record) and not stale(shot)
     space = plate.space if shot.foreground else ""
-    now.run = Run(identity(of_scene), shot.name, plate.time, space, record, only is not None, was_current)
-    now.run.layout, now.run.edges_only = order.job.delivery.layout, then is not None
+    now.run = Run(identity(of_scene), shot.name, plate.time, space, record, alone=only is not None)
+    now.run.was_current, now.run.edges_only = was_current, then is not None
+    now.run.layout = order.job.delivery.layout
     link.matte(order)
     keep_pumping()
 

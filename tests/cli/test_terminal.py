@@ -57,7 +57,7 @@ def test_no_command_prints_control_characters_of_a_name(place: Path, capfd: pyte
         assert not CONTROL.search(page.read_text(encoding="utf-8")), page.name
 
 
-def test_a_header_prints_none_either(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_no_command_prints_control_characters_of_a_header(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     spec = oiio.ImageSpec(8, 8, 3, oiio.HALF)
     spec.attribute("Artist", f"x{TITLE}")
     output = oiio.ImageOutput.create("x.exr")

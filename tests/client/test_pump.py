@@ -110,7 +110,7 @@ class DeafOnce(ScriptedEngine):
 
 
 @pytest.mark.parametrize("deaf", [0, 1])
-def test_a_hello_that_one_channel_lost_is_said_again(deaf: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hello_that_one_channel_lost_is_sent_again(deaf: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The pings of the other channel are answered, so the engine never falls silent: the client waited for ever."""
     monkeypatch.setattr(pump_module, "PING_S", 0.1)
     engine = DeafOnce(deaf)
@@ -192,7 +192,9 @@ def test_a_damaged_alpha_is_asked_for_again(engine: Any) -> None:
         ("loading", 301.0, State.STALLED),
     ],
 )
-def test_busy_is_told_from_stalled(engine: Any, activity: str, age: float, state: State) -> None:
+def test_a_busy_engine_is_distinguished_from_a_stalled_one(
+    engine: Any, activity: str, age: float, state: State
+) -> None:
     scripted = engine(lambda _packet: [], say.Pong("epoch", activity, age))
     pump = EnginePump(lambda: scripted.connection)
     for _ in range(100):
@@ -203,7 +205,7 @@ def test_busy_is_told_from_stalled(engine: Any, activity: str, age: float, state
     pump.close()
 
 
-def test_a_stalled_engine_is_said_to_be_one(engine: Any) -> None:
+def test_a_stalled_engine_is_reported_as_stalled(engine: Any) -> None:
     scripted = engine(lambda _packet: [], say.Pong("epoch", "stepping", 100.0))
     with EngineClient(lambda: scripted.connection) as client, pytest.raises(WireError) as caught:
         client.call(say.Close("s"))
@@ -235,7 +237,7 @@ def test_polling_never_waits(engine: Any) -> None:
     pump.close()
 
 
-def test_an_engine_of_another_version_is_said_to_be_one(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_of_another_version_is_reported_as_such(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     ours, scripted = encode, engine(closed)
     monkeypatch.setattr(sys.modules[__name__], "encode", lambda packet: [b"MAE1\x09\x00", *ours(packet)[1:]])
     with EngineClient(lambda: scripted.connection, timeout_s=20) as client, pytest.raises(WireError) as caught:
@@ -244,7 +246,7 @@ def test_an_engine_of_another_version_is_said_to_be_one(engine: Any, monkeypatch
     assert "9.0" in caught.value.message
 
 
-def test_whoever_waits_may_give_up(engine: Any) -> None:
+def test_a_waiting_client_may_give_up(engine: Any) -> None:
     """A host that is left, an artist who cancels: nobody waits for an engine that does not answer."""
 
     def leave() -> None:

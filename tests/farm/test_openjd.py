@@ -30,7 +30,7 @@ def test_the_template_is_valid() -> None:
     assert "passes validation" in openjd("check", str(TEMPLATE))
 
 
-def test_a_queue_comes_to_the_files_of_one_run(tmp_path: Path) -> None:
+def test_a_queue_makes_the_files_of_one_run(tmp_path: Path) -> None:
     shot = make_shot(tmp_path / "shot", count=9)
     masks = ["--mask", f"{shot.mask}@1005"]
     assert main(shot.arguments(*masks, "--out", str(tmp_path / "whole" / "a.####.exr"), "--cache", "0")) == 0

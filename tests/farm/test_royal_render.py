@@ -38,7 +38,7 @@ def jobs_of(file: Path) -> list[Xml.Element]:
     return root.findall("Job")
 
 
-def test_the_clients_come_to_the_files_of_one_run(tmp_path: Path) -> None:
+def test_the_clients_make_the_files_of_one_run(tmp_path: Path) -> None:
     shot = make_shot(tmp_path / "it's a shot; touch PWNED", count=6)
     job, out = shot.folder / "sh010.json", tmp_path / "rr"
     assert main(shot.arguments("--mask", f"{shot.mask}@1004", "--save-job", str(job))) == 0

@@ -79,7 +79,7 @@ def written(plan: Path, folder: Path) -> str:
     return (folder / "a.alf").read_text()
 
 
-def test_a_blade_comes_to_the_files_of_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_blade_makes_the_files_of_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shot: Shot = make_shot(tmp_path, count=6)
     job = tmp_path / "sh010.json"
     assert main(shot.arguments("--mask", f"{shot.mask}@1004", "--save-job", str(job))) == 0

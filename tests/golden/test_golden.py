@@ -28,7 +28,7 @@ def test_alphas_are_the_recorded_ones(answers: tuple[dict[str, np.ndarray], ...]
     assert difference.mean() < 1e-6
 
 
-def test_the_record_is_alive(answers: tuple[dict[str, np.ndarray], ...]) -> None:
+def test_the_recorded_alphas_vary(answers: tuple[dict[str, np.ndarray], ...]) -> None:
     recorded = answers[0]
     assert recorded["rolling"].std() > 0.05
     assert np.abs(recorded["rolling"] - recorded["long_term"]).max() > 1e-3

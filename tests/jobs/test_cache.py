@@ -61,7 +61,7 @@ def test_a_cache_that_everybody_may_write_to_is_neither_read_nor_written(
     refuses(folder, caplog)
 
 
-def test_an_entry_that_is_a_link_or_a_pipe_is_none(folder: Path) -> None:
+def test_an_entry_that_is_a_link_or_a_pipe_is_ignored(folder: Path) -> None:
     entry = folder / NAME[:2] / NAME
     (folder.parent / "elsewhere").write_bytes(entry.read_bytes())
     entry.unlink()

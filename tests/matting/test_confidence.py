@@ -47,7 +47,7 @@ def test_the_width_of_the_edge_is_measured_in_pixels_of_the_plate() -> None:
     assert measured(ramp, None, None, WHOLE).edge == pytest.approx(30 * 2 / 3 / 270, rel=0.01)
 
 
-def test_a_wash_is_doubted_for_its_grey() -> None:
+def test_a_grey_alpha_has_a_low_confidence() -> None:
     wash = CLEAN * 0.5
     assert judged(wash, before=wash).value < DOUBTFUL
     assert judged(wash, before=wash).why in ("edge", "grey")
@@ -124,7 +124,7 @@ def test_a_blend_has_the_signals_of_both_passes() -> None:
     assert mixed(here, replace(there, edge=None), 0.5).edge == here.edge
 
 
-def test_a_window_says_what_the_whole_frame_says() -> None:
+def test_a_window_has_the_signals_of_the_whole_frame() -> None:
     window = CLEAN[..., 32:240, 128:352]
     assert measured(window, None, 0.1, WHOLE) == measured(CLEAN, None, 0.1, WHOLE)
 
@@ -149,7 +149,7 @@ def test_a_session_reports_signals_and_goes_on_with_them_after_a_snapshot() -> N
     assert session.report.signals.change is not None
 
 
-def test_a_repeat_is_as_sure_as_what_it_repeats() -> None:
+def test_a_held_frame_has_the_confidence_of_the_frame_it_repeats() -> None:
     session, shot = MattingSession(toy_network(), warm_up_passes=1), plates(2)
     session.seed(shot[0], disc())
     session.advance(shot[1])

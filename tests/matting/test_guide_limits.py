@@ -25,7 +25,7 @@ def test_a_gap_between_arm_and_body_stays() -> None:
     assert torch.equal(limits(guide=square()).applied(alpha), alpha)
 
 
-def test_what_the_network_has_lost_is_the_guides() -> None:
+def test_the_guide_fills_parts_that_the_network_has_lost() -> None:
     nothing = torch.zeros(1, 1, 64, 64)
     assert torch.equal(limits(guide=square()).applied(nothing), square()[None, None])
     half = square()[None, None].clone()
@@ -35,13 +35,13 @@ def test_what_the_network_has_lost_is_the_guides() -> None:
     assert torch.equal(held[..., 20:, :], half[..., 20:, :])
 
 
-def test_it_turns_at_the_part_that_is_stated() -> None:
+def test_the_guide_overrules_the_network_from_the_stated_part_on() -> None:
     for kept, filled in ((KEPT - 0.02, True), (KEPT + 0.02, False)):
         alpha = square()[None, None] * kept
         assert torch.equal(limits(guide=square()).applied(alpha), square()[None, None]) is filled
 
 
-def test_any_size_has_cells() -> None:
+def test_guide_limits_apply_to_plates_of_any_size() -> None:
     for size in ((1, 1), (7, 33), (270, 481)):
         guide = torch.ones(size)
         assert (limits(guide=guide).applied(torch.zeros(1, 1, *size)) == 1).all()

@@ -114,7 +114,7 @@ def test_grain_is_tolerated_and_a_moving_edge_is_not() -> None:
     assert not is_repeat(prints[2], prints[0], 0.02)
 
 
-def test_small_changes_do_not_add_up(network: Any) -> None:
+def test_a_held_frame_is_compared_with_the_last_computed_one(network: Any) -> None:
     still = plates(1)[0] * 0.5
     ramp = [still + 0.004 * step for step in range(9)]
     reports = run(network, ramp, hold_tolerance=0.01)[1]

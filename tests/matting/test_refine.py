@@ -96,7 +96,7 @@ def test_a_box_is_that_part_of_the_whole_and_0_around() -> None:
     assert not part.any()
 
 
-def test_flat_parts_are_only_enlarged_and_nobody_can_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flat_parts_are_only_enlarged_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the small values that a network leaves in a background, against filtering every pixel."""
     plate, truth = scene(192, 257)
     small = half(truth) + 1e-3 * torch.rand(1, 1, 96, 128) * (half(truth) == 0)
@@ -114,7 +114,7 @@ def test_flat_parts_are_only_enlarged_and_nobody_can_tell(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("box", [Box(0, 0, 201, 133), Box(17, 40, 150, 131)])
-def test_what_is_not_filtered_is_flat_as_far_as_a_function_looks(box: Box) -> None:
+def test_unfiltered_parts_are_flat_within_the_filters_radius(box: Box) -> None:
     torch.manual_seed(1)
     alpha = torch.zeros(67, 101)
     alpha[10:14, 50:55], alpha[60, 3], alpha[40:, 90:] = torch.rand(4, 5), 0.1, 1.0

@@ -349,7 +349,7 @@ def test_a_blend_is_doubted_where_its_passes_disagree(sure: dict[int, dict[str, 
     assert beyond.disagreement is None
 
 
-def test_a_vanished_result_asks_for_a_new_plan(network: Any) -> None:
+def test_a_lost_result_raises_the_error_that_asks_for_a_new_plan(network: Any) -> None:
     shot = runner(network)
     steps = shot.plan(FRAMES)
     second_key = next(number for number, step in enumerate(steps) if Seed("hero", 1009) in step.seeds)

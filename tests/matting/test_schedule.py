@@ -82,7 +82,7 @@ def test_impossible_policies_are_refused_by_name(wrong: dict[str, int]) -> None:
         MemoryPolicy(**wrong)
 
 
-def test_policies_survive_plain_values() -> None:
+def test_policies_are_restored_from_plain_values() -> None:
     policy = MemoryPolicy(top_k=None, long_term=LongTermPolicy(max_frames=4, min_frames=2))
     assert MemoryPolicy.from_dict(policy.to_dict()) == policy
     with pytest.raises(SettingError, match="min_frames"):

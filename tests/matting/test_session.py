@@ -41,7 +41,7 @@ def same(left: list[torch.Tensor], right: list[torch.Tensor]) -> bool:
     return len(left) == len(right) and all(torch.equal(a, b) for a, b in zip(left, right, strict=True))
 
 
-def test_alphas_are_lively(network: Any) -> None:
+def test_toy_alphas_vary_within_0_to_1(network: Any) -> None:
     alphas = torch.stack(run(network, plates(12)))
     assert alphas.dtype == torch.float32
     assert float(alphas.min()) >= 0
@@ -216,7 +216,7 @@ def test_impossible_options_are_refused(network: Any, options: dict[str, int]) -
         MattingSession(network, **options)
 
 
-def test_a_network_in_training_mode_is_put_right() -> None:
+def test_a_network_in_training_mode_is_set_to_evaluation() -> None:
     ready, training = toy_network(), toy_network().train()
     before = training.pixel_encoder.bn1.running_mean.clone()
     assert same(run(training, plates(3)), run(ready, plates(3)))

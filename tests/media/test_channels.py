@@ -124,7 +124,7 @@ def test_a_file_without_views_is_no_view(tmp_path: Path) -> None:
         read_plate(other, Selection(view="left", by_path=True))
 
 
-def test_a_frame_that_puts_another_view_first_is_found_before_work_starts(tmp_path: Path) -> None:
+def test_a_frame_of_another_default_view_is_found_before_work_starts(tmp_path: Path) -> None:
     write_single(tmp_path / "s.1.exr", {"": 1, "right.": 2}, views=["left", "right"])
     write_single(tmp_path / "s.2.exr", {"": 2, "left.": 1}, views=["right", "left"])
     plate = open_plate(tmp_path / "s.#.exr")

@@ -284,7 +284,7 @@ def test_odd_values_give_numbers_in_range(space: str) -> None:
     assert view.max() <= 1
 
 
-def test_what_gives_no_number_is_an_error() -> None:
+def test_a_conversion_to_nan_is_an_error() -> None:
     with pytest.raises(ColourError, match="NaN in 1 pixels"):
         NetworkView("ACEScg")(np.float32([[[np.nan, 0.1, 0.1], [0.5, 0.5, 0.5]]]))
 
@@ -297,7 +297,7 @@ def test_a_read_only_crop_of_a_plate_can_be_viewed() -> None:
 
 
 @pytest.mark.parametrize("rows", [1, 63, 64, 65, 200])
-def test_stripes_leave_no_seam(rows: int) -> None:
+def test_conversion_in_stripes_shows_no_seam(rows: int) -> None:
     plate = np.random.default_rng(1).random((rows, 5, 3), dtype=np.float32)
     view = NetworkView("ACEScg")
     np.testing.assert_array_equal(view(plate), np.concatenate([view(row[None]) for row in plate]))

@@ -109,7 +109,7 @@ def test_no_two_plain_names_are_typed_alike() -> None:
     assert len(typed) == len(set(typed))
 
 
-def test_what_a_plain_name_left_open_is_printed() -> None:
+def test_the_choice_that_a_plain_name_leaves_open_is_printed() -> None:
     assert "S-Gamut3.Cine" in choose_space(None, "S-Log3", ".dpx").reason
     assert "EI 800" in choose_space(None, "LogC3", ".dpx").reason
     assert choose_space(None, "S-Log3 S-Gamut3", ".dpx").reason == "asked for"
@@ -154,7 +154,9 @@ def test_data_is_no_colour_space() -> None:
         ("p.jpg", "uint8", SRGB),
     ],
 )
-def test_defaults_say_that_they_are(choose: Callable[..., Any], name: str, pixel_format: str, space: str) -> None:
+def test_a_default_space_is_called_a_default(
+    choose: Callable[..., Any], name: str, pixel_format: str, space: str
+) -> None:
     choice = choose(name, pixel_format)
     assert choice.space == space
     assert choice.reason.startswith("default for")
@@ -204,11 +206,11 @@ def test_what_an_exr_may_state_alone(attribute: str, value: str, space: str) -> 
     assert (choice.space, choice.reason) == (space, f"stated by the file ({attribute})")
 
 
-def test_data_stated_is_nothing_stated(choose: Callable[..., Any]) -> None:
+def test_a_statement_of_data_counts_as_no_statement(choose: Callable[..., Any]) -> None:
     assert choose("p.exr", "half", colorInteropID="data").reason.startswith("default")
 
 
-def test_a_statement_that_cannot_be_followed_is_not_passed_over(choose: Callable[..., Any]) -> None:
+def test_a_statement_without_a_known_space_is_an_error(choose: Callable[..., Any]) -> None:
     with pytest.raises(ColourError, match="chromaticities"):
         choose("p.exr", "half", chromaticities=("float[8]", UNHEARD_OF))
     with pytest.raises(ColourError, match="in_house_log"):

@@ -51,7 +51,7 @@ def test_ids_are_those_of_the_hash(name: str, known: int) -> None:
 
 @given(st.text(max_size=40))
 @settings(max_examples=300)
-def test_no_id_is_a_float_that_a_reader_could_lose(name: str) -> None:
+def test_no_id_is_nan_or_denormal_as_a_float(name: str) -> None:
     """NaN, Inf and denormals do not survive arithmetic; 0 means nobody."""
     value = np.array([object_id(name)], np.uint32).view(np.float32)[0]
     assert np.isfinite(value)
@@ -89,7 +89,7 @@ def test_the_manifest_and_the_ranks_follow_the_specification(tmp_path: Path) -> 
     assert sum(much for _, much in ranks).max() <= 1 + 1e-6
 
 
-def test_of_many_objects_the_six_that_cover_most_are_kept() -> None:
+def test_the_six_objects_that_cover_a_pixel_most_are_kept() -> None:
     asked = alphas(9)
     channels = cryptomatte_channels(asked)
     assert sorted({name.partition(".")[0] for name in channels}) == [f"CryptoObject0{n}" for n in range(3)]

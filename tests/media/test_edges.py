@@ -106,7 +106,7 @@ def test_gamma_lightens_greys_and_keeps_the_ends() -> None:
     assert np.allclose(answer, [[0, 0.5, 1]])
 
 
-def test_small_islands_go_with_their_haze_and_large_ones_stay() -> None:
+def test_small_islands_are_removed_with_their_haze_and_large_ones_stay() -> None:
     alpha = disc(40)
     large, small = disc(5, centre=(20, 20), soft=2), disc(2, centre=(180, 30), soft=2)
     both = np.maximum(np.maximum(alpha, large), small)
@@ -115,7 +115,7 @@ def test_small_islands_go_with_their_haze_and_large_ones_stay() -> None:
     assert np.array_equal(despeckled(both, 200), alpha)
 
 
-def test_a_speck_does_not_take_the_subjects_soft_edge_along() -> None:
+def test_a_removed_speck_leaves_the_subjects_soft_edge() -> None:
     alpha = disc(40, soft=12.0)
     spoiled = alpha.copy()
     spoiled[100, 100 + 50] = 0.9
@@ -189,7 +189,7 @@ def test_controls_that_do_not_go_together_are_refused() -> None:
         check_edges(EdgeControls(black_knee=0.6, white_knee=0.6))
 
 
-def test_the_protocol_says_the_same_controls_with_the_same_limits() -> None:
+def test_the_protocol_has_the_same_controls_and_limits() -> None:
     ours = [(each.name, each.default) for each in fields(EdgeControls)]
     assert [(each.name, each.default) for each in fields(messages.EdgeControls)] == ours
     assert {name: tuple(map(float, each)) for name, each in WIRE_LIMITS[messages.EdgeControls].items()} == {

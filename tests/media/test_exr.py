@@ -52,7 +52,7 @@ def test_other_channels_are_left_to_openimageio(tmp_path: Path, channels: str) -
     assert exr.read_colours(written(tmp_path / "a.exr", channels), tuple(channels)) is None
 
 
-def test_a_damaged_file_gets_no_answer_and_then_a_reason(tmp_path: Path) -> None:
+def test_a_damaged_file_gives_none_and_openimageio_names_the_reason(tmp_path: Path) -> None:
     path = written(tmp_path / "a.exr", "RGB")
     path.write_bytes(path.read_bytes()[:-40])
     assert exr.read_colours(path, ("R", "G", "B")) is None
@@ -80,7 +80,9 @@ def zips(path: Path, planes: dict[str, np.ndarray], **header: object) -> Path:
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32])
 @pytest.mark.parametrize("channels", ["A", "RGBA", "RGBAXYZ"])
-def test_a_whole_file_is_vouched_for_and_reads_as_it_was_meant(tmp_path: Path, channels: str, kind: type) -> None:
+def test_a_complete_file_is_confirmed_by_its_checksums_and_reads_back_equal(
+    tmp_path: Path, channels: str, kind: type
+) -> None:
     planes = planes_of(channels, kind)
     origin = (np.array([-7, 30], np.int32), np.array([0, 0], np.int32))
     path = zips(tmp_path / "a.exr", planes, dataWindow=origin, long_name_of_more_than_31_characters="x" * 5000)
@@ -93,7 +95,7 @@ def test_a_whole_file_is_vouched_for_and_reads_as_it_was_meant(tmp_path: Path, c
         np.testing.assert_array_equal(read[name], plane)
 
 
-def test_one_bit_of_one_pixel_that_is_not_what_was_meant_is_noticed(tmp_path: Path) -> None:
+def test_one_wrong_bit_of_one_pixel_is_noticed(tmp_path: Path) -> None:
     path = zips(tmp_path / "a.exr", planes_of())
     for name, at in (("R", (0, 0)), ("A", (69, 55)), ("G", (31, 17))):
         meant = {channel: plane.copy() for channel, plane in planes_of().items()}
@@ -108,7 +110,7 @@ def test_one_bit_of_one_pixel_that_is_not_what_was_meant_is_noticed(tmp_path: Pa
 
 @settings(max_examples=60, deadline=None)
 @given(cut=st.floats(0, 1))
-def test_a_file_that_ends_too_early_is_never_vouched_for(cut: float) -> None:
+def test_a_file_that_is_cut_off_is_never_confirmed(cut: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = zips(Path(folder) / "a.exr", planes_of())
         data = path.read_bytes()
@@ -118,7 +120,7 @@ def test_a_file_that_ends_too_early_is_never_vouched_for(cut: float) -> None:
         assert not exr.holds(path, planes_of(), (0, 0))
 
 
-def test_what_zips_left_as_it_was_is_left_to_reading_it(tmp_path: Path) -> None:
+def test_rows_that_zips_did_not_compress_are_not_confirmed(tmp_path: Path) -> None:
     """Rows of noise do not shrink: OpenEXR stores them plainly, without a checksum."""
     noise = np.random.default_rng(0).integers(0, 0x7C00, (70, 56)).astype(np.uint16).view(np.float16)
     path = zips(tmp_path / "a.exr", {"A": noise})
@@ -131,6 +133,6 @@ def test_what_zips_left_as_it_was_is_left_to_reading_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "junk", [b"", b"v/1\1", b"v/1\1\2\0\0\0", b"v/1\1\2\0\0\0channels\0chlist\0\xff\xff\xff\x7f" * 9]
 )
-def test_junk_is_not_vouched_for(tmp_path: Path, junk: bytes) -> None:
+def test_junk_is_not_confirmed(tmp_path: Path, junk: bytes) -> None:
     (tmp_path / "a.exr").write_bytes(junk)
     assert not exr.holds(tmp_path / "a.exr", planes_of(), (0, 0))

@@ -29,7 +29,7 @@ def header() -> PlateHeader:
 
 
 @pytest.mark.parametrize("name", ["a.exr", "a.png", "a.tif"])
-def test_the_making_of_a_file_of_ours_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+def test_how_the_engine_made_a_file_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
     write_alpha(tmp_path / name, ALPHA, header(), {"model": "mini", "mask": "mäsk=1.png"})
     assert main(["info", str(tmp_path / name)]) == 0
     said = capsys.readouterr().out
@@ -52,7 +52,7 @@ def test_what_the_header_says(tmp_path: Path) -> None:
     assert part.colour == {"colorInteropID": "data"}
 
 
-def test_a_file_that_is_not_ours_says_so(write_image: Write, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_of_another_program_is_described_as_such(write_image: Write, capsys: pytest.CaptureFixture[str]) -> None:
     plate = write_image("p.exr", np.ones((2, 3, 1), np.float32), channels=("Z",), attributes={"cameraModel": "A35"})
     assert main(["info", str(plate)]) == 0
     said = capsys.readouterr().out

@@ -17,11 +17,11 @@ def bar(left: float, width: float = 20.0) -> np.ndarray:
 
 
 @given(start=st.floats(2, 20), speed=st.floats(0, 9))
-def test_what_moves_one_way_does_not_flicker(start: float, speed: float) -> None:
+def test_motion_in_one_direction_is_no_flicker(start: float, speed: float) -> None:
     assert flicker(bar(start), bar(start + speed), bar(start + 2 * speed)) < 0.01
 
 
-def test_a_pop_of_one_frame_is_its_part_of_the_subject() -> None:
+def test_flicker_of_one_frame_is_its_area_over_the_subjects() -> None:
     hole = bar(10).copy()
     hole[:16] = 0
     assert flicker(bar(10), hole, bar(10)) == pytest.approx(0.5, abs=0.02)
@@ -29,7 +29,7 @@ def test_a_pop_of_one_frame_is_its_part_of_the_subject() -> None:
     assert flicker(bar(10), hole, hole) == 0
 
 
-def test_noise_is_flicker_and_nothing_is_none() -> None:
+def test_noise_is_flicker_and_an_empty_alpha_has_none() -> None:
     rng = np.random.default_rng(1)
     noisy = [np.clip(bar(10) * 0.8 + rng.normal(0, 0.05, (32, 64)), 0, 1).astype(np.float32) for _ in range(3)]
     assert flicker(*noisy) > 0.02

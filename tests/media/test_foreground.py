@@ -86,7 +86,7 @@ def test_a_lamp_behind_the_hair_leaves_the_hair_around_it_alone() -> None:
 
 
 @pytest.mark.parametrize("exposure", [1e-4, 1e4])
-def test_exposure_has_no_say(scene: tuple[Image, Image, Image], exposure: float) -> None:
+def test_the_foreground_scales_with_exposure(scene: tuple[Image, Image, Image], exposure: float) -> None:
     plate, alpha, _ = scene
     scaled = estimate_foreground(plate * np.float32(exposure), alpha) / np.float32(exposure)
     np.testing.assert_allclose(scaled, estimate_foreground(plate, alpha), atol=2e-4)
@@ -160,7 +160,7 @@ def test_core_and_edge_are_the_matte_exactly_in_half_and_in_float() -> None:
     np.testing.assert_array_equal(halves[0] + halves[1], stored)
 
 
-def test_the_core_is_solid_and_chokes_inwards() -> None:
+def test_the_core_is_solid_and_shrunk_by_the_choke() -> None:
     alpha = soft_disc(100, 100)
     wide, narrow = split_matte(alpha, 0)[0], split_matte(alpha, 5)[0]
     assert wide[50, 50] == narrow[50, 50] == 1

@@ -44,7 +44,7 @@ def delivered(alpha: np.ndarray, plate: np.ndarray, light: LinearLight | None, l
 
 
 @pytest.mark.parametrize("space", CODED)
-def test_it_is_the_foreground_of_the_light_in_the_plates_own_code(
+def test_the_foreground_is_estimated_in_linear_light_and_stored_in_the_plates_space(
     scene: tuple[np.ndarray, np.ndarray, np.ndarray], space: str
 ) -> None:
     alpha, plate, truth = scene
@@ -63,7 +63,7 @@ def test_it_is_the_foreground_of_the_light_in_the_plates_own_code(
     assert error < 0.75 * mistake
 
 
-def test_the_header_says_where_it_was_estimated_and_how_it_is_stored(
+def test_the_header_names_linear_light_and_the_stored_space(
     scene: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
     alpha, plate, _ = scene
@@ -76,7 +76,7 @@ def test_the_header_says_where_it_was_estimated_and_how_it_is_stored(
 
 
 @pytest.mark.parametrize("space", [*CODED, "ACEScc", "Log3G10", "V-Log", "ARRI LogC4", "Rec.2100-PQ - Display"])
-def test_every_code_comes_back_from_light(space: str) -> None:
+def test_every_code_survives_conversion_to_light_and_back(space: str) -> None:
     generator = np.random.default_rng(1)
     codes = generator.uniform(0.1, 0.8, (32, 32, 1)) + generator.uniform(-0.1, 0.1, (32, 32, 3))
     codes = codes.astype(np.float32)
@@ -84,7 +84,7 @@ def test_every_code_comes_back_from_light(space: str) -> None:
     np.testing.assert_allclose(light.back(light.of(codes)), codes, atol=1e-3)
 
 
-def test_a_space_without_a_way_back_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_space_that_cannot_be_converted_back_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(color, "_convert", lambda rgb, *_: rgb * np.float32(0.5))
     with pytest.raises(ColourError, match="and back"):
         LinearLight("LogC3")

@@ -108,7 +108,7 @@ def test_strokes_are_where_they_are_drawn() -> None:
     assert not (marked(later, SIZE.size, SIZE.size) == cv2.GC_FGD).any(), "later strokes go over earlier ones"
 
 
-def test_noise_goes_and_what_is_marked_stays() -> None:
+def test_small_parts_are_removed_unless_a_stroke_marks_them() -> None:
     inside = np.zeros((60, 60), bool)
     inside[10:50, 10:50] = True
     inside[30, 30] = inside[20, 20] = False
@@ -129,7 +129,7 @@ def test_noise_goes_and_what_is_marked_stays() -> None:
         (Prompts((10, 10, 12, 12)), "only 4 of 6144 pixels"),
     ],
 )
-def test_prompts_that_leave_nothing_to_learn(prompts: Prompts, said: str) -> None:
+def test_prompts_without_subject_or_background_are_refused(prompts: Prompts, said: str) -> None:
     with pytest.raises(MaskError, match=said):
         cut(prompts)
 
@@ -169,7 +169,7 @@ def test_a_click_beside_the_subject_cuts_what_a_mask_has_too_much_of() -> None:
     assert np.array_equal(cut_off[:, :40], soft[:, :40]), "soft edges are kept where nobody clicked"
 
 
-def test_what_is_clicked_is_certain_though_colours_say_otherwise() -> None:
+def test_a_clicked_pixel_is_certain_whatever_its_colour() -> None:
     seen, left, _ = two_discs()
     made = correction((Stroke(((24.0, 32.0),), subject=False), Stroke(((48.0, 10.0),))), left, seen)
     assert made[32, 24] < 0.1

@@ -29,20 +29,20 @@ def followed(places: Iterable[float], first: int = 1001) -> tuple[GuideHistory, 
     return history, believed
 
 
-def test_a_guide_that_leaps_for_three_frames_has_no_say_there() -> None:
+def test_a_guide_that_leaps_for_three_frames_is_ignored_there() -> None:
     assert followed([40, 42, 120, 121, 122, 48, 50])[1] == [True, True, False, False, False, True, True]
 
 
-def test_a_subject_that_has_gone_on_meanwhile_is_known_again() -> None:
+def test_a_guide_is_used_again_if_its_subject_has_moved_on_meanwhile() -> None:
     # It has moved by 30 of the 80 pixels of the leap, so that the discs overlap by less than a quarter: 5 a frame.
     assert followed([40, 120, 121, 122, 123, 124, 70])[1] == [True, False, False, False, False, False, True]
 
 
-def test_a_guide_that_stays_elsewhere_is_believed_from_the_thirteenth_frame_on() -> None:
+def test_a_guide_that_stays_elsewhere_is_used_from_the_thirteenth_frame_on() -> None:
     assert followed([40, *[120] * 15])[1] == [True, *[False] * 12, True, True, True]
 
 
-def test_frames_without_a_guide_beside_a_leap_make_it_believed() -> None:
+def test_a_leap_next_to_a_frame_without_a_guide_is_used() -> None:
     history, _ = followed([40, 42])
     assert not history.believes(1003, small(disc(120)))
     assert history.believes(1004, small(disc(120)))
@@ -79,7 +79,7 @@ def test_a_moving_guide_has_a_wider_band_as_in_a_job() -> None:
     assert found.inside.sum() < 0.8 * (limits(disc(70), [], 4) or found).inside.sum()
 
 
-def test_a_place_is_read_back_from_the_journal() -> None:
+def test_a_small_picture_is_read_back_from_the_journal() -> None:
     place = small(disc(40))
     assert np.array_equal(unpacked(packed(place)), place)
     assert len(packed(place)) < 400

@@ -81,7 +81,7 @@ def test_the_border_of_the_picture_is_no_edge() -> None:
     assert (found.inside[:, :9] == 1).all()
 
 
-def test_a_guide_that_is_white_all_over_says_nothing() -> None:
+def test_a_guide_that_is_white_everywhere_sets_no_limits() -> None:
     white = np.ones((SIDE, SIDE), np.float32)
     assert limits(white, [], 8) is None
     with_neighbour, alone = limits(disc(100), [GuideFrame(white, 1)], 8), limits(disc(100), [], 8)
@@ -90,7 +90,7 @@ def test_a_guide_that_is_white_all_over_says_nothing() -> None:
     assert np.array_equal(with_neighbour.inside, alone.inside)
 
 
-def test_an_empty_guide_says_nothing_and_an_empty_neighbour_too() -> None:
+def test_an_empty_guide_sets_no_limits_and_an_empty_neighbour_is_ignored() -> None:
     nothing = np.zeros((SIDE, SIDE), np.float32)
     assert limits(nothing, [], 5) is None
     one, other = limits(disc(100), [GuideFrame(nothing, 1)], 5), limits(disc(100), [], 5)
@@ -125,7 +125,7 @@ def test_sparse_frames_cannot_outvote_each_other() -> None:
     assert not outvoted({8 * frame: each for frame, each in guides.items()})
 
 
-def test_what_a_frame_is_worth_depends_on_few_frames_around_it() -> None:
+def test_outvoting_a_frame_depends_on_few_frames_around_it() -> None:
     rng = np.random.default_rng(4)
     places = [40.0]
     while len(places) < 120:

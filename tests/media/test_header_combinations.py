@@ -255,7 +255,7 @@ def subsampled(width: int, height: int) -> bytes:
     return header + starts.tobytes() + b"".join(rows)
 
 
-def test_a_display_window_that_fits_no_memory_is_refused(tmp_path: Path) -> None:
+def test_a_display_window_larger_than_memory_is_refused(tmp_path: Path) -> None:
     spec = oiio.ImageSpec(4, 4, 3, "half")
     spec.full_width = spec.full_height = 1_000_000
     path = tmp_path / "huge.exr"

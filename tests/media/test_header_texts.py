@@ -156,7 +156,7 @@ def test_a_movie_with_a_latin_title_is_a_movie(tmp_path: Path, name: str) -> Non
     assert Movie(patch(path, PLAIN.encode(), LATIN)).frames == (1, 2, 3)
 
 
-def test_a_damaged_header_whose_complaint_is_no_text_is_an_error_of_ours(tmp_path: Path) -> None:
+def test_a_damaged_header_with_an_undecodable_message_is_a_plate_error(tmp_path: Path) -> None:
     """OpenImageIO quotes the file in its complaint, with bytes that are no UTF-8."""
     path = patch(exr(tmp_path / "plate.exr", {}), b"\0chlist\0", b"\0chli\xff\xfe\0")
     for read in (read_plate, read_facts):

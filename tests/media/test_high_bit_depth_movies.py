@@ -131,7 +131,7 @@ def test_a_stream_without_a_tag_is_bt709_from_720_rows_on(tmp_path: Path) -> Non
         np.testing.assert_allclose(Movie(tmp_path / f"{rows}.mkv").read(1).rgb, rgb, atol=2.2 / 1024)
 
 
-def test_what_is_above_white_and_below_black_is_kept(tmp_path: Path) -> None:
+def test_values_above_white_and_below_black_are_kept(tmp_path: Path) -> None:
     extremes = np.broadcast_to(np.array([-0.05, 1.07])[None, :, None], (16, 2, 3)).repeat(8, axis=1)
     read = Movie(make_movie(tmp_path / "a.mkv", extremes)).read(1).rgb
     np.testing.assert_allclose(read, extremes, atol=1e-3)
@@ -167,7 +167,7 @@ def test_a_phones_upright_movie_comes_upright(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------------------- timecode, camera, rate
 
 
-def test_timecode_rate_and_camera_go_on_into_the_alpha(tmp_path: Path) -> None:
+def test_timecode_rate_and_camera_are_in_the_alphas_header(tmp_path: Path) -> None:
     said = {"timecode": "10:20:30:22", "com.apple.quicktime.make": "ARRI", "com.arri.camera.SerialNumber": "K1.0012"}
     path = make_movie(tmp_path / "a.mov", chart(), "prores_ks", layout="422", frames=4, metadata=said)
     header = Movie(path, first_frame=1001).header(1003)
@@ -210,7 +210,7 @@ def test_every_label_of_a_dropped_hour_comes_once() -> None:
     assert not any(frame < 2 and second == 0 and minute % 10 for _, minute, second, frame in labels)
 
 
-def test_a_frame_that_exr_cannot_pack_is_left_out_not_wrong() -> None:
+def test_a_timecode_that_exr_cannot_pack_is_left_out() -> None:
     late = Timecode.parse("00:00:00:45", Fraction(50))
     assert late is not None
     assert late.packed is None
@@ -220,7 +220,7 @@ def test_a_frame_that_exr_cannot_pack_is_left_out_not_wrong() -> None:
 # ------------------------------------------------------------------------------------------------- without PyAV
 
 
-def test_without_pyav_a_deep_movie_is_read_at_8_bits_and_said_to_be(
+def test_without_pyav_a_deep_movie_is_read_at_8_bits_with_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     deep = make_movie(tmp_path / "deep.mkv", chart())

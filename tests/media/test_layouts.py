@@ -134,7 +134,7 @@ def test_a_cropped_file_holds_the_same_picture(tmp_path: Path, content: FrameCon
     np.testing.assert_array_equal(read_alpha(cropped), read_alpha(whole))
 
 
-def test_what_becomes_0_in_the_file_is_cropped(tmp_path: Path, content: FrameContent) -> None:
+def test_values_that_half_rounds_to_0_are_cropped(tmp_path: Path, content: FrameContent) -> None:
     alpha = np.full((HEIGHT, WIDTH), 2.0**-25, np.float32)
     alpha[5:7, 11] = 2.0**-24
     nearly = dataclasses.replace(content, alphas={"alice": alpha})
@@ -162,7 +162,7 @@ def test_a_lossy_codec_keeps_every_alpha(tmp_path: Path, content: FrameContent, 
             assert np.abs(channels[name] - values).mean() < 0.03 * np.abs(values).mean(), name
 
 
-def test_what_a_lossy_codec_cannot_have_made_is_found(
+def test_a_difference_beyond_a_codecs_loss_is_found(
     tmp_path: Path, content: FrameContent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file that was written well, but of another picture: colours and alpha are held against what was meant."""
@@ -208,7 +208,7 @@ def test_oiiotool_reads_the_header(tmp_path: Path, content: FrameContent, layout
     assert f'matanyone:layout: "{layout}"' in done.stdout
 
 
-def test_only_layouts_that_show_the_plate_speak_of_its_colour(tmp_path: Path, content: FrameContent) -> None:
+def test_only_layouts_that_show_the_plate_have_its_colour_attributes(tmp_path: Path, content: FrameContent) -> None:
     for name, layout in LAYOUTS.items():
         _, header = read_elsewhere(delivered(tmp_path / "a.exr", Delivery(name), content))
         assert ("chromaticities" in header) == layout.shows_plate, name
@@ -217,7 +217,7 @@ def test_only_layouts_that_show_the_plate_speak_of_its_colour(tmp_path: Path, co
         assert header["matanyone:alphaMode"] == ("straight" if layout.straight else "premultiplied")
 
 
-def test_overscan_comes_along_with_the_plate(write_image: Write, tmp_path: Path) -> None:
+def test_a_shown_plate_keeps_its_overscan(write_image: Write, tmp_path: Path) -> None:
     values = np.random.default_rng(1).random((HEIGHT + 6, WIDTH + 8, 3)).astype(np.float16).astype(np.float32)
     plate = read_plate(write_image("p.exr", values, data_at=(-3, 7), display=(0, 10, WIDTH, HEIGHT)))
     assert plate.rgb.shape == (HEIGHT, WIDTH, 3)
@@ -289,7 +289,7 @@ def test_what_cannot_be_written_is_refused_before_work(content: FrameContent, ca
         check_delivery(delivery, suffix, content.header, linear=True)
 
 
-def test_a_plate_with_a_curve_is_not_multiplied(content: FrameContent) -> None:
+def test_a_plate_with_a_transfer_curve_is_not_premultiplied(content: FrameContent) -> None:
     with pytest.raises(SettingError, match="scene-linear"):
         check_delivery(Delivery("premult"), ".exr", content.header, linear=False)
     check_delivery(Delivery("straight"), ".exr", content.header, linear=False)
@@ -313,7 +313,7 @@ def test_nan_in_the_overscan_matters_only_where_it_would_be_shown(write_image: W
         delivered(tmp_path / "s.exr", Delivery("straight"), content)
 
 
-def test_one_wrong_object_is_enough(content: FrameContent, tmp_path: Path) -> None:
+def test_one_wrong_object_is_an_error(content: FrameContent, tmp_path: Path) -> None:
     wrong = FrameContent(content.header, {**ALPHAS, "3": np.full_like(UNION, 1.5)}, content.plate)
     with pytest.raises(BadResult):
         delivered(tmp_path / "a.exr", Delivery("layers"), wrong)
@@ -350,7 +350,7 @@ def test_layers_have_names_that_hosts_take() -> None:
     assert (layers["alice"], layers["7"]) == ("alice", "object_7")
 
 
-def test_one_plane_header_says_where_an_object_is(tmp_path: Path, content: FrameContent) -> None:
+def test_the_header_names_the_channel_of_an_object(tmp_path: Path, content: FrameContent) -> None:
     _, header = read_elsewhere(delivered(tmp_path / "a.exr", Delivery("layers"), content))
     assert header["matanyone:objects"] == '{"alice": "alice.A", "böb 2": "bob_2.A", "3": "object_3.A"}'
 

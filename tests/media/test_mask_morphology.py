@@ -51,13 +51,13 @@ def test_a_soft_edge_moves_and_keeps_its_profile() -> None:
     np.testing.assert_array_equal(grow_mask(ramp, -4)[:, 10:], ramp[:, 6:56])
 
 
-def test_the_frame_edge_neither_grows_nor_eats() -> None:
+def test_the_border_of_the_frame_changes_no_mask() -> None:
     full = np.ones((12, 12), dtype=np.float32)
     np.testing.assert_array_equal(grow_mask(full, -5), full)
     np.testing.assert_array_equal(grow_mask(1 - full, 5), 1 - full)
 
 
-def test_the_reference_thresholds() -> None:
+def test_the_reference_makes_masks_binary_when_it_dilates_or_erodes() -> None:
     mask = np.zeros((7, 7), dtype=np.uint8)
     mask[3, 3] = 1
     cross = np.zeros((7, 7), dtype=np.float32)
@@ -118,7 +118,7 @@ def test_the_recorded_guide_masks_of_the_reference() -> None:
 
 
 @pytest.mark.parametrize("pixels", [16, 17, 40, -16, -33, 90])
-def test_large_discs_give_what_opencv_gives_and_take_no_minutes(pixels: int) -> None:
+def test_large_discs_equal_opencvs_and_are_quick(pixels: int) -> None:
     mask = np.random.default_rng(1).random((70, 90)).astype(np.float32) ** 4
     size = 2 * abs(pixels) + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))

@@ -79,7 +79,7 @@ def layer(name: str, channels: Mapping[str, np.ndarray]) -> dict[str, np.ndarray
     ],
     ids=lambda channels: " ".join(name for name in channels if name not in "RGB"),
 )
-def test_the_only_matte_is_taken_wherever_it_stands(tmp_path: Path, channels: dict[str, np.ndarray]) -> None:
+def test_the_only_matte_is_read_from_any_channel(tmp_path: Path, channels: dict[str, np.ndarray]) -> None:
     np.testing.assert_array_equal(read_mask(write(tmp_path / "m.exr", channels), SIZE), SOFT)
 
 
@@ -255,7 +255,7 @@ def test_names_with_a_layer_or_a_label(text: str, file: str, layer_: str, label:
     assert MaskSource.parse(text) == MaskSource(Path(file), layer_, label)
 
 
-def test_a_file_that_is_called_so_is_taken_as_it_is(tmp_path: Path) -> None:
+def test_an_existing_file_with_a_colon_or_hash_is_read_as_named(tmp_path: Path) -> None:
     for name in ("m.exr:hero", "m.png#2", "take:01.exr"):
         path = write(tmp_path / name, {"A": SOFT})
         assert MaskSource.parse(str(path)) == MaskSource(path)

@@ -115,7 +115,7 @@ def test_the_plates_header_is_carried_over_but_not_its_colour(write_image: Write
     assert (written.timecode, written.fps, written.pixel_aspect) == ("10:20:30:17", Fraction(24000, 1001), 2.0)
 
 
-def test_attributes_of_every_type_go_on(write_image: Write, tmp_path: Path) -> None:
+def test_attributes_of_every_type_are_carried_over(write_image: Write, tmp_path: Path) -> None:
     """Their types too, of those that OpenImageIO writes: what it makes of them OpenEXR's package is given to write."""
     attributes = {
         "a:int": 5, "a:float": 1.5, "a:text": "ümlaut", "a:long": "q" * 3000,
@@ -152,7 +152,7 @@ def test_the_frame_rate_has_the_name_that_hosts_know(tmp_path: Path) -> None:
     ]
 
 
-def test_a_header_that_the_second_reader_refuses_is_no_obstacle(write_image: Write, tmp_path: Path) -> None:
+def test_a_header_that_openexr_refuses_is_written_by_openimageio(write_image: Write, tmp_path: Path) -> None:
     """A key code of 7 perforations is no key code; OpenEXR's package opens no such file, OpenImageIO does."""
     attributes = {"smpte:KeyCode": ("keycode", (1, 2, 3, 4, 5, 6, 7))}
     plate = write_image("p.exr", np.ones((4, 6, 3), np.float32), attributes=attributes)
@@ -269,7 +269,7 @@ def test_a_full_disk_leaves_nothing_and_keeps_what_was_there(
     assert stored(folder / name)[1].shape[:2] == (64, 64)
 
 
-def test_every_fill_of_the_disk_gives_a_whole_file_or_none(mount: Callable[[str], Path]) -> None:
+def test_a_disk_full_at_any_byte_gives_a_complete_file_or_none(mount: Callable[[str], Path]) -> None:
     """The room ends at every possible place in the file: in the header, the table, the pixels, at the close."""
     alpha, header = noise(48, 64), header_of(64, 48)
     outcomes = set()
@@ -364,12 +364,12 @@ def test_a_writable_folder_is_made_and_left_empty(tmp_path: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
-def test_too_little_room_is_said_before_work_starts(tmp_path: Path) -> None:
+def test_too_little_room_is_an_error_before_work_starts(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="MB free"):
         check_writable(tmp_path, expected_bytes=10**18)
 
 
-def test_the_least_estimate_is_never_more_than_a_black_frame(tmp_path: Path) -> None:
+def test_the_least_size_is_at_most_that_of_a_black_frame(tmp_path: Path) -> None:
     header = header_of(640, 360)
     write_alpha(tmp_path / "a.exr", np.zeros((360, 640), np.float32), header, {})
     assert 0 < least_bytes(header, 1) <= (tmp_path / "a.exr").stat().st_size

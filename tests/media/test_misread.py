@@ -95,7 +95,7 @@ def dpx_of_ffmpeg(path: Path, rgb: np.ndarray, layout: str) -> Path:
 
 
 @pytest.mark.parametrize(("layout", "bits"), [("rgb24", 8), ("rgb48be", 16), ("rgb48le", 16), ("gbrp12be", 16)])
-def test_a_dpx_whose_rows_may_be_lengthened_is_refused(tmp_path: Path, layout: str, bits: int) -> None:
+def test_a_dpx_whose_rows_may_be_padded_is_refused(tmp_path: Path, layout: str, bits: int) -> None:
     """Read as they stand, the rows would slip by a byte or two each."""
     path = tmp_path / "p.dpx"
     tolerance = 1e-3 if layout == "gbrp12be" else 1e-4
@@ -150,14 +150,14 @@ def test_a_grey_dpx_whose_order_is_known_is_read(write_image: Write, kind: str, 
     holds(write_image("p.dpx", rgb[..., :1], kind, attributes={"oiio:BitsPerSample": bits}), rgb, 2**-bits)
 
 
-def test_a_dpx_of_8_bits_may_say_how_its_rows_are_lengthened(tmp_path: Path) -> None:
+def test_a_dpx_of_8_bits_may_state_the_padding_of_its_rows(tmp_path: Path) -> None:
     rgb, path = picture(9), tmp_path / "p.dpx"
     rows = np.pad(rgb.reshape(HEIGHT, -1), ((0, 0), (0, 1)))
     path.write_bytes(dpx_head(9, RGB, bits=8, packing=0, padding=1) + rows.tobytes())
     holds(path, rgb / 255)
 
 
-def test_a_dpx_with_bytes_behind_its_rows_is_refused(write_image: Write) -> None:
+def test_a_dpx_with_bytes_after_its_rows_is_refused(write_image: Write) -> None:
     path = write_image("p.dpx", np.full((6, 8, 3), 0.5, np.float32), "uint16", attributes={"oiio:BitsPerSample": 10})
     data = bytearray(path.read_bytes())
     data[812:816] = struct.pack("<I", 16)
@@ -188,7 +188,7 @@ def cineon(path: Path, rows: np.ndarray, width: int, colours: int, bits: int, pa
     return path
 
 
-def test_a_cineon_with_bytes_behind_its_rows_is_refused(tmp_path: Path) -> None:
+def test_a_cineon_with_bytes_after_its_rows_is_refused(tmp_path: Path) -> None:
     codes, path = picture(bits=16).astype(np.uint32) >> 6, tmp_path / "p.cin"
     words = (codes << np.array([22, 12, 2], np.uint32)).sum(axis=2).astype(">u4")
     holds(cineon(path, words, WIDTH, 3, 10, 5), codes / 1023)
@@ -264,7 +264,7 @@ def test_every_line_about_corrected_colours_counts(write_image: Write, lines: by
     is_refused(path, "COLORCORR")
 
 
-def test_the_exposure_of_a_radiance_file_is_said_and_pixels_stay(
+def test_the_exposure_of_a_radiance_file_gets_a_warning_and_pixels_stay(
     write_image: Write, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Every program that multiplies the pixels adds a line; all of them together are what was done."""
@@ -314,7 +314,7 @@ def test_a_jpeg_that_is_cut_anywhere_is_refused(tmp_path: Path, progressive: boo
 
 
 @pytest.mark.parametrize("scheme", [34887, 34925, 50000, 34712])
-def test_a_compression_without_decoder_is_not_called_damage(tmp_path: Path, scheme: int) -> None:
+def test_a_compression_without_decoder_is_not_reported_as_damage(tmp_path: Path, scheme: int) -> None:
     """LERC, LZMA, ZSTD and JPEG 2000 in TIFF: whichever this OpenImageIO has, it does not call such a file damaged."""
     with pytest.raises(PlateError) as refusal:
         read_plate(tiff(tmp_path / "p.tif", picture(), {259: ("H", (scheme,))}))
@@ -336,7 +336,7 @@ def test_a_tiff_with_video_codes_is_refused(tmp_path: Path) -> None:
     assert misread(luma_and_chroma, "tiff", None) is None  # libtiff turns these into RGB of the full range
 
 
-def test_a_damaged_header_is_no_defect(tmp_path: Path) -> None:
+def test_a_damaged_header_gives_no_tags_and_no_error(tmp_path: Path) -> None:
     """A BigTIFF whose first directory is beyond all numbers, and a table of light without numbers."""
     path = tmp_path / "p.tif"
     path.write_bytes(b"II" + struct.pack("<HHHQ", 43, 8, 0, (1 << 64) - 2))

@@ -143,7 +143,7 @@ def test_a_movie_that_is_cut_stays_refused(tmp_path: Path, share: float) -> None
     ("name", "codec"),
     [("v.mkv", "ffv1"), ("v.webm", "libvpx"), ("v.mp4", "mpeg4"), ("v.mov", "mpeg4"), ("v.avi", "mpeg4")],
 )
-def test_a_rate_that_varies_is_read_and_said(
+def test_a_movie_of_varying_rate_is_read_with_a_warning(
     tmp_path: Path, name: str, codec: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = movie(tmp_path / name, codec=codec, times=VARYING)
@@ -161,7 +161,7 @@ def test_a_steady_movie_gets_no_warning(tmp_path: Path, caplog: pytest.LogCaptur
     assert not caplog.text
 
 
-def test_interlaced_plates_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_interlaced_plates_get_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = movie(tmp_path / "i.ts", codec="mpeg2video", file_format="mpegts", codec_options={"flags": "+ilme+ildct"})
     with caplog.at_level(logging.WARNING, "matanyone_engine"):
         Movie(path)
@@ -175,7 +175,9 @@ def test_camcorder_movies_are_plates(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["take:01.mov", "http:x.mov", "a#1%04d{b}.mov"])
-def test_names_are_no_protocols(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_file_name_with_a_colon_is_not_taken_for_a_protocol(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     movie(tmp_path / "plain.mov", 3).rename(tmp_path / name)
     monkeypatch.chdir(tmp_path)
     assert open_plate(name).frames == (1, 2, 3)
@@ -195,7 +197,7 @@ def test_a_movie_is_no_mask_and_the_error_says_so(tmp_path: Path) -> None:
     assert "images" in refusal.value.action
 
 
-def test_a_frame_that_the_end_of_the_file_cuts_is_no_frame(tmp_path: Path) -> None:
+def test_a_last_frame_that_is_cut_off_is_not_counted(tmp_path: Path) -> None:
     """A decoder makes up what is missing of it, in silence."""
     path = tmp_path / "a.avi"
     with av.open(str(path), "w") as made:

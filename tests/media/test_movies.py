@@ -55,9 +55,7 @@ def test_any_order_gives_the_same_frames(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("deep", [True, False])
-def test_going_back_does_not_start_again_for_every_frame(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deep: bool
-) -> None:
+def test_reading_backwards_keeps_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deep: bool) -> None:
     """A mask on the last frame has the whole movie read backwards."""
     monkeypatch.setattr(high_bit_depth_movies, "is_available", lambda: deep)
     movie = Movie(make_movie(tmp_path / "a.avi"))
@@ -102,7 +100,7 @@ def test_a_movie_that_was_cut_off(tmp_path: Path, name: str, codec: str) -> None
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"\0" * 4000])
-def test_what_is_no_movie(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_movie_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.mp4"
     path.write_bytes(content)
     with pytest.raises(PlateError, match=r"a\.mp4"):

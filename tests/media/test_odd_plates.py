@@ -83,7 +83,7 @@ def test_a_mirrored_movie_is_shown_as_players_show_it(
     assert np.abs(plate.read(2).rgb - wanted).mean() < 0.03
 
 
-def test_a_movie_that_is_shown_aslant_is_refused(tmp_path: Path) -> None:
+def test_a_movie_rotated_by_another_angle_than_quarters_is_refused(tmp_path: Path) -> None:
     class Matrix(bytes):
         type = SimpleNamespace(name="DISPLAYMATRIX")
 
@@ -121,7 +121,7 @@ def test_a_cover_picture_is_no_plate(tmp_path: Path) -> None:
     assert (plate.header(1).resolution, len(plate.frames)) == ((64, 48), 3)
 
 
-def test_of_several_video_tracks_the_first_is_read_and_that_is_said(
+def test_the_first_of_several_video_tracks_is_read_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "stereo.mkv"
@@ -142,7 +142,7 @@ def test_of_several_video_tracks_the_first_is_read_and_that_is_said(
     assert np.abs(plate.read(1).rgb - picture() / 255).mean() < 0.01
 
 
-def test_a_transfer_that_is_no_displays_is_followed_or_asked_for(tmp_path: Path) -> None:
+def test_a_transfer_that_is_not_of_ordinary_video_is_converted_or_refused(tmp_path: Path) -> None:
     def space(transfer: int) -> str:
         return choose_space(
             Movie(movie(tmp_path / "a.mkv", picture(), transfer=transfer)).header(1), None, ".mkv"
@@ -180,7 +180,7 @@ def test_a_part_without_tags_is_like_one_of_an_ordinary_display(tmp_path: Path) 
     assert len(Movie(joined(tmp_path, (2, 2), (1, 1))).frames) in (5, 6)
 
 
-def test_what_a_frame_carries_beside_its_picture_is_no_defect(tmp_path: Path) -> None:
+def test_unreadable_side_data_of_a_frame_is_ignored(tmp_path: Path) -> None:
     """Frames of TIFF and of cameras' Motion JPEG carry Exif, for which PyAV (18) has no name."""
     path = movie(tmp_path / "a.mov", picture(), "tiff", "rgb24")
     assert (np.rint(Movie(path).read(2).rgb * 255) == picture()).all()
@@ -201,7 +201,7 @@ def test_what_a_frame_carries_beside_its_picture_is_no_defect(tmp_path: Path) ->
         upright_of(frame, path)
 
 
-def test_a_file_of_sound_alone_is_called_so(tmp_path: Path) -> None:
+def test_a_file_without_a_picture_is_refused_as_sound_alone(tmp_path: Path) -> None:
     path = tmp_path / "a.mov"
     with av.open(str(path), "w") as file:
         stream = file.add_stream("pcm_s16le", rate=48000, layout="mono")
@@ -213,7 +213,7 @@ def test_a_file_of_sound_alone_is_called_so(tmp_path: Path) -> None:
         Movie(path)
 
 
-def test_telecine_is_said() -> None:
+def test_telecine_is_noted() -> None:
     """Two frames of five are woven of two pictures; fewer than half, and yet no accident."""
 
     def notes(*interlaced: bool) -> str:
@@ -279,7 +279,7 @@ def test_of_deep_and_flat_parts_the_flat_one_is_read(tmp_path: Path) -> None:
             read(path)
 
 
-def test_inks_are_no_colours(tmp_path: Path) -> None:
+def test_pictures_in_inks_are_refused(tmp_path: Path) -> None:
     """CMYK can be made RGB with the profile of its press alone; OpenImageIO does without."""
     inks = np.zeros((8, 8, 4), np.uint8)
     path = tmp_path / "p.tif"
@@ -305,7 +305,7 @@ def cmyk_tiff(inks: np.ndarray) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["int8", "int16"])
-def test_codes_with_a_sign_are_refused(write_image: Write, kind: str) -> None:
+def test_signed_codes_are_refused(write_image: Write, kind: str) -> None:
     path = write_image("p.tif", np.full((8, 8, 3), 0.5, np.float32), kind)
     with pytest.raises(PlateError, match=f"codes with a sign .{kind}"):
         read_plate(path)
@@ -316,7 +316,7 @@ def test_codes_with_a_sign_are_refused(write_image: Write, kind: str) -> None:
 DPX_LOW, DPX_SIGN, DPX_HIGH, DPX_DESCRIPTOR = 784, 780, 792, 800
 
 
-def test_a_dpx_with_a_sign_or_with_luma_and_chroma_is_refused(write_image: Write) -> None:
+def test_a_dpx_with_signed_codes_or_luma_and_chroma_is_refused(write_image: Write) -> None:
     path = write_image("p.dpx", np.full((8, 8, 3), 0.5, np.float32), "uint16")
     data = path.read_bytes()
     for at, value, why in ((DPX_SIGN, 1, "with a sign"), (DPX_DESCRIPTOR, 102, "luma and chroma")):
@@ -327,7 +327,9 @@ def test_a_dpx_with_a_sign_or_with_luma_and_chroma_is_refused(write_image: Write
             read_plate(path)
 
 
-def test_a_dpx_with_the_black_and_white_of_video_is_said(write_image: Write, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_dpx_with_the_black_and_white_of_video_gets_a_warning(
+    write_image: Write, caplog: pytest.LogCaptureFixture
+) -> None:
     path = write_image("p.dpx", np.full((8, 8, 3), 0.5, np.float32), "uint16", attributes={"oiio:BitsPerSample": 10})
     data = bytearray(path.read_bytes())
     for low, high, is_said in ((0, 1023, False), (95, 685, False), (64, 940, True)):
@@ -366,7 +368,7 @@ def tiff(path: Path, pixels: np.ndarray, bits: int, model: int, sample_format: i
     return path
 
 
-def test_a_tiff_whose_white_is_0_is_turned_or_refused(tmp_path: Path) -> None:
+def test_a_tiff_whose_white_is_0_is_inverted_or_refused(tmp_path: Path) -> None:
     grey = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8, 1)
     eight = tiff(tmp_path / "8.tif", (255 - np.rint(grey * 255)).astype(np.uint8), 8, 0, 1)
     assert np.abs(read_plate(eight).rgb - grey).max() < 0.003
@@ -393,7 +395,7 @@ def test_a_tiff_of_24_bit_floats_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ratio", [(0, 0), (0, 1), (1, 0), (1 << 30, 1)], ids=str)
-def test_a_pixel_aspect_that_is_none_counts_as_square(write_image: Write, ratio: tuple[int, int]) -> None:
+def test_an_impossible_pixel_aspect_counts_as_square(write_image: Write, ratio: tuple[int, int]) -> None:
     """FFmpeg writes DPX files with an aspect of 0, and OpenEXR refuses to write an alpha with it."""
     path = write_image("p.dpx", np.full((8, 8, 3), 0.5, np.float32), "uint16")
     data = bytearray(path.read_bytes())
@@ -424,7 +426,7 @@ def test_an_animation_or_pages_of_one_size_are_no_plate(tmp_path: Path) -> None:
             read_mask(path, Resolution(8, 8))
 
 
-def test_a_thumbnail_counts_as_a_page_only_in_front(tmp_path: Path) -> None:
+def test_a_thumbnail_is_refused_only_before_the_picture(tmp_path: Path) -> None:
     path = tmp_path / "p.tif"
     for sides, is_read in (((8, 4), True), ((4, 8), False)):
         output = oiio.ImageOutput.create(str(path))

@@ -192,5 +192,5 @@ def test_a_palette_is_looked_up() -> None:
         ("grayf32le", "float"),
     ],
 )
-def test_the_kind_of_number_that_holds_it(name: str, kind: str) -> None:
+def test_the_number_type_of_a_pixel_format(name: str, kind: str) -> None:
     assert stored_as(av.VideoFrame(WIDTH, HEIGHT, name)) == kind

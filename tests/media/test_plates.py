@@ -64,7 +64,7 @@ def test_a_frame_of_another_size_is_named(write_image: Write, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("suffix", "pixel_format"), [(".exr", "half"), (".png", "uint16"), (".dpx", "uint16")])
-def test_a_truncated_frame_shows_before_work_starts(
+def test_a_truncated_frame_is_found_before_work_starts(
     write_image: Write, tmp_path: Path, suffix: str, pixel_format: str
 ) -> None:
     noise = np.random.default_rng(0).random((40, 60, 3), dtype=np.float32)
@@ -75,7 +75,7 @@ def test_a_truncated_frame_shows_before_work_starts(
         check_plates(plate, plate.frames)
 
 
-def test_a_nan_shows_before_work_starts(write_image: Write, tmp_path: Path) -> None:
+def test_a_nan_is_found_before_work_starts(write_image: Write, tmp_path: Path) -> None:
     write_frames(write_image, range(1, 4))
     pixels = np.zeros((4, 6, 3), dtype=np.float32)
     pixels[1, 2] = np.nan

@@ -21,7 +21,7 @@ def test_a_box_is_cut_off_at_the_border_and_the_brush_goes_with_the_plate() -> N
     assert Prompts(None, (ON,), brush=12).on(SIZE).brush == 12
 
 
-def test_a_line_is_points_evenly_along_it() -> None:
+def test_a_line_becomes_evenly_spaced_points() -> None:
     assert ON.samples == ON.points
     bent = Stroke(((0.0, 0.0), (30.0, 0.0), (30.0, 40.0))).samples
     assert bent[0] == (0.0, 0.0)
@@ -45,6 +45,6 @@ def test_a_line_is_points_evenly_along_it() -> None:
         (Prompts(None, (ON,), brush=400.0), "at most 360"),
     ],
 )
-def test_what_makes_no_sense_is_refused(prompts: Prompts, said: str) -> None:
+def test_impossible_prompts_are_refused(prompts: Prompts, said: str) -> None:
     with pytest.raises(MaskError, match=said):
         prompts.on(SIZE)

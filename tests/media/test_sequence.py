@@ -91,7 +91,7 @@ def test_descriptions_are_short(frames: tuple[int, ...], text: str) -> None:
 
 
 @pytest.mark.parametrize("pattern", ["p.####.exr", "p.%04d.exr", "p.#.exr", "p.1001-1003#.exr", "p.1001-1003####.exr"])
-def test_every_way_to_write_a_pattern(tmp_path: Path, pattern: str) -> None:
+def test_patterns_of_all_kinds_are_read(tmp_path: Path, pattern: str) -> None:
     make_files(tmp_path, "p.1001.exr", "p.1002.exr", "p.1003.exr", "p.1003.png", "pp.1004.exr", ".p.1004.exr.7.tmp")
     sequence = find_sequence(tmp_path / pattern)
     assert sequence.frames == (1001, 1002, 1003)
@@ -151,7 +151,7 @@ def test_negative_frames_as_printf_writes_them_are_not_left_out(tmp_path: Path) 
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need a right there")
-def test_a_link_that_leads_nowhere_is_called_so(tmp_path: Path) -> None:
+def test_a_broken_link_is_named_as_one(tmp_path: Path) -> None:
     """Not a file that is there and is spelled like itself."""
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "p.exr").symlink_to("gone.exr")
@@ -163,7 +163,7 @@ def test_a_link_that_leads_nowhere_is_called_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need a right there")
-def test_a_link_to_nothing_is_a_frame_that_cannot_be_read(tmp_path: Path) -> None:
+def test_a_broken_link_counts_as_a_frame_that_cannot_be_read(tmp_path: Path) -> None:
     """A publish that is not mounted here, say: left out, a shot would end early, and nobody would miss the frames."""
     make_files(tmp_path, "p.1001.exr", "p.1002.exr")
     for name in ("p.1003.exr", "latest.0001.exr", "latest.exr"):
@@ -197,14 +197,14 @@ def test_negative_frames_keep_sign_and_padding(tmp_path: Path) -> None:
         assert sequence.path(-2).is_file()
 
 
-def test_a_range_in_the_pattern_is_a_promise(tmp_path: Path) -> None:
+def test_frames_missing_from_a_patterns_range_are_gaps(tmp_path: Path) -> None:
     make_files(tmp_path, "p.1001.exr", "p.1003.exr", "p.1010.exr")
     sequence = find_sequence(tmp_path / "p.1000-1004#.exr")
     assert sequence.frames == (1001, 1003)
     assert sequence.missing == (1000, 1002, 1004)
 
 
-def test_gaps_are_known(tmp_path: Path) -> None:
+def test_gaps_between_first_and_last_are_found(tmp_path: Path) -> None:
     make_files(tmp_path, "p.1001.exr", "p.1002.exr", "p.1005.exr")
     assert find_sequence(tmp_path).missing == (1003, 1004)
 
@@ -277,7 +277,7 @@ def test_one_file_is_one_frame(tmp_path: Path, name: str, frame: int) -> None:
 @pytest.mark.parametrize(
     "text", ["nothing.exr", "nothing.####.exr", "nowhere/p.####.exr", "x" * 300 + ".exr", "p.###.exr"]
 )
-def test_nothing_there(tmp_path: Path, text: str) -> None:
+def test_a_missing_path_is_an_error(tmp_path: Path, text: str) -> None:
     make_files(tmp_path, "p.01.exr")
     with pytest.raises(PlateError):
         find_sequence(tmp_path / text)
@@ -315,7 +315,7 @@ NAME_PARTS = st.text(st.sampled_from("abvV 019.-_[](){}%éß日+"), max_size=12)
 
 @settings(max_examples=150, deadline=None)
 @given(NAME_PARTS, st.integers(1, 6), st.sets(st.integers(-120, 12_000), min_size=1, max_size=8))
-def test_what_a_pattern_wrote_it_finds_again(
+def test_a_pattern_finds_the_files_that_it_wrote(
     tmp_path_factory: pytest.TempPathFactory, prefix: str, padding: int, frames: set[int]
 ) -> None:
     prefix = f"p{prefix}."
@@ -335,13 +335,13 @@ def test_what_a_pattern_wrote_it_finds_again(
 SEQUENCE = FrameSequence(Path("x"), "p.", 4, ".exr", (1001, 1002, 1005, 1006))
 
 
-def test_all_frames_or_those_wanted() -> None:
+def test_all_frames_are_selected_or_the_wanted_ones() -> None:
     whole = FrameSequence(Path("x"), "p.", 4, ".exr", (1, 2, 3))
     assert select_frames(whole, None, "error") == (1, 2, 3)
     assert select_frames(whole, (2, 3), "error") == (2, 3)
 
 
-def test_a_gap_is_named_with_the_way_out() -> None:
+def test_a_gap_is_named_with_what_to_do() -> None:
     with pytest.raises(PlateError, match=r"2 frames \(1003-1004\) missing.*--missing skip"):
         select_frames(SEQUENCE, None, "error")
     assert select_frames(SEQUENCE, None, "skip") == (1001, 1002, 1005, 1006)
@@ -391,7 +391,7 @@ def test_output_keeps_negative_frames() -> None:
 
 
 @pytest.mark.parametrize("text", ["alpha.####.jpg", "alpha.mov", "out/", "alpha.1-5#.exr"])
-def test_outputs_that_are_refused(text: str) -> None:
+def test_impossible_output_names_are_refused(text: str) -> None:
     with pytest.raises(SettingError):
         OutputPattern.parse(text)
 
@@ -448,12 +448,12 @@ def test_frames_outside_of_a_plate_are_not_called_missing() -> None:
 
 
 @pytest.mark.parametrize("name", ["clip.mts", "clip.M2TS", "clip.ts", "clip.mxf", "clip.3gp", "clip.wmv"])
-def test_what_cameras_write_is_a_movie(name: str) -> None:
+def test_suffixes_of_camera_files_are_movies(name: str) -> None:
     assert is_movie(Path(name))
 
 
 @pytest.mark.parametrize("folder", ["50% done", "100%04d", "{shot}", "take#3", "take####", "a:b", "x=1", "%V"])
-def test_folders_are_taken_literally(tmp_path: Path, folder: str) -> None:
+def test_tokens_in_folder_names_are_not_replaced(tmp_path: Path, folder: str) -> None:
     (tmp_path / folder).mkdir()
     for number in (1, 2):
         (tmp_path / folder / f"plate.{number:04d}.exr").write_bytes(b"")

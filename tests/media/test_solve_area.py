@@ -58,7 +58,7 @@ def test_tiles_meet_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 < np.abs(tiled - whole).max() < 0.01
 
 
-def test_the_frame_before_has_a_say_where_the_plate_matches() -> None:
+def test_the_solution_of_the_frame_before_counts_where_the_plates_match() -> None:
     plate = np.full((HEIGHT, WIDTH, 3), 0.5, np.float32)  # a plate that says nothing
     soft, area = np.full((HEIGHT, WIDTH), 0.5, np.float32), middle()
     one, none = np.ones_like(soft), np.zeros_like(soft)

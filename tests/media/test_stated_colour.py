@@ -88,7 +88,7 @@ def test_what_a_png_states_in_chunks(tmp_path: Path, chunks: Mapping[str, bytes]
     assert space(png(tmp_path / "p.png", chunks)) == expected
 
 
-def test_a_png_that_says_srgb_is_no_default(tmp_path: Path) -> None:
+def test_a_png_that_states_srgb_is_not_called_a_default(tmp_path: Path) -> None:
     header = read_header(png(tmp_path / "p.png", {"sRGB": b"\0"}))
     assert choose_space(header, None, ".png").reason == "stated by the file (PNG sRGB chunk)"
 
@@ -147,7 +147,7 @@ def profile(colorants: str, trc: bytes, space: bytes = b"RGB ", **more: bytes) -
     ids=["sRGB", "sRGB by table", "2.2", "P3", "Adobe RGB", "ProPhoto", "unheard of", "tables of colours", "cicp"],
 )
 @pytest.mark.parametrize("name", ["p.jpg", "p.tif", "p.png"])
-def test_an_icc_profile_is_told_by_its_numbers(tmp_path: Path, name: str, icc: bytes, expected: str) -> None:
+def test_an_icc_profile_is_recognised_by_its_numbers(tmp_path: Path, name: str, icc: bytes, expected: str) -> None:
     kind = oiio.TypeDesc(f"uint8[{len(icc)}]")
     path, spec = tmp_path / name, oiio.ImageSpec(8, 8, 3, "uint8")
     spec.attribute("ICCProfile", kind, np.frombuffer(icc, np.uint8))
@@ -158,7 +158,7 @@ def test_an_icc_profile_is_told_by_its_numbers(tmp_path: Path, name: str, icc: b
     assert space(path) == expected
 
 
-def test_a_damaged_profile_is_no_defect() -> None:
+def test_a_damaged_profile_has_no_known_encoding() -> None:
     whole = profile("sRGB", SRGB_CURVE)
     flat = b"para" + bytes(4) + struct.pack(">HH", 1, 0) + fixed(2.2, 0, 0)
     for icc in (b"", whole[:100], whole[:150], whole[:300], whole[:128] + b"\xff" * 40, profile("sRGB", flat)):

@@ -29,7 +29,7 @@ def plate(x: float) -> np.ndarray:
     return grey_of(np.repeat(grey[..., None], 3, axis=2))
 
 
-def test_what_pops_on_one_frame_is_taken_out_by_as_much_as_was_asked() -> None:
+def test_a_change_of_one_frame_is_reduced_by_the_strength() -> None:
     grey, still = plate(80), ball(80)
     popped = np.clip(still + 0.3 * ((still > 0.1) & (still < 0.9)), 0, 1).astype(np.float32)
     beside = NeighbourFrame(still, grey), NeighbourFrame(still, grey)
@@ -37,7 +37,7 @@ def test_what_pops_on_one_frame_is_taken_out_by_as_much_as_was_asked() -> None:
     assert np.allclose(steadied(popped, grey, *beside, 0.5), (popped + still) / 2, atol=1e-3)
 
 
-def test_an_edge_that_moves_stays_and_one_that_boils_on_it_is_steadied() -> None:
+def test_a_moving_edge_stays_and_flicker_on_it_is_reduced() -> None:
     greys, alphas = [plate(x) for x in (76, 80, 84)], [ball(x) for x in (76, 80, 84)]
     before, after = NeighbourFrame(alphas[0], greys[0]), NeighbourFrame(alphas[2], greys[2])
     assert np.abs(steadied(alphas[1], greys[1], before, after, 1.0) - alphas[1]).mean() < 5e-4
@@ -55,7 +55,7 @@ def test_the_core_and_the_background_are_not_edges() -> None:
     assert steadied(dipped, grey, *beside, 1.0)[80, 80] == np.float32(0.985)
 
 
-def test_a_neighbour_whose_plate_does_not_match_has_no_say() -> None:
+def test_a_neighbour_whose_plate_does_not_match_is_ignored() -> None:
     here, other = plate(80), np.zeros((SIDE, SIDE), np.uint8)
     alpha, nothing = ball(80), np.zeros((SIDE, SIDE), np.float32)
     beside = NeighbourFrame(nothing, other), NeighbourFrame(nothing, other)
@@ -63,7 +63,7 @@ def test_a_neighbour_whose_plate_does_not_match_has_no_say() -> None:
     assert changed[here > 40].max() < 1e-3
 
 
-def test_less_flickers_afterwards() -> None:
+def test_steadied_alphas_flicker_less() -> None:
     grey, still = plate(80), ball(80)
     rng = np.random.default_rng(3)
     boil = [

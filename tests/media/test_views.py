@@ -18,7 +18,7 @@ def test_tokens_stand_for_the_view_as_in_nuke() -> None:
 
 
 @pytest.mark.parametrize("view", ["", "..", "a/b", "a\\b", "1", "left right"])
-def test_a_view_never_leads_elsewhere(view: str) -> None:
+def test_a_view_never_leads_into_another_folder(view: str) -> None:
     with pytest.raises(SettingError):
         with_view("/s/%V/p.exr", view)
 

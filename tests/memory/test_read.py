@@ -193,7 +193,7 @@ def test_half_precision_finds_nearly_all_tokens_and_loses_next_to_nothing() -> N
     assert float(lost) < 2e-3
 
 
-def test_keys_far_from_nothing_are_found_as_well() -> None:
+def test_keys_far_from_the_origin_are_found() -> None:
     """Distances do not change when everything moves; what half precision rounds off would."""
     key, shrinkage, value, query, selection = remembered_by_mini()
     there = read(key, shrinkage, value, query, selection, top_k=30, half_search=True).value
@@ -202,7 +202,7 @@ def test_keys_far_from_nothing_are_found_as_well() -> None:
 
 
 @pytest.mark.parametrize("where", ["key", "query", "selection"])
-def test_numbers_that_are_none_are_never_passed_over(where: str) -> None:
+def test_nan_in_memory_is_never_ignored(where: str) -> None:
     """Integers would order them like any other; a stored one reaches every token through the middle of all keys."""
     key, shrinkage, value, query, selection = memory(3000, 5, batch=1)
     {"key": key, "query": query, "selection": selection}[where][0, 3, 0] = float("nan")

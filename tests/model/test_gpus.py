@@ -37,7 +37,7 @@ def plug(pci: Path, vendor: str, kind: str = DISPLAY, at: str = "0000:01:00.0", 
         (device / "mem_info_vram_total").write_text(f"{memory}\n")
 
 
-def test_a_machine_without_a_gpu_is_left_in_peace(pci: Path) -> None:
+def test_a_machine_without_a_gpu_gets_no_message(pci: Path) -> None:
     plug(pci, NVIDIA, NETWORK)
     plug(pci, INTEL, at="0000:00:02.0")  # part of the CPU
     plug(pci, AMD, at="0000:05:00.0", memory=512 << 20)  # part of a CPU
@@ -47,7 +47,7 @@ def test_a_machine_without_a_gpu_is_left_in_peace(pci: Path) -> None:
 
 
 @pytest.mark.parametrize(("vendor", "maker"), [(NVIDIA, "NVIDIA"), (AMD, "AMD"), (INTEL, "Intel")])
-def test_a_torch_for_cpus_beside_a_gpu_is_said_and_mended(pci: Path, vendor: str, maker: str) -> None:
+def test_a_cpu_build_of_torch_beside_a_gpu_is_reported_with_commands(pci: Path, vendor: str, maker: str) -> None:
     plug(pci, vendor)
     plug(pci, vendor, at="0000:02:00.0")
     (found,) = gpus.unused_gpus()

@@ -52,7 +52,7 @@ def test_it_takes_a_tenth_of_a_second_of_one_core() -> None:
 
 
 @pytest.mark.parametrize(("measured", "chosen"), [(FASTER, Precision.FAST), (SLOWER, Precision.EXACT)])
-def test_auto_follows_the_clock_and_not_the_cpu_s_word(
+def test_auto_follows_the_measured_speed_and_not_the_cpus_features(
     cache: Path, monkeypatch: pytest.MonkeyPatch, measured: HalfSpeed, chosen: Precision
 ) -> None:
     monkeypatch.setattr(half_speed, "measure", lambda *_: measured)
@@ -61,7 +61,7 @@ def test_auto_follows_the_clock_and_not_the_cpu_s_word(
     assert choose_precision("fast", CPU, verified=True) is Precision.FAST, "who asks for it has it"
 
 
-def test_an_answer_that_was_kept_stands(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stored_measurement_is_used_again(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine that would answer otherwise must not keep a stopped run from going on."""
     monkeypatch.setattr(half_speed, "measure", lambda *_: FASTER)
     assert half_speed.half_speed(CPU, torch.bfloat16) == FASTER
@@ -71,7 +71,7 @@ def test_an_answer_that_was_kept_stands(cache: Path, monkeypatch: pytest.MonkeyP
     assert half_speed.half_speed(CPU, torch.bfloat16) == SLOWER, "another torch is measured for itself"
 
 
-def test_of_two_that_measure_at_once_the_first_is_right(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_stored_measurement_counts_for_both_processes(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def slowly(*_: object) -> HalfSpeed:
         monkeypatch.setattr(half_speed, "measure", lambda *_: FASTER)
         assert half_speed.half_speed(CPU, torch.bfloat16) == FASTER
@@ -83,7 +83,7 @@ def test_of_two_that_measure_at_once_the_first_is_right(cache: Path, monkeypatch
 
 
 @pytest.mark.parametrize("damage", ["", "[]", "{}", '{"product_ms": [0, 1]}', "\0\0"])
-def test_a_damaged_answer_is_measured_again(cache: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
+def test_a_damaged_measurement_is_repeated(cache: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
     monkeypatch.setattr(half_speed, "measure", lambda *_: FASTER)
     half_speed.half_speed(CPU, torch.bfloat16)
     (kept,) = cache.rglob("*.json")
@@ -92,7 +92,7 @@ def test_a_damaged_answer_is_measured_again(cache: Path, monkeypatch: pytest.Mon
     assert json.loads(kept.read_text())["half"] == "bfloat16"
 
 
-def test_where_nothing_can_be_kept_nothing_is_measured(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_measured_where_it_cannot_be_stored(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer would change from run to run; the CPU's own word does not."""
     (cache / "matanyone-engine").write_text("a file where a folder should be")
     monkeypatch.setattr(half_speed, "measure", lambda *_: SLOWER)

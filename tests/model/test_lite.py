@@ -94,7 +94,7 @@ def test_fast_computes_the_alpha_in_float32(network: MatAnyone) -> None:
     assert ready.pixel_encoder.trunk.stem.weight.dtype is half_type(torch.device("cpu"))
 
 
-def test_the_core_runs_at_its_own_size_where_nobody_says_otherwise(network: MatAnyone) -> None:
+def test_the_core_runs_at_its_own_size_by_default(network: MatAnyone) -> None:
     assert (MATANYONE.core_size, MINI.core_size, LITE.core_size) == (None, None, CORE_SIZE)
     ready = MattingSession(network).ready(torch.rand(3, 2 * CORE_SIZE, 2 * CORE_SIZE + 16))
     assert min(ready.geometry.working) == CORE_SIZE

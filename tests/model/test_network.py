@@ -60,7 +60,7 @@ def test_gated_update_by_hand() -> None:
     assert result == pytest.approx(forget * 0.5 * (1 - update) + update * new, abs=1e-6)
 
 
-def test_a_query_that_would_see_nothing_sees_everything() -> None:
+def test_a_query_without_visible_pixels_attends_to_all() -> None:
     logits = torch.tensor([[-1.0, -2.0], [-3.0, -4.0]]).view(1, 1, 2, 2)
     assert visible_pixels(logits, 4).all()
     mixed = torch.tensor([[0.0, -2.0], [3.0, -4.0]]).view(1, 1, 2, 2)
@@ -106,7 +106,7 @@ def test_the_network_keeps_nothing_between_calls() -> None:
     assert all(torch.equal(a, b) for a, b in zip(first, network.encode_image(plate), strict=True))
 
 
-def test_training_heads_answer_in_the_right_shape() -> None:
+def test_training_heads_return_the_right_shapes() -> None:
     network = toy_network()
     features = network.encode_image(torch.rand(2, 3, 32, 48))
     sensory = torch.rand(2, TOY.sensory_dim, 2, 3)

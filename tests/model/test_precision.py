@@ -76,7 +76,7 @@ def test_fast_alphas_have_more_than_eight_bits(mini: MatAnyone) -> None:
 
 
 @needs_half
-def test_what_is_remembered_is_float32(mini: MatAnyone) -> None:
+def test_memory_and_state_are_float32(mini: MatAnyone) -> None:
     session = MattingSession(prepared(mini, Precision.FAST), warm_up_passes=0)
     session.seed(plates(1)[0], disc())
     carried, stored = session.state.carried, session.state.bank.tokens
@@ -130,7 +130,7 @@ def test_a_convolution_to_one_channel_is_what_torch_computes(size: tuple[int, in
 
 
 @pytest.mark.parametrize("precision", [Precision.EXACT, pytest.param(Precision.FAST, marks=needs_half)])
-def test_a_number_that_is_none_never_becomes_an_alpha(precision: Precision) -> None:
+def test_nan_never_becomes_an_alpha(precision: Precision) -> None:
     """Wherever in the network it arises: a step that dropped it would hide it behind plausible pixels."""
     # These train only, or say no more than yes and no; whoever loads weights refuses numbers that are none.
     silent = ("aux_computer", "mask_decoder.pred_seg", "object_transformer.mask_pred")
@@ -178,6 +178,6 @@ def test_fast_is_refused_where_nothing_is_gained(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("precision", list(Precision))
-def test_on_a_gpu(mini: MatAnyone, precision: Precision) -> None:
+def test_a_gpu_agrees_with_the_cpu_in_either_precision(mini: MatAnyone, precision: Precision) -> None:
     exact = matted(prepared(mini, Precision.EXACT))
     assert float((matted(prepared(mini.to("cuda"), precision)).cpu() - exact).abs().mean()) < 2e-3

@@ -87,7 +87,7 @@ def test_mini_is_bundled_verified_and_loads():
     assert (weights.standing, weights.licence, weights.label) == ("verified", "Apache-2.0", "mini")
 
 
-def test_warm_up_passes_are_what_suits_the_weights(weights):
+def test_warm_up_passes_depend_on_the_weights(weights):
     assert load_network("mini", "cpu").warm_up_passes == MODELS["mini"].warm_up_passes == 2
     assert MattingSession(load_network("mini", "cpu")).warm_up_passes == 2
     assert load_network(weights, "cpu").warm_up_passes == LITE_WARM_UP_PASSES
@@ -159,7 +159,7 @@ def test_renaming_a_registered_file_does_not_change_its_licence(home, studio, we
         load_network(renamed, device="cpu")
 
 
-def test_metadata_and_names_can_only_take_freedom_away(home, weights):
+def test_metadata_and_names_can_only_make_a_licence_stricter(home, weights):
     checkpoint = read_checkpoint(weights)
     network = MatAnyone(checkpoint.dims)
     for claim in ("matanyone2", "mini"):
@@ -270,7 +270,7 @@ def test_a_missing_device_is_refused_before_the_weights_are_read():
         load_network("mini", device="cuda")
 
 
-def test_what_is_no_file_of_weights_is_called_by_its_kind(tmp_path: Path) -> None:
+def test_a_file_that_holds_no_weights_is_named_by_its_kind(tmp_path: Path) -> None:
     (tmp_path / "gone.safetensors").symlink_to(tmp_path / "nowhere")
     for path, why in (
         (f"{tmp_path}/", "which is a folder"),

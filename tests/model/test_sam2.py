@@ -55,7 +55,7 @@ def plainly(folder: Path, square: torch.Tensor, several: bool, **asked: Any) -> 
         return Sam2Model.from_pretrained(folder).eval()(pixel_values=pixels, multimask_output=several, **asked)
 
 
-def test_box_and_points_are_asked_as_they_are(weights: Path) -> None:
+def test_box_and_points_reach_the_network_unchanged(weights: Path) -> None:
     picture = image(SIDE, SIDE)
     asked = {
         "input_boxes": torch.tensor([[BOX]]),
@@ -66,7 +66,7 @@ def test_box_and_points_are_asked_as_they_are(weights: Path) -> None:
     assert torch.allclose(Sam2(weights, "cpu")(picture, BOX, POINTS), said.pred_masks[:, 0, :1], atol=1e-6)
 
 
-def test_of_the_three_answers_to_a_click_the_likeliest_is_taken(weights: Path) -> None:
+def test_the_likeliest_of_three_masks_for_a_click_is_used(weights: Path) -> None:
     picture = image(SIDE, SIDE)
     point = torch.tensor([[[POINTS[0][:2]]]])
     said = plainly(weights, picture, True, input_points=point, input_labels=torch.tensor([[[1]]]))

@@ -52,9 +52,7 @@ def plainly(name: str, folder: Path) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_tracker_says_what_transformers_own_loop_says_and_forgets_what_is_not_looked_at(
-    name: str, folders: dict[str, Path]
-) -> None:
+def test_a_tracker_equals_transformers_own_loop_and_drops_unread_frames(name: str, folders: dict[str, Path]) -> None:
     right, tracker = plainly(name, folders[name]), VideoTracker(name, folders[name], "cpu")
     frames = clip()
     said = [tracker.begin(frames[0], mask()), *(tracker.follow(frame) for frame in frames[1:])]

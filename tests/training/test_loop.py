@@ -147,7 +147,7 @@ def test_a_loss_that_is_no_number_stops_the_run(every_layout: Path, tmp_path: Pa
         run(broken, toy_stage(0), every_layout, tmp_path)
 
 
-def test_rates() -> None:
+def test_the_learning_rate_follows_its_schedule() -> None:
     stage = replace(MINI_STAGES[0], iterations=100, rate_rise=10, schedule=Rate.COSINE, rate=1.0)
     rates = [loop.rate_at(stage, k) for k in range(100)]
     assert rates[0] == pytest.approx(0.1)
@@ -157,7 +157,7 @@ def test_rates() -> None:
     assert loop.rate_at(MATANYONE_STAGES[0], 79_999) == 1e-4
 
 
-def test_parameter_groups_follow_the_specification() -> None:
+def test_object_queries_do_not_decay_and_the_trunk_has_its_own_rate() -> None:
     network = untrained()
     groups = loop.parameter_groups(network, MATANYONE_STAGES[0])
     queries = {id(p) for name, p in network.named_parameters() if "query_init" in name or "query_emb" in name}
@@ -197,7 +197,7 @@ def test_the_change_head_gets_no_gradient_from_moved_stills(
     assert (seen == [0.0]) is stands
 
 
-def test_steps_that_overflow_are_left_out_and_then_end_the_run(
+def test_steps_that_overflow_are_skipped_and_end_the_run_if_too_many(
     every_layout: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(loop, "MOST_SKIPPED", 2)
@@ -209,7 +209,7 @@ def test_steps_that_overflow_are_left_out_and_then_end_the_run(
     assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
 
 
-def test_the_change_head_stands_still_where_only_stills_teach() -> None:
+def test_passes_of_moved_stills_do_not_train_the_change_head() -> None:
     stage = toy_stage(2)
     assert loop.learns_from_stills(stage, LossPass.MATTING, 0)
     assert not loop.learns_from_stills(replace(stage, matting=MattingData.VIDEO), LossPass.MATTING, 0)

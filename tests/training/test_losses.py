@@ -86,7 +86,7 @@ def test_the_unknown_band_grows_with_the_pixels_of_the_whole_clip() -> None:
     assert widths == [8, 13]  # windows of 9 (the least) and of 13: 0.1 sqrt(16 x 1009), made odd
 
 
-def test_core_is_blind_to_the_band() -> None:
+def test_the_core_loss_ignores_the_unknown_band() -> None:
     label = disc().unsqueeze(0)
     known = losses.known_region(label)
     fuzzy = torch.where(known > 0, label, torch.full_like(label, 0.5))
@@ -126,7 +126,7 @@ def test_terms_pull_towards_the_truth(term) -> None:
     assert answer.grad[inside].mean() < 0 < answer.grad[~inside].mean()
 
 
-def test_only_what_lies_beyond_a_sure_truth_is_forgiven() -> None:
+def test_overshoot_scales_only_errors_beyond_a_truth_of_0_or_1() -> None:
     truth = torch.tensor([1.0, 1.0, 0.0, 0.0, 0.5, 0.5])
     alpha = torch.tensor([1.5, 0.5, -0.5, 0.5, 1.5, -0.5])
     forgiven = losses.forgiven(alpha, truth, 0.1)

@@ -128,7 +128,7 @@ def test_a_shift_to_the_left_costs_what_one_to_the_right_costs() -> None:
     assert dataclasses.astuple(left) == pytest.approx(dataclasses.astuple(right))
 
 
-def test_worse_is_more() -> None:
+def test_larger_errors_have_larger_scores() -> None:
     near, far = (metrics.score_frame(square(8 + d), square(8)) for d in (1, 4))
     for name in ("mad", "mse", "grad", "edge"):
         assert getattr(far, name) > getattr(near, name) > 0

@@ -95,7 +95,7 @@ def test_the_change_head_does_not_learn_from_stills() -> None:
         assert set(even) - set(odd) == {name.replace("_pass", "_change")}
 
 
-def test_clamps() -> None:
+def test_alphas_are_clamped_as_the_stage_says() -> None:
     raw = torch.tensor([-0.5, 0.5, 1.5], requires_grad=True)
     late = replace(STAGE, clamp_from=100)
     assert torch.equal(passes.clamp_of(late, 99)(raw).compared, raw)
@@ -105,7 +105,7 @@ def test_clamps() -> None:
     assert torch.equal(soft.compared, raw)  # a hole below zero is still pulled up
 
 
-def test_stages_are_what_the_specification_says() -> None:
+def test_stages_of_matanyone_are_the_published_ones() -> None:
     assert [(s.iterations, s.batch, s.crop, s.frames, s.rate) for s in MATANYONE_STAGES] == [
         (80_000, 16, (384, 384), (3, 3), 1e-4),
         (40_000, 16, (480, 480), (8, 8), 1e-4),
@@ -118,7 +118,7 @@ def test_stages_are_what_the_specification_says() -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES.values(), ids=list(STAGES))
-def test_stages_are_sound(stage: TrainingStage) -> None:
+def test_crops_are_multiples_of_16_and_ranges_ascend(stage: TrainingStage) -> None:
     assert all(side % 16 == 0 for side in stage.crop)
     assert 2 <= stage.frames[0] <= stage.frames[1]
     assert 1 <= stage.warm_ups[0] <= stage.warm_ups[1]

@@ -34,7 +34,7 @@ def test_every_kind_draws_something_that_moves(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(set(series.KINDS) - {"veil"}))
-def test_what_is_textured_is_solid(kind: str) -> None:
+def test_textured_objects_are_solid(kind: str) -> None:
     """Far from its edge nothing is half there: prints, knits, nets over cloth and fur change colours only."""
     shares = []
     for seed in range(6):

@@ -146,7 +146,7 @@ def bust() -> Cutout:
 
 
 @pytest.mark.parametrize("sides", [(), ("left",), ("top", "right"), ("left", "right")])
-def test_what_its_own_picture_cuts_does_not_float_in_the_crop(sides: tuple[str, ...]) -> None:
+def test_a_side_cut_by_its_own_picture_stays_outside_the_crop(sides: tuple[str, ...]) -> None:
     """Every border of the cut-out's picture at which it is cut lies at or beyond the crop's border."""
     pha = np.zeros((80, 60), np.uint8)
     pha[20:, 15:45] = 255  # the bottom is always cut

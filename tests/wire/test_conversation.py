@@ -32,7 +32,7 @@ def test_every_message_has_its_place() -> None:
     assert set(say.MESSAGES.values()) == set(EXCHANGES) | replies | EVENTS
 
 
-def test_strangers_may_only_say_hello() -> None:
+def test_unknown_clients_may_only_send_hello() -> None:
     check_request(say.Hello("t", "p"), Channel.DATA, (), known=False)
     for request in (say.Ping(), say.Status(), say.Shutdown()):
         with pytest.raises(WireError) as caught:
@@ -53,7 +53,7 @@ def test_strangers_may_only_say_hello() -> None:
         (say.Goodbye(), Channel.CONTROL, (), "no request"),
     ],
 )
-def test_what_is_out_of_place_is_refused(
+def test_a_message_in_the_wrong_phase_or_socket_is_refused(
     message: say.Message, channel: Channel, payloads: tuple[str, ...], words: str
 ) -> None:
     with pytest.raises(WireError, match=words):

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds the colour space of a plate, where that was stated, and its name in the OpenColorIO config.
+"""Finds the colour space of a plate, why it was chosen, and its name in the OpenColorIO config.
 
 Rules of this file:
-1. A space is named by the artist, stated by the file, or a default that is printed; logarithmic is never guessed.
-2. Names mean what the config in use says. PLAIN_NAMES only translates what people type; it defines no colour.
-3. No pixel is touched here: color.py does that.
+1. A space is named by the artist, or stated by the file, or a default that is printed. That a plate is logarithmic is
+   never guessed.
+2. The config in use defines the spaces. PLAIN_NAMES only translates names that people type.
+3. No pixel is converted here: color.py does that.
 """
 
 from __future__ import annotations
@@ -26,24 +27,21 @@ from matanyone_engine.media.stated_colour import has_video_tags, statements
 _LONGEST_NAME = 200
 """Longest name for which similar names are searched."""
 
-# Fixed, so that a name means the same next year; the newest one only where this one is not known.
+# A fixed version, so that names keep their meaning. The newest one is used only where OpenColorIO lacks this one.
 BUILT_IN_CONFIG = "ocio://studio-config-v4.0.0_aces-v2.0_ocio-v2.5"
 NEWEST_BUILT_IN_CONFIG = "ocio://studio-config-latest"
 
 
 class PlainName(NamedTuple):
-    """Holds a name that people type, and what configs call that space."""
+    """Holds a name that people type, and the names of that space in configs."""
 
     name: str
     spellings: tuple[str, ...]
-    """Names in OCIO configs: of ACES 1.x and 2.0, Blender, nuke-default.
-
-    The first one that the config in use has is taken.
-    """
+    """Names in OCIO configs: of ACES 1.x and 2.0, Blender, nuke-default. The first one in the config in use counts."""
     also: tuple[str, ...] = ()
     """Other spellings that people type."""
     note: str = ""
-    """What the plain name leaves open and which choice is made; printed with the choice."""
+    """The choice that is made where the plain name leaves something open; it is printed."""
 
 
 SRGB = PlainName(
@@ -140,7 +138,7 @@ PLAIN_NAMES = (
 
 _LOG_SUFFIXES = (".dpx", ".cin")
 _FLOAT_SUFFIXES = (".exr", ".hdr")
-# Interop ids by which a file says that its pixels are not a known colour: as good as nothing said.
+# Interop ids by which a file says that its pixels have no known colour space. They count as no statement.
 _NO_COLOUR = frozenset({"data", "raw", "unknown"})
 
 
@@ -166,9 +164,9 @@ def choose_space(header: PlateHeader | None, asked: str | None, suffix: str) -> 
 
 
 def known_space(name: str, who: str = "asked for") -> str:
-    """Return the config's own name for a space: given that, a role, an alias, an interop id, or a plain name.
+    """Return the config's own name for a space. name: that name, a role, an alias, an interop id, or a plain name.
 
-    Letters, digits and their order count; case, spaces, dots and dashes do not. `who` said it, for the message.
+    Case, spaces, dots and dashes are ignored. who: where the name is from, for the error.
     Raises ColourError for an unknown name, and for one that is data.
     """
     config = config_in_use()
@@ -216,7 +214,7 @@ def config_spaces() -> list[str]:
 
 
 def config_name() -> str:
-    """Return the OCIO config in use: $OCIO if it is set, else the fixed built-in studio config."""
+    """Return the name of the OCIO config in use: $OCIO if it is set, else the built-in studio config."""
     return os.environ.get("OCIO") or _built_in_config()
 
 
@@ -226,7 +224,7 @@ def config_in_use() -> Any:
 
 
 def is_linear(space: str) -> bool:
-    """Tell whether values of this space are proportional to light, as the OCIO config in use knows it."""
+    """Return whether values of this space are proportional to light, according to the OCIO config in use."""
     return bool(config_in_use().isColorSpaceLinear(space))
 
 
@@ -239,7 +237,9 @@ def interop_id(space: str) -> str:
 
 
 def _stated_space(header: PlateHeader) -> ColourChoice | None:
-    """Return what the file itself states. OpenImageIO adds an oiio:ColorSpace to formats that state nothing."""
+    """Return the space that the file states, or None. OpenImageIO's own oiio:ColorSpace for other formats is
+    ignored.
+    """
     for attribute, value in statements(header):
         if value.lower() not in _NO_COLOUR:
             reason = f"stated by the file ({attribute})"

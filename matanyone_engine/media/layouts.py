@@ -221,7 +221,7 @@ def check_delivery(delivery: Delivery, suffix: str, header: PlateHeader, *, line
         raise _cannot(
             f"layout '{delivery.layout}' as {', '.join(layout.suffixes)}",
             suffix,
-            "Give the output a name that ends so.",
+            "Give the output a name with one of these endings.",
         )
     if delivery.compression and suffix != ".exr":
         raise _cannot("--compression for .exr files only", f"{delivery.compression} for {suffix}", "Leave it out.")

@@ -2,8 +2,8 @@
 """Chooses the frame of a guide that stands in for a mask, where an object has a guide and nobody drew a mask. No bpy.
 
 The rule is the engine's own (docs/guides.md): the frame on which the guide covers most and moves least, without those
-on which it is elsewhere for a moment. It is chosen here, as a command line chooses it there: the job then names that
-frame as any other key.
+on which it is elsewhere for a moment, and without those on which more of it is grey than on the clearest frame. It is
+chosen here, as a command line chooses it there: the job then names that frame as any other key.
 
 Rule of this file: it reads many files, so it is for the network thread.
 """
@@ -24,6 +24,8 @@ _SMALL_SIDE = 160
 """Pixels to which guides are made smaller: only their place counts."""
 _LEAP, _LONGEST_LEAP, _SLOWER = 0.25, 12, 0.5
 """Overlap below which a guide leaps, frames for which it may be elsewhere, and how slow it must be around that."""
+_SURE, _CLEAR = 0.75, 0.9
+"""The value from which a guide is white; and how white the chosen frame must be, of the clearest frame's share."""
 
 
 def with_keys(
@@ -37,28 +39,32 @@ def with_keys(
     asked = [frame for frame in frames if first <= frame <= last]
     keys = []
     for name, pattern in plan.unmasked(state).items():
-        guides = _read(name, pattern, tell, check)
-        best = best_frame(guides, asked)
+        guides, shares = _read(name, pattern, tell, check)
+        best = best_frame(guides, clear_frames(shares, asked))
         if best is None:
             raise _no_key(name, f"no such frame among {pattern}")
         keys.append(plan.KeyState(best, pattern, name))
     return replace(state, keys=(*state.keys, *keys))
 
 
-def _read(name: str, pattern: str, tell: Callable[[str], None], check: Callable[[], None]) -> dict[int, Any]:
-    """Return where the guide is on each of its frames that show something."""
+def _read(
+    name: str, pattern: str, tell: Callable[[str], None], check: Callable[[], None]
+) -> tuple[dict[int, Any], dict[int, float]]:
+    """Return where the guide is on each of its frames that show something, and how white it is there."""
     found = plan.frames_on_disk(pattern) if re.fullmatch(r"[^#]*#+[^#:]*", Path(pattern).name) else ()
-    guides = {}
+    guides: dict[int, Any] = {}
+    shares: dict[int, float] = {}
     for number, frame in enumerate(found):
         check()
         tell(f"looking for the guide's best frame: {number} of {len(found)}")
         try:
-            place = small(read_alpha(Path(plan.file_of(pattern, frame)), sys.maxsize).values)
+            values = read_alpha(Path(plan.file_of(pattern, frame)), sys.maxsize).values
         except UNREADABLE as error:
             raise _no_key(name, f"a guide that cannot be looked at here ({error})") from error
+        place = small(values)
         if place.any():
-            guides[frame] = place
-    return guides
+            guides[frame], shares[frame] = place, white_share(values)
+    return guides, shares
 
 
 def _no_key(name: str, came: str) -> Exception:
@@ -73,6 +79,22 @@ def small(values: Any) -> Any:
     shrink = min(1.0, _SMALL_SIDE / max(values.shape))
     down, across = (_averaging(side, max(1, round(side * shrink))) for side in values.shape)
     return down @ values @ across.T >= 0.5
+
+
+def white_share(values: Any) -> float:
+    """Return how much of a guide is white and not grey, 0 to 1. values: numpy (height, width), 0 to 1."""
+    return int((values >= _SURE).sum()) / max(1, int((values >= 0.5).sum()))
+
+
+def clear_frames(shares: Mapping[int, float], frames: Iterable[int]) -> list[int]:
+    """Return those of some frames whose guide is about as white as the clearest one's. shares: frame -> white_share().
+
+    Grey says that a tracker or an artist is not sure. As a key it would tell the network that the subject is half
+    transparent.
+    """
+    asked = {frame: shares[frame] for frame in frames if frame in shares}
+    least = _CLEAR * max(asked.values(), default=0.0)
+    return [frame for frame, share in asked.items() if share >= least]
 
 
 def _averaging(side: int, parts: int) -> Any:

@@ -115,7 +115,7 @@ def _step(refiner: Refiner, alpha: Tensor, seen: Tensor, plate: Tensor, box: Box
     colours = edge_colours(inner, crop.inner(seen))
     refined, size = smooth.clone(), Size(*shown.shape[-2:])
     # A flat alpha needs no refining. Around it only the pixels matter that enlarging mixes in, and one more because the
-    # # two sizes of a crop may not fit exactly.
+    # two sizes of a crop may not fit exactly.
     for part in soft_parts(inner[0, 0], size, Box(0, 0, size.width, size.height), reach=2):
         for tile in _tiles(part):
             answer = _refined_tile(refiner, smooth, colours, shown, tile, crop)

@@ -24,6 +24,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from matanyone_engine.atomic import whole_file
 from matanyone_engine.errors import DatasetError
+from matanyone_engine.model.precision import half_type
 from matanyone_engine.model.refiner import MARGIN, Refiner
 from matanyone_engine.training.augment import Rng
 from matanyone_engine.training.losses import alpha_l1, forgiven, laplacian
@@ -143,11 +144,12 @@ def train_refiner(
     average = AveragedModel(refiner, avg_fn=_averaged)
     averaged = average.module
     assert isinstance(averaged, Refiner)
+    half = half_type(torch.device("cpu")) is not None  # a CPU without instructions for it is slower in half precision
     for iteration in range(iterations):
         for group in optimiser.param_groups:
             group["lr"] = _rate_at(iteration, iterations)
         batch = _drawn(rng, pool)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
             answer = refiner(batch.plate, batch.alpha, batch.colours, batch.enlarged)
         truth = batch.truth[..., _INNER, _INNER]
         alpha = forgiven(answer.float()[..., _INNER, _INNER], truth, OVERSHOOT)

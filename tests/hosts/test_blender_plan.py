@@ -26,6 +26,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from shots import Shot, make_shot, read_image, write_image
 
+import matanyone_engine.jobs.guide_keys as guide_keys_of_the_engine
 import matanyone_engine.media.guides as guides_of_the_engine
 from matanyone_engine.cli.main import main
 from matanyone_engine.errors import SettingError
@@ -491,6 +492,22 @@ def test_the_frame_of_a_guide_is_the_one_that_the_engine_chooses(addon: Callable
     for shape in ((270, 480), (48, 64), (333, 401)):
         values = np.random.default_rng(1).random(shape, np.float32)
         assert (ours.small(values) != guides_of_the_engine.small(values)).mean() < 0.001
+
+
+def test_a_grey_frame_of_a_guide_is_chosen_only_where_no_frame_is_whiter(
+    plan: Any, addon: Callable[[str], Any], tmp_path: Path
+) -> None:
+    """A tracker leaves grey what it is not sure of. As a key, it would be a half transparent subject."""
+    guide = plan.ObjectState("hero", guide=str(tmp_path / "rough.####.exr"))
+    state, with_keys = state_of(plan, keys=(), objects=(guide,)), addon("guide_keys").with_keys
+    for frame, size, value in ((1001, 4, 1.0), (1002, 7, 0.6), (1003, 7, 0.6), (1004, 7, 0.6)):
+        alpha = np.zeros((16, 16, 1), np.float32)
+        alpha[2 : 2 + size, 2 : 2 + size] = value
+        write_image(tmp_path / f"rough.{frame}.exr", alpha, ("Y",))
+    for asked, expected in (((1001, 1002, 1003, 1004), 1001), ((1002, 1003, 1004), 1003)):
+        (key,) = with_keys(state, asked, lambda said: None, lambda: None).keys
+        ours = guide_keys_of_the_engine.with_keys_of_guides((), {"hero": guide.guide}, asked)
+        assert key.frame == expected == ours[0].frames[0]
 
 
 def test_an_object_with_a_guide_needs_no_mask(plan: Any, addon: Callable[[str], Any], tmp_path: Path) -> None:

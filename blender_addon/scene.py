@@ -96,6 +96,11 @@ def matte_at_playhead(shot):
     return (frame,) if within and made is not None and frame in made.frames else ()
 
 
+def selected(shot):
+    """Return the object that is selected in the list of the shot's objects; None where there is none."""
+    return shot.objects[shot.object_index] if 0 <= shot.object_index < len(shot.objects) else None
+
+
 def plate_of(shot):
     """Return what is matted, after a look at the disk: for buttons. Raises WireError where there is none, or its files
     are not there.

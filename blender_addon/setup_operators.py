@@ -121,12 +121,10 @@ class MATANYONE_OT_edges_reset(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        shot = context.scene.matanyone
-        return 0 <= shot.object_index < len(shot.objects)
+        return scene.selected(context.scene.matanyone) is not None
 
     def execute(self, context):
-        shot = context.scene.matanyone
-        controls = shot.objects[shot.object_index].edges
+        controls = scene.selected(context.scene.matanyone).edges
         for name in edges.CONTROLS:
             setattr(controls, name, getattr(edges.NO_EDGES, name))
         return {"FINISHED"}

@@ -329,6 +329,8 @@ class Bridge:
                 return event
             if isinstance(event, say.Progress) and event.looking:
                 self._outbox.put(Told(f"looks what has changed: {event.done} of {event.of} files"))
+            elif isinstance(event, say.Progress) and event.preparing:
+                self._outbox.put(Told(event.preparing))
             elif isinstance(event, say.Progress):
                 self._outbox.put(self._landed(run, event, patterns, pace))
             if self._cancel.is_set():

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
 from matanyone_engine.cli.plain_console import PlainConsole
-from matanyone_engine.jobs.run_events import CheckingFiles, EditedByHand, FrameDone, StepDone, Unchanged
+from matanyone_engine.jobs.run_events import CheckingFiles, EditedByHand, FrameDone, Preparing, StepDone, Unchanged
 from matanyone_engine.matting.confidence import DOUBTFUL, Confidence
 from matanyone_engine.media.sequence import describe_frames
 from matanyone_engine.wire import messages as say
@@ -69,6 +69,8 @@ class MatteProgress(FrameProgress):
         self.alphas = 0
         self.unchanged: tuple[int, ...] = ()
         self.complete = False
+        self._prepared = False
+        """Whether it was printed that something is made ready."""
         self._warned: dict[str, list[int]] = {}
         self._held: list[int] = []
         self._windows: list[tuple[int, int, int, int]] = []
@@ -82,6 +84,9 @@ class MatteProgress(FrameProgress):
         """Show that a step is done. If the step made an alpha, it is on disk."""
         if isinstance(event, CheckingFiles) or (isinstance(event, say.Progress) and event.looking):
             self._show_check(event.done, event.of)
+            return
+        if what := preparation(event):
+            self._show_preparation(what)
             return
         self.complete = event.done == event.of
         if isinstance(event, Unchanged):
@@ -116,6 +121,14 @@ class MatteProgress(FrameProgress):
         self._bar.update(self._task, completed=done, total=of, rate="reading files", frame="-")
         if self._due(now):
             self._console.print(f"read    {done} of {of} files, to find out what has changed")
+
+    def _show_preparation(self, what: str) -> None:
+        """Show what is made ready before the computing begins. Without a terminal, it is printed at once."""
+        self._begun = time.monotonic()
+        self._bar.update(self._task, completed=0, total=None, rate=what, frame="-")
+        if self._due(self._begun) or not (self._prepared or self._console.is_terminal):
+            self._console.print(f"wait    {what}")
+        self._prepared = True
 
     def _note_frame(self, frame: int, warnings: Sequence[str], confidences: Mapping[str, AnyConfidence]) -> None:
         """Remember a frame's warnings and lowest confidence."""
@@ -159,6 +172,13 @@ class MatteProgress(FrameProgress):
             )
             for why, frames in reasons_of({frame: self._least_confidence[frame] for frame in doubtful}).items():
                 self._console.print(f"        {why} ({describe_frames(frames)})")
+
+
+def preparation(event: StepDone | say.Progress) -> str:
+    """Return what an event says is made ready before the first step; '' for another event."""
+    if isinstance(event, say.Progress):
+        return event.preparing
+    return event.what if isinstance(event, Preparing) else ""
 
 
 def reasons_of(doubtful: Mapping[int, AnyConfidence]) -> dict[str, list[int]]:

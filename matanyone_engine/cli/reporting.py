@@ -7,7 +7,7 @@
     --report tractor     TR_PROGRESS 12%
 
 Events: planned, shot (one of a batch is over), reused, frame, step (computed, and written later or not at all),
-heartbeat, ended. Messages for people go to standard error, with and without a report.
+preparing, heartbeat, ended. Messages for people go to standard error, with and without a report.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any, TextIO
 
 from matanyone_engine.cli.closed_output import silence
 from matanyone_engine.cli.exit_codes import DOUBTFUL, INTERRUPTED, OK, OUT_OF_MEMORY, exit_code
-from matanyone_engine.cli.progress import AnyConfidence
+from matanyone_engine.cli.progress import AnyConfidence, preparation
 from matanyone_engine.errors import EngineError, Interrupted, OutputError
 from matanyone_engine.jobs.run_events import EditedByHand, FrameDone, StepDone, Unchanged
 from matanyone_engine.matting.confidence import CERTAIN
@@ -76,6 +76,9 @@ class Reporter:
             return
         if isinstance(event, EditedByHand):
             self._report("kept", {"count": len(event.frames), "frames": describe_frames(event.frames)})
+            return
+        if what := preparation(event):
+            self._report("preparing", {"what": what})
             return
         self._at = {"frame": event.frame, "done": event.done, "of": event.of}
         if isinstance(event, FrameDone):
@@ -264,6 +267,8 @@ def _status(event: str, fields: dict[str, Any]) -> str:
 def _status_of(event: str, fields: dict[str, Any]) -> str:
     if event in ("frame", "step", "heartbeat"):
         return f"frame {fields.get('frame', '-')}, step {fields.get('done', 0)} of {fields.get('of', 0)}"
+    if event == "preparing":
+        return str(fields["what"])
     if event == "kept":
         return f"{fields['count']} alphas were changed by hand and are kept"
     if event == "reused":

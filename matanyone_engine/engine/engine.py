@@ -54,7 +54,7 @@ from matanyone_engine.jobs.job import MatteJob, MattePlan, open_source, outline_
 from matanyone_engine.jobs.job_message import matte_job
 from matanyone_engine.jobs.mask_memory import MaskMemory
 from matanyone_engine.jobs.run import most_waiting, waiting_bytes
-from matanyone_engine.jobs.run_events import CheckingFiles, FrameDone, RunEvent, Unchanged
+from matanyone_engine.jobs.run_events import BeforeSteps, CheckingFiles, FrameDone, Preparing, RunEvent, Unchanged
 from matanyone_engine.matting.options import check_options, check_region, keywords
 from matanyone_engine.matting.region import Region
 from matanyone_engine.matting.session import FrameReport
@@ -170,7 +170,7 @@ class _JobCounter:
 
     def count(self, event: RunEvent | None) -> None:
         """Count a step of the job; None is its end."""
-        if event is None or isinstance(event, CheckingFiles):
+        if event is None or isinstance(event, BeforeSteps):
             return
         self.complete = event.done == event.of
         self.written += isinstance(event, FrameDone)
@@ -694,7 +694,7 @@ class Engine:
         if isinstance(event, Unchanged):
             standing = tuple((frame, str(plan.paths(frame)[0])) for frame in event.frames)
             return on.JobStepped(order.session, time.monotonic() - begun, None, standing)
-        if not isinstance(event, CheckingFiles):
+        if not isinstance(event, BeforeSteps):
             self._count()
         return on.JobStepped(order.session, time.monotonic() - begun, _progress(order.session, event))
 
@@ -793,7 +793,8 @@ def _progress(session: str, event: RunEvent) -> say.Progress:
     """Return the Progress message of a job's step."""
     if not isinstance(event, FrameDone):
         looking = isinstance(event, CheckingFiles)
-        return say.Progress(session, event.frame, "", event.done, event.of, looking=looking)
+        preparing = event.what if isinstance(event, Preparing) else ""
+        return say.Progress(session, event.frame, "", event.done, event.of, looking=looking, preparing=preparing)
     path, said = str(event.paths[0]), _said(event.report)
     sure = tuple(say.ObjectConfidence(name, each.value, each.why) for name, each in event.confidences.items())
     return say.Progress(session, event.frame, path, event.done, event.of, event.warnings, *said, confidences=sure)

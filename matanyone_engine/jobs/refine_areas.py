@@ -6,22 +6,27 @@ Rules of this file:
    and in the segments of a farm.
 2. A solution never uses a frame on the other side of a key, since a segment need not have that frame.
 3. Areas are read once while the job is planned, and their digests are kept.
+4. The library that solves them is loaded before the first step, since it is compiled on its first use on a machine.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from threading import Thread
 from typing import NamedTuple
 
 from matanyone_engine.errors import SettingError
 from matanyone_engine.jobs.masks import MaskFile, MaskReading, ObjectOptions
 from matanyone_engine.jobs.numbered_masks import NumberedMasks
+from matanyone_engine.jobs.run_events import Preparing
 from matanyone_engine.matting.shot import Earlier, Shot
 from matanyone_engine.media.images import FloatImage
 from matanyone_engine.media.mask_channels import MaskSource
+from matanyone_engine.media.matting_library import is_loaded, matting_library
 from matanyone_engine.media.solve_area import MATCH, WEIGHTS, SolutionBefore, faded, require_solver, solutions
 from matanyone_engine.media.steady_edges import Grey, NeighbourFrame, moved_here
 
@@ -29,6 +34,11 @@ AREAS = NumberedMasks("an area for each frame that is to be solved", "areas on",
 
 _FORMAT = 1
 """Must be raised when a change of the code gives another solution for the same inputs."""
+
+PREPARING = "preparing the refine area (the first use on a machine takes longer)"
+"""What artists read while the library that solves areas is loaded."""
+_PREPARING_S = 1.0
+"""Seconds between events meanwhile: a host learns from them that the engine is at work."""
 
 AreaFiles = Mapping[tuple[str, int], MaskSource]
 """The file of each (object, frame) that has an area."""
@@ -133,6 +143,28 @@ def read_areas(files: AreaFiles, shot: Shot, reading: MaskReading) -> AreaSet:
         require_solver()
     known = {source: MaskFile.of(source) for source in files.values() if reading.constraints(source).any()}
     return AreaSet(shot, reading, {place: known[source] for place, source in files.items() if source in known})
+
+
+def solver_made_ready(frame: int, stopping: Callable[[], bool]) -> Iterator[Preparing]:
+    """Load the library that solves areas on another thread; yield an event at once and then every second meanwhile.
+
+    frame: the first frame that is solved. stopping: whether to stop; the thread then goes on alone, so that the next
+    job finds the library. Raises SettingError if it cannot be loaded.
+    """
+    if is_loaded():
+        return
+    thread = Thread(target=_load_quietly, name="matting-library", daemon=True)
+    thread.start()
+    while thread.is_alive() and not stopping():
+        yield Preparing(frame, 0, 0, PREPARING)
+        thread.join(_PREPARING_S)
+    if not thread.is_alive():
+        matting_library()
+
+
+def _load_quietly() -> None:
+    with suppress(SettingError):  # whoever waits for this thread asks for the library again, and gets the error
+        matting_library()
 
 
 class AreaSolver:

@@ -31,6 +31,7 @@ from matanyone_engine.jobs.frame_io import AlphasOfStep, FrameWriter, PlateOfSte
 from matanyone_engine.jobs.job import MattePlan
 from matanyone_engine.jobs.pipeline import WriteBehind, read_ahead
 from matanyone_engine.jobs.plate_digests import FilesRead, PlateDigests, read_digests
+from matanyone_engine.jobs.refine_areas import solver_made_ready
 from matanyone_engine.jobs.run_account import RunAccount
 from matanyone_engine.jobs.run_events import CheckingFiles, FrameDone, RunEvent, StepDone
 from matanyone_engine.jobs.run_identity import content_keys, identity, suited_to
@@ -191,6 +192,9 @@ class _Run:
 
     def _run_all(self) -> Iterator[RunEvent]:
         """Plan and run steps until all frames are written, or the run is stopped."""
+        solved = [frame for frame in sorted(self._waiting) if self._plan.areas.names_on(frame)]
+        if solved:
+            yield from solver_made_ready(solved[0], self._stopping)
         done = in_vain = 0
         while self._waiting and not self._stopping():
             before, urgent_frame = len(self._waiting), self._urgent()

@@ -62,11 +62,24 @@ class EditedByHand(StepDone):
 
 
 @dataclass(frozen=True)
-class CheckingFiles(StepDone):
+class BeforeSteps(StepDone):
+    """Reports work before the first step. Here `done` and `of` do not count steps."""
+
+
+@dataclass(frozen=True)
+class CheckingFiles(BeforeSteps):
     """Reports that files are read to find what need not be computed again.
 
-    Here `done` and `of` count files, not steps.
+    Here `done` and `of` count files.
     """
+
+
+@dataclass(frozen=True)
+class Preparing(BeforeSteps):
+    """Reports that a part of the engine is made ready. Here `done` and `of` are 0."""
+
+    what: str
+    """What is done, in words for the artist."""
 
 
 RunEvent = StepDone

@@ -6,7 +6,7 @@ plate's colour. The library pymatting makes the equations. Two priors are added:
 greatest where it is near 0 or 1, and, weaker, the solution of the frame before, moved along the plate's motion.
 
 Rules of this file:
-1. pymatting is an optional extra and is imported where it is used; importing it takes seconds.
+1. pymatting is an optional extra and is loaded where it is used (media/matting_library.py); that takes seconds.
 2. Memory does not grow with the plate: equations are made for one tile at a time. Tiles lie on a fixed grid, overlap,
    and are blended into each other.
 3. Where the area is 0, the alpha does not change in any bit.
@@ -14,7 +14,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -24,6 +23,7 @@ import numpy.typing as npt
 
 from matanyone_engine.errors import SettingError
 from matanyone_engine.media.images import FloatImage
+from matanyone_engine.media.matting_library import is_installed, matting_library
 
 Inside = npt.NDArray[np.bool_]
 
@@ -74,7 +74,7 @@ class SolutionBefore(NamedTuple):
 
 def require_solver() -> None:
     """Raise SettingError where pymatting is not installed."""
-    if importlib.util.find_spec("pymatting") is None:
+    if not is_installed():
         raise SettingError(
             expected="the library pymatting, which solves the area of --refine-area",
             came="an installation without it",
@@ -123,11 +123,10 @@ class _Tile:
             self._make_equations(view[self._box])
 
     def _make_equations(self, view: FloatImage) -> None:
-        from pymatting import cf_laplacian
-
         here = self._alpha[self._box].astype(np.float64).ravel()
         shown = np.ascontiguousarray(view, dtype=np.float64)
-        laplacian = cf_laplacian(shown, epsilon=self._weights.smoothness, is_known=~self._own.reshape(shown.shape[:2]))
+        known = ~self._own.reshape(shown.shape[:2])
+        laplacian = matting_library().cf_laplacian(shown, epsilon=self._weights.smoothness, is_known=known)
         rows = laplacian[self._own]
         self._matrix: Any = rows[:, self._own]
         self._known = rows[:, ~self._own] @ here[~self._own]
@@ -144,9 +143,9 @@ class _Tile:
         return found
 
     def _solution(self, before: SolutionBefore | None) -> npt.NDArray[np.float64]:
-        from pymatting import cg, jacobi
         from scipy.sparse import diags
 
+        library = matting_library()
         weight, target = self._sure, self._sure * self._network
         if before is not None:
             trust = self._before * before.trust[self._inside]
@@ -156,7 +155,9 @@ class _Tile:
         residual = target - self._known - matrix @ self._network
         if np.abs(residual).max() < _NO_RESIDUAL:  # a plain area of a plain alpha
             return self._network
-        change: npt.NDArray[np.float64] = cg(matrix, residual, rtol=_TOLERANCE, maxiter=_MOST_STEPS, M=jacobi(matrix))
+        change: npt.NDArray[np.float64] = library.cg(
+            matrix, residual, rtol=_TOLERANCE, maxiter=_MOST_STEPS, M=library.jacobi(matrix)
+        )
         return self._network + change
 
 

@@ -481,6 +481,8 @@ class Progress(Message):
     """The confidence of each object that is written, where this step wrote a frame's alpha."""
     looking: bool = False
     """Whether this comes before the first step. `done` and `of` then count the files that are read to find changes."""
+    preparing: str = ""
+    """What is made ready before the first step, in words for the artist; '' otherwise. `done` and `of` are then 0."""
 
 
 @dataclass(frozen=True)

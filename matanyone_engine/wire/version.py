@@ -23,7 +23,7 @@ class Version(NamedTuple):
         return f"{self.major}.{self.minor}"
 
 
-CURRENT = Version(1, 5)
+CURRENT = Version(1, 6)
 
 
 def preamble() -> bytes:

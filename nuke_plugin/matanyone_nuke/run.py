@@ -157,6 +157,9 @@ class Run:
         if event.looking:
             self._stage.show(Landed(event.frame, "", event.done, event.of, looking=True))
             return
+        if event.preparing:
+            self._stage.note(event.preparing)
+            return
         if event.path:
             self._done.add((view, event.frame))
         self._warnings.extend("frame %d: %s" % (event.frame, text) for text in event.warnings)

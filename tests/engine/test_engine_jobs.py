@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import secrets
 import shutil
 import threading
@@ -27,6 +28,8 @@ from matanyone_engine.client.launcher import find_engine
 from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.codec import Packet
 from matanyone_engine.wire.errors import Code, WireError
+
+os.environ["NUMBA_DISABLE_JIT"] = "1"  # the engine runs pymatting as Python: compiling it takes seconds
 
 _NUMBERS = itertools.count()
 
@@ -127,6 +130,22 @@ def test_plates_that_are_read_first_are_told_as_such(engine: Engine, shot: Shot)
     assert progress[: len(looked)] == looked != []
     assert all(0 < event.done <= event.of == 6 and event.path == "" for event in looked)
     assert [event.path for event in progress[len(looked) :]] == [str(shot.alpha(n)) for n in range(FIRST, FIRST + 6)]
+    assert (ended.outcome, ended.written) == ("finished", 6)
+
+
+def test_the_solver_of_an_area_is_made_ready_before_the_steps_and_the_client_is_told(
+    engine: Engine, shot: Shot
+) -> None:
+    area = np.zeros((HEIGHT, WIDTH, 1), np.float32)
+    area[14:26, 24:36] = 1.0
+    write_image(shot.folder / f"area.{FIRST + 1}.exr", area, ("Y",))
+    objects = (say.ObjectOptions(refine_area=str(shot.folder / "area.####.exr")),)
+    with engine.client() as client:
+        progress, ended = events(JobRun(client, job(shot, objects=objects)))
+    told = [event for event in progress if event.preparing]
+    assert progress[: len(told)] == told != []
+    assert all((event.path, event.done, event.of) == ("", 0, 0) for event in told)
+    assert [event.path for event in progress[len(told) :]] == [str(shot.alpha(n)) for n in range(FIRST, FIRST + 6)]
     assert (ended.outcome, ended.written) == ("finished", 6)
 
 

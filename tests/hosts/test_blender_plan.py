@@ -796,10 +796,12 @@ def test_files_that_are_read_first_are_no_frames(addon: Callable[[str], Any], br
     class Run:
         def events(self, _seconds: float) -> Iterator[Any]:
             yield say.Progress("s", 1001, "", 3, 8, looking=True)
+            yield say.Progress("s", 1001, "", 0, 0, preparing="preparing the refine area")
             yield say.JobEnded("s", "finished", 0)
 
     assert bridge._followed(Run(), {}).outcome == "finished"
-    assert [event.text for event in bridge.events()] == ["looks what has changed: 3 of 8 files"]
+    told = ["looks what has changed: 3 of 8 files", "preparing the refine area"]
+    assert [event.text for event in bridge.events()] == told
 
 
 def test_polling_never_waits_whatever_comes(addon: Callable[[str], Any], bridge: Any) -> None:

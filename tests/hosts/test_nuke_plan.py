@@ -468,6 +468,18 @@ def test_frames_that_nobody_tells_of_are_done_when_their_job_is(addon: Any) -> N
     assert pace.text(run.Landed(1006, "", 6, 6, ended=True), 1.0) == "6 of 6 done"
 
 
+def test_what_is_made_ready_is_a_note_and_no_frame(addon: Any) -> None:
+    run, say = beside(addon, "run"), beside(addon, "bridge").say
+    noted: list[str] = []
+
+    class Stage(run.Stage):  # type: ignore[misc, name-defined]
+        note = noted.append
+
+    going = run.Run(MagicMock(frames=(1001,), views=(None,)), MagicMock(), Stage())
+    going._progress(say.Progress("s", 1001, "", 0, 0, preparing="preparing the refine area"), None)
+    assert noted == ["preparing the refine area"]
+
+
 def test_a_mattes_own_confidence_is_read_from_its_header(addon: Any, tmp_path: Path) -> None:
     exr = beside(addon, "exr")
     told = {"matanyone:confidence": "0.412", "matanyone:confidenceWhy": "grey"}

@@ -6,6 +6,8 @@ again for them.
 from __future__ import annotations
 
 import os
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +18,25 @@ from shots import HEIGHT, WIDTH, Shot, make_shot, read_image, write_image
 
 from matanyone_engine.cli.main import main
 from matanyone_engine.errors import MaskError, SettingError
+from matanyone_engine.jobs import refine_areas
 from matanyone_engine.jobs.cache import DiskCache
 from matanyone_engine.jobs.job import MatteJob, plan_matte
 from matanyone_engine.jobs.job_message import job_message, matte_job
 from matanyone_engine.jobs.masks import KeyMask, ObjectOptions
 from matanyone_engine.jobs.one_call import job_of_call
+from matanyone_engine.jobs.refine_areas import PREPARING
 from matanyone_engine.jobs.run import run_matte
-from matanyone_engine.jobs.run_events import FrameDone, Unchanged
-from matanyone_engine.media import solve_area
+from matanyone_engine.jobs.run_events import FrameDone, Preparing, Unchanged
+from matanyone_engine.media import matting_library, solve_area
 from matanyone_engine.media.edges import EdgeControls, with_edges
 from matanyone_engine.media.layouts import Delivery
+from matanyone_engine.media.matting_library import MattingLibrary
 from matanyone_engine.media.solve_area import MATCH, SolutionBefore, faded, solutions
 from matanyone_engine.media.steady_edges import NeighbourFrame, grey_of, moved_here
 from matanyone_engine.model.registry import load_vetted
 from matanyone_engine.runs.record import read_record
 
-os.environ["NUMBA_DISABLE_JIT"] = "1"  # pymatting is tested as Python: compiling it takes a minute
+os.environ["NUMBA_DISABLE_JIT"] = "1"  # pymatting is tested as Python: compiling it takes seconds
 
 AREAS = (1002, 1003, 1005)
 
@@ -162,9 +167,66 @@ def test_areas_that_cannot_be_are_refused_before_work(shot: Shot, monkeypatch: p
     with pytest.raises(MaskError, match="64x48"):
         plan_matte(job(shot))
     paint(shot, 1002)
-    monkeypatch.setattr(solve_area.importlib.util, "find_spec", lambda _name: None)  # type: ignore[attr-defined]
+    monkeypatch.setattr(solve_area, "is_installed", lambda: False)
     assert main(shot.arguments("--refine-area", str(shot.folder / "area.####.exr"))) == 2
     assert not shot.out.exists()
+
+
+def test_the_library_is_loaded_before_the_first_step_and_events_say_so(
+    shot: Shot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a host sees no progress while it is compiled, and calls the device stalled after a minute."""
+    load = matting_library._load
+
+    def slow() -> MattingLibrary:
+        time.sleep(0.3)
+        return load()
+
+    monkeypatch.setattr(refine_areas, "_PREPARING_S", 0.1)
+    monkeypatch.setattr(matting_library, "_load", slow)
+    monkeypatch.setattr(matting_library, "_loaded", [])
+    network = load_vetted(shot.weights, "cpu")
+    plain = list(run_matte(plan_matte(job(shot, area=False)), *network))
+    assert not any(isinstance(event, Preparing) for event in plain)
+    assert not matting_library.is_loaded()
+    first = list(run_matte(plan_matte(job(shot)), *network))
+    steps = [event for event in first if not isinstance(event, Unchanged)]
+    told = [event for event in steps if isinstance(event, Preparing)]
+    assert steps[: len(told)] == told
+    assert len(told) >= 2
+    assert {event.what for event in told} == {PREPARING}
+    paint(shot, 1002, left=25)
+    second = list(run_matte(plan_matte(job(shot)), *network))
+    assert not any(isinstance(event, Preparing) for event in second), "it is loaded once"
+
+
+def test_a_stop_does_not_wait_until_the_library_is_loaded(shot: Shot, monkeypatch: pytest.MonkeyPatch) -> None:
+    going_on = threading.Event()
+
+    def waits() -> None:
+        going_on.wait(60)
+
+    monkeypatch.setattr(refine_areas, "_PREPARING_S", 0.1)
+    monkeypatch.setattr(refine_areas, "_load_quietly", waits)
+    monkeypatch.setattr(matting_library, "_loaded", [])
+    told: list[object] = []
+    stopped = run_matte(plan_matte(job(shot)), *load_vetted(shot.weights, "cpu"), stopping=lambda: len(told) >= 3)
+    for event in stopped:
+        told.append(event)
+    going_on.set()
+    assert [type(event) for event in told] == [Preparing] * 3
+
+
+def test_a_library_that_cannot_be_loaded_is_an_error_with_an_action(
+    shot: Shot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_folder: Path) -> MattingLibrary:
+        raise ImportError("Numba needs NumPy 2.4 or less")
+
+    monkeypatch.setattr(matting_library, "_load_with", broken)
+    monkeypatch.setattr(matting_library, "_loaded", [])
+    with pytest.raises(SettingError, match=r"Numba needs NumPy.*Install it again"):
+        made(shot, job(shot))
 
 
 def test_every_way_in_says_the_same_area(shot: Shot, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from matanyone_engine.errors import SettingError
 from matanyone_engine.media import solve_area
 from matanyone_engine.media.solve_area import SolutionBefore, faded, require_solver, solutions
 
-os.environ["NUMBA_DISABLE_JIT"] = "1"  # pymatting is tested as Python: compiling it takes a minute
+os.environ["NUMBA_DISABLE_JIT"] = "1"  # pymatting is tested as Python: compiling it takes seconds
 
 HEIGHT, WIDTH = 20, 28
 

@@ -91,8 +91,9 @@ def _edges_at_once(shot, context):
     edge_update.turned(shot.id_data)
 
 
-def _edge_property(name, control):
+def _edge_property(name):
     """Return the property of an edge control, with the engine's range and default."""
+    control = edges.CONTROLS[name]
     least, most = edges.limits_of(name)
     default = getattr(edges.NO_EDGES, name)
     soft_least, soft_most = control.often or (least, most)
@@ -107,7 +108,18 @@ def _edge_property(name, control):
 class MatAnyoneEdges(bpy.types.PropertyGroup):
     """Holds what is done to the edges of an object's alphas before they are written."""
 
-    __annotations__ = {name: _edge_property(name, control) for name, control in edges.CONTROLS.items()}
+    # Each is written out: in Blender 4.2, a class whose __annotations__ are assigned as a dict is never freed, and the
+    # bpy module then crashes when its process ends after the extension was uninstalled.
+    deflicker: _edge_property("deflicker")
+    despeckle: _edge_property("despeckle")
+    solidify: _edge_property("solidify")
+    black_clip: _edge_property("black_clip")
+    white_clip: _edge_property("white_clip")
+    black_knee: _edge_property("black_knee")
+    white_knee: _edge_property("white_knee")
+    gamma: _edge_property("gamma")
+    edge_grow: _edge_property("edge_grow")
+    edge_blur: _edge_property("edge_blur")
 
 
 class MatAnyoneObject(bpy.types.PropertyGroup):

@@ -42,7 +42,7 @@ class Host:
             timeout=1200,  # of a machine that does other things as well
         )
         (folder / "blender.log").write_text(done.stdout + done.stderr)
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.returncode == 0, f"exit code {done.returncode} after\n{done.stdout}{done.stderr}"
         told = [json.loads(line[5:]) for line in done.stdout.splitlines() if line.startswith("said ")]
         assert told[0]["ok"], told[0]
         return told[1:]

@@ -28,6 +28,7 @@ from matanyone_engine.jobs.track import (
     plan_track,
     run_track,
 )
+from matanyone_engine.media.preview import percent
 from matanyone_engine.media.prompts import Prompts
 from matanyone_engine.media.sequence import describe_frames, parse_frames
 from matanyone_engine.model.device import FORMS
@@ -127,6 +128,7 @@ def track_locally(job: TrackJob, weights: Path | None, device: str, console: Con
     plan = plan_track(job)
     tracker = open_tracker(job.tracker, weights, device)
     console.print(f"track   {plan.source.name}  {describe_frames(plan.frames)}  from frame {plan.key}")
+    console.print(f"colour  {plan.colour.space}  ({plan.colour.reason})")
     console.print(f"tracker {tracker.name}")
     if tracker.notice:
         console.print(f"note    {tracker.notice}")
@@ -137,17 +139,26 @@ def track_locally(job: TrackJob, weights: Path | None, device: str, console: Con
         closing(run_track(plan, tracker, stop.requested)) as events,
     ):
         for event in events:
-            progress.show(event.frame, event.done, event.of, made=event if isinstance(event, GuideDone) else None)
-    made = len(progress.made)
-    if made < len(plan.frames):
+            made = event if isinstance(event, GuideDone) else None
+            if made is not None and made.frame == plan.key and plan.prompts is not None:
+                console.print(_first_mask_line(made))
+            progress.show(event.frame, event.done, event.of, made=made)
+    written = len(progress.made)
+    if written < len(plan.frames):
         raise Interrupted(
             expected=f"guides for {len(plan.frames)} frames",
-            came=f"a stop after {made}",
+            came=f"a stop after {written}",
             action="Run the same command again: it goes on from there.",
         )
     progress.print_summary()
-    console.print(f"guide   {made} frames in {time.monotonic() - begun:.1f} s: {plan.out.folder / plan.out.name}")
+    console.print(f"guide   {written} frames in {time.monotonic() - begun:.1f} s: {plan.out.folder / plan.out.name}")
     return plan
+
+
+def _first_mask_line(made: GuideDone) -> str:
+    """Return the line about the mask that was made from a box and points."""
+    share = f"covers {percent(made.covers)} of frame {made.frame}"
+    return f"mask    {made.path}  {share}: look at it, since all other guides follow it"
 
 
 class _TrackProgress(FrameProgress):

@@ -129,6 +129,8 @@ class GuideDone:
     """Whether it existed already, made from the same inputs."""
     empty: bool = False
     """Whether the tracker found nothing."""
+    covers: float = 0.0
+    """The part of the picture that the guide covers, 0..1."""
 
 
 class Tracker(Protocol):
@@ -346,9 +348,9 @@ class _Tracking:
                 self._write(frame, mask, names[frame])
             if number or first:
                 self._done += 1
-                yield GuideDone(
-                    frame, self._plan.path(frame), self._done, len(self._plan.frames), there, not mask.any()
-                )
+                covers = float(mask.mean(dtype=np.float64))
+                of = len(self._plan.frames)
+                yield GuideDone(frame, self._plan.path(frame), self._done, of, there, not mask.any(), covers)
 
     def _names(self, way: Sequence[int]) -> dict[int, str]:
         """Return for each frame the digest of all that its guide depends on, including the plates from the key frame to

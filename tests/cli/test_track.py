@@ -19,6 +19,7 @@ from matanyone_engine.cli.exit_codes import INTERRUPTED
 from matanyone_engine.cli.main import main
 from matanyone_engine.jobs.track import GuideDone
 from matanyone_engine.media.masks import read_alpha
+from matanyone_engine.media.preview import percent
 from matanyone_engine.model import save_checkpoint
 from matanyone_engine.runs.record import read_record
 
@@ -49,6 +50,21 @@ def test_it_says_what_it_does_how_far_it_is_and_what_comes_next(
     assert all(tracked.overlap(read_alpha(tmp_path / "guide" / f"g.{frame}.exr"), frame) > 0.85 for frame in FRAMES)
     assert main(words) == 0
     assert f"kept    4 guides were there: {FIRST}-{FIRST + 3}" in capsys.readouterr().err
+
+
+def test_a_mask_from_a_box_is_named_with_its_size_so_that_somebody_looks_at_it(
+    plate: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the box takes in beside the subject is in all guides after it."""
+    rows, columns = np.nonzero(read_image(tracked.write_mask(tmp_path))[..., 0] > 0.5)
+    box = ",".join(map(str, (columns.min() - 2, rows.min() - 2, columns.max() + 3, rows.max() + 3)))
+    out = str(tmp_path / "guide" / "g.####.exr")
+    assert main(["track", f"{plate}@{FIRST}", "--box", box, "--out", out]) == 0
+    said = capsys.readouterr().err
+    first = tmp_path / "guide" / f"g.{FIRST}.exr"
+    share = percent(float(read_alpha(first).mean(dtype=np.float64)))
+    assert f"mask    {first}  covers {share} of frame {FIRST}: look at it" in said
+    assert "colour  " in said
 
 
 def test_ctrl_c_stops_after_the_frame_and_the_same_command_goes_on(

@@ -133,6 +133,8 @@ def _refuted(told: dict[str, Any], frames: int) -> dict[str, str]:
         "the matte is finished": told["outcome"] == "finished",
         "strokes became the area of their frame, without the one that Z took back": told["area"]
         == [[1000 + frames // 2, [[False, True], [True, True]]]],
+        "turning an edge control wrote the mattes anew, and resetting it did so again": told["edges"]
+        == ["finished", "finished"],
         "Enter made a correction key": told["corrected"] == [[1001, "MASK"], [1000 + frames, "IMAGE"]],
         "a click took the hand out of the matte": read_alpha(Path(told["correction"]))[y, x] < 0.1,
         "the changed stretch was run again": told["corrected said"].startswith("finished"),

@@ -382,7 +382,7 @@ def fresh():
 def tour():
     """Take the ten steps of docs/blender.md; what is on the screen after each is kept as a picture."""
     bpy.context.preferences.view.ui_scale = 0.9
-    parts = (asked, clicked, overlaid, steered, brushed, composited, corrected, preferred)
+    parts = (asked, clicked, overlaid, steered, brushed, edged, composited, corrected, preferred)
     for part in (*parts, sequenced, opened_while_clicking):
         yield from taken(part)
 
@@ -560,6 +560,31 @@ def brushed():
     yield 0.5
 
 
+def edged():
+    """Turn a control of the panel Edges: the mattes are written anew by themselves."""
+    session = ours("session")
+    open_panels("edges")
+    go_to(ORDERS["frames"] // 2)
+    yield 1.0
+    for turn in (turned, bpy.ops.matanyone.edges_reset):
+        before = session.now.run
+        with within(largest()):
+            turn()
+        yield from until(lambda before=before: session.now.run is not before and over(), 120)
+        told.setdefault("edges", []).append(session.now.run.edges_only and over().outcome)
+        yield 2.0
+        if turn is turned:
+            picture("blender_edges")
+    open_panels()
+    yield 0.5
+
+
+def turned():
+    """Set two controls, as an artist does who sees too wide an edge."""
+    controls = bpy.context.scene.matanyone.objects[0].edges
+    controls.black_clip, controls.edge_grow = 0.1, -1.0
+
+
 def dragged(spots):
     """Drag the mouse along these spots of the plate, 0..1 from the top left."""
     yield from pressed("mousemove", *on_screen(*spots[0]))
@@ -569,7 +594,7 @@ def dragged(spots):
     yield from pressed("mouseup", 1)
 
 
-PARTS = ("constraints", "area", "settings")
+PARTS = ("constraints", "area", "edges", "settings")
 """The panels that are closed at first, in their order."""
 
 

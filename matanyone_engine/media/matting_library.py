@@ -91,8 +91,8 @@ def _load() -> MattingLibrary:
         raise SettingError(
             expected="the library pymatting, which solves the area of --refine-area",
             came=f"an installation that cannot be loaded: {type(error).__name__}: {error}",
-            action="Install it again: pip install --force-reinstall 'matanyone-engine[refine]'. Or leave "
-            "--refine-area out.",
+            action="Install it again: pip uninstall pymatting numba, then pip install 'matanyone-engine[refine]'. "
+            "Or leave --refine-area out.",
         ) from error
 
 

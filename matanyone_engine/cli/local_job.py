@@ -217,6 +217,8 @@ def _describe_masks(console: Console, plan: MattePlan) -> None:
         kept_off = "  (distractor)" if plan.shot.subject(seed.subject).distractor else ""
         name = f"{seed.subject}{kept_off}  " if several else ""
         console.print(f"mask    {name}{file.source}  on frame {seed.frame}")
+        for shortfall in plan.masks.short.get(seed, ()):
+            console.print(f"check   {shortfall.words} ({seed.frame})")
     for side, held in (("inside", plan.masks.inside), ("outside", plan.masks.outside)):
         for subject in plan.shot.subjects:
             on = [frame for frame in plan.frames if (subject.name, frame) in held]

@@ -40,6 +40,7 @@ from matanyone_engine.media.guide_history import NO_GUIDES, GuideHistory, packed
 from matanyone_engine.media.guides import default_band, has_edge, small
 from matanyone_engine.media.images import FloatImage, PlateHeader
 from matanyone_engine.media.layouts import SUBJECT
+from matanyone_engine.media.mask_borders import warnings_about
 from matanyone_engine.model.matanyone import MatAnyone
 from matanyone_engine.model.registry import VettedWeights, load_vetted
 from matanyone_engine.sizes import Resolution, Size
@@ -205,7 +206,12 @@ class Worker:
             },
             decoded.mask_sha256,
             warnings_of(
-                black=decoded.black, alpha=alpha, cut=report.cut, outvoted=guide.outvoted, white_guide=guide.white
+                black=decoded.black,
+                alpha=alpha,
+                cut=report.cut,
+                outvoted=guide.outvoted,
+                white_guide=guide.white,
+                masks=warnings_about(decoded.mask) if key and decoded.mask is not None else (),
             ),
             report,
             sure,

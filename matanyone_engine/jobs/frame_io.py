@@ -180,6 +180,7 @@ class FrameWriter:
                 cut=made.report.cut,
                 outvoted=bool(self._plan.masks.outvoted(frame)),
                 white_guide=self._plan.masks.white_guide(frame),
+                masks=self._plan.masks.warnings(frame),
             )
             paths = self._files(plate, made, alphas)
             entry = FrameRecord.of(self._plan.sidecars.record, paths, alphas, warnings, made.confidences)

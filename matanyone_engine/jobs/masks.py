@@ -21,6 +21,7 @@ from matanyone_engine.media.edges import EdgeControls
 from matanyone_engine.media.guides import default_band, small
 from matanyone_engine.media.images import FloatImage
 from matanyone_engine.media.layouts import SUBJECT
+from matanyone_engine.media.mask_borders import Shortfall, shortfalls
 from matanyone_engine.media.mask_channels import MaskSource
 from matanyone_engine.media.mask_morphology import grow_mask
 from matanyone_engine.media.masks import read_constraint_mask, read_mask
@@ -167,6 +168,8 @@ class MaskSet:
     guide: Mapping[tuple[str, int], MaskFile] = field(default_factory=dict)
     guides: Mapping[str, ObjectGuide] = field(default_factory=dict)
     """The judged guide of each object."""
+    short: Mapping[Seed, tuple[Shortfall, ...]] = field(default_factory=dict)
+    """The key masks that end just before a border of the picture."""
     _read: dict[MaskFile, FloatImage] = field(default_factory=dict, compare=False, repr=False)
     """The guides that were read last; each is used by its neighbours as well."""
 
@@ -193,6 +196,11 @@ class MaskSet:
     def white_guide(self, frame: int) -> bool:
         """Return whether the guide of any object is white all over on a frame."""
         return any(frame in guide.white for guide in self.guides.values())
+
+    def warnings(self, frame: int) -> tuple[str, ...]:
+        """Return the warnings about the key masks of a frame."""
+        found = (each.words for seed, short in self.short.items() if seed.frame == frame for each in short)
+        return tuple(dict.fromkeys(found))
 
     def _guide_on(self, name: str, frame: int) -> ObjectGuide | None:
         """Return the guide that is used on a frame.
@@ -274,8 +282,7 @@ def read_masks(
 ) -> MaskSet:
     """Read and check all masks and constraint masks. Raises MaskError, SettingError."""
     seeds = {key.seed: key.source for key in keys}
-    for source in dict.fromkeys(seeds.values()):
-        reading.mask(source)
+    short = {source: shortfalls(reading.mask(source)) for source in dict.fromkeys(seeds.values())}
     held = {each.name: each.constraints(frames) for each in objects}
     inside, outside, guide = (
         {
@@ -297,6 +304,7 @@ def read_masks(
         outside={place: known[source] for place, source in outside.items()},
         guide={place: known[source] for place, source in guide.items()},
         guides={each.name: _guide_of(each, guide, known, reading) for each in objects if each.guide},
+        short={seed: short[source] for seed, source in seeds.items() if short[source]},
     )
 
 

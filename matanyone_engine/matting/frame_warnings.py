@@ -7,6 +7,8 @@ out, and a subject may leave the frame.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,11 +22,17 @@ EMPTY_ALPHA = "the alpha is empty: the subject left the frame or was lost"
 
 
 def warnings_of(
-    *, black: bool, alpha: AlphaImage, cut: bool = False, outvoted: bool = False, white_guide: bool = False
+    *,
+    black: bool,
+    alpha: AlphaImage,
+    cut: bool = False,
+    outvoted: bool = False,
+    white_guide: bool = False,
+    masks: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """List the warnings about a frame. black: whether the plate is 0 everywhere; alpha: (H, W) 0..1 of the whole frame;
     cut: whether a region cuts the subject; outvoted: whether a guide was left out here; white_guide: whether one is
-    white all over.
+    white all over; masks: warnings about the masks of a key frame (media/mask_borders.py).
     """
     found = (
         (black, BLACK_PLATE),
@@ -33,4 +41,4 @@ def warnings_of(
         (outvoted, GUIDE_LEAPS),
         (white_guide, GUIDE_IS_WHITE),
     )
-    return tuple(words for so, words in found if so)
+    return (*(words for so, words in found if so), *masks)

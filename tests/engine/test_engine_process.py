@@ -22,6 +22,7 @@ from matanyone_engine.client.client import ClientSession, EngineClient
 from matanyone_engine.client.launcher import ensure_engine, find_engine
 from matanyone_engine.client.pump import State
 from matanyone_engine.engine.store import public_name
+from matanyone_engine.media.mask_borders import Shortfall
 from matanyone_engine.wire import messages as say
 from matanyone_engine.wire.codec import Packet, decode, encode
 from matanyone_engine.wire.connection import write_connection
@@ -204,6 +205,16 @@ def test_black_plates_and_lost_subjects_are_pointed_out(shared: Engine) -> None:
         result = client.call(say.Frame(shot.session, 1, FIRST + 1), (declared,), (data,))
         assert isinstance(result, say.Result)
         assert "the plate is black" in result.warnings
+
+
+def test_a_key_mask_that_ends_just_before_the_border_is_pointed_out(shared: Engine) -> None:
+    short = np.zeros((*SIZE[::-1], 1), np.float32)
+    short[20:-1, 20:44] = 1
+    with shared.client() as client:
+        shot = client.open_shot(SIZE, RAW)
+        alphas = list(shot.matte(numbers(0, 2), plate, raw("mask", short)))
+    assert alphas[0].warnings == (Shortfall("lower", 1).words,)
+    assert not alphas[1].warnings
 
 
 # ----------------------------------------------------------------------------------------------------- lost engines

@@ -16,6 +16,7 @@ import OpenImageIO as oiio
 import pytest
 from shots import Shot, make_shot, read_image, write_image
 
+from matanyone_engine.cli.main import main
 from matanyone_engine.errors import Doubtful, MaskError, OutputError, PlateError, SettingError
 from matanyone_engine.jobs.cache import DiskCache, default_folder
 from matanyone_engine.jobs.delivery import Outputs
@@ -28,8 +29,10 @@ from matanyone_engine.matting import confidence
 from matanyone_engine.matting.frame_warnings import CUT_SUBJECT
 from matanyone_engine.matting.region import Region
 from matanyone_engine.matting.session import MattingSession
+from matanyone_engine.matting.shot import Seed
 from matanyone_engine.media.edges import EdgeControls
-from matanyone_engine.media.layouts import Delivery
+from matanyone_engine.media.layouts import SUBJECT, Delivery
+from matanyone_engine.media.mask_borders import Shortfall
 from matanyone_engine.media.plates import SequencePlate
 from matanyone_engine.model.registry import load_vetted
 from matanyone_engine.runs.frame_record import FrameRecord
@@ -713,6 +716,36 @@ def test_an_alpha_says_what_was_computed_and_where(shot: Shot) -> None:
     assert attributes(part.paths[0])["region"] == "0,0,32,48"
     assert [CUT_SUBJECT in each.warnings for each in parts] == [each.report.cut for each in parts]
     assert any(each.report.cut for each in parts)
+
+
+def cut_short(shot: Shot, rows: int) -> str:
+    """Write a mask that ends so many rows before the lower border of the picture, and return its file."""
+    mask = np.zeros((48, 64, 1), np.float32)
+    mask[20 : 48 - rows, 20:44] = 1
+    write_image(shot.folder / f"short{rows}.exr", mask, ("Y",), oiio.FLOAT)
+    return str(shot.folder / f"short{rows}.exr")
+
+
+def test_a_mask_that_ends_just_before_the_border_is_told_of_before_the_run_and_on_its_frame(
+    shot: Shot, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = Shortfall("lower", 1).words
+    plan = plan_matte(job(shot, mask=cut_short(shot, 1), mask_frame=1003))
+    done = run(plan, shot)
+    assert {event.frame for event in done if words in event.warnings} == {1003}
+    record = frames_in(shot.out / "a.matanyone.json")
+    assert {frame for frame, entry in record.items() if words in entry.warnings} == {1003}
+    assert plan.masks.mask(Seed(SUBJECT, 1003))[47].max() == 0  # the mask itself stays as it was drawn
+    assert not any(event.warnings for event in run(plan_matte(job(shot, mask=cut_short(shot, 0))), shot))
+    assert main(shot.arguments("--mask", f"{cut_short(shot, 1)}@1003")) == 0
+    before, _, after = capsys.readouterr().err.partition("model   ")
+    assert f"check   {words} (1003)" in before
+    assert f"check   {words} (1003)" in after
+
+
+def test_a_mask_that_is_grown_to_the_border_is_not_told_of(shot: Shot) -> None:
+    plan = plan_matte(job(shot, mask=cut_short(shot, 1), mask_grow=1))
+    assert not plan.masks.short
 
 
 def test_a_region_outside_the_plate_is_refused_before_any_work(shot: Shot) -> None:

@@ -59,8 +59,8 @@ def main() -> None:
             low, rest = ([float(each[part].mean()) for each in off] for part in (np.s_[-ROWS:], np.s_[:-ROWS]))
             warned = ", ".join(f"{each.gap}, {each.side}" for each in shortfalls(mask)) or "none"
             print(
-                f"{name:12} {gap:2} rows erased: lowest {ROWS} rows {np.mean(low):6.2f}, on the key's frame {low[0]:6.2f}; "
-                f"elsewhere {np.mean(rest):6.2f}; warning: {warned}",
+                f"{name:12} {gap:2} rows erased: lowest {ROWS} rows {np.mean(low):6.2f}, "
+                f"on the key's frame {low[0]:6.2f}; elsewhere {np.mean(rest):6.2f}; warning: {warned}",
                 flush=True,
             )
 

@@ -70,7 +70,7 @@ def drawn_from(text: str, frame: int, size: Size) -> Numbers:
             soft = np.zeros_like(line) if outer == "idem" else triples_of(outer, frame)
             line[:, [LEFT, RIGHT]] += line[:, CENTRE : CENTRE + 1]
             levels = [line + soft[:, CENTRE : CENTRE + 1] * (each + 0.5) / 8 for each in range(8)]
-            cover = np.mean([_filled(level * (1, -1) + (0, size.height), size) for level in levels], axis=0)
+            cover = np.mean([filled(level * (1, -1) + (0, size.height), size) for level in levels], axis=0)
             alpha = alpha * (1 - cover) + float(told["a"]) * cover
     return alpha
 
@@ -81,7 +81,7 @@ def triples_of(curve: str, frame: int) -> Numbers:
     return np.array([[value(each, frame) for each in words_of(pair)] for pair in pairs]).reshape(-1, 3, 2)
 
 
-def _filled(points: Numbers, size: Size) -> Numbers:
+def filled(points: Numbers, size: Size) -> Numbers:
     """Return what a closed spline covers, (H, W)."""
     way = np.linspace(0, 1, 16, endpoint=False)[:, None]
     after = np.roll(points, -1, axis=0)

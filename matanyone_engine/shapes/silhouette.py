@@ -3,13 +3,15 @@
 
 Silhouette counts positions from the middle of the picture, in heights of the picture, y down, and frames from the first
 of the session, as 0. A Bezier point is its place, the handle before it and the handle after it. Feathers are not
-written. Islands with holes are joined by Difference, whose result does not depend on the order of the shapes.
+written, so the splines lie where the alpha is one half, and not inside of that by half of the feather as a ShapeKey's.
+Islands with holes are joined by Difference, whose result does not depend on the order of the shapes.
 """
 
 from __future__ import annotations
 
 from xml.etree import ElementTree as Xml
 
+from matanyone_engine.shapes.feather import inwards
 from matanyone_engine.shapes.shape import CENTRE, LEFT, RIGHT, Numbers, Shape, ShapeSet
 from matanyone_engine.sizes import Resolution
 
@@ -39,7 +41,7 @@ def _add(root: Xml.Element, shape: Shape, shapes: ShapeSet, mode: str) -> None:
     for key in shape.keys:
         at = Xml.SubElement(path, "Key", frame=str(key.frame - shapes.frames[0]), interp="linear")
         line = Xml.SubElement(at, "Path", closed="True", type="Bezier")
-        for point in key.points:
+        for point in inwards(key.points, -key.feather / 2):
             Xml.SubElement(line, "Point").text = ",".join(
                 _place(point[part], shapes.size) for part in (CENTRE, LEFT, RIGHT)
             )

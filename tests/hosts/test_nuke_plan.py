@@ -368,6 +368,18 @@ def test_edge_controls_reach_the_engine(addon: Any, scene: Any) -> None:
     assert plain == type(plain)(), "identity by default"
 
 
+def test_two_nodes_give_two_objects_edges_of_their_own_and_keep_them_apart(addon: Any, scene: Any) -> None:
+    """Each node names its own object, and the other one as a distractor: docs/nuke.md says so."""
+    layers = dataclasses.replace(scene, mask_layers=("hero", "dog", "rgba"))
+    hero = addon.plan_run(addon.Settings(objects="hero", distractors="dog", edge_grow=-1.0), layers)
+    dog = addon.plan_run(addon.Settings(objects="dog", distractors="hero", edge_gamma=0.7), layers)
+    first, second = job_of(addon, hero, 0), job_of(addon, dog, 0)
+    assert (first.edges.edge_grow, first.edges.gamma, second.edges.edge_grow, second.edges.gamma) == (-1, 1, 0, 0.7)
+    assert [(each.name, each.distractor) for each in first.objects] == [("dog", True)]
+    assert [(each.name, each.distractor) for each in second.objects] == [("hero", True)]
+    assert (first.delivery.layout, second.delivery.layout) == ("layers", "layers")
+
+
 def test_deflicker_has_a_rendered_plate_whole_and_its_neighbours(addon: Any, scene: Any) -> None:
     """A frame is compared with the next one: a chunk that ends before that would give another matte."""
     steady = addon.Settings(edge_deflicker=1.0)

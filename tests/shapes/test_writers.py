@@ -10,9 +10,10 @@ from xml.etree import ElementTree as Xml
 import jsonschema
 import numpy as np
 import pytest
-from nuke_roto import curves_of, drawn_from, triples_of, words_of
+from nuke_roto import curves_of, drawn_from, filled, triples_of, words_of
 from shaped import DISC_FROM, FRAMES, SIZE, alpha_of, shapes
 
+from matanyone_engine.shapes.feather import inwards
 from matanyone_engine.shapes.nuke import number, to_nk
 from matanyone_engine.shapes.plain import from_json, to_json
 from matanyone_engine.shapes.shape import CENTRE, LEFT, RIGHT, ShapeSet
@@ -65,17 +66,50 @@ def test_silhouettes_file_says_where_the_points_are(made: ShapeSet) -> None:
     root = Xml.fromstring(to_fxs(made))
     assert (root.tag, root.get("width"), root.get("workRangeStart")) == ("Silhouette", "160", "1001")
     for element, shape in zip(root, made.shapes, strict=True):
-        keys = element.findall(".//Property[@id='path']/Key")
+        keys = keys_of(element, "path")
         assert [int(key.get("frame", "")) + FRAMES[0] for key in keys] == [key.frame for key in shape.keys]
         for key, mine in zip(keys, shape.keys, strict=True):
-            rows = [
-                json.loads(f"[{(point.text or '').translate(str.maketrans('()', '[]'))}]")
-                for point in key.iter("Point")
-            ]
+            rows = [numbers_of(point) for point in key.iter("Point")]
             places = np.array(rows) * SIZE.height + (SIZE.width / 2, SIZE.height / 2)
-            assert np.abs(places - mine.points[:, [CENTRE, LEFT, RIGHT]]).max() < 1e-3
-    late = root[2].findall(".//Property[@id='opacity']/Key")
+            outline = inwards(mine.points, -mine.feather / 2)  # half way through the feather, which is not written
+            assert np.abs(places - outline[:, [CENTRE, LEFT, RIGHT]]).max() < 1e-3
+    late = keys_of(root[2], "opacity")
     assert [(key.get("frame"), key.text) for key in late] == [("0", "0"), ("3", "100")]
+
+
+@pytest.mark.parametrize("frame", [FRAMES[0], DISC_FROM, FRAMES[-1]])
+def test_silhouettes_file_drawn_again_is_where_the_alpha_is_above_one_half(made: ShapeSet, frame: int) -> None:
+    """Feathers are not written. Which handle Silhouette reads first is not known: ours is the one before the point."""
+    again, alpha = fxs_drawn(to_fxs(made), frame - FRAMES[0]), (alpha_of(frame) >= 0.5).astype(np.float64)
+    assert np.minimum(again, alpha).sum() / np.maximum(again, alpha).sum() > 0.97
+
+
+def fxs_drawn(text: str, frame: int) -> np.ndarray:
+    """Draw an .fxs file, (H, W), without feathers. frame: counted from the first of the session, as 0."""
+    root = Xml.fromstring(text)
+    width, height = int(root.get("width", "")), int(root.get("height", ""))
+    alpha = np.zeros((height, width))
+    for shape in root.iter("Shape"):
+        opacity = [(int(key.get("frame", "")), float(key.text or "")) for key in keys_of(shape, "opacity")]
+        seen = [value for at, value in opacity if at <= frame][-1] / 100
+        keys = keys_of(shape, "path")
+        points = np.array([[numbers_of(point) for point in key.iter("Point")] for key in keys])
+        flat = points.reshape(len(keys), -1).T
+        times = [int(key.get("frame", "")) for key in keys]
+        there = np.array([np.interp(frame, times, each) for each in flat]).reshape(-1, 3, 2)
+        line = there[:, [1, 0, 2]] * height + (width / 2, height / 2)
+        alpha = np.abs(alpha - seen * filled(line, SIZE))
+    return alpha
+
+
+def keys_of(shape: Xml.Element, name: str) -> list[Xml.Element]:
+    return shape.findall(f".//Property[@id='{name}']/Key")
+
+
+def numbers_of(point: Xml.Element) -> list[list[float]]:
+    """Return the place, the handle before it and the handle after it."""
+    found: list[list[float]] = json.loads(f"[{(point.text or '').translate(str.maketrans('()', '[]'))}]")
+    return found
 
 
 def test_the_json_keeps_its_schema_and_is_read_again(made: ShapeSet) -> None:

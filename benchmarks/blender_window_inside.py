@@ -566,9 +566,6 @@ def edged():
     open_panels("edges")
     go_to(ORDERS["frames"] // 2)
     yield 1.0
-    side, window = region_of(largest(), "UI"), bpy.context.window_manager.windows[0]
-    yield from pressed("mousemove", side.x + 60, window.height - (side.y + side.height // 2))
-    yield from pressed("click", "--repeat", 30, "--delay", 30, 5)  # the wheel: the panel is lower than the sidebar
     for turn in (turned, bpy.ops.matanyone.edges_reset):
         before = session.now.run
         with within(largest()):

@@ -539,15 +539,31 @@ def _bent(rng: Rng, picture: Pixels, mask: Pixels) -> tuple[Pixels, Pixels]:
 # -- the artist's mask ------------------------------------------------------------------------------------------------
 
 
+SHORT_SHARE = 0.25
+"""The share of masks that end before the borders of the picture."""
+
+
 def guide_mask(rng: Rng, alpha: Pixels, reach: int = 8) -> Pixels:
     """Return a mask as an artist might draw it for an alpha (H, W): mostly binary and a little too large or small;
-    sometimes soft.
+    sometimes soft, or ending just before the borders of the picture.
     """
     if rng.random() < 0.15:
         return cv2.GaussianBlur(alpha, (0, 0), float(rng.uniform(0.5, 2.5)))
     densest = max(float(np.quantile(alpha[alpha > 0.02], 0.9)) if (alpha > 0.02).any() else 1.0, 0.05)
     binary = (alpha > rng.uniform(0.1, 0.6) * densest).astype(np.float32)  # the mask of a veil includes all of it
-    return grown_or_shrunk(rng, binary, reach)
+    drawn = grown_or_shrunk(rng, binary, reach)
+    return short_of_borders(rng, drawn, reach) if rng.random() < SHORT_SHARE else drawn
+
+
+def short_of_borders(rng: Rng, mask: Pixels, reach: int) -> Pixels:
+    """Erase up to `reach` rows or columns along each border of the picture: artists stop drawing just before it, and a
+    network that never saw that takes the strip for background (docs/masks.md). Reach is in pixels.
+    """
+    short = mask.copy()
+    for turns in range(4):
+        gap = int(rng.integers(0, reach + 1))
+        np.rot90(short, turns)[:gap] = 0  # a view of `short`
+    return short if short.any() else mask
 
 
 def grown_or_shrunk(rng: Rng, mask: Pixels, reach: int) -> Pixels:

@@ -127,6 +127,21 @@ def test_guide_masks_are_near_the_alpha() -> None:
     assert kinds == {"soft", "larger", "not larger"}
 
 
+def test_some_guide_masks_end_just_before_a_border_that_the_subject_crosses() -> None:
+    """A network that never saw such a mask loses the strip (docs/masks.md)."""
+    alpha = np.zeros((60, 80), np.float32)
+    alpha[20:, 30:50] = 1
+    gaps = []
+    for seed in range(60):
+        covered = augment.guide_mask(np.random.default_rng(seed), alpha, reach=6)[:, 40] > 0.5
+        gaps.append(int(np.argmax(covered[::-1])))
+    assert 5 <= sum(gap > 0 for gap in gaps) <= 25  # most masks reach it
+    assert max(gaps) <= 6
+    corner = np.zeros((60, 80), np.float32)
+    corner[-1, -1] = 1
+    assert augment.short_of_borders(np.random.default_rng(0), corner, 6).any()  # nothing would be left to follow
+
+
 def test_moved_labels_follow_their_pixels() -> None:
     """The disc is painted white on black: wherever it goes, label and picture agree."""
     label = tiny.blob(0)

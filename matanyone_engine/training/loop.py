@@ -55,6 +55,9 @@ class RunOptions:
     workers: int = 0
     """Number of processes that prepare clips for the steps to come."""
     checkpoint_every: int = 250
+    """Number of iterations between checkpoints."""
+    checkpoint_minutes: float = 10.0
+    """The longest time without a checkpoint, since 250 iterations can take an hour on a slow machine."""
     picture_every: int = 500
     stop_after: int | None = None
     """Number of iterations after which the run stops, to be continued later; None runs to the end."""
@@ -187,7 +190,8 @@ def _keep(
     done = step.iteration + 1
     if done % options.picture_every == 0:
         log.picture(done, sample_sheet(batch, answers))
-    if done % options.checkpoint_every == 0 or done == last:
+    overdue = time.monotonic() - trainer.saved_at >= 60 * options.checkpoint_minutes
+    if overdue or done % options.checkpoint_every == 0 or done == last:
         trainer.save(options.folder, done)
 
 
@@ -210,6 +214,8 @@ class Trainer:
     def __init__(self, network: MatAnyone, stage: TrainingStage, share: Share) -> None:
         self.network, self.stage, self.share = network, stage, share
         self.skipped = 0
+        self.saved_at = time.monotonic()
+        """When the last checkpoint was written, or the run began."""
         network.train().requires_grad_(requires_grad=True)
         if network.refiner is not None:
             network.refiner.requires_grad_(requires_grad=False)  # it learns by itself (refiner_training.py)
@@ -299,6 +305,7 @@ class Trainer:
         }
         with whole_file(folder / CHECKPOINT) as temporary:
             torch.save(plain(state), temporary)
+        self.saved_at = time.monotonic()
 
     def resume(self, folder: Path) -> int:
         """Load the folder's checkpoint, and return the iteration to continue with; 0 if there is no checkpoint.

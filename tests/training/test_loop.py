@@ -84,6 +84,19 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(every_layout: Path, tmp_p
     assert logged(tmp_path / "killed") == logged(tmp_path / "whole")
 
 
+@pytest.mark.parametrize(("minutes", "kept"), [(0.0, True), (60.0, False)])
+def test_a_slow_run_writes_a_checkpoint_after_some_minutes(
+    every_layout: Path, tmp_path: Path, minutes: float, kept: bool
+) -> None:
+    """250 iterations can take an hour."""
+    steps = train(
+        untrained(), toy_stage(0, iterations=6), every_layout, RunOptions(tmp_path, checkpoint_minutes=minutes)
+    )
+    next(steps)
+    assert (tmp_path / loop.CHECKPOINT).exists() == kept
+    steps.close()
+
+
 def test_a_run_that_is_asked_to_stop_keeps_what_it_did(every_layout: Path, tmp_path: Path) -> None:
     stage, seen = toy_stage(0, iterations=6), []
     for step in train(untrained(), stage, every_layout, RunOptions(tmp_path), lambda: len(seen) == 2):

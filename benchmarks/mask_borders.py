@@ -15,26 +15,16 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-import torch
-from held_out import FIRST, SIZE, shown
+from held_out import FIRST, SIZE, matted, shown
 from weights_used import weights_line
 
-from matanyone_engine.matting.session import MattingSession
 from matanyone_engine.media.mask_borders import shortfalls
 from matanyone_engine.media.masks import read_alpha, read_mask
 from matanyone_engine.model.registry import load_network
-from matanyone_engine.training.metrics import Alpha
 
 ROWS = 40
 GAPS = (0, 1, 2, 3, 6, 12)
 """Rows of the mask that are erased."""
-
-
-def matted(network: object, plates: list[Alpha], mask: Alpha) -> list[Alpha]:
-    session = MattingSession(network)  # type: ignore[arg-type]
-    planes = [torch.from_numpy(np.ascontiguousarray(plate)).permute(2, 0, 1) for plate in plates]
-    first = session.seed(planes[0], torch.from_numpy(mask))
-    return [first.numpy(), *(session.advance(each).numpy() for each in planes[1:])]
 
 
 def main() -> None:
@@ -54,7 +44,7 @@ def main() -> None:
         for gap in args.gaps:
             mask = read_mask(folder / f"mask.{FIRST}.png", SIZE[::-1])
             mask[len(mask) - gap :] = 0
-            alphas = matted(network, plates, mask)
+            alphas = list(matted(network)(plates, mask))
             off = [1000 * np.abs(alpha - true) for alpha, true in zip(alphas, truth, strict=True)]
             low, rest = ([float(each[part].mean()) for each in off] for part in (np.s_[-ROWS:], np.s_[:-ROWS]))
             warned = ", ".join(f"{each.gap}, {each.side}" for each in shortfalls(mask)) or "none"

@@ -540,7 +540,7 @@ def _bent(rng: Rng, picture: Pixels, mask: Pixels) -> tuple[Pixels, Pixels]:
 
 
 SHORT_SHARE = 0.25
-"""The share of masks that end before the borders of the picture."""
+"""The share of the binary masks that end before the borders of the picture."""
 
 
 def guide_mask(rng: Rng, alpha: Pixels, reach: int = 8) -> Pixels:
